@@ -1,0 +1,1 @@
+"""arbitrank: which of many independently built domains should answer a request."""

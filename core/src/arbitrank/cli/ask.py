@@ -1,0 +1,42 @@
+"""arbitrank ask: text in, ranked list out."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from arbitrank.cli import options
+from arbitrank.values import Request
+
+
+@click.command("ask")
+@click.argument("text")
+@options.store
+@click.option("--device", metavar="D", help="The device that was spoken to: tv, speaker, phone …")
+@click.option("--context", "pairs", metavar="K=V", multiple=True, help="More of the situation; may be repeated.")
+@options.none_threshold
+@options.clarify_threshold
+@options.explain
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+def command(
+    text: str,
+    store: str | None,
+    device: str | None,
+    pairs: tuple[str, ...],
+    none: float,
+    clarify: float,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Ask every installed domain about TEXT and rank what they say.
+
+    Example: arbitrank ask "play mary poppins" --device tv
+    """
+    request = Request(utterance=text, context=options.context(device, pairs))
+    answer = options.arbitrator(store, none, clarify).answer(request, explain=explain or not as_json)
+    if as_json:
+        click.echo(msgspec.json.encode(answer))
+        return
+    from arbitrank.cli.tables import show_answer
+
+    show_answer(answer, explain=explain)

@@ -1,0 +1,72 @@
+"""The entry point: finds the verb, runs it, and turns every expected error into one line and an exit status.
+
+Exit status: 0 done, 1 a gate refused or a check failed, 2 the call or its input is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+from arbitrank.errors import ArbitrankError
+
+VERBS = {
+    "ask": "Text in, ranked list out.",
+    "rank": "Hypotheses in, answers out (JSON Lines).",
+    "domains": "What was found: loaded, refused, disabled, why; versions.",
+    "train": "Train domains and publish their weights.",
+    "evaluate": "Measure all systems on a corpus or a hypotheses file.",
+}
+
+
+class _Verbs(click.Group):
+    """A group that imports a verb's module only when the verb is called, so that each starts as fast as it can."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"arbitrank.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("arbitrank"), prog_name="arbitrank")
+def cli() -> None:
+    """Decide which of many independently built domains should answer a request."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        sys.exit(cli.main(standalone_mode=False, prog_name="arbitrank") or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        ctx = getattr(error, "ctx", None)
+        path = ctx.command_path if ctx else "arbitrank"
+        _fail(f"{error.format_message()} Run: {path} --help")
+    except ArbitrankError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; leave no complaint behind.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(message: str) -> None:
+    print(f"arbitrank: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

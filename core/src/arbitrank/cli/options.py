@@ -1,0 +1,62 @@
+"""What several verbs share: options, and an arbitrator from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arbitrank.arbitrator import Arbitrator, load_domains
+from arbitrank.decide import Thresholds
+from arbitrank.errors import InputError
+from arbitrank.registry import discover, loaded
+from arbitrank.store.folder import open_store
+from arbitrank.values import Context
+
+store = click.option(
+    "--store", metavar="URL", help="The store of weights; default ARBITRANK_STORE, else your data folder."
+)
+explain = click.option("--explain", is_flag=True, help="Say what each group of features added, in nats.")
+none_threshold = click.option(
+    "--none",
+    "none",
+    type=click.FloatRange(0, 1),
+    default=Thresholds().none,
+    show_default=True,
+    help="Decide none where the chance that nobody owns the request is above this.",
+)
+clarify_threshold = click.option(
+    "--clarify",
+    type=click.FloatRange(0, 1),
+    default=Thresholds().clarify,
+    show_default=True,
+    help="Ask back where the best two domains' P(mine) differ by less than this.",
+)
+seed = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
+jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
+
+
+def arbitrator(store_url: str | None, none: float, clarify: float, *, rank_unserved: bool = False) -> Arbitrator:
+    """An arbitrator over all installed domains, with the weights of the store or of their packages."""
+    domains = load_domains(loaded(discover()), open_store(store_url))
+    return Arbitrator(domains, Thresholds(none, clarify), rank_unserved)
+
+
+def context(device: str | None, pairs: tuple[str, ...]) -> Context:
+    """The context that options give: `K=V`, the value a boolean or number where it looks like one."""
+    found: Context = {} if device is None else {"device": device}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"--context: saw {pair!r}, promised KEY=VALUE, as in has_screen=true")
+        found[key] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text) if text.strip("+-").lower() not in ("nan", "inf", "infinity") else text
+    except ValueError:
+        return text

@@ -1,0 +1,90 @@
+"""Answers as a person reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from arbitrank.values import Answer, Ranked
+
+_WORTH_SHOWING = 0.01
+
+
+def show_answer(answer: Answer, *, explain: bool = False) -> None:
+    """Print the ranked list, the decision in words, and whoever did not answer.
+
+    The list holds each domain's best reading and every other reading that is right with 1 % or more.
+    """
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    shown = _worth_showing(answer)
+    if shown:
+        console.print(_ranking(answer, shown, explain))
+    if len(answer.ranked) > len(shown):
+        console.print(f"[dim]and {len(answer.ranked) - len(shown)} readings below 1 %; --json shows all[/dim]")
+    console.print(_decision(answer))
+    for name, report in answer.domains.items():
+        if report.status not in ("answered", "skipped"):
+            console.print(f"[yellow]{escape(name)}[/yellow] {report.status}: {escape(report.reason or '')}")
+
+
+def _worth_showing(answer: Answer) -> list[int]:
+    seen: set[str] = set()
+    shown = []
+    for i, entry in enumerate(answer.ranked):
+        if entry.domain not in seen or entry.probability >= _WORTH_SHOWING:
+            shown.append(i)
+        seen.add(entry.domain)
+    return shown
+
+
+def _ranking(answer: Answer, shown: Sequence[int], explain: bool) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for header, right in (("#", True), ("domain", False), ("intent", False), ("slots", False)):
+        table.add_column(header, justify="right" if right else "left")
+    table.add_column("P(mine)", justify="right")
+    table.add_column("P(right)", justify="right")
+    table.add_column("why, in nats" if explain else "why", overflow="fold")
+    for i in shown:
+        entry = answer.ranked[i]
+        style = "bold" if i in answer.decision.contenders else ""
+        table.add_row(
+            str(i + 1),
+            escape(entry.domain),
+            escape(entry.intent),
+            escape(", ".join(f"{slot.name}={slot.value}" for slot in entry.slots)),
+            _percent(entry.domain_probability),
+            _percent(entry.probability),
+            escape(_why(entry.why or {}, explain)),
+            style=style,
+        )
+    return table
+
+
+def _why(why: Mapping[str, float], explain: bool) -> str:
+    """All contributions, or in short the two that count most."""
+    largest = sorted(why.items(), key=lambda item: -abs(item[1]))
+    if explain:
+        return "  ".join(f"{group} {value:+.2f}" for group, value in largest)
+    return ", ".join(f"{group} {value:+.1f}" for group, value in largest[:2] if abs(value) >= 0.05)
+
+
+def _decision(answer: Answer) -> str:
+    action, chosen = answer.decision.action, [answer.ranked[i] for i in answer.decision.contenders]
+    if action == "accept":
+        return f"[bold green]accept[/bold green]  {_named(chosen[0])}"
+    if action == "clarify":
+        return f"[bold yellow]clarify[/bold yellow]  {' or '.join(map(_named, chosen))}?"
+    return "[bold]none[/bold]  this is nobody's request"
+
+
+def _named(entry: Ranked) -> str:
+    version = f", version {entry.version}" if entry.version else ""
+    return f"{escape(entry.domain)} {escape(entry.intent)} ({_percent(entry.probability)} right{version})"
+
+
+def _percent(p: float) -> str:
+    return f"{100 * p:.1f} %" if 0.0005 <= p < 0.9995 or p in (0.0, 1.0) else ("< 0.1 %" if p < 0.5 else "> 99.9 %")

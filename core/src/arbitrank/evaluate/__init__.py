@@ -1,0 +1,1 @@
+"""How good it is: semantic error, calibration and the experiment that compares the systems."""

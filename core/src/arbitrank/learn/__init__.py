@@ -1,0 +1,1 @@
+"""How a domain learns: features, losses, re-rankers and their training."""

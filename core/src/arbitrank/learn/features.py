@@ -1,0 +1,314 @@
+"""What a re-ranker sees of a request: named numbers from the confidences and the context of one domain.
+
+Nothing is normalised over another domain's candidates, so a domain's features are the same whoever else is installed.
+A feature's name begins with its group (`domain.`, `intent.`, `slots.`, `context.`, `features.`, `bias`), which is how
+contributions are summed for people. A missing confidence is replaced by the mean of the training data and has an
+indicator; confidences are clipped to [1e-6, 1 - 1e-6] before logarithms are taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.values import Context, Request
+
+Floats = NDArray[np.float64]
+
+CLIP = 1e-6
+CORE_KEYS = ("device", "has_screen", "locale")
+"""Context keys that every domain looks at; `previous_*` and `preference.*` are read for the domain's own sake."""
+
+_RARE = 5  # a context value seen in fewer requests than this is not worth a weight
+
+
+class Confidences(NamedTuple):
+    """A domain's mean confidences in its training data, in [0, 1]: what stands for a missing one."""
+
+    domain: float = 0.5
+    intent: float = 0.5
+    slots: float = 0.5
+
+
+class Situation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One number from the context: that `key` has the text `value`, or, without a value, the number that it holds."""
+
+    key: str
+    value: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"context.{self.key}" if self.value is None else f"context.{self.key}={self.value}"
+
+
+class FeatureSpec(msgspec.Struct, frozen=True):
+    """Which features a domain's re-ranker has, fixed when it is trained and kept with its weights.
+
+    `situations` are the context's numbers, `preferences` says whether the user's preferences are among them, `extras`
+    are the names of the hypotheses' own features, `fill` stands for missing confidences.
+    """
+
+    domain: str
+    situations: tuple[Situation, ...] = ()
+    preferences: bool = False
+    previous: bool = False
+    extras: tuple[str, ...] = ()
+    fill: Confidences = Confidences()
+
+    @property
+    def context_names(self) -> tuple[str, ...]:
+        """The names of what `context_row` gives."""
+        names = [situation.name for situation in self.situations]
+        if self.preferences:
+            names += ["context.preference", "context.preference_margin", "context.preference_missing"]
+        if self.previous:
+            names.append("context.previous_mine")
+        return tuple(names)
+
+    @property
+    def request_names(self) -> tuple[str, ...]:
+        """The names of `request_row`: what P(mine) is made of."""
+        crossed = [f"{name}×logit" for name in self.context_names]
+        return (*_REQUEST, *self.context_names, *crossed, *_named("features.", self.extras))
+
+    @property
+    def reading_names(self) -> tuple[str, ...]:
+        """The names of `reading_rows`: what P(right | mine) is made of."""
+        return (*_READING, *_OWN_CONTEXT, *_named("features.", self.extras))
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """The names of `plain_rows`: the article's three confidences, and the context crossed with them."""
+        crossed = [f"{name}×{score}" for name in self.context_names for score in _PLAIN[:3]]
+        return (*_PLAIN, *self.context_names, *crossed, *_named("features.", self.extras))
+
+
+_PLAIN = ("domain.logit", "intent.log", "slots.log", "domain.missing", "intent.missing", "slots.missing", "bias")
+_REQUEST = (
+    "domain.logit",
+    "domain.missing",
+    "intent.best",
+    "intent.entropy",
+    "intent.missing",
+    "slots.best",
+    "slots.missing",
+    "slots.count",
+    "context.length",
+    "context.length_missing",
+    "bias",
+)
+_READING = (
+    "reading.null_odds",
+    "intent.log",
+    "slots.log",
+    "intent.missing",
+    "slots.missing",
+    "intent.entropy",
+    "reading.gap",
+    "reading.rank",
+    "slots.count",
+    "bias",
+)
+_OWN_CONTEXT = ("context.intent_preference", "context.intent_margin", "context.intent_previous")
+
+
+def fit_features(
+    domain: str, requests: Sequence[Request], *, keys: Iterable[str] = CORE_KEYS, context: bool = True
+) -> FeatureSpec:
+    """The features that the requests, holding the domain's own hypotheses, have data for.
+
+    `keys` are the context keys to look at; numbers and booleans are taken as they are, texts by their values. Without
+    `context` the re-ranker sees confidences and hypothesis features alone.
+    """
+    hypotheses = [h for request in requests for h in request.hypotheses or ()]
+    fill = Confidences(
+        _mean([h.domain_confidence for h in hypotheses]),
+        _mean([h.intent_confidence for h in hypotheses]),
+        _mean([h.reading_confidence for h in hypotheses]),
+    )
+    extras = tuple(sorted({name for h in hypotheses for name in h.features}))
+    if not context:
+        return FeatureSpec(domain, extras=extras, fill=fill)
+    contexts = [request.context for request in requests]
+    situations = tuple(s for key in dict.fromkeys(keys) for s in _situations(key, contexts))
+    preferences = any(f"preference.{domain}" in c for c in contexts)
+    previous = sum("previous_domain" in c for c in contexts) >= _RARE
+    return FeatureSpec(domain, situations, preferences, previous, extras, fill)
+
+
+def _situations(key: str, contexts: Sequence[Context]) -> list[Situation]:
+    seen = Counter(_scalar(context.get(key)) for context in contexts)
+    texts = sorted(value for value, n in seen.items() if isinstance(value, str) and n >= _RARE)
+    numbers = {value for value in seen if isinstance(value, float)}
+    found = [Situation(key)] if len(numbers) > 1 or (numbers and None in seen) else []
+    constant = len(texts) == 1 and len(seen) == 1
+    return found + ([] if constant else [Situation(key, text) for text in texts])
+
+
+def _scalar(value: Any) -> str | float | None:
+    if isinstance(value, str):
+        return value
+    return float(value) if isinstance(value, bool | int | float) else None
+
+
+def context_row(spec: FeatureSpec, context: Context) -> list[float]:
+    """The context's numbers in the order of `spec.context_names`.
+
+    An unknown device or a missing key is all zeros. A boolean counts ±1, so that absent, at 0, is neither. A preference
+    counts as it is, and by its margin to the strongest other domain's.
+    """
+    row = []
+    for situation in spec.situations:
+        value = context.get(situation.key)
+        if situation.value is not None:
+            row.append(1.0 if value == situation.value else 0.0)
+        elif isinstance(value, bool):
+            row.append(1.0 if value else -1.0)
+        else:
+            row.append(float(value) if isinstance(value, int | float) else 0.0)
+    if spec.preferences:
+        mine = _number(context.get(f"preference.{spec.domain}"))
+        rivals = [_number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
+        margin = 0.0 if mine is None else mine - max((r for r in rivals if r is not None), default=mine)
+        row += [mine or 0.0, margin, 1.0 if mine is None else 0.0]
+    if spec.previous:
+        row.append(1.0 if context.get("previous_domain") == spec.domain else 0.0)
+    return row
+
+
+def _is_rival(key: str, domain: str) -> bool:
+    return key.startswith("preference.") and key.count(".") == 1 and key != f"preference.{domain}"
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+class Parts(NamedTuple):
+    """The confidences of a request's hypotheses, filled and clipped: lists of n numbers, and flags of what was missing."""
+
+    domain: list[float]
+    intent: list[float]
+    slots: list[float]
+    missing: list[tuple[float, float, float]]
+
+
+def parts(request: Request, fill: Confidences) -> Parts:
+    """The three confidences of each hypothesis, a missing one filled with `fill`, clipped to [CLIP, 1 - CLIP]."""
+    domain, intent, slots, missing = [], [], [], []
+    for h in request.hypotheses or ():
+        d, i, s = h.domain_confidence, h.intent_confidence, h.reading_confidence
+        domain.append(_clipped(fill.domain if d is None else d))
+        intent.append(_clipped(fill.intent if i is None else i))
+        slots.append(_clipped(fill.slots if s is None else s))
+        missing.append((float(d is None), float(i is None), float(s is None)))
+    return Parts(domain, intent, slots, missing)
+
+
+def plain_rows(spec: FeatureSpec, request: Request) -> list[list[float]]:
+    """A row for each hypothesis, in the order of `spec.plain_names`."""
+    confidences = parts(request, spec.fill)
+    context = context_row(spec, request.context)
+    rows = []
+    for h, d, i, s, missing in zip(request.hypotheses or (), *confidences, strict=True):
+        scores = (_logit(d), math.log(i), math.log(s))
+        crossed = [c * score for c in context for score in scores]
+        rows.append([*scores, *missing, 1.0, *context, *crossed, *_extras(spec, h.features)])
+    return rows
+
+
+def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[float]]]:
+    """The features of the request, by `spec.request_names`, and of each reading, by `spec.reading_names`."""
+    hypotheses = request.hypotheses or ()
+    confidences = parts(request, spec.fill)
+    context = context_row(spec, request.context)
+    products = [i * s for i, s in zip(confidences.intent, confidences.slots, strict=True)]
+    order = sorted(range(len(products)), key=lambda k: -products[k])
+    first = order[0]
+    rank = [0] * len(order)
+    for place, k in enumerate(order):
+        rank[k] = place
+    intents: dict[str, float] = {}
+    for h, i in zip(hypotheses, confidences.intent, strict=True):
+        intents[h.intent] = max(i, intents.get(h.intent, 0.0))
+    entropy = -sum(p * math.log(p) for p in intents.values())
+    logit = _logit(max(confidences.domain))
+    best = math.log(max(products))
+    null = math.log(max(CLIP, 1.0 - sum(products)))
+    length = 0.0 if request.utterance is None else math.log1p(len(request.utterance))
+    missing = confidences.missing[first]
+    of_request = [
+        logit,
+        missing[0],
+        math.log(max(confidences.intent)),
+        entropy,
+        missing[1],
+        math.log(max(confidences.slots)),
+        missing[2],
+        float(len(hypotheses[first].slots)),
+        length,
+        float(request.utterance is None),
+        1.0,
+        *context,
+        *(c * logit for c in context),
+        *_extras(spec, hypotheses[first].features),
+    ]
+    of_readings = [
+        [
+            math.log(product) - null,
+            math.log(i),
+            math.log(s),
+            flags[1],
+            flags[2],
+            entropy,
+            best - math.log(product),
+            math.log1p(place),
+            float(len(h.slots)),
+            1.0,
+            *_intent_context(spec, request.context, h.intent),
+            *_extras(spec, h.features),
+        ]
+        for h, product, i, s, flags, place in zip(
+            hypotheses, products, confidences.intent, confidences.slots, confidences.missing, rank, strict=True
+        )
+    ]
+    return of_request, of_readings
+
+
+def _intent_context(spec: FeatureSpec, context: Context, intent: str) -> tuple[float, float, float]:
+    mine, margin = 0.0, 0.0
+    if spec.preferences:
+        prefix = f"preference.{spec.domain}."
+        preferred = {k[len(prefix) :]: _number(v) or 0.0 for k, v in context.items() if k.startswith(prefix)}
+        if intent in preferred:
+            mine = preferred[intent]
+            margin = mine - max((v for k, v in preferred.items() if k != intent), default=mine)
+    again = spec.previous and context.get("previous_domain") == spec.domain and context.get("previous_intent") == intent
+    return mine, margin, float(again)
+
+
+def _extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
+    return [features.get(name, 0.0) for name in spec.extras]
+
+
+def _named(prefix: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(prefix + name for name in names)
+
+
+def _mean(confidences: Sequence[float | None]) -> float:
+    known = [c for c in confidences if c is not None]
+    return sum(known) / len(known) if known else 0.5
+
+
+def _clipped(p: float) -> float:
+    return min(max(p, CLIP), 1.0 - CLIP)
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1.0 - p))

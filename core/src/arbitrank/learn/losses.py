@@ -1,0 +1,117 @@
+"""The article's losses in three forms of probability, with their gradients by the scores.
+
+A batch holds the hypotheses of R requests one after another: scores z of shape (N,), and `starts`, shape (R,), where
+each request's hypotheses begin (no request is empty). `weight`, shape (R,), weighs requests; a loss is the weighted sum
+divided by the sum of all weights. Forms of probability:
+
+- sigmoid: p_i = 1 / (1 + exp(-z_i)), each hypothesis for itself;
+- softmax: p_i = exp(z_i) / Σ_j exp(z_j), over the request's list;
+- null: the softmax with one more option of score 0, "none of mine".
+
+R1, expected semantic error, and R2, cross-entropy on "entirely right", follow the idea of Su et al., SLT 2018 (arXiv
+1809.09605); the formulas are ours, as the paper's are only partly public.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Form = Literal["sigmoid", "softmax", "null"]
+
+
+class Batch(NamedTuple):
+    """What a re-ranker learns from: labels and errors of hypotheses, grouped by request.
+
+    `starts`: int of shape (R,). `right`: 1.0 where the hypothesis is entirely right, shape (N,). `semer`: its semantic
+    error rate, shape (N,), at least 0. `mine`: 1.0 where the request is the domain's own, shape (R,). `weight`: (R,).
+    """
+
+    starts: NDArray[np.int64]
+    right: Floats
+    semer: Floats
+    mine: Floats
+    weight: Floats
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many hypotheses each request has, shape (R,)."""
+        return np.diff(np.append(self.starts, len(self.right)))
+
+
+def probabilities(z: Floats, starts: NDArray[np.int64], form: Form) -> Floats:
+    """P of each hypothesis in the given form, shape (N,)."""
+    if form == "sigmoid":
+        return sigmoid(z)
+    top = np.maximum.reduceat(z, starts)
+    if form == "null":
+        top = np.maximum(top, 0.0)
+    sizes = np.diff(np.append(starts, len(z)))
+    grown = np.exp(z - np.repeat(top, sizes))
+    total = np.add.reduceat(grown, starts)
+    if form == "null":
+        total = total + np.exp(-top)
+    return grown / np.repeat(total, sizes)
+
+
+def sigmoid(z: Floats) -> Floats:
+    """1 / (1 + exp(-z)), without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * z))
+
+
+def expected_semer(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
+    """R1 and its gradient: the SemER expected over the list, on the domain's own requests.
+
+    Others' requests would only reward short readings. In the sigmoid form the list's probabilities are divided by their
+    sum, or predicting nothing would be perfect; in the null form choosing nothing costs 1, all slots and the intent.
+    """
+    starts, sizes = batch.starts, batch.sizes
+    p = probabilities(z, starts, form)
+    weight = batch.weight * batch.mine / batch.weight.sum()
+    if form == "sigmoid":
+        total = np.maximum(np.add.reduceat(p, starts), 1e-300)
+        expected = np.add.reduceat(p * batch.semer, starts) / total
+        slope = p * (1.0 - p) / np.repeat(total, sizes)
+    else:
+        expected = np.add.reduceat(p * batch.semer, starts)
+        if form == "null":
+            expected = expected + 1.0 - np.add.reduceat(p, starts)
+        slope = p
+    gradient = np.repeat(weight, sizes) * slope * (batch.semer - np.repeat(expected, sizes))
+    return float(weight @ expected), gradient
+
+
+def cross_entropy(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
+    """R2 and its gradient: the negative log-likelihood of which hypothesis is entirely right.
+
+    The plain softmax has no way to say "none", so requests without a right hypothesis don't count there.
+    """
+    starts, sizes = batch.starts, batch.sizes
+    weight = batch.weight / batch.weight.sum()
+    each = np.repeat(weight, sizes)
+    if form == "sigmoid":
+        # log(1 + exp(z)) - y·z, in the form that doesn't overflow.
+        loss = np.maximum(z, 0.0) - batch.right * z + np.log1p(np.exp(-np.abs(z)))
+        return float(each @ loss), each * (sigmoid(z) - batch.right)
+    p = probabilities(z, starts, form)
+    share = np.add.reduceat(p * batch.right, starts)
+    has_right = np.add.reduceat(batch.right, starts) > 0
+    null = np.maximum(1.0 - np.add.reduceat(p, starts), 1e-12)
+    target = np.where(has_right, np.maximum(share, 1e-300), null if form == "null" else 1.0)
+    posterior = np.where(np.repeat(has_right, sizes), p * batch.right / np.repeat(target, sizes), 0.0)
+    counts = has_right | (form == "null")
+    gradient = each * np.repeat(counts, sizes) * (p - posterior)
+    return float(-weight @ np.log(target)), gradient
+
+
+def mixed(z: Floats, batch: Batch, form: Form, r1: float, r2: float) -> tuple[float, Floats]:
+    """r1·R1 + r2·R2 and its gradient; R3 is r1 = 1 and r2 = λ."""
+    loss, gradient = 0.0, np.zeros_like(z)
+    for share, part in ((r1, expected_semer), (r2, cross_entropy)):
+        if share:
+            value, slope = part(z, batch, form)
+            loss, gradient = loss + share * value, gradient + share * slope
+    return loss, gradient

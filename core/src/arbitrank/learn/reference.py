@@ -1,0 +1,132 @@
+"""A domain built on the toolkit: a recogniser of its own, a re-ranker of its own, features of its own.
+
+A plugin subclasses `ReferenceDomain`, names itself and its data, and adds what it knows: context keys to look at, and
+numbers that describe a hypothesis (is that title in my catalogue?).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from arbitrank.domain import Domain, LinearForm, Model, Scores, Settings
+from arbitrank.errors import ArtifactError, DataError
+from arbitrank.learn import rerankers
+from arbitrank.learn.features import CORE_KEYS
+from arbitrank.nlu.recogniser import Recogniser
+from arbitrank.values import Example, Hypothesis, Request
+
+RERANKER = "reranker"
+RECOGNISER = "recogniser"
+
+
+class ReferenceDomain(Domain):
+    """A domain of which the toolkit does the learning. Subclass it, set `name`, and override what you know better."""
+
+    context_keys: Sequence[str] = CORE_KEYS
+    """The context keys that the re-ranker looks at: the core's, and any of the domain's own."""
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is not None:
+            self.name = name
+
+    def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
+        """Numbers that say something of a hypothesis beyond its confidences, the same names for each; none by default."""
+        return {}
+
+    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
+        """Train a recogniser from utterances, or keep the present one where the examples bring hypotheses; then re-rank.
+
+        Raises `DataError` where no example is the domain's own, all are, or only some bring hypotheses.
+        """
+        from arbitrank.learn.fitting import own_request, train_reranker
+
+        given = sum(example.request.hypotheses is not None for example in examples)
+        if 0 < given < len(examples):
+            raise DataError(
+                f"domain {self.name}: {given} of {len(examples)} examples bring hypotheses, promised all or none"
+            )
+        own = sum(example.truth.domain == self.name for example in examples)
+        if own == 0 or own == len(examples):
+            raise DataError(
+                f"domain {self.name}: {own} of {len(examples)} examples are its own; it learns from its own and others'"
+            )
+        progress = settings.progress
+        if given:
+            mine = [[h for h in e.request.hypotheses or () if h.domain == self.name] for e in examples]
+        else:
+            mine = self._recognised(examples, out, settings)
+        progress("re-ranker", 0, 1)
+        requests = [own_request(e.request, hypotheses) for e, hypotheses in zip(examples, mine, strict=True)]
+        if not any(mine):
+            raise DataError(
+                f"domain {self.name}: no hypothesis of {len(examples)} examples is its own; nothing to learn"
+            )
+        reranker = train_reranker(self.name, requests, [e.truth for e in examples], settings, keys=self.context_keys)
+        rerankers.save(reranker, out / RERANKER)
+        progress("re-ranker", 1, 1)
+        return {
+            "examples": len(examples),
+            "own": own,
+            "hypotheses": sum(map(len, mine)),
+            "model": settings.model,
+            "features": rerankers.feature_names(reranker),
+        }
+
+    def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
+        from arbitrank.nlu.training import cross_fit, train_recogniser
+
+        settings.progress("recogniser", 0, 1)
+        train_recogniser(self.name, examples, settings.seed).save(out / RECOGNISER)
+        settings.progress("recogniser", 1, 1)
+        fitted = cross_fit(
+            self.name,
+            examples,
+            folds=settings.folds,
+            seed=settings.seed,
+            jobs=settings.jobs,
+            progress=settings.progress,
+        )
+        return [[self.described(h) for h in n_best] for n_best in fitted]
+
+    def load(self, folder: Path) -> Model:
+        """The model in the folder; without a recogniser there, it serves only requests that bring hypotheses."""
+        recogniser = Recogniser.load(folder / RECOGNISER) if (folder / RECOGNISER).is_dir() else None
+        if recogniser and recogniser.domain != self.name:
+            raise ArtifactError(f"{folder}: a recogniser of {recogniser.domain!r}, promised one of {self.name!r}")
+        reranker = rerankers.load(folder / RERANKER)
+        if reranker.spec.domain != self.name:
+            raise ArtifactError(f"{folder}: a re-ranker of {reranker.spec.domain!r}, promised one of {self.name!r}")
+        return ReferenceModel(self, recogniser, reranker)
+
+    def described(self, hypothesis: Hypothesis) -> Hypothesis:
+        """The hypothesis with the domain's features added to it."""
+        features = self.describe(hypothesis)
+        return replace(hypothesis, features=dict(features)) if features else hypothesis
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceModel(Model):
+    """A recogniser (or none) and a re-ranker, loaded together and swapped together."""
+
+    domain: ReferenceDomain
+    recogniser: Recogniser | None
+    reranker: rerankers.Reranker
+
+    def recognise(self, request: Request) -> Sequence[Hypothesis]:
+        if self.recogniser is None or not request.utterance:
+            return ()
+        return [self.domain.described(h) for h in self.recogniser.recognise(request.utterance)]
+
+    def rerank(self, request: Request) -> Scores:
+        return self.reranker.rerank(request)
+
+    def explain(self, request: Request) -> Sequence[Mapping[str, float]]:
+        return self.reranker.explain(request)
+
+    def linear(self) -> LinearForm | None:
+        return self.reranker.linear()

@@ -1,0 +1,63 @@
+"""What the slot tagger sees of each token: a fixed number of hashed attributes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.nlu.text import crc, tokenise
+
+_EDGE = ("\x02", "\x03")
+
+
+@lru_cache(maxsize=512)
+def attributes(utterance: str) -> NDArray[np.uint32]:
+    """The attributes of each token: uint32 hashes, shape (tokens, attributes), the same number for every token.
+
+    The token, its neighbours and pairs of them, its beginnings and endings, and its shape. Cached, because every
+    domain asks it of the same utterance.
+    """
+    rows = named_attributes(utterance)
+    result = np.array([[crc(name) for name in row] for row in rows], np.uint32)
+    result.flags.writeable = False
+    return result
+
+
+def named_attributes(utterance: str) -> list[list[str]]:
+    """The same attributes before hashing, one list a token."""
+    words = [token.text for token in tokenise(utterance)]
+    row = [_EDGE[0], _EDGE[0], *words, _EDGE[1], _EDGE[1]]
+    return [_of_token(row, i + 2) for i in range(len(words))]
+
+
+def _of_token(row: list[str], i: int) -> list[str]:
+    before2, before, word, after, after2 = row[i - 2 : i + 3]
+    return [
+        "bias",
+        f"w {word}",
+        f"w-1 {before}",
+        f"w+1 {after}",
+        f"w-2 {before2}",
+        f"w+2 {after2}",
+        f"w-1w {before} {word}",
+        f"ww+1 {word} {after}",
+        f"w-2w-1 {before2} {before}",
+        f"w+1w+2 {after} {after2}",
+        f"pre1 {word[:1]}",
+        f"pre2 {word[:2]}",
+        f"pre3 {word[:3]}",
+        f"suf1 {word[-1:]}",
+        f"suf2 {word[-2:]}",
+        f"suf3 {word[-3:]}",
+        f"shape {_shape(word)}",
+    ]
+
+
+def _shape(word: str) -> str:
+    if word.isdigit():
+        return f"digits{min(len(word), 5)}"
+    if any(c.isdigit() for c in word):
+        return "mixed"
+    return "word" if word.isalpha() else "mark"

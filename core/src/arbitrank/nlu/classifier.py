@@ -1,0 +1,45 @@
+"""The domain and intent classifiers: maximum-entropy models over hashed n-grams, evaluated together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.nlu.text import BUCKETS, ngrams
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """P(the request is the domain's) and P(intent | it is), both linear in the utterance's n-grams.
+
+    `buckets`: the n-grams the model knows, sorted, uint32 of shape (B,). `weights`: float32 of shape (B + 1, 1 + I),
+    the domain's column first, the last row zero, for n-grams that are not known. `bias`: float32 of shape (1 + I,).
+    `intents`: I names. An utterance's n-grams weigh 1/√n each, so that its length does not count.
+    """
+
+    intents: tuple[str, ...]
+    buckets: NDArray[np.uint32]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        rows = np.full(BUCKETS, len(self.buckets), np.int32)
+        rows[self.buckets] = np.arange(len(self.buckets), dtype=np.int32)
+        object.__setattr__(self, "_rows", rows)
+
+    _rows: NDArray[np.int32] = None  # type: ignore[assignment]  # filled above, from `buckets`
+
+    def classify(self, utterances: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """P(mine) of each utterance, shape (n,), and P(intent | mine), shape (n, I), rows summing to 1."""
+        scores = np.array([self._score(utterance) for utterance in utterances]).reshape(-1, len(self.bias))
+        mine = 1.0 / (1.0 + np.exp(-scores[:, 0]))
+        intents = np.exp(scores[:, 1:] - scores[:, 1:].max(axis=1, keepdims=True))
+        return mine, intents / intents.sum(axis=1, keepdims=True)
+
+    def _score(self, utterance: str) -> NDArray[np.float64]:
+        grams = ngrams(utterance)
+        total = self.weights[self._rows[grams]].sum(axis=0, dtype=np.float64)
+        return self.bias + total / np.sqrt(max(len(grams), 1))

@@ -1,0 +1,121 @@
+"""The reference recogniser: one domain's own reading of an utterance, as an n-best list with confidences.
+
+It is of the kind the article describes: a one-against-all maximum-entropy domain classifier, a multi-class
+maximum-entropy intent classifier and a CRF slot tagger, trained apart for each domain. Recognising needs numpy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from arbitrank.errors import ArtifactError
+from arbitrank.nlu.classifier import Classifier
+from arbitrank.nlu.tagger import Reading, Tagger
+from arbitrank.nlu.text import tokenise
+from arbitrank.values import Hypothesis
+
+N_BEST = 5
+"""Hypotheses a recogniser gives at the most."""
+
+FORMAT = 1
+_NO_SLOTS = [Reading((), 1.0)]
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    format: int
+    domain: str
+    intents: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Recogniser:
+    """The recogniser of one domain; `tagger` is None where the domain has no slots."""
+
+    domain: str
+    classifier: Classifier
+    tagger: Tagger | None
+
+    def recognise(self, utterance: str, n: int = N_BEST) -> tuple[Hypothesis, ...]:
+        """The n best readings, best first by P(intent)·P(slots); none for an utterance without a token."""
+        return self.recognise_many([utterance], n)[0]
+
+    def recognise_many(self, utterances: Sequence[str], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
+        """The same for many utterances at once, which costs less than one by one."""
+        mine, intents = self.classifier.classify(utterances)
+        readings = self.tagger.read(utterances, n) if self.tagger else [_NO_SLOTS] * len(utterances)
+        return [
+            self._n_best(float(p), [float(x) for x in row], found, n) if tokenise(utterance) else ()
+            for utterance, p, row, found in zip(utterances, mine, intents, readings, strict=True)
+        ]
+
+    def _n_best(
+        self, mine: float, intents: Sequence[float], readings: Sequence[Reading], n: int
+    ) -> tuple[Hypothesis, ...]:
+        pairs = [(-p * reading.probability, i, j) for i, p in enumerate(intents) for j, reading in enumerate(readings)]
+        return tuple(
+            Hypothesis(
+                self.domain,
+                self.classifier.intents[i],
+                domain_confidence=_rounded(mine),
+                intent_confidence=_rounded(intents[i]),
+                slots=readings[j].slots,
+                slots_confidence=_rounded(readings[j].probability),
+            )
+            for _, i, j in sorted(pairs)[:n]
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `recogniser.json`, `classifier.npz` and, where there are slots, `tagger.npz` into the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        labels = self.tagger.labels if self.tagger else ()
+        meta = _Meta(FORMAT, self.domain, self.classifier.intents, labels)
+        (folder / "recogniser.json").write_bytes(msgspec.json.format(msgspec.json.encode(meta), indent=1))
+        c = self.classifier
+        np.savez(folder / "classifier.npz", buckets=c.buckets, weights=c.weights[:-1].astype(np.float16), bias=c.bias)
+        if self.tagger:
+            t = self.tagger
+            attribute, label = np.nonzero(t.emissions)
+            np.savez(
+                folder / "tagger.npz",
+                hashes=t.hashes,
+                attribute=attribute.astype(np.uint32),
+                label=label.astype(np.uint16),
+                weight=t.emissions[attribute, label].astype(np.float16),
+                transitions=t.transitions,
+            )
+
+    @classmethod
+    def load(cls, folder: Path) -> Recogniser:
+        """Read what `save` wrote. Raises `ArtifactError` where that is damaged or of another format."""
+        try:
+            meta = msgspec.json.decode((folder / "recogniser.json").read_bytes(), type=_Meta)
+            if meta.format != FORMAT:
+                raise ArtifactError(f"{folder}: recogniser of format {meta.format}, this arbitrank reads {FORMAT}")
+            return cls(meta.domain, _load_classifier(folder, meta), _load_tagger(folder, meta) if meta.labels else None)
+        except (OSError, ValueError, KeyError, IndexError, msgspec.MsgspecError) as error:
+            raise ArtifactError(f"{folder}: not a recogniser that can be read: {error}") from error
+
+
+def _load_classifier(folder: Path, meta: _Meta) -> Classifier:
+    with np.load(folder / "classifier.npz", allow_pickle=False) as arrays:
+        weights = arrays["weights"].astype(np.float32)
+        weights = np.concatenate([weights, np.zeros((1, weights.shape[1]), np.float32)])
+        return Classifier(meta.intents, arrays["buckets"], weights, arrays["bias"])
+
+
+def _load_tagger(folder: Path, meta: _Meta) -> Tagger:
+    with np.load(folder / "tagger.npz", allow_pickle=False) as arrays:
+        hashes = arrays["hashes"]
+        emissions = np.zeros((len(hashes) + 1, len(meta.labels)), np.float32)
+        emissions[arrays["attribute"], arrays["label"]] = arrays["weight"]
+        return Tagger(meta.labels, hashes, emissions, arrays["transitions"])
+
+
+def _rounded(confidence: float) -> float:
+    return round(min(1.0, max(0.0, confidence)), 6)

@@ -1,0 +1,73 @@
+"""An utterance as the recogniser sees it: tokens with their offsets, and hashed n-grams.
+
+Nothing here knows a language. Letters and digits make words; in scripts written without spaces each character is a
+token of its own. The hash is CRC-32 (zlib's) of the n-gram in UTF-8, the same for training and for serving, so a
+model's weights stay valid on every machine and Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_CHARACTERS = 1_000
+"""Characters of an utterance that are read; a spoken request is far shorter."""
+
+BUCKETS = 1 << 20
+"""Buckets that n-grams are hashed into; a model keeps only those that its training data filled."""
+
+# Han, kana, Thai, Lao, Myanmar and Khmer are written without spaces.
+_UNSPACED = (
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
+)
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+|[^\w\s]|_")
+
+
+class Token(NamedTuple):
+    """A token, casefolded, and where it stands in the utterance (characters)."""
+
+    text: str
+    start: int
+    end: int
+
+
+def tokenise(utterance: str) -> list[Token]:
+    """The tokens of the utterance in order: words, single characters of unspaced scripts, punctuation marks."""
+    return [Token(m[0].casefold(), m.start(), m.end()) for m in _TOKEN.finditer(utterance[:MAX_CHARACTERS])]
+
+
+def crc(text: str) -> int:
+    """The 32-bit hash of a text: CRC-32 of its UTF-8, lone surrogates included."""
+    return crc32(text.encode("utf-8", "surrogatepass"))
+
+
+@lru_cache(maxsize=512)
+def ngrams(utterance: str) -> NDArray[np.uint32]:
+    """The distinct buckets of the utterance's n-grams, sorted: uint32, shape (n,), each below `BUCKETS`.
+
+    Words: one to three in a row, with the utterance's ends marked. Characters: two to five in a row within a word and
+    its borders. Cached, because every domain asks it of the same utterance.
+    """
+    words = [token.text for token in tokenise(utterance)]
+    buckets = {crc(gram) % BUCKETS for gram in _grams(words)}
+    result = np.fromiter(sorted(buckets), np.uint32, len(buckets))
+    result.flags.writeable = False
+    return result
+
+
+def _grams(words: Sequence[str]) -> list[str]:
+    row = ["\x02", *words, "\x03"]
+    grams = [f"w{word}" for word in words]
+    grams += [f"w{a} {b}" for a, b in zip(row, row[1:], strict=False)]
+    grams += [f"w{a} {b} {c}" for a, b, c in zip(row, row[1:], row[2:], strict=False)]
+    for word in words:
+        padded = f" {word} "
+        for n in (2, 3, 4, 5):
+            grams += [f"c{padded[i : i + n]}" for i in range(len(padded) - n + 1)]
+    return grams

@@ -1,0 +1,171 @@
+"""Which domains are installed: each found package is loaded, refused or disabled, with its reason.
+
+Entry points are loaded one at a time and each error is kept as a value, so that no package can keep another from
+loading. A package's metadata is read before its code runs. Packages are taken in an order that depends on their names
+alone; of two that claim one domain, the one that follows the rule of names (distribution `arbitrank-NAME`) has it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import Distribution, EntryPoint, distributions, version
+from typing import Any
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from arbitrank import hookspecs
+from arbitrank.domain import Domain
+from arbitrank.hookspecs import GROUP
+
+ENVIRONMENT = "ARBITRANK_DOMAINS"
+"""The environment variable that names the domains to load, separated by commas; empty loads none, unset loads all."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_HOOK = "arbitrank_domains"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a domain comes from: an entry point of an installed distribution."""
+
+    name: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A domain that is ready to be asked for its model."""
+
+    name: str
+    source: Source
+    domain: Domain
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A package, or one domain of it, that broke a promise; `reason` ends with what to do."""
+
+    name: str
+    source: Source
+    reason: str
+
+
+@dataclass(frozen=True)
+class Disabled:
+    """A package that was found and, by the operator's wish, not loaded."""
+
+    name: str
+    source: Source
+    reason: str
+
+
+Found = Loaded | Refused | Disabled
+
+
+def discover(environment: Mapping[str, str] = os.environ) -> list[Found]:
+    """All domains of all installed packages, sorted by name. Runs the code of those that are not disabled."""
+    wanted = environment.get(ENVIRONMENT)
+    names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
+    found: list[Found] = []
+    taken: dict[str, Source] = {}
+    for entry, distribution in _entry_points():
+        source = Source(entry.name, distribution.name, distribution.version)
+        for one in _load(entry, distribution, source, names):
+            if isinstance(one, Loaded) and one.name in taken:
+                one = Refused(
+                    one.name, source, f"claims {one.name!r}, which {taken[one.name]} has; uninstall one of them"
+                )
+            elif isinstance(one, Loaded):
+                taken[one.name] = source
+            found.append(one)
+    return sorted(found, key=lambda one: (one.name, one.source.distribution))
+
+
+def loaded(found: Iterable[Found]) -> dict[str, Domain]:
+    """The domains among what was found that are loaded, by name."""
+    return {one.name: one.domain for one in found if isinstance(one, Loaded)}
+
+
+def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
+    # Only the first distribution of a name on the path is the one that imports find.
+    seen: dict[str, Distribution] = {}
+    for distribution in distributions():
+        name = distribution.metadata["Name"]
+        if name is not None:
+            seen.setdefault(canonicalize_name(name), distribution)
+    pairs = [(entry, d) for d in seen.values() for entry in d.entry_points if entry.group == GROUP]
+    return sorted(pairs, key=lambda pair: (not _follows_rule(*pair), canonicalize_name(pair[1].name), pair[0].name))
+
+
+def _follows_rule(entry: EntryPoint, distribution: Distribution) -> bool:
+    return canonicalize_name(distribution.name) == canonicalize_name(f"arbitrank-{entry.name}")
+
+
+def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: set[str] | None) -> Iterator[Found]:
+    if names is not None and entry.name not in names:
+        yield Disabled(entry.name, source, f"{ENVIRONMENT} does not name it")
+        return
+    reason = _unfit(distribution)
+    if reason:
+        yield Refused(entry.name, source, reason)
+        return
+    try:
+        domains = _domains(entry)
+    # Importing a plugin runs its code, which may raise anything, SystemExit included; the others load all the same.
+    except (Exception, SystemExit) as error:
+        yield Refused(entry.name, source, f"{_said(error)}; run: arbitrank check {entry.name}")
+        return
+    for name, domain in domains:
+        if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):
+            yield Refused(
+                entry.name, source, f"{_HOOK}() returned {domain!r} named {name!r}, promised a Domain with a name"
+            )
+        elif names is not None and name not in names:
+            yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
+        else:
+            yield Loaded(name, source, domain)
+
+
+def _unfit(distribution: Distribution) -> str | None:
+    """Why this core is outside the range that the distribution states, or None where it is inside."""
+    mine = version("arbitrank")
+    for text in distribution.requires or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            return f"its metadata cannot be read: {error}"
+        if canonicalize_name(requirement.name) == "arbitrank" and not requirement.specifier.contains(
+            mine, prereleases=True
+        ):
+            return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
+    return None
+
+
+def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
+    """What the plugin's hook returns, with the names it gives. A manager of its own for each plugin leaves nothing half registered behind."""
+    plugin = entry.load()
+    manager = pluggy.PluginManager("arbitrank")
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    manager.check_pending()
+    results = manager.hook.arbitrank_domains()
+    if not results:
+        near = get_close_matches(_HOOK, [name for name in dir(plugin) if not name.startswith("__")], n=1)
+        hint = f"; it has {near[0]!r}, did you mean that?" if near else ""
+        raise TypeError(f"implements no hook {_HOOK}{hint}")
+    return [(getattr(domain, "name", None), domain) for domain in results[0]]
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

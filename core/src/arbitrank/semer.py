@@ -1,0 +1,39 @@
+"""Semantic errors: how far a hypothesis is from the truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from arbitrank.values import Hypothesis, Ranked, Slot, Truth
+
+
+def semer(hypothesis: Hypothesis | Ranked, truth: Truth) -> float:
+    """Semantic error rate: errors / (1 intent + slots of the truth), at least 0 and possibly more than 1.
+
+    Errors are a wrong domain or intent (one), and slots inserted, deleted or substituted (right name, wrong value).
+    """
+    return semantic_errors(hypothesis, truth) / (1 + len(truth.slots))
+
+
+def entirely_right(hypothesis: Hypothesis | Ranked, truth: Truth) -> bool:
+    """Whether domain, intent and all slots are right; nothing is, for a request that is out of scope."""
+    return semantic_errors(hypothesis, truth) == 0
+
+
+def semantic_errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
+    """The number of errors: one for the wrong domain or intent, and one for each slot to insert, delete or change."""
+    wrong = (hypothesis.domain, hypothesis.intent) != (truth.domain, truth.intent or truth.domain)
+    if not hypothesis.slots and not truth.slots:
+        return int(wrong)
+    seen, promised = _counted(hypothesis.slots), _counted(truth.slots)
+    extra, lacking = seen - promised, promised - seen
+    names_extra = Counter(name for name, _ in extra.elements())
+    names_lacking = Counter(name for name, _ in lacking.elements())
+    substituted = (names_extra & names_lacking).total()
+    return int(wrong) + extra.total() + lacking.total() - substituted
+
+
+def _counted(slots: Iterable[Slot]) -> Counter[tuple[str, str]]:
+    """Slots by name and value; case and outer blanks don't count."""
+    return Counter((slot.name, slot.value.strip().casefold()) for slot in slots)

@@ -1,0 +1,1 @@
+"""Artifacts, their versions, and the aliases that say which of them serves."""

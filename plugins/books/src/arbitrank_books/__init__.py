@@ -1,0 +1,1 @@
+"""The Books domain of arbitrank."""

@@ -1,0 +1,48 @@
+"""The Books domain: what it knows beyond the toolkit, and where its data and shipped weights are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from arbitrank.domain import Skill
+from arbitrank.learn.features import CORE_KEYS
+from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.nlu.catalogue import Catalogue, read_works
+from arbitrank.nlu.patterns import generate
+from arbitrank.values import Example, Hypothesis
+
+_HERE = Path(__file__).parent
+
+
+class Books(ReferenceDomain):
+    name = "books"
+    context_keys = (*CORE_KEYS, "playing", "last_opened")
+
+    @property
+    def skills(self) -> tuple[Skill, ...]:
+        phrases = ("read me the hobbit", "open dune", "who wrote emma", "put it on my want to read shelf")
+        return (Skill(self.name, "Read, find, keep, rate, buy and borrow books and audiobooks", phrases),)
+
+    @property
+    def shipped(self) -> Path:
+        return _HERE / "model"
+
+    def examples(self) -> Iterable[Example]:
+        return generate(_HERE / "data", self.name)
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(read_works(_HERE / "data"), "title", "author")
+
+    def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
+        """Whether the catalogue has the title and the author, and whether other media are known to share the title."""
+        titles = [slot.value for slot in hypothesis.slots if slot.name == "title"]
+        people = [slot.value for slot in hypothesis.slots if slot.name == "author"]
+        return {
+            "title_known": float(any(self._catalogue.has("title", title) for title in titles)),
+            "title_unknown": float(any(not self._catalogue.has("title", title) for title in titles)),
+            "title_shared": float(any(self._catalogue.shares(title) for title in titles)),
+            "author_known": float(any(self._catalogue.has("author", person) for person in people)),
+        }

@@ -1,0 +1,1 @@
+"""The Music domain of arbitrank."""

@@ -1,0 +1,50 @@
+"""The Music domain: what it knows beyond the toolkit, and where its data and shipped weights are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from arbitrank.domain import Skill
+from arbitrank.learn.features import CORE_KEYS
+from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.nlu.catalogue import Catalogue, read_works
+from arbitrank.nlu.patterns import generate
+from arbitrank.values import Example, Hypothesis
+
+_HERE = Path(__file__).parent
+
+
+class Music(ReferenceDomain):
+    name = "music"
+    context_keys = (*CORE_KEYS, "playing", "last_opened")
+
+    @property
+    def skills(self) -> tuple[Skill, ...]:
+        phrases = ("play thriller", "put on some jazz", "add hello to my running playlist", "who sings this")
+        return (
+            Skill(self.name, "Play, find, keep, rate and talk about songs, albums, soundtracks and playlists", phrases),
+        )
+
+    @property
+    def shipped(self) -> Path:
+        return _HERE / "model"
+
+    def examples(self) -> Iterable[Example]:
+        return generate(_HERE / "data", self.name)
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(read_works(_HERE / "data"), "title", "artist")
+
+    def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
+        """Whether the catalogue has the title and the artist, and whether other media are known to share the title."""
+        titles = [slot.value for slot in hypothesis.slots if slot.name == "title"]
+        people = [slot.value for slot in hypothesis.slots if slot.name == "artist"]
+        return {
+            "title_known": float(any(self._catalogue.has("title", title) for title in titles)),
+            "title_unknown": float(any(not self._catalogue.has("title", title) for title in titles)),
+            "title_shared": float(any(self._catalogue.shares(title) for title in titles)),
+            "artist_known": float(any(self._catalogue.has("artist", person) for person in people)),
+        }

@@ -1,0 +1,11 @@
+"""Where arbitrank finds the Music domain."""
+
+from __future__ import annotations
+
+from arbitrank.hookspecs import hookimpl
+from arbitrank_music.domain import Music
+
+
+@hookimpl
+def arbitrank_domains() -> list[Music]:
+    return [Music()]

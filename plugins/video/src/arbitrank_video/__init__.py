@@ -1,0 +1,1 @@
+"""The Video domain of arbitrank."""

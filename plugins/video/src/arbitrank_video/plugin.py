@@ -1,0 +1,11 @@
+"""Where arbitrank finds the Video domain."""
+
+from __future__ import annotations
+
+from arbitrank.hookspecs import hookimpl
+from arbitrank_video.domain import Video
+
+
+@hookimpl
+def arbitrank_domains() -> list[Video]:
+    return [Video()]
