@@ -49,7 +49,10 @@ class Arbitrator:
     rank_unserved: bool = False
 
     def answer(self, request: Request, *, explain: bool = False) -> Answer:
-        """The ranked readings of all domains, the decision, and how each domain fared. Never raises what a plugin raises."""
+        """The ranked readings of all domains, the decision and how each domain fared.
+
+        What a plugin raises is in the answer, never raised.
+        """
         began = perf_counter()
         given = _by_domain(request.hypotheses)
         asked = self._shortlist(given)

@@ -55,13 +55,13 @@ def ask(
         if hypotheses is None:
             hypotheses = _checked_hypotheses(name, model.recognise(shared))
         read = perf_counter()
-        scores, why = NOTHING, None
+        scores = NOTHING
+        why: Sequence[Mapping[str, float]] | None = () if explain else None
         if hypotheses:
             own = replace(shared, hypotheses=tuple(hypotheses))
             scores = _checked_scores(model.rerank(own), len(hypotheses))
-            why = _checked_why(model.explain(own), len(hypotheses)) if explain else None
-        elif explain:
-            why = ()
+            if explain:
+                why = _checked_why(model.explain(own), len(hypotheses))
         done = perf_counter()
         return Answered(hypotheses, scores, why, 1e3 * (read - began), 1e3 * (done - read))
     # A plugin may raise anything at all; whatever it is, it costs the domain its place in one answer and no more.
@@ -76,10 +76,10 @@ def _shared(request: Request) -> Request:
 
 
 def _checked_hypotheses(name: str, found: Any) -> tuple[Hypothesis, ...]:
-    found = tuple(found)
-    if len(found) > MAX_HYPOTHESES:
-        raise PluginError(f"{len(found)} hypotheses, promised at most {MAX_HYPOTHESES}")
-    for i, h in enumerate(found):
+    hypotheses: tuple[Any, ...] = tuple(found)
+    if len(hypotheses) > MAX_HYPOTHESES:
+        raise PluginError(f"{len(hypotheses)} hypotheses, promised at most {MAX_HYPOTHESES}")
+    for i, h in enumerate(hypotheses):
         if not isinstance(h, Hypothesis):
             raise PluginError(f"hypothesis {i} is of type {type(h).__name__}, promised a Hypothesis")
         if h.domain != name:
@@ -91,7 +91,7 @@ def _checked_hypotheses(name: str, found: Any) -> tuple[Hypothesis, ...]:
         for key, number in h.features.items():
             if not math.isfinite(number):
                 raise PluginError(f"hypothesis {i}: feature {key!r} is {number}, promised a finite number")
-    return found
+    return hypotheses
 
 
 def _checked_scores(scores: Any, n: int) -> Scores:

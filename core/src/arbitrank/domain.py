@@ -96,7 +96,7 @@ class Settings:
     `model`: factored or loglinear. `loss`: r1, r2 or r3, and `form`: sigmoid, softmax or null, for a
     log-linear model. `kept`: the share of other domains' traffic that is in the data, in (0, 1]; less than 1 where it
     was sampled, so that the prior is corrected. `l2`: the pull towards R0, None for the default by the amount of data.
-    `folds`: how many parts cross-fitting makes. `jobs`: processes to use. Where no seed changes, neither do the weights.
+    `folds`: how many parts cross-fitting makes. `jobs`: processes to use. The same seed gives the same weights.
     """
 
     seed: int = 0
@@ -139,7 +139,10 @@ class Model(ABC):
         return [{} for _ in request.hypotheses or ()]
 
     def linear(self) -> LinearForm | None:
-        """The weights over the toolkit's features where that is all that `rerank` is, else None. Called once, at load."""
+        """The weights over the toolkit's features, where that is all that `rerank` is, else None.
+
+        It is called once, at load.
+        """
         return None
 
 

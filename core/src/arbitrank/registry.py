@@ -81,13 +81,14 @@ def discover(environment: Mapping[str, str] = os.environ) -> list[Found]:
     for entry, distribution in _entry_points():
         source = Source(entry.name, distribution.name, distribution.version)
         for one in _load(entry, distribution, source, names):
-            if isinstance(one, Loaded) and one.name in taken:
-                one = Refused(
-                    one.name, source, f"claims {one.name!r}, which {taken[one.name]} has; uninstall one of them"
-                )
-            elif isinstance(one, Loaded):
+            if not isinstance(one, Loaded):
+                found.append(one)
+            elif one.name in taken:
+                reason = f"claims {one.name!r}, which {taken[one.name]} has; uninstall one of them"
+                found.append(Refused(one.name, source, reason))
+            else:
                 taken[one.name] = source
-            found.append(one)
+                found.append(one)
     return sorted(found, key=lambda one: (one.name, one.source.distribution))
 
 
@@ -152,8 +153,9 @@ def _unfit(distribution: Distribution) -> str | None:
 
 
 def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
-    """What the plugin's hook returns, with the names it gives. A manager of its own for each plugin leaves nothing half registered behind."""
+    """What the plugin's hook returns, with the names it gives."""
     plugin = entry.load()
+    # Each plugin has a manager of its own, so that one that fails validation is left half registered nowhere.
     manager = pluggy.PluginManager("arbitrank")
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)

@@ -166,7 +166,8 @@ def _explain(message: str, raw: bytes | str) -> str:
     promised = promised.replace("Expected ", "promised ").replace("`", "")
     path = path.rstrip("`")
     if "missing required field" in promised:
-        return f"{path.lstrip('.') or 'the object'}: {promised.replace('Object missing required field ', 'lacks the field ')}"
+        lack = promised.replace("Object missing required field ", "lacks the field ")
+        return f"{path.lstrip('.') or 'the object'}: {lack}"
     seen: Any = json.loads(raw)
     for name, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
         if isinstance(seen, dict) and name in seen:

@@ -119,9 +119,9 @@ def _train(
 
 
 def _say(domain: Domain, built: Built, where: str) -> None:
-    card = built.card
+    card, manifest = built.card, built.manifest
     click.echo(
-        f"{domain.name} {built.manifest.version}: {built.manifest.rows} examples, {settings_of(built)}; on {card.n} kept back: "
+        f"{domain.name} {manifest.version}: {manifest.rows} examples, {settings_of(built)}; on {card.n} kept back: "
         f"NLL {card.nll:.3f}, ECE {100 * card.ece:.1f} % (floor {100 * card.ece_floor:.1f} %); {where}"
     )
 

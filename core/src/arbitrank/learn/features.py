@@ -44,6 +44,7 @@ class Situation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def name(self) -> str:
+        """The feature's name: `context.KEY=VALUE`, or `context.KEY` for a number."""
         return f"context.{self.key}" if self.value is None else f"context.{self.key}={self.value}"
 
 
@@ -191,7 +192,7 @@ def _number(value: Any) -> float | None:
 
 
 class Parts(NamedTuple):
-    """The confidences of a request's hypotheses, filled and clipped: lists of n numbers, and flags of what was missing."""
+    """The confidences of a request's hypotheses, filled and clipped: lists of n numbers, flags of what is missing."""
 
     domain: list[float]
     intent: list[float]

@@ -77,7 +77,7 @@ def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth]) -> 
 def _train_loglinear(spec: FeatureSpec, requests: Sequence[Request], batch: Batch, settings: Settings) -> LogLinear:
     matrix = np.array([row for request in requests for row in plain_rows(spec, request)])
     r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss]
-    # Each hypothesis is judged for itself here, so a shift of the bias would be wrong: the requests are weighed instead.
+    # Each hypothesis is judged for itself, so shifting the bias would be wrong: the requests are weighed instead.
     batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
     start = np.array([1.0 if name in ("domain.logit", "intent.log", "slots.log") else 0.0 for name in spec.plain_names])
     fitted = _minimise(lambda z: mixed(z, batch, settings.form, r1, r2), matrix, start, _l2(settings, len(requests)))

@@ -54,7 +54,8 @@ def probabilities(z: Floats, starts: NDArray[np.int64], form: Form) -> Floats:
     total = np.add.reduceat(grown, starts)
     if form == "null":
         total = total + np.exp(-top)
-    return grown / np.repeat(total, sizes)
+    shares: Floats = grown / np.repeat(total, sizes)
+    return shares
 
 
 def sigmoid(z: Floats) -> Floats:

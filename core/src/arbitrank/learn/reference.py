@@ -35,11 +35,11 @@ class ReferenceDomain(Domain):
             self.name = name
 
     def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
-        """Numbers that say something of a hypothesis beyond its confidences, the same names for each; none by default."""
+        """Numbers that say more of a hypothesis than its confidences, the same names for each; none by default."""
         return {}
 
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
-        """Train a recogniser from utterances, or keep the present one where the examples bring hypotheses; then re-rank.
+        """Train the recogniser, unless the examples bring hypotheses, and then the re-ranker.
 
         Raises `DataError` where no example is the domain's own, all are, or only some bring hypotheses.
         """

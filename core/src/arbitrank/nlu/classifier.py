@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,5 +42,5 @@ class Classifier:
 
     def _score(self, utterance: str) -> NDArray[np.float64]:
         grams = ngrams(utterance)
-        total = self.weights[self._rows[grams]].sum(axis=0, dtype=np.float64)
-        return self.bias + total / np.sqrt(max(len(grams), 1))
+        total: NDArray[np.float64] = self.weights[self._rows[grams]].sum(axis=0, dtype=np.float64)
+        return self.bias + total / math.sqrt(max(len(grams), 1))

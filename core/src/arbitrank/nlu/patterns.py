@@ -15,8 +15,8 @@ A team that starts without logs writes what people would say and lets this modul
 In a pattern, `(a|b)` chooses and `[a]` may be left out; both nest. `{name}` draws a value and labels it as slot `name`;
 `{name=source}` draws from `source` instead; `{=source}` draws without a label. A source is a column of the catalogue
 or a list. All columns in one utterance come from one work, so `{title} by {artist}` is coherent. In `[others.DOMAIN]`
-the work is one whose `also` names that domain; elsewhere it is any, the top-level `shared = 0.5` giving the share of works
-that some other domain has too, so that titles in dispute are met as often as their neighbours ask for them.
+the work is one whose `also` names that domain; elsewhere it is any, the top-level `shared = 0.5` giving the share of
+works that some other domain has too, so that titles in dispute are met as often as their neighbours ask for them.
 """
 
 from __future__ import annotations

@@ -193,10 +193,11 @@ def _spans(labels: Sequence[str]) -> list[tuple[str, int, int]]:
 
 def _log_product(logs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(exp(logs) @ weights), shifted so that nothing overflows; what underflows is floored."""
-    top = logs.max(axis=1, keepdims=True)
+    top: NDArray[np.float64] = logs.max(axis=1, keepdims=True)
     return np.log(np.maximum(np.exp(logs - top) @ weights, 1e-300)) + top
 
 
 def _logsumexp(logs: NDArray[np.float64]) -> NDArray[np.float64]:
     top = logs.max(axis=-1, keepdims=True)
-    return np.log(np.exp(logs - top).sum(axis=-1)) + top[..., 0]
+    total: NDArray[np.float64] = np.log(np.exp(logs - top).sum(axis=-1)) + top[..., 0]
+    return total

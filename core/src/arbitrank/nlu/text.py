@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 from zlib import crc32
 
@@ -64,7 +65,7 @@ def ngrams(utterance: str) -> NDArray[np.uint32]:
 def _grams(words: Sequence[str]) -> list[str]:
     row = ["\x02", *words, "\x03"]
     grams = [f"w{word}" for word in words]
-    grams += [f"w{a} {b}" for a, b in zip(row, row[1:], strict=False)]
+    grams += [f"w{a} {b}" for a, b in pairwise(row)]
     grams += [f"w{a} {b} {c}" for a, b, c in zip(row, row[1:], row[2:], strict=False)]
     for word in words:
         padded = f" {word} "

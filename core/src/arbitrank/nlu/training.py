@@ -59,7 +59,7 @@ def cross_fit(
     data would believe confidences that it never meets again.
     """
     fold = np.array([crc(f"{seed}/{_words(example)}") % folds for example in examples], np.int64)
-    parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(folds)]
+    parts = [(np.flatnonzero(fold != f).tolist(), np.flatnonzero(fold == f).tolist()) for f in range(folds)]
     tasks = (
         delayed(_fit_and_recognise)(domain, [examples[i] for i in rest], [_text(examples[i]) for i in held], seed)
         for rest, held in parts
@@ -159,7 +159,10 @@ def _labels_of(example: Example) -> set[str]:
 
 
 def bio_labels(utterance: str, slots: Sequence[Slot]) -> list[str]:
-    """The BIO label of each token. A slot's borders are moved out to whole tokens; of overlapping slots the first wins."""
+    """The BIO label of each token.
+
+    A slot's borders are moved out to whole tokens; of overlapping slots the first wins.
+    """
     tokens = tokenise(utterance)
     labels = ["O"] * len(tokens)
     for slot in sorted(slots, key=lambda slot: (slot.start or 0, -(slot.end or 0))):

@@ -4,7 +4,8 @@
     DOMAIN/aliases.json     {"stable": VERSION, "previous": VERSION, "candidate": VERSION}
     DOMAIN/history.jsonl    one line for each change of an alias
 
-Several processes of one machine may use it at once: a version appears by one rename, and aliases are changed under a lock.
+Several processes of one machine may use it at once: a version appears by one rename, and aliases are changed under a
+lock.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class FolderStore:
             yield
 
     def _write(self, domain: str, verb: str, aliases: Mapping[str, str | None]) -> None:
-        now = dict(self.aliases(domain))
+        now: dict[str, str | None] = {**self.aliases(domain)}
         home = self.root / domain
         changes = [
             Change(verb, alias, version, now.get(alias), time.time(), getpass.getuser())

@@ -17,6 +17,8 @@ _HERE = Path(__file__).parent
 
 
 class Books(ReferenceDomain):
+    """Books and audiobooks: to read, find, keep, rate, buy and borrow."""
+
     name = "books"
     context_keys = (*CORE_KEYS, "playing", "last_opened")
 

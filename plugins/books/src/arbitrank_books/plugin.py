@@ -8,4 +8,5 @@ from arbitrank_books.domain import Books
 
 @hookimpl
 def arbitrank_domains() -> list[Books]:
+    """The domains of this package."""
     return [Books()]

@@ -17,6 +17,8 @@ _HERE = Path(__file__).parent
 
 
 class Music(ReferenceDomain):
+    """Songs, albums, soundtracks and playlists: to play, find, keep, rate and talk about."""
+
     name = "music"
     context_keys = (*CORE_KEYS, "playing", "last_opened")
 

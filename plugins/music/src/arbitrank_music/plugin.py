@@ -8,4 +8,5 @@ from arbitrank_music.domain import Music
 
 @hookimpl
 def arbitrank_domains() -> list[Music]:
+    """The domains of this package."""
     return [Music()]

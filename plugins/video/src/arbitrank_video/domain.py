@@ -17,6 +17,8 @@ _HERE = Path(__file__).parent
 
 
 class Video(ReferenceDomain):
+    """Films and series: to watch, find, keep, rate, rent and talk about."""
+
     name = "video"
     context_keys = (*CORE_KEYS, "playing", "last_opened")
 

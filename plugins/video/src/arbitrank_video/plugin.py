@@ -8,4 +8,5 @@ from arbitrank_video.domain import Video
 
 @hookimpl
 def arbitrank_domains() -> list[Video]:
+    """The domains of this package."""
     return [Video()]
