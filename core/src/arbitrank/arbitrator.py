@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 
 from arbitrank import dispatch
 from arbitrank.decide import Thresholds, decide
 from arbitrank.dispatch import Answered, Failed
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
 from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.rerankers import R0
 from arbitrank.merge import Voice, merge
@@ -124,34 +123,32 @@ class Arbitrator:
 
 def load_domains(domains: Mapping[str, Domain], store: FolderStore) -> dict[str, Serving | Broken]:
     """A model for each domain: of the store's stable version, else of the weights that its package ships."""
-    return {name: _load(domain, store) for name, domain in sorted(domains.items())}
+    return {name: _load(name, domain, store) for name, domain in sorted(domains.items())}
 
 
-def _load(domain: Domain, store: FolderStore) -> Serving | Broken:
+def _load(name: str, domain: Domain, store: FolderStore) -> Serving | Broken:
     try:
-        folder, origin = store.stable(domain.name), "store"
+        folder, origin = store.stable(name), "store"
         if folder is None:
             folder, origin = domain.shipped, "package"
         if folder is None:
             raise ArtifactError(
-                f"no weights: none stable in {store}, none shipped; run: arbitrank train {domain.name} --promote"
+                f"no weights: none stable in {store}, none shipped; run: arbitrank train {name} --promote"
             )
         manifest = verified(folder)
-        if manifest.domain != domain.name:
-            raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {domain.name!r}")
-        return Serving(_loaded(domain, folder), manifest.version, origin)
+        if manifest.domain != name:
+            raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {name!r}")
+        model = domain.load(folder)
+        if not isinstance(model, Model):
+            raise PluginError(f"{folder}: load returned {type(model).__name__}, promised a Model")
+        return Serving(model, manifest.version, origin)
     except ArbitrankError as error:
         return Broken(str(error))
-
-
-def _loaded(domain: Domain, folder: Path) -> Model:
-    try:
-        return domain.load(folder)
-    except ArbitrankError:
+    except KeyboardInterrupt:
         raise
-    # `load` is the plugin's code and may raise anything; that domain is then out, and the others serve.
-    except (Exception, SystemExit) as error:
-        raise ArtifactError(f"{folder}: cannot be loaded: {type(error).__name__}: {error}") from error
+    # `shipped` and `load` are the plugin's code and may raise anything; that domain is then out, and the others serve.
+    except BaseException as error:
+        return Broken(f"cannot be loaded: {said(error)}; run: arbitrank check {name}")
 
 
 def _report(serving: Serving, outcome: Answered | Failed) -> DomainReport:

@@ -12,7 +12,7 @@ Every message says who, what was seen, what was promised and, where there is one
 
 from __future__ import annotations
 
-__all__ = ["ArbitrankError", "ArtifactError", "DataError", "InputError", "PluginError", "StoreError"]
+__all__ = ["ArbitrankError", "ArtifactError", "DataError", "InputError", "PluginError", "StoreError", "said"]
 
 
 class ArbitrankError(Exception):
@@ -37,3 +37,12 @@ class ArtifactError(ArbitrankError):
 
 class StoreError(ArbitrankError):
     """Raised when the store does not answer or was changed by somebody else first. Try again."""
+
+
+def said(error: BaseException) -> str:
+    """The error's class and text in one line. Never raises, not even where a plugin's error has a text that does."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception as failure:
+        text = f"its text raises {type(failure).__name__}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 from arbitrank import hookspecs
 from arbitrank.domain import Domain
+from arbitrank.errors import PluginError, said
 from arbitrank.hookspecs import GROUP
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
@@ -122,15 +123,16 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
         return
     try:
         domains = _domains(entry)
+    except KeyboardInterrupt:
+        raise
     # Importing a plugin runs its code, which may raise anything, SystemExit included; the others load all the same.
-    except (Exception, SystemExit) as error:
-        yield Refused(entry.name, source, f"{_said(error)}; run: arbitrank check {entry.name}")
+    except BaseException as error:
+        yield Refused(entry.name, source, f"{said(error)}; run: arbitrank check {entry.name}")
         return
     for name, domain in domains:
         if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):
-            yield Refused(
-                entry.name, source, f"{_HOOK}() returned {domain!r} named {name!r}, promised a Domain with a name"
-            )
+            seen = f"{type(domain).__name__} " + (f"named {name!r}" if isinstance(name, str) else "without a name")
+            yield Refused(entry.name, source, f"{_HOOK}() gave {seen}, promised a Domain named in a-z, 0-9, _ and -")
         elif names is not None and name not in names:
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:
@@ -145,11 +147,15 @@ def _unfit(distribution: Distribution) -> str | None:
             requirement = Requirement(text)
         except InvalidRequirement as error:
             return f"its metadata cannot be read: {error}"
-        if canonicalize_name(requirement.name) == "arbitrank" and not requirement.specifier.contains(
-            mine, prereleases=True
-        ):
+        ours = canonicalize_name(requirement.name) == "arbitrank" and _applies(requirement)
+        if ours and not requirement.specifier.contains(mine, prereleases=True):
             return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
     return None
+
+
+def _applies(requirement: Requirement) -> bool:
+    """Whether a requirement holds here; one of an extra, or of another system or Python, does not."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
@@ -159,15 +165,18 @@ def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
     manager = pluggy.PluginManager("arbitrank")
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
+    if not manager.hook.arbitrank_domains.get_hookimpls():
+        raise PluginError(f"implements no hook {_HOOK}{_hint(plugin)}")
     manager.check_pending()
-    results = manager.hook.arbitrank_domains()
-    if not results:
-        near = get_close_matches(_HOOK, [name for name in dir(plugin) if not name.startswith("__")], n=1)
-        hint = f"; it has {near[0]!r}, did you mean that?" if near else ""
-        raise TypeError(f"implements no hook {_HOOK}{hint}")
-    return [(getattr(domain, "name", None), domain) for domain in results[0]]
+    # pluggy drops a None from the results, so that there may be none.
+    domains = next(iter(manager.hook.arbitrank_domains()), None)
+    if not isinstance(domains, Sequence) or isinstance(domains, str):
+        raise PluginError(f"{_HOOK}() returned {type(domains).__name__}, promised a list of Domains")
+    return [(getattr(domain, "name", None), domain) for domain in domains]
 
 
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _hint(plugin: Any) -> str:
+    near = get_close_matches(_HOOK, [name for name in dir(plugin) if not name.startswith("__")], n=1)
+    if not near:
+        return ""
+    return f"; it has {near[0]!r}, " + ("which lacks the mark @hookimpl" if near[0] == _HOOK else "did you mean that?")

@@ -1,0 +1,74 @@
+"""What the tests of the core share: the command line as a user calls it, and distributions to discover."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from shutil import which
+from sysconfig import get_path
+from types import ModuleType
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(**changes: str | None) -> dict[str, str]:
+    """This process's environment without arbitrank's own variables, `changes` applied; None takes a variable away."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ARBITRANK_") and key != "PYTHONPATH"}
+    merged = {**kept, "PYTHONIOENCODING": "utf-8", **changes}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store without any version, so that the weights in the packages speak."""
+    return str(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def arbitrank(empty_store: str) -> Command:
+    """Run the installed command: `arbitrank("ask", "play dune", ARBITRANK_DOMAINS="…")`, outside the checkout."""
+    program = which("arbitrank", path=get_path("scripts"))
+    assert program, "the command is not installed beside this Python; run: pip install -r requirements-dev.txt"
+
+    def run(*args: str, input: str | None = None, **variables: str | None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, *args],
+            input=input,
+            capture_output=True,
+            encoding="utf-8",
+            cwd=empty_store,
+            env=environment(**{"ARBITRANK_STORE": empty_store, **variables}),
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def distributions() -> ModuleType:
+    """The module beside this one that builds distributions."""
+    spec = spec_from_file_location("distributions", Path(__file__).with_name("distributions.py"))
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of installed packages, first on this process's path; what is imported from it is forgotten again."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]

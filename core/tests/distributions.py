@@ -1,0 +1,68 @@
+"""Real distributions to discover: each plugin is built into a wheel by hatchling and unpacked as pip would."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hatchling.builders.wheel import WheelBuilder
+
+GROUP = "arbitrank.domains.v1"
+
+DOMAIN = """
+from arbitrank.domain import Domain
+from arbitrank.hookspecs import hookimpl
+
+
+class Plain(Domain):
+    def __init__(self, name):
+        self.name = name
+
+    def train(self, examples, out, settings):
+        return {}
+
+    def load(self, folder):
+        raise NotImplementedError
+"""
+"""The head of a plugin's module: what a domain needs to be found."""
+
+
+def serving(*names: str) -> str:
+    """The code of a plugin that keeps every promise of discovery and serves domains of these names."""
+    return f"{DOMAIN}\n\n@hookimpl\ndef arbitrank_domains():\n    return [Plain(name) for name in {names!r}]\n"
+
+
+def install(
+    site: Path, name: str, code: str, *, entry: str | None = None, requires: Sequence[str] = ("arbitrank>=0.1,<1",)
+) -> None:
+    """Build distribution `name`, one module of `code`, and unpack it into `site`.
+
+    Its entry point is called `entry`, by default what the rule of names asks for.
+    """
+    module = name.replace("-", "_")
+    source = site.parent / "sources" / name
+    source.mkdir(parents=True)
+    (source / f"{module}.py").write_text(code, encoding="utf-8")
+    (source / "pyproject.toml").write_text(
+        f"""
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "1.2.3"
+dependencies = {list(requires)!r}
+
+[project.entry-points."{GROUP}"]
+{entry or name.removeprefix("arbitrank-")} = "{module}"
+
+[tool.hatch.build.targets.wheel]
+include = ["{module}.py"]
+""",
+        encoding="utf-8",
+    )
+    (wheel,) = WheelBuilder(str(source)).build(directory=str(source / "dist"), versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)

@@ -1,0 +1,400 @@
+"""A domain that misbehaves costs its own place in one answer and no more; the answer says who failed, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations, repeat
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from arbitrank import dispatch
+from arbitrank.arbitrator import Arbitrator, Broken, Serving, load_domains
+from arbitrank.decide import Thresholds
+from arbitrank.domain import Domain, Model, Scores
+from arbitrank.errors import ArtifactError
+from arbitrank.store.folder import FolderStore
+from arbitrank.values import Answer, Hypothesis, Request, Slot
+
+ASKED = Request(
+    id="7",
+    utterance="turn it up",
+    context={"device": "tv", "playing": {"title": "Dune", "cast": ["Zendaya"]}},
+    session={"turns": [1]},
+    account={"owns": {"tv": 1}},
+    dialogue={"acts": ["greet"]},
+)
+
+
+class Steady(Model):
+    """A model that keeps every promise: two readings, always scored alike."""
+
+    def __init__(self, name: str, mine: float = 0.6) -> None:
+        self.name, self.mine = name, mine
+
+    def recognise(self, request: Request) -> list[Hypothesis]:
+        slots = (Slot("title", "it", 0.5, 5, 7),)
+        return [Hypothesis(self.name, "First", 0.9, 0.8, slots, 0.5), Hypothesis(self.name, "Second", 0.9, 0.2)]
+
+    def rerank(self, request: Request) -> Scores:
+        shares = np.full(len(request.hypotheses or ()), 1 / max(len(request.hypotheses or ()), 1))
+        return Scores(self.mine, self.mine * shares)
+
+    def explain(self, request: Request) -> list[dict[str, float]]:
+        return [{"domain": 0.5} for _ in request.hypotheses or ()]
+
+
+class Hostile(Steady):
+    """A steady model of which some methods are replaced."""
+
+    def __init__(self, **methods: Callable[[Request], Any]) -> None:
+        super().__init__("hostile")
+        self.__dict__.update(methods)
+
+
+def served(*models: Steady) -> dict[str, Serving | Broken]:
+    return {model.name: Serving(model, f"v-{model.name}", "package") for model in models}
+
+
+def raising(error: BaseException) -> Callable[[Request], Any]:
+    def method(request: Request) -> Any:
+        raise error
+
+    return method
+
+
+def returning(value: Any) -> Callable[[Request], Any]:
+    return lambda request: value
+
+
+def hypotheses(n: int) -> Iterator[Hypothesis]:
+    return (Hypothesis("hostile", f"Intent{i}", 0.5, 0.5) for i in range(n))
+
+
+def reading(**fields: Any) -> Callable[[Request], Any]:
+    return returning([Hypothesis(**{"domain": "hostile", "intent": "Do", **fields})])
+
+
+def endless(request: Request) -> Any:
+    return endless(request)
+
+
+class Panic(BaseException):
+    """What native code raises when it gives up; no Exception."""
+
+
+class Mute(Exception):
+    """An error whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+RECOGNISES = {
+    "raises": (raising(RuntimeError("no\nmemory")), "RuntimeError: no memory"),
+    "raises SystemExit": (raising(SystemExit(1)), "SystemExit: 1"),
+    "raises what is no Exception": (raising(Panic("gave up")), "Panic: gave up"),
+    "raises an error without a text": (raising(Mute()), "Mute: its text raises ValueError"),
+    "recurses without end": (endless, "RecursionError"),
+    "returns None": (returning(None), "recognise returned NoneType, promised a sequence of Hypothesis"),
+    "returns a number": (returning(3), "recognise returned int, promised a sequence of Hypothesis"),
+    "returns texts": (returning(["Do"]), "hypothesis 0 is of type str, promised a Hypothesis"),
+    "returns 101 hypotheses": (lambda request: hypotheses(101), "more than the 100 hypotheses promised"),
+    "returns hypotheses without end": (
+        lambda request: repeat(Hypothesis("hostile", "Do")),
+        "more than the 100 hypotheses promised",
+    ),
+    "speaks for another domain": (reading(domain="one"), "hypothesis 0 is of domain 'one', promised 'hostile'"),
+    "is NaN sure": (reading(domain_confidence=float("nan")), "domain_confidence is nan, promised a number in [0, 1]"),
+    "is 1.2 sure": (reading(intent_confidence=1.2), "intent_confidence is 1.2, promised a number in [0, 1]"),
+    "is -0.1 sure of a slot": (
+        reading(slots=(Slot("title", "it", -0.1),)),
+        "the confidence of slot 'title' is -0.1, promised a number in [0, 1]",
+    ),
+    "is NaN sure of a slot": (reading(slots=(Slot("title", "it", float("nan")),)), "slot 'title' is nan"),
+    "is sure in words": (reading(domain_confidence="very"), "TypeError"),
+    "gives an infinite feature": (reading(features={"x": float("inf")}), "feature 'x' is inf, promised a finite"),
+    "gives a feature in words": (reading(features={"x": "y"}), "TypeError"),
+    "gives no features at all": (reading(features=None), "AttributeError"),
+    "gives a number as intent": (reading(intent=7), "Expected `str`, got `int` - at `$[0].intent`"),
+    "gives an empty intent": (reading(intent=""), "at `$[0].intent`"),
+    "gives no slots at all": (reading(slots=None), "TypeError"),
+    "gives an object as a slot's value": (reading(slots=(Slot("title", object()),)), "saw object, promised JSON's"),
+    "gives half a character": (reading(slots=(Slot("title", "\ud83d"),)), "surrogates not allowed"),
+    "changes the context": (lambda request: request.context.update(device="phone"), "AttributeError"),
+    "adds to the context": (lambda request: request.context.__setitem__("x", 1), "AttributeError"),
+    "changes the context's depths": (lambda request: request.context["playing"].clear(), "AttributeError"),
+    "changes a list in the context": (
+        lambda request: request.context["playing"]["cast"].append("me"),
+        "AttributeError",
+    ),
+    "changes the session": (lambda request: request.session["turns"].append(2), "AttributeError"),
+    "changes the account": (lambda request: request.account["owns"].clear(), "AttributeError"),
+    "changes the dialogue": (lambda request: request.dialogue["acts"].clear(), "AttributeError"),
+    "changes the utterance": (lambda request: setattr(request, "utterance", "mine"), "AttributeError"),
+}
+
+RERANKS = {
+    "raises": (raising(ZeroDivisionError("division by zero")), "ZeroDivisionError: division by zero"),
+    "raises SystemExit": (raising(SystemExit()), "SystemExit"),
+    "raises what is no Exception": (raising(Panic("gave up")), "Panic: gave up"),
+    "returns None": (returning(None), "rerank returned NoneType, promised Scores"),
+    "returns an array": (returning(np.array([0.1, 0.2])), "rerank returned ndarray, promised Scores"),
+    "scores one too few": (returning(Scores(0.5, np.array([0.1]))), "right has shape (1,), promised (2,)"),
+    "scores one too many": (returning(Scores(0.5, np.zeros(3))), "right has shape (3,), promised (2,)"),
+    "scores in a column": (returning(Scores(0.5, np.zeros((2, 1)))), "right has shape (2, 1), promised (2,)"),
+    "scores in words": (returning(Scores(0.5, np.array(["a", "b"]))), "ValueError"),  # type: ignore[arg-type]
+    "scores nothing": (returning(Scores(0.5, None)), "right has shape (), promised (2,)"),  # type: ignore[arg-type]
+    "scores NaN": (returning(Scores(0.5, np.array([0.1, np.nan]))), "right is [0.1, nan], promised"),
+    "scores infinity": (returning(Scores(0.5, np.array([0.1, np.inf]))), "right is [0.1, inf], promised"),
+    "scores below 0": (returning(Scores(0.5, np.array([0.5, -0.1]))), "right is [0.5, -0.1], promised"),
+    "scores above mine": (returning(Scores(0.5, np.array([0.3, 0.3]))), "sum to at most mine = 0.5"),
+    "scores just above mine": (returning(Scores(0.5, np.array([0.5, 2e-9]))), "sum to at most mine = 0.5"),
+    "is NaN sure that it is its own": (returning(Scores(float("nan"), np.zeros(2))), "mine is nan, promised"),
+    "is 1.2 sure that it is its own": (returning(Scores(1.2, np.zeros(2))), "mine is 1.2, promised a number in [0, 1]"),
+    "is -1 sure that it is its own": (returning(Scores(-1, np.zeros(2))), "mine is -1.0, promised a number in [0, 1]"),
+    "does not know whether it is its own": (returning(Scores(None, np.zeros(2))), "TypeError"),  # type: ignore[arg-type]
+    "changes the context": (lambda request: request.context.update(device="phone"), "AttributeError"),
+    "changes the hypotheses": (lambda request: request.hypotheses.append(1), "AttributeError"),
+    "changes a hypothesis": (lambda request: setattr(request.hypotheses[0], "intent", "Mine"), "AttributeError"),
+}
+
+EXPLAINS = {
+    "raises": (raising(KeyError("weights")), "KeyError: 'weights'"),
+    "returns None": (returning(None), "TypeError"),
+    "explains one too few": (returning([{"domain": 1.0}]), "explain gave 1 rows, promised 2 of finite numbers"),
+    "explains NaN": (returning([{"domain": float("nan")}] * 2), "explain gave 2 rows, promised 2 of finite numbers"),
+    "explains in words": (returning([{"domain": "sure"}] * 2), "ValueError"),
+}
+
+CASES = [
+    pytest.param({method: behaviour}, reason, id=f"{method} {what}")
+    for method, cases in (("recognise", RECOGNISES), ("rerank", RERANKS), ("explain", EXPLAINS))
+    for what, (behaviour, reason) in cases.items()
+]
+
+
+def place(answer: Answer, *names: str) -> list[Any]:
+    return [entry for entry in answer.ranked if entry.domain in names]
+
+
+@pytest.mark.parametrize(("methods", "reason"), CASES)
+def test_a_domain_that(methods: dict[str, Any], reason: str) -> None:
+    one, two = Steady("one", 0.7), Steady("two", 0.3)
+    alone = Arbitrator(served(one, two)).answer(ASKED, explain=True)
+    asked = msgspec.json.encode(ASKED)
+
+    beside = Arbitrator(served(Hostile(**methods), one, two)).answer(ASKED, explain=True)
+
+    assert beside.ranked == alone.ranked
+    assert beside.decision == alone.decision
+    assert beside.domains["one"].status == beside.domains["two"].status == "answered"
+    failed = beside.domains["hostile"]
+    assert (failed.status, failed.version) == ("failed", "v-hostile")
+    assert failed.reason is not None
+    assert reason in failed.reason
+    assert "\n" not in failed.reason
+    assert msgspec.json.encode(ASKED) == asked
+    assert msgspec.json.decode(msgspec.json.encode(beside), type=Answer).ranked == beside.ranked
+
+
+def test_the_user_may_still_interrupt() -> None:
+    for method in ("recognise", "rerank"):
+        with pytest.raises(KeyboardInterrupt):
+            Arbitrator(served(Hostile(**{method: raising(KeyboardInterrupt())}))).answer(ASKED)
+
+
+def test_where_all_fail_nobody_is_asked_to_act() -> None:
+    answer = Arbitrator(served(Hostile(recognise=raising(OSError("disk"))))).answer(ASKED)
+    assert answer.ranked == ()
+    assert answer.decision.action == "none"
+    assert answer.domains["hostile"].reason == "OSError: disk"
+
+
+def test_a_hundred_hypotheses_are_served() -> None:
+    model = Hostile(recognise=lambda request: hypotheses(100))
+    answer = Arbitrator(served(model)).answer(ASKED)
+    assert len(answer.ranked) == 100
+    assert answer.domains["hostile"].status == "answered"
+
+
+def test_right_may_sum_to_mine_and_no_more_than_rounding_above() -> None:
+    for excess in (0.0, 5e-10):
+        model = Hostile(rerank=returning(Scores(0.5, np.array([0.25, 0.25 + excess]))))
+        assert Arbitrator(served(model)).answer(ASKED).domains["hostile"].status == "answered"
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    slots = (Slot("title", "it", np.float32(0.5)),)  # type: ignore[arg-type]
+    model = Hostile(
+        recognise=reading(domain_confidence=np.float64(0.25), slots=slots, features={"n": np.int64(3)}),
+        rerank=returning(Scores(np.float32(0.5), np.array([0.5], np.float32))),  # type: ignore[arg-type]
+    )
+    outcome = dispatch.ask("hostile", model, ASKED, None)
+    assert isinstance(outcome, dispatch.Answered)
+    (hypothesis,) = outcome.hypotheses
+    assert (hypothesis.domain_confidence, hypothesis.slots[0].confidence, hypothesis.features) == (0.25, 0.5, {"n": 3})
+    assert {type(hypothesis.domain_confidence), type(hypothesis.features["n"])} == {float}
+
+
+def test_no_reading_is_an_answer_and_is_not_reranked() -> None:
+    for nothing in ((), [], iter(())):
+        model = Hostile(recognise=returning(nothing), rerank=raising(AssertionError("it was asked to rerank nothing")))
+        answer = Arbitrator(served(model)).answer(ASKED, explain=True)
+        assert answer.domains["hostile"].status == "answered"
+        assert answer.ranked == ()
+
+
+def test_a_domain_sees_its_own_hypotheses_alone_in_their_order() -> None:
+    seen: list[Request] = []
+
+    def rerank(request: Request) -> Scores:
+        seen.append(request)
+        return Scores(0.0, np.zeros(2))
+
+    brought = [Hypothesis(domain, intent) for intent in ("A", "B") for domain in ("one", "hostile", "nobody")]
+    answer = Arbitrator(served(Hostile(rerank=rerank, recognise=raising(AssertionError())), Steady("one"))).answer(
+        replace(ASKED, hypotheses=tuple(brought))
+    )
+    (request,) = seen
+    assert request.hypotheses == (Hypothesis("hostile", "A"), Hypothesis("hostile", "B"))
+    assert request.utterance == ASKED.utterance
+    assert answer.domains["hostile"].status == "answered"
+    assert answer.domains["nobody"].status == "unserved"
+
+
+def test_a_recogniser_is_handed_no_hypotheses() -> None:
+    def recognise(request: Request) -> list[Hypothesis]:
+        assert request.hypotheses is None
+        return []
+
+    assert Arbitrator(served(Hostile(recognise=recognise))).answer(ASKED).domains["hostile"].status == "answered"
+
+
+def test_ties_fall_the_same_way_under_any_order_of_plugins() -> None:
+    models = [Steady("a"), Steady("b"), Steady("c"), Hostile(rerank=raising(ValueError()))]
+    answers = {
+        msgspec.json.encode((answer.ranked, answer.decision, sorted(answer.domains)))
+        for order in permutations(models)
+        for answer in [Arbitrator(served(*order)).answer(ASKED)]
+    }
+    assert len(answers) == 1
+    ranked = Arbitrator(served(*models)).answer(ASKED).ranked
+    assert [(entry.domain, entry.intent) for entry in ranked] == [
+        (domain, intent) for domain in "abc" for intent in ("First", "Second")
+    ]
+
+
+def test_ties_fall_the_same_way_under_any_order_of_hypotheses_between_domains() -> None:
+    own = {name: [Hypothesis(name, intent) for intent in ("A", "B")] for name in ("a", "b")}
+    arbitrator = Arbitrator(served(Steady("a"), Steady("b")))
+    orders = (
+        [*own["a"], *own["b"]],
+        [*own["b"], *own["a"]],
+        [h for pair in zip(own["b"], own["a"], strict=True) for h in pair],
+    )
+    answers = [arbitrator.answer(Request(hypotheses=tuple(order))) for order in orders]
+    assert all(answer.ranked == answers[0].ranked for answer in answers)
+    assert answers[0].decision.contenders == (0, 2)
+
+
+def test_many_threads_get_the_answers_that_one_gets() -> None:
+    arbitrator = Arbitrator(served(Steady("one"), Steady("two"), Hostile(recognise=raising(ValueError("no")))))
+    alone = arbitrator.answer(ASKED)
+    with ThreadPoolExecutor(8) as pool:
+        for answer in pool.map(arbitrator.answer, [ASKED] * 200):
+            assert (answer.ranked, answer.decision) == (alone.ranked, alone.decision)
+
+
+@pytest.mark.parametrize(
+    ("mine", "none", "clarify", "action", "contenders"),
+    [
+        ((0.7, 0.3), 0.5, 0.1, "accept", (0,)),
+        ((0.6, 0.55), 0.5, 0.1, "clarify", (0, 2)),
+        ((0.3, 0.25), 0.5, 0.1, "none", ()),  # 0.7 · 0.75 = 0.525: more likely nobody's
+        ((0.3, 0.25), 0.525, 0.1, "clarify", (0, 2)),  # at a threshold is not above it
+        ((0.75, 0.5), 0.5, 0.25, "accept", (0,)),  # nor below it
+        ((0.6, 0.6), 0.5, 0.0, "accept", (0,)),  # 0 never asks back, not even in a tie
+        ((0.9, 0.9), 0.0, 0.1, "none", ()),  # 0 acts only where it's certain whose it is
+        ((1.0, 0.0), 0.0, 0.0, "accept", (0,)),
+        ((1.0, 1.0), 0.0, 1.0, "clarify", (0, 2)),
+        ((0.0, 0.0), 1.0, 0.0, "accept", (0,)),  # 1 always acts
+        ((0.9, 0.1), 0.5, 1.0, "clarify", (0, 2)),
+    ],
+)
+def test_the_thresholds_decide(
+    mine: tuple[float, float], none: float, clarify: float, action: str, contenders: tuple[int, ...]
+) -> None:
+    models = served(Steady("one", mine[0]), Steady("two", mine[1]))
+    decision = Arbitrator(models, Thresholds(none, clarify)).answer(ASKED).decision
+    assert (decision.action, decision.contenders) == (action, contenders)
+
+
+class Unloadable(Domain):
+    """A domain whose weights cannot be had, in a way to be set."""
+
+    def __init__(self, name: str, shipped: Callable[[], Any], load: Callable[[], Any]) -> None:
+        self.name, self._shipped, self._load = name, shipped, load
+
+    @property
+    def shipped(self) -> Any:
+        return self._shipped()
+
+    def train(self, *_: Any) -> dict[str, Any]:
+        return {}
+
+    def load(self, folder: Any) -> Any:
+        return self._load()
+
+
+def fails(error: BaseException) -> Callable[[], Any]:
+    def function() -> Any:
+        raise error
+
+    return function
+
+
+def test_a_domain_that_cannot_be_loaded_is_reported_and_the_others_serve(tmp_path, sealed) -> None:
+    cases = {
+        "ships-nothing": (lambda: None, fails(AssertionError()), "run: arbitrank train ships-nothing --promote"),
+        "ships-raising": (fails(LookupError("gone")), fails(AssertionError()), "LookupError: gone"),
+        "ships-text": (lambda: "model", fails(AssertionError()), "cannot be loaded: TypeError"),
+        "ships-air": (lambda: tmp_path / "air", fails(AssertionError()), "no manifest that can be read"),
+        "ships-other": (lambda: sealed("other"), fails(AssertionError()), "an artifact of 'other', promised one of"),
+        "loads-raising": (None, fails(RuntimeError("bits")), "cannot be loaded: RuntimeError: bits"),
+        "loads-exiting": (None, fails(SystemExit(4)), "cannot be loaded: SystemExit: 4"),
+        "loads-panicking": (None, fails(Panic("gave up")), "cannot be loaded: Panic: gave up"),
+        "loads-refusing": (None, fails(ArtifactError("too old; publish it again")), "too old; publish it again"),
+        "loads-nothing": (None, lambda: None, "load returned NoneType, promised a Model"),
+    }
+    domains = {
+        name: Unloadable(name, shipped or (lambda name=name: sealed(name)), load)
+        for name, (shipped, load, _) in cases.items()
+    }
+    domains["steady"] = Unloadable("steady", lambda: sealed("steady"), lambda: Steady("steady"))
+    models = load_domains(domains, FolderStore(tmp_path / "store"))
+    answer = Arbitrator(models).answer(ASKED)
+    assert [entry.domain for entry in answer.ranked] == ["steady", "steady"]
+    for name, (_, _, reason) in cases.items():
+        report = answer.domains[name]
+        assert report.status == "failed"
+        assert report.reason is not None
+        assert reason in report.reason, name
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """Seal an artifact of a domain, of no weights at all, and give its folder."""
+    from arbitrank.store.artifact import Manifest, seal
+
+    def make(name: str) -> Any:
+        folder = tmp_path / "artifacts" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        seal(folder, Manifest(domain=name, package=f"arbitrank-{name}", package_version="1"))
+        return folder
+
+    return make

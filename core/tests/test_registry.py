@@ -1,0 +1,248 @@
+"""No package keeps another from loading: each case is a real distribution beside the three reference domains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
+
+REFERENCE = {"books", "music", "video"}
+
+
+def beside_reference(found: list[Found]) -> list[Found]:
+    """What was found beside the reference domains, which all are loaded from their own packages."""
+    ours = [one for one in found if one.source.distribution in {f"arbitrank-{name}" for name in REFERENCE}]
+    assert {one.name for one in ours if isinstance(one, Loaded)} == REFERENCE
+    return [one for one in found if one not in ours]
+
+
+def test_a_plugin_that_keeps_its_promises_is_loaded(site: Path, distributions: ModuleType) -> None:
+    distributions.install(site, "arbitrank-weather", distributions.serving("weather"))
+    (weather,) = beside_reference(discover({}))
+    assert isinstance(weather, Loaded)
+    assert (weather.name, str(weather.source)) == ("weather", "weather (arbitrank-weather 1.2.3)")
+    assert loaded(discover({})).keys() == REFERENCE | {"weather"}
+
+
+def test_a_package_may_serve_several_domains(site: Path, distributions: ModuleType) -> None:
+    distributions.install(site, "acme-home", distributions.serving("lights", "timers"), entry="home")
+    lights, timers = beside_reference(discover({}))
+    assert (lights.name, timers.name) == ("lights", "timers")
+    assert isinstance(lights, Loaded)
+    assert isinstance(timers, Loaded)
+
+
+# What a plugin does wrong, as its code, and what its refusal says of it.
+WRONGS = {
+    "fails to import": (
+        "import nothing_of_that_name\n",
+        "ModuleNotFoundError: No module named 'nothing_of_that_name'",
+    ),
+    "has a syntax error": ("def arbitrank_domains(:\n", "SyntaxError: "),
+    "raises SystemExit on import": ("raise SystemExit(3)\n", "SystemExit: 3"),
+    "raises what is no Exception on import": (
+        "class Panic(BaseException): pass\nraise Panic('native code gave up')\n",
+        "Panic: native code gave up",
+    ),
+    "raises an error without a text of its own": (
+        "class Mute(Exception):\n    def __str__(self):\n        raise ValueError\nraise Mute\n",
+        "Mute: its text raises ValueError",
+    ),
+    "misspells the hook": (
+        "from arbitrank.hookspecs import hookimpl\n\n@hookimpl\ndef arbitrank_domain():\n    return []\n",
+        "implements no hook arbitrank_domains; it has 'arbitrank_domain', did you mean that?",
+    ),
+    "misspells the hook and leaves out its mark": (
+        "def arbitrank_domians():\n    return []\n",
+        "implements no hook arbitrank_domains; it has 'arbitrank_domians', did you mean that?",
+    ),
+    "leaves out the hook's mark": (
+        "def arbitrank_domains():\n    return []\n",
+        "it has 'arbitrank_domains', which lacks the mark @hookimpl",
+    ),
+    "implements no hook at all": ("x = 1\n", "implements no hook arbitrank_domains"),
+    "gives the hook a parameter": (
+        "from arbitrank.hookspecs import hookimpl\n\n@hookimpl\ndef arbitrank_domains(core):\n    return []\n",
+        "{'core'} are declared in the hookimpl but can not be found in the hookspec",
+    ),
+}
+
+# What a hook returns wrongly, as the code of its body, and what the refusal says of it.
+RETURNS = {
+    "nothing": ("pass", "arbitrank_domains() returned NoneType, promised a list of Domains"),
+    "a text": ("return 'weather'", "arbitrank_domains() returned str, promised a list of Domains"),
+    "a domain outside a list": ("return Plain('weather')", "arbitrank_domains() returned Plain, promised a list"),
+    "what is no domain": ("return [object()]", "arbitrank_domains() gave object without a name, promised a Domain"),
+    "a class, not its object": ("return [Plain]", "arbitrank_domains() gave ABCMeta without a name, promised a Domain"),
+    "a domain whose name raises": ("return [Raising('weather')]", "RuntimeError: no name today"),
+    "a domain whose name is a number": ("return [Plain(7)]", "gave Plain without a name, promised a Domain"),
+    "a domain whose name is empty": ("return [Plain('')]", "gave Plain named '', promised a Domain named in a-z, 0-9"),
+    "a domain with a name nobody could type": ("return [Plain('Wétter')]", "gave Plain named 'Wétter', promised"),
+    "an error": ("raise LookupError('no licence')", "LookupError: no licence"),
+}
+
+HOOK = """
+class Raising(Plain):
+    @property
+    def name(self):
+        raise RuntimeError("no name today")
+
+    @name.setter
+    def name(self, value):
+        pass
+
+    def __repr__(self):
+        raise RuntimeError("no text either")
+
+
+@hookimpl
+def arbitrank_domains():
+"""
+
+
+def assert_refused(found: list[Found], reason: str) -> None:
+    (refused,) = beside_reference(found)
+    assert isinstance(refused, Refused)
+    assert str(refused.source) == "wrong (arbitrank-wrong 1.2.3)"
+    assert reason in refused.reason
+    assert "\n" not in refused.reason
+
+
+@pytest.mark.parametrize(("code", "reason"), WRONGS.values(), ids=WRONGS)
+def test_a_plugin_is_refused_that(site: Path, distributions: ModuleType, code: str, reason: str) -> None:
+    distributions.install(site, "arbitrank-wrong", code)
+    assert_refused(discover({}), reason)
+
+
+@pytest.mark.parametrize(("body", "reason"), RETURNS.values(), ids=RETURNS)
+def test_a_plugin_is_refused_whose_hook_returns(site: Path, distributions: ModuleType, body: str, reason: str) -> None:
+    distributions.install(site, "arbitrank-wrong", f"{distributions.DOMAIN}\n{HOOK}    {body}\n")
+    assert_refused(discover({}), reason)
+
+
+def test_one_wrong_domain_of_a_package_leaves_its_other_loaded(site: Path, distributions: ModuleType) -> None:
+    distributions.install(site, "acme-home", distributions.serving("lights", "Timers!"), entry="home")
+    refused, lights = beside_reference(discover({}))
+    assert isinstance(lights, Loaded)
+    assert isinstance(refused, Refused)
+    assert "'Timers!'" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("requires", "seen"),
+    [("arbitrank>=99", "needs arbitrank>=99"), ("Arbitrank<0.1", "needs arbitrank<0.1"), ("arbitrank===x", "===x")],
+)
+def test_a_plugin_for_another_core_is_refused_before_it_is_imported(
+    site: Path, distributions: ModuleType, requires: str, seen: str
+) -> None:
+    imported = site.parent / "imported"
+    code = f"open({str(imported)!r}, 'w').close()\n{distributions.serving('wrong')}"
+    distributions.install(site, "arbitrank-wrong", code, requires=[requires])
+    assert_refused(discover({}), seen)
+    assert not imported.exists()
+
+
+def test_a_range_of_core_that_does_not_apply_here_refuses_nothing(site: Path, distributions: ModuleType) -> None:
+    requires = ["arbitrank>=0.1", "arbitrank>=99; python_version < '3'", "arbitrank<0; sys_platform == 'amiga'"]
+    distributions.install(site, "arbitrank-weather", distributions.serving("weather"), requires=requires)
+    (weather,) = beside_reference(discover({}))
+    assert isinstance(weather, Loaded)
+
+
+@pytest.mark.parametrize("distribution", ["aaa-music", "zzz-music"])
+@pytest.mark.parametrize("entry", ["music", "tunes"])
+def test_a_taken_name_is_refused_naming_both_who_claim_it(
+    site: Path, distributions: ModuleType, distribution: str, entry: str
+) -> None:
+    distributions.install(site, distribution, distributions.serving("music"), entry=entry)
+    (refused,) = beside_reference(discover({}))
+    assert isinstance(refused, Refused)
+    assert (refused.name, refused.source.distribution) == ("music", distribution)
+    assert "claims 'music', which music (arbitrank-music 0.1.0) has" in refused.reason
+
+
+def test_of_two_that_claim_a_name_one_is_loaded_whatever_the_order_of_the_path(
+    site: Path, distributions: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = site.parent / "second"
+    second.mkdir()
+    distributions.install(site, "bbb-weather", distributions.serving("weather"))
+    distributions.install(second, "aaa-weather", distributions.serving("weather"))
+    monkeypatch.syspath_prepend(str(second))
+    one_way = [(type(one), one.source) for one in beside_reference(discover({}))]
+    monkeypatch.syspath_prepend(str(site))
+    assert [(type(one), one.source) for one in beside_reference(discover({}))] == one_way
+    assert [(kind, source.distribution) for kind, source in one_way] == [
+        (Loaded, "aaa-weather"),
+        (Refused, "bbb-weather"),
+    ]
+
+
+def test_a_folder_that_an_uninstall_left_behind_is_no_plugin(site: Path) -> None:
+    (site / "arbitrank_left-1.0.dist-info").mkdir()
+    assert beside_reference(discover({})) == []
+
+
+def states(found: list[Found]) -> dict[str, type[Found]]:
+    return {one.name: type(one) for one in found}
+
+
+@pytest.mark.parametrize(
+    ("named", "names"),
+    [
+        ("music,video", {"music", "video"}),
+        (" music , video ,", {"music", "video"}),
+        ("books", {"books"}),
+        ("", set()),
+        (" , ", set()),
+        ("nobody", set()),
+    ],
+)
+def test_the_environment_names_the_domains_to_load(named: str, names: set[str]) -> None:
+    found = discover({"ARBITRANK_DOMAINS": named})
+    assert states(found) == {name: Loaded if name in names else Disabled for name in REFERENCE}
+    assert all(one.reason == "ARBITRANK_DOMAINS does not name it" for one in found if isinstance(one, Disabled))
+
+
+def test_unset_the_environment_loads_all() -> None:
+    assert states(discover({})) == dict.fromkeys(REFERENCE, Loaded)
+
+
+def test_a_disabled_plugin_is_not_imported(site: Path, distributions: ModuleType) -> None:
+    imported = site.parent / "imported"
+    distributions.install(site, "arbitrank-weather", f"open({str(imported)!r}, 'w').close()\n")
+    assert states(discover({"ARBITRANK_DOMAINS": "music"}))["weather"] is Disabled
+    assert not imported.exists()
+
+
+def test_what_was_refused_costs_the_answer_nothing_and_is_listed(
+    site: Path, distributions: ModuleType, arbitrank
+) -> None:
+    """With a package of each kind beside them the three answer as before, and `domains` says who was refused, and why."""
+    before = arbitrank("ask", "play mary poppins", "--device", "tv", "--json")
+    for i, (code, _) in enumerate(WRONGS.values()):
+        distributions.install(site, f"arbitrank-wrong-{i}", code)
+    distributions.install(site, "aaa-music", distributions.serving("music"))
+    distributions.install(site, "arbitrank-future", distributions.serving("future"), requires=["arbitrank>=99"])
+
+    after = arbitrank("ask", "play mary poppins", "--device", "tv", "--json", PYTHONPATH=str(site))
+    assert after.returncode == 0
+    assert json.loads(after.stdout)["ranked"] == json.loads(before.stdout)["ranked"]
+    assert json.loads(after.stdout)["domains"].keys() == REFERENCE
+
+    listed = arbitrank("domains", "--json", PYTHONPATH=str(site))
+    assert listed.returncode == 0
+    rows = {row["package"]: row for row in json.loads(listed.stdout)}
+    assert {row["name"] for row in rows.values() if row["status"] == "loaded"} == REFERENCE
+    refused = [row for row in rows.values() if row["status"] == "refused"]
+    assert len(refused) == len(WRONGS) + 2
+    assert all(row["reason"] and row["package_version"] == "1.2.3" for row in refused)
+    assert "arbitrank-music 0.1.0" in rows["aaa-music"]["reason"]
+
+    table = arbitrank("domains", PYTHONPATH=str(site)).stdout
+    assert "aaa-music 1.2.3" in table
+    assert "refused" in table
