@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
@@ -83,7 +84,7 @@ def _read(path: str, decode: Callable[[bytes], T]) -> Iterator[T | BadLine]:
             while line := file.readline(MAX_LINE + 1):
                 number += 1
                 where = f"{'standard input' if path == '-' else path}:{number}"
-                if len(line) > MAX_LINE:
+                if len(line.removesuffix(b"\n")) > MAX_LINE:
                     while line and not line.endswith(b"\n"):
                         line = file.readline(MAX_LINE)
                     yield BadLine(where, f"longer than the {MAX_LINE} bytes promised")
@@ -92,7 +93,7 @@ def _read(path: str, decode: Callable[[bytes], T]) -> Iterator[T | BadLine]:
                         yield decode(line)
                     except InputError as error:
                         yield BadLine(where, str(error))
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
@@ -154,7 +155,7 @@ def _decoded(decode: Callable[[bytes | str], T], raw: bytes | str) -> T:
         return value
     except msgspec.ValidationError as error:
         raise InputError(_explain(str(error), raw)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: no UTF-8, or an integer of thousands of digits
         raise InputError(_explain_malformed(raw, error)) from None
     except RecursionError:
         raise InputError("nested too deeply to be read") from None
@@ -168,7 +169,16 @@ def _explain(message: str, raw: bytes | str) -> str:
     if "missing required field" in promised:
         lack = promised.replace("Object missing required field ", "lacks the field ")
         return f"{path.lstrip('.') or 'the object'}: {lack}"
-    seen: Any = json.loads(raw)
+    number = "a finite number" if ".features" in path else "a number in [0, 1]"
+    promised = re.sub(r"promised float (>=|<=).*", f"promised {number}", promised)
+    promised = re.sub(r"promised float( \| null)?, got \w+", f"promised {number}", promised)
+    promised = re.sub(r"promised object, got \w+", "promised an object", promised)
+    promised = promised.replace("Number out of range", f"promised {number}")
+    where = path.lstrip(".") or "the line"
+    try:
+        seen: Any = json.loads(raw)
+    except (ValueError, RecursionError):  # what follows the bad field is bad too
+        return f"{where}: {promised}"
     for name, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
         if isinstance(seen, dict) and name in seen:
             seen = seen[name]
@@ -176,10 +186,7 @@ def _explain(message: str, raw: bytes | str) -> str:
             seen = seen[int(index)]
         else:
             break
-    promised = re.sub(r"promised float (>=|<=).*", "promised a number in [0, 1]", promised)
-    promised = re.sub(r"promised float( \| null)?, got \w+", "promised a number in [0, 1]", promised)
-    promised = re.sub(r"promised object, got \w+", "promised an object", promised)
-    return f"{path.lstrip('.') or 'the line'}: saw {_short(seen)}, {promised}"
+    return f"{where}: saw {_short(seen)}, {promised}"
 
 
 def _explain_malformed(raw: bytes | str, error: Exception) -> str:

@@ -67,16 +67,20 @@ def brier(p: Floats, y: Floats) -> float:
 def ece(p: Floats, y: Floats, bins: int = BINS) -> float:
     """Expected calibration error: |mean p − mean y| over bins of equal mass, weighted by their share."""
     order = np.argsort(p, kind="stable")
-    edges = np.linspace(0, len(p), min(bins, len(p)) + 1).astype(np.int64)
-    gaps = np.add.reduceat((p - y)[order], edges[:-1])
+    gaps = np.add.reduceat((p - y)[order], _edges(len(p), bins)[:-1])
     return float(np.abs(gaps).sum() / len(p))
 
 
 def reliability(p: Floats, y: Floats, bins: int = BINS) -> list[tuple[float, float, int]]:
     """For each bin of equal mass, lowest first: mean probability, share of right outcomes, count."""
     order = np.argsort(p, kind="stable")
-    parts = np.array_split(order, min(bins, max(len(p), 1)))
+    parts = np.split(order, _edges(len(p), bins)[1:-1])
     return [(float(p[part].mean()), float(y[part].mean()), len(part)) for part in parts if len(part)]
+
+
+def _edges(n: int, bins: int) -> NDArray[np.int64]:
+    """Where the bins of equal mass begin among n sorted probabilities, and n."""
+    return np.linspace(0, n, min(bins, n) + 1).astype(np.int64)
 
 
 def _interval(values: Floats) -> tuple[float, float]:

@@ -25,6 +25,7 @@ CLIP = 1e-6
 CORE_KEYS = ("device", "has_screen", "locale")
 """Context keys that every domain looks at; `previous_*` and `preference.*` are read for the domain's own sake."""
 
+_LARGE = 1e9  # numbers are brought down to this, so that no sum of them overflows
 _RARE = 5  # a context value seen in fewer requests than this is not worth a weight
 
 
@@ -155,7 +156,7 @@ def _situations(key: str, contexts: Sequence[Context]) -> list[Situation]:
 def _scalar(value: Any) -> str | float | None:
     if isinstance(value, str):
         return value
-    return float(value) if isinstance(value, bool | int | float) else None
+    return _number(value)
 
 
 def context_row(spec: FeatureSpec, context: Context) -> list[float]:
@@ -172,7 +173,7 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
         elif isinstance(value, bool):
             row.append(1.0 if value else -1.0)
         else:
-            row.append(float(value) if isinstance(value, int | float) else 0.0)
+            row.append(_number(value) or 0.0)
     if spec.preferences:
         mine = _number(context.get(f"preference.{spec.domain}"))
         rivals = [_number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
@@ -188,7 +189,8 @@ def _is_rival(key: str, domain: str) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """The value as a float that weights can be multiplied with, None where it is not a number."""
+    return float(min(max(value, -_LARGE), _LARGE)) if isinstance(value, int | float) else None
 
 
 class Parts(NamedTuple):
@@ -295,7 +297,7 @@ def _intent_context(spec: FeatureSpec, context: Context, intent: str) -> tuple[f
 
 
 def _extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
-    return [features.get(name, 0.0) for name in spec.extras]
+    return [_number(features.get(name)) or 0.0 for name in spec.extras]
 
 
 def _named(prefix: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -99,10 +100,14 @@ def checks(folder: Path) -> Iterable[Check]:
     yield Check("manifest")
     other = manifest.contract != CONTRACT
     yield Check("contract", f"made for contract {manifest.contract}, this is {CONTRACT}" if other else None)
+    bad_name = f"is {manifest.domain!r}, promised lower-case letters, digits, '_' and '-'"
+    yield Check("domain", None if re.fullmatch("[a-z0-9_-]+", manifest.domain) else bad_name)
     content = msgspec.structs.replace(manifest, version="", time=0)
     version = digest(msgspec.json.encode(content, order="deterministic"))[:12]
     named = f"says {manifest.version}, its content is {version}"
     yield Check("version", None if version == manifest.version else named)
+    for link in sorted(path for path in folder.rglob("*") if path.is_symlink()):
+        yield Check(link.relative_to(folder).as_posix(), "a link, promised a file")
     present = set(_paths(folder))
     for path in sorted(present | set(manifest.files)):
         yield Check(path, _file_problem(folder, path, manifest.files.get(path), path in present))

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from arbitrank.errors import StoreError
+from arbitrank.errors import ArtifactError, StoreError
 from arbitrank.store.artifact import Manifest, verified, write_durably
 
 ENVIRONMENT = "ARBITRANK_STORE"
@@ -76,7 +76,10 @@ class FolderStore:
 
     def promote(self, domain: str, version: str) -> None:
         """Make a version `stable`, and what was stable `previous`. Raises `ArtifactError` where it isn't sound."""
-        verified(self.path(domain, version))
+        manifest = verified(self.path(domain, version))
+        if (manifest.domain, manifest.version) != (domain, version):
+            seen = f"{manifest.domain} {manifest.version}"
+            raise ArtifactError(f"{self.path(domain, version)}: an artifact of {seen}, promised {domain} {version}")
         with self._locked(domain):
             stable = self.aliases(domain).get("stable")
             if stable != version:
@@ -104,9 +107,11 @@ class FolderStore:
         """Every change of the domain's aliases, oldest first."""
         try:
             lines = (self.root / domain / "history.jsonl").read_bytes().splitlines()
+            return [msgspec.json.decode(line, type=Change) for line in lines if line.strip()]
         except FileNotFoundError:
             return []
-        return [msgspec.json.decode(line, type=Change) for line in lines if line.strip()]
+        except (OSError, msgspec.MsgspecError) as error:
+            raise StoreError(f"store {self}: the history of {domain} cannot be read: {error}") from error
 
     def _change(self, domain: str, verb: str, aliases: Mapping[str, str | None]) -> None:
         with self._locked(domain):
@@ -121,7 +126,7 @@ class FolderStore:
         now: dict[str, str | None] = {**self.aliases(domain)}
         home = self.root / domain
         changes = [
-            Change(verb, alias, version, now.get(alias), time.time(), getpass.getuser())
+            Change(verb, alias, version, now.get(alias), time.time(), _user())
             for alias, version in aliases.items()
             if now.get(alias) != version
         ]
@@ -130,6 +135,13 @@ class FolderStore:
         write_durably(home / "aliases.json", msgspec.json.format(msgspec.json.encode(kept), indent=1))
         with (home / "history.jsonl").open("ab") as file:
             file.writelines(msgspec.json.encode(change) + b"\n" for change in changes)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may run as a user that has no name
+        return "unknown"
 
 
 @contextmanager

@@ -1,0 +1,96 @@
+"""What to do with the ranked list."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from arbitrank.decide import Thresholds, decide
+from arbitrank.domain import Scores
+from arbitrank.merge import Voice, merge
+from arbitrank.values import Decision, Hypothesis, Ranked
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def ranked(**chances: float) -> tuple[Ranked, ...]:
+    """Domains with their P(mine), each with one reading that is as probable."""
+    voices = [
+        Voice(name, [Hypothesis(name, "Do")], Scores(chance, np.array([chance]))) for name, chance in chances.items()
+    ]
+    return merge(voices)
+
+
+NONE, ACCEPT = Decision("none"), Decision("accept", (0,))
+
+
+@pytest.mark.parametrize(
+    ("chances", "thresholds", "promised"),
+    [
+        ({}, Thresholds(), NONE),
+        ({"a": 0.9}, Thresholds(), ACCEPT),
+        ({"a": 0.49}, Thresholds(), NONE),
+        ({"a": 0.5}, Thresholds(), ACCEPT),  # 1 - 0.5 does not exceed 0.5
+        ({"a": 0.4, "b": 0.1}, Thresholds(), NONE),  # 0.6 · 0.9 = 0.54
+        ({"a": 0.4, "b": 0.2}, Thresholds(), ACCEPT),  # 0.6 · 0.8 = 0.48: somebody's, though no domain is sure
+        ({"a": 0.9, "b": 0.1}, Thresholds(), ACCEPT),
+        ({"a": 0.9, "b": 0.85}, Thresholds(), Decision("clarify", (0, 1))),
+        ({"a": 0.75, "b": 0.625}, Thresholds(clarify=0.125), ACCEPT),  # differ by just the threshold
+        ({"a": 0.75, "b": 0.7, "c": 0.68, "d": 0.2}, Thresholds(), Decision("clarify", (0, 1, 2))),
+        # Thresholds at their ends are thresholds like any other.
+        ({"a": 0.99}, Thresholds(none=0.0), NONE),
+        ({"a": 1.0}, Thresholds(none=0.0), ACCEPT),
+        ({"a": 0.0}, Thresholds(none=1.0), ACCEPT),
+        ({}, Thresholds(none=1.0), NONE),
+        ({"a": 0.8, "b": 0.8}, Thresholds(clarify=0.0), ACCEPT),
+        ({"a": 1.0, "b": 0.0}, Thresholds(clarify=1.0), ACCEPT),
+        ({"a": 0.9, "b": 0.0}, Thresholds(clarify=1.0), Decision("clarify", (0, 1))),
+    ],
+)
+def test_the_decision(chances: dict[str, float], thresholds: Thresholds, promised: Decision) -> None:
+    assert decide(ranked(**chances), thresholds) == promised
+
+
+def test_contenders_are_the_best_reading_of_each_domain() -> None:
+    voices = [
+        Voice("a", [Hypothesis("a", "On"), Hypothesis("a", "Off")], Scores(0.9, np.array([0.45, 0.45]))),
+        Voice("b", [Hypothesis("b", "On"), Hypothesis("b", "Off")], Scores(0.85, np.array([0.1, 0.7]))),
+    ]
+    entries = merge(voices)
+    decision = decide(entries)
+    assert decision.action == "clarify"
+    assert [(entries[i].domain, entries[i].intent) for i in decision.contenders] == [("b", "Off"), ("a", "On")]
+
+
+def test_several_readings_of_one_domain_are_not_contenders() -> None:
+    assert decide(merge([Voice("a", [Hypothesis("a", "x")] * 3, Scores(0.9, np.full(3, 0.3)))])) == ACCEPT
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, "high", None])
+def test_a_threshold_outside_0_and_1_is_refused(bad: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"none": bad}, Thresholds)
+
+
+chances = st.dictionaries(st.sampled_from("abcde"), st.floats(0.0, 1.0), max_size=5)
+
+
+@given(chances, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_contenders_are_of_different_domains_and_stand_in_the_lists_order(
+    spoken: dict[str, float], none: float, clarify: float
+) -> None:
+    entries = ranked(**spoken)
+    decision = decide(entries, Thresholds(none, clarify))
+    count = len(decision.contenders)
+    assert (decision.action, min(count, 2)) in {("none", 0), ("accept", 1), ("clarify", 2)}
+    assert list(decision.contenders) == sorted(decision.contenders)
+    assert len({entries[i].domain for i in decision.contenders}) == count
+
+
+@given(chances, st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_a_higher_threshold_none_is_nobodys_less_often(
+    spoken: dict[str, float], low: float, high: float, clarify: float
+) -> None:
+    low, high = sorted((low, high))
+    if decide(ranked(**spoken), Thresholds(high, clarify)).action == "none":
+        assert decide(ranked(**spoken), Thresholds(low, clarify)).action == "none"

@@ -1,0 +1,236 @@
+"""What a re-ranker sees of a request."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from arbitrank.learn.features import (
+    CLIP,
+    Confidences,
+    FeatureSpec,
+    Situation,
+    context_row,
+    fit_features,
+    parts,
+    plain_rows,
+    rows,
+)
+from arbitrank.values import Hypothesis, Request, Slot
+
+FILL = Confidences(0.4, 0.6, 0.8)
+
+
+def named(names: tuple[str, ...], row: list[float]) -> dict[str, float]:
+    return dict(zip(names, row, strict=True))
+
+
+def request(*hypotheses: Hypothesis, utterance: str | None = "turn on", **context: Any) -> Request:
+    return Request(utterance=utterance, context=context, hypotheses=hypotheses)
+
+
+def reading(d: float | None, i: float | None, s: float | None, intent: str = "On", **fields: Any) -> Hypothesis:
+    return Hypothesis("lights", intent, d, i, slots_confidence=s, **fields)
+
+
+def test_a_missing_confidence_is_filled_with_the_mean_and_flagged() -> None:
+    found = parts(request(reading(None, 0.5, None), reading(0.0, None, 1.0)), FILL)
+    assert found.domain == [0.4, CLIP]
+    assert found.intent == [0.5, 0.6]
+    assert found.slots == [0.8, 1.0 - CLIP]
+    assert found.missing == [(1.0, 0.0, 1.0), (0.0, 1.0, 0.0)]
+
+
+def test_the_plain_features_are_the_logs_of_the_three_confidences() -> None:
+    spec = FeatureSpec("lights", fill=FILL)
+    (row,) = plain_rows(spec, request(reading(0.8, 0.5, None)))
+    assert named(spec.plain_names, row) == pytest.approx(
+        {
+            "domain.logit": math.log(4.0),
+            "intent.log": math.log(0.5),
+            "slots.log": math.log(0.8),
+            "domain.missing": 0.0,
+            "intent.missing": 0.0,
+            "slots.missing": 1.0,
+            "bias": 1.0,
+        }
+    )
+
+
+def test_the_features_of_the_request_and_of_each_reading() -> None:
+    spec = FeatureSpec("lights", extras=("known",), fill=FILL)
+    slots = (Slot("room", "hall"), Slot("level", "5"))
+    asked = request(
+        reading(0.8, 0.3, 1 / 3), reading(0.8, 0.6, 0.5, "Off", slots=slots, features={"known": 2.0}), utterance="dim it"
+    )
+    of_request, of_readings = rows(spec, asked)
+    entropy = -(0.3 * math.log(0.3) + 0.6 * math.log(0.6))
+    assert named(spec.request_names, of_request) == pytest.approx(
+        {
+            "domain.logit": math.log(4.0),
+            "domain.missing": 0.0,
+            "intent.best": math.log(0.6),
+            "intent.entropy": entropy,
+            "intent.missing": 0.0,
+            "slots.best": math.log(0.5),
+            "slots.missing": 0.0,
+            "slots.count": 2.0,
+            "context.length": math.log(7.0),
+            "context.length_missing": 0.0,
+            "bias": 1.0,
+            "features.known": 2.0,
+        }
+    )
+    assert named(spec.reading_names, of_readings[0]) == pytest.approx(
+        {
+            "reading.null_odds": math.log(0.1 / 0.6),
+            "intent.log": math.log(0.3),
+            "slots.log": math.log(1 / 3),
+            "intent.missing": 0.0,
+            "slots.missing": 0.0,
+            "intent.entropy": entropy,
+            "reading.gap": math.log(0.3 / 0.1),
+            "reading.rank": math.log(2.0),
+            "slots.count": 0.0,
+            "bias": 1.0,
+            "context.intent_preference": 0.0,
+            "context.intent_margin": 0.0,
+            "context.intent_previous": 0.0,
+            "features.known": 0.0,
+        }
+    )
+    second = named(spec.reading_names, of_readings[1])
+    assert (second["reading.gap"], second["reading.rank"], second["features.known"]) == (0.0, 0.0, 2.0)
+
+
+@pytest.mark.parametrize(("utterance", "length", "missing"), [(None, 0.0, 1.0), ("", 0.0, 0.0), ("abc", math.log(4), 0.0)])
+def test_an_utterance_that_is_not_known_is_flagged(utterance: str | None, length: float, missing: float) -> None:
+    spec = FeatureSpec("lights")
+    found = named(spec.request_names, rows(spec, request(reading(0.5, 0.5, 0.5), utterance=utterance))[0])
+    assert (found["context.length"], found["context.length_missing"]) == pytest.approx((length, missing))
+
+
+SITUATIONS = (Situation("device", "tv"), Situation("device", "car"), Situation("has_screen"), Situation("volume"))
+
+
+@pytest.mark.parametrize(
+    ("context", "row"),
+    [
+        ({}, [0, 0, 0, 0]),
+        ({"device": "tv", "has_screen": True, "volume": 0.5}, [1, 0, 1, 0.5]),
+        ({"device": "car", "has_screen": False, "volume": 7}, [0, 1, -1, 7]),
+        ({"device": "toaster", "has_screen": None, "volume": "loud"}, [0, 0, 0, 0]),
+        ({"device": 3, "has_screen": [True], "volume": {}}, [0, 0, 0, 0]),
+        ({"device": "TV", "volume": 10**400}, [0, 0, 0, 1e9]),
+        ({"volume": -1e308}, [0, 0, 0, -1e9]),
+    ],
+)
+def test_the_context_in_numbers_nothing_for_what_is_absent_or_unknown(context: dict[str, Any], row: list[float]) -> None:
+    assert context_row(FeatureSpec("lights", SITUATIONS), context) == row
+
+
+@pytest.mark.parametrize(
+    ("context", "mine", "margin", "missing"),
+    [
+        ({}, 0.0, 0.0, 1.0),
+        ({"preference.lights": 0.7}, 0.7, 0.0, 0.0),
+        ({"preference.lights": 0.7, "preference.heating": 0.2}, 0.7, 0.5, 0.0),
+        ({"preference.lights": 0.2, "preference.heating": 0.7, "preference.doors": 0.9}, 0.2, -0.7, 0.0),
+        ({"preference.heating": 0.7}, 0.0, 0.0, 1.0),
+        ({"preference.lights": 0.7, "preference.heating.Warm": 0.9}, 0.7, 0.0, 0.0),
+        ({"preference.lights": "much", "preference.heating": 0.2}, 0.0, 0.0, 1.0),
+    ],
+)
+def test_a_preference_counts_as_it_is_and_by_its_margin_to_the_rivals(
+    context: dict[str, Any], mine: float, margin: float, missing: float
+) -> None:
+    assert context_row(FeatureSpec("lights", preferences=True), context) == pytest.approx([mine, margin, missing])
+
+
+def test_a_reading_gets_its_own_intents_preference_and_whether_it_is_asked_again() -> None:
+    spec = FeatureSpec("lights", preferences=True, previous=True)
+    context = {
+        "preference.lights.On": 0.9,
+        "preference.lights.Off": 0.6,
+        "previous_domain": "lights",
+        "previous_intent": "Off",
+    }
+    asked = Request(context=context, hypotheses=tuple(reading(0.5, 0.3, 1.0, intent) for intent in ("On", "Off", "Dim")))
+    found = [named(spec.reading_names, row) for row in rows(spec, asked)[1]]
+    own = ("context.intent_preference", "context.intent_margin", "context.intent_previous")
+    assert [tuple(row[name] for name in own) for row in found] == [
+        pytest.approx((0.9, 0.3, 0.0)),
+        pytest.approx((0.6, -0.3, 1.0)),
+        (0.0, 0.0, 0.0),
+    ]
+
+
+def test_the_context_is_crossed_with_the_confidences() -> None:
+    spec = FeatureSpec("lights", SITUATIONS[:1])
+    asked = request(reading(0.8, 0.5, 0.25), device="tv")
+    plain = named(spec.plain_names, plain_rows(spec, asked)[0])
+    for score in ("domain.logit", "intent.log", "slots.log"):
+        assert plain[f"context.device=tv×{score}"] == plain[score]
+    of_request = named(spec.request_names, rows(spec, asked)[0])
+    assert of_request["context.device=tv×logit"] == of_request["domain.logit"]
+
+
+def fitted(contexts: list[dict[str, Any]], **options: Any) -> FeatureSpec:
+    return fit_features("lights", [request(reading(0.5, 0.5, 0.5), **context) for context in contexts], **options)
+
+
+@pytest.mark.parametrize(
+    ("contexts", "situations"),
+    [
+        ([{}] * 9, ()),
+        ([{"device": "tv"}] * 9, ()),  # the same for all says nothing
+        ([{"device": "tv"}] * 5 + [{"device": "car"}] * 5, (Situation("device", "car"), Situation("device", "tv"))),
+        ([{"device": "tv"}] * 5 + [{"device": "car"}] * 4, (Situation("device", "tv"),)),  # too rare
+        ([{"device": "tv"}] * 5 + [{}] * 5, (Situation("device", "tv"),)),
+        ([{"has_screen": True}] * 2 + [{"has_screen": False}] * 2, (Situation("has_screen"),)),
+        ([{"has_screen": True}] * 2 + [{}] * 2, (Situation("has_screen"),)),
+        ([{"has_screen": True}] * 4, ()),
+        ([{"device": ["tv"]}] * 5 + [{"device": None}] * 5, ()),
+        ([{"colour": "red"}] * 5 + [{"colour": "blue"}] * 5, ()),  # nobody asked to look at it
+    ],
+)
+def test_the_situations_are_those_that_the_data_can_tell_apart(
+    contexts: list[dict[str, Any]], situations: tuple[Situation, ...]
+) -> None:
+    assert fitted(contexts).situations == situations
+    assert fitted(contexts, context=False).situations == ()
+
+
+def test_a_domains_own_keys_are_looked_at_when_it_names_them() -> None:
+    spec = fitted([{"colour": "red"}] * 5 + [{"colour": "blue"}] * 5, keys=("colour",))
+    assert [situation.name for situation in spec.situations] == ["context.colour=blue", "context.colour=red"]
+
+
+def test_preferences_and_the_previous_domain_are_features_where_the_data_has_them() -> None:
+    assert fitted([{"preference.lights": 0.5}] + [{}] * 9).preferences
+    assert not fitted([{"preference.heating": 0.5}] * 9).preferences
+    assert fitted([{"previous_domain": "heating"}] * 5).previous
+    assert not fitted([{"previous_domain": "heating"}] * 4).previous
+
+
+def test_the_fill_is_the_mean_of_what_is_known_and_a_half_where_nothing_is() -> None:
+    spec = fit_features("lights", [request(reading(0.2, None, 0.5)), request(reading(0.4, None, None, slots=(Slot("a", "b", 0.1),)))])
+    assert spec.fill == pytest.approx((0.3, 0.5, 0.3))
+
+
+def test_extras_are_the_names_of_the_hypotheses_own_features() -> None:
+    spec = fit_features("lights", [request(reading(0.5, 0.5, 0.5, features={"b": 1.0}), reading(0.5, 0.5, 0.5, features={"a": 2.0}))])
+    assert spec.extras == ("a", "b")
+    asked = request(reading(0.5, 0.5, 0.5, features={"a": 1e308, "unheard": 3.0}))
+    assert named(spec.reading_names, rows(spec, asked)[1][0])["features.a"] == 1e9
+
+
+def test_names_and_rows_have_the_same_length() -> None:
+    spec = FeatureSpec("lights", SITUATIONS, True, True, ("known",), FILL)
+    asked = request(reading(0.5, None, 0.5), reading(None, 0.5, None))
+    of_request, of_readings = rows(spec, asked)
+    assert len(of_request) == len(spec.request_names) == len(set(spec.request_names))
+    assert {len(row) for row in of_readings} == {len(spec.reading_names)}
+    assert {len(row) for row in plain_rows(spec, asked)} == {len(spec.plain_names)}
+    assert len(context_row(spec, {})) == len(spec.context_names)

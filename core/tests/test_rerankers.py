@@ -1,0 +1,249 @@
+"""The re-rankers that serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from arbitrank.errors import ArtifactError
+from arbitrank.learn.features import CLIP, Confidences, FeatureSpec, Situation, plain_rows, rows
+from arbitrank.learn.rerankers import WEIGHTS, R0, Factored, LogLinear, Weights, feature_names, load, save
+from arbitrank.values import Hypothesis, Request, Slot
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+SPEC = FeatureSpec(
+    "lights",
+    (Situation("device", "tv"), Situation("has_screen"), Situation("volume")),
+    preferences=True,
+    previous=True,
+    extras=("known",),
+    fill=Confidences(0.4, 0.6, 0.8),
+)
+
+
+def weights(names: tuple[str, ...], seed: int, scale: float) -> Weights:
+    rng = np.random.default_rng(seed)
+    values, means = scale * rng.standard_normal(len(names)), rng.standard_normal(len(names))
+    return Weights(names, tuple(values.tolist()), tuple(means.tolist()))
+
+
+def some_rerankers(seed: int, scale: float) -> list[Any]:
+    plain = weights(SPEC.plain_names, seed, scale)
+    forms = [LogLinear(SPEC, form, plain) for form in ("sigmoid", "softmax", "null")]
+    factored = Factored(SPEC, weights(SPEC.request_names, seed + 1, scale), weights(SPEC.reading_names, seed + 2, scale))
+    return [R0(SPEC), *forms, factored]
+
+
+def as_in_r0(spec: FeatureSpec) -> Factored:
+    """The factored re-ranker with the weights that training starts from and is pulled towards."""
+
+    def one_at(feature: str, names: tuple[str, ...]) -> Weights:
+        return Weights(names, tuple(float(name == feature) for name in names), (0.0,) * len(names))
+
+    return Factored(spec, one_at("domain.logit", spec.request_names), one_at("reading.null_odds", spec.reading_names))
+
+
+confidences = st.none() | st.sampled_from([0.0, 1.0, 1e-9]) | st.floats(0.0, 1.0)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | st.integers() | st.just(10**400) | numbers | st.text(max_size=3) | st.just(["x"])
+contexts = st.fixed_dictionaries(
+    {},
+    optional={
+        "device": st.sampled_from(["tv", "toaster", ""]) | scalars,
+        "has_screen": scalars,
+        "volume": scalars,
+        "preference.lights": st.floats(0.0, 1.0),
+        "preference.heating": st.floats(0.0, 1.0),
+        "preference.lights.On": st.floats(0.0, 1.0),
+        "previous_domain": st.sampled_from(["lights", "heating"]) | scalars,
+        "previous_intent": st.just("On") | scalars,
+        "colour": scalars,
+    },
+)
+readings = st.builds(
+    Hypothesis,
+    domain=st.just("lights"),
+    intent=st.sampled_from(["On", "Off", "Dim"]),
+    domain_confidence=confidences,
+    intent_confidence=confidences,
+    slots=st.lists(st.builds(Slot, name=st.just("room"), value=st.just("hall"), confidence=confidences), max_size=2).map(tuple),
+    slots_confidence=confidences,
+    features=st.dictionaries(st.sampled_from(["known", "unheard"]), numbers, max_size=2),
+)
+requests = st.builds(
+    Request,
+    utterance=st.none() | st.text(max_size=10),
+    context=contexts,
+    hypotheses=st.lists(readings, min_size=1, max_size=6).map(tuple),
+)
+
+
+@given(requests, st.integers(0, 2**32), st.sampled_from([0.0, 1.0, 30.0]))
+@settings(deadline=None, max_examples=200)
+def test_scores_are_probabilities_whatever_the_request(request: Request, seed: int, scale: float) -> None:
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        for reranker in some_rerankers(seed, scale):
+            scores = reranker.rerank(request)
+            assert scores.right.shape == (len(request.hypotheses or ()),)
+            assert scores.right.dtype == np.float64
+            assert (scores.right >= 0.0).all()
+            assert scores.right.sum() <= scores.mine + 1e-9
+            assert 0.0 <= scores.mine <= 1.0
+
+
+@given(requests, st.integers(0, 2**32))
+@settings(deadline=None)
+def test_explanations_are_finite_numbers_one_mapping_a_hypothesis(request: Request, seed: int) -> None:
+    for reranker in some_rerankers(seed, 1.0):
+        why = reranker.explain(request)
+        assert len(why) == len(request.hypotheses or ())
+        assert all(np.isfinite(list(groups.values())).all() for groups in why)
+
+
+@given(requests, st.integers(0, 2**32), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_a_log_linear_score_goes_with_its_hypothesis_not_with_its_place(request: Request, seed: int, random: Any) -> None:
+    order = list(range(len(request.hypotheses or ())))
+    random.shuffle(order)
+    turned = msgspec.structs.replace(request, hypotheses=tuple((request.hypotheses or ())[i] for i in order))
+    for reranker in some_rerankers(seed, 1.0)[:4]:
+        there, back = reranker.rerank(request), reranker.rerank(turned)
+        assert back.right == pytest.approx(there.right[order], rel=1e-9, abs=1e-12)
+        assert back.mine == pytest.approx(there.mine, rel=1e-9, abs=1e-12)
+
+
+@given(st.floats(0.0, 1.0), st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=5))
+@settings(deadline=None)
+def test_with_r0s_weights_the_factored_reranker_is_r0(domain: float, pairs: list[tuple[float, float]]) -> None:
+    clipped = [(min(max(i, CLIP), 1 - CLIP), min(max(s, CLIP), 1 - CLIP)) for i, s in pairs]
+    assume(sum(i * s for i, s in clipped) < 1 - CLIP)  # a list that claims more than everything is no distribution
+    hypotheses = tuple(Hypothesis("lights", f"i{n}", domain, i, slots_confidence=s) for n, (i, s) in enumerate(pairs))
+    request = Request(utterance="on", hypotheses=hypotheses)
+    spec = FeatureSpec("lights")
+    scores = as_in_r0(spec).rerank(request)
+    q = min(max(domain, CLIP), 1 - CLIP)
+    assert scores.mine == pytest.approx(q, rel=1e-9)
+    assert scores.right == pytest.approx([q * i * s for i, s in clipped], rel=1e-6, abs=1e-15)
+    assert scores.right == pytest.approx(R0(spec).rerank(request).right, rel=1e-6, abs=1e-15)
+
+
+def test_r0_is_the_product_of_the_confidences_a_missing_one_at_its_mean() -> None:
+    request = Request(
+        hypotheses=(Hypothesis("lights", "On", 0.5, 0.4, slots_confidence=0.5), Hypothesis("lights", "Off", None, None))
+    )
+    scores = R0(SPEC).rerank(request)
+    assert scores.right == pytest.approx([0.1, 0.4 * 0.6 * 0.8])
+    assert scores.mine == pytest.approx(scores.right.sum())
+
+
+@pytest.mark.parametrize("reranker", [R0(FeatureSpec("lights")), some_rerankers(0, 0.0)[1]], ids=["R0", "sigmoid"])
+def test_a_list_that_claims_more_than_everything_is_brought_down_to_one(reranker: Any) -> None:
+    request = Request(hypotheses=tuple(Hypothesis("lights", intent, 1.0, 1.0, slots_confidence=1.0) for intent in "abc"))
+    scores = reranker.rerank(request)
+    assert scores.mine == 1.0
+    assert scores.right == pytest.approx([1 / 3] * 3)
+
+
+@given(requests, st.integers(0, 2**32))
+@settings(deadline=None)
+def test_contributions_add_up_to_the_log_odds_against_the_average_request(request: Request, seed: int) -> None:
+    assume(all(abs(value) < 1e6 for h in request.hypotheses or () for value in h.features.values()))
+    assume(all(not isinstance(value, int | float) or abs(value) < 1e6 for value in request.context.values()))
+    plain = weights(SPEC.plain_names, seed, 1.0)
+    plain = msgspec.structs.replace(plain, means=tuple(1.0 if name == "bias" else m for name, m in zip(plain.names, plain.means, strict=True)))
+    average = np.dot(plain.values, plain.means)
+    log_odds = np.array(plain_rows(SPEC, request)) @ np.array(plain.values)
+    found = [sum(groups.values()) for groups in LogLinear(SPEC, "sigmoid", plain).explain(request)]
+    assert found == pytest.approx(log_odds - average, rel=1e-6, abs=1e-6)
+
+
+def test_contributions_come_by_group() -> None:
+    request = Request(context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),))
+    log_linear, factored = some_rerankers(1, 1.0)[1], some_rerankers(1, 1.0)[4]
+    assert set(log_linear.explain(request)[0]) == {"domain", "intent", "slots", "context", "features"}
+    assert set(factored.explain(request)[0]) >= {"domain", "intent", "slots", "context", "features"}
+    assert set(R0(SPEC).explain(request)[0]) == {"domain", "intent", "slots"}
+
+
+def test_a_factored_explanation_is_of_the_log_odds_of_p_mine() -> None:
+    request = Request(context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),))
+    mine = weights(SPEC.request_names, 3, 0.3)
+    mine = msgspec.structs.replace(mine, means=tuple(1.0 if name == "bias" else 0.0 for name in mine.names))
+    reranker = Factored(SPEC, mine, weights(SPEC.reading_names, 4, 0.3))
+    (groups,) = reranker.explain(request)
+    q = reranker.rerank(request).mine
+    bias = mine.values[mine.names.index("bias")]
+    assert sum(value for group, value in groups.items() if group != "reading") == pytest.approx(np.log(q / (1 - q)) - bias)
+
+
+def test_the_linear_form_is_what_rerank_computes() -> None:
+    request = Request(context={"volume": 0.3}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),))
+    _, sigmoid, _, _, factored = some_rerankers(5, 0.3)
+    form = sigmoid.linear()
+    assert (form.kind, form.mine) == ("sigmoid", None)
+    z = np.array(plain_rows(form.features, request)) @ form.right
+    assert sigmoid.rerank(request).right == pytest.approx(1 / (1 + np.exp(-z)))
+    form = factored.linear()
+    q = 1 / (1 + np.exp(-np.array(rows(form.features, request)[0]) @ form.mine))
+    assert (form.kind, factored.rerank(request).mine) == ("factored", pytest.approx(q))
+    assert R0(SPEC).linear() is None
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_what_is_saved_is_loaded_again_to_the_bit(kind: int, tmp_path: Path) -> None:
+    reranker = some_rerankers(7, 1.0)[kind]
+    save(reranker, tmp_path / "reranker")
+    assert load(tmp_path / "reranker") == reranker
+    first = (tmp_path / "reranker" / WEIGHTS).read_bytes()
+    save(load(tmp_path / "reranker"), tmp_path / "reranker")
+    assert (tmp_path / "reranker" / WEIGHTS).read_bytes() == first
+    assert [path.name for path in (tmp_path / "reranker").iterdir()] == [WEIGHTS]
+
+
+def test_the_names_of_the_features_are_those_of_the_weights_in_order() -> None:
+    _, log_linear, _, _, factored = some_rerankers(0, 1.0)
+    assert feature_names(log_linear) == list(SPEC.plain_names)
+    assert feature_names(factored) == [*SPEC.request_names, *SPEC.reading_names]
+    assert feature_names(R0(SPEC)) == []
+
+
+def without_a_weight(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "mine": {key: value[:-1] for key, value in content["mine"].items()}}
+
+
+def in_another_order(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "right": {**content["right"], "names": content["right"]["names"][::-1]}}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_a_weight, "its features are not those of this arbitrank .* train again"),
+        (in_another_order, "they differ in order"),
+        (lambda content: {**content, "kind": "other"}, "not weights that can be read"),
+        (lambda content: {key: value for key, value in content.items() if key != "mine"}, "not weights that can be read"),
+        (lambda content: {**content, "spec": {}}, "not weights that can be read"),
+        (lambda content: {**content, "mine": {**content["mine"], "values": ["x"]}}, "not weights that can be read"),
+        (lambda content: [content], "not weights that can be read"),
+        (lambda content: {**content, "spec": {**content["spec"], "extras": []}}, r"they differ in \['features.known'\]"),
+    ],
+)
+def test_weights_that_are_not_for_this_toolkit_are_refused(damage: Any, message: str, tmp_path: Path) -> None:
+    save(some_rerankers(0, 1.0)[4], tmp_path)
+    content = msgspec.json.decode((tmp_path / WEIGHTS).read_bytes())
+    (tmp_path / WEIGHTS).write_bytes(msgspec.json.encode(damage(content)))
+    with pytest.raises(ArtifactError, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b'{"kind": "r0"}', b'{"kind": "r0", "spec": {"domain": "x", "fill": [NaN, 0, 0]}}'])
+def test_weights_that_cannot_be_read_are_refused(raw: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=WEIGHTS):
+        load(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(raw)
+    with pytest.raises(ArtifactError, match=WEIGHTS):
+        load(tmp_path)
