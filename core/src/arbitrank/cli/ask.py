@@ -6,7 +6,9 @@ import click
 import msgspec
 
 from arbitrank.cli import options
+from arbitrank.errors import InputError
 from arbitrank.values import Request
+from arbitrank.wire import decode_request
 
 
 @click.command("ask")
@@ -32,7 +34,7 @@ def command(
 
     Example: arbitrank ask "play mary poppins" --device tv
     """
-    request = Request(utterance=text, context=options.context(device, pairs))
+    request = _checked(Request(utterance=text, context=options.context(device, pairs)))
     answer = options.arbitrator(store, none, clarify).answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))
@@ -40,3 +42,11 @@ def command(
     from arbitrank.cli.tables import show_answer
 
     show_answer(answer, explain=explain)
+
+
+def _checked(request: Request) -> Request:
+    """The request as a line of a file could bring it: the same promises hold for both."""
+    try:
+        return decode_request(msgspec.json.encode(request))
+    except UnicodeEncodeError:
+        raise InputError("TEXT or context: saw bytes that are no UTF-8, promised text in UTF-8") from None

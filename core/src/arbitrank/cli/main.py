@@ -9,6 +9,7 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 
 import click
 
@@ -48,6 +49,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    # A terminal that cannot show a title's letters still gets the answer.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         sys.exit(cli.main(standalone_mode=False, prog_name="arbitrank") or 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -13,6 +14,18 @@ from arbitrank.registry import discover, loaded
 from arbitrank.store.folder import open_store
 from arbitrank.values import Context
 
+
+class Share(click.FloatRange):
+    """A number in a range; unlike click's own, it takes no NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number that `value` says; fails where that is outside the range."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
 store = click.option(
     "--store", metavar="URL", help="The store of weights; default ARBITRANK_STORE, else your data folder."
 )
@@ -20,14 +33,14 @@ explain = click.option("--explain", is_flag=True, help="Say what each group of f
 none_threshold = click.option(
     "--none",
     "none",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     default=Thresholds().none,
     show_default=True,
     help="Decide none where the chance that nobody owns the request is above this.",
 )
 clarify_threshold = click.option(
     "--clarify",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     default=Thresholds().clarify,
     show_default=True,
     help="Ask back where the best two domains' P(mine) differ by less than this.",
@@ -57,6 +70,7 @@ def _value(text: str) -> Any:
     if text in ("true", "false"):
         return text == "true"
     try:
-        return float(text) if text.strip("+-").lower() not in ("nan", "inf", "infinity") else text
+        number = float(text)
     except ValueError:
         return text
+    return number if math.isfinite(number) else text

@@ -34,7 +34,7 @@ from arbitrank.wire import BadLine, read_examples
 )
 @click.option(
     "--kept",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=options.Share(0, 1, min_open=True),
     default=1.0,
     show_default=True,
     help="The share of other domains' traffic that is in the data, where it was sampled.",
