@@ -240,7 +240,7 @@ def test_weights_that_are_not_for_this_toolkit_are_refused(damage: Any, message:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b'{"kind": "r0"}', b'{"kind": "r0", "spec": {"domain": "x", "fill": [NaN, 0, 0]}}'])
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"kind": "r0"}', b'{"kind": "r0", "spec": {"domain": "x", "fill": [NaN, 0, 0]}}', b"[" * 99_999])
 def test_weights_that_cannot_be_read_are_refused(raw: bytes, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=WEIGHTS):
         load(tmp_path)

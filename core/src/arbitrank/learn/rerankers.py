@@ -130,7 +130,7 @@ def load(folder: Path) -> R0 | LogLinear | Factored:
     """Read what `save` wrote. Raises `ArtifactError` where it is damaged or its features are not this toolkit's."""
     try:
         model = msgspec.json.decode((folder / WEIGHTS).read_bytes(), type=R0 | LogLinear | Factored)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder / WEIGHTS}: not weights that can be read: {error}") from error
     if isinstance(model, LogLinear):
         _check(folder, model.weights, model.spec.plain_names)

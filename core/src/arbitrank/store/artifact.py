@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an artifact, its files unchecked. Raises `ArtifactError` where it is absent or not one."""
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder}: no manifest that can be read: {error}") from error
 
 
@@ -86,7 +86,7 @@ def read_card(folder: Path) -> Calibration:
     """The calibration card of an artifact. Raises `ArtifactError` where it is absent or not one."""
     try:
         return msgspec.json.decode((folder / CARD).read_bytes(), type=Calibration)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder}: no calibration card that can be read: {error}") from error
 
 

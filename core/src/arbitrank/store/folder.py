@@ -91,7 +91,7 @@ class FolderStore:
             return msgspec.json.decode((self.root / domain / "aliases.json").read_bytes(), type=dict[str, str])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"store {self}: the aliases of {domain} cannot be read: {error}") from error
 
     def path(self, domain: str, version: str) -> Path:
@@ -110,7 +110,7 @@ class FolderStore:
             return [msgspec.json.decode(line, type=Change) for line in lines if line.strip()]
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"store {self}: the history of {domain} cannot be read: {error}") from error
 
     def _change(self, domain: str, verb: str, aliases: Mapping[str, str | None]) -> None:

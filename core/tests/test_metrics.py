@@ -1,0 +1,120 @@
+"""Figures of merit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from arbitrank.evaluate.metrics import Calibration, brier, calibration, ece, nll, reliability
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+Pairs = list[tuple[float, float]]
+pairs = st.lists(st.tuples(st.floats(0.0, 1.0), st.sampled_from([0.0, 1.0])), min_size=1, max_size=60)
+
+
+def split(outcomes: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([p for p, _ in outcomes]), np.array([y for _, y in outcomes])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "promised_nll", "promised_brier", "promised_ece"),
+    [
+        ([(1.0, 1.0)], 1e-6, 0.0, 0.0),
+        ([(0.0, 0.0)], 1e-6, 0.0, 0.0),
+        ([(0.5, 1.0)], math.log(2), 0.25, 0.5),
+        ([(0.5, 1.0), (0.5, 0.0)], math.log(2), 0.25, 0.5),  # each its own bin
+        ([(1.0, 0.0)], -math.log(1e-6), 1.0, 1.0),  # clipped: wrong and certain is not infinite
+        ([(0.0, 1.0)], -math.log(1e-6), 1.0, 1.0),
+        ([(0.8, 1.0), (0.2, 0.0)], -math.log(0.8), 0.04, 0.2),
+        ([(0.25, 1.0), (0.75, 1.0)], -(math.log(0.25) + math.log(0.75)) / 2, (0.5625 + 0.0625) / 2, 0.5),
+    ],
+)
+def test_figures_of_a_few(outcomes: Pairs, promised_nll: float, promised_brier: float, promised_ece: float) -> None:
+    p, y = split(outcomes)
+    assert nll(p, y) == pytest.approx(promised_nll, rel=1e-5)
+    assert brier(p, y) == pytest.approx(promised_brier)
+    assert ece(p, y) == pytest.approx(promised_ece)
+
+
+def test_the_ece_is_of_15_bins_of_equal_mass() -> None:
+    """In each bin of ten, all claim 0.5 and eight are right."""
+    p = np.repeat(np.linspace(0.49, 0.51, 15), 10)
+    y = np.tile(np.repeat([1.0, 0.0], [8, 2]), 15)
+    assert ece(p, y) == pytest.approx(0.3, abs=0.004)
+    assert [n for _, _, n in reliability(p, y)] == [10] * 15
+    assert [share for _, share, _ in reliability(p, y)] == pytest.approx([0.8] * 15)
+
+
+@given(pairs)
+def test_rates_are_rates(outcomes: Pairs) -> None:
+    p, y = split(outcomes)
+    assert 0.0 <= ece(p, y) <= 1.0
+    assert 0.0 <= brier(p, y) <= 1.0
+    assert 0.0 <= nll(p, y) <= -math.log(1e-6) + 1e-9
+
+
+@given(pairs, st.integers(1, 20))
+def test_the_ece_is_what_the_reliability_diagram_shows(outcomes: Pairs, bins: int) -> None:
+    p, y = split(outcomes)
+    found = reliability(p, y, bins)
+    assert sum(n for _, _, n in found) == len(p)
+    assert len(found) == min(bins, len(p))
+    assert max(n for _, _, n in found) - min(n for _, _, n in found) <= 1
+    assert [mean for mean, _, _ in found] == sorted(mean for mean, _, _ in found) or len(set(p)) < len(p)
+    assert ece(p, y, bins) == pytest.approx(sum(n * abs(mean - share) for mean, share, n in found) / len(p), abs=1e-12)
+
+
+@given(pairs)
+def test_no_bins_show_more_than_each_request_does(outcomes: Pairs) -> None:
+    p, y = split(outcomes)
+    assert abs(float((p - y).mean())) - 1e-12 <= ece(p, y) <= float(np.abs(p - y).mean()) + 1e-12
+
+
+@given(st.floats(0.01, 0.99))
+@settings(max_examples=30)
+def test_nll_and_brier_are_proper(truth: float) -> None:
+    """Of all claims, the true chance has the best expected NLL and Brier."""
+    claims = np.linspace(0.01, 0.99, 99)
+
+    def expected(score, p: float) -> float:
+        one, zero = np.array([1.0]), np.array([0.0])
+        return truth * score(np.array([p]), one) + (1 - truth) * score(np.array([p]), zero)
+
+    for score in (nll, brier):
+        assert expected(score, truth) <= min(expected(score, p) for p in claims) + 1e-12
+
+
+def test_a_calibrated_system_is_at_its_floor() -> None:
+    rng = np.random.default_rng(1)
+    p = rng.random(3000)
+    card = calibration(p, (rng.random(3000) < p).astype(np.float64))
+    low, high = card.ece_band
+    assert low <= card.ece <= high
+    assert low < card.ece_floor < high
+    assert 0.005 < card.ece_floor < 0.03  # what chance alone shows on 3,000 requests
+    assert card.ece_interval[0] < card.ece_interval[1]
+    assert abs(card.over) < 0.03
+    assert card.n == 3000
+
+
+@pytest.mark.parametrize(("claimed", "sign"), [(0.95, 1.0), (0.4, -1.0)])
+def test_a_system_that_claims_too_much_or_too_little_is_outside_its_floors_band(claimed: float, sign: float) -> None:
+    y = (np.random.default_rng(2).random(2000) < 0.7).astype(np.float64)
+    card = calibration(np.full(2000, claimed), y)
+    assert card.ece > card.ece_band[1]
+    assert math.copysign(1.0, card.over) == sign
+    assert card.over == pytest.approx(claimed - y.mean())
+
+
+def test_the_same_seed_gives_the_same_card() -> None:
+    p, y = np.linspace(0.1, 0.9, 50), np.tile([0.0, 1.0], 25)
+    assert calibration(p, y) == calibration(p, y)
+    assert calibration(p, y, seed=1).ece_floor != calibration(p, y).ece_floor
+    assert calibration(p, y, seed=1).ece == calibration(p, y).ece
+
+
+def test_nothing_to_measure_gives_zeros() -> None:
+    assert calibration(np.zeros(0), np.zeros(0)) == Calibration(0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, (0.0, 0.0), 0.0)
+    assert reliability(np.zeros(0), np.zeros(0)) == []
