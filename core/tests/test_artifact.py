@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from arbitrank.domain import CONTRACT
 from arbitrank.errors import ArtifactError
 from arbitrank.store.artifact import (
@@ -23,7 +24,9 @@ from arbitrank.store.artifact import (
 )
 
 FILES = {"reranker/weights.json": b'{"kind": "r0"}', "recogniser/tagger.npz": bytes(range(256)), "card.json": b"{}"}
-ABOUT = Manifest(domain="lights", package="arbitrank-lights", package_version="1.0", features=("a", "b"), seed=3, rows=7)
+ABOUT = Manifest(
+    domain="lights", package="arbitrank-lights", package_version="1.0", features=("a", "b"), seed=3, rows=7
+)
 
 
 def fill(folder: Path) -> Path:
@@ -79,7 +82,15 @@ def test_sealing_again_gives_the_same_version(artifact: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"domain": "doors"}, {"seed": 4}, {"rows": 8}, {"features": ("b", "a")}, {"package_version": "1.1"}, {"loss": "r1"}]
+    "change",
+    [
+        {"domain": "doors"},
+        {"seed": 4},
+        {"rows": 8},
+        {"features": ("b", "a")},
+        {"package_version": "1.1"},
+        {"loss": "r1"},
+    ],
 )
 def test_another_content_is_another_version(artifact: Path, change: dict[str, object]) -> None:
     version = read_manifest(artifact).version

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from arbitrank.decide import Thresholds, decide
 from arbitrank.domain import Scores
 from arbitrank.merge import Voice, merge
 from arbitrank.values import Decision, Hypothesis, Ranked
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def ranked(**chances: float) -> tuple[Ranked, ...]:

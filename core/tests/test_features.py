@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+
 from arbitrank.learn.features import (
     CLIP,
     Confidences,
@@ -62,7 +63,9 @@ def test_the_features_of_the_request_and_of_each_reading() -> None:
     spec = FeatureSpec("lights", extras=("known",), fill=FILL)
     slots = (Slot("room", "hall"), Slot("level", "5"))
     asked = request(
-        reading(0.8, 0.3, 1 / 3), reading(0.8, 0.6, 0.5, "Off", slots=slots, features={"known": 2.0}), utterance="dim it"
+        reading(0.8, 0.3, 1 / 3),
+        reading(0.8, 0.6, 0.5, "Off", slots=slots, features={"known": 2.0}),
+        utterance="dim it",
     )
     of_request, of_readings = rows(spec, asked)
     entropy = -(0.3 * math.log(0.3) + 0.6 * math.log(0.6))
@@ -104,7 +107,9 @@ def test_the_features_of_the_request_and_of_each_reading() -> None:
     assert (second["reading.gap"], second["reading.rank"], second["features.known"]) == (0.0, 0.0, 2.0)
 
 
-@pytest.mark.parametrize(("utterance", "length", "missing"), [(None, 0.0, 1.0), ("", 0.0, 0.0), ("abc", math.log(4), 0.0)])
+@pytest.mark.parametrize(
+    ("utterance", "length", "missing"), [(None, 0.0, 1.0), ("", 0.0, 0.0), ("abc", math.log(4), 0.0)]
+)
 def test_an_utterance_that_is_not_known_is_flagged(utterance: str | None, length: float, missing: float) -> None:
     spec = FeatureSpec("lights")
     found = named(spec.request_names, rows(spec, request(reading(0.5, 0.5, 0.5), utterance=utterance))[0])
@@ -126,7 +131,9 @@ SITUATIONS = (Situation("device", "tv"), Situation("device", "car"), Situation("
         ({"volume": -1e308}, [0, 0, 0, -1e9]),
     ],
 )
-def test_the_context_in_numbers_nothing_for_what_is_absent_or_unknown(context: dict[str, Any], row: list[float]) -> None:
+def test_the_context_in_numbers_nothing_for_what_is_absent_or_unknown(
+    context: dict[str, Any], row: list[float]
+) -> None:
     assert context_row(FeatureSpec("lights", SITUATIONS), context) == row
 
 
@@ -156,7 +163,9 @@ def test_a_reading_gets_its_own_intents_preference_and_whether_it_is_asked_again
         "previous_domain": "lights",
         "previous_intent": "Off",
     }
-    asked = Request(context=context, hypotheses=tuple(reading(0.5, 0.3, 1.0, intent) for intent in ("On", "Off", "Dim")))
+    asked = Request(
+        context=context, hypotheses=tuple(reading(0.5, 0.3, 1.0, intent) for intent in ("On", "Off", "Dim"))
+    )
     found = [named(spec.reading_names, row) for row in rows(spec, asked)[1]]
     own = ("context.intent_preference", "context.intent_margin", "context.intent_previous")
     assert [tuple(row[name] for name in own) for row in found] == [
@@ -215,12 +224,16 @@ def test_preferences_and_the_previous_domain_are_features_where_the_data_has_the
 
 
 def test_the_fill_is_the_mean_of_what_is_known_and_a_half_where_nothing_is() -> None:
-    spec = fit_features("lights", [request(reading(0.2, None, 0.5)), request(reading(0.4, None, None, slots=(Slot("a", "b", 0.1),)))])
+    spec = fit_features(
+        "lights", [request(reading(0.2, None, 0.5)), request(reading(0.4, None, None, slots=(Slot("a", "b", 0.1),)))]
+    )
     assert spec.fill == pytest.approx((0.3, 0.5, 0.3))
 
 
 def test_extras_are_the_names_of_the_hypotheses_own_features() -> None:
-    spec = fit_features("lights", [request(reading(0.5, 0.5, 0.5, features={"b": 1.0}), reading(0.5, 0.5, 0.5, features={"a": 2.0}))])
+    spec = fit_features(
+        "lights", [request(reading(0.5, 0.5, 0.5, features={"b": 1.0}), reading(0.5, 0.5, 0.5, features={"a": 2.0}))]
+    )
     assert spec.extras == ("a", "b")
     asked = request(reading(0.5, 0.5, 0.5, features={"a": 1e308, "unheard": 3.0}))
     assert named(spec.reading_names, rows(spec, asked)[1][0])["features.a"] == 1e9

@@ -6,9 +6,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from arbitrank.learn.losses import Batch, Floats, cross_entropy, expected_semer, mixed, probabilities, sigmoid
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from arbitrank.learn.losses import Batch, Floats, cross_entropy, expected_semer, mixed, probabilities, sigmoid
 
 FORMS = ("sigmoid", "softmax", "null")
 LOSSES = {

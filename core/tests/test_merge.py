@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from arbitrank.domain import Scores
 from arbitrank.merge import Voice, merge
 from arbitrank.values import Hypothesis, Slot
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def voice(domain: str, mine: float, *right: float, version: str | None = None) -> Voice:
@@ -25,7 +26,10 @@ def test_the_order_is_by_the_domains_chance_times_the_readings() -> None:
 
 def test_whose_request_it_is_comes_before_which_reading() -> None:
     """A domain that is surer of the request goes first although its best reading is less sure."""
-    assert [entry.domain for entry in merge([voice("sure", 0.9, 0.4), voice("doubtful", 0.5, 0.5)])] == ["sure", "doubtful"]
+    assert [entry.domain for entry in merge([voice("sure", 0.9, 0.4), voice("doubtful", 0.5, 0.5)])] == [
+        "sure",
+        "doubtful",
+    ]
 
 
 def test_ties_fall_by_domain_then_by_position() -> None:
@@ -53,7 +57,9 @@ def test_an_entry_keeps_what_the_reading_said_its_version_and_why() -> None:
 # Few values, so that ties are common.
 chances = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 voices = st.lists(
-    st.tuples(st.sampled_from("abcdef"), chances, st.lists(chances, max_size=3)), max_size=5, unique_by=lambda entry: entry[0]
+    st.tuples(st.sampled_from("abcdef"), chances, st.lists(chances, max_size=3)),
+    max_size=5,
+    unique_by=lambda entry: entry[0],
 ).map(lambda entries: [voice(domain, mine, *right) for domain, mine, right in entries])
 
 

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from arbitrank.evaluate.metrics import Calibration, brier, calibration, ece, nll, reliability
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from arbitrank.evaluate.metrics import Calibration, brier, calibration, ece, nll, reliability
 
 Pairs = list[tuple[float, float]]
 pairs = st.lists(st.tuples(st.floats(0.0, 1.0), st.sampled_from([0.0, 1.0])), min_size=1, max_size=60)

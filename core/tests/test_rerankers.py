@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from arbitrank.errors import ArtifactError
-from arbitrank.learn.features import CLIP, Confidences, FeatureSpec, Situation, plain_rows, rows
-from arbitrank.learn.rerankers import WEIGHTS, R0, Factored, LogLinear, Weights, feature_names, load, save
-from arbitrank.values import Hypothesis, Request, Slot
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
+from arbitrank.errors import ArtifactError
+from arbitrank.learn.features import CLIP, Confidences, FeatureSpec, Situation, plain_rows, rows
+from arbitrank.learn.rerankers import R0, WEIGHTS, Factored, LogLinear, Weights, feature_names, load, save
+from arbitrank.values import Hypothesis, Request, Slot
 
 SPEC = FeatureSpec(
     "lights",
@@ -34,7 +35,9 @@ def weights(names: tuple[str, ...], seed: int, scale: float) -> Weights:
 def some_rerankers(seed: int, scale: float) -> list[Any]:
     plain = weights(SPEC.plain_names, seed, scale)
     forms = [LogLinear(SPEC, form, plain) for form in ("sigmoid", "softmax", "null")]
-    factored = Factored(SPEC, weights(SPEC.request_names, seed + 1, scale), weights(SPEC.reading_names, seed + 2, scale))
+    factored = Factored(
+        SPEC, weights(SPEC.request_names, seed + 1, scale), weights(SPEC.reading_names, seed + 2, scale)
+    )
     return [R0(SPEC), *forms, factored]
 
 
@@ -70,7 +73,9 @@ readings = st.builds(
     intent=st.sampled_from(["On", "Off", "Dim"]),
     domain_confidence=confidences,
     intent_confidence=confidences,
-    slots=st.lists(st.builds(Slot, name=st.just("room"), value=st.just("hall"), confidence=confidences), max_size=2).map(tuple),
+    slots=st.lists(
+        st.builds(Slot, name=st.just("room"), value=st.just("hall"), confidence=confidences), max_size=2
+    ).map(tuple),
     slots_confidence=confidences,
     features=st.dictionaries(st.sampled_from(["known", "unheard"]), numbers, max_size=2),
 )
@@ -106,7 +111,9 @@ def test_explanations_are_finite_numbers_one_mapping_a_hypothesis(request: Reque
 
 @given(requests, st.integers(0, 2**32), st.randoms(use_true_random=False))
 @settings(deadline=None)
-def test_a_log_linear_score_goes_with_its_hypothesis_not_with_its_place(request: Request, seed: int, random: Any) -> None:
+def test_a_log_linear_score_goes_with_its_hypothesis_not_with_its_place(
+    request: Request, seed: int, random: Any
+) -> None:
     order = list(range(len(request.hypotheses or ())))
     random.shuffle(order)
     turned = msgspec.structs.replace(request, hypotheses=tuple((request.hypotheses or ())[i] for i in order))
@@ -142,7 +149,9 @@ def test_r0_is_the_product_of_the_confidences_a_missing_one_at_its_mean() -> Non
 
 @pytest.mark.parametrize("reranker", [R0(FeatureSpec("lights")), some_rerankers(0, 0.0)[1]], ids=["R0", "sigmoid"])
 def test_a_list_that_claims_more_than_everything_is_brought_down_to_one(reranker: Any) -> None:
-    request = Request(hypotheses=tuple(Hypothesis("lights", intent, 1.0, 1.0, slots_confidence=1.0) for intent in "abc"))
+    request = Request(
+        hypotheses=tuple(Hypothesis("lights", intent, 1.0, 1.0, slots_confidence=1.0) for intent in "abc")
+    )
     scores = reranker.rerank(request)
     assert scores.mine == 1.0
     assert scores.right == pytest.approx([1 / 3] * 3)
@@ -154,7 +163,9 @@ def test_contributions_add_up_to_the_log_odds_against_the_average_request(reques
     assume(all(abs(value) < 1e6 for h in request.hypotheses or () for value in h.features.values()))
     assume(all(not isinstance(value, int | float) or abs(value) < 1e6 for value in request.context.values()))
     plain = weights(SPEC.plain_names, seed, 1.0)
-    plain = msgspec.structs.replace(plain, means=tuple(1.0 if name == "bias" else m for name, m in zip(plain.names, plain.means, strict=True)))
+    plain = msgspec.structs.replace(
+        plain, means=tuple(1.0 if name == "bias" else m for name, m in zip(plain.names, plain.means, strict=True))
+    )
     average = np.dot(plain.values, plain.means)
     log_odds = np.array(plain_rows(SPEC, request)) @ np.array(plain.values)
     found = [sum(groups.values()) for groups in LogLinear(SPEC, "sigmoid", plain).explain(request)]
@@ -162,7 +173,9 @@ def test_contributions_add_up_to_the_log_odds_against_the_average_request(reques
 
 
 def test_contributions_come_by_group() -> None:
-    request = Request(context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),))
+    request = Request(
+        context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),)
+    )
     log_linear, factored = some_rerankers(1, 1.0)[1], some_rerankers(1, 1.0)[4]
     assert set(log_linear.explain(request)[0]) == {"domain", "intent", "slots", "context", "features"}
     assert set(factored.explain(request)[0]) >= {"domain", "intent", "slots", "context", "features"}
@@ -170,14 +183,18 @@ def test_contributions_come_by_group() -> None:
 
 
 def test_a_factored_explanation_is_of_the_log_odds_of_p_mine() -> None:
-    request = Request(context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),))
+    request = Request(
+        context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),)
+    )
     mine = weights(SPEC.request_names, 3, 0.3)
     mine = msgspec.structs.replace(mine, means=tuple(1.0 if name == "bias" else 0.0 for name in mine.names))
     reranker = Factored(SPEC, mine, weights(SPEC.reading_names, 4, 0.3))
     (groups,) = reranker.explain(request)
     q = reranker.rerank(request).mine
     bias = mine.values[mine.names.index("bias")]
-    assert sum(value for group, value in groups.items() if group != "reading") == pytest.approx(np.log(q / (1 - q)) - bias)
+    assert sum(value for group, value in groups.items() if group != "reading") == pytest.approx(
+        np.log(q / (1 - q)) - bias
+    )
 
 
 def test_the_linear_form_is_what_rerank_computes() -> None:
@@ -225,11 +242,17 @@ def in_another_order(content: dict[str, Any]) -> dict[str, Any]:
         (without_a_weight, "its features are not those of this arbitrank .* train again"),
         (in_another_order, "they differ in order"),
         (lambda content: {**content, "kind": "other"}, "not weights that can be read"),
-        (lambda content: {key: value for key, value in content.items() if key != "mine"}, "not weights that can be read"),
+        (
+            lambda content: {key: value for key, value in content.items() if key != "mine"},
+            "not weights that can be read",
+        ),
         (lambda content: {**content, "spec": {}}, "not weights that can be read"),
         (lambda content: {**content, "mine": {**content["mine"], "values": ["x"]}}, "not weights that can be read"),
         (lambda content: [content], "not weights that can be read"),
-        (lambda content: {**content, "spec": {**content["spec"], "extras": []}}, r"they differ in \['features.known'\]"),
+        (
+            lambda content: {**content, "spec": {**content["spec"], "extras": []}},
+            r"they differ in \['features.known'\]",
+        ),
     ],
 )
 def test_weights_that_are_not_for_this_toolkit_are_refused(damage: Any, message: str, tmp_path: Path) -> None:
@@ -240,7 +263,17 @@ def test_weights_that_are_not_for_this_toolkit_are_refused(damage: Any, message:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"kind": "r0"}', b'{"kind": "r0", "spec": {"domain": "x", "fill": [NaN, 0, 0]}}', b"[" * 99_999])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"kind": "r0"}',
+        b'{"kind": "r0", "spec": {"domain": "x", "fill": [NaN, 0, 0]}}',
+        b"[" * 99_999,
+    ],
+)
 def test_weights_that_cannot_be_read_are_refused(raw: bytes, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=WEIGHTS):
         load(tmp_path)

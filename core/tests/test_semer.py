@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from arbitrank.semer import entirely_right, semantic_errors, semer
-from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 from hypothesis import given
 from hypothesis import strategies as st
+
+from arbitrank.semer import entirely_right, semantic_errors, semer
+from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 
 Pairs = list[tuple[str, str]]
 

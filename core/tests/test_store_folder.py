@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from arbitrank.errors import ArtifactError, StoreError
 from arbitrank.store.artifact import MANIFEST, Manifest, seal, verified
 from arbitrank.store.folder import FolderStore, open_store
@@ -75,7 +76,9 @@ def test_publishing_with_promote_is_stable_at_once(tmp_path: Path, store: Folder
     assert store.aliases("lights") == {"stable": second, "previous": first}
 
 
-def test_every_change_of_an_alias_is_in_the_history_with_what_was_before(store: FolderStore, versions: list[str]) -> None:
+def test_every_change_of_an_alias_is_in_the_history_with_what_was_before(
+    store: FolderStore, versions: list[str]
+) -> None:
     one, two, three = versions
     store.promote("lights", one)
     store.promote("lights", two)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from arbitrank.values import Answer, Decision, Example, Hypothesis, Ranked, Request, Slot, Truth
 from hypothesis import given
 from hypothesis import strategies as st
+
+from arbitrank.values import Answer, Decision, Example, Hypothesis, Ranked, Request, Slot, Truth
 
 NOTHING = Answer("1", Decision("none"), (), {}, {})
 
@@ -72,7 +73,11 @@ hypotheses = st.builds(
     features=st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=3),
 )
 json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )

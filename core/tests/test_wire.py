@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arbitrank.errors import DataError, InputError
-from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
-from arbitrank.wire import MAX_HYPOTHESES, MAX_LINE, BadLine, decode_example, decode_request, read_examples, read_requests
 from hypothesis import given
 from hypothesis import strategies as st
+
+from arbitrank.errors import DataError, InputError
+from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
+from arbitrank.wire import (
+    MAX_HYPOTHESES,
+    MAX_LINE,
+    BadLine,
+    decode_example,
+    decode_request,
+    read_examples,
+    read_requests,
+)
 
 DEEP = "[" * 100_000 + "]" * 100_000
 READING = {"domain": "lights", "intent": "On"}
@@ -134,7 +143,9 @@ def test_bad_input_is_explained_by_field_what_was_seen_and_what_was_promised(
         assert len(message) < 250
 
 
-@pytest.mark.parametrize("raw", [b'{"utterance": "\xff"}', b'{"hypotheses": 3, "utterance": "\xff"}', b"\x00", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "raw", [b'{"utterance": "\xff"}', b'{"hypotheses": 3, "utterance": "\xff"}', b"\x00", b"\xff\xfe"]
+)
 def test_bytes_that_are_no_utf_8_are_explained(raw: bytes) -> None:
     with pytest.raises(InputError):
         decode_request(raw)
@@ -167,7 +178,9 @@ def test_more_hypotheses_than_promised_are_refused() -> None:
 
 def test_a_line_of_a_corpus_is_an_example_without_hypotheses() -> None:
     slot = {"name": "room", "value": "hall", "start": 8, "end": 12}
-    raw = line(id="1", text="turn on hall", domain="lights", intent="On", slots=[slot], locale="en", context={"device": "tv"})
+    raw = line(
+        id="1", text="turn on hall", domain="lights", intent="On", slots=[slot], locale="en", context={"device": "tv"}
+    )
     assert decode_example(raw) == Example(
         Request(id="1", utterance="turn on hall", context={"locale": "en", "device": "tv"}),
         Truth("lights", "On", (Slot("room", "hall", start=8, end=12),)),
@@ -176,7 +189,9 @@ def test_a_line_of_a_corpus_is_an_example_without_hypotheses() -> None:
 
 def test_a_line_with_hypotheses_is_an_example_with_them() -> None:
     raw = line(utterance="on", hypotheses=[READING], truth={"domain": None})
-    assert decode_example(raw) == Example(Request(utterance="on", hypotheses=(Hypothesis("lights", "On"),)), Truth(None))
+    assert decode_example(raw) == Example(
+        Request(utterance="on", hypotheses=(Hypothesis("lights", "On"),)), Truth(None)
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +225,10 @@ def test_offsets_count_characters(text: str, value: str, start: int | None, end:
 
 @pytest.mark.parametrize(("start", "end"), [(7, 11), (8, 13 - 2), (12, 8), (100, 104)])
 def test_offsets_that_do_not_cut_the_value_are_refused(start: int, end: int) -> None:
-    slots = [{"name": "level", "value": "on", "start": 5, "end": 7}, {"name": "room", "value": "hall", "start": start, "end": end}]
+    slots = [
+        {"name": "level", "value": "on", "start": 5, "end": 7},
+        {"name": "room", "value": "hall", "start": start, "end": end},
+    ]
     with pytest.raises(InputError, match=r"^slots\[1\]: text\[.*its value says 'hall'"):
         decode_example(line(text="turn on hall", domain="lights", slots=slots))
 

@@ -1,0 +1,174 @@
+"""Corpora from patterns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbitrank.errors import DataError
+from arbitrank.nlu.patterns import generate
+from arbitrank.values import Example
+
+WORKS = "title\tmaker\talso\nMoon\tAda\tbeds\nSun\tBo\t\nStar\tCy\tbeds,doors\nLamp\tDi\t\n"
+LISTS = 'room = ["hall", "attic", "Küche"]\nlevel = ["ten", "20"]\n'
+
+
+def write(folder: Path, patterns: str, works: str = WORKS) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in (("works.tsv", works), ("lists.toml", LISTS), ("patterns.toml", patterns)):
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def drawn(folder: Path, patterns: str, seed: int = 0, **options: Any) -> list[Example]:
+    return generate(write(folder, patterns, **options), "lights", seed)
+
+
+def texts(examples: list[Example]) -> set[str | None]:
+    return {example.request.utterance for example in examples}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "promised"),
+    [
+        ("on", {"on"}),
+        ("(on|off)", {"on", "off"}),
+        ("[please] on", {"please on", "on"}),
+        ("a [b [c]] d", {"a d", "a b d", "a b c d"}),
+        ("((a|b)|c)", {"a", "b", "c"}),
+        ("(a|)  (b|c)", {"a b", "a c", "b", "c"}),
+        ("{room} on", {"hall on", "attic on", "Küche on"}),
+        ("{=room} on", {"hall on", "attic on", "Küche on"}),
+        ("{title} by {maker}", {"Moon by Ada", "Sun by Bo", "Star by Cy", "Lamp by Di"}),
+        ("([{level}] {=room}|{maker})", {*("hall", "attic", "Küche", "Ada", "Bo", "Cy", "Di")}
+         | {f"{n} {room}" for n in ("ten", "20") for room in ("hall", "attic", "Küche")}),
+    ],
+)  # fmt: skip
+def test_a_pattern_says_all_that_it_can_and_nothing_else(tmp_path: Path, pattern: str, promised: set[str]) -> None:
+    assert texts(drawn(tmp_path, f"[own.On]\ncount = 50\npatterns = ['{pattern}']")) == promised
+
+
+def test_slots_are_labelled_where_they_stand(tmp_path: Path) -> None:
+    found = drawn(
+        tmp_path, "[own.Set]\ncount = 40\npatterns = ['(set|put) {place=room} [lamp] to {level} {=room} {title}']"
+    )
+    assert len(found) == 40
+    for example in found:
+        utterance = example.request.utterance or ""
+        assert [slot.name for slot in example.truth.slots] == ["place", "level", "title"]
+        assert all(utterance[slot.start : slot.end] == slot.value for slot in example.truth.slots)
+
+
+OWNERS = """
+[own.On]
+count = 3
+patterns = ["{title} on"]
+[others.beds]
+count = 9
+patterns = ["make {title}"]
+[none.weather]
+count = 1
+patterns = ["rain on {title}"]
+"""
+
+
+def test_a_section_says_whose_request_it_is(tmp_path: Path) -> None:
+    found = drawn(tmp_path, OWNERS)
+    assert Counter((e.truth.domain, e.truth.intent) for e in found) == {
+        ("lights", "On"): 3,
+        ("beds", "other"): 2,
+        (None, None): 1,
+    }
+    for example in found:
+        assert bool(example.truth.slots) == (example.truth.domain == "lights")  # nobody knows another domain's slots
+        assert example.extra == ({"kind": "weather"} if example.truth.domain is None else {})
+        assert example.request.hypotheses is None
+    assert len({example.request.id for example in found}) == len(found)
+
+
+def test_anothers_requests_are_for_works_that_it_has_too(tmp_path: Path) -> None:
+    found = [e for e in drawn(tmp_path, OWNERS) if e.truth.domain == "beds"]
+    assert texts(found) == {"make Moon", "make Star"}
+
+
+def test_no_utterance_of_one_owner_comes_twice(tmp_path: Path) -> None:
+    both = "[own.On]\ncount = 9\npatterns = ['go']\n[own.Off]\ncount = 9\npatterns = ['go', 'stop']\n[none.x]\ncount = 9\npatterns = ['go']"
+    assert [(e.request.utterance, e.truth.intent) for e in drawn(tmp_path, both)] == [
+        ("go", "On"),
+        ("stop", "Off"),
+        ("go", None),
+    ]
+
+
+def test_the_same_files_and_seed_give_the_same_corpus(tmp_path: Path) -> None:
+    patterns = "[own.On]\ncount = 20\npatterns = ['[please] {title} in {room} at {level}']\n[context.own]\ndevice = {tv = 1, '' = 1}"
+    first = drawn(tmp_path / "a", patterns)
+    assert drawn(tmp_path / "b", patterns) == first
+    assert drawn(tmp_path / "a", patterns, seed=1) != first
+
+
+def test_one_section_does_not_change_what_another_draws(tmp_path: Path) -> None:
+    off = "[own.Off]\ncount = 10\npatterns = ['{room} off {level}', '{title} off']\n"
+    on = "[own.On]\ncount = 10\npatterns = ['{room} on {level}', '{title} on']\n"
+    alone = texts(drawn(tmp_path / "a", off))
+    assert alone < texts(drawn(tmp_path / "b", on + off))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_shared_is_the_share_of_works_that_another_domain_has_too(tmp_path: Path, share: float) -> None:
+    works = (
+        "title\talso\n"
+        + "".join(f"Shared {i}\tbeds\n" for i in range(90))
+        + "".join(f"Own {i}\t\n" for i in range(900))
+    )
+    found = drawn(tmp_path, f"shared = {share}\n[own.On]\ncount = 90\npatterns = ['{{title}}']", works=works)
+    assert abs(sum(text.startswith("Shared") for text in texts(found) if text) / len(found) - share) < 0.15
+
+
+def test_the_context_is_drawn_by_weight_a_section_of_its_own_winning(tmp_path: Path) -> None:
+    patterns = """
+[own.On]
+count = 30
+patterns = ["{title} {room} {level}"]
+[own.Off]
+count = 30
+patterns = ["{title} {room} {level} off"]
+context.device = {car = 1}
+[none.x]
+count = 1
+patterns = ["rain"]
+[context.own]
+device = {tv = 1, phone = 0, "" = 1}
+mood = {calm = 1}
+[context.none]
+device = {watch = 1}
+[derived.has_screen]
+device = {tv = true, car = false}
+"""
+    seen: dict[str | None, set[str]] = {}
+    for example in drawn(tmp_path, patterns):
+        seen.setdefault(example.truth.intent, set()).add(repr(sorted(example.request.context.items())))
+    assert seen == {
+        "On": {"[('device', 'tv'), ('has_screen', True), ('mood', 'calm')]", "[('mood', 'calm')]"},
+        "Off": {"[('device', 'car'), ('has_screen', False), ('mood', 'calm')]"},
+        None: {"[('device', 'watch')]"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        (
+            "[own.On]\ncount = 1\npatterns = ['{colour} on']",
+            r"lights\.On: pattern '\{colour\} on' names 'colour', neither a column nor a list",
+        ),
+        ("[own.On]\ncount = 1\npatterns = ['{place=colour} on']", "names 'colour'"),
+        ("[others.shops]\ncount = 1\npatterns = ['sell {title}']", r"shops\.other: .* but no work fits"),
+    ],
+)
+def test_a_source_that_is_not_there_is_named(tmp_path: Path, patterns: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        drawn(tmp_path, patterns)
