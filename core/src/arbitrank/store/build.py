@@ -57,7 +57,11 @@ def build(
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        # One thread: sums in another order would be other weights.
+        # One thread: sums in another order would be other weights. The limit holds for what is loaded by now, so the
+        # toolkit's libraries are loaded first.
+        import arbitrank.learn.fitting
+        import arbitrank.nlu.training  # noqa: F401
+
         with threadpool_limits(1):
             report = domain.train(training, work, settings)
         if base and not (work / "recogniser").exists() and (base / "recogniser").is_dir():
