@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 DOMAINS = ("books", "music", "video")
 
 REQUESTS: list[dict[str, Any]] = [
@@ -112,3 +113,11 @@ def test_the_core_alone_says_that_no_domain_is_installed(new_home: Callable[[], 
     assert "pip install arbitrank-NAME" in bare.arbitrank("domains")
     (answer,) = bare.answers(REQUESTS[:1])
     assert (answer["ranked"], answer["decision"]["action"], answer["domains"]) == ([], "none", {})
+
+
+def test_the_root_of_the_checkout_installs_the_four(new_home: Callable[[], Any]) -> None:
+    whole = new_home()
+    whole.pip("install", "--quiet", "--no-index", "--no-build-isolation", str(ROOT))
+    assert {row["name"]: row["status"] for row in json.loads(whole.arbitrank("domains", "--json"))} == dict.fromkeys(
+        DOMAINS, "loaded"
+    )

@@ -53,7 +53,12 @@ BAD = {
         "2",
         "a number in [0, 1]",
     ),
-    "truncated JSON": ('{"id": "bad", "hypotheses": [{"domain": "mus', "not JSON", "", "one complete JSON object"),
+    "truncated JSON": (
+        '{"id": "bad", "hypotheses": [{"domain": "mus',
+        "not JSON: Unterminated string",
+        "column 41",
+        "one complete JSON object",
+    ),
     "no JSON": ("play mary poppins", "not JSON", "", "one complete JSON object a line"),
     "two objects": ('{"hypotheses": []} {"hypotheses": []}', "not JSON", "", "one complete JSON object a line"),
     "half a character": ('{"utterance": "\\ud83d", "hypotheses": []}', "not JSON", "", "one complete JSON object"),

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,8 @@ def test_absent_hypotheses_are_not_an_empty_list(text: str, hypotheses: tuple[()
         ("null", "the line", "null", "an object"),
         ('"turn on the light"', "the line", '"turn on the light"', "an object"),
         ("", "not JSON", "", "one complete JSON object"),
-        ("turn on the light", "not JSON", "char 0", "one complete JSON object"),
-        ('{"utterance": "turn', "not JSON", "char 14", "one complete JSON object"),
+        ("turn on the light", "not JSON", "column 1;", "one complete JSON object"),
+        ('{"utterance": "turn', "not JSON", "column 15;", "one complete JSON object"),
         ('{"utterance": "x"} {}', "not JSON", "", "one complete JSON object"),
         ("{'utterance': 'x'}", "not JSON", "", "one complete JSON object"),
         ('{"context": {"x": ' + DEEP + "}}", "nested too deeply", "", ""),
@@ -153,10 +154,8 @@ def test_bytes_that_are_no_utf_8_are_explained(raw: bytes) -> None:
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,0129.eE+-truefalsn\\u \x00', max_size=60))
 def test_whatever_comes_it_is_a_request_or_an_input_error(raw: bytes | str) -> None:
-    try:
+    with suppress(InputError):
         assert isinstance(decode_request(raw), Request)
-    except InputError as error:
-        assert str(error)
 
 
 @given(st.data())
@@ -165,10 +164,8 @@ def test_a_damaged_line_is_an_example_or_an_input_error(data: st.DataObject) -> 
     raw = bytearray(good)
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(InputError):
         assert isinstance(decode_example(bytes(raw)), Example)
-    except InputError as error:
-        assert str(error)
 
 
 def test_more_hypotheses_than_promised_are_refused() -> None:

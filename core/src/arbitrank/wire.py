@@ -191,9 +191,11 @@ def _explain(message: str, raw: bytes | str) -> str:
 
 def _explain_malformed(raw: bytes | str, error: Exception) -> str:
     try:
-        value = json.loads(raw)
+        value = json.loads(raw.rstrip())
     except RecursionError:
         return "nested too deeply to be read"
+    except json.JSONDecodeError as problem:
+        return f"not JSON: {problem.msg}: column {problem.colno}; promised one complete JSON object a line"
     except ValueError as problem:
         return f"not JSON: {problem}; promised one complete JSON object a line"
     for path, seen in _non_finite(value):

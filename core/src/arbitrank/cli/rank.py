@@ -34,4 +34,5 @@ def command(file: str, store: str | None, none: float, clarify: float, rank_unse
             sys.stdout.buffer.write(msgspec.json.encode(arbitrator.answer(line, explain=explain)) + b"\n")
     sys.stdout.flush()
     if bad:
-        raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {file} could not be read, the others were answered")
+        name = "standard input" if file == "-" else file
+        raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {name} could not be read, the others were answered")
