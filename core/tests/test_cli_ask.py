@@ -74,6 +74,12 @@ def test_words_that_look_like_markup_are_shown_as_they_are(arbitrank) -> None:
     assert "[red]dune[/red]" in arbitrank("ask", "play [red]dune[/red]").stdout
 
 
+def test_words_that_would_steer_the_terminal_are_shown_and_not_obeyed(arbitrank) -> None:
+    shown = arbitrank("ask", "play \x1b[31mdune\x07").stdout
+    assert "\ufffd[31mdune\ufffd" in shown
+    assert not {"\x1b", "\x07"} & set(shown)
+
+
 def test_an_ascii_terminal_gets_an_answer(arbitrank) -> None:
     done = arbitrank("ask", "播放 moana", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")

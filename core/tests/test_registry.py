@@ -65,6 +65,11 @@ WRONGS = {
         "it has 'arbitrank_domains', which lacks the mark @hookimpl",
     ),
     "implements no hook at all": ("x = 1\n", "implements no hook arbitrank_domains"),
+    "has a hook beside it that the core does not know": (
+        "from arbitrank.hookspecs import hookimpl\n\n@hookimpl\ndef arbitrank_domains():\n    return []\n\n"
+        "@hookimpl\ndef arbitrank_skills():\n    return []\n",
+        "unknown hook 'arbitrank_skills'",
+    ),
     "gives the hook a parameter": (
         "from arbitrank.hookspecs import hookimpl\n\n@hookimpl\ndef arbitrank_domains(core):\n    return []\n",
         "{'core'} are declared in the hookimpl but can not be found in the hookspec",
@@ -222,7 +227,7 @@ def test_a_disabled_plugin_is_not_imported(site: Path, distributions: ModuleType
 def test_what_was_refused_costs_the_answer_nothing_and_is_listed(
     site: Path, distributions: ModuleType, arbitrank
 ) -> None:
-    """With a package of each kind beside them the three answer as before, and `domains` says who was refused, and why."""
+    """With a package of each kind beside them the three answer as before; `domains` says who was refused, and why."""
     before = arbitrank("ask", "play mary poppins", "--device", "tv", "--json")
     for i, (code, _) in enumerate(WRONGS.values()):
         distributions.install(site, f"arbitrank-wrong-{i}", code)

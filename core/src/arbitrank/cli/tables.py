@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from arbitrank.values import Answer, Ranked
 
 _WORTH_SHOWING = 0.01
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def escape(text: str) -> str:
+    """The text for a terminal: its brackets are no markup, and its control characters are shown and not obeyed."""
+    return markup.escape(_CONTROL.sub("\ufffd", text))
 
 
 def show_answer(answer: Answer, *, explain: bool = False) -> None:
@@ -88,3 +96,31 @@ def _named(entry: Ranked) -> str:
 
 def _percent(p: float) -> str:
     return f"{100 * p:.1f} %" if 0.0005 <= p < 0.9995 or p in (0.0, 1.0) else ("< 0.1 %" if p < 0.5 else "> 99.9 %")
+
+
+def show_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print one line a system: rates in per cent with their 95 % intervals, and calibration beside its floor."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    for note in metrics["notes"]:
+        console.print(f"[dim]{escape(note)}[/dim]")
+    console.print(
+        f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
+    )
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("system")
+    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "floor"):
+        table.add_column(header, justify="right")
+    for system, m in metrics["systems"].items():
+        rates = (
+            f"{100 * m[name]:.1f} [{100 * m['ci'][name][0]:.1f}, {100 * m['ci'][name][1]:.1f}]"
+            for name in ("domain_accuracy", "irer")
+        )
+        table.add_row(
+            system,
+            *map(escape, rates),
+            f"{100 * m['semer']:.1f}",
+            f"{m['nll']:.3f}",
+            f"{100 * m['ece']:.1f}",
+            f"{100 * m['ece_floor']:.1f}",
+        )
+    console.print(table)
