@@ -38,10 +38,15 @@ class Confidences(NamedTuple):
 
 
 class Situation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One number from the context: that `key` has the text `value`, or, without a value, the number that it holds."""
+    """One number from the context: that `key` has the text `value`, or, without a value, the number that it holds.
+
+    A number is clipped to [`low`, `high`], the range it had in training, so that a wild one can't decide a request.
+    """
 
     key: str
     value: str | None = None
+    low: float = -1.0
+    high: float = 1.0
 
     @property
     def name(self) -> str:
@@ -148,7 +153,9 @@ def _situations(key: str, contexts: Sequence[Context]) -> list[Situation]:
     seen = Counter(_scalar(context.get(key)) for context in contexts)
     texts = sorted(value for value, n in seen.items() if isinstance(value, str) and n >= _RARE)
     numbers = {value for value in seen if isinstance(value, float)}
-    found = [Situation(key)] if len(numbers) > 1 or (numbers and None in seen) else []
+    found = []
+    if len(numbers) > 1 or (numbers and None in seen):
+        found = [Situation(key, low=min(-1.0, *numbers), high=max(1.0, *numbers))]
     constant = len(texts) == 1 and len(seen) == 1
     return found + ([] if constant else [Situation(key, text) for text in texts])
 
@@ -173,7 +180,7 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
         elif isinstance(value, bool):
             row.append(1.0 if value else -1.0)
         else:
-            row.append(_number(value) or 0.0)
+            row.append(min(max(_number(value) or 0.0, situation.low), situation.high))
     if spec.preferences:
         mine = _number(context.get(f"preference.{spec.domain}"))
         rivals = [_number(v) for k, v in context.items() if _is_rival(k, spec.domain)]

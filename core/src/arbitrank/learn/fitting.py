@@ -6,6 +6,8 @@ The serving path never imports this module; it loads scipy.optimize.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from arbitrank.domain import Settings
 from arbitrank.learn.features import CORE_KEYS, FeatureSpec, fit_features, plain_rows, rows
 from arbitrank.learn.losses import Batch, Floats, mixed
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
-from arbitrank.semer import entirely_right, semer
+from arbitrank.semer import semer
 from arbitrank.values import Hypothesis, Request, Truth
 
 LAMBDA = 1.0
@@ -38,65 +40,96 @@ def own_request(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
     )
 
 
-def train_reranker(
+@dataclass(frozen=True)
+class Evidence:
+    """What a domain's re-ranker learns from: requests that hold its own hypotheses, at least one each, and labels.
+
+    The matrices of features are made when they are asked for, and once.
+    """
+
+    spec: FeatureSpec
+    requests: Sequence[Request]
+    batch: Batch
+
+    @cached_property
+    def plain(self) -> Floats:
+        """The features of the log-linear re-ranker, a row for each hypothesis: shape (N, F)."""
+        return np.array([row for request in self.requests for row in plain_rows(self.spec, request)])
+
+    @cached_property
+    def factored(self) -> tuple[Floats, Floats]:
+        """The features of P(mine), shape (R, F), and those of the readings, shape (N, G)."""
+        pairs = [rows(self.spec, request) for request in self.requests]
+        return np.array([row for row, _ in pairs]), np.array([row for _, several in pairs for row in several])
+
+
+def gather(
     domain: str,
     requests: Sequence[Request],
     truths: Sequence[Truth],
-    settings: Settings,
     *,
     keys: Sequence[str] = CORE_KEYS,
     context: bool = True,
-) -> LogLinear | Factored:
-    """The re-ranker that the settings name, from requests that hold the domain's own hypotheses, and their truths.
+) -> Evidence:
+    """The evidence in requests that hold the domain's own hypotheses, and in their truths.
 
-    Requests without a hypothesis teach nothing and are left out. With `settings.kept` < 1 other domains' traffic was
-    sampled at that rate, and the prior is corrected for it.
+    Requests without a hypothesis teach nothing and are left out. `keys` and `context` are those of `fit_features`.
     """
     pairs = [(request, truth) for request, truth in zip(requests, truths, strict=True) if request.hypotheses]
-    requests, truths = [r for r, _ in pairs], [t for _, t in pairs]
-    spec = fit_features(domain, requests, keys=keys, context=context)
-    batch = label(domain, requests, truths)
+    kept = [request for request, _ in pairs]
+    spec = fit_features(domain, kept, keys=keys, context=context)
+    return Evidence(spec, kept, label(domain, kept, [truth for _, truth in pairs]))
+
+
+def train_reranker(evidence: Evidence, settings: Settings) -> LogLinear | Factored:
+    """The re-ranker that the settings name.
+
+    With `settings.kept` < 1 other domains' traffic was sampled at that rate, and the prior is corrected for it.
+    """
     if settings.model == "factored":
-        return _train_factored(spec, requests, batch, settings)
-    return _train_loglinear(spec, requests, batch, settings)
+        return _train_factored(evidence, settings)
+    return _train_loglinear(evidence, settings)
 
 
 def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth]) -> Batch:
-    """The labels and errors of the requests' hypotheses, every request weighing 1."""
+    """The labels and errors of the requests' hypotheses, every request weighing 1; the errors in others' are all 1."""
     sizes = np.array([len(request.hypotheses or ()) for request in requests], np.int64)
-    each = [(h, truth) for request, truth in zip(requests, truths, strict=True) for h in request.hypotheses or ()]
+    errors = [
+        semer(h, truth) if truth.domain == domain else 1.0
+        for request, truth in zip(requests, truths, strict=True)
+        for h in request.hypotheses or ()
+    ]
     return Batch(
         starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
-        right=np.array([float(entirely_right(h, truth)) for h, truth in each]),
-        semer=np.array([semer(h, truth) for h, truth in each]),
+        right=(np.array(errors) == 0.0).astype(np.float64),
+        semer=np.array(errors, np.float64),
         mine=np.array([float(truth.domain == domain) for truth in truths]),
         weight=np.ones(len(requests)),
     )
 
 
-def _train_loglinear(spec: FeatureSpec, requests: Sequence[Request], batch: Batch, settings: Settings) -> LogLinear:
-    matrix = np.array([row for request in requests for row in plain_rows(spec, request)])
+def _train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
+    spec, matrix = evidence.spec, evidence.plain
     r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss]
-    # Each hypothesis is judged for itself, so shifting the bias would be wrong: the requests are weighed instead.
+    # Hypotheses are judged each for itself here, so shifting the bias would be wrong: the requests are weighed instead.
+    batch = evidence.batch
     batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
     start = np.array([1.0 if name in ("domain.logit", "intent.log", "slots.log") else 0.0 for name in spec.plain_names])
-    fitted = _minimise(lambda z: mixed(z, batch, settings.form, r1, r2), matrix, start, _l2(settings, len(requests)))
+    l2 = _l2(settings, len(evidence.requests))
+    fitted = _minimise(lambda z: mixed(z, batch, settings.form, r1, r2), matrix, start, l2)
     return LogLinear(spec, settings.form, _weights(spec.plain_names, fitted, matrix))
 
 
-def _train_factored(spec: FeatureSpec, requests: Sequence[Request], batch: Batch, settings: Settings) -> Factored:
-    pairs = [rows(spec, request) for request in requests]
-    of_requests = np.array([row for row, _ in pairs])
+def _train_factored(evidence: Evidence, settings: Settings) -> Factored:
+    spec, batch = evidence.spec, evidence.batch
+    of_requests, of_readings = evidence.factored
     start = np.array([float(name == "domain.logit") for name in spec.request_names])
-    l2 = _l2(settings, len(requests))
+    l2 = _l2(settings, len(evidence.requests))
     mine = _minimise(lambda z: _is_mine(z, batch), of_requests, start, l2)
     mine[spec.request_names.index("bias")] += np.log(settings.kept)
 
-    of_readings = np.array([row for _, several in pairs for row in several])
     own = batch.mine > 0
-    each = np.repeat(own, batch.sizes)
-    starts = np.concatenate([[0], np.cumsum(batch.sizes[own])[:-1]]).astype(np.int64)
-    owned = Batch(starts, batch.right[each], batch.semer[each], batch.mine[own], batch.weight[own])
+    owned, each = batch.only(own)
     start = np.array([float(name == "reading.null_odds") for name in spec.reading_names])
     l2 = _l2(settings, int(own.sum()))
     right = start

@@ -41,6 +41,13 @@ class Batch(NamedTuple):
         """How many hypotheses each request has, shape (R,)."""
         return np.diff(np.append(self.starts, len(self.right)))
 
+    def only(self, chosen: NDArray[np.bool_]) -> tuple[Batch, NDArray[np.bool_]]:
+        """The batch of the chosen requests, a mask of shape (R,), and the mask of their hypotheses, shape (N,)."""
+        sizes = self.sizes
+        each = np.repeat(chosen, sizes)
+        starts = np.concatenate([[0], np.cumsum(sizes[chosen])])[: int(chosen.sum())].astype(np.int64)
+        return Batch(starts, self.right[each], self.semer[each], self.mine[chosen], self.weight[chosen]), each
+
 
 def probabilities(z: Floats, starts: NDArray[np.int64], form: Form) -> Floats:
     """P of each hypothesis in the given form, shape (N,)."""
@@ -64,25 +71,18 @@ def sigmoid(z: Floats) -> Floats:
 
 
 def expected_semer(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
-    """R1 and its gradient: the SemER expected over the list, on the domain's own requests.
+    """R1 and its gradient: Σ p_i · SemER_i, the semantic error expected of the list, on the domain's own requests.
 
-    Others' requests would only reward short readings. In the sigmoid form the list's probabilities are divided by their
-    sum, or predicting nothing would be perfect; in the null form choosing nothing costs 1, all slots and the intent.
+    Others' requests would only reward short readings. Sigmoids don't say which reading is chosen, and all at 0 would be
+    perfect, so in that form the list's softmax chooses. In the null form choosing nothing costs 1: intent and all slots.
     """
     starts, sizes = batch.starts, batch.sizes
-    p = probabilities(z, starts, form)
+    p = probabilities(z, starts, "softmax" if form == "sigmoid" else form)
     weight = batch.weight * batch.mine / batch.weight.sum()
-    if form == "sigmoid":
-        total = np.maximum(np.add.reduceat(p, starts), 1e-300)
-        expected = np.add.reduceat(p * batch.semer, starts) / total
-        slope = p * (1.0 - p) / np.repeat(total, sizes)
-    else:
-        expected = np.add.reduceat(p * batch.semer, starts)
-        if form == "null":
-            expected = expected + 1.0 - np.add.reduceat(p, starts)
-        slope = p
-    gradient = np.repeat(weight, sizes) * slope * (batch.semer - np.repeat(expected, sizes))
-    return float(weight @ expected), gradient
+    expected = np.add.reduceat(p * batch.semer, starts)
+    if form == "null":
+        expected = expected + 1.0 - np.add.reduceat(p, starts)
+    return float(weight @ expected), np.repeat(weight, sizes) * p * (batch.semer - np.repeat(expected, sizes))
 
 
 def cross_entropy(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:

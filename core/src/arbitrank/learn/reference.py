@@ -43,7 +43,7 @@ class ReferenceDomain(Domain):
 
         Raises `DataError` where no example is the domain's own, all are, or only some bring hypotheses.
         """
-        from arbitrank.learn.fitting import own_request, train_reranker
+        from arbitrank.learn.fitting import gather, own_request, train_reranker
 
         given = sum(example.request.hypotheses is not None for example in examples)
         if 0 < given < len(examples):
@@ -66,7 +66,8 @@ class ReferenceDomain(Domain):
             raise DataError(
                 f"domain {self.name}: no hypothesis of {len(examples)} examples is its own; nothing to learn"
             )
-        reranker = train_reranker(self.name, requests, [e.truth for e in examples], settings, keys=self.context_keys)
+        evidence = gather(self.name, requests, [e.truth for e in examples], keys=self.context_keys)
+        reranker = train_reranker(evidence, settings)
         rerankers.save(reranker, out / RERANKER)
         progress("re-ranker", 1, 1)
         return {
@@ -78,10 +79,11 @@ class ReferenceDomain(Domain):
         }
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
-        from arbitrank.nlu.training import cross_fit, train_recogniser
+        from arbitrank.nlu.training import cross_fit, look_at, train_recogniser
 
         settings.progress("recogniser", 0, 1)
-        train_recogniser(self.name, examples, settings.seed).save(out / RECOGNISER)
+        seen = look_at(examples)
+        train_recogniser(self.name, examples, settings.seed, seen=seen).save(out / RECOGNISER)
         settings.progress("recogniser", 1, 1)
         fitted = cross_fit(
             self.name,
@@ -90,6 +92,7 @@ class ReferenceDomain(Domain):
             seed=settings.seed,
             jobs=settings.jobs,
             progress=settings.progress,
+            seen=seen,
         )
         return [[self.described(h) for h in n_best] for n_best in fitted]
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.nlu.text import crc, tokenise
 
+PER_TOKEN = 17
+"""How many attributes a token has."""
+
 _EDGE = ("\x02", "\x03")
 
 
-@lru_cache(maxsize=512)
 def attributes(utterance: str) -> NDArray[np.uint32]:
     """The attributes of each token: uint32 hashes, shape (tokens, attributes), the same number for every token.
 
-    The token, its neighbours and pairs of them, its beginnings and endings, and its shape. Cached, because every
-    domain asks it of the same utterance.
+    The token, its neighbours and pairs of them, its beginnings and endings, and its shape.
     """
-    rows = named_attributes(utterance)
-    result = np.array([[crc(name) for name in row] for row in rows], np.uint32)
-    result.flags.writeable = False
-    return result
+    rows = _named(utterance)
+    return np.array([[crc(name) for name in row] for row in rows], np.uint32).reshape(len(rows), PER_TOKEN)
 
 
-def named_attributes(utterance: str) -> list[list[str]]:
-    """The same attributes before hashing, one list a token."""
+def _named(utterance: str) -> list[list[str]]:
     words = [token.text for token in tokenise(utterance)]
     row = [_EDGE[0], _EDGE[0], *words, _EDGE[1], _EDGE[1]]
     return [_of_token(row, i + 2) for i in range(len(words))]

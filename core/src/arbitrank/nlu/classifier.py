@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.text import BUCKETS, ngrams
+from arbitrank.nlu.seen import Seen
+from arbitrank.nlu.text import BUCKETS
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +34,13 @@ class Classifier:
 
     _rows: NDArray[np.int32] = None  # type: ignore[assignment]  # filled above, from `buckets`
 
-    def classify(self, utterances: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def classify(self, seen: Sequence[Seen]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """P(mine) of each utterance, shape (n,), and P(intent | mine), shape (n, I), rows summing to 1."""
-        scores = np.array([self._score(utterance) for utterance in utterances]).reshape(-1, len(self.bias))
+        scores = np.array([self._score(one.ngrams) for one in seen]).reshape(-1, len(self.bias))
         mine = 1.0 / (1.0 + np.exp(-scores[:, 0]))
         intents = np.exp(scores[:, 1:] - scores[:, 1:].max(axis=1, keepdims=True))
         return mine, intents / intents.sum(axis=1, keepdims=True)
 
-    def _score(self, utterance: str) -> NDArray[np.float64]:
-        grams = ngrams(utterance)
+    def _score(self, grams: NDArray[np.uint32]) -> NDArray[np.float64]:
         total: NDArray[np.float64] = self.weights[self._rows[grams]].sum(axis=0, dtype=np.float64)
         return self.bias + total / math.sqrt(max(len(grams), 1))

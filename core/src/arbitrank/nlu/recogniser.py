@@ -6,23 +6,33 @@ maximum-entropy intent classifier and a CRF slot tagger, trained apart for each 
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
 from arbitrank.nlu.classifier import Classifier
+from arbitrank.nlu.seen import Seen, see_once
 from arbitrank.nlu.tagger import Reading, Tagger
-from arbitrank.nlu.text import tokenise
 from arbitrank.values import Hypothesis
 
 N_BEST = 5
 """Hypotheses a recogniser gives at the most."""
 
 FORMAT = 1
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What numpy, zipfile and msgspec raise at damaged files."""
+
 _NO_SLOTS = [Reading((), 1.0)]
 
 
@@ -43,15 +53,15 @@ class Recogniser:
 
     def recognise(self, utterance: str, n: int = N_BEST) -> tuple[Hypothesis, ...]:
         """The n best readings, best first by P(intent)·P(slots); none for an utterance without a token."""
-        return self.recognise_many([utterance], n)[0]
+        return self.recognise_many([see_once(utterance)], n)[0]
 
-    def recognise_many(self, utterances: Sequence[str], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
+    def recognise_many(self, seen: Sequence[Seen], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
         """The same for many utterances at once, which costs less than one by one."""
-        mine, intents = self.classifier.classify(utterances)
-        readings = self.tagger.read(utterances, n) if self.tagger else [_NO_SLOTS] * len(utterances)
+        mine, intents = self.classifier.classify(seen)
+        readings = self.tagger.read(seen, n) if self.tagger else [_NO_SLOTS] * len(seen)
         return [
-            self._n_best(float(p), [float(x) for x in row], found, n) if tokenise(utterance) else ()
-            for utterance, p, row, found in zip(utterances, mine, intents, readings, strict=True)
+            self._n_best(float(p), [float(x) for x in row], found, n) if len(one.attributes) else ()
+            for one, p, row, found in zip(seen, mine, intents, readings, strict=True)
         ]
 
     def _n_best(
@@ -98,23 +108,32 @@ class Recogniser:
             if meta.format != FORMAT:
                 raise ArtifactError(f"{folder}: recogniser of format {meta.format}, this arbitrank reads {FORMAT}")
             return cls(meta.domain, _load_classifier(folder, meta), _load_tagger(folder, meta) if meta.labels else None)
-        except (OSError, ValueError, KeyError, IndexError, msgspec.MsgspecError) as error:
+        except _UNREADABLE as error:
             raise ArtifactError(f"{folder}: not a recogniser that can be read: {error}") from error
 
 
 def _load_classifier(folder: Path, meta: _Meta) -> Classifier:
     with np.load(folder / "classifier.npz", allow_pickle=False) as arrays:
-        weights = arrays["weights"].astype(np.float32)
-        weights = np.concatenate([weights, np.zeros((1, weights.shape[1]), np.float32)])
-        return Classifier(meta.intents, arrays["buckets"], weights, arrays["bias"])
+        buckets, weights, bias = arrays["buckets"], arrays["weights"].astype(np.float32), arrays["bias"]
+    columns = 1 + len(meta.intents)
+    _check_shapes("classifier.npz", (weights, (len(buckets), columns)), (bias, (columns,)))
+    weights = np.concatenate([weights, np.zeros((1, columns), np.float32)])
+    return Classifier(meta.intents, buckets, weights, bias)
 
 
 def _load_tagger(folder: Path, meta: _Meta) -> Tagger:
     with np.load(folder / "tagger.npz", allow_pickle=False) as arrays:
-        hashes = arrays["hashes"]
+        hashes, transitions = arrays["hashes"], arrays["transitions"]
         emissions = np.zeros((len(hashes) + 1, len(meta.labels)), np.float32)
         emissions[arrays["attribute"], arrays["label"]] = arrays["weight"]
-        return Tagger(meta.labels, hashes, emissions, arrays["transitions"])
+    _check_shapes("tagger.npz", (transitions, (len(meta.labels), len(meta.labels))))
+    return Tagger(meta.labels, hashes, emissions, transitions)
+
+
+def _check_shapes(name: str, *pairs: tuple[NDArray[Any], tuple[int, ...]]) -> None:
+    for array, promised in pairs:
+        if array.shape != promised:
+            raise ValueError(f"{name} has an array of shape {array.shape}, promised {promised}")
 
 
 def _rounded(confidence: float) -> float:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.attributes import attributes
+from arbitrank.nlu.seen import Seen
 from arbitrank.nlu.text import tokenise
 from arbitrank.values import Slot
 
@@ -46,9 +46,9 @@ class Tagger:
     emissions: NDArray[np.float32]
     transitions: NDArray[np.float32]
 
-    def read(self, utterances: Sequence[str], k: int) -> list[list[Reading]]:
+    def read(self, seen: Sequence[Seen], k: int) -> list[list[Reading]]:
         """The k best slot readings of each utterance, best first; fewer where there are fewer."""
-        rows = [attributes(utterance) for utterance in utterances]
+        rows = [one.attributes for one in seen]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         readings: list[list[Reading]] = [[] for _ in rows]
         for first in range(0, len(order), _BATCH):
@@ -56,20 +56,19 @@ class Tagger:
             lattice = self._lattice([rows[i] for i in part])
             for row, (i, paths) in enumerate(zip(part, lattice.best(k), strict=True)):
                 readings[i] = [
-                    Reading(self._slots(utterances[i], path, lattice, row), path.probability) for path in paths
+                    Reading(self._slots(seen[i].text, path, lattice, row), path.probability) for path in paths
                 ]
         return readings
 
     def _lattice(self, rows: Sequence[NDArray[np.uint32]]) -> _Lattice:
         lengths = np.array([len(row) for row in rows])
         scores = np.zeros((len(rows), max(lengths.max(initial=0), 1), len(self.labels)))
-        flat = np.concatenate([row.reshape(-1) for row in rows])
+        flat = np.concatenate(rows)
         found = np.searchsorted(self.hashes, flat)
-        found[found == len(self.hashes)] = 0
-        found = np.where(self.hashes[found] == flat, found, len(self.hashes))
-        scores_flat = self.emissions[found.reshape(lengths.sum(), -1)].sum(axis=1)
+        known = found < len(self.hashes)
+        known[known] = self.hashes[found[known]] == flat[known]
         inside = np.arange(scores.shape[1]) < lengths[:, None]
-        scores[inside] = scores_flat
+        scores[inside] = self.emissions[np.where(known, found, len(self.hashes))].sum(axis=1)
         return _Lattice(self.labels, self.transitions, scores, lengths)
 
     def _slots(self, utterance: str, path: _Path, lattice: _Lattice, row: int) -> tuple[Slot, ...]:
@@ -154,7 +153,7 @@ class _Lattice:
         final = stages[last].reshape(-1)
         paths = []
         for place in np.argsort(-final, kind="stable")[:k]:
-            if final[place] < _NEVER / 2:
+            if final[place] - self.log_z[row] < _NEVER / 2:
                 break
             at, labels = int(place), []
             for t in range(last, -1, -1):

@@ -1,15 +1,14 @@
 """An utterance as the recogniser sees it: tokens with their offsets, and hashed n-grams.
 
-Nothing here knows a language. Letters and digits make words; in scripts written without spaces each character is a
-token of its own. The hash is CRC-32 (zlib's) of the n-gram in UTF-8, the same for training and for serving, so a
-model's weights stay valid on every machine and Python.
+Nothing here knows a language. Letters, their combining marks and digits make words; in scripts written without spaces
+each character is a token of its own. The hash is CRC-32 (zlib's) of the n-gram in UTF-8, the same for training and for
+serving, so a model's weights stay valid on every machine and Python.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 from zlib import crc32
@@ -27,7 +26,14 @@ BUCKETS = 1 << 20
 _UNSPACED = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
 )
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+|[^\w\s]|_")
+# Accents, points and vowel signs that stand as characters of their own: `\w` leaves them out, but the word goes on.
+# In the Indic scripts all is letter, mark or digit but the two dandas.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f"
+    "\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u0dff"
+    "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+)
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|[{_MARKS}])*|[^\w\s]|_")
 
 
 class Token(NamedTuple):
@@ -48,18 +54,15 @@ def crc(text: str) -> int:
     return crc32(text.encode("utf-8", "surrogatepass"))
 
 
-@lru_cache(maxsize=512)
 def ngrams(utterance: str) -> NDArray[np.uint32]:
     """The distinct buckets of the utterance's n-grams, sorted: uint32, shape (n,), each below `BUCKETS`.
 
     Words: one to three in a row, with the utterance's ends marked. Characters: two to five in a row within a word and
-    its borders. Cached, because every domain asks it of the same utterance.
+    its borders.
     """
     words = [token.text for token in tokenise(utterance)]
-    buckets = {crc(gram) % BUCKETS for gram in _grams(words)}
-    result = np.fromiter(sorted(buckets), np.uint32, len(buckets))
-    result.flags.writeable = False
-    return result
+    buckets = {crc32(gram.encode("utf-8", "surrogatepass")) % BUCKETS for gram in _grams(words)}
+    return np.fromiter(sorted(buckets), np.uint32, len(buckets))
 
 
 def _grams(words: Sequence[str]) -> list[str]:

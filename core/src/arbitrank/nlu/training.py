@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 
 from arbitrank.domain import Progress
 from arbitrank.errors import DataError
-from arbitrank.nlu.attributes import named_attributes
 from arbitrank.nlu.classifier import Classifier
 from arbitrank.nlu.recogniser import N_BEST, Recogniser
+from arbitrank.nlu.seen import Seen, see
 from arbitrank.nlu.tagger import Tagger
-from arbitrank.nlu.text import BUCKETS, crc, ngrams, tokenise
+from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.values import Example, Hypothesis, Slot
 
 INVERSE_REGULARISATION = 30.0
@@ -30,18 +30,28 @@ INVERSE_REGULARISATION = 30.0
 
 FOLDS = 5
 _RARE = 2_000  # with more examples than this, n-grams that occur once are left out
-_CRF = {"c1": 0.0, "c2": 0.3, "max_iterations": 60, "feature.possible_transitions": True}
+_CRF = {"c1": 0.05, "c2": 0.1, "max_iterations": 60, "feature.possible_transitions": True}
 
 
-def train_recogniser(domain: str, examples: Sequence[Example], seed: int = 0) -> Recogniser:
+def train_recogniser(
+    domain: str, examples: Sequence[Example], seed: int = 0, *, seen: Sequence[Seen] | None = None
+) -> Recogniser:
     """The recogniser of `domain`, from its own examples and everybody else's, which are its negatives.
 
-    Raises `DataError` where no example is the domain's own.
+    `seen` are the examples' utterances, where the caller has looked at them already. Raises `DataError` where no example
+    is the domain's own.
     """
-    own = [example for example in examples if example.truth.domain == domain]
+    seen = look_at(examples) if seen is None else seen
+    own = [i for i, example in enumerate(examples) if example.truth.domain == domain]
     if not own:
         raise DataError(f"domain {domain}: none of the {len(examples)} examples is its own; give it some to learn from")
-    return Recogniser(domain, _train_classifier(domain, examples, seed), _train_tagger(own))
+    classifier = _train_classifier(domain, examples, seen, seed)
+    return Recogniser(domain, classifier, _train_tagger([examples[i] for i in own], [seen[i] for i in own]))
+
+
+def look_at(examples: Sequence[Example]) -> list[Seen]:
+    """The examples' utterances as classifier and tagger see them; an absent utterance is empty."""
+    return [see(_text(example)) for example in examples]
 
 
 def cross_fit(
@@ -52,16 +62,20 @@ def cross_fit(
     seed: int = 0,
     jobs: int = 1,
     progress: Progress | None = None,
+    seen: Sequence[Seen] | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
     """The hypotheses of each example from a recogniser that did not see it in training, in the examples' order.
 
     Examples with the same words share a fold. A re-ranker that learned from hypotheses of a recogniser's own training
     data would believe confidences that it never meets again.
     """
+    seen = look_at(examples) if seen is None else seen
     fold = np.array([crc(f"{seed}/{_words(example)}") % folds for example in examples], np.int64)
     parts = [(np.flatnonzero(fold != f).tolist(), np.flatnonzero(fold == f).tolist()) for f in range(folds)]
     tasks = (
-        delayed(_fit_and_recognise)(domain, [examples[i] for i in rest], [_text(examples[i]) for i in held], seed)
+        delayed(_fit_and_recognise)(
+            domain, [examples[i] for i in rest], [seen[i] for i in rest], [seen[i] for i in held], seed
+        )
         for rest, held in parts
     )
     hypotheses: list[tuple[Hypothesis, ...]] = [()] * len(examples)
@@ -75,11 +89,11 @@ def cross_fit(
 
 
 def _fit_and_recognise(
-    domain: str, rest: Sequence[Example], held: Sequence[str], seed: int
+    domain: str, rest: Sequence[Example], seen: Sequence[Seen], held: Sequence[Seen], seed: int
 ) -> list[tuple[Hypothesis, ...]]:
     if not any(example.truth.domain == domain for example in rest):
         return [()] * len(held)
-    return train_recogniser(domain, rest, seed).recognise_many(held, N_BEST)
+    return train_recogniser(domain, rest, seed, seen=seen).recognise_many(held, N_BEST)
 
 
 def _text(example: Example) -> str:
@@ -90,8 +104,8 @@ def _words(example: Example) -> str:
     return " ".join(token.text for token in tokenise(_text(example)))
 
 
-def _train_classifier(domain: str, examples: Sequence[Example], seed: int) -> Classifier:
-    matrix, buckets = _design(examples)
+def _train_classifier(domain: str, examples: Sequence[Example], seen: Sequence[Seen], seed: int) -> Classifier:
+    matrix, buckets = _design([one.ngrams for one in seen])
     mine = np.array([example.truth.domain == domain for example in examples])
     names = [example.truth.intent or domain for example in examples if example.truth.domain == domain]
     intents = tuple(sorted(set(names)))
@@ -116,8 +130,7 @@ def _train_classifier(domain: str, examples: Sequence[Example], seed: int) -> Cl
     return Classifier(intents, buckets, weights.astype(np.float16).astype(np.float32), bias)
 
 
-def _design(examples: Sequence[Example]) -> tuple[sp.csr_matrix, NDArray[np.uint32]]:
-    rows = [ngrams(_text(example)) for example in examples]
+def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[np.uint32]]:
     counts = np.bincount(np.concatenate(rows), minlength=BUCKETS)
     buckets = np.flatnonzero(counts >= (2 if len(rows) > _RARE else 1)).astype(np.uint32)
     sizes = np.array([len(row) for row in rows])
@@ -127,35 +140,31 @@ def _design(examples: Sequence[Example]) -> tuple[sp.csr_matrix, NDArray[np.uint
     return whole[:, buckets.astype(np.int64)], buckets
 
 
-def _train_tagger(own: Sequence[Example]) -> Tagger | None:
-    if not any(example.truth.slots for example in own):
-        return None
+def _train_tagger(own: Sequence[Example], seen: Sequence[Seen]) -> Tagger | None:
+    labelled = [bio_labels(_text(example), example.truth.slots) for example in own]
+    labels = tuple(sorted({label for row in labelled for label in row} | {"O"}))
+    if labels == ("O",):
+        return None  # no slots, or none whose place in the text is known
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         path = str(Path(folder) / "crf")
         trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=_CRF, verbose=False)
-        for example in own:
-            rows = named_attributes(_text(example))
-            if rows:
-                trainer.append(rows, bio_labels(_text(example), example.truth.slots))
+        for one, row in zip(seen, labelled, strict=True):
+            if row:
+                trainer.append([[str(attribute) for attribute in token] for token in one.attributes.tolist()], row)
         trainer.train(path)
         crf = pycrfsuite.Tagger()
         crf.open(path)
         info = crf.info()
         crf.close()
-    labels = tuple(sorted({label for example in own for label in _labels_of(example)} | {"O"}))
     place = {label: i for i, label in enumerate(labels)}
-    hashes = np.array(sorted({crc(attribute) for attribute, _ in info.state_features}), np.uint32)
+    hashes = np.array(sorted({int(attribute) for attribute, _ in info.state_features}), np.uint32)
     emissions = np.zeros((len(hashes) + 1, len(labels)), np.float32)
     for (attribute, label), weight in info.state_features.items():
-        emissions[np.searchsorted(hashes, crc(attribute)), place[label]] = weight
+        emissions[np.searchsorted(hashes, int(attribute)), place[label]] = weight
     transitions = np.zeros((len(labels), len(labels)), np.float32)
     for (before, after), weight in info.transitions.items():
         transitions[place[before], place[after]] = weight
     return Tagger(labels, hashes, emissions.astype(np.float16).astype(np.float32), transitions)
-
-
-def _labels_of(example: Example) -> set[str]:
-    return set(bio_labels(_text(example), example.truth.slots))
 
 
 def bio_labels(utterance: str, slots: Sequence[Slot]) -> list[str]:

@@ -15,11 +15,11 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank import dispatch
 from arbitrank.domain import Domain, Model, Settings
-from arbitrank.errors import DataError
+from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.nlu.text import crc
 from arbitrank.semer import entirely_right
-from arbitrank.store.artifact import CARD, Manifest, digest, seal, write_durably
+from arbitrank.store.artifact import CARD, MANIFEST, Manifest, digest, seal, write_durably
 from arbitrank.values import Example
 
 _KEPT_BACK = 10  # one in so many examples is kept back to measure on
@@ -43,12 +43,14 @@ def build(
     *,
     base: Path | None = None,
 ) -> Built:
-    """Train `domain` and write a sealed artifact into `folder`, which must not exist or be empty.
+    """Train `domain` and write a sealed artifact into `folder`, which is new, empty or an artifact to replace.
 
     `package` is the distribution's name and version. `base` is the artifact whose recogniser is kept where training
     gives none. The examples that are kept back are chosen by their words, so that the same utterance is never on both
     sides. Nothing is left in `folder` where training fails.
     """
+    if folder.exists() and not _replaceable(folder):
+        raise InputError(f"{folder}: holds something else, promised a new or empty folder or an artifact to replace")
     held = [crc(_identity(e)) % _KEPT_BACK == 0 for e in examples]
     training = [e for e, back in zip(examples, held, strict=True) if not back]
     measured = [e for e, back in zip(examples, held, strict=True) if back]
@@ -89,6 +91,10 @@ def build(
         return Built(manifest, card, report)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
 
 
 def measure(name: str, model: Model, examples: Sequence[Example]) -> Calibration:

@@ -1,0 +1,150 @@
+"""Calibration: maps from the probability a re-ranker claims to the one that came true, used only where they help.
+
+A map is chosen by its negative log-likelihood on parts of the data that it was not fitted to. Temperature and affine maps
+work on log-odds (Platt 1999; Guo et al. 2017, arXiv 1706.04599) and are drawn towards doing nothing, the more the fewer
+the data; isotonic regression (Zadrozny & Elkan 2002) is tried where there are many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.domain import LinearForm, Scores
+from arbitrank.learn.boosted import bounded, log_odds
+from arbitrank.learn.losses import sigmoid
+from arbitrank.values import Request
+
+Floats = NDArray[np.float64]
+
+_FOLDS = 5
+_MANY = 5_000  # outcomes from which on isotonic regression is tried
+_SHRINK = 20.0  # the prior that nothing need be done counts as much as so many outcomes
+_STEPS = 60
+
+
+class Affine(msgspec.Struct, frozen=True, tag="affine", tag_field="kind"):
+    """log-odds · slope + shift; a temperature T is slope 1/T without a shift."""
+
+    slope: float = 1.0
+    shift: float = 0.0
+
+    def __call__(self, p: Floats) -> Floats:
+        """The calibrated probabilities, of p's shape."""
+        return sigmoid(self.slope * log_odds(p) + self.shift)
+
+
+class Isotonic(msgspec.Struct, frozen=True, tag="isotonic", tag_field="kind"):
+    """A rising line through knots (x, y)."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+    def __call__(self, p: Floats) -> Floats:
+        """The calibrated probabilities, of p's shape."""
+        return np.interp(p, self.x, self.y)
+
+
+Calibrator = Affine | Isotonic
+IDENTITY = Affine()
+
+
+class Calibrated(msgspec.Struct, frozen=True):
+    """A re-ranker whose P(right) goes through a calibrator; P(mine) grows where the readings' sum does."""
+
+    reranker: object
+    calibrator: Calibrator
+
+    def rerank(self, request: Request) -> Scores:
+        """P(mine) and the calibrated P(right)."""
+        return recalibrated(self.reranker.rerank(request), self.calibrator)  # type: ignore[attr-defined]
+
+    def explain(self, request: Request) -> list[Mapping[str, float]]:
+        """What explains the re-ranker's own scores."""
+        rows: list[Mapping[str, float]] = self.reranker.explain(request)  # type: ignore[attr-defined]
+        return rows
+
+    def linear(self) -> LinearForm | None:
+        """None: the calibrated scores are no longer linear."""
+        return None
+
+
+def recalibrated(scores: Scores, calibrator: Calibrator) -> Scores:
+    """The scores with P(right) calibrated."""
+    return bounded(calibrator(scores.right), scores.mine)
+
+
+def choose(p: Floats, y: Floats, *, seed: int = 0) -> Calibrator:
+    """The calibrator with the lowest NLL on held-out fifths of the outcomes; the identity where none beats it.
+
+    `p` are claimed probabilities and `y` outcomes 0 or 1, of shape (n,). A map has to win by more than the standard error
+    of its gain.
+    """
+    if len(p) < 2 * _FOLDS or y.min() == y.max():
+        return IDENTITY
+    fitters: list[Callable[[Floats, Floats], Calibrator]] = [fit_temperature, fit_affine]
+    if len(p) >= _MANY:
+        fitters.append(fit_isotonic)
+    fold = np.random.default_rng(seed).permutation(len(p)) % _FOLDS
+    before = _losses(p, y)
+    best, best_gain = IDENTITY, 0.0
+    for fitter in fitters:
+        after = np.empty_like(p)
+        for f in range(_FOLDS):
+            held = fold == f
+            after[held] = _losses(fitter(p[~held], y[~held])(p[held]), y[held])
+        gain = before - after
+        if gain.mean() > max(best_gain, gain.std() / np.sqrt(len(p))):
+            best, best_gain = fitter(p, y), float(gain.mean())
+    return best
+
+
+def fit_temperature(p: Floats, y: Floats) -> Affine:
+    """The slope of the log-odds that makes the outcomes most likely, drawn towards 1."""
+    return _newton(p, y, shifting=False)
+
+
+def fit_affine(p: Floats, y: Floats) -> Affine:
+    """Slope and shift of the log-odds that make the outcomes most likely, drawn towards 1 and 0."""
+    return _newton(p, y, shifting=True)
+
+
+def fit_isotonic(p: Floats, y: Floats) -> Isotonic:
+    """The rising step function of least squares; its ends are kept off 0 and 1 by the rule of succession."""
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=1.0 / (len(p) + 2.0), y_max=1.0 - 1.0 / (len(p) + 2.0), out_of_bounds="clip")
+    model.fit(p, y)
+    return Isotonic(tuple(map(float, model.X_thresholds_)), tuple(map(float, model.y_thresholds_)))
+
+
+def _newton(p: Floats, y: Floats, *, shifting: bool) -> Affine:
+    """Newton's method on the penalised likelihood, which is convex in slope and shift."""
+    z = log_odds(p)
+    design = np.stack([z, np.ones_like(z)], axis=1) if shifting else z[:, None]
+    prior = np.array([1.0, 0.0])[: design.shape[1]]
+    weights = prior.copy()
+    for _ in range(_STEPS):
+        q = sigmoid(design @ weights)
+        slope = design.T @ (q - y) + _SHRINK * (weights - prior)
+        curve = (design * (q * (1.0 - q))[:, None]).T @ design + _SHRINK * np.eye(len(prior))
+        step = np.linalg.solve(curve, slope)
+        weights = weights - step
+        if np.abs(step).max() < 1e-9:
+            break
+    # A falling map would call the worse reading the better one.
+    slope_, shift = max(float(weights[0]), 1e-3), float(weights[1]) if shifting else 0.0
+    return Affine(slope_, shift)
+
+
+def _losses(p: Floats, y: Floats) -> Floats:
+    p = np.clip(p, 1e-6, 1.0 - 1e-6)
+    return np.asarray(-(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))
+
+
+def best_of(scores: Sequence[Scores]) -> Floats:
+    """P(right) of the best reading of each request."""
+    return np.array([float(one.right.max()) for one in scores])

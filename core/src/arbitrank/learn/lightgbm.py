@@ -1,0 +1,20 @@
+"""LightGBM, imported when a boosted model needs it, with advice where it can't be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arbitrank.errors import ArbitrankError
+
+
+def lightgbm() -> Any:
+    """The LightGBM module. Raises `ArbitrankError` that says what to install where it is absent or its OpenMP is."""
+    try:
+        import lightgbm as module
+    except ImportError as error:
+        raise ArbitrankError(f"a boosted model needs LightGBM: {error}; run: pip install lightgbm") from error
+    except OSError as error:
+        raise ArbitrankError(
+            f"LightGBM needs the system's OpenMP: {error}; install it, as in: apt-get install libgomp1"
+        ) from error
+    return module

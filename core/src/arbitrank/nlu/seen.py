@@ -1,0 +1,31 @@
+"""An utterance as classifier and tagger see it, computed once for all who look."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.nlu.attributes import attributes
+from arbitrank.nlu.text import ngrams
+
+
+class Seen(NamedTuple):
+    """The utterance, the buckets of its n-grams, uint32 of shape (n,), and the attributes of its tokens, (tokens, A)."""
+
+    text: str
+    ngrams: NDArray[np.uint32]
+    attributes: NDArray[np.uint32]
+
+
+def see(utterance: str) -> Seen:
+    """The utterance with its hashed n-grams and attributes."""
+    return Seen(utterance, ngrams(utterance), attributes(utterance))
+
+
+@lru_cache(maxsize=256)
+def see_once(utterance: str) -> Seen:
+    """The same, remembered for a while, because every domain asks it of the same utterance."""
+    return see(utterance)
