@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +78,7 @@ def test_the_list_holds_every_reading_once_best_first(spoken: list[Voice]) -> No
     assert sorted((entry.domain, entry.intent) for entry in ranked) == sorted(
         (voice.domain, hypothesis.intent) for voice in spoken for hypothesis in voice.hypotheses
     )
-    assert all(before.score >= after.score for before, after in zip(ranked, ranked[1:], strict=False))
+    assert all(before.score >= after.score for before, after in itertools.pairwise(ranked))
     assert all(entry.score == entry.domain_probability * entry.probability for entry in ranked)
 
 

@@ -95,7 +95,8 @@ def test_anothers_requests_are_for_works_that_it_has_too(tmp_path: Path) -> None
 
 
 def test_no_utterance_of_one_owner_comes_twice(tmp_path: Path) -> None:
-    both = "[own.On]\ncount = 9\npatterns = ['go']\n[own.Off]\ncount = 9\npatterns = ['go', 'stop']\n[none.x]\ncount = 9\npatterns = ['go']"
+    sections = {"own.On": ["go"], "own.Off": ["go", "stop"], "none.x": ["go"]}
+    both = "\n".join(f"[{name}]\ncount = 9\npatterns = {patterns}" for name, patterns in sections.items())
     assert [(e.request.utterance, e.truth.intent) for e in drawn(tmp_path, both)] == [
         ("go", "On"),
         ("stop", "Off"),
@@ -104,7 +105,8 @@ def test_no_utterance_of_one_owner_comes_twice(tmp_path: Path) -> None:
 
 
 def test_the_same_files_and_seed_give_the_same_corpus(tmp_path: Path) -> None:
-    patterns = "[own.On]\ncount = 20\npatterns = ['[please] {title} in {room} at {level}']\n[context.own]\ndevice = {tv = 1, '' = 1}"
+    patterns = "[own.On]\ncount = 20\npatterns = ['[please] {title} in {room} at {level}']\n"
+    patterns += "[context.own]\ndevice = {tv = 1, '' = 1}"
     first = drawn(tmp_path / "a", patterns)
     assert drawn(tmp_path / "b", patterns) == first
     assert drawn(tmp_path / "a", patterns, seed=1) != first

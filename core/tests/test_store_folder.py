@@ -175,7 +175,7 @@ def test_a_store_that_cannot_be_read_says_so(store: FolderStore, versions: list[
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StoreError, match="cannot be written.*--store"):
+    with pytest.raises(StoreError, match=r"cannot be written.*--store"):
         FolderStore(tmp_path / "file").publish(artifact(tmp_path / "made"))
 
 

@@ -1,0 +1,56 @@
+"""The domain and intent classifiers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arbitrank.nlu.classifier import Classifier
+from arbitrank.nlu.seen import see
+from arbitrank.nlu.text import ngrams
+
+
+def classifier(known: str, intents: int = 2, seed: int = 0) -> Classifier:
+    """Random weights for the n-grams of the known words."""
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_normal((len(ngrams(known)) + 1, 1 + intents)).astype(np.float32)
+    weights[-1] = 0.0
+    bias = rng.standard_normal(1 + intents).astype(np.float32)
+    return Classifier(tuple(f"i{n}" for n in range(intents)), ngrams(known), weights, bias)
+
+
+@pytest.mark.parametrize("utterance", ["turn on", "turn on the light", "quite other words", "打开 turn", ""])
+def test_it_is_linear_in_the_n_grams_each_weighing_one_over_root_n(utterance: str) -> None:
+    model = classifier("turn on the light")
+    place = {bucket: i for i, bucket in enumerate(model.buckets.tolist())}
+    grams = ngrams(utterance).tolist()
+    known = [place[gram] for gram in grams if gram in place]
+    scores = model.bias + model.weights[known].sum(axis=0, dtype=np.float64) / math.sqrt(len(grams))
+    mine, intents = model.classify([see(utterance)])
+    assert mine[0] == pytest.approx(1 / (1 + math.exp(-scores[0])), rel=1e-6)
+    assert intents[0] == pytest.approx(np.exp(scores[1:]) / np.exp(scores[1:]).sum(), rel=1e-6)
+
+
+@given(st.lists(st.text(max_size=15), max_size=5), st.integers(1, 4))
+@settings(deadline=None, max_examples=50)
+def test_chances_are_chances_and_a_batch_gives_what_each_gives_alone(utterances: list[str], intents: int) -> None:
+    model = classifier("turn on the light", intents)
+    mine, each = model.classify([see(utterance) for utterance in utterances])
+    assert mine.shape == (len(utterances),)
+    assert each.shape == (len(utterances), intents)
+    assert ((mine > 0) & (mine < 1)).all()
+    assert each.sum(axis=1) == pytest.approx(1.0)
+    for i, utterance in enumerate(utterances):
+        alone, its = model.classify([see(utterance)])
+        assert (alone[0], its[0].tolist()) == (mine[i], each[i].tolist())
+
+
+def test_a_classifier_that_knows_no_n_gram_answers_by_its_bias() -> None:
+    model = Classifier(("a",), np.zeros(0, np.uint32), np.zeros((1, 2), np.float32), np.array([0.0, 3.0], np.float32))
+    mine, intents = model.classify([see("turn on"), see("")])
+    assert mine.tolist() == [0.5, 0.5]
+    assert intents.tolist() == [[1.0], [1.0]]
