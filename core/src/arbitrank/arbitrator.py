@@ -148,7 +148,7 @@ def _load(name: str, domain: Domain, store: FolderStore) -> Serving | Broken:
         raise
     # `shipped` and `load` are the plugin's code and may raise anything; that domain is then out, and the others serve.
     except BaseException as error:
-        return Broken(f"cannot be loaded: {said(error)}; run: arbitrank verify {name}")
+        return Broken(f"cannot be loaded: {said(error)}; run: arbitrank train {name} --promote")
 
 
 def _report(serving: Serving, outcome: Answered | Failed) -> DomainReport:

@@ -25,7 +25,12 @@ from arbitrank.wire import BadLine, read_examples
 @click.command("train")
 @click.argument("names", metavar="[DOMAIN …]", nargs=-1)
 @click.option("--data", metavar="PATH", help="A corpus or hypotheses file; default: each domain's own data.")
-@click.option("--model", type=click.Choice(["factored", "loglinear"]), default="factored", show_default=True)
+@click.option(
+    "--model",
+    type=click.Choice(["factored", "loglinear", "boosted", "corrected", "auto"]),
+    default="factored",
+    show_default=True,
+)
 @click.option(
     "--loss", type=click.Choice(["r1", "r2", "r3"]), default="r3", show_default=True, help="Of a log-linear model."
 )

@@ -1,44 +1,73 @@
-"""The systems that are compared: the article's R0 to R3, and the factored re-ranker, trained domain by domain."""
+"""The systems that are compared, each trained domain by domain, and how they score."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from arbitrank.domain import Scores, Settings
-from arbitrank.learn.features import fit_features
-from arbitrank.learn.fitting import Evidence, gather, train_reranker
-from arbitrank.learn.rerankers import R0, Reranker
-from arbitrank.values import Request, Truth
+from arbitrank.learn.boosted import Boosted
+from arbitrank.learn.calibration import Calibrated, fit_temperature, recalibrated
+from arbitrank.learn.fitting import Evidence, train_loglinear
+from arbitrank.learn.rerankers import R0, Factored
+from arbitrank.learn.selection import best_reading, learn
+
+SYSTEMS = {
+    "R0": "the product of the three confidences",
+    "R0 temperature": "R0, each domain's log-odds divided by a temperature of its own",
+    "R1": "three weights, expected semantic error",
+    "R2": "three weights, cross-entropy",
+    "R3": "three weights, both: the article's choice",
+    "factored": "is it mine × which reading: the default",
+    "boosted": "LightGBM by domain, cross-entropy",
+    "corrected": "LightGBM on top of the factored log-odds",
+}
+"""The systems whose domains are trained apart, in the order in which they are reported."""
 
 _PLAIN = Settings(model="loglinear", form="sigmoid")
-
-SYSTEMS = ("R0", "R1", "R2", "R3", "factored")
-"""The names of the systems, in the order in which they are reported."""
 
 
 class Fitted(NamedTuple):
     """One system's re-ranker of a domain."""
 
     system: str
-    reranker: Reranker
+    reranker: Any
 
 
-def fit_all(domain: str, requests: Sequence[Request], truths: Sequence[Truth], *, seed: int = 0) -> Iterator[Fitted]:
+def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
     """Every system's re-ranker of one domain, from the domain's own cross-fitted hypotheses.
 
-    R1 to R3 are the article's: three weights and a bias, a sigmoid for each hypothesis.
+    R1 to R3 are the article's: three weights and a bias, a sigmoid for each hypothesis; they see no context.
     """
-    plain = gather(domain, requests, truths, context=False)
-    yield Fitted("R0", R0(plain.spec))
+    plain = evidence.without_context()
+    baseline = R0(plain.spec)
+    yield Fitted("R0", baseline)
+    yield Fitted("R0 temperature", _with_temperature(baseline, plain))
     for name, loss in (("R1", "r1"), ("R2", "r2"), ("R3", "r3")):
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
-        yield Fitted(name, train_reranker(plain, settings))
-    whole = Evidence(fit_features(domain, plain.requests), plain.requests, plain.batch)
-    yield Fitted("factored", train_reranker(whole, Settings(seed=seed)))
+        yield Fitted(name, train_loglinear(plain, settings))
+    yield Fitted("factored", learn(evidence, Settings(seed=seed)))
+    yield Fitted("boosted", learn(evidence, Settings(model="boosted", seed=seed, calibrate=False)))
+    yield Fitted("corrected", learn(evidence, Settings(model="corrected", seed=seed, calibrate=False)))
 
 
-def score(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | None]:
-    """The scores of each request's hypotheses; None where it has none."""
-    return [reranker.rerank(request) if request.hypotheses else None for request in requests]
+def _with_temperature(baseline: R0, evidence: Evidence) -> Calibrated:
+    right = np.concatenate([baseline.rerank(request).right for request in evidence.requests])
+    best = best_reading(right, evidence)
+    return Calibrated(baseline, fit_temperature(right[best], evidence.batch.right[best]))
+
+
+def score(reranker: Any, held: Evidence) -> list[Scores]:
+    """The scores of each request's hypotheses; models that score matrices do so at once."""
+    inner, calibrator = (
+        (reranker.reranker, reranker.calibrator) if isinstance(reranker, Calibrated) else (reranker, None)
+    )
+    if not isinstance(inner, Factored | Boosted):
+        return [reranker.rerank(request) for request in held.requests]
+    mine, right = inner.score(*held.factored, held.batch.starts)
+    parts = np.split(right, held.batch.starts[1:])
+    scores = [Scores(float(q), part) for q, part in zip(mine, parts, strict=True)]
+    return scores if calibrator is None else [recalibrated(one, calibrator) for one in scores]

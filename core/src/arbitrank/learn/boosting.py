@@ -1,4 +1,4 @@
-"""Training of boosted re-rankers: LightGBM on one domain's hypotheses, one thread, stopped by requests it doesn't learn from."""
+"""Training of boosted re-rankers: LightGBM on one domain's hypotheses, one thread, stopped by requests held out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from arbitrank.domain import Settings
-from arbitrank.learn.boosted import Boosted, feature_names, feature_rows, log_odds
+from arbitrank.learn.boosted import Boosted, feature_names, matrix
 from arbitrank.learn.features import FeatureSpec
+from arbitrank.learn.fitting import Evidence
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.losses import Batch, Floats, mixed, sigmoid
+from arbitrank.learn.losses import Batch, Floats, mixed
+from arbitrank.learn.probability import binary_loss, log_odds, sigmoid
 from arbitrank.learn.rerankers import Factored
-from arbitrank.values import Request
 
 _ROUNDS = 400
 _PATIENCE = 30
@@ -21,29 +22,27 @@ _HELD = 5  # one request in so many stops the training
 _MORE_IS_NEVER_WORSE = ("reading.null_odds@reading", "intent.log@reading", "slots.log@reading", "domain.logit@request")
 
 
-def train_boosted(
-    spec: FeatureSpec, requests: Sequence[Request], batch: Batch, settings: Settings, base: Factored | None
-) -> Boosted:
+def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None = None) -> Boosted:
     """Trees that tell right readings from wrong ones, on top of `base` where there is one.
 
     More confidence in a reading never makes it less probable. The number of rounds is the one that was best on one
     request in five; the trees are then grown on all. The loss is the binary cross-entropy, or with `settings.loss` r1 or
-    r3 the article's, in the sigmoid form.
+    r3 the article's, in the sigmoid form. Traffic that was sampled weighs 1 / `settings.kept`.
     """
-    matrix = np.vstack([feature_rows(spec, request) for request in requests])
-    start = None
-    if base is not None:
-        start = np.concatenate([log_odds(base.rerank(request).right) for request in requests])
-    held = np.random.default_rng(settings.seed).permutation(len(requests)) % _HELD == 0
-    rounds = _best_rounds(spec, matrix, start, batch, held, settings)
-    booster = _grow(spec, _part(matrix, start, batch, np.ones(len(held), bool)), settings, rounds)
-    return Boosted(spec, booster.model_to_string(), base)
+    spec, batch = evidence.spec, evidence.batch
+    batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
+    whole = matrix(*evidence.factored, batch.starts)
+    start = None if base is None else log_odds(base.score(*evidence.factored, batch.starts)[1])
+    held = np.random.default_rng(settings.seed).permutation(len(evidence.requests)) % _HELD == 0
+    rounds = _best_rounds(spec, whole, start, batch, held, settings)
+    booster = _grow(spec, (whole, start, batch), settings, rounds)
+    return Boosted(spec, base, booster.model_to_string())
 
 
 def _best_rounds(
-    spec: FeatureSpec, matrix: Floats, start: Floats | None, batch: Batch, held: Any, settings: Settings
+    spec: FeatureSpec, whole: Floats, start: Floats | None, batch: Batch, held: Any, settings: Settings
 ) -> int:
-    learn, stop = _part(matrix, start, batch, ~held), _part(matrix, start, batch, held)
+    learn, stop = _part(whole, start, batch, ~held), _part(whole, start, batch, held)
     if not stop[2].right.any() or not learn[2].right.any():
         return 50
     stopping = lightgbm().early_stopping(_PATIENCE, verbose=False)
@@ -54,9 +53,9 @@ def _best_rounds(
 _Part = tuple[Floats, Floats | None, Batch]
 
 
-def _part(matrix: Floats, start: Floats | None, batch: Batch, chosen: Any) -> _Part:
+def _part(whole: Floats, start: Floats | None, batch: Batch, chosen: Any) -> _Part:
     part, each = batch.only(chosen)
-    return matrix[each], None if start is None else start[each], part
+    return whole[each], None if start is None else start[each], part
 
 
 def _grow(
@@ -69,8 +68,9 @@ def _grow(
 ) -> Any:
     lgb = lightgbm()
     data = _dataset(spec, part)
+    custom = settings.loss in ("r1", "r3")
     parameters = {
-        "objective": "binary" if settings.loss == "r2" else _objective(settings.loss, part[2]),
+        "objective": _objective(settings.loss, part[2]) if custom else "binary",
         "metric": "binary_logloss",
         "learning_rate": 0.05,
         "num_leaves": 15,
@@ -85,21 +85,21 @@ def _grow(
         # The score begins at the base's, or at nothing, so that the trees alone are what is saved.
         "boost_from_average": False,
     }
-    extra = {} if settings.loss == "r2" else {"feval": _log_loss}
+    extra = {"feval": _log_loss} if custom else {}
     valid = [] if stop is None else [data.create_valid(stop[0], stop[2].right, init_score=stop[1])]
     return lgb.train(parameters, data, rounds, valid_sets=valid, callbacks=list(callbacks), **extra)
 
 
 def _dataset(spec: FeatureSpec, part: _Part) -> Any:
-    matrix, start, batch = part
+    columns, start, batch = part
     weight = np.repeat(batch.weight, batch.sizes)
     names = [f"f{i}" for i in range(len(feature_names(spec)))]  # LightGBM's text can't hold every name
     return lightgbm().Dataset(
-        matrix, batch.right, weight=weight, init_score=start, feature_name=names, free_raw_data=False
+        columns, batch.right, weight=weight, init_score=start, feature_name=names, free_raw_data=False
     )
 
 
-def _objective(loss: str, batch: Batch) -> Callable[[Floats, Any], tuple[Floats, Floats]]:
+def _objective(loss: str | None, batch: Batch) -> Callable[[Floats, Any], tuple[Floats, Floats]]:
     """R1 or R3 in the sigmoid form; the curvature is that of the cross-entropy, which keeps the steps bounded."""
     r2 = 0.0 if loss == "r1" else 1.0
 
@@ -113,5 +113,4 @@ def _objective(loss: str, batch: Batch) -> Callable[[Floats, Any], tuple[Floats,
 
 def _log_loss(z: Floats, data: Any) -> tuple[str, float, bool]:
     y = data.get_label()
-    loss = np.maximum(z, 0.0) - y * z + np.log1p(np.exp(-np.abs(z)))
-    return "log_loss", float(np.average(loss, weights=data.get_weight())), False
+    return "log_loss", float(np.average(binary_loss(z, y), weights=data.get_weight())), False

@@ -7,15 +7,16 @@ the data; isotonic regression (Zadrozny & Elkan 2002) is tried where there are m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.domain import LinearForm, Scores
-from arbitrank.learn.boosted import bounded, log_odds
-from arbitrank.learn.losses import sigmoid
+from arbitrank.learn.probability import bounded, log_odds, sigmoid
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]
@@ -52,19 +53,20 @@ Calibrator = Affine | Isotonic
 IDENTITY = Affine()
 
 
-class Calibrated(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Calibrated:
     """A re-ranker whose P(right) goes through a calibrator; P(mine) grows where the readings' sum does."""
 
-    reranker: object
+    reranker: Any
     calibrator: Calibrator
 
     def rerank(self, request: Request) -> Scores:
         """P(mine) and the calibrated P(right)."""
-        return recalibrated(self.reranker.rerank(request), self.calibrator)  # type: ignore[attr-defined]
+        return recalibrated(self.reranker.rerank(request), self.calibrator)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         """What explains the re-ranker's own scores."""
-        rows: list[Mapping[str, float]] = self.reranker.explain(request)  # type: ignore[attr-defined]
+        rows: list[Mapping[str, float]] = self.reranker.explain(request)
         return rows
 
     def linear(self) -> LinearForm | None:
@@ -90,7 +92,8 @@ def choose(p: Floats, y: Floats, *, seed: int = 0) -> Calibrator:
         fitters.append(fit_isotonic)
     fold = np.random.default_rng(seed).permutation(len(p)) % _FOLDS
     before = _losses(p, y)
-    best, best_gain = IDENTITY, 0.0
+    best: Calibrator = IDENTITY
+    best_gain = 0.0
     for fitter in fitters:
         after = np.empty_like(p)
         for f in range(_FOLDS):
@@ -143,8 +146,3 @@ def _newton(p: Floats, y: Floats, *, shifting: bool) -> Affine:
 def _losses(p: Floats, y: Floats) -> Floats:
     p = np.clip(p, 1e-6, 1.0 - 1e-6)
     return np.asarray(-(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))
-
-
-def best_of(scores: Sequence[Scores]) -> Floats:
-    """P(right) of the best reading of each request."""
-    return np.array([float(one.right.max()) for one in scores])

@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.learn.probability import CLIP
 from arbitrank.values import Context, Request
 
 Floats = NDArray[np.float64]
 
-CLIP = 1e-6
 CORE_KEYS = ("device", "has_screen", "locale")
 """Context keys that every domain looks at; `previous_*` and `preference.*` are read for the domain's own sake."""
 

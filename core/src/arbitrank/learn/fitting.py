@@ -6,9 +6,10 @@ The serving path never imports this module; it loads scipy.optimize.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -16,6 +17,7 @@ from scipy.optimize import minimize
 from arbitrank.domain import Settings
 from arbitrank.learn.features import CORE_KEYS, FeatureSpec, fit_features, plain_rows, rows
 from arbitrank.learn.losses import Batch, Floats, mixed
+from arbitrank.learn.probability import binary_loss, sigmoid
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
 from arbitrank.semer import semer
 from arbitrank.values import Hypothesis, Request, Truth
@@ -51,6 +53,17 @@ class Evidence:
     requests: Sequence[Request]
     batch: Batch
 
+    @classmethod
+    def of(cls, spec: FeatureSpec, requests: Sequence[Request], truths: Sequence[Truth]) -> Evidence:
+        """The evidence in requests, each with a hypothesis of the domain's own, and their truths."""
+        return cls(spec, requests, label(spec.domain, requests, truths))
+
+    def without_context(self) -> Evidence:
+        """The same evidence, of which only confidences are looked at."""
+        return replace(
+            self, spec=msgspec.structs.replace(self.spec, situations=(), preferences=False, previous=False, extras=())
+        )
+
     @cached_property
     def plain(self) -> Floats:
         """The features of the log-linear re-ranker, a row for each hypothesis: shape (N, F)."""
@@ -61,6 +74,17 @@ class Evidence:
         """The features of P(mine), shape (R, F), and those of the readings, shape (N, G)."""
         pairs = [rows(self.spec, request) for request in self.requests]
         return np.array([row for row, _ in pairs]), np.array([row for _, several in pairs for row in several])
+
+    def only(self, chosen: NDArray[np.bool_]) -> Evidence:
+        """The evidence of the chosen requests, a mask of shape (R,), with the same features."""
+        batch, each = self.batch.only(chosen)
+        part = Evidence(
+            self.spec, [request for request, kept in zip(self.requests, chosen, strict=True) if kept], batch
+        )
+        of_requests, of_readings = self.factored
+        # Rows once made are good for any part; the cached property is filled with them.
+        part.__dict__["factored"] = (of_requests[chosen], of_readings[each])
+        return part
 
 
 def gather(
@@ -78,17 +102,12 @@ def gather(
     pairs = [(request, truth) for request, truth in zip(requests, truths, strict=True) if request.hypotheses]
     kept = [request for request, _ in pairs]
     spec = fit_features(domain, kept, keys=keys, context=context)
-    return Evidence(spec, kept, label(domain, kept, [truth for _, truth in pairs]))
+    return Evidence.of(spec, kept, [truth for _, truth in pairs])
 
 
 def train_reranker(evidence: Evidence, settings: Settings) -> LogLinear | Factored:
-    """The re-ranker that the settings name.
-
-    With `settings.kept` < 1 other domains' traffic was sampled at that rate, and the prior is corrected for it.
-    """
-    if settings.model == "factored":
-        return _train_factored(evidence, settings)
-    return _train_loglinear(evidence, settings)
+    """The linear re-ranker that the settings name."""
+    return (train_factored if settings.model == "factored" else train_loglinear)(evidence, settings)
 
 
 def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth]) -> Batch:
@@ -108,9 +127,13 @@ def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth]) -> 
     )
 
 
-def _train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
+def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
+    """The article's re-ranker, with the loss and the form of the settings.
+
+    With `settings.kept` < 1 other domains' traffic was sampled at that rate; what is left of it weighs as much as it all.
+    """
     spec, matrix = evidence.spec, evidence.plain
-    r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss]
+    r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss or "r3"]
     # Hypotheses are judged each for itself here, so shifting the bias would be wrong: the requests are weighed instead.
     batch = evidence.batch
     batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
@@ -120,7 +143,8 @@ def _train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
     return LogLinear(spec, settings.form, _weights(spec.plain_names, fitted, matrix))
 
 
-def _train_factored(evidence: Evidence, settings: Settings) -> Factored:
+def train_factored(evidence: Evidence, settings: Settings) -> Factored:
+    """The factored re-ranker; with `settings.kept` < 1, log(kept) is added to P(mine)'s log-odds."""
     spec, batch = evidence.spec, evidence.batch
     of_requests, of_readings = evidence.factored
     start = np.array([float(name == "domain.logit") for name in spec.request_names])
@@ -145,8 +169,7 @@ def _train_factored(evidence: Evidence, settings: Settings) -> Factored:
 def _is_mine(z: Floats, batch: Batch) -> tuple[float, Floats]:
     """The mean cross-entropy of P(mine) = sigmoid(z), and its gradient."""
     weight = batch.weight / batch.weight.sum()
-    loss = np.maximum(z, 0.0) - batch.mine * z + np.log1p(np.exp(-np.abs(z)))
-    return float(weight @ loss), weight * (0.5 * (1.0 + np.tanh(0.5 * z)) - batch.mine)
+    return float(weight @ binary_loss(z, batch.mine)), weight * (sigmoid(z) - batch.mine)
 
 
 def _minimise(

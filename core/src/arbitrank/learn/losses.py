@@ -19,6 +19,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.learn.probability import binary_loss, sigmoid
+
 Floats = NDArray[np.float64]
 Form = Literal["sigmoid", "softmax", "null"]
 
@@ -65,11 +67,6 @@ def probabilities(z: Floats, starts: NDArray[np.int64], form: Form) -> Floats:
     return shares
 
 
-def sigmoid(z: Floats) -> Floats:
-    """1 / (1 + exp(-z)), without overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * z))
-
-
 def expected_semer(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
     """R1 and its gradient: Σ p_i · SemER_i, the semantic error expected of the list, on the domain's own requests.
 
@@ -94,9 +91,7 @@ def cross_entropy(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
     weight = batch.weight / batch.weight.sum()
     each = np.repeat(weight, sizes)
     if form == "sigmoid":
-        # log(1 + exp(z)) - y·z, in the form that doesn't overflow.
-        loss = np.maximum(z, 0.0) - batch.right * z + np.log1p(np.exp(-np.abs(z)))
-        return float(each @ loss), each * (sigmoid(z) - batch.right)
+        return float(each @ binary_loss(z, batch.right)), each * (sigmoid(z) - batch.right)
     p = probabilities(z, starts, form)
     share = np.add.reduceat(p * batch.right, starts)
     has_right = np.add.reduceat(batch.right, starts) > 0

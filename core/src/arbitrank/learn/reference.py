@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from arbitrank.domain import Domain, LinearForm, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, DataError
-from arbitrank.learn import rerankers
+from arbitrank.learn import files
 from arbitrank.learn.features import CORE_KEYS
+from arbitrank.learn.rerankers import Reranker
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.values import Example, Hypothesis, Request
 
@@ -43,7 +44,8 @@ class ReferenceDomain(Domain):
 
         Raises `DataError` where no example is the domain's own, all are, or only some bring hypotheses.
         """
-        from arbitrank.learn.fitting import gather, own_request, train_reranker
+        from arbitrank.learn.fitting import gather, own_request
+        from arbitrank.learn.selection import learn
 
         given = sum(example.request.hypotheses is not None for example in examples)
         if 0 < given < len(examples):
@@ -67,15 +69,15 @@ class ReferenceDomain(Domain):
                 f"domain {self.name}: no hypothesis of {len(examples)} examples is its own; nothing to learn"
             )
         evidence = gather(self.name, requests, [e.truth for e in examples], keys=self.context_keys)
-        reranker = train_reranker(evidence, settings)
-        rerankers.save(reranker, out / RERANKER)
+        reranker = learn(evidence, settings)
+        files.save(reranker, out / RERANKER)
         progress("re-ranker", 1, 1)
         return {
             "examples": len(examples),
             "own": own,
             "hypotheses": sum(map(len, mine)),
             "model": settings.model,
-            "features": rerankers.feature_names(reranker),
+            "features": files.feature_names(reranker),
         }
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
@@ -101,9 +103,10 @@ class ReferenceDomain(Domain):
         recogniser = Recogniser.load(folder / RECOGNISER) if (folder / RECOGNISER).is_dir() else None
         if recogniser and recogniser.domain != self.name:
             raise ArtifactError(f"{folder}: a recogniser of {recogniser.domain!r}, promised one of {self.name!r}")
-        reranker = rerankers.load(folder / RERANKER)
-        if reranker.spec.domain != self.name:
-            raise ArtifactError(f"{folder}: a re-ranker of {reranker.spec.domain!r}, promised one of {self.name!r}")
+        reranker = files.load(folder / RERANKER)
+        trained_for = files.spec_of(reranker).domain
+        if trained_for != self.name:
+            raise ArtifactError(f"{folder}: a re-ranker of {trained_for!r}, promised one of {self.name!r}")
         return ReferenceModel(self, recogniser, reranker)
 
     def described(self, hypothesis: Hypothesis) -> Hypothesis:
@@ -118,7 +121,7 @@ class ReferenceModel(Model):
 
     domain: ReferenceDomain
     recogniser: Recogniser | None
-    reranker: rerankers.Reranker
+    reranker: Reranker
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         if self.recogniser is None or not request.utterance:

@@ -78,7 +78,7 @@ def build(
                 package_version=package[1],
                 features=tuple(report.get("features", ())),
                 model=settings.model,
-                loss=settings.loss if settings.model == "loglinear" else "",
+                loss=settings.loss or "",
                 seed=settings.seed,
                 rows=len(training),
                 data_digest=data_digest(examples),

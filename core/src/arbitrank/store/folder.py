@@ -65,7 +65,7 @@ class FolderStore:
                 arriving = Path(tempfile.mkdtemp(prefix=".arriving-", dir=home))
                 try:
                     shutil.copytree(artifact, arriving / manifest.version)
-                    os.rename(arriving / manifest.version, target)
+                    _appear(arriving / manifest.version, target)
                 finally:
                     shutil.rmtree(arriving, ignore_errors=True)
         if promote:
@@ -135,6 +135,14 @@ class FolderStore:
         write_durably(home / "aliases.json", msgspec.json.format(msgspec.json.encode(kept), indent=1))
         with (home / "history.jsonl").open("ab") as file:
             file.writelines(msgspec.json.encode(change) + b"\n" for change in changes)
+
+
+def _appear(arrived: Path, target: Path) -> None:
+    try:
+        os.rename(arrived, target)
+    except OSError:
+        if not target.is_dir():  # else somebody published the same version in the meantime
+            raise
 
 
 def _user() -> str:

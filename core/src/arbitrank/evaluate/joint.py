@@ -1,0 +1,96 @@
+"""The central alternative: one LightGBM over all domains' hypotheses, which sees everything that anybody says.
+
+Nobody can ship it alone: each change of a domain's confidences asks for another training on all domains' data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.domain import Scores
+from arbitrank.learn.boosted import feature_names, matrix
+from arbitrank.learn.features import FeatureSpec
+from arbitrank.learn.fitting import Evidence
+from arbitrank.learn.lightgbm import lightgbm
+from arbitrank.learn.probability import bounded
+
+Floats32 = NDArray[np.float32]
+
+_ROUNDS = 150
+
+
+class Part(NamedTuple):
+    """One domain's rows: features, float32 of shape (N, F), whose names are `names`, outcomes, and each row's request."""
+
+    names: tuple[str, ...]
+    rows: Floats32
+    right: NDArray[np.float32]
+    request: NDArray[np.int32]
+
+
+def part(spec: FeatureSpec, evidence: Evidence, places: Sequence[int]) -> Part:
+    """A domain's rows of the requests whose places in the data are `places`, those with a hypothesis of the domain."""
+    rows = matrix(*evidence.factored, evidence.batch.starts).astype(np.float32)
+    request = np.repeat(np.array(places, np.int32), evidence.batch.sizes)
+    return Part(feature_names(spec), rows, evidence.batch.right.astype(np.float32), request)
+
+
+def joint_scores(
+    train: Sequence[Part], held: Sequence[Part], n_train: int, n_held: int, *, seed: int, threads: int
+) -> list[list[Scores | None]]:
+    """Train on all domains' rows, and score the held-out ones: for each domain, the scores of each request.
+
+    Beside the features of the distributed re-rankers it has the domain as a category, and how far the domain is ahead of
+    its best rival.
+    """
+    lgb = lightgbm()
+    names = sorted({name for one in train for name in one.names})
+    columns = _columns(train, names, n_train)
+    data = lgb.Dataset(
+        columns, np.concatenate([one.right for one in train]), categorical_feature=[columns.shape[1] - 1]
+    )
+    parameters = {
+        "objective": "binary",
+        "learning_rate": 0.1,
+        "num_leaves": 31,
+        "min_data_in_leaf": 40,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": seed,
+        "verbosity": -1,
+    }
+    booster = lgb.train(parameters, data, _ROUNDS)
+    p = booster.predict(_columns(held, names, n_held), num_threads=threads)
+    ends = np.cumsum([len(one.right) for one in held])[:-1]
+    return [_by_request(one, values, n_held) for one, values in zip(held, np.split(p, ends), strict=True)]
+
+
+def _columns(parts: Sequence[Part], names: Sequence[str], n: int) -> Floats32:
+    """All rows under common names, then the lead over the best rival, then the domain's number."""
+    best = np.full((len(parts), n), -30.0, np.float32)
+    for d, one in enumerate(parts):
+        logit = one.rows[:, one.names.index("domain.logit@request")]
+        np.maximum.at(best[d], one.request, logit)
+    blocks = []
+    for d, one in enumerate(parts):
+        block = np.zeros((len(one.rows), len(names) + 3), np.float32)
+        block[:, [names.index(name) for name in one.names]] = one.rows
+        rival = np.delete(best, d, axis=0).max(axis=0) if len(parts) > 1 else np.full(n, -30.0, np.float32)
+        block[:, -3] = rival[one.request]
+        block[:, -2] = best[d][one.request] - rival[one.request]
+        block[:, -1] = d
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def _by_request(one: Part, p: NDArray[np.float64], n: int) -> list[Scores | None]:
+    scores: list[Scores | None] = [None] * n
+    starts = np.flatnonzero(np.diff(one.request, prepend=-1))
+    for place, right in zip(one.request[starts], np.split(p, starts[1:]), strict=True):
+        scores[int(place)] = bounded(right)
+    return scores

@@ -1,0 +1,75 @@
+"""The first stage of the experiment: every domain's own recogniser reads every request, each domain apart.
+
+What a domain reads is kept in a file of its own, because re-rankers are trained on it many times, and because 18 domains'
+readings of 18,000 requests would not fit beside each other in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from arbitrank.domain import Progress
+from arbitrank.evaluate.corpus import Corpus
+from arbitrank.nlu.seen import Seen
+from arbitrank.nlu.training import cross_fit, look_at, train_recogniser
+from arbitrank.values import Example, Hypothesis
+
+Readings = list[tuple[Hypothesis, ...]]
+
+
+class Recognised(msgspec.Struct, frozen=True):
+    """One domain's hypotheses: cross-fitted for training, from the whole recogniser for tuning and held-out requests."""
+
+    domain: str
+    train: Readings
+    tuning: Readings
+    held: Readings
+
+
+def recognise_corpus(
+    corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, progress: Progress
+) -> dict[str, Path]:
+    """Have every domain read the corpus, and write what it reads into the folder: a file for each domain."""
+    sizes = {name: sum(e.truth.domain == name for e in corpus.train) for name in corpus.domains}
+    # The largest domains first, so that no core is left alone with one at the end.
+    order = sorted(corpus.domains, key=lambda name: (-sizes[name], name))
+    seen = [look_at(split) for split in (corpus.train, corpus.tuning, corpus.held)]
+    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    tasks = (delayed(_recognise)(name, corpus.train, seen, paths[name], seed) for name in order)
+    for done, _ in enumerate(Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks), 1):
+        progress("recognisers", done, len(order))
+    return paths
+
+
+def load(path: Path) -> Recognised:
+    """What `recognise_corpus` wrote of one domain."""
+    return msgspec.msgpack.decode(path.read_bytes(), type=Recognised)
+
+
+def save(recognised: Recognised, path: Path) -> None:
+    """Write one domain's readings where `load` finds them."""
+    path.write_bytes(msgspec.msgpack.encode(recognised))
+
+
+def read_hypotheses(examples: Sequence[Example], folder: Path) -> Mapping[str, Path]:
+    """The same files from requests that bring hypotheses: each domain gets its own, as training and held-out at once."""
+    domains = sorted({h.domain for e in examples for h in e.request.hypotheses or ()})
+    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(domains)}
+    for name, path in paths.items():
+        own = [tuple(h for h in e.request.hypotheses or () if h.domain == name) for e in examples]
+        save(Recognised(name, own, [], own), path)
+    return paths
+
+
+def _recognise(domain: str, train: Sequence[Example], seen: Sequence[Sequence[Seen]], path: Path, seed: int) -> None:
+    of_train, of_tuning, of_held = seen
+    with threadpool_limits(1):
+        fitted = cross_fit(domain, train, seed=seed, seen=of_train)
+        recogniser = train_recogniser(domain, train, seed, seen=of_train)
+        tuning = recogniser.recognise_many(of_tuning)
+        save(Recognised(domain, fitted, tuning, recogniser.recognise_many(of_held)), path)
