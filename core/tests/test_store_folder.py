@@ -152,6 +152,19 @@ def test_a_version_that_is_not_there_or_elsewhere_is_not_promoted(
     assert "stable" not in store.aliases("lights")
 
 
+def test_a_version_that_appears_while_it_is_published_is_taken(
+    tmp_path: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = artifact(tmp_path / "made")
+    version = store.publish(source).version
+    target = store.path("lights", version)
+    is_dir = Path.is_dir
+    first = iter([False])
+    monkeypatch.setattr(Path, "is_dir", lambda path: next(first, True) if path == target else is_dir(path))
+    assert store.publish(source).version == version
+    verified(target)
+
+
 def test_many_publishers_at_once_lose_no_version_and_no_line_of_history(tmp_path: Path, store: FolderStore) -> None:
     sources = [artifact(tmp_path / f"a{i}", str(i)) for i in range(8)] * 2
     with ThreadPoolExecutor(8) as pool:
