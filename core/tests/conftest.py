@@ -13,6 +13,10 @@ from sysconfig import get_path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("arbitrank", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("arbitrank")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -36,7 +36,7 @@ def test_it_is_linear_in_the_n_grams_each_weighing_one_over_root_n(utterance: st
 
 
 @given(st.lists(st.text(max_size=15), max_size=5), st.integers(1, 4))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_chances_are_chances_and_a_batch_gives_what_each_gives_alone(utterances: list[str], intents: int) -> None:
     model = classifier("turn on the light", intents)
     mine, each = model.classify([see(utterance) for utterance in utterances])

@@ -116,7 +116,8 @@ def test_an_utterance_that_is_not_known_is_flagged(utterance: str | None, length
     assert (found["context.length"], found["context.length_missing"]) == pytest.approx((length, missing))
 
 
-SITUATIONS = (Situation("device", "tv"), Situation("device", "car"), Situation("has_screen"), Situation("volume"))
+SITUATIONS = (Situation("device", "tv"), Situation("device", "car"), Situation("has_screen"))
+SITUATIONS += (Situation("volume", low=-2.0, high=10.0),)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +128,8 @@ SITUATIONS = (Situation("device", "tv"), Situation("device", "car"), Situation("
         ({"device": "car", "has_screen": False, "volume": 7}, [0, 1, -1, 7]),
         ({"device": "toaster", "has_screen": None, "volume": "loud"}, [0, 0, 0, 0]),
         ({"device": 3, "has_screen": [True], "volume": {}}, [0, 0, 0, 0]),
-        ({"device": "TV", "volume": 10**400}, [0, 0, 0, 1e9]),
-        ({"volume": -1e308}, [0, 0, 0, -1e9]),
+        ({"device": "TV", "volume": 10**400}, [0, 0, 0, 10]),
+        ({"volume": -1e308}, [0, 0, 0, -2]),
     ],
 )
 def test_the_context_in_numbers_nothing_for_what_is_absent_or_unknown(
@@ -209,6 +210,14 @@ def test_the_situations_are_those_that_the_data_can_tell_apart(
 ) -> None:
     assert fitted(contexts).situations == situations
     assert fitted(contexts, context=False).situations == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"), [((3, -7.5), -7.5, 3.0), ((0.5, 0.2), -1.0, 1.0), ((5, 6), -1.0, 6.0)]
+)
+def test_a_number_has_the_range_that_it_had_in_training(values: tuple[float, ...], low: float, high: float) -> None:
+    spec = fitted([{"volume": value} for value in values], keys=("volume",))
+    assert spec.situations == (Situation("volume", low=low, high=high),)
 
 
 def test_a_domains_own_keys_are_looked_at_when_it_names_them() -> None:

@@ -48,7 +48,7 @@ def lists(z: Floats, batch: Batch) -> list[slice]:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @given(problem=problems())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_gradient_is_that_of_finite_differences(loss, form, problem: tuple[Floats, Batch]) -> None:
     z, batch = problem
     value, gradient = loss(z, batch, form)

@@ -65,7 +65,7 @@ def test_it_reads_what_it_never_saw() -> None:
     st.text(max_size=30)
     | st.lists(st.sampled_from(["dim", "turn on", "Hall", "50", "灯", "\u0301", "👍", " "])).map(" ".join)
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_is_said_the_readings_are_well_formed(utterance: str) -> None:
     found = recogniser().recognise(utterance)
     assert len(found) <= N_BEST

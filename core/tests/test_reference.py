@@ -16,6 +16,7 @@ from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
+PLAIN = Settings(calibrate=False)
 ROOMS = ("hall", "attic", "kitchen", "shed", "garden", "cellar")
 
 
@@ -62,7 +63,7 @@ def with_hypotheses(n: int = 60) -> list[Example]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, Any]]:
     folder = tmp_path_factory.mktemp("lights")
-    return folder, Lights().train(corpus(), folder, Settings())
+    return folder, Lights().train(corpus(), folder, PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_training_writes_a_recogniser_and_a_reranker_and_reports(trained: tuple[
 
 
 def test_training_twice_gives_the_same_bytes(trained: tuple[Path, Mapping[str, Any]], tmp_path: Path) -> None:
-    Lights().train(corpus(), tmp_path, Settings())
+    Lights().train(corpus(), tmp_path, PLAIN)
     assert content(tmp_path) == content(trained[0])
 
 
@@ -133,7 +134,7 @@ def test_the_answer_is_the_same_in_any_order_and_from_any_thread(model: Referenc
 
 
 def test_hypotheses_that_the_examples_bring_are_used_the_domains_own_alone(tmp_path: Path) -> None:
-    report = Lights().train(with_hypotheses(), tmp_path, Settings())
+    report = Lights().train(with_hypotheses(), tmp_path, PLAIN)
     assert set(content(tmp_path)) == {"reranker/weights.json"}
     assert report["hypotheses"] == 120
     assert "features.given" in report["features"]
@@ -159,7 +160,7 @@ def test_another_domains_hypotheses_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["sigmoid", "softmax", "null"])
 def test_the_settings_choose_the_model(tmp_path: Path, form: Any) -> None:
-    Lights().train(with_hypotheses(), tmp_path, Settings(model="loglinear", loss="r2", form=form))
+    Lights().train(with_hypotheses(), tmp_path, Settings(model="loglinear", loss="r2", form=form, calibrate=False))
     model = Lights().load(tmp_path)
     assert isinstance(model, ReferenceModel)
     assert isinstance(model.reranker, LogLinear)

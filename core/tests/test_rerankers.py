@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from arbitrank.errors import ArtifactError
-from arbitrank.learn.features import CLIP, Confidences, FeatureSpec, Situation, plain_rows, rows
-from arbitrank.learn.rerankers import R0, WEIGHTS, Factored, LogLinear, Weights, feature_names, load, save
+from arbitrank.learn.features import Confidences, FeatureSpec, Situation, plain_rows, rows
+from arbitrank.learn.probability import CLIP
+from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
 from arbitrank.values import Hypothesis, Request, Slot
 
 SPEC = FeatureSpec(
@@ -87,8 +86,14 @@ requests = st.builds(
 )
 
 
+def of_sensible_size(request: Request) -> bool:
+    numbers = [value for value in request.context.values() if isinstance(value, int | float)]
+    numbers += [value for h in request.hypotheses or () for value in h.features.values()]
+    return all(abs(value) < 100 for value in numbers)
+
+
 @given(requests, st.integers(0, 2**32), st.sampled_from([0.0, 1.0, 30.0]))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_scores_are_probabilities_whatever_the_request(request: Request, seed: int, scale: float) -> None:
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         for reranker in some_rerankers(seed, scale):
@@ -101,7 +106,6 @@ def test_scores_are_probabilities_whatever_the_request(request: Request, seed: i
 
 
 @given(requests, st.integers(0, 2**32))
-@settings(deadline=None)
 def test_explanations_are_finite_numbers_one_mapping_a_hypothesis(request: Request, seed: int) -> None:
     for reranker in some_rerankers(seed, 1.0):
         why = reranker.explain(request)
@@ -110,10 +114,10 @@ def test_explanations_are_finite_numbers_one_mapping_a_hypothesis(request: Reque
 
 
 @given(requests, st.integers(0, 2**32), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_a_log_linear_score_goes_with_its_hypothesis_not_with_its_place(
     request: Request, seed: int, random: Any
 ) -> None:
+    assume(of_sensible_size(request))  # sums of huge numbers have no digits left for small ones
     order = list(range(len(request.hypotheses or ())))
     random.shuffle(order)
     turned = msgspec.structs.replace(request, hypotheses=tuple((request.hypotheses or ())[i] for i in order))
@@ -124,7 +128,6 @@ def test_a_log_linear_score_goes_with_its_hypothesis_not_with_its_place(
 
 
 @given(st.floats(0.0, 1.0), st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=5))
-@settings(deadline=None)
 def test_with_r0s_weights_the_factored_reranker_is_r0(domain: float, pairs: list[tuple[float, float]]) -> None:
     clipped = [(min(max(i, CLIP), 1 - CLIP), min(max(s, CLIP), 1 - CLIP)) for i, s in pairs]
     assume(sum(i * s for i, s in clipped) < 1 - CLIP)  # a list that claims more than everything is no distribution
@@ -158,10 +161,8 @@ def test_a_list_that_claims_more_than_everything_is_brought_down_to_one(reranker
 
 
 @given(requests, st.integers(0, 2**32))
-@settings(deadline=None)
 def test_contributions_add_up_to_the_log_odds_against_the_average_request(request: Request, seed: int) -> None:
-    assume(all(abs(value) < 1e6 for h in request.hypotheses or () for value in h.features.values()))
-    assume(all(not isinstance(value, int | float) or abs(value) < 1e6 for value in request.context.values()))
+    assume(of_sensible_size(request))
     plain = weights(SPEC.plain_names, seed, 1.0)
     plain = msgspec.structs.replace(
         plain, means=tuple(1.0 if name == "bias" else m for name, m in zip(plain.names, plain.means, strict=True))
@@ -208,75 +209,3 @@ def test_the_linear_form_is_what_rerank_computes() -> None:
     q = 1 / (1 + np.exp(-np.array(rows(form.features, request)[0]) @ form.mine))
     assert (form.kind, factored.rerank(request).mine) == ("factored", pytest.approx(q))
     assert R0(SPEC).linear() is None
-
-
-@pytest.mark.parametrize("kind", range(5))
-def test_what_is_saved_is_loaded_again_to_the_bit(kind: int, tmp_path: Path) -> None:
-    reranker = some_rerankers(7, 1.0)[kind]
-    save(reranker, tmp_path / "reranker")
-    assert load(tmp_path / "reranker") == reranker
-    first = (tmp_path / "reranker" / WEIGHTS).read_bytes()
-    save(load(tmp_path / "reranker"), tmp_path / "reranker")
-    assert (tmp_path / "reranker" / WEIGHTS).read_bytes() == first
-    assert [path.name for path in (tmp_path / "reranker").iterdir()] == [WEIGHTS]
-
-
-def test_the_names_of_the_features_are_those_of_the_weights_in_order() -> None:
-    _, log_linear, _, _, factored = some_rerankers(0, 1.0)
-    assert feature_names(log_linear) == list(SPEC.plain_names)
-    assert feature_names(factored) == [*SPEC.request_names, *SPEC.reading_names]
-    assert feature_names(R0(SPEC)) == []
-
-
-def without_a_weight(content: dict[str, Any]) -> dict[str, Any]:
-    return {**content, "mine": {key: value[:-1] for key, value in content["mine"].items()}}
-
-
-def in_another_order(content: dict[str, Any]) -> dict[str, Any]:
-    return {**content, "right": {**content["right"], "names": content["right"]["names"][::-1]}}
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (without_a_weight, "its features are not those of this arbitrank .* train again"),
-        (in_another_order, "they differ in order"),
-        (lambda content: {**content, "kind": "other"}, "not weights that can be read"),
-        (
-            lambda content: {key: value for key, value in content.items() if key != "mine"},
-            "not weights that can be read",
-        ),
-        (lambda content: {**content, "spec": {}}, "not weights that can be read"),
-        (lambda content: {**content, "mine": {**content["mine"], "values": ["x"]}}, "not weights that can be read"),
-        (lambda content: [content], "not weights that can be read"),
-        (
-            lambda content: {**content, "spec": {**content["spec"], "extras": []}},
-            r"they differ in \['features.known'\]",
-        ),
-    ],
-)
-def test_weights_that_are_not_for_this_toolkit_are_refused(damage: Any, message: str, tmp_path: Path) -> None:
-    save(some_rerankers(0, 1.0)[4], tmp_path)
-    content = msgspec.json.decode((tmp_path / WEIGHTS).read_bytes())
-    (tmp_path / WEIGHTS).write_bytes(msgspec.json.encode(damage(content)))
-    with pytest.raises(ArtifactError, match=message):
-        load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"{",
-        b"\xff",
-        b'{"kind": "r0"}',
-        b'{"kind": "r0", "spec": {"domain": "x", "fill": [NaN, 0, 0]}}',
-        b"[" * 99_999,
-    ],
-)
-def test_weights_that_cannot_be_read_are_refused(raw: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=WEIGHTS):
-        load(tmp_path)
-    (tmp_path / WEIGHTS).write_bytes(raw)
-    with pytest.raises(ArtifactError, match=WEIGHTS):
-        load(tmp_path)

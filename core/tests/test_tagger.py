@@ -97,7 +97,7 @@ UTTERANCES = ["dim", "dim hall", "dim the 灯", "set hall lamp 50", "a b c d e"]
 
 @pytest.mark.parametrize("utterance", UTTERANCES)
 @given(seed=st.integers(0, 2**32), scale=st.sampled_from([0.1, 0.5, 2.0]), k=st.integers(1, 7))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_the_k_best_readings_and_their_probabilities_are_those_of_enumeration(
     utterance: str, seed: int, scale: float, k: int
 ) -> None:
