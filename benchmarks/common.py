@@ -1,0 +1,94 @@
+"""What the benchmarks share: their options, corpora that are recognised once and kept, and how figures are printed."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import arbitrank.nlu
+from arbitrank.evaluate.corpus import Corpus, read_corpus
+from arbitrank.evaluate.recognised import Recognised, load, recognise_corpus
+from benchmarks.synthetic import synthetic_corpus
+
+DATA = Path("../shared/data")
+CACHE = Path(tempfile.gettempdir()) / "arbitrank-benchmarks"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A corpus, and the file in which each domain's readings of it are kept."""
+
+    corpus: Corpus
+    paths: Mapping[str, Path]
+
+    def readings(self, domain: str) -> Recognised:
+        """What one domain reads; each call reads the file again, so that not all are in memory at once."""
+        return load(self.paths[domain])
+
+
+def options(doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The benchmark's options; its docstring is the help, `corpora` are the names that it measures by default."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpora", nargs="*", default=corpora, help=f"folders, or names in --data; {' '.join(corpora)}")
+    parser.add_argument("--data", type=Path, default=DATA, help="where the corpora lie (%(default)s)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where readings are kept (%(default)s)")
+    parser.add_argument("--out", type=Path, help="write the plot as PNG into this folder")
+    parser.add_argument("--quick", action="store_true", help="a small synthetic corpus; ends within a minute")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that recognise a corpus (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    return parser.parse_args(argv)
+
+
+def benches(chosen: argparse.Namespace) -> Iterator[Bench]:
+    """The chosen corpora, recognised; with --quick the synthetic one alone."""
+    if chosen.quick:
+        with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+            yield Bench(*synthetic_corpus(Path(folder), seed=chosen.seed))
+        return
+    for name in chosen.corpora:
+        folder = Path(name) if Path(name).is_dir() else chosen.data / name
+        yield _recognised(folder, chosen.cache, chosen.jobs)
+
+
+def _recognised(folder: Path, cache: Path, jobs: int) -> Bench:
+    """The corpus in the folder; its readings are made when the corpus or the recogniser is not the one they are of."""
+    corpus = read_corpus(folder)
+    sources = sorted(Path(arbitrank.nlu.__path__[0]).glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in (*sorted(folder.glob("*.jsonl*")), *sources)))
+    kept = cache / f"{corpus.name}-{digest.hexdigest()[:12]}"
+    paths = {name: kept / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    if not all(path.is_file() for path in paths.values()):
+        kept.mkdir(parents=True, exist_ok=True)
+        recognise_corpus(corpus, kept, jobs=jobs, progress=lambda stage, done, total: None)
+    return Bench(corpus, paths)
+
+
+def show(
+    name: str, chosen: argparse.Namespace, figures: Mapping[str, Any], print_table: Callable[[Mapping[str, Any]], None]
+) -> None:
+    """Print the figures, as JSON or as the benchmark's own table."""
+    if chosen.json:
+        print(json.dumps({"name": name, "figures": figures}))
+    else:
+        print_table(figures)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their heads, the first column to the left and all others to the right."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, ["-" * width for width in widths], *rows):
+        cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
+    print()
+
+
+def between(mean: float, low: float, high: float, scale: float = 100.0, digits: int = 2) -> str:
+    """A difference and its interval, with signs: "+0.31 [+0.02, +0.60]"."""
+    return f"{scale * mean:+.{digits}f} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"

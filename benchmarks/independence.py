@@ -1,0 +1,100 @@
+"""Do domains that are trained apart decide as well together as one model that sees everything?
+
+Each system's domains learn from their own hypotheses alone and are merged; the joint model is one LightGBM over all
+hypotheses of all domains. Differences are paired over the held-out requests, with 95 % bootstrap intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arbitrank.evaluate.experiment import JOINT, judged, run
+from arbitrank.evaluate.plots import calibration_plot
+from arbitrank.evaluate.summary import Difference, summarise
+from benchmarks.common import Bench, benches, between, options, show, table
+
+NAME = "independence"
+CORPORA = ("slurp", "clinc150", "snips", "media")
+APART = ("factored", "boosted", "corrected")
+_MEASURES = ("domain_accuracy", "irer", "nll")
+
+
+def figures(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The figures of each corpus."""
+    return {bench.corpus.name: measured(bench, chosen.seed, chosen.out) for bench in benches(chosen)}
+
+
+def measured(bench: Bench, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
+    """The figures of one corpus: each system's, and those of systems trained apart against R0 and the joint model."""
+    corpus = bench.corpus
+    runs = run(corpus, bench.paths, seed=seed, progress=lambda stage, done, total: None)
+    outcomes = judged(corpus, runs, seed=seed, jobs=1)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        calibration_plot(outcomes, out / f"independence-{corpus.name}.png")
+    kept = {system: outcomes[system] for system in ("R0", JOINT, *APART)}
+    systems = summarise(kept, corpus.held, against=("R0", JOINT), seed=seed)
+    return {"n": len(corpus.held), "systems": {system: _figures(one) for system, one in systems.items()}}
+
+
+def _figures(one: Mapping[str, Any]) -> dict[str, Any]:
+    own = [d for d in one["per_domain"].values() if d["won"]]
+    return {
+        **{name: one[name] for name in (*_MEASURES, "ece", "ece_floor")},
+        "ece_band_top": one["ece_band"][1],
+        "ece_inside": one["ece"] <= one["ece_band"][1],
+        "domains_inside": sum(d["ece"] <= d["ece_band"][1] for d in own) / len(own),
+        "against": {
+            other: {name: _triple(difference[name]) for name in _MEASURES}
+            for other, difference in one["against"].items()
+        },
+    }
+
+
+def _triple(one: Difference) -> tuple[float, float, float]:
+    return one.mean, one.low, one.high
+
+
+def print_table(found: Mapping[str, Any]) -> None:
+    """What each system does, and by how much it differs."""
+    for name, corpus in found.items():
+        print(f"{name}: {corpus['n']} held-out requests; per cent, NLL in nats")
+        rows = [
+            [
+                system,
+                f"{100 * one['domain_accuracy']:.2f}",
+                f"{100 * one['irer']:.2f}",
+                f"{one['nll']:.4f}",
+                f"{100 * one['ece']:.2f}",
+                f"{100 * one['ece_band_top']:.2f}",
+                "yes" if one["ece_inside"] else "no",
+                f"{100 * one['domains_inside']:.0f}",
+            ]
+            for system, one in corpus["systems"].items()
+        ]
+        head = ("system", "accuracy", "IRER", "NLL", "ECE", "band up to", "inside", "domains inside")
+        table(head, rows)
+        rows = [
+            [
+                f"{system} - {other}",
+                between(*corpus["systems"][system]["against"][other]["domain_accuracy"]),
+                between(*corpus["systems"][system]["against"][other]["irer"]),
+                between(*corpus["systems"][system]["against"][other]["nll"], scale=1.0, digits=4),
+            ]
+            for system in APART
+            for other in ("R0", JOINT)
+        ]
+        table(("difference", "accuracy", "IRER", "NLL"), rows)
+
+
+def main() -> None:
+    """Measure and print."""
+    chosen = options(__doc__, CORPORA)
+    show(NAME, chosen, figures(chosen), print_table)
+
+
+if __name__ == "__main__":
+    main()
