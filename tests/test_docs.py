@@ -1,0 +1,391 @@
+"""The docs fail when they are wrong: what they show is run, or compared with the code.
+
+`python tests/test_docs.py` writes what is generated: docs/commands.md, and the output of every console example.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+from arbitrank.cli.domains import Row
+from arbitrank.cli.main import cli
+from arbitrank.domain import Domain, Model
+from arbitrank.evaluate.metrics import Calibration
+from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.nlu.patterns import generate
+from arbitrank.store.artifact import Manifest
+from arbitrank.store.folder import ALIASES, Change
+from arbitrank.values import Answer, Example
+from arbitrank.wire import decode_example, decode_request
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("plugins/*/*.md")])
+WRITE = "run: python tests/test_docs.py"
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path, kind: str) -> list[tuple[str, str]]:
+    """The code blocks whose language is `kind`: the rest of the opening line, and the text."""
+    found = re.finditer(rf"^```{kind}(?: (\w+))?\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    return [(match[1] or "", match[2]) for match in found]
+
+
+def run(command: str | list[str], folder: Path, **variables: str) -> str:
+    """What a command prints, standard error included, in a folder with a store of its own."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("ARBITRANK_", "PYTHON")) and key not in ("FORCE_COLOR", "TTY_COMPATIBLE")
+    }
+    done = subprocess.run(
+        ["bash", "-c", command] if isinstance(command, str) else command,
+        cwd=folder,
+        env={
+            **kept,
+            "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+            "ARBITRANK_STORE": str(folder / "store"),
+            "COLUMNS": "110",
+            "PYTHONIOENCODING": "utf-8",
+            **variables,
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    return done.stdout
+
+
+# ------------------------------------------------------------------------------------------------------- commands.md
+
+
+def commands() -> str:
+    """docs/commands.md as the command line has it."""
+    whole = cli.make_context("arbitrank", [], resilient_parsing=True)
+    pages = [("arbitrank", whole.get_help())]
+    for verb in cli.list_commands(whole):
+        command = cli.get_command(whole, verb)
+        assert command
+        pages.append((f"arbitrank {verb}", click.Context(command, info_name=verb, parent=whole).get_help()))
+    texts = [f"## {name}\n\n```text\n{help}\n```\n" for name, help in pages]
+    note = "What `--help` says of every verb. Written by `python tests/test_docs.py`."
+    return "\n".join(["# Commands\n", f"{note}\n", *texts])
+
+
+def test_commands_md_is_what_help_says() -> None:
+    """Lines may be broken elsewhere."""
+    assert (DOCS / "commands.md").read_text(encoding="utf-8").split() == commands().split(), WRITE
+
+
+# --------------------------------------------------------------------------------------------------- console examples
+
+
+def examples() -> Iterator[tuple[Path, str, str]]:
+    """Every console example: its page, the command, and the output that is shown."""
+    for page in PAGES:
+        for _, text in blocks(page, "console"):
+            first, _, output = text.partition("\n")
+            yield page, first.removeprefix("$ "), output
+
+
+def facts(output: str) -> list[str]:
+    """The output without what training again changes: numbers, versions, second readings, and the reasons why."""
+    kept, seen = [], set()
+    for line in output.splitlines():
+        row = re.match(r" *\d+  +(\w+) .*? %  +(?:[<>] )?[\d.]+ %", line)
+        if re.match(r"and \d+ readings below", line) or (row and row[1] in seen):
+            continue
+        if row:
+            seen.add(row[1])
+        text = re.sub(r"\b[0-9a-f]{12}\b", "VERSION", row[0] if row else line)
+        kept.append(" ".join(re.sub(r"(?:[<>] )?\d+(?:\.\d+)?(?:e-?\d+)?", "N", text).split()))
+    return [re.sub(r"^N (?=\w+ \w+ .*%)", "", line) for line in kept if line]
+
+
+@pytest.mark.parametrize(("page", "command", "output"), list(examples()), ids=lambda value: str(value)[:60])
+def test_an_example_shows_what_the_command_prints(page: Path, command: str, output: str, tmp_path: Path) -> None:
+    assert facts(run(command, tmp_path)) == facts(output), f"{name_of(page)}: {WRITE}"
+
+
+def test_the_readme_begins_with_the_example_that_its_first_command_ends_with() -> None:
+    (_, first), (_, tests), *_ = blocks(ROOT / "README.md", "sh")
+    page, command, _ = next(examples_of_readme())
+    assert first.strip().endswith(f" && .venv/bin/{command}"), page
+    assert "requirements-dev.txt" in tests
+
+
+def test_the_readmes_tests_are_the_last_that_ci_runs() -> None:
+    tests = blocks(ROOT / "README.md", "sh")[1][1].strip().rpartition(".venv/bin/python ")[2]
+    last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
+    assert last == f'"$bin/python" {tests}'
+
+
+def examples_of_readme() -> Iterator[tuple[Path, str, str]]:
+    return (example for example in examples() if example[0] == ROOT / "README.md")
+
+
+def asked() -> list[tuple[str, str, str]]:
+    """The rows of the README's table of questions: command, first domain, decision."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `(arbitrank ask .+?)` \| (\w*) ?\| (accept|clarify|none)\b.* \|$", text, re.M)
+
+
+@pytest.mark.parametrize(("command", "first", "decision"), asked())
+def test_the_readmes_table_says_who_answers(command: str, first: str, decision: str, tmp_path: Path) -> None:
+    answer = msgspec.json.decode(run(f"{command} --json", tmp_path), type=Answer)
+    assert answer.decision.action == decision
+    if first:
+        assert answer.ranked[0].domain == first
+
+
+def test_the_readmes_table_has_every_kind_of_decision() -> None:
+    assert len(asked()) == 6
+    assert {decision for _, _, decision in asked()} == {"accept", "clarify", "none"}
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    ((_, code),) = blocks(DOCS / "operating.md", "python")
+    assert run([sys.executable, "-c", code], tmp_path) == "accept video\n"
+
+
+# ------------------------------------------------------------------------------------------------------------ formats
+
+
+def known(shown: Any, value: Any, path: str = "") -> None:
+    """Every key of the JSON that is shown is a field of what it was decoded to."""
+    if isinstance(shown, dict) and isinstance(value, msgspec.Struct):
+        assert set(shown) <= set(value.__struct_fields__), path
+        for key, inner in shown.items():
+            known(inner, getattr(value, key), f"{path}.{key}")
+    elif isinstance(shown, dict) and isinstance(value, Mapping):
+        for key, inner in shown.items():
+            known(inner, value[key], f"{path}.{key}")
+    elif isinstance(shown, list):
+        for i, inner in enumerate(shown):
+            known(inner, value[i], f"{path}[{i}]")
+
+
+def _struct(kind: Any) -> Callable[[str], None]:
+    return lambda text: known(json.loads(text), msgspec.json.decode(text, type=kind))
+
+
+def _example(text: str) -> None:
+    example = decode_example(text.replace("\n", " "))
+    assert isinstance(example, Example)
+    assert example.extra == {}
+    shown = json.loads(text)
+    known(shown.pop("truth", {}), example.truth)
+    if "hypotheses" in shown:
+        known(shown, example.request)
+    else:
+        known(shown.get("slots", []), example.truth.slots)
+
+
+def _aliases(text: str) -> None:
+    assert set(msgspec.json.decode(text, type=dict[str, str])) == set(ALIASES)
+
+
+def _weights(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "reranker").mkdir()
+        (Path(folder) / "reranker" / "weights.json").write_text(text, encoding="utf-8")
+        ReferenceDomain(json.loads(text)["spec"]["domain"]).load(Path(folder))
+
+
+DECODERS: dict[str, Callable[[str], None]] = {
+    "corpus": _example,
+    "hypotheses": _example,
+    "request": lambda text: known(json.loads(text), decode_request(text)),
+    "answer": _struct(Answer),
+    "domains": _struct(list[Row]),
+    "manifest": _struct(Manifest),
+    "card": _struct(Calibration),
+    "aliases": _aliases,
+    "change": _struct(Change),
+    "weights": _weights,
+}
+WRITTEN = {"metrics", "prediction"}  # what `evaluate` writes; nothing decodes it, so it is compared with a run
+
+
+@pytest.mark.parametrize(("kind", "text"), blocks(DOCS / "formats.md", "json"), ids=lambda value: value[:30])
+def test_a_format_that_is_shown_decodes(kind: str, text: str) -> None:
+    if kind not in WRITTEN:
+        DECODERS[kind](text)
+
+
+def test_every_format_is_shown() -> None:
+    assert {kind for kind, _ in blocks(DOCS / "formats.md", "json")} == {*DECODERS, *WRITTEN}
+
+
+def lacking(shown: Any, real: Any, path: str = "") -> list[str]:
+    """The keys of what is shown that the real thing lacks; keys that are names of something stand for one another."""
+    if not isinstance(shown, dict):
+        return []
+    if path.endswith((".per_domain", ".per_context", ".seconds")):
+        return [lack for inner in shown.values() for lack in lacking(inner, next(iter(real.values())), f"{path}.*")]
+    found = [f"{path}.{key}" for key in shown if key not in real]
+    return found + [
+        lack for key, inner in shown.items() if key in real for lack in lacking(inner, real[key], f"{path}.{key}")
+    ]
+
+
+def test_evaluate_writes_what_is_shown(tutorial: Path, tmp_path: Path) -> None:
+    drawn = generate(tutorial / "arbitrank-games/src/arbitrank_games/data", "games")
+    corpus = [example for example in drawn if example.truth.domain in ("games", "video", None)]
+    (tmp_path / "corpus").mkdir()
+    for split, part in (("train", corpus[::2]), ("dev", corpus[1::2])):
+        lines = [
+            msgspec.json.encode(
+                {"text": e.request.utterance, "context": e.request.context, **msgspec.to_builtins(e.truth)}
+            )
+            for e in part
+        ]
+        (tmp_path / "corpus" / f"{split}.jsonl").write_bytes(b"\n".join(lines))
+    said = run("arbitrank evaluate corpus --out out", tmp_path)
+    assert (tmp_path / "out").is_dir(), said
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    for path in (tmp_path / "out").iterdir():
+        assert f"`{path.name}`" in text
+    shown = {kind: json.loads(block) for kind, block in blocks(DOCS / "formats.md", "json") if kind in WRITTEN}
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_bytes())
+    assert lacking(shown["metrics"], metrics) == []
+    prediction = json.loads((tmp_path / "out" / "predictions.jsonl").read_bytes().splitlines()[0])
+    assert set(shown["prediction"]) == set(prediction)
+
+
+# ------------------------------------------------------------------------------------------------------------ plugins
+
+
+def test_every_method_of_the_contract_is_in_the_tutorial() -> None:
+    text = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    for owner in (Domain, Model):
+        public = {name for name in (*vars(owner), *owner.__annotations__) if not name.startswith("_")}
+        table = text.split(f"\n| `{owner.__name__}` |")[1].split("\n\n")[0]
+        assert set(re.findall(r"^\| `(\w+)", table, re.M)) == public
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of the tutorial's two plugins, and their wheels unpacked in `site`."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    text = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    for match in re.finditer(r"^`([\w./-]+)`[^\n]*\n\n```\w+\n(.*?)^```$", text, re.M | re.S):
+        path = folder / match[1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(match[2], encoding="utf-8")
+    for plugin in ("arbitrank-games", "arbitrank-timers"):
+        with zipfile.ZipFile(wheel(folder / plugin)) as archive:
+            archive.extractall(folder / "site")
+    return folder
+
+
+def wheel(source: Path) -> Path:
+    (path,) = WheelBuilder(str(source)).build(directory=str(source / "dist"), versions=["standard"])
+    return Path(path)
+
+
+def test_the_tutorials_domain_is_installed_trained_asked_and_shipped(tutorial: Path) -> None:
+    site = str(tutorial / "site")
+    lines = [line for _, text in blocks(DOCS / "plugins.md", "sh") for line in text.splitlines()]
+    called = [line for line in lines if line.startswith("arbitrank ")]
+    train, ask, ship = called
+    assert "stable in" in run(train, tutorial, PYTHONPATH=site)
+    answer = msgspec.json.decode(run(f"{ask} --json", tutorial, PYTHONPATH=site), type=Answer)
+    assert (answer.ranked[0].domain, answer.decision.action) == ("games", "accept")
+    assert {report.status for report in answer.domains.values()} >= {"answered"}
+    assert run(ship, tutorial, PYTHONPATH=site).startswith("games ")
+    with zipfile.ZipFile(wheel(tutorial / "arbitrank-games")) as archive:
+        assert "arbitrank_games/model/manifest.json" in archive.namelist()
+
+
+def test_the_tutorials_corpus_is_as_large_as_it_says(tutorial: Path) -> None:
+    data = tutorial / "arbitrank-games/src/arbitrank_games/data"
+    spec = tomllib.loads((data / "patterns.toml").read_text(encoding="utf-8"))
+    promised = sum(section["count"] for kind in ("own", "others", "none") for section in spec[kind].values())
+    assert len(generate(data, "games")) == promised
+
+
+def test_the_tutorials_domain_without_the_toolkit_is_trained_and_asked(tutorial: Path) -> None:
+    site = str(tutorial / "site")
+    assert "stable in" in run("arbitrank train timers --promote", tutorial, PYTHONPATH=site)
+    said = run("arbitrank ask 'set a timer for ten minutes' --json", tutorial, PYTHONPATH=site)
+    answer = msgspec.json.decode(said, type=Answer)
+    assert (answer.ranked[0].domain, answer.ranked[0].slots[0].value) == ("timers", "ten")
+
+
+def test_a_plugins_readme_names_its_intents_and_slots() -> None:
+    for folder in (ROOT / "plugins").iterdir():
+        for path in folder.glob("src/*/model/recogniser/recogniser.json"):
+            model = json.loads(path.read_bytes())
+            names = {*model["intents"], *(label[2:] for label in model["labels"] if label != "O")}
+            assert names <= set(re.findall(r"\w+", (folder / "README.md").read_text(encoding="utf-8"))), folder
+
+
+# ------------------------------------------------------------------------------------------------------------ the rest
+
+
+def anchors(page: Path) -> set[str]:
+    """What headings can be linked to, as GitHub names them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if not path.startswith("https://"):
+            assert (page.parent / path).exists(), target
+            assert not anchor or anchor in anchors(page.parent / path if path else page), target
+
+
+def test_every_variable_that_the_core_reads_is_explained() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "core" / "src").rglob("*.py"))
+    text = (DOCS / "operating.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bARBITRANK_[A-Z]+\b", code)) <= set(re.findall(r"\bARBITRANK_[A-Z]+\b", text))
+
+
+@pytest.mark.parametrize("source", [ROOT / "core", *sorted((ROOT / "plugins").iterdir())], ids=name_of)
+def test_a_changelog_begins_with_the_distributions_version(source: Path) -> None:
+    project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changelog = (source / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\S+)", changelog, re.M)[0] == project["version"]
+
+
+def write() -> None:
+    """Write what is generated."""
+    (DOCS / "commands.md").write_text(commands(), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for page, command, _ in examples():
+            printed = "".join(f"{line.rstrip()}\n" for line in run(command, Path(folder)).splitlines())
+            text = page.read_text(encoding="utf-8")
+            shown = re.compile(rf"^```console\n\$ {re.escape(command)}\n.*?^```$", re.M | re.S)
+            page.write_text(
+                shown.sub(lambda _, c=command, p=printed: f"```console\n$ {c}\n{p}```", text), encoding="utf-8"
+            )
+
+
+if __name__ == "__main__":
+    write()
