@@ -94,11 +94,12 @@ class Settings:
     """How to train.
 
     `model`: factored; loglinear; boosted; corrected, which is boosted on top of factored; or auto, the one of factored,
-    boosted and corrected that held-out data prefer. `loss`: r1, r2 or r3, None for the model's own (r3 for log-linear, r2
-    for boosted). `form`: sigmoid, softmax or null, of a log-linear model. `calibrate`: look for a map that improves the
-    probabilities of held-out data, and use it if there is one. `kept`: the share of other domains' traffic that is in the data, in (0, 1]; less than 1 where it
-    was sampled, so that the prior is corrected. `l2`: the pull towards R0, None for the default by the amount of data.
-    `folds`: how many parts cross-fitting makes. `jobs`: processes to use. The same seed gives the same weights.
+    boosted and corrected that held-out data prefer. `loss`: r1, r2 or r3, None for the model's own (r3 for log-linear,
+    r2 for boosted). `form`: sigmoid, softmax or null, of a log-linear model. `calibrate`: look for a map that improves
+    the probabilities of held-out data, and use it if there is one. `kept`: the share of other domains' traffic that is
+    in the data, in (0, 1]; less than 1 where it was sampled, so that the prior is corrected. `l2`: the pull towards R0,
+    None for the default by the amount of data. `folds`: how many parts cross-fitting makes. `jobs`: processes to use.
+    The same seed gives the same weights.
     """
 
     seed: int = 0

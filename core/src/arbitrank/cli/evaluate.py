@@ -21,10 +21,11 @@ from arbitrank.cli.progress import shown
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Domains to build at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as one JSON object.")
 def command(path: Path, out: Path | None, seed: int, jobs: int, as_json: bool) -> None:
-    """Build every domain of the corpus in PATH anew, each apart, and compare R0 to R3 and the factored re-ranker.
+    """Compare R0 to R3, the factored, the boosted and a joint re-ranker on a corpus, or on hypotheses with truths.
 
-    PATH holds train and dev or test splits (.jsonl or .jsonl.gz). Installed domains play no part. The same seed gives
-    the same figures whatever the number of jobs.
+    PATH is a folder with train and dev or test splits (.jsonl or .jsonl.gz), of which every domain is built anew, each
+    apart; or a file of hypotheses, on which re-rankers are cross-fitted. Installed domains play no part. The same seed
+    gives the same figures whatever the number of jobs.
     """
     from arbitrank.evaluate.experiment import evaluate
 

@@ -12,6 +12,8 @@ from arbitrank.values import Example
 from arbitrank.wire import BadLine, read_examples
 
 SPLITS = ("train", "dev", "test")
+CROSS_FITTED = "cross-fitted"
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Corpus:
     held: tuple[Example, ...]
     split: str
     notes: tuple[str, ...]
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether training and held-out requests are the same, so that re-rankers take turns in being left out."""
+        return self.split == CROSS_FITTED
 
     @property
     def has_out_of_scope(self) -> bool:
@@ -68,6 +75,23 @@ def read_corpus(folder: Path) -> Corpus:
         split=split,
         notes=tuple(notes),
     )
+
+
+def read_hypotheses(path: Path) -> Corpus:
+    """A hypotheses file with truths as a corpus: no recogniser is built, and re-rankers are cross-fitted on its lines.
+
+    Lines without hypotheses count as requests nobody has a reading of. Raises `DataError` where fewer than two domains
+    have hypotheses, or lines are fewer than ten.
+    """
+    lines = list(read_examples(path))
+    good = _numbered((line for line in lines if isinstance(line, Example)), "line")
+    bad = [line for line in lines if isinstance(line, BadLine)]
+    notes = [f"{len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}"] if bad else []
+    domains = sorted({h.domain for e in good for h in e.request.hypotheses or ()})
+    if len(domains) < 2 or len(good) < _FEW:
+        what = f"{len(good)} labelled requests with hypotheses of {len(domains)} domains"
+        raise DataError(f"{path}: {what}; promised at least {_FEW} of at least 2" + (f"; {notes[0]}" if notes else ""))
+    return Corpus(path.name.partition(".")[0], tuple(domains), tuple(good), (), tuple(good), CROSS_FITTED, tuple(notes))
 
 
 def _read(folder: Path, split: str, notes: list[str]) -> list[Example]:

@@ -8,21 +8,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Progress, Scores
 from arbitrank.evaluate import joint
-from arbitrank.evaluate.corpus import Corpus, read_corpus
+from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses
 from arbitrank.evaluate.outcome import Outcome, outcome
-from arbitrank.evaluate.recognised import Readings, load, recognise_corpus
+from arbitrank.evaluate.recognised import Readings, load, recognise_corpus, split_hypotheses
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import SYSTEMS, fit_all, score
-from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.fitting import Evidence, gather, own_request
-from arbitrank.values import Example
+from arbitrank.values import Example, Request
 
 JOINT = "joint"
+_FOLDS = 5  # of the re-rankers, where one file of hypotheses is all there is
 
 
 class DomainRun(NamedTuple):
@@ -42,10 +44,13 @@ def evaluate(
 ) -> tuple[dict[str, Any], dict[str, Outcome], Corpus]:
     """The metrics of all systems on the corpus in `path`, how each fared, and what was measured on."""
     clock = Clock()
-    corpus = read_corpus(path)
+    corpus = read_corpus(path) if path.is_dir() else read_hypotheses(path)
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        paths = recognise_corpus(corpus, Path(folder), seed=seed, jobs=jobs, progress=progress)
+        if corpus.cross_fitted:
+            paths = split_hypotheses(corpus, Path(folder))
+        else:
+            paths = recognise_corpus(corpus, Path(folder), seed=seed, jobs=jobs, progress=progress)
         clock.lap("recognise")
         runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
     clock.lap("re-rankers")
@@ -74,8 +79,7 @@ def judged(corpus: Corpus, runs: Sequence[DomainRun], *, seed: int, jobs: int) -
     scores[JOINT] = joint.joint_scores(
         [one.train_part for one in runs],
         [one.held_part for one in runs],
-        len(corpus.train),
-        len(corpus.held),
+        splits(corpus, seed),
         seed=seed,
         threads=jobs,
     )
@@ -89,7 +93,7 @@ def run(
     corpus: Corpus, paths: Mapping[str, Path], *, seed: int = 0, jobs: int = 1, progress: Progress
 ) -> list[DomainRun]:
     """Train and score every system of every domain, each domain in a task of its own; in the order of their names."""
-    tasks = (delayed(run_domain)(corpus.train, corpus.held, path, seed) for path in paths.values())
+    tasks = (delayed(run_domain)(corpus, path, seed) for path in paths.values())
     runs: list[DomainRun] = []
     for one in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
         runs.append(one)
@@ -97,35 +101,39 @@ def run(
     return sorted(runs, key=lambda one: one.domain)
 
 
-def run_domain(train: Sequence[Example], held: Sequence[Example], path: Path, seed: int) -> DomainRun:
-    """One domain by itself: every system's re-ranker from its own hypotheses, and its scores of the held-out requests."""
-    clock = Clock()
+def run_domain(corpus: Corpus, path: Path, seed: int) -> DomainRun:
+    """One domain by itself: every system's re-ranker from its own hypotheses, and how it scores the held-out ones."""
     recognised = load(path)
-    domain = recognised.domain
-    learning = [own_request(e.request, found) for e, found in zip(train, recognised.train, strict=True)]
-    asking = [own_request(e.request, found) for e, found in zip(held, recognised.held, strict=True)]
-    scores = {}
+    learning, learned = _with_hypotheses(corpus.train, recognised.train)
+    asking, asked = _with_hypotheses(corpus.held, recognised.held)
+    clock = Clock()
+    scores: dict[str, list[Scores | None]] = {system: [None] * len(corpus.held) for system in SYSTEMS}
     with threadpool_limits(1):
-        whole = gather(domain, learning, [e.truth for e in train])
-        judged_on = evidence_of(whole.spec, asking, held)
-        for system, reranker in fit_all(whole, seed=seed):
-            found = iter(score(reranker, judged_on))
-            scores[system] = [next(found) if request.hypotheses else None for request in asking]
-            clock.lap(system)
-    return DomainRun(
-        domain,
-        recognised.held,
-        scores,
-        joint.part(whole.spec, whole, [i for i, request in enumerate(learning) if request.hypotheses]),
-        joint.part(whole.spec, judged_on, [i for i, request in enumerate(asking) if request.hypotheses]),
-        clock.laps,
-    )
+        whole = gather(recognised.domain, learning, [corpus.train[i].truth for i in learned])
+        judged_on = Evidence.of(whole.spec, asking, [corpus.held[i].truth for i in asked])
+        for rest, part in splits(corpus, seed):
+            evidence, held = whole.only(rest[learned]), judged_on.only(part[asked])
+            places = asked[part[asked]]
+            for system, reranker in fit_all(evidence, seed=seed):
+                for i, one in zip(places, score(reranker, held), strict=True):
+                    scores[system][i] = one
+                clock.lap(system)
+    parts = (joint.part(whole, learned), joint.part(judged_on, asked))
+    return DomainRun(recognised.domain, recognised.held, scores, *parts, clock.laps)
 
 
-def evidence_of(spec: FeatureSpec, requests: Sequence[Any], examples: Sequence[Example]) -> Evidence:
-    """The requests that have a hypothesis, as evidence with features that were chosen in training."""
-    kept = [(r, e.truth) for r, e in zip(requests, examples, strict=True) if r.hypotheses]
-    return Evidence.of(spec, [r for r, _ in kept], [truth for _, truth in kept])
+def splits(corpus: Corpus, seed: int) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Which training requests teach and which held-out ones are then scored: everything once, or fold by fold."""
+    if not corpus.cross_fitted:
+        return [(np.ones(len(corpus.train), bool), np.ones(len(corpus.held), bool))]
+    fold = np.random.default_rng(seed).permutation(len(corpus.held)) % _FOLDS
+    return [(fold != f, fold == f) for f in range(_FOLDS)]
+
+
+def _with_hypotheses(examples: Sequence[Example], readings: Readings) -> tuple[list[Request], NDArray[np.int64]]:
+    """The requests that the domain has a reading of, holding it, and their places among all."""
+    places = [i for i, found in enumerate(readings) if found]
+    return [own_request(examples[i].request, readings[i]) for i in places], np.array(places, np.int64)
 
 
 def _total(laps: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -143,5 +151,5 @@ class Clock:
     def lap(self, name: str) -> None:
         """End the present lap under this name."""
         now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 3)
+        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 3)
         self._last = now

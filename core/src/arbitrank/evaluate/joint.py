@@ -6,14 +6,13 @@ Nobody can ship it alone: each change of a domain's confidences asks for another
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.domain import Scores
 from arbitrank.learn.boosted import feature_names, matrix
-from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.fitting import Evidence
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.probability import bounded
@@ -24,7 +23,7 @@ _ROUNDS = 150
 
 
 class Part(NamedTuple):
-    """One domain's rows: features, float32 of shape (N, F), whose names are `names`, outcomes, and each row's request."""
+    """One domain's rows: features called `names`, float32 of shape (N, F), outcomes, and the row's request."""
 
     names: tuple[str, ...]
     rows: Floats32
@@ -32,27 +31,42 @@ class Part(NamedTuple):
     request: NDArray[np.int32]
 
 
-def part(spec: FeatureSpec, evidence: Evidence, places: Sequence[int]) -> Part:
-    """A domain's rows of the requests whose places in the data are `places`, those with a hypothesis of the domain."""
+def part(evidence: Evidence, places: NDArray[np.int64]) -> Part:
+    """A domain's rows; `places` are those of its requests among all, shape (R,)."""
     rows = matrix(*evidence.factored, evidence.batch.starts).astype(np.float32)
-    request = np.repeat(np.array(places, np.int32), evidence.batch.sizes)
-    return Part(feature_names(spec), rows, evidence.batch.right.astype(np.float32), request)
+    request = np.repeat(places, evidence.batch.sizes).astype(np.int32)
+    return Part(feature_names(evidence.spec), rows, evidence.batch.right.astype(np.float32), request)
 
 
 def joint_scores(
-    train: Sequence[Part], held: Sequence[Part], n_train: int, n_held: int, *, seed: int, threads: int
+    train: Sequence[Part],
+    held: Sequence[Part],
+    splits: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
+    *,
+    seed: int,
+    threads: int,
 ) -> list[list[Scores | None]]:
     """Train on all domains' rows, and score the held-out ones: for each domain, the scores of each request.
 
-    Beside the features of the distributed re-rankers it has the domain as a category, and how far the domain is ahead of
-    its best rival.
+    `splits` say which training requests teach and which held-out ones are then scored. Beside the features of the
+    distributed re-rankers it has the domain as a category, and how far the domain is ahead of its best rival.
     """
-    lgb = lightgbm()
     names = sorted({name for one in train for name in one.names})
-    columns = _columns(train, names, n_train)
-    data = lgb.Dataset(
-        columns, np.concatenate([one.right for one in train]), categorical_feature=[columns.shape[1] - 1]
-    )
+    n_train, n_held = len(splits[0][0]), len(splits[0][1])
+    learning, asking = _columns(train, names, n_train), _columns(held, names, n_held)
+    right = np.concatenate([one.right for one in train])
+    p = np.zeros(len(asking))
+    for rest, chosen in splits:
+        teach = np.concatenate([rest[one.request] for one in train])
+        ask = np.concatenate([chosen[one.request] for one in held])
+        booster = _grow(learning[teach], right[teach], seed, threads)
+        p[ask] = booster.predict(asking[ask], num_threads=threads)
+    ends = np.cumsum([len(one.right) for one in held])[:-1]
+    return [_by_request(one, values, n_held) for one, values in zip(held, np.split(p, ends), strict=True)]
+
+
+def _grow(columns: Floats32, right: NDArray[np.float32], seed: int, threads: int) -> Any:
+    lgb = lightgbm()
     parameters = {
         "objective": "binary",
         "learning_rate": 0.1,
@@ -64,10 +78,8 @@ def joint_scores(
         "seed": seed,
         "verbosity": -1,
     }
-    booster = lgb.train(parameters, data, _ROUNDS)
-    p = booster.predict(_columns(held, names, n_held), num_threads=threads)
-    ends = np.cumsum([len(one.right) for one in held])[:-1]
-    return [_by_request(one, values, n_held) for one, values in zip(held, np.split(p, ends), strict=True)]
+    data = lgb.Dataset(columns, right, categorical_feature=[columns.shape[1] - 1])
+    return lgb.train(parameters, data, _ROUNDS)
 
 
 def _columns(parts: Sequence[Part], names: Sequence[str], n: int) -> Floats32:

@@ -19,8 +19,9 @@ _CLIP = 1e-6
 class Calibration(msgspec.Struct, frozen=True):
     """How far probabilities can be believed: on `n` requests, with what a perfectly calibrated system would show.
 
-    `ece_floor` is the mean ECE of outcomes drawn from the probabilities themselves, `ece_band` the range that holds 95 %
-    of them, `ece_interval` the 95 % bootstrap interval. `over` is the mean of p − y: above 0 where the system claims too much.
+    `ece_floor` is the mean ECE of outcomes drawn from the probabilities themselves, `ece_band` the range that holds
+    95 % of them, `ece_interval` the 95 % bootstrap interval. `over` is the mean of p − y, above 0 where the system
+    claims too much.
     """
 
     n: int

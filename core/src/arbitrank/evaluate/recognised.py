@@ -1,12 +1,12 @@
 """The first stage of the experiment: every domain's own recogniser reads every request, each domain apart.
 
-What a domain reads is kept in a file of its own, because re-rankers are trained on it many times, and because 18 domains'
-readings of 18,000 requests would not fit beside each other in memory.
+What a domain reads is kept in a file of its own, because re-rankers are trained on it many times, and because the
+readings of many domains would not fit beside each other in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ Readings = list[tuple[Hypothesis, ...]]
 
 
 class Recognised(msgspec.Struct, frozen=True):
-    """One domain's hypotheses: cross-fitted for training, from the whole recogniser for tuning and held-out requests."""
+    """One domain's hypotheses: cross-fitted ones of the training requests, and those of all others."""
 
     domain: str
     train: Readings
@@ -56,12 +56,11 @@ def save(recognised: Recognised, path: Path) -> None:
     path.write_bytes(msgspec.msgpack.encode(recognised))
 
 
-def read_hypotheses(examples: Sequence[Example], folder: Path) -> Mapping[str, Path]:
-    """The same files from requests that bring hypotheses: each domain gets its own, as training and held-out at once."""
-    domains = sorted({h.domain for e in examples for h in e.request.hypotheses or ()})
-    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(domains)}
+def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
+    """The same files from requests that bring hypotheses: each domain gets its own, to learn from and be asked."""
+    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
     for name, path in paths.items():
-        own = [tuple(h for h in e.request.hypotheses or () if h.domain == name) for e in examples]
+        own = [tuple(h for h in e.request.hypotheses or () if h.domain == name) for e in corpus.held]
         save(Recognised(name, own, [], own), path)
     return paths
 

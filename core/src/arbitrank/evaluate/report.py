@@ -57,14 +57,15 @@ def predictions(outcomes: Mapping[str, Outcome], held: Sequence[Example]) -> Ite
 def _page(metrics: Mapping[str, Any], one: Outcome, held: Sequence[Example], best: str, out: Path) -> str:
     name = escape(str(metrics["corpus"]))
     notes = "".join(f"<li>{escape(note)}</li>" for note in metrics["notes"])
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>arbitrank on {name}</title><style>{_STYLE}</style>
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8">
+<title>arbitrank on {name}</title><style>{_STYLE}</style>
 <h1>arbitrank on {name}</h1>
-<p>{metrics["n"]} requests of the {escape(metrics["split"])} split, {len(metrics["domains"])} domains, each trained apart.
+<p>{metrics["n"]} requests ({escape(metrics["split"])}), {len(metrics["domains"])} domains, each trained apart.
 Every figure is in per cent but NLL; brackets hold 95 % intervals.</p>
 {f"<ul class=note>{notes}</ul>" if notes else ""}
 {_table(metrics["systems"])}
-<p class="note">Domain accuracy: the answer came from the right domain. IRER: something in it was wrong. ECE: how far the
-claimed probability is from the truth on average; <i>floor</i> is what a perfectly calibrated system would show here.</p>
+<p class="note">Domain accuracy: the answer came from the right domain. IRER: something in it was wrong. ECE: how
+far the claimed probability is from the truth on average; <i>floor</i>: what a perfect one would show here.</p>
 <h2>Does a probability mean what it says?</h2>{_image(out / "calibration.png")}
 <h2>{escape(best)}, domain by domain</h2>{_image(out / "domains.png")}
 <h2>What confidence buys</h2>{_image(out / "coverage.png")}
@@ -75,7 +76,8 @@ claimed probability is from the truth on average; <i>floor</i> is what a perfect
 def _table(systems: Mapping[str, Any]) -> str:
     rows = [
         f"<tr><td>{escape(system)}</td><td>{_rate(m, 'domain_accuracy')}</td><td>{_rate(m, 'irer')}</td>"
-        f"<td>{100 * m['semer']:.1f}</td><td>{m['nll']:.3f}</td><td>{100 * m['ece']:.1f} ({100 * m['ece_floor']:.1f})</td></tr>"
+        f"<td>{100 * m['semer']:.1f}</td><td>{m['nll']:.3f}</td>"
+        f"<td>{100 * m['ece']:.1f} ({100 * m['ece_floor']:.1f})</td></tr>"
         for system, m in systems.items()
     ]
     head = "<tr><th>system</th><th>domain accuracy</th><th>IRER</th><th>SemER</th><th>NLL</th><th>ECE (floor)</th></tr>"

@@ -26,8 +26,8 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
     """Trees that tell right readings from wrong ones, on top of `base` where there is one.
 
     More confidence in a reading never makes it less probable. The number of rounds is the one that was best on one
-    request in five; the trees are then grown on all. The loss is the binary cross-entropy, or with `settings.loss` r1 or
-    r3 the article's, in the sigmoid form. Traffic that was sampled weighs 1 / `settings.kept`.
+    request in five; the trees are then grown on all. The loss is the binary cross-entropy, or with `settings.loss` r1
+    or r3 the article's, in the sigmoid form. Traffic that was sampled weighs 1 / `settings.kept`.
     """
     spec, batch = evidence.spec, evidence.batch
     batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))

@@ -1,8 +1,8 @@
 """Calibration: maps from the probability a re-ranker claims to the one that came true, used only where they help.
 
-A map is chosen by its negative log-likelihood on parts of the data that it was not fitted to. Temperature and affine maps
-work on log-odds (Platt 1999; Guo et al. 2017, arXiv 1706.04599) and are drawn towards doing nothing, the more the fewer
-the data; isotonic regression (Zadrozny & Elkan 2002) is tried where there are many.
+A map is chosen by its negative log-likelihood on parts of the data that it was not fitted to. Temperature and affine
+maps work on log-odds (Platt 1999; Guo et al. 2017, arXiv 1706.04599) and are drawn towards doing nothing, the more the
+fewer the data; isotonic regression (Zadrozny & Elkan 2002) is tried where there are many.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def recalibrated(scores: Scores, calibrator: Calibrator) -> Scores:
 def choose(p: Floats, y: Floats, *, seed: int = 0) -> Calibrator:
     """The calibrator with the lowest NLL on held-out fifths of the outcomes; the identity where none beats it.
 
-    `p` are claimed probabilities and `y` outcomes 0 or 1, of shape (n,). A map has to win by more than the standard error
-    of its gain.
+    `p` are claimed probabilities and `y` outcomes 0 or 1, of shape (n,). A map has to win by more than the standard
+    error of its gain.
     """
     if len(p) < 2 * _FOLDS or y.min() == y.max():
         return IDENTITY

@@ -130,7 +130,7 @@ def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth]) -> 
 def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
     """The article's re-ranker, with the loss and the form of the settings.
 
-    With `settings.kept` < 1 other domains' traffic was sampled at that rate; what is left of it weighs as much as it all.
+    With `settings.kept` < 1 other domains' traffic was sampled at that rate; what is left weighs as much as all did.
     """
     spec, matrix = evidence.spec, evidence.plain
     r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss or "r3"]

@@ -71,7 +71,7 @@ def expected_semer(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
     """R1 and its gradient: Σ p_i · SemER_i, the semantic error expected of the list, on the domain's own requests.
 
     Others' requests would only reward short readings. Sigmoids don't say which reading is chosen, and all at 0 would be
-    perfect, so in that form the list's softmax chooses. In the null form choosing nothing costs 1: intent and all slots.
+    perfect, so in that form the list's softmax chooses. In the null form choosing nothing costs 1: intent and slots.
     """
     starts, sizes = batch.starts, batch.sizes
     p = probabilities(z, starts, "softmax" if form == "sigmoid" else form)

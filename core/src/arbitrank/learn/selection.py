@@ -1,4 +1,4 @@
-"""From evidence to the re-ranker that a domain ships: the kind of model, and the calibration, that held-out data prefer."""
+"""From evidence to the re-ranker that a domain ships: the model and the calibration that held-out data prefer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Trainer = Callable[[Evidence, Settings], Plain]
 def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
     """The re-ranker that the settings name; `auto` takes the kind with the lowest cross-fitted NLL.
 
-    With `settings.calibrate` its probabilities go through the map that lowers the NLL of cross-fitted ones, if one does.
+    With `settings.calibrate` its probabilities go through the map that lowers the NLL of cross-fitted ones, if any.
     """
     kind: str = settings.model
     claims = None
@@ -42,7 +42,7 @@ def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
 
 
 def cross_fitted(evidence: Evidence, settings: Settings, trainer: Trainer) -> tuple[Floats, Floats]:
-    """What re-rankers claim of requests that they didn't learn from: P(right) of each request's best, and the outcome."""
+    """What re-rankers claim of requests that they didn't learn from: P(right) of each best reading, and the outcome."""
     n = len(evidence.requests)
     fold = np.random.default_rng(settings.seed).permutation(n) % _FOLDS
     claimed, outcome = np.zeros(n), np.zeros(n)

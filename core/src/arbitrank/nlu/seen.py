@@ -13,7 +13,7 @@ from arbitrank.nlu.text import ngrams
 
 
 class Seen(NamedTuple):
-    """The utterance, the buckets of its n-grams, uint32 of shape (n,), and the attributes of its tokens, (tokens, A)."""
+    """The utterance, the buckets of its n-grams, shape (n,), and the attributes of its tokens, (tokens, A): uint32."""
 
     text: str
     ngrams: NDArray[np.uint32]

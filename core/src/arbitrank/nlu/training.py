@@ -38,8 +38,8 @@ def train_recogniser(
 ) -> Recogniser:
     """The recogniser of `domain`, from its own examples and everybody else's, which are its negatives.
 
-    `seen` are the examples' utterances, where the caller has looked at them already. Raises `DataError` where no example
-    is the domain's own.
+    `seen` are the examples' utterances, where the caller has looked at them already. Raises `DataError` where no
+    example is the domain's own.
     """
     seen = look_at(examples) if seen is None else seen
     own = [i for i, example in enumerate(examples) if example.truth.domain == domain]
