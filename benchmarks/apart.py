@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 
 from arbitrank.domain import Scores
-from arbitrank.evaluate.experiment import evidence_of
 from arbitrank.evaluate.outcome import Outcome, outcome
-from arbitrank.evaluate.recognised import Readings, Recognised
+from arbitrank.evaluate.recognised import Readings
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import score
 from arbitrank.learn.fitting import Evidence, gather, own_request
@@ -29,12 +26,6 @@ class Spoken:
     readings: Readings
     scores: Sequence[Scores | None]
 
-    @property
-    def digits(self) -> bytes:
-        """All its scores, bit by bit."""
-        found = [np.append(one.right, one.mine).tobytes() if one else b"-" for one in self.scores]
-        return b"|".join(found)
-
 
 def learned(domain: str, examples: Sequence[Example], readings: Readings, learner: Learner) -> Any:
     """The re-ranker that a domain learns from its own readings of the examples."""
@@ -45,7 +36,9 @@ def spoken(reranker: Any, examples: Sequence[Example], readings: Readings) -> Sp
     """What a domain says with the re-ranker."""
     spec = (reranker.reranker if hasattr(reranker, "calibrator") else reranker).spec
     asked = requests(examples, readings)
-    found = iter(score(reranker, evidence_of(spec, asked, examples)))
+    kept = [(request, example.truth) for request, example in zip(asked, examples, strict=True) if request.hypotheses]
+    evidence = Evidence.of(spec, [request for request, _ in kept], [truth for _, truth in kept])
+    found = iter(score(reranker, evidence))
     return Spoken(readings, [next(found) if request.hypotheses else None for request in asked])
 
 
@@ -78,9 +71,3 @@ def compared(bench: Bench, outcomes: Mapping[str, Outcome], against: str, seed: 
 def requests(examples: Sequence[Example], readings: Readings) -> list[Request]:
     """The examples' requests as a domain with these readings sees them."""
     return [own_request(example.request, found) for example, found in zip(examples, readings, strict=True)]
-
-
-def part(recognised: Recognised, examples: Sequence[Example], chosen: NDArray[np.bool_]) -> tuple[list[Example], Readings]:
-    """The chosen training examples and what the domain reads in them."""
-    places = np.flatnonzero(chosen)
-    return [examples[i] for i in places], [recognised.train[i] for i in places]
