@@ -6,6 +6,8 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from arbitrank.values import Hypothesis
+
 Work = Mapping[str, str]
 
 
@@ -37,3 +39,18 @@ class Catalogue:
     def shares(self, title: str) -> bool:
         """Whether another domain is known to have a work of this title too."""
         return title.strip().casefold() in self._shared
+
+    def describe(self, hypothesis: Hypothesis) -> dict[str, float]:
+        """What the catalogue says of a hypothesis: features of 0 or 1, the same names for each.
+
+        For each column, `COLUMN_known`: some slot of that name has a value that the column has. For titles also
+        `title_unknown`, some title that it lacks, and `title_shared`, some title that another domain has too.
+        """
+        values = {name: [slot.value for slot in hypothesis.slots if slot.name == name] for name in self._names}
+        known = {f"{name}_known": float(any(self.has(name, v) for v in found)) for name, found in values.items()}
+        titles = values.get("title", [])
+        return {
+            **known,
+            "title_unknown": float(any(not self.has("title", title) for title in titles)),
+            "title_shared": float(any(self.shares(title) for title in titles)),
+        }

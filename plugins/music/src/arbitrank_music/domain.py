@@ -42,11 +42,4 @@ class Music(ReferenceDomain):
 
     def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
         """Whether the catalogue has the title and the artist, and whether other media are known to share the title."""
-        titles = [slot.value for slot in hypothesis.slots if slot.name == "title"]
-        people = [slot.value for slot in hypothesis.slots if slot.name == "artist"]
-        return {
-            "title_known": float(any(self._catalogue.has("title", title) for title in titles)),
-            "title_unknown": float(any(not self._catalogue.has("title", title) for title in titles)),
-            "title_shared": float(any(self._catalogue.shares(title) for title in titles)),
-            "artist_known": float(any(self._catalogue.has("artist", person) for person in people)),
-        }
+        return self._catalogue.describe(hypothesis)

@@ -40,11 +40,4 @@ class Video(ReferenceDomain):
 
     def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
         """Whether the catalogue has the title and the creator, and whether other media are known to share the title."""
-        titles = [slot.value for slot in hypothesis.slots if slot.name == "title"]
-        people = [slot.value for slot in hypothesis.slots if slot.name == "creator"]
-        return {
-            "title_known": float(any(self._catalogue.has("title", title) for title in titles)),
-            "title_unknown": float(any(not self._catalogue.has("title", title) for title in titles)),
-            "title_shared": float(any(self._catalogue.shares(title) for title in titles)),
-            "creator_known": float(any(self._catalogue.has("creator", person) for person in people)),
-        }
+        return self._catalogue.describe(hypothesis)
