@@ -1,0 +1,302 @@
+"""One domain changes: what is lost, and what comes back when that domain alone retrains its re-ranker?
+
+Each domain of a corpus in turn has its confidences sharpened, flattened or shifted (their log-odds ×2, ×½, ±2), one
+kind of confidence at a time and all together, in training data and in what is asked alike; or its recogniser is swapped
+for one trained on other data. First its old re-ranker goes on; then it learns again from its own new hypotheses. All
+the others do nothing, and their scores in an arbitrator's answers are compared bit by bit. Losses are in points (of a
+hundred) of the merged lists.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from arbitrank.arbitrator import Arbitrator, Broken, Serving
+from arbitrank.domain import Settings
+from arbitrank.evaluate.outcome import Outcome
+from arbitrank.evaluate.recognised import Readings, Recognised
+from arbitrank.learn.probability import log_odds, sigmoid
+from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
+from arbitrank.learn.selection import learn
+from arbitrank.nlu.training import cross_fit, look_at, train_recogniser
+from arbitrank.values import Ranked
+from benchmarks.apart import Learner, Spoken, built, learned, merged, spoken
+from benchmarks.common import Bench, benches, options, show, table
+
+NAME = "exchange"
+CORPORA = ("slurp", "snips")
+CONFIDENCES = ("domain_confidence", "intent_confidence", "slots_confidence")
+_ASKED = 50  # requests that the whole arbitrator answers before and after each change
+_TELLING = 1.0  # points lost from which on the share that comes back says something
+
+
+class Fault(NamedTuple):
+    """Log-odds of some confidences become slope · log-odds + shift."""
+
+    kind: str
+    fields: tuple[str, ...]
+    slope: float
+    shift: float
+
+    @property
+    def name(self) -> str:
+        """What is done to what: "domain sharpened"."""
+        changed = "all" if len(self.fields) > 1 else self.fields[0].partition("_")[0]
+        return f"{changed} {self.kind}"
+
+
+_BENT = (("sharpened ×2", 2.0, 0.0), ("flattened ×½", 0.5, 0.0), ("raised +2", 1.0, 2.0), ("lowered −2", 1.0, -2.0))
+FAULTS = tuple(
+    Fault(kind, fields, slope, shift)
+    for fields in (*((name,) for name in CONFIDENCES), CONFIDENCES)
+    for kind, slope, shift in _BENT
+)
+
+_FEW = tuple(fault for fault in FAULTS if len(fault.fields) > 1)
+
+
+class Case(NamedTuple):
+    """One change of one domain: points of domain accuracy and IRER and nats of NLL lost before and after it retrains."""
+
+    domain: str
+    change: str
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    others_same: bool
+
+
+def bent(readings: Readings, fault: Fault) -> Readings:
+    """The readings with the fault in their confidences."""
+    flat = [h for found in readings for h in found]
+    changed: dict[str, list[float | None]] = {}
+    for field in fault.fields:
+        old = [getattr(h, field) for h in flat]
+        p = np.array([0.5 if x is None else x for x in old])
+        new = sigmoid(fault.slope * log_odds(p) + fault.shift)
+        changed[field] = [None if x is None else float(y) for x, y in zip(old, new, strict=True)]
+    columns = list(changed)
+    hypotheses = iter(
+        replace(h, **dict(zip(columns, values, strict=True)))
+        for h, values in zip(flat, zip(*changed.values(), strict=True), strict=True)
+    )
+    return [tuple(next(hypotheses) for _ in found) for found in readings]
+
+
+def half_recogniser(domain: str, bench: Bench, seed: int) -> Recognised:
+    """The domain's readings by recognisers that know a random half of the data: each half is read by the other's."""
+    train, held = bench.corpus.train, bench.corpus.held
+    first = np.random.default_rng(seed).random(len(train)) < 0.5
+    readings: Readings = [()] * len(train)
+    asked: Readings = []
+    for known in (~first, first):
+        recogniser = train_recogniser(domain, [e for e, yes in zip(train, known, strict=True) if yes], seed)
+        places = np.flatnonzero(~known)
+        found = recogniser.recognise_many(look_at([train[i] for i in places]))
+        for i, n_best in zip(places, found, strict=True):
+            readings[i] = n_best
+        asked = recogniser.recognise_many(look_at(held))
+    return Recognised(domain, readings, [], asked)
+
+
+def few_negatives_recogniser(domain: str, bench: Bench, seed: int) -> Recognised:
+    """The domain's readings by a recogniser that knows all its own requests and a tenth of the others'."""
+    train, held = bench.corpus.train, bench.corpus.held
+    own = np.array([e.truth.domain == domain for e in train])
+    known = own | (np.random.default_rng(seed).random(len(train)) < 0.1)
+    kept = [e for e, yes in zip(train, known, strict=True) if yes]
+    recogniser = train_recogniser(domain, kept, seed)
+    fitted = iter(cross_fit(domain, kept, seed=seed))
+    unseen = iter(recogniser.recognise_many(look_at([e for e, yes in zip(train, known, strict=True) if not yes])))
+    readings = [next(fitted) if yes else next(unseen) for yes in known]
+    return Recognised(domain, readings, [], recogniser.recognise_many(look_at(held)))
+
+
+SWAPS: Mapping[str, Callable[[str, Bench, int], Recognised]] = {
+    "half the data": half_recogniser,
+    "a tenth of the negatives": few_negatives_recogniser,
+}
+
+
+def cases(
+    bench: Bench, learner: Learner, *, seed: int = 0, faults: Sequence[Fault] = FAULTS, swaps: Sequence[str] = ()
+) -> Iterator[Case]:
+    """Every change of every domain."""
+    rerankers, sides = built(bench, learner)
+    start = merged(bench, sides)
+    train, held = bench.corpus.train, bench.corpus.held
+    for domain in bench.corpus.domains:
+        recognised = bench.readings(domain)
+        for change in (*faults, *swaps):
+            if isinstance(change, Fault):
+                name, new = change.name, _bent(recognised, change)
+            else:
+                name, new = change, SWAPS[change](domain, bench, seed)
+            before = merged(bench, {**sides, domain: spoken(rerankers[domain], held, new.held)})
+            again = learned(domain, train, new.train, learner)
+            after = merged(bench, {**sides, domain: spoken(again, held, new.held)})
+            same = others_same(bench, domain, (rerankers, sides), again, new.held)
+            yield Case(domain, name, _lost(start, before), _lost(start, after), same)
+
+
+def _bent(recognised: Recognised, fault: Fault) -> Recognised:
+    return Recognised(recognised.domain, bent(recognised.train, fault), [], bent(recognised.held, fault))
+
+
+def others_same(
+    bench: Bench, domain: str, apart: tuple[Mapping[str, Any], Mapping[str, Spoken]], again: Any, readings: Readings
+) -> bool:
+    """Whether an arbitrator that asks all domains hears the same of the others, to the bit, before and after."""
+    rerankers, sides = apart
+    now = ({**rerankers, domain: again}, {**sides, domain: Spoken(readings, ())})
+    return _heard(bench, domain, rerankers, sides) == _heard(bench, domain, *now)
+
+
+def _heard(bench: Bench, but: str, rerankers: Mapping[str, Any], sides: Mapping[str, Spoken]) -> list[list[Ranked]]:
+    """What an arbitrator answers to the first held-out requests, without the readings of the domain `but`."""
+    serving: dict[str, Serving | Broken] = {
+        name: Serving(ReferenceModel(ReferenceDomain(name), None, reranker), "0", "store")
+        for name, reranker in rerankers.items()
+    }
+    arbitrator = Arbitrator(serving)
+    answers = []
+    for i, example in enumerate(bench.corpus.held[:_ASKED]):
+        said = tuple(h for one in sides.values() for h in one.readings[i])
+        answer = arbitrator.answer(replace(example.request, hypotheses=said))
+        answers.append([one for one in answer.ranked if one.domain != but])
+    return answers
+
+
+def _lost(start: Outcome, now: Outcome) -> dict[str, float]:
+    """Points of accuracy and of entirely right answers lost, and nats of NLL; below 0 where something was gained."""
+    return {
+        "domain_accuracy": 100.0 * float(start.domain_right.mean() - now.domain_right.mean()),
+        "irer": 100.0 * float(start.answer_right.mean() - now.answer_right.mean()),
+        "nll": _nll(now) - _nll(start),
+    }
+
+
+def _nll(one: Outcome) -> float:
+    p = np.clip(one.probability, 1e-6, 1.0 - 1e-6)
+    return float(-np.mean(one.right * np.log(p) + (1.0 - one.right) * np.log(1.0 - p)))
+
+
+def summary(found: Sequence[Case]) -> dict[str, Any]:
+    """For each measure: the sum of all losses, the share that came back, the largest residual where the loss told."""
+    return {
+        "cases": len(found),
+        "others_same": all(case.others_same for case in found),
+        **{measure: _recovered(found, measure) for measure in ("domain_accuracy", "irer", "nll")},
+    }
+
+
+def _recovered(found: Sequence[Case], measure: str) -> dict[str, float | str | None]:
+    lost = sum(case.before[measure] for case in found)
+    left = sum(case.after[measure] for case in found)
+    telling = [case for case in found if case.before["domain_accuracy" if measure == "nll" else measure] > _TELLING]
+    worst = max(telling, key=lambda case: case.after[measure], default=None)
+    return {
+        "lost": lost,
+        "left": left,
+        "recovered": (lost - left) / lost if lost > 0 else None,
+        "telling": len(telling),
+        "largest_residual": worst.after[measure] if worst else None,
+        "of": f"{worst.domain}: {worst.change} ({worst.before[measure]:.2f} lost)" if worst else None,
+    }
+
+
+def figures(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The figures of each corpus: faults and swaps apart."""
+    found = {}
+    for bench in benches(chosen):
+        faults, swaps = (_FEW, ()) if chosen.quick else (FAULTS, tuple(SWAPS))
+
+        def learner(evidence: Any) -> Any:
+            return learn(evidence, Settings(seed=chosen.seed))
+
+        seen = list(cases(bench, learner, seed=chosen.seed, faults=faults, swaps=swaps))
+        found[bench.corpus.name] = {
+            "faults": summary([case for case in seen if case.change not in SWAPS]),
+            "swaps": summary([case for case in seen if case.change in SWAPS]) if swaps else None,
+            "by_change": {
+                change: summary([case for case in seen if case.change == change])
+                for change in dict.fromkeys(case.change for case in seen)
+            },
+        }
+        if chosen.out:
+            _plot(seen, chosen.out / f"exchange-{bench.corpus.name}.png")
+    return found
+
+
+def _plot(found: Sequence[Case], path: Path) -> None:
+    """Write a picture of each case: points of accuracy lost before its domain retrained, and after."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
+    faults, swaps = [c for c in found if c.change not in SWAPS], [c for c in found if c.change in SWAPS]
+    for name, chosen in (("faults", faults), ("swaps", swaps)):
+        x, y = ([getattr(case, when)["domain_accuracy"] for case in chosen] for when in ("before", "after"))
+        axes.plot(x, y, "o", markersize=4, alpha=0.6, label=name)
+    top = max((case.before["domain_accuracy"] for case in found), default=1.0)
+    axes.plot([0, top], [0, top], linestyle=":", color="black", linewidth=1, label="nothing comes back")
+    axes.axhline(0.0, color="grey", linewidth=0.8)
+    axes.set(xlabel="points of domain accuracy lost before the domain retrains", ylabel="points lost after it")
+    axes.legend()
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def print_table(found: Mapping[str, Any]) -> None:
+    """What each kind of change costs, summed over the domains, and what comes back."""
+    for name, corpus in found.items():
+        print(f"{name}: points lost, summed over the domains; before and after the changed domain retrains")
+        sums = {"all faults": corpus["faults"], **({"all swaps": corpus["swaps"]} if corpus["swaps"] else {})}
+        rows = [
+            [
+                change,
+                f"{one['domain_accuracy']['lost']:.1f}",
+                f"{one['domain_accuracy']['left']:.2f}",
+                _share(one["domain_accuracy"]["recovered"]),
+                _points(one["domain_accuracy"]["largest_residual"]),
+                f"{one['irer']['lost']:.1f}",
+                f"{one['irer']['left']:.2f}",
+                _share(one["irer"]["recovered"]),
+                _points(one["irer"]["largest_residual"]),
+                "same" if one["others_same"] else "CHANGED",
+            ]
+            for change, one in {**corpus["by_change"], **sums}.items()
+        ]
+        head = ("change", "accuracy", "left", "back %", "worst", "right", "left", "back %", "worst", "others")
+        table(head, rows)
+        for kind, one in sums.items():
+            worst = one["domain_accuracy"]
+            if worst["of"]:
+                print(f"{kind}: largest residual {worst['largest_residual']:.2f}, {worst['of']}")
+        print()
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def main() -> None:
+    """Measure and print."""
+    chosen = options(__doc__, CORPORA)
+    show(NAME, chosen, figures(chosen), print_table)
+
+
+if __name__ == "__main__":
+    main()
