@@ -94,7 +94,7 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
 
     def _grouped(self, row: Floats, groups: dict[str, float]) -> dict[str, float]:
         for name, value in zip(feature_names(self.spec), row, strict=True):
-            group = name.partition(".")[0]
+            group = name.partition("@")[0].partition(".")[0]
             if group != "bias":
                 groups[group] = groups.get(group, 0.0) + float(value)
         return groups

@@ -26,7 +26,8 @@ LAMBDA = 1.0
 """λ of R3 = R1 + λ·R2, the article's loss."""
 
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
-_MUCH = 1_000  # requests from which on the data may pull hard against R0
+_MUCH = 1_000  # requests of the scarcer kind from which on the pull towards R0 is no longer strengthened
+_STRONGEST = 100.0  # the pull on a domain that has next to nothing, in units of the pull on one that has plenty
 
 
 def own_request(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
@@ -138,7 +139,7 @@ def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
     batch = evidence.batch
     batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
     start = np.array([1.0 if name in ("domain.logit", "intent.log", "slots.log") else 0.0 for name in spec.plain_names])
-    l2 = _l2(settings, len(evidence.requests))
+    l2 = _l2(settings, len(evidence.requests), _scarcer(batch))
     fitted = _minimise(lambda z: mixed(z, batch, settings.form, r1, r2), matrix, start, l2)
     return LogLinear(spec, settings.form, _weights(spec.plain_names, fitted, matrix))
 
@@ -148,16 +149,20 @@ def train_factored(evidence: Evidence, settings: Settings) -> Factored:
     spec, batch = evidence.spec, evidence.batch
     of_requests, of_readings = evidence.factored
     start = np.array([float(name == "domain.logit") for name in spec.request_names])
-    l2 = _l2(settings, len(evidence.requests))
-    mine = _minimise(lambda z: _is_mine(z, batch), of_requests, start, l2)
-    mine[spec.request_names.index("bias")] += np.log(settings.kept)
+    # R0 is where the pull leads to after the correction, so what is sampled begins as far above it.
+    bias = spec.request_names.index("bias")
+    start[bias] -= np.log(settings.kept)
+    mine = _minimise(
+        lambda z: _is_mine(z, batch), of_requests, start, _l2(settings, len(evidence.requests), _scarcer(batch))
+    )
+    mine[bias] += np.log(settings.kept)
 
     own = batch.mine > 0
     owned, each = batch.only(own)
     start = np.array([float(name == "reading.null_odds") for name in spec.reading_names])
-    l2 = _l2(settings, int(own.sum()))
     right = start
     if own.any():
+        l2 = _l2(settings, int(own.sum()), int(own.sum()))
         right = _minimise(lambda z: mixed(z, owned, "null", 1.0, _FACTORED_R2), of_readings[each], start, l2)
     return Factored(
         spec,
@@ -186,10 +191,19 @@ def _minimise(
     return np.asarray(found.x, np.float64)
 
 
-def _l2(settings: Settings, n: int) -> float:
+def _l2(settings: Settings, n: int, scarcer: int) -> float:
+    """The pull towards R0 on a mean over n requests: 1/n, so that each further request weakens it, and more than that
+    where there are few of the scarcer kind (its own or others'), as it is they that the weights can be learned from.
+    """
     if settings.l2 is not None:
         return settings.l2
-    return 1e-4 if n >= _MUCH else 1e-2
+    return min(max(_MUCH / max(scarcer, 1), 1.0), _STRONGEST) / n
+
+
+def _scarcer(batch: Batch) -> int:
+    """How many requests there are of the kind that there are fewer of: the domain's own, or others'."""
+    own = int((batch.mine > 0).sum())
+    return min(own, len(batch.mine) - own)
 
 
 def _weights(names: tuple[str, ...], values: Floats, matrix: Floats) -> Weights:

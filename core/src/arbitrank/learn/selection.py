@@ -30,14 +30,14 @@ def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
     claims = None
     if kind == "auto":
         tried = {name: cross_fitted(evidence, settings, trainer) for name, trainer in _AUTO.items()}
-        kind = min(tried, key=lambda name: _nll(*tried[name]))
+        kind = min(tried, key=lambda name: _nll(*tried[name], _counts(evidence, settings)))
         claims = tried[kind]
     trainer = TRAINERS[kind]
     reranker = trainer(evidence, settings)
     if not settings.calibrate or kind == "loglinear":
         return reranker
     p, y = claims if claims is not None else cross_fitted(evidence, settings, trainer)
-    calibrator = choose(p, y, seed=settings.seed)
+    calibrator = choose(p, y, _counts(evidence, settings), seed=settings.seed)
     return reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator)
 
 
@@ -90,6 +90,11 @@ TRAINERS: dict[str, Trainer] = {
 _AUTO = {name: TRAINERS[name] for name in ("factored", "boosted", "corrected")}
 
 
-def _nll(p: Floats, y: Floats) -> float:
+def _counts(evidence: Evidence, settings: Settings) -> Floats:
+    """How many requests each one stands for: others' that were sampled at `settings.kept` for 1/kept, shape (R,)."""
+    return np.where(evidence.batch.mine > 0, 1.0, 1.0 / settings.kept)
+
+
+def _nll(p: Floats, y: Floats, counts: Floats) -> float:
     p = np.clip(p, CLIP, 1.0 - CLIP)
-    return float(-np.mean(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))
+    return float(-np.average(y * np.log(p) + (1.0 - y) * np.log(1.0 - p), weights=counts))

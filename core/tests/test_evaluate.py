@@ -1,0 +1,196 @@
+"""The experiment, on a corpus small enough to read."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from arbitrank.decide import decide
+from arbitrank.domain import Scores
+from arbitrank.errors import DataError
+from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
+from arbitrank.evaluate.experiment import evaluate
+from arbitrank.evaluate.outcome import outcome
+from arbitrank.evaluate.report import write_report
+from arbitrank.merge import Voice, merge
+from arbitrank.values import Hypothesis, Truth
+
+ROOMS, ARTISTS = ("kitchen", "hall", "attic", "garage", "study", "cellar"), ("anna", "berta", "carla", "dora", "emil")
+SYSTEMS = {"R0", "R0 temperature", "R1", "R2", "R3", "factored", "boosted", "corrected", "joint"}
+
+
+def lines(seed: int, n: int) -> list[dict[str, Any]]:
+    """Requests to lamps and tunes, one in five out of scope."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for i in range(n):
+        kind = rng.integers(5)
+        if kind < 2:
+            room = str(rng.choice(ROOMS))
+            verb = str(rng.choice(["on", "off"]))
+            text = f"turn {verb} the light in the {room} {rng.integers(90)}"
+            start = text.index(room)
+            slots = [{"name": "room", "value": room, "start": start, "end": start + len(room)}]
+            found.append({"domain": "lamps", "intent": f"turn_{verb}", "text": text, "slots": slots})
+        elif kind < 4:
+            artist = str(rng.choice(ARTISTS))
+            text = f"{rng.choice(['play', 'hear', 'turn on'])} something by {artist} {rng.integers(90)}"
+            start = text.index(artist)
+            slots = [{"name": "artist", "value": artist, "start": start, "end": start + len(artist)}]
+            found.append({"domain": "tunes", "intent": "play", "text": text, "slots": slots})
+        else:
+            text = f"{rng.choice(['what is the weather', 'how late is it', 'light rain'])} {rng.integers(90)}"
+            found.append({"domain": None, "text": text, "slots": []})
+        found[-1] |= {"id": f"{seed}-{i}", "context": {"device": str(rng.choice(["hub", "phone"]))}}
+    return found
+
+
+def write(folder: Path, **splits: list[dict[str, Any]]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in splits.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("data") / "home", train=lines(0, 250), dev=lines(1, 120))
+
+
+@pytest.fixture(scope="module")
+def evaluated(corpus: Path) -> Any:
+    return evaluate(corpus, jobs=1, progress=lambda stage, done, total: None)
+
+
+def test_every_system_is_measured_and_trained_models_beat_chance(evaluated: Any) -> None:
+    metrics, _, _ = evaluated
+    assert set(metrics["systems"]) == SYSTEMS
+    assert metrics["split"] == "dev"
+    assert metrics["out_of_scope"] is True
+    assert metrics["systems"]["factored"]["domain_accuracy"] > 0.85
+
+
+def test_figures_can_be_computed_again_from_the_predictions(evaluated: Any, tmp_path: Path) -> None:
+    metrics, outcomes, corpus = evaluated
+    write_report(metrics, outcomes, corpus.held, "factored", tmp_path)
+    truths = {e.request.id: e.truth for e in corpus.held}
+    rows = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    for system in SYSTEMS:
+        own = [row for row in rows if row["system"] == system]
+        assert len(own) == metrics["n"]
+        right = [(None if r["decision"] == "none" else r["domain"]) == truths[r["id"]].domain for r in own]
+        assert np.mean(right) == pytest.approx(metrics["systems"][system]["domain_accuracy"])
+    assert json.loads((tmp_path / "metrics.json").read_text())["n"] == metrics["n"]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "http" not in page.replace("<!doctype html>", "")
+
+
+def test_the_number_of_jobs_and_a_second_run_change_no_figure(evaluated: Any, corpus: Path) -> None:
+    again, _, _ = evaluate(corpus, jobs=2, progress=lambda stage, done, total: None)
+    first = evaluated[0]
+    for system in SYSTEMS - {"joint"}:
+        assert msgspec.json.encode(again["systems"][system]) == msgspec.json.encode(first["systems"][system])
+
+
+def test_hypotheses_with_truths_are_measured_without_building_recognisers(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    rng = np.random.default_rng(0)
+    with path.open("w") as file:
+        for i in range(120):
+            owner = str(rng.choice(["lamps", "tunes"]))
+            hypotheses = [
+                {
+                    "domain": d,
+                    "intent": "go",
+                    "domain_confidence": float(np.clip(rng.normal(0.7 if d == owner else 0.3, 0.2), 0, 1)),
+                    "intent_confidence": 0.9,
+                }
+                for d in ("lamps", "tunes")
+            ]
+            file.write(
+                json.dumps({"id": str(i), "hypotheses": hypotheses, "truth": {"domain": owner, "intent": "go"}}) + "\n"
+            )
+    metrics, _, _ = evaluate(path, jobs=1, progress=lambda stage, done, total: None)
+    assert set(metrics["systems"]) == SYSTEMS
+    assert metrics["split"] == "cross-fitted"
+    assert metrics["systems"]["factored"]["domain_accuracy"] > 0.7
+
+
+@cache
+def _scores(seed: int, domains: int = 3, requests: int = 30) -> Any:
+    rng = np.random.default_rng(seed)
+    hypotheses, scores = [], []
+    for d in range(domains):
+        hypotheses.append([tuple(Hypothesis(f"d{d}", f"i{k}") for k in range(3)) for _ in range(requests)])
+        raw = [rng.dirichlet(np.ones(4))[:3] * rng.random() for _ in range(requests)]
+        scores.append([Scores(float(min(1.0, r.sum() + 0.1)), r) for r in raw])
+    return hypotheses, scores
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_experiment_merges_and_decides_as_the_service_does(seed: int) -> None:
+    hypotheses, scores = _scores(seed)
+    truths = [Truth("d0", "i0")] * 30
+    found = outcome(hypotheses, scores, truths, none_counts=True)
+    for i in range(30):
+        ranked = merge(Voice(f"d{d}", hypotheses[d][i], scores[d][i]) for d in range(3))
+        top = found.top[i]
+        assert top is not None
+        assert (ranked[0].domain, ranked[0].intent) == (top.domain, top.intent)
+        assert ranked[0].probability == pytest.approx(found.probability[i])
+        assert (decide(ranked).action == "none") == bool(found.none[i])
+
+
+def test_what_a_later_split_repeats_is_dropped_from_train_and_said(tmp_path: Path) -> None:
+    rows = lines(0, 40)
+    found = read_corpus(write(tmp_path / "c", train=rows, dev=rows[:5] + lines(1, 10)))
+    held = {e.request.utterance for e in found.held}
+    assert not held & {e.request.utterance for e in found.train}
+    assert any("later split" in note for note in found.notes)
+
+
+def test_bad_lines_and_unknown_domains_are_left_out_and_said(tmp_path: Path) -> None:
+    folder = write(tmp_path / "c", train=lines(0, 40), dev=[*lines(1, 10), {"text": "x", "domain": "boats", "id": "b"}])
+    with (folder / "train.jsonl").open("a") as file:
+        file.write(
+            '{"text": "abc", "domain": "lamps", "slots": [{"name": "a", "value": "b", "start": 0, "end": 1}]}\n{"te'
+        )
+    notes = " ".join(read_corpus(folder).notes)
+    assert "2 bad lines" in notes
+    assert "domains that train lacks" in notes
+
+
+def test_a_domain_with_three_utterances_and_an_unseen_intent_are_measured(tmp_path: Path) -> None:
+    few = [{"id": f"f{i}", "text": f"water the plants {i}", "domain": "garden", "intent": "water"} for i in range(3)]
+    strange = [{"id": "s", "text": "dim the light in the hall", "domain": "lamps", "intent": "dim"}]
+    folder = write(tmp_path / "c", train=lines(0, 100) + few, dev=lines(1, 30) + strange)
+    metrics, _, _ = evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
+    assert metrics["n"] == 31
+    assert 0.0 <= metrics["systems"]["factored"]["ece"] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("splits", "what"),
+    [
+        ({"train": lines(0, 20)}, "promised train and dev"),
+        ({"dev": lines(0, 20)}, "promised train and dev"),
+        ({"train": [r for r in lines(0, 40) if r["domain"] == "lamps"], "dev": lines(1, 9)}, "nothing to arbitrate"),
+    ],
+)
+def test_a_corpus_that_cannot_be_measured_is_refused(tmp_path: Path, splits: dict[str, Any], what: str) -> None:
+    with pytest.raises(DataError, match=what):
+        read_corpus(write(tmp_path / "c", **splits))
+
+
+def test_a_file_without_enough_hypotheses_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    path.write_text('{"hypotheses": [], "truth": {"domain": "lamps"}}\n' * 20)
+    with pytest.raises(DataError, match="0 domains"):
+        read_hypotheses(path)
