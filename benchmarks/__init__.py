@@ -1,1 +1,1 @@
-"""Every figure that the documentation quotes: `python -m benchmarks.NAME [--quick] [--json]` at the repository's root."""
+"""Every figure that the docs quote: `python -m benchmarks.NAME [--quick] [--json]` at the repository's root."""

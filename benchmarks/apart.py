@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 from arbitrank.domain import Scores
 from arbitrank.evaluate.outcome import Outcome, outcome
 from arbitrank.evaluate.recognised import Readings

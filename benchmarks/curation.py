@@ -1,7 +1,7 @@
 """Must every domain keep all other domains' traffic to learn what isn't its own?
 
-Each domain's re-ranker learns from all its own requests and from 100, 10 or 1 % of the others'; with prior correction it
-is told the share that was kept (`Settings.kept`), without it is not. Differences to full data are paired over the
+Each domain's re-ranker learns from all its own requests and from 100, 10 or 1 % of the others'. With prior correction
+it is told the share that was kept (`Settings.kept`), without it is not. Differences to full data are paired over the
 held-out requests, with 95 % bootstrap intervals.
 """
 
@@ -26,6 +26,7 @@ NAME = "curation"
 CORPORA = ("slurp", "clinc150", "snips", "media")
 SHARES = (1.0, 0.1, 0.01)
 FULL = "100 %"
+HOW = ("corrected", "as it is")
 _MEASURES = ("domain_accuracy", "irer", "nll")
 
 
@@ -66,7 +67,7 @@ def _arms(share: float) -> list[tuple[str, float]]:
     """What is compared at a share: its name, and what training is told of it."""
     if share == 1.0:
         return [(FULL, 1.0)]
-    return [(f"{100 * share:g} % corrected", share), (f"{100 * share:g} % as it is", 1.0)]
+    return [(f"{100 * share:g} % {how}", kept) for how, kept in zip(HOW, (share, 1.0), strict=True)]
 
 
 def _seed(domain: str, seed: int) -> list[int]:

@@ -62,7 +62,7 @@ _FEW = tuple(fault for fault in FAULTS if len(fault.fields) > 1)
 
 
 class Case(NamedTuple):
-    """One change of one domain: points of domain accuracy and IRER and nats of NLL lost before and after it retrains."""
+    """One change of one domain: points of accuracy and IRER and nats of NLL lost before and after it retrains."""
 
     domain: str
     change: str
