@@ -14,7 +14,7 @@ import click
 from arbitrank.cli import options
 from arbitrank.cli.progress import shown
 from arbitrank.domain import Domain, Settings
-from arbitrank.errors import ArbitrankError, InputError
+from arbitrank.errors import ArbitrankError, InputError, said
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.build import Built, build
 from arbitrank.store.folder import FolderStore, open_store
@@ -118,6 +118,10 @@ def _train(
                 store.publish(target, promote=promote)
     except ArbitrankError as error:
         print(f"arbitrank: {error}", file=sys.stderr)
+        return False
+    # `examples` and `train` are the plugin's code; what they raise ends the training of that one domain.
+    except Exception as error:
+        print(f"arbitrank: domain {one.name}: its training failed: {said(error)}", file=sys.stderr)
         return False
     _say(domain, built, str(out) if out else f"{'stable' if promote else 'candidate'} in {store}")
     return True
