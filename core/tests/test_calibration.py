@@ -105,3 +105,14 @@ def test_no_map_turns_two_readings_around(p: list[float]) -> None:
         Isotonic((0.1, 0.9), (0.2, 0.5)),
     ):
         assert (np.diff(calibrator(ordered)) >= -1e-12).all()
+
+
+def test_wrong_outcomes_that_were_sampled_count_as_many_as_they_stand_for() -> None:
+    p, y = claims(20_000, 1.0)
+    kept = (y > 0) | (np.random.default_rng(1).random(len(y)) < 0.1)
+    p, y = p[kept], y[kept]
+    counts = np.where(y > 0, 1.0, 10.0)
+    assert choose(p, y) != IDENTITY
+    assert choose(p, y, counts) == IDENTITY
+    assert fit_affine(p, y, counts).shift == pytest.approx(0.0, abs=0.1)
+    assert fit_affine(p, y).shift > 1.5

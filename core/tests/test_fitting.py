@@ -142,6 +142,15 @@ def test_a_hundred_requests_are_enough_not_to_be_worse_than_the_baseline(seed: i
     assert nll(*outcomes(fitted(traffic(100, seed)), some())) < nll(*outcomes(baseline("lights", some()[0]), some()))
 
 
+@pytest.mark.parametrize("n", [10, 20, 40])
+def test_next_to_no_data_do_no_harm(n: int) -> None:
+    """Averaged over what can happen to be drawn, which one small sample is not."""
+    start = nll(*outcomes(baseline("lights", some()[0]), some()))
+    trained = [nll(*outcomes(fitted(traffic(n, seed)), some())) for seed in range(8)]
+    assert np.mean(trained) < start + 0.005
+    assert max(trained) < start + 0.03
+
+
 @pytest.mark.parametrize(
     "data",
     [traffic(1, 0, own=0.6), traffic(30, 0, own=0.0), traffic(1, 6, own=0.0)],
