@@ -11,16 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from arbitrank.domain import Scores
 from arbitrank.evaluate.metrics import ece, nll
-from arbitrank.learn.calibration import (
-    IDENTITY,
-    Affine,
-    Isotonic,
-    choose,
-    fit_affine,
-    fit_isotonic,
-    fit_temperature,
-    recalibrated,
-)
+from arbitrank.learn.calibrating import choose, fit_affine, fit_isotonic, fit_temperature
+from arbitrank.learn.calibration import IDENTITY, Affine, Isotonic, recalibrated
 from arbitrank.learn.probability import log_odds, sigmoid
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from arbitrank.domain import Scores, Settings
 from arbitrank.learn.boosted import Boosted
-from arbitrank.learn.calibration import Calibrated, fit_temperature, recalibrated
+from arbitrank.learn.calibrating import fit_temperature
+from arbitrank.learn.calibration import Calibrated, recalibrated
 from arbitrank.learn.fitting import Evidence, train_loglinear
 from arbitrank.learn.rerankers import R0, Factored
 from arbitrank.learn.selection import best_reading, learn

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Settings
 from arbitrank.learn.boosted import Boosted
-from arbitrank.learn.calibration import IDENTITY, Calibrated, choose
+from arbitrank.learn.calibrating import choose
+from arbitrank.learn.calibration import IDENTITY, Calibrated
 from arbitrank.learn.files import Plain
 from arbitrank.learn.fitting import Evidence, train_factored, train_loglinear
 from arbitrank.learn.losses import Floats
