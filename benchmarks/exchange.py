@@ -32,7 +32,7 @@ from benchmarks.common import Bench, benches, options, show, table
 NAME = "exchange"
 CORPORA = ("slurp", "snips")
 CONFIDENCES = ("domain_confidence", "intent_confidence", "slots_confidence")
-_ASKED = 50  # requests that the whole arbitrator answers before and after each change
+_ASKED = 20  # requests that the whole arbitrator answers before and after each change
 _TELLING = 1.0  # points lost from which on the share that comes back says something
 
 

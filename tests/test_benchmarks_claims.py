@@ -1,0 +1,70 @@
+"""The laws that the experiments of the claim show hold on a corpus small enough for a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks import curation, exchange, independence, little_data
+from benchmarks.common import Bench
+from benchmarks.exchange import FAULTS, bent
+from benchmarks.synthetic import synthetic_corpus
+
+from arbitrank.domain import Settings
+from arbitrank.learn.fitting import Evidence, train_factored
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Four domains whose confidences can't be compared."""
+    folder: Path = tmp_path_factory.mktemp("synthetic")
+    return Bench(*synthetic_corpus(folder, train=2_000, held=800))
+
+
+def plain(evidence: Evidence) -> Any:
+    return train_factored(evidence, Settings())
+
+
+def test_domains_trained_apart_beat_the_baseline_and_match_the_joint_model(bench: Bench) -> None:
+    systems = independence.measured(bench)["systems"]
+    _, low, _ = systems["factored"]["against"]["R0"]["domain_accuracy"]
+    assert low > 0.0
+    _, _, high = systems["factored"]["against"]["joint"]["domain_accuracy"]
+    assert high > 0.0
+
+
+def test_a_domain_that_changed_comes_back_by_itself_and_nobody_else_is_touched(bench: Bench) -> None:
+    faults = [fault for fault in FAULTS if fault.fields == ("domain_confidence",)][2:]  # raised and lowered
+    found = exchange.summary(list(exchange.cases(bench, plain, faults=faults)))
+    assert found["others_same"]
+    assert found["domain_accuracy"]["lost"] > 5.0
+    assert found["domain_accuracy"]["recovered"] > 0.95
+    assert found["nll"]["recovered"] > 0.95
+
+
+def test_a_fault_bends_log_odds_and_nothing_else(bench: Bench) -> None:
+    readings = bench.readings("domain0").held[:20]
+    (sharper,) = (fault for fault in FAULTS if fault.name == "domain sharpened ×2")
+    for old, new in zip(readings, bent(readings, sharper), strict=True):
+        for before, after in zip(old, new, strict=True):
+            p, q = before.domain_confidence or 0.0, after.domain_confidence or 0.0
+            assert np.log(q / (1 - q)) == pytest.approx(2 * np.log(p / (1 - p)), abs=1e-6)
+            assert (after.intent_confidence, after.slots) == (before.intent_confidence, before.slots)
+
+
+def test_a_tenth_of_the_others_traffic_is_enough_once_the_prior_is_corrected(bench: Bench) -> None:
+    kept = curation.measured(bench, shares=(1.0, 0.1))["kept"]
+    corrected, as_it_is = (kept[f"10 % {how}"]["against_full"]["domain_accuracy"][0] for how in curation.HOW)
+    assert corrected > -0.02
+    assert corrected > as_it_is
+
+
+def test_ten_requests_do_no_harm_and_more_do_good(bench: Bench) -> None:
+    own = little_data.measured(bench, sizes=(10, 100), draws=3)["own"]
+    mean, low, _ = own["10"]["against_R0"]["nll"]
+    assert mean < 0.01
+    assert low <= 0.0
+    assert own["10"]["against_R0"]["domain_accuracy"][2] >= 0.0
+    assert own["all"]["nll"] < own["100"]["nll"] < own["R0"]["nll"]
