@@ -18,18 +18,20 @@ def classifier(known: str, intents: int = 2, seed: int = 0) -> Classifier:
     """Random weights for the n-grams of the known words."""
     rng = np.random.default_rng(seed)
     weights = rng.standard_normal((len(ngrams(known)) + 1, 1 + intents)).astype(np.float32)
-    weights[-1] = 0.0
+    rarity = rng.uniform(0.5, 3.0, len(weights)).astype(np.float32)
+    weights[-1] = rarity[-1] = 0.0
     bias = rng.standard_normal(1 + intents).astype(np.float32)
-    return Classifier(tuple(f"i{n}" for n in range(intents)), ngrams(known), weights, bias)
+    return Classifier(tuple(f"i{n}" for n in range(intents)), ngrams(known), rarity, weights, bias)
 
 
 @pytest.mark.parametrize("utterance", ["turn on", "turn on the light", "quite other words", "打开 turn", ""])
-def test_it_is_linear_in_the_n_grams_each_weighing_one_over_root_n(utterance: str) -> None:
+def test_it_is_linear_in_the_known_n_grams_scaled_to_a_vector_of_length_one(utterance: str) -> None:
     model = classifier("turn on the light")
     place = {bucket: i for i, bucket in enumerate(model.buckets.tolist())}
     grams = ngrams(utterance).tolist()
     known = [place[gram] for gram in grams if gram in place]
-    scores = model.bias + model.weights[known].sum(axis=0, dtype=np.float64) / math.sqrt(len(grams))
+    length = max(math.sqrt(sum(float(model.rarity[i]) ** 2 for i in known)), 1e-6)
+    scores = model.bias + model.weights[known].sum(axis=0, dtype=np.float64) / length
     mine, intents = model.classify([see(utterance)])
     assert mine[0] == pytest.approx(1 / (1 + math.exp(-scores[0])), rel=1e-6)
     assert intents[0] == pytest.approx(np.exp(scores[1:]) / np.exp(scores[1:]).sum(), rel=1e-6)
@@ -50,7 +52,8 @@ def test_chances_are_chances_and_a_batch_gives_what_each_gives_alone(utterances:
 
 
 def test_a_classifier_that_knows_no_n_gram_answers_by_its_bias() -> None:
-    model = Classifier(("a",), np.zeros(0, np.uint32), np.zeros((1, 2), np.float32), np.array([0.0, 3.0], np.float32))
+    nothing, bias = np.zeros(0, np.uint32), np.array([0.0, 3.0], np.float32)
+    model = Classifier(("a",), nothing, np.zeros(1, np.float32), np.zeros((1, 2), np.float32), bias)
     mine, intents = model.classify([see("turn on"), see("")])
     assert mine.tolist() == [0.5, 0.5]
     assert intents.tolist() == [[1.0], [1.0]]

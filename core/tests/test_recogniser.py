@@ -282,8 +282,11 @@ exploded: list[str] = []
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("classifier.npz", lambda arrays: {**arrays, "weights": arrays["weights"][:, :-1]}),
-        ("classifier.npz", lambda arrays: {**arrays, "weights": arrays["weights"][:-1]}),
+        ("classifier.npz", lambda arrays: {**arrays, "intents": arrays["intents"][:, :-1]}),
+        ("classifier.npz", lambda arrays: {**arrays, "domain": arrays["domain"][:-1]}),
+        ("classifier.npz", lambda arrays: {**arrays, "rarity": arrays["rarity"][:-1]}),
+        ("classifier.npz", lambda arrays: {**arrays, "own": arrays["own"] + np.uint32(1 << 20)}),
+        ("tagger.npz", lambda arrays: {**arrays, "present": arrays["present"][:, :-1]}),
         ("classifier.npz", lambda arrays: {**arrays, "bias": arrays["bias"][:1]}),
         ("classifier.npz", lambda arrays: {**arrays, "buckets": arrays["buckets"] + np.uint32(1 << 20)}),
         ("classifier.npz", lambda arrays: {key: value for key, value in arrays.items() if key != "bias"}),
@@ -304,5 +307,5 @@ def test_arrays_that_do_not_fit_together_are_refused(
 def test_another_format_is_refused_naming_both(saved: Path) -> None:
     meta = msgspec.json.decode((saved / "recogniser.json").read_bytes())
     (saved / "recogniser.json").write_bytes(msgspec.json.encode({**meta, "format": 99}))
-    with pytest.raises(ArtifactError, match="format 99, this arbitrank reads 1"):
+    with pytest.raises(ArtifactError, match="format 99, this arbitrank reads 2"):
         Recogniser.load(saved)

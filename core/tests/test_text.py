@@ -112,6 +112,7 @@ def test_the_hash_is_crc_32_of_the_utf_8(text: str, value: int) -> None:
 
 def test_the_n_grams_of_an_utterance_are_these() -> None:
     words = ["wlight", "wup", "w\x02 light", "wlight up", "wup \x03", "w\x02 light up", "wlight up \x03"]
+    words += ["s\x02 up", "slight \x03"]
     characters = [
         "c l",
         "cli",
@@ -135,8 +136,8 @@ def test_the_n_grams_of_an_utterance_are_these() -> None:
 
 def test_the_buckets_of_an_utterance_never_change() -> None:
     """These numbers are in everybody's weights: where they change, every model has to be trained again."""
-    promised = [38511, 40176, 51850, 391718, 638786, 652288, 753310, 814349, 866574, 867088, 883595, 888472]
-    assert ngrams("on 灯").tolist() == [*promised, 892927, 946776, 951528, 1021788]
+    promised = [38511, 40176, 51850, 72037, 391718, 638786, 652288, 717764, 753310, 814349, 866574, 867088, 883595]
+    assert ngrams("on 灯").tolist() == [*promised, 888472, 892927, 946776, 951528, 1021788]
 
 
 @given(texts)

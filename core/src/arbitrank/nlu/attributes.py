@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from arbitrank.nlu.text import crc, tokenise
 
-PER_TOKEN = 17
+PER_TOKEN = 23
 """How many attributes a token has."""
 
 _EDGE = ("\x02", "\x03")
@@ -16,7 +16,8 @@ _EDGE = ("\x02", "\x03")
 def attributes(utterance: str) -> NDArray[np.uint32]:
     """The attributes of each token: uint32 hashes, shape (tokens, attributes), the same number for every token.
 
-    The token, its neighbours and pairs of them, its beginnings and endings, and its shape.
+    The token, its neighbours and pairs of them, its beginnings and endings, its shape, and its neighbours' endings and
+    shapes.
     """
     rows = _named(utterance)
     return np.array([[crc(name) for name in row] for row in rows], np.uint32).reshape(len(rows), PER_TOKEN)
@@ -48,6 +49,12 @@ def _of_token(row: list[str], i: int) -> list[str]:
         f"suf2 {word[-2:]}",
         f"suf3 {word[-3:]}",
         f"shape {_shape(word)}",
+        f"pre4 {word[:4]}",
+        f"suf4 {word[-4:]}",
+        f"suf3-1 {before[-3:]}",
+        f"suf3+1 {after[-3:]}",
+        f"shape-1 {_shape(before)}",
+        f"shape+1 {_shape(after)}",
     ]
 
 

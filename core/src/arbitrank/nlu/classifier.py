@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,18 +11,24 @@ from numpy.typing import NDArray
 from arbitrank.nlu.seen import Seen
 from arbitrank.nlu.text import BUCKETS
 
+SHORTEST = 1e-6
+"""The length that an utterance's vector counts as at the least, so that one without a known n-gram divides nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """P(the request is the domain's) and P(intent | it is), both linear in the utterance's n-grams.
 
-    `buckets`: the n-grams the model knows, sorted, uint32 of shape (B,). `weights`: float32 of shape (B + 1, 1 + I),
-    the domain's column first, the last row zero, for n-grams that are not known. `bias`: float32 of shape (1 + I,).
-    `intents`: I names. An utterance's n-grams weigh 1/√n each, so that its length does not count.
+    `buckets`: the n-grams the model knows, sorted, uint32 of shape (B,). `rarity`: how much each of them tells, float32
+    of shape (B + 1,). `weights`: float32 of shape (B + 1, 1 + I), the domain's column first, each row multiplied by its
+    n-gram's rarity already. The last of `rarity` and `weights` is zero, for n-grams that are not known. `bias`: float32
+    of shape (1 + I,). `intents`: I names. An utterance is the vector of its known n-grams' rarities scaled to length 1,
+    so that the number of its words does not count.
     """
 
     intents: tuple[str, ...]
     buckets: NDArray[np.uint32]
+    rarity: NDArray[np.float32]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 
@@ -42,5 +47,6 @@ class Classifier:
         return mine, intents / intents.sum(axis=1, keepdims=True)
 
     def _score(self, grams: NDArray[np.uint32]) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = self.weights[self._rows[grams]].sum(axis=0, dtype=np.float64)
-        return self.bias + total / math.sqrt(max(len(grams), 1))
+        rows = self._rows[grams]
+        total: NDArray[np.float64] = self.weights[rows].sum(axis=0, dtype=np.float64)
+        return self.bias + total / max(float(np.linalg.norm(self.rarity[rows])), SHORTEST)

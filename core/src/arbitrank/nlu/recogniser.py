@@ -1,7 +1,8 @@
 """The reference recogniser: one domain's own reading of an utterance, as an n-best list with confidences.
 
 It is of the kind the article describes: a one-against-all maximum-entropy domain classifier, a multi-class
-maximum-entropy intent classifier and a CRF slot tagger, trained apart for each domain. Recognising needs numpy alone.
+maximum-entropy intent classifier and a CRF slot tagger, trained apart for each domain. What the tagger reads is weighed
+anew for each intent (`arbitrank.nlu.fit`). Recognising needs numpy alone.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
 from arbitrank.nlu.classifier import Classifier
+from arbitrank.nlu.fit import Fit
 from arbitrank.nlu.seen import Seen, see_once
-from arbitrank.nlu.tagger import Reading, Tagger
+from arbitrank.nlu.tagger import Reading, Tagger, slot_names
 from arbitrank.values import Hypothesis
 
 N_BEST = 5
 """Hypotheses a recogniser gives at the most."""
 
-FORMAT = 1
+CANDIDATES = 8
+"""Slot readings that are weighed for each intent; more bring next to nothing."""
+
+FORMAT = 2
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
@@ -45,39 +50,42 @@ class _Meta(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Recogniser:
-    """The recogniser of one domain; `tagger` is None where the domain has no slots."""
+    """The recogniser of one domain; `tagger` and `fit` are None where the domain has no slots."""
 
     domain: str
     classifier: Classifier
     tagger: Tagger | None
+    fit: Fit | None
 
     def recognise(self, utterance: str, n: int = N_BEST) -> tuple[Hypothesis, ...]:
-        """The n best readings, best first by P(intent)·P(slots); none for an utterance without a token."""
+        """The n best readings, best first by P(intent)·P(slots | intent); none for an utterance without a token."""
         return self.recognise_many([see_once(utterance)], n)[0]
 
     def recognise_many(self, seen: Sequence[Seen], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
         """The same for many utterances at once, which costs less than one by one."""
         mine, intents = self.classifier.classify(seen)
-        readings = self.tagger.read(seen, n) if self.tagger else [_NO_SLOTS] * len(seen)
+        readings = self.tagger.read(seen, CANDIDATES) if self.tagger else [_NO_SLOTS] * len(seen)
         return [
-            self._n_best(float(p), [float(x) for x in row], found, n) if len(one.attributes) else ()
+            self._n_best(float(p), row, found, n) if len(one.attributes) else ()
             for one, p, row, found in zip(seen, mine, intents, readings, strict=True)
         ]
 
     def _n_best(
-        self, mine: float, intents: Sequence[float], readings: Sequence[Reading], n: int
+        self, mine: float, intents: NDArray[np.float64], readings: Sequence[Reading], n: int
     ) -> tuple[Hypothesis, ...]:
-        pairs = [(-p * reading.probability, i, j) for i, p in enumerate(intents) for j, reading in enumerate(readings)]
+        given = self.fit.given_intents(readings) if self.fit else np.ones((len(intents), len(readings)))
+        products = intents[:, None] * given
+        best = np.argsort(-products, axis=None, kind="stable")[:n]
         return tuple(
             Hypothesis(
                 self.domain,
                 self.classifier.intents[i],
                 domain_confidence=_rounded(mine),
-                intent_confidence=_rounded(intents[i]),
+                intent_confidence=_rounded(float(intents[i])),
                 slots=readings[j].slots,
-                slots_confidence=_rounded(readings[j].probability),
+                slots_confidence=_rounded(float(given[i, j])),
             )
-            for _, i, j in sorted(pairs)[:n]
+            for i, j in zip(*np.unravel_index(best, products.shape), strict=True)
         )
 
     def save(self, folder: Path) -> None:
@@ -87,8 +95,18 @@ class Recogniser:
         meta = _Meta(FORMAT, self.domain, self.classifier.intents, labels)
         (folder / "recogniser.json").write_bytes(msgspec.json.format(msgspec.json.encode(meta), indent=1))
         c = self.classifier
-        np.savez(folder / "classifier.npz", buckets=c.buckets, weights=c.weights[:-1].astype(np.float16), bias=c.bias)
-        if self.tagger:
+        weights = c.weights[:-1].astype(np.float16)
+        own = np.flatnonzero(weights[:, 1:].any(axis=1))  # the intents know only what the domain's own requests say
+        np.savez(
+            folder / "classifier.npz",
+            buckets=c.buckets,
+            rarity=c.rarity[:-1].astype(np.float16),
+            domain=weights[:, 0],
+            own=own.astype(np.uint32),
+            intents=weights[own, 1:],
+            bias=c.bias,
+        )
+        if self.tagger and self.fit:
             t = self.tagger
             attribute, label = np.nonzero(t.emissions)
             np.savez(
@@ -98,6 +116,8 @@ class Recogniser:
                 label=label.astype(np.uint16),
                 weight=t.emissions[attribute, label].astype(np.float16),
                 transitions=t.transitions,
+                present=self.fit.present,
+                absent=self.fit.absent,
             )
 
     @classmethod
@@ -107,27 +127,35 @@ class Recogniser:
             meta = msgspec.json.decode((folder / "recogniser.json").read_bytes(), type=_Meta)
             if meta.format != FORMAT:
                 raise ArtifactError(f"{folder}: recogniser of format {meta.format}, this arbitrank reads {FORMAT}")
-            return cls(meta.domain, _load_classifier(folder, meta), _load_tagger(folder, meta) if meta.labels else None)
+            tagger, fit = _load_tagger(folder, meta) if meta.labels else (None, None)
+            return cls(meta.domain, _load_classifier(folder, meta), tagger, fit)
         except _UNREADABLE as error:
             raise ArtifactError(f"{folder}: not a recogniser that can be read: {error}") from error
 
 
 def _load_classifier(folder: Path, meta: _Meta) -> Classifier:
     with np.load(folder / "classifier.npz", allow_pickle=False) as arrays:
-        buckets, weights, bias = arrays["buckets"], arrays["weights"].astype(np.float32), arrays["bias"]
-    columns = 1 + len(meta.intents)
-    _check_shapes("classifier.npz", (weights, (len(buckets), columns)), (bias, (columns,)))
-    weights = np.concatenate([weights, np.zeros((1, columns), np.float32)])
-    return Classifier(meta.intents, buckets, weights, bias)
+        buckets, rarity, bias = arrays["buckets"], arrays["rarity"], arrays["bias"]
+        domain, own, intents = arrays["domain"], arrays["own"], arrays["intents"]
+    n, columns = len(buckets), 1 + len(meta.intents)
+    _check_shapes("classifier.npz", (rarity, (n,)), (domain, (n,)), (intents, (len(own), columns - 1)))
+    _check_shapes("classifier.npz", (bias, (columns,)))
+    weights = np.zeros((n + 1, columns), np.float32)
+    weights[:-1, 0] = domain
+    weights[own, 1:] = intents
+    return Classifier(meta.intents, buckets, np.append(rarity.astype(np.float32), np.float32(0.0)), weights, bias)
 
 
-def _load_tagger(folder: Path, meta: _Meta) -> Tagger:
+def _load_tagger(folder: Path, meta: _Meta) -> tuple[Tagger, Fit]:
     with np.load(folder / "tagger.npz", allow_pickle=False) as arrays:
         hashes, transitions = arrays["hashes"], arrays["transitions"]
         emissions = np.zeros((len(hashes) + 1, len(meta.labels)), np.float32)
         emissions[arrays["attribute"], arrays["label"]] = arrays["weight"]
-    _check_shapes("tagger.npz", (transitions, (len(meta.labels), len(meta.labels))))
-    return Tagger(meta.labels, hashes, emissions, transitions)
+        present, absent = arrays["present"], arrays["absent"]
+    names = slot_names(meta.labels)
+    shape = (len(meta.intents), len(names))
+    _check_shapes("tagger.npz", (transitions, (len(meta.labels), len(meta.labels))), (present, shape), (absent, shape))
+    return Tagger(meta.labels, hashes, emissions, transitions), Fit(names, present, absent)
 
 
 def _check_shapes(name: str, *pairs: tuple[NDArray[Any], tuple[int, ...]]) -> None:

@@ -81,6 +81,11 @@ class Tagger:
         return tuple(slots)
 
 
+def slot_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """The names of the slots that BIO labels can make."""
+    return tuple(label[2:] for label in labels if label.startswith("B-"))
+
+
 def transition_mask(labels: Sequence[str]) -> NDArray[np.bool_]:
     """Which label may follow which: bool of shape (L, L), from row to column."""
     return np.array([[not b.startswith("I-") or a[1:] == b[1:] for b in labels] for a in labels])
@@ -110,6 +115,7 @@ class _Lattice:
         self.forward = self._forward()
         self.log_z = _logsumexp(self.forward[np.arange(len(lengths)), np.maximum(lengths - 1, 0)])
         self._backward: NDArray[np.float64] | None = None
+        self._spans: dict[tuple[int, str, int, int], float] = {}
 
     def _forward(self) -> NDArray[np.float64]:
         weights = np.exp(self.transitions)
@@ -132,24 +138,57 @@ class _Lattice:
         return self._backward
 
     def best(self, k: int) -> list[list[_Path]]:
-        """The k most probable label sequences of each utterance: Viterbi that keeps k predecessors a label."""
+        """The k most probable label sequences of each utterance: Viterbi that keeps k predecessors a label.
+
+        Only the k labels of each token whose own best sequences score highest are looked at: a sequence through any
+        other label has k better ones, so the answer stays exact while the work no longer grows with the labels.
+        """
         rows, length, n = self.scores.shape
-        kept = np.full((rows, k, n), -np.inf)
-        kept[:, 0] = self.scores[:, 0]
-        origins = np.zeros((length, rows, k, n), np.int64)
+        places = self._likely(min(k, n))
+        m = places.shape[2]
+        scores = np.take_along_axis(self.scores, places, axis=2)
+        kept = np.full((rows, k, m), -np.inf)
+        kept[:, 0] = scores[:, 0]
+        origins = np.zeros((length, rows, k, m), np.int64)
         stages = [kept]
         for t in range(1, length):
-            ways = (kept[:, :, :, None] + self.transitions).reshape(rows, k * n, n)
+            steps = self.transitions[places[:, t - 1, :, None], places[:, t, None, :]]
+            ways = (kept[:, :, :, None] + steps[:, None]).reshape(rows, k * m, m)
             origins[t] = np.argpartition(-ways, k - 1, axis=1)[:, :k]
-            kept = np.take_along_axis(ways, origins[t], axis=1) + self.scores[:, t, None]
+            kept = np.take_along_axis(ways, origins[t], axis=1) + scores[:, t, None]
             stages.append(kept)
-        return [self._paths(row, [stage[row] for stage in stages], origins[:, row], k) for row in range(rows)]
+        return [
+            self._paths(row, [stage[row] for stage in stages], origins[:, row], places[row], k) for row in range(rows)
+        ]
 
-    def _paths(self, row: int, stages: list[NDArray[np.float64]], origins: NDArray[np.int64], k: int) -> list[_Path]:
+    def _likely(self, m: int) -> NDArray[np.int64]:
+        """For each token the m labels whose best whole sequence scores highest: shape (rows, tokens, m)."""
+        if m == len(self.labels):
+            return np.broadcast_to(np.arange(m), (*self.scores.shape[:2], m))
+        ahead = np.zeros_like(self.scores)
+        for t in range(ahead.shape[1] - 2, -1, -1):
+            ways = self.transitions + (self.scores[:, t + 1] + ahead[:, t + 1])[:, None, :]
+            ahead[:, t] = np.where((t < self.lengths - 1)[:, None], ways.max(axis=2), 0.0)
+        places = np.empty((*self.scores.shape[:2], m), np.int64)
+        reached = self.scores[:, 0]
+        for t in range(ahead.shape[1]):
+            if t:
+                reached = self.scores[:, t] + (reached[:, :, None] + self.transitions).max(axis=1)
+            places[:, t] = np.argpartition(-(reached + ahead[:, t]), m - 1, axis=1)[:, :m]
+        return places
+
+    def _paths(
+        self,
+        row: int,
+        stages: list[NDArray[np.float64]],
+        origins: NDArray[np.int64],
+        places: NDArray[np.int64],
+        k: int,
+    ) -> list[_Path]:
         last = int(self.lengths[row]) - 1
         if last < 0:
             return [_Path((), 1.0)]
-        n = len(self.labels)
+        m = places.shape[1]
         final = stages[last].reshape(-1)
         paths = []
         for place in np.argsort(-final, kind="stable")[:k]:
@@ -157,13 +196,19 @@ class _Lattice:
                 break
             at, labels = int(place), []
             for t in range(last, -1, -1):
-                labels.append(at % n)
-                at = int(origins[t, at // n, at % n])
+                labels.append(int(places[t, at % m]))
+                at = int(origins[t, at // m, at % m])
             paths.append(_Path(tuple(reversed(labels)), float(np.exp(final[place] - self.log_z[row]))))
         return paths
 
     def span_probability(self, row: int, name: str, first: int, last: int) -> float:
         """P(a slot of this name covers just these tokens)."""
+        span = (row, name, first, last)
+        if span not in self._spans:  # the readings of an utterance share most of their slots
+            self._spans[span] = self._span_probability(*span)
+        return self._spans[span]
+
+    def _span_probability(self, row: int, name: str, first: int, last: int) -> float:
         begin = self.labels.index(f"B-{name}")
         inside = self.labels.index(f"I-{name}") if f"I-{name}" in self.labels else None
         score, label = self.forward[row, first, begin], begin

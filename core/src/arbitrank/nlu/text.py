@@ -57,8 +57,8 @@ def crc(text: str) -> int:
 def ngrams(utterance: str) -> NDArray[np.uint32]:
     """The distinct buckets of the utterance's n-grams, sorted: uint32, shape (n,), each below `BUCKETS`.
 
-    Words: one to three in a row, with the utterance's ends marked. Characters: two to five in a row within a word and
-    its borders.
+    Words: one to three in a row, and pairs with one word left out between them, with the utterance's ends marked.
+    Characters: two to five in a row within a word and its borders.
     """
     words = [token.text for token in tokenise(utterance)]
     buckets = {crc32(gram.encode("utf-8", "surrogatepass")) % BUCKETS for gram in _grams(words)}
@@ -70,6 +70,7 @@ def _grams(words: Sequence[str]) -> list[str]:
     grams = [f"w{word}" for word in words]
     grams += [f"w{a} {b}" for a, b in pairwise(row)]
     grams += [f"w{a} {b} {c}" for a, b, c in zip(row, row[1:], row[2:], strict=False)]
+    grams += [f"s{a} {b}" for a, b in zip(row, row[2:], strict=False)]
     for word in words:
         padded = f" {word} "
         for n in (2, 3, 4, 5):

@@ -18,15 +18,19 @@ from sklearn.linear_model import LogisticRegression
 
 from arbitrank.domain import Progress
 from arbitrank.errors import DataError
-from arbitrank.nlu.classifier import Classifier
+from arbitrank.nlu.classifier import SHORTEST, Classifier
+from arbitrank.nlu.fit import Fit, learn_fit
 from arbitrank.nlu.recogniser import N_BEST, Recogniser
 from arbitrank.nlu.seen import Seen, see
-from arbitrank.nlu.tagger import Tagger
+from arbitrank.nlu.tagger import Tagger, slot_names
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.values import Example, Hypothesis, Slot
 
 INVERSE_REGULARISATION = 30.0
 """C of the maximum-entropy models; chosen once for all corpora, on their dev splits."""
+
+RARITY = 0.7
+"""The power of an n-gram's inverse document frequency in its weight; chosen like the regularisation."""
 
 FOLDS = 5
 _RARE = 2_000  # with more examples than this, n-grams that occur once are left out
@@ -46,7 +50,9 @@ def train_recogniser(
     if not own:
         raise DataError(f"domain {domain}: none of the {len(examples)} examples is its own; give it some to learn from")
     classifier = _train_classifier(domain, examples, seen, seed)
-    return Recogniser(domain, classifier, _train_tagger([examples[i] for i in own], [seen[i] for i in own]))
+    mine = [examples[i] for i in own]
+    tagger = _train_tagger(mine, [seen[i] for i in own])
+    return Recogniser(domain, classifier, tagger, _learn_fit(domain, mine, tagger, classifier) if tagger else None)
 
 
 def look_at(examples: Sequence[Example]) -> list[Seen]:
@@ -105,7 +111,7 @@ def _words(example: Example) -> str:
 
 
 def _train_classifier(domain: str, examples: Sequence[Example], seen: Sequence[Seen], seed: int) -> Classifier:
-    matrix, buckets = _design([one.ngrams for one in seen])
+    matrix, buckets, rarity = _design([one.ngrams for one in seen])
     mine = np.array([example.truth.domain == domain for example in examples])
     names = [example.truth.intent or domain for example in examples if example.truth.domain == domain]
     intents = tuple(sorted(set(names)))
@@ -127,17 +133,29 @@ def _train_classifier(domain: str, examples: Sequence[Example], seen: Sequence[S
             coef, intercept = np.vstack([-coef / 2, coef / 2]), np.concatenate([-intercept / 2, intercept / 2])
         weights[:-1, 1:], bias[1:] = coef.T, intercept
     # Kept as they are shipped, so that what was measured is what runs.
-    return Classifier(intents, buckets, weights.astype(np.float16).astype(np.float32), bias)
+    rarity = np.append(rarity, np.float32(0.0))
+    return Classifier(intents, buckets, rarity, (weights * rarity[:, None]).astype(np.float16).astype(np.float32), bias)
 
 
-def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[np.uint32]]:
+def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[np.uint32], NDArray[np.float32]]:
+    """The utterances as vectors of length 1, the n-grams they are made of, and how much each of these tells."""
     counts = np.bincount(np.concatenate(rows), minlength=BUCKETS)
-    buckets = np.flatnonzero(counts >= (2 if len(rows) > _RARE else 1)).astype(np.uint32)
+    buckets = np.flatnonzero(counts >= (2 if len(rows) > _RARE else 1))
+    # An n-gram of every utterance tells nothing of any, but must not have the weight 0 where there is one utterance.
+    rarity = np.log((2.0 + len(rows)) / (1.0 + counts[buckets])) ** RARITY
+    rarity = rarity.astype(np.float16).astype(np.float32)
     sizes = np.array([len(row) for row in rows])
-    values = np.repeat(1.0 / np.sqrt(np.maximum(sizes, 1)), sizes)
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    whole = sp.csr_matrix((values, np.concatenate(rows).astype(np.int32), starts), shape=(len(rows), BUCKETS))
-    return whole[:, buckets.astype(np.int64)], buckets
+    ones = np.ones(int(starts[-1]))
+    whole = sp.csr_matrix((ones, np.concatenate(rows).astype(np.int32), starts), shape=(len(rows), BUCKETS))
+    matrix = whole[:, buckets] @ sp.diags(rarity.astype(np.float64))
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    return (sp.diags(1.0 / np.maximum(lengths, SHORTEST)) @ matrix).tocsr(), buckets.astype(np.uint32), rarity
+
+
+def _learn_fit(domain: str, own: Sequence[Example], tagger: Tagger, classifier: Classifier) -> Fit:
+    rows = [(example.truth.intent or domain, {slot.name for slot in example.truth.slots}) for example in own]
+    return learn_fit(slot_names(tagger.labels), classifier.intents, rows)
 
 
 def _train_tagger(own: Sequence[Example], seen: Sequence[Seen]) -> Tagger | None:

@@ -1,0 +1,55 @@
+"""How slots go with intents: a reading's probability once the intent is known.
+
+The tagger reads slots without asking for the intent, but an intent that never has a `time` makes a reading with one
+unlikely. Each slot name is either in a reading or not; by Bayes' rule, taking the names apart, a reading is as many
+times more likely under an intent as its names are more frequent there than in the domain at large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.nlu.tagger import Reading
+
+PRIOR = 2.0
+"""How many requests of the domain at large each intent is credited with; a rare one is not taken at its word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How often the slot `names` come with each intent, against the domain at large.
+
+    `present`, `absent`: log-ratios for a reading that has the name and for one that lacks it, float32 of shape
+    (intents, names).
+    """
+
+    names: tuple[str, ...]
+    present: NDArray[np.float32]
+    absent: NDArray[np.float32]
+
+    def given_intents(self, readings: Sequence[Reading]) -> NDArray[np.float64]:
+        """P(reading | intent), shape (intents, readings): what the readings have together is shared out anew."""
+        has = np.array([[any(slot.name == name for slot in r.slots) for name in self.names] for r in readings])
+        has = has.reshape(len(readings), len(self.names))
+        chances = np.array([reading.probability for reading in readings])
+        logs = self.absent.sum(axis=1, keepdims=True) + (self.present - self.absent).astype(np.float64) @ has.T
+        shares = chances * np.exp(logs - logs.max(axis=1, keepdims=True))
+        given: NDArray[np.float64] = shares * (chances.sum() / shares.sum(axis=1, keepdims=True))
+        return given
+
+
+def learn_fit(names: Sequence[str], intents: Sequence[str], rows: Sequence[tuple[str, Collection[str]]]) -> Fit:
+    """The fit of slot names and intents from each request's intent and the names of its slots."""
+    place = {intent: i for i, intent in enumerate(intents)}
+    requests, having = np.zeros((len(intents), 1)), np.zeros((len(intents), len(names)))
+    for intent, slots in rows:
+        requests[place[intent]] += 1
+        having[place[intent]] += [name in slots for name in names]
+    at_large = (having.sum(axis=0) + 0.5) / (requests.sum() + 1.0)
+    here = (having + PRIOR * at_large) / (requests + PRIOR)
+    present, absent = np.log(here / at_large), np.log((1.0 - here) / (1.0 - at_large))
+    return Fit(tuple(names), present.astype(np.float32), absent.astype(np.float32))
