@@ -139,21 +139,23 @@ def test_the_context_in_numbers_nothing_for_what_is_absent_or_unknown(
 
 
 @pytest.mark.parametrize(
-    ("context", "mine", "margin", "missing"),
+    ("context", "mine", "margin", "missing", "favourite"),
     [
-        ({}, 0.0, 0.0, 1.0),
-        ({"preference.lights": 0.7}, 0.7, 0.0, 0.0),
-        ({"preference.lights": 0.7, "preference.heating": 0.2}, 0.7, 0.5, 0.0),
-        ({"preference.lights": 0.2, "preference.heating": 0.7, "preference.doors": 0.9}, 0.2, -0.7, 0.0),
-        ({"preference.heating": 0.7}, 0.0, 0.0, 1.0),
-        ({"preference.lights": 0.7, "preference.heating.Warm": 0.9}, 0.7, 0.0, 0.0),
-        ({"preference.lights": "much", "preference.heating": 0.2}, 0.0, 0.0, 1.0),
+        ({}, 0.0, 0.0, 1.0, 0.0),
+        ({"preference.lights": 0.7}, 0.7, 0.0, 0.0, 0.0),
+        ({"preference.lights": 0.7, "preference.heating": 0.2}, 0.7, 0.5, 0.0, 1.0),
+        ({"preference.lights": 0.2, "preference.heating": 0.7, "preference.doors": 0.9}, 0.2, -0.7, 0.0, -1.0),
+        ({"preference.lights": 0.7, "preference.heating": 0.7}, 0.7, 0.0, 0.0, 0.0),
+        ({"preference.heating": 0.7}, 0.0, 0.0, 1.0, 0.0),
+        ({"preference.lights": 0.7, "preference.heating.Warm": 0.9}, 0.7, 0.0, 0.0, 0.0),
+        ({"preference.lights": "much", "preference.heating": 0.2}, 0.0, 0.0, 1.0, 0.0),
     ],
 )
-def test_a_preference_counts_as_it_is_and_by_its_margin_to_the_rivals(
-    context: dict[str, Any], mine: float, margin: float, missing: float
+def test_a_preference_counts_as_it_is_by_its_margin_to_the_rivals_and_as_the_favourite(
+    context: dict[str, Any], mine: float, margin: float, missing: float, favourite: float
 ) -> None:
-    assert context_row(FeatureSpec("lights", preferences=True), context) == pytest.approx([mine, margin, missing])
+    row = context_row(FeatureSpec("lights", preferences=True), context)
+    assert row == pytest.approx([mine, margin, missing, favourite])
 
 
 def test_a_reading_gets_its_own_intents_preference_and_whether_it_is_asked_again() -> None:
@@ -168,12 +170,23 @@ def test_a_reading_gets_its_own_intents_preference_and_whether_it_is_asked_again
         context=context, hypotheses=tuple(reading(0.5, 0.3, 1.0, intent) for intent in ("On", "Off", "Dim"))
     )
     found = [named(spec.reading_names, row) for row in rows(spec, asked)[1]]
-    own = ("context.intent_preference", "context.intent_margin", "context.intent_previous")
+    own = ("context.intent_preference", "context.intent_margin", "context.intent_previous", "context.intent_favourite")
     assert [tuple(row[name] for name in own) for row in found] == [
-        pytest.approx((0.9, 0.3, 0.0)),
-        pytest.approx((0.6, -0.3, 1.0)),
-        (0.0, 0.0, 0.0),
+        pytest.approx((0.9, 0.3, 0.0, 1.0)),
+        pytest.approx((0.6, -0.3, 1.0, -1.0)),
+        (0.0, 0.0, 0.0, 0.0),
     ]
+
+
+def test_an_intents_rivals_are_those_that_the_recogniser_believes_in() -> None:
+    """An intent that the user prefers to it counts for little where the words speak for others."""
+    spec = FeatureSpec("lights", preferences=True)
+    context = {"preference.lights.On": 0.5, "preference.lights.Off": 0.4, "preference.lights.Dim": 0.9}
+    context |= {"preference.lights.Blink": 1.0}  # none of the readings
+    readings = (reading(0.5, 0.5, 1.0, "On"), reading(0.5, 0.27, 1.0, "Off"), reading(0.5, 0.03, 1.0, "Dim"))
+    row = named(spec.reading_names, rows(spec, Request(context=context, hypotheses=readings))[1][0])
+    assert row["context.intent_margin"] == pytest.approx(0.9 * 0.1 + 0.1 * -0.4)
+    assert row["context.intent_favourite"] == pytest.approx(0.9 - 0.1)
 
 
 def test_the_context_is_crossed_with_the_confidences() -> None:
@@ -227,7 +240,9 @@ def test_a_domains_own_keys_are_looked_at_when_it_names_them() -> None:
 
 def test_preferences_and_the_previous_domain_are_features_where_the_data_has_them() -> None:
     assert fitted([{"preference.lights": 0.5}] + [{}] * 9).preferences
+    assert fitted([{"preference.lights.On": 0.5}] + [{}] * 9).preferences
     assert not fitted([{"preference.heating": 0.5}] * 9).preferences
+    assert not fitted([{"preference.lightshow": 0.5}] * 9).preferences
     assert fitted([{"previous_domain": "heating"}] * 5).previous
     assert not fitted([{"previous_domain": "heating"}] * 4).previous
 

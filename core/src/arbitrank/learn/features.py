@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -74,6 +74,7 @@ class FeatureSpec(msgspec.Struct, frozen=True):
         names = [situation.name for situation in self.situations]
         if self.preferences:
             names += ["context.preference", "context.preference_margin", "context.preference_missing"]
+            names.append("context.favourite")
         if self.previous:
             names.append("context.previous_mine")
         return tuple(names)
@@ -87,7 +88,8 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     @property
     def reading_names(self) -> tuple[str, ...]:
         """The names of `reading_rows`: what P(right | mine) is made of."""
-        return (*_READING, *_OWN_CONTEXT, *_named("features.", self.extras))
+        favourite = ("context.intent_favourite",) if self.preferences else ()
+        return (*_READING, *_OWN_CONTEXT, *favourite, *_named("features.", self.extras))
 
     @property
     def plain_names(self) -> tuple[str, ...]:
@@ -143,8 +145,9 @@ def fit_features(
     if not context:
         return FeatureSpec(domain, extras=extras, fill=fill)
     contexts = [request.context for request in requests]
+    own = f"preference.{domain}"
     situations = tuple(s for key in dict.fromkeys(keys) for s in _situations(key, contexts))
-    preferences = any(f"preference.{domain}" in c for c in contexts)
+    preferences = any(key == own or key.startswith(f"{own}.") for c in contexts for key in c)
     previous = sum("previous_domain" in c for c in contexts) >= _RARE
     return FeatureSpec(domain, situations, preferences, previous, extras, fill)
 
@@ -170,7 +173,8 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
     """The context's numbers in the order of `spec.context_names`.
 
     An unknown device or a missing key is all zeros. A boolean counts ±1, so that absent, at 0, is neither. A preference
-    counts as it is, and by its margin to the strongest other domain's.
+    counts as it is, by its margin to the strongest other domain's, and by whether it is the favourite: 1 where it is
+    above all others, -1 where it is not, 0 where there is nothing to compare.
     """
     row = []
     for situation in spec.situations:
@@ -185,7 +189,7 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
         mine = _number(context.get(f"preference.{spec.domain}"))
         rivals = [_number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
         margin = 0.0 if mine is None else mine - max((r for r in rivals if r is not None), default=mine)
-        row += [mine or 0.0, margin, 1.0 if mine is None else 0.0]
+        row += [mine or 0.0, margin, 1.0 if mine is None else 0.0, _sign(margin)]
     if spec.previous:
         row.append(1.0 if context.get("previous_domain") == spec.domain else 0.0)
     return row
@@ -193,6 +197,11 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
 
 def _is_rival(key: str, domain: str) -> bool:
     return key.startswith("preference.") and key.count(".") == 1 and key != f"preference.{domain}"
+
+
+def _sign(value: float) -> float:
+    """1, 0 or -1. How far apart two preferences are is each provider's own scale; which is the greater is not."""
+    return float((value > 0.0) - (value < 0.0))
 
 
 def _number(value: Any) -> float | None:
@@ -281,7 +290,7 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
             math.log1p(place),
             float(len(h.slots)),
             1.0,
-            *_intent_context(spec, request.context, h.intent),
+            *_intent_context(spec, request.context, h.intent, intents),
             *_extras(spec, h.features),
         ]
         for h, product, i, s, flags, place in zip(
@@ -291,16 +300,25 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
     return of_request, of_readings
 
 
-def _intent_context(spec: FeatureSpec, context: Context, intent: str) -> tuple[float, float, float]:
-    mine, margin = 0.0, 0.0
-    if spec.preferences:
-        prefix = f"preference.{spec.domain}."
-        preferred = {k[len(prefix) :]: _number(v) or 0.0 for k, v in context.items() if k.startswith(prefix)}
-        if intent in preferred:
-            mine = preferred[intent]
-            margin = mine - max((v for k, v in preferred.items() if k != intent), default=mine)
+def _intent_context(
+    spec: FeatureSpec, context: Context, intent: str, intents: Mapping[str, float]
+) -> tuple[float, ...]:
+    """The user's preference for the intent, its margin to the other readings' intents, whether it is asked again, and
+    the share of them that it is preferred to, less the share that is preferred to it.
+
+    The others weigh as the recogniser believes them: one that the words speak against is no rival.
+    """
     again = spec.previous and context.get("previous_domain") == spec.domain and context.get("previous_intent") == intent
-    return mine, margin, float(again)
+    if not spec.preferences:
+        return 0.0, 0.0, float(again)
+    preferred = {name: _number(context.get(f"preference.{spec.domain}.{name}")) for name in intents}
+    mine = preferred[intent]
+    if mine is None:
+        return 0.0, 0.0, float(again), 0.0
+    rivals = [(intents[k], mine - v) for k, v in preferred.items() if k != intent and v is not None]
+    weight = sum(p for p, _ in rivals) or 1.0
+    margin = sum(p * ahead for p, ahead in rivals) / weight
+    return mine, margin, float(again), sum(p * _sign(ahead) for p, ahead in rivals) / weight
 
 
 def _extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
