@@ -145,19 +145,24 @@ def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
 
 
 def train_factored(evidence: Evidence, settings: Settings) -> Factored:
-    """The factored re-ranker; with `settings.kept` < 1, log(kept) is added to P(mine)'s log-odds."""
+    """The factored re-ranker.
+
+    With `settings.kept` < 1, half of the missing log(kept) is made up for by what others' requests weigh, and half is
+    added to P(mine)'s log-odds. The shift alone would fit best where the sampled odds are even, far from where domains
+    compete; weights alone would let a handful of requests decide.
+    """
     spec, batch = evidence.spec, evidence.batch
     of_requests, of_readings = evidence.factored
-    start = np.array([float(name == "domain.logit") for name in spec.request_names])
-    # R0 is where the pull leads to after the correction, so what is sampled begins as far above it.
-    bias = spec.request_names.index("bias")
-    start[bias] -= np.log(settings.kept)
-    mine = _minimise(
-        lambda z: _is_mine(z, batch), of_requests, start, _l2(settings, len(evidence.requests), _scarcer(batch))
-    )
-    mine[bias] += np.log(settings.kept)
-
     own = batch.mine > 0
+    weighed = batch._replace(weight=np.where(own, 1.0, settings.kept**-0.5))
+    start = np.array([float(name == "domain.logit") for name in spec.request_names])
+    # R0 is where the pull leads to after the shift, so before it the weights begin as far above.
+    bias, shift = spec.request_names.index("bias"), 0.5 * np.log(settings.kept)
+    start[bias] -= shift
+    l2 = _l2(settings, len(evidence.requests), _scarcer(weighed))
+    mine = _minimise(lambda z: _is_mine(z, weighed), of_requests, start, l2)
+    mine[bias] += shift
+
     owned, each = batch.only(own)
     start = np.array([float(name == "reading.null_odds") for name in spec.reading_names])
     right = start
@@ -191,7 +196,7 @@ def _minimise(
     return np.asarray(found.x, np.float64)
 
 
-def _l2(settings: Settings, n: int, scarcer: int) -> float:
+def _l2(settings: Settings, n: int, scarcer: float) -> float:
     """The pull towards R0 on a mean over n requests: 1/n, so that each further request weakens it, and more than that
     where there are few of the scarcer kind (its own or others'), as it is they that the weights can be learned from.
 
@@ -202,10 +207,10 @@ def _l2(settings: Settings, n: int, scarcer: int) -> float:
     return min(max((_ENOUGH / max(scarcer, 1)) ** 2, 1.0), _STRONGEST) / n
 
 
-def _scarcer(batch: Batch) -> int:
-    """How many requests there are of the kind that there are fewer of: the domain's own, or others'."""
-    own = int((batch.mine > 0).sum())
-    return min(own, len(batch.mine) - own)
+def _scarcer(batch: Batch) -> float:
+    """What the requests weigh of the kind that weighs less: the domain's own, or others'."""
+    own = float(batch.weight @ (batch.mine > 0))
+    return min(own, float(batch.weight.sum()) - own)
 
 
 def _weights(names: tuple[str, ...], values: Floats, matrix: Floats) -> Weights:
