@@ -32,10 +32,16 @@ from arbitrank.wire import BadLine, read_examples
     show_default=True,
 )
 @click.option(
-    "--loss", type=click.Choice(["r1", "r2", "r3"]), default="r3", show_default=True, help="Of a log-linear model."
+    "--loss",
+    type=click.Choice(["r1", "r2", "r3"]),
+    help="Of a log-linear (default r3) or boosted model (default r2, the cross-entropy).",
 )
 @click.option(
-    "--form", type=click.Choice(["sigmoid", "softmax", "null"]), default="null", show_default=True, help="Likewise."
+    "--form",
+    type=click.Choice(["sigmoid", "softmax", "null"]),
+    default="null",
+    show_default=True,
+    help="Of a log-linear model.",
 )
 @click.option(
     "--kept",
@@ -54,8 +60,8 @@ from arbitrank.wire import BadLine, read_examples
 def command(
     names: tuple[str, ...],
     data: str | None,
-    model: Literal["factored", "loglinear"],
-    loss: Literal["r1", "r2", "r3"],
+    model: Literal["factored", "loglinear", "boosted", "corrected", "auto"],
+    loss: Literal["r1", "r2", "r3"] | None,
     form: Literal["sigmoid", "softmax", "null"],
     kept: float,
     seed: int,

@@ -19,7 +19,8 @@ from arbitrank.learn.probability import bounded
 
 Floats32 = NDArray[np.float32]
 
-_ROUNDS = 150
+_ROUNDS, _FEW_ROUNDS, _PATIENCE = 300, 50, 20
+_HELD = 5  # one request in so many stops the training
 
 
 class Part(NamedTuple):
@@ -59,27 +60,34 @@ def joint_scores(
     for rest, chosen in splits:
         teach = np.concatenate([rest[one.request] for one in train])
         ask = np.concatenate([chosen[one.request] for one in held])
-        booster = _grow(learning[teach], right[teach], seed, threads)
+        requests = np.concatenate([one.request for one in train])[teach]
+        booster = _grow(learning[teach], right[teach], requests % _HELD == 0, seed, threads)
         p[ask] = booster.predict(asking[ask], num_threads=threads)
     ends = np.cumsum([len(one.right) for one in held])[:-1]
     return [_by_request(one, values, n_held) for one, values in zip(held, np.split(p, ends), strict=True)]
 
 
-def _grow(columns: Floats32, right: NDArray[np.float32], seed: int, threads: int) -> Any:
+def _grow(columns: Floats32, right: NDArray[np.float32], stop: NDArray[np.bool_], seed: int, threads: int) -> Any:
+    """Trees on the rows that `stop` leaves, until those it chooses get no better."""
     lgb = lightgbm()
     parameters = {
         "objective": "binary",
         "learning_rate": 0.1,
-        "num_leaves": 31,
-        "min_data_in_leaf": 40,
+        "num_leaves": 15,
+        "min_data_in_leaf": 50,
+        "lambda_l2": 1.0,
+        "metric": "binary_logloss",
         "num_threads": threads,
         "deterministic": True,
         "force_row_wise": True,
         "seed": seed,
         "verbosity": -1,
     }
-    data = lgb.Dataset(columns, right, categorical_feature=[columns.shape[1] - 1])
-    return lgb.train(parameters, data, _ROUNDS)
+    data = lgb.Dataset(columns[~stop], right[~stop], categorical_feature=[columns.shape[1] - 1])
+    if not right[stop].any():
+        return lgb.train(parameters, data, _FEW_ROUNDS)
+    stopping = lgb.early_stopping(_PATIENCE, verbose=False)
+    return lgb.train(parameters, data, _ROUNDS, [data.create_valid(columns[stop], right[stop])], callbacks=[stopping])
 
 
 def _columns(parts: Sequence[Part], names: Sequence[str], n: int) -> Floats32:
