@@ -169,6 +169,17 @@ def test_zero_is_a_threshold(arbitrank) -> None:
     assert answered(arbitrank, POPPINS, "--none", "1", "--clarify", "0.0")["decision"]["action"] == "accept"
 
 
+def test_claims_are_measured_against_one_another_when_asked_to(arbitrank) -> None:
+    def claims(*options: str) -> dict[str, float]:
+        ranked = answered(arbitrank, POPPINS, *options)["ranked"]
+        return {entry["domain"]: entry["domain_probability"] for entry in ranked}
+
+    measured = claims("--normalise")
+    assert sum(measured.values()) == pytest.approx(1.0)
+    assert claims("--normalise", "--independence", "1") != measured
+    assert claims("--no-normalise") == claims() != measured
+
+
 def test_contenders_are_shown_to_be_chosen_from(arbitrank) -> None:
     shown = arbitrank("ask", POPPINS, "--none", "1", "--clarify", "1").stdout
     _, clarify, question = shown.partition("clarify  ")

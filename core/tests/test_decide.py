@@ -52,6 +52,13 @@ def test_the_decision(chances: dict[str, float], thresholds: Thresholds, promise
     assert decide(ranked(**chances), thresholds) == promised
 
 
+def test_what_the_domains_said_of_nobody_counts_though_the_list_was_measured_anew() -> None:
+    """Two domains that hardly believe in a request share it all between them; it is still nobody's."""
+    assert decide(ranked(a=0.8, b=0.2), nobody=0.72) == NONE
+    assert decide(ranked(a=0.8, b=0.2), nobody=0.2) == ACCEPT
+    assert decide((), nobody=0.0) == NONE
+
+
 def test_contenders_are_the_best_reading_of_each_domain() -> None:
     voices = [
         Voice("a", [Hypothesis("a", "On"), Hypothesis("a", "Off")], Scores(0.9, np.array([0.45, 0.45]))),

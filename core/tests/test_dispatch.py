@@ -334,6 +334,20 @@ def test_the_thresholds_decide(
     assert (decision.action, decision.contenders) == (action, contenders)
 
 
+def test_measured_against_one_another_the_claims_grow_and_nobodys_stay_nobodys() -> None:
+    models = served(Steady("one", 0.5), Steady("two", 0.25), Steady("silent", 0.0))
+    plain, measured = (Arbitrator(models, normalise=n).answer(ASKED).ranked for n in (None, 1.0))
+    assert [entry.domain for entry in measured] == [entry.domain for entry in plain]
+    assert {entry.domain: round(entry.domain_probability, 9) for entry in measured} == {
+        "one": 0.75,
+        "two": 0.25,
+        "silent": 0.0,
+    }
+    assert all(entry.score == entry.domain_probability * entry.probability for entry in measured)
+    unlikely = served(Steady("one", 0.3), Steady("two", 0.0))
+    assert Arbitrator(unlikely, normalise=1.0).answer(ASKED).decision.action == "none"
+
+
 class Unloadable(Domain):
     """A domain whose weights cannot be had, in a way to be set."""
 

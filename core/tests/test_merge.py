@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.domain import Scores
-from arbitrank.merge import Voice, merge
+from arbitrank.merge import Voice, after_winning, merge, nobody
 from arbitrank.values import Hypothesis, Slot
 
 
@@ -86,3 +87,84 @@ def test_the_list_holds_every_reading_once_best_first(spoken: list[Voice]) -> No
 def test_another_domains_coming_never_reorders_the_rest(spoken: list[Voice], mine: float, right: float) -> None:
     with_one_more = merge([*spoken, voice("z", mine, right)])
     assert tuple(entry for entry in with_one_more if entry.domain != "z") == merge(spoken)
+
+
+@pytest.mark.parametrize(
+    ("mine", "independence", "promised"),
+    [
+        ((0.6, 0.2), 1.0, (1.5 / 1.75, 0.25 / 1.75)),  # odds
+        ((0.6, 0.2), 0.0, (0.75, 0.25)),  # probabilities
+        ((0.75, 0.25), 0.0, (0.75, 0.25)),
+        ((0.5, 0.5), 0.5, (0.5, 0.5)),
+        ((0.4, 0.4, 0.0), 0.5, (0.5, 0.5, 0.0)),
+        ((1.0, 1.0), 1.0, (0.5, 0.5)),
+        ((0.3,), 0.5, (0.3,)),
+        ((0.0, 0.0), 0.5, (0.0, 0.0)),
+        ((), 0.5, ()),
+    ],
+)
+def test_after_winning_claims_are_measured_against_one_another(
+    mine: tuple[float, ...], independence: float, promised: tuple[float, ...]
+) -> None:
+    found = after_winning([Scores(q, np.array([q / 2, q / 4])) for q in mine], independence)
+    assert [one.mine for one in found] == pytest.approx(list(promised))
+    for one in found:
+        assert one.right == pytest.approx(np.array([one.mine / 2, one.mine / 4]))
+
+
+def test_a_certain_domain_leaves_the_others_next_to_nothing() -> None:
+    certain, other = after_winning([Scores(1.0, np.array([1.0])), Scores(0.9, np.array([0.9]))], 1.0)
+    assert certain.mine > 0.99999
+    assert other.mine < 1e-5
+
+
+def test_nobody_is_the_chance_that_all_are_wrong() -> None:
+    assert nobody([]) == 1.0
+    assert nobody([Scores(0.5, np.zeros(0)), Scores(0.2, np.zeros(0))]) == pytest.approx(0.4)
+
+
+shares = st.floats(0.0, 1.0)
+
+
+@st.composite
+def scores(draw: st.DrawFn) -> Scores:
+    """What a domain may say: readings that sum to at most its P(mine), which may be tiny or certain."""
+    mine = draw(st.one_of(shares, st.sampled_from([0.0, 1e-300, 1e-12, 1.0 - 1e-12, 1.0])))
+    parts = np.array(draw(st.lists(shares, min_size=1, max_size=4)))
+    return Scores(mine, mine * parts / max(1.0, parts.sum()))
+
+
+several = st.lists(scores(), max_size=6)
+
+
+@given(several, shares)
+def test_after_winning_everything_is_a_probability_still(said: list[Scores], independence: float) -> None:
+    found = after_winning(said, independence)
+    assert sum(one.mine for one in found) <= max(1.0 + 1e-9, sum(one.mine for one in said))
+    for before, after in zip(said, found, strict=True):
+        assert 0.0 <= after.mine <= 1.0
+        assert after.right.shape == before.right.shape
+        assert (after.right >= 0.0).all()
+        assert after.right.sum() <= after.mine + 1e-9
+
+
+@given(several, shares, st.randoms())
+def test_after_winning_does_not_depend_on_the_order_of_the_domains(
+    said: list[Scores], independence: float, random: object
+) -> None:
+    order = list(range(len(said)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    found, shuffled = after_winning(said, independence), after_winning([said[k] for k in order], independence)
+    assert [one.mine for one in shuffled] == pytest.approx([found[k].mine for k in order], abs=1e-12)
+
+
+@given(several, shares)
+def test_after_winning_whoever_claimed_more_still_does(said: list[Scores], independence: float) -> None:
+    found = after_winning(said, independence)
+    for (a, x), (b, y) in itertools.combinations(zip(said, found, strict=True), 2):
+        assert (a.mine - b.mine) * (x.mine - y.mine) >= 0.0
+
+
+@given(scores(), shares)
+def test_one_domain_alone_is_as_it_was(alone: Scores, independence: float) -> None:
+    assert after_winning([alone], independence) == [alone]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -13,7 +13,7 @@ from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
 from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.rerankers import R0
-from arbitrank.merge import Voice, merge
+from arbitrank.merge import Voice, after_winning, merge, nobody
 from arbitrank.store.artifact import verified
 from arbitrank.store.folder import FolderStore
 from arbitrank.values import Answer, DomainReport, Hypothesis, Request
@@ -40,12 +40,14 @@ class Arbitrator:
     """Decides which domain should answer a request.
 
     `domains` holds every domain that may be asked, by name. With `rank_unserved`, hypotheses of domains that nobody
-    serves are ranked by R0 instead of being reported.
+    serves are ranked by R0 instead of being reported. With `normalise`, a number in [0, 1], the domains' P(mine) are
+    measured against one another before they order the list (`arbitrank.merge.after_winning`).
     """
 
     domains: Mapping[str, Serving | Broken]
     thresholds: Thresholds = field(default=Thresholds())
     rank_unserved: bool = False
+    normalise: float | None = None
 
     def answer(self, request: Request, *, explain: bool = False) -> Answer:
         """The ranked readings of all domains, the decision and how each domain fared.
@@ -69,8 +71,8 @@ class Arbitrator:
         if self.rank_unserved:
             voices += [self._baseline(request, name, found, explain) for name, found in unserved.items()]
         merging = perf_counter()
-        ranked = merge(voices)
-        decision = decide(ranked, self.thresholds)
+        ranked = merge(self._measured(voices))
+        decision = decide(ranked, self.thresholds, nobody=nobody(voice.scores for voice in voices))
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
         return Answer(
@@ -85,6 +87,14 @@ class Arbitrator:
                 "merge": _ms(done - merging),
             },
         )
+
+    def _measured(self, voices: Sequence[Voice]) -> Sequence[Voice]:
+        """The voices, their claims measured against one another where the arbitrator is to; silent ones have none."""
+        if self.normalise is None:
+            return voices
+        speaking = [voice for voice in voices if voice.hypotheses]
+        scores = after_winning([voice.scores for voice in speaking], self.normalise)
+        return [voice._replace(scores=one) for voice, one in zip(speaking, scores, strict=True)]
 
     def _shortlist(self, given: Mapping[str, list[Hypothesis]] | None) -> dict[str, Serving]:
         """The domains to ask: all, or those of which the caller brings hypotheses."""

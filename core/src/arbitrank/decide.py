@@ -21,8 +21,11 @@ class Thresholds(msgspec.Struct, frozen=True):
     clarify: Confidence = 0.1
 
 
-def decide(ranked: Sequence[Ranked], thresholds: Thresholds = Thresholds()) -> Decision:
-    """`none` where Π(1 − P(mine)) over the domains is above its threshold, else `clarify` or `accept`.
+def decide(ranked: Sequence[Ranked], thresholds: Thresholds = Thresholds(), *, nobody: float | None = None) -> Decision:
+    """`none` where the chance that no domain owns the request is above its threshold, else `clarify` or `accept`.
+
+    That chance is `nobody`, or Π(1 − P(mine)) over the list's domains where it isn't given: it has to be, once the
+    list's P(mine) were measured against one another (`arbitrank.merge.after_winning`).
 
     Contenders are indices into `ranked`: the best reading of every domain whose P(mine) is close to the best domain's
     for `clarify`, the head of the list for `accept`, nothing for `none`.
@@ -31,7 +34,8 @@ def decide(ranked: Sequence[Ranked], thresholds: Thresholds = Thresholds()) -> D
     for i, entry in enumerate(ranked):
         heads.setdefault(entry.domain, i)
     chances = {i: ranked[i].domain_probability for i in heads.values()}
-    nobody = math.prod(1.0 - p for p in chances.values())
+    if nobody is None:
+        nobody = math.prod(1.0 - p for p in chances.values())
     if not ranked or nobody > thresholds.none:
         return Decision("none")
     best = max(chances.values())

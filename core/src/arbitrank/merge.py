@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from arbitrank.domain import Scores
+from arbitrank.learn.probability import CLIP
 from arbitrank.values import Hypothesis, Ranked
 
 
@@ -17,6 +21,39 @@ class Voice(NamedTuple):
     scores: Scores
     version: str | None = None
     why: Sequence[Mapping[str, float]] | None = None
+
+
+INDEPENDENCE = 0.5
+"""How independent the domains' evidence is taken to be where nobody measured it: halfway."""
+
+
+def nobody(scores: Iterable[Scores]) -> float:
+    """P(no domain owns the request), Π(1 − P(mine)), from the scores as the domains gave them."""
+    return math.prod(1.0 - one.mine for one in scores)
+
+
+def after_winning(scores: Sequence[Scores], independence: float = INDEPENDENCE) -> list[Scores]:
+    """The scores, given that exactly one of these domains owns the request: each P(mine) against all others'.
+
+    Domains that could all serve a request each leave room for the others, so the winner claims too little. Its claim
+    becomes w / Σ w with w = P(mine) / (1 − P(mine))^independence. At 1 these are odds: right where each domain knows
+    something of its own (an evidence that others lack), while what all of them saw counts several times. At 0 they are
+    the probabilities: right where all saw the same. P(right | mine) stays. One domain alone, and several that all say
+    0, are as they were.
+    """
+    if len(scores) < 2:
+        return list(scores)
+    weights = [one.mine / max(1.0 - one.mine, CLIP) ** independence for one in scores]
+    total = sum(weights)
+    if total == 0.0:
+        return list(scores)
+    return [_claiming(one, weight / total) for one, weight in zip(scores, weights, strict=True)]
+
+
+def _claiming(scores: Scores, mine: float) -> Scores:
+    """The scores with another P(mine), and each reading's share of it as before."""
+    whole = max(scores.mine, float(scores.right.sum()))
+    return Scores(mine, scores.right * (mine / whole) if whole > 0.0 else np.zeros_like(scores.right))
 
 
 def merge(voices: Iterable[Voice]) -> tuple[Ranked, ...]:

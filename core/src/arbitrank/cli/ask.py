@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from arbitrank.cli import options
+from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
 from arbitrank.values import Request
 from arbitrank.wire import decode_request
@@ -18,6 +19,8 @@ from arbitrank.wire import decode_request
 @click.option("--context", "pairs", metavar="K=V", multiple=True, help="More of the situation; may be repeated.")
 @options.none_threshold
 @options.clarify_threshold
+@options.normalise
+@options.independence
 @options.explain
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 def command(
@@ -27,6 +30,8 @@ def command(
     pairs: tuple[str, ...],
     none: float,
     clarify: float,
+    normalise: bool,
+    independence: float,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -35,7 +40,8 @@ def command(
     Example: arbitrank ask "play mary poppins" --device tv
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
-    answer = options.arbitrator(store, none, clarify).answer(request, explain=explain or not as_json)
+    arbitrator = options.arbitrator(store, Thresholds(none, clarify), independence if normalise else None)
+    answer = arbitrator.answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))
         return

@@ -10,6 +10,7 @@ import click
 from arbitrank.arbitrator import Arbitrator, load_domains
 from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
+from arbitrank.merge import INDEPENDENCE
 from arbitrank.registry import discover, loaded
 from arbitrank.store.folder import open_store
 from arbitrank.values import Context
@@ -45,14 +46,29 @@ clarify_threshold = click.option(
     show_default=True,
     help="Ask back where the best two domains' P(mine) differ by less than this.",
 )
+normalise = click.option(
+    "--normalise/--no-normalise",
+    default=False,
+    show_default=True,
+    help="Measure the domains' P(mine) against one another: for domains that could really serve the same requests.",
+)
+independence = click.option(
+    "--independence",
+    type=Share(0, 1),
+    default=INDEPENDENCE,
+    show_default=True,
+    help="With --normalise: 1 where each domain knows what others don't, 0 where all see the same.",
+)
 seed = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 
 
-def arbitrator(store_url: str | None, none: float, clarify: float, *, rank_unserved: bool = False) -> Arbitrator:
+def arbitrator(
+    store_url: str | None, thresholds: Thresholds, normalise: float | None, *, rank_unserved: bool = False
+) -> Arbitrator:
     """An arbitrator over all installed domains, with the weights of the store or of their packages."""
     domains = load_domains(loaded(discover()), open_store(store_url))
-    return Arbitrator(domains, Thresholds(none, clarify), rank_unserved)
+    return Arbitrator(domains, thresholds, rank_unserved, normalise)
 
 
 def context(device: str | None, pairs: tuple[str, ...]) -> Context:
