@@ -53,7 +53,7 @@ def after_winning(scores: Sequence[Scores], independence: float = INDEPENDENCE) 
 def _claiming(scores: Scores, mine: float) -> Scores:
     """The scores with another P(mine), and each reading's share of it as before."""
     whole = max(scores.mine, float(scores.right.sum()))
-    return Scores(mine, scores.right * (mine / whole) if whole > 0.0 else np.zeros_like(scores.right))
+    return Scores(mine, scores.right / whole * mine if whole > 0.0 else np.zeros_like(scores.right))
 
 
 def merge(voices: Iterable[Voice]) -> tuple[Ranked, ...]:
