@@ -27,6 +27,7 @@ LAMBDA = 1.0
 
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
 _ENOUGH = 300  # requests of the scarcer kind from which on the pull towards R0 is no longer strengthened
+_FEW = 30  # requests of the scarcer kind below which held-out ones can't be trusted to choose the pull
 _STRONGEST = 1_000.0  # the pull on a domain that has next to nothing, in units of the pull on one that has enough
 
 
@@ -144,8 +145,8 @@ def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
     return LogLinear(spec, settings.form, _weights(spec.plain_names, fitted, matrix))
 
 
-def train_factored(evidence: Evidence, settings: Settings) -> Factored:
-    """The factored re-ranker.
+def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None = None) -> Factored:
+    """The factored re-ranker; `pull` is how many requests the pull towards R0 counts for, None for the default.
 
     With `settings.kept` < 1, half of the missing log(kept) is made up for by what others' requests weigh, and half is
     added to P(mine)'s log-odds. The shift alone would fit best where the sampled odds are even, far from where domains
@@ -159,7 +160,7 @@ def train_factored(evidence: Evidence, settings: Settings) -> Factored:
     # R0 is where the pull leads to after the shift, so before it the weights begin as far above.
     bias, shift = spec.request_names.index("bias"), 0.5 * np.log(settings.kept)
     start[bias] -= shift
-    l2 = _l2(settings, len(evidence.requests), _scarcer(weighed))
+    l2 = _l2(settings, len(evidence.requests), _scarcer(weighed), pull)
     mine = _minimise(lambda z: _is_mine(z, weighed), of_requests, start, l2)
     mine[bias] += shift
 
@@ -167,7 +168,7 @@ def train_factored(evidence: Evidence, settings: Settings) -> Factored:
     start = np.array([float(name == "reading.null_odds") for name in spec.reading_names])
     right = start
     if own.any():
-        l2 = _l2(settings, int(own.sum()), int(own.sum()))
+        l2 = _l2(settings, int(own.sum()), int(own.sum()), pull)
         right = _minimise(lambda z: mixed(z, owned, "null", 1.0, _FACTORED_R2), of_readings[each], start, l2)
     return Factored(
         spec,
@@ -196,7 +197,7 @@ def _minimise(
     return np.asarray(found.x, np.float64)
 
 
-def _l2(settings: Settings, n: int, scarcer: float) -> float:
+def _l2(settings: Settings, n: int, few: float, pull: float | None = None) -> float:
     """The pull towards R0 on a mean over n requests: 1/n, so that each further request weakens it, and more than that
     where there are few of the scarcer kind (its own or others'), as it is they that the weights can be learned from.
 
@@ -204,7 +205,12 @@ def _l2(settings: Settings, n: int, scarcer: float) -> float:
     """
     if settings.l2 is not None:
         return settings.l2
-    return min(max((_ENOUGH / max(scarcer, 1)) ** 2, 1.0), _STRONGEST) / n
+    return (min(max((_ENOUGH / max(few, 1)) ** 2, 1.0), _STRONGEST) if pull is None else pull) / n
+
+
+def may_be_looser(evidence: Evidence) -> bool:
+    """Whether the default pull is strengthened, and the data are enough to tell if it should be."""
+    return _FEW <= _scarcer(evidence.batch) < _ENOUGH
 
 
 def _scarcer(batch: Batch) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,13 @@ from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibrating import choose
 from arbitrank.learn.calibration import IDENTITY, Calibrated
 from arbitrank.learn.files import Plain
-from arbitrank.learn.fitting import Evidence, train_factored, train_loglinear
+from arbitrank.learn.fitting import Evidence, may_be_looser, train_factored, train_loglinear
 from arbitrank.learn.losses import Floats
 from arbitrank.learn.probability import CLIP
 from arbitrank.learn.rerankers import Factored
 
 _FOLDS = 5
+_PULLS = (1.0, 0.1)  # looser than the default while a domain has few requests, so that a telling context counts
 
 Trainer = Callable[[Evidence, Settings], Plain]
 
@@ -25,7 +27,8 @@ Trainer = Callable[[Evidence, Settings], Plain]
 def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
     """The re-ranker that the settings name; `auto` takes the kind with the lowest cross-fitted NLL.
 
-    With `settings.calibrate` its probabilities go through the map that lowers the NLL of cross-fitted ones, if any.
+    A factored one whose domain has few requests is pulled less towards R0 where that lowers the NLL of cross-fitted
+    probabilities. With `settings.calibrate` its probabilities go through the map that lowers that NLL, if any.
     """
     kind: str = settings.model
     claims = None
@@ -34,12 +37,36 @@ def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
         kind = min(tried, key=lambda name: _nll(*tried[name], _counts(evidence, settings)))
         claims = tried[kind]
     trainer = TRAINERS[kind]
+    if settings.model == "factored":
+        trainer, claims = _pulled(evidence, settings)
     reranker = trainer(evidence, settings)
     if not settings.calibrate or kind == "loglinear":
         return reranker
     p, y = claims if claims is not None else cross_fitted(evidence, settings, trainer)
     calibrator = choose(p, y, _counts(evidence, settings), seed=settings.seed)
     return reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator)
+
+
+def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, tuple[Floats, Floats] | None]:
+    """Training with the pull towards R0 that held-out requests prefer, and what it claims of them if it was tried.
+
+    A looser pull has to win by more than the standard error of its gain.
+    """
+    if settings.l2 is not None or not may_be_looser(evidence):
+        return train_factored, None
+    counts = _counts(evidence, settings)
+    weight = counts / counts.mean()
+    chosen: Trainer = train_factored
+    claims = cross_fitted(evidence, settings, chosen)
+    before, best = _losses(*claims), 0.0
+    for pull in _PULLS:
+        trainer = partial(train_factored, pull=pull)
+        tried = cross_fitted(evidence, settings, trainer)
+        gain = before - _losses(*tried)
+        mean = float(np.mean(weight * gain))
+        if mean > max(best, float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(gain)))):
+            chosen, claims, best = trainer, tried, mean
+    return chosen, claims
 
 
 def cross_fitted(evidence: Evidence, settings: Settings, trainer: Trainer) -> tuple[Floats, Floats]:
@@ -97,5 +124,9 @@ def _counts(evidence: Evidence, settings: Settings) -> Floats:
 
 
 def _nll(p: Floats, y: Floats, counts: Floats) -> float:
+    return float(np.average(_losses(p, y), weights=counts))
+
+
+def _losses(p: Floats, y: Floats) -> Floats:
     p = np.clip(p, CLIP, 1.0 - CLIP)
-    return float(-np.average(y * np.log(p) + (1.0 - y) * np.log(1.0 - p), weights=counts))
+    return np.asarray(-(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))
