@@ -33,7 +33,7 @@ def show_answer(answer: Answer, *, explain: bool = False) -> None:
         console.print(_ranking(answer, shown, explain))
     if len(answer.ranked) > len(shown):
         console.print(f"[dim]and {len(answer.ranked) - len(shown)} readings below 1 %; --json shows all[/dim]")
-    console.print(_decision(answer))
+    console.print(_decision(answer), soft_wrap=True)
     for name, report in answer.domains.items():
         if report.status not in ("answered", "skipped"):
             console.print(f"[yellow]{escape(name)}[/yellow] {report.status}: {escape(report.reason or '')}")
