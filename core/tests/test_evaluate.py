@@ -18,7 +18,7 @@ from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
 from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.outcome import outcome
 from arbitrank.evaluate.report import write_report
-from arbitrank.merge import Voice, merge
+from arbitrank.merge import Voice, after_winning, merge, nobody
 from arbitrank.values import Hypothesis, Truth
 
 ROOMS, ARTISTS = ("kitchen", "hall", "attic", "garage", "study", "cellar"), ("anna", "berta", "carla", "dora", "emil")
@@ -99,6 +99,13 @@ def test_the_number_of_jobs_and_a_second_run_change_no_figure(evaluated: Any, co
         assert msgspec.json.encode(again["systems"][system]) == msgspec.json.encode(first["systems"][system])
 
 
+def test_after_winning_is_chosen_by_requests_that_the_report_is_not_on(evaluated: Any) -> None:
+    metrics, _, corpus = evaluated
+    choice = metrics["after_winning_choice"]
+    assert choice.n == len(corpus.train)  # there is no test split, so that dev is reported on
+    assert metrics["after_winning"] == (choice.independence is not None) == (choice.nll_gain > choice.error)
+
+
 def test_hypotheses_with_truths_are_measured_without_building_recognisers(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     rng = np.random.default_rng(0)
@@ -120,6 +127,8 @@ def test_hypotheses_with_truths_are_measured_without_building_recognisers(tmp_pa
     metrics, _, _ = evaluate(path, jobs=1, progress=lambda stage, done, total: None)
     assert set(metrics["systems"]) == SYSTEMS
     assert metrics["split"] == "cross-fitted"
+    assert metrics["after_winning"] is False
+    assert metrics["after_winning_choice"] is None
     assert metrics["systems"]["factored"]["domain_accuracy"] > 0.7
 
 
@@ -135,17 +144,20 @@ def _scores(seed: int, domains: int = 3, requests: int = 30) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_experiment_merges_and_decides_as_the_service_does(seed: int) -> None:
+@pytest.mark.parametrize("normalise", [None, 0.5])
+def test_the_experiment_merges_and_decides_as_the_service_does(seed: int, normalise: float | None) -> None:
     hypotheses, scores = _scores(seed)
     truths = [Truth("d0", "i0")] * 30
-    found = outcome(hypotheses, scores, truths, none_counts=True)
+    found = outcome(hypotheses, scores, truths, none_counts=True, normalise=normalise)
     for i in range(30):
-        ranked = merge(Voice(f"d{d}", hypotheses[d][i], scores[d][i]) for d in range(3))
+        said = [scores[d][i] for d in range(3)]
+        measured = said if normalise is None else after_winning(said, normalise)
+        ranked = merge(Voice(f"d{d}", hypotheses[d][i], measured[d]) for d in range(3))
         top = found.top[i]
         assert top is not None
         assert (ranked[0].domain, ranked[0].intent) == (top.domain, top.intent)
         assert ranked[0].probability == pytest.approx(found.probability[i])
-        assert (decide(ranked).action == "none") == bool(found.none[i])
+        assert (decide(ranked, nobody=nobody(said)).action == "none") == bool(found.none[i])
 
 
 def test_what_a_later_split_repeats_is_dropped_from_train_and_said(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from arbitrank.domain import Progress, Scores
 from arbitrank.evaluate import joint
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses
 from arbitrank.evaluate.outcome import Outcome, outcome
-from arbitrank.evaluate.recognised import Readings, load, recognise_corpus, split_hypotheses
+from arbitrank.evaluate.recognised import Readings, Recognised, load, recognise_corpus, split_hypotheses
 from arbitrank.evaluate.summary import summarise
-from arbitrank.evaluate.systems import SYSTEMS, fit_all, score
+from arbitrank.evaluate.systems import DEFAULT, SYSTEMS, Fitted, fit_all, score, score_unseen
+from arbitrank.evaluate.winning import AfterWinning, Heads, choose, heads
 from arbitrank.learn.fitting import Evidence, gather, own_request
 from arbitrank.values import Example, Request
 
@@ -29,7 +30,8 @@ _FOLDS = 5  # of the re-rankers, where one file of hypotheses is all there is
 
 class DomainRun(NamedTuple):
     """What one domain contributes: its hypotheses of the held-out requests, each system's scores of them, its rows for
-    the joint model in training and held out, and the seconds it took."""
+    the joint model in training and held out, the seconds it took, and what the default system says to requests that the
+    report isn't on: those of the tuning split, else training requests, cross-fitted."""
 
     domain: str
     hypotheses: Readings
@@ -37,6 +39,7 @@ class DomainRun(NamedTuple):
     train_part: joint.Part
     held_part: joint.Part
     seconds: Mapping[str, float]
+    unreported: Heads | None
 
 
 def evaluate(
@@ -54,7 +57,8 @@ def evaluate(
         clock.lap("recognise")
         runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
     clock.lap("re-rankers")
-    outcomes = judged(corpus, runs, seed=seed, jobs=jobs)
+    winning = after_winning(runs)
+    outcomes = judged(corpus, runs, seed=seed, jobs=jobs, winning=winning)
     clock.lap("joint and merge")
     metrics = {
         "corpus": corpus.name,
@@ -64,6 +68,8 @@ def evaluate(
         "out_of_scope": corpus.has_out_of_scope,
         "seed": seed,
         "notes": list(corpus.notes),
+        "after_winning": winning is not None and winning.independence is not None,
+        "after_winning_choice": winning,
         "systems": summarise(outcomes, corpus.held, against=("R0", JOINT), seed=seed),
     }
     clock.lap("figures")
@@ -71,8 +77,16 @@ def evaluate(
     return metrics, outcomes, corpus
 
 
-def judged(corpus: Corpus, runs: Sequence[DomainRun], *, seed: int, jobs: int) -> dict[str, Outcome]:
-    """How each system fares on the held-out requests, the joint model last."""
+def after_winning(runs: Sequence[DomainRun]) -> AfterWinning | None:
+    """Whether the default system's claims are measured against one another; None where no data are left to say."""
+    unreported = [one.unreported for one in runs if one.unreported is not None]
+    return choose(unreported) if unreported else None
+
+
+def judged(
+    corpus: Corpus, runs: Sequence[DomainRun], *, seed: int, jobs: int, winning: AfterWinning | None = None
+) -> dict[str, Outcome]:
+    """How each system fares on the held-out requests, the joint model last; `winning` is for the default one."""
     hypotheses = [one.hypotheses for one in runs]
     truths = [example.truth for example in corpus.held]
     scores = {system: [one.scores[system] for one in runs] for system in SYSTEMS}
@@ -84,7 +98,13 @@ def judged(corpus: Corpus, runs: Sequence[DomainRun], *, seed: int, jobs: int) -
         threads=jobs,
     )
     return {
-        system: outcome(hypotheses, scored, truths, none_counts=corpus.has_out_of_scope)
+        system: outcome(
+            hypotheses,
+            scored,
+            truths,
+            none_counts=corpus.has_out_of_scope,
+            normalise=winning.independence if winning and system == DEFAULT else None,
+        )
         for system, scored in scores.items()
     }
 
@@ -106,6 +126,7 @@ def run_domain(corpus: Corpus, path: Path, seed: int) -> DomainRun:
     recognised = load(path)
     learning, learned = _with_hypotheses(corpus.train, recognised.train)
     asking, asked = _with_hypotheses(corpus.held, recognised.held)
+    unreported: Heads | None = None
     clock = Clock()
     scores: dict[str, list[Scores | None]] = {system: [None] * len(corpus.held) for system in SYSTEMS}
     with threadpool_limits(1):
@@ -114,12 +135,24 @@ def run_domain(corpus: Corpus, path: Path, seed: int) -> DomainRun:
         for rest, part in splits(corpus, seed):
             evidence, held = whole.only(rest[learned]), judged_on.only(part[asked])
             places = asked[part[asked]]
-            for system, reranker in fit_all(evidence, seed=seed):
-                for i, one in zip(places, score(reranker, held), strict=True):
-                    scores[system][i] = one
-                clock.lap(system)
+            for fitted in fit_all(evidence, seed=seed):
+                for i, one in zip(places, score(fitted.reranker, held), strict=True):
+                    scores[fitted.system][i] = one
+                clock.lap(fitted.system)
+                if fitted.system == DEFAULT and not corpus.cross_fitted:
+                    unreported = _unreported(corpus, recognised, fitted, evidence, learned)
     parts = (joint.part(whole, learned), joint.part(judged_on, asked))
-    return DomainRun(recognised.domain, recognised.held, scores, *parts, clock.laps)
+    return DomainRun(recognised.domain, recognised.held, scores, *parts, clock.laps, unreported)
+
+
+def _unreported(
+    corpus: Corpus, recognised: Recognised, fitted: Fitted, whole: Evidence, learned: NDArray[np.int64]
+) -> Heads:
+    if not corpus.tuning:
+        return heads(len(corpus.train), learned, score_unseen(fitted, whole), whole)
+    asking, asked = _with_hypotheses(corpus.tuning, recognised.tuning)
+    tuning = Evidence.of(whole.spec, asking, [corpus.tuning[i].truth for i in asked])
+    return heads(len(corpus.tuning), asked, score(fitted.reranker, tuning), tuning)
 
 
 def splits(corpus: Corpus, seed: int) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:

@@ -11,18 +11,19 @@ import numpy as np
 from arbitrank.domain import Scores, Settings
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibrating import fit_temperature
-from arbitrank.learn.calibration import Calibrated, recalibrated
+from arbitrank.learn.calibration import Calibrated, Calibrator, recalibrated
 from arbitrank.learn.fitting import Evidence, train_loglinear
 from arbitrank.learn.rerankers import R0, Factored
-from arbitrank.learn.selection import best_reading, learn
+from arbitrank.learn.selection import Unseen, best_reading, learn, learned
 
+DEFAULT = "factored"
 SYSTEMS = {
     "R0": "the product of the three confidences",
     "R0 temperature": "R0, each domain's log-odds divided by a temperature of its own",
     "R1": "three weights, expected semantic error",
     "R2": "three weights, cross-entropy",
     "R3": "three weights, both: the article's choice",
-    "factored": "is it mine × which reading: the default",
+    DEFAULT: "is it mine × which reading: the default",
     "boosted": "LightGBM by domain, cross-entropy",
     "corrected": "LightGBM on top of the factored log-odds",
 }
@@ -32,10 +33,11 @@ _PLAIN = Settings(model="loglinear", form="sigmoid")
 
 
 class Fitted(NamedTuple):
-    """One system's re-ranker of a domain."""
+    """One system's re-ranker of a domain, and what its likes said of training requests that they didn't learn from."""
 
     system: str
     reranker: Any
+    unseen: Unseen | None = None
 
 
 def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
@@ -50,7 +52,7 @@ def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
     for name, loss in (("R1", "r1"), ("R2", "r2"), ("R3", "r3")):
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
         yield Fitted(name, train_loglinear(plain, settings))
-    yield Fitted("factored", learn(evidence, Settings(seed=seed)))
+    yield Fitted(DEFAULT, *learned(evidence, Settings(seed=seed)))
     yield Fitted("boosted", learn(evidence, Settings(model="boosted", seed=seed, calibrate=False)))
     yield Fitted("corrected", learn(evidence, Settings(model="corrected", seed=seed, calibrate=False)))
 
@@ -68,7 +70,16 @@ def score(reranker: Any, held: Evidence) -> list[Scores]:
     )
     if not isinstance(inner, Factored | Boosted):
         return [reranker.rerank(request) for request in held.requests]
-    mine, right = inner.score(*held.factored, held.batch.starts)
-    parts = np.split(right, held.batch.starts[1:])
-    scores = [Scores(float(q), part) for q, part in zip(mine, parts, strict=True)]
+    return _scores(Unseen(*inner.score(*held.factored, held.batch.starts)), held, calibrator)
+
+
+def score_unseen(fitted: Fitted, evidence: Evidence) -> list[Scores]:
+    """The scores of the training requests as if the re-ranker hadn't learned from them."""
+    assert fitted.unseen is not None
+    return _scores(fitted.unseen, evidence, getattr(fitted.reranker, "calibrator", None))
+
+
+def _scores(said: Unseen, evidence: Evidence, calibrator: Calibrator | None) -> list[Scores]:
+    parts = np.split(said.right, evidence.batch.starts[1:])
+    scores = [Scores(float(q), part) for q, part in zip(said.mine, parts, strict=True)]
     return scores if calibrator is None else [recalibrated(one, calibrator) for one in scores]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,31 +25,50 @@ _PULLS = (1.0, 0.1)  # looser than the default while a domain has few requests, 
 Trainer = Callable[[Evidence, Settings], Plain]
 
 
+class Unseen(NamedTuple):
+    """What re-rankers say of requests that they didn't learn from: P(mine), shape (R,), and P(right), shape (N,)."""
+
+    mine: Floats
+    right: Floats
+
+
+class Learned(NamedTuple):
+    """A re-ranker, and what its likes said of requests they didn't learn from, before calibration, where they did."""
+
+    reranker: Plain | Calibrated
+    unseen: Unseen | None
+
+
 def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
     """The re-ranker that the settings name; `auto` takes the kind with the lowest cross-fitted NLL.
 
     A factored one whose domain has few requests is pulled less towards R0 where that lowers the NLL of cross-fitted
     probabilities. With `settings.calibrate` its probabilities go through the map that lowers that NLL, if any.
     """
+    return learned(evidence, settings).reranker
+
+
+def learned(evidence: Evidence, settings: Settings) -> Learned:
+    """The same, with what was said of unseen requests on the way."""
     kind: str = settings.model
-    claims = None
+    said = None
     if kind == "auto":
-        tried = {name: cross_fitted(evidence, settings, trainer) for name, trainer in _AUTO.items()}
-        kind = min(tried, key=lambda name: _nll(*tried[name], _counts(evidence, settings)))
-        claims = tried[kind]
+        tried = {name: unseen(evidence, settings, trainer) for name, trainer in _AUTO.items()}
+        kind = min(tried, key=lambda name: _nll(*_claims(tried[name], evidence), _counts(evidence, settings)))
+        said = tried[kind]
     trainer = TRAINERS[kind]
     if settings.model == "factored":
-        trainer, claims = _pulled(evidence, settings)
+        trainer, said = _pulled(evidence, settings)
     reranker = trainer(evidence, settings)
     if not settings.calibrate or kind == "loglinear":
-        return reranker
-    p, y = claims if claims is not None else cross_fitted(evidence, settings, trainer)
-    calibrator = choose(p, y, _counts(evidence, settings), seed=settings.seed)
-    return reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator)
+        return Learned(reranker, said)
+    said = said or unseen(evidence, settings, trainer)
+    calibrator = choose(*_claims(said, evidence), _counts(evidence, settings), seed=settings.seed)
+    return Learned(reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator), said)
 
 
-def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, tuple[Floats, Floats] | None]:
-    """Training with the pull towards R0 that held-out requests prefer, and what it claims of them if it was tried.
+def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, Unseen | None]:
+    """Training with the pull towards R0 that held-out requests prefer, and what it says of them if it was tried.
 
     A looser pull has to win by more than the standard error of its gain.
     """
@@ -57,23 +77,29 @@ def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, tuple[Floa
     counts = _counts(evidence, settings)
     weight = counts / counts.mean()
     chosen: Trainer = train_factored
-    claims = cross_fitted(evidence, settings, chosen)
-    before, best = _losses(*claims), 0.0
+    said = unseen(evidence, settings, chosen)
+    before, best = _losses(*_claims(said, evidence)), 0.0
     for pull in _PULLS:
         trainer = partial(train_factored, pull=pull)
-        tried = cross_fitted(evidence, settings, trainer)
-        gain = before - _losses(*tried)
+        tried = unseen(evidence, settings, trainer)
+        gain = before - _losses(*_claims(tried, evidence))
         mean = float(np.mean(weight * gain))
         if mean > max(best, float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(gain)))):
-            chosen, claims, best = trainer, tried, mean
-    return chosen, claims
+            chosen, said, best = trainer, tried, mean
+    return chosen, said
 
 
 def cross_fitted(evidence: Evidence, settings: Settings, trainer: Trainer) -> tuple[Floats, Floats]:
     """What re-rankers claim of requests that they didn't learn from: P(right) of each best reading, and the outcome."""
+    return _claims(unseen(evidence, settings, trainer), evidence)
+
+
+def unseen(evidence: Evidence, settings: Settings, trainer: Trainer) -> Unseen:
+    """What re-rankers say of requests that they didn't learn from; 0 where the rest has none of the domain's own."""
     n = len(evidence.requests)
     fold = np.random.default_rng(settings.seed).permutation(n) % _FOLDS
-    claimed, outcome = np.zeros(n), np.zeros(n)
+    each = np.repeat(fold, evidence.batch.sizes)
+    said = Unseen(np.zeros(n), np.zeros(len(each)))
     for f in range(_FOLDS):
         held = evidence.only(fold == f)
         rest = evidence.only(fold != f)
@@ -81,10 +107,15 @@ def cross_fitted(evidence: Evidence, settings: Settings, trainer: Trainer) -> tu
             continue
         reranker = trainer(rest, settings)
         assert isinstance(reranker, Factored | Boosted)
-        _, right = reranker.score(*held.factored, held.batch.starts)
-        best = best_reading(right, held)
-        claimed[fold == f], outcome[fold == f] = right[best], held.batch.right[best]
-    return claimed, outcome
+        said.mine[fold == f], said.right[each == f] = reranker.score(*held.factored, held.batch.starts)
+    return said
+
+
+def _claims(said: Unseen, evidence: Evidence) -> tuple[Floats, Floats]:
+    """P(right) of each best reading, and whether it is right; nothing was claimed where P(right) is 0."""
+    best = best_reading(said.right, evidence)
+    p = said.right[best]
+    return p, np.where(p > 0.0, evidence.batch.right[best], 0.0)
 
 
 def best_reading(right: Floats, evidence: Evidence) -> NDArray[np.int64]:

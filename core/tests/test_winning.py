@@ -1,0 +1,52 @@
+"""Whether claims are measured against one another is for held-out data to say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from arbitrank.domain import Scores
+from arbitrank.evaluate.winning import Heads, choose
+
+
+def heads(claims: np.ndarray, right: np.ndarray) -> Heads:
+    return Heads(tuple(Scores(float(q), np.array([q])) for q in claims), right.astype(np.float64))
+
+
+def rivals(n: int, seed: int) -> list[Heads]:
+    """Two domains that could serve every request: each claims half of what it is due, as it leaves room for others."""
+    rng = np.random.default_rng(seed)
+    share = rng.uniform(0.1, 0.9, n)
+    first = rng.random(n) < share
+    return [heads(share / 2, first), heads((1 - share) / 2, ~first)]
+
+
+def strangers(n: int, seed: int) -> list[Heads]:
+    """Two domains of which neither owns half of the requests, each calibrated by itself and apart."""
+    rng = np.random.default_rng(seed)
+    claims = rng.uniform(0.0, 0.5, (2, n))
+    draw = rng.random(n)
+    return [heads(claims[0], draw < claims[0]), heads(claims[1], (claims[0] <= draw) & (draw < claims.sum(axis=0)))]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rivals_for_the_same_requests_are_measured_against_one_another(seed: int) -> None:
+    found = choose(rivals(1_000, seed))
+    assert found.independence is not None
+    assert found.nll_gain > 2 * found.error > 0.0
+    assert found.n == 1_000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_strangers_are_left_alone(seed: int) -> None:
+    found = choose(strangers(1_000, seed))
+    assert found.independence is None
+    assert found.nll_gain < 0.0
+
+
+def test_requests_that_one_or_none_has_a_reading_of_say_nothing() -> None:
+    silent = Heads((None,) * 50, np.zeros(50))
+    alone = heads(np.full(50, 0.4), np.arange(50) < 20)
+    for domains in ([silent, silent], [alone, silent]):
+        found = choose(domains)
+        assert (found.independence, found.nll_gain, found.error) == (None, 0.0, 0.0)
