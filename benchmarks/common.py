@@ -58,10 +58,15 @@ def benches(chosen: argparse.Namespace) -> Iterator[Bench]:
 
 
 def _recognised(folder: Path, cache: Path, jobs: int) -> Bench:
-    """The corpus in the folder; its readings are made when the corpus or the recogniser is not the one they are of."""
-    corpus = read_corpus(folder)
+    """The corpus in the folder, and its readings."""
+    made_of = b"".join(path.read_bytes() for path in sorted(folder.glob("*.jsonl*")))
+    return recognised(read_corpus(folder), made_of, cache, jobs)
+
+
+def recognised(corpus: Corpus, made_of: bytes, cache: Path, jobs: int = 1) -> Bench:
+    """The corpus and its readings; those are made where what it is made of, or the recogniser, has changed."""
     sources = sorted(Path(arbitrank.nlu.__path__[0]).glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in (*sorted(folder.glob("*.jsonl*")), *sources)))
+    digest = hashlib.sha256(made_of + b"".join(path.read_bytes() for path in sources))
     kept = cache / f"{corpus.name}-{digest.hexdigest()[:12]}"
     paths = {name: kept / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
     if not all(path.is_file() for path in paths.values()):

@@ -52,7 +52,10 @@ def heads(n: int, places: Iterable[int], scores: Sequence[Scores], evidence: Evi
 
 
 def choose(domains: Sequence[Heads], *, seed: int = 0) -> AfterWinning:
-    """The independence with the lowest NLL of the merged top reading; it has to win by more than its standard error."""
+    """The independence with the lowest NLL of the merged top reading; it has to win by two standard errors.
+
+    That is strict, as it also changes the order of the list, which the NLL of its head says little about.
+    """
     # Files may be sorted, so not the first ones.
     chosen = np.random.default_rng(seed).permutation(len(domains[0].scores))[:_ENOUGH]
     n = len(chosen)
@@ -60,7 +63,7 @@ def choose(domains: Sequence[Heads], *, seed: int = 0) -> AfterWinning:
     gains = {c: before - np.array([_loss(domains, i, c) for i in chosen]) for c in INDEPENDENCES}
     best = max(gains, key=lambda c: float(gains[c].mean()))
     gain, error = float(gains[best].mean()), float(gains[best].std() / np.sqrt(n))
-    return AfterWinning(best if gain > error else None, gain, error, n)
+    return AfterWinning(best if gain > 2.0 * error else None, gain, error, n)
 
 
 def _loss(domains: Sequence[Heads], i: int, independence: float | None) -> float:

@@ -1,0 +1,320 @@
+"""What is the context worth, and how much of that do domains get that know only themselves?
+
+proslu: Chinese requests that name a title and seldom its medium; the user's preferences say more than the words. Train
+and dev together, ten folds, several seeds; recogniser and re-ranker of each domain see nine tenths. titles: requests
+drawn from a known model, so that the best possible decision is known. A title is in two or three media, the device
+leans to one, and each domain knows its own catalogue alone. --quick invents the titles and leaves out proslu.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from arbitrank.domain import Scores, Settings
+from arbitrank.evaluate.corpus import Corpus
+from arbitrank.evaluate.metrics import calibration
+from arbitrank.evaluate.outcome import Outcome, outcome
+from arbitrank.evaluate.recognised import Readings
+from arbitrank.evaluate.systems import Fitted, score, score_unseen
+from arbitrank.evaluate.winning import Heads, choose, heads
+from arbitrank.learn.fitting import Evidence, baseline, gather, own_request
+from arbitrank.learn.selection import learned
+from arbitrank.values import Example, Hypothesis, Slot
+from arbitrank.wire import BadLine, read_examples
+from benchmarks.common import Bench, options, recognised, show, table
+from benchmarks.titles import MEDIA, Titles, chances, draw, invented_titles, read_titles
+
+NAME = "context"
+CORPORA = ("proslu", "titles")
+_SEEDS, _FOLDS = 3, 10
+_SIZES, _QUICK = (4_000, 12_000), (1_200, 3_000)  # titles: requests to train on, and held out
+
+Enrich = Callable[[str, Example, Hypothesis], dict[str, float]]
+"""The features that a domain, by its name, adds to a hypothesis of its own."""
+
+
+class Arm(NamedTuple):
+    """How the domains are built: with a trained re-ranker, with the context, with features of their own."""
+
+    trained: bool = True
+    context: bool = True
+    enriched: bool = False
+    measured: bool = False
+
+
+ARMS = {
+    "R0": Arm(trained=False),
+    "no context": Arm(context=False),
+    "context": Arm(),
+    "context, own features": Arm(enriched=True),
+    "the same, after winning": Arm(enriched=True, measured=True),
+}
+"""The last one measures the domains' claims against one another if training requests, cross-fitted, say so."""
+
+
+class Said(NamedTuple):
+    """One domain's readings of the held-out requests, their scores, and its heads of the training requests."""
+
+    readings: Readings
+    scores: list[Scores | None]
+    unseen: Heads | None
+
+
+def judged(bench: Bench, arm: Arm, enrich: Enrich, seed: int = 0) -> Outcome:
+    """How the domains fare together, each built by itself."""
+    corpus = bench.corpus
+    said = [_said(bench, domain, arm, enrich, seed) for domain in corpus.domains]
+    unseen = [one.unseen for one in said if one.unseen]
+    return outcome(
+        [one.readings for one in said],
+        [one.scores for one in said],
+        [e.truth for e in corpus.held],
+        none_counts=False,
+        normalise=choose(unseen, seed=seed).independence if arm.measured else None,
+    )
+
+
+def _said(bench: Bench, domain: str, arm: Arm, enrich: Enrich, seed: int) -> Said:
+    corpus, read = bench.corpus, bench.readings(domain)
+    train, held = read.train, read.held
+    if arm.enriched:
+        train, held = (
+            [tuple(replace(h, features=enrich(domain, e, h)) for h in found) for e, found in zip(of, all_, strict=True)]
+            for of, all_ in ((corpus.train, train), (corpus.held, held))
+        )
+    learning = [own_request(e.request, found) for e, found in zip(corpus.train, train, strict=True)]
+    asking = [own_request(e.request, found) for e, found in zip(corpus.held, held, strict=True)]
+    places = [i for i, request in enumerate(asking) if request.hypotheses]
+    evidence = gather(domain, learning, [e.truth for e in corpus.train], context=arm.context)
+    fitted = Fitted(domain, baseline(domain, learning))
+    if arm.trained:
+        fitted = Fitted(domain, *learned(evidence, Settings(seed=seed)))
+    asked = Evidence.of(evidence.spec, [asking[i] for i in places], [corpus.held[i].truth for i in places])
+    scores: list[Scores | None] = [None] * len(asking)
+    for i, one in zip(places, score(fitted.reranker, asked), strict=True):
+        scores[i] = one
+    unseen = None
+    if fitted.unseen is not None:
+        spoken = [i for i, request in enumerate(learning) if request.hypotheses]
+        unseen = heads(len(learning), spoken, score_unseen(fitted, evidence), evidence)
+    return Said(held, scores, unseen)
+
+
+# ------------------------------------------------------------------------------------------------------------- proslu
+
+
+def proslu(folder: Path, cache: Path, *, seed: int = 0, seeds: int = _SEEDS, jobs: int = 1) -> dict[str, Any]:
+    """The figures of each arm: means over the seeds, of requests in ten folds."""
+    examples = [e for split in ("train", "dev") for e in read_examples(folder / f"{split}.jsonl.gz")]
+    whole = [e for e in examples if not isinstance(e, BadLine)]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
+    for again in range(seed, seed + seeds):
+        found: dict[str, list[tuple[Outcome, Corpus]]] = {name: [] for name in ARMS}
+        for corpus in _folds(whole, again):
+            bench = recognised(corpus, msgspec.msgpack.encode((corpus.train, corpus.held)), cache, jobs)
+            enrich = entities(corpus)
+            for name, arm in ARMS.items():
+                found[name].append((judged(bench, arm, enrich, again), corpus))
+        for name, parts in found.items():
+            runs[name].append(_of_folds(parts, again))
+    means = {name: {key: float(np.mean([one[key] for one in all_])) for key in all_[0]} for name, all_ in runs.items()}
+    return {"n": len(whole), "seeds": seeds, "arms": means}
+
+
+def _folds(examples: Sequence[Example], seed: int) -> Iterator[Corpus]:
+    domains = tuple(sorted({e.truth.domain for e in examples if e.truth.domain}))
+    fold = np.random.default_rng(seed).permutation(len(examples)) % _FOLDS
+    for f in range(_FOLDS):
+        train, held = (
+            tuple(e for e, g in zip(examples, fold, strict=True) if (g == f) is out) for out in (False, True)
+        )
+        yield Corpus(f"proslu-{seed}-{f}", domains, train, (), held, "fold", ())
+
+
+def entities(corpus: Corpus) -> Enrich:
+    """What each domain knows of the entities named in its slots: how usual their types are among its own requests.
+
+    `entity_share` is the share of the domain's own training requests that name an entity of such a type, the highest of
+    the types that the named entity has; `entity_types` is how many it has, as log(1 + n).
+    """
+    shares: dict[str, Counter[str]] = {}
+    for domain in corpus.domains:
+        own = [e for e in corpus.train if e.truth.domain == domain]
+        counts = Counter(kind for e in own for kind in _types(e, e.truth.slots))
+        shares[domain] = Counter({kind: n / len(own) for kind, n in counts.items()})
+
+    def enrich(domain: str, example: Example, hypothesis: Hypothesis) -> dict[str, float]:
+        kinds = _types(example, hypothesis.slots)
+        usual = max((float(shares[domain][kind]) for kind in kinds), default=0.0)
+        return {"entity_share": usual, "entity_types": float(np.log1p(len(kinds)))}
+
+    return enrich
+
+
+def _types(example: Example, slots: Sequence[Slot]) -> set[str]:
+    """The types of the known entities that the slots name."""
+    known = example.extra.get("knowledge", ())
+    return {
+        kind
+        for entity in known
+        if entity["type"] and any(entity["subject"] in slot.value for slot in slots)
+        for kind in entity["type"].split("、")
+    }
+
+
+def _of_folds(parts: Sequence[tuple[Outcome, Corpus]], seed: int) -> dict[str, float]:
+    media = np.array([e.truth.domain in MEDIA for _, corpus in parts for e in corpus.held])
+    domain, right, p, y = (
+        np.concatenate([getattr(one, name) for one, _ in parts])
+        for name in ("domain_right", "answer_right", "probability", "right")
+    )
+    figures = calibration(p, y, seed=seed)
+    return {
+        "domain_accuracy": float(domain.mean()),
+        "media_domain_accuracy": float(domain[media].mean()),
+        "irer": float(1.0 - right.mean()),
+        "nll": figures.nll,
+        "ece": figures.ece,
+        "ece_floor": figures.ece_floor,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------- titles
+
+
+def shared_titles(
+    titles: Titles, cache: Path, *, sizes: tuple[int, int] = _SIZES, seed: int = 0, seeds: int = 1, jobs: int = 1
+) -> dict[str, Any]:
+    """The figures of each arm and of the best possible decision: means over the seeds.
+
+    `domain_accuracy` is what the chosen domains' true chances come to, not what luck made of them. `headroom` is the
+    share of the way from R0, or from trained domains without context where they do better, to the best possible.
+    """
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
+    best = []
+    for again in range(seed, seed + seeds):
+        corpus = draw(titles, train=sizes[0], held=sizes[1], seed=again)
+        bench = recognised(corpus, msgspec.msgpack.encode((corpus.train, corpus.held)), cache, jobs)
+        true = [chances(e.extra["media"], e.request.context["device"]) for e in corpus.held]
+        best.append(float(np.mean([max(one.values()) for one in true])))
+        for name, arm in ARMS.items():
+            runs[name].append(_known(judged(bench, arm, catalogues(titles), again), true, again))
+    means = {name: {key: float(np.mean([one[key] for one in all_])) for key in all_[0]} for name, all_ in runs.items()}
+    top = float(np.mean(best))
+    base = max(means["R0"]["domain_accuracy"], means["no context"]["domain_accuracy"])
+    for one in means.values():
+        one["headroom"] = (one["domain_accuracy"] - base) / (top - base)
+    return {"n": sizes[1], "seeds": seeds, "best_domain_accuracy": top, "arms": means}
+
+
+def catalogues(titles: Titles) -> Enrich:
+    """Each domain looks up the titles it reads in its own catalogue."""
+
+    def enrich(domain: str, _: Example, hypothesis: Hypothesis) -> dict[str, float]:
+        return {"in_catalogue": float(any(domain in titles.get(slot.value, ()) for slot in hypothesis.slots))}
+
+    return enrich
+
+
+def _known(one: Outcome, true: Sequence[Mapping[str, float]], seed: int) -> dict[str, float]:
+    accuracy = np.mean([of.get(h.domain, 0.0) if h else 0.0 for h, of in zip(one.top, true, strict=True)])
+    figures = calibration(one.probability, one.right, seed=seed)
+    return {
+        "domain_accuracy": float(accuracy),
+        "irer": float(1.0 - one.answer_right.mean()),
+        "nll": figures.nll,
+        "ece": figures.ece,
+        "ece_floor": figures.ece_floor,
+        "over_confidence": figures.over,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------- output
+
+
+def figures(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The figures of the chosen corpora."""
+    if chosen.quick:
+        with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+            titles = invented_titles(3_000, chosen.seed)
+            found = {"titles": shared_titles(titles, Path(folder), sizes=_QUICK, seed=chosen.seed)}
+    else:
+        found = {name: _of(name, chosen) for name in chosen.corpora}
+    if chosen.out:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        _plot(found, chosen.out / "context.png")
+    return found
+
+
+def _of(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    shared = {"seed": chosen.seed, "seeds": _SEEDS, "jobs": chosen.jobs}
+    if name == "proslu":
+        return proslu(chosen.data / name, chosen.cache, **shared)
+    return shared_titles(read_titles(chosen.data / name / "titles.jsonl.gz"), chosen.cache, **shared)
+
+
+def _plot(found: Mapping[str, Any], path: Path) -> None:
+    """Write a picture of what each arm gets right, and of how far its probabilities are from the truth."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    drawn, grid = plt.subplots(len(found), 2, figsize=(10, 3.2 * len(found)), layout="constrained", squeeze=False)
+    for (left, right), (name, corpus) in zip(grid, found.items(), strict=True):
+        arms = list(corpus["arms"])
+        accuracy = "media_domain_accuracy" if name == "proslu" else "domain_accuracy"
+        left.barh(arms, [100 * corpus["arms"][arm][accuracy] for arm in arms])
+        left.set(title=name, xlabel="right domain, per cent" + (" of media requests" if name == "proslu" else ""))
+        if "best_domain_accuracy" in corpus:
+            left.axvline(100 * corpus["best_domain_accuracy"], linestyle=":", color="black", label="best possible")
+            left.legend(loc="lower right")
+        right.barh(arms, [100 * corpus["arms"][arm]["ece"] for arm in arms])
+        right.axvline(100 * corpus["arms"][arms[-1]]["ece_floor"], linestyle=":", color="black", label="floor")
+        right.set(title=name, xlabel="ECE, per cent", yticklabels=[])
+        right.legend(loc="lower right")
+        for axes in (left, right):
+            axes.invert_yaxis()
+    drawn.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(drawn)
+
+
+def print_table(found: Mapping[str, Any]) -> None:
+    """What each arm does."""
+    columns = {
+        "proslu": {"accuracy": "domain_accuracy", "of media": "media_domain_accuracy"},
+        "titles": {"accuracy": "domain_accuracy", "headroom": "headroom"},
+    }
+    for name, corpus in found.items():
+        seeds = f"{corpus['seeds']} seed" + ("s" if corpus["seeds"] > 1 else "")
+        print(f"{name}: {corpus['n']} requests, {seeds}; per cent, NLL in nats")
+        keys = {**columns[name], "IRER": "irer", "NLL": "nll", "ECE": "ece", "floor": "ece_floor"}
+        rows = [
+            [arm, *(f"{one[key]:.3f}" if key == "nll" else f"{100 * one[key]:.1f}" for key in keys.values())]
+            for arm, one in corpus["arms"].items()
+        ]
+        if "best_domain_accuracy" in corpus:
+            rows.append(
+                ["best possible", f"{100 * corpus['best_domain_accuracy']:.1f}", "100.0", *itertools.repeat("", 4)]
+            )
+        table(("arm", *keys), rows)
+
+
+def main() -> None:
+    """Measure and print."""
+    chosen = options(__doc__, CORPORA)
+    show(NAME, chosen, figures(chosen), print_table)
+
+
+if __name__ == "__main__":
+    main()
