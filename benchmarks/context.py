@@ -44,22 +44,17 @@ Enrich = Callable[[str, Example, Hypothesis], dict[str, float]]
 
 
 class Arm(NamedTuple):
-    """How the domains are built: with a trained re-ranker, with the context, with features of their own."""
+    """How the domains are built: with a trained re-ranker, with the context, with features of their own; and whether
+    their claims are measured against one another where training requests, cross-fitted, say so."""
 
     trained: bool = True
     context: bool = True
-    enriched: bool = False
+    enrich: Enrich | None = None
     measured: bool = False
 
 
-ARMS = {
-    "R0": Arm(trained=False),
-    "no context": Arm(context=False),
-    "context": Arm(),
-    "context, own features": Arm(enriched=True),
-    "the same, after winning": Arm(enriched=True, measured=True),
-}
-"""The last one measures the domains' claims against one another if training requests, cross-fitted, say so."""
+BARE = {"R0": Arm(trained=False), "no context": Arm(context=False), "context": Arm()}
+"""The arms whose domains bring no features of their own."""
 
 
 class Said(NamedTuple):
@@ -70,10 +65,10 @@ class Said(NamedTuple):
     unseen: Heads | None
 
 
-def judged(bench: Bench, arm: Arm, enrich: Enrich, seed: int = 0) -> Outcome:
+def judged(bench: Bench, arm: Arm, seed: int = 0) -> Outcome:
     """How the domains fare together, each built by itself."""
     corpus = bench.corpus
-    said = [_said(bench, domain, arm, enrich, seed) for domain in corpus.domains]
+    said = [_said(bench, domain, arm, seed) for domain in corpus.domains]
     unseen = [one.unseen for one in said if one.unseen]
     return outcome(
         [one.readings for one in said],
@@ -84,12 +79,12 @@ def judged(bench: Bench, arm: Arm, enrich: Enrich, seed: int = 0) -> Outcome:
     )
 
 
-def _said(bench: Bench, domain: str, arm: Arm, enrich: Enrich, seed: int) -> Said:
+def _said(bench: Bench, domain: str, arm: Arm, seed: int) -> Said:
     corpus, read = bench.corpus, bench.readings(domain)
     train, held = read.train, read.held
-    if arm.enriched:
+    if arm.enrich:
         train, held = (
-            [tuple(replace(h, features=enrich(domain, e, h)) for h in found) for e, found in zip(of, all_, strict=True)]
+            [_enriched(domain, e, found, arm.enrich) for e, found in zip(of, all_, strict=True)]
             for of, all_ in ((corpus.train, train), (corpus.held, held))
         )
     learning = [own_request(e.request, found) for e, found in zip(corpus.train, train, strict=True)]
@@ -110,23 +105,39 @@ def _said(bench: Bench, domain: str, arm: Arm, enrich: Enrich, seed: int) -> Sai
     return Said(held, scores, unseen)
 
 
+def _enriched(domain: str, example: Example, found: Sequence[Hypothesis], enrich: Enrich) -> tuple[Hypothesis, ...]:
+    return tuple(replace(h, features={**h.features, **enrich(domain, example, h)}) for h in found)
+
+
 # ------------------------------------------------------------------------------------------------------------- proslu
+
+SITUATION = ("movement", "geofence", "outdoor", "posture", "has_car")
+"""Keys of the context that proslu has beside the preferences."""
+
+_DOUBT = 10.0  # an intent's own counts weigh as much as those of all intents when it was seen so often
 
 
 def proslu(folder: Path, cache: Path, *, seed: int = 0, seeds: int = _SEEDS, jobs: int = 1) -> dict[str, Any]:
     """The figures of each arm: means over the seeds, of requests in ten folds."""
     examples = [e for split in ("train", "dev") for e in read_examples(folder / f"{split}.jsonl.gz")]
     whole = [e for e in examples if not isinstance(e, BadLine)]
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
+    runs: dict[str, list[dict[str, float]]] = {}
     for again in range(seed, seed + seeds):
-        found: dict[str, list[tuple[Outcome, Corpus]]] = {name: [] for name in ARMS}
+        found: dict[str, list[tuple[Outcome, Corpus]]] = {}
         for corpus in _folds(whole, again):
             bench = recognised(corpus, msgspec.msgpack.encode((corpus.train, corpus.held)), cache, jobs)
-            enrich = entities(corpus)
-            for name, arm in ARMS.items():
-                found[name].append((judged(bench, arm, enrich, again), corpus))
+            entity, situation = entities(corpus), situations(corpus)
+            both = _both(entity, situation)
+            arms = {
+                **BARE,
+                "context, entity types": Arm(enrich=entity),
+                "context, entity types, situation": Arm(enrich=both),
+                "the same, after winning": Arm(enrich=both, measured=True),
+            }
+            for name, arm in arms.items():
+                found.setdefault(name, []).append((judged(bench, arm, again), corpus))
         for name, parts in found.items():
-            runs[name].append(_of_folds(parts, again))
+            runs.setdefault(name, []).append(_of_folds(parts, again))
     means = {name: {key: float(np.mean([one[key] for one in all_])) for key in all_[0]} for name, all_ in runs.items()}
     return {"n": len(whole), "seeds": seeds, "arms": means}
 
@@ -136,7 +147,7 @@ def _folds(examples: Sequence[Example], seed: int) -> Iterator[Corpus]:
     fold = np.random.default_rng(seed).permutation(len(examples)) % _FOLDS
     for f in range(_FOLDS):
         train, held = (
-            tuple(e for e, g in zip(examples, fold, strict=True) if (g == f) is out) for out in (False, True)
+            tuple(e for e, g in zip(examples, fold, strict=True) if (g == f) == out) for out in (False, True)
         )
         yield Corpus(f"proslu-{seed}-{f}", domains, train, (), held, "fold", ())
 
@@ -159,6 +170,53 @@ def entities(corpus: Corpus) -> Enrich:
         return {"entity_share": usual, "entity_types": float(np.log1p(len(kinds)))}
 
     return enrich
+
+
+def situations(corpus: Corpus) -> Enrich:
+    """What each domain knows of when people ask for what: how much more usual the situation is with the intent.
+
+    `situation` is Σ log P(value | intent) / P(value) over the keys of `SITUATION`, counted in the domain's own training
+    requests, of which the one that is looked at is left out.
+    """
+    counts: dict[str, Counter[tuple[str | None, ...]]] = {}
+    for domain in corpus.domains:
+        counts[domain] = Counter()
+        for example in corpus.train:
+            if example.truth.domain == domain:
+                counts[domain].update(_cells(example, example.truth.intent))
+    trained = {e.request.id for e in corpus.train}
+
+    def enrich(domain: str, example: Example, hypothesis: Hypothesis) -> dict[str, float]:
+        left_out: Counter[tuple[str | None, ...]] = Counter()
+        if example.request.id in trained and example.truth.domain == domain:
+            left_out.update(_cells(example, example.truth.intent))
+
+        def seen(*cell: str | None) -> int:
+            return counts[domain][cell] - left_out[cell]
+
+        total = 0.0
+        for key in SITUATION:
+            value = repr(example.request.context.get(key))
+            usual = (seen(key, value) + 1.0) / (seen() + 10.0)
+            given = (seen(hypothesis.intent, key, value) + _DOUBT * usual) / (seen(hypothesis.intent) + _DOUBT)
+            total += float(np.log(given / usual))
+        return {"situation": total}
+
+    return enrich
+
+
+def _cells(example: Example, intent: str | None) -> Iterator[tuple[str | None, ...]]:
+    """What one request adds a count to: all, its intent, each value of its situation, and the two together."""
+    yield ()
+    yield (intent,)
+    for key in SITUATION:
+        value = repr(example.request.context.get(key))
+        yield (key, value)
+        yield (intent, key, value)
+
+
+def _both(first: Enrich, second: Enrich) -> Enrich:
+    return lambda domain, example, h: first(domain, example, h) | second(domain, example, h)
 
 
 def _types(example: Example, slots: Sequence[Slot]) -> set[str]:
@@ -200,15 +258,21 @@ def shared_titles(
     `domain_accuracy` is what the chosen domains' true chances come to, not what luck made of them. `headroom` is the
     share of the way from R0, or from trained domains without context where they do better, to the best possible.
     """
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
+    own = catalogues(titles)
+    arms = {
+        **BARE,
+        "context, own catalogue": Arm(enrich=own),
+        "the same, after winning": Arm(enrich=own, measured=True),
+    }
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
     best = []
     for again in range(seed, seed + seeds):
         corpus = draw(titles, train=sizes[0], held=sizes[1], seed=again)
         bench = recognised(corpus, msgspec.msgpack.encode((corpus.train, corpus.held)), cache, jobs)
         true = [chances(e.extra["media"], e.request.context["device"]) for e in corpus.held]
         best.append(float(np.mean([max(one.values()) for one in true])))
-        for name, arm in ARMS.items():
-            runs[name].append(_known(judged(bench, arm, catalogues(titles), again), true, again))
+        for name, arm in arms.items():
+            runs[name].append(_known(judged(bench, arm, again), true, again))
     means = {name: {key: float(np.mean([one[key] for one in all_])) for key in all_[0]} for name, all_ in runs.items()}
     top = float(np.mean(best))
     base = max(means["R0"]["domain_accuracy"], means["no context"]["domain_accuracy"])
