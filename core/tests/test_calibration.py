@@ -38,6 +38,16 @@ def test_with_much_data_a_temperature_is_scikit_learns_without_an_intercept() ->
     assert fit_temperature(p, y).shift == 0.0
 
 
+@pytest.mark.parametrize("prior", [-3.0, -1.0, 0.0])
+@pytest.mark.parametrize("factor", [1.0, 2.0, 3.0])
+def test_claims_that_are_far_too_strong_are_brought_down_to_the_truth(prior: float, factor: float) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(prior, 3.0, 8_000)
+    y = (rng.random(8_000) < sigmoid(z)).astype(float)
+    slope = fit_temperature(np.clip(sigmoid(factor * z), 1e-6, 1.0 - 1e-6), y).slope
+    assert 1.0 / slope == pytest.approx(factor, rel=0.15)
+
+
 def test_an_isotonic_map_is_scikit_learns_but_at_the_ends() -> None:
     p, y = claims(6_000, 0.4)
     theirs = IsotonicRegression(out_of_bounds="clip").fit(p, y).predict(p)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
-from time import perf_counter
 
 import msgspec
 import numpy as np
@@ -221,15 +220,6 @@ def test_training_twice_gives_the_same_bytes(saved: Path, tmp_path: Path) -> Non
         assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes()
 
 
-def test_it_loads_in_a_moment(saved: Path) -> None:
-    def load() -> float:
-        began = perf_counter()
-        Recogniser.load(saved)
-        return perf_counter() - began
-
-    assert min(load() for _ in range(5)) < 0.1
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_missing_empty_or_cut_is_refused(saved: Path, name: str) -> None:
     raw = (saved / name).read_bytes()
@@ -307,5 +297,5 @@ def test_arrays_that_do_not_fit_together_are_refused(
 def test_another_format_is_refused_naming_both(saved: Path) -> None:
     meta = msgspec.json.decode((saved / "recogniser.json").read_bytes())
     (saved / "recogniser.json").write_bytes(msgspec.json.encode({**meta, "format": 99}))
-    with pytest.raises(ArtifactError, match="format 99, this arbitrank reads 2"):
+    with pytest.raises(ArtifactError, match="format 99, this arbitrank reads 3"):
         Recogniser.load(saved)

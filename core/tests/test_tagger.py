@@ -13,10 +13,12 @@ import pycrfsuite
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from arbitrank.nlu.attributes import attributes
+from arbitrank.nlu.gazetteer import PER_NAME, Gazetteer
 from arbitrank.nlu.seen import see
-from arbitrank.nlu.tagger import Reading, Tagger, transition_mask
+from arbitrank.nlu.tagger import Reading, Tagger, slot_names, transition_mask
 from arbitrank.nlu.text import tokenise
 from arbitrank.values import Slot
 
@@ -31,7 +33,14 @@ def random_tagger(labels: tuple[str, ...], utterances: Sequence[str], seed: int,
     emissions = np.zeros((len(hashes) + 1, len(labels)), np.float32)
     emissions[:-1] = scale * rng.standard_normal((len(hashes), len(labels)))
     transitions = (scale * rng.standard_normal((len(labels), len(labels)))).astype(np.float32)
-    return Tagger(labels, hashes, emissions, transitions)
+    return Tagger(labels, hashes, emissions, transitions, *nothing_known(labels))
+
+
+def nothing_known(labels: tuple[str, ...]) -> tuple[Gazetteer, NDArray[np.float32]]:
+    """A gazetteer without a value, and the worth of its marks."""
+    names = slot_names(labels)
+    empty = Gazetteer(names, np.zeros(0, np.uint32), np.zeros(0, np.uint16))
+    return empty, np.zeros((PER_NAME * len(names), len(labels)), np.float32)
 
 
 def legal(labels: Sequence[str]) -> bool:
@@ -194,7 +203,7 @@ def crfsuite(folder: Path, data: Sequence[tuple[str, Sequence[str]]]) -> tuple[p
     transitions = np.zeros((len(labels), len(labels)), np.float32)
     for (before, after), weight in info.transitions.items():
         transitions[labels.index(before), labels.index(after)] = weight
-    return theirs, Tagger(labels, hashes, emissions, transitions)
+    return theirs, Tagger(labels, hashes, emissions, transitions, *nothing_known(labels))
 
 
 def named(utterance: str) -> list[list[str]]:

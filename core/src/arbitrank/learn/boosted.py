@@ -20,6 +20,7 @@ from arbitrank.learn.features import FeatureSpec, rows
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.probability import log_odds, sigmoid
 from arbitrank.learn.rerankers import ONE, Factored
+from arbitrank.learn.trees import Trees
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]
@@ -52,6 +53,11 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         """LightGBM's model, read from its text when it is first needed."""
         return lightgbm().Booster(model_str=self.text)
 
+    @cached_property
+    def trees(self) -> Trees:
+        """The trees, bound for serving; each process and fork has its own."""
+        return Trees(self.booster)
+
     def check(self, folder: Path) -> None:
         """Raise `ArtifactError` where the trees can't be read or have other features than the toolkit's."""
         promised = len(feature_names(self.spec))
@@ -64,7 +70,7 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
 
     def score(self, of_requests: Floats, of_readings: Floats, starts: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """P(mine) of R requests and P(right) of their N readings, from matrices of features."""
-        z = self.booster.predict(matrix(of_requests, of_readings, starts), raw_score=True, num_threads=1)
+        z = self.trees(matrix(of_requests, of_readings, starts))
         mine = np.zeros(len(starts))
         if self.base is not None:
             mine, right = self.base.score(of_requests, of_readings, starts)

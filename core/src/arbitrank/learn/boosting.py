@@ -19,7 +19,10 @@ from arbitrank.learn.rerankers import Factored
 _ROUNDS = 400
 _PATIENCE = 30
 _HELD = 5  # one request in so many stops the training
-_MORE_IS_NEVER_WORSE = ("reading.null_odds@reading", "intent.log@reading", "slots.log@reading", "domain.logit@request")
+_MORE_IS_NEVER_WORSE = (
+    *("reading.null_odds@reading", "intent.log@reading", "slots.log@reading"),
+    *("intent.logit@reading", "slots.logit@reading", "domain.logit@request"),
+)
 
 
 def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None = None) -> Boosted:

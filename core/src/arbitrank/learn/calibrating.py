@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from arbitrank.learn.calibration import IDENTITY, Affine, Calibrator, Isotonic
-from arbitrank.learn.probability import log_odds, sigmoid
+from arbitrank.learn.probability import binary_loss, log_odds, sigmoid
 
 Floats = NDArray[np.float64]
 
@@ -72,17 +72,28 @@ def fit_isotonic(p: Floats, y: Floats, weight: Floats | None = None) -> Isotonic
 
 
 def _newton(p: Floats, y: Floats, weight: Floats | None, *, shifting: bool) -> Affine:
-    """Newton's method on the penalised likelihood, which is convex in slope and shift."""
+    """Newton's method on the penalised likelihood, which is convex in slope and shift.
+
+    A step is halved until it helps: from claims that are far too strong the whole one leads far past the best.
+    """
     z = log_odds(p)
     w = np.ones_like(z) if weight is None else weight
     design = np.stack([z, np.ones_like(z)], axis=1) if shifting else z[:, None]
     prior = np.array([1.0, 0.0])[: design.shape[1]]
+
+    def loss(weights: Floats) -> float:
+        away = weights - prior
+        return float(w @ binary_loss(design @ weights, y)) + 0.5 * _SHRINK * float(away @ away)
+
     weights = prior.copy()
     for _ in range(_STEPS):
         q = sigmoid(design @ weights)
         slope = design.T @ (w * (q - y)) + _SHRINK * (weights - prior)
         curve = (design * (w * q * (1.0 - q))[:, None]).T @ design + _SHRINK * np.eye(len(prior))
         step = np.linalg.solve(curve, slope)
+        before = loss(weights)
+        while np.abs(step).max() >= 1e-9 and loss(weights - step) > before * (1.0 + 1e-12):
+            step = 0.5 * step
         weights = weights - step
         if np.abs(step).max() < 1e-9:
             break

@@ -3,7 +3,9 @@
 Nothing is normalised over another domain's candidates, so a domain's features are the same whoever else is installed.
 A feature's name begins with its group (`domain.`, `intent.`, `slots.`, `context.`, `features.`, `bias`), which is how
 contributions are summed for people. A missing confidence is replaced by the mean of the training data and has an
-indicator; confidences are clipped to [1e-6, 1 - 1e-6] before logarithms are taken.
+indicator; confidences are clipped to [1e-6, 1 - 1e-6] before logarithms are taken. The factored re-ranker sees those of
+intents and slots as logs, which add up as a product does, and as logits, which still tell them apart where a recogniser
+pushes them all towards 1.
 """
 
 from __future__ import annotations
@@ -103,9 +105,11 @@ _REQUEST = (
     "domain.logit",
     "domain.missing",
     "intent.best",
+    "intent.best_logit",
     "intent.entropy",
     "intent.missing",
     "slots.best",
+    "slots.best_logit",
     "slots.missing",
     "slots.count",
     "context.length",
@@ -116,6 +120,8 @@ _READING = (
     "reading.null_odds",
     "intent.log",
     "slots.log",
+    "intent.logit",
+    "slots.logit",
     "intent.missing",
     "slots.missing",
     "intent.entropy",
@@ -166,7 +172,7 @@ def _situations(key: str, contexts: Sequence[Context]) -> list[Situation]:
 def _scalar(value: Any) -> str | float | None:
     if isinstance(value, str):
         return value
-    return _number(value)
+    return number(value)
 
 
 def context_row(spec: FeatureSpec, context: Context) -> list[float]:
@@ -184,10 +190,10 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
         elif isinstance(value, bool):
             row.append(1.0 if value else -1.0)
         else:
-            row.append(min(max(_number(value) or 0.0, situation.low), situation.high))
+            row.append(min(max(number(value) or 0.0, situation.low), situation.high))
     if spec.preferences:
-        mine = _number(context.get(f"preference.{spec.domain}"))
-        rivals = [_number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
+        mine = number(context.get(f"preference.{spec.domain}"))
+        rivals = [number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
         margin = 0.0 if mine is None else mine - max((r for r in rivals if r is not None), default=mine)
         row += [mine or 0.0, margin, 1.0 if mine is None else 0.0, _sign(margin)]
     if spec.previous:
@@ -204,7 +210,7 @@ def _sign(value: float) -> float:
     return float((value > 0.0) - (value < 0.0))
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
     """The value as a float that weights can be multiplied with, None where it is not a number."""
     return float(min(max(value, -_LARGE), _LARGE)) if isinstance(value, int | float) else None
 
@@ -238,7 +244,7 @@ def plain_rows(spec: FeatureSpec, request: Request) -> list[list[float]]:
     for h, d, i, s, missing in zip(request.hypotheses or (), *confidences, strict=True):
         scores = (_logit(d), math.log(i), math.log(s))
         crossed = [c * score for c in context for score in scores]
-        rows.append([*scores, *missing, 1.0, *context, *crossed, *_extras(spec, h.features)])
+        rows.append([*scores, *missing, 1.0, *context, *crossed, *extras(spec, h.features)])
     return rows
 
 
@@ -260,29 +266,33 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
     logit = _logit(max(confidences.domain))
     best = math.log(max(products))
     null = math.log(max(CLIP, 1.0 - sum(products)))
-    length = 0.0 if request.utterance is None else math.log1p(len(request.utterance))
+    length = request.length
     missing = confidences.missing[first]
     of_request = [
         logit,
         missing[0],
         math.log(max(confidences.intent)),
+        _logit(max(confidences.intent)),
         entropy,
         missing[1],
         math.log(max(confidences.slots)),
+        _logit(max(confidences.slots)),
         missing[2],
         float(len(hypotheses[first].slots)),
-        length,
-        float(request.utterance is None),
+        0.0 if length is None else math.log1p(length),
+        float(length is None),
         1.0,
         *context,
         *(c * logit for c in context),
-        *_extras(spec, hypotheses[first].features),
+        *extras(spec, hypotheses[first].features),
     ]
     of_readings = [
         [
             math.log(product) - null,
             math.log(i),
             math.log(s),
+            _logit(i),
+            _logit(s),
             flags[1],
             flags[2],
             entropy,
@@ -290,8 +300,8 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
             math.log1p(place),
             float(len(h.slots)),
             1.0,
-            *_intent_context(spec, request.context, h.intent, intents),
-            *_extras(spec, h.features),
+            *intent_context(spec, request.context, h.intent, intents),
+            *extras(spec, h.features),
         ]
         for h, product, i, s, flags, place in zip(
             hypotheses, products, confidences.intent, confidences.slots, confidences.missing, rank, strict=True
@@ -300,9 +310,7 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
     return of_request, of_readings
 
 
-def _intent_context(
-    spec: FeatureSpec, context: Context, intent: str, intents: Mapping[str, float]
-) -> tuple[float, ...]:
+def intent_context(spec: FeatureSpec, context: Context, intent: str, intents: Mapping[str, float]) -> tuple[float, ...]:
     """The user's preference for the intent, its margin to the other readings' intents, whether it is asked again, and
     the share of them that it is preferred to, less the share that is preferred to it.
 
@@ -311,7 +319,7 @@ def _intent_context(
     again = spec.previous and context.get("previous_domain") == spec.domain and context.get("previous_intent") == intent
     if not spec.preferences:
         return 0.0, 0.0, float(again)
-    preferred = {name: _number(context.get(f"preference.{spec.domain}.{name}")) for name in intents}
+    preferred = {name: number(context.get(f"preference.{spec.domain}.{name}")) for name in intents}
     mine = preferred[intent]
     if mine is None:
         return 0.0, 0.0, float(again), 0.0
@@ -321,8 +329,9 @@ def _intent_context(
     return mine, margin, float(again), sum(p * _sign(ahead) for p, ahead in rivals) / weight
 
 
-def _extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
-    return [_number(features.get(name)) or 0.0 for name in spec.extras]
+def extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
+    """A hypothesis's own features in the order of `spec.extras`, 0 for one that it doesn't have."""
+    return [number(features.get(name)) or 0.0 for name in spec.extras]
 
 
 def _named(prefix: str, names: Iterable[str]) -> tuple[str, ...]:

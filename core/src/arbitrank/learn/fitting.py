@@ -41,6 +41,7 @@ def own_request(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
         session=request.session,
         account=request.account,
         dialogue=request.dialogue,
+        utterance_length=request.utterance_length,
     )
 
 

@@ -18,3 +18,12 @@ def lightgbm() -> Any:
             f"LightGBM needs the system's OpenMP: {error}; install it, as in: apt-get install libgomp1"
         ) from error
     return module
+
+
+def missing() -> str | None:
+    """Why no boosted model can be had here, and what to install; None where LightGBM can be imported."""
+    try:
+        lightgbm()
+    except ArbitrankError as error:
+        return str(error)
+    return None

@@ -15,6 +15,7 @@ from arbitrank.learn.calibrating import choose
 from arbitrank.learn.calibration import IDENTITY, Calibrated
 from arbitrank.learn.files import Plain
 from arbitrank.learn.fitting import Evidence, may_be_looser, train_factored, train_loglinear
+from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.losses import Floats
 from arbitrank.learn.probability import CLIP
 from arbitrank.learn.rerankers import Factored
@@ -40,7 +41,8 @@ class Learned(NamedTuple):
 
 
 def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
-    """The re-ranker that the settings name; `auto` takes the kind with the lowest cross-fitted NLL.
+    """The re-ranker that the settings name; `auto` takes the kind with the lowest cross-fitted NLL, the boosted ones
+    only where LightGBM can be imported.
 
     A factored one whose domain has few requests is pulled less towards R0 where that lowers the NLL of cross-fitted
     probabilities. With `settings.calibrate` its probabilities go through the map that lowers that NLL, if any.
@@ -53,7 +55,8 @@ def learned(evidence: Evidence, settings: Settings) -> Learned:
     kind: str = settings.model
     said = None
     if kind == "auto":
-        tried = {name: unseen(evidence, settings, trainer) for name, trainer in _AUTO.items()}
+        candidates = _AUTO if missing() is None else {"factored": _AUTO["factored"]}
+        tried = {name: unseen(evidence, settings, trainer) for name, trainer in candidates.items()}
         kind = min(tried, key=lambda name: _nll(*_claims(tried[name], evidence), _counts(evidence, settings)))
         said = tried[kind]
     trainer = TRAINERS[kind]

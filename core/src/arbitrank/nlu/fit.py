@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +32,25 @@ class Fit:
     present: NDArray[np.float32]
     absent: NDArray[np.float32]
 
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
+    def _sums(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """What a reading without slots has, and what each name of one that has it adds."""
+        return self.absent.sum(axis=1, keepdims=True), (self.present - self.absent).astype(np.float64)
+
     def given_intents(self, readings: Sequence[Reading]) -> NDArray[np.float64]:
         """P(reading | intent), shape (intents, readings): what the readings have together is shared out anew."""
-        has = np.array([[any(slot.name == name for slot in r.slots) for name in self.names] for r in readings])
-        has = has.reshape(len(readings), len(self.names))
+        has = np.zeros((len(readings), len(self.names)), np.bool_)
+        for row, reading in enumerate(readings):
+            for slot in reading.slots:
+                if (place := self._place.get(slot.name)) is not None:
+                    has[row, place] = True
         chances = np.array([reading.probability for reading in readings])
-        logs = self.absent.sum(axis=1, keepdims=True) + (self.present - self.absent).astype(np.float64) @ has.T
+        lacking, having = self._sums
+        logs = lacking + having @ has.T
         shares = chances * np.exp(logs - logs.max(axis=1, keepdims=True))
         given: NDArray[np.float64] = shares * (chances.sum() / shares.sum(axis=1, keepdims=True))
         return given

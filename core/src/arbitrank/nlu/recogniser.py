@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from arbitrank.errors import ArtifactError
 from arbitrank.nlu.classifier import Classifier
 from arbitrank.nlu.fit import Fit
+from arbitrank.nlu.gazetteer import PER_NAME, Gazetteer
 from arbitrank.nlu.seen import Seen, see_once
 from arbitrank.nlu.tagger import Reading, Tagger, slot_names
 from arbitrank.values import Hypothesis
@@ -31,7 +32,7 @@ N_BEST = 5
 CANDIDATES = 8
 """Slot readings that are weighed for each intent; more bring next to nothing."""
 
-FORMAT = 2
+FORMAT = 3
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
@@ -116,6 +117,9 @@ class Recogniser:
                 label=label.astype(np.uint16),
                 weight=t.emissions[attribute, label].astype(np.float16),
                 transitions=t.transitions,
+                runs=t.gazetteer.runs,
+                places=t.gazetteer.places,
+                marks=t.marks.astype(np.float16),
                 present=self.fit.present,
                 absent=self.fit.absent,
             )
@@ -152,10 +156,15 @@ def _load_tagger(folder: Path, meta: _Meta) -> tuple[Tagger, Fit]:
         emissions = np.zeros((len(hashes) + 1, len(meta.labels)), np.float32)
         emissions[arrays["attribute"], arrays["label"]] = arrays["weight"]
         present, absent = arrays["present"], arrays["absent"]
+        runs, places, marks = arrays["runs"], arrays["places"], arrays["marks"].astype(np.float32)
     names = slot_names(meta.labels)
-    shape = (len(meta.intents), len(names))
-    _check_shapes("tagger.npz", (transitions, (len(meta.labels), len(meta.labels))), (present, shape), (absent, shape))
-    return Tagger(meta.labels, hashes, emissions, transitions), Fit(names, present, absent)
+    shape, labels = (len(meta.intents), len(names)), len(meta.labels)
+    _check_shapes("tagger.npz", (transitions, (labels, labels)), (present, shape), (absent, shape))
+    _check_shapes("tagger.npz", (places, runs.shape), (marks, (PER_NAME * len(names), labels)))
+    if places.max(initial=0) >= len(names):
+        raise ValueError(f"tagger.npz has values of slot {places.max()}, promised one of {len(names)}")
+    tagger = Tagger(meta.labels, hashes, emissions, transitions, Gazetteer(names, runs, places), marks)
+    return tagger, Fit(names, present, absent)
 
 
 def _check_shapes(name: str, *pairs: tuple[NDArray[Any], tuple[int, ...]]) -> None:

@@ -9,20 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.nlu.attributes import attributes
-from arbitrank.nlu.text import ngrams
+from arbitrank.nlu.text import ngrams, runs, tokenise
 
 
 class Seen(NamedTuple):
-    """The utterance, the buckets of its n-grams, shape (n,), and the attributes of its tokens, (tokens, A): uint32."""
+    """The utterance, the buckets of its n-grams, shape (n,), the attributes of its tokens, (tokens, A), and the hashes
+    of their runs, (tokens, `LONGEST_RUN`): uint32."""
 
     text: str
     ngrams: NDArray[np.uint32]
     attributes: NDArray[np.uint32]
+    runs: NDArray[np.uint32]
 
 
 def see(utterance: str) -> Seen:
-    """The utterance with its hashed n-grams and attributes."""
-    return Seen(utterance, ngrams(utterance), attributes(utterance))
+    """The utterance with its hashed n-grams, attributes and runs."""
+    words = [token.text for token in tokenise(utterance)]
+    return Seen(utterance, ngrams(utterance), attributes(utterance), runs(words))
 
 
 @lru_cache(maxsize=256)

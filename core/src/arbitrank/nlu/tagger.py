@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.nlu.gazetteer import Gazetteer, Span
 from arbitrank.nlu.seen import Seen
 from arbitrank.nlu.text import tokenise
 from arbitrank.values import Slot
@@ -34,51 +36,64 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Tagger:
-    """The weights of a CRF.
+    """The weights of a CRF, and the values that it knows.
 
     `labels`: "O", "B-name" and "I-name"; L of them. `hashes`: the known attributes, sorted, uint32 of shape (A,).
     `emissions`: float32 of shape (A + 1, L), the last row zero, for attributes that are not known. `transitions`:
-    float32 of shape (L, L), from row to column.
+    float32 of shape (L, L), from row to column. `marks`: float32 of shape (M, L), what each of the gazetteer's M marks
+    adds to its token.
     """
 
     labels: tuple[str, ...]
     hashes: NDArray[np.uint32]
     emissions: NDArray[np.float32]
     transitions: NDArray[np.float32]
+    gazetteer: Gazetteer
+    marks: NDArray[np.float32]
 
     def read(self, seen: Sequence[Seen], k: int) -> list[list[Reading]]:
         """The k best slot readings of each utterance, best first; fewer where there are fewer."""
-        rows = [one.attributes for one in seen]
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        readings: list[list[Reading]] = [[] for _ in rows]
+        order = sorted(range(len(seen)), key=lambda i: len(seen[i].attributes))
+        readings: list[list[Reading]] = [[] for _ in seen]
         for first in range(0, len(order), _BATCH):
             part = order[first : first + _BATCH]
-            lattice = self._lattice([rows[i] for i in part])
+            lattice = self._lattice([seen[i] for i in part])
             for row, (i, paths) in enumerate(zip(part, lattice.best(k), strict=True)):
-                readings[i] = [
-                    Reading(self._slots(seen[i].text, path, lattice, row), path.probability) for path in paths
-                ]
+                readings[i] = self._readings(seen[i].text, paths, lattice, row)
         return readings
 
-    def _lattice(self, rows: Sequence[NDArray[np.uint32]]) -> _Lattice:
-        lengths = np.array([len(row) for row in rows])
-        scores = np.zeros((len(rows), max(lengths.max(initial=0), 1), len(self.labels)))
-        flat = np.concatenate(rows)
+    @cached_property
+    def _chain(self) -> _Chain:
+        return _Chain(self.labels, self.transitions)
+
+    def _lattice(self, seen: Sequence[Seen]) -> _Lattice:
+        lengths = np.array([len(one.attributes) for one in seen])
+        scores = np.zeros((len(seen), max(lengths.max(initial=0), 1), len(self.labels)))
+        flat = np.concatenate([one.attributes for one in seen])
         found = np.searchsorted(self.hashes, flat)
         known = found < len(self.hashes)
         known[known] = self.hashes[found[known]] == flat[known]
         inside = np.arange(scores.shape[1]) < lengths[:, None]
         scores[inside] = self.emissions[np.where(known, found, len(self.hashes))].sum(axis=1)
-        return _Lattice(self.labels, self.transitions, scores, lengths)
+        for row, one in enumerate(seen):
+            for token, mark in self.gazetteer.marks(one.runs):
+                scores[row, token] += self.marks[mark]
+        return _Lattice(self._chain, scores, lengths)
 
-    def _slots(self, utterance: str, path: _Path, lattice: _Lattice, row: int) -> tuple[Slot, ...]:
+    def _readings(self, utterance: str, paths: Sequence[_Path], lattice: _Lattice, row: int) -> list[Reading]:
         tokens = tokenise(utterance)
-        slots = []
-        for name, first, last in _spans([self.labels[y] for y in path.labels]):
-            start, end = tokens[first].start, tokens[last].end
-            confidence = lattice.span_probability(row, name, first, last)
-            slots.append(Slot(name, utterance[start:end], round(confidence, 6), start, end))
-        return tuple(slots)
+        slots: dict[Span, Slot] = {}  # the readings of an utterance share most of their slots
+        readings = []
+        for path in paths:
+            found = spans([self.labels[y] for y in path.labels])
+            for span in found:
+                if span not in slots:
+                    name, first, last = span
+                    start, end = tokens[first].start, tokens[last].end
+                    confidence = lattice.span_probability(row, name, first, last)
+                    slots[span] = Slot(name, utterance[start:end], round(confidence, 6), start, end)
+            readings.append(Reading(tuple([slots[span] for span in found]), path.probability))
+        return readings
 
 
 def slot_names(labels: Sequence[str]) -> tuple[str, ...]:
@@ -96,29 +111,31 @@ class _Path(NamedTuple):
     probability: float
 
 
+class _Chain:
+    """The labels and what it costs to go from one to another, float64, in the forms that a lattice needs."""
+
+    def __init__(self, labels: Sequence[str], transitions: NDArray[np.float32]) -> None:
+        self.place = {label: y for y, label in enumerate(labels)}
+        self.transitions = np.where(transition_mask(labels), transitions.astype(np.float64), _NEVER)
+        self.ahead, self.behind = np.exp(self.transitions), np.exp(self.transitions.T)
+        self.begin = np.array([_NEVER if label.startswith("I-") else 0.0 for label in labels])
+
+
 class _Lattice:
     """All label sequences of a batch of utterances, with the sums over them that probabilities need."""
 
-    def __init__(
-        self,
-        labels: Sequence[str],
-        transitions: NDArray[np.float32],
-        scores: NDArray[np.float64],
-        lengths: NDArray[np.int64],
-    ) -> None:
-        self.labels = list(labels)
+    def __init__(self, chain: _Chain, scores: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
+        self.chain = chain
         self.lengths = lengths
-        self.transitions = np.where(transition_mask(labels), transitions.astype(np.float64), _NEVER)
-        begin = np.array([_NEVER if label.startswith("I-") else 0.0 for label in labels])
+        self.transitions = chain.transitions
         self.scores = scores
-        self.scores[:, 0] += begin
+        self.scores[:, 0] += chain.begin
         self.forward = self._forward()
         self.log_z = _logsumexp(self.forward[np.arange(len(lengths)), np.maximum(lengths - 1, 0)])
         self._backward: NDArray[np.float64] | None = None
-        self._spans: dict[tuple[int, str, int, int], float] = {}
 
     def _forward(self) -> NDArray[np.float64]:
-        weights = np.exp(self.transitions)
+        weights = self.chain.ahead
         forward = np.empty_like(self.scores)
         forward[:, 0] = self.scores[:, 0]
         for t in range(1, forward.shape[1]):
@@ -129,13 +146,17 @@ class _Lattice:
     def backward(self) -> NDArray[np.float64]:
         """The log of the sum over all ways to go on after each position and label; 0 at the last token."""
         if self._backward is None:
-            weights = np.exp(self.transitions.T)
+            weights = self.chain.behind
             backward = np.zeros_like(self.scores)
             for t in range(backward.shape[1] - 2, -1, -1):
                 ahead = _log_product(self.scores[:, t + 1] + backward[:, t + 1], weights)
-                backward[:, t] = np.where((t < self.lengths - 1)[:, None], ahead, 0.0)
+                backward[:, t] = self._inside(t, ahead)
             self._backward = backward
         return self._backward
+
+    def _inside(self, t: int, ahead: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What lies ahead of token t, 0 in utterances of which it is the last, or that have ended before."""
+        return ahead if len(ahead) == 1 else np.where((t < self.lengths - 1)[:, None], ahead, 0.0)
 
     def best(self, k: int) -> list[list[_Path]]:
         """The k most probable label sequences of each utterance: Viterbi that keeps k predecessors a label.
@@ -151,11 +172,12 @@ class _Lattice:
         kept[:, 0] = scores[:, 0]
         origins = np.zeros((length, rows, k, m), np.int64)
         stages = [kept]
+        every, across = np.arange(rows)[:, None, None], np.arange(m)
         for t in range(1, length):
             steps = self.transitions[places[:, t - 1, :, None], places[:, t, None, :]]
             ways = (kept[:, :, :, None] + steps[:, None]).reshape(rows, k * m, m)
             origins[t] = np.argpartition(-ways, k - 1, axis=1)[:, :k]
-            kept = np.take_along_axis(ways, origins[t], axis=1) + scores[:, t, None]
+            kept = ways[every, origins[t], across] + scores[:, t, None]
             stages.append(kept)
         return [
             self._paths(row, [stage[row] for stage in stages], origins[:, row], places[row], k) for row in range(rows)
@@ -163,17 +185,17 @@ class _Lattice:
 
     def _likely(self, m: int) -> NDArray[np.int64]:
         """For each token the m labels whose best whole sequence scores highest: shape (rows, tokens, m)."""
-        if m == len(self.labels):
+        if m == self.scores.shape[2]:
             return np.broadcast_to(np.arange(m), (*self.scores.shape[:2], m))
         ahead = np.zeros_like(self.scores)
         for t in range(ahead.shape[1] - 2, -1, -1):
             ways = self.transitions + (self.scores[:, t + 1] + ahead[:, t + 1])[:, None, :]
-            ahead[:, t] = np.where((t < self.lengths - 1)[:, None], ways.max(axis=2), 0.0)
+            ahead[:, t] = self._inside(t, np.maximum.reduce(ways, axis=2))
         places = np.empty((*self.scores.shape[:2], m), np.int64)
         reached = self.scores[:, 0]
         for t in range(ahead.shape[1]):
             if t:
-                reached = self.scores[:, t] + (reached[:, :, None] + self.transitions).max(axis=1)
+                reached = self.scores[:, t] + np.maximum.reduce(reached[:, :, None] + self.transitions, axis=1)
             places[:, t] = np.argpartition(-(reached + ahead[:, t]), m - 1, axis=1)[:, :m]
         return places
 
@@ -191,27 +213,26 @@ class _Lattice:
         m = places.shape[1]
         final = stages[last].reshape(-1)
         paths = []
-        for place in np.argsort(-final, kind="stable")[:k]:
-            if final[place] - self.log_z[row] < _NEVER / 2:
+        chosen = np.argsort(-final, kind="stable")[:k]
+        logs = final[chosen] - self.log_z[row]
+        chances = np.exp(logs).tolist()
+        label_at, origin_at = places[: last + 1].tolist(), origins[: last + 1].tolist()
+        for at, score, chance in zip(chosen.tolist(), logs.tolist(), chances, strict=True):
+            if score < _NEVER / 2:
                 break
-            at, labels = int(place), []
+            labels, way = [], at
             for t in range(last, -1, -1):
-                labels.append(int(places[t, at % m]))
-                at = int(origins[t, at // m, at % m])
-            paths.append(_Path(tuple(reversed(labels)), float(np.exp(final[place] - self.log_z[row]))))
+                before, y = divmod(way, m)
+                labels.append(label_at[t][y])
+                way = origin_at[t][before][y]
+            paths.append(_Path(tuple(reversed(labels)), chance))
         return paths
 
     def span_probability(self, row: int, name: str, first: int, last: int) -> float:
         """P(a slot of this name covers just these tokens)."""
-        span = (row, name, first, last)
-        if span not in self._spans:  # the readings of an utterance share most of their slots
-            self._spans[span] = self._span_probability(*span)
-        return self._spans[span]
-
-    def _span_probability(self, row: int, name: str, first: int, last: int) -> float:
-        begin = self.labels.index(f"B-{name}")
-        inside = self.labels.index(f"I-{name}") if f"I-{name}" in self.labels else None
-        score, label = self.forward[row, first, begin], begin
+        label = self.chain.place[f"B-{name}"]
+        inside = self.chain.place.get(f"I-{name}")
+        score = self.forward[row, first, label]
         for t in range(first + 1, last + 1):
             assert inside is not None
             score += self.transitions[label, inside] + self.scores[row, t, inside]
@@ -220,28 +241,29 @@ class _Lattice:
         if end < self.lengths[row]:
             ahead = self.transitions[label] + self.scores[row, end] + self.backward[row, end]
             if inside is not None:
-                ahead = np.delete(ahead, inside)
-            score += _logsumexp(ahead[None])[0]
+                ahead = np.concatenate((ahead[:inside], ahead[inside + 1 :]))
+            score += _logsumexp(ahead)
         return float(min(1.0, np.exp(score - self.log_z[row])))
 
 
-def _spans(labels: Sequence[str]) -> list[tuple[str, int, int]]:
-    spans: list[tuple[str, int, int]] = []
+def spans(labels: Sequence[str]) -> list[Span]:
+    """The slots that BIO labels make."""
+    found: list[Span] = []
     for i, label in enumerate(labels):
         if label.startswith("B-"):
-            spans.append((label[2:], i, i))
+            found.append((label[2:], i, i))
         elif label.startswith("I-"):
-            spans[-1] = (spans[-1][0], spans[-1][1], i)
-    return spans
+            found[-1] = (found[-1][0], found[-1][1], i)
+    return found
 
 
 def _log_product(logs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(exp(logs) @ weights), shifted so that nothing overflows; what underflows is floored."""
-    top: NDArray[np.float64] = logs.max(axis=1, keepdims=True)
+    top: NDArray[np.float64] = np.maximum.reduce(logs, axis=1, keepdims=True)
     return np.log(np.maximum(np.exp(logs - top) @ weights, 1e-300)) + top
 
 
 def _logsumexp(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    top = logs.max(axis=-1, keepdims=True)
-    total: NDArray[np.float64] = np.log(np.exp(logs - top).sum(axis=-1)) + top[..., 0]
+    top = np.maximum.reduce(logs, axis=-1, keepdims=True)
+    total: NDArray[np.float64] = np.log(np.add.reduce(np.exp(logs - top), axis=-1)) + top[..., 0]
     return total

@@ -22,6 +22,9 @@ MAX_CHARACTERS = 1_000
 BUCKETS = 1 << 20
 """Buckets that n-grams are hashed into; a model keeps only those that its training data filled."""
 
+LONGEST_RUN = 8
+"""Tokens of the longest run that is looked up as a whole."""
+
 # Han, kana, Thai, Lao, Myanmar and Khmer are written without spaces.
 _UNSPACED = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
@@ -63,6 +66,22 @@ def ngrams(utterance: str) -> NDArray[np.uint32]:
     words = [token.text for token in tokenise(utterance)]
     buckets = {crc32(gram.encode("utf-8", "surrogatepass")) % BUCKETS for gram in _grams(words)}
     return np.fromiter(sorted(buckets), np.uint32, len(buckets))
+
+
+def runs(words: Sequence[str]) -> NDArray[np.uint32]:
+    """The hashes of the runs of words: [i, n] is that of the n + 1 words from the i-th on, shape (n, `LONGEST_RUN`).
+
+    A run that would go on past the last word ends there.
+    """
+    found = np.zeros((len(words), LONGEST_RUN), np.uint32)
+    pieces = [word.encode("utf-8", "surrogatepass") + b" " for word in words]
+    for first in range(len(pieces)):
+        value = 0
+        for more in range(LONGEST_RUN):
+            if first + more < len(pieces):
+                value = crc32(pieces[first + more], value)
+            found[first, more] = value
+    return found
 
 
 def _grams(words: Sequence[str]) -> list[str]:

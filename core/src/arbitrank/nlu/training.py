@@ -15,14 +15,16 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Progress
 from arbitrank.errors import DataError
 from arbitrank.nlu.classifier import SHORTEST, Classifier
 from arbitrank.nlu.fit import Fit, learn_fit
+from arbitrank.nlu.gazetteer import PER_NAME, learn_gazetteer
 from arbitrank.nlu.recogniser import N_BEST, Recogniser
 from arbitrank.nlu.seen import Seen, see
-from arbitrank.nlu.tagger import Tagger, slot_names
+from arbitrank.nlu.tagger import Tagger, slot_names, spans
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.values import Example, Hypothesis, Slot
 
@@ -34,7 +36,8 @@ RARITY = 0.7
 
 FOLDS = 5
 _RARE = 2_000  # with more examples than this, n-grams that occur once are left out
-_CRF = {"c1": 0.05, "c2": 0.1, "max_iterations": 60, "feature.possible_transitions": True}
+_CRF = {"c1": 0.05, "c2": 0.1, "max_iterations": 100, "feature.possible_transitions": True}
+_MARK = "known "  # before the number of a gazetteer's mark; the other attributes are bare numbers
 
 
 def train_recogniser(
@@ -99,7 +102,9 @@ def _fit_and_recognise(
 ) -> list[tuple[Hypothesis, ...]]:
     if not any(example.truth.domain == domain for example in rest):
         return [()] * len(held)
-    return train_recogniser(domain, rest, seed, seen=seen).recognise_many(held, N_BEST)
+    # In another process as in this one: sums in another order would be other weights.
+    with threadpool_limits(1):
+        return train_recogniser(domain, rest, seed, seen=seen).recognise_many(held, N_BEST)
 
 
 def _text(example: Example) -> str:
@@ -132,9 +137,8 @@ def _train_classifier(domain: str, examples: Sequence[Example], seen: Sequence[S
         if len(intents) == 2:
             coef, intercept = np.vstack([-coef / 2, coef / 2]), np.concatenate([-intercept / 2, intercept / 2])
         weights[:-1, 1:], bias[1:] = coef.T, intercept
-    # Kept as they are shipped, so that what was measured is what runs.
     rarity = np.append(rarity, np.float32(0.0))
-    return Classifier(intents, buckets, rarity, (weights * rarity[:, None]).astype(np.float16).astype(np.float32), bias)
+    return Classifier(intents, buckets, rarity, _as_shipped(weights * rarity[:, None]), bias)
 
 
 def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[np.uint32], NDArray[np.float32]]:
@@ -163,26 +167,41 @@ def _train_tagger(own: Sequence[Example], seen: Sequence[Seen]) -> Tagger | None
     labels = tuple(sorted({label for row in labelled for label in row} | {"O"}))
     if labels == ("O",):
         return None  # no slots, or none whose place in the text is known
+    utterances = [(one.runs, spans(row)) for one, row in zip(seen, labelled, strict=True)]
+    gazetteer, known = learn_gazetteer(slot_names(labels), utterances)
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         path = str(Path(folder) / "crf")
         trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=_CRF, verbose=False)
-        for one, row in zip(seen, labelled, strict=True):
+        for one, row, marks in zip(seen, labelled, known, strict=True):
             if row:
-                trainer.append([[str(attribute) for attribute in token] for token in one.attributes.tolist()], row)
+                named = [[str(attribute) for attribute in token] for token in one.attributes.tolist()]
+                for token, mark in marks:
+                    named[token].append(f"{_MARK}{mark}")
+                trainer.append(named, row)
         trainer.train(path)
         crf = pycrfsuite.Tagger()
         crf.open(path)
         info = crf.info()
         crf.close()
     place = {label: i for i, label in enumerate(labels)}
-    hashes = np.array(sorted({int(attribute) for attribute, _ in info.state_features}), np.uint32)
+    seen_in_training = {int(name) for name, _ in info.state_features if not name.startswith(_MARK)}
+    hashes = np.array(sorted(seen_in_training), np.uint32)
     emissions = np.zeros((len(hashes) + 1, len(labels)), np.float32)
-    for (attribute, label), weight in info.state_features.items():
-        emissions[np.searchsorted(hashes, int(attribute)), place[label]] = weight
+    worth = np.zeros((PER_NAME * len(gazetteer.names), len(labels)), np.float32)
+    for (name, label), weight in info.state_features.items():
+        if name.startswith(_MARK):
+            worth[int(name.removeprefix(_MARK)), place[label]] = weight
+        else:
+            emissions[np.searchsorted(hashes, int(name)), place[label]] = weight
     transitions = np.zeros((len(labels), len(labels)), np.float32)
     for (before, after), weight in info.transitions.items():
         transitions[place[before], place[after]] = weight
-    return Tagger(labels, hashes, emissions.astype(np.float16).astype(np.float32), transitions)
+    return Tagger(labels, hashes, _as_shipped(emissions), transitions, gazetteer, _as_shipped(worth))
+
+
+def _as_shipped(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weights as they come back from an artifact, so that what was measured is what runs."""
+    return weights.astype(np.float16).astype(np.float32)
 
 
 def bio_labels(utterance: str, slots: Sequence[Slot]) -> list[str]:

@@ -1,0 +1,183 @@
+"""What did each improvement of the reference recogniser bring?
+
+Each row adds one to those above it. Every domain's recogniser learns from the training split, without a re-ranker, and
+R0 ranks what they read in the held-out split. "Top" and "best five": the share of requests whose own domain's first
+reading, or any of its five, is entirely right. Differences are to the first row, paired over the requests, with 95 %
+bootstrap intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from arbitrank.evaluate.corpus import Corpus, read_corpus
+from arbitrank.evaluate.outcome import outcome
+from arbitrank.evaluate.recognised import Readings
+from arbitrank.evaluate.summary import summarise
+from arbitrank.learn.fitting import baseline
+from arbitrank.nlu import training
+from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer
+from arbitrank.nlu.recogniser import Recogniser
+from arbitrank.nlu.seen import Seen, see
+from arbitrank.nlu.text import BUCKETS, crc, tokenise
+from arbitrank.semer import entirely_right
+from benchmarks.apart import Spoken, requests, spoken
+from benchmarks.common import between, options, show, table
+
+NAME = "recogniser"
+CORPORA = ("slurp", "snips")
+_MEASURES = ("domain_accuracy", "irer")
+_PLAIN_ATTRIBUTES = 17
+"""The attributes that a token had before the longer affixes and the neighbours' came, which stand behind them."""
+_QUICK = 24
+"""With --quick one of so many utterances is learned from, and one of four is asked."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A recogniser with some of the improvements: what of an utterance it sees, and what it makes of it."""
+
+    name: str
+    rarity: bool = False
+    skips: bool = False
+    affixes: bool = False
+    fit: bool = False
+    known: bool = False
+
+    def look(self, utterance: str) -> Seen:
+        """The utterance as this recogniser sees it."""
+        whole = see(utterance)
+        ngrams = whole.ngrams if self.skips else np.setdiff1d(whole.ngrams, _skipped(utterance))
+        attributes = whole.attributes if self.affixes else whole.attributes[:, :_PLAIN_ATTRIBUTES]
+        return whole._replace(ngrams=ngrams, attributes=attributes)
+
+    def train(self, domain: str, corpus: Corpus, seen: Sequence[Seen], seed: int) -> Recogniser:
+        """The domain's recogniser, of what was looked at in the training split."""
+        rarity = training.RARITY if self.rarity else 0.0
+        learner = learn_gazetteer if self.known else _learn_nothing
+        with patch.object(training, "RARITY", rarity), patch.object(training, "learn_gazetteer", learner):
+            model = training.train_recogniser(domain, corpus.train, seed, seen=seen)
+        if self.fit or model.fit is None:
+            return model
+        same = np.zeros_like(model.fit.present)  # every intent is like the domain at large
+        return replace(model, fit=replace(model.fit, present=same, absent=same))
+
+
+STEPS = (
+    Step("n-grams alike, no intent in the slots"),
+    Step("n-grams by rarity", rarity=True),
+    Step("pairs that skip a word", rarity=True, skips=True),
+    Step("longer affixes, the neighbours' too", rarity=True, skips=True, affixes=True),
+    Step("slots weighed by intent", rarity=True, skips=True, affixes=True, fit=True),
+    Step("known values marked", rarity=True, skips=True, affixes=True, fit=True, known=True),
+)
+
+
+def _learn_nothing(
+    names: Sequence[str], utterances: Sequence[Slotted]
+) -> tuple[Gazetteer, list[list[tuple[int, int]]]]:
+    return learn_gazetteer(names, [(runs, ()) for runs, _ in utterances])
+
+
+def _skipped(utterance: str) -> list[int]:
+    """The buckets of the pairs that leave a word out."""
+    row = ["\x02", *(token.text for token in tokenise(utterance)), "\x03"]
+    return [crc(f"s{a} {b}") % BUCKETS for a, b in zip(row, row[2:], strict=False)]
+
+
+def measured(corpus: Corpus, *, seed: int = 0, steps: Sequence[Step] = STEPS) -> dict[str, Any]:
+    """The figures of each step on a corpus, with differences to the first."""
+    truths = [example.truth for example in corpus.held]
+    outcomes, readings = {}, {}
+    for step in steps:
+        read = dict(_read(step, corpus, seed))
+        sides = [_by_r0(corpus, domain, found) for domain, found in read.items()]
+        outcomes[step.name] = outcome(
+            [side.readings for side in sides],
+            [side.scores for side in sides],
+            truths,
+            none_counts=corpus.has_out_of_scope,
+        )
+        readings[step.name] = _right_readings(corpus, read)
+    summary = summarise(outcomes, corpus.held, against=(steps[0].name,), seed=seed)
+    kept = {name: {measure: summary[name][measure] for measure in (*_MEASURES, "nll")} for name in outcomes}
+    return {
+        "n": len(truths),
+        "steps": {
+            name: {**kept[name], **readings[name], "against_first": _differences(summary[name], steps[0].name)}
+            for name in outcomes
+        },
+    }
+
+
+def _differences(one: Mapping[str, Any], first: str) -> dict[str, tuple[float, float, float]]:
+    """The mean differences to the first step and their intervals; none for the first itself."""
+    found = one["against"].get(first, {})
+    return {measure: (found[measure].mean, found[measure].low, found[measure].high) for measure in found}
+
+
+def _read(step: Step, corpus: Corpus, seed: int) -> Iterator[tuple[str, Readings]]:
+    train, held = (
+        [step.look(example.request.utterance or "") for example in part] for part in (corpus.train, corpus.held)
+    )
+    for domain in corpus.domains:
+        with threadpool_limits(1):  # more threads wait for one another longer than they work
+            found = step.train(domain, corpus, train, seed).recognise_many(held)
+        yield domain, found
+
+
+def _by_r0(corpus: Corpus, domain: str, found: Readings) -> Spoken:
+    return spoken(baseline(domain, requests(corpus.held, found)), corpus.held, found)
+
+
+def _right_readings(corpus: Corpus, read: Mapping[str, Readings]) -> dict[str, float]:
+    """How often the first reading of the request's own domain is entirely right, and how often any of its five is."""
+    owned = [(i, example.truth) for i, example in enumerate(corpus.held) if example.truth.domain is not None]
+    right = [[entirely_right(h, truth) for h in read[truth.domain][i]] for i, truth in owned if truth.domain]
+    return {"top": float(np.mean([any(row[:1]) for row in right])), "five": float(np.mean([any(row) for row in right]))}
+
+
+def figures(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The figures of each corpus; with --quick, of a small part of the last."""
+    found = {}
+    for name in CORPORA[-1:] if chosen.quick else chosen.corpora:
+        corpus = read_corpus(chosen.data / name)
+        if chosen.quick:
+            corpus = replace(corpus, train=corpus.train[::_QUICK], held=corpus.held[::4])
+        found[corpus.name] = measured(corpus, seed=chosen.seed)
+    return found
+
+
+def print_table(found: Mapping[str, Any]) -> None:
+    """What each step gives, and how it differs from the first."""
+    for name, corpus in found.items():
+        print(f"{name}: {corpus['n']} held-out requests; per cent, NLL in nats")
+        first, *_ = corpus["steps"]
+        rows = [
+            [
+                step if step == first else f"+ {step}",
+                *(f"{100 * one[measure]:.2f}" for measure in (*_MEASURES, "top", "five")),
+                f"{one['nll']:.4f}",
+                *(between(*one["against_first"][measure]) if step != first else "" for measure in _MEASURES),
+            ]
+            for step, one in corpus["steps"].items()
+        ]
+        head = ("recogniser", "accuracy", "IRER", "top", "best five", "NLL", "accuracy - first", "IRER - first")
+        table(head, rows)
+
+
+def main() -> None:
+    """Measure and print."""
+    chosen = options(__doc__, CORPORA)
+    show(NAME, chosen, figures(chosen), print_table)
+
+
+if __name__ == "__main__":
+    main()

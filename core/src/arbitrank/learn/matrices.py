@@ -1,0 +1,129 @@
+"""The features of many requests at once: what `arbitrank.learn.features.rows` gives of each, as two matrices.
+
+A service scores one request at a time, and `rows` is the law. Here the arithmetic of hundreds is done together, which
+takes a fraction of the time; the numbers are the same but for the rounding of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.learn.features import FeatureSpec, context_row, extras, intent_context
+from arbitrank.learn.probability import CLIP
+from arbitrank.values import Hypothesis, Request
+
+Floats = NDArray[np.float64]
+Starts = NDArray[np.int64]
+
+
+def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> tuple[Floats, Floats]:
+    """The features of R requests, by `spec.request_names`, and of their N readings, by `spec.reading_names`.
+
+    `starts`, shape (R,), says where each request's hypotheses begin; none has no hypotheses.
+    """
+    found = [h for request in requests for h in request.hypotheses or ()]
+    sizes = np.diff(np.append(starts, len(found)))
+    group = np.repeat(np.arange(len(requests)), sizes)
+    domain, no_domain = _filled([h.domain_confidence for h in found], spec.fill.domain)
+    intent, no_intent = _filled([h.intent_confidence for h in found], spec.fill.intent)
+    slots, no_slots = _filled([h.reading_confidence for h in found], spec.fill.slots)
+    product = intent * slots
+    order = np.lexsort((-product, group))
+    rank = np.empty(len(found))
+    rank[order] = np.arange(len(found)) - np.repeat(starts, sizes)
+    first = order[starts]
+    count = np.array([len(h.slots) for h in found], np.float64)
+    best = np.log(np.maximum.reduceat(product, starts))
+    null = np.log(np.maximum(CLIP, 1.0 - np.add.reduceat(product, starts)))
+    logit = _logit(np.maximum.reduceat(domain, starts))
+    best_intent, best_slots = np.maximum.reduceat(intent, starts), np.maximum.reduceat(slots, starts)
+    entropy = _entropy(found, intent, group, len(requests))
+    context = np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
+    lengths = [request.length for request in requests]
+    of_requests = [
+        logit,
+        no_domain[first],
+        np.log(best_intent),
+        _logit(best_intent),
+        entropy,
+        no_intent[first],
+        np.log(best_slots),
+        _logit(best_slots),
+        no_slots[first],
+        count[first],
+        np.log1p([length or 0 for length in lengths]),
+        np.array([length is None for length in lengths], np.float64),
+        np.ones(len(requests)),
+        *context.T,
+        *(context * logit[:, None]).T,
+        *_extras(spec, [found[i] for i in first.tolist()]).T,
+    ]
+    log_product = np.log(product)
+    of_readings = [
+        log_product - null[group],
+        np.log(intent),
+        np.log(slots),
+        _logit(intent),
+        _logit(slots),
+        no_intent,
+        no_slots,
+        entropy[group],
+        best[group] - log_product,
+        np.log1p(rank),
+        count,
+        np.ones(len(found)),
+        *_intent_contexts(spec, requests, found, intent, starts).T,
+        *_extras(spec, found).T,
+    ]
+    return np.stack(of_requests, axis=1), np.stack(of_readings, axis=1)
+
+
+def _logit(p: Floats) -> Floats:
+    return np.asarray(np.log(p / (1.0 - p)), np.float64)
+
+
+def _filled(confidences: Sequence[float | None], fill: float) -> tuple[Floats, Floats]:
+    """The confidences, missing ones filled and all clipped, and flags of what is missing."""
+    values = np.array(confidences, np.float64)  # None becomes NaN
+    missing = np.isnan(values)
+    return np.clip(np.where(missing, fill, values), CLIP, 1.0 - CLIP), missing.astype(np.float64)
+
+
+def _entropy(found: Sequence[Hypothesis], intent: Floats, group: NDArray[np.int64], n: int) -> Floats:
+    """−Σ p log p over the intents of each request, each with the highest confidence of its readings."""
+    numbers: dict[str, int] = {}
+    codes = np.array([numbers.setdefault(h.intent, len(numbers)) for h in found])
+    keys = group * len(numbers) + codes
+    order = np.argsort(keys, kind="stable")
+    begins = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    p = np.maximum.reduceat(intent[order], begins)
+    return np.asarray(-np.bincount(group[order][begins], p * np.log(p), minlength=n), np.float64)
+
+
+def _extras(spec: FeatureSpec, found: Sequence[Hypothesis]) -> Floats:
+    if not spec.extras:
+        return np.zeros((len(found), 0))
+    return np.array([extras(spec, h.features) for h in found])
+
+
+def _intent_contexts(
+    spec: FeatureSpec, requests: Sequence[Request], found: Sequence[Hypothesis], intent: Floats, starts: Starts
+) -> Floats:
+    """What `intent_context` gives of each reading; zeros where the context says nothing of the domain's intents."""
+    rows = np.zeros((len(found), 4 if spec.preferences else 3))
+    own = f"preference.{spec.domain}."
+    for request, start in zip(requests, starts.tolist(), strict=True):
+        context = request.context
+        again = spec.previous and context.get("previous_domain") == spec.domain
+        if not again and not (spec.preferences and any(key.startswith(own) for key in context)):
+            continue
+        readings = request.hypotheses or ()
+        intents: dict[str, float] = {}
+        for k, h in enumerate(readings, start):
+            intents[h.intent] = max(float(intent[k]), intents.get(h.intent, 0.0))
+        for k, h in enumerate(readings, start):
+            rows[k] = intent_context(spec, context, h.intent, intents)
+    return rows

@@ -1,0 +1,87 @@
+"""A gazetteer: the slot values that a domain has seen, found again in an utterance before its slots are read.
+
+A run of tokens that was the value of a slot in training marks each of its tokens: with the slot's name, whether the
+token begins the run or goes on with it, and how long the run is. The tagger learns what a mark is worth. In training an
+utterance's own slots don't count: a value that nobody else said is as unknown there as a new one will be when serving.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.nlu.text import LONGEST_RUN
+
+Span = tuple[str, int, int]
+"""A slot's name and its first and last token."""
+
+Slotted = tuple[NDArray[np.uint32], Sequence[Span]]
+"""An utterance's `Seen.runs` and its slots."""
+
+LENGTHS = 3
+"""Lengths of runs that are told apart; longer ones count as the longest of them."""
+
+PER_NAME = 2 * LENGTHS
+"""Marks of each slot name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gazetteer:
+    """The known values of the slots `names`.
+
+    `runs`: the hashes of the values' tokens, sorted, uint32 of shape (E,). `places`: of which name, an index into
+    `names`, uint16 of shape (E,); a value of two names stands twice.
+    """
+
+    names: tuple[str, ...]
+    runs: NDArray[np.uint32]
+    places: NDArray[np.uint16]
+
+    def marks(self, runs: NDArray[np.uint32], own: Iterable[Span] = ()) -> list[tuple[int, int]]:
+        """The distinct pairs of token and mark, sorted, of an utterance whose `Seen.runs` these are.
+
+        A mark is below `PER_NAME` · number of names. What `own` holds, with the names' and runs' places, is left out.
+        """
+        first = np.searchsorted(self.runs, runs, "left")
+        behind = np.searchsorted(self.runs, runs, "right")
+        hidden = {(name, start, end - start) for name, start, end in own}
+        found = set()
+        for start, more in zip(*np.nonzero(behind > first), strict=True):
+            if start + more >= len(runs):
+                continue  # past the end of the utterance
+            for entry in range(first[start, more], behind[start, more]):
+                place = int(self.places[entry])
+                if (self.names[place], start, more) not in hidden:
+                    begin = PER_NAME * place + min(int(more), LENGTHS - 1)
+                    found.add((int(start), begin))
+                    found.update((int(start + i), begin + LENGTHS) for i in range(1, more + 1))
+        return sorted(found)
+
+
+def learn_gazetteer(
+    names: Sequence[str], utterances: Sequence[Slotted]
+) -> tuple[Gazetteer, list[list[tuple[int, int]]]]:
+    """The gazetteer of utterances, and their marks as if each were new to it."""
+    index = {name: i for i, name in enumerate(names)}
+    counts: Counter[tuple[int, int]] = Counter()
+    for runs, spans in utterances:
+        counts.update((int(runs[start, end - start]), index[name]) for name, start, end in _short(spans))
+    entries = sorted(counts)
+    gazetteer = Gazetteer(
+        tuple(names),
+        np.array([run for run, _ in entries], np.uint32),
+        np.array([place for _, place in entries], np.uint16),
+    )
+    marks = []
+    for runs, spans in utterances:
+        alone = [span for span in _short(spans) if counts[int(runs[span[1], span[2] - span[1]]), index[span[0]]] == 1]
+        marks.append(gazetteer.marks(runs, alone))
+    return gazetteer, marks
+
+
+def _short(spans: Sequence[Span]) -> list[Span]:
+    return [span for span in spans if span[2] - span[1] < LONGEST_RUN]
