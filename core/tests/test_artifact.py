@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import zipfile
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -151,6 +154,34 @@ def test_a_folder_without_a_manifest_is_not_complete(artifact: Path) -> None:
         verified(artifact)
 
 
+def test_a_manifest_that_is_no_file_is_refused_and_not_waited_for(artifact: Path) -> None:
+    (artifact / MANIFEST).unlink()
+    os.mkfifo(artifact / MANIFEST)
+    assert [(check.what, check.problem) for check in checks(artifact)] == [("manifest", "its manifest is no file")]
+
+
+def test_files_that_cannot_be_read_fail_their_check(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("arbitrank.store.artifact.file_digest", refuse)
+        problems = {check.what: check.problem for check in checks(artifact) if check.problem}
+        assert problems == dict.fromkeys(FILES, "cannot be read: Permission denied")
+    monkeypatch.setattr(Path, "lstat", refuse)
+    with pytest.raises(ArtifactError, match="files: cannot be listed: Permission denied; publish it again"):
+        verified(artifact)
+
+
+def test_what_is_wrong_is_said_once_and_with_what_to_do(artifact: Path) -> None:
+    (artifact / MANIFEST).unlink()
+    with pytest.raises(ArtifactError) as raised:
+        verified(artifact, remedy="run: arbitrank verify PATH")
+    assert str(raised.value) == (
+        f"{artifact}: manifest: no manifest that can be read: No such file or directory; run: arbitrank verify PATH"
+    )
+
+
 @pytest.mark.parametrize("path", ["extra.txt", "reranker/extra.txt", "reranker/manifest.json", ".hidden"])
 def test_a_file_that_the_manifest_does_not_name_is_refused(artifact: Path, path: str) -> None:
     (artifact / path).write_bytes(b"")
@@ -158,12 +189,68 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(artifact: Path, path:
         verified(artifact)
 
 
-@pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "reranker/../../secret", "..", ""])
-def test_a_path_that_climbs_out_is_not_there(artifact: Path, tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("../secret", "climbs out of the folder"),
+        ("/etc/hostname", "climbs out of the folder"),
+        ("reranker/../../secret", "climbs out of the folder"),
+        ("..", "climbs out of the folder"),
+        ("", "not there"),
+        ("./card.json", "not there"),
+        ("reranker", "not there"),
+        ("a\0b", "not there"),
+    ],
+)
+def test_a_path_that_is_none_of_a_file_in_the_folder_is_refused(
+    artifact: Path, tmp_path: Path, path: str, problem: str
+) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     manifest = read_manifest(artifact)
     reseal(artifact, files={**manifest.files, path: digest(b"secret")})
-    with pytest.raises(ArtifactError, match="named in the manifest, but not there"):
+    with pytest.raises(ArtifactError, match=f"named in the manifest, but {problem}"):
+        verified(artifact)
+
+
+def test_features_that_are_not_those_of_the_digest_are_refused(artifact: Path) -> None:
+    reseal(artifact, features=("a", "c"))
+    with pytest.raises(ArtifactError, match="features: their names are not those"):
+        verified(artifact)
+
+
+def test_an_archive_that_inflates_to_too_much_is_refused_before_it_is_inflated(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(artifact / "recogniser" / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(4):
+            archive.writestr(f"{i}.npy", bytes(1 << 20))
+    seal(artifact, ABOUT)
+    verified(artifact)
+    monkeypatch.setattr("arbitrank.store.artifact.MAX_TOTAL", (4 << 20) - 1)
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)  # nothing of it is read
+    with pytest.raises(ArtifactError, match=r"bomb\.npz: inflates to 4194304 bytes, at most 4194303 are promised"):
+        verified(artifact)
+
+
+def test_too_many_files_too_large_ones_and_too_much_together_are_refused(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, value, problem in (
+        ("MAX_FILES", 2, "files: 3 of them, at most 2"),
+        ("MAX_TOTAL", 200, r"files: \d+ bytes together, at most 200"),
+        ("MAX_FILE", 100, r"tagger\.npz: larger than 100 bytes"),
+        ("MAX_MANIFEST", 20, "its manifest is larger than the 20 bytes"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"arbitrank.store.artifact.{limit}", value)
+            with pytest.raises(ArtifactError, match=problem):
+                verified(artifact)
+    verified(artifact)
+
+
+def test_a_pipe_is_refused_and_never_read(artifact: Path) -> None:
+    os.mkfifo(artifact / "reranker" / "pipe")
+    with pytest.raises(ArtifactError, match="reranker/pipe: a device or pipe, promised a file"):
         verified(artifact)
 
 
@@ -208,7 +295,7 @@ def test_a_card_that_is_none_is_refused(artifact: Path, raw: bytes | None) -> No
     (artifact / "card.json").unlink()
     if raw is not None:
         (artifact / "card.json").write_bytes(raw)
-    with pytest.raises(ArtifactError, match="no calibration card"):
+    with pytest.raises(ArtifactError, match=r"no calibration card that can be read: .*; train again"):
         read_card(artifact)
 
 

@@ -5,14 +5,24 @@
     │   └── DataError     fix the data: a line of a file, or a data set as a whole
     ├── PluginError       fix the plugin: it broke a promise of the contract
     ├── ArtifactError     retrain or republish: an artifact is damaged, incomplete or not for this core
-    └── StoreError        try again later: the store did not answer, or somebody else changed it first
+    └── StoreError        try again later: the store did not answer
+        └── Conflict      look again: somebody else changed it first
 
 Every message says who, what was seen, what was promised and, where there is one, the next command.
 """
 
 from __future__ import annotations
 
-__all__ = ["ArbitrankError", "ArtifactError", "DataError", "InputError", "PluginError", "StoreError", "said"]
+__all__ = [
+    "ArbitrankError",
+    "ArtifactError",
+    "Conflict",
+    "DataError",
+    "InputError",
+    "PluginError",
+    "StoreError",
+    "said",
+]
 
 
 class ArbitrankError(Exception):
@@ -36,7 +46,11 @@ class ArtifactError(ArbitrankError):
 
 
 class StoreError(ArbitrankError):
-    """Raised when the store does not answer or was changed by somebody else first. Try again."""
+    """Raised when the store does not answer or cannot be read or written. Try again."""
+
+
+class Conflict(StoreError):
+    """Raised when somebody else changed a domain's state first. Look at it again, then try again."""
 
 
 def said(error: BaseException) -> str:

@@ -119,4 +119,5 @@ def data_digest(examples: Sequence[Example]) -> str:
 
 
 def _identity(example: Example) -> str:
-    return (example.request.utterance or example.request.id or "").casefold()
+    words = example.request.utterance or example.extra.get("utterance_hash")
+    return str(words or example.request.id or "").casefold()

@@ -1,0 +1,186 @@
+"""The gate: what it refuses, what it lets pass, and what shrinking makes good again."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from benchmarks.exchanged import World, doubled, world
+from msgspec.structs import replace
+
+from arbitrank.evaluate.metrics import Calibration
+from arbitrank.evaluate.summary import Difference
+from arbitrank.store.artifact import read_card
+from arbitrank.store.gate import Limits, judge, over_limit, robbed, surely_worse
+from arbitrank.store.impact import Impact, measure, plan
+from arbitrank.store.replay import Plan
+from arbitrank.store.shrink import fit
+from arbitrank.store.store import Store, open_store
+
+GREEDY = "domain3"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world(tmp_path_factory.mktemp("world"), train=1_500, held=3_000)
+
+
+@pytest.fixture(scope="module")
+def store(made: World, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return made.fill(open_store(tmp_path_factory.mktemp("store"), environment={}))
+
+
+def planned(made: World, store: Store, name: str, candidate: Path) -> Plan:
+    return plan(made.domains, store, name, candidate)
+
+
+def measured(made: World, replayed: Plan) -> Impact:
+    return measure(replayed, made.audit, card=read_card(replayed.candidate.folder))[0]
+
+
+@pytest.fixture(scope="module")
+def greedy(made: World, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The exchange of a domain for itself with its log-odds doubled."""
+    return planned(made, store, GREEDY, doubled(made.artifacts[GREEDY], tmp_path_factory.mktemp("twice") / "a"))
+
+
+@pytest.fixture(scope="module")
+def theft(made: World, greedy: Plan) -> Impact:
+    return measured(made, greedy)
+
+
+def test_a_domain_with_doubled_log_odds_is_refused_and_the_robbed_are_named(theft: Impact) -> None:
+    reasons = judge(theft, theft.card)
+    assert reasons
+    assert "limit" in {one.what for one in reasons}
+    takes = {pair.before for pair in theft.pairs if pair.after == GREEDY and pair.right_to_wrong}
+    named = {name for one in reasons for name in one.neighbours}
+    assert named
+    assert named == set(robbed(theft)) == takes - {GREEDY, None}
+    assert all(name in " ".join(one.text for one in reasons) for name in named)
+
+
+def test_shrinking_brings_it_back_to_within_two_tenths_of_a_point(made: World, greedy: Plan, theft: Impact) -> None:
+    assert theft.pooled
+    assert theft.pooled.difference["irer"].mean > 0.001
+    found = fit(greedy, made.audit)
+    assert found.temperature.fitted == pytest.approx(2.0, rel=0.15)
+    assert found.after.ece < 0.5 * found.before.ece
+    shrunken = dataclasses.replace(greedy.candidate, temperature=found.temperature.fitted)
+    after = measured(made, dataclasses.replace(greedy, candidate=shrunken))
+    assert after.pooled
+    assert abs(after.pooled.difference["irer"].mean) <= 0.002
+    assert judge(after, after.card) == []
+
+
+def test_honest_claims_are_not_shrunk(made: World, store: Store) -> None:
+    found = fit(planned(made, store, GREEDY, made.artifacts[GREEDY]), made.audit)
+    assert 1.0 <= found.temperature.fitted < 1.2
+
+
+@pytest.fixture(scope="module")
+def poor(made: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A domain that learned from next to nothing."""
+    return made.build(GREEDY, tmp_path_factory.mktemp("poor") / "a", 40)
+
+
+def test_a_truly_better_candidate_passes(made: World, store: Store, poor: Path) -> None:
+    candidate = made.artifacts[GREEDY]
+    better = measured(made, plan(made.domains, store, GREEDY, candidate, against=poor))
+    assert better.pooled
+    assert better.pooled.difference["irer"].high < 0
+    assert judge(better, better.card) == []
+
+
+def test_an_equal_candidate_passes_and_changes_nothing(made: World, store: Store) -> None:
+    same = measured(made, planned(made, store, GREEDY, made.artifacts[GREEDY]))
+    assert same.flips == 0
+    assert same.pooled
+    assert set(same.pooled.difference.values()) == {Difference(0.0, 0.0, 0.0)}
+    assert same.pooled.before == same.pooled.after
+    assert judge(same, same.card) == []
+
+
+def test_a_worse_candidate_is_refused_by_its_errors_alone(made: World, store: Store, poor: Path) -> None:
+    worse = measured(made, planned(made, store, GREEDY, poor))
+    assert {"irer"} <= {one.what for one in judge(worse, None, Limits(max_ece=1.0, max_temperature=1e3))}
+
+
+# ------------------------------------------------------------------------------------------- the rules, one at a time
+
+
+def test_the_tolerance_is_the_operators(theft: Impact) -> None:
+    lenient = judge(theft, None, Limits(tolerance=0.5, max_ece=1.0, max_temperature=1_000.0))
+    assert lenient == []
+
+
+def test_a_neighbour_is_judged_by_its_own_requests(theft: Impact) -> None:
+    assert theft.pooled
+    none = replace(theft.pooled, right_to_wrong=0, wrong_to_right=0, difference={"irer": Difference(0.0, 0.0, 0.0)})
+    robbed_ = replace(theft.per_domain["domain1"], n=300, right_to_wrong=30, wrong_to_right=2)
+    others = {name: replace(none, n=300) for name in theft.per_domain}
+    seen = replace(theft, pooled=none, per_domain={**others, "domain1": robbed_})
+    (reason,) = judge(seen, None, Limits(max_ece=1.0, max_temperature=1e3))
+    assert (reason.what, reason.neighbours) == ("neighbour", ("domain1",))
+    assert "loses 30 right answers and gains 2" in reason.text
+    own = replace(theft, pooled=none, per_domain={**others, GREEDY: robbed_})
+    assert judge(own, None, Limits(max_ece=1.0, max_temperature=1e3)) == []
+
+
+def test_what_chance_does_to_one_of_many_neighbours_is_not_held_against_a_candidate(theft: Impact) -> None:
+    one = replace(theft.per_domain["domain1"], n=400, right_to_wrong=6, wrong_to_right=0)
+    assert surely_worse(one) > 0.001
+    assert surely_worse(one, together=17) <= 0.001
+    assert surely_worse(replace(one, right_to_wrong=40), together=17) > 0.001
+    assert surely_worse(replace(one, right_to_wrong=3, wrong_to_right=3)) < 0
+    for n, lost, sure in ((1, 1, False), (2, 2, False), (10, 10, True)):
+        assert (surely_worse(replace(one, n=n, right_to_wrong=lost), together=2) > 0.001) == sure
+
+
+def card(**figures: object) -> Calibration:
+    values = {
+        "n": 1_000,
+        "nll": 0.1,
+        "brier": 0.03,
+        "ece": 0.012,
+        "ece_interval": (0.008, 0.02),
+        "ece_floor": 0.01,
+        "ece_band": (0.005, 0.016),
+        "over": 0.004,
+    }
+    return Calibration(**{**values, **figures})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ece", "refused"),
+    [(0.025, []), (0.027, ["card"]), (0.06, ["card", "limit"])],  # chance gives 0.016, the card admits 0.01 more
+)
+def test_claims_are_held_to_the_card_and_to_the_limit(theft: Impact, ece: float, refused: list[str]) -> None:
+    claims = replace(theft.claims, after=card(ece=ece), temperature_after=theft.claims.temperature_before)
+    seen = replace(theft, pooled=None, claims=claims)
+    assert [one.what for one in judge(seen, card())] == refused
+
+
+def test_an_error_that_chance_explains_is_not_over_the_limit(theft: Impact) -> None:
+    claims = replace(theft.claims, after=card(ece=0.08, ece_band=(0.02, 0.09)), temperature_after=None)
+    assert judge(replace(theft, pooled=None, claims=claims), None) == []
+
+
+def test_over_its_limit_a_domain_is_named_with_the_command_that_shrinks_it(theft: Impact) -> None:
+    text = over_limit(theft)
+    assert text
+    assert f"{GREEDY} claims too much" in text
+    assert text.endswith(f"arbitrank shrink {GREEDY}")
+    assert over_limit(theft, now=True) is None
+
+
+def test_a_failed_self_test_refuses_whatever_the_impact() -> None:
+    (reason,) = judge(None, None, problem="crashed with SIGSEGV")
+    assert (reason.what, reason.text) == ("self-test", "its self-test failed: crashed with SIGSEGV")
+
+
+def test_a_candidate_that_fails_more_often_is_refused(theft: Impact) -> None:
+    seen = replace(theft, pooled=None, claims=replace(theft.claims, after=None), failures={"candidate": 3})
+    (reason,) = judge(seen, None)
+    assert reason.text == f"it fails on 3 of {theft.n} requests; what serves now fails on 0"

@@ -1,0 +1,400 @@
+"""The impact report: the replay does what the arbitrator does, and the report says what the replay found."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from benchmarks.exchanged import World, world, write
+from msgspec.structs import replace
+
+from arbitrank.arbitrator import Arbitrator, Serving
+from arbitrank.domain import Domain, Model, Scores
+from arbitrank.errors import ArtifactError, InputError
+from arbitrank.evaluate.metrics import calibration
+from arbitrank.store.artifact import Manifest, read_card, seal
+from arbitrank.store.gate import judge
+from arbitrank.store.impact import Impact, differences, measure, plan
+from arbitrank.store.impact_page import write_impact
+from arbitrank.store.replay import FLIPS, KINDS, Plan, Replayed, replay
+from arbitrank.store.store import Store, open_store
+from arbitrank.values import Answer, Example, Hypothesis, Request, Truth
+from arbitrank.wire import Logged, decode_logged
+
+NAME = "domain1"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world(tmp_path_factory.mktemp("world"), domains=3, train=800, held=900)
+
+
+@pytest.fixture(scope="module")
+def store(made: World, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return made.fill(open_store(tmp_path_factory.mktemp("store"), environment={}))
+
+
+@pytest.fixture(scope="module")
+def exchange(made: World, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A domain exchanged for one that learned from an eighth of the data."""
+    folder = made.build(NAME, tmp_path_factory.mktemp("candidate") / "a", 100)
+    return plan(made.domains, store, NAME, folder)
+
+
+@pytest.fixture(scope="module")
+def impact(exchange: Plan, made: World) -> Impact:
+    return measure(exchange, made.audit, card=read_card(exchange.candidate.folder))[0]
+
+
+def arbitrator(exchange: Plan, side: str) -> Arbitrator:
+    parts = {**exchange.parts}
+    if side == "after":
+        parts[exchange.name] = exchange.candidate
+    serving = {
+        name: Serving(part.domain.load(part.folder), part.version, "store", part.temperature)
+        for name, part in parts.items()
+    }
+    return Arbitrator(serving, rank_unserved=True, normalise=exchange.normalise)
+
+
+def heads(found: Replayed, side: str) -> list[str | None]:
+    return [[*found.names, None][head] for head in found.rows[side]["head"]]
+
+
+@pytest.mark.parametrize("changes", [{}, {"normalise": 0.5}, {"plain": True}], ids=str)
+def test_a_replay_ranks_as_the_arbitrator_does(exchange: Plan, made: World, changes: dict[str, object]) -> None:
+    hot = dataclasses.replace(exchange.parts["domain2"], temperature=1.7)
+    changed = dataclasses.replace(exchange, parts={**exchange.parts, "domain2": hot}, **changes)
+    found = replay(changed, made.audit)
+    assert len(found.rows) == len(made.held)
+    for side in ("before", "after"):
+        answers = [arbitrator(changed, side).answer(e.request) for e in made.held[:200]]
+        rows = found.rows[side][:200]
+        assert heads(found, side)[:200] == [answer.ranked[0].domain for answer in answers]
+        np.testing.assert_allclose(rows["probability"], [answer.ranked[0].probability for answer in answers], atol=1e-9)
+        own = [next(r for r in answer.ranked if r.domain == NAME) for answer in answers]
+        if changed.normalise is None:
+            np.testing.assert_allclose(rows["mine"], [r.domain_probability for r in own], atol=1e-9)
+            np.testing.assert_allclose(rows["claim"], [r.probability for r in own], atol=1e-9)
+            nobody = [
+                np.prod([1 - p for p in {r.domain: r.domain_probability for r in answer.ranked}.values()])
+                for answer in answers
+            ]
+            np.testing.assert_allclose(rows["nobody"], nobody, atol=1e-9)
+
+
+def test_many_at_once_and_one_at_a_time_are_the_same(exchange: Plan, made: World) -> None:
+    fast, slow = replay(exchange, made.audit), replay(dataclasses.replace(exchange, plain=True), made.audit)
+    for side in ("before", "after"):
+        for column in fast.rows[side].dtype.names or ():
+            np.testing.assert_allclose(
+                fast.rows[side][column].astype(float), slow.rows[side][column].astype(float), atol=1e-9
+            )
+    assert [flip.line for flip in fast.worst[False]] == [flip.line for flip in slow.worst[False]]
+
+
+def test_any_number_of_processes_finds_the_same(exchange: Plan, made: World, impact: Impact, tmp_path: Path) -> None:
+    again, _ = measure(exchange, made.audit, card=read_card(exchange.candidate.folder), jobs=2)
+    assert msgspec.json.encode(again) == msgspec.json.encode(impact)
+
+
+def test_the_report_says_what_can_be_counted_by_hand(impact: Impact, exchange: Plan, made: World) -> None:
+    assert impact.n == impact.labelled == len(made.held)
+    assert (impact.before, impact.after) == (exchange.parts[NAME].version, exchange.candidate.version)
+    before, after = (
+        [arbitrator(exchange, s).answer(e.request).ranked[0] for e in made.held] for s in ("before", "after")
+    )
+    truths = [e.truth for e in made.held]
+    said = [[(r.domain, r.intent, r.slots[0].value) for r in side] for side in (before, after)]
+    meant = [(t.domain, t.intent, t.slots[0].value) for t in truths]
+    right = [np.array([a == b for a, b in zip(side, meant, strict=True)]) for side in said]
+    assert impact.flips == sum(a != b for a, b in zip(*said, strict=True)) > 0
+    assert impact.pooled
+    assert impact.pooled.before.irer == pytest.approx(1 - right[0].mean())
+    assert impact.pooled.after.irer == pytest.approx(1 - right[1].mean())
+    assert impact.pooled.difference["irer"].mean == pytest.approx(right[0].mean() - right[1].mean())
+    assert impact.pooled.right_to_wrong == (right[0] & ~right[1]).sum()
+    assert sum(pair.n for pair in impact.pairs) == impact.flips
+    assert sum(pair.right_to_wrong for pair in impact.pairs) == impact.pooled.right_to_wrong
+    assert set(impact.per_device) == {"tv", "phone"}
+    assert sum(one.n for one in impact.per_domain.values()) == impact.n
+    for name, one in impact.per_domain.items():
+        owned = np.array([t.domain == name for t in truths])
+        assert one.after.irer == pytest.approx(1 - right[1][owned].mean())
+        won = np.array([r.domain == name for r in after])
+        figures = calibration(np.array([r.probability for r in after])[won], right[1][won].astype(float), draws=100)
+        assert one.calibration_after
+        assert one.calibration_after.n == won.sum()
+        assert one.calibration_after.ece == pytest.approx(figures.ece)
+
+
+def test_the_flips_that_matter_most_come_first_and_read_well(impact: Impact, made: World) -> None:
+    assert 0 < len(impact.worst) <= FLIPS
+    order = [(KINDS.index(flip.kind), -flip.after.probability) for flip in impact.worst]
+    assert order == sorted(order)
+    flip = impact.worst[0]
+    assert flip.kind == "right to wrong"
+    example = made.held[flip.line - 1]
+    assert (flip.utterance, flip.id) == (example.request.utterance, example.request.id)
+    assert flip.truth == flip.before.reading
+    assert flip.truth == f"{example.truth.domain}: {example.truth.intent} (name “{example.truth.slots[0].value}”)"
+
+
+def test_the_interval_is_the_one_of_drawing_all_requests_again() -> None:
+    rng = np.random.default_rng(0)
+    delta = np.where(rng.random(500) < 0.1, rng.choice([-1.0, 1.0, 1.0], 500), 0.0)
+    (found,) = differences(delta[:, None], draws=20_000)
+    whole = rng.multinomial(500, np.full(500, 1 / 500), 20_000) @ delta / 500
+    assert found.mean == pytest.approx(delta.mean())
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(whole, [0.025, 0.975])), abs=0.002)
+
+
+def test_requests_without_truth_count_for_flips_alone(
+    exchange: Plan, made: World, impact: Impact, tmp_path: Path
+) -> None:
+    write(tmp_path / "log.jsonl", made.held, truth=False)
+    found, _ = measure(exchange, tmp_path / "log.jsonl")
+    assert (found.n, found.labelled, found.flips) == (impact.n, 0, impact.flips)
+    assert found.pooled is None
+    assert found.per_domain == {}
+    assert {flip.kind for flip in found.worst} == {"no truth"}
+    assert judge(found, None) == []
+
+
+def test_a_compressed_file_is_read_and_bad_lines_are_reported(exchange: Plan, made: World, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl.gz"
+    raw = made.audit.read_bytes().splitlines(keepends=True)[:50]
+    path.write_bytes(gzip.compress(b"".join([*raw[:10], b'{"utterance": 5}\n', b"\n", *raw[10:]])))
+    found, replayed = measure(exchange, path)
+    assert (found.n, found.bad_lines) == (50, 1)
+    assert replayed.bad[0].where == f"{path}:11"
+    assert any("1 lines could not be read" in note and "utterance" in note for note in found.notes)
+
+
+def test_a_file_without_a_request_is_no_error(exchange: Plan, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    found, replayed = measure(exchange, tmp_path / "empty.jsonl")
+    assert (found.n, found.flips, found.pooled, found.worst) == (0, 0, None, [])
+    write_impact(found, replayed, 0.5, tmp_path / "out")
+
+
+# --------------------------------------------------------------------------------------------------------- logs
+
+
+def logged(made: World, exchange: Plan, path: Path, change: Callable[[Answer], Answer] = lambda answer: answer) -> Path:
+    """A log of what the present versions answered."""
+    present = arbitrator(exchange, "before")
+    with path.open("wb") as file:
+        for e in made.held[:300]:
+            fields = {name: getattr(e.request, name) for name in Request.__struct_fields__}
+            answer = change(present.answer(e.request))
+            file.write(msgspec.json.encode(Logged(**fields, truth=e.truth, answer=answer)) + b"\n")
+    return path
+
+
+def test_what_the_log_holds_of_the_same_versions_is_not_scored_again(
+    exchange: Plan, made: World, tmp_path: Path
+) -> None:
+    path = logged(made, exchange, tmp_path / "log.jsonl")
+    asked = replay(exchange, made.audit)
+    found = replay(exchange, path)
+    assert found.from_log == 300  # of the three domains one is exchanged, and one tells whether the log can be believed
+    assert heads(found, "after") == heads(asked, "after")[:300]
+    np.testing.assert_allclose(found.rows["after"]["nobody"], asked.rows["after"]["nobody"][:300], atol=1e-12)
+
+
+@pytest.mark.parametrize("what", ["other version", "other claims", "shrunk"])
+def test_a_log_of_something_else_is_not_believed(exchange: Plan, made: World, tmp_path: Path, what: str) -> None:
+    def change(answer: Answer) -> Answer:
+        if what == "other claims":  # as where claims were measured against one another
+            return replace(answer, ranked=tuple(replace(r, domain_probability=0.5) for r in answer.ranked))
+        field = {"version": "0123456789ab"} if what == "other version" else {"shrunk": 2.0}
+        return replace(answer, domains={name: replace(r, **field) for name, r in answer.domains.items()})
+
+    asked = replay(exchange, made.audit)
+    found = replay(exchange, logged(made, exchange, tmp_path / "log.jsonl", change))
+    assert found.from_log == 0
+    np.testing.assert_allclose(found.rows["after"]["probability"], asked.rows["after"]["probability"][:300], atol=1e-12)
+
+
+def test_a_line_of_a_corpus_is_read_as_words_with_their_truth() -> None:
+    line = decode_logged('{"text": "dim the hall", "domain": "lights", "intent": "Dim"}')
+    assert (line.utterance, line.hypotheses, line.truth) == ("dim the hall", None, Truth("lights", "Dim"))
+    with pytest.raises(InputError, match="neither an utterance nor hypotheses"):
+        decode_logged('{"truth": {"domain": null}}')
+
+
+# ------------------------------------------------------------------------------------------- domains of other kinds
+
+
+class Fixed(Model):
+    """Claims what it was made to, and reads the words if it has a recogniser."""
+
+    def __init__(self, name: str, mine: float, intent: str | None) -> None:
+        self.name, self.mine, self.intent = name, mine, intent
+
+    def recognise(self, request: Request) -> Sequence[Hypothesis]:
+        return [Hypothesis(self.name, self.intent)] if self.intent else []
+
+    def rerank(self, request: Request) -> Scores:
+        if self.mine > 1:
+            raise RuntimeError("no")
+        n = len(request.hypotheses or ())
+        return Scores(self.mine, np.full(n, self.mine / n))
+
+
+class Stub(Domain):
+    """Its artifact says what its model does."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def train(self, examples: Sequence[Example], out: Path, settings: object) -> dict[str, object]:
+        return {}
+
+    def load(self, folder: Path) -> Model:
+        intent = folder / "recogniser" / "intent"
+        return Fixed(self.name, float((folder / "mine").read_text()), intent.read_text() if intent.exists() else None)
+
+
+def stub(folder: Path, name: str, mine: float, intent: str | None = None) -> Path:
+    folder.mkdir()
+    (folder / "mine").write_text(str(mine))
+    if intent:
+        (folder / "recogniser").mkdir()
+        (folder / "recogniser" / "intent").write_text(intent)
+    seal(folder, Manifest(domain=name, package="p", package_version="1"))
+    return folder
+
+
+@pytest.fixture
+def stubs(tmp_path: Path) -> tuple[dict[str, Domain], Store]:
+    store = open_store(tmp_path / "store", environment={})
+    for name, mine in (("a", 0.6), ("b", 0.7)):
+        store.publish(stub(tmp_path / name, name, mine, "Old"), promote=True)
+    return {name: Stub(name) for name in ("a", "b")}, store
+
+
+def lines(path: Path, *rows: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+OWN = {"domain": "a", "intent": "Old"}
+
+
+def test_where_the_recogniser_is_another_the_words_are_read_again(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    new = stub(tmp_path / "new", "a", 0.9, "New")
+    path = lines(
+        tmp_path / "log.jsonl",
+        {"utterance": "x", "hypotheses": [OWN], "truth": {"domain": "a", "intent": "New"}},
+        {"utterance": "x", "truth": {"domain": "b", "intent": "Old"}},
+        {"hypotheses": [OWN], "truth": {"domain": "a", "intent": "Old"}},
+    )
+    found, _ = measure(plan(domains, store, "a", new), path)
+    said = {flip.line: (flip.before.reading, flip.after.reading, flip.kind) for flip in found.worst}
+    assert said == {1: ("a: Old", "a: New", "wrong to right"), 2: ("b: Old", "a: New", "right to wrong")}
+    assert any("another recogniser" in note and "1 without words" in note for note in found.notes)
+    same = stub(tmp_path / "same", "a", 0.9, "Old")
+    found, _ = measure(plan(domains, store, "a", same), path)
+    assert {flip.line: flip.after.reading for flip in found.worst} == {2: "a: Old"}
+
+
+def test_domains_that_are_not_installed_are_ranked_by_r0_and_named(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    other = {"domain": "weather", "intent": "Ask", "domain_confidence": 0.9, "intent_confidence": 0.9}
+    other |= {"slots_confidence": 0.99}
+    path = lines(tmp_path / "log.jsonl", {"hypotheses": [OWN, other], "truth": {"domain": "weather", "intent": "Ask"}})
+    found, _ = measure(plan(domains, store, "a", stub(tmp_path / "new", "a", 0.95)), path)
+    assert [(pair.before, pair.after, pair.right_to_wrong) for pair in found.pairs] == [("weather", "a", 1)]
+    assert any("not installed and ranked by R0" in note and "weather" in note for note in found.notes)
+
+
+def test_a_candidate_that_fails_is_out_and_the_others_answer(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    path = lines(tmp_path / "log.jsonl", {"hypotheses": [OWN], "truth": {"domain": "a", "intent": "Old"}})
+    found, _ = measure(plan(domains, store, "a", stub(tmp_path / "new", "a", 2.0)), path)
+    assert found.failures == {"candidate": 1}
+    assert any("candidate failed on 1 requests: RuntimeError: no" in note for note in found.notes)
+    assert "failures" in {one.what for one in judge(found, None)}
+
+
+def test_deciding_none_counts_where_somebody_says_nobodys(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    rows = [{"hypotheses": [OWN], "truth": {"domain": "a", "intent": "Old"}} for _ in range(3)]
+    new = stub(tmp_path / "new", "a", 0.3)  # P(nobody) = 0.7: the decision is none
+    found, _ = measure(plan(domains, store, "a", new), lines(tmp_path / "one.jsonl", *rows))
+    assert (found.none_counts, found.flips) == (False, 0)
+    path = lines(tmp_path / "two.jsonl", *rows, {"hypotheses": [OWN], "truth": {"domain": None}})
+    found, _ = measure(plan(domains, store, "a", new), path)
+    assert (found.none_counts, found.flips) == (True, 4)
+    (pair,) = found.pairs
+    assert (pair.before, pair.after, pair.right_to_wrong, pair.wrong_to_right) == ("a", None, 3, 1)
+    assert found.worst[0].after.reading == "nobody's"
+
+
+def test_the_first_version_of_a_domain_is_compared_with_nothing(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    path = lines(tmp_path / "log.jsonl", {"hypotheses": [{"domain": "c", "intent": "I"}], "truth": {"domain": "c"}})
+    found, _ = measure(plan({**domains, "c": Stub("c")}, store, "c", stub(tmp_path / "c", "c", 0.9)), path)
+    assert (found.before, found.flips) == (None, 1)
+    assert any("c does not answer now" in note for note in found.notes)
+
+
+def test_what_cannot_be_compared_is_refused_by_name(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    new = stub(tmp_path / "new", "a", 0.5)
+    with pytest.raises(InputError, match=r"domain 'x' is not loaded \(loaded: a, b\); run: arbitrank domains"):
+        plan(domains, store, "x", new)
+    with pytest.raises(ArtifactError, match="an artifact of 'a', promised one of 'b'"):
+        plan(domains, store, "b", new)
+    (new / "mine").write_text("0.9")
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        plan(domains, store, "a", new)
+
+
+def test_a_domain_whose_code_cannot_be_sent_is_replayed_in_this_process(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    domains["a"].handle = lambda: None  # type: ignore[attr-defined]
+    path = lines(tmp_path / "log.jsonl", {"hypotheses": [OWN]})
+    found = replay(plan(domains, store, "a", stub(tmp_path / "new", "a", 0.5)), path, jobs=2)
+    assert len(found.rows) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ files
+
+
+def test_the_page_holds_everything_and_obeys_no_text(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    nasty = "<script>alert(1)</script>"
+    path = lines(
+        tmp_path / "log.jsonl",
+        {
+            "utterance": nasty,
+            "context": {"device": nasty},
+            "hypotheses": [OWN, {"domain": "b", "intent": nasty, "slots": [{"name": "n", "value": nasty}]}],
+            "truth": {"domain": "b", "intent": nasty, "slots": [{"name": "n", "value": nasty}]},
+        },
+    )
+    replayed = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.95))
+    found, raw = measure(replayed, path)
+    write_impact(found, raw, 0.5, tmp_path / "out", judge(found, None))
+    with pytest.raises(InputError, match=r"log\.jsonl: cannot be made: File exists; promised a folder"):
+        write_impact(found, raw, 0.5, path)
+    (tmp_path / "taken" / "impact.html").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"impact\.html: cannot be written: Is a directory"):
+        write_impact(found, raw, 0.5, tmp_path / "taken")
+    page = (tmp_path / "out" / "impact.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "http" not in page
+    assert "&lt;script&gt;" in page
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"impact.json", "impact.html"}
+    assert msgspec.json.decode((tmp_path / "out" / "impact.json").read_bytes(), type=Impact) == found
