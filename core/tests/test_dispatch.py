@@ -17,7 +17,7 @@ from arbitrank.arbitrator import Arbitrator, Broken, Serving, load_domains
 from arbitrank.decide import Thresholds
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError
-from arbitrank.store.folder import FolderStore
+from arbitrank.store.store import open_store
 from arbitrank.values import Answer, Hypothesis, Request, Slot
 
 ASKED = Request(
@@ -390,7 +390,7 @@ def test_a_domain_that_cannot_be_loaded_is_reported_and_the_others_serve(tmp_pat
         for name, (shipped, load, _) in cases.items()
     }
     domains["steady"] = Unloadable("steady", lambda: sealed("steady"), lambda: Steady("steady"))
-    models = load_domains(domains, FolderStore(tmp_path / "store"))
+    models = load_domains(domains, open_store(tmp_path / "store"))
     answer = Arbitrator(models).answer(ASKED)
     assert [entry.domain for entry in answer.ranked] == ["steady", "steady"]
     for name, (_, _, reason) in cases.items():

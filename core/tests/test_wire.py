@@ -195,7 +195,7 @@ def test_a_line_with_hypotheses_is_an_example_with_them() -> None:
     ("fields", "extra"),
     [
         ({"text": "on", "domain": "lights"}, {"kind": "short", "n": [1, None]}),
-        ({"utterance": "on", "truth": {"domain": None}}, {"answer": {"id": "7"}, "kind": 3}),
+        ({"utterance": "on", "truth": {"domain": None}}, {"asked": {"id": "7"}, "kind": 3}),
         # A key of the one kind of line is unknown to the other.
         ({"text": "on", "domain": "lights"}, {"utterance": "on", "truth": 1}),
     ],
@@ -203,6 +203,11 @@ def test_a_line_with_hypotheses_is_an_example_with_them() -> None:
 def test_unknown_keys_are_kept_in_extra(fields: dict[str, Any], extra: dict[str, Any]) -> None:
     assert decode_example(line(**fields, **extra)).extra == extra
     assert decode_example(line(**fields)).extra == {}
+
+
+def test_the_answer_of_a_log_line_is_none_of_them() -> None:
+    """A model learns from what was meant; what was answered would take the most of the memory."""
+    assert decode_example(line(utterance="on", truth={"domain": None}, answer={"id": "7"})).extra == {}
 
 
 @pytest.mark.parametrize(

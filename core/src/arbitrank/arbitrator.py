@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from time import perf_counter
 
 from arbitrank import dispatch
+from arbitrank.breaker import Breakers
 from arbitrank.decide import Thresholds, decide
-from arbitrank.dispatch import Answered, Failed
+from arbitrank.dispatch import Answered, Failed, Outcome, Skipped
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
 from arbitrank.learn.features import FeatureSpec
+from arbitrank.learn.fused import Fused
 from arbitrank.learn.rerankers import R0
-from arbitrank.merge import Voice, after_winning, merge, nobody
-from arbitrank.store.artifact import verified
-from arbitrank.store.folder import FolderStore
-from arbitrank.values import Answer, DomainReport, Hypothesis, Request
+from arbitrank.merge import Voice, after_winning, merge, nobody, shrunk
+from arbitrank.store.artifact import Manifest, read_manifest, verified
+from arbitrank.store.store import Store
+from arbitrank.values import Answer, DomainReport, Hypothesis, Request, Status
 
 
 @dataclass(frozen=True)
 class Serving:
-    """A domain that is ready to answer: its model, its version, and where that came from (`store` or `package`)."""
+    """A domain that is ready to answer: its model, its version, and where that came from (`store` or `package`).
+
+    `temperature` is what the log-odds of its claims are divided by; above 1 for one that claims too much. `note` is
+    what users should know of it although it answers: that a newer version was refused, say.
+    """
 
     model: Model
     version: str
     origin: str
+    temperature: float = 1.0
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,29 +51,36 @@ class Arbitrator:
 
     `domains` holds every domain that may be asked, by name. With `rank_unserved`, hypotheses of domains that nobody
     serves are ranked by R0 instead of being reported. With `normalise`, a number in [0, 1], the domains' P(mine) are
-    measured against one another before they order the list (`arbitrank.merge.after_winning`).
+    measured against one another before they order the list (`arbitrank.merge.after_winning`). `breakers` skip for a
+    while who fails again and again; None asks everybody each time.
     """
 
     domains: Mapping[str, Serving | Broken]
     thresholds: Thresholds = field(default=Thresholds())
     rank_unserved: bool = False
     normalise: float | None = None
+    breakers: Breakers | None = None
 
-    def answer(self, request: Request, *, explain: bool = False) -> Answer:
+    def answer(self, request: Request, *, explain: bool = False, heard: list[Hypothesis] | None = None) -> Answer:
         """The ranked readings of all domains, the decision and how each domain fared.
 
-        What a plugin raises is in the answer, never raised.
+        What a plugin raises is in the answer, never raised. `heard` is given the readings of all domains that answered,
+        with the confidences that an answer leaves out: what a log keeps.
         """
         began = perf_counter()
         given = _by_domain(request.hypotheses)
         asked = self._shortlist(given)
         listed = perf_counter()
-        outcomes = {
-            name: dispatch.ask(name, serving.model, request, None if given is None else given[name], explain=explain)
-            for name, serving in asked.items()
-        }
+        models = {name: serving.model for name, serving in asked.items()}
+        outcomes = dispatch.ask_all(models, request, given, explain=explain, breakers=self.breakers, fused=self.fused)
         voices = [
-            Voice(name, outcome.hypotheses, outcome.scores, asked[name].version, outcome.why)
+            Voice(
+                name,
+                outcome.hypotheses,
+                shrunk(outcome.scores, asked[name].temperature),
+                asked[name].version,
+                outcome.why,
+            )
             for name, outcome in outcomes.items()
             if isinstance(outcome, Answered)
         ]
@@ -75,6 +92,9 @@ class Arbitrator:
         decision = decide(ranked, self.thresholds, nobody=nobody(voice.scores for voice in voices))
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
+        if heard is not None:
+            for outcome in answered:
+                heard += outcome.hypotheses
         return Answer(
             id=request.id,
             decision=decision,
@@ -88,6 +108,35 @@ class Arbitrator:
             },
         )
 
+    def prepare(self) -> None:
+        """Make now what the first answer would otherwise wait for."""
+        _ = self.fused, self._silent
+
+    @cached_property
+    def fused(self) -> Fused:
+        """Those domains that are linear in the toolkit's features, or its trees over them, made one."""
+        return Fused({name: one.model for name, one in self._serving.items()})
+
+    def with_others(self, chosen: Mapping[str, Serving]) -> Arbitrator:
+        """The same with other models in the places of some, for a request or two: those others score by themselves."""
+        other = replace(self, domains={**self.domains, **chosen})
+        vars(other)["fused"] = self.fused
+        return other
+
+    @cached_property
+    def _serving(self) -> Mapping[str, Serving]:
+        return {name: one for name, one in self.domains.items() if isinstance(one, Serving)}
+
+    @cached_property
+    def _silent(self) -> dict[str, DomainReport]:
+        """How every domain fares with a request for which it isn't asked, sorted by name."""
+        return {
+            name: DomainReport("failed", reason=one.reason)
+            if isinstance(one, Broken)
+            else DomainReport("skipped", one.version, reason="the request brings no hypothesis of it")
+            for name, one in sorted(self.domains.items())
+        }
+
     def _measured(self, voices: Sequence[Voice]) -> Sequence[Voice]:
         """The voices, their claims measured against one another where the arbitrator is to; silent ones have none."""
         if self.normalise is None:
@@ -96,13 +145,11 @@ class Arbitrator:
         scores = after_winning([voice.scores for voice in speaking], self.normalise)
         return [voice._replace(scores=one) for voice, one in zip(speaking, scores, strict=True)]
 
-    def _shortlist(self, given: Mapping[str, list[Hypothesis]] | None) -> dict[str, Serving]:
+    def _shortlist(self, given: Mapping[str, list[Hypothesis]] | None) -> Mapping[str, Serving]:
         """The domains to ask: all, or those of which the caller brings hypotheses."""
-        return {
-            name: serving
-            for name, serving in self.domains.items()
-            if isinstance(serving, Serving) and (given is None or name in given)
-        }
+        if given is None:
+            return self._serving
+        return {name: self._serving[name] for name in sorted(given) if name in self._serving}
 
     def _baseline(self, request: Request, name: str, found: list[Hypothesis], explain: bool) -> Voice:
         own = Request(utterance=request.utterance, context=request.context, hypotheses=tuple(found))
@@ -112,46 +159,71 @@ class Arbitrator:
     def _reports(
         self,
         asked: Mapping[str, Serving],
-        outcomes: Mapping[str, Answered | Failed],
+        outcomes: Mapping[str, Outcome],
         unserved: Iterable[str],
     ) -> dict[str, DomainReport]:
-        reports = {}
-        for name, serving in sorted(self.domains.items()):
-            if isinstance(serving, Broken):
-                reports[name] = DomainReport("failed", reason=serving.reason)
-            elif name not in asked:
-                reports[name] = DomainReport(
-                    "skipped", serving.version, reason="the request brings no hypothesis of it"
-                )
-            else:
-                reports[name] = _report(serving, outcomes[name])
+        reports = self._silent.copy()
+        for name, outcome in outcomes.items():
+            reports[name] = _report(asked[name], outcome)
         for name in sorted(unserved):
             ranked = "ranked by R0" if self.rank_unserved else "not ranked"
             reports[name] = DomainReport("unserved", reason=f"no installed domain has this name; {ranked}")
         return reports
 
 
-def load_domains(domains: Mapping[str, Domain], store: FolderStore) -> dict[str, Serving | Broken]:
+@dataclass(frozen=True)
+class Present:
+    """The weights that a domain answers with: their folder, checked, its manifest, and where they came from.
+
+    `origin` and `temperature` are those of `Serving`.
+    """
+
+    folder: Path
+    manifest: Manifest
+    origin: str
+    temperature: float
+
+
+def present(name: str, domain: Domain, store: Store) -> Present:
+    """What a domain answers with: the store's stable version, else the weights that its package ships.
+
+    Raises `ArtifactError` where there are none, or they aren't sound; and whatever `domain.shipped` raises.
+    """
+    _, state = store.state(name)
+    return weights(name, domain, store, state.stable, state.temperature)
+
+
+def weights(name: str, domain: Domain, store: Store, version: str | None, temperature: float = 1.0) -> Present:
+    """One version of a domain, checked, or with None the weights that its package ships. Raises as `present` does."""
+    if version is not None:
+        folder, origin = store.fetch(name, version), "store"
+        manifest = read_manifest(folder)  # `fetch` has checked it
+    elif (shipped := domain.shipped) is not None:
+        folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
+    else:
+        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: arbitrank train {name} --promote")
+    if manifest.domain != name:
+        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {name!r}")
+    return Present(folder, manifest, origin, temperature)
+
+
+def load_model(domain: Domain, folder: Path) -> Model:
+    """The model in an artifact folder. Raises `PluginError` where it is none, and whatever `domain.load` raises."""
+    model = domain.load(folder)
+    if not isinstance(model, Model):
+        raise PluginError(f"{folder}: load returned {type(model).__name__}, promised a Model")
+    return model
+
+
+def load_domains(domains: Mapping[str, Domain], store: Store) -> dict[str, Serving | Broken]:
     """A model for each domain: of the store's stable version, else of the weights that its package ships."""
     return {name: _load(name, domain, store) for name, domain in sorted(domains.items())}
 
 
-def _load(name: str, domain: Domain, store: FolderStore) -> Serving | Broken:
+def _load(name: str, domain: Domain, store: Store) -> Serving | Broken:
     try:
-        folder, origin = store.stable(name), "store"
-        if folder is None:
-            folder, origin = domain.shipped, "package"
-        if folder is None:
-            raise ArtifactError(
-                f"no weights: none stable in {store}, none shipped; run: arbitrank train {name} --promote"
-            )
-        manifest = verified(folder)
-        if manifest.domain != name:
-            raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {name!r}")
-        model = domain.load(folder)
-        if not isinstance(model, Model):
-            raise PluginError(f"{folder}: load returned {type(model).__name__}, promised a Model")
-        return Serving(model, manifest.version, origin)
+        one = present(name, domain, store)
+        return Serving(load_model(domain, one.folder), one.manifest.version, one.origin, one.temperature)
     except ArbitrankError as error:
         return Broken(str(error))
     except KeyboardInterrupt:
@@ -161,10 +233,15 @@ def _load(name: str, domain: Domain, store: FolderStore) -> Serving | Broken:
         return Broken(f"cannot be loaded: {said(error)}; run: arbitrank train {name} --promote")
 
 
-def _report(serving: Serving, outcome: Answered | Failed) -> DomainReport:
-    if isinstance(outcome, Failed):
-        return DomainReport("failed", serving.version, round(outcome.ms, 4), outcome.reason)
-    return DomainReport("answered", serving.version, round(outcome.recognise_ms + outcome.rerank_ms, 4))
+def _report(serving: Serving, outcome: Outcome) -> DomainReport:
+    if isinstance(outcome, Answered):
+        shrunk_by = serving.temperature if serving.temperature != 1.0 else None
+        ms = round(outcome.recognise_ms + outcome.rerank_ms, 4)
+        return DomainReport("answered", serving.version, ms, serving.note, shrunk_by)
+    if isinstance(outcome, Skipped):
+        return DomainReport("skipped", serving.version, reason=outcome.reason)
+    status: Status = "failed" if isinstance(outcome, Failed) else "late"
+    return DomainReport(status, serving.version, round(outcome.ms, 4), outcome.reason)
 
 
 def _by_domain(hypotheses: Iterable[Hypothesis] | None) -> dict[str, list[Hypothesis]] | None:

@@ -30,10 +30,9 @@ def decide(ranked: Sequence[Ranked], thresholds: Thresholds = Thresholds(), *, n
     Contenders are indices into `ranked`: the best reading of every domain whose P(mine) is close to the best domain's
     for `clarify`, the head of the list for `accept`, nothing for `none`.
     """
-    heads: dict[str, int] = {}
-    for i, entry in enumerate(ranked):
-        heads.setdefault(entry.domain, i)
-    chances = {i: ranked[i].domain_probability for i in heads.values()}
+    last = len(ranked) - 1
+    heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each is what stays
+    chances = {i: ranked[i].domain_probability for i in sorted(heads.values())}
     if nobody is None:
         nobody = math.prod(1.0 - p for p in chances.values())
     if not ranked or nobody > thresholds.none:

@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from arbitrank.values import Example, Hypothesis, Request
@@ -54,8 +55,7 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(Struct, frozen=True, eq=False):
     """What a domain thinks of its own hypotheses for one request.
 
     `mine`: P(this request is the domain's), in [0, 1]. `right`: P(this reading is entirely right) of each hypothesis
@@ -145,7 +145,8 @@ class Model(ABC):
     def linear(self) -> LinearForm | None:
         """The weights over the toolkit's features, where that is all that `rerank` is, else None.
 
-        It is called once, at load.
+        It is called when the models that answer together change, and the core then computes the scores itself; so a
+        class that overrides `rerank` has to say here anew what its weights are. One that doesn't is asked each time.
         """
         return None
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from arbitrank.domain import Scores
-from arbitrank.learn.probability import CLIP
+from arbitrank.learn.probability import CLIP, log_odds, sigmoid
 from arbitrank.values import Hypothesis, Ranked
 
 
@@ -56,31 +58,40 @@ def _claiming(scores: Scores, mine: float) -> Scores:
     return Scores(mine, scores.right / whole * mine if whole > 0.0 else np.zeros_like(scores.right))
 
 
+def shrunk(scores: Scores, temperature: float) -> Scores:
+    """The scores of a domain that claims too much: log-odds of P(mine) and of each P(right) divided by `temperature`.
+
+    `temperature` is at least 1. The readings still sum to at most P(mine): where the division says more, they are
+    brought down together.
+    """
+    if temperature == 1.0 or not len(scores.right):
+        return scores
+    claims = sigmoid(log_odds(np.append(scores.mine, scores.right)) / temperature)
+    mine, right = float(claims[0]), claims[1:]
+    return Scores(mine, right * min(1.0, mine / float(right.sum())))
+
+
 def merge(voices: Iterable[Voice]) -> tuple[Ranked, ...]:
     """All readings by score = P(mine) · P(right), first whose request it is, then which reading.
 
     Equal scores fall by the domain's name, then by the order in which the domain gave its readings, so that the list
     does not depend on the order in which plugins were found.
     """
-    entries = [(voice, i, voice.scores.mine * float(voice.scores.right[i])) for voice in voices for i in _places(voice)]
-    entries.sort(key=lambda entry: (-entry[2], entry[0].domain, entry[1]))
-    return tuple(_ranked(voice, i, score) for voice, i, score in entries)
+    spoken = sorted((voice for voice in voices if len(voice.hypotheses)), key=_domain)
+    if not spoken:
+        return ()
+    ranked: list[Ranked] = []
+    scores: list[float] = []
+    for domain, hypotheses, said, version, why in spoken:
+        mine, right = said.mine, said.right.tolist()
+        scores += [mine * p for p in right]
+        ranked += [
+            Ranked(domain, h.intent, h.slots, mine * p, mine, p, version, h.skill, None if one is None else dict(one))
+            for h, p, one in zip(hypotheses, right, why or repeat(None), strict=False)
+        ]
+    # A stable sort leaves equal scores in the order of domains and readings.
+    order = np.argsort(np.negative(scores), kind="stable").tolist()
+    return tuple([ranked[i] for i in order])
 
 
-def _places(voice: Voice) -> range:
-    return range(len(voice.hypotheses))
-
-
-def _ranked(voice: Voice, i: int, score: float) -> Ranked:
-    hypothesis = voice.hypotheses[i]
-    return Ranked(
-        domain=voice.domain,
-        intent=hypothesis.intent,
-        slots=hypothesis.slots,
-        score=score,
-        domain_probability=voice.scores.mine,
-        probability=float(voice.scores.right[i]),
-        version=voice.version,
-        skill=hypothesis.skill,
-        why=dict(voice.why[i]) if voice.why is not None else None,
-    )
+_domain = attrgetter("domain")

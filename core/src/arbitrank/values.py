@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Confidence = Annotated[float, Meta(ge=0.0, le=1.0)]
 """A probability as some model claims it, in [0, 1]; not comparable between models until it is calibrated."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 """The name of a domain, intent, slot or skill: 1 to 200 characters."""
+
+Place = Annotated[int, Meta(ge=0, le=1 << 31)]
+"""A place in a text, in characters."""
 
 Context = dict[str, Any]
 """What is known of the situation: `device`, `has_screen`, `locale`, `previous_domain`, `previous_intent`,
@@ -31,11 +34,11 @@ class Slot(Struct, frozen=True, omit_defaults=True, gc=False):
     name: Name
     value: str
     confidence: Confidence | None = None
-    start: int | None = None
-    end: int | None = None
+    start: Place | None = None
+    end: Place | None = None
 
 
-class Hypothesis(Struct, frozen=True, omit_defaults=True):
+class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
     """One domain's reading of an utterance, with the domain's own confidence in each part of it.
 
     Every confidence may be missing. `slots_confidence` is the probability of the whole slot reading, readings
@@ -73,7 +76,8 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What somebody asked, where and when; with hypotheses, if the caller brings them.
 
     `hypotheses` is None when the domains are to recognise the utterance themselves, and empty when nobody has a
-    reading. A plugin is handed a request that holds its own hypotheses alone.
+    reading. A plugin is handed a request that holds its own hypotheses alone. `utterance_length`, in characters, may
+    stand in the place of an utterance that is not to be shown: re-rankers look at how long it is.
     """
 
     id: str | None = None
@@ -83,6 +87,12 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
     session: str | dict[str, Any] | None = None
     account: dict[str, Any] | None = None
     dialogue: str | dict[str, Any] | None = None
+    utterance_length: Annotated[int, Meta(ge=0, le=1 << 31)] | None = None
+
+    @property
+    def length(self) -> int | None:
+        """The characters of the utterance, None where that is not known."""
+        return self.utterance_length if self.utterance is None else len(self.utterance)
 
 
 class Truth(Struct, frozen=True, omit_defaults=True):
@@ -105,7 +115,7 @@ class Example(Struct, frozen=True):
     extra: dict[str, Any] = {}
 
 
-class Ranked(Struct, frozen=True, omit_defaults=True):
+class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
     """A hypothesis in its place in the merged list.
 
     `score` = `domain_probability` · `probability` orders the list; `domain_probability` is P(this request is the
@@ -125,19 +135,27 @@ class Ranked(Struct, frozen=True, omit_defaults=True):
 
 
 class Decision(Struct, frozen=True):
-    """What to do with the ranked list; `contenders` are the indices into it that the action speaks of."""
+    """What to do with the ranked list; `contenders` are the indices into it that the action speaks of.
+
+    `reason` is there only where the operator's policy made it another decision than the probabilities would.
+    """
 
     action: Action
     contenders: tuple[int, ...] = ()
+    reason: str | UnsetType = UNSET
 
 
-class DomainReport(Struct, frozen=True):
-    """How one domain fared with a request: its status, the version that spoke, its milliseconds, what went wrong."""
+class DomainReport(Struct, frozen=True, gc=False):
+    """How one domain fared with a request: its status, the version that spoke, its milliseconds, what went wrong.
+
+    `shrunk`, where it is not None, is the temperature by which the operator has the log-odds of its claims divided.
+    """
 
     status: Status
     version: str | None = None
     ms: float = 0.0
     reason: str | None = None
+    shrunk: float | None = None
 
 
 class Answer(Struct, frozen=True):

@@ -10,17 +10,20 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from arbitrank.errors import DataError, InputError
-from arbitrank.values import Confidence, Context, Example, Name, Request, Slot, Truth
+from arbitrank.values import Answer, Confidence, Context, Example, Name, Request, Slot, Truth
 
 T = TypeVar("T")
 
 MAX_LINE = 1 << 20
 """Bytes of one JSON object that are read; a longer one is refused."""
+
+Outcome = Literal["accepted", "rejected"]
+"""What a user made of an answer: had it done, or not."""
 
 MAX_HYPOTHESES = 10_000
 """Hypotheses of one request that are read."""
@@ -50,8 +53,25 @@ class _Labelled(Request, frozen=True, kw_only=True):
     truth: Truth
 
 
+class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
+    """A line of a log: a request, with the truth where somebody knows it and the answer where there was one.
+
+    `recognised` says that the hypotheses are what the domains read, not what the caller brought. `time` is when it was
+    answered, seconds since 1970. `outcome` is what became of the answer, where that was told. `utterance_hash` is for
+    an utterance that was not to be kept.
+    """
+
+    truth: Truth | None = None
+    answer: Answer | None = None
+    recognised: bool = False
+    time: float | None = None
+    outcome: Outcome | None = None
+    utterance_hash: str | None = None
+
+
 _decode_request = msgspec.json.Decoder(Request).decode
-_EXAMPLE_FIELDS = {"corpus": set(_Corpus.__struct_fields__), "hypotheses": set(_Labelled.__struct_fields__)}
+_decode_logged = msgspec.json.Decoder(Logged).decode
+_EXAMPLE_FIELDS = {"corpus": set(_Corpus.__struct_fields__), "hypotheses": {*_Labelled.__struct_fields__, "answer"}}
 
 
 def decode_request(raw: bytes | str) -> Request:
@@ -67,6 +87,19 @@ def decode_example(raw: bytes | str) -> Example:
     return _decoded(_example, raw)
 
 
+def decode_logged(raw: bytes | str) -> Logged:
+    """One line of a log, or of a corpus or hypotheses file. Raises `InputError` as `decode_request` does."""
+    line = _decoded(_decode_logged, raw)
+    if line.utterance is not None or line.hypotheses is not None:
+        return line
+    # Neither words nor readings: perhaps a corpus' line, whose words are called `text`.
+    example = decode_example(raw)
+    if example.request.utterance is None:
+        raise InputError("the line has neither an utterance nor hypotheses, promised one of them")
+    fields = {name: getattr(example.request, name) for name in Request.__struct_fields__}
+    return Logged(**fields, truth=example.truth)
+
+
 def read_requests(path: str) -> Iterator[Request | BadLine]:
     """The requests of a JSON Lines file, `-` for standard input; a line that cannot be read comes as `BadLine`."""
     return _read(path, decode_request)
@@ -77,24 +110,38 @@ def read_examples(path: str | Path) -> Iterator[Example | BadLine]:
     return _read(str(path), decode_example)
 
 
-def _read(path: str, decode: Callable[[bytes], T]) -> Iterator[T | BadLine]:
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes | BadLine]]:
+    """The lines of a JSON Lines file that are not blank, undecoded, each with its number; a too long one is bad."""
+    path = str(path)
     try:
         with _open(path) as file:
             number = 0
             while line := file.readline(MAX_LINE + 1):
                 number += 1
-                where = f"{'standard input' if path == '-' else path}:{number}"
                 if len(line.removesuffix(b"\n")) > MAX_LINE:
                     while line and not line.endswith(b"\n"):
                         line = file.readline(MAX_LINE)
-                    yield BadLine(where, f"longer than the {MAX_LINE} bytes promised")
+                    yield number, BadLine(place(path, number), f"longer than the {MAX_LINE} bytes promised")
                 elif line.strip():
-                    try:
-                        yield decode(line)
-                    except InputError as error:
-                        yield BadLine(where, str(error))
+                    yield number, line
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def place(path: str | Path, number: int) -> str:
+    """Where a line stands, for people: `FILE:LINE`."""
+    return f"{'standard input' if str(path) == '-' else path}:{number}"
+
+
+def _read(path: str, decode: Callable[[bytes], T]) -> Iterator[T | BadLine]:
+    for number, line in read_lines(path):
+        if isinstance(line, BadLine):
+            yield line
+            continue
+        try:
+            yield decode(line)
+        except InputError as error:
+            yield BadLine(place(path, number), str(error))
 
 
 def _open(path: str) -> IO[bytes]:
