@@ -1,0 +1,939 @@
+"""Following the store: what is stable there answers here within a poll, whatever else happens, and nothing is mixed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arbitrank.domain import CONTRACT, Domain
+from arbitrank.errors import DataError, StoreError
+from arbitrank.live.lineup import asker, draw
+from arbitrank.live.live import Live
+from arbitrank.live.shadow import ShadowFile, ShadowLine
+from arbitrank.live.trial import Trial
+from arbitrank.registry import discover, loaded
+from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, version_of
+from arbitrank.store.signing import Keys, keygen, open_key
+from arbitrank.store.store import State, Store, open_store
+from arbitrank.values import Answer, Request, Slot, Truth
+from arbitrank.wire import decode_logged
+
+PLUGIN = """
+import json, os, signal, time
+import numpy as np
+from arbitrank.domain import Domain, Model, Scores
+from arbitrank.errors import ArtifactError
+from arbitrank.hookspecs import hookimpl
+from arbitrank.values import Hypothesis
+
+
+class Lamp(Model):
+    '''Reads every request as the intent in its weights, and claims what they say: who mixes two is found out.'''
+
+    def __init__(self, domain, weights):
+        self.domain, self.intent, self.mine = domain, weights["intent"], weights["mine"]
+
+    def recognise(self, request):
+        return [Hypothesis(self.domain, self.intent, 0.5)]
+
+    def rerank(self, request):
+        n = len(request.hypotheses)
+        return Scores(self.mine, np.full(n, self.mine / n))
+
+
+class Lights(Domain):
+    def __init__(self, name):
+        self.name = name
+
+    def train(self, examples, out, settings):
+        return {}
+
+    def load(self, folder):
+        weights = json.loads((folder / "reranker" / "weights.json").read_text())
+        does = weights.get("does", "")
+        if does == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if does == "hang":
+            time.sleep(600)
+        if does == "wait":
+            while not (folder.parents[2] / "go on").exists():
+                time.sleep(0.01)
+        if does == "other features":
+            raise ArtifactError("features: saw ['b'], promised ['a']")
+        if does == "raise":
+            raise SystemExit("no")
+        if does == "number":
+            return 5
+        if does == "trees":
+            import lightgbm
+            lightgbm.Booster(model_str=weights["text"])
+        return Lamp(self.name, weights)
+
+
+@hookimpl
+def arbitrank_domains():
+    return [Lights("lights")]
+"""
+SHADES = PLUGIN.replace('Lights("lights")', 'Lights("shades")')
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType) -> Iterator[dict[str, Domain]]:
+    """Two domains, installed where this process and its children find them."""
+    site = tmp_path_factory.mktemp("live") / "site"
+    site.mkdir()
+    distributions.install(site, "arbitrank-lights", PLUGIN)
+    distributions.install(site, "arbitrank-shades", SHADES)
+    sys.path.insert(0, str(site))
+    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
+    sys.path.remove(str(site))
+    for name in ("arbitrank_lights", "arbitrank_shades"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    """One process that tries the versions of all tests here."""
+    one = Trial(timeout=10)
+    yield one
+    one.close()
+
+
+def artifact(folder: Path, number: int = 0, does: str = "", domain: str = "lights", **more: str) -> str:
+    """An artifact whose model reads every request as `intentN` and claims `claim(N)`; its version."""
+    (folder / "reranker").mkdir(parents=True)
+    weights = {"intent": f"intent{number}", "mine": claim(number), "does": does, **more}
+    (folder / "reranker" / "weights.json").write_bytes(msgspec.json.encode(weights))
+    (folder / "card.json").write_text("{}")
+    return seal(folder, Manifest(domain=domain, package="p", package_version="1")).version
+
+
+def claim(number: int) -> float:
+    return 0.6 + number / 100
+
+
+def opened(root: Path, keys: Keys | None = None) -> Store:
+    return open_store(root, keys, environment={})
+
+
+class World:
+    """A store with both domains' versions, `versions[n]` being the one that claims `claim(n)`, 0 stable."""
+
+    def __init__(self, folder: Path, domains: dict[str, Domain], trial: Trial, n: int = 2) -> None:
+        self.folder, self.root, self.domains, self.trial = folder, folder / "store", domains, trial
+        self.store = opened(self.root)
+        self.versions = [artifact(folder / f"v{number}", number) for number in range(n)]
+        self.numbers = {version: number for number, version in enumerate(self.versions)}
+        for number in reversed(range(n)):
+            self.store.publish(folder / f"v{number}", promote=True)
+        artifact(folder / "shades", domain="shades")
+        self.store.publish(folder / "shades", promote=True)
+
+    def live(self, **options: object) -> Live:
+        return Live(self.domains, opened(self.root), **{"trial": self.trial, **options})  # type: ignore[arg-type]
+
+    def promote(self, number: int) -> None:
+        self.store.promote("lights", self.versions[number])
+
+    def add(self, does: str, number: int = 9, **more: str) -> str:
+        """Promote a version that does something when it is loaded."""
+        folder = self.folder / f"{does} {number}"
+        version = artifact(folder, number, does, **more)
+        self.store.publish(folder, promote=True)
+        return version
+
+
+@pytest.fixture
+def world(tmp_path: Path, domains: dict[str, Domain], trial: Trial) -> World:
+    return World(tmp_path, domains, trial)
+
+
+HELLO = Request(id="1", utterance="more light")
+
+
+def version_in(answer: Answer, name: str = "lights") -> str | None:
+    return answer.domains[name].version
+
+
+def whole(world: World, answer: Answer) -> str:
+    """The version of a domain that answered with all of itself: its intent, its claim and its name."""
+    report = answer.domains["lights"]
+    assert report.status == "answered", report.reason
+    (entry,) = [entry for entry in answer.ranked if entry.domain == "lights"]
+    assert entry.version == report.version
+    number = world.numbers[entry.version or ""]
+    assert (entry.intent, entry.domain_probability) == (f"intent{number}", claim(number))
+    return entry.version or ""
+
+
+# ------------------------------------------------------------------------------------------------------------ hot swap
+
+
+def test_before_it_starts_nobody_answers_and_afterwards_the_stable_versions_do(world: World) -> None:
+    live = world.live()
+    assert live.answer(HELLO).domains["lights"].reason == "the store was not looked at yet"
+    with live:
+        assert whole(world, live.answer(HELLO)) == world.versions[0]
+        assert live.status().domains["lights"].origin == "store"
+
+
+def test_a_promotion_and_a_rollback_take_effect_with_the_next_look(world: World) -> None:
+    live = world.live()
+    live.look()
+    world.promote(1)
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    world.store.rollback("lights")
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[0]
+
+
+def test_a_rollback_needs_neither_the_plugins_code_nor_the_versions_files(world: World) -> None:
+    live = world.live()
+    live.look()
+    world.store.rollback("lights")
+    shutil.rmtree(world.root / "lights" / world.versions[1])
+    world.domains = {}
+    live._followed["lights"].domain = None  # type: ignore[assignment]  # whatever is loaded now fails
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[1]
+
+
+def test_a_first_version_is_rolled_back_to_the_package_without_its_code(world: World, tmp_path: Path) -> None:
+    shipped = artifact(tmp_path / "shipped", 5)
+    world.numbers[shipped] = 5
+    lights = world.domains["lights"]
+
+    class Shipping(type(lights)):  # type: ignore[misc]
+        shipped = tmp_path / "shipped"
+
+    number, state = world.store.state("lights")
+    world.store.change("lights", "promote", State(stable=state.stable), number)
+    live = Live({"lights": Shipping("lights")}, opened(world.root), trial=world.trial)
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    live._followed["lights"].domain = None  # type: ignore[assignment]  # whatever is loaded now fails
+    world.store.rollback("lights", to_package=True)
+    live.look()
+    assert whole(world, live.answer(HELLO)) == shipped
+    world.store.rollback("lights")
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[0]
+
+
+def test_a_batch_is_answered_by_the_same_versions_to_its_end(world: World) -> None:
+    live = world.live()
+    live.look()
+
+    def requests() -> Iterator[Request]:
+        yield HELLO
+        world.promote(1)
+        live.look()
+        yield HELLO
+
+    assert [version_in(answer) for answer in live.answers(requests())] == [world.versions[0]] * 2
+    assert version_in(live.answer(HELLO)) == world.versions[1]
+
+
+def test_a_temperature_is_followed_too(world: World) -> None:
+    live = world.live()
+    live.look()
+    number, state = world.store.state("lights")
+    world.store.change("lights", "shrink", msgspec.structs.replace(state, temperature=2.0), number)
+    live.look()
+    answer = live.answer(HELLO)
+    assert answer.domains["lights"].shrunk == 2.0
+    assert next(r for r in answer.ranked if r.domain == "lights").domain_probability < claim(0)
+
+
+class Timeline:
+    """When which version was stable: a change happened at some moment between the two times noted of it."""
+
+    def __init__(self, version: str) -> None:
+        self.changes = [(0.0, 0.0, version)]
+
+    def note(self, change: Callable[[], object], store: Store) -> None:
+        began = time.monotonic()
+        change()
+        _, state = store.state("lights")
+        self.changes.append((began, time.monotonic(), state.stable or ""))
+
+    def was_stable(self, version: str, since: float, until: float) -> bool:
+        ends = [done for _, done, _ in self.changes[1:]] + [float("inf")]
+        return any(
+            name == version and began <= until and end >= since
+            for (began, _, name), end in zip(self.changes, ends, strict=True)
+        )
+
+
+class Asker:
+    """Threads that ask as fast as they can, and what they were answered: from when, until when, by which version."""
+
+    def __init__(self, world: World, live: Live, threads: int = 2) -> None:
+        self.world, self.live = world, live
+        self.answered: list[tuple[float, float, str]] = []
+        self.failures: list[BaseException] = []
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(threads)]
+
+    def ask(self) -> None:
+        try:
+            while not self.done.is_set():
+                began = time.monotonic()
+                version = whole(self.world, self.live.answer(HELLO))
+                self.answered.append((began, time.monotonic(), version))
+        except BaseException as error:
+            self.failures.append(error)
+
+    def __enter__(self) -> Asker:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.done.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def change(world: World, rng: random.Random) -> Callable[[], object]:
+    """A promotion of some version, or a rollback."""
+    if rng.random() < 0.4:
+        return lambda: world.store.rollback("lights")
+    number = rng.randrange(len(world.versions))
+    return lambda: world.promote(number)
+
+
+@pytest.mark.full
+def test_under_load_every_answer_names_a_version_that_was_stable_within_a_poll(
+    tmp_path: Path, domains: dict[str, Domain], trial: Trial, scale: float
+) -> None:
+    world = World(tmp_path, domains, trial, n=4)
+    poll, rng = 1.0, random.Random(0)
+    live = world.live(poll=poll)
+    timeline = Timeline(world.versions[0])
+    with live, Asker(world, live, threads=1) as asker:
+        for _ in range(int(1_000 * scale)):
+            timeline.note(change(world, rng), world.store)
+            time.sleep(rng.uniform(0, 0.1))  # no event to wait for: who promotes doesn't know who follows
+    assert asker.failures == []
+    assert len(asker.answered) > 1_000
+    wrong = [one for one in asker.answered if not timeline.was_stable(one[2], one[0] - poll, one[1])]
+    assert wrong == []
+    assert live.status().swaps > 50 * scale
+
+
+@pytest.mark.full
+def test_under_load_each_of_many_promotions_and_rollbacks_answers_once_it_was_looked_at(
+    tmp_path: Path, domains: dict[str, Domain], trial: Trial, scale: float
+) -> None:
+    world = World(tmp_path, domains, trial, n=4)
+    rng = random.Random(1)
+    live = world.live()
+    live.look()
+    seen = []
+    with Asker(world, live) as asker:
+        for _ in range(int(1_000 * scale)):
+            change(world, rng)()
+            before = len(asker.answered)
+            live.look()
+            looked, (_, state) = time.monotonic(), world.store.state("lights")
+            seen.append((before, looked, state.stable))
+            assert whole(world, live.answer(HELLO)) == state.stable
+    assert asker.failures == []
+    for (first, since, version), (last, _, _) in itertools.pairwise(seen):
+        for began, _, answered_by in asker.answered[first:last]:
+            assert began < since or answered_by == version
+
+
+def test_a_rollback_takes_effect_in_a_process_that_follows_within_its_poll(world: World) -> None:
+    poll = 1.0
+    with world.live(poll=poll) as live:
+        world.store.rollback("lights")
+        since = time.monotonic()
+        while version_in(live.answer(HELLO)) != world.versions[1]:
+            assert time.monotonic() - since < poll
+        assert {version_in(live.answer(HELLO)) for _ in range(100)} == {world.versions[1]}
+
+
+# -------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("does", "wrong"),
+    [
+        ("crash", "crashed with SIGSEGV"),
+        ("other features", "promised ['a']"),
+        ("raise", ""),
+        ("number", "load returned int, promised a Model"),
+        ("trees", ""),
+    ],
+)
+def test_a_version_that_fails_is_refused_and_the_one_before_serves_and_says_so(
+    world: World, does: str, wrong: str
+) -> None:
+    live = world.live()
+    live.look()
+    bad = world.add(does, text="tree\nnum_leaves=3\nleft_child=99999\n")
+    live.look()
+    answer = live.answer(HELLO)
+    assert whole(world, answer) == world.versions[0]
+    reason = answer.domains["lights"].reason or ""
+    assert reason.startswith(f"serves {world.versions[0]}; {bad} refused: ")
+    assert wrong in reason
+    assert live.status().domains["lights"].problem == reason
+    assert live.answer(HELLO).domains["shades"].reason is None
+    world.store.rollback("lights")
+    live.look()
+    assert live.answer(HELLO).domains["lights"].reason is None
+
+
+def test_a_damaged_a_foreign_and_an_altered_version_are_refused(world: World) -> None:
+    live = world.live()
+    live.look()
+    home = world.root / "lights"
+
+    def named(version: str) -> str:
+        number, state = world.store.state("lights")
+        world.store.change("lights", "promote", State(stable=version, previous=state.stable), number)
+        live.look()
+        answer = live.answer(HELLO)
+        assert whole(world, answer) == world.versions[0]
+        return answer.domains["lights"].reason or ""
+
+    damaged = artifact(home / "damaged", 7)
+    (home / "damaged").rename(home / damaged)
+    (home / damaged / "reranker" / "weights.json").write_bytes(b'{"intent": "other"}')
+    assert "SHA-256" in named(damaged)
+
+    manifest = msgspec.structs.replace(read_manifest(home / world.versions[1]), contract=CONTRACT + 1)
+    foreign = version_of(manifest)
+    shutil.copytree(home / world.versions[1], home / foreign)
+    (home / foreign / MANIFEST).write_bytes(encode_manifest(msgspec.structs.replace(manifest, version=foreign)))
+    assert f"contract {CONTRACT + 1}" in named(foreign)
+
+    files = {**read_manifest(home / world.versions[1]).files, "../../outside": "0" * 64}
+    manifest = msgspec.structs.replace(read_manifest(home / world.versions[1]), files=files)
+    climbing = version_of(manifest)
+    shutil.copytree(home / world.versions[1], home / climbing)
+    (home / climbing / MANIFEST).write_bytes(encode_manifest(msgspec.structs.replace(manifest, version=climbing)))
+    assert "climbs out of the folder" in named(climbing)
+
+    assert "no manifest" in named("0" * 12)
+
+
+def test_where_keys_are_configured_what_is_unsigned_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    key, public, _ = keygen(tmp_path / "lights")
+    public.rename(tmp_path / "keys" / "lights.pub")
+    world.store.publish(tmp_path / "v0", key=open_key(key))
+    live = Live(world.domains, opened(world.root, Keys(tmp_path / "keys")), trial=world.trial)
+    live.look()
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+    assert "no key of domain shades" in (live.answer(HELLO).domains["shades"].reason or "")
+    world.promote(1)
+    live.look()
+    answer = live.answer(HELLO)
+    assert version_in(answer) == world.versions[0]
+    assert "unsigned" in (answer.domains["lights"].reason or "")
+
+
+def test_one_that_hangs_is_refused_in_time_and_keeps_nobody_from_being_rolled_back(world: World) -> None:
+    trial = Trial(timeout=3)
+    live = world.live(trial=trial)
+    live.look()
+    hangs = world.add("hang")
+    looking = threading.Thread(target=live.look)
+    looking.start()
+    while live.status().domains["lights"].state.stable != hangs:
+        pass
+    world.store.rollback("lights")
+    began = time.monotonic()
+    live._read()
+    assert live.status().domains["lights"].state.stable == world.versions[0]
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+    assert time.monotonic() - began < 1
+    looking.join()
+    assert "not done after 3 s" in live.status().domains["lights"].refused.get(hangs, "not done after 3 s")
+    trial.close()
+
+
+def test_what_was_refused_is_tried_again_only_when_the_state_changes(world: World) -> None:
+    tried: list[str] = []
+
+    def trial(folder: Path, domain: str) -> str | None:
+        tried.append(folder.name)
+        return "no" if folder.name == world.versions[1] else None
+
+    live = world.live(trial=trial)
+    live.look()
+    world.promote(1)
+    for _ in range(5):
+        live.look()
+    assert tried.count(world.versions[1]) == 2  # once as `previous`, once as `stable`
+    number, state = world.store.state("lights")
+    world.store.change("lights", "shrink", msgspec.structs.replace(state, temperature=1.5), number)
+    live.look()
+    assert tried.count(world.versions[1]) == 3
+    assert "refused: no" in (live.answer(HELLO).domains["lights"].reason or "")
+
+
+def test_with_nothing_to_fall_back_on_the_domain_does_not_answer_and_the_others_do(world: World) -> None:
+    bad = world.add("crash")
+    live = world.live()
+    live.look()
+    answer = live.answer(HELLO)
+    assert answer.domains["lights"].status == "failed"
+    assert "SIGSEGV" in (answer.domains["lights"].reason or "")
+    assert answer.domains["shades"].status == "answered"
+    assert bad in live.status().domains["lights"].refused
+
+
+def test_without_a_stable_version_the_packages_weights_answer(world: World, tmp_path: Path) -> None:
+    shipped = artifact(tmp_path / "shipped", 5)
+    lights = world.domains["lights"]
+
+    class Shipping(type(lights)):  # type: ignore[misc]
+        shipped = tmp_path / "shipped"
+
+    world.domains = {**world.domains, "lights": Shipping("lights")}
+    world.numbers[shipped] = 5
+    live = world.live()
+    live.look()
+    number, _ = world.store.state("lights")
+    world.store.change("lights", "retire", State(), number)
+    live.look()
+    assert whole(world, live.answer(HELLO)) == shipped
+    assert live.status().domains["lights"].origin == "package"
+
+    world.promote(1)
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    shutil.rmtree(world.root / "lights")
+    for _ in range(3):
+        live.look()
+    assert whole(world, live.answer(HELLO)) == shipped
+
+
+# ---------------------------------------------------------------------------------------------- the store, the child
+
+
+@pytest.mark.parametrize("how", ["gone", "a file in its place", "empty"])
+def test_while_the_store_is_away_what_is_loaded_answers_and_says_so(world: World, tmp_path: Path, how: str) -> None:
+    told: list[str] = []
+    live = world.live(tell=told.append)
+    live.look()
+    away = tmp_path / "away"
+    world.root.rename(away)
+    if how == "a file in its place":
+        world.root.write_text("")
+    if how == "empty":
+        world.root.mkdir()
+    told.clear()
+    for _ in range(3):
+        live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    status = live.status()
+    assert status.problem
+    assert str(world.root) in status.problem
+    assert told == [status.problem]
+    assert live._unanswered == 3
+
+    if world.root.is_dir():
+        world.root.rmdir()
+    world.root.unlink(missing_ok=True)
+    away.rename(world.root)
+    world.promote(1)
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    assert (live.status().problem, live._unanswered) == (None, 0)
+    assert f"store {world.root}: answers again" in told
+
+
+def test_it_begins_without_a_store_that_answers_and_recovers(world: World, tmp_path: Path) -> None:
+    world.root.rename(tmp_path / "away")
+    world.root.write_text("")
+    with world.live(poll=0.1) as live:
+        assert "cannot be read" in (live.answer(HELLO).domains["lights"].reason or "")
+        world.root.unlink()
+        (tmp_path / "away").rename(world.root)
+        deadline = time.monotonic() + 20
+        while live.answer(HELLO).domains["lights"].status != "answered":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_damaged_history_keeps_no_other_domain_from_being_followed(world: World) -> None:
+    live = world.live()
+    live.look()
+    (world.root / "shades" / "history" / "00000002.json").write_text("{")
+    world.promote(1)
+    live.look()
+    answer = live.answer(HELLO)
+    assert whole(world, answer) == world.versions[1]
+    assert answer.domains["shades"].status == "answered"
+    assert "no change that can be read" in (live.status().domains["shades"].problem or "")
+    assert live._unanswered == 0
+
+
+def test_a_history_that_lost_its_end_is_told_and_not_followed_back(world: World) -> None:
+    """What is missing may have been a rollback."""
+    told: list[str] = []
+    live = world.live(tell=told.append)
+    live.look()
+    last = sorted((world.root / "lights" / "history").iterdir())[-1]
+    content = last.read_bytes()
+    last.unlink()
+    told.clear()
+    for _ in range(6):
+        live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    (line,) = told
+    assert line.endswith("the history of lights is not what it was; restore it from a backup")
+    assert live.status().domains["lights"].problem == line
+    assert live._unanswered == 0
+    last.write_bytes(content)
+    live.look()
+    assert live.status().problem is None
+
+
+def test_a_store_that_raises_anything_at_all_is_a_store_that_does_not_answer(world: World) -> None:
+    live = world.live()
+    live.look()
+
+    def state(domain: str) -> tuple[int, State]:
+        raise MemoryError("no")
+
+    live.store.state = state  # type: ignore[method-assign]
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    assert live.status().problem == "MemoryError: no"
+
+
+def test_a_store_that_is_slow_to_fail_is_asked_for_one_domain_alone(world: World) -> None:
+    live = world.live(poll=0.01)
+    live.look()
+    asked = []
+
+    def state(domain: str) -> tuple[int, State]:
+        asked.append(domain)
+        time.sleep(0.02)
+        raise StoreError("not answered")
+
+    live.store.state = state  # type: ignore[method-assign]
+    live.look()
+    assert len(asked) == 1
+    assert live._unanswered == 1
+
+
+def test_what_cannot_be_fetched_now_is_fetched_later(world: World) -> None:
+    live = world.live()
+    live.look()
+    fetch = live.store.fetch
+
+    def unreachable(domain: str, version: str) -> Path:
+        raise StoreError("not now")
+
+    world.promote(1)
+    world.store.publish(world.folder / "v0")
+    live._followed["lights"].held.clear()
+    live.store.fetch = unreachable  # type: ignore[method-assign]
+    live.look()
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+    assert live.status().domains["lights"].problem == "not now"
+    live.store.fetch = fetch  # type: ignore[method-assign]
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_child_that_is_killed_is_replaced(world: World) -> None:
+    trial = Trial(timeout=20)
+    live = world.live(trial=trial)
+    live.look()
+    assert trial.pid
+    os.kill(trial.pid, signal.SIGKILL)
+    world.add("", 7)
+    world.numbers[world.store.state("lights")[1].stable or ""] = 7
+    live.look()
+    assert whole(world, live.answer(HELLO)) != world.versions[0]
+
+    waits = world.add("wait", 8)
+    world.numbers[waits] = 8
+    looking = threading.Thread(target=live.look)
+    looking.start()
+    while live.status().domains["lights"].state.stable != waits:
+        pass
+    os.kill(trial.pid, signal.SIGKILL)
+    (world.folder / "go on").touch()
+    (world.root / "go on").touch()
+    looking.join()
+    assert whole(world, live.answer(HELLO)) == waits
+    trial.close()
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file under a folder: when it was written, and its content."""
+    return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_who_follows_writes_nothing_to_the_store_so_a_kill_harms_nothing(world: World) -> None:
+    live = world.live()
+    live.look()
+    world.add("crash")
+    before = tree(world.root)
+    live.look()
+    assert tree(world.root) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("does", ["", "hang"])
+def test_the_child_ends_with_the_process_that_is_killed(world: World, does: str) -> None:
+    folder = world.folder / "tried"
+    artifact(folder, 9, does)
+    code = (
+        "import sys; from pathlib import Path; from arbitrank.live.trial import Trial\n"
+        f"trial = Trial(timeout=2); trial(Path({str(world.folder / 'v0')!r}), 'lights'); print(trial.pid, flush=True)\n"
+        f"trial(Path({str(folder)!r}), 'lights'); sys.stdin.read()"
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert process.stdout
+    child = Path("/proc") / process.stdout.readline().decode().strip()
+    assert child.exists()
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_clocks_may_run_backwards(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(2_000_000_000, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    live = world.live()
+    live.look()
+    for number in (1, 0, 1):
+        world.promote(number)
+        live.look()
+        assert whole(world, live.answer(HELLO)) == world.versions[number]
+
+
+# ------------------------------------------------------------------------------------------------ shadow and canary
+
+
+def candidate(world: World, number: int = 1, share: float = 0.0) -> None:
+    """Publish a version as the candidate, and give it a share."""
+    world.store.publish(world.folder / f"v{number}")
+    number, state = world.store.state("lights")
+    world.store.change("lights", "canary", msgspec.structs.replace(state, canary=share), number)
+
+
+def test_a_shadow_is_asked_compared_and_never_served(world: World) -> None:
+    told: list[ShadowLine] = []
+    live = world.live(shadow=["lights"], told=told.append)
+    candidate(world)
+    live.look()
+    for i in range(20):
+        request = Request(id=str(i), utterance="more light", session="s", context={"device": "tv"})
+        answer = live.answer(request)
+        assert whole(world, answer) == world.versions[0]
+        assert answer.domains["lights"].reason is None
+    live._shadow.drain()
+    assert len(told) == 20
+    for i, line in enumerate(told):
+        found = line.shadow["lights"]
+        assert (found.version, found.candidate, found.flips) == (world.versions[1], True, True)
+        assert whole(world, found.answer) == world.versions[1]
+        again = decode_logged(msgspec.json.encode(line))  # what a replay reads
+        assert (again.id, again.context, again.answer) == (str(i), {"device": "tv"}, line.answer)
+    arms = live.report()["lights"].arms
+    assert {arm: (one.answers, one.compared, one.flips) for arm, one in arms.items()} == {
+        "stable": (20, 20, 20),
+        "shadow": (20, 20, 20),
+    }
+    assert arms["shadow"].version == world.versions[1]
+    assert arms["shadow"].domain_probability == pytest.approx(claim(1))
+
+
+def test_without_shadow_and_canary_a_candidate_is_not_even_loaded(world: World) -> None:
+    live = world.live()
+    candidate(world)
+    live.look()
+    status = live.status().domains["lights"]
+    assert status.state.candidate == world.versions[1]
+    assert live.answer(HELLO).domains["lights"].version == world.versions[0]
+    assert live.report() == {}
+
+
+def test_a_shadow_that_is_too_slow_drops_requests_and_counts_them(world: World) -> None:
+    live = world.live(shadow=True)
+    candidate(world)
+    live.look()
+    for _ in range(1_100):
+        live.answer(HELLO)
+    assert (live.status().waiting, live.status().dropped) == (1_000, 100)
+    live._shadow.drain()
+    assert live.status().waiting == 0
+
+
+def test_who_is_told_of_comparisons_may_raise(world: World, tmp_path: Path) -> None:
+    def told(line: ShadowLine) -> None:
+        raise OSError("disk full")
+
+    live = world.live(shadow=True, told=told)
+    candidate(world)
+    live.look()
+    live.answer(HELLO)
+    live._shadow.drain()
+    assert live.status().failed == 1
+    with pytest.raises(DataError, match="cannot be written"):
+        ShadowFile(tmp_path / "none" / "shadow.jsonl")
+
+
+def test_a_candidate_that_is_refused_changes_nothing_of_the_answers(world: World) -> None:
+    folder = world.folder / "bad"
+    bad = artifact(folder, 9, "crash")
+    world.store.publish(folder)
+    live = world.live(shadow=True)
+    live.look()
+    answer = live.answer(HELLO)
+    assert (whole(world, answer), answer.domains["lights"].reason) == (world.versions[0], None)
+    assert "SIGSEGV" in live.status().domains["lights"].refused[bad]
+
+
+def test_a_canary_answers_its_share_of_the_sessions_and_always_the_same(world: World) -> None:
+    live = world.live()
+    candidate(world, share=0.2)
+    live.look()
+    sessions = [f"session {i}" for i in range(2_000)]
+
+    def answered() -> dict[str, str]:
+        return {s: whole(world, live.answer(Request(utterance="x", session=s, id=s))) for s in sessions}
+
+    first = answered()
+    assert answered() == first
+    share = sum(version == world.versions[1] for version in first.values()) / len(sessions)
+    assert share == pytest.approx(0.2, abs=4 * (0.2 * 0.8 / 2_000) ** 0.5)
+    canary = next(s for s in sessions if first[s] == world.versions[1])
+    reason = live.answer(Request(utterance="x", session=canary)).domains["lights"].reason or ""
+    assert reason == f"canary, 20 % of the requests; stable is {world.versions[0]}"
+
+    candidate(world, share=0.5)
+    live.look()
+    grown = answered()
+    assert all(grown[s] == world.versions[1] for s in sessions if first[s] == world.versions[1])
+    report = live.report()["lights"]
+    assert report.share == 0.5
+    assert report.arms["stable"].answers + report.arms["canary"].answers == 6_001
+
+    candidate(world, share=0.0)
+    live.look()
+    assert set(answered().values()) == {world.versions[0]}
+
+
+def test_a_canary_is_compared_with_the_stable_version_where_that_is_in_shadow(world: World) -> None:
+    told: list[ShadowLine] = []
+    live = world.live(shadow=True, told=told.append)
+    candidate(world, share=1.0)
+    live.look()
+    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    live._shadow.drain()
+    (line,) = told
+    assert not line.shadow["lights"].candidate
+    assert whole(world, line.shadow["lights"].answer) == world.versions[0]
+    arms = live.report()["lights"].arms
+    assert set(arms) == {"canary", "shadowed"}
+    assert (arms["canary"].flips, arms["shadowed"].version) == (1, world.versions[0])
+
+
+@given(
+    share=st.floats(0, 1),
+    more=st.floats(0, 1),
+    who=st.text(),
+    version=st.from_regex("[0-9a-f]{12}", fullmatch=True),
+)
+def test_who_is_drawn_stays_drawn_when_the_share_grows(share: float, more: float, who: str, version: str) -> None:
+    drawn = draw("lights", version, who)
+    assert 0.0 <= drawn < 1.0
+    assert drawn == draw("lights", version, who)
+    low, high = sorted((share, more))
+    assert not drawn < low or drawn < high
+
+
+@given(domain=st.sampled_from(["lights", "shades"]), seed=st.integers(0, 10_000), share=st.floats(0.01, 0.99))
+def test_the_share_that_is_drawn_is_the_one_asked_for(domain: str, seed: int, share: float) -> None:
+    n = 2_000
+    drawn = sum(draw(domain, "0" * 12, f"session {seed} {i}") < share for i in range(n)) / n
+    assert abs(drawn - share) < 6 * (share * (1 - share) / n) ** 0.5
+
+
+def test_a_request_is_drawn_by_its_session_else_its_id_else_its_words() -> None:
+    assert asker(Request(session="s", id="1", utterance="u")) == "session s"
+    assert asker(Request(session={"id": "s", "turn": 1})) == asker(Request(session={"id": "s", "turn": 2}))
+    assert asker(Request(session={"b": 1, "a": 2})) == asker(Request(session={"a": 2, "b": 1}))
+    assert asker(Request(id="1", utterance="u")) == "id 1"
+    assert asker(Request(utterance="u")) == "words u"
+    assert asker(Request(hypotheses=())) is None
+
+
+def test_feedback_measures_the_arms(world: World) -> None:
+    live = world.live(shadow=True)
+    candidate(world)
+    live.look()
+    for i in range(200):
+        live.answer(Request(id=str(i), utterance="more light"))
+        truth = Truth("lights", f"intent{i % 4 == 0:d}") if i % 5 else Truth(None)
+        if i == 100:  # some truths are known before the shadow has spoken, some after
+            live._shadow.drain()
+        assert live.feedback(str(i), truth)
+    live._shadow.drain()
+    assert not live.feedback("0", Truth("lights", "intent0"))
+    assert not live.feedback("unheard of", Truth("lights", "intent0"))
+    arms = live.report()["lights"].arms
+    stable, shadow = arms["stable"].outcomes, arms["shadow"].outcomes
+    assert stable
+    assert shadow
+    assert (stable.n, shadow.n) == (200, 200)
+    assert stable.accuracy.mean == pytest.approx(120 / 200)
+    assert shadow.accuracy.mean == pytest.approx(40 / 200)
+    for one in (stable, shadow):
+        for estimate in (one.accuracy, one.nll):
+            assert estimate.low < estimate.mean < estimate.high
+    assert stable.calibration.ece < shadow.calibration.ece
+    msgspec.json.encode(live.report())
+
+
+def test_slots_make_a_flip_and_confidence_does_not() -> None:
+    from arbitrank.live.tally import Told
+    from arbitrank.values import Ranked
+
+    def told(probability: float, *slots: Slot) -> Told:
+        return Told(False, Ranked("lights", "intent", slots, probability=probability))
+
+    assert not told(0.5, Slot("a", "1", 0.5)).flips(told(0.9, Slot("a", "1", 0.7)))
+    assert told(0.5, Slot("a", "1")).flips(told(0.5, Slot("a", "2")))
+    assert told(0.5).flips(Told(True, None))
+    assert not Told(True, None).flips(Told(True, told(0.5).head))
