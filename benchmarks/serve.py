@@ -1,0 +1,441 @@
+"""What the service costs: `POST /v1/rank` with 15 hypotheses, against FastAPI with pydantic, and against an echo.
+
+    python -m benchmarks.serve [--quick] [--json]
+
+Three services, each in a process of its own on one processor, take turns, block by block; the client has the other
+processor to itself: plain sockets that are kept open. All bring the same 15 hypotheses of three domains, and the inputs
+rotate. `fastapi` is the same arbitrator behind FastAPI and pydantic models, on uvicorn, uvloop and httptools as the
+service is. `echo` decodes the request into the same values and encodes an answer that stands: what HTTP and JSON cost
+where nothing is decided.
+
+Then requests come at random moments, whether or not those before were answered: at 70 % of what the service could
+answer, and at three times as many. Times are from the moment at which a request was to be sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import which
+from statistics import median
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from benchmarks.common import show, table
+
+NAME = "serve"
+CONTESTANTS = ("service", "fastapi", "echo")
+_CONNECTIONS = 8
+_MOST = 256  # connections of the open loop
+
+
+def bodies() -> list[bytes]:
+    """Requests with 15 hypotheses of three domains each."""
+    draw = random.Random(0)
+    found = []
+    for number in range(64):
+        hypotheses = [
+            {
+                "domain": domain,
+                "intent": f"Intent{i}",
+                "domain_confidence": round(draw.random(), 4),
+                "intent_confidence": round(draw.random() / (i + 1), 4),
+                "slots": [{"name": "title", "value": f"mary poppins {number}", "confidence": round(draw.random(), 4)}],
+                "slots_confidence": round(draw.random(), 4),
+            }
+            for domain in ("books", "music", "video")
+            for i in range(5)
+        ]
+        context = {"device": draw.choice(["tv", "speaker", "phone"]), "has_screen": draw.random() < 0.5}
+        request = {"id": str(number), "utterance": f"play mary poppins {number}", "context": context}
+        found.append(json.dumps({**request, "hypotheses": hypotheses}).encode())
+    return found
+
+
+def call(body: bytes) -> bytes:
+    head = f"POST /v1/rank HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+# ------------------------------------------------------------------------------------------------------ the contestants
+
+
+def echo() -> Any:
+    """An ASGI application that decodes a request and encodes an answer that stands."""
+    from arbitrank.values import Answer, Request
+
+    answer = standing_answer()
+    decode, encode = msgspec.json.Decoder(Request).decode, msgspec.json.Encoder().encode
+    assert isinstance(answer, Answer)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                kind = (await receive())["type"]
+                await send({"type": f"{kind}.complete"})
+                if kind == "lifespan.shutdown":
+                    return
+        decode((await receive())["body"])
+        body = encode(answer)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return application
+
+
+def fastapi() -> Any:
+    """The same arbitrator as one would put it behind FastAPI."""
+    from fastapi import FastAPI
+    from pydantic import BaseModel, Field
+
+    from arbitrank.values import Request
+
+    class Slot(BaseModel):
+        name: str = Field(min_length=1, max_length=200)
+        value: str
+        confidence: float | None = Field(None, ge=0, le=1)
+        start: int | None = None
+        end: int | None = None
+
+    class Hypothesis(BaseModel):
+        domain: str = Field(min_length=1, max_length=200)
+        intent: str = Field(min_length=1, max_length=200)
+        domain_confidence: float | None = Field(None, ge=0, le=1)
+        intent_confidence: float | None = Field(None, ge=0, le=1)
+        slots: list[Slot] = []
+        slots_confidence: float | None = Field(None, ge=0, le=1)
+        skill: str | None = None
+        features: dict[str, float] = {}
+
+    class RankRequest(BaseModel):
+        id: str | None = None
+        utterance: str | None = None
+        context: dict[str, Any] = {}
+        hypotheses: list[Hypothesis] | None = None
+
+    class Ranked(BaseModel):
+        domain: str
+        intent: str
+        slots: list[Slot] = []
+        score: float
+        domain_probability: float
+        probability: float
+        version: str | None = None
+        skill: str | None = None
+
+    class Decision(BaseModel):
+        action: str
+        contenders: list[int]
+
+    class Report(BaseModel):
+        status: str
+        version: str | None = None
+        ms: float = 0.0
+        reason: str | None = None
+        shrunk: float | None = None
+
+    class RankAnswer(BaseModel):
+        id: str | None
+        decision: Decision
+        ranked: list[Ranked]
+        domains: dict[str, Report]
+        ms: dict[str, float]
+
+    # FastAPI looks the names of annotations up in the module.
+    globals().update(RankRequest=RankRequest, RankAnswer=RankAnswer)
+    application, arbitrator = FastAPI(), the_arbitrator()
+
+    @application.post("/v1/rank")
+    async def rank(request: RankRequest) -> RankAnswer:
+        answer = arbitrator.answer(msgspec.convert(request.model_dump(), Request))
+        return RankAnswer.model_validate(msgspec.to_builtins(answer))
+
+    return application
+
+
+def the_arbitrator() -> Any:
+    from arbitrank.cli.options import arbitrator
+    from arbitrank.decide import Thresholds
+    from arbitrank.store.store import open_store
+
+    return arbitrator(open_store(Path(tempfile.gettempdir()) / "arbitrank-no-store"), Thresholds(), None)
+
+
+def standing_answer() -> Any:
+    from arbitrank.wire import decode_request
+
+    return the_arbitrator().answer(decode_request(bodies()[0]))
+
+
+def serve(name: str) -> None:
+    """In a process of its own: one of the two peers, on uvicorn as the service is."""
+    import uvicorn
+
+    listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    print(listening.getsockname()[1], flush=True)
+    application = {"echo": echo, "fastapi": fastapi}[name]()
+    config = uvicorn.Config(
+        application, loop="uvloop", http="httptools", ws="none", log_level="error", access_log=False,
+        proxy_headers=False, server_header=False,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def running(name: str, processor: int | None, **options: Any) -> Iterator[tuple[int, int]]:
+    """A contestant's process and port, once it answers."""
+    pinned = ["taskset", "-c", str(processor)] if processor is not None and which("taskset") else []
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as store:
+        if name == "service":
+            more = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+            command = [sys.executable, "-m", "arbitrank", "serve", "--port", "0", "--store", store, *more]
+            process = subprocess.Popen([*pinned, *command], stderr=subprocess.PIPE)
+            assert process.stderr
+            port = 0
+            for line in process.stderr:
+                said = json.loads(line)
+                if said["event"] == "listening":
+                    port = int(said["at"].rpartition(":")[2])
+                if said["event"] == "ready":
+                    break
+        else:
+            command = [sys.executable, "-c", f"from benchmarks.serve import serve; serve({name!r})"]
+            process = subprocess.Popen([*pinned, *command], stdout=subprocess.PIPE)
+            assert process.stdout
+            port = int(process.stdout.readline())
+        try:
+            _ask_once(port)
+            yield process.pid, port
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _ask_once(port: int) -> None:
+    """Wait until it answers."""
+    for _ in range(600):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                connection.sendall(call(bodies()[0]))
+                if connection.recv(64).startswith(b"HTTP/1.1 200"):
+                    return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"{NAME}: port {port} does not answer")
+
+
+# ----------------------------------------------------------------------------------------------------------- the client
+
+
+class Connection:
+    """A socket that is kept open, and the answer that arrives on it."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.due = 0.0
+        self._got = b""
+        self._whole = 0
+
+    def ask(self, raw: bytes, due: float) -> None:
+        self.due = due
+        self._got, self._whole = b"", 0
+        sent = self.socket.send(raw)
+        if sent != len(raw):
+            raise SystemExit(f"{NAME}: the kernel took {sent} of {len(raw)} bytes")
+
+    def answered(self) -> int:
+        """The status once the answer is here whole, else 0."""
+        self._got += self.socket.recv(1 << 16)
+        if not self._whole:
+            head, blank, _ = self._got.partition(b"\r\n\r\n")
+            if not blank:
+                return 0
+            length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            self._whole = len(head) + 4 + int(length)
+        return int(self._got[9:12]) if len(self._got) >= self._whole else 0
+
+
+def closed_loop(port: int, calls: Sequence[bytes], seconds: float) -> float:
+    """Answers a second, where a few connections each ask again as soon as they are answered."""
+    with selectors.EpollSelector() as selector:
+        connections = [Connection(port) for _ in range(_CONNECTIONS)]
+        for i, one in enumerate(connections):
+            selector.register(one.socket, selectors.EVENT_READ, one)
+            one.ask(calls[i % len(calls)], 0.0)
+        began, n = time.perf_counter(), 0
+        while (now := time.perf_counter()) - began < seconds:
+            for key, _ in selector.select(1.0):
+                if status := key.data.answered():
+                    if status != 200:
+                        raise SystemExit(f"{NAME}: status {status}")
+                    n += 1
+                    key.data.ask(calls[n % len(calls)], 0.0)
+        for one in connections:
+            one.socket.close()
+        return n / (now - began)
+
+
+@dataclass
+class Seen:
+    """What came of an open loop: seconds of those answered, how many were turned away, how many were never sent."""
+
+    latencies: list[float] = field(default_factory=list)
+    shed: int = 0
+    unsent: int = 0
+    late: list[float] = field(default_factory=list)  # how much later than due the client itself sent
+
+
+def open_loop(port: int, calls: Sequence[bytes], rate: float, seconds: float, seed: int = 0) -> Seen:
+    """Ask at random moments, `rate` a second, whether or not what was asked before is answered."""
+    seen = Seen()
+    moments = np.cumsum(np.random.default_rng(seed).exponential(1.0 / rate, int(rate * seconds)))
+    with selectors.EpollSelector() as selector:
+        idle: deque[Connection] = deque()
+        for _ in range(_MOST):
+            one = Connection(port)
+            selector.register(one.socket, selectors.EVENT_READ, one)
+            idle.append(one)
+        busy, next_one, began = 0, 0, time.perf_counter()
+        dues = (moments + began).tolist()
+        while next_one < len(dues) or busy:
+            now = time.perf_counter()
+            while next_one < len(dues) and dues[next_one] <= now:
+                if idle:
+                    one = idle.pop()
+                    one.ask(calls[next_one % len(calls)], dues[next_one])
+                    seen.late.append(now - dues[next_one])
+                    busy += 1
+                else:
+                    seen.unsent += 1
+                next_one += 1
+            for key, _ in selector.select(0):  # the client has a processor to itself, and waits for nothing
+                one = key.data
+                if status := one.answered():
+                    busy -= 1
+                    idle.append(one)
+                    if status == 200:
+                        seen.latencies.append(time.perf_counter() - one.due)
+                    else:
+                        seen.shed += 1
+            if time.perf_counter() - began > seconds + 30:
+                raise SystemExit(f"{NAME}: {busy} requests were never answered")
+        while idle:
+            idle.pop().socket.close()
+    return seen
+
+
+# ---------------------------------------------------------------------------------------------------------- the figures
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has had of its processor so far, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The figures."""
+    processors = sorted(os.sched_getaffinity(0))
+    server, client = (processors[0], processors[1]) if len(processors) > 1 else (None, None)
+    calls = [call(body) for body in bodies()]
+    rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    costs: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    if client is not None:
+        os.sched_setaffinity(0, {client})
+    try:
+        with running("service", server) as ours, running("fastapi", server) as peer, running("echo", server) as floor:
+            contestants = dict(zip(CONTESTANTS, (ours, peer, floor), strict=True))
+            for name, (_, port) in contestants.items():
+                closed_loop(port, calls, 0.5)
+                assert name
+            for block in range(chosen.blocks):
+                order = CONTESTANTS[block % 3 :] + CONTESTANTS[: block % 3]
+                for name in order:
+                    pid, port = contestants[name]
+                    before = processor_seconds(pid)
+                    rate = closed_loop(port, calls, chosen.seconds)
+                    rates[name].append(rate)
+                    costs[name].append(1e6 * (processor_seconds(pid) - before) / (rate * chosen.seconds))
+            capacity = median(rates["service"])
+            calm, crowded = Seen(), Seen()
+            for turn in range(chosen.turns):
+                for seen, factor in ((calm, 0.7), (crowded, 3.0)):
+                    one = open_loop(ours[1], calls, factor * capacity, chosen.seconds, seed=turn)
+                    seen.latencies += one.latencies
+                    seen.shed += one.shed
+                    seen.unsent += one.unsent
+                    seen.late += one.late
+    finally:
+        os.sched_setaffinity(0, set(processors))
+    p = {name: [1e3 * float(np.quantile(seen.latencies, q)) for q in (0.5, 0.99)]
+         for name, seen in (("calm", calm), ("crowded", crowded))}  # fmt: skip
+    return {
+        "requests_per_s": {name: median(found) for name, found in rates.items()},
+        "processor_us": {name: median(found) for name, found in costs.items()},
+        "over_fastapi": median(a / b for a, b in zip(rates["service"], rates["fastapi"], strict=True)),
+        "over_echo": median(a / b for a, b in zip(rates["service"], rates["echo"], strict=True)),
+        "p50_ms_at_70": p["calm"][0],
+        "p99_ms_at_70": p["calm"][1],
+        "shed_at_70": calm.shed / max(1, calm.shed + len(calm.latencies)),
+        "p50_ms_at_300": p["crowded"][0],
+        "p99_ms_at_300": p["crowded"][1],
+        "overload_p99_ratio": p["crowded"][1] / p["calm"][1],
+        "answered_at_300": len(crowded.latencies) / (chosen.turns * chosen.seconds * capacity),
+        "offered_at_300": (len(crowded.latencies) + crowded.shed) / (chosen.turns * chosen.seconds * capacity),
+        "client_late_ms": [1e3 * float(np.quantile(seen.late, 0.99)) for seen in (calm, crowded)],
+    }
+
+
+def print_table(figures: Mapping[str, Any]) -> None:
+    rows = [
+        (name, f"{figures['requests_per_s'][name]:.0f}", f"{figures['processor_us'][name]:.0f}") for name in CONTESTANTS
+    ]
+    table(("15 hypotheses, one processor", "requests a second", "processor, µs a request"), rows)
+    print(f"over FastAPI: {figures['over_fastapi']:.2f}; over the echo: {figures['over_echo']:.2f}")
+    for load in (70, 300):
+        print(f"at {load} % load: p50 {figures[f'p50_ms_at_{load}']:.2f} ms, p99 {figures[f'p99_ms_at_{load}']:.2f} ms")
+    print(
+        f"p99 at 300 % over p99 at 70 %: {figures['overload_p99_ratio']:.2f}; of what it can, it answers "
+        f"{100 * figures['answered_at_300']:.0f} % then; turned away at 70 %: {100 * figures['shed_at_70']:.2f} %"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter blocks; ends within a minute")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--blocks", type=int, default=12, help="of each contestant (%(default)s)")
+    parser.add_argument("--turns", type=int, default=6, help="of each load (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each block (%(default)s)")
+    chosen = parser.parse_args(argv)
+    if chosen.quick:
+        chosen.blocks, chosen.turns, chosen.seconds = 4, 2, 1.0
+    show(NAME, chosen, measured(chosen), print_table)
+
+
+if __name__ == "__main__":
+    main()

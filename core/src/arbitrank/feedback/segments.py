@@ -1,0 +1,120 @@
+"""The files of a log: each written by one process, from its beginning, and never touched again once it is closed.
+
+A segment is named by the time it was begun, the process and a number: `20261120T124605.123456Z-4711-000001.jsonl`. It
+is created, never opened again, so no lock is needed between processes, and nobody appends to what a crash tore.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+
+_NAME = re.compile(r"(\d{8}T\d{6}\.\d{6})Z-\d+-\d{6,}\.jsonl(\.gz)?")
+_TIME = "%Y%m%dT%H%M%S.%f"
+
+
+class Segment:
+    """A segment that is being written. Raises `OSError` where it cannot be created."""
+
+    def __init__(self, folder: Path, time: float, number: int) -> None:
+        begun = datetime.fromtimestamp(time, UTC).strftime(_TIME)
+        self.path = folder / f"{begun}Z-{os.getpid()}-{number:06}.jsonl"
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._begun = monotonic()
+        self.size = 0
+        with suppress(OSError):  # a file system that cannot sync a folder keeps names in its own way
+            _sync_folder(folder)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was created."""
+        return monotonic() - self._begun
+
+    @property
+    def there(self) -> bool:
+        """Whether the file still has its name: nobody removed or replaced it."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._file))
+        except OSError:
+            return False
+
+    def append(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
+        """Append whole lines; how many are there now, and why not all. What was begun of a line is taken back."""
+        content, done = b"".join(lines), 0
+        try:
+            while done < len(content):
+                done += os.write(self._file, content[done:])
+        except OSError as error:
+            kept = content.rfind(b"\n", 0, done) + 1
+            with suppress(OSError):  # then the line stays torn: readers skip it, and nothing is appended to it
+                os.ftruncate(self._file, self.size + kept)
+            self.size += kept
+            return content.count(b"\n", 0, kept), error
+        self.size += done
+        return len(lines), None
+
+    def sync(self) -> None:
+        """Have what was appended outlast a power cut. Raises `OSError`."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Write no more to it; where nothing ever was, it goes."""
+        with suppress(OSError):
+            if self.there and os.fstat(self._file).st_size == 0:
+                self.path.unlink()
+        with suppress(OSError):
+            os.close(self._file)
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments of a log in the order in which they were begun, gzipped ones too. Raises `OSError`."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if _NAME.fullmatch(path.name):
+            # Of both, the plain file is whole: gzip removes it when it is done.
+            found.setdefault(path.name.removesuffix(".gz"), path)
+    return [found[name] for name in sorted(found)]
+
+
+def is_log(folder: Path) -> bool:
+    """Whether a folder holds segments of a log."""
+    try:
+        return folder.is_dir() and any(_NAME.fullmatch(path.name) for path in folder.iterdir())
+    except OSError:
+        return False
+
+
+def begun(path: Path) -> datetime:
+    """When a segment was begun, as its name has it; the latest time there is where the name says none."""
+    try:
+        return datetime.strptime(path.name.partition("Z-")[0], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def prune(folder: Path, days: float, now: float) -> list[Path]:
+    """Remove the segments that were begun more than `days` before `now`; those that were removed. Raises `OSError`.
+
+    One that stands for a time to come, as the clock was wrong then or is now, is not old.
+    """
+    limit = datetime.fromtimestamp(now, UTC) - timedelta(days=days)
+    old = [path for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name) and begun(path) < limit]
+    for path in old:
+        path.unlink(missing_ok=True)  # another process may be at it too
+    if old:
+        with suppress(OSError):
+            _sync_folder(folder)
+    return old
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""The service: arbitrank over HTTP, with tokens, a policy, limits and metrics."""

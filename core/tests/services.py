@@ -1,0 +1,193 @@
+"""A service in a process of its own, as an operator starts it, and what is said to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from shutil import which
+from sysconfig import get_path
+from types import TracebackType
+from typing import Any
+
+PLUGIN = """
+import json, time
+from pathlib import Path
+import numpy as np
+from arbitrank.domain import Domain, Model, Scores
+from arbitrank.hookspecs import hookimpl
+from arbitrank.values import Hypothesis
+
+
+class Lamp(Model):
+    '''Reads every request as the intent in its weights. "wait FILE" waits for a file, "fail" fails.'''
+
+    def __init__(self, domain, intent, mine):
+        self.domain, self.intent, self.mine = domain, intent, mine
+
+    def recognise(self, request):
+        words = (request.utterance or "").split()
+        if words[:1] == ["wait"]:
+            Path(words[1] + ".begun").touch()
+            while not Path(words[1]).exists():
+                time.sleep(0.005)
+        if words[:1] == ["fail"]:
+            raise RuntimeError("out of order")
+        if words[:1] == ["sleep"]:
+            time.sleep(float(words[1]))
+        return [Hypothesis(self.domain, self.intent, 0.5)]
+
+    def rerank(self, request):
+        n = len(request.hypotheses)
+        return Scores(self.mine, np.full(n, self.mine / n))
+
+
+class Lights(Domain):
+    def __init__(self, name):
+        self.name = name
+
+    def train(self, examples, out, settings):
+        return {}
+
+    def load(self, folder):
+        weights = json.loads((folder / "reranker" / "weights.json").read_text())
+        if weights.get("does") == "raise":
+            raise RuntimeError("broken")
+        if "wait" in weights:
+            while not Path(weights["wait"]).exists():
+                time.sleep(0.005)
+        return Lamp(self.name, weights["intent"], weights["mine"])
+
+
+@hookimpl
+def arbitrank_domains():
+    return [Lights("lights"), Lights("shades")]
+"""
+
+
+class Service:
+    """`arbitrank serve` with a store and options; what it says is in `lines`. It is ended by its process."""
+
+    def __init__(self, site: Path, store: Path, *options: str, wait: bool = True, **variables: str) -> None:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("ARBITRANK_")}
+        program = which("arbitrank", path=get_path("scripts"))
+        assert program
+        self.process = subprocess.Popen(
+            [program, "serve", "--port", "0", "--store", str(store), *options],
+            stderr=subprocess.PIPE,
+            env={**kept, "PYTHONPATH": str(site), "ARBITRANK_DOMAINS": "lights,shades", **variables},
+            cwd=store.parent,
+        )
+        self.lines: list[dict[str, Any]] = []
+        self._new = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.port = int(self.said("listening")["at"].rpartition(":")[2])
+        if wait:
+            self.said("ready")
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            with self._new:
+                self.lines.append(json.loads(line))
+                self._new.notify_all()
+        with self._new:
+            self.lines.append({"event": "ended"})
+            self._new.notify_all()
+
+    def said(self, event: str, n: int = 1, **facts: object) -> dict[str, Any]:
+        """The n-th line of an event with these facts, waited for."""
+
+        def found() -> list[dict[str, Any]]:
+            return [one for one in self.lines if one["event"] == event and facts.items() <= one.items()]
+
+        with self._new:
+            assert self._new.wait_for(lambda: len(found()) >= n or self.lines[-1:] == [{"event": "ended"}], 30), event
+            assert len(found()) >= n, self.lines
+            return found()[n - 1]
+
+    def call(
+        self, method: str, path: str, body: object = None, token: str | None = None, **headers: str
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, decoded body and headers of one call on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        if token:
+            sent["authorization"] = f"Bearer {token}"
+        try:
+            connection.request(method, path, raw, sent)
+            reply = connection.getresponse()
+            said = reply.read()
+            kind = reply.headers.get_content_type()
+            return reply.status, json.loads(said) if kind == "application/json" else said.decode(), reply.headers
+        finally:
+            connection.close()
+
+    def rank(self, body: object, **more: Any) -> tuple[int, Any]:
+        return self.call("POST", "/v1/rank", body, **more)[:2]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def stop(self, timeout: float = 30) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join(5)
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def answer_on(connection: socket.socket) -> tuple[int, bytes]:
+    """The status and body of the next answer on a connection; (0, b"") where it is closed instead."""
+    reply = http.client.HTTPResponse(connection)
+    try:
+        reply.begin()
+    except (http.client.BadStatusLine, ConnectionError):
+        return 0, b""
+    return reply.status, reply.read()
+
+
+def answers_on(connection: socket.socket, n: int) -> list[tuple[int, bytes]]:
+    """The status and body of the next n answers on a connection, which may arrive together."""
+    found = []
+    with connection.makefile("rb") as stream:
+        for _ in range(n):
+            status = int(stream.readline().split()[1])
+            length = int(http.client.parse_headers(stream)["content-length"])
+            found.append((status, stream.read(length)))
+    return found
+
+
+def raw_call(body: bytes, *headers: str) -> bytes:
+    """The bytes of `POST /v1/rank`."""
+    lines = ["POST /v1/rank HTTP/1.1", "host: localhost", "content-type: application/json", *headers]
+    return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body

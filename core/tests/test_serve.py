@@ -1,0 +1,611 @@
+"""The service, as clients and operators meet it: a process of its own on a port of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+
+from arbitrank.store.artifact import Manifest, seal
+from arbitrank.store.store import open_store
+
+
+def beside(name: str) -> ModuleType:
+    """The module of this name beside this one."""
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+services = beside("services")
+Service, until, answer_on, raw_call = services.Service, services.until, services.answer_on, services.raw_call
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType) -> Path:
+    """A folder with a package of two domains."""
+    folder = tmp_path_factory.mktemp("serve") / "site"
+    folder.mkdir()
+    distributions.install(folder, "arbitrank-lights", services.PLUGIN)
+    return folder
+
+
+CARD = {
+    "n": 2000, "nll": 0.5, "brier": 0.18, "ece": 0.02, "ece_interval": [0.012, 0.03], "ece_floor": 0.018,
+    "ece_band": [0.01, 0.028], "over": 0.0,
+}  # fmt: skip
+
+
+def artifact(folder: Path, number: int = 0, domain: str = "lights", **more: str) -> str:
+    """An artifact that reads every request as `intentN`; its version."""
+    (folder / "reranker").mkdir(parents=True)
+    weights = {"intent": f"intent{number}", "mine": 0.6 + number / 100, **more}
+    (folder / "reranker" / "weights.json").write_bytes(msgspec.json.encode(weights))
+    (folder / "card.json").write_bytes(msgspec.json.encode(CARD))
+    return seal(folder, Manifest(domain=domain, package="p", package_version="1")).version
+
+
+class World:
+    """A store with three versions of `lights`, `versions[0]` stable and `versions[1]` before it; one of `shades`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.root = folder, folder / "store"
+        self.store = open_store(self.root, environment={})
+        self.versions = [artifact(folder / f"v{number}", number) for number in range(3)]
+        for number in (1, 0):
+            self.store.publish(folder / f"v{number}", promote=True)
+        self.store.publish(folder / "v2")
+        artifact(folder / "shades", domain="shades")
+        self.store.publish(folder / "shades", promote=True)
+
+    def add(self, name: str, **more: str) -> str:
+        """Publish a version that does something when it is loaded."""
+        version = artifact(self.folder / name, 9, **more)
+        self.store.publish(self.folder / name)
+        return version
+
+
+@pytest.fixture
+def world(tmp_path: Path, site: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Iterator[services.Service]:
+    """A service that no test changes; it writes a line of every call."""
+    world = World(tmp_path_factory.mktemp("shared"))
+    with Service(site, world.root, "--sample", "1") as service:
+        service.world = world
+        yield service
+
+
+BRIGHT = {"id": "1", "utterance": "more light", "context": {"device": "tv"}}
+READINGS = {"hypotheses": [{"domain": "lights", "intent": "Dim", "domain_confidence": 0.4}]}
+
+# ---------------------------------------------------------------------------------------------------------------- rank
+
+
+def test_a_request_is_answered_as_the_command_line_answers_it(shared, site: Path, arbitrank) -> None:
+    for request in (BRIGHT, {"id": "2", **READINGS}, {"id": "3", "hypotheses": []}):
+        status, answer = shared.rank(request)
+        assert status == 200
+        done = arbitrank(
+            "rank", "--store", str(shared.world.root), input=json.dumps(request), PYTHONPATH=str(site),
+            ARBITRANK_DOMAINS="lights,shades",
+        )  # fmt: skip
+        expected = json.loads(done.stdout)
+        for one in (answer, expected):
+            one.pop("ms")
+            for report in one["domains"].values():
+                report.pop("ms")
+        assert answer == expected
+
+
+def test_a_request_without_an_id_is_given_one(shared) -> None:
+    ids = {shared.rank({"utterance": "more light"})[1]["id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(ids)
+
+
+def test_a_list_is_answered_by_a_list_in_its_order(shared) -> None:
+    status, answers = shared.rank([{**BRIGHT, "id": str(n)} for n in range(300)])
+    assert status == 200
+    assert [one["id"] for one in answers] == [str(n) for n in range(300)]
+    assert shared.rank([]) == (200, [])
+    assert shared.rank(b"  \n [] ") == (200, [])
+
+
+DEEP = {"utterance": "x", "context": {"a": json.loads("[" * 40 + "]" * 40)}}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"", 400, "not JSON"),
+        (b"{", 400, "not JSON"),
+        (b"\xff\xfe", 400, "not JSON"),
+        (b'"words"', 400, "promised an object"),
+        (b'{"id": {"a": "\\ud800"}}', 400, "\\ud800"),
+        (b'{"utterance_length": 2.5}', 400, "saw 2.5"),
+        (b"[1]", 400, "[0]: "),
+        (b"[{]", 400, "not JSON"),
+        (b"[" * 100_000, 400, ""),
+        (b'{"context":' * 3000 + b"1" + b"}" * 3000, 400, "nested too deeply"),
+        ({"hypotheses": [{"domain": "lights"}]}, 400, "hypotheses[0]: lacks the field intent"),
+        ([BRIGHT, {"hypotheses": [{"domain": "", "intent": "x"}]}], 400, "[1]: hypotheses[0].domain"),
+        (
+            {"hypotheses": [{"domain": "a", "intent": "b", "domain_confidence": 1.2}]},
+            400,
+            "promised a number in [0, 1]",
+        ),
+        (b'{"hypotheses": [{"domain": "a", "intent": "b", "domain_confidence": NaN}]}', 400, "saw nan"),
+        ({"context": {"preference.lights": 2}}, 400, "preference.lights"),
+        ({"utterance": "x" * 2001}, 400, "at most 2000"),
+        ({"id": "x" * 201}, 400, "at most 200"),
+        (DEEP, 400, "16 levels"),
+        ({"hypotheses": [{"domain": "a", "intent": "b"}] * 10_001}, 400, "at most 10000"),
+        ([{}] * 1001, 413, "at most 1000"),
+        ({"context": {"a": "x" * (1 << 20)}}, 413, "at most 1048576"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_by_name(shared, body: object, status: int, said: str) -> None:
+    seen, answer = shared.rank(body)
+    assert (seen, list(answer)) == (status, ["error"])
+    assert said in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "said"),
+    [
+        ("GET", "/v1/rank", {}, 405, "promised POST"),
+        ("PUT", "/v1/feedback", {}, 405, "promised POST"),
+        ("POST", "/v1/rank", {"content_type": "text/plain"}, 415, "application/json"),
+        ("POST", "/v1/feedback", {"content_type": "text/plain"}, 415, "application/json"),
+        ("GET", "/", {}, 404, "/docs"),
+        ("GET", "/v1/domains/", {}, 404, "/docs"),
+        ("GET", "/v1/domains/nobody/versions", {}, 404, "not installed"),
+        ("POST", "/v1/domains/lights/rollback", {}, 403, "no tokens are set"),
+        ("POST", "/v1/rank", {"origin": "https://elsewhere.example"}, 403, "Origin"),
+        ("POST", "/v1/rank", {"host": "elsewhere.example"}, 403, "Host"),
+        ("GET", "/v1/domains", {"host": "elsewhere.example"}, 403, "Host"),
+    ],
+)
+def test_what_is_wrong_with_a_call_is_said(
+    shared, method: str, path: str, headers: dict, status: int, said: str
+) -> None:
+    seen, answer, got = shared.call(method, path, b"{}" if method != "GET" else None, **headers)
+    assert (seen, list(answer)) == (status, ["error"])
+    assert said in answer["error"]
+    assert (status == 405) == ("allow" in got)
+
+
+def test_a_domain_that_fails_costs_its_own_place_alone_and_is_counted(shared) -> None:
+    status, answer = shared.rank({"utterance": "fail"})
+    assert status == 200
+    assert answer["domains"]["lights"]["status"] == "failed"
+    page = shared.call("GET", "/metrics")[1]
+    assert 'arbitrank_domain_troubles_total{domain="lights",status="failed"} ' in page
+    assert 'arbitrank_calls_total{route="/v1/rank",status="200"}' in page
+
+
+def test_feedback_is_taken_once_it_says_something(shared) -> None:
+    truth = {"domain": "lights", "intent": "intent0"}
+    told = {"id": "1", "logged": False, "counted": False}
+    assert shared.call("POST", "/v1/feedback", {"id": "1", "truth": truth})[:2] == (200, told)
+    for body, said in (({"id": "1"}, "neither"), ({"truth": truth}, "id"), (b"[", "body"), ({"id": "x" * 201}, "")):
+        status, answer, _ = shared.call("POST", "/v1/feedback", body)
+        assert status == 400
+        assert said in answer["error"]
+
+
+def test_the_domains_and_their_versions_are_told(shared) -> None:
+    status, rows, _ = shared.call("GET", "/v1/domains")
+    world = shared.world
+    assert status == 200
+    found = {row["name"]: (row["status"], row["version"]) for row in rows}
+    assert found["lights"] == ("loaded", world.versions[0])
+    assert {status for status, _ in found.values()} <= {"loaded", "disabled"}
+    status, told, _ = shared.call("GET", "/v1/domains/lights/versions")
+    assert sorted(world.versions) == told["versions"]
+    assert told["state"]["candidate"] == world.versions[2]
+
+
+def test_the_description_is_whole_and_the_page_needs_nothing_else(shared) -> None:
+    status, described, _ = shared.call("GET", "/openapi.json")
+    assert (status, described["openapi"]) == (200, "3.1.0")
+    status, page, headers = shared.call("GET", "/docs")
+    assert status == 200
+    assert all(path.replace("{", "{") in page for path in described["paths"])
+    assert "<script" not in page
+    assert "src=" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_no_line_holds_what_was_said(shared) -> None:
+    shared.rank({"utterance": "a secret wish"})
+    shared.rank({"utterance": "fail a secret wish"})
+    shared.rank(b'{"utterance": "a secret wish", "context": 1}')
+    shared.call("GET", "/healthz")
+    shared.said("call", path="/healthz")
+    assert "secret" not in json.dumps(shared.lines)
+    assert {"path", "status", "ms"} <= shared.said("call", path="/v1/rank", status=400).keys()
+
+
+# -------------------------------------------------------------------------------------------- following, and who may
+
+
+def token(arbitrank, file: Path, name: str, *scopes: str) -> str:
+    done = arbitrank("token", name, *scopes, "--tokens", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def test_promotions_are_judged_and_answers_follow(world: World, site: Path, arbitrank, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    admin, team = token(arbitrank, tokens, "op", "admin"), token(arbitrank, tokens, "team", "publish:lights")
+    broken = world.add("broken", does="raise")
+    world.store.publish(world.folder / "v2")  # the candidate again
+    with Service(site, world.root, "--tokens", str(tokens), "--poll", "0.1") as service:
+
+        def version() -> str:
+            return service.rank(BRIGHT, token=admin)[1]["domains"]["lights"]["version"]
+
+        def post(verb: str, body: object = None, token: str = team) -> tuple:
+            return service.call("POST", f"/v1/domains/lights/{verb}", body, token)[:2]
+
+        assert version() == world.versions[0]
+        status, said = post("promote", {"version": broken})
+        assert status == 422
+        assert "the gate refuses" in said["error"]
+        assert said["reasons"][0]["what"] == "self-test"
+        assert version() == world.versions[0]
+        status, said = post("promote")
+        assert (status, said["state"]["stable"]) == (200, world.versions[2])
+        until(lambda: version() == world.versions[2])
+        status, said = post("rollback", {"reason": "worse"})
+        assert (status, said["state"]["stable"]) == (200, world.versions[0])
+        until(lambda: version() == world.versions[0])
+        assert "by the token of team" in (world.store.history("lights")[-1].reason or "")
+        assert post("canary", {"share": 0.5})[0] == 409  # there is no candidate any more
+        world.store.publish(world.folder / "v1")
+        assert post("canary", {"share": 1})[1]["state"]["canary"] == 1.0
+        until(lambda: version() == world.versions[1])
+        assert post("promote", {"version": "0" * 12})[0] == 422
+        assert post("promote", {"version": "../../x"})[0] == 400
+        assert post("promote", {"force": True})[0] == 400
+        assert post("canary", {"share": 2})[0] == 400
+        assert post("canary", {"share": 1, "more": 1})[0] == 400
+
+
+def test_each_scope_opens_its_own_doors_and_tokens_are_read_again(
+    world: World, site: Path, arbitrank, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens"
+    by = {scope: token(arbitrank, tokens, "x", scope) for scope in ("rank", "feedback", "publish:lights", "admin")}
+    calls = {
+        "rank": ("POST", "/v1/rank", BRIGHT),
+        "feedback": ("POST", "/v1/feedback", {"id": "1", "outcome": "accepted"}),
+        "publish:lights": ("POST", "/v1/domains/lights/canary", {"share": 0}),
+        "publish:shades": ("POST", "/v1/domains/shades/canary", {"share": 0}),
+        "any": ("GET", "/v1/domains", None),
+    }
+    assert all(secret not in tokens.read_text() for secret in by.values())
+    assert tokens.stat().st_mode & 0o077 == 0
+    with Service(site, world.root, "--tokens", str(tokens)) as service:
+        for scope, secret in by.items():
+            for needed, (method, path, body) in calls.items():
+                allowed = needed in (scope, "any") or scope == "admin"
+                assert service.call(method, path, body, secret)[0] == (200 if allowed else 403), (scope, needed)
+        for method, path, body in calls.values():
+            status, said, headers = service.call(method, path, body)
+            assert (status, said["error"], headers["www-authenticate"]) == (401, "no bearer token", "Bearer")
+            assert service.call(method, path, body, "x" * 43)[0] == 401
+        assert service.call("GET", "/healthz")[0] == service.call("GET", "/readyz")[0] == 200
+        assert service.call("GET", "/metrics")[0] == 401
+        assert service.rank(BRIGHT, authorization=f"Basic {by['rank']}")[0] == 401
+        # one that is taken away, one that is new, and a file that is wrong
+        lines = tokens.read_text().splitlines()
+        new = token(arbitrank, tmp_path / "new", "y", "rank")
+        tokens.write_text("\n".join([*lines[1:], (tmp_path / "new").read_text()]))
+        until(lambda: service.rank(BRIGHT, token=new)[0] == 200)
+        assert service.rank(BRIGHT, token=by["rank"])[0] == 401
+        tokens.write_text("rank what is this\n")
+        until(lambda: service.call("GET", "/readyz")[1]["problems"])
+        assert service.rank(BRIGHT, token=new)[0] == 200
+        said = json.dumps(service.lines) + json.dumps(service.call("GET", "/readyz")[1])
+        assert not any(secret in said for secret in by.values())
+        assert service.said("refused", path="/v1/rank")["reason"]
+
+
+def test_the_policy_is_read_again_and_a_wrong_one_is_not_taken(world: World, site: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[domains.lights]\nask = true\n[domains.shades]\nask = true\n")
+    with Service(site, world.root, "--policy", str(policy), "--clarify", "0") as service:
+        decision = service.rank(BRIGHT)[1]["decision"]
+        assert decision == {"action": "clarify", "contenders": [0], "reason": "lights intent0 always asks"}
+        policy.write_text("[domains.lights]\nask = 3\n")
+        until(lambda: service.call("GET", "/readyz")[1]["problems"])
+        assert "ask" in service.call("GET", "/readyz")[1]["problems"][0]
+        assert service.said("policy", level="error")
+        assert service.rank(BRIGHT)[1]["decision"] == decision
+        policy.write_text("")
+        until(lambda: service.rank(BRIGHT)[1]["decision"] == {"action": "accept", "contenders": [0]})
+        assert service.call("GET", "/readyz")[1] == {"ready": True, "problems": []}
+        assert "arbitrank_policy_total 0.0" not in service.call("GET", "/metrics")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "0.0.0.0"], "--open"),
+        (["--policy", "none.toml"], "cannot be read"),
+        (["--tokens", "none"], "cannot be read"),
+        (["--ssl-keyfile", "x"], "--ssl-certfile"),
+        (["--deadline", "5"], "--isolate"),
+        (["--shadow", "x", "--workers", "2"], "--workers 1"),
+        (["--host", "192.0.2.1", "--open"], "cannot listen"),
+    ],
+)
+def test_a_service_that_cannot_be_is_refused_in_one_line(arbitrank, options: list[str], said: str) -> None:
+    done = arbitrank("serve", "--port", "0", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["x", "sing"], "scope 'sing'"), (["#x", "rank"], "name"), (["x", "publish:../a"], "scope")]
+)
+def test_a_token_that_says_nothing_is_not_made(arbitrank, arguments: list[str], said: str) -> None:
+    done = arbitrank("token", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_tls_is_spoken_with_a_certificate(world: World, site: Path, tmp_path: Path) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem", "-addext", "subjectAltName=DNS:localhost"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    options = ("--ssl-certfile", str(tmp_path / "cert.pem"), "--ssl-keyfile", str(tmp_path / "key.pem"))
+    with Service(site, world.root, *options) as service:
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        with context.wrap_socket(service.connect(), server_hostname="localhost") as connection:
+            connection.sendall(raw_call(json.dumps(BRIGHT).encode()))
+            assert answer_on(connection)[0] == 200
+        with service.connect() as plain:
+            plain.sendall(raw_call(b"{}"))
+            assert plain.recv(100)[:8] != b"HTTP/1.1"
+
+
+# -------------------------------------------------------------------------------------------- starting and stopping
+
+
+def test_nothing_is_ready_before_what_is_stable_is_loaded(world: World, site: Path, tmp_path: Path) -> None:
+    world.store.promote("lights", world.add("waits", wait=str(tmp_path / "go")))
+    with Service(site, world.root, wait=False) as service:
+        assert service.call("GET", "/healthz")[0] == 200
+        status, said, _ = service.call("GET", "/readyz")
+        assert (status, said["ready"]) == (503, False)
+        status, said, headers = service.call("POST", "/v1/rank", BRIGHT)
+        assert (status, headers["retry-after"]) == (503, "1")
+        (tmp_path / "go").touch()
+        service.said("ready")
+        assert service.call("GET", "/readyz")[0] == 200
+        assert service.rank(BRIGHT)[0] == 200
+
+
+def test_a_stop_finishes_what_has_begun(world: World, site: Path, tmp_path: Path) -> None:
+    with Service(site, world.root) as service, service.connect() as connection, service.connect() as arriving:
+        arriving.sendall(raw_call(b"{}" * 50)[:-40])
+        connection.sendall(raw_call(json.dumps({"utterance": f"wait {tmp_path / 'go'}"}).encode()))
+        until((tmp_path / "go.begun").exists)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert service.process.poll() is None
+        (tmp_path / "go").touch()
+        status, body = answer_on(connection)
+        assert status == 200
+        assert json.loads(body)["ranked"]
+        assert service.process.wait(20) == 0
+        assert service.said("stopped")
+
+
+def test_a_draining_service_answers_and_says_that_it_is_not_ready(world: World, site: Path) -> None:
+    with Service(site, world.root, "--drain", "1") as service:
+        service.process.send_signal(signal.SIGTERM)
+        until(lambda: service.call("GET", "/readyz")[0] == 503)
+        assert service.call("GET", "/readyz")[1]["problems"] == ["the service stops"]
+        assert service.rank(BRIGHT)[0] == 200
+        assert service.process.wait(20) == 0
+
+
+def test_two_workers_share_a_port_and_what_they_count(world: World, site: Path) -> None:
+    with Service(site, world.root, "--workers", "2", "--poll", "0.1") as service:
+        service.said("ready", 2)
+        workers = {line["worker"] for line in service.lines if line["event"] == "ready"}
+        assert len(workers) == 2
+        seen: set[str] = set()
+        asked = 0
+        while len(seen) < 2 and asked < 2_000:
+            assert service.rank(BRIGHT)[0] == 200
+            asked += 1
+            page = service.call("GET", "/metrics")[1]
+            seen.add(page.partition('arbitrank_pending{worker="')[2].partition('"')[0])
+        counted = f'arbitrank_calls_total{{route="/v1/rank",status="200"}} {float(asked)}'
+        until(lambda: counted in service.call("GET", "/metrics")[1])
+        assert seen == {str(one) for one in workers}
+        world.store.promote("lights", world.versions[2])
+        answers = [service.rank(BRIGHT)[1]["domains"]["lights"]["version"] for _ in range(5)]
+        until(
+            lambda: {service.rank(BRIGHT)[1]["domains"]["lights"]["version"] for _ in range(20)} == {world.versions[2]}
+        )
+        assert set(answers) <= {world.versions[0], world.versions[2]}
+        os.kill(min(workers), signal.SIGKILL)
+        service.said("worker ended")
+        service.said("ready", 3)
+        assert service.rank(BRIGHT)[0] == 200
+        assert service.stop() == 0
+
+
+# ------------------------------------------------------------------------------------------------- what is too much
+
+
+def test_past_what_may_wait_requests_are_told_to_come_again(world: World, site: Path, tmp_path: Path) -> None:
+    with Service(site, world.root, "--limit-waiting", "4") as service:
+        connections = [service.connect() for _ in range(30)]
+        for one in connections:
+            one.sendall(raw_call(json.dumps(BRIGHT).encode()))
+            assert answer_on(one)[0] == 200
+        first, *others = connections
+        first.sendall(raw_call(json.dumps({"utterance": f"wait {tmp_path / 'go'}"}).encode()))
+        until((tmp_path / "go.begun").exists)
+        for one in others:
+            one.sendall(raw_call(json.dumps(BRIGHT).encode()))
+        (tmp_path / "go").touch()
+        statuses = [answer_on(one)[0] for one in connections]
+        assert statuses[0] == 200
+        assert set(statuses) == {200, 503}
+        assert statuses.count(200) >= 5
+        for one in connections:  # and the connections go on
+            one.sendall(raw_call(json.dumps(BRIGHT).encode()))
+            assert answer_on(one)[0] == 200
+            one.close()
+        page = service.call("GET", "/metrics")[1]
+        assert f"}} {float(statuses.count(503))}" in page.partition("arbitrank_shed_total")[2]
+
+
+def test_a_slow_client_is_cut_off_and_others_are_answered_meanwhile(world: World, site: Path) -> None:
+    body = json.dumps(BRIGHT).encode()
+    with Service(site, world.root, "--limit-seconds", "1", "--limit-waiting", "2") as service:
+        silent, drips, half = (service.connect() for _ in range(3))
+        drips.sendall(b"POST /v1/rank HTTP/1.1\r\nx: ")
+        half.sendall(raw_call(body)[:-5])
+        for _ in range(5):
+            assert service.rank(BRIGHT)[0] == 200
+        began = time.monotonic()
+        assert silent.recv(100) == b""
+        assert answer_on(drips)[0] == 408
+        assert answer_on(half)[0] == 408
+        assert time.monotonic() - began < 5
+        # one that never takes its answers
+        stuck = service.connect()
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wide = {"hypotheses": [{"domain": "lights", "intent": "x" * 200}] * 4_000}
+        stuck.sendall(raw_call(json.dumps([wide] * 8).encode()))
+        until(lambda: 'why="stuck"' in service.call("GET", "/metrics")[1])
+        page = service.call("GET", "/metrics")[1]
+        assert f'why="slow",worker="{service.process.pid}"}} 3.0' in page
+        stuck.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", 400),
+        (b"POST /v1/rank HTTP/1.1\r\nx: " + b"a" * 40_000, 431),
+        (b"GET /" + b"a" * 70_000, 431),
+        (raw_call(b"").replace(b"content-length: 0", b"content-length: x"), 400),
+        (raw_call(b"").replace(b"content-length: 0", b"content-length: 9\r\ntransfer-encoding: chunked"), 400),
+        (raw_call(b"[" + b" " * (9 << 20)), 413),
+        (b"POST /v1/domains/lights/canary HTTP/1.1\r\ncontent-length: 99999\r\n\r\n" + b" " * 99_999, 413),
+        (b"\x16\x03\x01\x02\x00\x01", 400),
+    ],
+)
+def test_what_is_no_call_is_refused_and_the_connection_closed(shared, sent: bytes, status: int) -> None:
+    with shared.connect() as connection:
+        with suppress(OSError):  # it may be cut off while it is still sending
+            connection.sendall(sent)
+        with suppress(ConnectionError):
+            seen, body = answer_on(connection)
+            assert seen in (status, 0)
+            assert not body or list(json.loads(body)) == ["error"]
+            assert connection.recv(1) == b""
+    assert shared.rank(BRIGHT)[0] == 200
+
+
+def test_calls_of_one_connection_are_answered_in_order(shared) -> None:
+    with shared.connect() as connection:
+        connection.sendall(b"".join(raw_call(json.dumps({**BRIGHT, "id": str(n)}).encode()) for n in range(6)))
+        found = services.answers_on(connection, 6)
+        assert [json.loads(body)["id"] for _, body in found] == [str(n) for n in range(6)]
+        connection.sendall(raw_call(json.dumps(BRIGHT).encode(), "expect: 100-continue"))
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert answer_on(connection)[0] == 200
+
+
+def test_more_connections_than_promised_are_turned_away(world: World, site: Path) -> None:
+    with Service(site, world.root, "--limit-connections", "3") as service:
+        connections = [service.connect() for _ in range(3)]
+        for one in connections:
+            one.sendall(raw_call(json.dumps(BRIGHT).encode()))
+            assert answer_on(one)[0] == 200
+        with service.connect() as fourth, suppress(ConnectionResetError):
+            assert fourth.recv(1) == b""
+        connections.pop().close()
+        until(lambda: _answers(service))
+        for one in connections:
+            one.close()
+
+
+def _answers(service) -> bool:
+    try:
+        return service.rank(BRIGHT)[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_batch_lets_others_through(world: World, site: Path) -> None:
+    with Service(site, world.root) as service, service.connect() as connection:
+        connection.sendall(raw_call(json.dumps([{"utterance": "sleep 0.01"}] * 100).encode()))
+        time.sleep(0.2)
+        began = time.monotonic()
+        assert service.rank(BRIGHT)[0] == 200
+        assert time.monotonic() - began < 0.5
+        status, body = answer_on(connection)
+        assert (status, len(json.loads(body))) == (200, 100)
+
+
+def test_isolated_domains_are_answered_for_and_what_hangs_is_late(world: World, site: Path, tmp_path: Path) -> None:
+    with Service(site, world.root, "--isolate", "all", "--deadline", "300") as service:
+        assert service.rank(BRIGHT)[1]["ranked"][0]["domain"] == "lights"
+        status, answer = service.rank({"utterance": f"wait {tmp_path / 'never'}"})
+        assert status == 200
+        assert "late" in {one["status"] for one in answer["domains"].values()}
+        until(lambda: service.rank(BRIGHT)[1]["domains"]["lights"]["status"] == "answered")
+
+
+def test_answers_and_feedback_are_kept_in_the_log(world: World, site: Path, tmp_path: Path) -> None:
+    from arbitrank.feedback.reading import read_log
+
+    with Service(site, world.root, "--log", str(tmp_path / "log")) as service:
+        service.rank(BRIGHT)
+        told = service.call("POST", "/v1/feedback", {"id": "1", "truth": {"domain": "lights", "intent": "intent0"}})[1]
+        assert told["logged"]
+        assert service.stop() == 0
+    (line,) = read_log(tmp_path / "log")
+    assert (line.id, line.truth.domain) == ("1", "lights")
+    assert {one.domain for one in line.hypotheses} == {"lights", "shades"}
+    assert line.answer.ranked
