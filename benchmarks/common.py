@@ -41,7 +41,7 @@ def options(doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None 
     parser.add_argument("--out", type=Path, help="write the plot as PNG into this folder")
     parser.add_argument("--quick", action="store_true", help="a small synthetic corpus; ends within a minute")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that recognise a corpus (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that work side by side (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     return parser.parse_args(argv)
 

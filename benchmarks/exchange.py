@@ -1,20 +1,21 @@
 """One domain changes: what is lost, and what comes back when that domain alone retrains its re-ranker?
 
 Each domain of a corpus in turn has its confidences sharpened, flattened or shifted (their log-odds ×2, ×½, ±2), one
-kind of confidence at a time and all together, in training data and in what is asked alike; or its recogniser is swapped
-for one trained on other data. First its old re-ranker goes on; then it learns again from its own new hypotheses. All
-the others do nothing, and their scores in an arbitrator's answers are compared bit by bit. Losses are in points (of a
-hundred) of the merged lists.
+kind of confidence at a time and all together, in training data and in what is asked alike (with more than ten domains
+only all together); or its recogniser is swapped for one trained on other data. First its old re-ranker goes on; then
+it learns again from its own new hypotheses. All the others do nothing, and their scores in an arbitrator's answers
+are compared bit by bit. Losses are in points (of a hundred) of the merged lists.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed
 from msgspec.structs import replace
 
 from arbitrank.arbitrator import Arbitrator, Broken, Serving
@@ -58,7 +59,12 @@ FAULTS = tuple(
     for kind, slope, shift in _BENT
 )
 
+_MANY = 10  # domains from which on only these few are tried
 _FEW = tuple(fault for fault in FAULTS if len(fault.fields) > 1)
+
+
+Apart = tuple[Mapping[str, Any], Mapping[str, Spoken]]
+"""The re-ranker of each domain, and what it says."""
 
 
 class Case(NamedTuple):
@@ -124,33 +130,55 @@ SWAPS: Mapping[str, Callable[[str, Bench, int], Recognised]] = {
 
 
 def cases(
-    bench: Bench, learner: Learner, *, seed: int = 0, faults: Sequence[Fault] = FAULTS, swaps: Sequence[str] = ()
-) -> Iterator[Case]:
-    """Every change of every domain."""
-    rerankers, sides = built(bench, learner)
-    start = merged(bench, sides)
+    bench: Bench,
+    learner: Learner,
+    *,
+    seed: int = 0,
+    faults: Sequence[Fault] = FAULTS,
+    swaps: Sequence[str] = (),
+    jobs: int = 1,
+) -> list[Case]:
+    """Every change of every domain, each domain in a task of its own."""
+    apart = built(bench, learner)
+    start = merged(bench, apart[1])
+    tasks = (
+        delayed(_cases_of)(domain, bench, learner, apart, start, seed, (*faults, *swaps))
+        for domain in bench.corpus.domains
+    )
+    return [case for found in Parallel(n_jobs=jobs)(tasks) for case in found]
+
+
+def _cases_of(
+    domain: str,
+    bench: Bench,
+    learner: Learner,
+    apart: Apart,
+    start: Outcome,
+    seed: int,
+    changes: Sequence[Fault | str],
+) -> list[Case]:
+    rerankers, sides = apart
     train, held = bench.corpus.train, bench.corpus.held
-    for domain in bench.corpus.domains:
-        recognised = bench.readings(domain)
-        for change in (*faults, *swaps):
-            if isinstance(change, Fault):
-                name, new = change.name, _bent(recognised, change)
-            else:
-                name, new = change, SWAPS[change](domain, bench, seed)
-            before = merged(bench, {**sides, domain: spoken(rerankers[domain], held, new.held)})
-            again = learned(domain, train, new.train, learner)
-            after = merged(bench, {**sides, domain: spoken(again, held, new.held)})
-            same = others_same(bench, domain, (rerankers, sides), again, new.held)
-            yield Case(domain, name, _lost(start, before), _lost(start, after), same)
+    recognised = bench.readings(domain)
+    found = []
+    for change in changes:
+        if isinstance(change, Fault):
+            name, new = change.name, _bent(recognised, change)
+        else:
+            name, new = change, SWAPS[change](domain, bench, seed)
+        before = merged(bench, {**sides, domain: spoken(rerankers[domain], held, new.held)})
+        again = learned(domain, train, new.train, learner)
+        after = merged(bench, {**sides, domain: spoken(again, held, new.held)})
+        same = others_same(bench, domain, apart, again, new.held)
+        found.append(Case(domain, name, _lost(start, before), _lost(start, after), same))
+    return found
 
 
 def _bent(recognised: Recognised, fault: Fault) -> Recognised:
     return Recognised(recognised.domain, bent(recognised.train, fault), [], bent(recognised.held, fault))
 
 
-def others_same(
-    bench: Bench, domain: str, apart: tuple[Mapping[str, Any], Mapping[str, Spoken]], again: Any, readings: Readings
-) -> bool:
+def others_same(bench: Bench, domain: str, apart: Apart, again: Any, readings: Readings) -> bool:
     """Whether an arbitrator that asks all domains hears the same of the others, to the bit, before and after."""
     rerankers, sides = apart
     now = ({**rerankers, domain: again}, {**sides, domain: Spoken(readings, ())})
@@ -214,12 +242,13 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
     """The figures of each corpus: faults and swaps apart."""
     found = {}
     for bench in benches(chosen):
-        faults, swaps = (_FEW, ()) if chosen.quick else (FAULTS, tuple(SWAPS))
+        faults = _FEW if chosen.quick or len(bench.corpus.domains) > _MANY else FAULTS
+        swaps = () if chosen.quick else tuple(SWAPS)
 
         def learner(evidence: Any) -> Any:
             return learn(evidence, Settings(seed=chosen.seed))
 
-        seen = list(cases(bench, learner, seed=chosen.seed, faults=faults, swaps=swaps))
+        seen = cases(bench, learner, seed=chosen.seed, faults=faults, swaps=swaps, jobs=chosen.jobs)
         found[bench.corpus.name] = {
             "faults": summary([case for case in seen if case.change not in SWAPS]),
             "swaps": summary([case for case in seen if case.change in SWAPS]) if swaps else None,

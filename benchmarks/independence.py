@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arbitrank.evaluate.experiment import JOINT, judged, run
+from arbitrank.evaluate.experiment import JOINT, after_winning, judged, run
 from arbitrank.evaluate.plots import calibration_plot
 from arbitrank.evaluate.summary import Difference, summarise
 from benchmarks.common import Bench, benches, between, options, show, table
@@ -24,14 +24,14 @@ _MEASURES = ("domain_accuracy", "irer", "nll")
 
 def figures(chosen: argparse.Namespace) -> dict[str, Any]:
     """The figures of each corpus."""
-    return {bench.corpus.name: measured(bench, chosen.seed, chosen.out) for bench in benches(chosen)}
+    return {bench.corpus.name: measured(bench, chosen.seed, chosen.out, chosen.jobs) for bench in benches(chosen)}
 
 
-def measured(bench: Bench, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
+def measured(bench: Bench, seed: int = 0, out: Path | None = None, jobs: int = 1) -> dict[str, Any]:
     """The figures of one corpus: each system's, and those of systems trained apart against R0 and the joint model."""
     corpus = bench.corpus
-    runs = run(corpus, bench.paths, seed=seed, progress=lambda stage, done, total: None)
-    outcomes = judged(corpus, runs, seed=seed, jobs=1)
+    runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=lambda stage, done, total: None)
+    outcomes, _ = judged(corpus, runs, seed=seed, winning=after_winning(corpus, runs))
     if out:
         out.mkdir(parents=True, exist_ok=True)
         calibration_plot(outcomes, out / f"independence-{corpus.name}.png")

@@ -37,7 +37,7 @@ def test_domains_trained_apart_beat_the_baseline_and_match_the_joint_model(bench
 
 def test_a_domain_that_changed_comes_back_by_itself_and_nobody_else_is_touched(bench: Bench) -> None:
     faults = [fault for fault in FAULTS if fault.fields == ("domain_confidence",)][2:]  # raised and lowered
-    found = exchange.summary(list(exchange.cases(bench, plain, faults=faults)))
+    found = exchange.summary(exchange.cases(bench, plain, faults=faults))
     assert found["others_same"]
     assert found["domain_accuracy"]["lost"] > 5.0
     assert found["domain_accuracy"]["recovered"] > 0.95

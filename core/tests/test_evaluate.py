@@ -15,10 +15,15 @@ from arbitrank.decide import decide
 from arbitrank.domain import Scores
 from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
+from arbitrank.evaluate.cost import cost
 from arbitrank.evaluate.experiment import evaluate
+from arbitrank.evaluate.joint import sampled
 from arbitrank.evaluate.outcome import outcome
+from arbitrank.evaluate.plots import MOST_DOMAINS
+from arbitrank.evaluate.processes import Peak, total
 from arbitrank.evaluate.report import write_report
 from arbitrank.merge import Voice, after_winning, merge, nobody
+from arbitrank.nlu.text import crc
 from arbitrank.values import Hypothesis, Truth
 
 ROOMS, ARTISTS = ("kitchen", "hall", "attic", "garage", "study", "cellar"), ("anna", "berta", "carla", "dora", "emil")
@@ -49,6 +54,15 @@ def lines(seed: int, n: int) -> list[dict[str, Any]]:
             found.append({"domain": None, "text": text, "slots": []})
         found[-1] |= {"id": f"{seed}-{i}", "context": {"device": str(rng.choice(["hub", "phone"]))}}
     return found
+
+
+def of(domain: str | None) -> list[dict[str, Any]]:
+    return [row for row in lines(0, 40) if row["domain"] == domain]
+
+
+def broken(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with slots that do not say where they are."""
+    return [row | {"slots": [{"name": "room", "value": "x", "start": 0, "end": 1}]} for row in rows]
 
 
 def write(folder: Path, **splits: list[dict[str, Any]]) -> Path:
@@ -90,17 +104,42 @@ def test_figures_can_be_computed_again_from_the_predictions(evaluated: Any, tmp_
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert "http" not in page.replace("<!doctype html>", "")
+    assert cost(metrics) in page
+
+
+def test_the_time_of_each_stage_and_the_memory_of_all_processes_are_told(evaluated: Any) -> None:
+    metrics, _, _ = evaluated
+    text = cost(metrics)
+    assert all(stage in text for stage in ("recognise", "re-rankers", "joint and merge", "factored"))
+    assert text.endswith("GB of memory") == (metrics["peak_memory_bytes"] is not None)
+    assert total([Peak(1, 5), Peak(2, 3), Peak(1, 4)]) == 8  # each process once, at its highest
+    assert total([Peak(1, 5), None]) is None
 
 
 def test_the_number_of_jobs_and_a_second_run_change_no_figure(evaluated: Any, corpus: Path) -> None:
     again, _, _ = evaluate(corpus, jobs=2, progress=lambda stage, done, total: None)
     first = evaluated[0]
-    for system in SYSTEMS - {"joint"}:
-        assert msgspec.json.encode(again["systems"][system]) == msgspec.json.encode(first["systems"][system])
+    told = first.keys() - {"seconds", "peak_memory_bytes"}
+    for key in told:
+        assert msgspec.json.encode(again[key]) == msgspec.json.encode(first[key])
 
 
-def test_after_winning_is_chosen_by_requests_that_the_report_is_not_on(evaluated: Any) -> None:
+def test_when_a_request_is_nobodys_is_chosen_by_requests_that_the_report_is_not_on(evaluated: Any) -> None:
     metrics, _, corpus = evaluated
+    choice = metrics["none_choice"]
+    assert set(choice) == {"factored", "joint"}
+    assert choice["factored"].n == len(corpus.train)  # there is no test split, so that dev is reported on
+    assert 0 < choice["joint"].n < len(corpus.train)
+    for one in choice.values():
+        assert (one.threshold != 0.5) == (one.gain > 2 * one.error)
+    assert metrics["after_winning_choice"] is None  # not every request is somebody's
+
+
+def test_after_winning_is_chosen_by_requests_that_the_report_is_not_on(tmp_path: Path) -> None:
+    train, dev = ([row for row in lines(seed, 120) if row["domain"]] for seed in (0, 1))
+    folder = write(tmp_path / "c", train=train, dev=dev)
+    metrics, _, corpus = evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
+    assert metrics["none_choice"] == {}
     choice = metrics["after_winning_choice"]
     assert choice.n == len(corpus.train)  # there is no test split, so that dev is reported on
     assert metrics["after_winning"] == (choice.independence is not None) == (choice.nll_gain > 2 * choice.error)
@@ -176,7 +215,7 @@ def test_bad_lines_and_unknown_domains_are_left_out_and_said(tmp_path: Path) -> 
         )
     notes = " ".join(read_corpus(folder).notes)
     assert "2 bad lines" in notes
-    assert "domains that train lacks" in notes
+    assert "domains that train lacks, as boats" in notes
 
 
 def test_a_domain_with_three_utterances_and_an_unseen_intent_are_measured(tmp_path: Path) -> None:
@@ -191,9 +230,15 @@ def test_a_domain_with_three_utterances_and_an_unseen_intent_are_measured(tmp_pa
 @pytest.mark.parametrize(
     ("splits", "what"),
     [
-        ({"train": lines(0, 20)}, "promised train and dev"),
-        ({"dev": lines(0, 20)}, "promised train and dev"),
-        ({"train": [r for r in lines(0, 40) if r["domain"] == "lamps"], "dev": lines(1, 9)}, "nothing to arbitrate"),
+        ({"train": lines(0, 20)}, "found train.jsonl"),
+        ({"dev": lines(0, 20)}, "found dev.jsonl"),
+        ({"train": [], "dev": lines(0, 20)}, "of which empty: train.jsonl"),
+        ({"train": lines(0, 20), "dev": []}, "of which empty: dev.jsonl"),
+        ({"train": of("lamps"), "dev": lines(1, 9)}, "one domain, lamps, promised at least 2"),
+        ({"train": of(None), "dev": lines(1, 9)}, "train has no domain"),
+        ({"train": lines(0, 40), "dev": lines(0, 40)}, "no domain.*stand in a later split"),
+        ({"train": broken(lines(0, 40)), "dev": lines(1, 9)}, r"bad lines left out; the first: .*slots\[0\]: text"),
+        ({"train": lines(0, 40), "dev": [{"text": "row", "domain": "boats"}]}, "no request to measure on; .*boats"),
     ],
 )
 def test_a_corpus_that_cannot_be_measured_is_refused(tmp_path: Path, splits: dict[str, Any], what: str) -> None:
@@ -206,3 +251,120 @@ def test_a_file_without_enough_hypotheses_is_refused(tmp_path: Path) -> None:
     path.write_text('{"hypotheses": [], "truth": {"domain": "lamps"}}\n' * 20)
     with pytest.raises(DataError, match="0 domains"):
         read_hypotheses(path)
+
+
+def labelled(owners: list[str | None], brought: list[list[str]], **of_first: Any) -> list[dict[str, Any]]:
+    """Requests with hypotheses of the domains named; `of_first` goes into the first hypothesis of all."""
+    rows = [
+        {
+            "hypotheses": [
+                {"domain": d, "intent": "go", "domain_confidence": 0.8 if d == owner else 0.2} for d in names
+            ],
+            "truth": {"domain": owner, "intent": "go"},
+        }
+        for owner, names in zip(owners, brought, strict=True)
+    ]
+    rows[0]["hypotheses"][0].update(of_first)  # type: ignore[index]
+    return rows
+
+
+def hypotheses(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+BOTH = ["lamps", "tunes"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        (labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]), "2 labelled requests with hypotheses, of 2 domains"),
+        (labelled(["lamps"] * 9, [BOTH] * 9), "promised at least 10"),
+        (labelled(["lamps"] * 10, [BOTH] * 10, domain_confidence=float("nan")), "saw nan, promised a finite number"),
+        (labelled([None] * 20, [BOTH] * 20), "nothing to learn"),
+        (labelled(["boats"] * 20, [BOTH] * 20), "nothing to learn"),
+    ],
+)
+def test_hypotheses_that_cannot_be_measured_are_refused(tmp_path: Path, rows: list[dict[str, Any]], what: str) -> None:
+    with pytest.raises(DataError, match=what):
+        read_hypotheses(hypotheses(tmp_path / "h.jsonl", rows))
+
+
+def test_more_hypotheses_than_fit_in_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbitrank.evaluate.corpus.MAX_HYPOTHESES", 30)
+    with pytest.raises(DataError, match=r"more than 30 hypotheses.*by line 16; measure a sample"):
+        read_hypotheses(hypotheses(tmp_path / "h.jsonl", labelled(["lamps"] * 20, [BOTH] * 20)))
+
+
+def test_a_domain_with_one_request_falls_back_to_the_baseline(tmp_path: Path) -> None:
+    """Cross-fitted, it has nothing to learn from when its only request is asked."""
+    rows = labelled(["tunes", *["lamps"] * 20], [["tunes"], *[["lamps"]] * 20])
+    metrics, outcomes, _ = evaluate(
+        hypotheses(tmp_path / "h.jsonl", rows), jobs=1, progress=lambda stage, done, total: None
+    )
+    assert set(metrics["systems"]) == SYSTEMS
+    for system in SYSTEMS - {"joint"}:
+        assert outcomes[system].probability[0] == outcomes["R0"].probability[0]
+
+
+def test_training_requests_that_nobody_reads_leave_nothing_to_measure(tmp_path: Path) -> None:
+    """Two utterances in one fold: no recogniser is trained apart from them."""
+    same = [text for text in (f"light {i}" for i in range(99)) if crc(f"0/{text}") % 5 == 0][:4]
+    train = [{"text": text, "domain": "ab"[i % 2]} for i, text in enumerate(same)]
+    folder = write(tmp_path / "c", train=train, dev=[{"text": "light x", "domain": "a"}])
+    with pytest.raises(DataError, match="no domain has a reading"):
+        evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
+
+
+def test_utterances_without_words_and_out_of_scope_alone_are_measured(tmp_path: Path) -> None:
+    train = [*lines(0, 100), {"text": " ", "domain": "lamps"}, {"text": "", "domain": "lamps"}]
+    held = [row for row in lines(1, 90) if row["domain"] is None] + [{"text": " ", "domain": None}]
+    folder = write(tmp_path / "c", train=train, dev=held)
+    metrics, outcomes, _ = evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
+    assert metrics["systems"]["factored"]["domain_accuracy"] > 0.9
+    assert outcomes["factored"].top[-1] is None
+
+
+@pytest.mark.parametrize("lacks", ["the package", "libgomp"])
+def test_without_lightgbm_everything_else_is_measured_and_the_package_named(
+    corpus: Path, tmp_path: Path, arbitrank: Any, lacks: str
+) -> None:
+    """In the workers too: each process finds the same break at its start."""
+    breaks = {
+        "the package": "import sys; sys.modules['lightgbm'] = None",
+        "libgomp": "import ctypes\n"
+        "class Broken(ctypes.CDLL):\n"
+        "    def __init__(self, name, *args, **kwargs):\n"
+        "        if 'lightgbm' in str(name):\n"
+        "            raise OSError('libgomp.so.1: cannot open shared object file: No such file or directory')\n"
+        "        super().__init__(name, *args, **kwargs)\n"
+        "ctypes.cdll._dlltype = Broken",
+    }
+    (tmp_path / "sitecustomize.py").write_text(breaks[lacks])
+    out = tmp_path / "out"
+    done = arbitrank("evaluate", str(corpus), "--out", str(out), "--jobs", "2", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    advice = {"the package": "pip install lightgbm", "libgomp": "apt-get install libgomp1"}[lacks]
+    metrics = json.loads((out / "metrics.json").read_bytes())
+    assert set(metrics["systems"]) == SYSTEMS - {"boosted", "corrected", "joint"}
+    (note,) = [note for note in metrics["notes"] if note.startswith("left out: boosted, corrected, joint: ")]
+    assert note.endswith(advice)
+    assert advice in (out / "report.html").read_text()
+    assert advice in " ".join(done.stdout.split())
+
+
+def test_the_joint_model_learns_from_as_many_requests_as_fit() -> None:
+    assert sampled(1_000, domains=18, readings=5).all()
+    assert sampled(180_000, domains=18, readings=5).sum() == 4_000_000 // 90
+    assert sampled(5_000, domains=10_000_000, readings=5).sum() == 1
+
+
+def test_many_domains_with_few_utterances_are_measured_and_the_page_stays_small(tmp_path: Path) -> None:
+    rows = [{"text": f"word{d} {kind}", "domain": f"d{d}"} for d in range(40) for kind in ("one", "two", "three")]
+    folder = write(tmp_path / "c", train=rows, dev=[row | {"text": f"{row['text']} now"} for row in rows])
+    metrics, outcomes, found = evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
+    assert metrics["systems"]["R0"]["domain_accuracy"] > 0.9
+    assert len(metrics["systems"]["R0"]["per_domain"]) == 40
+    write_report(metrics, outcomes, found.held, "factored", tmp_path / "out")
+    assert f"the {MOST_DOMAINS} of 40 that win most" in (tmp_path / "out" / "report.html").read_text()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arbitrank.domain import Scores
-from arbitrank.evaluate.winning import Heads, choose
+from arbitrank.evaluate.outcome import Claims
+from arbitrank.evaluate.winning import Heads, choose, choose_none
 
 
 def heads(claims: np.ndarray, right: np.ndarray) -> Heads:
-    return Heads(tuple(Scores(float(q), np.array([q])) for q in claims), right.astype(np.float64))
+    return Heads(Claims(claims, claims, np.zeros(len(claims), np.int32)), right.astype(np.float64))
 
 
 def rivals(n: int, seed: int) -> list[Heads]:
@@ -45,8 +45,33 @@ def test_strangers_are_left_alone(seed: int) -> None:
 
 
 def test_requests_that_one_or_none_has_a_reading_of_say_nothing() -> None:
-    silent = Heads((None,) * 50, np.zeros(50))
+    silent = Heads(Claims.none(50), np.zeros(50))
     alone = heads(np.full(50, 0.4), np.arange(50) < 20)
     for domains in ([silent, silent], [alone, silent]):
         found = choose(domains)
         assert (found.independence, found.nll_gain, found.error) == (None, 0.0, 0.0)
+
+
+def echoes(n: int, seed: int, domains: int = 5) -> tuple[list[Claims], np.ndarray]:
+    """Domains of which the first owns nearly every request, and each claims it in part, as it can't tell them apart."""
+    rng = np.random.default_rng(seed)
+    owners = np.where(rng.random(n) < 0.02, -1, 0)
+    first = np.where(owners == 0, rng.uniform(0.3, 0.9, n), rng.uniform(0.0, 0.3, n))
+    claims = [first, *(np.full(n, 0.01) for _ in range(domains - 1))]
+    return [heads(one, np.ones(n)).claims for one in claims], owners
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nobodys_chance_comes_out_too_high_it_takes_more_of_it(seed: int) -> None:
+    claims, owners = echoes(2_000, seed)
+    found = choose_none(claims, owners)
+    assert found.threshold == pytest.approx(0.7, abs=0.051)
+    assert found.gain > 2 * found.error > 0.0
+    assert found.n == 2_000
+
+
+def test_where_the_default_decides_well_it_stays() -> None:
+    rng = np.random.default_rng(0)
+    mine = rng.random(2_000)
+    owners = np.where(rng.random(2_000) < mine, 0, -1)
+    assert choose_none([heads(mine, np.ones(2_000)).claims], owners).threshold == 0.5

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from arbitrank.errors import DataError
+from arbitrank.feedback.reading import read_truths
 from arbitrank.nlu.text import tokenise
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, read_examples
@@ -14,6 +17,9 @@ from arbitrank.wire import BadLine, read_examples
 SPLITS = ("train", "dev", "test")
 CROSS_FITTED = "cross-fitted"
 _FEW = 10
+
+MAX_HYPOTHESES = 3_000_000
+"""Hypotheses of one file that are measured; they take about a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ def read_corpus(folder: Path) -> Corpus:
     split = "test" if read["test"] else "dev"
     held, tuning = read[split], read["dev"] if split == "test" else []
     if not read["train"] or not held:
-        raise DataError(f"{folder}: promised train and dev or test (.jsonl or .jsonl.gz), found {_found(folder)}")
+        what = f"{folder}: promised utterances in train and dev or test (.jsonl or .jsonl.gz), found {_found(folder)}"
+        raise DataError(_because(what, notes))
     later = {_words(example) for example in (*held, *tuning)}
     train = [example for example in read["train"] if _words(example) not in later]
     if len(train) < len(read["train"]):
@@ -63,15 +70,17 @@ def read_corpus(folder: Path) -> Corpus:
         )
     domains = sorted({example.truth.domain for example in train if example.truth.domain is not None})
     if len(domains) < 2:
-        raise DataError(
-            f"{folder}: train has {len(domains)} domain ({', '.join(domains)}); there is nothing to arbitrate"
-        )
+        named = f"one domain, {domains[0]}" if domains else "no domain"
+        raise DataError(_because(f"{folder}: train has {named}, promised at least 2; nothing to arbitrate", notes))
+    tuning, held = _of_known(tuning, domains, "dev", notes), _of_known(held, domains, split, notes)
+    if not held:
+        raise DataError(_because(f"{folder}: {split} has no request to measure on", notes))
     return Corpus(
         name=folder.name,
         domains=tuple(domains),
         train=tuple(train),
-        tuning=_of_known(tuning, domains, "dev", notes),
-        held=_of_known(held, domains, split, notes),
+        tuning=tuple(tuning),
+        held=tuple(held),
         split=split,
         notes=tuple(notes),
     )
@@ -80,18 +89,45 @@ def read_corpus(folder: Path) -> Corpus:
 def read_hypotheses(path: Path) -> Corpus:
     """A hypotheses file with truths as a corpus: no recogniser is built, and re-rankers are cross-fitted on its lines.
 
+    A log's folder will do: those of its requests count whose truth was told.
     Lines without hypotheses count as requests nobody has a reading of. Raises `DataError` where fewer than two domains
-    have hypotheses, or lines are fewer than ten.
+    or ten requests have hypotheses, or hypotheses are more than `MAX_HYPOTHESES`.
     """
-    lines = list(read_examples(path))
+    lines: list[Example | BadLine] = []
+    held = 0
+    for line in read_truths(path):
+        lines.append(line)
+        held += len(line.request.hypotheses or ()) if isinstance(line, Example) else 0
+        if held > MAX_HYPOTHESES:
+            raise DataError(
+                f"{path}: more than {MAX_HYPOTHESES:,} hypotheses, of which that many are promised to fit in memory, "
+                f"by line {len(lines)}; measure a sample, as in: shuf -n {len(lines) // 2} {path}"
+            )
     good = _numbered((line for line in lines if isinstance(line, Example)), "line")
     bad = [line for line in lines if isinstance(line, BadLine)]
     notes = [f"{len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}"] if bad else []
     domains = sorted({h.domain for e in good for h in e.request.hypotheses or ()})
-    if len(domains) < 2 or len(good) < _FEW:
-        what = f"{len(good)} labelled requests with hypotheses of {len(domains)} domains"
-        raise DataError(f"{path}: {what}; promised at least {_FEW} of at least 2" + (f"; {notes[0]}" if notes else ""))
+    speaking = sum(bool(e.request.hypotheses) for e in good)
+    if len(domains) < 2 or speaking < _FEW:
+        what = f"{speaking} labelled requests with hypotheses, of {len(domains)} domains"
+        raise DataError(_because(f"{path}: {what}; promised at least {_FEW} of at least 2", notes))
+    owners = Counter(e.truth.domain for e in good if e.truth.domain is not None)
+    if not owners.keys() & set(domains):
+        raise DataError(
+            _because(f"{path}: no request is of a domain that has hypotheses, so that there is nothing to learn", notes)
+        )
+    strange = sum(n for name, n in owners.items() if name not in domains)
+    if strange:
+        notes.append(f"{strange} requests are of domains without a hypothesis in the file; nobody can be right on them")
     return Corpus(path.name.partition(".")[0], tuple(domains), tuple(good), (), tuple(good), CROSS_FITTED, tuple(notes))
+
+
+def without_hypotheses(corpus: Corpus) -> Corpus:
+    """The corpus once its hypotheses were handed out to the domains, which keep them."""
+    from msgspec.structs import replace
+
+    bare = tuple(replace(e, request=replace(e.request, hypotheses=None)) for e in corpus.held)
+    return dataclasses.replace(corpus, held=bare, train=bare if corpus.cross_fitted else corpus.train)
 
 
 def _read(folder: Path, split: str, notes: list[str]) -> list[Example]:
@@ -115,11 +151,13 @@ def _numbered(examples: Iterable[Example], split: str) -> list[Example]:
     ]
 
 
-def _of_known(examples: Sequence[Example], domains: Sequence[str], split: str, notes: list[str]) -> tuple[Example, ...]:
+def _of_known(examples: Sequence[Example], domains: Sequence[str], split: str, notes: list[str]) -> list[Example]:
     known = {None, *domains}
-    kept = tuple(example for example in examples if example.truth.domain in known)
+    kept = [example for example in examples if example.truth.domain in known]
     if len(kept) < len(examples):
-        notes.append(f"{split}: {len(examples) - len(kept)} requests of domains that train lacks; left out")
+        lacking = sorted({str(example.truth.domain) for example in examples} - {str(name) for name in known})
+        what = f"{len(examples) - len(kept)} requests of {len(lacking)} domains that train lacks, as {lacking[0]}"
+        notes.append(f"{split}: {what}; left out")
     return kept
 
 
@@ -127,7 +165,14 @@ def _words(example: Example) -> tuple[str, ...]:
     return tuple(token.text for token in tokenise(example.request.utterance or ""))
 
 
+def _because(what: str, notes: Sequence[str]) -> str:
+    """What is wrong, with what was left out on the way there, which may be why."""
+    return "; ".join([what, *notes])
+
+
 def _found(folder: Path) -> str:
     if not folder.is_dir():
         return "no such folder"
-    return ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    names = sorted(path.name for path in folder.iterdir())
+    empty = [name for name in names if name.partition(".")[0] in SPLITS and (folder / name).stat().st_size == 0]
+    return (", ".join(names) or "nothing") + (f", of which empty: {', '.join(empty)}" if empty else "")

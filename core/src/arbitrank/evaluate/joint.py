@@ -5,13 +5,14 @@ Nobody can ship it alone: each change of a domain's confidences asks for another
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.domain import Scores
+from arbitrank.errors import DataError
+from arbitrank.evaluate.outcome import Claims
 from arbitrank.learn.boosted import feature_names, matrix
 from arbitrank.learn.fitting import Evidence
 from arbitrank.learn.lightgbm import lightgbm
@@ -21,6 +22,10 @@ Floats32 = NDArray[np.float32]
 
 _ROUNDS, _FEW_ROUNDS, _PATIENCE = 300, 50, 20
 _HELD = 5  # one request in so many stops the training
+_NOBODY = np.float32(-30.0)  # the log-odds of a domain without a reading
+
+ROWS = 4_000_000
+"""Training rows that the joint model takes at most; they and what LightGBM makes of them stay under 2 GB."""
 
 
 class Part(NamedTuple):
@@ -32,11 +37,30 @@ class Part(NamedTuple):
     request: NDArray[np.int32]
 
 
+class Unseen(NamedTuple):
+    """What each domain claims, by the joint model, of the training requests at `places`."""
+
+    places: NDArray[np.int64]
+    claims: list[Claims]
+
+
 def part(evidence: Evidence, places: NDArray[np.int64]) -> Part:
     """A domain's rows; `places` are those of its requests among all, shape (R,)."""
-    rows = matrix(*evidence.factored, evidence.batch.starts).astype(np.float32)
+    names = feature_names(evidence.spec)
+    rows = np.zeros((0, len(names)), np.float32)
+    if evidence.requests:
+        rows = matrix(*evidence.factored, evidence.batch.starts).astype(np.float32)
     request = np.repeat(places, evidence.batch.sizes).astype(np.int32)
-    return Part(feature_names(evidence.spec), rows, evidence.batch.right.astype(np.float32), request)
+    return Part(names, rows, evidence.batch.right.astype(np.float32), request)
+
+
+def sampled(n: int, domains: int, readings: int) -> NDArray[np.bool_]:
+    """Which of n training requests the joint model learns from: all, or as many as fit in memory with all their rows.
+
+    Each domain may have so many `readings` of a request. Which they are depends on nothing else.
+    """
+    enough = max(1, ROWS // (domains * readings))
+    return np.random.default_rng(0).permutation(n) < enough
 
 
 def joint_scores(
@@ -45,30 +69,49 @@ def joint_scores(
     splits: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
     *,
     seed: int,
-    threads: int,
-) -> list[list[Scores | None]]:
-    """Train on all domains' rows, and score the held-out ones: for each domain, the scores of each request.
+) -> tuple[list[Claims], Unseen]:
+    """Train on all domains' rows, and score the held-out ones: what each domain then claims.
+
+    Also what each claims of the training requests that only stopped the first of the trainings.
 
     `splits` say which training requests teach and which held-out ones are then scored. Beside the features of the
-    distributed re-rankers it has the domain as a category, and how far the domain is ahead of its best rival.
+    distributed re-rankers it has the domain as a category, and how far the domain is ahead of its best rival. One
+    thread, so that the same figures come of any number of jobs.
     """
     names = sorted({name for one in train for name in one.names})
-    n_train, n_held = len(splits[0][0]), len(splits[0][1])
-    learning, asking = _columns(train, names, n_train), _columns(held, names, n_held)
-    right = np.concatenate([one.right for one in train])
-    p = np.zeros(len(asking))
-    for rest, chosen in splits:
-        teach = np.concatenate([rest[one.request] for one in train])
-        ask = np.concatenate([chosen[one.request] for one in held])
-        requests = np.concatenate([one.request for one in train])[teach]
-        booster = _grow(learning[teach], right[teach], requests % _HELD == 0, seed, threads)
-        p[ask] = booster.predict(asking[ask], num_threads=threads)
-    ends = np.cumsum([len(one.right) for one in held])[:-1]
-    return [_by_request(one, values, n_held) for one, values in zip(held, np.split(p, ends), strict=True)]
+    right, request = np.concatenate([one.right for one in train]), np.concatenate([one.request for one in train])
+    learning, filled = np.empty((len(right), len(names) + 3), np.float32), 0
+    for block in _columns(train, names, len(splits[0][0])):
+        learning[filled : filled + len(block)] = block
+        filled += len(block)
+    boosters = []
+    stop = request % _HELD == 0
+    for rest, _ in splits:
+        teach = rest[request]
+        boosters.append(_grow(learning, right, teach & ~stop, teach & stop, seed))
+    stopping = np.unique(request[stop]).astype(np.int64)
+    said = boosters[0].predict(learning[stop], num_threads=1) if stop.any() else np.zeros(0)
+    del learning
+    unseen = Unseen(stopping, [])
+    ends = np.cumsum([int((one.request % _HELD == 0).sum()) for one in train])
+    for one, p in zip(train, np.split(said, ends[:-1]), strict=True):
+        rows = one.request % _HELD == 0
+        unseen.claims.append(_by_request(np.searchsorted(stopping, one.request[rows]), p, len(stopping)))
+    claims = []
+    for one, columns in zip(held, _columns(held, names, len(splits[0][1])), strict=True):
+        p = np.zeros(len(columns))
+        for booster, (_, chosen) in zip(boosters, splits, strict=True):
+            ask = chosen[one.request]
+            if ask.any():
+                p[ask] = booster.predict(columns[ask], num_threads=1)
+        claims.append(_by_request(one.request, p, len(splits[0][1])))
+    return claims, unseen
 
 
-def _grow(columns: Floats32, right: NDArray[np.float32], stop: NDArray[np.bool_], seed: int, threads: int) -> Any:
-    """Trees on the rows that `stop` leaves, until those it chooses get no better."""
+def _grow(
+    columns: Floats32, right: NDArray[np.float32], learn: NDArray[np.bool_], stop: NDArray[np.bool_], seed: int
+) -> Any:
+    """Trees on the rows to `learn` from, until those to `stop` by get no better."""
     lgb = lightgbm()
     parameters = {
         "objective": "binary",
@@ -77,40 +120,49 @@ def _grow(columns: Floats32, right: NDArray[np.float32], stop: NDArray[np.bool_]
         "min_data_in_leaf": 50,
         "lambda_l2": 1.0,
         "metric": "binary_logloss",
-        "num_threads": threads,
+        "num_threads": 1,
         "deterministic": True,
         "force_row_wise": True,
         "seed": seed,
         "verbosity": -1,
     }
-    data = lgb.Dataset(columns[~stop], right[~stop], categorical_feature=[columns.shape[1] - 1])
+    if not learn.any() and not stop.any():
+        raise DataError("no domain has a reading of any request that is left to train the joint model; bring more")
+    if not learn.any():  # so few requests that all of them would only stop it
+        learn = stop
+    data = lgb.Dataset(columns[learn], right[learn], categorical_feature=[columns.shape[1] - 1])
     if not right[stop].any():
         return lgb.train(parameters, data, _FEW_ROUNDS)
     stopping = lgb.early_stopping(_PATIENCE, verbose=False)
     return lgb.train(parameters, data, _ROUNDS, [data.create_valid(columns[stop], right[stop])], callbacks=[stopping])
 
 
-def _columns(parts: Sequence[Part], names: Sequence[str], n: int) -> Floats32:
-    """All rows under common names, then the lead over the best rival, then the domain's number."""
-    best = np.full((len(parts), n), -30.0, np.float32)
+def _columns(parts: Sequence[Part], names: Sequence[str], n: int) -> Iterator[Floats32]:
+    """Each domain's rows under common names, then the lead over the best rival, then the domain's number."""
+    place = {name: i for i, name in enumerate(names)}
+    # The best two of each request: the rival of whoever is the best is the second.
+    best, second, leader = np.full(n, _NOBODY), np.full(n, _NOBODY), np.full(n, -1)
+    own = []
     for d, one in enumerate(parts):
-        logit = one.rows[:, one.names.index("domain.logit@request")]
-        np.maximum.at(best[d], one.request, logit)
-    blocks = []
+        logit = np.full(n, _NOBODY)
+        np.maximum.at(logit, one.request, one.rows[:, one.names.index("domain.logit@request")])
+        own.append(logit[one.request])
+        ahead = logit > best
+        second = np.where(ahead, best, np.maximum(second, logit))
+        best, leader = np.where(ahead, logit, best), np.where(ahead, d, leader)
     for d, one in enumerate(parts):
         block = np.zeros((len(one.rows), len(names) + 3), np.float32)
-        block[:, [names.index(name) for name in one.names]] = one.rows
-        rival = np.delete(best, d, axis=0).max(axis=0) if len(parts) > 1 else np.full(n, -30.0, np.float32)
-        block[:, -3] = rival[one.request]
-        block[:, -2] = best[d][one.request] - rival[one.request]
+        block[:, [place[name] for name in one.names]] = one.rows
+        rival = np.where(leader == d, second, best)[one.request]
+        block[:, -3] = rival
+        block[:, -2] = own[d] - rival
         block[:, -1] = d
-        blocks.append(block)
-    return np.concatenate(blocks)
+        yield block
 
 
-def _by_request(one: Part, p: NDArray[np.float64], n: int) -> list[Scores | None]:
-    scores: list[Scores | None] = [None] * n
-    starts = np.flatnonzero(np.diff(one.request, prepend=-1))
-    for place, right in zip(one.request[starts], np.split(p, starts[1:]), strict=True):
-        scores[int(place)] = bounded(right)
-    return scores
+def _by_request(request: NDArray[Any], p: NDArray[np.float64], n: int) -> Claims:
+    claims = Claims.none(n)
+    starts = np.flatnonzero(np.diff(request, prepend=-1))
+    if len(starts):
+        claims.put(request[starts].tolist(), (bounded(right) for right in np.split(p, starts[1:])))
+    return claims

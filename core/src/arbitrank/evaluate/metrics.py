@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 
 BINS = 15
 _CLIP = 1e-6
+_AT_ONCE = 1_000_000  # numbers drawn at a time, which bounds the memory
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -38,10 +39,7 @@ def calibration(p: Floats, y: Floats, *, seed: int = 0, draws: int = 400) -> Cal
     """All calibration figures of probabilities `p` with outcomes `y`; zeros where there are none."""
     if len(p) == 0:
         return Calibration(0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, (0.0, 0.0), 0.0)
-    rng = np.random.default_rng(seed)
-    floor = np.array([ece(p, (rng.random(len(p)) < p).astype(np.float64)) for _ in range(draws)])
-    again = [rng.integers(0, len(p), len(p)) for _ in range(draws)]
-    spread = np.array([ece(p[i], y[i]) for i in again])
+    floor, spread = _draws(p, y, np.random.default_rng(seed), draws)
     return Calibration(
         n=len(p),
         nll=nll(p, y),
@@ -77,6 +75,27 @@ def reliability(p: Floats, y: Floats, bins: int = BINS) -> list[tuple[float, flo
     order = np.argsort(p, kind="stable")
     parts = np.split(order, _edges(len(p), bins)[1:-1])
     return [(float(p[part].mean()), float(y[part].mean()), len(part)) for part in parts if len(part)]
+
+
+def _draws(p: Floats, y: Floats, rng: np.random.Generator, draws: int) -> tuple[Floats, Floats]:
+    """The ECE of outcomes drawn from the probabilities, and of requests drawn anew, `draws` of each."""
+    n = len(p)
+    order = np.argsort(p, kind="stable")
+    starts, place = _edges(n, BINS)[:-1], np.argsort(order)
+    p_sorted, y_sorted = p[order], y[order]
+    floor, spread = np.empty(draws), np.empty(draws)
+    some = max(1, _AT_ONCE // n)
+    for first in range(0, draws, some):
+        part = slice(first, min(first + some, draws))
+        drawn = (rng.random((part.stop - first, n)) < p)[:, order]
+        floor[part] = np.abs(np.add.reduceat(p_sorted - drawn, starts, axis=1)).sum(axis=1) / n
+    for first in range(0, draws, some):
+        part = slice(first, min(first + some, draws))
+        # The places of sorted probabilities, sorted, are the draw in the order of its probabilities.
+        drawn = np.sort(place[rng.integers(0, n, (part.stop - first, n))], axis=1)
+        gaps = np.add.reduceat(p_sorted[drawn] - y_sorted[drawn], starts, axis=1)
+        spread[part] = np.abs(gaps).sum(axis=1) / n
+    return floor, spread
 
 
 def _edges(n: int, bins: int) -> NDArray[np.int64]:

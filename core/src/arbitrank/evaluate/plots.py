@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import numpy as np
 from arbitrank.evaluate.metrics import Floats, reliability
 from arbitrank.evaluate.outcome import Outcome
 
+MOST_DOMAINS = 24
+"""Domains that a page can show; the figures of all are in `metrics.json`."""
+
 
 def calibration_plot(outcomes: Mapping[str, Outcome], path: Path) -> None:
     """Write a picture of how often each system is right when it says p; the dotted line is perfect."""
@@ -29,8 +33,9 @@ def calibration_plot(outcomes: Mapping[str, Outcome], path: Path) -> None:
 
 
 def domains_plot(one: Outcome, path: Path) -> None:
-    """Write small reliability pictures, one for each domain that wins requests, with the count of each bin."""
-    names = sorted({hypothesis.domain for hypothesis in one.top if hypothesis})
+    """Write small reliability pictures of the domains that win most requests, with the count of each bin."""
+    wins = Counter(hypothesis.domain for hypothesis in one.top if hypothesis)
+    names = sorted(sorted(wins, key=lambda name: (-wins[name], name))[:MOST_DOMAINS])
     winner = np.array([hypothesis.domain if hypothesis else "" for hypothesis in one.top])
     columns = min(4, max(1, len(names)))
     rows = -(-len(names) // columns) or 1

@@ -6,7 +6,7 @@ readings of many domains would not fit beside each other in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.nlu.seen import Seen
-from arbitrank.nlu.training import cross_fit, look_at, train_recogniser
-from arbitrank.values import Example, Hypothesis
+from arbitrank.evaluate.processes import Peak, Shared, peak, share
+from arbitrank.nlu.training import cross_fit, train_recogniser
+from arbitrank.values import Hypothesis
 
 Readings = list[tuple[Hypothesis, ...]]
 
@@ -32,17 +32,29 @@ class Recognised(msgspec.Struct, frozen=True):
 
 
 def recognise_corpus(
-    corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, progress: Progress
+    corpus: Corpus,
+    folder: Path,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress,
+    peaks: list[Peak | None] | None = None,
 ) -> dict[str, Path]:
-    """Have every domain read the corpus, and write what it reads into the folder: a file for each domain."""
+    """Have every domain read the corpus, and write what it reads into the folder: a file for each domain.
+
+    `peaks` is told what each task's process has held.
+    """
     sizes = {name: sum(e.truth.domain == name for e in corpus.train) for name in corpus.domains}
     # The largest domains first, so that no core is left alone with one at the end.
     order = sorted(corpus.domains, key=lambda name: (-sizes[name], name))
-    seen = [look_at(split) for split in (corpus.train, corpus.tuning, corpus.held)]
     paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
-    tasks = (delayed(_recognise)(name, corpus.train, seen, paths[name], seed) for name in order)
-    for done, _ in enumerate(Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks), 1):
-        progress("recognisers", done, len(order))
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as scratch:
+        shared = share(corpus, Path(scratch) / "corpus")
+        tasks = (delayed(_recognise)(name, shared, paths[name], seed) for name in order)
+        for done, held in enumerate(Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks), 1):
+            progress("recognisers", done, len(order))
+            if peaks is not None:
+                peaks.append(held)
     return paths
 
 
@@ -59,16 +71,21 @@ def save(recognised: Recognised, path: Path) -> None:
 def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
     """The same files from requests that bring hypotheses: each domain gets its own, to learn from and be asked."""
     paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    own: dict[str, Readings] = {name: [()] * len(corpus.held) for name in corpus.domains}
+    for i, example in enumerate(corpus.held):
+        for h in example.request.hypotheses or ():
+            own[h.domain][i] += (h,)
     for name, path in paths.items():
-        own = [tuple(h for h in e.request.hypotheses or () if h.domain == name) for e in corpus.held]
-        save(Recognised(name, own, [], own), path)
+        # Training and held-out requests are the same, so are the readings.
+        save(Recognised(name, own.pop(name), [], []), path)
     return paths
 
 
-def _recognise(domain: str, train: Sequence[Example], seen: Sequence[Sequence[Seen]], path: Path, seed: int) -> None:
-    of_train, of_tuning, of_held = seen
+def _recognise(domain: str, shared: Shared, path: Path, seed: int) -> Peak | None:
+    corpus, (of_train, of_tuning, of_held) = shared.value, shared.seen
     with threadpool_limits(1):
-        fitted = cross_fit(domain, train, seed=seed, seen=of_train)
-        recogniser = train_recogniser(domain, train, seed, seen=of_train)
+        fitted = cross_fit(domain, corpus.train, seed=seed, seen=of_train)
+        recogniser = train_recogniser(domain, corpus.train, seed, seen=of_train)
         tuning = recogniser.recognise_many(of_tuning)
         save(Recognised(domain, fitted, tuning, recogniser.recognise_many(of_held)), path)
+    return peak()

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from arbitrank.evaluate.cost import cost
 from arbitrank.evaluate.outcome import Outcome
-from arbitrank.evaluate.plots import calibration_plot, coverage_plot, domains_plot
+from arbitrank.evaluate.plots import MOST_DOMAINS, calibration_plot, coverage_plot, domains_plot
 from arbitrank.values import Example, Hypothesis, Truth
 
 _MISTAKES = 15
@@ -67,10 +68,16 @@ Every figure is in per cent but NLL; brackets hold 95 % intervals.</p>
 <p class="note">Domain accuracy: the answer came from the right domain. IRER: something in it was wrong. ECE: how
 far the claimed probability is from the truth on average; <i>floor</i>: what a perfect one would show here.</p>
 <h2>Does a probability mean what it says?</h2>{_image(out / "calibration.png")}
-<h2>{escape(best)}, domain by domain</h2>{_image(out / "domains.png")}
+<h2>{escape(best)}, domain by domain{_of_many(metrics)}</h2>{_image(out / "domains.png")}
 <h2>What confidence buys</h2>{_image(out / "coverage.png")}
 <h2>The most confident mistakes of {escape(best)}</h2>{_mistakes(one, held)}
+<p class="note">{escape(cost(metrics))}</p>
 </html>"""
+
+
+def _of_many(metrics: Mapping[str, Any]) -> str:
+    n = len(metrics["domains"])
+    return f" (the {MOST_DOMAINS} of {n} that win most)" if n > MOST_DOMAINS else ""
 
 
 def _table(systems: Mapping[str, Any]) -> str:

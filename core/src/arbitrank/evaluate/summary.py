@@ -37,17 +37,23 @@ def summarise(
     Rates are in [0, 1], NLL in nats. `ci` are 95 % bootstrap intervals over requests. `per_domain` takes accuracy and
     errors over the requests that are truly the domain's, and calibration over those that it wins.
     """
-    weights = _bootstrap_weights(len(held), seed)
     measures = {system: _measures(one) for system, one in outcomes.items()}
+    names = list(next(iter(measures.values())))
+    place = {pair: i for i, pair in enumerate((system, name) for system in measures for name in names)}
+    draws = _bootstrap(np.column_stack([measures[system][name] for system, name in place]), seed)
+    drawn = {pair: draws[:, i] for pair, i in place.items()}
     return {
         system: {
             **{name: float(values.mean()) for name, values in measures[system].items()},
             **_calibration(one.probability, one.right, seed),
-            "ci": {name: _interval(weights @ values) for name, values in measures[system].items()},
+            "ci": {name: _interval(drawn[system, name]) for name in names},
             "against": {
                 other: {
-                    name: _difference(values, measures[other][name], weights)
-                    for name, values in measures[system].items()
+                    name: Difference(
+                        float((measures[system][name] - measures[other][name]).mean()),
+                        *_interval(drawn[system, name] - drawn[other, name]),
+                    )
+                    for name in names
                 }
                 for other in against
                 if other in outcomes and other != system
@@ -82,19 +88,16 @@ def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
     }
 
 
-def _bootstrap_weights(n: int, seed: int) -> Floats:
-    """How much each request weighs in each draw, shape (draws, n), rows summing to 1."""
+def _bootstrap(columns: Floats, seed: int) -> Floats:
+    """The means of the columns in each draw of their n rows, shape (draws, columns); of all columns the same rows."""
+    n = len(columns)
     rng = np.random.default_rng(seed)
-    return np.array([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(_DRAWS)]) / n
+    return np.array([np.bincount(rng.integers(0, n, n), minlength=n) @ columns for _ in range(_DRAWS)]) / n
 
 
 def _interval(draws: Floats) -> tuple[float, float]:
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _difference(values: Floats, other: Floats, weights: Floats) -> Difference:
-    return Difference(float((values - other).mean()), *_interval(weights @ (values - other)))
 
 
 def _per_domain(one: Outcome, held: Sequence[Example], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:

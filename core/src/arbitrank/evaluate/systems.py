@@ -13,6 +13,7 @@ from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibrating import fit_temperature
 from arbitrank.learn.calibration import Calibrated, Calibrator, recalibrated
 from arbitrank.learn.fitting import Evidence, train_loglinear
+from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.rerankers import R0, Factored
 from arbitrank.learn.selection import Unseen, best_reading, learn, learned
 
@@ -29,6 +30,9 @@ SYSTEMS = {
 }
 """The systems whose domains are trained apart, in the order in which they are reported."""
 
+BOOSTED = ("boosted", "corrected")
+"""Those of them that need LightGBM."""
+
 _PLAIN = Settings(model="loglinear", form="sigmoid")
 
 
@@ -40,21 +44,31 @@ class Fitted(NamedTuple):
     unseen: Unseen | None = None
 
 
+def available() -> tuple[str, ...]:
+    """The systems that can be trained here: all of them, or those that do without LightGBM where it is missing."""
+    return tuple(name for name in SYSTEMS if name not in BOOSTED or missing() is None)
+
+
 def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
-    """Every system's re-ranker of one domain, from the domain's own cross-fitted hypotheses.
+    """Every available system's re-ranker of one domain, from the domain's own cross-fitted hypotheses.
 
     R1 to R3 are the article's: three weights and a bias, a sigmoid for each hypothesis; they see no context.
     """
+    baseline = R0(evidence.without_context().spec)
+    if not evidence.requests:
+        # The domain has no reading of any training request: there is nothing to learn, and what is left is R0.
+        yield from (Fitted(name, baseline) for name in available())
+        return
     plain = evidence.without_context()
-    baseline = R0(plain.spec)
     yield Fitted("R0", baseline)
     yield Fitted("R0 temperature", _with_temperature(baseline, plain))
     for name, loss in (("R1", "r1"), ("R2", "r2"), ("R3", "r3")):
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
         yield Fitted(name, train_loglinear(plain, settings))
     yield Fitted(DEFAULT, *learned(evidence, Settings(seed=seed)))
-    yield Fitted("boosted", learn(evidence, Settings(model="boosted", seed=seed, calibrate=False)))
-    yield Fitted("corrected", learn(evidence, Settings(model="corrected", seed=seed, calibrate=False)))
+    if missing() is None:
+        yield Fitted("boosted", learn(evidence, Settings(model="boosted", seed=seed, calibrate=False)))
+        yield Fitted("corrected", learn(evidence, Settings(model="corrected", seed=seed, calibrate=False)))
 
 
 def _with_temperature(baseline: R0, evidence: Evidence) -> Calibrated:
@@ -65,6 +79,8 @@ def _with_temperature(baseline: R0, evidence: Evidence) -> Calibrated:
 
 def score(reranker: Any, held: Evidence) -> list[Scores]:
     """The scores of each request's hypotheses; models that score matrices do so at once."""
+    if not held.requests:
+        return []
     inner, calibrator = (
         (reranker.reranker, reranker.calibrator) if isinstance(reranker, Calibrated) else (reranker, None)
     )
@@ -75,6 +91,8 @@ def score(reranker: Any, held: Evidence) -> list[Scores]:
 
 def score_unseen(fitted: Fitted, evidence: Evidence) -> list[Scores]:
     """The scores of the training requests as if the re-ranker hadn't learned from them."""
+    if not evidence.requests:
+        return []
     assert fitted.unseen is not None
     return _scores(fitted.unseen, evidence, getattr(fitted.reranker, "calibrator", None))
 
