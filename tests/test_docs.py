@@ -27,17 +27,25 @@ from arbitrank.cli.domains import Row
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model
 from arbitrank.evaluate.metrics import BINS, Calibration
+from arbitrank.evaluate.winning import AfterWinning
+from arbitrank.feedback.log import Feedback
+from arbitrank.feedback.reading import LogReport
+from arbitrank.feedback.replayed import Replay
 from arbitrank.learn import features, fitting
 from arbitrank.learn.probability import CLIP
 from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.live.shadow import ShadowLine
 from arbitrank.nlu.patterns import generate
 from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
-from arbitrank.nlu.text import BUCKETS
+from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
-from arbitrank.store.artifact import Manifest
-from arbitrank.store.folder import ALIASES, Change
+from arbitrank.serve.policy import Policy
+from arbitrank.serve.rest import Changed, DomainRow, Error, Taken, Versions
+from arbitrank.store.artifact import Manifest, Signature
+from arbitrank.store.impact import Impact
+from arbitrank.store.store import AuditChange, Change
 from arbitrank.values import Answer, Example
-from arbitrank.wire import decode_example, decode_request
+from arbitrank.wire import decode_example, decode_logged, decode_request
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -93,7 +101,11 @@ def commands() -> str:
     for verb in cli.list_commands(whole):
         command = cli.get_command(whole, verb)
         assert command
-        pages.append((f"arbitrank {verb}", click.Context(command, info_name=verb, parent=whole).get_help()))
+        within = click.Context(command, info_name=verb, parent=whole)
+        pages.append((f"arbitrank {verb}", within.get_help()))
+        for name, part in getattr(command, "commands", {}).items():
+            inner = click.Context(part, info_name=name, parent=within)
+            pages.append((f"arbitrank {verb} {name}", inner.get_help()))
     texts = [f"## {name}\n\n```text\n{help}\n```\n" for name, help in pages]
     note = "What `--help` says of every verb. Written by `python tests/test_docs.py`."
     return "\n".join(["# Commands\n", f"{note}\n", *texts])
@@ -170,9 +182,9 @@ def test_the_readmes_table_has_every_kind_of_decision() -> None:
     assert {decision for _, _, decision in asked()} == {"accept", "clarify", "none"}
 
 
-def test_the_python_example_runs(tmp_path: Path) -> None:
-    ((_, code),) = blocks(DOCS / "operating.md", "python")
-    assert run([sys.executable, "-c", code], tmp_path) == "accept video\n"
+def test_the_python_examples_run(tmp_path: Path) -> None:
+    for _, code in blocks(DOCS / "operating.md", "python"):
+        assert run([sys.executable, "-c", code], tmp_path) == "accept video\n"
 
 
 # ------------------------------------------------------------------------------------------------------------ formats
@@ -208,10 +220,6 @@ def _example(text: str) -> None:
         known(shown.get("slots", []), example.truth.slots)
 
 
-def _aliases(text: str) -> None:
-    assert set(msgspec.json.decode(text, type=dict[str, str])) == set(ALIASES)
-
-
 def _weights(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "reranker").mkdir()
@@ -227,9 +235,21 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "domains": _struct(list[Row]),
     "manifest": _struct(Manifest),
     "card": _struct(Calibration),
-    "aliases": _aliases,
+    "signature": _struct(Signature),
     "change": _struct(Change),
+    "audit": _struct(AuditChange),
+    "impact": _struct(Impact),
+    "shadow": _struct(ShadowLine),
+    "log": lambda text: known(json.loads(text), decode_logged(text)),
+    "feedback": _struct(Feedback),
+    "replay": _struct(Replay),
+    "log_status": _struct(LogReport),
     "weights": _weights,
+    "taken": _struct(Taken),
+    "domainrow": _struct(DomainRow),
+    "versions": _struct(Versions),
+    "changed": _struct(Changed),
+    "error": _struct(Error),
 }
 WRITTEN = {"metrics", "prediction"}  # what `evaluate` writes; nothing decodes it, so it is compared with a run
 
@@ -244,9 +264,15 @@ def test_every_format_is_shown() -> None:
     assert {kind for kind, _ in blocks(DOCS / "formats.md", "json")} == {*DECODERS, *WRITTEN}
 
 
+def test_the_policy_that_is_shown_is_one() -> None:
+    ((_, text),) = blocks(DOCS / "operating.md", "toml")
+    policy = msgspec.convert(tomllib.loads(text), Policy)
+    assert (policy.domains["shop"].intents["Buy"].cost, policy.pins[0].least) == (20, 0.3)
+
+
 def lacking(shown: Any, real: Any, path: str = "") -> list[str]:
     """The keys of what is shown that the real thing lacks; keys that are names of something stand for one another."""
-    if not isinstance(shown, dict):
+    if not isinstance(shown, dict) or real is None:  # null where there is nothing to say
         return []
     if path.endswith((".per_domain", ".per_context", ".seconds")):
         return [lack for inner in shown.values() for lack in lacking(inner, next(iter(real.values())), f"{path}.*")]
@@ -254,6 +280,11 @@ def lacking(shown: Any, real: Any, path: str = "") -> list[str]:
     return found + [
         lack for key, inner in shown.items() if key in real for lack in lacking(inner, real[key], f"{path}.{key}")
     ]
+
+
+def test_the_choice_that_is_shown_has_the_keys_of_one() -> None:
+    (shown,) = (json.loads(text) for kind, text in blocks(DOCS / "formats.md", "json") if kind == "metrics")
+    assert set(shown["after_winning_choice"]) == set(AfterWinning.__struct_fields__)
 
 
 def test_evaluate_writes_what_is_shown(tutorial: Path, tmp_path: Path) -> None:
@@ -360,14 +391,22 @@ def test_learning_md_has_the_numbers_that_the_code_has() -> None:
         f"l2 = min(max(({fitting._ENOUGH} / m)², 1), {fitting._STRONGEST:g}) / n",
         f"each value met in at least {features._RARE} requests",
         f"cut into {FOLDS} folds",
-        f"2^{BUCKETS.bit_length() - 1} buckets",
-        f"the {N_BEST} pairs",
-        f"the tagger's {CANDIDATES} best readings",
         f"{BINS} bins",
     ):
         assert said in text, said
     for name in features.CORE_KEYS:
         assert f"`{name}`" in text
+
+
+def test_recogniser_md_has_the_numbers_that_the_code_has() -> None:
+    text = " ".join((DOCS / "recogniser.md").read_text(encoding="utf-8").split())
+    for said in (
+        f"2^{BUCKETS.bit_length() - 1} buckets",
+        f"a run of up to {LONGEST_RUN} tokens",
+        f"the {N_BEST} pairs",
+        f"the tagger's {CANDIDATES} best readings",
+    ):
+        assert said.lower() in text.lower(), said
 
 
 def anchors(page: Path) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from arbitrank.registry import Loaded, discover
-from arbitrank.store.folder import FolderStore
+from arbitrank.store.store import open_store
 
 
 def rows(run, *args: str, **variables: str) -> dict[str, dict[str, str | None]]:
@@ -49,7 +49,7 @@ def shipped(name: str) -> Path:
 
 
 def test_the_stores_stable_version_goes_before_the_packages(arbitrank, tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
+    store = open_store(tmp_path)
     store.publish(shipped("music"), promote=True)
     store.publish(shipped("books"))
     found = rows(arbitrank, "--store", str(tmp_path))
@@ -62,7 +62,7 @@ def test_the_stores_stable_version_goes_before_the_packages(arbitrank, tmp_path:
 
 
 def test_a_damaged_version_silences_its_domain_alone(arbitrank, tmp_path: Path) -> None:
-    manifest = FolderStore(tmp_path).publish(shipped("music"), promote=True)
+    manifest = open_store(tmp_path).publish(shipped("music"), promote=True)
     weights = tmp_path / "music" / manifest.version / "reranker" / "weights.json"
     weights.write_bytes(weights.read_bytes().replace(b"0", b"1"))
 

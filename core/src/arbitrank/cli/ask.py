@@ -8,6 +8,7 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
+from arbitrank.store.store import Store
 from arbitrank.values import Request
 from arbitrank.wire import decode_request
 
@@ -25,7 +26,7 @@ from arbitrank.wire import decode_request
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 def command(
     text: str,
-    store: str | None,
+    store: Store,
     device: str | None,
     pairs: tuple[str, ...],
     none: float,

@@ -21,6 +21,22 @@ VERBS = {
     "domains": "What was found: loaded, refused, disabled, why; versions.",
     "train": "Train domains and publish their weights.",
     "evaluate": "Measure all systems on a corpus or a hypotheses file.",
+    "publish": "Take an artifact into the store as its domain's candidate.",
+    "impact": "What a candidate would do to everybody, by replaying requests.",
+    "audit-set": "Set the requests with their truth that promotions are judged on.",
+    "promote": "Make a version the one that serves, if the gate lets it pass.",
+    "shrink": "Divide the claims of a domain that claims too much.",
+    "canary": "Let a domain's candidate answer a share of the requests.",
+    "rollback": "Take the last promotion of a domain back.",
+    "history": "What was done to a domain, when, by whom and why.",
+    "replay": "Answer a logged request again: then, now, what changed.",
+    "log": "What a log of answers holds; remove what is too old.",
+    "verify": "Check an artifact, a version or a whole store.",
+    "prune": "Remove old versions that nothing names.",
+    "keygen": "Make a pair of keys to sign with.",
+    "sign": "Sign an artifact.",
+    "serve": "Answer requests over HTTP.",
+    "token": "Make a token for the service.",
 }
 
 
@@ -33,7 +49,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"arbitrank.cli.{cmd_name}").command
+        command: click.Command = import_module(f"arbitrank.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

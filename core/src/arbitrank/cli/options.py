@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from arbitrank.arbitrator import Arbitrator, load_domains
 from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
 from arbitrank.merge import INDEPENDENCE
 from arbitrank.registry import discover, loaded
-from arbitrank.store.folder import open_store
+from arbitrank.store.signing import open_keys
+from arbitrank.store.store import Store, open_store
 from arbitrank.values import Context
+
+if TYPE_CHECKING:
+    from arbitrank.isolation.workers import Isolation
 
 
 class Share(click.FloatRange):
@@ -27,8 +34,24 @@ class Share(click.FloatRange):
         return number
 
 
-store = click.option(
-    "--store", metavar="URL", help="The store of weights; default ARBITRANK_STORE, else your data folder."
+def store(command: Callable[..., None]) -> Callable[..., None]:
+    """`--store` and `--keys`, which the verb gets as one `store: Store`."""
+
+    @click.option(
+        "--store", metavar="URL", help="The store of weights; default ARBITRANK_STORE, else your data folder."
+    )
+    @click.option(
+        "--keys", metavar="DIR", help="Trust only artifacts signed by keys in here, DOMAIN.pub; default ARBITRANK_KEYS."
+    )
+    @functools.wraps(command)
+    def opened(*, store: str | None, keys: str | None, **others: Any) -> None:
+        command(store=open_store(store, open_keys(keys)), **others)
+
+    return opened
+
+
+signing_key = click.option(
+    "--key", metavar="FILE", help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all."
 )
 explain = click.option("--explain", is_flag=True, help="Say what each group of features added, in nats.")
 none_threshold = click.option(
@@ -59,16 +82,64 @@ independence = click.option(
     show_default=True,
     help="With --normalise: 1 where each domain knows what others don't, 0 where all see the same.",
 )
+tolerance = click.option(
+    "--tolerance",
+    type=Share(0, 100),
+    default=0.1,
+    show_default=True,
+    metavar="POINTS",
+    help="How much worse IRER may surely get, for all requests and for each neighbour.",
+)
+max_ece = click.option(
+    "--max-ece",
+    type=Share(0, 100),
+    default=5.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="The highest calibration error that a domain's claims may have.",
+)
+max_temperature = click.option(
+    "--max-temperature",
+    type=Share(1, 1000),
+    default=1.5,
+    show_default=True,
+    help="How many times too strong the log-odds of its claims may surely be.",
+)
+isolate = click.option(
+    "--isolate",
+    metavar="DOMAIN|all|each",
+    multiple=True,
+    help="Run this domain in a process of its own; all: all share one; each: each has one. May be repeated.",
+)
+deadline = click.option(
+    "--deadline",
+    type=Share(1, 60_000),
+    metavar="MS",
+    help="With --isolate: go on without domains that haven't answered by then.  [default: 200]",
+)
 seed = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 
 
 def arbitrator(
-    store_url: str | None, thresholds: Thresholds, normalise: float | None, *, rank_unserved: bool = False
+    store: Store, thresholds: Thresholds, normalise: float | None, *, rank_unserved: bool = False
 ) -> Arbitrator:
     """An arbitrator over all installed domains, with the weights of the store or of their packages."""
-    domains = load_domains(loaded(discover()), open_store(store_url))
+    domains = load_domains(loaded(discover()), store)
     return Arbitrator(domains, thresholds, rank_unserved, normalise)
+
+
+def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:
+    """Which of the domains run in worker processes; None where none does."""
+    from arbitrank.isolation.workers import Isolation, chosen
+
+    if deadline is not None and not isolate:
+        raise InputError("--deadline: no --isolate; promised both")
+    groups = chosen(isolate, domains)
+    settings = Isolation(groups)
+    if deadline is not None:
+        settings = msgspec.structs.replace(settings, deadline_ms=deadline)
+    return settings if groups else None
 
 
 def context(device: str | None, pairs: tuple[str, ...]) -> Context:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from arbitrank.arbitrator import Arbitrator
 from arbitrank.cli import options
 from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
+from arbitrank.registry import discover, loaded
+from arbitrank.store.store import Store
 from arbitrank.wire import BadLine, read_requests
+
+if TYPE_CHECKING:
+    from arbitrank.live.live import Live
 
 
 @click.command("rank")
@@ -22,30 +32,106 @@ from arbitrank.wire import BadLine, read_requests
 @options.independence
 @click.option("--rank-unserved", is_flag=True, help="Rank hypotheses of domains nobody serves by R0; else report them.")
 @options.explain
+@click.option(
+    "--follow", is_flag=True, help="Answer each line as it arrives, with what the store calls stable by then."
+)
+@click.option(
+    "--poll",
+    type=options.Share(0.01, 3600),
+    metavar="SECONDS",
+    help="With --follow: how soon a change in the store takes effect.  [default: 1]",
+)
+@click.option(
+    "--shadow",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --follow: ask the candidates too, and append to FILE what they say; it is not served.",
+)
+@options.isolate
+@options.deadline
 def command(
     file: str,
-    store: str | None,
+    store: Store,
     none: float,
     clarify: float,
     normalise: bool,
     independence: float,
     rank_unserved: bool,
     explain: bool,
+    follow: bool,
+    poll: float | None,
+    shadow: Path | None,
+    isolate: tuple[str, ...],
+    deadline: float | None,
 ) -> None:
     """Rank the hypotheses of each request in FILE (JSON Lines, .gz too; - for standard input); print answers.
 
-    A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2.
+    A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2. With
+    --follow, what changes in the store and what is refused is told on standard error as well.
     """
+    following = {"--poll": poll, "--shadow": shadow, "--isolate": isolate or None, "--deadline": deadline}
+    for option, value in following.items():
+        if value is not None and not follow:
+            raise InputError(f"{option}: no --follow; promised both")
     measured = independence if normalise else None
-    arbitrator = options.arbitrator(store, Thresholds(none, clarify), measured, rank_unserved=rank_unserved)
+    thresholds = Thresholds(none, clarify)
     bad = 0
-    for line in read_requests(file):
-        if isinstance(line, BadLine):
-            bad += 1
-            print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+    with ExitStack() as stack:
+        arbitrator: Arbitrator | Live
+        if follow:
+            live = _live(store, thresholds, measured, rank_unserved, poll or 1.0, shadow, isolate, deadline)
+            arbitrator = stack.enter_context(live)
         else:
-            sys.stdout.buffer.write(msgspec.json.encode(arbitrator.answer(line, explain=explain)) + b"\n")
-    sys.stdout.flush()
+            arbitrator = options.arbitrator(store, thresholds, measured, rank_unserved=rank_unserved)
+        for line in read_requests(file):
+            if isinstance(line, BadLine):
+                bad += 1
+                _complain(f"{line.where}: {line.reason}")
+            else:
+                sys.stdout.buffer.write(msgspec.json.encode(arbitrator.answer(line, explain=explain)) + b"\n")
+                if follow:
+                    sys.stdout.flush()
+        sys.stdout.flush()
     if bad:
         name = "standard input" if file == "-" else file
         raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {name} could not be read, the others were answered")
+
+
+@contextmanager
+def _live(
+    store: Store,
+    thresholds: Thresholds,
+    normalise: float | None,
+    rank_unserved: bool,
+    poll: float,
+    shadow: Path | None,
+    isolate: tuple[str, ...],
+    deadline: float | None,
+) -> Iterator[Live]:
+    """What follows the store, and complains of what was not compared when it ends."""
+    from arbitrank.live.live import Live
+    from arbitrank.live.shadow import ShadowFile
+
+    domains = loaded(discover())
+    with ExitStack() as stack:
+        live = Live(
+            domains,
+            store,
+            thresholds=thresholds,
+            rank_unserved=rank_unserved,
+            normalise=normalise,
+            poll=poll,
+            shadow=shadow is not None,
+            told=stack.enter_context(ShadowFile(shadow)) if shadow else None,
+            tell=_complain,
+            isolation=options.isolation(isolate, deadline, domains),
+        )
+        with live:
+            yield live
+        status = live.status()
+        if lost := status.waiting + status.dropped + status.failed:
+            _complain(f"{lost} requests were not compared: {status.failed} not written, the others came too fast")
+
+
+def _complain(what: str) -> None:
+    print(f"arbitrank: {what}", file=sys.stderr, flush=True)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from rich import markup
 from rich.console import Console
 from rich.table import Table
 
+from arbitrank.evaluate.cost import cost
 from arbitrank.values import Answer, Ranked
+
+if TYPE_CHECKING:
+    from arbitrank.feedback.replayed import Replay
 
 _WORTH_SHOWING = 0.01
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -98,6 +103,36 @@ def _percent(p: float) -> str:
     return f"{100 * p:.1f} %" if 0.0005 <= p < 0.9995 or p in (0.0, 1.0) else ("< 0.1 %" if p < 0.5 else "> 99.9 %")
 
 
+def show_replay(replay: Replay, answered: float | None, *, explain: bool = False) -> None:
+    """Print a logged request, its answer then and now, and what changed between them."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    words = f"“{escape(replay.utterance)}”" if replay.utterance is not None else "its words were not kept"
+    console.print(f"request {escape(replay.id or '')}, {words}", soft_wrap=True)
+    console.print(f"\n[bold]answered {when(answered)}[/bold]")
+    if replay.logged:
+        show_answer(replay.logged, explain=explain)
+    how = "read anew" if replay.anew else "scored by the hypotheses in the log"
+    console.print(f"\n[bold]today[/bold], {how}")
+    show_answer(replay.today, explain=explain)
+    console.print("\n[bold]changed[/bold]" if replay.changed else "\nnothing changed")
+    for line in replay.changed:
+        console.print(escape(line), soft_wrap=True)
+    if replay.truth:
+        slots = ", ".join(f"{slot.name}={slot.value}" for slot in replay.truth.slots)
+        meant = f"{replay.truth.domain} {replay.truth.intent or ''} {slots}" if replay.truth.domain else "nobody's"
+        console.print(f"it was meant: {escape(meant)}", soft_wrap=True)
+    if replay.outcome:
+        console.print(f"the user {replay.outcome} it")
+
+
+def when(time: float | None) -> str:
+    """A time in UTC, for people."""
+    try:
+        return "at no time" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S}Z"
+    except (OverflowError, ValueError, OSError):
+        return "at no time"
+
+
 def show_metrics(metrics: Mapping[str, Any]) -> None:
     """Print one line a system: rates in per cent with their 95 % intervals, and calibration beside its floor."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
@@ -124,3 +159,4 @@ def show_metrics(metrics: Mapping[str, Any]) -> None:
             f"{100 * m['ece_floor']:.1f}",
         )
     console.print(table)
+    console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)

@@ -1,0 +1,90 @@
+"""arbitrank audit-set: set the requests that promotions are judged on."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from arbitrank.cli import options
+from arbitrank.errors import DataError, InputError
+from arbitrank.feedback.reading import write_truths
+from arbitrank.registry import discover, loaded
+from arbitrank.store.store import Store
+from arbitrank.wire import BadLine, decode_logged, place, read_lines
+
+_SHOWN = 10
+
+
+@click.command("audit-set")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@options.store
+def command(file: Path | None, store: Store) -> None:
+    """Make FILE the store's audit set: requests with their truth, and with all domains' hypotheses where there are any.
+
+    Every line has to be sound. Of a log's folder those requests are taken whose truth was told. Without FILE, say which
+    file is the audit set.
+    """
+    if file is None:
+        present = store.audit_set()
+        click.echo(f"{present}" if present else f"no audit set in {store}; run: arbitrank audit-set FILE")
+        return
+    with _single(file) as one:
+        owners, hypotheses, words = _checked(one)
+        found = store.set_audit_set(one)
+    n = owners.total()
+    domains = ", ".join(f"{name or 'nobody'} {count}" for name, count in owners.most_common())
+    click.echo(f"audit set {found[:12]} in {store}: {n} requests, {hypotheses} hypotheses; owned by {domains}")
+    if words:
+        click.echo(f"{words} requests bring no hypotheses: the domains read their words anew each time")
+    missing = sorted({*loaded(discover())} - {*owners})
+    if missing:
+        click.echo(f"no request is truly of {', '.join(missing)}: what happens to them is not seen")
+
+
+@contextmanager
+def _single(path: Path) -> Iterator[Path]:
+    """The file, or one with the labelled requests of a log's folder; lines of a log that are torn are told."""
+    if not path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        one = Path(folder) / f"{path.resolve().name}.jsonl"
+        with one.open("wb") as file:
+            n, bad = write_truths(path, file)
+        for line in bad[:_SHOWN]:
+            print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+        if not n:
+            raise DataError(f"{path}: nobody told the truth of a request in this log; nothing was set")
+        yield one
+
+
+def _checked(file: Path) -> tuple[Counter[str | None], int, int]:
+    """How many requests each domain owns, how many hypotheses there are, and how many requests bring none."""
+    owners: Counter[str | None] = Counter()
+    hypotheses = words = bad = 0
+    for number, raw in read_lines(file):
+        try:
+            if isinstance(raw, BadLine):
+                raise InputError(raw.reason)
+            line = decode_logged(raw)
+            if line.truth is None:
+                raise InputError("truth: absent, promised what the request really meant")
+        except InputError as error:
+            bad += 1
+            if bad <= _SHOWN:
+                print(f"arbitrank: {place(file, number)}: {error}", file=sys.stderr)
+            continue
+        owners[line.truth.domain] += 1
+        hypotheses += len(line.hypotheses or ())
+        words += line.hypotheses is None
+    if bad:
+        raise DataError(f"{file}: {bad} lines that an audit set can't hold; nothing was set; see docs/formats.md")
+    if not owners:
+        raise DataError(f"{file}: no request; nothing was set; see docs/formats.md")
+    return owners, hypotheses, words

@@ -1,0 +1,23 @@
+"""arbitrank canary: let a domain's candidate answer a share of the requests."""
+
+from __future__ import annotations
+
+import click
+
+from arbitrank.cli import options
+from arbitrank.store.store import Store, said_state
+
+
+@click.command("canary")
+@click.argument("domain")
+@click.argument("share", type=options.Share(0, 1))
+@click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
+@options.store
+def command(domain: str, share: float, reason: str | None, store: Store) -> None:
+    """Have every process that follows the store answer SHARE of the requests, 0 to 1, with DOMAIN's candidate.
+
+    A session stays on its side as long as the candidate does, and when the share grows. 0 ends it; so does to promote
+    the candidate or to publish another.
+    """
+    change = store.canary(domain, share, reason=reason)
+    click.echo(f"{domain}: {said_state(change.state)} (change {change.number})")

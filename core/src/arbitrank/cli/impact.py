@@ -1,0 +1,109 @@
+"""arbitrank impact: what a candidate would do to everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from arbitrank.cli import options
+from arbitrank.errors import InputError
+from arbitrank.registry import discover, loaded
+from arbitrank.store.store import Store
+
+
+@click.command("impact")
+@click.argument("domain")
+@click.option("--candidate", metavar="V|PATH", help="A version, or an artifact's folder; default: the candidate.")
+@click.option(
+    "--on",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Requests, in a log's folder or a file of them, logged or with truths; default: the store's audit set.",
+)
+@click.option("--against", metavar="stable|V", default="stable", show_default=True, help="What it is compared with.")
+@options.none_threshold
+@options.normalise
+@options.independence
+@options.tolerance
+@options.max_ece
+@options.max_temperature
+@options.seed
+@options.jobs
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write impact.json and impact.html here.")
+@options.store
+def command(
+    domain: str,
+    candidate: str | None,
+    path: Path | None,
+    against: str,
+    none: float,
+    normalise: bool,
+    independence: float,
+    tolerance: float,
+    max_ece: float,
+    max_temperature: float,
+    seed: int,
+    jobs: int,
+    as_json: bool,
+    out: Path | None,
+    store: Store,
+) -> None:
+    """Replay requests with the model of DOMAIN exchanged: who answers differently, and what becomes of the errors.
+
+    All domains' hypotheses are ranked twice, with what DOMAIN answers with now and with its candidate. Where that has
+    another recogniser, it reads the words again. Changes nothing, and says what the gate of `promote` would.
+    """
+    from arbitrank.cli.judgement import show_impact
+    from arbitrank.store.artifact import read_card
+    from arbitrank.store.gate import Limits, judge, over_limit
+    from arbitrank.store.impact import measure, plan
+
+    on, called = path or store.audit_set(), None if path else "the audit set"
+    if on is None:
+        raise InputError(f"no --on, and no audit set in {store}; run: arbitrank audit-set FILE, or name a file")
+    folder = artifact(store, domain, candidate or "candidate")
+    if out:  # before minutes of work, not after them
+        from arbitrank.store.impact_page import report_folder
+
+        report_folder(out)
+    compared = None if against == "stable" else artifact(store, domain, against)
+    replayed = plan(
+        loaded(discover()),
+        store,
+        domain,
+        folder,
+        against=compared,
+        threshold=none,
+        normalise=independence if normalise else None,
+    )
+    impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
+    limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
+    reasons = judge(impact, impact.card, limits)
+    if out:
+        from arbitrank.store.impact_page import write_impact
+
+        write_impact(impact, found, none, out, reasons)
+    if as_json:
+        click.echo(msgspec.json.encode(impact))
+        return
+    show_impact(impact, reasons)
+    over = over_limit(impact, limits, now=True)
+    if over:
+        click.echo(over)
+    click.echo(f"written: {out}/impact.html" if out else "--out DIR writes this as JSON and as a page with plots")
+
+
+def artifact(store: Store, domain: str, named: str) -> Path:
+    """The folder of an artifact: that of an alias or a version in the store, or a path."""
+    _, state = store.state(domain)
+    version = state.names().get(named)
+    if version is None and named in ("stable", "previous", "candidate"):
+        raise InputError(
+            f"domain {domain}: no {named} in {store}; run: arbitrank train {domain}, or name a version or a folder"
+        )
+    if version is None and Path(named).is_dir():
+        return Path(named)
+    return store.fetch(domain, version or named)

@@ -1,0 +1,125 @@
+"""The impact report and the gate's judgement as a person reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from arbitrank.cli.tables import escape
+from arbitrank.evaluate.metrics import Calibration
+from arbitrank.evaluate.summary import Difference
+from arbitrank.store.gate import Reason
+from arbitrank.store.impact import Impact, Pair, Slice
+from arbitrank.store.replay import Flip
+
+_PAIRS = 10
+_WIDTH = 120  # of what is not a terminal
+
+
+def show_impact(impact: Impact, reasons: Sequence[Reason]) -> None:
+    """Print what a candidate does: figures before and after, who gets whose requests, and the flips that matter."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    place = f"{escape(impact.domain)}: {impact.after} in the place of {impact.before or 'nothing'}"
+    counted = f"{impact.n} requests, {impact.labelled} with a truth; {impact.flips} are answered differently"
+    console.print(f"{place}, on {escape(impact.on)}: {counted}", soft_wrap=True)
+    for note in impact.notes:
+        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
+    if impact.pooled:
+        slices = {"all requests": impact.pooled}
+        slices |= {f"of {name}": one for name, one in impact.per_domain.items()}
+        slices |= {f"on {name}": one for name, one in impact.per_device.items()}
+        console.print(_figures(slices))
+        console.print(_claims(impact))
+    if impact.pairs:
+        console.print(_pairs(impact.pairs))
+    for flip in impact.worst:
+        console.print(_flip(flip), soft_wrap=True)
+    if reasons or impact.labelled:
+        show_reasons(reasons, "would refuse", "would let it pass", console)
+    else:
+        console.print("[yellow]the gate would have nothing to judge by[/yellow]: no request has a truth")
+
+
+def show_reasons(reasons: Sequence[Reason], refuses: str, passes: str, console: Console | None = None) -> None:
+    """Print why the gate refuses, or that it doesn't."""
+    console = console or Console(highlight=False)
+    if not reasons:
+        console.print(f"[green]the gate {passes}[/green]")
+    for reason in reasons:
+        console.print(f"[red]the gate {refuses}[/red]: {escape(reason.text)}", soft_wrap=True)
+
+
+def _table(*columns: str, texts: int = 1) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for i, header in enumerate(columns):
+        table.add_column(header, justify="left" if i < texts else "right", no_wrap=i >= texts)
+    return table
+
+
+def _figures(slices: Mapping[str, Slice]) -> Table:
+    table = _table("", "n", "IRER", "difference", "domain", "SemER", "NLL", "Brier", "ECE", "lost", "won")
+    for name, one in slices.items():
+        table.add_row(
+            escape(name),
+            str(one.n),
+            _both(one.before.irer, one.after.irer),
+            _difference(one.difference["irer"]),
+            _both(one.before.domain_accuracy, one.after.domain_accuracy),
+            _both(one.before.semer, one.after.semer),
+            f"{one.before.nll:.2f} {one.after.nll:.2f}",
+            f"{one.before.brier:.2f} {one.after.brier:.2f}",
+            f"{_ece(one.calibration_before)} {_ece(one.calibration_after)}",
+            str(one.right_to_wrong),
+            str(one.wrong_to_right),
+        )
+    return table
+
+
+def _claims(impact: Impact) -> Table:
+    table = _table(f"claims of {escape(impact.domain)}", "n", "NLL", "Brier", "ECE", "95 %", "floor", "band", "over")
+    named = {"by its card": impact.card, "now": impact.claims.before, "as a candidate": impact.claims.after}
+    for name, one in named.items():
+        if one:
+            interval, band = (f"{100 * low:.1f}–{100 * high:.1f}" for low, high in (one.ece_interval, one.ece_band))
+            floor, over = f"{100 * one.ece_floor:.1f}", f"{100 * one.over:+.1f}"
+            table.add_row(
+                name, str(one.n), f"{one.nll:.3f}", f"{one.brier:.3f}", _ece(one), interval, floor, band, over
+            )
+    return table
+
+
+def _pairs(pairs: Sequence[Pair]) -> Table:
+    table = _table("from", "to", "requests", "right to wrong", "wrong to right", "other", "no truth", texts=2)
+    for p in pairs[:_PAIRS]:
+        counts = (p.n, p.right_to_wrong, p.wrong_to_right, p.other, p.no_truth)
+        table.add_row(escape(p.before or "nobody"), escape(p.after or "nobody"), *map(str, counts))
+    return table
+
+
+def _flip(flip: Flip) -> str:
+    colour = {"right to wrong": "red", "wrong to right": "green"}.get(flip.kind, "yellow")
+    said = flip.utterance or flip.id or f"line {flip.line}"
+    device = f" [dim]({escape(flip.device)})[/dim]" if flip.device else ""
+    before, after = (
+        escape(one.reading) + (f" {100 * one.probability:.0f} %" if one.domain else "")
+        for one in (flip.before, flip.after)
+    )
+    meant = f"; meant was {escape(flip.truth)}" if flip.truth is not None and flip.kind != "wrong to right" else ""
+    return f"[{colour}]{flip.kind}[/{colour}]  {escape(said)}{device}: {before} → {after}{meant}"
+
+
+def _both(before: float, after: float) -> str:
+    return f"{100 * before:.1f} {100 * after:.1f}"
+
+
+def _difference(one: Difference) -> str:
+    text = f"{100 * one.mean:+.2f} \\[{100 * one.low:+.2f}, {100 * one.high:+.2f}]"
+    colour = "red" if one.low > 0 else "green" if one.high < 0 else ""
+    return f"[{colour}]{text}[/{colour}]" if colour else text
+
+
+def _ece(one: Calibration | None) -> str:
+    return f"{100 * one.ece:.1f}" if one else "–"

@@ -1,0 +1,120 @@
+"""arbitrank promote: make a version the one that serves, if the gate lets it pass."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from arbitrank.cli import options
+from arbitrank.registry import discover, loaded
+from arbitrank.store.store import Store, said_state
+
+if TYPE_CHECKING:
+    from arbitrank.store.gate import Limits
+    from arbitrank.store.impact import Impact
+
+REFUSED = 1
+
+
+@click.command("promote")
+@click.argument("domain")
+@click.argument("version", required=False)
+@click.option("--force", is_flag=True, help="Promote it even if the gate refuses; needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
+@options.tolerance
+@options.max_ece
+@options.max_temperature
+@options.none_threshold
+@options.normalise
+@options.independence
+@options.jobs
+@options.store
+def command(
+    domain: str,
+    version: str | None,
+    force: bool,
+    reason: str | None,
+    tolerance: float,
+    max_ece: float,
+    max_temperature: float,
+    none: float,
+    normalise: bool,
+    independence: float,
+    jobs: int,
+    store: Store,
+) -> None:
+    """Make VERSION of DOMAIN, by default its candidate, `stable`, and what was stable `previous`.
+
+    First it is tested, and the store's audit set is replayed with it. The gate refuses, with exit status 1, what fails
+    the test, what surely makes IRER worse for all or for one neighbour, and what claims other than its card says or the
+    limit allows. Whom it lets pass is not shrunk any more.
+    """
+    from arbitrank.cli.judgement import show_reasons
+    from arbitrank.store.gate import Limits
+    from arbitrank.store.promotion import check_reason, consider, promote
+
+    check_reason(force, reason)
+    limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
+    measured = independence if normalise else None
+    judgement = consider(
+        store,
+        loaded(discover()),
+        domain,
+        version,
+        limits=limits,
+        threshold=none,
+        normalise=measured,
+        jobs=jobs,
+        note=_note,
+    )
+    chosen, impact = judgement.version, judgement.impact
+    if judgement.audit is None:
+        click.echo(f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE")
+    if judgement.reasons or impact is not None:
+        passes = f"lets {domain} {chosen} pass: {_in_short(impact)}" if impact else ""
+        show_reasons(judgement.reasons, "refuses", passes)
+    change = promote(store, judgement, force=force, reason=reason)
+    if change is None:
+        _say_what_next(domain, chosen, judgement.problem is None)
+        sys.exit(REFUSED)
+    click.echo(f"{domain}: {said_state(change.state)} (change {change.number})")
+    if impact is not None:
+        _warn(impact, limits, change.state.temperature)
+
+
+def _note(text: str) -> None:
+    print(f"arbitrank: {text}", file=sys.stderr)
+
+
+def _in_short(impact: Impact) -> str:
+    if impact.pooled is None:
+        return "no request has a truth"
+    one = impact.pooled.difference["irer"]
+    return (
+        f"IRER {100 * impact.pooled.before.irer:.2f} → {100 * impact.pooled.after.irer:.2f} % "
+        f"({100 * one.mean:+.2f} [{100 * one.low:+.2f}, {100 * one.high:+.2f}] points) on {impact.pooled.n} requests"
+    )
+
+
+def _say_what_next(domain: str, version: str, loads: bool) -> None:
+    look = f"look closer: arbitrank impact {domain} --candidate {version} --out DIR; " if loads else ""
+    click.echo(
+        f"not promoted; {look}train again: arbitrank train {domain}; "
+        f"or promote it all the same: arbitrank promote {domain} {version} --force --reason TEXT"
+    )
+
+
+def _warn(impact: Impact, limits: Limits, temperature: float) -> None:
+    from arbitrank.store.gate import over_limit
+
+    if temperature == 1.0:
+        over = over_limit(impact, limits, promoted=True)
+        if over:
+            click.echo(over)
+    else:
+        click.echo(
+            f"its claims stay shrunk by {temperature:.2f}, as for the version before; fit that anew: arbitrank shrink "
+            f"{impact.domain}; or take it off: arbitrank shrink {impact.domain} --off"
+        )

@@ -1,0 +1,85 @@
+"""arbitrank shrink: divide the claims of a domain that claims too much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from arbitrank.cli import options
+from arbitrank.errors import InputError
+from arbitrank.registry import discover, loaded
+from arbitrank.store.store import State, Store, said_state
+
+
+@click.command("shrink")
+@click.argument("domain")
+@click.option(
+    "--on",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Fit the temperature to these requests with their truths; default: the store's audit set.",
+)
+@click.option("--temperature", type=options.Share(1, 1000), help="Use this one, and fit none.")
+@click.option("--off", is_flag=True, help="Take the claims as they are again.")
+@click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
+@options.jobs
+@options.store
+def command(
+    domain: str,
+    path: Path | None,
+    temperature: float | None,
+    off: bool,
+    reason: str | None,
+    jobs: int,
+    store: Store,
+) -> None:
+    """Divide the log-odds of all that DOMAIN claims by a temperature, so that it robs no neighbour.
+
+    The temperature, at least 1, is the one under which its claims are most likely, or the one given. It is kept in the
+    store, shows in answers and in `domains`, and holds until it is taken off or a version passes the gate.
+    """
+    given = [option for option, value in (("--on", path), ("--temperature", temperature), ("--off", off)) if value]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)}: promised one of them")
+    number, state = store.state(domain)
+    if off or temperature is not None:
+        _known(domain, state, store)
+        chosen = temperature or 1.0
+    else:
+        chosen = _fitted(domain, path, jobs, store)
+        if chosen == 1.0:
+            click.echo(f"{domain} does not claim too much")
+    change = store.change(domain, "shrink", msgspec.structs.replace(state, temperature=chosen), number, reason=reason)
+    click.echo(f"{domain}: {said_state(change.state)} (change {change.number})")
+
+
+def _known(domain: str, state: State, store: Store) -> None:
+    """Raise `InputError` for a domain of which neither the store nor this machine has heard."""
+    if state == State() and domain not in loaded(discover()):
+        raise InputError(f"domain {domain!r} is neither installed nor in {store}; run: arbitrank domains")
+
+
+def _fitted(domain: str, path: Path | None, jobs: int, store: Store) -> float:
+    from arbitrank.arbitrator import present
+    from arbitrank.store.impact import plan
+    from arbitrank.store.shrink import fit
+
+    on = path or store.audit_set()
+    if on is None:
+        raise InputError(
+            f"no --on, and no audit set in {store}; run: arbitrank audit-set FILE, or give --on FILE or --temperature"
+        )
+    domains = loaded(discover())
+    if domain not in domains:
+        known = ", ".join(sorted(domains)) or "none"
+        raise InputError(f"domain {domain!r} is not loaded (loaded: {known}); run: arbitrank domains")
+    now = present(domain, domains[domain], store)
+    found = fit(plan({domain: domains[domain]}, store, domain, now.folder), on, jobs=jobs)
+    fitted, before, after = found.temperature, found.before, found.after
+    click.echo(
+        f"{domain} {now.manifest.version} on {before.n} requests: temperature {fitted.fitted:.2f} takes ECE from "
+        f"{100 * before.ece:.2f} to {100 * after.ece:.2f} %, NLL from {before.nll:.4f} to {after.nll:.4f}"
+    )
+    return round(found.temperature.fitted, 4)

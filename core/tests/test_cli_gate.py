@@ -1,0 +1,279 @@
+"""`impact`, `audit-set`, `promote` and `shrink`, as an operator calls them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from arbitrank.store.artifact import CARD, Manifest, seal
+from arbitrank.store.store import Store, open_store
+
+PLUGIN = """
+import numpy as np
+from arbitrank.domain import Domain, Model, Scores
+from arbitrank.hookspecs import hookimpl
+
+
+class Steady(Model):
+    def __init__(self, strength):
+        self.strength = strength
+
+    def rerank(self, request):
+        h = request.hypotheses[0]
+        p = min(max(h.domain_confidence or 0.5, 1e-6), 1.0 - 1e-6)
+        odds = (p / (1.0 - p)) ** self.strength
+        n = len(request.hypotheses)
+        if self.strength > 90:
+            raise RuntimeError("out of order")
+        return Scores(odds / (1.0 + odds), np.full(n, odds / (1.0 + odds) / n))
+
+
+class Steadfast(Domain):
+    def __init__(self, name):
+        self.name = name
+
+    def train(self, examples, out, settings):
+        return {}
+
+    def load(self, folder):
+        return Steady(float((folder / "strength").read_text()))
+
+
+@hookimpl
+def arbitrank_domains():
+    return [Steadfast("apples"), Steadfast("pears")]
+"""
+
+CARD_OF_THE_HONEST = {
+    "n": 2000, "nll": 0.5, "brier": 0.18, "ece": 0.02, "ece_interval": [0.012, 0.03], "ece_floor": 0.018,
+    "ece_band": [0.01, 0.028], "over": 0.0,
+}  # fmt: skip
+
+
+def artifact(folder: Path, domain: str, strength: float) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "strength").write_text(str(strength))
+    (folder / CARD).write_text(json.dumps(CARD_OF_THE_HONEST))
+    seal(folder, Manifest(domain=domain, package="arbitrank-fruit", package_version="1.2.3"))
+    return folder
+
+
+@pytest.fixture
+def fruit(site: Path, tmp_path: Path, distributions: ModuleType, arbitrank) -> tuple[Store, Callable[..., Any]]:
+    """A store in which two honest domains serve, and the command that sees them."""
+    distributions.install(site, "arbitrank-fruit", PLUGIN)
+    store = open_store(tmp_path / "store", environment={})
+    for name in ("apples", "pears"):
+        store.publish(artifact(tmp_path / "made" / name, name, 1.0), promote=True)
+
+    def run(*args: str) -> Any:
+        names = "fruit,apples,pears"
+        return arbitrank(*args, ARBITRANK_STORE=str(store), PYTHONPATH=str(site), ARBITRANK_DOMAINS=names)
+
+    return store, run
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> Path:
+    """Requests of which apples and pears each say truly how probable it is that they own it."""
+    rows = []
+    for i in range(2_000):
+        p = (0.1, 0.3, 0.6, 0.8, 0.9)[i % 5]
+        owner = "apples" if (i // 5) % 20 < 20 * p else "pears"
+        hypotheses = [
+            {"domain": "apples", "intent": "Eat", "domain_confidence": p},
+            {"domain": "pears", "intent": "Eat", "domain_confidence": 1.0 - p + (0.02 if p == 0.6 else 0.0)},
+        ]
+        row = {"id": str(i), "utterance": f"fruit {i}", "hypotheses": hypotheses}
+        rows.append({**row, "truth": {"domain": owner, "intent": "Eat"}})
+    path = tmp_path / "requests.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_without_an_audit_set_it_says_that_nothing_was_audited(fruit, tmp_path: Path) -> None:
+    store, run = fruit
+    version = store.publish(artifact(tmp_path / "new", "apples", 1.1)).version
+    done = run("promote", "apples")
+    assert done.returncode == 0, done.stderr
+    assert "nothing was audited: no audit set in" in done.stdout
+    assert "run: arbitrank audit-set FILE" in done.stdout
+    assert store.state("apples")[1].stable == version
+
+
+def test_an_over_claimer_is_refused_forced_in_and_shrunk(fruit, requests: Path, tmp_path: Path) -> None:
+    store, run = fruit
+    assert "2000 requests, 4000 hypotheses; owned by apples" in run("audit-set", str(requests)).stdout
+    greedy = store.publish(artifact(tmp_path / "new", "apples", 3.0)).version
+    number, before = store.state("apples")
+
+    done = run("promote", "apples")
+    assert done.returncode == 1, done.stderr
+    assert "the gate refuses: apples claims too much" in done.stdout
+    assert f"arbitrank promote apples {greedy} --force --reason TEXT" in done.stdout
+    assert store.state("apples") == (number, before)
+
+    done = run("promote", "apples", "--force")
+    assert (done.returncode, store.state("apples")) == (2, (number, before))
+    assert "--force: no --reason" in done.stderr
+
+    done = run("promote", "apples", "--force", "--reason", "the fair is today")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("it can be shrunk: arbitrank shrink apples")
+    forced = store.history("apples")[-1]
+    assert (forced.state.stable, forced.forced) == (greedy, True)
+    assert forced.reason
+    assert forced.reason.startswith("the fair is today (overrode: ")
+    assert "claims too much" in forced.reason
+    assert "promote (forced)" in run("history", "apples").stdout
+
+    done = run("shrink", "apples")
+    assert done.returncode == 0, done.stderr
+    temperature = store.state("apples")[1].temperature
+    assert temperature == pytest.approx(3.0, rel=0.25)
+    assert store.history("apples")[-1].verb == "shrink"
+    (row,) = (row for row in json.loads(run("domains", "--json").stdout) if row["name"] == "apples")
+    assert row["shrunk"] == temperature
+    assert f"shrunk by {temperature:.2f}" in " ".join(run("domains").stdout.split())
+
+    honest = store.publish(artifact(tmp_path / "next", "apples", 1.02)).version
+    done = run("promote", "apples")
+    assert done.returncode == 0, done.stdout
+    assert f"the gate lets apples {honest} pass: IRER" in done.stdout
+    assert store.state("apples")[1].temperature == 1.0
+
+
+def test_a_shrunk_domain_says_so_in_its_answers(fruit, arbitrank, site: Path) -> None:
+    store, run = fruit
+    assert run("shrink", "apples", "--temperature", "2").returncode == 0
+    done = arbitrank(
+        "rank",
+        input='{"hypotheses": [{"domain": "apples", "intent": "Eat", "domain_confidence": 0.8}]}',
+        ARBITRANK_STORE=str(store),
+        PYTHONPATH=str(site),
+        ARBITRANK_DOMAINS="fruit,apples,pears",
+    )
+    answer = json.loads(done.stdout)
+    assert answer["domains"]["apples"]["shrunk"] == 2.0
+    assert answer["ranked"][0]["domain_probability"] == pytest.approx(2 / 3)  # 4 to 1, and of that the root
+    assert run("shrink", "apples", "--off").returncode == 0
+    assert store.state("apples")[1].temperature == 1.0
+
+
+def test_one_that_fails_its_self_test_is_refused_with_or_without_an_audit_set(
+    fruit, requests: Path, tmp_path: Path
+) -> None:
+    store, run = fruit
+    store.publish(artifact(tmp_path / "new", "apples", 99.0))
+    for _ in range(2):
+        done = run("promote", "apples")
+        assert done.returncode == 1
+        assert "its self-test failed" in done.stdout
+        assert "RuntimeError: out of order" in done.stdout
+        store.set_audit_set(requests)
+
+
+def test_the_limits_are_the_operators(fruit, requests: Path, tmp_path: Path) -> None:
+    store, run = fruit
+    store.set_audit_set(requests)
+    store.publish(artifact(tmp_path / "new", "apples", 1.6))
+    lenient = ("--tolerance", "50", "--max-ece", "100", "--max-temperature", "10")
+    assert run("promote", "apples").returncode == 1
+    assert "card" in run("promote", "apples", *lenient).stdout  # the card's word is not the operator's to bend
+
+
+def test_the_report_as_text_json_and_a_page(fruit, requests: Path, tmp_path: Path) -> None:
+    store, run = fruit
+    version = store.publish(artifact(tmp_path / "new", "apples", 3.0)).version
+    out = tmp_path / "out"
+    done = run("impact", "apples", "--on", str(requests), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "the gate would refuse" in done.stdout
+    assert {path.name for path in out.iterdir()} == {"impact.json", "impact.html"}
+    shown = json.loads(run("impact", "apples", "--candidate", version, "--on", str(requests), "--json").stdout)
+    assert shown == json.loads((out / "impact.json").read_text())
+    assert (shown["domain"], shown["after"], shown["n"]) == ("apples", version, 2_000)
+    by_path = run(
+        "impact", "apples", "--candidate", str(tmp_path / "new"), "--on", str(requests), "--json", "--jobs", "2"
+    )
+    assert json.loads(by_path.stdout) == shown
+    same = json.loads(
+        run("impact", "apples", "--candidate", "stable", "--on", str(requests), "--against", version, "--json").stdout
+    )
+    assert (same["before"], same["flips"]) == (version, shown["flips"])
+
+
+def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, requests: Path, tmp_path: Path) -> None:
+    _, run = fruit
+    rows = [json.loads(line) for line in requests.read_text().splitlines()[:20]]
+    log, empty, out = tmp_path / "log.jsonl", tmp_path / "empty.jsonl", tmp_path / "out"
+    log.write_text("".join(json.dumps({**row, "truth": None}) + "\n" for row in rows))
+    empty.write_text("")
+    for path in (log, empty):
+        done = run("impact", "apples", "--candidate", "stable", "--on", str(path), "--out", str(out))
+        assert (done.returncode, "would let it pass" in done.stdout) == (0, False), done.stderr
+        assert "the gate would have nothing to judge by: no request has a truth" in done.stdout
+        assert "The gate has nothing to judge by" in (out / "impact.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("impact", "apples"), "no --on, and no audit set in"),
+        (("impact", "apples", "--on", "FILE"), "domain apples: no candidate in"),
+        (("impact", "plums", "--on", "FILE", "--candidate", "ARTIFACT"), "domain 'plums' is not loaded"),
+        (("impact", "apples", "--on", "nothing.jsonl", "--candidate", "stable"), "nothing.jsonl: cannot be read"),
+        (("impact", "apples", "--on", "FILE", "--candidate", "v2"), "promised 12 hexadecimal digits"),
+        (
+            ("impact", "apples", "--on", "FILE", "--candidate", "ARTIFACT", "--out", "FILE"),
+            "cannot be made: File exists; promised a folder",
+        ),
+        (("shrink", "apples"), "no --on, and no audit set in"),
+        (("shrink", "apples", "--off", "--temperature", "2"), "--temperature and --off: promised one of them"),
+        (("shrink", "apples", "--temperature", "0.5"), "is not in the range 1<=x<=1000"),
+        (("shrink", "plums", "--off"), "domain 'plums' is neither installed nor in"),
+        (("audit-set", "nothing.jsonl"), "nothing.jsonl: cannot be read"),
+        (("promote", "apples"), "domain apples: no candidate in"),
+    ],
+    ids=str,
+)
+def test_a_wrong_call_is_explained(
+    fruit, requests: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    _, run = fruit
+    named = {"FILE": str(requests), "ARTIFACT": str(tmp_path / "made" / "apples")}
+    done = run(*(named.get(argument, argument) for argument in arguments))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_audit_set_holds_sound_lines_alone(fruit, tmp_path: Path) -> None:
+    store, run = fruit
+    path = tmp_path / "bad.jsonl"
+    path.write_text(
+        '{"hypotheses": [], "truth": {"domain": "apples"}}\n'
+        '{"hypotheses": []}\n{"truth": {"domain": "apples"}}\n{"utterance": 1}\n'
+    )
+    done = run("audit-set", str(path))
+    assert done.returncode == 2
+    assert [line.split(": ", 2)[1:] for line in done.stderr.splitlines()[:3]] == [
+        [f"{path}:2", "truth: absent, promised what the request really meant"],
+        [f"{path}:3", "the line has neither an utterance nor hypotheses, promised one of them"],
+        [f"{path}:4", "utterance: saw 1, promised str | null, got int"],
+    ]
+    assert "3 lines that an audit set can't hold; nothing was set" in done.stderr
+    path.write_text("")
+    assert "no request; nothing was set" in run("audit-set", str(path)).stderr
+    assert store.audit_set() is None
+    assert "no audit set in" in run("audit-set").stdout
+    path.write_text('{"utterance": "x", "truth": {"domain": "apples"}}\n')
+    done = run("audit-set", str(path))
+    assert "1 requests bring no hypotheses" in done.stdout
+    assert "no request is truly of pears" in done.stdout
+    assert store.audit_set()
