@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 from sysconfig import get_path
@@ -156,14 +155,6 @@ class Service:
                 self.process.kill()
                 self.process.wait()
         self._reader.join(5)
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def answer_on(connection: socket.socket) -> tuple[int, bytes]:

@@ -45,8 +45,8 @@ def arbitrank_domains():
 """
 NAMES = ("before", "hostile", "later")
 DEADLINE = 0.5
-PATIENCE = 0.5
-"""Seconds by which a request may be later than its deadline here, where many processes share few cores."""
+PATIENCE = 5.0
+"""Seconds by which a request may be later than its deadline here, far less than anything hangs; see `benchmarks`."""
 
 MAY = {"failed", "late"}
 EXPECTED = {

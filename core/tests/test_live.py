@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import os
 import random
@@ -19,6 +20,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from arbitrank.domain import CONTRACT, Domain
 from arbitrank.errors import DataError, StoreError
@@ -321,21 +323,36 @@ def change(world: World, rng: random.Random) -> Callable[[], object]:
 
 
 @pytest.mark.full
-def test_under_load_every_answer_names_a_version_that_was_stable_within_a_poll(
+def test_under_load_every_answer_names_a_version_that_was_stable_when_the_store_was_last_looked_at_or_later(
     tmp_path: Path, domains: dict[str, Domain], trial: Trial, scale: float
 ) -> None:
     world = World(tmp_path, domains, trial, n=4)
-    poll, rng = 1.0, random.Random(0)
-    live = world.live(poll=poll)
+    rng = random.Random(0)
+    live = world.live()
+    live.look()
     timeline = Timeline(world.versions[0])
-    with live, Asker(world, live, threads=1) as asker:
+    looks = [(0.0, time.monotonic())]  # from when, until when
+    changed = threading.Event()
+
+    def follow() -> None:
+        while not changed.is_set():
+            began = time.monotonic()
+            live.look()
+            looks.append((began, time.monotonic()))
+
+    following = threading.Thread(target=follow)
+    with Asker(world, live, threads=1) as asker:
+        following.start()
         for _ in range(int(1_000 * scale)):
             timeline.note(change(world, rng), world.store)
-            time.sleep(rng.uniform(0, 0.1))  # no event to wait for: who promotes doesn't know who follows
+            time.sleep(rng.uniform(0, 0.02))  # no event to wait for: who promotes doesn't know who follows
+        changed.set()
+        following.join()
     assert asker.failures == []
-    assert len(asker.answered) > 1_000
-    wrong = [one for one in asker.answered if not timeline.was_stable(one[2], one[0] - poll, one[1])]
-    assert wrong == []
+    ends = [end for _, end in looks]
+    for began, ended_at, version in asker.answered:
+        looked, _ = looks[bisect.bisect_right(ends, began) - 1]  # the last look that had ended when the request came
+        assert timeline.was_stable(version, looked, ended_at)
     assert live.status().swaps > 50 * scale
 
 
@@ -362,13 +379,10 @@ def test_under_load_each_of_many_promotions_and_rollbacks_answers_once_it_was_lo
             assert began < since or answered_by == version
 
 
-def test_a_rollback_takes_effect_in_a_process_that_follows_within_its_poll(world: World) -> None:
-    poll = 1.0
-    with world.live(poll=poll) as live:
+def test_a_rollback_takes_effect_in_a_process_that_follows_and_stays(world: World) -> None:
+    with world.live(poll=0.1) as live:
         world.store.rollback("lights")
-        since = time.monotonic()
-        while version_in(live.answer(HELLO)) != world.versions[1]:
-            assert time.monotonic() - since < poll
+        until(lambda: version_in(live.answer(HELLO)) == world.versions[1])
         assert {version_in(live.answer(HELLO)) for _ in range(100)} == {world.versions[1]}
 
 
@@ -464,11 +478,10 @@ def test_one_that_hangs_is_refused_in_time_and_keeps_nobody_from_being_rolled_ba
     while live.status().domains["lights"].state.stable != hangs:
         pass
     world.store.rollback("lights")
-    began = time.monotonic()
     live._read()
+    assert looking.is_alive()
     assert live.status().domains["lights"].state.stable == world.versions[0]
     assert version_in(live.answer(HELLO)) == world.versions[0]
-    assert time.monotonic() - began < 1
     looking.join()
     assert "not done after 3 s" in live.status().domains["lights"].refused.get(hangs, "not done after 3 s")
     trial.close()
@@ -573,10 +586,7 @@ def test_it_begins_without_a_store_that_answers_and_recovers(world: World, tmp_p
         assert "cannot be read" in (live.answer(HELLO).domains["lights"].reason or "")
         world.root.unlink()
         (tmp_path / "away").rename(world.root)
-        deadline = time.monotonic() + 20
-        while live.answer(HELLO).domains["lights"].status != "answered":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: live.answer(HELLO).domains["lights"].status == "answered")
 
 
 def test_a_damaged_history_keeps_no_other_domain_from_being_followed(world: World) -> None:
@@ -724,10 +734,7 @@ def test_the_child_ends_with_the_process_that_is_killed(world: World, does: str)
     assert child.exists()
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
-    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not child.exists() or "Z" in (child / "stat").read_text().split()[2])
 
 
 def test_clocks_may_run_backwards(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

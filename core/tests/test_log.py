@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import ended, forked
 
 from arbitrank.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model, Scores, Settings
@@ -481,24 +482,6 @@ def test_a_gzipped_segment_that_is_damaged_costs_what_is_behind_that(tmp_path: P
     found = list(read_log(tmp_path))
     assert any(isinstance(one, BadLine) and "cannot be read" in one.reason for one in found)
     assert "1" in [one.id for one in found if isinstance(one, Logged)]
-
-
-def forked(work: Callable[[], Any]) -> int:
-    """Run `work` in a child; the child's process id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        work()
-        os._exit(0)
-    except BaseException as error:
-        sys.__stderr__.write(f"{type(error).__name__}: {error}\n")
-        os._exit(1)
-
-
-def ended(child: int) -> int:
-    """Wait for a child; its exit status, minus the signal where one killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @needs_fork

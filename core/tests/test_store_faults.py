@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from waiting import ended, forked
 
 from arbitrank.domain import CONTRACT
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, StoreError
@@ -45,24 +46,6 @@ def made(tmp_path: Path) -> dict[str, Path]:
 
 def opened(root: Path) -> Store:
     return open_store(root, environment={})
-
-
-def forked(work: Callable[[], Any]) -> int:
-    """Run `work` in a child; the child's process id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        work()
-        os._exit(0)
-    except BaseException as error:
-        sys.__stderr__.write(f"{type(error).__name__}: {error}\n")
-        os._exit(1)
-
-
-def ended(child: int) -> int:
-    """Wait for a child; its exit status, minus the signal where one killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def sound(root: Path) -> None:
