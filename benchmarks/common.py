@@ -75,6 +75,15 @@ def recognised(corpus: Corpus, made_of: bytes, cache: Path, jobs: int = 1) -> Be
     return Bench(corpus, paths)
 
 
+def distribution(site: Path, name: str, plugin: str) -> None:
+    """An installed distribution `arbitrank-NAME` with one module, for processes that find `site` on their path."""
+    (site / f"arbitrank_{name}.py").write_text(plugin)
+    info = site / f"arbitrank_{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: arbitrank-{name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[arbitrank.domains.v1]\n{name} = arbitrank_{name}\n")
+
+
 def show(
     name: str, chosen: argparse.Namespace, figures: Mapping[str, Any], print_table: Callable[[Mapping[str, Any]], None]
 ) -> None:

@@ -26,7 +26,7 @@ from arbitrank.domain import Model
 from arbitrank.isolation.workers import Isolation, Workers
 from arbitrank.registry import discover, loaded
 from arbitrank.values import Hypothesis, Request, Slot
-from benchmarks.common import show, table
+from benchmarks.common import distribution, show, table
 
 NAME = "isolate"
 _DOMAINS, _HYPOTHESES, _DEADLINE = 30, 5, 200.0
@@ -72,11 +72,7 @@ def arbitrank_domains():
 
 def installed(site: Path) -> None:
     """A distribution with the thirty domains, where this process and its workers find it."""
-    (site / "arbitrank_bench.py").write_text(_PLUGIN)
-    info = site / "arbitrank_bench-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: arbitrank-bench\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[arbitrank.domains.v1]\nbench = arbitrank_bench\n")
+    distribution(site, "bench", _PLUGIN)
     sys.path.insert(0, str(site))
 
 

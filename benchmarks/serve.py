@@ -24,9 +24,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,14 +200,19 @@ def serve(name: str) -> None:
 
 
 @contextmanager
-def running(name: str, processor: int | None, **options: Any) -> Iterator[tuple[int, int]]:
-    """A contestant's process and port, once it answers."""
+def running(
+    name: str, processor: int | None, environment: Mapping[str, str] | None = None, **options: Any
+) -> Iterator[tuple[int, int]]:
+    """A contestant's process and port, once it answers; `options` are of the service's command line."""
     pinned = ["taskset", "-c", str(processor)] if processor is not None and which("taskset") else []
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as store:
         if name == "service":
+            options = {"store": store, **options}
             more = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-            command = [sys.executable, "-m", "arbitrank", "serve", "--port", "0", "--store", store, *more]
-            process = subprocess.Popen([*pinned, *command], stderr=subprocess.PIPE)
+            command = [sys.executable, "-m", "arbitrank", "serve", "--port", "0", *more]
+            process = subprocess.Popen(
+                [*pinned, *command], stderr=subprocess.PIPE, env={**os.environ, **(environment or {})}
+            )
             assert process.stderr
             port = 0
             for line in process.stderr:
@@ -215,6 +221,7 @@ def running(name: str, processor: int | None, **options: Any) -> Iterator[tuple[
                     port = int(said["at"].rpartition(":")[2])
                 if said["event"] == "ready":
                     break
+            threading.Thread(target=process.stderr.read, daemon=True).start()  # so that it can go on to say things
         else:
             command = [sys.executable, "-c", f"from benchmarks.serve import serve; serve({name!r})"]
             process = subprocess.Popen([*pinned, *command], stdout=subprocess.PIPE)
@@ -278,6 +285,11 @@ class Connection:
             self._whole = len(head) + 4 + int(length)
         return int(self._got[9:12]) if len(self._got) >= self._whole else 0
 
+    @property
+    def body(self) -> bytes:
+        """What was answered, without its head."""
+        return self._got.partition(b"\r\n\r\n")[2]
+
 
 def closed_loop(port: int, calls: Sequence[bytes], seconds: float) -> float:
     """Answers a second, where a few connections each ask again as soon as they are answered."""
@@ -309,8 +321,18 @@ class Seen:
     late: list[float] = field(default_factory=list)  # how much later than due the client itself sent
 
 
-def open_loop(port: int, calls: Sequence[bytes], rate: float, seconds: float, seed: int = 0) -> Seen:
-    """Ask at random moments, `rate` a second, whether or not what was asked before is answered."""
+def open_loop(
+    port: int,
+    calls: Sequence[bytes],
+    rate: float,
+    seconds: float,
+    seed: int = 0,
+    look: Callable[[int, bytes], None] = lambda status, body: None,
+) -> Seen:
+    """Ask at random moments, `rate` a second, whether or not what was asked before is answered.
+
+    `look` is given each answer.
+    """
     seen = Seen()
     moments = np.cumsum(np.random.default_rng(seed).exponential(1.0 / rate, int(rate * seconds)))
     with selectors.EpollSelector() as selector:
@@ -337,6 +359,7 @@ def open_loop(port: int, calls: Sequence[bytes], rate: float, seconds: float, se
                 if status := one.answered():
                     busy -= 1
                     idle.append(one)
+                    look(status, one.body)
                     if status == 200:
                         seen.latencies.append(time.perf_counter() - one.due)
                     else:
