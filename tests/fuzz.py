@@ -1,0 +1,133 @@
+"""What strangers send or write, mutated under the guidance of coverage: nothing but an error of ours may come of it.
+
+    python tests/fuzz.py [PARSER …] [-- -runs=100000]
+
+Needs atheris (requirements-bench.txt). Each PARSER, all by default, runs in a process of its own; what follows `--`
+goes to libFuzzer. A finding is written to the working folder as libFuzzer does, and the exit status is not 0.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["arbitrank"]):
+    from arbitrank.arbitrator import Arbitrator, load_domains
+    from arbitrank.errors import ArbitrankError
+    from arbitrank.registry import discover, loaded
+    from arbitrank.serve import bounds, whole
+    from arbitrank.serve.access import read_tokens, refused
+    from arbitrank.serve.policy import read_policy
+    from arbitrank.store.artifact import read_manifest
+    from arbitrank.store.store import open_store
+    from arbitrank.wire import decode_example, decode_logged, decode_request
+
+RUNS = 20_000
+_LONG = 60  # characters from which recognising takes the time that more runs are worth
+_HYPOTHESIS = (
+    b'{"domain":"music","intent":"PlayMusic","domain_confidence":0.7,"intent_confidence":0.9,"slots":[{"name":"title",'
+    b'"value":"mary poppins","confidence":0.8,"start":5,"end":17}],"slots_confidence":0.8,"features":{"known":1}}'
+)
+_REQUEST = (
+    b'{"id":"1","utterance":"play mary poppins","context":{"device":"tv","has_screen":true,"preference.music":0.5},'
+    b'"session":"s","account":{},"dialogue":{"act":"ask"},"hypotheses":[' + _HYPOTHESIS + b"]"
+)
+_TRUTH = b',"truth":{"domain":"music","intent":"PlayMusic","slots":[{"name":"title","value":"mary poppins"}]}}'
+
+SEEDS: Mapping[str, tuple[bytes, ...]] = {
+    "request": (_REQUEST + b"}", b'{"utterance":"play"}', b'{"hypotheses":[]}'),
+    "example": (
+        _REQUEST + _TRUTH,
+        b'{"id":"1","text":"play hello","domain":"music","intent":"P",'
+        b'"slots":[{"name":"t","value":"hello","start":5,"end":10}]}',
+    ),
+    "logged": (
+        _REQUEST + b',"answer":{"id":"1","decision":{"action":"none"},"ranked":[],"domains":{},"ms":{}}}',
+    ),
+    "policy": (
+        b'[domains.shop]\naccept = 0.8\ncost = 20\n[domains.shop.intents.Buy]\nask = true\n'
+        b'[[blocks]]\ndomain = "shop"\nintents = ["Buy"]\nwhen = { device = ["toy"] }\n'
+        b'[[pins]]\ndomain = "video"\nwhen = { device = "tv" }\nleast = 0.3\n[locales]\nde = ["music"]\n',
+    ),
+    "tokens": (b"rank,feedback " + b"0" * 64 + b" name\n# more\npublish:music " + b"1" * 64 + b" other\n",),
+    "headers": (b"authorization\0Bearer abc\0host\0127.0.0.1\0origin\0http://a",),
+    "manifest": (
+        b'{"version":"0123456789ab","contract":1,"domain":"music","package":"p","package_version":"1","files":{}}',
+    ),
+}  # fmt: skip
+
+
+def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
+    """What reads each kind of input; `folder` is for those that read files."""
+    served = Arbitrator(load_domains(loaded(discover()), open_store(folder / "store", environment={})))
+
+    def request(raw: bytes) -> None:
+        found = whole.read(decode_request, raw)
+        bounds.check(found)
+        if found.hypotheses is None and len(found.utterance or "") > _LONG:
+            return
+        failed = {name: one.reason for name, one in served.answer(found).domains.items() if one.status == "failed"}
+        assert not failed, failed
+
+    def file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+        def written(raw: bytes) -> object:
+            (folder / name).write_bytes(raw)
+            return read(folder / name)
+
+        return written
+
+    def headers(raw: bytes) -> object:
+        parts = raw.split(b"\0")
+        return refused((), list(zip(parts[::2], parts[1::2], strict=False)), "rank", loopback=True)
+
+    return {
+        "request": request,
+        "example": decode_example,
+        "logged": decode_logged,
+        "policy": file("policy.toml", read_policy),
+        "tokens": file("tokens", read_tokens),
+        "headers": headers,
+        "manifest": file("manifest.json", lambda path: read_manifest(path.parent)),
+    }
+
+
+def fuzz(name: str, options: list[str]) -> None:
+    """Fuzz one parser in this process, which ends with it."""
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        parser = parsers(Path(folder))[name]
+        seeds = Path(folder, "seeds")
+        seeds.mkdir()
+        for number, seed in enumerate(SEEDS[name]):
+            (seeds / str(number)).write_bytes(seed)
+
+        def once(raw: bytes) -> None:
+            with suppress(ArbitrankError):
+                parser(raw)
+
+        atheris.Setup([sys.argv[0], *options, str(seeds)], once)
+        atheris.Fuzz()
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    names, options = arguments[:cut] or list(SEEDS), arguments[cut + 1 :] or [f"-runs={RUNS}"]
+    if len(names) == 1:
+        fuzz(names[0], options)
+    for name in names:
+        print(f"{name}:", flush=True)
+        done = subprocess.run([sys.executable, __file__, name, "--", *options], check=False, stderr=subprocess.PIPE)
+        lines = done.stderr.decode(errors="replace").splitlines()
+        print("\n".join(lines[-1:] if done.returncode == 0 else lines[-40:]), flush=True)
+        if done.returncode:
+            raise SystemExit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
