@@ -158,11 +158,36 @@ class DomainReport(Struct, frozen=True, gc=False):
     shrunk: float | None = None
 
 
+class Candidate(Struct, frozen=True, gc=False):
+    """One skill of a shortlist; `score` is the calibrated probability, in [0, 1], that it is acceptable."""
+
+    skill: str
+    domain: str
+    score: float
+
+
+class Shortlist(Struct, frozen=True):
+    """The skills whose domains were asked, best first, and the version of the shortlister that chose them.
+
+    `miss` says that no skill came into question, so that only the domains that are always asked were. `skipped` counts
+    the domains that serve and weren't asked; an answer doesn't name them.
+    """
+
+    candidates: tuple[Candidate, ...]
+    miss: bool
+    skipped: int
+    version: str | None = None
+
+
 class Answer(Struct, frozen=True):
-    """All that came of a request: the list, the decision, and who spoke, failed or was not served."""
+    """All that came of a request: the list, the decision, and who spoke, failed or was not served.
+
+    `shortlist` is there only where one chose the domains; `domains` then holds those alone that it speaks of.
+    """
 
     id: str | None
     decision: Decision
     ranked: tuple[Ranked, ...]
     domains: dict[str, DomainReport]
     ms: dict[str, float]
+    shortlist: Shortlist | UnsetType = UNSET

@@ -10,18 +10,11 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
+from arbitrank.values import Candidate
+
 __all__ = ["Candidate", "Kernel"]
-
-
-class Candidate(Struct, frozen=True, gc=False):
-    """One skill of a shortlist; `score` is the calibrated probability, in [0, 1], that it is acceptable."""
-
-    skill: str
-    domain: str
-    score: float
 
 
 @runtime_checkable
