@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
+from msgspec import UNSET
+
 from arbitrank import dispatch
 from arbitrank.breaker import Breakers
 from arbitrank.decide import Thresholds, decide
@@ -18,9 +20,11 @@ from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.fused import Fused
 from arbitrank.learn.rerankers import R0
 from arbitrank.merge import Voice, after_winning, merge, nobody, shrunk
+from arbitrank.shortlist.hyprank import HypRank
+from arbitrank.shortlist.shortlister import Shortlisting
 from arbitrank.store.artifact import Manifest, read_manifest, verified
 from arbitrank.store.store import Store
-from arbitrank.values import Answer, DomainReport, Hypothesis, Request, Status
+from arbitrank.values import Answer, Candidate, DomainReport, Hypothesis, Request, Shortlist, Status
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,10 @@ class Arbitrator:
     `domains` holds every domain that may be asked, by name. With `rank_unserved`, hypotheses of domains that nobody
     serves are ranked by R0 instead of being reported. With `normalise`, a number in [0, 1], the domains' P(mine) are
     measured against one another before they order the list (`arbitrank.merge.after_winning`). `breakers` skip for a
-    while who fails again and again; None asks everybody each time.
+    while who fails again and again; None asks everybody each time. `hyprank`, where there is one, sorts the merged list
+    by the account and the dialogue. With `shortlisting`, only those domains are asked whose skills are on the request's
+    shortlist, so that a request costs what the shortlist does, however many domains there are; hypotheses that the
+    caller brings need none.
     """
 
     domains: Mapping[str, Serving | Broken]
@@ -60,6 +67,8 @@ class Arbitrator:
     rank_unserved: bool = False
     normalise: float | None = None
     breakers: Breakers | None = None
+    hyprank: HypRank | None = None
+    shortlisting: Shortlisting | None = None
 
     def answer(self, request: Request, *, explain: bool = False, heard: list[Hypothesis] | None = None) -> Answer:
         """The ranked readings of all domains, the decision and how each domain fared.
@@ -69,7 +78,9 @@ class Arbitrator:
         """
         began = perf_counter()
         given = _by_domain(request.hypotheses)
-        asked = self._shortlist(given)
+        listing = None if given is not None else self.shortlisting
+        candidates = listing(request) if listing else ()
+        asked = self._listed(listing, candidates) if listing else self._asked(given)
         listed = perf_counter()
         models = {name: serving.model for name, serving in asked.items()}
         outcomes = dispatch.ask_all(models, request, given, explain=explain, breakers=self.breakers, fused=self.fused)
@@ -89,6 +100,10 @@ class Arbitrator:
             voices += [self._baseline(request, name, found, explain) for name, found in unserved.items()]
         merging = perf_counter()
         ranked = merge(self._measured(voices))
+        merged = perf_counter()
+        if self.hyprank is not None:
+            ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in candidates})
+        sorted_ = perf_counter()
         decision = decide(ranked, self.thresholds, nobody=nobody(voice.scores for voice in voices))
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
@@ -99,13 +114,17 @@ class Arbitrator:
             id=request.id,
             decision=decision,
             ranked=ranked,
-            domains=self._reports(asked, outcomes, unserved),
+            domains=self._reports(
+                self._absent(listing, candidates) if listing else self._silent, asked, outcomes, unserved
+            ),
             ms={
                 "shortlist": _ms(listed - began),
                 "recognise": round(sum(outcome.recognise_ms for outcome in answered), 4),
                 "rerank": round(sum(outcome.rerank_ms for outcome in answered), 4),
-                "merge": _ms(done - merging),
+                "merge": _ms(done - merging - (sorted_ - merged)),
+                **({} if self.hyprank is None else {"hyprank": _ms(sorted_ - merged)}),
             },
+            shortlist=self._told(listing, candidates, asked) if listing else UNSET,
         )
 
     def prepare(self) -> None:
@@ -128,7 +147,7 @@ class Arbitrator:
         return {name: one for name, one in self.domains.items() if isinstance(one, Serving)}
 
     @cached_property
-    def _silent(self) -> dict[str, DomainReport]:
+    def _silent(self) -> Mapping[str, DomainReport]:
         """How every domain fares with a request for which it isn't asked, sorted by name."""
         return {
             name: DomainReport("failed", reason=one.reason)
@@ -145,7 +164,26 @@ class Arbitrator:
         scores = after_winning([voice.scores for voice in speaking], self.normalise)
         return [voice._replace(scores=one) for voice, one in zip(speaking, scores, strict=True)]
 
-    def _shortlist(self, given: Mapping[str, list[Hypothesis]] | None) -> Mapping[str, Serving]:
+    def _listed(self, listing: Shortlisting, candidates: Sequence[Candidate]) -> Mapping[str, Serving]:
+        """The domains to ask: those of a shortlist's skills, and those that are always asked."""
+        wanted = {one.domain for one in candidates} | listing.always
+        return {name: self._serving[name] for name in sorted(wanted) if name in self._serving}
+
+    def _absent(self, listing: Shortlisting, candidates: Iterable[Candidate]) -> dict[str, DomainReport]:
+        """How the domains fare that should be asked and can't be: those that are broken, or gone since the listing."""
+        gone = DomainReport(
+            "unserved", reason="a skill of it is on the shortlist, but no installed domain has its name"
+        )
+        names = {one.domain for one in candidates} | {name for name in listing.always if name in self.domains}
+        return {name: self._silent.get(name, gone) for name in sorted(names - self._serving.keys())}
+
+    def _told(
+        self, listing: Shortlisting, candidates: tuple[Candidate, ...], asked: Mapping[str, Serving]
+    ) -> Shortlist:
+        skipped = len(self._serving) - len(asked)
+        return Shortlist(candidates, not candidates, skipped, listing.shortlister.version)
+
+    def _asked(self, given: Mapping[str, list[Hypothesis]] | None) -> Mapping[str, Serving]:
         """The domains to ask: all, or those of which the caller brings hypotheses."""
         if given is None:
             return self._serving
@@ -158,11 +196,12 @@ class Arbitrator:
 
     def _reports(
         self,
+        silent: Mapping[str, DomainReport],
         asked: Mapping[str, Serving],
         outcomes: Mapping[str, Outcome],
         unserved: Iterable[str],
     ) -> dict[str, DomainReport]:
-        reports = self._silent.copy()
+        reports = dict(silent)
         for name, outcome in outcomes.items():
             reports[name] = _report(asked[name], outcome)
         for name in sorted(unserved):

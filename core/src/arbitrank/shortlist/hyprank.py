@@ -166,7 +166,11 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
             else:
                 score = p * (one.score / first.score if first.score > 0.0 else 1.0)
             share = min(1.0, one.probability / one.domain_probability) if one.domain_probability > 0.0 else 0.0
-            fresh.append(msgspec.structs.replace(one, score=score, domain_probability=p, probability=p * share))
+            why = one.why
+            if why is not None:
+                why = {**why, "hyprank": math.log(max(score, CLIP * CLIP)) - math.log(max(one.score, CLIP * CLIP))}
+            right = p * share
+            fresh.append(msgspec.structs.replace(one, score=score, domain_probability=p, probability=right, why=why))
         fresh.sort(key=_by_score)  # stable: equal ones stay in the order of the merged list
         return tuple(fresh)
 
