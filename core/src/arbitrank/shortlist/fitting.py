@@ -149,7 +149,7 @@ class Network:
             self._output.values.copy(),
             self._bias.values.copy(),
             none if self._hidden is None else self._hidden.values.copy(),
-            none[0:0, 0] if self._hidden_bias is None else self._hidden_bias.values.copy(),
+            np.zeros(0, np.float32) if self._hidden_bias is None else self._hidden_bias.values.copy(),
             again,
             np.zeros(0, np.float32) if usual is None or not again.size else usual.astype(np.float32),
         )

@@ -91,7 +91,8 @@ class _Grown:
             return p - target, np.maximum(p * (1.0 - p), 1e-4)
 
         names = [f"f{i}" for i in range(x.shape[1])]
-        data = lightgbm().Dataset(x, target, init_score=x[:, FEATURES.index("score")], feature_name=names)
+        start = np.ascontiguousarray(x[:, FEATURES.index("score")])
+        data = lightgbm().Dataset(x, target, init_score=start, feature_name=names)
         monotone = [int(i < len(FEATURES) and FEATURES[i] in _MORE_IS_NEVER_WORSE) for i in range(x.shape[1])]
         parameters = {
             "objective": slopes,

@@ -1,0 +1,220 @@
+"""HypRank: the merged list, sorted by the account and the dialogue."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arbitrank.arbitrator import Arbitrator, Serving
+from arbitrank.domain import Scores
+from arbitrank.errors import ArtifactError, DataError
+from arbitrank.shortlist.hyprank import FEATURES, HypRank, best_of_skills, features, load, save, skill_of
+from arbitrank.shortlist.hyptraining import Listed, train_hyprank
+from arbitrank.values import Hypothesis, Ranked, Request
+
+SKILLS = ("a", "b", "c")
+
+
+def reading(
+    domain: str, mine: float, right: float | None = None, intent: str = "i", skill: str | None = None
+) -> Ranked:
+    right = mine if right is None else right
+    return Ranked(domain, intent, score=mine * right, domain_probability=mine, probability=right, skill=skill)
+
+
+def lists(n: int = 1_200, seed: int = 0) -> list[Listed]:
+    """Domains guess; who was talked to before is who is meant; where that failed, the best
+    of the others. One list in ten lacks the answer."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for group in range(n):
+        previous, failed = SKILLS[rng.integers(3)], bool(rng.random() < 0.2)
+        ranked = sorted((reading(skill, float(rng.uniform(0.2, 0.8))) for skill in SKILLS), key=lambda one: -one.score)
+        meant = next(one.domain for one in ranked if one.domain != previous) if failed else previous
+        acts = ["failure"] if failed else ["offer"]
+        dialogue = {"previous_skill": previous, "failed": failed, "acts": acts}
+        request = Request(dialogue=dialogue, account={"child": bool(rng.random() < 0.5)})
+        right = frozenset(["elsewhere"] if group % 10 == 0 else [meant])
+        found.append(Listed(request, tuple(ranked), right, {}, group))
+    return found
+
+
+@pytest.fixture(scope="module")
+def hyprank() -> HypRank:
+    return train_hyprank(lists(), rounds=60)
+
+
+def test_it_learns_what_the_dialogue_tells(hyprank: HypRank) -> None:
+    fresh = [one for one in lists(200, seed=1) if "elsewhere" not in one.right]
+    before = np.mean([skill_of(one.ranked[0]) in one.right for one in fresh])
+    after = np.mean([skill_of(hyprank.sort(one.request, one.ranked)[0]) in one.right for one in fresh])
+    assert before < 0.6
+    assert after > 0.95
+
+
+def test_lists_without_a_right_answer_are_dropped_and_counted(hyprank: HypRank) -> None:
+    assert (hyprank.lists, hyprank.kept) == (1_200, 1_080)
+    with pytest.raises(DataError, match="nothing to sort"):
+        train_hyprank([replace(one, right=frozenset(["elsewhere"])) for one in lists(5)])
+    with pytest.raises(DataError, match="0 merged lists"):
+        train_hyprank([])
+
+
+def test_its_probabilities_come_true(hyprank: HypRank) -> None:
+    """They count the lists that hold no right answer, which it never trained on."""
+    fresh = lists(1_000, seed=2)
+    first = [hyprank.sort(one.request, one.ranked)[0] for one in fresh]
+    said = np.mean([one.domain_probability for one in first])
+    came_true = np.mean([skill_of(top) in one.right for top, one in zip(first, fresh, strict=True)])
+    assert said == pytest.approx(came_true, abs=0.05)
+
+
+def test_what_it_read_in_training_it_reads_when_serving(hyprank: HypRank) -> None:
+    assert hyprank.acts == ("failure", "offer")
+    assert hyprank.settings == ("child",)
+    assert hyprank.names == (*FEATURES, "act.failure", "act.offer", "account.child")
+
+
+def test_the_same_lists_and_seed_give_the_same_model(hyprank: HypRank) -> None:
+    assert train_hyprank(lists(), rounds=60) == hyprank
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 1), st.floats(0, 1)), max_size=8))
+def test_the_sorted_list_holds_the_same_readings_in_the_order_of_their_scores(
+    hyprank: HypRank, said: list[tuple[str, float, float]]
+) -> None:
+    ranked = [reading(domain, mine, mine * share, str(i)) for i, (domain, mine, share) in enumerate(said)]
+    ranked.sort(key=lambda one: -one.score)
+    found = hyprank.sort(Request(), tuple(ranked))
+    assert sorted((one.domain, one.intent) for one in found) == sorted((one.domain, one.intent) for one in ranked)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    for one in found:
+        assert 0.0 <= one.score <= 1.0
+        assert 0.0 <= one.probability <= one.domain_probability <= 1.0
+
+
+def test_the_readings_of_a_skill_keep_their_order_and_their_shares(hyprank: HypRank) -> None:
+    ranked = (reading("a", 0.8, 0.6, "first"), reading("b", 0.7, 0.7), reading("a", 0.8, 0.2, "second"))
+    found = {one.intent: one for one in hyprank.sort(Request(), ranked) if one.domain == "a"}
+    assert found["first"].score == found["first"].domain_probability
+    assert found["second"].score == pytest.approx(found["first"].score / 3)
+    assert found["first"].probability == pytest.approx(0.75 * found["first"].domain_probability)
+
+
+def test_skills_past_the_most_stay_behind_in_their_order(hyprank: HypRank) -> None:
+    ranked = tuple(reading(f"d{i:02}", 0.9 - 0.02 * i) for i in range(30))
+    found = hyprank.sort(Request(), ranked)
+    assert len(best_of_skills(ranked)) == 16
+    assert [one.domain for one in found[16:]] == [f"d{i:02}" for i in range(16, 30)]
+    assert found[16].domain_probability <= min(one.domain_probability for one in found[:16])
+
+
+def test_an_empty_list_stays_empty(hyprank: HypRank) -> None:
+    assert hyprank.sort(Request(), ()) == ()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(dialogue="an id"),
+        Request(dialogue={"previous_skill": 7, "acts": "offer", "failed": "yes", "turn": [1]}),
+        Request(account={"enabled": "a", "used": 3, "child": "yes"}),
+        Request(context={"previous_domain": None, "preference.a": "much"}),
+    ],
+)
+def test_what_is_of_another_type_counts_as_absent(hyprank: HypRank, request_: Request) -> None:
+    ranked = (reading("a", 0.6), reading("b", 0.5))
+    seen = features(request_, ranked, {}, hyprank.acts, hyprank.settings)
+    silent = features(Request(dialogue={}), ranked, {}, hyprank.acts, hyprank.settings)
+    names = [name for name in hyprank.names if name != "has_previous" and not name.startswith("act.")]
+    at = [hyprank.names.index(name) for name in names]
+    assert np.array_equal(seen[:, at], silent[:, at], equal_nan=True)
+
+
+def test_what_is_known_of_account_and_shortlist_is_a_feature() -> None:
+    account = {"enabled": ["b"], "used": {"a": 3}}
+    seen = features(Request(account=account), (reading("a", 0.6), reading("b", 0.5)), {"b": 0.5})
+    column = {name: seen[:, i].tolist() for i, name in enumerate(FEATURES)}
+    assert column["enabled"] == [0.0, 1.0]
+    assert column["used"] == [3.0, 0.0]
+    assert np.isnan(column["shortlist"][0])
+    assert column["shortlist"][1] == 0.0
+
+
+# Files
+
+
+def test_a_saved_model_says_the_same(hyprank: HypRank, tmp_path: Path) -> None:
+    save(hyprank, tmp_path)
+    one = lists(1, seed=3)[0]
+    assert load(tmp_path).sort(one.request, one.ranked) == hyprank.sort(one.request, one.ranked)
+
+
+def test_damaged_files_are_refused(hyprank: HypRank, tmp_path: Path) -> None:
+    save(hyprank, tmp_path)
+    spec = tmp_path / "hyprank.json"
+    kept = json.loads(spec.read_text())
+    spec.write_text(json.dumps({**kept, "settings": []}))
+    with pytest.raises(ArtifactError, match="promised"):
+        load(tmp_path)
+    spec.write_text("{")
+    with pytest.raises(ArtifactError, match="train it again"):
+        load(tmp_path)
+    with pytest.raises(ArtifactError, match="train it again"):
+        load(tmp_path / "nothing")
+
+
+# In the life of a request
+
+
+class Says:
+    """A model that gives each of its hypotheses the same probability."""
+
+    def __init__(self, mine: float) -> None:
+        self.mine = mine
+
+    def recognise(self, request: Request) -> list[Hypothesis]:
+        return []
+
+    def rerank(self, request: Request) -> Scores:
+        n = len(request.hypotheses or ())
+        return Scores(self.mine, np.full(n, self.mine / max(n, 1)))
+
+    def explain(self, request: Request) -> list[dict[str, float]]:
+        return [{"domain": 1.0} for _ in request.hypotheses or ()]
+
+    def linear(self) -> None:
+        return None
+
+
+def arbitrators(hyprank: HypRank) -> tuple[Arbitrator, Arbitrator]:
+    domains = {name: Serving(Says(mine), "v", "store") for name, mine in zip(SKILLS, (0.7, 0.6, 0.5), strict=True)}
+    return Arbitrator(domains), Arbitrator(domains, hyprank=hyprank)
+
+
+def asked(previous: str) -> Request:
+    dialogue = {"previous_skill": previous, "failed": False, "acts": ["offer"]}
+    return Request(id="1", dialogue=dialogue, hypotheses=tuple(Hypothesis(name, "i") for name in SKILLS))
+
+
+def test_it_is_a_stage_after_merge(hyprank: HypRank) -> None:
+    without, with_it = arbitrators(hyprank)
+    assert [one.domain for one in without.answer(asked("c")).ranked] == ["a", "b", "c"]
+    answer = with_it.answer(asked("c"), explain=True)
+    assert answer.ranked[0].domain == "c"
+    assert answer.decision.contenders == (0,)
+    assert answer.ms["hyprank"] >= 0.0
+    why = answer.ranked[0].why
+    assert why is not None
+    assert why["hyprank"] > 0.0
+
+
+def test_without_it_nothing_of_it_shows(hyprank: HypRank) -> None:
+    without, _ = arbitrators(hyprank)
+    assert "hyprank" not in without.answer(asked("c")).ms
