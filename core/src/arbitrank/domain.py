@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from arbitrank.values import Example, Hypothesis, Request
 
-__all__ = ["CONTRACT", "Domain", "LinearForm", "Model", "Progress", "Scores", "Settings", "Skill"]
+__all__ = ["CONTRACT", "Domain", "Figures", "LinearForm", "Model", "Progress", "Scores", "Settings", "Skill", "Spread"]
 
 CONTRACT = 1
 """The major version of the contract; it is also in the name of the entry points' group."""
@@ -51,8 +51,20 @@ Progress = Callable[[str, int, int], None]
 """Told of training's progress: the stage, how many of its steps are done, and how many there are."""
 
 
+Figures = Callable[[Mapping[str, float]], None]
+"""Told of figures as training goes on: `rows`, `round`, `loss`, or what else there is to watch."""
+
+Spread = Callable[[str, Sequence[Sequence[Any]]], list[bytes]]
+"""Calls the function `module:name` with each of the lists of arguments (JSON's types) and gives the bytes it returned,
+in order: in this process, or wherever the pool that this process belongs to has room."""
+
+
 def _silent(stage: str, done: int, total: int) -> None:
     """Report nothing."""
+
+
+def _unwatched(figures: Mapping[str, float]) -> None:
+    """Watch nothing."""
 
 
 class Scores(Struct, frozen=True, eq=False):
@@ -98,8 +110,9 @@ class Settings:
     r2 for boosted). `form`: sigmoid, softmax or null, of a log-linear model. `calibrate`: look for a map that improves
     the probabilities of held-out data, and use it if there is one. `kept`: the share of other domains' traffic that is
     in the data, in (0, 1]; less than 1 where it was sampled, so that the prior is corrected. `l2`: the pull towards R0,
-    None for the default by the amount of data. `folds`: how many parts cross-fitting makes. `jobs`: processes to use.
-    The same seed gives the same weights.
+    None for the default by the amount of data. `folds`: how many parts cross-fitting makes. `warm`: the folder of an
+    artifact whose weights to begin from. `jobs`: processes to use where there is no `spread`, which runs parts of the
+    training elsewhere. The same seed gives the same weights.
     """
 
     seed: int = 0
@@ -110,8 +123,11 @@ class Settings:
     kept: float = 1.0
     l2: float | None = None
     folds: int = 5
-    jobs: int = 1
+    warm: Path | None = None
+    jobs: int = field(default=1, compare=False)
     progress: Progress = field(default=_silent, compare=False)
+    figures: Figures = field(default=_unwatched, compare=False)
+    spread: Spread | None = field(default=None, compare=False)
 
 
 class Model(ABC):

@@ -115,17 +115,22 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes | BadLine]]:
     path = str(path)
     try:
         with _open(path) as file:
-            number = 0
-            while line := file.readline(MAX_LINE + 1):
-                number += 1
-                if len(line.removesuffix(b"\n")) > MAX_LINE:
-                    while line and not line.endswith(b"\n"):
-                        line = file.readline(MAX_LINE)
-                    yield number, BadLine(place(path, number), f"longer than the {MAX_LINE} bytes promised")
-                elif line.strip():
-                    yield number, line
+            yield from lines_in(file, path)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def lines_in(file: IO[bytes], path: str) -> Iterator[tuple[int, bytes | BadLine]]:
+    """The same of an open file, which people know as `path`."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line.removesuffix(b"\n")) > MAX_LINE:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE)
+            yield number, BadLine(place(path, number), f"longer than the {MAX_LINE} bytes promised")
+        elif line.strip():
+            yield number, line
 
 
 def place(path: str | Path, number: int) -> str:

@@ -1,14 +1,29 @@
-"""Progress on a terminal, and nothing in a pipe."""
+"""Progress for people and programs: bars on a terminal, lines in a pipe, events as JSON."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from arbitrank import domain
+from arbitrank.training.task import Outcome
+from arbitrank.training.worker import Event
+
+_SELDOM = 10.0  # seconds between two lines of one stage in a pipe
 
 
 @contextmanager
@@ -28,3 +43,96 @@ def shown(label: str) -> Iterator[domain.Progress]:
             progress.update(tasks[stage], completed=done, total=total)
 
         yield told
+
+
+class Board:
+    """How far many domains are: told of events, and of each outcome, which takes its domain off the board."""
+
+    def event(self, event: Event) -> None:
+        """A domain is further, or has figures to show."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A domain has ended."""
+
+    def note(self, text: str) -> None:
+        """Something that people should know."""
+        print(f"arbitrank: {text}", file=sys.stderr)
+
+
+class Lines(Board):
+    """A line on standard error where a stage begins, and then one every few seconds."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, tuple[str, float]] = {}
+        self._rows: dict[str, float] = {}
+
+    def event(self, event: Event) -> None:
+        self._rows[event.domain] = event.figures.get("rows", self._rows.get(event.domain, 0.0))
+        stage, last = self._stages.get(event.domain, ("", 0.0))
+        now = time.monotonic()
+        if event.stage != stage or now - last >= _SELDOM:
+            self._stages[event.domain] = event.stage, now
+            print(f"{event.domain}: {_said(event, self._rows[event.domain])}", file=sys.stderr, flush=True)
+
+
+class Events(Board):
+    """A JSON object a line on standard output: `event`, `outcome` or `note`, and the rest of its fields."""
+
+    def event(self, event: Event) -> None:
+        self._print({"event": "progress", **msgspec.structs.asdict(event)})
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._print({"event": "outcome", **msgspec.structs.asdict(outcome)})
+
+    def note(self, text: str) -> None:
+        self._print({"event": "note", "text": text})
+
+    def _print(self, fields: dict[str, object]) -> None:
+        print(msgspec.json.encode(fields).decode(), flush=True)
+
+
+class Bars(Board):
+    """A bar for each domain that is being trained, with its stage, rows, round, loss and the time it will yet take."""
+
+    def __init__(self, progress: Progress, n: int) -> None:
+        self._progress, self._tasks, self._rows = progress, dict[str, tuple[TaskID, str]](), dict[str, float]()
+        self._all = progress.add_task("all domains", total=n)
+
+    def event(self, event: Event) -> None:
+        self._rows[event.domain] = event.figures.get("rows", self._rows.get(event.domain, 0.0))
+        task, stage = self._tasks.get(event.domain, (None, ""))
+        if task is None or stage != event.stage:
+            if task is not None:
+                self._progress.remove_task(task)
+            task = self._progress.add_task(event.domain, total=event.total or None)
+            self._tasks[event.domain] = task, event.stage
+        text = f"{event.domain}: {_said(event, self._rows[event.domain])}"
+        self._progress.update(task, description=text, completed=event.done, total=event.total or None)
+
+    def outcome(self, outcome: Outcome) -> None:
+        task, _ = self._tasks.pop(outcome.domain, (None, ""))
+        if task is not None:
+            self._progress.remove_task(task)
+        self._progress.advance(self._all)
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(f"arbitrank: {text}", markup=False, highlight=False)
+
+
+@contextmanager
+def board(n: int, *, json: bool = False) -> Iterator[Board]:
+    """A board for `n` domains: events with `json`, bars where standard error is a terminal, else lines."""
+    console = Console(stderr=True)
+    if json or not console.is_terminal:
+        yield Events() if json else Lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield Bars(progress, n)
+
+
+def _said(event: Event, rows: float) -> str:
+    steps = [f"{event.stage} {event.done}/{event.total}" if event.total > 1 else event.stage]
+    steps += [f"{rows:.0f} rows"] if rows else []
+    steps += [f"{name} {value:.6g}" for name, value in event.figures.items() if name != "rows"]
+    return ", ".join(steps)

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, NoReturn
 
 import click
 
 from arbitrank.cli import options
-from arbitrank.cli.progress import shown
-from arbitrank.domain import Domain, Settings
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, said
-from arbitrank.feedback.reading import read_truths
+from arbitrank.cli.progress import Board, board
+from arbitrank.domain import Settings
+from arbitrank.errors import InputError
 from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import Found, Loaded, discover
-from arbitrank.store.build import Built, build
-from arbitrank.store.signing import open_key, sign
+from arbitrank.store.build import Split
+from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store
-from arbitrank.values import Example
-from arbitrank.wire import BadLine
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from arbitrank.training.places import is_url, since
+from arbitrank.training.pool import Limits
+from arbitrank.training.retrain import Backend, Run, local, retrain
+from arbitrank.training.sources import Reading
+from arbitrank.training.task import Outcome
 
 
 @click.command("train")
 @click.argument("names", metavar="[DOMAIN …]", nargs=-1)
+@click.option("--all", "everybody", is_flag=True, help="All installed domains, as when none is named.")
 @click.option(
-    "--data", metavar="PATH", help="A corpus or hypotheses file, or a log's folder; default: each domain's own data."
+    "--data",
+    metavar="PATH|URL",
+    help="A corpus or hypotheses (JSON Lines or Parquet; a file, or a folder by domain=…/day=…), or a log's folder; "
+    "default: each domain's own data.",
+)
+@click.option("--since", "begins", metavar="DATE|Nd", help="Only requests from then on: a date, a time, or 30d.")
+@click.option(
+    "--split-by",
+    "split",
+    type=click.Choice(["words", "time"]),
+    default="words",
+    show_default=True,
+    help="What is kept back to measure on: one in ten by its words, or the latest tenth.",
 )
 @click.option(
     "--model",
@@ -60,6 +72,31 @@ if TYPE_CHECKING:
 )
 @options.seed
 @options.jobs
+@click.option("--limit-seconds", type=options.Share(0, min_open=True), help="End a domain's training after this long.")
+@click.option(
+    "--limit-memory",
+    metavar="MB",
+    type=click.IntRange(1),
+    help="End a domain's training where it holds more.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Begin a domain anew so often where its process was ended from outside.",
+)
+@click.option("--force", is_flag=True, help="Train also where data, code and settings are those of what is there.")
+@click.option("--warm", is_flag=True, help="Begin from the weights that serve.")
+@click.option(
+    "--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Where domains train."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the cluster's scheduler, or a file of it.")
+@click.option(
+    "--log-dir", type=click.Path(path_type=Path), help="The folder of each domain's log; default: STORE.logs."
+)
+@click.option("--scratch", type=click.Path(path_type=Path), help="The folder for what is written on the way.")
+@click.option("--json", "as_json", is_flag=True, help="Print events and outcomes as JSON Lines.")
 @options.store
 @options.signing_key
 @click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
@@ -68,13 +105,26 @@ if TYPE_CHECKING:
 )
 def command(
     names: tuple[str, ...],
+    everybody: bool,
     data: str | None,
+    begins: str | None,
+    split: Split,
     model: Literal["factored", "loglinear", "boosted", "corrected", "auto"],
     loss: Literal["r1", "r2", "r3"] | None,
     form: Literal["sigmoid", "softmax", "null"],
     kept: float,
     seed: int,
     jobs: int,
+    limit_seconds: float | None,
+    limit_memory: int | None,
+    retries: int,
+    force: bool,
+    warm: bool,
+    backend: Literal["local", "dask"],
+    scheduler: str | None,
+    log_dir: Path | None,
+    scratch: Path | None,
+    as_json: bool,
     store: Store,
     key: str | None,
     promote: bool,
@@ -82,10 +132,13 @@ def command(
 ) -> None:
     """Train each DOMAIN (all installed ones by default) and publish its weights as `candidate`.
 
-    One domain's training touches nothing of another's. The same data, code and seed give the same version. The exit
-    status is 2 where a domain could not be trained.
+    Each is trained in a process of its own, and what becomes of one touches no other. A domain whose data, code and
+    settings are unchanged is skipped; one whose new weights are worse than none at all, on requests kept back, is
+    refused. The same data, code and seed give the same version. The exit status is 1 where a domain was refused, 2
+    where one could not be trained.
     """
-    chosen = _chosen(discover(), names)
+    found = discover()
+    chosen = _chosen(found, () if everybody else names)
     if out and len(chosen) != 1:
         raise InputError(
             f"--out: {len(chosen)} domains are to be trained, promised one; name it: arbitrank train DOMAIN --out …"
@@ -99,12 +152,35 @@ def command(
         lightgbm()  # what is missing is better told before the training than after it
     if model == "auto" and (absent := missing()):
         print(f"arbitrank: boosted models are left out of the choice: {absent}", file=sys.stderr)
-    examples = _read(data) if data else None
-    settings = Settings(seed=seed, model=model, loss=loss, form=form, kept=kept, jobs=jobs)
-    private = open_key(key)
-    failed = [one.name for one in chosen if not _train(one, examples, settings, store, private, promote, out)]
-    if failed:
-        raise InputError(f"not trained: {', '.join(failed)}; the reasons are above")
+    if begins and not data:
+        raise InputError("--since: no --data; promised both")
+    run = Run(
+        store=store,
+        settings=Settings(seed=seed, model=model, loss=loss, form=form, kept=kept),
+        data=Reading(data, since(begins) if begins else None) if data else None,
+        split=split,
+        force=force,
+        warm=warm,
+        promote=promote,
+        key=open_key(key),
+        out=out,
+        logs=log_dir or _logs(store),
+        root=scratch,
+        limits=Limits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries),
+    )
+    trained = _backend(backend, scheduler, jobs)
+    signal.signal(signal.SIGTERM, _interrupted)
+    where = str(out) if out else f"{'stable' if promote else 'candidate'} in {store}"
+    known = [one.name for one in found]
+    outcomes = []
+    with board(len(chosen), json=as_json) as shown:
+        domains = [one.name for one in chosen]
+        with closing(retrain(run, domains, trained, known=known, tell=shown.event, note=shown.note)) as ended:
+            for outcome in ended:
+                outcomes.append(outcome)
+                shown.outcome(outcome)
+                _tell(outcome, where, shown, as_json)
+    _finish(outcomes)
 
 
 def _chosen(found: Sequence[Found], names: Sequence[str]) -> list[Loaded]:
@@ -116,72 +192,60 @@ def _chosen(found: Sequence[Found], names: Sequence[str]) -> list[Loaded]:
     return [ready[name] for name in dict.fromkeys(names or ready)]
 
 
-def _read(path: str) -> list[Example]:
-    examples, bad = [], 0
-    for line in read_truths(path):
-        if isinstance(line, BadLine):
-            bad += 1
-            print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
-        else:
-            examples.append(line)
-    if not examples and Path(path).is_dir():
+def _logs(store: Store) -> Path:
+    """Beside a store on this machine, else among the user's logs."""
+    if not is_url(str(store)):
+        return Path(f"{store}.logs")
+    from platformdirs import user_log_path
+
+    return user_log_path("arbitrank") / "training"
+
+
+def _backend(kind: str, scheduler: str | None, jobs: int) -> Backend:
+    if kind == "local":
+        if scheduler:
+            raise InputError("--scheduler: no --backend dask; promised both")
+        return local(jobs)
+    if scheduler is None:
         raise InputError(
-            f"{path}: nobody told the truth of a request in this log ({bad} bad lines); see docs/operating.md"
+            "--backend dask: no --scheduler; promised an address, as tcp://HOST:8786; see docs/training.md"
         )
-    if not examples:
-        raise InputError(f"{path}: no example that can be read ({bad} bad lines); see docs/formats.md")
-    return examples
+    from arbitrank.training.cluster import dask
+
+    return dask(scheduler)
 
 
-def _train(
-    one: Loaded,
-    examples: list[Example] | None,
-    settings: Settings,
-    store: Store,
-    key: Ed25519PrivateKey | None,
-    promote: bool,
-    out: Path | None,
-) -> bool:
-    domain, package = one.domain, (one.source.distribution, one.source.version)
-    try:
-        data = examples if examples is not None else list(domain.examples())
-        with shown(one.name) as progress, tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-            target = out or Path(folder) / "artifact"
-            base = _base(one.name, store) or domain.shipped
-            built = build(domain, package, data, target, replace(settings, progress=progress), base=base)
-            if key:
-                sign(target, key)
-            if not out:
-                store.publish(target, promote=promote)
-    except ArbitrankError as error:
-        print(f"arbitrank: {error}", file=sys.stderr)
-        return False
-    # `examples` and `train` are the plugin's code; what they raise ends the training of that one domain.
-    except Exception as error:
-        print(f"arbitrank: domain {one.name}: its training failed: {said(error)}", file=sys.stderr)
-        return False
-    _say(domain, built, str(out) if out else f"{'stable' if promote else 'candidate'} in {store}")
-    return True
+def _tell(outcome: Outcome, where: str, shown: Board, as_json: bool) -> None:
+    if not as_json:
+        for text in outcome.notes:
+            shown.note(text)
+        if not outcome.good:
+            log = f"; its log: {outcome.log}" if outcome.log else ""
+            shown.note(f"domain {outcome.domain}: {_without(outcome)}{log}")
+        elif outcome.kind == "unchanged":
+            text = "unchanged: its data, code and settings are those of what is there; --force trains it all the same"
+            click.echo(f"{outcome.domain} {outcome.version}: {text}")
+        else:
+            click.echo(
+                f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {outcome.model}; on {outcome.held} kept "
+                f"back: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), ECE {100 * outcome.ece:.1f} % (floor "
+                f"{100 * outcome.ece_floor:.1f} %); {where}"
+            )
 
 
-def _base(name: str, store: Store) -> Path | None:
-    """The artifact that serves. One that is damaged must not keep its domain from being trained anew."""
-    try:
-        return store.stable(name)
-    except ArtifactError as error:
-        print(f"arbitrank: {error}; training goes on without it", file=sys.stderr)
-        return None
+def _without(outcome: Outcome) -> str:
+    """The reason, without the name that it may begin with."""
+    return (outcome.reason or outcome.kind).removeprefix(f"domain {outcome.domain}: ")
 
 
-def _say(domain: Domain, built: Built, where: str) -> None:
-    card, manifest = built.card, built.manifest
-    click.echo(
-        f"{domain.name} {manifest.version}: {manifest.rows} examples, {settings_of(built)}; on {card.n} kept back: "
-        f"NLL {card.nll:.3f}, ECE {100 * card.ece:.1f} % (floor {100 * card.ece_floor:.1f} %); {where}"
-    )
+def _finish(outcomes: Sequence[Outcome]) -> None:
+    failed = [one.domain for one in outcomes if one.kind in ("failed", "killed")]
+    if failed:
+        raise InputError(f"not trained: {', '.join(failed)}; the reasons are above")
+    if not all(one.good for one in outcomes):
+        click.get_current_context().exit(1)
 
 
-def settings_of(built: Built) -> str:
-    """The model of what was built, in words."""
-    manifest = built.manifest
-    return f"{manifest.model} {manifest.loss}".strip()
+def _interrupted(number: int, frame: object) -> NoReturn:
+    """End as by Ctrl-C, so that nothing is left behind."""
+    raise KeyboardInterrupt

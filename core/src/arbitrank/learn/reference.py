@@ -95,6 +95,7 @@ class ReferenceDomain(Domain):
             jobs=settings.jobs,
             progress=settings.progress,
             seen=seen,
+            spread=settings.spread,
         )
         return [[self.described(h) for h in n_best] for n_best in fitted]
 

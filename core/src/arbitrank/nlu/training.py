@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pycrfsuite
 import scipy.sparse as sp
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from arbitrank.domain import Progress
+from arbitrank.domain import Progress, Spread
 from arbitrank.errors import DataError
 from arbitrank.nlu.classifier import SHORTEST, Classifier
 from arbitrank.nlu.fit import Fit, learn_fit
@@ -35,6 +37,8 @@ RARITY = 0.7
 """The power of an n-gram's inverse document frequency in its weight; chosen like the regularisation."""
 
 FOLDS = 5
+_encode = msgspec.msgpack.Encoder().encode
+_decode_readings = msgspec.msgpack.Decoder(list[tuple[Hypothesis, ...]]).decode
 _RARE = 2_000  # with more examples than this, n-grams that occur once are left out
 _CRF = {"c1": 0.05, "c2": 0.1, "max_iterations": 100, "feature.possible_transitions": True}
 _MARK = "known "  # before the number of a gazetteer's mark; the other attributes are bare numbers
@@ -72,15 +76,18 @@ def cross_fit(
     jobs: int = 1,
     progress: Progress | None = None,
     seen: Sequence[Seen] | None = None,
+    spread: Spread | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
     """The hypotheses of each example from a recogniser that did not see it in training, in the examples' order.
 
     Examples with the same words share a fold. A re-ranker that learned from hypotheses of a recogniser's own training
-    data would believe confidences that it never meets again.
+    data would believe confidences that it never meets again. The folds are spread by `spread`, or over `jobs`
+    processes; the hypotheses are the same.
     """
+    if spread is not None:
+        return _cross_fit_elsewhere(domain, examples, folds, seed, progress, spread)
     seen = look_at(examples) if seen is None else seen
-    fold = np.array([crc(f"{seed}/{_words(example)}") % folds for example in examples], np.int64)
-    parts = [(np.flatnonzero(fold != f).tolist(), np.flatnonzero(fold == f).tolist()) for f in range(folds)]
+    parts = [_fold(examples, folds, seed, f) for f in range(folds)]
     tasks = (
         delayed(_fit_and_recognise)(
             domain, [examples[i] for i in rest], [seen[i] for i in rest], [seen[i] for i in held], seed
@@ -95,6 +102,46 @@ def cross_fit(
         for i, n_best in zip(held, found, strict=True):
             hypotheses[i] = n_best
     return hypotheses
+
+
+def _fold(examples: Sequence[Example], folds: int, seed: int, number: int) -> tuple[list[int], list[int]]:
+    """Where the examples stand that a fold's recogniser learns from, and those that it reads."""
+    inside = np.array([crc(f"{seed}/{_words(example)}") % folds == number for example in examples], bool)
+    return np.flatnonzero(~inside).tolist(), np.flatnonzero(inside).tolist()
+
+
+def _cross_fit_elsewhere(
+    domain: str, examples: Sequence[Example], folds: int, seed: int, progress: Progress | None, spread: Spread
+) -> list[tuple[Hypothesis, ...]]:
+    hypotheses: list[tuple[Hypothesis, ...]] = [()] * len(examples)
+    if progress:
+        progress("cross-fitting", 0, folds)
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        path = Path(folder) / "examples"
+        path.write_bytes(_encode(list(examples)))  # once, for all who do a part
+        done = spread(f"{__name__}:fit_fold", [[domain, str(path), folds, seed, f] for f in range(folds)])
+    for f, found in enumerate(done):
+        for i, n_best in zip(_fold(examples, folds, seed, f)[1], _decode_readings(found), strict=True):
+            hypotheses[i] = n_best
+    if progress:
+        progress("cross-fitting", folds, folds)
+    return hypotheses
+
+
+def fit_fold(domain: str, path: str, folds: int, seed: int, number: int) -> bytes:
+    """The readings of one fold, in MessagePack, by a recogniser that learned from all others; examples from a file."""
+    examples, seen = _shared(Path(path))
+    rest, held = _fold(examples, folds, seed, number)
+    return _encode(
+        _fit_and_recognise(domain, [examples[i] for i in rest], [seen[i] for i in rest], [seen[i] for i in held], seed)
+    )
+
+
+@lru_cache(maxsize=1)
+def _shared(path: Path) -> tuple[list[Example], list[Seen]]:
+    """The examples in the file, read and looked at once by a process for all the folds that it does."""
+    examples = msgspec.msgpack.decode(path.read_bytes(), type=list[Example])
+    return examples, look_at(examples)
 
 
 def _fit_and_recognise(

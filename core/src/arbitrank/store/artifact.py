@@ -56,9 +56,10 @@ class Signature(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What an artifact is and how it was made.
 
-    `rows` counts the examples it was trained on, `data_digest` is theirs; `files` maps each file's path inside the
-    artifact to its SHA-256; `time` is in seconds since 1970, `SOURCE_DATE_EPOCH` where that is set. An unsigned one has
-    no `signature` at all.
+    `rows` counts the examples it was trained on, `data_digest` is theirs; `made_of` is the digest of all that decides
+    what `train` gives, so that it need not train again where nothing of that changed; `files` maps each file's path
+    inside the artifact to its SHA-256; `time` is in seconds since 1970, `SOURCE_DATE_EPOCH` where that is set. An
+    unsigned one has no `signature` at all.
     """
 
     version: str = ""
@@ -73,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     rows: int = 0
     data_digest: str = ""
+    made_of: str | msgspec.UnsetType = msgspec.UNSET
     files: dict[str, str] = {}
     time: int = 0
     signature: Signature | msgspec.UnsetType = msgspec.UNSET

@@ -2,36 +2,81 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank import dispatch
 from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.metrics import Calibration, calibration
+from arbitrank.learn.features import Confidences, FeatureSpec
+from arbitrank.learn.probability import binary_loss, log_odds
+from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
 from arbitrank.semer import entirely_right
-from arbitrank.store.artifact import CARD, MANIFEST, Manifest, digest, seal, write_durably
-from arbitrank.values import Example
+from arbitrank.store.artifact import CARD, MANIFEST, Manifest, seal, write_durably
+from arbitrank.training.examples import data_digest, only
+from arbitrank.values import Example, Hypothesis
+
+__all__ = [
+    "Built",
+    "Measured",
+    "Split",
+    "build",
+    "data_digest",
+    "kept_back",
+    "measure",
+    "measured",
+    "replaceable",
+    "time_of",
+    "weight_of",
+]
+
+Split = Literal["words", "time"]
 
 _KEPT_BACK = 10  # one in so many examples is kept back to measure on
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What held-back requests say of a model: its calibration, and its NLL beside R0's on the same readings, weighed as
+    the requests are."""
+
+    card: Calibration
+    nll: float
+    baseline: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether the product of the bare confidences would have been the better claim."""
+        return self.nll > self.baseline + 1e-9
 
 
 @dataclass(frozen=True)
 class Built:
-    """An artifact that was made: its manifest, its card, and what the domain's training reported."""
+    """An artifact that was made: its manifest, what was measured, and what the domain's training reported."""
 
     manifest: Manifest
-    card: Calibration
+    measured: Measured
     report: Mapping[str, Any]
+
+    @property
+    def card(self) -> Calibration:
+        """The calibration card."""
+        return self.measured.card
 
 
 def build(
@@ -42,18 +87,19 @@ def build(
     settings: Settings,
     *,
     base: Path | None = None,
+    split: Split = "words",
+    made_of: str | UnsetType = UNSET,
 ) -> Built:
     """Train `domain` and write a sealed artifact into `folder`, which is new, empty or an artifact to replace.
 
     `package` is the distribution's name and version. `base` is the artifact whose recogniser is kept where training
-    gives none. The examples that are kept back are chosen by their words, so that the same utterance is never on both
-    sides. Nothing is left in `folder` where training fails.
+    gives none. `split` says how the examples that are kept back are chosen. `made_of` goes into the manifest as it is.
+    Nothing is left in `folder` where training fails.
     """
-    if folder.exists() and not _replaceable(folder):
+    if not replaceable(folder):
         raise InputError(f"{folder}: holds something else, promised a new or empty folder or an artifact to replace")
-    held = [crc(_identity(e)) % _KEPT_BACK == 0 for e in examples]
-    training = [e for e, back in zip(examples, held, strict=True) if not back]
-    measured = [e for e, back in zip(examples, held, strict=True) if back]
+    held = kept_back(domain.name, examples, split)
+    training, asked = only(examples, ~held), only(examples, held)
     if not training:
         raise DataError(f"domain {domain.name}: {len(examples)} examples are too few to train on and measure")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -61,15 +107,17 @@ def build(
     try:
         # One thread: sums in another order would be other weights. The limit holds for what is loaded by now, so the
         # toolkit's libraries are loaded first.
-        import arbitrank.learn.fitting
+        import arbitrank.learn.selection
         import arbitrank.nlu.training  # noqa: F401
 
         with threadpool_limits(1):
             report = domain.train(training, work, settings)
         if base and not (work / "recogniser").exists() and (base / "recogniser").is_dir():
             shutil.copytree(base / "recogniser", work / "recogniser")
-        card = measure(domain.name, domain.load(work), measured)
-        write_durably(work / CARD, msgspec.json.format(msgspec.json.encode(card), indent=1))
+        settings.progress("measuring", 0, 1)
+        found = measured(domain.name, domain.load(work), asked, _means(domain.name, training), settings.kept)
+        settings.progress("measuring", 1, 1)
+        write_durably(work / CARD, msgspec.json.format(msgspec.json.encode(found.card), indent=1))
         manifest = seal(
             work,
             Manifest(
@@ -82,24 +130,67 @@ def build(
                 seed=settings.seed,
                 rows=len(training),
                 data_digest=data_digest(examples),
+                made_of=made_of,
             ),
         )
         if folder.exists():
             shutil.rmtree(folder)
         work.chmod(0o755)
         work.rename(folder)
-        return Built(manifest, card, report)
+        return Built(manifest, found, report)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+def replaceable(folder: Path) -> bool:
+    """Whether a folder may be written into: it is absent, empty or an artifact."""
+    return not folder.exists() or (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir())))
 
 
-def measure(name: str, model: Model, examples: Sequence[Example]) -> Calibration:
+def kept_back(domain: str, examples: Iterable[Example], split: Split = "words") -> NDArray[np.bool_]:
+    """Which examples are kept back to measure on, a mask of shape (n,): about one in ten.
+
+    By their words, so that the same utterance is never on both sides; or by their time, the latest of them, so that
+    what is measured is later than all that was learned. Raises `DataError` where one has no time.
+    """
+    if split == "words":
+        return np.array([crc(_identity(e)) % _KEPT_BACK == 0 for e in examples], bool)
+    times = [time_of(example) for example in examples]
+    if None in times:
+        raise DataError(
+            f"domain {domain}: example {times.index(None) + 1} of {len(times)} has no time, promised one for each with "
+            "--split-by time: seconds since 1970 as `time`"
+        )
+    if not times:
+        return np.zeros(0, bool)
+    ordered = np.array(times, np.float64)
+    # Strictly later: what was said at the same moment stays on one side.
+    return np.asarray(ordered > np.quantile(ordered, 1.0 - 1.0 / _KEPT_BACK, method="lower"))
+
+
+def time_of(example: Example) -> float | None:
+    """When the request was made, seconds since 1970, by the line's `time`; None where that is absent or no number."""
+    time = example.extra.get("time")
+    if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
+        return None
+    return float(time)
+
+
+def measure(name: str, model: Model, examples: Iterable[Example]) -> Calibration:
     """The calibration of a domain's best reading over requests, those that are not its own included."""
-    p, y = [], []
+    return measured(name, model, examples).card
+
+
+def measured(
+    name: str, model: Model, examples: Iterable[Example], means: Confidences = Confidences(), kept: float = 1.0
+) -> Measured:
+    """A domain's best readings over requests, against the outcomes and against R0's best of the same readings.
+
+    `means` stand for R0's missing confidences. Others' requests weigh 1 / `kept`. Raises `DataError` where the model
+    fails on an example.
+    """
+    baseline = R0(FeatureSpec(name, fill=means))
+    rows = []
     for example in examples:
         given = example.request.hypotheses
         own = None if given is None else [h for h in given if h.domain == name]
@@ -107,15 +198,43 @@ def measure(name: str, model: Model, examples: Sequence[Example]) -> Calibration
         if isinstance(outcome, dispatch.Failed):
             raise DataError(f"domain {name}: fails on example {example.request.id!r}: {outcome.reason}")
         if outcome.hypotheses:
-            best = int(np.argmax(outcome.scores.right))
-            p.append(float(outcome.scores.right[best]))
-            y.append(float(entirely_right(outcome.hypotheses[best], example.truth)))
-    return calibration(np.array(p), np.array(y))
+            heard = msgspec.structs.replace(example.request, hypotheses=tuple(outcome.hypotheses))
+            r0 = baseline.rerank(heard).right
+            worth = weight_of(example) * (1.0 if example.truth.domain == name else 1.0 / kept)
+            claims = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))
+            rows.append((*next(claims), *next(claims), worth))
+    p, y, p0, y0, weight = np.array(rows, np.float64).reshape(-1, 5).T
+    return Measured(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
 
 
-def data_digest(examples: Sequence[Example]) -> str:
-    """The digest of a data set: SHA-256 over its examples in order."""
-    return digest(b"\n".join(msgspec.json.encode(example, order="deterministic") for example in examples))
+def weight_of(example: Example) -> float:
+    """How many requests the example stands for, by the line's `weight`; 1 where it says nothing."""
+    weight = example.extra.get("weight", 1.0)
+    return float(weight) if isinstance(weight, int | float) and not isinstance(weight, bool) else 1.0
+
+
+def _best(right: Floats, hypotheses: Sequence[Hypothesis], example: Example) -> tuple[float, float]:
+    best = int(np.argmax(right))
+    return float(right[best]), float(entirely_right(hypotheses[best], example.truth))
+
+
+def _nll(p: Floats, y: Floats, weight: Floats) -> float:
+    return float(np.average(binary_loss(log_odds(p), y), weights=weight)) if len(p) else 0.0
+
+
+def _means(name: str, examples: Sequence[Example]) -> Confidences:
+    """The domain's mean confidences in what it trains on, where its hypotheses were given."""
+    sums, counts = np.zeros(3), np.zeros(3)
+    for example in examples:
+        for h in example.request.hypotheses or ():
+            if h.domain == name:
+                for i, c in enumerate((h.domain_confidence, h.intent_confidence, h.reading_confidence)):
+                    if c is not None:
+                        sums[i] += c
+                        counts[i] += 1
+        if example.request.hypotheses is None:
+            break
+    return Confidences(*(float(s / n) if n else 0.5 for s, n in zip(sums, counts, strict=True)))
 
 
 def _identity(example: Example) -> str:

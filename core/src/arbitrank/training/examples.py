@@ -1,0 +1,151 @@
+"""Examples on disk: written once, one after another, and read by any process through a mapping, one at a time.
+
+    FILE              the examples in MessagePack, end to end
+    FILE.places.npy   where each begins and ends, int64 in bytes from the beginning, shape (2, n)
+
+However many there are, no more than one is in memory, unless the reader keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.values import Example
+
+_decode = msgspec.msgpack.Decoder(Example).decode
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+Indices = NDArray[np.int64]
+
+
+class Writer:
+    """Writes examples into a file that `ExampleFile` reads. Of an example whose id stands twice the latter counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("wb", buffering=1 << 20)
+        self._ends, self._keys, self._end = array("q"), array("Q"), 0
+        self.repeated = 0
+
+    def add(self, example: Example) -> None:
+        """Write an example."""
+        raw = _encode(example)
+        self._file.write(raw)
+        self._end += len(raw)
+        self._ends.append(self._end)
+        self._keys.append(_key(example.request.id))
+
+    def close(self) -> None:
+        """Finish both files."""
+        self._file.close()
+        ends = np.frombuffer(self._ends, np.int64) if self._ends else np.zeros(0, np.int64)
+        kept = _latest(np.frombuffer(self._keys, np.uint64) if self._keys else np.zeros(0, np.uint64))
+        self.repeated = len(ends) - len(kept)
+        np.save(_places(self.path), np.stack([_begins(ends)[kept], ends[kept]]))
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def write_examples(path: Path, examples: Sequence[Example]) -> ExampleFile:
+    """Write all the examples, repeated ids or not, and give them as a file's."""
+    with Writer(path) as writer:
+        for example in examples:
+            writer.add(example)
+    return ExampleFile(path)
+
+
+class ExampleFile(Sequence[Example]):
+    """The examples of a file that `Writer` wrote, or some of them; each is decoded when it is asked for."""
+
+    def __init__(self, path: Path, chosen: Indices | None = None) -> None:
+        self.path = path
+        places = np.load(_places(path), mmap_mode="r")
+        self._places: NDArray[np.int64] = places if chosen is None else places[:, chosen]
+        self._chosen = chosen
+        if path.stat().st_size:
+            with path.open("rb") as file:
+                self._bytes = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        else:
+            self._bytes = memoryview(b"")
+
+    def __len__(self) -> int:
+        return int(self._places.shape[1])
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ExampleFile: ...
+
+    def __getitem__(self, index: int | slice) -> Example | ExampleFile:
+        if isinstance(index, slice):
+            return self.only(np.arange(len(self))[index])
+        begin, end = self._places[:, index].tolist()
+        return _decode(self._bytes[begin:end])
+
+    def __iter__(self) -> Iterator[Example]:
+        for raw in self.raw():
+            yield _decode(raw)
+
+    def raw(self) -> Iterator[memoryview]:
+        """The examples as they stand in the file."""
+        for first in range(0, len(self), 4096):
+            for begin, end in self._places[:, first : first + 4096].T.tolist():
+                yield self._bytes[begin:end]
+
+    def only(self, indices: Indices) -> ExampleFile:
+        """The examples at these places among those that it has."""
+        return ExampleFile(self.path, indices if self._chosen is None else self._chosen[indices])
+
+
+def only(examples: Sequence[Example], chosen: NDArray[np.bool_]) -> Sequence[Example]:
+    """The chosen ones of the examples, by a mask."""
+    if isinstance(examples, ExampleFile):
+        return examples.only(np.flatnonzero(chosen))
+    return [example for example, kept in zip(examples, chosen.tolist(), strict=True) if kept]
+
+
+def data_digest(examples: Sequence[Example]) -> str:
+    """The digest of a data set: SHA-256 over its examples in order."""
+    found = hashlib.sha256()
+    raws: Any = examples.raw() if isinstance(examples, ExampleFile) else map(_encode, examples)
+    for raw in raws:
+        found.update(raw)
+    return found.hexdigest()
+
+
+def _key(id: str | None) -> int:
+    """A number for an id; 0 for none, which repeats nothing."""
+    if id is None:
+        return 0
+    return int.from_bytes(hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+
+
+def _latest(keys: NDArray[np.uint64]) -> Indices:
+    """Where the last of each key stands, and every 0, in order."""
+    _, last = np.unique(keys[::-1], return_index=True)
+    kept = np.zeros(len(keys), bool)
+    kept[len(keys) - 1 - last] = True
+    return np.flatnonzero(kept | (keys == 0))
+
+
+def _begins(ends: Indices) -> Indices:
+    return np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
+
+
+def _places(path: Path) -> Path:
+    return path.with_name(f"{path.name}.places.npy")

@@ -1,0 +1,68 @@
+"""The folder that a run works in. It goes when the run ends; of one that was killed, when the next begins.
+
+ROOT/run-XXXX/lock      held for as long as the process lives, by the system's own account
+ROOT/run-XXXX/…         everything that the run writes, and its processes' temporary files
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_LOCK = "lock"
+_UNLOCKED = 60.0  # seconds after which nobody is about to take the lock of a new folder any more
+
+
+@contextmanager
+def scratch(root: Path | None = None) -> Iterator[Path]:
+    """A new folder under `root`, by default among the system's temporary files, and nothing left of runs that died."""
+    root = Path(tempfile.gettempdir()) / f"arbitrank-training-{_user()}" if root is None else root
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sweep(root)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _taken(lock)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep(root: Path) -> None:
+    """Remove what runs left that live no more."""
+    for folder in root.glob("run-*"):
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR)
+        except FileNotFoundError:  # between the making of its folder and of its lock; or swept by another just now
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _UNLOCKED:
+                    folder.rmdir()
+            continue
+        try:
+            if _taken(lock):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    """Whether nobody else had it. Where the system knows no such locks, somebody else always may."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0

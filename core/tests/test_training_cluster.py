@@ -1,0 +1,98 @@
+"""Domains trained on a Dask cluster of processes of its own, of which some do not live to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from distributed import LocalCluster
+
+from arbitrank.errors import InputError
+from arbitrank.store.store import open_store
+from arbitrank.training.cluster import dask
+from arbitrank.training.pool import Limits
+from arbitrank.training.retrain import Run, local, retrain
+from arbitrank.training.sources import Reading
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder where domains note that they were begun; set before the cluster's processes start."""
+    folder = tmp_path_factory.mktemp("noted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HERE))
+        patch.setenv("ARBITRANK_TEST_FOLDER", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def scheduler(noted: Path) -> Iterator[str]:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def write(path: Path, names: tuple[str, ...], n: int = 4000) -> str:
+    """Requests to domains, whose confidences lie."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for i in range(n):
+        own = (*names, None)[i % (len(names) + 1)]
+        hypotheses = [
+            {
+                "domain": name,
+                "intent": intent,
+                "domain_confidence": float(np.clip(rng.normal(0.7 if name == own else 0.4, 0.2), 0.01, 0.99)),
+                "intent_confidence": float(rng.uniform(0.5, 0.9) if k == 0 else rng.uniform(0.05, 0.5)),
+            }
+            for name in names
+            for k, intent in enumerate(("On", "Off"))
+        ]
+        truth = {"domain": own, "intent": "On"} if own else {"domain": None}
+        rows.append({"id": str(i), "utterance": f"words {i}", "hypotheses": hypotheses, "truth": truth})
+    path.write_bytes(b"\n".join(map(msgspec.json.encode, rows)))
+    return str(path)
+
+
+def run(tmp_path: Path, name: str, data: str, factory: str, **options: Any) -> Run:
+    store = open_store(tmp_path / name, environment={})
+    return Run(store=store, data=Reading(data), factory=f"training_domains:{factory}", root=tmp_path, **options)
+
+
+def test_the_same_version_on_the_cluster_as_here(scheduler: str, tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", ("a", "b"))
+    events = []
+    there = {
+        one.domain: one
+        for one in retrain(run(tmp_path, "there", data, "reference"), ["a", "b"], dask(scheduler), tell=events.append)
+    }
+    here = {one.domain: one for one in retrain(run(tmp_path, "here", data, "reference"), ["a", "b"], local(2))}
+    assert {name: (one.kind, one.version) for name, one in there.items()} == {
+        name: ("published", one.version) for name, one in here.items()
+    }
+
+
+def test_a_cluster_that_loses_a_worker_in_mid_training_completes(scheduler: str, noted: Path, tmp_path: Path) -> None:
+    names = ("good", "fells", "killed", "raises")
+    data = write(tmp_path / "data.jsonl", names)
+    limited = run(tmp_path, "store", data, "make", logs=tmp_path / "logs", limits=Limits(retries=0))
+    outcomes = {one.domain: one for one in retrain(limited, names, dask(scheduler))}
+    assert {name: one.kind for name, one in outcomes.items()} == {
+        "good": "published",
+        "fells": "published",
+        "killed": "killed",
+        "raises": "failed",
+    }
+    assert len((noted / "fells").read_text().split()) == 2
+    assert "that was to be expected" in (tmp_path / "logs" / "raises.log").read_text()
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", ("a",), 50)
+    with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:1: no answer"):
+        list(retrain(run(tmp_path, "store", data, "make"), ["a"], dask("tcp://127.0.0.1:1", patience=0.5)))
