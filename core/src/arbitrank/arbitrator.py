@@ -20,6 +20,7 @@ from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.fused import Fused
 from arbitrank.learn.rerankers import R0
 from arbitrank.merge import Voice, after_winning, merge, nobody, shrunk
+from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting
 from arbitrank.store.artifact import Manifest, read_manifest, verified
@@ -142,6 +143,12 @@ class Arbitrator:
         vars(other)["fused"] = self.fused
         return other
 
+    def with_shortlisting(self, stage: Shortlisting | None) -> Arbitrator:
+        """The same with another stage that chooses the domains to ask, or with none."""
+        other = replace(self, shortlisting=stage)
+        vars(other).update({name: vars(self)[name] for name in ("fused", "_silent", "_serving") if name in vars(self)})
+        return other
+
     @cached_property
     def _serving(self) -> Mapping[str, Serving]:
         return {name: one for name, one in self.domains.items() if isinstance(one, Serving)}
@@ -166,7 +173,7 @@ class Arbitrator:
 
     def _listed(self, listing: Shortlisting, candidates: Sequence[Candidate]) -> Mapping[str, Serving]:
         """The domains to ask: those of a shortlist's skills, and those that are always asked."""
-        wanted = {one.domain for one in candidates} | listing.always
+        wanted = {one.domain for one in candidates} | listing.settings.always
         return {name: self._serving[name] for name in sorted(wanted) if name in self._serving}
 
     def _absent(self, listing: Shortlisting, candidates: Iterable[Candidate]) -> dict[str, DomainReport]:
@@ -174,7 +181,7 @@ class Arbitrator:
         gone = DomainReport(
             "unserved", reason="a skill of it is on the shortlist, but no installed domain has its name"
         )
-        names = {one.domain for one in candidates} | {name for name in listing.always if name in self.domains}
+        names = {one.domain for one in candidates} | {name for name in listing.settings.always if name in self.domains}
         return {name: self._silent.get(name, gone) for name in sorted(names - self._serving.keys())}
 
     def _told(
@@ -240,7 +247,8 @@ def weights(name: str, domain: Domain, store: Store, version: str | None, temper
     elif (shipped := domain.shipped) is not None:
         folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
     else:
-        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: arbitrank train {name} --promote")
+        train = "shortlist train" if name == SHORTLIST else f"train {name}"
+        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: arbitrank {train} --promote")
     if manifest.domain != name:
         raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {name!r}")
     return Present(folder, manifest, origin, temperature)

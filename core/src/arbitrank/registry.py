@@ -27,6 +27,9 @@ from arbitrank.hookspecs import GROUP
 ENVIRONMENT = "ARBITRANK_DOMAINS"
 """The environment variable that names the domains to load, separated by commas; empty loads none, unset loads all."""
 
+SHORTLIST = "shortlist"
+"""The name that Shortlisters have in a store; no domain may have it."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _HOOK = "arbitrank_domains"
 
@@ -133,6 +136,8 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
         if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):
             seen = f"{type(domain).__name__} " + (f"named {name!r}" if isinstance(name, str) else "without a name")
             yield Refused(entry.name, source, f"{_HOOK}() gave {seen}, promised a Domain named in a-z, 0-9, _ and -")
+        elif name == SHORTLIST:
+            yield Refused(name, source, f"is named {SHORTLIST!r}, which is the Shortlister's name; give it another")
         elif names is not None and name not in names:
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:

@@ -35,6 +35,7 @@ VERBS = {
     "prune": "Remove old versions that nothing names.",
     "keygen": "Make a pair of keys to sign with.",
     "sign": "Sign an artifact.",
+    "shortlist": "Choose the few skills worth asking: train, evaluate, query.",
     "serve": "Answer requests over HTTP.",
     "token": "Make a token for the service.",
 }

@@ -117,6 +117,24 @@ deadline = click.option(
     metavar="MS",
     help="With --isolate: go on without domains that haven't answered by then.  [default: 200]",
 )
+shortlist_k = click.option(
+    "--shortlist-k",
+    "k",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    metavar="K",
+    help="Skills of a shortlist.",
+)
+shortlist_floor = click.option(
+    "--shortlist-floor",
+    "floor",
+    type=Share(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="P",
+    help="Leave skills out whose score is below this.",
+)
 seed = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 

@@ -57,6 +57,12 @@ _FILE = click.Path(path_type=Path)
 @click.option("--shadow", type=_FILE, metavar="FILE", help="Ask the candidates too; append here what they say.")
 @options.isolate
 @options.deadline
+@click.option("--shortlist", is_flag=True, help="Ask only the domains that the store's Shortlister chooses.")
+@options.shortlist_k
+@options.shortlist_floor
+@click.option(
+    "--shortlist-always", metavar="DOMAIN", multiple=True, help="Ask this domain all the same. May be repeated."
+)
 @click.option("--sample", type=options.Share(0, 1), default=0.01, show_default=True, help="The share of calls told of.")
 @click.option(
     "--drain",
@@ -104,6 +110,10 @@ def command(
     shadow: Path | None,
     isolate: tuple[str, ...],
     deadline: float | None,
+    shortlist: bool,
+    k: int,
+    floor: float,
+    shortlist_always: tuple[str, ...],
     sample: float,
     drain: float,
     limit_waiting: int,
@@ -128,6 +138,7 @@ def command(
     from arbitrank.serve.policy import read_policy
     from arbitrank.serve.server import run
     from arbitrank.serve.settings import Limits, Settings, Tls
+    from arbitrank.shortlist.shortlister import ShortlistSettings
     from arbitrank.store.signing import open_keys
     from arbitrank.store.store import open_store
 
@@ -136,6 +147,8 @@ def command(
         raise InputError(f"--host {host}: other machines could ask, and no --tokens; promised that, or --open")
     if shadow is not None and workers > 1:
         raise InputError(f"--shadow: {workers} workers would write one file; promised --workers 1")
+    if shortlist_always and not shortlist:
+        raise InputError("--shortlist-always: no --shortlist; promised both")
     if deadline is not None and not isolate:
         raise InputError("--deadline: no --isolate; promised both")
     if ssl_keyfile is not None and ssl_certfile is None:
@@ -167,6 +180,7 @@ def command(
             shadow=shadow,
             isolate=isolate,
             deadline=deadline,
+            shortlist=ShortlistSettings(k, floor, frozenset(shortlist_always)) if shortlist else None,
             sample=sample,
             drain=drain,
             limits=Limits(

@@ -25,14 +25,18 @@ import msgspec
 from arbitrank.arbitrator import Arbitrator, Serving, load_model, weights
 from arbitrank.breaker import Breakers, Breaking
 from arbitrank.decide import Thresholds
-from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
+from arbitrank.domain import Domain, Model, Skill
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, said
 from arbitrank.isolation.workers import GroupStatus, Isolation, Workers
 from arbitrank.live.followed import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
 from arbitrank.live.lineup import Lineup
 from arbitrank.live.shadow import Shadow, ShadowLine
 from arbitrank.live.tally import Arm, Report, Side, Tally
 from arbitrank.live.trial import Trial, Untried
+from arbitrank.registry import SHORTLIST
+from arbitrank.shortlist.artifact import ShortlistDomain, ShortlistModel
+from arbitrank.shortlist.artifact import load as load_shortlister
+from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Hypothesis, Request, Truth
 
@@ -69,6 +73,8 @@ class Live:
     beyond half of them); `shadow` names the domains whose candidate is to be compared, True names all, and `told` gets
     each comparison. `tell` gets a line when something changes. `trial` tries an artifact: `Trial` by default.
     `isolation` says which domains run in worker processes, `breaking` when one is let be that fails; None asks always.
+    With `shortlist` the store's Shortlister is followed too, as `shortlist`, and chooses the domains that a request is
+    put to; while none is stable, all are asked.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class Live:
         trial: Callable[[Path, str], str | None] | None = None,
         isolation: Isolation | None = None,
         breaking: Breaking | None = Breaking(),
+        shortlist: ShortlistSettings | None = None,
     ) -> None:
         self.store, self.poll = store, poll
         shadowed = frozenset(domains if shadow is True else shadow or ())
@@ -97,6 +104,11 @@ class Live:
         self._shadow = Shadow(self._tally, told)
         self._followed = {name: Followed(name, domain, name in shadowed) for name, domain in sorted(domains.items())}
         nobody = {name: one.serving for name, one in self._followed.items()}
+        self._domains, self._shortlist = domains, shortlist
+        self._joined: dict[str, list[Skill]] = {}
+        self._left: frozenset[str] = frozenset()
+        if shortlist:
+            self._followed[SHORTLIST] = Followed(SHORTLIST, ShortlistDomain(), False)
         self._workers = Workers(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
         self._lineup = Lineup(Arbitrator(nobody, thresholds, rank_unserved, normalise, self._breakers))
@@ -137,6 +149,25 @@ class Live:
         """Say what a request really meant; False where its answer is not remembered, or its truth was told before."""
         return self._tally.feedback(id, truth)
 
+    def change_skills(self, joined: Mapping[str, Sequence[Skill]] = {}, left: Iterable[str] = ()) -> None:
+        """Have skills come, by domain, or go: the next request is answered so, and so it stays as versions change.
+
+        Raises `InputError` where no Shortlister is loaded, or a skill that joins has the name of one that is there.
+        """
+        with self._lock:
+            stage = self._lineup.stable.shortlisting
+            if stage is None:
+                raise InputError("no shortlister is loaded; run: arbitrank shortlist train --promote")
+            shortlister = stage.shortlister.without(left := list(left))
+            for domain, skills in joined.items():
+                shortlister = shortlister.with_skills(domain, skills)
+            self._left = self._left.union(left).difference(one.name for some in joined.values() for one in some)
+            for domain in {*self._joined, *joined}:
+                kept = [one for one in self._joined.get(domain, ()) if one.name not in self._left]
+                self._joined = {**self._joined, domain: [*kept, *joined.get(domain, ())]}
+            stable = self._lineup.stable.with_shortlisting(replace(stage, shortlister=shortlister))
+            self._lineup = replace(self._lineup, stable=stable)
+
     def report(self) -> dict[str, Report]:
         """What was counted and measured of each domain's candidate, beside its stable version."""
         return self._tally.report()
@@ -147,6 +178,8 @@ class Live:
         if lineup.candidates:
             sides = {}
             for name, one in lineup.candidates.items():
+                if name not in answer.domains:  # the shortlist passed it over
+                    continue
                 arm: Arm = "canary" if name in drawn else "stable"
                 sides[name] = Side(one.beside, one.serving.version, one.share, arm)
             self._tally.served(answer, sides)
@@ -333,6 +366,8 @@ class Live:
             return Refusal(f"cannot be loaded: {said(error)}")
 
     def _model(self, one: Followed, folder: Path) -> Model:
+        if one.name == SHORTLIST:
+            return ShortlistModel(load_shortlister(folder).serving(self._domains))
         if self._workers and self._workers.has(one.name):
             return self._workers.load(one.name, folder)
         return load_model(one.domain, folder)
@@ -345,6 +380,11 @@ class Live:
             self._breakers.keep(one.name, one.models())
         if not new:
             return
+        if one.name == SHORTLIST:
+            self._lineup = replace(self._lineup, stable=self._lineup.stable.with_shortlisting(self._stage(one)))
+            self._swaps += before != one.version
+            self._news += one.news(before)
+            return
         stable, candidates = self._lineup.stable, {**self._lineup.candidates}
         candidates.pop(one.name, None)
         if one.candidate:
@@ -355,6 +395,14 @@ class Live:
         self._lineup = Lineup(swapped, candidates)
         self._swaps += before != one.version
         self._news += one.news(before)
+
+    def _stage(self, one: Followed) -> Shortlisting | None:
+        """What chooses the domains of a request, as far as a Shortlister is loaded. The lock is held."""
+        serving = one.serving
+        if self._shortlist is None or not isinstance(serving, Serving) or not isinstance(serving.model, ShortlistModel):
+            return None
+        changed = serving.model.shortlister.changed(self._joined, self._left)
+        return Shortlisting(replace(changed, version=serving.version), self._shortlist)
 
     def _spread(self) -> None:
         """Tell what is new, now that no lock is held that whoever is told might want."""

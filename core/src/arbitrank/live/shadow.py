@@ -90,7 +90,7 @@ class Shadow:
     def _compare(self, lineup: Lineup, request: Request, drawn: frozenset[str], answer: Answer) -> None:
         found = {}
         for name, candidate in lineup.candidates.items():
-            if not candidate.shadow:
+            if not candidate.shadow or name not in answer.domains:  # or the shortlist passed it over
                 continue
             other = lineup.arbitrator(drawn ^ {name}).answer(request)
             arm: Arm = "shadowed" if name in drawn else "shadow"

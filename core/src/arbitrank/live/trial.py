@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from arbitrank.registry import Loaded, discover
-from arbitrank.store.selftest import MEMORY, bound, ended, last_line, problem, surroundings
+from arbitrank.registry import discover
+from arbitrank.store.selftest import MEMORY, bound, ended, last_line, surroundings, tried
 
 TIMEOUT = 30.0
 """Seconds that one trial may take."""
@@ -173,12 +173,7 @@ def main(arguments: Sequence[str]) -> None:
     for line in tasks:
         task = msgspec.json.decode(line, type=_Task)
         _alarm(task.seconds)
-        one = found.get(task.domain)
-        if isinstance(one, Loaded):
-            wrong = problem(Path(task.folder), one.domain)
-        else:
-            reason = one.reason if one else "it is not installed"
-            wrong = f"domain {task.domain!r} cannot be loaded: {reason}; run: arbitrank domains"
+        wrong = tried(Path(task.folder), task.domain, found)
         _alarm(0)
         verdicts.write(msgspec.json.encode(wrong) + b"\n")
         verdicts.flush()

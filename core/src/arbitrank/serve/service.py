@@ -96,6 +96,7 @@ class Service:
             shadow=settings.shadow is not None,
             told=told,
             isolation=_isolation(settings, domains),
+            shortlist=settings.shortlist,
             tell=lambda line: self.journal.say("store", what=line),
         )
         self._stack.enter_context(live)

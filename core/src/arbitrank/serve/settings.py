@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arbitrank.decide import Thresholds
 from arbitrank.feedback.log import LogSettings
+from arbitrank.shortlist.shortlister import ShortlistSettings
 
 MAX_BATCH = 1_000
 """Requests of one call."""
@@ -59,7 +60,8 @@ class Settings:
 
     `sample` is the share of the requests of which a line is written; `drain` are the seconds for which the service
     says that it is not ready before it stops listening. `isolate` names the domains that run in worker processes, as
-    the command line does, `deadline` the milliseconds that those have. `loopback`: it listens on this machine alone.
+    the command line does, `deadline` the milliseconds that those have. With `shortlist`, the store's Shortlister
+    chooses whom to ask. `loopback`: it listens on this machine alone.
     """
 
     host: str = "127.0.0.1"
@@ -79,6 +81,7 @@ class Settings:
     shadow: Path | None = None
     isolate: tuple[str, ...] = ()
     deadline: float | None = None
+    shortlist: ShortlistSettings | None = None
     sample: float = 0.01
     drain: float = 0.0
     limits: Limits = Limits()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, InputError
+from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist import learned
 from arbitrank.shortlist.calibrate import FEATURES, Calibration, personal
 from arbitrank.shortlist.catalogue import Catalogue
@@ -26,11 +26,9 @@ from arbitrank.shortlist.index import MAX_SKILLS, Index, IndexSettings
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.values import Example, Hypothesis, Name, Request
 
-__all__ = ["NAME", "ShortlistDomain", "load", "save"]
+__all__ = ["NAME", "ShortlistDomain", "ShortlistModel", "load", "save"]
 
-NAME = "shortlist"
-"""The name that Shortlisters have in a store; no domain may have it."""
-
+NAME = SHORTLIST
 _DESCRIPTION, _SKILLS, _INDEX, _LEARNED = "shortlist.json", "skills.json", "index.npz", "learned"
 _ARRAYS = {
     "grams": np.uint32,
@@ -47,6 +45,7 @@ class _Description(msgspec.Struct, frozen=True):
     settings: IndexSettings
     step: _Positive
     unseen: Annotated[float, msgspec.Meta(ge=0)]
+    unused: float
     calibration: Calibration
 
 
@@ -61,7 +60,7 @@ def save(shortlister: Shortlister, folder: Path) -> None:
     if catalogue.later or catalogue.gone:
         raise InputError("skills came or went since this shortlister was trained; train it again to keep them")
     folder.mkdir(parents=True, exist_ok=True)
-    description = _Description(index.settings, index.step, index.unseen, shortlister.calibration)
+    description = _Description(index.settings, index.step, index.unseen, index.unused, shortlister.calibration)
     (folder / _DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
     skills = _Skills(list(catalogue.names), list(catalogue.domains))
     (folder / _SKILLS).write_bytes(msgspec.json.encode(skills))
@@ -81,7 +80,8 @@ def load(folder: Path, version: str | None = None) -> Shortlister:
     except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{folder}: not a shortlister that can be read: {error}; train it again") from error
     _check(folder, arrays, skills, description)
-    index = Index(settings=description.settings, step=description.step, unseen=description.unseen, **arrays)
+    own = {name: getattr(description, name) for name in ("settings", "step", "unseen", "unused")}
+    index = Index(**own, **arrays)
     # Domains are few; each one's name is kept once.
     names = {name: name for name in skills.domains}
     catalogue = Catalogue(tuple(skills.names), tuple(names[name] for name in skills.domains))
@@ -119,11 +119,6 @@ class ShortlistDomain(Domain):
     def load(self, folder: Path) -> ShortlistModel:
         """The Shortlister in an artifact. Raises `ArtifactError` where it can't be read."""
         return ShortlistModel(load(folder))
-
-
-def versioned(model: Model, version: str) -> Shortlister | None:
-    """The Shortlister of a model that the store gave, its version noted; None where it is no Shortlister."""
-    return replace(model.shortlister, version=version) if isinstance(model, ShortlistModel) else None
 
 
 def _check(folder: Path, arrays: Mapping[str, Any], skills: _Skills, description: _Description) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -70,18 +71,22 @@ class Built:
     digest: str
 
 
-def said_in(example: Example) -> Said | None:
-    """What an example tells; None where it has no words or no domain.
+def said_in(example: Example, of: Literal["skill", "intent", "domain"] = "skill") -> Said | None:
+    """What an example tells; None where it has no words, or doesn't say whose it is.
 
-    The skill is the line's `skill`, else the domain itself; `acceptable` on the line adds more.
+    The skill is the line's `skill` (the domain where it has none), its intent or its domain; `acceptable` on the line
+    adds more.
     """
     request, truth = example.request, example.truth
     if not request.utterance or truth.domain is None:
         return None
     skill, others = example.extra.get("skill"), example.extra.get("acceptable")
-    named = skill if isinstance(skill, str) and skill else truth.domain
+    if of != "skill" or not isinstance(skill, str):
+        skill = truth.intent if of == "intent" else truth.domain
+    if not skill:
+        return None
     more = [one for one in others if isinstance(one, str)] if isinstance(others, list) else []
-    return Said(request.utterance, named, truth.domain, frozenset([named, *more]), request)
+    return Said(request.utterance, skill, truth.domain, frozenset([skill, *more]), request)
 
 
 def catalogue(lines: Iterable[Said], domains: Mapping[str, Domain] = {}) -> tuple[Catalogue, dict[str, Skill]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from arbitrank.domain import Skill
 from arbitrank.errors import InputError
@@ -28,6 +27,14 @@ class Catalogue:
     later: tuple[tuple[str, str], ...] = ()
     gone: frozenset[int] = frozenset()
     _added: Mapping[str, int] = field(default_factory=dict)
+    _numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self._numbers) != len(self.names):  # made once, and shared with every catalogue that comes of this one
+            numbers = {name: number for number, name in enumerate(self.names)}
+            if len(numbers) != len(self.names):
+                raise InputError(f"{len(self.names)} skills, {len(numbers)} names: promised a name of its own to each")
+            object.__setattr__(self, "_numbers", numbers)
 
     def __len__(self) -> int:
         """Numbers that were given, those of skills that left included."""
@@ -74,10 +81,6 @@ class Catalogue:
                 raise InputError(f"skill {name!r}: not in the catalogue of {len(self) - len(self.gone)} skills")
             numbers.append(number)
         return replace(self, gone=self.gone.union(numbers))
-
-    @cached_property
-    def _numbers(self) -> Mapping[str, int]:
-        return {name: number for number, name in enumerate(self.names)}
 
 
 def sayings(skill: Skill) -> list[str]:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from arbitrank.errors import InputError
@@ -31,11 +31,15 @@ MAX_SKILLS = 1 << 24
 _STEPS = np.uint32(255)
 _BITS = np.uint32(8)  # of a posting, for its weight
 _RARITY = 10.0  # steps of -log P(gram) a nat
+_LITTLE = 20  # times the smoothing are all grams at the least, so that a little data tells too
 _LENGTH = 6  # grams that a typical utterance shares with a skill: what a prior is spread over when postings are cut
 
 
 class IndexSettings(Struct, frozen=True):
-    """`smoothing`: a, in grams. `prior`: γ, how much a skill's share of the data counts. `postings`: kept of a gram."""
+    """`smoothing`: a, in grams; less where there is little data. `prior`: γ, how much a skill's share of it counts.
+
+    `postings`: how many are kept of a gram.
+    """
 
     smoothing: float = 1000.0
     prior: float = 0.7
@@ -50,7 +54,7 @@ class Index:
     begin, int32 of shape (G + 1,). `postings`: uint32, by gram. `step`: nats of one step of a weight. `rarity`:
     −log P(gram) in tenths of a nat, uint8 of shape (G,); `unseen` is that of a gram never read. `base`: γ·log P(skill),
     float32 of shape (n,), −∞ for a skill that was removed. `missing`: log(a / (n_skill + a)), float32 of shape (n,).
-    `added`: postings of the skills that joined later, by gram.
+    `unused`: the `base` of a skill that nobody used yet. `added`: postings of the skills that joined later, by gram.
     """
 
     settings: IndexSettings
@@ -62,6 +66,7 @@ class Index:
     unseen: float
     base: NDArray[np.float32]
     missing: NDArray[np.float32]
+    unused: float
     added: Mapping[int, NDArray[np.uint32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -104,7 +109,6 @@ class Index:
             raise InputError(f"{len(self) + len(sayings)} skills, at most {MAX_SKILLS} are promised")
         added, a = dict(self.added), self.settings.smoothing
         base, missing = [], []
-        share = float(self.base[np.isfinite(self.base)].min(initial=0.0))  # as rare as the rarest: nobody used it yet
         for number, said in enumerate(sayings, len(self)):
             found = np.concatenate([np.zeros(0, np.uint32), *(grams(one) for one in said)])
             hashes, counts = np.unique(found, return_counts=True)
@@ -113,7 +117,7 @@ class Index:
             for gram, posting in zip(hashes.tolist(), packed, strict=True):
                 before = added.get(gram)
                 added[gram] = np.array([posting]) if before is None else np.append(before, posting)
-            base.append(share)
+            base.append(self.unused)
             missing.append(np.log(a / (len(found) + a)))
         return replace(
             self,
@@ -194,7 +198,8 @@ def train(
     gram = np.repeat(np.arange(len(first)), np.diff(first, append=len(hashes)))
     del hashes
     in_gram = np.add.reduceat(counts, first) if len(first) else np.ones(1, np.int64)
-    a = settings.smoothing
+    a = min(settings.smoothing, total / _LITTLE)
+    settings = structs.replace(settings, smoothing=a)
     weights = np.log1p(counts * (total / a) / in_gram[gram])
     missing = np.log(a / (in_skill + a))
     uses = np.bincount(skills, minlength=n) if uses is None else uses
@@ -214,6 +219,7 @@ def train(
         float(np.log(total)),
         base.astype(np.float32),
         missing.astype(np.float32),
+        float(-settings.prior * np.log(uses.sum() + n + 1.0)),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from arbitrank.domain import Domain, Skill
@@ -86,8 +87,7 @@ class Shortlister:
 
         Raises `InputError` where a skill has the name of one that is there.
         """
-        catalogue = self.catalogue.joined(domain, skills)
-        return replace(self, catalogue=catalogue, index=self.index.with_skills([sayings(one) for one in skills]))
+        return self._joined({domain: skills})
 
     def without(self, names: Iterable[str]) -> Shortlister:
         """The same without these skills. Raises `InputError` where one isn't there."""
@@ -97,27 +97,56 @@ class Shortlister:
 
     def serving(self, domains: Mapping[str, Domain]) -> Shortlister:
         """The same with those skills of the domains that it lacks, cold, as far as their names aren't taken."""
-        fresh = self
-        for name, domain in sorted(domains.items()):
-            lacking = {one.name: one for one in domain.skills if one.name not in fresh.catalogue}
-            if lacking:
-                fresh = fresh.with_skills(name, list(lacking.values()))
-        return fresh
+        return self.changed({name: _skills(name, domain) for name, domain in domains.items()})
+
+    def changed(self, there: Mapping[str, Sequence[Skill]], gone: Iterable[str] = ()) -> Shortlister:
+        """The same without the skills that are `gone`, and with those `there` that it lacks, by domain."""
+        left = [name for name in gone if name in self.catalogue]
+        if left:
+            return self.without(left).changed(there)
+        lacking: dict[str, list[Skill]] = {}
+        taken: set[str] = set()
+        for name, some in sorted(there.items()):
+            found = {one.name: one for one in some}
+            lacking[name] = [one for one in found.values() if one.name not in self.catalogue and one.name not in taken]
+            taken.update(found)
+        return self._joined(lacking) if any(lacking.values()) else self
+
+    def _joined(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
+        catalogue = self.catalogue
+        for domain, some in skills.items():
+            catalogue = catalogue.joined(domain, some)
+        said = [sayings(one) for some in skills.values() for one in some]
+        return replace(self, catalogue=catalogue, index=self.index.with_skills(said))
 
 
-@dataclass(frozen=True)
-class Shortlisting:
-    """The stage of a request's life that chooses the domains to ask.
+def _skills(name: str, domain: Domain) -> Sequence[Skill]:
+    try:
+        found = list(domain.skills)
+    except Exception:  # the plugin's code may raise anything; the domain is then known by its name alone
+        found = []
+    return found if found and all(isinstance(one, Skill) for one in found) else (Skill(name),)
 
-    `k`: skills of a shortlist, at least 1. `floor`: the score below which none is on it, in [0, 1]. `always`: domains
-    that are asked whatever is on it.
+
+class ShortlistSettings(Struct, frozen=True):
+    """`k`: skills of a shortlist, at least 1. `floor`: the score below which none is on it, in [0, 1].
+
+    `always`: domains that are asked whatever is on it.
     """
 
-    shortlister: Shortlister
     k: int = 10
     floor: float = 0.0
     always: frozenset[str] = frozenset()
 
+
+@dataclass(frozen=True)
+class Shortlisting:
+    """The stage of a request's life that chooses the domains to ask."""
+
+    shortlister: Shortlister
+    settings: ShortlistSettings = field(default=ShortlistSettings())
+
     def __call__(self, request: Request) -> tuple[Candidate, ...]:
         """The shortlist for a request, best first."""
-        return self.shortlister.shortlist(request.utterance, self.k, known=personal(request), floor=self.floor)
+        known, settings = personal(request), self.settings
+        return self.shortlister.shortlist(request.utterance, settings.k, known=known, floor=settings.floor)

@@ -39,7 +39,7 @@ def grams(utterance: str) -> NDArray[np.uint32]:
     """The hashes of an utterance's words, of its pairs of words, and of its long words' beginnings: uint32, (n,)."""
     found = words(utterance)
     hashes = np.array([crc(word) for word in found], np.uint32)
-    begun = np.array([crc(word[:_BEGINNING]) for word in found if len(word) > _BEGINNING], np.uint32)
+    begun = np.array([crc(word[:_BEGINNING]) for word in found if len(word) >= _BEGINNING], np.uint32)
     first = hashes * _ONE
     return np.concatenate((first, _pairs(first[:-1], hashes[1:]), begun * _BEGUN))
 
@@ -67,7 +67,7 @@ def grams_of_all(utterances: Iterable[str]) -> tuple[NDArray[np.uint32], NDArray
 
 def _both(word: str) -> int:
     """The hash of a word and, above it, that of its beginning; 0 there where it is short."""
-    return crc(word) | (crc(word[:_BEGINNING]) << 32 if len(word) > _BEGINNING else 0)
+    return crc(word) | (crc(word[:_BEGINNING]) << 32 if len(word) >= _BEGINNING else 0)
 
 
 def _pairs(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import numpy as np
 from arbitrank import dispatch
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
-from arbitrank.registry import Loaded, discover
+from arbitrank.registry import SHORTLIST, Found, Loaded, discover
+from arbitrank.shortlist.artifact import ShortlistDomain
 from arbitrank.store.artifact import verified
 from arbitrank.values import Context, Hypothesis, Request, Slot
 
@@ -192,17 +193,21 @@ def main(arguments: Sequence[str]) -> None:
     # What a plugin prints is no verdict.
     verdict = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    found = {one.name: one for one in discover()}
-    one = found.get(name)
-    if isinstance(one, Loaded):
-        wrong = problem(Path(folder), one.domain)
-    else:
-        reason = one.reason if one else "it is not installed"
-        wrong = f"domain {name!r} cannot be loaded: {reason}; run: arbitrank domains"
+    wrong = tried(Path(folder), name, {} if name == SHORTLIST else {one.name: one for one in discover()})
     verdict.write(msgspec.json.encode(wrong))
     verdict.close()
     sys.stdout.flush()
     os._exit(0)  # nothing of the plugin's is to run or hang now
+
+
+def tried(folder: Path, name: str, found: Mapping[str, Found]) -> str | None:
+    """What is wrong with an artifact of what is installed, or of the Shortlister, tried in this process."""
+    if name == SHORTLIST:
+        return problem(folder, ShortlistDomain())
+    one = found.get(name)
+    if isinstance(one, Loaded):
+        return problem(folder, one.domain)
+    return f"domain {name!r} cannot be loaded: {one.reason if one else 'it is not installed'}; run: arbitrank domains"
 
 
 def bound(memory: int) -> None:

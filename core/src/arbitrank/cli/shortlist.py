@@ -1,0 +1,204 @@
+"""arbitrank shortlist: train, measure and ask the Shortlister."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+import msgspec
+
+from arbitrank.cli import options
+from arbitrank.errors import InputError
+from arbitrank.registry import SHORTLIST, discover, loaded
+from arbitrank.store.store import Store
+from arbitrank.values import Request
+
+if TYPE_CHECKING:
+    from arbitrank.shortlist.build import Measured, Said
+    from arbitrank.shortlist.shortlister import Shortlister
+
+Skills = Literal["skill", "intent", "domain"]
+
+_data = click.option(
+    "--data", metavar="PATH", multiple=True, help="A corpus or hypotheses file, or a log's folder. May be repeated."
+)
+_skills = click.option(
+    "--skills",
+    type=click.Choice(["skill", "intent", "domain"]),
+    default="skill",
+    show_default=True,
+    help="What a line's skill is: its `skill` (its domain where it has none), its intent, or its domain.",
+)
+_domains = click.option(
+    "--domains/--no-domains", default=True, show_default=True, help="Know the skills of the installed domains too."
+)
+
+
+@click.group("shortlist")
+def command() -> None:
+    """Choose, of very many skills, the few that are worth asking."""
+
+
+@command.command("train")
+@_data
+@_skills
+@_domains
+@click.option("--learned", is_flag=True, help="Train the discriminative model too, to score what the index finds.")
+@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Of --learned.")
+@options.seed
+@options.store
+@options.signing_key
+@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
+def train(
+    data: tuple[str, ...],
+    skills: Skills,
+    domains: bool,
+    learned: bool,
+    epochs: int,
+    seed: int,
+    store: Store,
+    key: str | None,
+    promote: bool,
+    out: Path | None,
+) -> None:
+    """Train the Shortlister on what was said to which skill, and publish it as the store's `shortlist`.
+
+    Skills of the installed domains that nobody used yet are known by their sample phrases and descriptions.
+    """
+    from arbitrank.shortlist.build import build, write
+    from arbitrank.store.signing import open_key, sign
+
+    if promote and not out and store.audit_set() is not None:
+        raise InputError(
+            f"--promote: {store} has an audit set, by which the gate judges what becomes stable; run without it, then: "
+            f"arbitrank promote {SHORTLIST}"
+        )
+    lines = _lines(data, skills)
+    private = open_key(key)
+    second = None
+    if learned:
+        from arbitrank.shortlist.second import Lesson, trainer
+        from arbitrank.shortlist.training import Plan
+
+        second = trainer(Lesson(Plan(epochs=epochs, seed=seed)))
+    built = build(lines, loaded(discover()) if domains else {}, second=second)
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        target = out or Path(folder) / "artifact"
+        manifest = write(built, target, seed=seed, model="index and learned" if learned else "index")
+        if private:
+            sign(target, private)
+        if not out:
+            store.publish(target, promote=promote)
+    where = str(out) if out else f"{'stable' if promote else 'candidate'} in {store}"
+    index = built.shortlister.index
+    click.echo(
+        f"{SHORTLIST} {manifest.version}: {built.utterances} utterances, {len(index)} skills, "
+        f"{index.nbytes / 1e6:.1f} MB; {_said(built.measured)}; {where}"
+    )
+
+
+@command.command("evaluate")
+@click.argument("path")
+@_skills
+@click.option("--version", metavar="VERSION", help="By default the stable one.")
+@click.option("--folder", type=click.Path(path_type=Path), help="An artifact's folder, instead of the store's.")
+@options.store
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None, store: Store, as_json: bool) -> None:
+    """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration."""
+    from arbitrank.shortlist.build import measure
+
+    lines = _lines((path,), skills)
+    found = measure(_load(store, version, folder), lines)
+    if as_json:
+        recall = {f"recall@{k}": share for k, share in found.recall.items()}
+        card = msgspec.to_builtins(found.card)
+        click.echo(msgspec.json.encode({"n": found.n, **recall, "missed": found.missed, "calibration": card}))
+        return
+    click.echo(_said(found))
+
+
+@command.command("query")
+@click.argument("text")
+@click.option("--enabled", metavar="SKILL", multiple=True, help="The account has it enabled. May be repeated.")
+@options.shortlist_k
+@options.shortlist_floor
+@click.option("--version", metavar="VERSION", help="By default the stable one.")
+@click.option("--folder", type=click.Path(path_type=Path), help="An artifact's folder, instead of the store's.")
+@_domains
+@options.store
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def query(
+    text: str,
+    enabled: tuple[str, ...],
+    k: int,
+    floor: float,
+    version: str | None,
+    folder: Path | None,
+    domains: bool,
+    store: Store,
+    as_json: bool,
+) -> None:
+    """Print the skills most worth asking about TEXT, each with P(it is acceptable)."""
+    from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
+
+    shortlister = _load(store, version, folder)
+    if domains:
+        shortlister = shortlister.serving(loaded(discover()))
+    request = Request(utterance=text, account={"enabled": list(enabled)})
+    found = Shortlisting(shortlister, ShortlistSettings(k, floor))(request)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    for one in found:
+        click.echo(f"{100 * one.score:5.1f} %  {one.skill}" + (f" ({one.domain})" if one.domain != one.skill else ""))
+    if not found:
+        click.echo("no skill: none of the words is known, or every score is below the floor")
+
+
+def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister:
+    from arbitrank.shortlist.artifact import load
+    from arbitrank.store.artifact import verified
+
+    if folder is None:
+        version = version or store.state(SHORTLIST)[1].stable
+        if version is None:
+            raise InputError(f"no shortlister is stable in {store}; run: arbitrank shortlist train --promote")
+        folder = store.fetch(SHORTLIST, version)
+    elif version is not None:
+        raise InputError("--folder and --version: saw both, promised one")
+    manifest = verified(folder, store.keys)
+    if manifest.domain != SHORTLIST:
+        raise InputError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {SHORTLIST!r}")
+    return load(folder, manifest.version)
+
+
+def _lines(paths: Sequence[str], skills: Skills) -> list[Said]:
+    from arbitrank.feedback.reading import read_truths
+    from arbitrank.shortlist.build import said_in
+    from arbitrank.wire import BadLine
+
+    lines: list[Said] = []
+    for path in paths:
+        for line in read_truths(path):
+            if isinstance(line, BadLine):
+                print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+            elif (said := said_in(line, skills)) is not None:
+                lines.append(said)
+    if paths and not lines:
+        raise InputError(f"{', '.join(paths)}: no utterance with its {skills} that can be read; see docs/shortlist.md")
+    return lines
+
+
+def _said(found: Measured) -> str:
+    recall: dict[int, Any] = dict(found.recall)
+    shares = ", ".join(f"@{k} {100 * share:.1f} %" for k, share in recall.items())
+    return (
+        f"on {found.n}: recall {shares}; no known word in {100 * found.missed:.1f} %; ECE of the best "
+        f"{100 * found.card.ece:.1f} % (floor {100 * found.card.ece_floor:.1f} %)"
+    )

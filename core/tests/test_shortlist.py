@@ -1,0 +1,404 @@
+"""The Shortlister: which skills it finds, what its scores mean, how it comes and goes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arbitrank.domain import Skill
+from arbitrank.errors import ArtifactError, DataError, InputError
+from arbitrank.shortlist.artifact import NAME, ShortlistModel, load
+from arbitrank.shortlist.build import Said, build, catalogue, fitted, measure, said_in, write
+from arbitrank.shortlist.calibrate import DEFAULT, FEATURES, Calibration, Personal, fit, personal
+from arbitrank.shortlist.catalogue import Catalogue, sayings
+from arbitrank.shortlist.index import train
+from arbitrank.shortlist.second import Lesson, trainer
+from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
+from arbitrank.shortlist.training import Plan
+from arbitrank.store.artifact import read_manifest, verified
+from arbitrank.store.selftest import tried
+from arbitrank.values import Request
+from arbitrank.wire import decode_example
+
+WORDS = {
+    "jazz-radio": ("play", "jazz", "radio", "music", "saxophone"),
+    "rock-radio": ("play", "rock", "radio", "music", "guitar"),
+    "rain": ("rain", "weather", "umbrella", "wet", "tomorrow"),
+    "alarm": ("wake", "alarm", "seven", "morning", "clock"),
+}
+
+
+def lines(n: int = 400, seed: int = 0, skills: Sequence[str] = tuple(WORDS)) -> list[Said]:
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(n):
+        skill = skills[number % len(skills)]
+        text = " ".join([*rng.choice(WORDS[skill], 3), f"x{rng.integers(500)}"])
+        found.append(Said(text, skill, f"domain of {skill}", frozenset([skill]), Request(utterance=text)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def shortlister() -> Shortlister:
+    return build(lines()).shortlister
+
+
+def test_the_best_skill_comes_first_with_its_domain_and_a_probability(shortlister: Shortlister) -> None:
+    found = shortlister.shortlist("will it be wet tomorrow", 3)
+    assert (found[0].skill, found[0].domain) == ("rain", "domain of rain")
+    assert all(0.0 <= one.score <= 1.0 for one in found)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+
+
+def test_k_and_the_floor_cut_the_list(shortlister: Shortlister) -> None:
+    whole = shortlister.shortlist("play radio music", 4)
+    assert len(whole) > 1
+    assert shortlister.shortlist("play radio music", 1) == whole[:1]
+    assert shortlister.shortlist("play radio music", 4, floor=whole[1].score) == whole[:2]
+    assert shortlister.shortlist("play radio music", 4, floor=1.0) == ()
+    assert shortlister.shortlist("play radio music", 0) == ()
+
+
+@pytest.mark.parametrize("utterance", [None, "", "zzz qqq", "?!"])
+def test_without_a_known_word_the_list_is_empty(shortlister: Shortlister, utterance: str | None) -> None:
+    assert shortlister.shortlist(utterance, 3) == ()
+    assert shortlister.shortlist(utterance, 3, known=Personal(enabled=frozenset(["rain"]))) == ()
+
+
+def test_an_empty_catalogue_gives_an_empty_list_and_takes_skills() -> None:
+    empty = Shortlister(Catalogue(), train([], np.zeros(0, np.int64), 0))
+    assert empty.shortlist("play jazz") == ()
+    one = empty.with_skills("music", [Skill("jazz", "plays jazz")])
+    assert [found.skill for found in one.shortlist("play jazz")] == ["jazz"]
+    assert one.without(["jazz"]).shortlist("play jazz") == ()
+
+
+def test_training_on_nothing_is_refused() -> None:
+    with pytest.raises(DataError, match="no skill"):
+        build([])
+
+
+def test_scores_are_calibrated_on_what_was_kept_back() -> None:
+    """Half of the requests are put to either of two skills by chance: who is sure of the first is wrong."""
+    rng = np.random.default_rng(1)
+    confused = []
+    for number in range(2_000):
+        skill = "rain" if rng.random() < 0.7 else "alarm"
+        text = f"do it now x{number % 150} y{number}"
+        confused.append(Said(text, skill, skill, frozenset([skill]), Request(utterance=text)))
+    found = measure(build(confused).shortlister, confused[:500])
+    best = build(confused).shortlister.shortlist("do it now please")[0]
+    assert best.skill == "rain"
+    assert best.score == pytest.approx(0.7, abs=0.06)
+    assert found.n == 500
+    assert found.recall[5] == 1.0
+
+
+def test_a_skill_joins_and_leaves_and_its_name_can_come_again(shortlister: Shortlister) -> None:
+    lava = Skill("lamp", "lights the lava lamp", ("turn on the lava",))
+    more = shortlister.with_skills("lights", [lava])
+    assert more.shortlist("lava lamp", 1)[0].domain == "lights"
+    assert shortlister.shortlist("lava lamp", 1) == ()
+    less = more.without(["lamp"])
+    assert less.shortlist("lava lamp") == ()
+    assert less.with_skills("other", [lava]).shortlist("lava lamp", 1)[0].domain == "other"
+    assert "lamp" in more.catalogue
+    assert "lamp" not in less.catalogue
+    assert "lamp" not in [name for _, name, _ in less.catalogue.present()]
+
+
+def test_a_name_that_is_taken_is_refused_naming_both(shortlister: Shortlister) -> None:
+    with pytest.raises(InputError, match=r"'weather station'.*'domain of rain'"):
+        shortlister.with_skills("weather station", [Skill("rain")])
+    with pytest.raises(InputError, match=r"'one'.*'two'|'two'.*'one'"):
+        Catalogue().joined("one", [Skill("same")]).joined("two", [Skill("same")])
+    a, b = lines(1)[0], lines(1)[0]
+    with pytest.raises(InputError, match="rename one"):
+        catalogue([a, elsewhere(b, domain="elsewhere")])
+
+
+def elsewhere(line: Said, **changes: str) -> Said:
+    from dataclasses import replace
+
+    return replace(line, **changes)  # type: ignore[arg-type]
+
+
+def test_to_remove_what_is_not_there_is_refused(shortlister: Shortlister) -> None:
+    with pytest.raises(InputError, match="skill 'nothing': not in the catalogue of 4 skills"):
+        shortlister.without(["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("skill", "said"),
+    [
+        (Skill("GetWeather"), ["Get Weather"]),
+        (Skill("play_music.HQ2", "plays", ("go",)), ["go", "plays", "play music HQ 2"]),
+        (Skill("天気"), ["天気"]),
+        (Skill("---"), ["---"]),
+    ],
+)
+def test_a_skill_without_an_example_is_known_by_what_it_says_of_itself(skill: Skill, said: list[str]) -> None:
+    assert sayings(skill) == said
+
+
+def test_a_skill_with_no_example_is_found_beside_trained_ones() -> None:
+    class Tides:
+        name = "tides"
+        skills = (Skill("tide-table", "high and low tide at the pier"),)
+
+    built = build(lines(), {"tides": Tides()})  # type: ignore[dict-item]
+    assert built.shortlister.shortlist("when is high tide at the pier", 1)[0].skill == "tide-table"
+    assert built.shortlister.shortlist("play jazz music", 1)[0].skill == "jazz-radio"
+
+
+def test_serving_adds_what_installed_domains_have_and_keeps_quiet_about_what_raises(shortlister: Shortlister) -> None:
+    class Fine:
+        skills = (Skill("tide-table", "high tide"), Skill("rain"), "no skill")
+
+    class Good:
+        skills = (Skill("tide-table", "high tide"), Skill("rain", "taken"))
+
+    class Bad:
+        @property
+        def skills(self) -> Sequence[Skill]:
+            raise RuntimeError("no")
+
+    more = shortlister.serving({"good": Good(), "bad": Bad(), "fine": Fine()})  # type: ignore[dict-item]
+    assert more.shortlist("high tide", 1)[0].domain == "good"
+    assert more.shortlist("rain", 1)[0].domain == "domain of rain"
+    assert {"bad", "fine"} <= {name for _, name, _ in more.catalogue.present()}
+
+
+# ------------------------------------------------------------------------------------------------------ personalisation
+
+
+def test_what_the_account_says_is_read_and_what_is_of_another_kind_says_nothing() -> None:
+    request = Request(
+        account={"enabled": ["a", 5], "used": {"b": 3}}, context={"preference.music": 0.9, "device": "tv"}
+    )
+    known = personal(request)
+    assert (set(known.enabled), known.used, known.preferred) == ({"a", "5"}, {"b": 3.0}, {"music": 0.9})
+    assert personal(Request(account={"used": ["c"]})).used == {"c": 1.0}
+    odd = Request(account={"enabled": "all", "used": 7}, context={"preference.x": "much"})
+    assert personal(odd) == Personal((), {}, {"x": 0.0})
+
+
+def test_an_enabled_skill_weighs_in_and_excludes_nobody(shortlister: Shortlister) -> None:
+    asked = "play radio music"
+    plain = {one.skill: one.score for one in shortlister.shortlist(asked)}
+    enabled = shortlister.shortlist(asked, known=Personal(enabled=frozenset(["rock-radio", "no such skill"])))
+    assert enabled[0].skill == "rock-radio"
+    assert enabled[0].score > plain["rock-radio"]
+    assert {one.skill for one in enabled} >= set(plain)
+
+
+def test_an_enabled_skill_that_the_words_do_not_name_is_considered(shortlister: Shortlister) -> None:
+    found = {one.skill for one in shortlister.shortlist("umbrella", known=Personal(enabled=frozenset(["alarm"])))}
+    assert found == {"rain", "alarm"}
+
+
+def test_how_much_enabling_weighs_is_learnt_from_data() -> None:
+    """Where people use what they enabled, it comes to weigh more than by default; where they don't, less."""
+    weights = {}
+    for follows in (True, False):
+        rng = np.random.default_rng(2)
+        said = []
+        for number in range(1_500):
+            pair = ["jazz-radio", "rock-radio"]
+            skill = pair[int(rng.integers(2))]
+            other = pair[1 - pair.index(skill)]
+            request = Request(
+                utterance=f"play radio music x{number}", account={"enabled": [skill if follows else other]}
+            )
+            said.append(Said(request.utterance or "", skill, skill, frozenset([skill]), request))
+        weights[follows] = build(said).shortlister.calibration.weights[FEATURES.index("enabled")]
+    assert weights[True] > DEFAULT[FEATURES.index("enabled")] > weights[False]
+
+
+# ---------------------------------------------------------------------------------------------------------- calibration
+
+
+def test_calibration_has_the_shape_of_its_features() -> None:
+    assert len(DEFAULT) == len(FEATURES)
+    assert fit(np.zeros((3, len(FEATURES))), np.zeros(3, np.bool_)) == Calibration()
+
+
+def test_too_few_lines_leave_the_default(shortlister: Shortlister) -> None:
+    assert fitted(shortlister, lines(5)) == Calibration()
+
+
+def test_the_fit_finds_the_weights_that_made_the_data() -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([np.ones(20_000), rng.normal(size=(20_000, len(FEATURES) - 1))])
+    true = rng.normal(size=len(FEATURES))
+    y = rng.random(len(x)) < 1.0 / (1.0 + np.exp(-x @ true))
+    np.testing.assert_allclose(fit(x, y).weights, true, atol=0.1)
+
+
+# ---------------------------------------------------------------------------------------------------------- two kernels
+
+
+def test_the_learned_model_scores_what_the_index_found() -> None:
+    built = build(lines(), second=trainer(Lesson(Plan(epochs=2))))
+    found = built.shortlister.shortlist("will it be wet tomorrow", 2)
+    assert found[0].skill == "rain"
+    more = built.shortlister.with_skills("lights", [Skill("lamp", "lava lamp")])
+    assert more.shortlist("lava lamp", 1)[0].skill == "lamp"
+    assert more.without(["rain"]).shortlist("wet tomorrow", 1)[0].skill != "rain"
+
+
+def test_above_many_skills_the_learned_model_is_asked_about_survivors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbitrank.shortlist.shortlister.TWO_STAGES", 3)
+    built = build(lines(), second=trainer(Lesson(Plan(epochs=1))))
+    asked = []
+
+    class Watched:
+        def best(self, utterance: str, k: int) -> tuple[object, object]:
+            raise AssertionError("the learned model was asked to search")
+
+        def scores(self, utterance: str, skills: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+            asked.append(skills.tolist())
+            return np.full(len(skills), np.nan)
+
+    watched = with_kernel(built.shortlister, Watched())
+    assert watched.shortlist("umbrella", 1)[0].skill == "rain"
+    assert asked == [[2]]
+
+
+def with_kernel(shortlister: Shortlister, kernel: object) -> Shortlister:
+    return Shortlister(shortlister.catalogue, shortlister.index, shortlister.calibration, kernel)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------------------- examples
+
+
+@pytest.mark.parametrize(
+    ("line", "of", "skill"),
+    [
+        ({"text": "a", "domain": "d", "intent": "i"}, "skill", "d"),
+        ({"text": "a", "domain": "d", "intent": "i", "skill": "s"}, "skill", "s"),
+        ({"text": "a", "domain": "d", "intent": "i", "skill": "s"}, "intent", "i"),
+        ({"text": "a", "domain": "d", "intent": "i", "skill": "s"}, "domain", "d"),
+        ({"text": "a", "domain": "d"}, "intent", None),
+        ({"text": "a", "domain": None}, "skill", None),
+        ({"text": "", "domain": "d"}, "skill", None),
+        ({"text": "a", "domain": "d", "skill": 5}, "skill", "d"),
+    ],
+)
+def test_what_a_line_says_of_its_skill(line: dict[str, object], of: str, skill: str | None) -> None:
+    said = said_in(decode_example(json.dumps(line)), of)  # type: ignore[arg-type]
+    assert (said and said.skill) == skill
+
+
+def test_a_line_may_name_all_that_is_acceptable() -> None:
+    line = {"text": "a", "domain": "d", "skill": "s", "acceptable": ["t", 5]}
+    said = said_in(decode_example(json.dumps(line)))
+    assert said
+    assert said.acceptable == {"s", "t"}
+
+
+# ------------------------------------------------------------------------------------------------------------ artifacts
+
+
+def test_what_was_written_answers_the_same_and_has_the_same_version(tmp_path: Path) -> None:
+    built = build(lines(), second=trainer(Lesson(Plan(epochs=1))))
+    one, two = (
+        write(built, tmp_path / "one"),
+        write(build(lines(), second=trainer(Lesson(Plan(epochs=1)))), tmp_path / "two"),
+    )
+    assert one.version == two.version
+    assert verified(tmp_path / "one").domain == NAME
+    again = load(tmp_path / "one", one.version)
+    for asked in ("play jazz radio", "wet tomorrow", "wake me"):
+        assert again.shortlist(asked) == built.shortlister.shortlist(asked)
+    assert again.version == read_manifest(tmp_path / "two").version
+
+
+def test_skills_that_came_at_run_time_are_not_written(tmp_path: Path, shortlister: Shortlister) -> None:
+    from arbitrank.shortlist.artifact import save
+
+    with pytest.raises(InputError, match="came or went"):
+        save(shortlister.with_skills("d", [Skill("s")]), tmp_path)
+
+
+def test_a_folder_with_something_else_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="holds something else"):
+        write(build(lines(50)), tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+DAMAGE = {
+    "no index": lambda folder: (folder / "index.npz").unlink(),
+    "half an index": lambda folder: (folder / "index.npz").write_bytes((folder / "index.npz").read_bytes()[:999]),
+    "skills that are none": lambda folder: (folder / "skills.json").write_text('{"names": [5], "domains": []}'),
+    "a skill too few": lambda folder: (folder / "skills.json").write_text('{"names": ["a"], "domains": ["b"]}'),
+    "other features": lambda folder: changed(folder, "calibration", {"weights": [1.0]}),
+    "a step of nothing": lambda folder: changed(folder, "step", 0.0),
+}
+
+
+def changed(folder: Path, key: str, value: object) -> None:
+    path = folder / "shortlist.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_artifact_is_refused_with_a_reason(tmp_path: Path, shortlister: Shortlister, damage: str) -> None:
+    from arbitrank.shortlist.artifact import save
+
+    save(shortlister, tmp_path)
+    DAMAGE[damage](tmp_path)
+    with pytest.raises(ArtifactError, match="train it again"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("postings", lambda a: a | np.uint32(1 << 31)),
+        ("starts", lambda a: a[::-1].copy()),
+        ("grams", lambda a: a[::-1].copy()),
+        ("base", lambda a: a * np.nan),
+        ("rarity", lambda a: a.astype(np.float32)),
+        ("missing", lambda a: a[:1]),
+        ("grams", lambda a: np.array([{}], dtype=object)),
+    ],
+)
+def test_arrays_that_a_lookup_would_stumble_over_are_refused(
+    tmp_path: Path, shortlister: Shortlister, name: str, change: object
+) -> None:
+    from arbitrank.shortlist.artifact import save
+
+    save(shortlister, tmp_path)
+    arrays = dict(np.load(tmp_path / "index.npz"))
+    arrays[name] = change(arrays[name])  # type: ignore[operator]
+    np.savez(tmp_path / "index.npz", **arrays)
+    with pytest.raises(ArtifactError, match="not a shortlister"):
+        load(tmp_path)
+
+
+def test_the_stores_self_test_tries_it_as_it_tries_a_domain(tmp_path: Path) -> None:
+    write(build(lines(100)), tmp_path / "artifact")
+    assert tried(tmp_path / "artifact", NAME, {}) is None
+    (tmp_path / "artifact" / "index.npz").write_bytes(b"PK")
+    assert tried(tmp_path / "artifact", NAME, {})
+
+
+def test_as_a_model_it_reads_a_request_as_skills(shortlister: Shortlister) -> None:
+    model = ShortlistModel(shortlister)
+    request = Request(utterance="play radio music")
+    read = model.recognise(request)
+    assert [one.skill for one in read] == [one.skill for one in shortlister.shortlist("play radio music")]
+    scores = model.rerank(Request(utterance="play", hypotheses=tuple(read)))
+    assert scores.right.sum() <= scores.mine + 1e-9
+
+
+def test_the_stage_reads_its_settings_and_the_account(shortlister: Shortlister) -> None:
+    stage = Shortlisting(shortlister, ShortlistSettings(k=1, floor=0.0))
+    found = stage(Request(utterance="play radio music", account={"enabled": ["rock-radio"]}))
+    assert [one.skill for one in found] == ["rock-radio"]

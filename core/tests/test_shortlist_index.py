@@ -1,0 +1,146 @@
+"""The index finds a skill by what was said to it, forgets nothing it shouldn't, and costs what it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arbitrank.errors import InputError
+from arbitrank.shortlist.index import Index, IndexSettings, train
+from arbitrank.shortlist.text import grams, grams_of_all, words
+from arbitrank.shortlist.values import Kernel
+
+SAID = [
+    ("play some jazz", 0),
+    ("play the next song", 0),
+    ("will it rain tomorrow", 1),
+    ("weather in paris", 1),
+    ("wake me at seven", 2),
+    ("set an alarm for seven", 2),
+]
+texts = st.lists(st.text(max_size=30), max_size=8)
+
+
+def small(**settings: float) -> Index:
+    return train([text for text, _ in SAID], np.array([skill for _, skill in SAID]), 3, IndexSettings(**settings))  # type: ignore[arg-type]
+
+
+def test_it_is_a_kernel() -> None:
+    assert isinstance(small(), Kernel)
+
+
+@pytest.mark.parametrize(("asked", "skill"), [("rain", 1), ("alarm please", 2), ("some jazz now", 0), ("ALARM", 2)])
+def test_what_was_said_to_a_skill_finds_it(asked: str, skill: int) -> None:
+    numbers, scores = small().best(asked, 3)
+    assert numbers[0] == skill
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_an_inflected_word_is_found_by_its_beginning() -> None:
+    assert small().best("raining", 1)[0].tolist() == [1]
+
+
+@pytest.mark.parametrize("asked", ["", " ", "?!…", "xylophone zebra", "\ud800", "\x00"])
+def test_an_utterance_without_a_known_word_finds_nothing(asked: str) -> None:
+    numbers, scores = small().best(asked, 3)
+    assert len(numbers) == len(scores) == 0
+
+
+def test_an_empty_index_finds_nothing_and_grows() -> None:
+    empty = train([], np.zeros(0, np.int64), 0)
+    assert len(empty.best("play jazz", 3)[0]) == 0
+    assert np.isnan(empty.scores("play jazz", np.array([0]))).all()
+    assert empty.with_skills([["play jazz"]]).best("jazz", 3)[0].tolist() == [0]
+
+
+def test_of_equal_skills_the_lower_number_comes_first() -> None:
+    same = train(["play it"] * 6, np.arange(6), 6)
+    assert same.best("play it", 4)[0].tolist() == [0, 1, 2, 3]
+
+
+@given(texts, st.data())
+@settings(max_examples=60, deadline=None)
+def test_scores_say_of_every_skill_what_best_says(said: list[str], data: st.DataObject) -> None:
+    """Whatever the words are: none is longer, none raises, and both ways to ask agree."""
+    n = 4
+    skills = np.array([data.draw(st.integers(0, n - 1)) for _ in said], np.int64)
+    index = train(said, skills, n)
+    asked = data.draw(st.sampled_from(said) if said else st.text(max_size=10))
+    numbers, scores = index.best(asked, n)
+    assert len(set(numbers.tolist())) == len(numbers) <= n
+    assert index.scores(asked, numbers).tolist() == scores.tolist()
+    assert np.isfinite(index.scores(asked, np.arange(n))).all()
+
+
+@given(texts)
+@settings(max_examples=60, deadline=None)
+def test_many_utterances_have_the_grams_that_each_has(said: list[str]) -> None:
+    hashes, rows = grams_of_all(said)
+    for row, text in enumerate(said):
+        assert sorted(hashes[rows == row].tolist()) == sorted(grams(text).tolist())
+
+
+def test_words_of_scripts_without_spaces_are_their_characters() -> None:
+    assert words("播放 Jazz, bitte!") == ["播", "放", "jazz", "bitte"]
+
+
+def test_the_log_likelihood_is_that_of_the_formula() -> None:
+    """log P(utterance, skill) up to a constant, by hand; weights are kept in 255 steps."""
+    index = train(["red", "red", "tan"], np.array([0, 1, 1]), 2, IndexSettings(smoothing=0.1, prior=0.7))
+    read, n, a = 3, np.array([1, 2]), 0.1
+    in_skill = np.array([1, 1])
+    w = np.log1p(in_skill / (a * 2 / read))
+    promised = 0.7 * np.log(np.array([2, 3]) / 5) + np.log(a / (n + a)) + w
+    np.testing.assert_allclose(index.scores("red", np.arange(2)), promised, atol=index.step)
+
+
+def test_what_is_common_is_cut_to_what_tells_most() -> None:
+    said = [f"play {name}" for name in ("a", "b", "c", "d", "e")] + ["play a"] * 5
+    index = train(said, np.array([0, 1, 2, 3, 4, 0, 0, 0, 0, 0]), 5, IndexSettings(postings=2))
+    assert max(np.diff(index.starts)) <= 2
+    assert index.best("play e", 1)[0].tolist() == [4]
+
+
+def test_a_skill_that_joins_is_found_by_the_next_request_and_one_that_left_never_again() -> None:
+    before = small()
+    more = before.with_skills([["turn on the lava lamp"], []])
+    assert len(more) == 5
+    assert more.best("lava lamp", 1)[0].tolist() == [3]
+    assert len(before) == 3
+    assert len(before.best("lava lamp", 1)[0]) == 0
+    less = more.without([3, 1])
+    assert 3 not in less.best("lava lamp", 5)[0]
+    assert 1 not in less.best("weather in paris and rain", 5)[0]
+    assert np.isnan(less.scores("rain", np.array([1, 3, 99]))).all()
+    assert more.best("rain", 1)[0].tolist() == [1]
+
+
+def test_a_skill_that_joins_competes_with_those_that_were_trained() -> None:
+    more = small().with_skills([["play some jazz records", "jazz records"]])
+    assert more.best("jazz records", 1)[0].tolist() == [3]
+    assert more.best("play the next song", 1)[0].tolist() == [0]
+
+
+def test_a_number_beyond_the_skills_is_refused() -> None:
+    with pytest.raises(InputError, match="3 skills, the highest number 3"):
+        train(["a"], np.array([3]), 3)
+
+
+def test_training_twice_gives_the_same() -> None:
+    one, two = small(), small()
+    for name in ("grams", "starts", "postings", "rarity", "base", "missing"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_a_request_costs_the_postings_of_its_words_whatever_the_number_of_skills() -> None:
+    """Not by the clock: what is read are at most `postings` of each gram."""
+    n, settings = 3_000, IndexSettings(postings=16)
+    said = [f"play thing{number} by someone{number % 7}" for number in range(n)]
+    index = train(said, np.arange(n), n, settings)
+    asked = "play thing42 by someone0"
+    read = sum(len(one) for one in index._lists(grams(asked)))
+    assert read <= 16 * len(grams(asked))
+    assert index.best(asked, 1)[0].tolist() == [42]
