@@ -24,7 +24,7 @@ from arbitrank.errors import InputError
 from arbitrank.learn.probability import log_odds, sigmoid
 from arbitrank.shortlist.training import Trained
 
-__all__ = ["Corrections", "Feedback", "Negative", "corrections", "fine_tune"]
+__all__ = ["Corrections", "Feedback", "Negative", "corrections", "fine_tune", "posterior"]
 
 Rows = NDArray[np.int64]
 
@@ -94,6 +94,11 @@ def corrections(feedback: Iterable[Feedback], asked: Mapping[str, str], skills: 
     )
 
 
+def posterior(p: NDArray[np.float64], times: NDArray[np.float64] | float, wrong: float) -> NDArray[np.float64]:
+    """The probabilities after so many net refusals of which a share `wrong` is wrong, of p's shape."""
+    return sigmoid(log_odds(p) - times * math.log((1.0 - wrong) / wrong))
+
+
 def fine_tune(
     trained: Trained,
     x: csr_array,
@@ -104,19 +109,20 @@ def fine_tune(
 ) -> Trained:
     """The same network, in place, after some epochs on the training inputs `x` and the `corrected` ones.
 
-    Row i of `corrected` was refused by the skill of column `columns[i]`, `times[i]` times (once).
+    Row i of `corrected` was refused by the skill of column `columns[i]`, `times[i]` times (once). The rows of `x` are
+    the first that it was trained on; of others, which it labelled itself, nothing is rehearsed.
     """
     if not len(columns):
         return trained
-    rows, skills = trained.labels.shape
+    rows, skills = x.shape[0], trained.labels.shape[1]
     p = sigmoid(trained.log_odds(corrected)[np.arange(len(columns)), columns].astype(np.float64))
-    evidence = (np.ones(len(columns)) if times is None else times) * math.log((1.0 - rule.wrong) / rule.wrong)
+    after = posterior(p, 1.0 if times is None else times.astype(np.float64), rule.wrong)
     place = (np.arange(len(columns)), columns)
     shape = (len(columns), skills)
-    target = csr_array((sigmoid(log_odds(p) - evidence).astype(np.float32), place), shape=shape)
+    target = csr_array((after.astype(np.float32), place), shape=shape)
     alone = csr_array((np.full(len(columns), rule.weight, np.float32), place), shape=shape)
     everything = csr_array(vstack([x, corrected]))
-    targets = csr_array(vstack([trained.labels, target]))
+    targets = csr_array(vstack([trained.labels[:rows], target]))
     only = csr_array(vstack([csr_array((rows, skills), dtype=np.float32), alone]))
     told = trained.told(everything)
     rate = trained.network.shape.rate / rule.slower

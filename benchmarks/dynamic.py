@@ -1,0 +1,350 @@
+"""What a Shortlister learns from one label where several would do: pseudo-labels, feedback, distillation, and all.
+
+Training sees one skill for each utterance; evaluation counts all that would do. F1 is over pairs of an utterance and a
+skill, at a threshold tuned on other held-out data and at 0.5. sgd: requests that open something new, split by dialogue
+inside train (a tenth without labels, a fifth held out: one half tunes, the other measures). bbai: train and dev in five
+folds, tuned on the other four's outputs. Differences to one label are relative, paired, with 95 % bootstrap intervals
+over dialogues, averaged over seeds. `turns` is every turn of a quarter of
+sgd's dialogues, `sweep` varies p and r, `cold` asks for services that training never shows, `lists` is HypRank's part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
+
+from arbitrank.learn.probability import sigmoid
+from arbitrank.shortlist.distil import Distil
+from arbitrank.shortlist.fitting import Shape, inputs, one_label
+from arbitrank.shortlist.hashing import bags, vocabulary
+from arbitrank.shortlist.negative import Negative, fine_tune
+from arbitrank.shortlist.pseudo import Pseudo
+from arbitrank.shortlist.training import Plan, Trained, train
+from arbitrank.shortlist.unlabelled import Unlabelled, retrain
+from benchmarks.cold import cold_start, print_cold
+from benchmarks.common import DATA, between, show, table
+from benchmarks.lists import print_lists, sorted_lists
+from benchmarks.skills import Task, bbai, sgd, synthetic
+
+NAME = "dynamic"
+PARTS = ("sgd", "bbai", "turns", "sweep", "cold", "lists")
+_SINGLE = "one label"
+_ALL = "combination"
+_ORACLE = "oracle labels"
+_GRID = np.linspace(0.03, 0.97, 95)
+_BOOTSTRAPS = 400
+_WRONG = 0.3
+_LEAST = 1e-3  # an F1 below that is none to compare with
+
+Floats = NDArray[np.float64]
+
+
+class Split(NamedTuple):
+    """Rows to train on, and those whose outputs are measured."""
+
+    train: NDArray[np.int64]
+    held: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training. `feedback` is whence it comes: the data's own, or the labels', so much of it flipped."""
+
+    plan: Plan
+    oracle: bool = False
+    feedback: str | None = None
+    flipped: float = 0.0
+    unlabelled: Unlabelled | None = None
+
+
+def arms(task: Task) -> dict[str, Arm]:
+    """The techniques, each alone and combined. What is chosen was chosen on sgd's and bbai's held-out dialogues."""
+    if task.name == "bbai":
+        base = Plan(Shape(rate=0.02, batch=64), 8)
+        best, combined = Pseudo(1, 4, 1.0, least=0.35), Pseudo(1, 4, 1.0, least=0.4)
+    elif task.name == "synthetic":
+        base = Plan(Shape(rate=0.1, batch=64), 6)
+        best = combined = Pseudo(2, 4, 0.1, least=0.05, share=0.4)
+    else:
+        base = Plan(Shape(rate=0.015), 6)
+        best = combined = Pseudo(2, 4, 0.1, least=0.05, share=0.4)
+    long = replace(base, epochs=16 if task.name != "bbai" else 8)
+    more = Unlabelled(0.0, 3, 1.0)
+    return {
+        _SINGLE: Arm(base),
+        "one label, as many epochs": Arm(long),
+        "pseudo-labels, p 2 r 4": Arm(replace(long, pseudo=Pseudo())),
+        "pseudo-labels, ratio 0.5": Arm(replace(long, pseudo=Pseudo(ratio=0.5))),
+        "pseudo-labels, ratio 0.25": Arm(replace(long, pseudo=Pseudo(ratio=0.25))),
+        "pseudo-labels, ratio 0.25, cross-fitted": Arm(replace(long, folds=3, pseudo=Pseudo(ratio=0.25))),
+        "pseudo-labels, chosen": Arm(replace(long, pseudo=best)),
+        "negative feedback": Arm(base, feedback="own"),
+        "negative feedback, simulated": Arm(base, feedback="simulated"),
+        "negative feedback, simulated, 30 % wrong": Arm(base, feedback="simulated", flipped=_WRONG),
+        "self-distillation, targets": Arm(replace(base, distil=Distil(0.3))),
+        "self-distillation, targets and input": Arm(replace(base, distil=Distil(0.3, told=True))),
+        "unlabelled utterances": Arm(base, unlabelled=more),
+        "unlabelled, and who refused them": Arm(base, feedback="refused", unlabelled=more),
+        _ALL: Arm(
+            replace(long, pseudo=combined, distil=Distil(0.1)),
+            feedback="refused" if task.name == "bbai" else "own",
+            unlabelled=more,
+        ),
+        _ORACLE: Arm(long, oracle=True),
+    }
+
+
+def trained(task: Task, split: Split, arm: Arm, seed: int) -> tuple[Trained, NDArray[np.uint32]]:
+    """The model of one arm, and the words that it knows."""
+    kept = split.train[~np.isin(split.train, task.failed)]
+    said = bags([task.utterances[row] for row in kept])
+    words = vocabulary(said, least=1 if len(kept) < 5_000 else 2)
+    x = inputs(said, words)
+    y = (
+        csr_array(task.will_do[kept].astype(np.float32))
+        if arm.oracle
+        else one_label(task.named[kept], len(task.skills))
+    )
+    plan = replace(arm.plan, seed=seed)
+    model = train(x, y, plan, task.groups[kept])
+    more = inputs(bags(task.spare), words)
+    if arm.unlabelled:
+        refused = csr_array(task.refused) if arm.feedback == "refused" and task.refused is not None else None
+        model = retrain(model, x, more, replace(plan, epochs=min(plan.epochs, 8)), arm.unlabelled, refused)
+    if arm.feedback in ("own", "simulated"):
+        corrected, columns = _corrections(task, split, arm, model, x, kept, words, seed)
+        wrong = max(0.1, arm.flipped)
+        fine_tune(model, x, corrected, columns, Negative(wrong))
+    return model, words
+
+
+def _corrections(
+    task: Task,
+    split: Split,
+    arm: Arm,
+    model: Trained,
+    x: csr_array,
+    kept: NDArray[np.int64],
+    words: NDArray[np.uint32],
+    seed: int,
+) -> tuple[csr_array, NDArray[np.int64]]:
+    """The inputs that somebody refused, and who: the data's own feedback, or the model's first choices as judged.
+
+    Simulated feedback is given to the model's first choice for a fifth of its training utterances; a flipped one says
+    the opposite, and only refusals are heard.
+    """
+    if arm.feedback == "simulated":
+        rng = np.random.default_rng(seed)
+        rows = np.sort(rng.permutation(len(kept))[: len(kept) // 5])
+        first = model.log_odds(x[rows]).argmax(axis=1)
+        wrong = ~task.will_do[kept[rows], first] ^ (rng.random(len(rows)) < arm.flipped)
+        return x[rows[wrong]], first[wrong]
+    if task.refused is None:
+        rows = np.intersect1d(task.failed, split.train)
+        return inputs(bags([task.utterances[row] for row in rows]), words), task.named[rows]
+    more = inputs(bags(task.spare), words)
+    top = np.argsort(-model.log_odds(more), axis=1, kind="stable")[:, :3]
+    at = np.repeat(np.arange(len(task.spare)), top.shape[1])
+    refused = task.refused[at, top.ravel()]
+    return more[at[refused]], top.ravel()[refused]
+
+
+class Held(NamedTuple):
+    """Outputs for held-out utterances: probabilities, truths, the dialogue of each, the part it is tuned with."""
+
+    p: Floats
+    truth: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+    part: NDArray[np.int64]
+
+
+def held_out(task: Task, arm: Arm, seed: int) -> Held:
+    """What the arm says of utterances that it hasn't seen: one fifth of sgd's dialogues, all of bbai in five folds."""
+    rng = np.random.default_rng(seed)
+    fold = (rng.permutation(task.groups.max() + 1) % 5)[task.groups]
+    folds = range(5) if task.name == "bbai" else [0]
+    p = np.zeros(task.will_do.shape)
+    for f in folds:
+        split = Split(np.flatnonzero(fold != f), np.flatnonzero(fold == f))
+        model, words = trained(task, split, arm, seed)
+        x = inputs(bags([task.utterances[row] for row in split.held]), words)
+        p[split.held] = sigmoid(model.log_odds(x).astype(np.float64))
+    rows = np.setdiff1d(np.flatnonzero(np.isin(fold, folds)), task.failed)
+    part = fold[rows] if task.name == "bbai" else rng.integers(2, size=task.groups.max() + 1)[task.groups[rows]]
+    return Held(p[rows], task.will_do[rows], task.groups[rows], part)
+
+
+def counts(held: Held, at: float | None = None) -> tuple[Floats, Floats]:
+    """Of each measured utterance: skills rightly said, and twice what F1 divides by; and 1 where the set is exact.
+
+    The threshold of a part is the best on the other parts. With two parts the second alone is measured.
+    """
+    parts = np.unique(held.part)
+    rows, found = [], []
+    for part in parts[1:] if len(parts) == 2 else parts:
+        mine = held.part == part
+        threshold = tuned(held.p[~mine], held.truth[~mine]) if at is None else at
+        said, truth = held.p[mine] >= threshold, held.truth[mine]
+        rows.append(np.flatnonzero(mine))
+        exact = (said == truth).all(axis=1)
+        found.append(np.stack([2.0 * (said & truth).sum(axis=1), said.sum(axis=1) + truth.sum(axis=1), exact], axis=1))
+    return np.concatenate(found), held.groups[np.concatenate(rows)].astype(np.float64)
+
+
+def tuned(p: Floats, truth: NDArray[np.bool_]) -> float:
+    """The threshold of a grid with the best F1."""
+    scores = [
+        f1(np.array([[2.0 * (said & truth).sum(), said.sum() + truth.sum()]])) for said in (p >= t for t in _GRID)
+    ]
+    return float(_GRID[int(np.argmax(scores))])
+
+
+def f1(found: Floats) -> float:
+    """Micro F1 of rows of `counts`."""
+    whole = found.sum(axis=0)
+    return float(whole[0] / max(whole[1], 1.0))
+
+
+def recall(held: Held, k: int) -> float:
+    """The share of utterances with a skill that would do among the k best."""
+    top = np.argsort(-held.p, axis=1, kind="stable")[:, :k]
+    return float(np.take_along_axis(held.truth, top, axis=1).any(axis=1).mean())
+
+
+def relative(one: Sequence[Held], base: Sequence[Held], at: float | None, seed: int) -> tuple[float, float, float]:
+    """The relative gain in F1 over seeds, and its interval, dialogues drawn again and again."""
+    pairs = [(counts(a, at), counts(b, at)[0]) for a, b in zip(one, base, strict=True)]
+    rng = np.random.default_rng(seed)
+    mean = float(np.mean([f1(a) / max(f1(b), _LEAST) - 1.0 for (a, _), b in pairs]))
+    drawn = []
+    for _ in range(_BOOTSTRAPS):
+        gains = []
+        for (a, groups), b in pairs:
+            weight = rng.multinomial(n := int(groups.max()) + 1, np.full(n, 1.0 / n))[groups.astype(np.int64)][:, None]
+            gains.append(f1(a * weight) / max(f1(b * weight), _LEAST) - 1.0)
+        drawn.append(np.mean(gains))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return mean, float(low), float(high)
+
+
+def compared(
+    make: Callable[[int], Task], chosen: Callable[[Task], Mapping[str, Arm]], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """The figures of every arm: means over the seeds, and against one label."""
+    tasks = {seed: make(seed) for seed in seeds}
+    names = list(chosen(tasks[seeds[0]]))
+    found: dict[str, Any] = {}
+    said: dict[str, list[Held]] = {}
+    for name in names:
+        said[name] = [held_out(task, chosen(task)[name], seed) for seed, task in tasks.items()]
+        rows = [{at: counts(one, at)[0] for at in (None, 0.5)} for one in said[name]]
+        found[name] = {
+            "f1": float(np.mean([f1(one[None]) for one in rows])),
+            "f1_half": float(np.mean([f1(one[0.5]) for one in rows])),
+            "exact": float(np.mean([one[None][:, 2].mean() for one in rows])),
+            **{f"recall{k}": float(np.mean([recall(one, k) for one in said[name]])) for k in (1, 3, 10)},
+            "gain": relative(said[name], said[names[0]], None, 0),
+            "gain_half": relative(said[name], said[names[0]], 0.5, 0),
+        }
+        _say(f"{tasks[seeds[0]].name}: {name}: {found[name]['f1']:.4f} {found[name]['f1_half']:.4f}")
+    return {"n": len(said[names[0]][0].p), "seeds": len(seeds), "arms": found}
+
+
+def sweep(task: Task) -> dict[str, Arm]:
+    """p and r as the article sweeps them, on top of the ratio and the share that were chosen; and the article's own."""
+    plan = Plan(Shape(rate=0.015), 16)
+    ours = {
+        f"p {p} r {r}, chosen": Arm(replace(plan, pseudo=Pseudo(p, r, 0.1, 0.05, 0.4)))
+        for p in (1, 2, 3)
+        for r in (1, 2, 4, 6)
+    }
+    article = {f"p {p} r {r}, ratio 1": Arm(replace(plan, pseudo=Pseudo(p, r))) for p in (1, 2, 3) for r in (2, 4, 6)}
+    return {_SINGLE: arms(task)[_SINGLE], **article, **ours}
+
+
+def figures(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The figures of the chosen parts."""
+    if chosen.quick:
+        return {"synthetic": compared(lambda seed: synthetic(seed=seed), _main, range(2))}
+    seeds = range(chosen.seed, chosen.seed + chosen.seeds)
+    folder = chosen.data / "sgd"
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "sgd": lambda: compared(lambda seed: sgd(folder, seed=seed), arms, seeds),
+        "bbai": lambda: compared(lambda seed: bbai(chosen.data / "bbai", seed=seed), arms, seeds),
+        "turns": lambda: compared(lambda seed: sgd(folder, every_turn=True, share=0.25, seed=seed), _main, seeds),
+        "sweep": lambda: compared(lambda seed: sgd(folder, share=0.5, seed=seed), sweep, seeds),
+        "cold": lambda: cold_start(folder, seeds),
+        "lists": lambda: sorted_lists(folder, seeds, _say),
+    }
+    return {part: parts[part]() for part in chosen.part or PARTS}
+
+
+def _main(task: Task) -> dict[str, Arm]:
+    """The arms that say most."""
+    every = arms(task)
+    return {name: every[name] for name in (_SINGLE, "pseudo-labels, p 2 r 4", "pseudo-labels, chosen", _ALL, _ORACLE)}
+
+
+def print_tables(found: Mapping[str, Any]) -> None:
+    """The arms of each task, then the cold skills, then the lists."""
+    for name, one in found.items():
+        if name == "cold":
+            print_cold(one)
+        elif name == "lists":
+            print_lists(one)
+        else:
+            _print_arms(name, one)
+
+
+def _print_arms(name: str, one: Mapping[str, Any]) -> None:
+    print(f"{name}: {one['n']} held-out utterances, {one['seeds']} seeds; per cent; gains relative to the first row")
+    head = ("trained with", "F1", "at 0.5", "exact", "R@1", "R@3", "R@10", "gain in F1", "gain at 0.5", "of the gap")
+    base = one["arms"][_SINGLE]["f1"]
+    gap = one["arms"].get(_ORACLE, {"f1": base})["f1"] - base
+    rows = [
+        [
+            arm,
+            *(f"{100 * got[key]:.2f}" for key in ("f1", "f1_half", "exact", "recall1", "recall3", "recall10")),
+            between(*got["gain"]),
+            between(*got["gain_half"], digits=1),
+            f"{100 * (got['f1'] - base) / gap:.0f}" if gap else "",
+        ]
+        for arm, got in one["arms"].items()
+    ]
+    table(head, rows)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The benchmark's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", action="append", choices=PARTS, help="what to measure (all)")
+    parser.add_argument("--data", type=Path, default=DATA, help="where the corpora lie (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="(%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the first (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a small synthetic task; ends within a minute")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Measure and print."""
+    chosen = options()
+    with threadpool_limits(1):
+        show(NAME, chosen, figures(chosen), print_tables)
+
+
+if __name__ == "__main__":
+    main()
