@@ -183,8 +183,10 @@ def held_out(task: Task, arm: Arm, seed: int) -> Held:
     return Held(p[rows], task.will_do[rows], task.groups[rows], part)
 
 
-def counts(held: Held, at: float | None = None) -> tuple[Floats, Floats]:
-    """Of each measured utterance: skills rightly said, and twice what F1 divides by; and 1 where the set is exact.
+def counts(held: Held, at: float | None = None) -> tuple[Floats, NDArray[np.int64]]:
+    """Of each measured utterance: twice the skills rightly said, what F1 divides that by, and 1 where the set is exact.
+
+    And the number of its dialogue among those measured.
 
     The threshold of a part is the best on the other parts. With two parts the second alone is measured.
     """
@@ -197,7 +199,8 @@ def counts(held: Held, at: float | None = None) -> tuple[Floats, Floats]:
         rows.append(np.flatnonzero(mine))
         exact = (said == truth).all(axis=1)
         found.append(np.stack([2.0 * (said & truth).sum(axis=1), said.sum(axis=1) + truth.sum(axis=1), exact], axis=1))
-    return np.concatenate(found), held.groups[np.concatenate(rows)].astype(np.float64)
+    groups = np.unique(held.groups[np.concatenate(rows)], return_inverse=True)[1]
+    return np.concatenate(found), groups.astype(np.int64)
 
 
 def tuned(p: Floats, truth: NDArray[np.bool_]) -> float:
@@ -229,7 +232,8 @@ def relative(one: Sequence[Held], base: Sequence[Held], at: float | None, seed: 
     for _ in range(_BOOTSTRAPS):
         gains = []
         for (a, groups), b in pairs:
-            weight = rng.multinomial(n := int(groups.max()) + 1, np.full(n, 1.0 / n))[groups.astype(np.int64)][:, None]
+            n = int(groups.max()) + 1
+            weight = rng.multinomial(n, np.full(n, 1.0 / n))[groups][:, None]
             gains.append(f1(a * weight) / max(f1(b * weight), _LEAST) - 1.0)
         drawn.append(np.mean(gains))
     low, high = np.quantile(drawn, [0.025, 0.975])
