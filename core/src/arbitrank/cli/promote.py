@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arbitrank.cli import options
-from arbitrank.registry import discover, loaded
+from arbitrank.registry import SHORTLIST, discover, loaded
 from arbitrank.store.store import Store, said_state
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def command(
     chosen, impact = judgement.version, judgement.impact
     if judgement.audit is None:
         click.echo(f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE")
-    if judgement.reasons or impact is not None:
-        passes = f"lets {domain} {chosen} pass: {_in_short(impact)}" if impact else ""
+    if judgement.reasons or impact is not None or (domain == SHORTLIST and judgement.audit is not None):
+        passes = f"lets {domain} {chosen} pass: {_in_short(impact)}" if impact else f"lets {domain} {chosen} pass"
         show_reasons(judgement.reasons, "refuses", passes)
     change = promote(store, judgement, force=force, reason=reason)
     if change is None:
@@ -99,9 +99,11 @@ def _in_short(impact: Impact) -> str:
 
 
 def _say_what_next(domain: str, version: str, loads: bool) -> None:
-    look = f"look closer: arbitrank impact {domain} --candidate {version} --out DIR; " if loads else ""
+    look = f"look closer: arbitrank impact {domain} --candidate {version} --out DIR; "
+    look = look if loads and domain != SHORTLIST else ""
+    train = "shortlist train" if domain == SHORTLIST else f"train {domain}"
     click.echo(
-        f"not promoted; {look}train again: arbitrank train {domain}; "
+        f"not promoted; {look}train again: arbitrank {train}; "
         f"or promote it all the same: arbitrank promote {domain} {version} --force --reason TEXT"
     )
 

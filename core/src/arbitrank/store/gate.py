@@ -31,7 +31,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Reason(msgspec.Struct, frozen=True):
     """Why the gate refuses: what was broken, in words, and the neighbours that it is about."""
 
-    what: Literal["self-test", "irer", "neighbour", "card", "limit", "failures"]
+    what: Literal["self-test", "irer", "neighbour", "card", "limit", "failures", "recall"]
     text: str
     neighbours: tuple[str, ...] = ()
 
@@ -138,12 +138,16 @@ def surely_worse(one: Slice, together: int = 1) -> float:
     A request's difference is -1, 0 or 1, so to draw requests again is to draw these three counts. It is drawn from one
     request more, on which nothing changed; else a neighbour whose only request is lost would be surely worse.
     """
-    lost, won = one.right_to_wrong, one.wrong_to_right
+    return surely_lost(one.right_to_wrong, one.wrong_to_right, one.n, together)
+
+
+def surely_lost(lost: int, won: int, n: int, together: int = 1) -> float:
+    """What `surely_worse` says, of how many of `n` requests were lost and won; -1 where no more were lost than won."""
     if lost <= won:
         return -1.0
-    shares = np.array([lost, won, one.n - lost - won + 1]) / (one.n + 1)
-    drawn = np.random.default_rng(0).multinomial(one.n, shares, _DRAWS)
-    return float(np.quantile((drawn[:, 0] - drawn[:, 1]) / one.n, 0.5 * _ALPHA / together))
+    shares = np.array([lost, won, n - lost - won + 1]) / (n + 1)
+    drawn = np.random.default_rng(0).multinomial(n, shares, _DRAWS)
+    return float(np.quantile((drawn[:, 0] - drawn[:, 1]) / n, 0.5 * _ALPHA / together))
 
 
 def _calibration(impact: Impact, claims: Calibration, card: Calibration | None, limits: Limits) -> Iterator[Reason]:

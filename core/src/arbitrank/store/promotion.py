@@ -12,6 +12,8 @@ from pathlib import Path
 
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
+from arbitrank.registry import SHORTLIST
+from arbitrank.shortlist.gate import reasons as shortlist_reasons
 from arbitrank.store.artifact import read_card
 from arbitrank.store.gate import Limits, Reason, judge
 from arbitrank.store.impact import Impact, measure, plan
@@ -61,11 +63,18 @@ def consider(
     number, state = store.state(domain)
     chosen = version or state.candidate
     if chosen is None:
-        raise InputError(f"domain {domain}: no candidate in {store}; run: arbitrank train {domain}, or name a version")
+        train = "shortlist train" if domain == SHORTLIST else f"train {domain}"
+        raise InputError(f"domain {domain}: no candidate in {store}; run: arbitrank {train}, or name a version")
     folder = store.fetch(domain, chosen)
     problem = selftest(folder, domain)
     audit = store.audit_set()
     impact = None
+    if domain == SHORTLIST:
+        stable = None if audit is None or problem else store.stable(domain)
+        against = tuple(judge(None, None, limits, problem=problem))
+        if audit is not None and problem is None:
+            against = shortlist_reasons(folder, stable, audit, limits)
+        return Judgement(domain, chosen, number, limits, audit, problem, None, against)
     if audit is not None and problem is None:
         replayed = plan(domains, store, domain, folder, threshold=threshold, normalise=normalise)
         impact, _ = measure(replayed, audit, card=read_card(folder), jobs=jobs, called="the audit set")

@@ -1,0 +1,305 @@
+"""The Shortlister in the store and in a living process: published, judged, followed, swapped, and changed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from msgspec import UNSET
+
+from arbitrank.cli.main import cli
+from arbitrank.domain import Domain, Model, Scores, Settings, Skill
+from arbitrank.errors import InputError
+from arbitrank.live.live import Live
+from arbitrank.registry import SHORTLIST
+from arbitrank.shortlist.build import Said, build, write
+from arbitrank.shortlist.shortlister import ShortlistSettings
+from arbitrank.store.artifact import Manifest, seal
+from arbitrank.store.gate import Limits
+from arbitrank.store.promotion import consider, promote
+from arbitrank.store.store import Store, open_store
+from arbitrank.values import Example, Hypothesis, Request
+
+SAID = {"lights": "turn on the lamp", "blinds": "pull down the shades", "kettle": "boil some water"}
+
+
+class Claims(Model):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def recognise(self, request: Request) -> Sequence[Hypothesis]:
+        return (Hypothesis(self.name, "Do", domain_confidence=0.7),)
+
+    def rerank(self, request: Request) -> Scores:
+        return Scores(0.7, np.full(len(request.hypotheses or ()), 0.7))
+
+
+class Made(Domain):
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self._folder = name, folder / name
+        self._folder.mkdir(parents=True)
+        seal(self._folder, Manifest(domain=name, package="made", package_version="1"))
+
+    @property
+    def shipped(self) -> Path:
+        return self._folder
+
+    @property
+    def skills(self) -> Sequence[Skill]:
+        return (Skill(self.name, SAID.get(self.name, "")),)
+
+    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
+        return {}
+
+    def load(self, folder: Path) -> Model:
+        return Claims(self.name)
+
+
+def lines(*skills: str) -> list[Said]:
+    """Each skill's words, as said to its domain."""
+    texts = [(name, f"{SAID[name]} x{n}") for n in range(30) for name in skills]
+    return [Said(text, name, name, frozenset([name]), Request(utterance=text)) for name, text in texts]
+
+
+def publish(store: Store, folder: Path, *skills: str, promoted: bool = False) -> str:
+    write(build(lines(*skills)), folder)
+    return store.publish(folder, promote=promoted).version
+
+
+@pytest.fixture
+def domains(tmp_path: Path) -> dict[str, Domain]:
+    return {name: Made(name, tmp_path / "domains") for name in SAID}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "store", environment={})
+
+
+def live(domains: Mapping[str, Domain], store: Store, **settings: Any) -> Live:
+    found = Live(domains, store, trial=lambda folder, name: None, shortlist=ShortlistSettings(k=1, **settings))
+    found.look()
+    return found
+
+
+LAMP = Request(id="1", utterance="the lamp")
+
+
+def test_while_no_shortlister_is_stable_every_domain_is_asked(domains: dict[str, Domain], store: Store) -> None:
+    one = live(domains, store)
+    answer = one.answer(LAMP)
+    assert answer.shortlist is UNSET
+    assert set(answer.domains) == set(SAID)
+    assert "arbitrank shortlist train" in (one.status().domains[SHORTLIST].problem or "")
+
+
+def test_what_becomes_stable_chooses_at_the_next_look_and_what_is_rolled_back_no_more(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    one = live(domains, store)
+    first = publish(store, tmp_path / "one", *SAID, promoted=True)
+    one.look()
+    answer = one.answer(LAMP)
+    assert answer.shortlist
+    assert (list(answer.domains), answer.shortlist.version) == (["lights"], first)
+    second = publish(store, tmp_path / "two", "lights", promoted=True)
+    one.look()
+    changed = one.answer(LAMP)
+    assert changed.shortlist
+    assert changed.shortlist.version == second
+    assert one.status().domains[SHORTLIST].version == second
+    store.rollback(SHORTLIST)
+    one.look()
+    back = one.answer(LAMP)
+    assert back.shortlist
+    assert back.shortlist.version == first
+
+
+def test_a_version_that_cannot_be_loaded_leaves_the_one_before(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    first = publish(store, tmp_path / "one", *SAID, promoted=True)
+    one = live(domains, store)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    seal(empty, Manifest(domain=SHORTLIST, package="arbitrank", package_version="0"))
+    bad = store.publish(empty, promote=True).version
+    one.look()
+    answer = one.answer(LAMP)
+    assert answer.shortlist
+    assert answer.shortlist.version == first
+    assert bad in one.status().domains[SHORTLIST].refused
+
+
+def test_skills_of_installed_domains_that_the_training_never_saw_are_found(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    publish(store, tmp_path / "one", "lights", promoted=True)
+    answer = live(domains, store).answer(Request(utterance="boil water"))
+    assert list(answer.domains) == ["kettle"]
+
+
+def test_skills_come_and_go_by_hand_and_stay_so_as_versions_change(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    publish(store, tmp_path / "one", *SAID, promoted=True)
+    one = live(domains, store)
+    one.change_skills({"kettle": [Skill("tea", "brews green tea")]}, ["lights"])
+    assert list(one.answer(Request(utterance="green tea")).domains) == ["kettle"]
+    assert "lights" not in one.answer(LAMP).domains
+    publish(store, tmp_path / "two", "lights", "blinds", promoted=True)
+    one.look()
+    assert list(one.answer(Request(utterance="green tea")).domains) == ["kettle"]
+    assert "lights" not in one.answer(LAMP).domains
+    one.change_skills({"lights": [Skill("lights", SAID["lights"])]})
+    assert list(one.answer(LAMP).domains) == ["lights"]
+    with pytest.raises(InputError, match="not in the catalogue"):
+        one.change_skills(left=["no such skill"])
+
+
+def test_to_change_skills_without_a_shortlister_is_refused(domains: dict[str, Domain], store: Store) -> None:
+    with pytest.raises(InputError, match="no shortlister is loaded"):
+        live(domains, store).change_skills(left=["lights"])
+
+
+def test_feedback_for_a_request_that_is_not_known_is_told(domains: dict[str, Domain], store: Store) -> None:
+    from arbitrank.values import Truth
+
+    assert live(domains, store).feedback("never asked", Truth("lights")) is False
+
+
+def test_domains_swap_beside_a_shortlister_that_stays(domains: dict[str, Domain], store: Store, tmp_path: Path) -> None:
+    publish(store, tmp_path / "one", *SAID, promoted=True)
+    one = live(domains, store)
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "card.json").write_text("{}")
+    version = store.publish(sealed(weights, "lights"), promote=True).version
+    one.look()
+    answer = one.answer(LAMP)
+    assert answer.domains["lights"].version == version
+    assert list(answer.domains) == ["lights"]
+
+
+def sealed(folder: Path, name: str) -> Path:
+    seal(folder, Manifest(domain=name, package="made", package_version="2"))
+    return folder
+
+
+def test_a_candidate_that_the_shortlist_passes_over_is_not_counted(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    publish(store, tmp_path / "one", *SAID, promoted=True)
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    store.publish(sealed(weights, "kettle"))
+    store.canary("kettle", 0.0)
+    found = Live(domains, store, trial=lambda folder, name: None, shadow=["kettle"], shortlist=ShortlistSettings(k=1))
+    found.look()
+    found.answer(LAMP)
+    assert not found.report()
+    found.answer(Request(utterance="boil water"))
+    assert found.report()["kettle"].arms["stable"].answers == 1
+
+
+# ----------------------------------------------------------------------------------------------------------------- gate
+
+
+def audit(path: Path, *names: str, n: int = 40) -> Path:
+    rows = [{"utterance": SAID[name], "truth": {"domain": name}, "hypotheses": []} for name in names for _ in range(n)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def judged(store: Store, **options: Any) -> Any:
+    return consider(store, {}, SHORTLIST, limits=Limits(), **options)
+
+
+def test_the_gate_refuses_what_loses_a_domains_requests(store: Store, tmp_path: Path) -> None:
+    publish(store, tmp_path / "one", *SAID, promoted=True)
+    publish(store, tmp_path / "two", "lights", "blinds")
+    store.set_audit_set(audit(tmp_path / "audit.jsonl", *SAID))
+    judgement = judged(store)
+    assert [one.what for one in judgement.reasons] == ["recall", "recall"]
+    assert "kettle: 40 of 40 requests lost" in judgement.reasons[1].text
+    assert promote(store, judgement) is None
+
+
+def test_the_gate_lets_pass_what_loses_nothing(store: Store, tmp_path: Path) -> None:
+    publish(store, tmp_path / "one", "lights", "blinds", promoted=True)
+    better = publish(store, tmp_path / "two", *SAID)
+    store.set_audit_set(audit(tmp_path / "audit.jsonl", *SAID))
+    judgement = judged(store)
+    assert judgement.reasons == ()
+    change = promote(store, judgement)
+    assert change
+    assert change.state.stable == better
+
+
+def test_the_gate_refuses_what_fails_its_self_test(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    write(build(lines("lights")), folder)
+    (folder / "manifest.json").unlink()
+    (folder / "index.npz").write_bytes(b"PK\x05\x06")
+    seal(folder, Manifest(domain=SHORTLIST, package="arbitrank", package_version="0"))
+    store.publish(folder)
+    assert [one.what for one in judged(store).reasons] == ["self-test"]
+
+
+# -------------------------------------------------------------------------------------------------------------- command
+
+
+def invoked(*arguments: str) -> Any:
+    return CliRunner().invoke(cli, ["shortlist", *arguments])
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.jsonl"
+    rows = [{"text": one.utterance, "domain": "home", "intent": "Do", "skill": one.skill} for one in lines(*SAID)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"text": 5}\n')
+    return path
+
+
+def test_train_evaluate_query(corpus: Path, tmp_path: Path) -> None:
+    place = ["--store", str(tmp_path / "store")]
+    trained = invoked("train", "--data", str(corpus), "--no-domains", "--promote", *place)
+    assert trained.exit_code == 0, trained.output
+    assert f"{SHORTLIST} " in trained.output
+    assert "3 skills" in trained.output
+    measured = invoked("evaluate", str(corpus), "--json", *place)
+    found = json.loads(measured.stdout)
+    assert (found["n"], found["recall@10"]) == (90, 1.0)
+    asked = invoked("query", "the lamp", "--json", "--no-domains", "--shortlist-k", "1", *place)
+    assert [one["skill"] for one in json.loads(asked.stdout)] == ["lights"]
+    nothing = invoked("query", "xyzzy", "--no-domains", *place)
+    assert "none of the words is known" in nothing.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["query", "the lamp"], "no shortlister is stable"),
+        (["train", "--no-domains"], "no skill"),
+        (["train", "--data", "no-such-file", "--no-domains"], "cannot be read"),
+        (["evaluate", "no-such-file", "--version", "0123456789ab", "--folder", "f"], "cannot be read"),
+        (["query", "lamp", "--version", "0123456789ab", "--folder", "f"], "saw both"),
+    ],
+)
+def test_a_call_that_is_wrong_says_why(arguments: list[str], said: str, tmp_path: Path) -> None:
+    result = invoked(*arguments, "--store", str(tmp_path / "store"))
+    assert said in str(result.exception)
+
+
+def test_a_second_kernel_is_trained_where_it_is_asked_for(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "artifact"
+    done = invoked("train", "--data", str(corpus), "--no-domains", "--learned", "--epochs", "1", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert (out / "learned").is_dir()
+    found = invoked("query", "the lamp", "--folder", str(out), "--no-domains")
+    assert "lights" in found.output
