@@ -7,16 +7,15 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.shortlist import World, measured, over_best, print_table
 
 
 def test_the_world_is_the_same_for_a_seed_and_follows_a_power_law() -> None:
     world = World(200, vocabulary=2_000)
     texts, skills = world.draw(5_000, 1)
-    assert (texts, skills.tolist()) == (lambda again: (again[0], again[1].tolist()))(
-        World(200, vocabulary=2_000).draw(5_000, 1)
-    )
+    same_texts, same_skills = World(200, vocabulary=2_000).draw(5_000, 1)
+    assert texts == same_texts
+    assert skills.tolist() == same_skills.tolist()
     counts = np.bincount(skills, minlength=200)
     assert counts[0] > 5 * counts[100:].mean()
 
