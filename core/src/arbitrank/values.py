@@ -114,6 +114,12 @@ class Example(Struct, frozen=True):
     truth: Truth
     extra: dict[str, Any] = {}
 
+    @property
+    def weight(self) -> float:
+        """How many requests the example stands for, by the line's `weight`; 1 where it says nothing."""
+        weight = self.extra.get("weight", 1.0)
+        return float(weight) if isinstance(weight, int | float) and not isinstance(weight, bool) else 1.0
+
 
 class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
     """A hypothesis in its place in the merged list.

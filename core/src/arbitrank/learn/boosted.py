@@ -20,6 +20,7 @@ from arbitrank.learn.features import FeatureSpec, rows
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.probability import log_odds, sigmoid
 from arbitrank.learn.rerankers import ONE, Factored
+from arbitrank.learn.room import blocks, room
 from arbitrank.learn.trees import Trees
 from arbitrank.values import Request
 
@@ -34,7 +35,13 @@ def feature_names(spec: FeatureSpec) -> tuple[str, ...]:
 def matrix(of_requests: Floats, of_readings: Floats, starts: NDArray[np.int64]) -> Floats:
     """A row for each reading, with its request's features after its own: shape (N, G + F)."""
     sizes = np.diff(np.append(starts, len(of_readings)))
-    return np.hstack([of_readings, np.repeat(of_requests, sizes, axis=0)])
+    width = of_readings.shape[1]
+    whole = room(len(of_readings), width + of_requests.shape[1])
+    request = np.repeat(np.arange(len(starts)), sizes)
+    for block in blocks(len(whole)):
+        whole[block, :width] = of_readings[block]
+        whole[block, width:] = of_requests[request[block]]
+    return whole
 
 
 class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict=True):

@@ -33,47 +33,61 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
     or r3 the article's, in the sigmoid form. Traffic that was sampled weighs 1 / `settings.kept`.
     """
     spec, batch = evidence.spec, evidence.batch
-    batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
-    whole = matrix(*evidence.factored, batch.starts)
+    batch = batch._replace(weight=batch.weight * np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
     start = None if base is None else log_odds(base.score(*evidence.factored, batch.starts)[1])
+    names = [f"f{i}" for i in range(len(feature_names(spec)))]  # LightGBM's text can't hold every name
+    data = lightgbm().Dataset(
+        matrix(*evidence.factored, batch.starts),
+        batch.right,
+        weight=np.repeat(batch.weight, batch.sizes),
+        init_score=start,
+        feature_name=names,
+        params=parameters(spec, settings),
+    )
+    data.construct()  # then the matrix is let go, and parts of the data are parts of what was made of it
     held = np.random.default_rng(settings.seed).permutation(len(evidence.requests)) % _HELD == 0
-    rounds = _best_rounds(spec, whole, start, batch, held, settings)
-    booster = _grow(spec, (whole, start, batch), settings, rounds)
+    rounds = _best_rounds(spec, data, batch, held, settings)
+    booster = grow(spec, data, batch, settings, rounds)
     return Boosted(spec, base, booster.model_to_string())
 
 
-def _best_rounds(
-    spec: FeatureSpec, whole: Floats, start: Floats | None, batch: Batch, held: Any, settings: Settings
-) -> int:
-    learn, stop = _part(whole, start, batch, ~held), _part(whole, start, batch, held)
-    if not stop[2].right.any() or not learn[2].right.any():
+def _best_rounds(spec: FeatureSpec, data: Any, batch: Batch, held: Any, settings: Settings) -> int:
+    (learning, each), (stopping, stop) = batch.only(~held), batch.only(held)
+    if not stopping.right.any() or not learning.right.any():
         return 50
-    stopping = lightgbm().early_stopping(_PATIENCE, verbose=False)
-    booster = _grow(spec, learn, settings, _ROUNDS, stop, [stopping])
+    early = lightgbm().early_stopping(_PATIENCE, verbose=False)
+    parts = [data.subset(np.flatnonzero(chosen)) for chosen in (each, stop)]
+    booster = grow(spec, parts[0], learning, settings, _ROUNDS, parts[1], [early])
     return max(1, int(booster.best_iteration))
 
 
-_Part = tuple[Floats, Floats | None, Batch]
-
-
-def _part(whole: Floats, start: Floats | None, batch: Batch, chosen: Any) -> _Part:
-    part, each = batch.only(chosen)
-    return whole[each], None if start is None else start[each], part
-
-
-def _grow(
+def grow(
     spec: FeatureSpec,
-    part: _Part,
+    data: Any,
+    batch: Batch,
     settings: Settings,
     rounds: int,
-    stop: _Part | None = None,
+    stop: Any = None,
     callbacks: Sequence[Any] = (),
 ) -> Any:
-    lgb = lightgbm()
-    data = _dataset(spec, part)
+    """A booster of so many rounds on LightGBM's `data`, whose labels and weights are those of the batch."""
     custom = settings.loss in ("r1", "r3")
-    parameters = {
-        "objective": _objective(settings.loss, part[2]) if custom else "binary",
+    chosen = {**parameters(spec, settings), **({"objective": objective(settings.loss, batch)} if custom else {})}
+    extra = {"feval": _log_loss} if custom and stop is not None else {}
+    valid = [] if stop is None else [stop]
+
+    def told(env: Any) -> None:
+        loss = {"loss": env.evaluation_result_list[0][2]} if env.evaluation_result_list else {}
+        settings.progress("growing trees", env.iteration + 1, env.end_iteration)
+        settings.figures({"round": env.iteration + 1, **loss})
+
+    return lightgbm().train(chosen, data, rounds, valid_sets=valid, callbacks=[*callbacks, told], **extra)
+
+
+def parameters(spec: FeatureSpec, settings: Settings) -> dict[str, Any]:
+    """LightGBM's parameters for a re-ranker with these features, with the binary objective."""
+    return {
+        "objective": "binary",
         "metric": "binary_logloss",
         "learning_rate": 0.05,
         "num_leaves": 7,
@@ -88,21 +102,9 @@ def _grow(
         # The score begins at the base's, or at nothing, so that the trees alone are what is saved.
         "boost_from_average": False,
     }
-    extra = {"feval": _log_loss} if custom else {}
-    valid = [] if stop is None else [data.create_valid(stop[0], stop[2].right, init_score=stop[1])]
-    return lgb.train(parameters, data, rounds, valid_sets=valid, callbacks=list(callbacks), **extra)
 
 
-def _dataset(spec: FeatureSpec, part: _Part) -> Any:
-    columns, start, batch = part
-    weight = np.repeat(batch.weight, batch.sizes)
-    names = [f"f{i}" for i in range(len(feature_names(spec)))]  # LightGBM's text can't hold every name
-    return lightgbm().Dataset(
-        columns, batch.right, weight=weight, init_score=start, feature_name=names, free_raw_data=False
-    )
-
-
-def _objective(loss: str | None, batch: Batch) -> Callable[[Floats, Any], tuple[Floats, Floats]]:
+def objective(loss: str | None, batch: Batch) -> Callable[[Floats, Any], tuple[Floats, Floats]]:
     """R1 or R3 in the sigmoid form; the curvature is that of the cross-entropy, which keeps the steps bounded."""
     r2 = 0.0 if loss == "r1" else 1.0
 

@@ -141,25 +141,60 @@ def fit_features(
     `keys` are the context keys to look at; numbers and booleans are taken as they are, texts by their values. Without
     `context` the re-ranker sees confidences and hypothesis features alone.
     """
-    hypotheses = [h for request in requests for h in request.hypotheses or ()]
-    fill = Confidences(
-        _mean([h.domain_confidence for h in hypotheses]),
-        _mean([h.intent_confidence for h in hypotheses]),
-        _mean([h.reading_confidence for h in hypotheses]),
-    )
-    extras = tuple(sorted({name for h in hypotheses for name in h.features}))
-    if not context:
-        return FeatureSpec(domain, extras=extras, fill=fill)
-    contexts = [request.context for request in requests]
-    own = f"preference.{domain}"
-    situations = tuple(s for key in dict.fromkeys(keys) for s in _situations(key, contexts))
-    preferences = any(key == own or key.startswith(f"{own}.") for c in contexts for key in c)
-    previous = sum("previous_domain" in c for c in contexts) >= _RARE
-    return FeatureSpec(domain, situations, preferences, previous, extras, fill)
+    census = Census(domain, keys)
+    for request in requests:
+        census.count(request)
+    return census.spec(context=context)
 
 
-def _situations(key: str, contexts: Sequence[Context]) -> list[Situation]:
-    seen = Counter(_scalar(context.get(key)) for context in contexts)
+class Census:
+    """What requests have, counted one after another: all that decides which features there are.
+
+    Counts of parts of the requests, made anywhere, are added together by `merge`.
+    """
+
+    def __init__(self, domain: str, keys: Iterable[str] = CORE_KEYS) -> None:
+        self._domain, self._own = domain, f"preference.{domain}"
+        self._sums, self._known = [0.0, 0.0, 0.0], [0, 0, 0]
+        self._extras: set[str] = set()
+        self._seen: dict[str, Counter[str | float | None]] = {key: Counter() for key in keys}
+        self._preferences, self._previous = False, 0
+
+    def count(self, request: Request) -> None:
+        """Count a request that holds the domain's own hypotheses."""
+        for h in request.hypotheses or ():
+            for i, confidence in enumerate((h.domain_confidence, h.intent_confidence, h.reading_confidence)):
+                if confidence is not None:
+                    self._sums[i] += confidence
+                    self._known[i] += 1
+            self._extras.update(h.features)
+        context = request.context
+        for key, seen in self._seen.items():
+            seen[_scalar(context.get(key))] += 1
+        self._preferences |= any(key == self._own or key.startswith(f"{self._own}.") for key in context)
+        self._previous += "previous_domain" in context
+
+    def merge(self, other: Census) -> None:
+        """Add what another part of the requests has."""
+        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        self._known = [a + b for a, b in zip(self._known, other._known, strict=True)]
+        self._extras |= other._extras
+        for key, seen in other._seen.items():
+            self._seen[key].update(seen)
+        self._preferences |= other._preferences
+        self._previous += other._previous
+
+    def spec(self, *, context: bool = True) -> FeatureSpec:
+        """The features that there are data for."""
+        fill = Confidences(*(s / n if n else 0.5 for s, n in zip(self._sums, self._known, strict=True)))
+        extras = tuple(sorted(self._extras))
+        if not context:
+            return FeatureSpec(self._domain, extras=extras, fill=fill)
+        situations = tuple(s for key, seen in self._seen.items() for s in _situations(key, seen))
+        return FeatureSpec(self._domain, situations, self._preferences, self._previous >= _RARE, extras, fill)
+
+
+def _situations(key: str, seen: Counter[str | float | None]) -> list[Situation]:
     texts = sorted(value for value, n in seen.items() if isinstance(value, str) and n >= _RARE)
     numbers = {value for value in seen if isinstance(value, float)}
     found = []
@@ -336,11 +371,6 @@ def extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
 
 def _named(prefix: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(prefix + name for name in names)
-
-
-def _mean(confidences: Sequence[float | None]) -> float:
-    known = [c for c in confidences if c is not None]
-    return sum(known) / len(known) if known else 0.5
 
 
 def _clipped(p: float) -> float:

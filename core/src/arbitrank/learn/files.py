@@ -66,6 +66,21 @@ def spec_of(reranker: Plain | Calibrated) -> FeatureSpec:
     return reranker.reranker.spec if isinstance(reranker, Calibrated) else reranker.spec
 
 
+def linear_of(reranker: Plain | Calibrated) -> tuple[Weights, ...]:
+    """The linear models that a re-ranker is made of, or that it corrects; none where it is no such."""
+    match reranker:
+        case Calibrated():
+            return linear_of(reranker.reranker)
+        case Boosted():
+            return linear_of(reranker.base) if reranker.base else ()
+        case Factored():
+            return reranker.mine, reranker.right
+        case LogLinear():
+            return (reranker.weights,)
+        case _:
+            return ()
+
+
 def feature_names(reranker: Plain | Calibrated) -> list[str]:
     """The features a re-ranker weighs, in order; those of a factored one's P(mine) first."""
     match reranker:

@@ -5,9 +5,10 @@ The serving path never imports this module; it loads scipy.optimize.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import msgspec
 import numpy as np
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from arbitrank.domain import Settings
-from arbitrank.learn.features import CORE_KEYS, FeatureSpec, fit_features, plain_rows, rows
+from arbitrank.learn.features import CORE_KEYS, FeatureSpec, fit_features
+from arbitrank.learn.files import linear_of, load
 from arbitrank.learn.losses import Batch, Floats, mixed
+from arbitrank.learn.matrices import matrices, plain_matrix
 from arbitrank.learn.probability import binary_loss, sigmoid
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
+from arbitrank.learn.room import BLOCK, Chosen, blocks, room, taken
 from arbitrank.semer import semer
 from arbitrank.values import Hypothesis, Request, Truth
 
@@ -57,9 +61,11 @@ class Evidence:
     batch: Batch
 
     @classmethod
-    def of(cls, spec: FeatureSpec, requests: Sequence[Request], truths: Sequence[Truth]) -> Evidence:
+    def of(
+        cls, spec: FeatureSpec, requests: Sequence[Request], truths: Sequence[Truth], weights: Floats | None = None
+    ) -> Evidence:
         """The evidence in requests, each with a hypothesis of the domain's own, and their truths."""
-        return cls(spec, requests, label(spec.domain, requests, truths))
+        return cls(spec, requests, label(spec.domain, requests, truths, weights))
 
     def without_context(self) -> Evidence:
         """The same evidence, of which only confidences are looked at."""
@@ -70,23 +76,40 @@ class Evidence:
     @cached_property
     def plain(self) -> Floats:
         """The features of the log-linear re-ranker, a row for each hypothesis: shape (N, F)."""
-        return np.array([row for request in self.requests for row in plain_rows(self.spec, request)])
+        return self._filled(plain_matrix)
 
     @cached_property
     def factored(self) -> tuple[Floats, Floats]:
         """The features of P(mine), shape (R, F), and those of the readings, shape (N, G)."""
-        pairs = [rows(self.spec, request) for request in self.requests]
-        return np.array([row for row, _ in pairs]), np.array([row for _, several in pairs for row in several])
+        of_requests = room(len(self.requests), len(self.spec.request_names))
+
+        def both(spec: FeatureSpec, part: Sequence[Request], starts: NDArray[np.int64]) -> Floats:
+            found, of_readings = matrices(spec, part, starts)
+            of_requests[done[0] : done[0] + len(part)] = found
+            done[0] += len(part)
+            return of_readings
+
+        done = [0]
+        return of_requests, self._filled(both)
+
+    def _filled(self, make: Callable[[FeatureSpec, Sequence[Request], NDArray[np.int64]], Floats]) -> Floats:
+        """What `make` gives of all requests, a block of them at a time, so that no more of them is in memory."""
+        found: Floats | None = None
+        for block in blocks(len(self.requests)):
+            starts = self.batch.starts[block]
+            part = make(self.spec, list(self.requests[block]), starts - starts[0])
+            if found is None:
+                found = room(len(self.batch.right), part.shape[1])
+            found[starts[0] : starts[0] + len(part)] = part
+        return np.zeros((0, 0)) if found is None else found
 
     def only(self, chosen: NDArray[np.bool_]) -> Evidence:
         """The evidence of the chosen requests, a mask of shape (R,), with the same features."""
         batch, each = self.batch.only(chosen)
-        part = Evidence(
-            self.spec, [request for request, kept in zip(self.requests, chosen, strict=True) if kept], batch
-        )
+        part = Evidence(self.spec, Chosen(self.requests, np.flatnonzero(chosen)), batch)
         of_requests, of_readings = self.factored
         # Rows once made are good for any part; the cached property is filled with them.
-        part.__dict__["factored"] = (of_requests[chosen], of_readings[each])
+        part.__dict__["factored"] = (taken(of_requests, chosen), taken(of_readings, each))
         return part
 
 
@@ -97,15 +120,18 @@ def gather(
     *,
     keys: Sequence[str] = CORE_KEYS,
     context: bool = True,
+    weights: Floats | None = None,
 ) -> Evidence:
     """The evidence in requests that hold the domain's own hypotheses, and in their truths.
 
-    Requests without a hypothesis teach nothing and are left out. `keys` and `context` are those of `fit_features`.
+    Requests without a hypothesis teach nothing and are left out. `keys` and `context` are those of `fit_features`;
+    `weights`, shape (R,), say how many requests each stands for. Sequences that give an item when it is asked for are
+    never in memory as a whole.
     """
-    pairs = [(request, truth) for request, truth in zip(requests, truths, strict=True) if request.hypotheses]
-    kept = [request for request, _ in pairs]
+    places = np.flatnonzero(np.fromiter((bool(request.hypotheses) for request in requests), bool, len(requests)))
+    kept, true = Chosen(requests, places), Chosen(truths, places)
     spec = fit_features(domain, kept, keys=keys, context=context)
-    return Evidence.of(spec, kept, [truth for _, truth in pairs])
+    return Evidence.of(spec, kept, true, None if weights is None else weights[places])
 
 
 def train_reranker(evidence: Evidence, settings: Settings) -> LogLinear | Factored:
@@ -113,20 +139,22 @@ def train_reranker(evidence: Evidence, settings: Settings) -> LogLinear | Factor
     return (train_factored if settings.model == "factored" else train_loglinear)(evidence, settings)
 
 
-def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth]) -> Batch:
-    """The labels and errors of the requests' hypotheses, every request weighing 1; the errors in others' are all 1."""
-    sizes = np.array([len(request.hypotheses or ()) for request in requests], np.int64)
-    errors = [
-        semer(h, truth) if truth.domain == domain else 1.0
-        for request, truth in zip(requests, truths, strict=True)
-        for h in request.hypotheses or ()
-    ]
+def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth], weights: Floats | None = None) -> Batch:
+    """The labels and errors of the requests' hypotheses, a request weighing 1 where there are no `weights`; the errors
+    in others' are all 1."""
+    sizes, errors, mine = array("q"), array("d"), array("d")
+    for request, truth in zip(requests, truths, strict=True):
+        own, hypotheses = truth.domain == domain, request.hypotheses or ()
+        sizes.append(len(hypotheses))
+        errors.extend(semer(h, truth) if own else 1.0 for h in hypotheses)
+        mine.append(float(own))
+    semers = np.array(errors, np.float64)
     return Batch(
-        starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
-        right=(np.array(errors) == 0.0).astype(np.float64),
-        semer=np.array(errors, np.float64),
-        mine=np.array([float(truth.domain == domain) for truth in truths]),
-        weight=np.ones(len(requests)),
+        starts=np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))[:-1]]).astype(np.int64)[: len(sizes)],
+        right=(semers == 0.0).astype(np.float64),
+        semer=semers,
+        mine=np.array(mine, np.float64),
+        weight=np.ones(len(sizes)) if weights is None else weights,
     )
 
 
@@ -139,10 +167,11 @@ def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
     r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss or "r3"]
     # Hypotheses are judged each for itself here, so shifting the bias would be wrong: the requests are weighed instead.
     batch = evidence.batch
-    batch = batch._replace(weight=np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
+    batch = batch._replace(weight=batch.weight * np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
     start = np.array([1.0 if name in ("domain.logit", "intent.log", "slots.log") else 0.0 for name in spec.plain_names])
     l2 = _l2(settings, len(evidence.requests), _scarcer(batch))
-    fitted = _minimise(lambda z: mixed(z, batch, settings.form, r1, r2), matrix, start, l2)
+    loss = partial(mixed, form=settings.form, r1=r1, r2=r2)
+    fitted = _minimise(Sums(loss, matrix, batch), start, l2, settings, spec.plain_names)
     return LogLinear(spec, settings.form, _weights(spec.plain_names, fitted, matrix))
 
 
@@ -156,13 +185,13 @@ def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None
     spec, batch = evidence.spec, evidence.batch
     of_requests, of_readings = evidence.factored
     own = batch.mine > 0
-    weighed = batch._replace(weight=np.where(own, 1.0, settings.kept**-0.5))
+    weighed = batch._replace(weight=batch.weight * np.where(own, 1.0, settings.kept**-0.5))
     start = np.array([float(name == "domain.logit") for name in spec.request_names])
     # R0 is where the pull leads to after the shift, so before it the weights begin as far above.
     bias, shift = spec.request_names.index("bias"), 0.5 * np.log(settings.kept)
     start[bias] -= shift
     l2 = _l2(settings, len(evidence.requests), _scarcer(weighed), pull)
-    mine = _minimise(lambda z: _is_mine(z, weighed), of_requests, start, l2)
+    mine = _minimise(Sums(is_mine, of_requests, weighed), start, l2, settings, spec.request_names)
     mine[bias] += shift
 
     owned, each = batch.only(own)
@@ -170,32 +199,102 @@ def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None
     right = start
     if own.any():
         l2 = _l2(settings, int(own.sum()), int(own.sum()), pull)
-        right = _minimise(lambda z: mixed(z, owned, "null", 1.0, _FACTORED_R2), of_readings[each], start, l2)
+        loss = partial(mixed, form="null", r1=1.0, r2=_FACTORED_R2)
+        of_readings = taken(of_readings, each)
+        right = _minimise(Sums(loss, of_readings, owned), start, l2, settings, spec.reading_names)
     return Factored(
         spec,
         _weights(spec.request_names, mine, of_requests),
-        _weights(spec.reading_names, right, of_readings[each] if own.any() else of_readings),
+        _weights(spec.reading_names, right, of_readings),
     )
 
 
-def _is_mine(z: Floats, batch: Batch) -> tuple[float, Floats]:
+def is_mine(z: Floats, batch: Batch) -> tuple[float, Floats]:
     """The mean cross-entropy of P(mine) = sigmoid(z), and its gradient."""
     weight = batch.weight / batch.weight.sum()
     return float(weight @ binary_loss(z, batch.mine)), weight * (sigmoid(z) - batch.mine)
 
 
+Loss = Callable[[Floats, Batch], tuple[float, Floats]]
+"""A mean loss of a batch by the scores, weighed, and its gradient by them."""
+
+
+class Sums:
+    """A loss of a linear model and its gradient by the weights, summed over blocks of requests, in order.
+
+    `matrix` has a row for each request of the batch, or for each hypothesis.
+    """
+
+    def __init__(self, loss: Loss, matrix: Floats, batch: Batch) -> None:
+        self._loss = loss
+        self._parts = list(_parts(matrix, batch))
+        self.weight = float(batch.weight.sum())
+
+    def __call__(self, w: Floats) -> tuple[float, Floats]:
+        """The mean loss at the weights, and its gradient."""
+        total, gradient = 0.0, np.zeros_like(w)
+        for rows, part in self._parts:
+            value, slope = self._loss(rows @ w, part)
+            share = float(part.weight.sum()) / self.weight
+            total += share * value
+            gradient += share * (slope @ rows)
+        return total, gradient
+
+
+def _parts(matrix: Floats, batch: Batch) -> Iterator[tuple[Floats, Batch]]:
+    ends = np.append(batch.starts, len(batch.right))
+    by_request = len(matrix) == len(batch.starts)
+    first = 0
+    while first < len(batch.starts):
+        # As many requests as fill a block, at least one.
+        last = max(first + 1, int(np.searchsorted(ends, ends[first] + BLOCK, "right")) - 1)
+        rows = slice(ends[first], ends[last])
+        part = Batch(
+            starts=batch.starts[first:last] - batch.starts[first],
+            right=batch.right[rows],
+            semer=batch.semer[rows],
+            mine=batch.mine[first:last],
+            weight=batch.weight[first:last],
+        )
+        yield matrix[slice(first, last) if by_request else rows], part
+        first = last
+
+
 def _minimise(
-    loss: Callable[[Floats], tuple[float, Floats]], matrix: Floats, start: Floats, l2: float
+    loss: Callable[[Floats], tuple[float, Floats]],
+    start: Floats,
+    l2: float,
+    settings: Settings,
+    names: Sequence[str] = (),
 ) -> NDArray[np.float64]:
-    """The weights that minimise loss(matrix @ w) + l2·|w − start|², from `start`."""
+    """The weights that minimise loss(w) + l2·|w − start|², from `start`, or from those of the settings' `warm`."""
+    seen = [0, 0.0]
 
     def objective(w: Floats) -> tuple[float, Floats]:
-        value, slope = loss(matrix @ w)
+        value, slope = loss(w)
         away = w - start
-        return value + l2 * float(away @ away), matrix.T @ slope + 2.0 * l2 * away
+        seen[1] = value + l2 * float(away @ away)
+        return seen[1], slope + 2.0 * l2 * away
 
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
+    def told(_: Floats) -> None:
+        seen[0] += 1
+        settings.figures({"round": seen[0], "loss": seen[1]})
+
+    begin = _warmed(settings, names, start)
+    options = {"maxiter": 500, "maxcor": 20}
+    found = minimize(objective, begin, jac=True, method="L-BFGS-B", callback=told, options=options)
     return np.asarray(found.x, np.float64)
+
+
+def _warmed(settings: Settings, names: Sequence[str], start: Floats) -> Floats:
+    """The weights of these names that an artifact has, and `start` for those that it doesn't."""
+    if settings.warm is None:
+        return start
+    linear = linear_of(load(settings.warm / "reranker"))
+    known = next(
+        (dict(zip(one.names, one.values, strict=True)) for one in linear if one.names[:2] == tuple(names[:2])), {}
+    )
+    return np.array([known.get(name, value) for name, value in zip(names, start.tolist(), strict=True)], np.float64)
 
 
 def _l2(settings: Settings, n: int, few: float, pull: float | None = None) -> float:

@@ -81,6 +81,21 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
     return np.stack(of_requests, axis=1), np.stack(of_readings, axis=1)
 
 
+def plain_matrix(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> Floats:
+    """The features of a log-linear re-ranker of N readings, by `spec.plain_names`: what `plain_rows` gives of each."""
+    found = [h for request in requests for h in request.hypotheses or ()]
+    sizes = np.diff(np.append(starts, len(found)))
+    domain, no_domain = _filled([h.domain_confidence for h in found], spec.fill.domain)
+    intent, no_intent = _filled([h.intent_confidence for h in found], spec.fill.intent)
+    slots, no_slots = _filled([h.reading_confidence for h in found], spec.fill.slots)
+    scores = (_logit(domain), np.log(intent), np.log(slots))
+    context = np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
+    each = np.repeat(context, sizes, axis=0).T
+    crossed = [column * score for column in each for score in scores]
+    columns = [*scores, no_domain, no_intent, no_slots, np.ones(len(found)), *each, *crossed, *_extras(spec, found).T]
+    return np.stack(columns, axis=1)
+
+
 def _logit(p: Floats) -> Floats:
     return np.asarray(np.log(p / (1.0 - p)), np.float64)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.domain import Domain, LinearForm, Model, Scores, Settings
@@ -18,6 +19,7 @@ from arbitrank.errors import ArtifactError, DataError
 from arbitrank.learn import files
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.rerankers import Reranker
+from arbitrank.learn.room import Each
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.values import Example, Hypothesis, Request
 
@@ -47,38 +49,48 @@ class ReferenceDomain(Domain):
         from arbitrank.learn.fitting import gather, own_request
         from arbitrank.learn.selection import learn
 
-        given = sum(example.request.hypotheses is not None for example in examples)
+        given = own = 0
+        weights = np.ones(len(examples))
+        for i, example in enumerate(examples):
+            given += example.request.hypotheses is not None
+            own += example.truth.domain == self.name
+            weights[i] = example.weight
         if 0 < given < len(examples):
             raise DataError(
                 f"domain {self.name}: {given} of {len(examples)} examples bring hypotheses, promised all or none"
             )
-        own = sum(example.truth.domain == self.name for example in examples)
         if own == 0 or own == len(examples):
             raise DataError(
                 f"domain {self.name}: {own} of {len(examples)} examples are its own; it learns from its own and others'"
             )
         progress = settings.progress
+        requests: Sequence[Request]
         if given:
-            mine = [[h for h in e.request.hypotheses or () if h.domain == self.name] for e in examples]
+            requests = Each(examples, lambda e: own_request(e.request, self._own(e.request.hypotheses or ())))
         else:
-            mine = self._recognised(examples, out, settings)
+            examples = list(examples)  # its recogniser looks at them again and again
+            fitted = self._recognised(examples, out, settings)
+            requests = [own_request(e.request, n_best) for e, n_best in zip(examples, fitted, strict=True)]
         progress("re-ranker", 0, 1)
-        requests = [own_request(e.request, hypotheses) for e, hypotheses in zip(examples, mine, strict=True)]
-        if not any(mine):
+        truths = Each(examples, lambda e: e.truth)
+        evidence = gather(self.name, requests, truths, keys=self.context_keys, weights=weights)
+        if not evidence.requests:
             raise DataError(
                 f"domain {self.name}: no hypothesis of {len(examples)} examples is its own; nothing to learn"
             )
-        evidence = gather(self.name, requests, [e.truth for e in examples], keys=self.context_keys)
         reranker = learn(evidence, settings)
         files.save(reranker, out / RERANKER)
         progress("re-ranker", 1, 1)
         return {
             "examples": len(examples),
             "own": own,
-            "hypotheses": sum(map(len, mine)),
+            "hypotheses": len(evidence.batch.right),
             "model": settings.model,
             "features": files.feature_names(reranker),
         }
+
+    def _own(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        return [h for h in hypotheses if h.domain == self.name]
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
         from arbitrank.nlu.training import cross_fit, look_at, train_recogniser

@@ -154,7 +154,7 @@ _AUTO = {name: TRAINERS[name] for name in ("factored", "boosted", "corrected")}
 
 def _counts(evidence: Evidence, settings: Settings) -> Floats:
     """How many requests each one stands for: others' that were sampled at `settings.kept` for 1/kept, shape (R,)."""
-    return np.where(evidence.batch.mine > 0, 1.0, 1.0 / settings.kept)
+    return evidence.batch.weight * np.where(evidence.batch.mine > 0, 1.0, 1.0 / settings.kept)
 
 
 def _nll(p: Floats, y: Floats, counts: Floats) -> float:

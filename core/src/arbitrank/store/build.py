@@ -40,7 +40,6 @@ __all__ = [
     "measured",
     "replaceable",
     "time_of",
-    "weight_of",
 ]
 
 Split = Literal["words", "time"]
@@ -200,17 +199,11 @@ def measured(
         if outcome.hypotheses:
             heard = msgspec.structs.replace(example.request, hypotheses=tuple(outcome.hypotheses))
             r0 = baseline.rerank(heard).right
-            worth = weight_of(example) * (1.0 if example.truth.domain == name else 1.0 / kept)
+            worth = example.weight * (1.0 if example.truth.domain == name else 1.0 / kept)
             claims = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))
             rows.append((*next(claims), *next(claims), worth))
     p, y, p0, y0, weight = np.array(rows, np.float64).reshape(-1, 5).T
     return Measured(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
-
-
-def weight_of(example: Example) -> float:
-    """How many requests the example stands for, by the line's `weight`; 1 where it says nothing."""
-    weight = example.extra.get("weight", 1.0)
-    return float(weight) if isinstance(weight, int | float) and not isinstance(weight, bool) else 1.0
 
 
 def _best(right: Floats, hypotheses: Sequence[Hypothesis], example: Example) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from arbitrank.store.build import time_of
 from arbitrank.training.examples import Writer
 from arbitrank.training.places import DAY, Found, files, is_url, opened
 from arbitrank.values import Example
-from arbitrank.wire import BadLine, decode_example, lines_in, place
+from arbitrank.wire import BadLine, decode_example, decode_request, lines_in, place
 
 COMMON = "*"
 """Who examples without hypotheses are for: everybody."""
@@ -190,13 +190,24 @@ def _decoded(line: bytes, where: str) -> Example | BadLine | None:
     try:
         example = decode_example(line)
     except InputError as error:
-        return None if b'"truth"' not in line and b'"text"' not in line else BadLine(where, str(error))
+        return None if _is_request(line) else BadLine(where, str(error))
     weight = example.extra.get("weight")
     if weight is not None and (
         isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < 1e12
     ):
         return BadLine(where, f"weight: saw {weight!r}, promised a number above 0")
     return example
+
+
+def _is_request(line: bytes) -> bool:
+    """Whether it is a whole request, and merely nobody told its truth."""
+    if b'"truth"' in line or b'"text"' in line:
+        return False
+    try:
+        decode_request(line)
+    except InputError:
+        return False
+    return True
 
 
 def _rows(file: IO[bytes], where: str) -> Iterator[Example | BadLine | None]:

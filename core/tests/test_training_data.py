@@ -1,0 +1,339 @@
+"""Data for training: where they lie, what is taken of them, and what is told of the rest."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from arbitrank.domain import Settings
+from arbitrank.errors import DataError, InputError
+from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.store.build import build, kept_back, time_of
+from arbitrank.training.examples import ExampleFile, Writer, data_digest, write_examples
+from arbitrank.training.places import since
+from arbitrank.training.sources import COMMON, Read, Reading, is_partitioned, prepare
+from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
+
+DAY = 86_400
+
+
+def line(i: int, domain: str = "lamps", own: bool | None = None, **more: Any) -> dict[str, Any]:
+    """A request that the domain reads twice, its own or not."""
+    own = i % 2 == 0 if own is None else own
+    rng = np.random.default_rng(i)
+    belief = float(np.clip(rng.normal(0.7 if own else 0.4, 0.15), 0.01, 0.99))
+    hypotheses = [
+        {"domain": domain, "intent": "On", "domain_confidence": belief, "intent_confidence": 0.7},
+        {"domain": domain, "intent": "Off", "domain_confidence": belief, "intent_confidence": 0.2},
+    ]
+    truth = {"domain": domain, "intent": "On"} if own else {"domain": None}
+    return {"id": str(i), "utterance": f"words {i}", "hypotheses": hypotheses, "truth": truth, **more}
+
+
+def write(path: Path, rows: Sequence[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        parquet.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=50)
+        return path
+    raw = b"".join((one if isinstance(one, bytes) else msgspec.json.encode(one)) + b"\n" for one in rows)
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+def read(location: Path | str, folder: Path, *domains: str, begins: float | None = None) -> tuple[Read, list[Example]]:
+    """What is told of the data, and the first domain's examples."""
+    names = domains or ("lamps",)
+    paths = {name: folder / f"{name}.examples" for name in names}
+    told = prepare(Reading(str(location), begins), names, paths, known=["heating"])
+    return told, list(ExampleFile(paths[names[0]]))
+
+
+# -------------------------------------------------------------------------------------------------------------- on disk
+
+
+@given(
+    st.lists(
+        st.builds(
+            Example,
+            st.builds(
+                Request,
+                id=st.none() | st.text(max_size=3),
+                utterance=st.none() | st.text(max_size=5),
+                context=st.dictionaries(st.text(max_size=3), st.booleans(), max_size=2),
+                hypotheses=st.none() | st.just((Hypothesis("lamps", "On", 0.5, slots=(Slot("room", "x"),)),)),
+            ),
+            st.builds(Truth, st.none() | st.just("lamps")),
+            st.dictionaries(st.sampled_from(["time", "weight"]), st.floats(1, 9), max_size=2),
+        ),
+        max_size=8,
+    )
+)
+def test_examples_come_back_as_they_were_and_of_a_repeated_id_the_last(
+    tmp_path_factory: pytest.TempPathFactory, examples: list[Example]
+) -> None:
+    path = tmp_path_factory.mktemp("examples") / "data"
+    with Writer(path) as writer:
+        for one in examples:
+            writer.add(one)
+    later = {one.request.id: i for i, one in enumerate(examples)}
+    kept = [one for i, one in enumerate(examples) if one.request.id is None or later[one.request.id] == i]
+    found = ExampleFile(path)
+    assert list(found) == kept
+    assert [found[i] for i in range(len(found))] == kept
+    assert list(found[1:]) == kept[1:]
+    assert writer.repeated == len(examples) - len(kept)
+    assert data_digest(found) == data_digest(kept)
+
+
+# ---------------------------------------------------------------------------------------------------------------- kinds
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.jsonl.gz", "data.parquet", "many/data.parquet"])
+def test_every_kind_of_file_gives_the_same_examples(tmp_path: Path, name: str) -> None:
+    rows = [line(i, context={"device": "hub"}, time=1e9 + i, weight=2.0) for i in range(120)]
+    write(tmp_path / "data" / name, rows)
+    _, found = read(tmp_path / "data" / name.split("/", maxsplit=1)[0], tmp_path)
+    _, plain = read(write(tmp_path / "plain.jsonl", rows), tmp_path)
+    assert found == plain
+    assert len(found) == 120
+    assert (found[7].weight, time_of(found[7])) == (2.0, 1e9 + 7)
+
+
+def test_parquet_has_nulls_times_maps_and_json_in_texts(tmp_path: Path) -> None:
+    when = pa.array([1_700_000_000_000_000, None], pa.timestamp("us", tz="UTC"))
+    hypotheses = [[{"domain": "lamps", "intent": "On", "domain_confidence": None}], []]
+    context = pa.array([[("device", "hub")], None], pa.map_(pa.string(), pa.string()))
+    truth = ['{"domain": "lamps", "intent": "On"}', '{"domain": null}']
+    columns = {"id": ["1", "2"], "utterance": ["on", None], "context": context, "time": when}
+    table = pa.table({**columns, "hypotheses": hypotheses, "truth": truth})
+    parquet.write_table(table, tmp_path / "data.parquet")
+    _, (found,) = read(tmp_path / "data.parquet", tmp_path)
+    assert found.request.context == {"device": "hub"}
+    assert found.request.hypotheses == (Hypothesis("lamps", "On"),)
+    assert (found.truth, time_of(found)) == (Truth("lamps", "On"), 1_700_000_000.0)
+
+
+def test_an_object_store_is_read_by_its_url(tmp_path: Path) -> None:
+    for day in (1, 2):
+        write(tmp_path / "log" / "domain=lamps" / f"day=2026-11-0{day}" / "part.parquet", [line(day)])
+        write(tmp_path / "log" / "domain=ovens" / f"day=2026-11-0{day}" / "part.jsonl.gz", [line(day, "ovens")])
+    url = (tmp_path / "log").as_uri()
+    assert is_partitioned(url)
+    _, found = read(url, tmp_path)
+    assert [one.request.id for one in found] == ["1", "2"]
+    _, found = read(f"{url}/domain=lamps/day=2026-11-02/part.parquet", tmp_path)
+    assert [one.request.id for one in found] == ["2"]
+
+
+# ------------------------------------------------------------------------------------------------------ whose, and when
+
+
+def test_a_domain_gets_its_own_hypotheses_and_the_requests_that_were_meant_for_it(tmp_path: Path) -> None:
+    both = line(1, own=False)
+    both["hypotheses"] += line(1, "ovens")["hypotheses"]
+    missed = {**line(3, "ovens"), "truth": {"domain": "lamps", "intent": "On"}}
+    rows = [both, line(2, "ovens"), missed]
+    _, found = read(write(tmp_path / "data.jsonl", rows), tmp_path, "lamps", "ovens")
+    assert [one.request.id for one in found] == ["1", "3"]
+    assert [len(one.request.hypotheses or ()) for one in found] == [2, 0]
+    assert all(h.domain == "lamps" for one in found for h in one.request.hypotheses or ())
+
+
+def test_what_brings_no_hypotheses_is_written_once_for_all(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", [{"text": "dim the hall", "domain": "lamps"}] * 3)
+    paths = {name: tmp_path / name for name in ("lamps", "ovens")}
+    told = prepare(Reading(str(path)), list(paths), paths, common=tmp_path / "common")
+    assert told.examples == {COMMON: 3}
+    assert len(ExampleFile(tmp_path / "common")) == 3
+
+
+def test_partitions_tell_the_domain_and_the_day(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    write(log / "domain=lamps" / "day=2026-11-01" / "a.jsonl", [line(1), line(2)])
+    write(log / "domain=lamps" / "day=2026-11-20" / "a.jsonl", [line(3), line(4)])
+    write(log / "domain=ovens" / "day=2026-11-20" / "a.jsonl", [b"not read at all"])
+    assert is_partitioned(str(log))
+    _, found = read(log, tmp_path, begins=since("2026-11-10"))
+    assert [one.request.id for one in found] == ["3", "4"]
+    _, found = read(log, tmp_path, begins=since("2026-11-20T12:00"))  # that day is not over then
+    assert [one.request.id for one in found] == ["3", "4"]
+
+
+def test_a_window_leaves_out_what_is_earlier_and_what_has_no_time(tmp_path: Path) -> None:
+    rows = [line(1, time=5.0), line(2, time=15.0), line(3), line(4, time=10.0)]
+    told, found = read(write(tmp_path / "data.jsonl", rows), tmp_path, begins=10.0)
+    assert [one.request.id for one in found] == ["2", "4"]
+    assert (told.early, told.undated) == (1, 1)
+    assert "1 requests without a time are left out with --since" in told.notes()[0]
+
+
+@pytest.mark.parametrize("text", ["yesterday", "d", "2026-13-01", ""])
+def test_a_window_that_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=f"--since: saw {text!r}, promised a date"):
+        since(text)
+    assert since("1970-01-02") == DAY
+
+
+def examples(n: int, **more: Any) -> list[Example]:
+    return [
+        Example(Request(utterance=f"words {i}"), Truth("lamps" if i % 2 else None), {"time": float(i % 50), **more})
+        for i in range(n)
+    ]
+
+
+def test_by_time_what_is_measured_on_is_later_than_all_that_was_learned(tmp_path: Path) -> None:
+    some = write_examples(tmp_path / "data", examples(200))
+    held = kept_back("lamps", some, "time")
+    times = np.array([time_of(one) for one in some], np.float64)
+    assert 0.05 < held.mean() < 0.15
+    assert times[held].min() > times[~held].max()
+    with pytest.raises(DataError, match="example 1 of 2 has no time"):
+        kept_back("lamps", [Example(Request(utterance="x"), Truth(None))] * 2, "time")
+
+
+# ----------------------------------------------------------------------------------------------------------- bad data
+
+
+LAMPS = [line(i) for i in range(100)]
+NAN = msgspec.json.encode(line(7)).replace(b":0.7}", b":NaN}")
+CORPUS = {"text": "dim the hall", "domain": "lamps", "intent": "dim"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        pytest.param([], "no example to train on", id="an empty file"),
+        pytest.param([line(i, own=False) for i in range(50)], "0 of [0-9]+ examples are its own", id="no positive"),
+        pytest.param(
+            [line(i, own=True) for i in range(50)], "its own; it learns from its own and others", id="no negative"
+        ),
+        pytest.param(["one class"], "no example to train on .1 bad lines", id="no line"),
+        pytest.param(
+            [*LAMPS, CORPUS], "1 examples bring no hypotheses|promised all or none", id="mixed kinds of lines"
+        ),
+        pytest.param([line(i, "ovens") for i in range(9)], "no example to train on", id="other domains only"),
+    ],
+)
+def test_data_that_nothing_can_be_learned_from_are_refused(tmp_path: Path, rows: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        trained(tmp_path, rows)
+    assert not (tmp_path / "artifact").exists()
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        pytest.param(NAN, "saw nan, promised a finite number", id="NaN"),
+        pytest.param({**line(7), "weight": -1}, "weight: saw -1, promised a number above 0", id="a negative weight"),
+        pytest.param({**line(7), "weight": "much"}, "weight: saw 'much'", id="a weight that is none"),
+        pytest.param({**line(7), "hypotheses": [{"domain": "lamps"}]}, "lacks the field intent", id="another schema"),
+        pytest.param(b'{"truth"', "not JSON", id="a torn line"),
+    ],
+)  # fmt: skip
+def test_a_bad_line_is_named_and_the_others_teach(tmp_path: Path, bad: Any, reason: str) -> None:
+    told, found = read(write(tmp_path / "data.jsonl", [line(1), bad, line(2)]), tmp_path)
+    assert [one.request.id for one in found] == ["1", "2"]
+    (note,) = told.notes()
+    assert note.startswith(f"{tmp_path / 'data.jsonl'}:2: ")
+    assert told.n_bad == 1
+    assert reason in note
+
+
+def test_parquet_names_a_row_that_is_not_a_number_and_a_file_that_is_none(tmp_path: Path) -> None:
+    rows = [line(i) for i in range(3)]
+    rows[1]["hypotheses"][0]["intent_confidence"] = float("nan")
+    told, found = read(write(tmp_path / "data.parquet", rows), tmp_path)
+    assert len(found) == 2
+    assert ":2: hypotheses[0].intent_confidence: saw nan, promised a finite number" in told.notes()[0]
+    (tmp_path / "data.parquet").write_bytes(b"not parquet")
+    with pytest.raises(DataError, match="no Parquet file that can be read"):
+        read(tmp_path / "data.parquet", tmp_path)
+
+
+def test_parquet_files_of_several_schemas_are_read_each_by_its_own(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.parquet", [line(1)])
+    write(tmp_path / "data" / "b.parquet", [{**line(2), "context": {"device": "hub"}, "later": 1}])
+    write(tmp_path / "data" / "c.parquet", [{**line(3), "hypotheses": "many"}])
+    told, found = read(tmp_path / "data", tmp_path)
+    assert [one.request.id for one in found] == ["1", "2"]
+    assert told.n_bad == 1
+
+
+def test_repeated_ids_count_once_and_unknown_domains_are_negatives_and_both_are_told(tmp_path: Path) -> None:
+    rows = [line(1), line(2), {**line(1), "utterance": "later"}, {**line(3), "truth": {"domain": "lams"}}]
+    told, found = read(write(tmp_path / "data.jsonl", rows), tmp_path)
+    assert [one.request.utterance for one in found] == ["words 2", "later", "words 3"]
+    assert [note.partition(": ")[2] for note in told.notes()] == [
+        "no plugin is loaded for lams (1); their requests teach others as negatives",
+        "1 examples repeat an id; of each the last counts",
+    ]
+
+
+def trained(tmp_path: Path, rows: list[Any], **settings: Any) -> Any:
+    _, found = read(write(tmp_path / "data.jsonl", rows), tmp_path)
+    return build(ReferenceDomain("lamps"), ("", ""), found, tmp_path / "artifact", Settings(**settings))
+
+
+@pytest.mark.parametrize("model", ["factored", "loglinear", "boosted"])
+@pytest.mark.parametrize("kind", ["constant", "one in a great many", "no confidences"])
+def test_poor_data_give_weights_that_are_finite_and_no_worse_than_none_or_a_refusal(
+    tmp_path: Path, model: str, kind: str
+) -> None:
+    rows = [line(i) for i in range(300)]
+    if kind == "one in a great many":
+        rows = [line(i, own=i in (11, 12), weight=1.0 if i in (11, 12) else 5e7) for i in range(300)]
+    for row in rows if kind != "one in a great many" else []:
+        for h in row["hypotheses"]:
+            if kind == "no confidences":
+                del h["domain_confidence"], h["intent_confidence"]
+            else:
+                h["domain_confidence"], h["intent_confidence"] = 0.5, 0.5
+    built = trained(tmp_path, rows, model=model)
+    assert np.isfinite(built.measured.nll)
+    assert np.isfinite(built.measured.baseline)
+    assert built.measured.worse == (built.measured.nll > built.measured.baseline + 1e-9)
+    assert built.measured.nll < built.measured.baseline + 0.1
+
+
+def test_a_weight_counts_as_often_as_it_says(tmp_path: Path) -> None:
+    some = []
+    for i in range(80):
+        readings = (Hypothesis("lamps", "On", 0.2 + 0.06 * ((i * 7) % 10), 0.8),)
+        truth = Truth("lamps" if (i * 3) % 7 < 3 else None, "On")
+        some.append(Example(Request(id=str(i), utterance=f"words {i}", hypotheses=readings), truth))
+    heavy = [Example(e.request, e.truth, {"weight": 3.0}) if i % 4 == 0 else e for i, e in enumerate(some)]
+    often = [e for i, e in enumerate(some) for _ in range(3 if i % 4 == 0 else 1)]
+    settings = Settings(calibrate=False, l2=1e-3)
+    found = []
+    for name, data in (("heavy", heavy), ("often", often)):
+        ReferenceDomain("lamps").train(data, tmp_path / name, settings)
+        weights = msgspec.json.decode((tmp_path / name / "reranker" / "weights.json").read_bytes())
+        found.append(np.array(weights["mine"]["values"]))
+    # The mean that stands for missing confidences is of the lines; nothing is missing here.
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)
+
+
+def test_a_warm_start_ends_where_a_cold_one_does_and_sooner(tmp_path: Path) -> None:
+    built = trained(tmp_path, [line(i) for i in range(400)], calibrate=False)
+    rounds: dict[str, list[float]] = {"cold": [], "warm": []}
+    found = {}
+    data = list(ExampleFile(tmp_path / "lamps.examples"))
+    for name, warm in (("cold", None), ("warm", tmp_path / "artifact")):
+        settings = Settings(
+            calibrate=False, l2=1e-4, warm=warm, figures=lambda f, name=name: rounds[name].append(f["round"])
+        )
+        again = build(ReferenceDomain("lamps"), ("", ""), data, tmp_path / name, settings)
+        found[name] = again.measured.nll
+    assert found["warm"] == pytest.approx(found["cold"], abs=0.01)
+    assert len(rounds["warm"]) < len(rounds["cold"])
+    assert built.manifest.rows
