@@ -87,6 +87,7 @@ RETURNS = {
     "a domain whose name is a number": ("return [Plain(7)]", "gave Plain without a name, promised a Domain"),
     "a domain whose name is empty": ("return [Plain('')]", "gave Plain named '', promised a Domain named in a-z, 0-9"),
     "a domain with a name nobody could type": ("return [Plain('Wétter')]", "gave Plain named 'Wétter', promised"),
+    "the Shortlister's own": ("return [Plain('shortlist')]", "is named 'shortlist', which is the Shortlister's name"),
     "an error": ("raise LookupError('no licence')", "LookupError: no licence"),
 }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import services
 from click.testing import CliRunner
 from msgspec import UNSET
 
@@ -205,6 +207,35 @@ def test_a_candidate_that_the_shortlist_passes_over_is_not_counted(
     assert not found.report()
     found.answer(Request(utterance="boil water"))
     assert found.report()["kettle"].arms["stable"].answers == 1
+
+
+def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, distributions: ModuleType) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    distributions.install(site, "arbitrank-lights", services.PLUGIN)
+    store = open_store(tmp_path / "store", environment={})
+    for name in ("lights", "shades"):
+        weights = tmp_path / name / "reranker"
+        weights.mkdir(parents=True)
+        (weights / "weights.json").write_text('{"intent": "Do", "mine": 0.9}')
+        store.publish(sealed(weights.parent, name), promote=True)
+    said = [
+        Said(text, name, name, frozenset([name]), Request(utterance=text))
+        for name, text in (("lights", "the lamp"), ("shades", "the window"))
+    ]
+    write(build(said), tmp_path / "artifact")
+    version = store.publish(tmp_path / "artifact", promote=True).version
+    options = ("--shortlist", "--shortlist-k", "1", "--poll", "0.1")
+    with services.Service(site, tmp_path / "store", *options) as service:
+        status, answer = service.rank({"utterance": "a lamp"})
+        assert (status, list(answer["domains"])) == (200, ["lights"])
+        assert [one["skill"] for one in answer["shortlist"]["candidates"]] == ["lights"]
+        assert (answer["shortlist"]["version"], answer["shortlist"]["skipped"]) == (version, 1)
+        assert service.rank({"utterance": "xyzzy"})[1]["shortlist"]["miss"] is True
+        write(build(said[:1]), tmp_path / "second")
+        second = store.publish(tmp_path / "second", promote=True).version
+        service.said("store", what=f"{SHORTLIST}: {second} (store) answers")
+        assert service.rank({"utterance": "a lamp"})[1]["shortlist"]["version"] == second
 
 
 # ----------------------------------------------------------------------------------------------------------------- gate
