@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 from arbitrank.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError
+from arbitrank.feedback.log import AnswerLog, LogSettings
+from arbitrank.feedback.log import Feedback as Told
+from arbitrank.feedback.reading import read_log
+from arbitrank.shortlist.heard import feedback
+from arbitrank.shortlist.heard import lists as heard_lists
 from arbitrank.shortlist.hyprank import FEATURES, HypRank, best_of_skills, features, load, save, skill_of
 from arbitrank.shortlist.hyptraining import Listed, train_hyprank
-from arbitrank.values import Hypothesis, Ranked, Request
+from arbitrank.values import Hypothesis, Ranked, Request, Truth
+from arbitrank.wire import Logged
 
 SKILLS = ("a", "b", "c")
 
@@ -218,3 +224,62 @@ def test_it_is_a_stage_after_merge(hyprank: HypRank) -> None:
 def test_without_it_nothing_of_it_shows(hyprank: HypRank) -> None:
     without, _ = arbitrators(hyprank)
     assert "hyprank" not in without.answer(asked("c")).ms
+
+
+# From a log, and by the command line
+
+
+def log_of(folder: Path, n: int) -> Path:
+    """A log in which the session's last domain is who is meant, as domains that guess answered it."""
+    rng = np.random.default_rng(0)
+    with AnswerLog(folder, LogSettings(words="keep")) as log:
+        for i in range(n):
+            previous = SKILLS[rng.integers(3)]
+            domains = {name: Serving(Says(float(rng.uniform(0.3, 0.7))), "v", "store") for name in SKILLS}
+            hypotheses = tuple(Hypothesis(name, "i") for name in SKILLS)
+            request = Request(
+                id=str(i), utterance="go on", context={"previous_domain": previous}, hypotheses=hypotheses
+            )
+            log.write(request, Arbitrator(domains).answer(request))
+            log.feedback(Told(id=str(i), truth=Truth(previous, "i"), outcome="accepted" if i % 3 else "rejected"))
+        log.flush()
+    return folder
+
+
+def test_a_log_tells_who_refused_what_and_which_skill_was_right(tmp_path: Path) -> None:
+    lines = [line for line in read_log(log_of(tmp_path, 9)) if isinstance(line, Logged)]
+    told, asked_ = feedback(lines)
+    assert [one.answered for one in told] == [bool(i % 3) for i in range(9)]
+    assert asked_["0"] == "go on"
+    found = heard_lists(lines)
+    assert len(found) == 9
+    assert all(one.right == {one.request.context["previous_domain"]} for one in found)
+    assert len({one.group for one in found}) == 9
+
+
+def test_what_hyprank_sorted_is_not_learned_from_again(hyprank: HypRank) -> None:
+    _, with_it = arbitrators(hyprank)
+    answer = with_it.answer(asked("c"))
+    line = Logged(id="1", truth=Truth("c", "i"), answer=answer)
+    assert heard_lists([line]) == []
+
+
+def test_it_is_trained_on_a_log_and_switched_in_by_an_option(tmp_path: Path, arbitrank) -> None:
+    log, out = log_of(tmp_path / "log", 300), tmp_path / "hyprank"
+    done = arbitrank("shortlist", "hyprank", str(log), "--out", str(out), "--rounds", "20")
+    assert (done.returncode, done.stdout) == (0, f"{out}: 300 lists, 0 of them dropped, as they hold no right answer\n")
+    request = {
+        "context": {"previous_domain": "b"},
+        "hypotheses": [
+            {"domain": name, "intent": "i", "domain_confidence": p, "intent_confidence": 0.9, "slots_confidence": 0.9}
+            for name, p in (("a", 0.6), ("b", 0.5))
+        ],
+    }
+    first = [
+        json.loads(arbitrank("rank", "--rank-unserved", *more, input=json.dumps(request)).stdout)["ranked"][0]["domain"]
+        for more in ((), ("--hyprank", str(out)))
+    ]
+    assert first == ["a", "b"]
+    refused = arbitrank("rank", "--hyprank", str(tmp_path / "nothing"), input="")
+    assert refused.returncode != 0
+    assert "not a HypRank" in refused.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import msgspec
 
@@ -22,6 +24,7 @@ from arbitrank.wire import decode_request
 @options.clarify_threshold
 @options.normalise
 @options.independence
+@options.hyprank_folder
 @options.explain
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 def command(
@@ -33,6 +36,7 @@ def command(
     clarify: float,
     normalise: bool,
     independence: float,
+    hyprank: Path | None,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -41,7 +45,9 @@ def command(
     Example: arbitrank ask "play mary poppins" --device tv
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
-    arbitrator = options.arbitrator(store, Thresholds(none, clarify), independence if normalise else None)
+    sorting = options.hyprank(hyprank)
+    measured = independence if normalise else None
+    arbitrator = options.arbitrator(store, Thresholds(none, clarify), measured, hyprank=sorting)
     answer = arbitrator.answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ from arbitrank.values import Context
 
 if TYPE_CHECKING:
     from arbitrank.isolation.workers import Isolation
+    from arbitrank.shortlist.hyprank import HypRank
 
 
 class Share(click.FloatRange):
@@ -135,16 +137,34 @@ shortlist_floor = click.option(
     metavar="P",
     help="Leave skills out whose score is below this.",
 )
+hyprank_folder = click.option(
+    "--hyprank",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Sort the merged list by the HypRank in FOLDER.",
+)
 seed = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 
 
 def arbitrator(
-    store: Store, thresholds: Thresholds, normalise: float | None, *, rank_unserved: bool = False
+    store: Store,
+    thresholds: Thresholds,
+    normalise: float | None,
+    *,
+    rank_unserved: bool = False,
+    hyprank: HypRank | None = None,
 ) -> Arbitrator:
     """An arbitrator over all installed domains, with the weights of the store or of their packages."""
     domains = load_domains(loaded(discover()), store)
-    return Arbitrator(domains, thresholds, rank_unserved, normalise)
+    return Arbitrator(domains, thresholds, rank_unserved, normalise, hyprank=hyprank)
+
+
+def hyprank(folder: Path | None) -> HypRank | None:
+    """The HypRank in a folder. Raises `ArtifactError` where there is none that can be read."""
+    from arbitrank.shortlist.hyprank import load
+
+    return None if folder is None else load(folder)
 
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:

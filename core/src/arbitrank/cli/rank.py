@@ -21,6 +21,7 @@ from arbitrank.wire import BadLine, read_requests
 
 if TYPE_CHECKING:
     from arbitrank.live.live import Live
+    from arbitrank.shortlist.hyprank import HypRank
 
 
 @click.command("rank")
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @options.clarify_threshold
 @options.normalise
 @options.independence
+@options.hyprank_folder
 @click.option("--rank-unserved", is_flag=True, help="Rank hypotheses of domains nobody serves by R0; else report them.")
 @options.explain
 @click.option(
@@ -56,6 +58,7 @@ def command(
     clarify: float,
     normalise: bool,
     independence: float,
+    hyprank: Path | None,
     rank_unserved: bool,
     explain: bool,
     follow: bool,
@@ -74,15 +77,15 @@ def command(
         if value is not None and not follow:
             raise InputError(f"{option}: no --follow; promised both")
     measured = independence if normalise else None
-    thresholds = Thresholds(none, clarify)
+    thresholds, sorting = Thresholds(none, clarify), options.hyprank(hyprank)
     bad = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live
         if follow:
-            live = _live(store, thresholds, measured, rank_unserved, poll or 1.0, shadow, isolate, deadline)
+            live = _live(store, thresholds, measured, rank_unserved, poll or 1.0, shadow, isolate, deadline, sorting)
             arbitrator = stack.enter_context(live)
         else:
-            arbitrator = options.arbitrator(store, thresholds, measured, rank_unserved=rank_unserved)
+            arbitrator = options.arbitrator(store, thresholds, measured, rank_unserved=rank_unserved, hyprank=sorting)
         for line in read_requests(file):
             if isinstance(line, BadLine):
                 bad += 1
@@ -107,6 +110,7 @@ def _live(
     shadow: Path | None,
     isolate: tuple[str, ...],
     deadline: float | None,
+    hyprank: HypRank | None,
 ) -> Iterator[Live]:
     """What follows the store, and complains of what was not compared when it ends."""
     from arbitrank.live.live import Live
@@ -125,6 +129,7 @@ def _live(
             told=stack.enter_context(ShadowFile(shadow)) if shadow else None,
             tell=_complain,
             isolation=options.isolation(isolate, deadline, domains),
+            hyprank=hyprank,
         )
         with live:
             yield live

@@ -63,6 +63,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--shortlist-always", metavar="DOMAIN", multiple=True, help="Ask this domain all the same. May be repeated."
 )
+@options.hyprank_folder
 @click.option("--sample", type=options.Share(0, 1), default=0.01, show_default=True, help="The share of calls told of.")
 @click.option(
     "--drain",
@@ -114,6 +115,7 @@ def command(
     k: int,
     floor: float,
     shortlist_always: tuple[str, ...],
+    hyprank: Path | None,
     sample: float,
     drain: float,
     limit_waiting: int,
@@ -156,6 +158,7 @@ def command(
     logging = LogSettings(share=log_share, words=log_words, key=log_key, context=log_context, days=log_days)  # type: ignore[arg-type]
     # What is wrong with a file is better said here than by every worker.
     redactor(logging)
+    options.hyprank(hyprank)
     open_store(store, open_keys(keys))
     if policy is not None:
         read_policy(policy)
@@ -181,6 +184,7 @@ def command(
             isolate=isolate,
             deadline=deadline,
             shortlist=ShortlistSettings(k, floor, frozenset(shortlist_always)) if shortlist else None,
+            hyprank=hyprank,
             sample=sample,
             drain=drain,
             limits=Limits(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from arbitrank.values import Request
 if TYPE_CHECKING:
     from arbitrank.shortlist.build import Measured, Said
     from arbitrank.shortlist.shortlister import Shortlister
+    from arbitrank.wire import BadLine, Logged
 
 Skills = Literal["skill", "intent", "domain"]
 
@@ -102,6 +103,27 @@ def train(
     )
 
 
+@command.command("hyprank")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Write the HypRank into this folder.")
+@click.option("--rounds", type=click.IntRange(1), default=120, show_default=True, help="Trees to grow.")
+@options.seed
+def hyprank(log: Path, out: Path, rounds: int, seed: int) -> None:
+    """Train HypRank on the merged lists of a LOG's folder of which the truth is known.
+
+    ask, rank and serve take what it writes by --hyprank.
+    """
+    from arbitrank.feedback.reading import read_log
+    from arbitrank.shortlist import hyprank as files
+    from arbitrank.shortlist.heard import lists
+    from arbitrank.shortlist.hyptraining import train_hyprank
+
+    model = train_hyprank(lists(_logged(read_log(log))), seed=seed, rounds=rounds)
+    files.save(model, out)
+    dropped = model.lists - model.kept
+    click.echo(f"{out}: {model.lists} lists, {dropped} of them dropped, as they hold no right answer")
+
+
 @command.command("evaluate")
 @click.argument("path")
 @_skills
@@ -176,6 +198,16 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
     if manifest.domain != SHORTLIST:
         raise InputError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {SHORTLIST!r}")
     return load(folder, manifest.version)
+
+
+def _logged(lines: Iterable[Logged | BadLine]) -> Iterator[Logged]:
+    from arbitrank.wire import BadLine
+
+    for line in lines:
+        if isinstance(line, BadLine):
+            print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+        else:
+            yield line
 
 
 def _lines(paths: Sequence[str], skills: Skills) -> list[Said]:

@@ -36,6 +36,7 @@ from arbitrank.live.trial import Trial, Untried
 from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.artifact import ShortlistDomain, ShortlistModel
 from arbitrank.shortlist.artifact import load as load_shortlister
+from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Hypothesis, Request, Truth
@@ -74,7 +75,7 @@ class Live:
     each comparison. `tell` gets a line when something changes. `trial` tries an artifact: `Trial` by default.
     `isolation` says which domains run in worker processes, `breaking` when one is let be that fails; None asks always.
     With `shortlist` the store's Shortlister is followed too, as `shortlist`, and chooses the domains that a request is
-    put to; while none is stable, all are asked.
+    put to; while none is stable, all are asked. `hyprank`, where there is one, sorts the merged lists.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Live:
         isolation: Isolation | None = None,
         breaking: Breaking | None = Breaking(),
         shortlist: ShortlistSettings | None = None,
+        hyprank: HypRank | None = None,
     ) -> None:
         self.store, self.poll = store, poll
         shadowed = frozenset(domains if shadow is True else shadow or ())
@@ -111,7 +113,7 @@ class Live:
             self._followed[SHORTLIST] = Followed(SHORTLIST, ShortlistDomain(), False)
         self._workers = Workers(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
-        self._lineup = Lineup(Arbitrator(nobody, thresholds, rank_unserved, normalise, self._breakers))
+        self._lineup = Lineup(Arbitrator(nobody, thresholds, rank_unserved, normalise, self._breakers, hyprank))
         self._lock = threading.Lock()  # of what is followed, and of the swap
         self._looking, self._loading = threading.Lock(), threading.Lock()
         self._turn = count()

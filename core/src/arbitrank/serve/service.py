@@ -27,6 +27,7 @@ from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.policy import Policy, read_policy
 from arbitrank.serve.settings import Settings
 from arbitrank.serve.watched import Watched
+from arbitrank.shortlist.hyprank import load as load_hyprank
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Hypothesis, Request
@@ -97,6 +98,7 @@ class Service:
             told=told,
             isolation=_isolation(settings, domains),
             shortlist=settings.shortlist,
+            hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank),
             tell=lambda line: self.journal.say("store", what=line),
         )
         self._stack.enter_context(live)

@@ -61,7 +61,8 @@ class Settings:
     `sample` is the share of the requests of which a line is written; `drain` are the seconds for which the service
     says that it is not ready before it stops listening. `isolate` names the domains that run in worker processes, as
     the command line does, `deadline` the milliseconds that those have. With `shortlist`, the store's Shortlister
-    chooses whom to ask. `loopback`: it listens on this machine alone.
+    chooses whom to ask; with `hyprank`, a folder, what it holds sorts the merged lists. `loopback`: it listens on this
+    machine alone.
     """
 
     host: str = "127.0.0.1"
@@ -82,6 +83,7 @@ class Settings:
     isolate: tuple[str, ...] = ()
     deadline: float | None = None
     shortlist: ShortlistSettings | None = None
+    hyprank: Path | None = None
     sample: float = 0.01
     drain: float = 0.0
     limits: Limits = Limits()

@@ -41,6 +41,7 @@ MOST = 16
 
 _SPEC, _TREES = "hyprank.json", "trees.txt"
 _NAN = math.nan
+_LEAST = CLIP * CLIP  # a score below that counts as that
 
 
 def skill_of(one: Ranked) -> str:
@@ -72,45 +73,46 @@ def features(
     """
     account = request.account or {}
     dialogue = request.dialogue if isinstance(request.dialogue, dict) else {}
+    context = request.context
     enabled, used = account.get("enabled"), account.get("used")
+    enabled = enabled if isinstance(enabled, list | tuple) else None
     skill = dialogue.get("previous_skill")
-    domain = dialogue.get("previous_domain", request.context.get("previous_domain"))
-    intent = dialogue.get("previous_intent", request.context.get("previous_intent"))
+    domain = dialogue.get("previous_domain", context.get("previous_domain"))
+    intent = dialogue.get("previous_intent", context.get("previous_intent"))
+    before = skill if skill is not None else domain
     failed = _number(dialogue.get("failed"))
     done = dialogue.get("acts")
     done = done if isinstance(done, list | tuple) else ()
-    whole = [_number(dialogue.get("turn")), *(float(act in done) for act in acts)]
+    whole = [float(before is not None), failed, _number(dialogue.get("turn"))]
+    whole += [float(act in done) for act in acts]
     whole += [_number(account.get(name)) for name in settings]
-    scores = [math.log(max(one.score, CLIP * CLIP)) for one in candidates]
-    total = sum(one.score for one in candidates) or 1.0
+    scores = [math.log(max(one.score, _LEAST)) for one in candidates]
+    total = sum([one.score for one in candidates]) or 1.0
+    n = len(candidates)
     rows = []
-    for rank, one in enumerate(candidates):
-        name = skill_of(one)
-        same = _same(name, skill if skill is not None else domain)
-        rows.append(
-            [
-                _odds(one.domain_probability),
-                _odds(one.probability),
-                scores[rank],
-                scores[0] - scores[rank],
-                scores[rank] - scores[rank + 1] if rank + 1 < len(scores) else _NAN,
-                float(rank),
-                one.score / total,
-                float(len(candidates)),
-                _odds(shortlist[name]) if name in shortlist else _NAN,
-                float(name in enabled) if isinstance(enabled, list | tuple) else _NAN,
-                _times(name, used),
-                _number(request.context.get(f"preference.{one.domain}")),
-                same,
-                _same(one.domain, domain),
-                _same(one.intent, intent),
-                same * failed,
-                float(skill is not None or domain is not None),
-                failed,
-                *whole,
-            ]
-        )
-    return np.array(rows, np.float64).reshape(len(candidates), len(FEATURES) + len(acts) + len(settings))
+    for rank, (one, score) in enumerate(zip(candidates, scores, strict=True)):
+        name = one.skill or one.domain
+        same = _same(name, before)
+        rows += [
+            _odds(one.domain_probability),
+            _odds(one.probability),
+            score,
+            scores[0] - score,
+            score - scores[rank + 1] if rank + 1 < n else _NAN,
+            rank,
+            one.score / total,
+            n,
+            _odds(shortlist[name]) if name in shortlist else _NAN,
+            _NAN if enabled is None else float(name in enabled),
+            _NAN if used is None else _times(name, used),
+            _number(context.get("preference." + one.domain)) if context else _NAN,
+            same,
+            _same(one.domain, domain),
+            _same(one.intent, intent),
+            same * failed,
+            *whole,
+        ]
+    return np.array(rows, np.float64).reshape(n, len(FEATURES) + len(acts) + len(settings))
 
 
 class HypRank(msgspec.Struct, frozen=True, dict=True):
@@ -168,9 +170,9 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
             share = min(1.0, one.probability / one.domain_probability) if one.domain_probability > 0.0 else 0.0
             why = one.why
             if why is not None:
-                why = {**why, "hyprank": math.log(max(score, CLIP * CLIP)) - math.log(max(one.score, CLIP * CLIP))}
+                why = {**why, "hyprank": math.log(max(score, _LEAST)) - math.log(max(one.score, _LEAST))}
             right = p * share
-            fresh.append(msgspec.structs.replace(one, score=score, domain_probability=p, probability=right, why=why))
+            fresh.append(Ranked(one.domain, one.intent, one.slots, score, p, right, one.version, one.skill, why))
         fresh.sort(key=_by_score)  # stable: equal ones stay in the order of the merged list
         return tuple(fresh)
 
