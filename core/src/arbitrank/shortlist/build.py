@@ -122,11 +122,10 @@ def build(
     part = _trained([line for line, back in zip(lines, held, strict=True) if not back], skills, known, settings, second)
     kept = [line for line, back in zip(lines, held, strict=True) if back]
     halves = [[line for line in kept if crc(line.utterance) // _KEPT_BACK % 2 == side] for side in (0, 1)]
-    crossed = [measure(replace(part, calibration=fitted(part, halves[1 - side])), halves[side]) for side in (0, 1)]
+    crossed = [_asked(replace(part, calibration=fitted(part, halves[1 - side])), halves[side]) for side in (0, 1)]
     whole = _trained(lines, skills, known, settings, second)
     said = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
-    better = crossed[0] if crossed[0].n >= crossed[1].n else crossed[1]
-    return Built(replace(whole, calibration=fitted(part, kept)), better, len(lines), said)
+    return Built(replace(whole, calibration=fitted(part, kept)), _measured(*crossed), len(lines), said)
 
 
 def fitted(shortlister: Shortlister, lines: Sequence[Said]) -> calibrate.Calibration:
@@ -143,16 +142,7 @@ def fitted(shortlister: Shortlister, lines: Sequence[Said]) -> calibrate.Calibra
 
 def measure(shortlister: Shortlister, lines: Sequence[Said]) -> Measured:
     """What a Shortlister is worth on lines."""
-    ranks = np.full(len(lines), np.inf)
-    scores, missed = np.zeros(len(lines)), 0
-    for row, line in enumerate(lines):
-        found = shortlister.shortlist(line.utterance, max(_RANKS), known=personal(line.request))
-        ranks[row] = next((rank for rank, one in enumerate(found) if one.skill in line.acceptable), np.inf)
-        scores[row] = found[0].score if found else 0.0
-        missed += not found
-    recall = {k: float((ranks < k).mean()) if len(lines) else 0.0 for k in _RANKS}
-    card = measured(scores, (ranks == 0).astype(np.float64))
-    return Measured(len(lines), recall, missed / max(1, len(lines)), card)
+    return _measured(_asked(shortlister, lines))
 
 
 def write(built: Built, folder: Path, *, seed: int = 0, model: str = "index") -> Manifest:
@@ -184,6 +174,24 @@ def write(built: Built, folder: Path, *, seed: int = 0, model: str = "index") ->
         return manifest
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _asked(shortlister: Shortlister, lines: Sequence[Said]) -> NDArray[np.float64]:
+    """Of each line the rank of the first acceptable skill (infinite where none is there), and the best one's score."""
+    told = np.zeros((len(lines), 2))
+    for row, line in enumerate(lines):
+        found = shortlister.shortlist(line.utterance, max(_RANKS), known=personal(line.request))
+        rank = next((rank for rank, one in enumerate(found) if one.skill in line.acceptable), np.inf)
+        told[row] = rank, found[0].score if found else np.nan
+    return told
+
+
+def _measured(*told: NDArray[np.float64]) -> Measured:
+    ranks, scores = np.concatenate(told).T
+    n, missed = len(ranks), np.isnan(scores)
+    recall = {k: float((ranks < k).mean()) if n else 0.0 for k in _RANKS}
+    card = measured(np.where(missed, 0.0, scores), (ranks == 0).astype(np.float64))
+    return Measured(n, recall, float(missed.sum()) / max(1, n), card)
 
 
 def _trained(

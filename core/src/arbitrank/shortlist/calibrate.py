@@ -10,6 +10,7 @@ learnt. So an enabled skill weighs in by as much as the data say, and no skill i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,18 @@ DEFAULT = (0.0, 0.5, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0)
 _PULL = 1.0  # of the ridge, in candidates
 
 
-class Calibration(Struct, frozen=True):
+class Calibration(Struct, frozen=True, dict=True):
     """The weights v, in the order of `FEATURES`."""
 
     weights: tuple[float, ...] = DEFAULT
 
-    def __call__(self, x: Floats) -> Floats:
-        """P(acceptable) of each candidate: x has shape (n, features)."""
-        return sigmoid(x @ np.array(self.weights))
+    def log_odds(self, x: Floats) -> Floats:
+        """The log-odds of P(acceptable) of each candidate: x has shape (n, features)."""
+        return x @ self._vector
+
+    @cached_property
+    def _vector(self) -> Floats:
+        return np.array(self.weights)
 
 
 class Personal(Struct, frozen=True):

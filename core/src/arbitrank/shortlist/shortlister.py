@@ -6,6 +6,7 @@ are few enough skills to score them all); the calibration makes probabilities of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,10 +28,12 @@ SURVIVORS = 32
 TWO_STAGES = 10_000
 """Skills from which on the learned model scores only what the index found."""
 
+_SURE = 700.0  # log-odds past which a number has no room for the probability
+
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
-    """What the first stage left: skills by number, ascending, and their features (`arbitrank.shortlist.calibrate`)."""
+    """What the first stage left: skills by number, and their features (`arbitrank.shortlist.calibrate`)."""
 
     numbers: NDArray[np.int64]
     x: NDArray[np.float64]
@@ -57,9 +60,10 @@ class Shortlister:
         if k < 1 or not utterance:
             return ()
         found = self.survivors(utterance, k, known)
-        scores = self.calibration(found.x)
-        order = np.argsort(-scores, kind="stable")[:k]
-        best = zip(found.numbers[order].tolist(), scores[order].tolist(), strict=True)
+        z = self.calibration.log_odds(found.x)
+        order = np.argsort(-z, kind="stable")[:k]
+        scores = [1.0 / (1.0 + math.exp(-one)) if one > -_SURE else 0.0 for one in z.take(order).tolist()]
+        best = zip(found.numbers.take(order).tolist(), scores, strict=True)
         return tuple(Candidate(*self.catalogue[number], score) for number, score in best if score >= floor)
 
     def survivors(self, utterance: str, k: int = 10, known: Personal = Personal()) -> Survivors:
@@ -75,9 +79,6 @@ class Shortlister:
             numbers = np.union1d(numbers, np.array(more, np.int64))
             scores = self.index.scores(utterance, numbers)
             numbers, scores = numbers[~np.isnan(scores)], scores[~np.isnan(scores)]
-        else:
-            order = np.argsort(numbers)
-            numbers, scores = numbers[order], scores[order]
         learned = self.learned.scores(utterance, numbers) if self.learned is not None else None
         skills = [self.catalogue[number] for number in numbers.tolist()] if known != Personal() else ()
         return Survivors(numbers, features(scores, scores - self.index.base[numbers], learned, skills, known))
