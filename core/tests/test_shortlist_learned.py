@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from arbitrank.shortlist.distil import Distil, highest, mixed
 from arbitrank.shortlist.fitting import Network, Shape, inputs, one_label
 from arbitrank.shortlist.hashing import bags, grams, vocabulary
 from arbitrank.shortlist.learned import WEIGHTS, Learned, load, save, statistics
-from arbitrank.shortlist.negative import Feedback, Negative, corrections, fine_tune
+from arbitrank.shortlist.negative import Corrections, Feedback, Negative, corrections, fine_tune
 from arbitrank.shortlist.pseudo import Pseudo, Streaks, above, usual_pairs
+from arbitrank.shortlist.second import Lesson, trainer
 from arbitrank.shortlist.training import Plan, Trained, train
 from arbitrank.shortlist.unlabelled import Unlabelled, retrain
 from arbitrank.shortlist.values import Kernel
@@ -333,3 +336,62 @@ def test_utterances_without_a_label_teach_words_that_labelled_ones_lack() -> Non
 def test_a_plan_for_unlabelled_utterances_has_bounds() -> None:
     with pytest.raises(InputError, match="least in"):
         Unlabelled(least=math.inf)
+
+
+# The second kernel, and the command
+
+
+class Line(NamedTuple):
+    utterance: str
+    skill: str
+
+
+def test_the_second_kernel_knows_skills_by_their_numbers() -> None:
+    lines = [Line(f"a {thing} please", thing) for thing in THINGS for _ in range(10)]
+    numbers = [7 * THINGS.index(line.skill) for line in lines]
+    kernel = trainer(Lesson(Plan(Shape(rate=0.1, batch=16), epochs=6), unlabelled=("one taxi", "one tune")))(
+        lines, numbers
+    )
+    assert kernel.skills.tolist() == [0, 7, 14, 21]
+    assert kernel.best("a flight please", 1)[0].tolist() == [21]
+
+
+def test_corrections_reach_the_second_kernel_and_those_of_strangers_do_not() -> None:
+    lines = [Line("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
+    wrong = Corrections(("a taxi please", "a taxi please"), ("cars", "gone"), (3, 3))
+    plan, rule = Plan(Shape(rate=0.1, batch=8), epochs=6), Negative(epochs=8, weight=4.0, slower=1.0)
+    kernel = trainer(Lesson(plan, corrections=wrong, negative=rule))(lines, [0] * 20 + [1] * 20)
+    assert kernel.best("a taxi please", 1)[0].tolist() == [0]
+
+
+def test_the_command_trains_it_with_all_that_it_can_learn_from(tmp_path: Path, arbitrank) -> None:
+    utterances, named, _ = corpus(each=15)
+    data, more, out = tmp_path / "data.jsonl", tmp_path / "more.txt", tmp_path / "out"
+    lines = [
+        {"text": text, "domain": f"d{skill}", "intent": "i"} for text, skill in zip(utterances, named, strict=True)
+    ]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    more.write_text("one taxi\n\none tune\n")
+    train_ = ("shortlist", "train", "--data", str(data), "--no-domains", "--out", str(out))
+    lesson = (
+        "--epochs",
+        "4",
+        "--pseudo-labels",
+        "0.25",
+        "--in-a-row",
+        "2",
+        "--distil",
+        "0.2",
+        "--unlabelled",
+        str(more),
+    )
+    done = arbitrank(*train_, "--learned", *lesson)
+    assert done.returncode == 0, done.stderr
+    found = arbitrank("shortlist", "query", "a flight please", "--folder", str(out), "--no-domains", "--json")
+    assert json.loads(found.stdout)[0]["skill"] == "d4"
+    refused = arbitrank(*train_, "--distil", "0.2")
+    assert refused.returncode == 2
+    assert "--distil: no --learned; promised both" in refused.stderr
+    refused = arbitrank(*train_, "--learned", "--unlabelled", str(tmp_path / "nothing"))
+    assert refused.returncode == 2
+    assert "promised a text file" in refused.stderr

@@ -12,13 +12,14 @@ import click
 import msgspec
 
 from arbitrank.cli import options
-from arbitrank.errors import InputError
+from arbitrank.errors import InputError, said
 from arbitrank.registry import SHORTLIST, discover, loaded
 from arbitrank.store.store import Store
 from arbitrank.values import Request
 
 if TYPE_CHECKING:
     from arbitrank.shortlist.build import Measured, Said
+    from arbitrank.shortlist.negative import Corrections
     from arbitrank.shortlist.shortlister import Shortlister
     from arbitrank.wire import BadLine, Logged
 
@@ -50,6 +51,40 @@ def command() -> None:
 @_domains
 @click.option("--learned", is_flag=True, help="Train the discriminative model too, to score what the index finds.")
 @click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Of --learned.")
+@click.option(
+    "--pseudo-labels",
+    type=options.Share(0, 1, min_open=True),
+    metavar="RATIO",
+    help="Of --learned: a skill that scores above RATIO times the given one, epoch after epoch, is a label too.",
+)
+@click.option("--top", type=click.IntRange(1), default=2, show_default=True, help="Pseudo-labels of an utterance.")
+@click.option("--in-a-row", type=click.IntRange(1), default=4, show_default=True, help="Epochs for a pseudo-label.")
+@click.option(
+    "--together",
+    type=options.Share(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Only for two skills that are found so in this share of the utterances.",
+)
+@click.option(
+    "--distil",
+    type=options.Share(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Of --learned: of the last epoch's outputs.",
+)
+@click.option(
+    "--unlabelled",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Of --learned: utterances that it labels itself, one a line.",
+)
+@click.option(
+    "--feedback",
+    type=click.Path(path_type=Path),
+    metavar="LOG",
+    help="Of --learned: a log's folder, whose rejected answers it is fine-tuned against.",
+)
 @options.seed
 @options.store
 @options.signing_key
@@ -61,6 +96,13 @@ def train(
     domains: bool,
     learned: bool,
     epochs: int,
+    pseudo_labels: float | None,
+    top: int,
+    in_a_row: int,
+    together: float,
+    distil: float | None,
+    unlabelled: Path | None,
+    feedback: Path | None,
     seed: int,
     store: Store,
     key: str | None,
@@ -79,14 +121,26 @@ def train(
             f"--promote: {store} has an audit set, by which the gate judges what becomes stable; run without it, then: "
             f"arbitrank promote {SHORTLIST}"
         )
+    lesson = {"--pseudo-labels": pseudo_labels, "--distil": distil, "--unlabelled": unlabelled, "--feedback": feedback}
+    for option, value in lesson.items():
+        if value is not None and not learned:
+            raise InputError(f"{option}: no --learned; promised both")
     lines = _lines(data, skills)
     private = open_key(key)
     second = None
     if learned:
+        from arbitrank.shortlist.distil import Distil
+        from arbitrank.shortlist.pseudo import Pseudo
         from arbitrank.shortlist.second import Lesson, trainer
         from arbitrank.shortlist.training import Plan
 
-        second = trainer(Lesson(Plan(epochs=epochs, seed=seed)))
+        plan = Plan(
+            epochs=epochs,
+            pseudo=Pseudo(top, in_a_row, pseudo_labels, share=together) if pseudo_labels else None,
+            distil=Distil(distil) if distil else None,
+            seed=seed,
+        )
+        second = trainer(Lesson(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)))
     built = build(lines, loaded(discover()) if domains else {}, second=second)
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         target = out or Path(folder) / "artifact"
@@ -198,6 +252,32 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
     if manifest.domain != SHORTLIST:
         raise InputError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {SHORTLIST!r}")
     return load(folder, manifest.version)
+
+
+def _unlabelled(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise InputError(f"--unlabelled {path}: saw {said(error)}, promised a text file, an utterance a line") from None
+
+
+def _corrections(log: Path | None, lines: Sequence[Said]) -> Corrections:
+    from arbitrank.feedback.reading import read_log
+    from arbitrank.shortlist.heard import feedback
+    from arbitrank.shortlist.negative import Corrections, corrections
+
+    if log is None:
+        return Corrections((), (), ())
+    heard, asked = feedback(_logged(read_log(log)))
+    found = corrections(heard, asked, {line.skill for line in lines})
+    click.echo(
+        f"{log}: {len(found.utterances)} corrections; {found.unknown} of requests or skills that nobody knows and "
+        f"{found.contradictory} that cancel out are left out",
+        err=True,
+    )
+    return found
 
 
 def _logged(lines: Iterable[Logged | BadLine]) -> Iterator[Logged]:
