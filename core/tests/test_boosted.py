@@ -16,9 +16,11 @@ from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError
 from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, matrix
+from arbitrank.learn.boosting import objective
 from arbitrank.learn.calibration import Calibrated
 from arbitrank.learn.fitting import Evidence, gather, train_factored
 from arbitrank.learn.lightgbm import lightgbm
+from arbitrank.learn.losses import Batch, mixed
 from arbitrank.learn.selection import cross_fitted, learn
 from arbitrank.values import Hypothesis, Request, Truth
 
@@ -169,3 +171,19 @@ def test_cross_fitted_claims_come_from_rerankers_that_did_not_see_the_request() 
     assert len(seen) == 5
     assert max(seen) == 1200
     assert len(p) == len(y) == 1500
+
+
+@pytest.mark.parametrize("loss", ["r1", "r3"])
+def test_the_objective_is_the_loss_that_is_shared_with_the_linear_models(loss: str) -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 6, 40)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    n, mine = int(sizes.sum()), (rng.random(40) < 0.5).astype(np.float64)
+    right = (rng.random(n) < 0.3).astype(np.float64)
+    batch = Batch(starts, right, rng.random(n), mine, rng.uniform(0.5, 3.0, 40))
+    z = rng.normal(0.0, 3.0, n)
+    slope, curve = objective(loss, batch)(z, None)
+    _, expected = mixed(z, batch, "sigmoid", 1.0, 1.0 if loss == "r3" else 0.0)
+    np.testing.assert_allclose(slope, expected * batch.weight.sum(), rtol=1e-4, atol=1e-5)
+    p = 1.0 / (1.0 + np.exp(-z))
+    np.testing.assert_allclose(curve, np.repeat(batch.weight, sizes) * p * (1.0 - p), rtol=1e-4, atol=1e-6)

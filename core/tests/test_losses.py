@@ -140,3 +140,17 @@ def test_others_requests_are_no_part_of_expected_semer(problem: tuple[Floats, Ba
 @given(st.floats(-1e6, 1e6))
 def test_the_sigmoid_of_minus_z_is_the_rest(z: float) -> None:
     assert sigmoid(np.array([z]))[0] + sigmoid(np.array([-z]))[0] == pytest.approx(1.0)
+
+
+@given(st.integers(0, 10_000))
+def test_both_losses_at_once_are_the_sum_of_each(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 5, 6)
+    n, starts = int(sizes.sum()), np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    right = (rng.random(n) < 0.3).astype(np.float64)
+    batch = Batch(starts, right, rng.random(n), (rng.random(6) < 0.5).astype(np.float64), rng.uniform(0.5, 2.0, 6))
+    z = rng.normal(0.0, 4.0, n)
+    loss, slope = mixed(z, batch, "null", 2.0, 3.0)
+    (one, its), (other, others) = expected_semer(z, batch, "null"), cross_entropy(z, batch, "null")
+    assert loss == pytest.approx(2.0 * one + 3.0 * other, rel=1e-9)
+    np.testing.assert_allclose(slope, 2.0 * its + 3.0 * others, rtol=1e-7, atol=1e-12)

@@ -105,9 +105,33 @@ def cross_entropy(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
 
 def mixed(z: Floats, batch: Batch, form: Form, r1: float, r2: float) -> tuple[float, Floats]:
     """r1·R1 + r2·R2 and its gradient; R3 is r1 = 1 and r2 = λ."""
+    if form == "null" and r1 and r2:
+        return _mixed_null(z, batch, r1, r2)
     loss, gradient = 0.0, np.zeros_like(z)
     for share, part in ((r1, expected_semer), (r2, cross_entropy)):
         if share:
             value, slope = part(z, batch, form)
             loss, gradient = loss + share * value, gradient + share * slope
     return loss, gradient
+
+
+def _mixed_null(z: Floats, batch: Batch, r1: float, r2: float) -> tuple[float, Floats]:
+    """`mixed` in the null form, where both parts share the probabilities: p·(a·SemER + b − c·right) is the gradient."""
+    starts, sizes = batch.starts, batch.sizes
+    each = np.repeat(np.arange(len(starts)), sizes)
+    top = np.maximum(np.maximum.reduceat(z, starts), 0.0)
+    grown = np.exp(z - top[each])
+    nothing = np.exp(-top)
+    total = np.add.reduceat(grown, starts) + nothing
+    p = grown * (1.0 / total)[each]
+    null = nothing / total
+    weight = batch.weight / batch.weight.sum()
+    expected = np.add.reduceat(p * batch.semer, starts) + null
+    share = np.add.reduceat(p * batch.right, starts)
+    has_right = np.add.reduceat(batch.right, starts) > 0
+    target = np.where(has_right, np.maximum(share, 1e-300), np.maximum(null, 1e-12))
+    a = r1 * weight * batch.mine
+    b = r2 * weight - a * expected
+    c = np.where(has_right, r2 * weight / target, 0.0)
+    loss = r1 * float((weight * batch.mine) @ expected) - r2 * float(weight @ np.log(target))
+    return loss, p * (a[each] * batch.semer + b[each] - c[each] * batch.right)
