@@ -19,6 +19,7 @@ from arbitrank.learn.probability import binary_loss, log_odds, sigmoid
 Floats = NDArray[np.float64]
 
 _FOLDS = 5
+_FEW = 50  # outcomes of the scarcer kind below which held-out ones can't be trusted to choose a map
 _MANY = 5_000  # outcomes from which on isotonic regression is tried
 _SHRINK = 20.0  # the prior that nothing need be done counts as much as so many outcomes
 _STEPS = 60
@@ -28,9 +29,10 @@ def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0)
     """The calibrator with the lowest NLL on held-out fifths of the outcomes; the identity where none beats it.
 
     `p` are claimed probabilities and `y` outcomes 0 or 1, of shape (n,); `counts` says how many outcomes each stands
-    for, where traffic was sampled. A map has to win by more than the standard error of its gain.
+    for, where traffic was sampled. A map has to win by more than the standard error of its gain, and none is looked for
+    where either outcome was seen less than 50 times.
     """
-    if len(p) < 2 * _FOLDS or y.min() == y.max():
+    if min(np.count_nonzero(y), np.count_nonzero(y == 0.0)) < _FEW:
         return IDENTITY
     # The scale of the counts is arbitrary, and the data are as many as were seen.
     weight = np.ones_like(p) if counts is None else counts / counts.mean()

@@ -31,7 +31,7 @@ LAMBDA = 1.0
 
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
 _ENOUGH = 300  # requests of the scarcer kind from which on the pull towards R0 is no longer strengthened
-_FEW = 30  # requests of the scarcer kind below which held-out ones can't be trusted to choose the pull
+_FEW = 100  # requests of the scarcer kind below which held-out ones can't be trusted to choose the pull
 _STRONGEST = 1_000.0  # the pull on a domain that has next to nothing, in units of the pull on one that has enough
 
 
@@ -297,7 +297,7 @@ def _warmed(settings: Settings, names: Sequence[str], start: Floats) -> Floats:
     return np.array([known.get(name, value) for name, value in zip(names, start.tolist(), strict=True)], np.float64)
 
 
-def _l2(settings: Settings, n: int, few: float, pull: float | None = None) -> float:
+def _l2(settings: Settings, n: int, few: int, pull: float | None = None) -> float:
     """The pull towards R0 on a mean over n requests: 1/n, so that each further request weakens it, and more than that
     where there are few of the scarcer kind (its own or others'), as it is they that the weights can be learned from.
 
@@ -313,10 +313,10 @@ def may_be_looser(evidence: Evidence) -> bool:
     return _FEW <= _scarcer(evidence.batch) < _ENOUGH
 
 
-def _scarcer(batch: Batch) -> float:
-    """What the requests weigh of the kind that weighs less: the domain's own, or others'."""
-    own = float(batch.weight @ (batch.mine > 0))
-    return min(own, float(batch.weight.sum()) - own)
+def _scarcer(batch: Batch) -> int:
+    """How many requests there are of the scarcer kind, own or others'; to weigh more makes them no more."""
+    own = int(np.count_nonzero(batch.mine))
+    return min(own, len(batch.mine) - own)
 
 
 def _weights(names: tuple[str, ...], values: Floats, matrix: Floats) -> Weights:
