@@ -232,6 +232,7 @@ def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, di
         assert [one["skill"] for one in answer["shortlist"]["candidates"]] == ["lights"]
         assert (answer["shortlist"]["version"], answer["shortlist"]["skipped"]) == (version, 1)
         assert service.rank({"utterance": "xyzzy"})[1]["shortlist"]["miss"] is True
+        assert "arbitrank_shortlist_misses_total 1.0" in service.call("GET", "/metrics")[1]
         write(build(said[:1]), tmp_path / "second")
         second = store.publish(tmp_path / "second", promote=True).version
         service.said("store", what=f"{SHORTLIST}: {second} (store) answers")

@@ -44,6 +44,7 @@ class Metrics:
             "arbitrank_domain_troubles", "Requests that a domain failed or came late for.", ["domain", "status"],
             registry=registry,
         )  # fmt: skip
+        self.missed = Counter("arbitrank_shortlist_misses", "Requests whose shortlist was empty.", registry=registry)
         self.feedback = Counter("arbitrank_feedback", "Feedback that was taken.", registry=registry)
         self.refused = Counter(
             "arbitrank_refused", "Calls that a token was lacking for.", ["status"], registry=registry
@@ -62,6 +63,8 @@ class Metrics:
     def answered(self, answer: Answer) -> None:
         """Count an answer, and the domains that it was made without."""
         self._decisions[answer.decision.action].inc()
+        if answer.shortlist and answer.shortlist.miss:
+            self.missed.inc()
         for name, report in answer.domains.items():
             if report.status in ("failed", "late"):
                 self.troubled.labels(name, report.status).inc()
