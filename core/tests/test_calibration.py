@@ -83,12 +83,6 @@ def test_outcomes_of_one_kind_teach_nothing(y: list[float]) -> None:
     assert choose(np.full(len(y), 0.7), np.array(y)) == IDENTITY
 
 
-@given(
-    right=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=6),
-    slope=st.floats(0.01, 5.0),
-    shift=st.floats(-5.0, 5.0),
-    slack=st.floats(0.0, 1.0),
-)
 @pytest.mark.parametrize("rare", [0.0, 1.0])
 def test_no_map_is_looked_for_where_an_outcome_was_seen_less_than_fifty_times(rare: float) -> None:
     p = np.full(1_000, 0.5)
@@ -99,6 +93,12 @@ def test_no_map_is_looked_for_where_an_outcome_was_seen_less_than_fifty_times(ra
     assert choose(p, y) != IDENTITY
 
 
+@given(
+    right=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=6),
+    slope=st.floats(0.01, 5.0),
+    shift=st.floats(-5.0, 5.0),
+    slack=st.floats(0.0, 1.0),
+)
 def test_calibrated_scores_keep_the_contract(right: list[float], slope: float, shift: float, slack: float) -> None:
     given_right = np.array(right) / max(1.0, sum(right))
     total = float(given_right.sum())
