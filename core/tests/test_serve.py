@@ -22,6 +22,7 @@ import services
 from services import Service, answer_on, answers_on, raw_call
 from waiting import until
 
+from arbitrank.serve.access import make_token
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import open_store
 
@@ -541,6 +542,32 @@ def test_calls_of_one_connection_are_answered_in_order(shared) -> None:
         connection.sendall(raw_call(json.dumps(BRIGHT).encode(), "expect: 100-continue"))
         assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert answer_on(connection)[0] == 200
+
+
+def test_the_command_shows_whom_a_running_service_lets_be(world: World, site: Path, arbitrank) -> None:
+    with Service(site, world.root) as service:
+        url = f"http://127.0.0.1:{service.port}"
+        for _ in range(5):
+            service.rank({"utterance": "fail"})
+        done = arbitrank("domains", "--service", url, "--json")
+        rows = {row["name"]: row for row in json.loads(done.stdout)}
+        assert (rows["lights"]["status"], rows["books"]["status"]) == ("let be", "disabled")
+        assert "out of order" in rows["lights"]["reason"]
+        assert "let be" in arbitrank("domains", "--service", url).stdout
+    gone = arbitrank("domains", "--service", url)
+    assert (gone.returncode, gone.stderr.count("\n")) == (2, 1)
+    assert "cannot be reached" in gone.stderr
+    for wrong in ("ftp://a", "a:b", "http://"):
+        assert "promised a URL" in arbitrank("domains", "--service", wrong).stderr
+
+
+def test_a_service_that_wants_a_token_is_asked_with_one(world: World, site: Path, tmp_path: Path, arbitrank) -> None:
+    token, grant = make_token("judge", ["rank"])
+    (tmp_path / "tokens").write_text(f"{grant}\n")
+    with Service(site, world.root, "--tokens", str(tmp_path / "tokens")) as service:
+        url = f"http://127.0.0.1:{service.port}"
+        assert "answered 401" in arbitrank("domains", "--service", url).stderr
+        assert arbitrank("domains", "--service", url, ARBITRANK_TOKEN=token).returncode == 0
 
 
 def test_more_connections_than_promised_are_turned_away(world: World, site: Path) -> None:

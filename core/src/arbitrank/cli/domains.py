@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
+import os
+from urllib.parse import urlsplit
+
 import click
 import msgspec
 
 from arbitrank.arbitrator import Broken, Serving, load_domains
 from arbitrank.cli import options
+from arbitrank.errors import InputError, StoreError
 from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
-from arbitrank.store.store import Store
+from arbitrank.store.store import State, Store
+
+_PATIENCE = 10.0  # seconds that a service is waited for
+_MOST = 16 << 20  # bytes of its answer
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -27,21 +35,77 @@ class Row(msgspec.Struct, frozen=True):
     shrunk: float | None = None
 
 
+class Served(msgspec.Struct, frozen=True):
+    """What of a domain a service tells: `arbitrank.serve.rest.DomainRow`, which is not imported for that."""
+
+    name: str
+    status: str
+    package: str
+    package_version: str
+    version: str | None = None
+    origin: str | None = None
+    state: State | None = None
+    problem: str | None = None
+    breaker: str | None = None
+
+
 @click.command("domains")
 @options.store
+@click.option(
+    "--service",
+    metavar="URL",
+    help="Ask a service instead, which also says whom it lets be for a while; ARBITRANK_TOKEN is shown to it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
-def command(store: Store, as_json: bool) -> None:
+def command(store: Store, service: str | None, as_json: bool) -> None:
     """List every domain that is installed: loaded, refused or disabled, why, and which weights would answer.
 
     ARBITRANK_DOMAINS=a,b loads those domains alone; set and empty, it loads none.
     """
-    found = discover()
-    models = load_domains(loaded(found), store)
-    rows = [_row(one, models.get(one.name) if isinstance(one, Loaded) else None) for one in found]
+    rows = _installed(store) if service is None else _served(service)
     if as_json:
         click.echo(msgspec.json.encode(rows))
         return
     _show(rows)
+
+
+def _installed(store: Store) -> list[Row]:
+    """What this environment has."""
+    found = discover()
+    models = load_domains(loaded(found), store)
+    return [_row(one, models.get(one.name) if isinstance(one, Loaded) else None) for one in found]
+
+
+def _served(url: str) -> list[Row]:
+    """What a service has; of several workers, the one that answers.
+
+    Raises `InputError` where the URL is none or the service refuses, `StoreError` where it can't be reached.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"--service {url!r}: promised a URL as in http://127.0.0.1:8080")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    token = os.environ.get("ARBITRANK_TOKEN")
+    try:
+        connection = kind(parts.hostname, parts.port, timeout=_PATIENCE)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        connection.request("GET", parts.path.rstrip("/") + "/v1/domains", headers=headers)
+        reply = connection.getresponse()
+        body = reply.read(_MOST)
+        if reply.status != 200:
+            raise InputError(f"--service {url}: answered {reply.status}: {body[:200].decode(errors='replace')}")
+        return [_told(one) for one in msgspec.json.decode(body, type=list[Served])]
+    except (OSError, http.client.HTTPException) as error:
+        raise StoreError(f"--service {url}: cannot be reached: {error}; is it running? see: arbitrank serve") from error
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InputError(f"--service {url}: answered what is no list of domains: {error}") from error
+
+
+def _told(one: Served) -> Row:
+    shrunk = one.state.temperature if one.state is not None and one.state.temperature != 1.0 else None
+    status = "let be" if one.status == "loaded" and one.breaker else one.status
+    reason = one.breaker or one.problem
+    return Row(one.name, status, one.package, one.package_version, one.version, one.origin, reason, shrunk)
 
 
 def _row(found: Found, model: Serving | Broken | None) -> Row:
@@ -75,7 +139,7 @@ def _show(rows: list[Row]) -> None:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for header in ("domain", "status", "package", "weights", "reason"):
         table.add_column(header, overflow="fold")
-    colours = {"loaded": "green", "disabled": "dim", "refused": "red", "failed": "red"}
+    colours = {"loaded": "green", "disabled": "dim", "refused": "red", "failed": "red", "let be": "yellow"}
     for row in rows:
         weights = f"{row.version} ({row.weights})" if row.version else ""
         if row.shrunk:
