@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
+from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.store.store import open_store
 from arbitrank.training.cluster import dask
 from arbitrank.training.pool import Limits
 from arbitrank.training.retrain import Run, local, retrain
 from arbitrank.training.sources import Reading
+from arbitrank.training.worker import Event
 
 HERE = Path(__file__).parent
 
@@ -96,3 +100,79 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", ("a",), 50)
     with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:1: no answer"):
         list(retrain(run(tmp_path, "store", data, "make"), ["a"], dask("tcp://127.0.0.1:1", patience=0.5)))
+
+
+# ------------------------------------------------------------------------------------------------ one domain over all
+
+
+@pytest.fixture(scope="module")
+def partitions(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The data of one domain, by day."""
+    folder = tmp_path_factory.mktemp("partitions")
+    lines = Path(write(folder / "all.jsonl", ("a", "b"), 6000)).read_bytes().splitlines()
+    for day in range(4):
+        part = folder / "log" / "domain=a" / f"day=2026-11-0{day + 1}" / "part.jsonl"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(b"\n".join(lines[day::4]))
+    return str(folder / "log")
+
+
+@pytest.mark.parametrize("model", ["loglinear", "factored", "boosted"])
+def test_a_domain_over_the_cluster_is_as_good_as_on_one_machine_and_the_same_each_time(
+    scheduler: str, partitions: str, tmp_path: Path, model: Any
+) -> None:
+    settings = Settings(model=model, calibrate=False, l2=1e-4)
+    over_all = dask(scheduler, partitioned=True)
+    found = [
+        next(retrain(run(tmp_path, name, partitions, "reference", settings=settings), ["a"], backend))
+        for name, backend in (("here", local(1)), ("there", over_all), ("again", over_all))
+    ]
+    assert [one.kind for one in found] == ["published"] * 3, found
+    here, there, again = found
+    assert (there.held, there.rows) == (here.held, here.rows)
+    # LightGBM grows as many trees as it is told to there, and stops early here.
+    assert there.nll == pytest.approx(here.nll, rel=0.05 if model == "boosted" else 0.001)
+    if model != "boosted":
+        assert there.version == again.version
+
+
+def test_a_domain_over_the_cluster_survives_a_worker(scheduler: str, partitions: str, tmp_path: Path) -> None:
+    pids = _pids(scheduler)
+    settings = Settings(model="loglinear", l2=1e-4)
+    limited = run(tmp_path, "store", partitions, "reference", settings=settings)
+    whole = next(retrain(limited, ["a"], dask(scheduler, partitioned=True)))
+    rounds = []
+
+    def tell(event: Event) -> None:
+        if "round" in event.figures:
+            rounds.append(event.figures["round"])
+            if len(rounds) == 2:
+                os.kill(pids[0], signal.SIGKILL)
+
+    limited = run(tmp_path, "again", partitions, "reference", settings=settings)
+    outcome = next(retrain(limited, ["a"], dask(scheduler, partitioned=True), tell=tell))
+    assert len(rounds) > 2
+    assert (outcome.kind, outcome.version) == ("published", whole.version)
+
+
+def _pids(scheduler: str) -> list[int]:
+    with Client(scheduler) as client:
+        return sorted(client.run(os.getpid).values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "reason"),
+    [
+        (Settings(model="corrected"), None, "with --model corrected"),
+        (Settings(model="boosted", loss="r3"), None, "leave --loss out"),
+        (Settings(), "a file", "promised --data with a folder or URL by domain="),
+    ],
+)
+def test_what_a_cluster_cannot_do_together_is_refused(
+    scheduler: str, partitions: str, tmp_path: Path, settings: Settings, data: str | None, reason: str
+) -> None:
+    data = write(tmp_path / "data.jsonl", ("a",), 60) if data else partitions
+    limited = run(tmp_path, "store", data, "reference", settings=settings)
+    outcome = next(retrain(limited, ["a"], dask(scheduler, partitioned=True)))
+    assert outcome.kind == "failed"
+    assert reason in str(outcome.reason)

@@ -93,6 +93,11 @@ from arbitrank.training.task import Outcome
 )
 @click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the cluster's scheduler, or a file of it.")
 @click.option(
+    "--partitioned",
+    is_flag=True,
+    help="With --backend dask: each domain over all the cluster, one by one; for those larger than a machine.",
+)
+@click.option(
     "--log-dir", type=click.Path(path_type=Path), help="The folder of each domain's log; default: STORE.logs."
 )
 @click.option("--scratch", type=click.Path(path_type=Path), help="The folder for what is written on the way.")
@@ -122,6 +127,7 @@ def command(
     warm: bool,
     backend: Literal["local", "dask"],
     scheduler: str | None,
+    partitioned: bool,
     log_dir: Path | None,
     scratch: Path | None,
     as_json: bool,
@@ -168,7 +174,7 @@ def command(
         root=scratch,
         limits=Limits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries),
     )
-    trained = _backend(backend, scheduler, jobs)
+    trained = _backend(backend, scheduler, partitioned, jobs)
     signal.signal(signal.SIGTERM, _interrupted)
     where = str(out) if out else f"{'stable' if promote else 'candidate'} in {store}"
     known = [one.name for one in found]
@@ -201,10 +207,10 @@ def _logs(store: Store) -> Path:
     return user_log_path("arbitrank") / "training"
 
 
-def _backend(kind: str, scheduler: str | None, jobs: int) -> Backend:
+def _backend(kind: str, scheduler: str | None, partitioned: bool, jobs: int) -> Backend:
     if kind == "local":
-        if scheduler:
-            raise InputError("--scheduler: no --backend dask; promised both")
+        if scheduler or partitioned:
+            raise InputError(f"{'--scheduler' if scheduler else '--partitioned'}: no --backend dask; promised both")
         return local(jobs)
     if scheduler is None:
         raise InputError(
@@ -212,7 +218,7 @@ def _backend(kind: str, scheduler: str | None, jobs: int) -> Backend:
         )
     from arbitrank.training.cluster import dask
 
-    return dask(scheduler)
+    return dask(scheduler, partitioned=partitioned)
 
 
 def _tell(outcome: Outcome, where: str, shown: Board, as_json: bool) -> None:

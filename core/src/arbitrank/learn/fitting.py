@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property, partial
 
 import msgspec
@@ -163,16 +164,9 @@ def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
 
     With `settings.kept` < 1 other domains' traffic was sampled at that rate; what is left weighs as much as all did.
     """
-    spec, matrix = evidence.spec, evidence.plain
-    r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss or "r3"]
-    # Hypotheses are judged each for itself here, so shifting the bias would be wrong: the requests are weighed instead.
-    batch = evidence.batch
-    batch = batch._replace(weight=batch.weight * np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
-    start = np.array([1.0 if name in ("domain.logit", "intent.log", "slots.log") else 0.0 for name in spec.plain_names])
-    l2 = _l2(settings, len(evidence.requests), _scarcer(batch))
-    loss = partial(mixed, form=settings.form, r1=r1, r2=r2)
-    fitted = _minimise(Sums(loss, matrix, batch), start, l2, settings, spec.plain_names)
-    return LogLinear(spec, settings.form, _weights(spec.plain_names, fitted, matrix))
+    fitted = _linear(evidence, replace(settings, model="loglinear"), None)
+    assert isinstance(fitted, LogLinear)
+    return fitted
 
 
 def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None = None) -> Factored:
@@ -182,31 +176,92 @@ def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None
     added to P(mine)'s log-odds. The shift alone would fit best where the sampled odds are even, far from where domains
     compete; weights alone would let a handful of requests decide.
     """
-    spec, batch = evidence.spec, evidence.batch
-    of_requests, of_readings = evidence.factored
-    own = batch.mine > 0
-    weighed = batch._replace(weight=batch.weight * np.where(own, 1.0, settings.kept**-0.5))
-    start = np.array([float(name == "domain.logit") for name in spec.request_names])
-    # R0 is where the pull leads to after the shift, so before it the weights begin as far above.
-    bias, shift = spec.request_names.index("bias"), 0.5 * np.log(settings.kept)
-    start[bias] -= shift
-    l2 = _l2(settings, len(evidence.requests), _scarcer(weighed), pull)
-    mine = _minimise(Sums(is_mine, of_requests, weighed), start, l2, settings, spec.request_names)
-    mine[bias] += shift
+    fitted = _linear(evidence, replace(settings, model="factored"), pull)
+    assert isinstance(fitted, Factored)
+    return fitted
 
-    owned, each = batch.only(own)
-    start = np.array([float(name == "reading.null_odds") for name in spec.reading_names])
-    right = start
-    if own.any():
-        l2 = _l2(settings, int(own.sum()), int(own.sum()), pull)
-        loss = partial(mixed, form="null", r1=1.0, r2=_FACTORED_R2)
-        of_readings = taken(of_readings, each)
-        right = _minimise(Sums(loss, of_readings, owned), start, l2, settings, spec.reading_names)
+
+class Linear(Enum):
+    """The linear models that re-rankers are made of: each with its features, its requests, its loss and its R0."""
+
+    PLAIN = "plain"
+    MINE = "mine"
+    RIGHT = "right"
+
+    def of(self, evidence: Evidence, settings: Settings) -> tuple[Floats, Batch, Loss]:
+        """The features, the labels with what each request weighs, and the loss."""
+        batch, own = evidence.batch, evidence.batch.mine > 0
+        if self is Linear.PLAIN:
+            # Hypotheses are judged each for itself, so shifting the bias would be wrong: the requests are weighed.
+            weighed = batch._replace(weight=batch.weight * np.where(own, 1.0, 1.0 / settings.kept))
+            r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss or "r3"]
+            return evidence.plain, weighed, partial(mixed, form=settings.form, r1=r1, r2=r2)
+        of_requests, of_readings = evidence.factored
+        if self is Linear.MINE:
+            return of_requests, batch._replace(weight=batch.weight * np.where(own, 1.0, settings.kept**-0.5)), is_mine
+        owned, each = batch.only(own)
+        return taken(of_readings, each), owned, partial(mixed, form="null", r1=1.0, r2=_FACTORED_R2)
+
+    def start(self, names: Sequence[str], settings: Settings) -> Floats:
+        """R0's weights, which the pull leads to; before the shift of the bias, as far above as that will take them."""
+        ones = {"plain": ("domain.logit", "intent.log", "slots.log"), "mine": ("domain.logit",)}
+        found = np.array([float(name in ones.get(self.value, ("reading.null_odds",))) for name in names])
+        if self is Linear.MINE:
+            found[list(names).index("bias")] -= self.shift(settings)
+        return found
+
+    def shift(self, settings: Settings) -> float:
+        """What is added to the bias in the end, for traffic that was sampled."""
+        return 0.5 * float(np.log(settings.kept)) if self is Linear.MINE else 0.0
+
+
+def fit_linear(
+    loss: Callable[[Floats], tuple[float, Floats]],
+    model: Linear,
+    names: Sequence[str],
+    requests: int,
+    own: int,
+    settings: Settings,
+    pull: float | None = None,
+) -> NDArray[np.float64]:
+    """The weights of a linear model by a loss of them, which may be summed anywhere, over so many requests."""
+    start = model.start(names, settings)
+    if not requests:
+        return start
+    few = own if model is Linear.RIGHT else min(own, requests - own)
+    l2 = _l2(settings, requests, few, None if model is Linear.PLAIN else pull)
+    fitted = _minimise(loss, start, l2, settings, names)
+    if "bias" in names:
+        fitted[list(names).index("bias")] += model.shift(settings)
+    return fitted
+
+
+Fit = Callable[[Linear, Sequence[str]], tuple[NDArray[np.float64], Floats]]
+"""Gives the weights of a linear model with these features, and the features' means."""
+
+
+def linear_models(spec: FeatureSpec, settings: Settings, fit: Fit) -> LogLinear | Factored:
+    """The re-ranker that the settings name, its linear models fitted by `fit`."""
+    if settings.model == "loglinear":
+        return LogLinear(spec, settings.form, _weights(spec.plain_names, *fit(Linear.PLAIN, spec.plain_names)))
     return Factored(
         spec,
-        _weights(spec.request_names, mine, of_requests),
-        _weights(spec.reading_names, right, of_readings),
+        _weights(spec.request_names, *fit(Linear.MINE, spec.request_names)),
+        _weights(spec.reading_names, *fit(Linear.RIGHT, spec.reading_names)),
     )
+
+
+def _linear(evidence: Evidence, settings: Settings, pull: float | None) -> LogLinear | Factored:
+    def fit(model: Linear, names: Sequence[str]) -> tuple[NDArray[np.float64], Floats]:
+        rows, batch, loss = model.of(evidence, settings)
+        own = int(np.count_nonzero(batch.mine))
+        if not len(rows):
+            return model.start(names, settings), evidence.factored[1].mean(axis=0)
+        return fit_linear(Sums(loss, rows, batch), model, names, len(batch.starts), own, settings, pull), rows.mean(
+            axis=0
+        )
+
+    return linear_models(evidence.spec, settings, fit)
 
 
 def is_mine(z: Floats, batch: Batch) -> tuple[float, Floats]:
@@ -319,9 +374,9 @@ def _scarcer(batch: Batch) -> int:
     return min(own, len(batch.mine) - own)
 
 
-def _weights(names: tuple[str, ...], values: Floats, matrix: Floats) -> Weights:
+def _weights(names: tuple[str, ...], values: Floats, means: Floats) -> Weights:
     # Ten digits are more than the optimiser means, and few enough to read.
-    return Weights(names, tuple(_digits(w) for w in values), tuple(_digits(m) for m in matrix.mean(axis=0)))
+    return Weights(names, tuple(_digits(w) for w in values), tuple(_digits(m) for m in means))
 
 
 def _digits(value: float) -> float:

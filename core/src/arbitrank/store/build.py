@@ -34,11 +34,14 @@ __all__ = [
     "Measured",
     "Split",
     "build",
+    "claims",
     "data_digest",
     "kept_back",
     "measure",
     "measured",
+    "of_claims",
     "replaceable",
+    "sealed",
     "time_of",
 ]
 
@@ -116,22 +119,19 @@ def build(
         settings.progress("measuring", 0, 1)
         found = measured(domain.name, domain.load(work), asked, _means(domain.name, training), settings.kept)
         settings.progress("measuring", 1, 1)
-        write_durably(work / CARD, msgspec.json.format(msgspec.json.encode(found.card), indent=1))
-        manifest = seal(
-            work,
-            Manifest(
-                domain=domain.name,
-                package=package[0],
-                package_version=package[1],
-                features=tuple(report.get("features", ())),
-                model=settings.model,
-                loss=settings.loss or "",
-                seed=settings.seed,
-                rows=len(training),
-                data_digest=data_digest(examples),
-                made_of=made_of,
-            ),
+        about = Manifest(
+            domain=domain.name,
+            package=package[0],
+            package_version=package[1],
+            features=tuple(report.get("features", ())),
+            model=settings.model,
+            loss=settings.loss or "",
+            seed=settings.seed,
+            rows=len(training),
+            data_digest=data_digest(examples),
+            made_of=made_of,
         )
+        manifest = sealed(work, about, found)
         if folder.exists():
             shutil.rmtree(folder)
         work.chmod(0o755)
@@ -139,6 +139,12 @@ def build(
         return Built(manifest, found, report)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def sealed(folder: Path, about: Manifest, found: Measured) -> Manifest:
+    """Write the card, then the manifest, of what was trained into the folder."""
+    write_durably(folder / CARD, msgspec.json.format(msgspec.json.encode(found.card), indent=1))
+    return seal(folder, about)
 
 
 def replaceable(folder: Path) -> bool:
@@ -188,6 +194,20 @@ def measured(
     `means` stand for R0's missing confidences. Others' requests weigh 1 / `kept`. Raises `DataError` where the model
     fails on an example.
     """
+    return of_claims(claims(name, model, examples, means, kept))
+
+
+def of_claims(rows: Floats) -> Measured:
+    """What claims, as `claims` gives them, say of the model that made them."""
+    p, y, p0, y0, weight = rows.T
+    return Measured(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
+
+
+def claims(name: str, model: Model, examples: Iterable[Example], means: Confidences, kept: float) -> Floats:
+    """P(right) of the model's best reading of each request and its outcome, R0's and its, and the weight: shape (n, 5).
+
+    Requests without a reading are left out.
+    """
     baseline = R0(FeatureSpec(name, fill=means))
     rows = []
     for example in examples:
@@ -200,10 +220,9 @@ def measured(
             heard = msgspec.structs.replace(example.request, hypotheses=tuple(outcome.hypotheses))
             r0 = baseline.rerank(heard).right
             worth = example.weight * (1.0 if example.truth.domain == name else 1.0 / kept)
-            claims = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))
-            rows.append((*next(claims), *next(claims), worth))
-    p, y, p0, y0, weight = np.array(rows, np.float64).reshape(-1, 5).T
-    return Measured(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
+            of_both = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))
+            rows.append((*next(of_both), *next(of_both), worth))
+    return np.array(rows, np.float64).reshape(-1, 5)
 
 
 def _best(right: Floats, hypotheses: Sequence[Hypothesis], example: Example) -> tuple[float, float]:

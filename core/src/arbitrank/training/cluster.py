@@ -45,8 +45,15 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Parcel).decode
 
 
-def dask(scheduler: str, *, patience: float = 30.0) -> Backend:
-    """The backend of the cluster at an address, or in the file that names one; `patience`: seconds it has to answer."""
+def dask(scheduler: str, *, patience: float = 30.0, partitioned: bool = False) -> Backend:
+    """The backend of the cluster at an address, or in the file that names one; `patience`: seconds it has to answer.
+
+    With `partitioned` each domain is trained over all of the cluster, one after another.
+    """
+    if partitioned:
+        from arbitrank.training.partitioned import train_all
+
+        return partial(train_all, scheduler=scheduler, patience=patience)
     return partial(_run_all, scheduler=scheduler, patience=patience)
 
 

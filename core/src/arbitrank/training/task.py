@@ -131,10 +131,11 @@ def _run(task: Task, progress: Progress, figures: Figures, spread: Spread | None
         settings = replace(settings, warm=_warmth(base))
     folder = Path(task.folder) / ARTIFACT
     built = build(domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of)
-    return _outcome(task, built, notes)
+    return outcome_of(task, built, notes)
 
 
-def _outcome(task: Task, built: Built, notes: tuple[str, ...]) -> Outcome:
+def outcome_of(task: Task, built: Built, notes: tuple[str, ...]) -> Outcome:
+    """What became of a task whose artifact is built: its self-check decides."""
     card, manifest = built.card, built.manifest
     found = built.measured
     reason = None
