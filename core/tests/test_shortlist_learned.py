@@ -356,6 +356,14 @@ def test_the_second_kernel_knows_skills_by_their_numbers() -> None:
     assert kernel.best("a flight please", 1)[0].tolist() == [21]
 
 
+def test_a_model_that_would_be_too_large_gets_a_hidden_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbitrank.shortlist.second._WEIGHTS", 20)
+    lines = [Line(f"a {thing} please", thing) for thing in THINGS for _ in range(60)]
+    kernel = trainer()(lines, [THINGS.index(line.skill) for line in lines])
+    assert kernel.hidden.shape[1] == 64
+    assert kernel.best("a flight please", 1)[0].tolist() == [3]
+
+
 def test_corrections_reach_the_second_kernel_and_those_of_strangers_do_not() -> None:
     lines = [Line("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
     wrong = Corrections(("a taxi please", "a taxi please"), ("cars", "gone"), (3, 3))

@@ -77,7 +77,8 @@ def usual_pairs(labels: csr_array, assigned: csr_array, share: float) -> csr_arr
     Two skills that serve the same requests are mistaken for one another all the time; where that happens now and then,
     it is the utterance that says little.
     """
-    together = (assigned.T @ labels).toarray()
-    usual = together >= share * np.maximum(assigned.sum(axis=0), 1.0)[:, None]
-    allowed = assigned @ csr_array(usual.astype(np.float32))
-    return csr_array(labels * (allowed > 0))
+    together = csr_array(assigned.T @ labels)
+    examples = np.repeat(np.maximum(assigned.sum(axis=0), 1.0), np.diff(together.indptr))
+    together.data = (together.data >= share * examples).astype(np.float32)
+    together.eliminate_zeros()
+    return csr_array(labels * (assigned @ together > 0), dtype=np.float32)

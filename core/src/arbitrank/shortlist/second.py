@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ from arbitrank.shortlist.unlabelled import Unlabelled, retrain
 
 __all__ = ["Lesson", "trainer"]
 
+_WEIGHTS = 1 << 25  # of a linear model; training takes three times the memory
+_HIDDEN, _HIDDEN_RATE = 64, 0.005
 _MANY = 5_000  # utterances from which on an n-gram that one alone has is left out
 
 
@@ -46,7 +48,8 @@ class Lesson:
 def trainer(lesson: Lesson = Lesson()) -> Callable[[Sequence[_Said], Sequence[int]], Learned]:
     """The training of a kernel on utterances and the numbers of their skills, by the lesson.
 
-    Corrections of skills that none of the utterances was said to have no effect: nothing of them is learned.
+    It is linear up to 33 million weights and has a hidden layer above. Corrections of skills to which none of the
+    utterances was said have no effect, as nothing of them is learned.
     """
 
     def learned(lines: Sequence[_Said], numbers: Sequence[int]) -> Learned:
@@ -54,9 +57,10 @@ def trainer(lesson: Lesson = Lesson()) -> Callable[[Sequence[_Said], Sequence[in
         said = bags([line.utterance for line in lines])
         words = vocabulary(said, least=2 if len(lines) >= _MANY else 1)
         x, y = inputs(said, words), one_label(columns, len(skills))
-        trained = train(x, y, lesson.plan)
+        plan = _narrowed(lesson.plan, len(words), len(skills))
+        trained = train(x, y, plan)
         if lesson.unlabelled:
-            trained = retrain(trained, x, inputs(bags(lesson.unlabelled), words), lesson.plan, lesson.labelling)
+            trained = retrain(trained, x, inputs(bags(lesson.unlabelled), words), plan, lesson.labelling)
         column_of = {line.skill: column for line, column in zip(lines, columns.tolist(), strict=True)}
         wrong = lesson.corrections
         known = [i for i, skill in enumerate(wrong.skills) if skill in column_of]
@@ -67,3 +71,10 @@ def trainer(lesson: Lesson = Lesson()) -> Callable[[Sequence[_Said], Sequence[in
         return trained.network.frozen(skills, words, trained.usual)
 
     return learned
+
+
+def _narrowed(plan: Plan, words: int, skills: int) -> Plan:
+    """The plan; a linear model that would have too many weights gets a hidden layer instead."""
+    if plan.shape.hidden or words * skills <= _WEIGHTS:
+        return plan
+    return replace(plan, shape=replace(plan.shape, hidden=_HIDDEN, rate=_HIDDEN_RATE))
