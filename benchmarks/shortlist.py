@@ -312,7 +312,8 @@ def pecos_figures(
     if done.returncode:
         return {"skipped": f"{python}: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}"}
     found = json.loads(done.stdout.splitlines()[-1])
-    return {**found, "recall10": recall(found.pop("rows"), right.tolist())}
+    rows = found.pop("rows")
+    return {**found, "recall10": recall(rows, right.tolist())}
 
 
 def compared(
