@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gzip
 import http.client
 import os
 import socket
@@ -13,20 +14,26 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from arbitrank.domain import Domain, Model, Scores, Settings
-from arbitrank.errors import ArtifactError, Conflict, InputError, StoreError
+from arbitrank.errors import ArtifactError, Conflict, DataError, InputError, StoreError
 from arbitrank.live.live import Live
 from arbitrank.store.artifact import MANIFEST, Manifest, seal
 from arbitrank.store.backend import FolderBackend, Kept
 from arbitrank.store.bucket import BucketBackend
 from arbitrank.store.signing import Keys, keygen, open_key
 from arbitrank.store.store import State, Store, open_store
+from arbitrank.training.examples import ExampleFile
+from arbitrank.training.sources import Reading, is_partitioned, prepare
 from arbitrank.values import Example, Request
 
 absent = [name for name in ("obstore", "moto", "flask") if find_spec(name) is None]
@@ -431,3 +438,27 @@ def test_a_process_follows_a_bucket_answers_while_it_is_away_and_follows_again(
     assert answers() == first
     assert "nothing is there any more" in (live.status().problem or "")
     server.stop()
+
+
+@pytest.mark.parametrize("name", ["part.jsonl", "part.jsonl.gz", "part.parquet"])
+def test_data_to_train_on_are_read_from_a_bucket(url: str, tmp_path: Path, name: str) -> None:
+    rows = [
+        {
+            "id": str(i),
+            "utterance": "on",
+            "hypotheses": [{"domain": "lights", "intent": "On"}],
+            "truth": {"domain": None},
+        }
+        for i in range(3000)
+    ]
+    lines = b"\n".join(map(msgspec.json.encode, rows))
+    raw = BytesIO()
+    parquet.write_table(pa.Table.from_pylist(rows), raw)
+    content = {".gz": gzip.compress(lines), ".parquet": raw.getvalue()}.get(Path(name).suffix, lines)
+    BucketBackend(url).write(f"data/domain=lights/day=2026-11-20/{name}", content)
+    assert is_partitioned(f"{url}/data")
+    read = prepare(Reading(f"{url}/data"), ["lights"], {"lights": tmp_path / "lights"})
+    assert read.examples == {"lights": 3000}
+    assert [one.request.id for one in ExampleFile(tmp_path / "lights")] == [str(i) for i in range(3000)]
+    with pytest.raises(DataError, match="no file in it ends in"):
+        is_partitioned(f"{url}/nothing")

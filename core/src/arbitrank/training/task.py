@@ -139,7 +139,12 @@ def outcome_of(task: Task, built: Built, notes: tuple[str, ...]) -> Outcome:
     card, manifest = built.card, built.manifest
     found = built.measured
     reason = None
-    if found.worse:
+    if not card.n:
+        reason = (
+            "its self-check refuses the weights: of the requests kept back it has a reading of none, so nothing says "
+            "that they are better than R0; give it more data"
+        )
+    elif found.worse:
         reason = (
             f"its self-check refuses the weights: on {card.n} requests kept back their NLL is {found.nll:.4f}, and R0, "
             f"no weights at all, has {found.baseline:.4f}; give it more data, or other"
