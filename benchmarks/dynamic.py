@@ -95,7 +95,7 @@ def arms(task: Task) -> dict[str, Arm]:
         "unlabelled utterances": Arm(base, unlabelled=more),
         "unlabelled, and who refused them": Arm(base, feedback="refused", unlabelled=more),
         _ALL: Arm(
-            replace(long, pseudo=combined, distil=Distil(0.1, told=task.name != "bbai")),
+            replace(long, pseudo=combined, distil=Distil(0.1)),
             feedback="refused" if task.name == "bbai" else "own",
             unlabelled=more,
         ),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from arbitrank.evaluate.metrics import ece
 from arbitrank.learn.probability import sigmoid
 from arbitrank.shortlist.fitting import Shape, inputs, one_label
 from arbitrank.shortlist.hashing import bags, vocabulary
@@ -43,6 +44,7 @@ def sorted_lists(folder: Path, seeds: Sequence[int], say: Callable[[str], None])
     own = np.array([[skill == row["domain"] for skill in skills] for row in dev])
     shown = np.array([row["domain"] in skills for row in dev])
     measured: dict[str, list[Floats]] = {}
+    errors: dict[str, list[float]] = {}
     cost, shares = [], []
     for seed in seeds:
         rng = np.random.default_rng(seed)
@@ -55,12 +57,17 @@ def sorted_lists(folder: Path, seeds: Sequence[int], say: Callable[[str], None])
             model = train_hyprank(lists, seed=seed, rounds=80)
             asked = _lists(dev, p_dev, skills, services, told)
             began = perf_counter()
-            found = [model.sort(one.request, one.ranked)[0].skill for one in asked]
+            best = [model.sort(one.request, one.ranked)[0] for one in asked]
             cost.append(1e6 * (perf_counter() - began) / len(asked))
-            first = np.array([skills.index(str(skill)) for skill in found])
+            first = np.array([skills.index(str(one.skill)) for one in best])
+            sure = np.array([one.domain_probability for one in best])
+            errors.setdefault(name, []).append(ece(sure[shown], own[np.arange(len(dev)), first][shown]))
             measured.setdefault(name, []).append(np.stack([t[np.arange(len(dev)), first] for t in (will_do, own)]))
             shares.append(model.kept / model.lists)
         first = p_dev.argmax(axis=1)
+        errors.setdefault("merge alone", []).append(
+            ece(p_dev.max(axis=1)[shown], own[np.arange(len(dev)), first][shown])
+        )
         merged = np.stack([t[np.arange(len(dev)), first] for t in (will_do, own)])
         measured.setdefault("merge alone", []).append(merged)
         say(f"lists, seed {seed}: " + ", ".join(f"{name} {one[-1][0].mean():.4f}" for name, one in measured.items()))
@@ -87,6 +94,7 @@ def sorted_lists(folder: Path, seeds: Sequence[int], say: Callable[[str], None])
         "n": len(dev),
         "accuracy": found,
         "pseudo": labels,
+        "ece": {name: float(np.mean(values)) for name, values in errors.items()},
         "trainable": float(np.mean(shares)),
         "us_a_list": float(np.median(cost)),
     }
@@ -240,6 +248,7 @@ def print_lists(found: Mapping[str, Any]) -> None:
         [view, f"{100 * one['merge alone']:.2f}", *(between(*one[name]) for name in names)]
         for view, one in found["accuracy"].items()
     ]
+    rows.append(["ECE of that", *(f"{100 * found['ece'][name]:.2f}" for name in ("merge alone", *names))])
     table(("first skill is", "merge alone", *names), rows)
     kinds = ("one label", "pseudo-labels", "oracle labels")
     rows = [
