@@ -119,7 +119,7 @@ def trained(task: Task, split: Split, arm: Arm, seed: int) -> tuple[Trained, NDA
     more = inputs(bags(task.spare), words)
     if arm.unlabelled:
         refused = csr_array(task.refused) if arm.feedback == "refused" and task.refused is not None else None
-        model = retrain(model, x, more, replace(plan, epochs=min(plan.epochs, 8)), arm.unlabelled, refused)
+        model = retrain(model, x, more, plan, arm.unlabelled, refused)
     if arm.feedback in ("own", "simulated"):
         corrected, columns = _corrections(task, split, arm, model, x, kept, words, seed)
         wrong = max(0.1, arm.flipped)
