@@ -58,7 +58,7 @@ class _Worker:
         self.job: _Job | None = None
         self.part: _Doing | None = None
         self.asked: _Asked | None = None
-        self.since, self.peak = 0.0, 0
+        self.since, self.peak, self.stage = 0.0, 0, ""
 
     @property
     def computing(self) -> bool:
@@ -178,8 +178,8 @@ class _Pool:
                 self.parts = deque(one for one in self.parts if one.asked is not asked)
                 worker.tell(Results([one or b"" for one in asked.results], asked.reason))
         while self.parts and self._room():
-            part = self.parts.popleft()
-            worker = self._free(part.asked.asker)
+            worker, part = self._next_part()
+            self.parts.remove(part)
             worker.part, worker.since = part, time.monotonic() if worker.job is None else worker.since
             part.attempts += 1
             worker.tell(part.part)
@@ -193,10 +193,15 @@ class _Pool:
     def _room(self) -> bool:
         return sum(worker.computing for worker in self.workers) < self.jobs
 
-    def _free(self, asker: _Worker | None = None) -> _Worker:
-        """A process with nothing to do, the asking one before all others; a new one where there is none."""
-        if asker is not None and not asker.part:
-            return asker
+    def _next_part(self) -> tuple[_Worker, _Doing]:
+        """A part and who does it: who asked for it has its data at hand, and comes before those with nothing to do."""
+        for part in self.parts:
+            if part.asked.asker.part is None:
+                return part.asked.asker, part
+        return self._free(), self.parts[0]
+
+    def _free(self) -> _Worker:
+        """A process with nothing to do; a new one where there is none."""
         for worker in self.workers:
             if worker.job is None and worker.part is None:
                 return worker
@@ -214,6 +219,7 @@ class _Pool:
             return
         match said:
             case Event():
+                worker.stage = said.stage
                 self.tell(said)
             case Ask(function, arguments):
                 worker.asked = _Asked(worker, [None] * len(arguments))
@@ -225,11 +231,20 @@ class _Pool:
                     doing.asked.results[doing.number] = result
                 else:
                     doing.asked.reason = reason
+                self._tell_parts(doing.asked)
             case Outcome():
                 job, worker.job = worker.job, None
                 assert job
                 worker.memory()
                 yield msgspec.structs.replace(said, attempts=job.attempts, peak=worker.peak or None)
+
+    def _tell_parts(self, asked: _Asked) -> None:
+        """How many parts of a task's stage are done, where it is still on its way."""
+        asker = asked.asker
+        if asker.asked is asked and asker.job is not None:
+            done = sum(result is not None for result in asked.results)
+            domain = asker.job.task.domain
+            self.tell(Event(domain=domain, stage=asker.stage, done=done, total=len(asked.results)))
 
     def _look(self) -> Iterator[Outcome]:
         """End what goes beyond a limit."""
