@@ -95,6 +95,11 @@ def test_examples_come_back_as_they_were_and_of_a_repeated_id_the_last(
     assert data_digest(found) == data_digest(kept)
 
 
+def test_a_domains_own_examples_all_count_whatever_their_ids(tmp_path: Path) -> None:
+    own = [Example(Request(id="1", utterance=words), Truth("lamps")) for words in ("on", "off")]
+    assert list(write_examples(tmp_path / "data", own)) == own
+
+
 # ---------------------------------------------------------------------------------------------------------------- kinds
 
 

@@ -62,7 +62,7 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
             seen.add((text, owner))
             context = _draw_context(situations, spec.get("derived", {}), rng)
             truth = Truth(owner, label if owner is not None else None, slots if owner == domain else ())
-            request = Request(id=f"{domain}-{label}-{drawn}", utterance=text, context=context)
+            request = Request(id=f"{domain}-{owner or 'none'}-{label}-{drawn}", utterance=text, context=context)
             examples.append(Example(request, truth, {"kind": label} if owner is None else {}))
             drawn += 1
             if drawn == section["count"]:

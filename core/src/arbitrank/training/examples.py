@@ -29,10 +29,13 @@ Indices = NDArray[np.int64]
 
 
 class Writer:
-    """Writes examples into a file that `ExampleFile` reads. Of an example whose id stands twice the latter counts."""
+    """Writes examples into a file that `ExampleFile` reads.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Of an example whose id stands twice the latter counts, or with `every` each.
+    """
+
+    def __init__(self, path: Path, *, every: bool = False) -> None:
+        self.path, self._every = path, every
         self._file = path.open("wb", buffering=1 << 20)
         self._ends, self._keys, self._end = array("q"), array("Q"), 0
         self.repeated = 0
@@ -43,7 +46,7 @@ class Writer:
         self._file.write(raw)
         self._end += len(raw)
         self._ends.append(self._end)
-        self._keys.append(_key(example.request.id))
+        self._keys.append(0 if self._every else _key(example.request.id))
 
     def close(self) -> None:
         """Finish both files."""
@@ -62,7 +65,7 @@ class Writer:
 
 def write_examples(path: Path, examples: Sequence[Example]) -> ExampleFile:
     """Write all the examples, repeated ids or not, and give them as a file's."""
-    with Writer(path) as writer:
+    with Writer(path, every=True) as writer:
         for example in examples:
             writer.add(example)
     return ExampleFile(path)
