@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from types import ModuleType
+from typing import Never
 
 import pytest
 
@@ -186,6 +188,22 @@ def test_of_two_that_claim_a_name_one_is_loaded_whatever_the_order_of_the_path(
         (Loaded, "aaa-weather"),
         (Refused, "bbb-weather"),
     ]
+
+
+def test_a_distribution_whose_metadata_is_gone_is_no_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Left(Distribution):
+        def read_text(self, filename: str) -> None:
+            return None
+
+        def locate_file(self, path: object) -> Path:
+            return Path("nowhere")
+
+        @property
+        def metadata(self) -> Never:
+            raise FileNotFoundError("no package metadata was found")
+
+    monkeypatch.setattr("arbitrank.registry.distributions", lambda: [Left(), *distributions()])
+    assert {one.name for one in discover({})} >= {"books", "music", "video"}
 
 
 def test_a_folder_that_an_uninstall_left_behind_is_no_plugin(site: Path) -> None:

@@ -105,8 +105,11 @@ def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
     # Only the first distribution of a name on the path is the one that imports find.
     seen: dict[str, Distribution] = {}
     for distribution in distributions():
-        name = distribution.metadata["Name"]
-        if name is not None:
+        try:
+            name = distribution.metadata["Name"]
+        except FileNotFoundError:  # what an uninstall left behind, as newer importlib.metadata sees it
+            continue
+        if name is not None:  # as older does
             seen.setdefault(canonicalize_name(name), distribution)
     pairs = [(entry, d) for d in seen.values() for entry in d.entry_points if entry.group == GROUP]
     return sorted(pairs, key=lambda pair: (not _follows_rule(*pair), canonicalize_name(pair[1].name), pair[0].name))
