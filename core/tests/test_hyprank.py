@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from arbitrank.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
-from arbitrank.errors import ArtifactError, DataError
+from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.feedback.log import AnswerLog, LogSettings
 from arbitrank.feedback.log import Feedback as Told
 from arbitrank.feedback.reading import read_log
@@ -21,6 +22,7 @@ from arbitrank.shortlist.heard import feedback
 from arbitrank.shortlist.heard import lists as heard_lists
 from arbitrank.shortlist.hyprank import FEATURES, HypRank, best_of_skills, features, load, save, skill_of
 from arbitrank.shortlist.hyptraining import Listed, train_hyprank
+from arbitrank.store.artifact import seal
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
 from arbitrank.wire import Logged
 
@@ -157,23 +159,49 @@ def test_what_is_known_of_account_and_shortlist_is_a_feature() -> None:
 
 
 def test_a_saved_model_says_the_same(hyprank: HypRank, tmp_path: Path) -> None:
-    save(hyprank, tmp_path)
+    save(hyprank, tmp_path / "made")
     one = lists(1, seed=3)[0]
-    assert load(tmp_path).sort(one.request, one.ranked) == hyprank.sort(one.request, one.ranked)
+    assert load(tmp_path / "made").sort(one.request, one.ranked) == hyprank.sort(one.request, one.ranked)
 
 
-def test_damaged_files_are_refused(hyprank: HypRank, tmp_path: Path) -> None:
-    save(hyprank, tmp_path)
-    spec = tmp_path / "hyprank.json"
-    kept = json.loads(spec.read_text())
-    spec.write_text(json.dumps({**kept, "settings": []}))
-    with pytest.raises(ArtifactError, match="promised"):
-        load(tmp_path)
-    spec.write_text("{")
-    with pytest.raises(ArtifactError, match="train it again"):
-        load(tmp_path)
-    with pytest.raises(ArtifactError, match="train it again"):
+@pytest.mark.parametrize("name", ["hyprank.json", "trees.txt"])
+@pytest.mark.parametrize("content", ["", "{}", "tree\nnum_leaves=3\nleft_child=99999\n"])
+def test_files_that_are_not_as_they_were_written_are_refused_before_lightgbm_sees_them(
+    hyprank: HypRank, tmp_path: Path, name: str, content: str
+) -> None:
+    save(hyprank, tmp_path / "made")
+    (tmp_path / "made" / name).write_text(content)
+    with pytest.raises(ArtifactError, match="shortlist hyprank"):
+        load(tmp_path / "made")
+
+
+def test_a_folder_that_is_absent_or_another_artifact_or_sealed_with_other_features_is_refused(
+    hyprank: HypRank, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactError, match="shortlist hyprank"):
         load(tmp_path / "nothing")
+    made = save(hyprank, tmp_path / "made")
+    spec = tmp_path / "made" / "hyprank.json"
+    spec.write_text(json.dumps({**json.loads(spec.read_text()), "settings": ["age"]}))
+    seal(tmp_path / "made", made)
+    with pytest.raises(ArtifactError, match="promised"):
+        load(tmp_path / "made")
+    seal(tmp_path / "made", msgspec.structs.replace(made, domain="music"))
+    with pytest.raises(ArtifactError, match="promised a HypRank"):
+        load(tmp_path / "made")
+
+
+def test_nothing_else_is_written_over(hyprank: HypRank, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path, tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError):
+            save(hyprank, folder)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_lists_too_few_to_grow_a_tree_on_say_so() -> None:
+    with pytest.raises(DataError, match="gather more"):
+        train_hyprank(lists(3, seed=1))
 
 
 # In the life of a request
@@ -281,5 +309,5 @@ def test_it_is_trained_on_a_log_and_switched_in_by_an_option(tmp_path: Path, arb
     ]
     assert first == ["a", "b"]
     refused = arbitrank("rank", "--hyprank", str(tmp_path / "nothing"), input="")
-    assert refused.returncode != 0
-    assert "not a HypRank" in refused.stderr
+    assert refused.returncode == 2
+    assert "no manifest that can be read" in refused.stderr

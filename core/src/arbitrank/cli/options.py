@@ -143,7 +143,13 @@ hyprank_folder = click.option(
     metavar="FOLDER",
     help="Sort the merged list by the HypRank in FOLDER.",
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same weights.",
+)
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 
 
@@ -160,11 +166,11 @@ def arbitrator(
     return Arbitrator(domains, thresholds, rank_unserved, normalise, hyprank=hyprank)
 
 
-def hyprank(folder: Path | None) -> HypRank | None:
-    """The HypRank in a folder. Raises `ArtifactError` where there is none that can be read."""
+def hyprank(folder: Path | None, store: Store) -> HypRank | None:
+    """The HypRank in a folder, signed where the store wants that. Raises `ArtifactError` where there is none."""
     from arbitrank.shortlist.hyprank import load
 
-    return None if folder is None else load(folder)
+    return None if folder is None else load(folder, store.keys)
 
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:

@@ -77,7 +77,7 @@ def command(
         if value is not None and not follow:
             raise InputError(f"{option}: no --follow; promised both")
     measured = independence if normalise else None
-    thresholds, sorting = Thresholds(none, clarify), options.hyprank(hyprank)
+    thresholds, sorting = Thresholds(none, clarify), options.hyprank(hyprank, store)
     bad = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live

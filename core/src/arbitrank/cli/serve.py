@@ -158,8 +158,7 @@ def command(
     logging = LogSettings(share=log_share, words=log_words, key=log_key, context=log_context, days=log_days)  # type: ignore[arg-type]
     # What is wrong with a file is better said here than by every worker.
     redactor(logging)
-    options.hyprank(hyprank)
-    open_store(store, open_keys(keys))
+    options.hyprank(hyprank, open_store(store, open_keys(keys)))
     if policy is not None:
         read_policy(policy)
     if tokens is not None:

@@ -98,7 +98,7 @@ class Service:
             told=told,
             isolation=_isolation(settings, domains),
             shortlist=settings.shortlist,
-            hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank),
+            hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
             tell=lambda line: self.journal.say("store", what=line),
         )
         self._stack.enter_context(live)

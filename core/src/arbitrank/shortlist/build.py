@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -26,7 +24,7 @@ from arbitrank.shortlist.catalogue import Catalogue, sayings
 from arbitrank.shortlist.index import IndexSettings, train
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.shortlist.values import Kernel
-from arbitrank.store.artifact import CARD, MANIFEST, Manifest, digest, seal, write_durably
+from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
 from arbitrank.values import Example, Request
 
 _KEPT_BACK = 10  # one in so many utterances is kept back to calibrate on
@@ -81,9 +79,9 @@ def said_in(example: Example, of: Literal["skill", "intent", "domain"] = "skill"
     if not request.utterance or truth.domain is None:
         return None
     skill, others = example.extra.get("skill"), example.extra.get("acceptable")
-    if of != "skill" or not isinstance(skill, str):
+    if of != "skill" or skill is None:
         skill = truth.intent if of == "intent" else truth.domain
-    if not skill:
+    if not skill or not isinstance(skill, str):
         return None
     more = [one for one in others if isinstance(one, str)] if isinstance(others, list) else []
     return Said(request.utterance, skill, truth.domain, frozenset([skill, *more]), request)
@@ -92,12 +90,14 @@ def said_in(example: Example, of: Literal["skill", "intent", "domain"] = "skill"
 def catalogue(lines: Iterable[Said], domains: Mapping[str, Domain] = {}) -> tuple[Catalogue, dict[str, Skill]]:
     """The skills of the domains and of the lines, and what is known of them besides the lines.
 
-    Raises `InputError` where two domains have a skill of one name.
+    Raises `InputError` where two domains have a skill of one name, or one has the Shortlister's own.
     """
     found: dict[str, Skill] = {}
     owners: dict[str, str] = {}
     skills = [(name, skill) for name, domain in sorted(domains.items()) for skill in domain.skills]
     for domain, skill in [*skills, *((line.domain, Skill(line.skill)) for line in lines)]:
+        if domain == NAME:
+            raise InputError(f"skill {skill.name!r}: its domain is {NAME!r}, a name that no domain may have; rename it")
         owner = owners.setdefault(skill.name, domain)
         if owner != domain:
             raise InputError(f"skill {skill.name!r}: domain {domain!r} and domain {owner!r} have one; rename one")
@@ -147,14 +147,10 @@ def measure(shortlister: Shortlister, lines: Sequence[Said]) -> Measured:
 
 def write(built: Built, folder: Path, *, seed: int = 0, model: str = "index") -> Manifest:
     """Write a sealed artifact into `folder`, which is new, empty or an artifact to replace."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise InputError(f"{folder}: holds something else, promised a new or empty folder or an artifact to replace")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with replacing(folder) as work:
         save(built.shortlister, work)
         write_durably(work / CARD, msgspec.json.format(msgspec.json.encode(built.measured.card), indent=1))
-        manifest = seal(
+        return seal(
             work,
             Manifest(
                 domain=NAME,
@@ -167,13 +163,6 @@ def write(built: Built, folder: Path, *, seed: int = 0, model: str = "index") ->
                 data_digest=built.digest,
             ),
         )
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.chmod(0o755)
-        work.rename(folder)
-        return manifest
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _asked(shortlister: Shortlister, lines: Sequence[Said]) -> NDArray[np.float64]:

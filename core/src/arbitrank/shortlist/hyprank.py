@@ -3,7 +3,7 @@
     z = log(score of the merged list) + trees(features)        P(skill is right) = calibrated softmax(z) over the list
 
 Without a tree the order is that of the merged list, so what little data teach is added to what the domains say.
-Trained in `arbitrank.shortlist.hyptraining`; kept as LightGBM's text and JSON.
+Trained in `arbitrank.shortlist.hyptraining`; kept as an artifact of LightGBM's text and JSON.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -23,9 +24,13 @@ from arbitrank.learn.calibration import Affine
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.probability import CLIP
 from arbitrank.learn.trees import Trees
+from arbitrank.store.artifact import Manifest, replacing, seal, verified
 from arbitrank.values import Ranked, Request
 
-__all__ = ["FEATURES", "MOST", "HypRank", "best_of_skills", "features", "load", "save", "skill_of"]
+if TYPE_CHECKING:
+    from arbitrank.store.signing import Keys
+
+__all__ = ["FEATURES", "MOST", "NAME", "HypRank", "best_of_skills", "features", "load", "save", "skill_of"]
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +43,9 @@ FEATURES = (
 
 MOST = 16
 """Skills of a list that are sorted; those behind stay behind."""
+
+NAME = "hyprank"
+"""What the manifest of a HypRank has in the place of a domain."""
 
 _SPEC, _TREES = "hyprank.json", "trees.txt"
 _NAN = math.nan
@@ -183,23 +191,39 @@ def softmax(z: Floats) -> Floats:
     return np.asarray(e / e.sum())
 
 
-def save(model: HypRank, folder: Path) -> None:
-    """Write the model's trees and what they read into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _TREES).write_text(model.text, encoding="utf-8")
-    spec = msgspec.structs.replace(model, text="")
-    (folder / _SPEC).write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=1))
+def save(model: HypRank, folder: Path) -> Manifest:
+    """Write a sealed artifact into `folder`: the model's trees and what they read. Raises as `replacing` does."""
+    with replacing(folder) as work:
+        (work / _TREES).write_text(model.text, encoding="utf-8")
+        spec = msgspec.structs.replace(model, text="")
+        (work / _SPEC).write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=1))
+        made = Manifest(
+            domain=NAME,
+            package="arbitrank",
+            package_version=version("arbitrank"),
+            features=model.names,
+            rows=model.kept,
+        )
+        return seal(work, made)
 
 
-def load(folder: Path) -> HypRank:
-    """Read what `save` wrote. Raises `ArtifactError` where it is damaged or its features are not this core's."""
+def load(folder: Path, keys: Keys | None = None) -> HypRank:
+    """Read what `save` wrote; with `keys`, signed by one of them.
+
+    Raises `ArtifactError` where it is damaged, nobody's that is trusted, or its features are not this core's.
+    """
+    remedy = f"name the folder that `arbitrank shortlist {NAME}` wrote, or train it again"
+    # LightGBM ends the process over some damaged texts, so it is given none that isn't as it was written.
+    made = verified(folder, keys, remedy=remedy)
+    if made.domain != NAME:
+        raise ArtifactError(f"{folder}: an artifact of {made.domain!r}, promised a HypRank; {remedy}")
     try:
         spec = msgspec.json.decode((folder / _SPEC).read_bytes(), type=HypRank)
         model = msgspec.structs.replace(spec, text=(folder / _TREES).read_text(encoding="utf-8"))
         seen = lightgbm().Booster(model_str=model.text).num_feature()
     except (OSError, ValueError, RecursionError, lightgbm().basic.LightGBMError) as error:
         raise ArtifactError(f"{folder}: not a HypRank that can be read: {error}; train it again") from error
-    if seen != len(model.names):
+    if seen != len(model.names) or model.names != made.features:
         raise ArtifactError(f"{folder}: trees over {seen} features, promised {len(model.names)}; train it again")
     return model
 

@@ -58,8 +58,28 @@ def train_hyprank(lists: Sequence[Listed], *, seed: int = 0, rounds: int = _ROUN
     useful = np.array([y.sum() > 0.0 for y in right], bool)
     if not any(0.0 < y.sum() < len(y) for y in right):
         raise DataError(f"{len(lists)} merged lists, none with a right answer beside a wrong one: nothing to sort")
+    try:
+        return _trained(blocks, right, useful, [one.group for one in lists], acts, settings, seed, rounds)
+    except lightgbm().basic.LightGBMError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{len(lists)} merged lists, {int(useful.sum())} with a right answer: LightGBM grows no tree on them "
+            f"({reason}); gather more of the log"
+        ) from None
+
+
+def _trained(
+    blocks: Sequence[Floats],
+    right: Sequence[Floats],
+    useful: NDArray[np.bool_],
+    of_groups: Sequence[int],
+    acts: tuple[str, ...],
+    settings: tuple[str, ...],
+    seed: int,
+    rounds: int,
+) -> HypRank:
     grow = _Grown(blocks, right, seed, rounds)
-    groups = np.array([one.group for one in lists])
+    groups = np.array(of_groups)
     members = np.unique(groups)
     fold = np.random.default_rng(seed).permutation(len(members))[np.searchsorted(members, groups)] % _FOLDS
     claimed, came_true = [], []
@@ -72,7 +92,7 @@ def train_hyprank(lists: Sequence[Listed], *, seed: int = 0, rounds: int = _ROUN
         came_true.append(y)
     calibrator = fit_affine(np.concatenate(claimed), np.concatenate(came_true)) if claimed else Affine()
     text = grow(np.flatnonzero(useful)).model_to_string()
-    return HypRank(acts, settings, calibrator, len(lists), int(useful.sum()), text)
+    return HypRank(acts, settings, calibrator, len(blocks), int(useful.sum()), text)
 
 
 class _Grown:

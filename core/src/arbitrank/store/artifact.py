@@ -14,17 +14,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from arbitrank.domain import CONTRACT
-from arbitrank.errors import ArtifactError
+from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import Calibration
 
 if TYPE_CHECKING:
@@ -85,6 +88,37 @@ class Check(msgspec.Struct, frozen=True):
 
     what: str
     problem: str | None = None
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A folder to write an artifact into, which takes the place of `folder` at the end, and leaves nothing on an error.
+
+    Raises `InputError` where `folder` is not new, empty or an artifact, or no folder can be made there.
+    """
+    if not replaceable(folder):
+        raise InputError(f"{folder}: holds something else, promised a new or empty folder or an artifact to replace")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder}: no folder can be made there: {error.strerror}; name another one") from error
+    try:
+        yield work
+        if folder.exists():
+            shutil.rmtree(folder)
+        work.chmod(0o755)
+        work.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def replaceable(folder: Path) -> bool:
+    """Whether an artifact may be written there: nothing is, or an empty folder, or an artifact."""
+    try:
+        return not folder.exists() or (folder / MANIFEST).is_file() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError:  # a file stands in the way; whoever makes the folder says so
+        return True
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,14 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank import dispatch
 from arbitrank.domain import Domain, Model, Settings
-from arbitrank.errors import DataError, InputError
+from arbitrank.errors import DataError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.learn.features import Confidences, FeatureSpec
 from arbitrank.learn.probability import binary_loss, log_odds
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
 from arbitrank.semer import entirely_right
-from arbitrank.store.artifact import CARD, MANIFEST, Manifest, seal, write_durably
+from arbitrank.store.artifact import CARD, Manifest, replacing, seal, write_durably
 from arbitrank.training.examples import data_digest, only
 from arbitrank.values import Example, Hypothesis
 
@@ -40,7 +39,6 @@ __all__ = [
     "measure",
     "measured",
     "of_claims",
-    "replaceable",
     "sealed",
     "time_of",
 ]
@@ -98,15 +96,11 @@ def build(
     gives none. `split` says how the examples that are kept back are chosen. `made_of` goes into the manifest as it is.
     Nothing is left in `folder` where training fails.
     """
-    if not replaceable(folder):
-        raise InputError(f"{folder}: holds something else, promised a new or empty folder or an artifact to replace")
     held = kept_back(domain.name, examples, split)
     training, asked = only(examples, ~held), only(examples, held)
     if not training:
         raise DataError(f"domain {domain.name}: {len(examples)} examples are too few to train on and measure")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with replacing(folder) as work:
         # One thread: sums in another order would be other weights. The limit holds for what is loaded by now, so the
         # toolkit's libraries are loaded first.
         import arbitrank.learn.selection
@@ -132,24 +126,13 @@ def build(
             made_of=made_of,
         )
         manifest = sealed(work, about, found)
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.chmod(0o755)
-        work.rename(folder)
-        return Built(manifest, found, report)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    return Built(manifest, found, report)
 
 
 def sealed(folder: Path, about: Manifest, found: Measured) -> Manifest:
     """Write the card, then the manifest, of what was trained into the folder."""
     write_durably(folder / CARD, msgspec.json.format(msgspec.json.encode(found.card), indent=1))
     return seal(folder, about)
-
-
-def replaceable(folder: Path) -> bool:
-    """Whether a folder may be written into: it is absent, empty or an artifact."""
-    return not folder.exists() or (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir())))
 
 
 def kept_back(domain: str, examples: Iterable[Example], split: Split = "words") -> NDArray[np.bool_]:

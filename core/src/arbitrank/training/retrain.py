@@ -6,6 +6,7 @@ was published stays, whatever becomes of the run: to run again trains what is le
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,14 +19,14 @@ import msgspec
 
 from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError
-from arbitrank.store.artifact import read_manifest
-from arbitrank.store.build import Split, replaceable
+from arbitrank.store.artifact import read_manifest, replaceable
+from arbitrank.store.build import Split
 from arbitrank.store.signing import sign
 from arbitrank.store.store import Store
 from arbitrank.training.places import files
 from arbitrank.training.pool import Limits, run_all
 from arbitrank.training.scratch import scratch
-from arbitrank.training.sources import COMMON, Reading, is_partitioned, prepare
+from arbitrank.training.sources import COMMON, Reading, is_partitioned, prepare, unread
 from arbitrank.training.task import ARTIFACT, Outcome, Task
 from arbitrank.training.worker import Event
 
@@ -84,10 +85,14 @@ def retrain(
 ) -> Generator[Outcome]:
     """The outcome of every domain, as it ends. `known` are further domains that truths in the data may name.
 
-    `note` is told what people should know of the data. Raises `DataError` where the data cannot be read.
+    `note` is told what people should know of the data. Raises `DataError` where the data cannot be read, `InputError`
+    where nothing can be written to one of the folders that `run` names; nothing has begun then.
     """
     if run.out and not replaceable(run.out):
         raise InputError(f"{run.out}: holds something else, promised a new or empty folder or an artifact to replace")
+    for option, wanted in (("--out", run.out and run.out.parent), ("--log-dir", run.logs)):
+        if wanted:
+            _check_folder(option, wanted)
     with scratch(run.root) as folder:
         temporary = folder / "tmp"
         temporary.mkdir()
@@ -97,6 +102,15 @@ def retrain(
                 task = tasks[outcome.domain]
                 yield _kept(run, task, outcome)
                 shutil.rmtree(task.folder, ignore_errors=True)
+
+
+def _check_folder(option: str, folder: Path) -> None:
+    """Raise `InputError` where a folder is neither there nor can be made."""
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
+    if not there.is_dir():
+        raise InputError(f"{option} {folder}: {there} is no folder; promised one, or where one can be made")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{option} {folder}: {there} is not to be written to; promised a folder that is")
 
 
 def _tasks(
@@ -130,8 +144,10 @@ def _data(
         return {}, {}
     names = list(folders)
     if is_partitioned(run.data.location):
-        sizes = dict.fromkeys(names, 0)
-        for one in files(run.data.location):
+        sizes, found = dict.fromkeys(names, 0), files(run.data.location)
+        for text in unread(run.data.location, found, (*known, *names)):
+            note(text)
+        for one in found:
             for name in names if one.domain is None else [one.domain] if one.domain in sizes else []:
                 sizes[name] += one.size
         return dict.fromkeys(names, run.data), sizes
