@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,3 +201,23 @@ def test_no_domain_at_all_decides_none(arbitrank) -> None:
     answer = answered(arbitrank, POPPINS, ARBITRANK_DOMAINS="")
     assert (answer["ranked"], answer["domains"]) == ([], {})
     assert answer["decision"]["action"] == "none"
+
+
+def test_where_domains_could_not_answer_nobody_says_that_it_is_nobodys(arbitrank, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    none = arbitrank("ask", "play dune", "--store", str(tmp_path / "file"))
+    assert none.returncode == 1
+    assert "no domain could answer" in none.stdout
+    assert arbitrank("ask", "play dune", "--json", "--store", str(tmp_path / "file")).returncode == 1
+    damaged = tmp_path / "store" / "books" / "history"
+    damaged.mkdir(parents=True)
+    (damaged / "00000001.json").write_text("{")
+    some = arbitrank("ask", "what is the weather", "--store", str(tmp_path / "store"))
+    assert some.returncode == 0
+    assert "as far as those know who answered" in some.stdout
+
+
+def test_a_seed_is_a_number_that_all_of_training_can_take(arbitrank) -> None:
+    for seed in ("-1", "99999999999999999999"):
+        done = arbitrank("train", "music", "--seed", seed)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -286,7 +286,7 @@ def with_kernel(shortlister: Shortlister, kernel: object) -> Shortlister:
         ({"text": "a", "domain": "d"}, "intent", None),
         ({"text": "a", "domain": None}, "skill", None),
         ({"text": "", "domain": "d"}, "skill", None),
-        ({"text": "a", "domain": "d", "skill": 5}, "skill", "d"),
+        ({"text": "a", "domain": "d", "skill": 5}, "skill", None),
     ],
 )
 def test_what_a_line_says_of_its_skill(line: dict[str, object], of: str, skill: str | None) -> None:
@@ -402,3 +402,27 @@ def test_the_stage_reads_its_settings_and_the_account(shortlister: Shortlister) 
     stage = Shortlisting(shortlister, ShortlistSettings(k=1, floor=0.0))
     found = stage(Request(utterance="play radio music", account={"enabled": ["rock-radio"]}))
     assert [one.skill for one in found] == ["rock-radio"]
+
+
+def test_the_command_tells_of_what_it_leaves_out_and_what_to_do_next(tmp_path: Path, arbitrank) -> None:
+    store = ("--store", str(tmp_path / "store"))
+    absent = arbitrank("shortlist", "query", "hi", *store)
+    assert f"run: arbitrank shortlist train --data … --promote --store {tmp_path / 'store'}" in absent.stderr
+    data = tmp_path / "data.jsonl"
+    lines = [{"text": f"say number {i}", "domain": "d", "skill": "a\nb"} for i in range(5)]
+    data.write_text("\n".join(map(json.dumps, [*lines, {"text": "x", "domain": "d", "skill": 5}])))
+    done = arbitrank("shortlist", "train", "--data", str(data), "--no-domains", *store)
+    assert "1 lines without words, or whose skill is no name, are left out" in done.stderr
+    assert "kept back" in done.stdout or "too few" in done.stdout
+    assert "arbitrank promote shortlist" in arbitrank("shortlist", "query", "hi", *store).stderr
+    arbitrank("promote", "shortlist", *store)
+    found = arbitrank("shortlist", "query", "say number 3", "--no-domains", *store).stdout
+    assert "a\ufffdb" in found or "a b" in found
+    assert "every domain is asked" in arbitrank("rollback", "shortlist", "--to-package", *store).stdout
+
+
+def test_no_skills_domain_may_have_the_shortlisters_own_name() -> None:
+    line = said_in(decode_example(json.dumps({"text": "a", "domain": "shortlist"})))
+    assert line
+    with pytest.raises(InputError, match="no domain may have"):
+        build([line])

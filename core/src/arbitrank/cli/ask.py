@@ -11,7 +11,7 @@ from arbitrank.cli import options
 from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
-from arbitrank.values import Request
+from arbitrank.values import Answer, Request
 from arbitrank.wire import decode_request
 
 
@@ -45,16 +45,24 @@ def command(
     Example: arbitrank ask "play mary poppins" --device tv
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
-    sorting = options.hyprank(hyprank)
+    sorting = options.hyprank(hyprank, store)
     measured = independence if normalise else None
     arbitrator = options.arbitrator(store, Thresholds(none, clarify), measured, hyprank=sorting)
     answer = arbitrator.answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))
-        return
-    from arbitrank.cli.tables import show_answer
+    else:
+        from arbitrank.cli.tables import show_answer
 
-    show_answer(answer, explain=explain)
+        show_answer(answer, explain=explain)
+    if nobody_could(answer):
+        raise SystemExit(1)
+
+
+def nobody_could(answer: Answer) -> bool:
+    """Whether there were domains to answer, and all of them failed or came late."""
+    statuses = {report.status for report in answer.domains.values()}
+    return bool(statuses & {"failed", "late"}) and "answered" not in statuses
 
 
 def _checked(request: Request) -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from arbitrank.cli import options
+from arbitrank.registry import SHORTLIST
 from arbitrank.store.store import Store, said_state
 
 
@@ -19,5 +20,6 @@ def command(domain: str, to_package: bool, reason: str | None, store: Store) -> 
     Nothing is trained and no code of the domain runs.
     """
     change = store.rollback(domain, to_package=to_package, reason=reason)
-    serves = "" if change.state.stable else "; the weights in its package serve"
+    package = "every domain is asked" if domain == SHORTLIST else "the weights in its package serve"
+    serves = "" if change.state.stable else f"; {package}"
     click.echo(f"{domain}: {said_state(change.state)} (change {change.number}){serves}")

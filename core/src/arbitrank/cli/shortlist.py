@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Skills = Literal["skill", "intent", "domain"]
 
+_TELLING = 100  # utterances below which a calibration error says next to nothing
+
 _data = click.option(
     "--data", metavar="PATH", multiple=True, help="A corpus or hypotheses file, or a log's folder. May be repeated."
 )
@@ -222,6 +224,7 @@ def query(
 ) -> None:
     """Print the skills most worth asking about TEXT, each with P(it is acceptable)."""
     from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
+    from arbitrank.store.artifact import printable
 
     shortlister = _load(store, version, folder)
     if domains:
@@ -232,7 +235,8 @@ def query(
         click.echo(msgspec.json.encode(found))
         return
     for one in found:
-        click.echo(f"{100 * one.score:5.1f} %  {one.skill}" + (f" ({one.domain})" if one.domain != one.skill else ""))
+        owner = f" ({printable(one.domain)})" if one.domain != one.skill else ""
+        click.echo(f"{100 * one.score:5.1f} %  {printable(one.skill)}{owner}")
     if not found:
         click.echo("no skill: none of the words is known, or every score is below the floor")
 
@@ -242,9 +246,11 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
     from arbitrank.store.artifact import verified
 
     if folder is None:
-        version = version or store.state(SHORTLIST)[1].stable
+        state = store.state(SHORTLIST)[1]
+        version = version or state.stable
         if version is None:
-            raise InputError(f"no shortlister is stable in {store}; run: arbitrank shortlist train --promote")
+            run = f"promote {SHORTLIST}" if state.candidate else f"{SHORTLIST} train --data … --promote"
+            raise InputError(f"no shortlister is stable in {store}; run: arbitrank {run} --store {store}")
         folder = store.fetch(SHORTLIST, version)
     elif version is not None:
         raise InputError("--folder and --version: saw both, promised one")
@@ -273,8 +279,9 @@ def _corrections(log: Path | None, lines: Sequence[Said]) -> Corrections:
     heard, asked = feedback(_logged(read_log(log)))
     found = corrections(heard, asked, {line.skill for line in lines})
     click.echo(
-        f"{log}: {len(found.utterances)} corrections; {found.unknown} of requests or skills that nobody knows and "
-        f"{found.contradictory} that cancel out are left out",
+        f"{log}: {len(found.utterances)} corrections; left out are {found.unknown} of requests whose words it lacks "
+        f"or of skills that no line of --data has, as nothing is learned of these, and {found.contradictory} that "
+        "cancel out",
         err=True,
     )
     return found
@@ -296,21 +303,29 @@ def _lines(paths: Sequence[str], skills: Skills) -> list[Said]:
     from arbitrank.wire import BadLine
 
     lines: list[Said] = []
+    without = 0
     for path in paths:
         for line in read_truths(path):
             if isinstance(line, BadLine):
                 print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
             elif (said := said_in(line, skills)) is not None:
                 lines.append(said)
+            else:
+                without += 1
+    if without:
+        print(f"arbitrank: {without} lines without words, or whose {skills} is no name, are left out", file=sys.stderr)
     if paths and not lines:
         raise InputError(f"{', '.join(paths)}: no utterance with its {skills} that can be read; see docs/shortlist.md")
     return lines
 
 
 def _said(found: Measured) -> str:
+    if not found.n:
+        return "nothing was kept back to measure it on"
     recall: dict[int, Any] = dict(found.recall)
     shares = ", ".join(f"@{k} {100 * share:.1f} %" for k, share in recall.items())
+    ece = f"ECE of the best {100 * found.card.ece:.1f} % (floor {100 * found.card.ece_floor:.1f} %)"
     return (
-        f"on {found.n}: recall {shares}; no known word in {100 * found.missed:.1f} %; ECE of the best "
-        f"{100 * found.card.ece:.1f} % (floor {100 * found.card.ece_floor:.1f} %)"
+        f"on {found.n}: recall {shares}; no known word in {100 * found.missed:.1f} %; "
+        f"{ece if found.n >= _TELLING else 'too few to tell its calibration'}"
     )

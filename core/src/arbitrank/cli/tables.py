@@ -91,7 +91,12 @@ def _decision(answer: Answer) -> str:
         return f"[bold green]accept[/bold green]  {_named(chosen[0])}"
     if action == "clarify":
         return f"[bold yellow]clarify[/bold yellow]  {' or '.join(map(_named, chosen))}?"
-    return "[bold]none[/bold]  this is nobody's request"
+    statuses = {report.status for report in answer.domains.values()}
+    if not statuses & {"failed", "late"}:
+        return "[bold]none[/bold]  this is nobody's request"
+    if "answered" in statuses:
+        return "[bold]none[/bold]  nobody's request, as far as those know who answered"
+    return "[bold red]none[/bold red]  no domain could answer"
 
 
 def _named(entry: Ranked) -> str:
