@@ -243,6 +243,8 @@ def test_offsets_that_do_not_cut_the_value_are_refused(start: int, end: int) -> 
         (line(text="x", domain=3), "domain: saw 3"),
         (line(text="x", domain=""), "domain: saw"),
         (line(utterance="x"), "lacks the field truth"),
+        (line(domain="lights"), "the object: lacks the field text"),
+        (line(utterance="x", domain="lights", skill="s"), "the object: lacks the field text"),
         (line(utterance="x", truth={}), "truth: lacks the field domain"),
         (line(utterance="x", truth="lights"), 'truth: saw "lights", promised an object'),
         (line(text="x", domain="d", context={"preference.d": 2}), "context['preference.d']: saw 2"),

@@ -158,6 +158,9 @@ def _open(path: str) -> IO[bytes]:
 def _example(raw: bytes | str) -> Example:
     line = msgspec.json.decode(raw)
     kind = "corpus" if isinstance(line, dict) and "text" in line else "hypotheses"
+    # A line of hypotheses names a domain in its truth only: this one is meant for a corpus.
+    if isinstance(line, dict) and "domain" in line and not {"text", "truth", "hypotheses"} & line.keys():
+        raise InputError("the object: lacks the field text")
     if kind == "corpus":
         corpus = msgspec.convert(line, _Corpus)
         _check_offsets(corpus)
