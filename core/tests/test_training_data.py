@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import re
+import socket
 from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.store.build import build, kept_back, time_of
 from arbitrank.training.examples import ExampleFile, Writer, data_digest, write_examples
-from arbitrank.training.places import since
+from arbitrank.training.places import Found, files, opened, since
 from arbitrank.training.sources import COMMON, Read, Reading, is_partitioned, prepare
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
@@ -140,6 +144,42 @@ def test_an_object_store_is_read_by_its_url(tmp_path: Path) -> None:
     assert [one.request.id for one in found] == ["2"]
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://", "s3://: names no bucket or host, promised as s3://NAME/PATH"),
+        ("s4://bucket/data", "s4://bucket/data: no URL that can be read: .*Unable to recognise URL .*"),
+        ("https://[", r"https://\[: no URL that can be read: Invalid IPv6 URL.*"),
+    ],
+)
+def test_a_url_that_is_none_is_refused_in_one_line(url: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        files(url)
+    assert re.fullmatch(said, str(caught.value))  # `.` is no end of a line
+
+
+def test_an_object_store_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from obstore.store import from_url
+
+    at_once = partial(from_url, retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
+    monkeypatch.setattr("obstore.store.from_url", at_once)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}/data.jsonl", f"http://127.0.0.1:{port}/data"):
+        for read_it in (files, lambda url: opened(Found(url, 1))):
+            with pytest.raises(DataError, match=f"^{url}: cannot be read: Connection refused") as caught:
+                read_it(url)
+            assert len(str(caught.value).splitlines()) == 1
+            assert "{" not in str(caught.value)
+
+
+def test_a_file_that_is_gone_from_an_object_store_is_told_in_one_line(tmp_path: Path) -> None:
+    url = f"{tmp_path.as_uri()}/data.jsonl"
+    with pytest.raises(DataError, match=f"^{url}: cannot be read: No such file") as caught:
+        opened(Found(url, 1))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 # ------------------------------------------------------------------------------------------------------ whose, and when
 
 
@@ -252,6 +292,40 @@ def test_a_bad_line_is_named_and_the_others_teach(tmp_path: Path, bad: Any, reas
     assert note.startswith(f"{tmp_path / 'data.jsonl'}:2: ")
     assert told.n_bad == 1
     assert reason in note
+
+
+WORDLESS = {"utterance": "dim the hall", "domain": "lamps", "intent": "dim"}
+
+
+def test_lines_that_tell_no_truth_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", [CORPUS, WORDLESS, CORPUS, WORDLESS])
+    told, found = read(path, tmp_path)
+    assert len(found) == 2
+    assert told.notes() == (
+        f"{path}: 2 lines tell no truth and are left out; the first: {path}:2: its fields are utterance, domain, "
+        "intent; promised text (a corpus) or truth (hypotheses)",
+    )
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.parquet"])
+@pytest.mark.parametrize(
+    ("row", "fields"),
+    [
+        (WORDLESS, "utterance, domain, intent"),
+        ({"phrase": "dim the hall", "label": "lamps"}, "phrase, label"),
+        (dict.fromkeys("ghijklmnop", 1), "g, h, i, j, k, l, m, n, …"),
+    ],
+)
+def test_where_no_line_tells_a_truth_what_is_missing_is_named(
+    tmp_path: Path, name: str, row: dict[str, Any], fields: str
+) -> None:
+    path = write(tmp_path / name, [row] * 3)
+    with pytest.raises(DataError) as caught:
+        read(path, tmp_path)
+    assert str(caught.value).startswith(
+        f"{path}: no example to train on (0 bad lines, 3 that tell no truth; the first: {path}:1: its fields are "
+        f"{fields}; promised text (a corpus) or truth (hypotheses))"
+    )
 
 
 def test_parquet_names_a_row_that_is_not_a_number_and_a_file_that_is_none(tmp_path: Path) -> None:

@@ -124,10 +124,10 @@ class BucketBackend:
             yield
         # obstore gives Python's own errors for some of what it meets.
         except (self._errors, OSError, ValueError) as error:
-            raise StoreError(f"store {self}: {key}: no answer that can be used: {_why(error)}; try again") from error
+            raise StoreError(f"store {self}: {key}: no answer that can be used: {why(error)}; try again") from error
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """The reason in one line: of what the library tells, the server's own words or the innermost cause."""
     text, _, inside = str(error).partition("\n\nDebug source")
     at = re.search(r"(?:GET|PUT|POST|HEAD|DELETE) (\w+://[^\s?]+)", text)

@@ -36,7 +36,7 @@ from arbitrank.store.artifact import Manifest
 from arbitrank.store.build import Built, claims, kept_back, of_claims, sealed
 from arbitrank.training.cluster import client_of, pack, unpack
 from arbitrank.training.examples import ExampleFile, data_digest
-from arbitrank.training.places import files
+from arbitrank.training.places import files_for
 from arbitrank.training.pool import Limits
 from arbitrank.training.retrain import Tell
 from arbitrank.training.scratch import scratch
@@ -47,6 +47,8 @@ from arbitrank.values import Example
 
 _ROUNDS = 150
 """Trees of a boosted model: there is no early stopping over machines."""
+
+_NOTES = 10  # of all the files' that are told
 
 
 def train_all(
@@ -89,6 +91,7 @@ class Told(msgspec.Struct, frozen=True):
     own: int
     given: int
     digest: str
+    notes: tuple[str, ...]
 
 
 def _train(client: Any, task: Task, tell: Tell) -> Outcome:
@@ -103,7 +106,7 @@ def _train(client: Any, task: Task, tell: Tell) -> Outcome:
             f"--partitioned: {domain.name} with --model {settings.model}; promised a domain of the toolkit's, and "
             "factored, loglinear or boosted"
         )
-    parts = [one.where for one in files(task.data.location) if one.domain in (None, task.domain)]
+    parts = [one.where for one in files_for([task.domain], task.data.location)]
     tell(Event(domain=task.domain, stage="counting", total=len(parts)))
     about = [client.submit(count, task, part, pure=False) for part in parts]
     told = cast(list[Told], client.gather(about))
@@ -143,7 +146,9 @@ def _train(client: Any, task: Task, tell: Tell) -> Outcome:
         ),
         measured,
     )
-    return outcome_of(task, Built(manifest, measured, {}), ())
+    notes = tuple(note for one in told for note in one.notes)
+    more = (f"{task.data.location}: and {len(notes) - _NOTES} notes more",) if len(notes) > _NOTES else ()
+    return outcome_of(task, Built(manifest, measured, {}), notes[:_NOTES] + more)
 
 
 def _check(task: Task, told: Sequence[Told]) -> None:
@@ -161,7 +166,7 @@ def _check(task: Task, told: Sequence[Told]) -> None:
 
 def count(task: Task, part: str) -> Told:
     """Read a file and count what decides which features there are."""
-    training, _, digest = _read(task, part)
+    training, _, digest, notes = _read(task, part)
     domain = cast(ReferenceDomain, _domain(task))
     census = Census(task.domain, domain.context_keys)
     own = given = 0
@@ -170,29 +175,30 @@ def count(task: Task, part: str) -> Told:
         given += example.request.hypotheses is not None
         if example.request.hypotheses:
             census.count(example.request)
-    return Told(census, len(training), own, given, digest)
+    return Told(census, len(training), own, given, digest, notes)
 
 
 def hold(task: Task, part: str, spec: FeatureSpec) -> Share:
     """Read a file and keep it as matrices."""
-    training, held, _ = _read(task, part)
+    training, held, _, _ = _read(task, part)
     useful = [example for example in training if example.request.hypotheses]
     weights = np.array([example.weight for example in useful])
     evidence = Evidence.of(spec, [one.request for one in useful], [one.truth for one in useful], weights)
     return Share(evidence, held)
 
 
-def _read(task: Task, part: str) -> tuple[list[Example], list[Example], str]:
+def _read(task: Task, part: str) -> tuple[list[Example], list[Example], str, tuple[str, ...]]:
+    """A file's examples to learn from and to measure on, the digest of both, and what there is to say of the file."""
     assert isinstance(task.data, Reading)
     with scratch() as folder:
         path = folder / "examples"
-        prepare(Reading(part, task.data.since), [task.domain], {task.domain: path})
+        notes = prepare(Reading(part, task.data.since), [task.domain], {task.domain: path}).notes(task.domain)
         examples = ExampleFile(path)
         back = kept_back(task.domain, examples)
         both = list(examples)
         digest = data_digest(examples)
     sides = [[one for one, held in zip(both, back.tolist(), strict=True) if held == side] for side in (False, True)]
-    return sides[0], sides[1], digest
+    return sides[0], sides[1], digest, notes
 
 
 def gradient(share: Share, model: Linear, settings: Settings, w: Floats) -> tuple[float, float, Floats]:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from arbitrank.errors import DataError, InputError
+from arbitrank.store.bucket import why
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 """How the names of files that are read end."""
@@ -29,12 +31,16 @@ _KEYS = re.compile(r"(?:^|/)(domain|day)=([^/]*)(?=/)")
 
 
 class Found(NamedTuple):
-    """A file: its path or URL, its bytes, and the domain and the day (seconds since 1970 at its beginning), if any."""
+    """A file: its path or URL, its bytes, and the domain and the day (seconds since 1970 at its beginning), if any.
+
+    `fault` is what is wrong with its path, where something is: whom the file is for cannot be trained.
+    """
 
     where: str
     size: int
     domain: str | None = None
     day: float | None = None
+    fault: str | None = None
 
 
 def is_url(location: str) -> bool:
@@ -60,12 +66,22 @@ def files(location: str) -> list[Found]:
     return sorted(found)
 
 
+def files_for(domains: Collection[str], location: str) -> list[Found]:
+    """The files that are for these domains, or for everybody. Raises `DataError` as `files`, and for a path's fault."""
+    found = [one for one in files(location) if one.domain is None or one.domain in domains]
+    for one in found:
+        if one.fault is not None:
+            raise DataError(one.fault)
+    return found
+
+
 def opened(file: Found) -> IO[bytes]:
-    """The file, to read and to seek in."""
+    """The file, to read and to seek in. Raises `DataError` where an object store does not give it."""
     if not is_url(file.where):
         return open(file.where, "rb")
     store, path, obstore = _store(file.where)
-    raw = _Raw(obstore.open_reader(store, path, buffer_size=_AHEAD))
+    with _told(file.where):
+        raw = _Raw(file.where, obstore.open_reader(store, path, buffer_size=_AHEAD))
     return io.BufferedReader(raw, _AHEAD)
 
 
@@ -83,8 +99,8 @@ def since(text: str, now: datetime | None = None) -> float:
 class _Raw(io.RawIOBase):
     """What obstore reads, as Python's own files are read."""
 
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
+    def __init__(self, url: str, reader: Any) -> None:
+        self._url, self._reader = url, reader
 
     def readable(self) -> bool:
         return True
@@ -93,7 +109,8 @@ class _Raw(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        content = self._reader.read(len(buffer))
+        with _told(self._url):
+            content = self._reader.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
 
@@ -106,7 +123,7 @@ class _Raw(io.RawIOBase):
 
 def _objects(url: str) -> Iterator[Found]:
     store, path, obstore = _store(url)
-    try:
+    with _told(url):
         if path.endswith(SUFFIXES):
             yield _found(url, path, obstore.head(store, path)["size"])
             return
@@ -115,39 +132,50 @@ def _objects(url: str) -> Iterator[Found]:
             for one in page:
                 if one["path"].endswith(SUFFIXES):
                     yield _found(root + one["path"], one["path"], one["size"])
-    except (obstore.exceptions.BaseError, OSError) as error:
-        raise DataError(f"{url}: cannot be read: {' '.join(str(error).split())[:300]}") from error
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Say of what an object store answers the URL and the reason, in one line."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    # obstore gives Python's own errors for some of what it meets.
+    except (BaseError, OSError, ValueError) as error:
+        raise DataError(f"{url}: cannot be read: {why(error)}") from error
 
 
 def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, str, Any]:
     """The object store of a URL, the path in it, and the library."""
     try:
         import obstore
-        import obstore.exceptions
+        from obstore.exceptions import BaseError
         from obstore.store import from_url
     except ImportError as error:
         raise InputError(f"{url}: needs the package obstore; run: pip install 'arbitrank[s3]'") from error
-    parts = urlsplit(url)
     options: dict[str, Any] = {}
-    if parts.scheme == "s3":
-        names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-        endpoint = next((environment[name] for name in names if environment.get(name)), "")
-        if endpoint:
-            options["config"] = {"endpoint": endpoint}
-        options["client_options"] = {"allow_http": endpoint.startswith("http://")}
-    elif parts.scheme == "http":
-        options["client_options"] = {"allow_http": True}
     try:
+        parts = urlsplit(url)
+        if not parts.netloc and parts.scheme != "file":
+            raise InputError(f"{url}: names no bucket or host, promised as {parts.scheme}://NAME/PATH")
+        if parts.scheme == "s3":
+            names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+            endpoint = next((environment[name] for name in names if environment.get(name)), "")
+            if endpoint:
+                options["config"] = {"endpoint": endpoint}
+            options["client_options"] = {"allow_http": endpoint.startswith("http://")}
+        elif parts.scheme == "http":
+            options["client_options"] = {"allow_http": True}
         return from_url(f"{parts.scheme}://{parts.netloc}", **options), parts.path.strip("/"), obstore
-    except (obstore.exceptions.BaseError, ValueError) as error:
-        raise InputError(f"{url}: no URL that can be read: {' '.join(str(error).split())[:300]}") from error
+    except (BaseError, OSError, ValueError) as error:
+        raise InputError(f"{url}: no URL that can be read: {why(error)}; see docs/training.md") from error
 
 
 def _found(where: str, path: str, size: int) -> Found:
     keys = dict(_KEYS.findall(path))
-    day = keys.get("day")
+    domain, day = keys.get("domain"), keys.get("day")
     try:
-        begins = None if day is None else since(day)
-    except InputError as error:
-        raise DataError(f"{where}: day={day}: promised a date as in day=2026-11-20") from error
-    return Found(where, size, keys.get("domain"), begins)
+        return Found(where, size, domain, None if day is None else since(day))
+    except InputError:
+        return Found(where, size, domain, fault=f"{where}: day={day}: promised a date as in day=2026-11-20")

@@ -24,7 +24,7 @@ from arbitrank.feedback.reading import read_truths
 from arbitrank.feedback.segments import segments
 from arbitrank.store.build import time_of
 from arbitrank.training.examples import Writer
-from arbitrank.training.places import DAY, Found, files, is_url, opened
+from arbitrank.training.places import DAY, Found, files, files_for, is_url, opened
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, decode_example, decode_request, lines_in, place
 
@@ -32,6 +32,7 @@ COMMON = "*"
 """Who examples without hypotheses are for: everybody."""
 
 _TOLD = 5  # bad lines that are told in full
+_NAMED = 8  # fields of a line that are named
 _HEAVIEST = 1e9
 _ROWS = 1024  # of a Parquet file that are decoded at a time
 
@@ -43,6 +44,17 @@ class Reading(msgspec.Struct, frozen=True, tag=True):
     since: float | None = None
 
 
+class Untold(msgspec.Struct, frozen=True):
+    """A line that tells no truth: where it stands, and the names of its fields."""
+
+    where: str
+    fields: tuple[str, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(self.fields[:_NAMED]) + (", …" if len(self.fields) > _NAMED else "")
+        return f"{self.where}: its fields are {names or 'none'}; promised text (a corpus) or truth (hypotheses)"
+
+
 class Read:
     """What was read: how many examples of each domain, and what was not taken and why."""
 
@@ -51,7 +63,8 @@ class Read:
         self.examples: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
         self.bad: list[BadLine] = []
-        self.n_bad = self.untold = self.undated = self.early = 0
+        self.n_bad = self.n_untold = self.undated = self.early = 0
+        self.untold: Untold | None = None  # the first
         self.strangers: Counter[str] = Counter()
 
     def notes(self, domain: str | None = None) -> tuple[str, ...]:
@@ -59,11 +72,17 @@ class Read:
         found = [f"{one.where}: {one.reason}" for one in self.bad]
         if self.n_bad > len(self.bad):
             found.append(f"{self.location}: and {self.n_bad - len(self.bad)} bad lines more")
+        if self.untold:
+            found.append(
+                f"{self.location}: {self.n_untold} lines tell no truth and are left out; the first: {self.untold}"
+            )
         if self.undated:
             found.append(f"{self.location}: {self.undated} requests without a time are left out with --since")
         if self.strangers:
-            names = ", ".join(f"{name} ({n})" for name, n in sorted(self.strangers.items())[:_TOLD])
-            found.append(f"{self.location}: no plugin is loaded for {names}; their requests teach others as negatives")
+            found.append(
+                f"{self.location}: no plugin is loaded for {_counted(self.strangers)}; "
+                "their requests teach others as negatives"
+            )
         repeated = sum(n for name, n in self.repeated.items() if domain in (None, name) or name == COMMON)
         if repeated:
             found.append(f"{self.location}: {repeated} examples repeat an id; of each the last counts")
@@ -73,6 +92,21 @@ class Read:
 def is_partitioned(location: str) -> bool:
     """Whether paths say whose data the files hold, so that each domain's training reads its own by itself."""
     return not _is_log(location) and any(one.domain is not None for one in files(location))
+
+
+def unread(location: str, found: Sequence[Found], known: Iterable[str]) -> tuple[str, ...]:
+    """What people should know of the partitions among the files of a location that are of none of the known domains."""
+    familiar = {*known}
+    strangers = Counter(one.domain for one in found if one.domain is not None and one.domain not in familiar)
+    if not strangers:
+        return ()
+    return (f"{location}: no plugin is loaded for {_counted(strangers)}; their files are not read",)
+
+
+def _counted(names: Mapping[str, int]) -> str:
+    """The first of the names, each with how often it was seen."""
+    told = ", ".join(f"{name} ({n})" for name, n in sorted(names.items())[:_TOLD])
+    return f"{told} and {len(names) - _TOLD} more" if len(names) > _TOLD else told
 
 
 def prepare(
@@ -128,8 +162,9 @@ def _check(read: Read) -> None:
         why = [f"{read.n_bad} bad lines"]
         why += [f"{read.early} before --since"] if read.early else []
         why += [f"{read.undated} without a time"] if read.undated else []
-        why += [f"of {read.untold} nobody told the truth"] if read.untold else []
-        first = f"; the first: {read.bad[0].where}: {read.bad[0].reason}" if read.bad else ""
+        why += [f"{read.n_untold} that tell no truth"] if read.untold else []
+        firsts = [f"{one.where}: {one.reason}" for one in read.bad[:1]] + ([str(read.untold)] if read.untold else [])
+        first = f"; the first: {'; '.join(firsts)}" if firsts else ""
         raise DataError(f"{read.location}: no example to train on ({', '.join(why)}{first}); see docs/training.md")
 
 
@@ -146,8 +181,9 @@ def _own(example: Example, domain: str) -> Example | None:
 def _examples(reading: Reading, domains: Sequence[str], read: Read) -> Iterator[tuple[str | None, Example]]:
     """The examples that are to be had, each with the domain whose file it stands in, if it is one domain's."""
     for file, line in _lines(reading, domains):
-        if line is None:
-            read.untold += 1
+        if isinstance(line, Untold):
+            read.n_untold += 1
+            read.untold = read.untold or line
         elif isinstance(line, BadLine):
             read.n_bad += 1
             read.bad += [line] if read.n_bad <= _TOLD else []
@@ -159,20 +195,19 @@ def _examples(reading: Reading, domains: Sequence[str], read: Read) -> Iterator[
             yield (None if file is None else file.domain), line
 
 
-def _lines(reading: Reading, domains: Sequence[str]) -> Iterator[tuple[Found | None, Example | BadLine | None]]:
+def _lines(reading: Reading, domains: Sequence[str]) -> Iterator[tuple[Found | None, Example | BadLine | Untold]]:
     if _is_log(reading.location):
         for line in read_truths(reading.location):
             yield None, line
         return
-    wanted = [one for one in files(reading.location) if one.domain is None or one.domain in domains]
-    for file in wanted:
+    for file in files_for(domains, reading.location):
         # A day that ends before the window does not have to be opened.
         if reading.since is None or file.day is None or file.day + DAY > reading.since:
             for example in _read(file):
                 yield file, example
 
 
-def _read(file: Found) -> Iterator[Example | BadLine | None]:
+def _read(file: Found) -> Iterator[Example | BadLine | Untold]:
     try:
         with opened(file) as raw:
             if file.where.endswith(".parquet"):
@@ -185,12 +220,14 @@ def _read(file: Found) -> Iterator[Example | BadLine | None]:
         raise DataError(f"{file.where}: cannot be read: {error}") from error
 
 
-def _decoded(line: bytes, where: str) -> Example | BadLine | None:
-    """An example; None where it is a request of which nobody told the truth."""
+def _decoded(line: bytes, where: str) -> Example | BadLine | Untold:
+    """An example, if somebody told the truth of the request."""
     try:
         example = decode_example(line)
     except InputError as error:
-        return None if _is_request(line) else BadLine(where, str(error))
+        if _is_request(line):
+            return Untold(where, tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw])))
+        return BadLine(where, str(error))
     weight = example.extra.get("weight")
     if weight is not None and (
         isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < 1e12
@@ -210,7 +247,7 @@ def _is_request(line: bytes) -> bool:
     return True
 
 
-def _rows(file: IO[bytes], where: str) -> Iterator[Example | BadLine | None]:
+def _rows(file: IO[bytes], where: str) -> Iterator[Example | BadLine | Untold]:
     """The rows of a Parquet file, a few at a time. An absent value is a null there."""
     try:
         import pyarrow
