@@ -109,3 +109,22 @@ def test_a_call_that_cannot_be_meant_is_refused(run, args: tuple[str, ...], said
     done = run("train", "apples", *args)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--log-dir", "--scratch"])
+def test_a_file_in_the_place_of_a_folder_is_refused_in_one_line(run, data: Path, option: str) -> None:
+    done = run("train", "apples", "--data", data, option, data)
+    assert (done.returncode, done.stdout) == (2, "")
+    (said,) = done.stderr.splitlines()
+    assert str(data) in said
+    assert option in said
+
+
+def test_a_partition_that_nobody_has_is_told(run, data: Path, tmp_path: Path) -> None:
+    for name in ("apples", "aples"):
+        part = tmp_path / "lab" / f"domain={name}" / "part.jsonl"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(data.read_bytes())
+    done = run("train", "apples", "--data", tmp_path / "lab")
+    assert done.returncode == 0
+    assert "no plugin is loaded for aples (1); their files are not read" in done.stderr

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from arbitrank.domain import Settings
+from arbitrank.errors import InputError
 from arbitrank.store.store import Store, open_store
 from arbitrank.training.pool import Limits
 from arbitrank.training.retrain import Run, local, retrain
@@ -129,6 +130,39 @@ def test_what_becomes_of_one_domain_touches_no_other(train: Any, store: Store, t
     }
     for pid in {int(pid) for pids in begun.values() for pid in pids}:
         assert not _lives(pid)
+
+
+@pytest.mark.parametrize("names", [("one",), ("one", "two")])
+def test_a_partition_concerns_its_own_domain_alone(store: Store, tmp_path: Path, names: tuple[str, ...]) -> None:
+    for part in ("domain=one/day=2026-11-20", "domain=two/day=bad", "domain=Wto/day=2026-11-20"):
+        write(tmp_path / "lab" / part / "part.jsonl", lines(600, "one", "two"))
+    lab = str(tmp_path / "lab")
+    run = Run(store=store, data=Reading(lab, 1.0), factory="training_domains:make", root=tmp_path / "scratch")
+    notes: list[str] = []
+    outcomes = {one.domain: one for one in retrain(run, names, local(1), known=["one", "two"], note=notes.append)}
+    assert kinds(outcomes) == {name: "published" if name == "one" else "failed" for name in names}
+    assert notes == [f"{lab}: no plugin is loaded for Wto (1); their files are not read"]
+    if "two" in names:
+        bad = Path(lab, "domain=two", "day=bad", "part.jsonl")
+        assert outcomes["two"].reason == f"{bad}: day=bad: promised a date as in day=2026-11-20"
+
+
+def test_a_log_that_cannot_be_written_fails_its_own_domain(train: Any, tmp_path: Path) -> None:
+    (tmp_path / "logs" / "good.log").mkdir(parents=True)
+    outcomes = train("good", "better", jobs=1)
+    assert kinds(outcomes) == {"good": "failed", "better": "published"}
+    assert f"its log {tmp_path / 'logs' / 'good.log'} cannot be written: Is a directory" in str(outcomes["good"].reason)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("logs", "--log-dir .*: .*file is no folder"), ("root", "file.*: no folder to work in"), ("out", "--out .*file")],
+)
+def test_where_no_folder_can_be_nothing_begins(train: Any, tmp_path: Path, option: str, said: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=said):
+        train("good", **{option: tmp_path / "file" / "folder" / "deeper"})
+    assert list((tmp_path / "noted").iterdir()) == []
 
 
 def test_a_training_that_takes_too_long_is_ended(train: Any) -> None:
@@ -255,6 +289,7 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_one_resumes(
 def test_a_run_that_lives_keeps_its_folder(tmp_path: Path) -> None:
     with scratch(tmp_path) as folder:
         (folder / "kept").touch()
+        (tmp_path / "run-notes.txt").touch()  # no run's folder at all
         sweep(tmp_path)
         assert (folder / "kept").exists()
     assert not folder.exists()

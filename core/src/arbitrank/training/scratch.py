@@ -14,17 +14,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from arbitrank.errors import InputError
+
 _LOCK = "lock"
 _UNLOCKED = 60.0  # seconds after which nobody is about to take the lock of a new folder any more
 
 
 @contextmanager
 def scratch(root: Path | None = None) -> Iterator[Path]:
-    """A new folder under `root`, by default among the system's temporary files, and nothing left of runs that died."""
+    """A new folder under `root`, by default among the system's temporary files, and nothing left of runs that died.
+
+    Raises `InputError` where none can be made there.
+    """
     root = Path(tempfile.gettempdir()) / f"arbitrank-training-{_user()}" if root is None else root
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sweep(root)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sweep(root)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
+    except OSError as error:
+        raise InputError(
+            f"{root}: no folder to work in can be made there: {error.strerror}; give another with --scratch"
+        ) from error
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _taken(lock)
@@ -43,6 +53,8 @@ def sweep(root: Path) -> None:
             with suppress(OSError):
                 if time.time() - folder.stat().st_mtime > _UNLOCKED:
                     folder.rmdir()
+            continue
+        except OSError:  # another user's, or no run's at all
             continue
         try:
             if _taken(lock):

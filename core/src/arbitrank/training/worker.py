@@ -84,8 +84,7 @@ def serve(connection: Connection, parent: int) -> None:
         while True:
             match _decode_told(connection.recv_bytes()):
                 case Task() as task:
-                    with _logged(task.log):
-                        connection.send_bytes(encode(_train(task, connection)))
+                    connection.send_bytes(encode(_train(task, connection)))
                 case Part() as part:
                     connection.send_bytes(encode(_call(part)))
                 case Results():
@@ -94,8 +93,13 @@ def serve(connection: Connection, parent: int) -> None:
 
 def _train(task: Task, connection: Connection) -> Outcome:
     say = _Saying(task.domain, connection)
-    outcome = run(task, progress=say.progress, figures=say.figures, spread=say.spread)
-    note(f"{outcome.kind}: {outcome.reason or outcome.version}")
+    try:
+        with _logged(task.log):
+            outcome = run(task, progress=say.progress, figures=say.figures, spread=say.spread)
+            note(f"{outcome.kind}: {outcome.reason or outcome.version}")
+    except OSError as error:  # `run` raises none: it is the log's
+        reason = f"its log {task.log} cannot be written: {error.strerror}; give another folder with --log-dir"
+        return Outcome(domain=task.domain, kind="failed", reason=reason)
     return msgspec.structs.replace(outcome, log=task.log)
 
 
