@@ -113,7 +113,7 @@ def partitions(tmp_path_factory: pytest.TempPathFactory) -> str:
     for day in range(4):
         part = folder / "log" / "domain=a" / f"day=2026-11-0{day + 1}" / "part.jsonl"
         part.parent.mkdir(parents=True)
-        part.write_bytes(b"\n".join(lines[day::4]))
+        part.write_bytes(b"\n".join([*lines[day::4], b'{"utterance": "of which nobody knows"}']))
     return str(folder / "log")
 
 
@@ -130,6 +130,7 @@ def test_a_domain_over_the_cluster_is_as_good_as_on_one_machine_and_the_same_eac
     assert [one.kind for one in found] == ["published"] * 3, found
     here, there, again = found
     assert (there.held, there.rows) == (here.held, here.rows)
+    assert ["1 lines tell no truth" in note for note in there.notes] == [True] * 4
     # LightGBM grows as many trees as it is told to there, and stops early here.
     assert there.nll == pytest.approx(here.nll, rel=0.05 if model == "boosted" else 0.001)
     if model != "boosted":
