@@ -32,7 +32,8 @@ LAMBDA = 1.0
 
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
 _ENOUGH = 300  # requests of the scarcer kind from which on the pull towards R0 is no longer strengthened
-_FEW = 100  # requests of the scarcer kind below which held-out ones can't be trusted to choose the pull
+_FEW = 30  # requests of the scarcer kind below which held-out ones can't be trusted to choose the pull
+_DOUBTED = 50  # requests of the scarcer kind below which chance too easily prefers another pull
 _STRONGEST = 1_000.0  # the pull on a domain that has next to nothing, in units of the pull on one that has enough
 
 
@@ -366,6 +367,11 @@ def _l2(settings: Settings, n: int, few: int, pull: float | None = None) -> floa
 def may_be_looser(evidence: Evidence) -> bool:
     """Whether the default pull is strengthened, and the data are enough to tell if it should be."""
     return _FEW <= _scarcer(evidence.batch) < _ENOUGH
+
+
+def standard_errors(evidence: Evidence) -> float:
+    """How many standard errors of its gain a looser pull has to win by: 2 where few requests speak for it, else 1."""
+    return 2.0 if _scarcer(evidence.batch) < _DOUBTED else 1.0
 
 
 def _scarcer(batch: Batch) -> int:

@@ -14,7 +14,7 @@ from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibrating import choose
 from arbitrank.learn.calibration import IDENTITY, Calibrated
 from arbitrank.learn.files import Plain
-from arbitrank.learn.fitting import Evidence, may_be_looser, train_factored, train_loglinear
+from arbitrank.learn.fitting import Evidence, may_be_looser, standard_errors, train_factored, train_loglinear
 from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.losses import Floats
 from arbitrank.learn.probability import CLIP
@@ -73,7 +73,7 @@ def learned(evidence: Evidence, settings: Settings) -> Learned:
 def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, Unseen | None]:
     """Training with the pull towards R0 that held-out requests prefer, and what it says of them if it was tried.
 
-    A looser pull has to win by more than the standard error of its gain.
+    A looser pull has to win by more than the standard error of its gain, or twice that where the requests are few.
     """
     if settings.l2 is not None or not may_be_looser(evidence):
         return train_factored, None
@@ -81,13 +81,14 @@ def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, Unseen | N
     weight = counts / counts.mean()
     chosen: Trainer = train_factored
     said = unseen(evidence, settings, chosen)
-    before, best = _losses(*_claims(said, evidence)), 0.0
+    before, best, doubts = _losses(*_claims(said, evidence)), 0.0, standard_errors(evidence)
     for pull in _PULLS:
         trainer = partial(train_factored, pull=pull)
         tried = unseen(evidence, settings, trainer)
         gain = before - _losses(*_claims(tried, evidence))
         mean = float(np.mean(weight * gain))
-        if mean > max(best, float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(gain)))):
+        error = float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(gain)))
+        if mean > max(best, doubts * error):
             chosen, said, best = trainer, tried, mean
     return chosen, said
 
