@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from waiting import until
 
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
@@ -263,8 +263,10 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     seen = set()
     for said in process.stdout:
         seen.add(said.strip())
-        if {"outcome good published", "hangs learning"} <= seen and (tmp_path / "noted" / "hangs").exists():
+        if {"outcome good published", "hangs learning"} <= seen:
             break
+    noted = tmp_path / "noted" / "hangs"
+    until(lambda: noted.exists() and noted.read_text().strip())  # it says no more once it hangs
     yield process
     process.kill()
     process.wait()
@@ -277,8 +279,7 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_one_resumes(
     (pid,) = map(int, (tmp_path / "noted" / "hangs").read_text().split())
     started.send_signal(how)
     started.wait(timeout=60)
-    while _lives(pid):  # the system ends it; what does not end ends the test's patience, and not silently
-        time.sleep(0.01)
+    until(lambda: not _lives(pid))  # the system ends it
     assert (list((tmp_path / "scratch").iterdir()) == []) == (how == signal.SIGINT)
     data = str(tmp_path / "data.jsonl")
     outcomes = train("good", "hangs", data=data, jobs=1)
