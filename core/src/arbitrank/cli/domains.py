@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
@@ -13,7 +14,10 @@ from arbitrank.arbitrator import Broken, Serving, load_domains
 from arbitrank.cli import options
 from arbitrank.errors import InputError, StoreError
 from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
-from arbitrank.store.store import State, Store
+from arbitrank.store.store import Store
+
+if TYPE_CHECKING:
+    from arbitrank.serve.rest import DomainRow
 
 _PATIENCE = 10.0  # seconds that a service is waited for
 _MOST = 16 << 20  # bytes of its answer
@@ -33,20 +37,6 @@ class Row(msgspec.Struct, frozen=True):
     weights: str | None
     reason: str | None
     shrunk: float | None = None
-
-
-class Served(msgspec.Struct, frozen=True):
-    """What of a domain a service tells: `arbitrank.serve.rest.DomainRow`, which is not imported for that."""
-
-    name: str
-    status: str
-    package: str
-    package_version: str
-    version: str | None = None
-    origin: str | None = None
-    state: State | None = None
-    problem: str | None = None
-    breaker: str | None = None
 
 
 @click.command("domains")
@@ -81,6 +71,8 @@ def _served(url: str) -> list[Row]:
 
     Raises `InputError` where the URL is none or the service refuses, `StoreError` where it can't be reached.
     """
+    from arbitrank.serve.rest import DomainRow  # with Starlette, which nothing else here needs
+
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"--service {url!r}: promised a URL as in http://127.0.0.1:8080")
@@ -94,14 +86,14 @@ def _served(url: str) -> list[Row]:
         body = reply.read(_MOST)
         if reply.status != 200:
             raise InputError(f"--service {url}: answered {reply.status}: {body[:200].decode(errors='replace')}")
-        return [_told(one) for one in msgspec.json.decode(body, type=list[Served])]
+        return [_told(one) for one in msgspec.json.decode(body, type=list[DomainRow])]
     except (OSError, http.client.HTTPException) as error:
         raise StoreError(f"--service {url}: cannot be reached: {error}; is it running? see: arbitrank serve") from error
     except (ValueError, msgspec.MsgspecError) as error:
         raise InputError(f"--service {url}: answered what is no list of domains: {error}") from error
 
 
-def _told(one: Served) -> Row:
+def _told(one: DomainRow) -> Row:
     shrunk = one.state.temperature if one.state is not None and one.state.temperature != 1.0 else None
     status = "let be" if one.status == "loaded" and one.breaker else one.status
     reason = one.breaker or one.problem
