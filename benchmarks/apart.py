@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from arbitrank.domain import Scores
-from arbitrank.evaluate.outcome import Outcome, outcome
-from arbitrank.evaluate.recognised import Readings
+from arbitrank.evaluate.hypotheses import Readings
+from arbitrank.evaluate.results import Outcome, outcome
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import score
-from arbitrank.learn.fitting import Evidence, gather, own_request
+from arbitrank.learn.linear_training import Evidence, gather, own_request
 from arbitrank.values import Example, Request
 from benchmarks.common import Bench
 

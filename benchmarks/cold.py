@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from arbitrank.shortlist.fitting import Shape, inputs, one_label
+from arbitrank.shortlist.epochs import Plan, train
 from arbitrank.shortlist.hashing import bags, vocabulary
-from arbitrank.shortlist.training import Plan, train
+from arbitrank.shortlist.network import Shape, inputs, one_label
 from benchmarks.common import table
 from benchmarks.skills import Services, opens, truths, turns
 

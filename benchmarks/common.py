@@ -13,7 +13,7 @@ from typing import Any
 
 import arbitrank.nlu
 from arbitrank.evaluate.corpus import Corpus, read_corpus
-from arbitrank.evaluate.recognised import Recognised, load, recognise_corpus
+from arbitrank.evaluate.hypotheses import Recognised, load, recognise_corpus
 from benchmarks.synthetic import synthetic_corpus
 
 DATA = Path("../shared/data")

@@ -22,13 +22,13 @@ from msgspec.structs import replace
 
 from arbitrank.domain import Scores, Settings
 from arbitrank.evaluate.corpus import Corpus
+from arbitrank.evaluate.hypotheses import Readings
+from arbitrank.evaluate.merge_tuning import Heads, choose, heads
 from arbitrank.evaluate.metrics import calibration
-from arbitrank.evaluate.outcome import Outcome, outcome
-from arbitrank.evaluate.recognised import Readings
+from arbitrank.evaluate.results import Outcome, outcome
 from arbitrank.evaluate.systems import Fitted, score, score_unseen
-from arbitrank.evaluate.winning import Heads, choose, heads
-from arbitrank.learn.fitting import Evidence, baseline, gather, own_request
-from arbitrank.learn.selection import learned
+from arbitrank.learn.linear_training import Evidence, baseline, gather, own_request
+from arbitrank.learn.model_selection import learned
 from arbitrank.values import Example, Hypothesis, Slot
 from arbitrank.wire import BadLine, read_examples
 from benchmarks.common import Bench, options, recognised, show, table

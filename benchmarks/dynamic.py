@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from arbitrank.learn.probability import sigmoid
+from arbitrank.probability import sigmoid
+from arbitrank.shortlist.corrections import Negative, fine_tune
 from arbitrank.shortlist.distil import Distil
-from arbitrank.shortlist.fitting import Shape, inputs, one_label
+from arbitrank.shortlist.epochs import Plan, Trained, train
 from arbitrank.shortlist.hashing import bags, vocabulary
-from arbitrank.shortlist.negative import Negative, fine_tune
-from arbitrank.shortlist.pseudo import Pseudo
-from arbitrank.shortlist.training import Plan, Trained, train
+from arbitrank.shortlist.network import Shape, inputs, one_label
+from arbitrank.shortlist.targets import Pseudo
 from arbitrank.shortlist.unlabelled import Unlabelled, retrain
 from benchmarks.cold import cold_start, print_cold
 from benchmarks.common import DATA, between, show, table

@@ -18,14 +18,14 @@ import numpy as np
 from joblib import Parallel, delayed
 from msgspec.structs import replace
 
-from arbitrank.arbitrator import Arbitrator, Broken, Serving
+from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.domain import Settings
-from arbitrank.evaluate.outcome import Outcome
-from arbitrank.evaluate.recognised import Readings, Recognised
-from arbitrank.learn.probability import log_odds, sigmoid
+from arbitrank.evaluate.hypotheses import Readings, Recognised
+from arbitrank.evaluate.results import Outcome
+from arbitrank.learn.model_selection import learn
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
-from arbitrank.learn.selection import learn
 from arbitrank.nlu.training import cross_fit, look_at, train_recogniser
+from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Ranked
 from benchmarks.apart import Learner, Spoken, built, learned, merged, spoken
 from benchmarks.common import Bench, benches, options, show, table

@@ -12,12 +12,12 @@ import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.domain import Model, Scores, Settings
-from arbitrank.evaluate.recognised import Readings, load
-from arbitrank.learn.probability import log_odds, sigmoid
+from arbitrank.evaluate.hypotheses import Readings, load
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
+from arbitrank.probability import log_odds, sigmoid
 from arbitrank.store.artifact import MANIFEST, read_manifest, seal
-from arbitrank.store.build import build
 from arbitrank.store.store import Store
+from arbitrank.training.build import build
 from arbitrank.values import Example, Request
 from arbitrank.wire import Logged
 from benchmarks.synthetic import synthetic_corpus

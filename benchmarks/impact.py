@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from arbitrank.impact.page import write_impact
+from arbitrank.impact.replay import Part, Plan
+from arbitrank.impact.report import measure
 from arbitrank.store.artifact import read_card, read_manifest
-from arbitrank.store.impact import measure
-from arbitrank.store.impact_page import write_impact
-from arbitrank.store.replay import Part, Plan
 from benchmarks.common import show
 from benchmarks.exchanged import World, world, write
 

@@ -20,10 +20,10 @@ from typing import Any
 
 import msgspec
 
-from arbitrank import dispatch
-from arbitrank.arbitrator import Arbitrator, Serving
+from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model
-from arbitrank.isolation.workers import Isolation, Workers
+from arbitrank.isolation.groups import Isolation, Workers
 from arbitrank.registry import discover, loaded
 from arbitrank.values import Hypothesis, Request, Slot
 from benchmarks.common import distribution, show, table

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from arbitrank.evaluate.metrics import ece
-from arbitrank.learn.probability import sigmoid
-from arbitrank.shortlist.fitting import Shape, inputs, one_label
+from arbitrank.probability import sigmoid
+from arbitrank.shortlist.epochs import Plan, train
 from arbitrank.shortlist.hashing import bags, vocabulary
-from arbitrank.shortlist.hyptraining import Listed, train_hyprank
-from arbitrank.shortlist.pseudo import Pseudo
-from arbitrank.shortlist.training import Plan, train
+from arbitrank.shortlist.hyprank_training import Listed, train_hyprank
+from arbitrank.shortlist.network import Shape, inputs, one_label
+from arbitrank.shortlist.targets import Pseudo
 from arbitrank.values import Ranked, Request
 from benchmarks.common import between, table
 from benchmarks.skills import Services, opens, truths, turns

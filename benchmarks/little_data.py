@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Settings
 from arbitrank.evaluate.metrics import ece
-from arbitrank.evaluate.outcome import Outcome
-from arbitrank.learn.fitting import Evidence, baseline, gather
-from arbitrank.learn.selection import learn
+from arbitrank.evaluate.results import Outcome
+from arbitrank.learn.linear_training import Evidence, baseline, gather
+from arbitrank.learn.model_selection import learn
 from benchmarks.apart import Spoken, merged, requests, spoken
 from benchmarks.common import Bench, benches, between, options, show, table
 

@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from arbitrank.arbitrator import Arbitrator, Serving, load_domains
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving, load_domains
 from arbitrank.domain import Model
 from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, feature_names
@@ -265,7 +265,7 @@ _COLD = """
     import sys, time
     began = time.perf_counter()
     from pathlib import Path
-    from arbitrank.arbitrator import Arbitrator, Serving, load_model
+    from arbitrank.arbitration.arbitrator import Arbitrator, Serving, load_model
     from arbitrank.learn.reference import ReferenceDomain
     from arbitrank.wire import decode_request
     folders = sorted(Path(sys.argv[1]).iterdir())[: int(sys.argv[2])]

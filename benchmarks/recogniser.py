@@ -18,14 +18,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from arbitrank.evaluate.corpus import Corpus, read_corpus
-from arbitrank.evaluate.outcome import outcome
-from arbitrank.evaluate.recognised import Readings
+from arbitrank.evaluate.hypotheses import Readings
+from arbitrank.evaluate.results import outcome
 from arbitrank.evaluate.summary import summarise
-from arbitrank.learn.fitting import baseline
+from arbitrank.learn.linear_training import baseline
 from arbitrank.nlu import training
+from arbitrank.nlu.encoded import Seen, see
 from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer
 from arbitrank.nlu.recogniser import Recogniser
-from arbitrank.nlu.seen import Seen, see
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.semer import entirely_right
 from benchmarks.apart import Spoken, requests, spoken

@@ -28,15 +28,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Settings
-from arbitrank.learn import boosting, fitting
+from arbitrank.learn import boosted_training as boosting
+from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.boosted import feature_names, matrix
 from arbitrank.learn.features import FeatureSpec, Situation
-from arbitrank.learn.fitting import Evidence, Sums
 from arbitrank.learn.lightgbm import lightgbm
+from arbitrank.learn.linear_training import Evidence, Sums
 from arbitrank.learn.losses import Batch, Floats, mixed
 from arbitrank.store.store import open_store
-from arbitrank.training.retrain import Run, local, retrain
-from arbitrank.training.sources import Reading
+from arbitrank.training.datasets import Reading
+from arbitrank.training.run import Run, local, retrain
 from arbitrank.training.task import Task, run
 from benchmarks.common import show, table
 

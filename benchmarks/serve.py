@@ -172,8 +172,8 @@ def fastapi() -> Any:
 
 
 def the_arbitrator() -> Any:
+    from arbitrank.arbitration.decide import Thresholds
     from arbitrank.cli.options import arbitrator
-    from arbitrank.decide import Thresholds
     from arbitrank.store.store import open_store
 
     return arbitrator(open_store(Path(tempfile.gettempdir()) / "arbitrank-no-store"), Thresholds(), None)

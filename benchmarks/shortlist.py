@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitrator import Arbitrator, Serving
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model, Scores, Skill
 from arbitrank.shortlist.artifact import load, save
 from arbitrank.shortlist.catalogue import Catalogue

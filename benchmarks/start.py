@@ -35,7 +35,7 @@ from benchmarks.predict import factored, requests
 from benchmarks.serve import call, closed_loop
 
 NAME = "start"
-ISOLATED = b"arbitrank.isolation.worker"
+ISOLATED = b"arbitrank.isolation.worker_main"
 _PLUGIN = """
 from pathlib import Path
 from arbitrank.hookspecs import hookimpl

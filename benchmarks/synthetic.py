@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.recognised import Recognised, save
-from arbitrank.learn.probability import sigmoid
+from arbitrank.evaluate.hypotheses import Recognised, save
+from arbitrank.probability import sigmoid
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 _INTENTS = 3

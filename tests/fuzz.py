@@ -18,11 +18,12 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["arbitrank"]):
-    from arbitrank.arbitrator import Arbitrator, load_domains
+    from arbitrank.arbitration.arbitrator import Arbitrator, load_domains
     from arbitrank.errors import ArbitrankError
     from arbitrank.registry import discover, loaded
-    from arbitrank.serve import bounds, whole
-    from arbitrank.serve.access import read_tokens, refused
+    from arbitrank.serve import bounds
+    from arbitrank.serve import decoding as whole
+    from arbitrank.serve.auth import read_tokens, refused
     from arbitrank.serve.policy import read_policy
     from arbitrank.store.artifact import read_manifest
     from arbitrank.store.store import open_store

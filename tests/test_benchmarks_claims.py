@@ -13,7 +13,7 @@ from benchmarks.exchange import FAULTS, bent
 from benchmarks.synthetic import synthetic_corpus
 
 from arbitrank.domain import Settings
-from arbitrank.learn.fitting import Evidence, train_factored
+from arbitrank.learn.linear_training import Evidence, train_factored
 
 
 @pytest.fixture(scope="module")

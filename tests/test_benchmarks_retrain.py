@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from benchmarks.retrain import batch_of, custom, loglinear, memory, one_of, plain, side_by_side, write_domain
 
-from arbitrank.training.examples import ExampleFile
-from arbitrank.training.sources import Reading, prepare
+from arbitrank.training.datasets import Reading, prepare
+from arbitrank.training.example_file import ExampleFile
 
 
 def test_the_figures_are_ratios_of_what_was_measured_in_one_run() -> None:
@@ -31,7 +31,7 @@ def test_memory_is_that_of_the_process_that_trains() -> None:
 def test_the_bare_gradient_is_the_one_of_the_toolkit() -> None:
     from functools import partial
 
-    from arbitrank.learn.fitting import Sums
+    from arbitrank.learn.linear_training import Sums
     from arbitrank.learn.losses import mixed
 
     features, batch = batch_of(500, 4)

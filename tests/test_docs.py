@@ -23,26 +23,27 @@ import msgspec
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from arbitrank.answerlog.reader import LogReport
+from arbitrank.answerlog.writer import Feedback
 from arbitrank.cli.domains import Row
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model
+from arbitrank.evaluate.merge_tuning import AfterWinning
 from arbitrank.evaluate.metrics import BINS, Calibration
-from arbitrank.evaluate.winning import AfterWinning
-from arbitrank.feedback.log import Feedback
-from arbitrank.feedback.reading import LogReport
-from arbitrank.feedback.replayed import Replay
-from arbitrank.learn import features, fitting
-from arbitrank.learn.probability import CLIP
+from arbitrank.impact.replay_one import Replay
+from arbitrank.impact.report import Impact
+from arbitrank.learn import features
+from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.live.shadow import ShadowLine
 from arbitrank.nlu.patterns import generate
 from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
 from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
+from arbitrank.probability import CLIP
 from arbitrank.serve.policy import Policy
-from arbitrank.serve.rest import Changed, DomainRow, Error, Taken, Versions
+from arbitrank.serve.routes import Changed, DomainRow, Error, Taken, Versions
 from arbitrank.store.artifact import Manifest, Signature
-from arbitrank.store.impact import Impact
 from arbitrank.store.store import AuditChange, Change
 from arbitrank.values import Answer, Example
 from arbitrank.wire import decode_example, decode_logged, decode_request

@@ -16,12 +16,12 @@ from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError
 from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, matrix
-from arbitrank.learn.boosting import objective
+from arbitrank.learn.boosted_training import objective
 from arbitrank.learn.calibration import Calibrated
-from arbitrank.learn.fitting import Evidence, gather, train_factored
 from arbitrank.learn.lightgbm import lightgbm
+from arbitrank.learn.linear_training import Evidence, gather, train_factored
 from arbitrank.learn.losses import Batch, mixed
-from arbitrank.learn.selection import cross_fitted, learn
+from arbitrank.learn.model_selection import cross_fitted, learn
 from arbitrank.values import Hypothesis, Request, Truth
 
 

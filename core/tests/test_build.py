@@ -13,7 +13,7 @@ from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.store.artifact import read_card, read_manifest, verified
-from arbitrank.store.build import build, data_digest, measure
+from arbitrank.training.build import build, data_digest, measure
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 PACKAGE = ("arbitrank-lights", "1.2")

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from arbitrank.domain import Scores
 from arbitrank.evaluate.metrics import ece, nll
-from arbitrank.learn.calibrating import choose, fit_affine, fit_isotonic, fit_temperature
 from arbitrank.learn.calibration import IDENTITY, Affine, Isotonic, recalibrated
-from arbitrank.learn.probability import log_odds, sigmoid
+from arbitrank.learn.calibration_fitting import choose, fit_affine, fit_isotonic, fit_temperature
+from arbitrank.probability import log_odds, sigmoid
 
 
 def claims(n: int, slope: float, shift: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

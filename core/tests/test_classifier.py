@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrank.nlu.classifier import Classifier
-from arbitrank.nlu.seen import see
+from arbitrank.nlu.encoded import see
 from arbitrank.nlu.text import ngrams
 
 

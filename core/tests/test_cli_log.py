@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from arbitrank.arbitrator import Arbitrator
-from arbitrank.feedback.log import AnswerLog, Feedback, LogSettings
-from arbitrank.feedback.segments import segments
+from arbitrank.answerlog.segments import segments
+from arbitrank.answerlog.writer import AnswerLog, Feedback, LogSettings
+from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.values import Hypothesis, Request, Truth
 
 PLUGIN = """

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.decide import Thresholds, decide
+from arbitrank.arbitration.decide import Thresholds, decide
+from arbitrank.arbitration.merge import Voice, merge
 from arbitrank.domain import Scores
-from arbitrank.merge import Voice, merge
 from arbitrank.values import Decision, Hypothesis, Ranked
 
 

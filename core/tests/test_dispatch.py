@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from arbitrank import dispatch
-from arbitrank.arbitrator import Arbitrator, Broken, Serving, load_domains
-from arbitrank.decide import Thresholds
+from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving, load_domains
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError
 from arbitrank.store.store import open_store

@@ -11,18 +11,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from arbitrank.decide import decide
+from arbitrank.arbitration.decide import decide
+from arbitrank.arbitration.merge import Voice, after_winning, merge, nobody
 from arbitrank.domain import Scores
 from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
 from arbitrank.evaluate.cost import cost
 from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.joint import sampled
-from arbitrank.evaluate.outcome import outcome
 from arbitrank.evaluate.plots import MOST_DOMAINS
-from arbitrank.evaluate.processes import Peak, total
 from arbitrank.evaluate.report import write_report
-from arbitrank.merge import Voice, after_winning, merge, nobody
+from arbitrank.evaluate.results import outcome
+from arbitrank.evaluate.shared_corpus import Peak, total
 from arbitrank.nlu.text import crc
 from arbitrank.values import Hypothesis, Truth
 

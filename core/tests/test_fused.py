@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrank.arbitrator import Arbitrator, Serving
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import LinearForm, Model, Scores
 from arbitrank.learn.boosted import Boosted, feature_names
 from arbitrank.learn.calibration import Affine, Calibrated, Isotonic

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.summary import Difference
+from arbitrank.impact.gate import Limits, judge, over_limit, robbed, surely_worse
+from arbitrank.impact.replay import Plan
+from arbitrank.impact.report import Impact, measure, plan
+from arbitrank.impact.temperature import fit
 from arbitrank.store.artifact import read_card
-from arbitrank.store.gate import Limits, judge, over_limit, robbed, surely_worse
-from arbitrank.store.impact import Impact, measure, plan
-from arbitrank.store.replay import Plan
-from arbitrank.store.shrink import fit
 from arbitrank.store.store import Store, open_store
 
 GREEDY = "domain3"

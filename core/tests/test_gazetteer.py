@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.nlu.encoded import see
 from arbitrank.nlu.gazetteer import LENGTHS, PER_NAME, Gazetteer, Span, learn_gazetteer
-from arbitrank.nlu.seen import see
 from arbitrank.nlu.text import LONGEST_RUN, runs
 
 NAMES = ("level", "room")

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.arbitrator import Arbitrator, Serving
+from arbitrank.answerlog.reader import read_log
+from arbitrank.answerlog.writer import AnswerLog, LogSettings
+from arbitrank.answerlog.writer import Feedback as Told
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError, InputError
-from arbitrank.feedback.log import AnswerLog, LogSettings
-from arbitrank.feedback.log import Feedback as Told
-from arbitrank.feedback.reading import read_log
-from arbitrank.shortlist.heard import feedback
-from arbitrank.shortlist.heard import lists as heard_lists
 from arbitrank.shortlist.hyprank import FEATURES, HypRank, best_of_skills, features, load, save, skill_of
-from arbitrank.shortlist.hyptraining import Listed, train_hyprank
+from arbitrank.shortlist.hyprank_training import Listed, train_hyprank
+from arbitrank.shortlist.log_labels import feedback
+from arbitrank.shortlist.log_labels import lists as heard_lists
 from arbitrank.store.artifact import seal
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
 from arbitrank.wire import Logged

@@ -14,15 +14,15 @@ import pytest
 from benchmarks.exchanged import World, world, write
 from msgspec.structs import replace
 
-from arbitrank.arbitrator import Arbitrator, Serving
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import calibration
+from arbitrank.impact.gate import judge
+from arbitrank.impact.page import write_impact
+from arbitrank.impact.replay import FLIPS, KINDS, Plan, Replayed, replay
+from arbitrank.impact.report import Impact, differences, measure, plan
 from arbitrank.store.artifact import Manifest, read_card, seal
-from arbitrank.store.gate import judge
-from arbitrank.store.impact import Impact, differences, measure, plan
-from arbitrank.store.impact_page import write_impact
-from arbitrank.store.replay import FLIPS, KINDS, Plan, Replayed, replay
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Example, Hypothesis, Request, Truth
 from arbitrank.wire import Logged, decode_logged

@@ -16,15 +16,15 @@ from types import ModuleType
 
 import pytest
 
-from arbitrank import dispatch
-from arbitrank.arbitrator import Arbitrator, Serving
-from arbitrank.breaker import Breakers, Breaking
-from arbitrank.dispatch import Answered, Failed, Late, Outcome, Skipped
+from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
+from arbitrank.arbitration.breaker import Breakers, Breaking
+from arbitrank.arbitration.dispatch import Answered, Failed, Late, Outcome, Skipped
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
-from arbitrank.isolation.asked import checked
-from arbitrank.isolation.exchange import Said
-from arbitrank.isolation.workers import Isolation, Workers, chosen
+from arbitrank.isolation.groups import Isolation, Workers, chosen
+from arbitrank.isolation.pending import checked
+from arbitrank.isolation.shared_memory import Said
 from arbitrank.live.live import Live
 from arbitrank.registry import discover, loaded
 from arbitrank.store.artifact import Manifest, seal
@@ -508,8 +508,8 @@ def test_live_loads_versions_into_workers_and_a_request_in_flight_ends_on_its_ow
 PARENT = """
 import sys, threading, time
 from pathlib import Path
-from arbitrank import dispatch
-from arbitrank.isolation.workers import Isolation, Workers
+from arbitrank.arbitration import dispatch
+from arbitrank.isolation.groups import Isolation, Workers
 from arbitrank.values import Request
 workers = Workers(Isolation({"g": ("hostile",)}, deadline_ms=1000))
 model = workers.load("hostile", Path(sys.argv[1]))

@@ -24,8 +24,8 @@ from waiting import until
 
 from arbitrank.domain import CONTRACT, Domain
 from arbitrank.errors import DataError, StoreError
-from arbitrank.live.lineup import asker, draw
 from arbitrank.live.live import Live
+from arbitrank.live.routing import asker, draw
 from arbitrank.live.shadow import ShadowFile, ShadowLine
 from arbitrank.live.trial import Trial
 from arbitrank.registry import discover, loaded
@@ -934,7 +934,7 @@ def test_feedback_measures_the_arms(world: World) -> None:
 
 
 def test_slots_make_a_flip_and_confidence_does_not() -> None:
-    from arbitrank.live.tally import Told
+    from arbitrank.live.comparison import Told
     from arbitrank.values import Ranked
 
     def told(probability: float, *slots: Slot) -> Told:

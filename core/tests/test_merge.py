@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.arbitration.merge import Voice, after_winning, merge, nobody
 from arbitrank.domain import Scores
-from arbitrank.merge import Voice, after_winning, merge, nobody
 from arbitrank.values import Hypothesis, Slot
 
 

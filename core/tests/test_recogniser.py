@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrank.errors import ArtifactError, DataError
+from arbitrank.nlu.encoded import see
 from arbitrank.nlu.recogniser import N_BEST, Recogniser
-from arbitrank.nlu.seen import see
 from arbitrank.nlu.training import train_recogniser
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from arbitrank.learn.features import Confidences, FeatureSpec, Situation, plain_rows, rows
-from arbitrank.learn.probability import CLIP
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
+from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis, Request, Slot
 
 SPEC = FeatureSpec(

@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 
 from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.selftest import probes, selftest
 from arbitrank.store.artifact import MANIFEST, Manifest, read_manifest, seal
-from arbitrank.store.selftest import probes, selftest
 
 PLUGIN = """
 import os, sys, time
@@ -146,7 +146,7 @@ def test_a_damaged_text_of_trees_ends_no_more_than_the_child(
     from benchmarks.exchanged import world
 
     from arbitrank.domain import Settings
-    from arbitrank.store.build import build
+    from arbitrank.training.build import build
 
     code = """
 from arbitrank.hookspecs import hookimpl

@@ -22,7 +22,7 @@ import services
 from services import Service, answer_on, answers_on, raw_call
 from waiting import until
 
-from arbitrank.serve.access import make_token
+from arbitrank.serve.auth import make_token
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import open_store
 
@@ -610,7 +610,7 @@ def test_isolated_domains_are_answered_for_and_what_hangs_is_late(world: World, 
 
 
 def test_answers_and_feedback_are_kept_in_the_log(world: World, site: Path, tmp_path: Path) -> None:
-    from arbitrank.feedback.reading import read_log
+    from arbitrank.answerlog.reader import read_log
 
     with Service(site, world.root, "--log", str(tmp_path / "log")) as service:
         service.rank(BRIGHT)

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arbitrank.serve import openapi
-from arbitrank.serve.access import make_token
+from arbitrank.serve.auth import make_token
 
 # A test that a schema takes is as large as the schema; data are drawn, not searched for slowness.
 CALM = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example)

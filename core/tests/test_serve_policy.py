@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.decide import decide
+from arbitrank.arbitration.decide import decide
 from arbitrank.errors import InputError
 from arbitrank.serve.policy import Policy, read_policy
 from arbitrank.values import Answer, Decision, Ranked, Request

@@ -11,16 +11,16 @@ import pytest
 
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError, DataError, InputError
+from arbitrank.selftest import tried
 from arbitrank.shortlist.artifact import NAME, ShortlistModel, load
 from arbitrank.shortlist.build import Said, build, catalogue, fitted, measure, said_in, write
-from arbitrank.shortlist.calibrate import DEFAULT, FEATURES, Calibration, Personal, fit, personal
+from arbitrank.shortlist.calibration import DEFAULT, FEATURES, Calibration, Personal, fit, personal
 from arbitrank.shortlist.catalogue import Catalogue, sayings
+from arbitrank.shortlist.classifier_training import Lesson, trainer
+from arbitrank.shortlist.epochs import Plan
 from arbitrank.shortlist.index import train
-from arbitrank.shortlist.second import Lesson, trainer
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
-from arbitrank.shortlist.training import Plan
 from arbitrank.store.artifact import read_manifest, verified
-from arbitrank.store.selftest import tried
 from arbitrank.values import Request
 from arbitrank.wire import decode_example
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from arbitrank.errors import InputError
 from arbitrank.shortlist.index import Index, IndexSettings, train
-from arbitrank.shortlist.text import grams, grams_of_all, words
-from arbitrank.shortlist.values import Kernel
+from arbitrank.shortlist.kernel import Kernel
+from arbitrank.shortlist.ngrams import grams, grams_of_all, words
 
 SAID = [
     ("play some jazz", 0),

@@ -17,13 +17,13 @@ from msgspec import UNSET
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model, Scores, Settings, Skill
 from arbitrank.errors import InputError
+from arbitrank.impact.gate import Limits
 from arbitrank.live.live import Live
+from arbitrank.promotion import consider, promote
 from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.build import Said, build, write
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest, seal
-from arbitrank.store.gate import Limits
-from arbitrank.store.promotion import consider, promote
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Example, Hypothesis, Request
 

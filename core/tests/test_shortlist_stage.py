@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec import UNSET
 
-from arbitrank.arbitrator import Arbitrator, Broken, Serving
+from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.domain import Model, Scores, Skill
 from arbitrank.shortlist.catalogue import Catalogue
 from arbitrank.shortlist.index import train

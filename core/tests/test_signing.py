@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from arbitrank.arbitrator import Broken, Serving, load_domains
+from arbitrank.arbitration.arbitrator import Broken, Serving, load_domains
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, verified, version_of

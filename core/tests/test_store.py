@@ -15,7 +15,7 @@ import pytest
 from arbitrank.errors import ArtifactError, Conflict, DataError, InputError, StoreError
 from arbitrank.store.artifact import MANIFEST, Check, Manifest, seal, verified
 from arbitrank.store.backend import FolderBackend, Kept
-from arbitrank.store.log import Log
+from arbitrank.store.history import Log
 from arbitrank.store.store import Change, State, Store, open_store, said_state
 
 

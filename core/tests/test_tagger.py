@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from arbitrank.nlu.attributes import attributes
+from arbitrank.nlu.encoded import see
 from arbitrank.nlu.gazetteer import PER_NAME, Gazetteer
-from arbitrank.nlu.seen import see
 from arbitrank.nlu.tagger import Reading, Tagger, slot_names, transition_mask
 from arbitrank.nlu.text import tokenise
+from arbitrank.nlu.token_features import attributes
 from arbitrank.values import Slot
 
 LABELS = ("B-level", "B-room", "I-level", "I-room", "O")

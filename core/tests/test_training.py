@@ -19,11 +19,11 @@ from waiting import until
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store, open_store
+from arbitrank.training.datasets import Reading
 from arbitrank.training.pool import Limits
-from arbitrank.training.retrain import Run, local, retrain
-from arbitrank.training.scratch import scratch, sweep
-from arbitrank.training.sources import Reading
+from arbitrank.training.run import Run, local, retrain
 from arbitrank.training.task import Outcome
+from arbitrank.training.workdir import scratch, sweep
 from arbitrank.training.worker import Event
 
 HERE = Path(__file__).parent
@@ -237,8 +237,8 @@ def test_folds_of_a_recogniser_are_shared_out_and_give_the_same_version(train: A
 PROGRAM = """
 import sys
 from arbitrank.store.store import open_store
-from arbitrank.training.retrain import Run, local, retrain
-from arbitrank.training.sources import Reading
+from arbitrank.training.run import Run, local, retrain
+from arbitrank.training.datasets import Reading
 from pathlib import Path
 folder, names = Path(sys.argv[1]), sys.argv[2:]
 store = open_store(folder / "store", environment={})

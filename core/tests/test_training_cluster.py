@@ -16,10 +16,10 @@ from distributed import Client, LocalCluster
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.store.store import open_store
-from arbitrank.training.cluster import dask
+from arbitrank.training.dask_backend import dask
+from arbitrank.training.datasets import Reading
 from arbitrank.training.pool import Limits
-from arbitrank.training.retrain import Run, local, retrain
-from arbitrank.training.sources import Reading
+from arbitrank.training.run import Run, local, retrain
 from arbitrank.training.worker import Event
 
 HERE = Path(__file__).parent

@@ -22,10 +22,10 @@ from pyarrow import parquet
 from arbitrank.domain import Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.store.build import build, kept_back, time_of
-from arbitrank.training.examples import ExampleFile, Writer, data_digest, write_examples
-from arbitrank.training.places import Found, files, opened, since
-from arbitrank.training.sources import COMMON, Read, Reading, is_partitioned, prepare
+from arbitrank.training.build import build, kept_back, time_of
+from arbitrank.training.datasets import COMMON, Read, Reading, is_partitioned, prepare
+from arbitrank.training.example_file import ExampleFile, Writer, data_digest, write_examples
+from arbitrank.training.locations import Found, files, opened, since
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 DAY = 86_400

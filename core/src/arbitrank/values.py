@@ -2,7 +2,7 @@
 
 They are msgspec structs: the same classes are decoded from JSON, handed to plugins and encoded into answers.
 Decoding checks types and ranges; building one in Python checks nothing, so the core checks what plugins return
-(`arbitrank.dispatch`).
+(`arbitrank.arbitration.dispatch`).
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from arbitrank.dispatch import Answered, ask
+from arbitrank.arbitration.dispatch import Answered, ask
 from arbitrank.domain import Model
 from arbitrank.store.artifact import read_card, verified
-from arbitrank.store.build import data_digest
+from arbitrank.training.build import data_digest
 from arbitrank.values import Hypothesis, Request, Slot
 from arbitrank_books.domain import Books
 from arbitrank_books.plugin import arbitrank_domains

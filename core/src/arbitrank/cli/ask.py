@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.cli import options
-from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request

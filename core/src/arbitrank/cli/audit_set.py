@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
+from arbitrank.answerlog.reader import write_truths
 from arbitrank.cli import options
 from arbitrank.errors import DataError, InputError
-from arbitrank.feedback.reading import write_truths
 from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store
 from arbitrank.wire import BadLine, decode_logged, place, read_lines

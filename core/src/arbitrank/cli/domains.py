@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from arbitrank.arbitrator import Broken, Serving, load_domains
+from arbitrank.arbitration.arbitrator import Broken, Serving, load_domains
 from arbitrank.cli import options
 from arbitrank.errors import InputError, StoreError
 from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
-    from arbitrank.serve.rest import DomainRow
+    from arbitrank.serve.routes import DomainRow
 
 _PATIENCE = 10.0  # seconds that a service is waited for
 _MOST = 16 << 20  # bytes of its answer
@@ -71,7 +71,7 @@ def _served(url: str) -> list[Row]:
 
     Raises `InputError` where the URL is none or the service refuses, `StoreError` where it can't be reached.
     """
-    from arbitrank.serve.rest import DomainRow  # with Starlette, which nothing else here needs
+    from arbitrank.serve.routes import DomainRow  # with Starlette, which nothing else here needs
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

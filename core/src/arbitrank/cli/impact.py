@@ -57,16 +57,16 @@ def command(
     another recogniser, it reads the words again. Changes nothing, and says what the gate of `promote` would.
     """
     from arbitrank.cli.judgement import show_impact
+    from arbitrank.impact.gate import Limits, judge, over_limit
+    from arbitrank.impact.report import measure, plan
     from arbitrank.store.artifact import read_card
-    from arbitrank.store.gate import Limits, judge, over_limit
-    from arbitrank.store.impact import measure, plan
 
     on, called = path or store.audit_set(), None if path else "the audit set"
     if on is None:
         raise InputError(f"no --on, and no audit set in {store}; run: arbitrank audit-set FILE, or name a file")
     folder = artifact(store, domain, candidate or "candidate")
     if out:  # before minutes of work, not after them
-        from arbitrank.store.impact_page import report_folder
+        from arbitrank.impact.page import report_folder
 
         report_folder(out)
     compared = None if against == "stable" else artifact(store, domain, against)
@@ -83,7 +83,7 @@ def command(
     limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
     reasons = judge(impact, impact.card, limits)
     if out:
-        from arbitrank.store.impact_page import write_impact
+        from arbitrank.impact.page import write_impact
 
         write_impact(impact, found, none, out, reasons)
     if as_json:

@@ -11,9 +11,9 @@ from rich.table import Table
 from arbitrank.cli.tables import escape
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.summary import Difference
-from arbitrank.store.gate import Reason
-from arbitrank.store.impact import Impact, Pair, Slice
-from arbitrank.store.replay import Flip
+from arbitrank.impact.gate import Reason
+from arbitrank.impact.replay import Flip
+from arbitrank.impact.report import Impact, Pair, Slice
 
 _PAIRS = 10
 _WIDTH = 120  # of what is not a terminal

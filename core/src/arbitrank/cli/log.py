@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from arbitrank.answerlog.segments import prune
 from arbitrank.cli.tables import when
 from arbitrank.errors import DataError
-from arbitrank.feedback.segments import prune
 
 folder = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -25,7 +25,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(folder: Path, as_json: bool) -> None:
     """Count what the log in FOLDER holds: requests, those of known truth, and lines that cannot be read."""
-    from arbitrank.feedback.reading import report, view
+    from arbitrank.answerlog.reader import report, view
 
     found = report(view(folder))
     if as_json:

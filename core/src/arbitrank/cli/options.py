@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from arbitrank.arbitrator import Arbitrator, load_domains
-from arbitrank.decide import Thresholds
+from arbitrank.arbitration.arbitrator import Arbitrator, load_domains
+from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.merge import INDEPENDENCE
 from arbitrank.errors import InputError
-from arbitrank.merge import INDEPENDENCE
 from arbitrank.registry import discover, loaded
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Context
 
 if TYPE_CHECKING:
-    from arbitrank.isolation.workers import Isolation
+    from arbitrank.isolation.groups import Isolation
     from arbitrank.shortlist.hyprank import HypRank
 
 
@@ -175,7 +175,7 @@ def hyprank(folder: Path | None, store: Store) -> HypRank | None:
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:
     """Which of the domains run in worker processes; None where none does."""
-    from arbitrank.isolation.workers import Isolation, chosen
+    from arbitrank.isolation.groups import Isolation, chosen
 
     if deadline is not None and not isolate:
         raise InputError("--deadline: no --isolate; promised both")

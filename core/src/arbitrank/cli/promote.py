@@ -12,8 +12,8 @@ from arbitrank.registry import SHORTLIST, discover, loaded
 from arbitrank.store.store import Store, said_state
 
 if TYPE_CHECKING:
-    from arbitrank.store.gate import Limits
-    from arbitrank.store.impact import Impact
+    from arbitrank.impact.gate import Limits
+    from arbitrank.impact.report import Impact
 
 REFUSED = 1
 
@@ -52,8 +52,8 @@ def command(
     limit allows. Whom it lets pass is not shrunk any more.
     """
     from arbitrank.cli.judgement import show_reasons
-    from arbitrank.store.gate import Limits
-    from arbitrank.store.promotion import check_reason, consider, promote
+    from arbitrank.impact.gate import Limits
+    from arbitrank.promotion import check_reason, consider, promote
 
     check_reason(force, reason)
     limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
@@ -109,7 +109,7 @@ def _say_what_next(domain: str, version: str, loads: bool) -> None:
 
 
 def _warn(impact: Impact, limits: Limits, temperature: float) -> None:
-    from arbitrank.store.gate import over_limit
+    from arbitrank.impact.gate import over_limit
 
     if temperature == 1.0:
         over = over_limit(impact, limits, promoted=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from arbitrank.arbitrator import Arbitrator
+from arbitrank.arbitration.arbitrator import Arbitrator
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.cli import options
-from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store

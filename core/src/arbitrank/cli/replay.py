@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.cli import options
-from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
 
@@ -39,8 +39,8 @@ def command(
     The domains read its words again where they did so then and the log keeps them; else they score the hypotheses that
     it holds. No policy of a service is applied.
     """
-    from arbitrank.feedback.reading import find, view
-    from arbitrank.feedback.replayed import replay
+    from arbitrank.answerlog.reader import find, view
+    from arbitrank.impact.replay_one import replay
 
     line = find(view(folder), id)
     if line is None:

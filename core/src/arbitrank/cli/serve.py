@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from arbitrank.answerlog.redaction import CONTEXT
+from arbitrank.answerlog.writer import LogSettings, redactor
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.cli import options
-from arbitrank.decide import Thresholds
 from arbitrank.errors import InputError
-from arbitrank.feedback.log import LogSettings, redactor
-from arbitrank.feedback.redaction import CONTEXT
 
 _FILE = click.Path(path_type=Path)
 
@@ -136,7 +136,7 @@ def command(
 
     What happens is told on standard error, one JSON object a line.
     """
-    from arbitrank.serve.access import read_tokens
+    from arbitrank.serve.auth import read_tokens
     from arbitrank.serve.policy import read_policy
     from arbitrank.serve.server import run
     from arbitrank.serve.settings import Limits, Settings, Tls

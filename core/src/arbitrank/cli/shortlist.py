@@ -19,7 +19,7 @@ from arbitrank.values import Request
 
 if TYPE_CHECKING:
     from arbitrank.shortlist.build import Measured, Said
-    from arbitrank.shortlist.negative import Corrections
+    from arbitrank.shortlist.corrections import Corrections
     from arbitrank.shortlist.shortlister import Shortlister
     from arbitrank.wire import BadLine, Logged
 
@@ -131,10 +131,10 @@ def train(
     private = open_key(key)
     second = None
     if learned:
+        from arbitrank.shortlist.classifier_training import Lesson, trainer
         from arbitrank.shortlist.distil import Distil
-        from arbitrank.shortlist.pseudo import Pseudo
-        from arbitrank.shortlist.second import Lesson, trainer
-        from arbitrank.shortlist.training import Plan
+        from arbitrank.shortlist.epochs import Plan
+        from arbitrank.shortlist.targets import Pseudo
 
         plan = Plan(
             epochs=epochs,
@@ -169,10 +169,10 @@ def hyprank(log: Path, out: Path, rounds: int, seed: int) -> None:
 
     ask, rank and serve take what it writes by --hyprank.
     """
-    from arbitrank.feedback.reading import read_log
+    from arbitrank.answerlog.reader import read_log
     from arbitrank.shortlist import hyprank as files
-    from arbitrank.shortlist.heard import lists
-    from arbitrank.shortlist.hyptraining import train_hyprank
+    from arbitrank.shortlist.hyprank_training import train_hyprank
+    from arbitrank.shortlist.log_labels import lists
 
     model = train_hyprank(lists(_logged(read_log(log))), seed=seed, rounds=rounds)
     files.save(model, out)
@@ -270,9 +270,9 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
 
 
 def _corrections(log: Path | None, lines: Sequence[Said]) -> Corrections:
-    from arbitrank.feedback.reading import read_log
-    from arbitrank.shortlist.heard import feedback
-    from arbitrank.shortlist.negative import Corrections, corrections
+    from arbitrank.answerlog.reader import read_log
+    from arbitrank.shortlist.corrections import Corrections, corrections
+    from arbitrank.shortlist.log_labels import feedback
 
     if log is None:
         return Corrections((), (), ())
@@ -298,7 +298,7 @@ def _logged(lines: Iterable[Logged | BadLine]) -> Iterator[Logged]:
 
 
 def _lines(paths: Sequence[str], skills: Skills) -> list[Said]:
-    from arbitrank.feedback.reading import read_truths
+    from arbitrank.answerlog.reader import read_truths
     from arbitrank.shortlist.build import said_in
     from arbitrank.wire import BadLine
 

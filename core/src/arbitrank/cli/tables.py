@@ -16,7 +16,7 @@ from arbitrank.evaluate.cost import cost
 from arbitrank.values import Answer, Ranked
 
 if TYPE_CHECKING:
-    from arbitrank.feedback.replayed import Replay
+    from arbitrank.impact.replay_one import Replay
 
 _WORTH_SHOWING = 0.01
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -24,7 +24,7 @@ def command(name: str, scopes: tuple[str, ...], tokens: Path | None) -> None:
 
     It is printed, and kept nowhere: the service's file holds its SHA-256. A service that runs takes it within seconds.
     """
-    from arbitrank.serve.access import make_token
+    from arbitrank.serve.auth import make_token
 
     token, grant = make_token(name, scopes)
     if tokens is not None:

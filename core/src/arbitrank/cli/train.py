@@ -17,13 +17,13 @@ from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import Found, Loaded, discover
-from arbitrank.store.build import Split
 from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store
-from arbitrank.training.places import is_url, since
+from arbitrank.training.build import Split
+from arbitrank.training.datasets import Reading
+from arbitrank.training.locations import is_url, since
 from arbitrank.training.pool import Limits
-from arbitrank.training.retrain import Backend, Run, local, retrain
-from arbitrank.training.sources import Reading
+from arbitrank.training.run import Backend, Run, local, retrain
 from arbitrank.training.task import Outcome
 
 
@@ -216,7 +216,7 @@ def _backend(kind: str, scheduler: str | None, partitioned: bool, jobs: int) -> 
         raise InputError(
             "--backend dask: no --scheduler; promised an address, as tcp://HOST:8786; see docs/training.md"
         )
-    from arbitrank.training.cluster import dask
+    from arbitrank.training.dask_backend import dask
 
     return dask(scheduler, partitioned=partitioned)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from arbitrank.answerlog.reader import read_truths
 from arbitrank.errors import DataError
-from arbitrank.feedback.reading import read_truths
 from arbitrank.nlu.text import tokenise
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, read_examples

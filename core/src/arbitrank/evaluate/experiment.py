@@ -12,21 +12,21 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from arbitrank.decide import Thresholds
+from arbitrank.answerlog.segments import is_log
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.domain import Progress
 from arbitrank.evaluate import joint
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, without_hypotheses
-from arbitrank.evaluate.outcome import Claims, Outcome, judge, merged
-from arbitrank.evaluate.plugged import PLUGINS, run_plugins
-from arbitrank.evaluate.processes import Peak, Shared, peak, share, total
-from arbitrank.evaluate.recognised import Readings, Recognised, load, recognise_corpus, split_hypotheses
+from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
+from arbitrank.evaluate.merge_tuning import AfterWinning, Heads, NoneChoice, choose, choose_none, heads
+from arbitrank.evaluate.plugins import PLUGINS, run_plugins
+from arbitrank.evaluate.results import Claims, Outcome, judge, merged
 from arbitrank.evaluate.runs import Clock, DomainRun, splits
+from arbitrank.evaluate.shared_corpus import Peak, Shared, peak, share, total
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
-from arbitrank.evaluate.winning import AfterWinning, Heads, NoneChoice, choose, choose_none, heads
-from arbitrank.feedback.segments import is_log
-from arbitrank.learn.fitting import Evidence, gather, own_request
 from arbitrank.learn.lightgbm import missing
+from arbitrank.learn.linear_training import Evidence, gather, own_request
 from arbitrank.nlu.recogniser import N_BEST
 from arbitrank.values import Example, Hypothesis, Request
 

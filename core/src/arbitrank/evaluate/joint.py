@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.errors import DataError
-from arbitrank.evaluate.outcome import Claims
+from arbitrank.evaluate.results import Claims
 from arbitrank.learn.boosted import feature_names, matrix
-from arbitrank.learn.fitting import Evidence
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.probability import bounded
+from arbitrank.learn.linear_training import Evidence
+from arbitrank.probability import bounded
 
 Floats32 = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from arbitrank.evaluate.metrics import Floats, reliability
-from arbitrank.evaluate.outcome import Outcome
+from arbitrank.evaluate.results import Outcome
 
 MOST_DOMAINS = 24
 """Domains that a page can show; the figures of all are in `metrics.json`."""

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from arbitrank.evaluate.cost import cost
-from arbitrank.evaluate.outcome import Outcome
 from arbitrank.evaluate.plots import MOST_DOMAINS, calibration_plot, coverage_plot, domains_plot
+from arbitrank.evaluate.results import Outcome
 from arbitrank.values import Example, Hypothesis, Truth
 
 _MISTAKES = 15

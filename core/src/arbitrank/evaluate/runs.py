@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.joint import Part
-from arbitrank.evaluate.outcome import Claims
-from arbitrank.evaluate.processes import Peak
-from arbitrank.evaluate.winning import Heads
+from arbitrank.evaluate.merge_tuning import Heads
+from arbitrank.evaluate.results import Claims
+from arbitrank.evaluate.shared_corpus import Peak
 
 _FOLDS = 5  # of the re-rankers, where one file of hypotheses is all there is
 

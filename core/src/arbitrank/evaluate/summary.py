@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.evaluate.metrics import calibration
-from arbitrank.evaluate.outcome import Outcome
+from arbitrank.evaluate.results import Outcome
 from arbitrank.values import Example
 
 Floats = NDArray[np.float64]

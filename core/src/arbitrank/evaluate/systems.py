@@ -10,12 +10,12 @@ import numpy as np
 
 from arbitrank.domain import Scores, Settings
 from arbitrank.learn.boosted import Boosted
-from arbitrank.learn.calibrating import fit_temperature
 from arbitrank.learn.calibration import Calibrated, Calibrator, recalibrated
-from arbitrank.learn.fitting import Evidence, train_loglinear
+from arbitrank.learn.calibration_fitting import fit_temperature
 from arbitrank.learn.lightgbm import missing
+from arbitrank.learn.linear_training import Evidence, train_loglinear
+from arbitrank.learn.model_selection import Unseen, best_reading, learn, learned
 from arbitrank.learn.rerankers import R0, Factored
-from arbitrank.learn.selection import Unseen, best_reading, learn, learned
 
 DEFAULT = "factored"
 SYSTEMS = {

@@ -1,6 +1,6 @@
 """The boosted re-ranker: LightGBM's trees over a domain's features, alone or as corrections of the factored score.
 
-Trained in `arbitrank.learn.boosting`. Its trees are kept as LightGBM's own text. Prediction uses one thread.
+Trained in `arbitrank.learn.boosted_training`. Its trees are kept as LightGBM's own text. Prediction uses one thread.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import LinearForm, Scores
 from arbitrank.errors import ArtifactError
+from arbitrank.learn.buffers import blocks, room
 from arbitrank.learn.features import FeatureSpec, rows
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.probability import log_odds, sigmoid
 from arbitrank.learn.rerankers import ONE, Factored
-from arbitrank.learn.room import blocks, room
 from arbitrank.learn.trees import Trees
+from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]

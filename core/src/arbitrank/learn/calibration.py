@@ -1,6 +1,6 @@
 """Calibration: maps from the probability a re-ranker claims to the one that came true.
 
-They are fitted, and chosen where they help, in `arbitrank.learn.calibrating`.
+They are fitted, and chosen where they help, in `arbitrank.learn.calibration_fitting`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.domain import LinearForm, Scores
-from arbitrank.learn.probability import bounded, log_odds, sigmoid
+from arbitrank.probability import bounded, log_odds, sigmoid
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.learn.probability import CLIP
+from arbitrank.probability import CLIP
 from arbitrank.values import Context, Request
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.learn.probability import binary_loss, sigmoid
+from arbitrank.probability import binary_loss, sigmoid
 
 Floats = NDArray[np.float64]
 Form = Literal["sigmoid", "softmax", "null"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.learn.features import FeatureSpec, context_row, extras, intent_context
-from arbitrank.learn.probability import CLIP
+from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis, Request
 
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The re-rankers that serve: R0, log-linear and factored. Trained in `arbitrank.learn.fitting`.
+"""The re-rankers that serve: R0, log-linear and factored. Trained in `arbitrank.learn.linear_training`.
 
 Each scores a request that holds one domain's hypotheses, at least one, and explains its scores. They are frozen;
 `arbitrank.learn.files` writes and reads them. The boosted one is in `arbitrank.learn.boosted`.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from arbitrank.domain import LinearForm, Scores
 from arbitrank.learn.features import FeatureSpec, parts, plain_rows, rows
 from arbitrank.learn.losses import Form, probabilities
-from arbitrank.learn.probability import CLIP, bounded, sigmoid
+from arbitrank.probability import CLIP, bounded, sigmoid
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]

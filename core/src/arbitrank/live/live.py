@@ -22,16 +22,16 @@ from types import TracebackType
 
 import msgspec
 
-from arbitrank.arbitrator import Arbitrator, Serving, load_model, weights
-from arbitrank.breaker import Breakers, Breaking
-from arbitrank.decide import Thresholds
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving, load_model, weights
+from arbitrank.arbitration.breaker import Breakers, Breaking
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.domain import Domain, Model, Skill
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, said
-from arbitrank.isolation.workers import GroupStatus, Isolation, Workers
-from arbitrank.live.followed import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
-from arbitrank.live.lineup import Lineup
+from arbitrank.isolation.groups import GroupStatus, Isolation, Workers
+from arbitrank.live.comparison import Arm, Report, Side, Tally
+from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
+from arbitrank.live.routing import Lineup
 from arbitrank.live.shadow import Shadow, ShadowLine
-from arbitrank.live.tally import Arm, Report, Side, Tally
 from arbitrank.live.trial import Trial, Untried
 from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.artifact import ShortlistDomain, ShortlistModel

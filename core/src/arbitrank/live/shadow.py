@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.errors import DataError, said
-from arbitrank.live.lineup import Lineup
-from arbitrank.live.tally import Arm, Side, Tally
+from arbitrank.live.comparison import Arm, Side, Tally
+from arbitrank.live.routing import Lineup
 from arbitrank.values import Answer, Request
 from arbitrank.wire import Logged
 

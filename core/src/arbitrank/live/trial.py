@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.registry import discover
-from arbitrank.store.selftest import MEMORY, bound, ended, last_line, surroundings, tried
+from arbitrank.selftest import MEMORY, bound, ended, last_line, surroundings, tried
 
 TIMEOUT = 30.0
 """Seconds that one trial may take."""

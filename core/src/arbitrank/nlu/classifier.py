@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.seen import Seen
+from arbitrank.nlu.encoded import Seen
 from arbitrank.nlu.text import BUCKETS
 
 SHORTEST = 1e-6

@@ -2,7 +2,7 @@
 
 It is of the kind the article describes: a one-against-all maximum-entropy domain classifier, a multi-class
 maximum-entropy intent classifier and a CRF slot tagger, trained apart for each domain. What the tagger reads is weighed
-anew for each intent (`arbitrank.nlu.fit`). Recognising needs numpy alone.
+anew for each intent (`arbitrank.nlu.intent_slots`). Recognising needs numpy alone.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
 from arbitrank.nlu.classifier import Classifier
-from arbitrank.nlu.fit import Fit
+from arbitrank.nlu.encoded import Seen, see_once
 from arbitrank.nlu.gazetteer import PER_NAME, Gazetteer
-from arbitrank.nlu.seen import Seen, see_once
+from arbitrank.nlu.intent_slots import Fit
 from arbitrank.nlu.tagger import Reading, Tagger, slot_names
 from arbitrank.values import Hypothesis
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.nlu.encoded import Seen
 from arbitrank.nlu.gazetteer import Gazetteer, Span
-from arbitrank.nlu.seen import Seen
 from arbitrank.nlu.text import tokenise
 from arbitrank.values import Slot
 

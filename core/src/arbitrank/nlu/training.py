@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_limits
 from arbitrank.domain import Progress, Spread
 from arbitrank.errors import DataError
 from arbitrank.nlu.classifier import SHORTEST, Classifier
-from arbitrank.nlu.fit import Fit, learn_fit
+from arbitrank.nlu.encoded import Seen, see
 from arbitrank.nlu.gazetteer import PER_NAME, learn_gazetteer
+from arbitrank.nlu.intent_slots import Fit, learn_fit
 from arbitrank.nlu.recogniser import N_BEST, Recogniser
-from arbitrank.nlu.seen import Seen, see
 from arbitrank.nlu.tagger import Tagger, slot_names, spans
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.values import Example, Hypothesis, Slot

@@ -15,12 +15,13 @@ from typing import Any
 import msgspec
 
 from arbitrank.errors import ArbitrankError, InputError
-from arbitrank.serve import bounds, whole
-from arbitrank.serve.access import Refusal, refused
-from arbitrank.serve.door import RANK
-from arbitrank.serve.rest import Error, routes
-from arbitrank.serve.service import Service
+from arbitrank.serve import bounds
+from arbitrank.serve import decoding as whole
+from arbitrank.serve.auth import Refusal, refused
+from arbitrank.serve.http_protocol import RANK
+from arbitrank.serve.routes import Error, routes
 from arbitrank.serve.settings import MAX_BATCH, Settings
+from arbitrank.serve.worker_state import Service
 from arbitrank.values import Answer, Request
 from arbitrank.wire import decode_request
 

@@ -15,9 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from arbitrank.feedback.log import LogStatus
+from arbitrank.answerlog.writer import LogStatus
 from arbitrank.live.live import Status
-from arbitrank.serve.door import Gate
+from arbitrank.serve.http_protocol import Gate
 from arbitrank.values import Answer
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from arbitrank.feedback.log import Feedback
-from arbitrank.serve import rest
+from arbitrank.answerlog.writer import Feedback
+from arbitrank.serve import routes as rest
 from arbitrank.serve.settings import MAX_BATCH, MAX_ID, MAX_UTTERANCE
 from arbitrank.store.store import State
 from arbitrank.values import Answer, Request

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from arbitrank.decide import Thresholds, decide
+from arbitrank.arbitration.decide import Thresholds, decide
 from arbitrank.errors import InputError
 from arbitrank.values import Answer, Confidence, Context, Decision, Name, Ranked, Request
 

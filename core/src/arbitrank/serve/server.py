@@ -19,8 +19,8 @@ import uvicorn
 
 from arbitrank.errors import InputError
 from arbitrank.serve.app import App
-from arbitrank.serve.door import Door
-from arbitrank.serve.journal import Handler, Journal
+from arbitrank.serve.event_log import Handler, Journal
+from arbitrank.serve.http_protocol import Door
 from arbitrank.serve.metrics import SHARED
 from arbitrank.serve.settings import Settings
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arbitrank.decide import Thresholds
-from arbitrank.feedback.log import LogSettings
+from arbitrank.answerlog.writer import LogSettings
+from arbitrank.arbitration.decide import Thresholds
 from arbitrank.shortlist.shortlister import ShortlistSettings
 
 MAX_BATCH = 1_000

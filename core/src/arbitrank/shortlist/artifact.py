@@ -19,8 +19,8 @@ import numpy as np
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.registry import SHORTLIST
-from arbitrank.shortlist import learned
-from arbitrank.shortlist.calibrate import FEATURES, Calibration, personal
+from arbitrank.shortlist import classifier as learned
+from arbitrank.shortlist.calibration import FEATURES, Calibration, personal
 from arbitrank.shortlist.catalogue import Catalogue
 from arbitrank.shortlist.index import MAX_SKILLS, Index, IndexSettings
 from arbitrank.shortlist.shortlister import Shortlister

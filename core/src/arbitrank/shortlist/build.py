@@ -17,13 +17,13 @@ from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.metrics import Calibration as Card
 from arbitrank.evaluate.metrics import calibration as measured
 from arbitrank.nlu.text import crc
-from arbitrank.shortlist import calibrate
+from arbitrank.shortlist import calibration as calibrate
 from arbitrank.shortlist.artifact import NAME, save
-from arbitrank.shortlist.calibrate import personal
+from arbitrank.shortlist.calibration import personal
 from arbitrank.shortlist.catalogue import Catalogue, sayings
 from arbitrank.shortlist.index import IndexSettings, train
+from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.shortlister import Shortlister
-from arbitrank.shortlist.values import Kernel
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
 from arbitrank.values import Example, Request
 

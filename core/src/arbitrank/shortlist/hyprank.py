@@ -3,7 +3,7 @@
     z = log(score of the merged list) + trees(features)        P(skill is right) = calibrated softmax(z) over the list
 
 Without a tree the order is that of the merged list, so what little data teach is added to what the domains say.
-Trained in `arbitrank.shortlist.hyptraining`; kept as an artifact of LightGBM's text and JSON.
+Trained in `arbitrank.shortlist.hyprank_training`; kept as an artifact of LightGBM's text and JSON.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from arbitrank.errors import ArtifactError
 from arbitrank.learn.calibration import Affine
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.probability import CLIP
 from arbitrank.learn.trees import Trees
+from arbitrank.probability import CLIP
 from arbitrank.store.artifact import Manifest, replacing, seal, verified
 from arbitrank.values import Ranked, Request
 

@@ -23,7 +23,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from arbitrank.errors import InputError
-from arbitrank.shortlist.text import grams, grams_of_all
+from arbitrank.shortlist.ngrams import grams, grams_of_all
 
 MAX_SKILLS = 1 << 24
 """Skills that an index can number."""
@@ -49,7 +49,7 @@ class IndexSettings(Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """A kernel (`arbitrank.shortlist.values.Kernel`) over skills 0 … n − 1.
+    """A kernel (`arbitrank.shortlist.kernel.Kernel`) over skills 0 … n − 1.
 
     `grams`: the hashes of the G ≥ 1 grams it knows, ascending, uint32 (G,). `starts`: where each one's postings
     begin, int32 of shape (G + 1,). `postings`: uint32, by gram. `step`: nats of one step of a weight. `rarity`:

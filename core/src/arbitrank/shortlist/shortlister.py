@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Domain, Skill
 from arbitrank.errors import InputError
-from arbitrank.shortlist.calibrate import Calibration, Personal, features, personal
+from arbitrank.shortlist.calibration import Calibration, Personal, features, personal
 from arbitrank.shortlist.catalogue import Catalogue, sayings
 from arbitrank.shortlist.index import Index
-from arbitrank.shortlist.values import Candidate, Kernel
+from arbitrank.shortlist.kernel import Candidate, Kernel
 from arbitrank.values import Request
 
 SURVIVORS = 32
@@ -33,7 +33,7 @@ _SURE = 700.0  # log-odds past which a number has no room for the probability
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
-    """What the first stage left: skills by number, and their features (`arbitrank.shortlist.calibrate`)."""
+    """What the first stage left: skills by number, and their features (`arbitrank.shortlist.calibration`)."""
 
     numbers: NDArray[np.int64]
     x: NDArray[np.float64]

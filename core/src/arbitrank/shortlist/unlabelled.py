@@ -8,10 +8,10 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from arbitrank.errors import InputError
-from arbitrank.learn.probability import sigmoid
+from arbitrank.probability import sigmoid
+from arbitrank.shortlist.corrections import Negative, posterior
 from arbitrank.shortlist.distil import highest
-from arbitrank.shortlist.negative import Negative, posterior
-from arbitrank.shortlist.training import Plan, Trained, train
+from arbitrank.shortlist.epochs import Plan, Trained, train
 
 __all__ = ["Unlabelled", "retrain"]
 

@@ -36,8 +36,8 @@ from arbitrank.store.artifact import (
     version_of,
 )
 from arbitrank.store.backend import Backend, FolderBackend
-from arbitrank.store.cache import copy_artifact, copy_file, forget
-from arbitrank.store.log import Entry, Log
+from arbitrank.store.history import Entry, Log
+from arbitrank.store.local_copies import copy_artifact, copy_file, forget
 from arbitrank.store.signing import Keys, open_keys, signed
 
 if TYPE_CHECKING:
@@ -553,7 +553,7 @@ def open_store(
     keys = keys or open_keys(None, environment)
     named = str(text or environment.get(ENVIRONMENT) or "")
     if named.startswith("s3://"):
-        from arbitrank.store.bucket import BucketBackend
+        from arbitrank.store.object_store import BucketBackend
 
         return Store(BucketBackend(named, environment), keys)
     if "://" in named:

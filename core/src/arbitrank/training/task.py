@@ -23,9 +23,9 @@ from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError, said
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest
-from arbitrank.store.build import Built, Split, build
-from arbitrank.training.examples import ExampleFile, data_digest, write_examples
-from arbitrank.training.sources import Reading, prepare
+from arbitrank.training.build import Built, Split, build
+from arbitrank.training.datasets import Reading, prepare
+from arbitrank.training.example_file import ExampleFile, data_digest, write_examples
 from arbitrank.values import Example
 
 ARTIFACT = "artifact"

@@ -12,7 +12,7 @@ from arbitrank.domain import Scores
 from arbitrank.learn.calibration import Affine
 from arbitrank.learn.fused.parts import Part
 from arbitrank.learn.fused.readings import Readings, Room, squares
-from arbitrank.learn.probability import log_odds, sigmoid
+from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Hypothesis
 
 Floats = NDArray[np.float64]
@@ -74,6 +74,6 @@ def places_of(readings: Readings) -> Sequence[int]:
 
 
 def bounded_all(mine: Floats, right: Floats, readings: Readings) -> tuple[Floats, Floats]:
-    """As `arbitrank.learn.probability.bounded`, of many."""
+    """As `arbitrank.probability.bounded`, of many."""
     total = np.add.reduceat(right, readings.starts)
     return np.minimum(1.0, np.maximum(mine, total)), right / np.maximum(1.0, total)[readings.group]

@@ -22,8 +22,8 @@ from arbitrank.learn.fused.parts import Part
 from arbitrank.learn.fused.readings import Readings
 from arbitrank.learn.fused.single import Single
 from arbitrank.learn.fused.sums import READING, REQUEST, Sums
-from arbitrank.learn.probability import log_odds, sigmoid
 from arbitrank.learn.rerankers import Factored, LogLinear
+from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Context, Hypothesis, Request
 
 Floats = NDArray[np.float64]

@@ -13,8 +13,8 @@ from arbitrank.learn.fused.context import ContextSums
 from arbitrank.learn.fused.extras import extra_sums, named
 from arbitrank.learn.fused.parts import Part
 from arbitrank.learn.fused.readings import Readings
-from arbitrank.learn.probability import sigmoid
 from arbitrank.learn.rerankers import LogLinear
+from arbitrank.probability import sigmoid
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.learn.probability import CLIP
+from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis
 
 Floats = NDArray[np.float64]

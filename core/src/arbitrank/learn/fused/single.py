@@ -14,8 +14,8 @@ from arbitrank.learn.features import intent_context, number
 from arbitrank.learn.fused.extras import LARGE, extra_sum, named
 from arbitrank.learn.fused.readings import TOP
 from arbitrank.learn.fused.sums import READING, REQUEST
-from arbitrank.learn.probability import CLIP
 from arbitrank.learn.rerankers import Factored
+from arbitrank.probability import CLIP
 from arbitrank.values import Context, Hypothesis
 
 

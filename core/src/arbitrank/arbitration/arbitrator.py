@@ -1,0 +1,304 @@
+"""The life of a request: shortlist, recognise, rerank, merge, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+
+from msgspec import UNSET
+
+from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.breaker import Breakers
+from arbitrank.arbitration.decide import Thresholds, decide
+from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
+from arbitrank.arbitration.merge import Voice, after_winning, merge, nobody, shrunk
+from arbitrank.domain import Domain, Model
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
+from arbitrank.learn.features import FeatureSpec
+from arbitrank.learn.fused import Fused
+from arbitrank.learn.rerankers import R0
+from arbitrank.registry import SHORTLIST
+from arbitrank.shortlist.hyprank import HypRank
+from arbitrank.shortlist.shortlister import Shortlisting
+from arbitrank.store.artifact import Manifest, read_manifest, verified
+from arbitrank.store.store import Store
+from arbitrank.values import Answer, Candidate, DomainReport, Hypothesis, Request, Shortlist, Status
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A domain that is ready to answer: its model, its version, and where that came from (`store` or `package`).
+
+    `temperature` is what the log-odds of its claims are divided by; above 1 for one that claims too much. `note` is
+    what users should know of it although it answers: that a newer version was refused, say.
+    """
+
+    model: Model
+    version: str
+    origin: str
+    temperature: float = 1.0
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A domain that cannot answer at all, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Arbitrator:
+    """Decides which domain should answer a request.
+
+    `domains` holds every domain that may be asked, by name. With `rank_unserved`, hypotheses of domains that nobody
+    serves are ranked by R0 instead of being reported. With `normalise`, a number in [0, 1], the domains' P(mine) are
+    measured against one another before they order the list (`merge.after_winning`). `breakers` skip for a while
+    who fails again and again; None asks everybody each time. `hyprank`, where there is one, sorts the merged list
+    by the account and the dialogue. With `shortlisting`, only those domains are asked whose skills are on the request's
+    shortlist, so that a request costs what the shortlist does, however many domains there are; hypotheses that the
+    caller brings need none.
+    """
+
+    domains: Mapping[str, Serving | Broken]
+    thresholds: Thresholds = field(default=Thresholds())
+    rank_unserved: bool = False
+    normalise: float | None = None
+    breakers: Breakers | None = None
+    hyprank: HypRank | None = None
+    shortlisting: Shortlisting | None = None
+
+    def answer(self, request: Request, *, explain: bool = False, heard: list[Hypothesis] | None = None) -> Answer:
+        """The ranked readings of all domains, the decision and how each domain fared.
+
+        What a plugin raises is in the answer, never raised. `heard` is given the readings of all domains that answered,
+        with the confidences that an answer leaves out: what a log keeps.
+        """
+        began = perf_counter()
+        given = _by_domain(request.hypotheses)
+        listing = None if given is not None else self.shortlisting
+        candidates = listing(request) if listing else ()
+        asked = self._listed(listing, candidates) if listing else self._asked(given)
+        listed = perf_counter()
+        models = {name: serving.model for name, serving in asked.items()}
+        outcomes = dispatch.ask_all(models, request, given, explain=explain, breakers=self.breakers, fused=self.fused)
+        voices = [
+            Voice(
+                name,
+                outcome.hypotheses,
+                shrunk(outcome.scores, asked[name].temperature),
+                asked[name].version,
+                outcome.why,
+            )
+            for name, outcome in outcomes.items()
+            if isinstance(outcome, Answered)
+        ]
+        unserved = {name: found for name, found in (given or {}).items() if name not in self.domains}
+        if self.rank_unserved:
+            voices += [self._baseline(request, name, found, explain) for name, found in unserved.items()]
+        merging = perf_counter()
+        ranked = merge(self._measured(voices))
+        merged = perf_counter()
+        if self.hyprank is not None:
+            ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in candidates})
+        sorted_ = perf_counter()
+        decision = decide(ranked, self.thresholds, nobody=nobody(voice.scores for voice in voices))
+        done = perf_counter()
+        answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
+        if heard is not None:
+            for outcome in answered:
+                heard += outcome.hypotheses
+        return Answer(
+            id=request.id,
+            decision=decision,
+            ranked=ranked,
+            domains=self._reports(
+                self._absent(listing, candidates) if listing else self._silent, asked, outcomes, unserved
+            ),
+            ms={
+                "shortlist": _ms(listed - began),
+                "recognise": round(sum(outcome.recognise_ms for outcome in answered), 4),
+                "rerank": round(sum(outcome.rerank_ms for outcome in answered), 4),
+                "merge": _ms(done - merging - (sorted_ - merged)),
+                **({} if self.hyprank is None else {"hyprank": _ms(sorted_ - merged)}),
+            },
+            shortlist=self._told(listing, candidates, asked) if listing else UNSET,
+        )
+
+    def prepare(self) -> None:
+        """Make now what the first answer would otherwise wait for."""
+        _ = self.fused, self._silent
+
+    @cached_property
+    def fused(self) -> Fused:
+        """Those domains that are linear in the toolkit's features, or its trees over them, made one."""
+        return Fused({name: one.model for name, one in self._serving.items()})
+
+    def with_others(self, chosen: Mapping[str, Serving]) -> Arbitrator:
+        """The same with other models in the places of some, for a request or two: those others score by themselves."""
+        other = replace(self, domains={**self.domains, **chosen})
+        vars(other)["fused"] = self.fused
+        return other
+
+    def with_shortlisting(self, stage: Shortlisting | None) -> Arbitrator:
+        """The same with another stage that chooses the domains to ask, or with none."""
+        other = replace(self, shortlisting=stage)
+        vars(other).update({name: vars(self)[name] for name in ("fused", "_silent", "_serving") if name in vars(self)})
+        return other
+
+    @cached_property
+    def _serving(self) -> Mapping[str, Serving]:
+        return {name: one for name, one in self.domains.items() if isinstance(one, Serving)}
+
+    @cached_property
+    def _silent(self) -> Mapping[str, DomainReport]:
+        """How every domain fares with a request for which it isn't asked, sorted by name."""
+        return {
+            name: DomainReport("failed", reason=one.reason)
+            if isinstance(one, Broken)
+            else DomainReport("skipped", one.version, reason="the request brings no hypothesis of it")
+            for name, one in sorted(self.domains.items())
+        }
+
+    def _measured(self, voices: Sequence[Voice]) -> Sequence[Voice]:
+        """The voices, their claims measured against one another where the arbitrator is to; silent ones have none."""
+        if self.normalise is None:
+            return voices
+        speaking = [voice for voice in voices if voice.hypotheses]
+        scores = after_winning([voice.scores for voice in speaking], self.normalise)
+        return [voice._replace(scores=one) for voice, one in zip(speaking, scores, strict=True)]
+
+    def _listed(self, listing: Shortlisting, candidates: Sequence[Candidate]) -> Mapping[str, Serving]:
+        """The domains to ask: those of a shortlist's skills, and those that are always asked."""
+        wanted = {one.domain for one in candidates} | listing.settings.always
+        return {name: self._serving[name] for name in sorted(wanted) if name in self._serving}
+
+    def _absent(self, listing: Shortlisting, candidates: Iterable[Candidate]) -> dict[str, DomainReport]:
+        """How the domains fare that should be asked and can't be: those that are broken, or gone since the listing."""
+        gone = DomainReport(
+            "unserved", reason="a skill of it is on the shortlist, but no installed domain has its name"
+        )
+        names = {one.domain for one in candidates} | {name for name in listing.settings.always if name in self.domains}
+        return {name: self._silent.get(name, gone) for name in sorted(names - self._serving.keys())}
+
+    def _told(
+        self, listing: Shortlisting, candidates: tuple[Candidate, ...], asked: Mapping[str, Serving]
+    ) -> Shortlist:
+        skipped = len(self._serving) - len(asked)
+        return Shortlist(candidates, not candidates, skipped, listing.shortlister.version)
+
+    def _asked(self, given: Mapping[str, list[Hypothesis]] | None) -> Mapping[str, Serving]:
+        """The domains to ask: all, or those of which the caller brings hypotheses."""
+        if given is None:
+            return self._serving
+        return {name: self._serving[name] for name in sorted(given) if name in self._serving}
+
+    def _baseline(self, request: Request, name: str, found: list[Hypothesis], explain: bool) -> Voice:
+        own = Request(utterance=request.utterance, context=request.context, hypotheses=tuple(found))
+        model = R0(FeatureSpec(name))
+        return Voice(name, found, model.rerank(own), "r0", model.explain(own) if explain else None)
+
+    def _reports(
+        self,
+        silent: Mapping[str, DomainReport],
+        asked: Mapping[str, Serving],
+        outcomes: Mapping[str, Outcome],
+        unserved: Iterable[str],
+    ) -> dict[str, DomainReport]:
+        reports = dict(silent)
+        for name, outcome in outcomes.items():
+            reports[name] = _report(asked[name], outcome)
+        for name in sorted(unserved):
+            ranked = "ranked by R0" if self.rank_unserved else "not ranked"
+            reports[name] = DomainReport("unserved", reason=f"no installed domain has this name; {ranked}")
+        return reports
+
+
+@dataclass(frozen=True)
+class Present:
+    """The weights that a domain answers with: their folder, checked, its manifest, and where they came from.
+
+    `origin` and `temperature` are those of `Serving`.
+    """
+
+    folder: Path
+    manifest: Manifest
+    origin: str
+    temperature: float
+
+
+def present(name: str, domain: Domain, store: Store) -> Present:
+    """What a domain answers with: the store's stable version, else the weights that its package ships.
+
+    Raises `ArtifactError` where there are none, or they aren't sound; and whatever `domain.shipped` raises.
+    """
+    _, state = store.state(name)
+    return weights(name, domain, store, state.stable, state.temperature)
+
+
+def weights(name: str, domain: Domain, store: Store, version: str | None, temperature: float = 1.0) -> Present:
+    """One version of a domain, checked, or with None the weights that its package ships. Raises as `present` does."""
+    if version is not None:
+        folder, origin = store.fetch(name, version), "store"
+        manifest = read_manifest(folder)  # `fetch` has checked it
+    elif (shipped := domain.shipped) is not None:
+        folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
+    else:
+        train = "shortlist train" if name == SHORTLIST else f"train {name}"
+        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: arbitrank {train} --promote")
+    if manifest.domain != name:
+        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {name!r}")
+    return Present(folder, manifest, origin, temperature)
+
+
+def load_model(domain: Domain, folder: Path) -> Model:
+    """The model in an artifact folder. Raises `PluginError` where it is none, and whatever `domain.load` raises."""
+    model = domain.load(folder)
+    if not isinstance(model, Model):
+        raise PluginError(f"{folder}: load returned {type(model).__name__}, promised a Model")
+    return model
+
+
+def load_domains(domains: Mapping[str, Domain], store: Store) -> dict[str, Serving | Broken]:
+    """A model for each domain: of the store's stable version, else of the weights that its package ships."""
+    return {name: _load(name, domain, store) for name, domain in sorted(domains.items())}
+
+
+def _load(name: str, domain: Domain, store: Store) -> Serving | Broken:
+    try:
+        one = present(name, domain, store)
+        return Serving(load_model(domain, one.folder), one.manifest.version, one.origin, one.temperature)
+    except ArbitrankError as error:
+        return Broken(str(error))
+    except KeyboardInterrupt:
+        raise
+    # `shipped` and `load` are the plugin's code and may raise anything; that domain is then out, and the others serve.
+    except BaseException as error:
+        return Broken(f"cannot be loaded: {said(error)}; run: arbitrank train {name} --promote")
+
+
+def _report(serving: Serving, outcome: Outcome) -> DomainReport:
+    if isinstance(outcome, Answered):
+        shrunk_by = serving.temperature if serving.temperature != 1.0 else None
+        ms = round(outcome.recognise_ms + outcome.rerank_ms, 4)
+        return DomainReport("answered", serving.version, ms, serving.note, shrunk_by)
+    if isinstance(outcome, Skipped):
+        return DomainReport("skipped", serving.version, reason=outcome.reason)
+    status: Status = "failed" if isinstance(outcome, Failed) else "late"
+    return DomainReport(status, serving.version, round(outcome.ms, 4), outcome.reason)
+
+
+def _by_domain(hypotheses: Iterable[Hypothesis] | None) -> dict[str, list[Hypothesis]] | None:
+    if hypotheses is None:
+        return None
+    grouped: dict[str, list[Hypothesis]] = {}
+    for hypothesis in hypotheses:
+        grouped.setdefault(hypothesis.domain, []).append(hypothesis)
+    return grouped
+
+
+def _ms(seconds: float) -> float:
+    return round(1e3 * seconds, 4)

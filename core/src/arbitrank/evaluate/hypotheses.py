@@ -1,0 +1,91 @@
+"""The first stage of the experiment: every domain's own recogniser reads every request, each domain apart.
+
+What a domain reads is kept in a file of its own, because re-rankers are trained on it many times, and because the
+readings of many domains would not fit beside each other in memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from arbitrank.domain import Progress
+from arbitrank.evaluate.corpus import Corpus
+from arbitrank.evaluate.shared_corpus import Peak, Shared, peak, share
+from arbitrank.nlu.training import cross_fit, train_recogniser
+from arbitrank.values import Hypothesis
+
+Readings = list[tuple[Hypothesis, ...]]
+
+
+class Recognised(msgspec.Struct, frozen=True):
+    """One domain's hypotheses: cross-fitted ones of the training requests, and those of all others."""
+
+    domain: str
+    train: Readings
+    tuning: Readings
+    held: Readings
+
+
+def recognise_corpus(
+    corpus: Corpus,
+    folder: Path,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress,
+    peaks: list[Peak | None] | None = None,
+) -> dict[str, Path]:
+    """Have every domain read the corpus, and write what it reads into the folder: a file for each domain.
+
+    `peaks` is told what each task's process has held.
+    """
+    sizes = {name: sum(e.truth.domain == name for e in corpus.train) for name in corpus.domains}
+    # The largest domains first, so that no core is left alone with one at the end.
+    order = sorted(corpus.domains, key=lambda name: (-sizes[name], name))
+    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as scratch:
+        shared = share(corpus, Path(scratch) / "corpus")
+        tasks = (delayed(_recognise)(name, shared, paths[name], seed) for name in order)
+        for done, held in enumerate(Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks), 1):
+            progress("recognisers", done, len(order))
+            if peaks is not None:
+                peaks.append(held)
+    return paths
+
+
+def load(path: Path) -> Recognised:
+    """What `recognise_corpus` wrote of one domain."""
+    return msgspec.msgpack.decode(path.read_bytes(), type=Recognised)
+
+
+def save(recognised: Recognised, path: Path) -> None:
+    """Write one domain's readings where `load` finds them."""
+    path.write_bytes(msgspec.msgpack.encode(recognised))
+
+
+def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
+    """The same files from requests that bring hypotheses: each domain gets its own, to learn from and be asked."""
+    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    own: dict[str, Readings] = {name: [()] * len(corpus.held) for name in corpus.domains}
+    for i, example in enumerate(corpus.held):
+        for h in example.request.hypotheses or ():
+            own[h.domain][i] += (h,)
+    for name, path in paths.items():
+        # Training and held-out requests are the same, so are the readings.
+        save(Recognised(name, own.pop(name), [], []), path)
+    return paths
+
+
+def _recognise(domain: str, shared: Shared, path: Path, seed: int) -> Peak | None:
+    corpus, (of_train, of_tuning, of_held) = shared.value, shared.seen
+    with threadpool_limits(1):
+        fitted = cross_fit(domain, corpus.train, seed=seed, seen=of_train)
+        recogniser = train_recogniser(domain, corpus.train, seed, seen=of_train)
+        tuning = recogniser.recognise_many(of_tuning)
+        save(Recognised(domain, fitted, tuning, recogniser.recognise_many(of_held)), path)
+    return peak()

@@ -1,0 +1,128 @@
+"""Installed plugins on a corpus: each trained through the contract, as its owner trains it, and asked what is held out.
+
+Beside them stands R0 on the hypotheses that they give. The contract does not show the hypotheses that a plugin learns
+from, so no other re-ranker can be trained on them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from arbitrank.arbitration.dispatch import Failed, ask
+from arbitrank.domain import Domain, Model, Progress, Scores, Settings
+from arbitrank.errors import ArbitrankError, InputError, PluginError, said
+from arbitrank.evaluate.corpus import Corpus
+from arbitrank.evaluate.hypotheses import Readings, Recognised, save
+from arbitrank.evaluate.merge_tuning import Heads
+from arbitrank.evaluate.results import Claims
+from arbitrank.evaluate.runs import Clock, DomainRun, splits
+from arbitrank.evaluate.shared_corpus import Shared, peak, share
+from arbitrank.learn.linear_training import baseline, own_request
+from arbitrank.registry import discover, loaded
+from arbitrank.semer import entirely_right
+from arbitrank.values import Example, Hypothesis
+
+PLUGINS = "plugins"
+"""The name of the system that the installed plugins are."""
+
+
+def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, progress: Progress) -> list[DomainRun]:
+    """Train the plugin of every domain of the corpus and ask it for the held-out requests; in the order of names.
+
+    What they read is kept in the folder. Raises `InputError` where a domain of the corpus has no plugin, and
+    `PluginError` where one cannot be trained.
+    """
+    ready = loaded(discover())
+    lacking = [name for name in corpus.domains if name not in ready]
+    if lacking:
+        raise InputError(
+            f"{corpus.name}: no plugin is loaded for {', '.join(lacking)} (loaded: {', '.join(ready) or 'none'}); "
+            "run: arbitrank domains, or evaluate without --plugins"
+        )
+    shared = share(corpus, folder / "corpus")
+    tasks = (
+        delayed(_run)(name, shared, folder / f"{number}.msgpack", seed) for number, name in enumerate(corpus.domains)
+    )
+    runs: list[DomainRun] = []
+    for one in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+        runs.append(one)
+        progress("plugins", len(runs), len(corpus.domains))
+    return sorted(runs, key=lambda one: one.domain)
+
+
+def _run(name: str, shared: Shared, path: Path, seed: int) -> DomainRun:
+    corpus, domain = shared.value, loaded(discover())[name]  # found anew, as it may not be in this process yet
+    clock = Clock()
+    claims = {system: Claims.none(len(corpus.held)) for system in ("R0", PLUGINS)}
+    readings: Readings = [()] * len(corpus.held)
+    unreported: Heads | None = None
+    failures: list[str] = []
+    for rest, chosen in splits(corpus, seed):
+        training = [corpus.train[i] for i in np.flatnonzero(rest)]
+        places = np.flatnonzero(chosen).tolist()
+        with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+            model = _trained(domain, training, Path(folder), seed)
+            clock.lap("plugins: train")
+            found = _ask(name, model, [corpus.held[i] for i in places], failures)
+            if corpus.tuning:
+                unreported = _heads(_ask(name, model, corpus.tuning, failures), corpus.tuning)
+        plain = baseline(name, [own_request(e.request, _own(name, e) or ()) for e in training])
+        for i, (hypotheses, scores) in zip(places, found, strict=True):
+            readings[i] = tuple(hypotheses)
+            claims[PLUGINS].put([i], [scores])
+            if hypotheses:
+                claims["R0"].put([i], [plain.rerank(own_request(corpus.held[i].request, hypotheses))])
+        clock.lap("plugins: ask")
+    save(Recognised(name, [], [], readings), path)
+    notes: tuple[str, ...] = ()
+    if failures:
+        notes = (f"domain {name}: failed on {len(failures)} requests, where it has no say; the first: {failures[0]}",)
+    return DomainRun(name, path, claims, None, clock.laps, unreported, notes, peak())
+
+
+def _trained(domain: Domain, examples: Sequence[Example], folder: Path, seed: int) -> Model:
+    try:
+        domain.train(examples, folder, Settings(seed=seed))
+        return domain.load(folder)
+    except ArbitrankError:
+        raise
+    # `train` and `load` are the plugin's code and may raise anything.
+    except Exception as error:
+        raise PluginError(f"domain {domain.name}: its training failed: {said(error)}") from error
+
+
+def _own(name: str, example: Example) -> tuple[Hypothesis, ...] | None:
+    """The domain's own hypotheses among those that the example brings, None where it brings none."""
+    given = example.request.hypotheses
+    return None if given is None else tuple(h for h in given if h.domain == name)
+
+
+_Answer = tuple[Sequence[Hypothesis], Scores | None]
+
+
+def _ask(name: str, model: Model, examples: Sequence[Example], failures: list[str]) -> list[_Answer]:
+    """The domain's hypotheses of each request and its scores, None where it has no reading or fails."""
+    answers: list[_Answer] = []
+    for example in examples:
+        found = ask(name, model, example.request, _own(name, example))
+        if isinstance(found, Failed):
+            failures.append(f"{example.request.id}: {found.reason}")
+            answers.append(((), None))
+        else:
+            answers.append((found.hypotheses, found.scores if found.hypotheses else None))
+    return answers
+
+
+def _heads(answers: Sequence[_Answer], examples: Sequence[Example]) -> Heads:
+    claims = Claims.of([scores for _, scores in answers])
+    right = [
+        float(k >= 0 and entirely_right(hypotheses[k], example.truth))
+        for k, (hypotheses, _), example in zip(claims.best, answers, examples, strict=True)
+    ]
+    return Heads(claims, np.array(right))

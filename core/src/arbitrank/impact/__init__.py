@@ -1,0 +1,1 @@
+"""Effect of a candidate version on all domains, and the gate before promotion."""

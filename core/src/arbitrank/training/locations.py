@@ -1,0 +1,181 @@
+"""Where data lie: a file, a folder, or a URL; and the files in it, each with what its path says of what it holds.
+
+    DATA/domain=lights/day=2026-11-20/part-0.parquet
+
+`domain=` and `day=` in a path say that all of the file is one domain's, or one day's (UTC). Files are opened one after
+another; of those in an object store (`s3://`, `gs://`, `az://`, `https://`) no more is fetched than is read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from arbitrank.errors import DataError, InputError
+from arbitrank.store.object_store import why
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+"""How the names of files that are read end."""
+
+DAY = 86_400.0
+
+_AHEAD = 1 << 20  # bytes that are fetched at a time
+_KEYS = re.compile(r"(?:^|/)(domain|day)=([^/]*)(?=/)")
+
+
+class Found(NamedTuple):
+    """A file: its path or URL, its bytes, and the domain and the day (seconds since 1970 at its beginning), if any.
+
+    `fault` is what is wrong with its path, where something is: whom the file is for cannot be trained.
+    """
+
+    where: str
+    size: int
+    domain: str | None = None
+    day: float | None = None
+    fault: str | None = None
+
+
+def is_url(location: str) -> bool:
+    """Whether the location is a URL, and no path."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", location) is not None
+
+
+def files(location: str) -> list[Found]:
+    """The files at a location, in the order of their paths. Raises `DataError` where there are none."""
+    if is_url(location):
+        found = list(_objects(location))
+    else:
+        path = Path(location)
+        paths = [path] if not path.is_dir() else (p for p in path.rglob("*") if p.is_file())
+        try:
+            found = [_found(str(p), str(p.relative_to(path)), p.stat().st_size) for p in paths]
+        except OSError as error:
+            raise DataError(f"{location}: cannot be read: {error.strerror}") from error
+        if path.is_dir():
+            found = [one for one in found if one.where.endswith(SUFFIXES)]
+    if not found:
+        raise DataError(f"{location}: no file in it ends in {', '.join(SUFFIXES)}; promised some; see docs/training.md")
+    return sorted(found)
+
+
+def files_for(domains: Collection[str], location: str) -> list[Found]:
+    """The files that are for these domains, or for everybody. Raises `DataError` as `files`, and for a path's fault."""
+    found = [one for one in files(location) if one.domain is None or one.domain in domains]
+    for one in found:
+        if one.fault is not None:
+            raise DataError(one.fault)
+    return found
+
+
+def opened(file: Found) -> IO[bytes]:
+    """The file, to read and to seek in. Raises `DataError` where an object store does not give it."""
+    if not is_url(file.where):
+        return open(file.where, "rb")
+    store, path, obstore = _store(file.where)
+    with _told(file.where):
+        raw = _Raw(file.where, obstore.open_reader(store, path, buffer_size=_AHEAD))
+    return io.BufferedReader(raw, _AHEAD)
+
+
+def since(text: str, now: datetime | None = None) -> float:
+    """Seconds since 1970 that `2026-11-20`, `2026-11-20T12:00`, or `30d` (days ago) stand for. Raises `InputError`."""
+    if days := re.fullmatch(r"(\d{1,5})d", text):
+        return ((now or datetime.now(UTC)) - timedelta(days=int(days[1]))).timestamp()
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--since: saw {text!r}, promised a date as 2026-11-20, a time, or days as in 30d") from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+class _Raw(io.RawIOBase):
+    """What obstore reads, as Python's own files are read."""
+
+    def __init__(self, url: str, reader: Any) -> None:
+        self._url, self._reader = url, reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _told(self._url):
+            content = self._reader.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
+
+
+def _objects(url: str) -> Iterator[Found]:
+    store, path, obstore = _store(url)
+    with _told(url):
+        if path.endswith(SUFFIXES):
+            yield _found(url, path, obstore.head(store, path)["size"])
+            return
+        root = url[: len(url) - len(path)]
+        for page in obstore.list(store, prefix=path):
+            for one in page:
+                if one["path"].endswith(SUFFIXES):
+                    yield _found(root + one["path"], one["path"], one["size"])
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Say of what an object store answers the URL and the reason, in one line."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    # obstore gives Python's own errors for some of what it meets.
+    except (BaseError, OSError, ValueError) as error:
+        raise DataError(f"{url}: cannot be read: {why(error)}") from error
+
+
+def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, str, Any]:
+    """The object store of a URL, the path in it, and the library."""
+    try:
+        import obstore
+        from obstore.exceptions import BaseError
+        from obstore.store import from_url
+    except ImportError as error:
+        raise InputError(f"{url}: needs the package obstore; run: pip install 'arbitrank[s3]'") from error
+    options: dict[str, Any] = {}
+    try:
+        parts = urlsplit(url)
+        if not parts.netloc and parts.scheme != "file":
+            raise InputError(f"{url}: names no bucket or host, promised as {parts.scheme}://NAME/PATH")
+        if parts.scheme == "s3":
+            names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+            endpoint = next((environment[name] for name in names if environment.get(name)), "")
+            if endpoint:
+                options["config"] = {"endpoint": endpoint}
+            options["client_options"] = {"allow_http": endpoint.startswith("http://")}
+        elif parts.scheme == "http":
+            options["client_options"] = {"allow_http": True}
+        return from_url(f"{parts.scheme}://{parts.netloc}", **options), parts.path.strip("/"), obstore
+    except (BaseError, OSError, ValueError) as error:
+        raise InputError(f"{url}: no URL that can be read: {why(error)}; see docs/training.md") from error
+
+
+def _found(where: str, path: str, size: int) -> Found:
+    keys = dict(_KEYS.findall(path))
+    domain, day = keys.get("domain"), keys.get("day")
+    try:
+        return Found(where, size, domain, None if day is None else since(day))
+    except InputError:
+        return Found(where, size, domain, fault=f"{where}: day={day}: promised a date as in day=2026-11-20")

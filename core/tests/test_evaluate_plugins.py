@@ -1,0 +1,126 @@
+"""Installed plugins, measured on a corpus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arbitrank.domain import Domain, Model, Scores, Settings
+from arbitrank.errors import InputError, PluginError
+from arbitrank.evaluate.experiment import evaluate
+from arbitrank.evaluate.report import write_report
+from arbitrank.values import Example, Hypothesis, Request
+
+
+class WordModel(Model):
+    """Knows a request by a word of its own; fails where it reads "fail"."""
+
+    def __init__(self, name: str, word: str) -> None:
+        self.name, self.word = name, word
+
+    def recognise(self, request: Request) -> Sequence[Hypothesis]:
+        if "fail" in (request.utterance or ""):
+            raise RuntimeError("no such word")
+        known = self.word in (request.utterance or "")
+        return (Hypothesis(self.name, "go", domain_confidence=0.6 if known else 0.5),)
+
+    def rerank(self, request: Request) -> Scores:
+        first = (request.hypotheses or ())[0]
+        p = 0.9 if (first.domain_confidence or 0.0) > 0.55 else 0.05
+        return Scores(p, np.array([p]))
+
+
+class Word(Domain):
+    """Learns no more than how many requests it was shown."""
+
+    def __init__(self, name: str, word: str) -> None:
+        self.name, self.word = name, word
+        self.shown: list[int] = []
+
+    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
+        self.shown.append(len(examples))
+        return {}
+
+    def load(self, folder: Path) -> Model:
+        return WordModel(self.name, self.word)
+
+
+class Unwilling(Word):
+    """Cannot be trained."""
+
+    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
+        raise ZeroDivisionError("by design")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for split, n in (("train", 30), ("dev", 20)):
+        rows = [
+            {"text": f"{('light', 'tune')[i % 2]} {split} {i}", "domain": ("lamps", "tunes")[i % 2]} for i in range(n)
+        ]
+        rows = [row | {"intent": "go"} for row in rows] + [{"text": "fail", "domain": "lamps"}] * (split == "dev")
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *domains: Domain) -> None:
+    monkeypatch.setattr("arbitrank.evaluate.plugins.loaded", lambda found: {one.name: one for one in domains})
+
+
+def run(path: Path) -> Any:
+    return evaluate(path, plugins=True, progress=lambda stage, done, total: None)
+
+
+def test_plugins_are_trained_on_train_and_asked_what_is_held_out(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lamps, tunes = Word("lamps", "light"), Word("tunes", "tune")
+    install(monkeypatch, lamps, tunes, Word("unasked", "x"))
+    metrics, outcomes, found = run(corpus)
+    assert lamps.shown == tunes.shown == [30]
+    assert list(metrics["systems"]) == ["R0", "plugins"]
+    assert metrics["systems"]["plugins"]["domain_accuracy"] == pytest.approx(20 / 21)
+    assert metrics["systems"]["plugins"]["against"].keys() == {"R0"}
+    assert outcomes["plugins"].probability[0] == 0.9
+    assert [note for note in metrics["notes"] if "failed on 1 requests" in note and "no such word" in note]
+    write_report(metrics, outcomes, found.held, "plugins", tmp_path / "out")
+
+
+def test_plugins_rerank_the_hypotheses_of_a_file_and_are_trained_apart_from_what_they_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lamps, tunes = Word("lamps", ""), Word("tunes", "")
+    install(monkeypatch, lamps, tunes)
+    path = tmp_path / "h.jsonl"
+    with path.open("w") as file:
+        for i in range(20):
+            owner = ("lamps", "tunes")[i % 2]
+            brought = [
+                {"domain": d, "intent": "go", "domain_confidence": 0.8 if d == owner else 0.2}
+                for d in ("lamps", "tunes")
+            ]
+            file.write(json.dumps({"hypotheses": brought, "truth": {"domain": owner, "intent": "go"}}) + "\n")
+    metrics, _, _ = run(path)
+    assert lamps.shown == [16] * 5
+    assert metrics["systems"]["plugins"]["irer"] == 0.0
+
+
+def test_a_domain_without_a_plugin_is_refused_with_the_next_command(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, Word("lamps", "light"))
+    with pytest.raises(InputError, match=r"no plugin is loaded for tunes \(loaded: lamps\); run: arbitrank domains"):
+        run(corpus)
+
+
+def test_a_plugin_that_cannot_be_trained_is_named(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Unwilling("lamps", "light"), Word("tunes", "tune"))
+    with pytest.raises(PluginError, match="domain lamps: its training failed: ZeroDivisionError: by design"):
+        run(corpus)

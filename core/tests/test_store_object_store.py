@@ -1,0 +1,464 @@
+"""The store in an object store, over HTTP: a real server that speaks S3, moto's, started here."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from arbitrank.domain import Domain, Model, Scores, Settings
+from arbitrank.errors import ArtifactError, Conflict, DataError, InputError, StoreError
+from arbitrank.live.live import Live
+from arbitrank.store.artifact import MANIFEST, Manifest, seal
+from arbitrank.store.backend import FolderBackend, Kept
+from arbitrank.store.object_store import BucketBackend
+from arbitrank.store.signing import Keys, keygen, open_key
+from arbitrank.store.store import State, Store, open_store
+from arbitrank.training.datasets import Reading, is_partitioned, prepare
+from arbitrank.training.example_file import ExampleFile
+from arbitrank.values import Example, Request
+
+absent = [name for name in ("obstore", "moto", "flask") if find_spec(name) is None]
+pytestmark = pytest.mark.skipif(
+    bool(absent), reason=f"{', '.join(absent)} not installed; run: pip install -r requirements-dev.txt"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """moto's server on a port of this machine; it can go away and come back, empty."""
+
+    def __init__(self, log: Path) -> None:
+        self.port, self._log = free_port(), log
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        self._process = subprocess.Popen(command, stdout=self._log.open("ab"), stderr=subprocess.STDOUT)
+        for _ in range(600):
+            try:
+                self.call("PUT", "/weights")
+                return
+            except OSError:
+                assert self._process.poll() is None, self._log.read_text()
+                time.sleep(0.05)
+        raise AssertionError(f"moto's server does not answer: {self._log.read_text()}")
+
+    def call(self, method: str, path: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, path)
+        assert connection.getresponse().status == 200
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("moto") / "log")
+    yield server
+    server.stop()
+
+
+SETTINGS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+
+
+@pytest.fixture
+def url(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of its own for each test, and the environment that reaches it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**SETTINGS, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return f"s3://weights/stores/{tmp_path.name}"
+
+
+@pytest.fixture
+def store(url: str) -> Store:
+    return open_store(url)
+
+
+def artifact(folder: Path, text: str = "x", domain: str = "lights") -> Path:
+    (folder / "reranker").mkdir(parents=True)
+    (folder / "reranker" / "weights.json").write_text(text)
+    seal(folder, Manifest(domain=domain, package="p", package_version="1"))
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def problems(store: Store) -> list[str]:
+    return [f"{check.what}: {check.problem}" for check in store.checks() if check.problem]
+
+
+def test_published_promoted_rolled_back_and_fetched(tmp_path: Path, store: Store, url: str) -> None:
+    assert store.state("lights") == (0, State())
+    assert store.domains() == store.versions("lights") == store.history("lights") == []
+    made = [artifact(tmp_path / name, name) for name in ("one", "two")]
+    one, two = (store.publish(source, promote=True).version for source in made)
+    assert store.state("lights") == (2, State(stable=two, previous=one))
+    store.rollback("lights")
+    other = open_store(f"{url}/")
+    assert other.state("lights") == (3, State(stable=one, previous=two))
+    folder = other.stable("lights")
+    assert folder
+    assert folder.is_relative_to(tmp_path / "cache")
+    assert content(folder) == content(made[0])
+    assert other.domains() == ["lights"]
+    assert other.versions("lights") == sorted([one, two])
+    assert [change.verb for change in other.history("lights")] == ["promote", "promote", "rollback"]
+    assert problems(other) == []
+
+
+def test_two_stores_in_one_bucket_are_nothing_to_each_other(tmp_path: Path, store: Store, url: str) -> None:
+    store.publish(artifact(tmp_path / "one"), promote=True)
+    for beside in (f"{url}x", "s3://weights"):
+        assert open_store(beside).state("lights") == (0, State())
+
+
+def test_what_is_cached_and_damaged_is_fetched_anew(tmp_path: Path, store: Store) -> None:
+    store.publish(artifact(tmp_path / "one"), promote=True)
+    folder = store.stable("lights")
+    assert folder
+    before = content(folder)
+    (folder / "reranker" / "weights.json").write_text("damaged")
+    (folder / "more").write_text("more")
+    assert store.stable("lights") == folder
+    assert content(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_what_is_damaged_in_the_bucket_is_neither_promoted_nor_fetched_until_it_is_published_again(
+    tmp_path: Path, store: Store
+) -> None:
+    source = artifact(tmp_path / "one")
+    version = store.publish(source).version
+    for path, damage in (("reranker/weights.json", b"damaged"), (MANIFEST, b"{"), ("../history/x", b"no change")):
+        store.backend.write(f"lights/{version}/{path}" if ".." not in path else "lights/history/x", damage)
+        assert len(problems(store)) == 1
+        if ".." not in path:
+            with pytest.raises(ArtifactError):
+                store.promote("lights", version)
+            store.publish(source)
+            assert problems(store) == []
+    store.promote("lights", version)
+
+
+def test_of_those_who_change_at_once_one_wins_and_the_others_are_told(tmp_path: Path, store: Store, url: str) -> None:
+    versions = [store.publish(artifact(tmp_path / name, name)).version for name in ("one", "two", "three", "four")]
+    number, _ = store.state("lights")
+
+    def promote(version: str) -> str | None:
+        try:
+            open_store(url).promote("lights", version, expected=number)
+            return version
+        except Conflict:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        (winner,) = [version for version in pool.map(promote, versions) if version]
+    after, state = store.state("lights")
+    assert (after, state.stable) == (number + 1, winner)
+
+
+def test_an_answer_that_was_lost_is_no_conflict(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library calls again; the second call finds what the first one wrote."""
+    version = store.publish(artifact(tmp_path / "one")).version
+    create = BucketBackend.create
+
+    def twice(backend: BucketBackend, key: str, content: bytes) -> bool:
+        create(backend, key, content)
+        return create(backend, key, content)
+
+    monkeypatch.setattr(BucketBackend, "create", twice)
+    assert store.promote("lights", version).state.stable == version
+
+
+class Killed(BaseException):
+    """Nothing of the store's catches it: what is in the bucket is what a killed process leaves there."""
+
+
+@pytest.mark.parametrize("verb", ["publish", "promote", "rollback", "prune"])
+@pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
+def test_killed_at_any_call_the_store_is_as_before_or_as_after(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, verb: str, answered: bool
+) -> None:
+    made = [artifact(tmp_path / name, name) for name in ("one", "two", "three")]
+
+    def act(store: Store) -> None:
+        match verb:
+            case "publish":
+                store.publish(made[2], promote=True)
+            case "promote":
+                store.promote("lights", store.history("lights")[0].state.stable or "")
+            case "rollback":
+                store.rollback("lights")
+            case "prune":
+                store.prune("lights", keep=1, grace=-1)
+
+    killed, left = 0, 0
+    for method in ("create", "write", "delete"):
+
+        def dying(backend: BucketBackend, *args: Any, call: Any = getattr(BucketBackend, method)) -> Any:
+            nonlocal left
+            left -= 1
+            result = call(backend, *args) if left or answered else None
+            if not left:
+                raise Killed
+            return result
+
+        monkeypatch.setattr(BucketBackend, method, dying)
+    for step in range(1, 100):
+        place = f"{url}/{step}"
+        store = open_store(place)
+        for source in made[:2] if verb != "prune" else made:
+            store.publish(source, promote=True)
+        before = store.state("lights")
+        left = step
+        try:
+            act(open_store(place))
+        except Killed:
+            killed += 1
+        left = 0
+        after = open_store(place)
+        assert problems(after) == []
+        assert after.stable("lights")
+        number, state = after.state("lights")
+        if number == before[0]:
+            act(after)
+        elif verb == "prune" and state.removing:
+            after.prune("lights", keep=1, grace=-1)
+        assert problems(after) == []
+        assert not after.state("lights")[1].removing
+        if killed < step:
+            break
+    assert killed >= {"publish": 3, "promote": 1, "rollback": 1, "prune": 4}[verb]
+
+
+def test_pruning_removes_what_nothing_names(tmp_path: Path, store: Store) -> None:
+    made = [store.publish(artifact(tmp_path / str(i), str(i)), promote=True).version for i in range(4)]
+    assert store.prune("lights", keep=1) == []
+    assert store.prune("lights", keep=1, grace=-1) == sorted(made[:2])
+    assert store.versions("lights") == sorted(made[2:])
+    assert problems(store) == []
+
+
+def test_more_changes_than_a_page_of_a_listing_holds(store: Store, url: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(1, 1012):
+            raw = b'{"number": %d, "verb": "canary", "state": {"canary": 0.5}}' % number
+            pool.submit(store.backend.create, f"lights/history/{number:08}.json", raw)
+    assert open_store(url).state("lights") == (1011, State(canary=0.5))
+
+
+def test_more_than_an_artifact_may_have_is_not_even_fetched(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = store.publish(artifact(tmp_path / "one"), promote=True).version
+    store.backend.write(f"lights/{version}/large", bytes(3 << 20))
+    monkeypatch.setattr("arbitrank.store.local_copies.MAX_TOTAL", 2 << 20)
+    with pytest.raises(ArtifactError, match=r"3 files of \d+ bytes"):
+        store.stable("lights")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_key_that_climbs_out_of_the_cache_is_refused(tmp_path: Path) -> None:
+    class Climbing(FolderBackend):
+        """An object store may have such a key, though its library lets nobody write one."""
+
+        def local(self, prefix: str) -> None:
+            return None
+
+        def under(self, prefix: str) -> list[Kept]:
+            return [Kept(f"{prefix}/../../../secret", 0.0, 6)]
+
+        def read(self, key: str) -> bytes:
+            return b"secret"
+
+    climbing = Store(Climbing(tmp_path / "store"), cache=tmp_path / "cache")
+    with pytest.raises(ArtifactError, match="climbs out of its folder"):
+        climbing.fetch("lights", "a" * 12)
+    assert not list(tmp_path.rglob("secret"))
+
+
+def test_the_audit_set_is_fetched(tmp_path: Path, store: Store, url: str) -> None:
+    (tmp_path / "audit.jsonl").write_text("1\n")
+    store.set_audit_set(tmp_path / "audit.jsonl")
+    for _ in range(2):
+        path = open_store(url).audit_set()
+        assert path
+        assert path.read_text() == "1\n"
+        assert path.is_relative_to(tmp_path / "cache")
+        path.write_text("damaged here")
+    assert problems(store) == []
+
+
+def test_a_version_that_is_signed_anew_is_fetched_anew(tmp_path: Path, url: str) -> None:
+    trusted = tmp_path / "keys"
+    trusted.mkdir()
+    source = artifact(tmp_path / "one")
+    plain, strict = open_store(url), open_store(url, Keys(trusted))
+    plain.publish(source, promote=True)
+    assert plain.stable("lights")
+    private, public, _ = keygen(tmp_path / "lights")
+    public.rename(trusted / "lights.pub")
+    with pytest.raises(ArtifactError, match="unsigned"):
+        strict.stable("lights")
+    strict.publish(source, key=open_key(private))
+    assert strict.stable("lights") == plain.stable("lights")
+
+
+def test_a_server_that_goes_away_is_told_and_what_it_kept_is_there_when_it_is_back(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    store = open_store(url)
+    version = store.publish(artifact(tmp_path / "one"), promote=True).version
+    assert store.stable("lights")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    away = open_store(url)
+    for question in (away.state, away.stable, away.history, away.versions):
+        with pytest.raises(StoreError, match=r"s3://weights.*: no answer that can be used: Connection refused") as told:
+            question("lights")
+        assert "\n" not in str(told.value)
+        assert len(str(told.value)) < 500
+    with pytest.raises(StoreError):
+        away.publish(artifact(tmp_path / "two", "two"))
+    assert store.state("lights")[1].stable == version
+
+
+def test_a_server_that_never_answers_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("arbitrank.store.object_store._ANSWER", timedelta(seconds=1))
+        with pytest.raises(StoreError, match="no answer in time"):
+            open_store(url).state("lights")
+
+
+def test_a_bucket_that_is_not_there_and_an_address_that_is_none_are_told(url: str) -> None:
+    another = open_store("s3://another/x")
+    for question in (lambda: another.state("lights"), another.domains, lambda: another.backend.read("x")):
+        with pytest.raises(StoreError, match="NoSuchBucket: The specified bucket does not exist"):
+            question()
+    for wrong in ("s3://", "s3:///x", "s3://weights?x=1"):
+        with pytest.raises(InputError, match="promised s3://BUCKET/PREFIX"):
+            open_store(wrong)
+
+
+def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("obstore"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r"pip install 'arbitrank\[s3\]'"):
+        open_store("s3://weights/x")
+
+
+def test_the_command_line_takes_an_address(arbitrank: Any, url: str, tmp_path: Path) -> None:
+    artifact(tmp_path / "one")
+    assert arbitrank("publish", str(tmp_path / "one"), "--store", url).returncode == 0
+    assert "publish: candidate" in arbitrank("history", "lights", ARBITRANK_STORE=url).stdout
+    done = arbitrank("verify", url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS lights candidate" in done.stdout
+
+
+# ---------------------------------------------------------------------------------------------------------- followed
+
+
+class Lamp(Model):
+    def rerank(self, request: Request) -> Scores:
+        n = len(request.hypotheses or ())
+        return Scores(0.5, np.full(n, 0.5 / n))
+
+
+class Lights(Domain):
+    name = "lights"
+
+    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> dict[str, Any]:
+        return {}
+
+    def load(self, folder: Path) -> Model:
+        return Lamp()
+
+
+def test_a_process_follows_a_bucket_answers_while_it_is_away_and_follows_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(tmp_path / "log")  # of its own, as it goes away
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    store, live = open_store(url), Live({"lights": Lights()}, open_store(url), trial=lambda folder, domain: None)
+    made = [artifact(tmp_path / name, name) for name in ("one", "two")]
+    first, second = (store.publish(folder, promote=True).version for folder in made)
+
+    def answers() -> str | None:
+        live.look()
+        return live.answer(Request(utterance="more light")).domains["lights"].version
+
+    assert answers() == second
+    store.rollback("lights")
+    assert answers() == first
+    server.stop()
+    assert answers() == first
+    assert url in (live.status().problem or "")
+    server.start()  # what is there now is empty, and no reason to let go what is loaded
+    assert answers() == first
+    assert "nothing is there any more" in (live.status().problem or "")
+    server.stop()
+
+
+@pytest.mark.parametrize("name", ["part.jsonl", "part.jsonl.gz", "part.parquet"])
+def test_data_to_train_on_are_read_from_a_bucket(url: str, tmp_path: Path, name: str) -> None:
+    rows = [
+        {
+            "id": str(i),
+            "utterance": "on",
+            "hypotheses": [{"domain": "lights", "intent": "On"}],
+            "truth": {"domain": None},
+        }
+        for i in range(3000)
+    ]
+    lines = b"\n".join(map(msgspec.json.encode, rows))
+    raw = BytesIO()
+    parquet.write_table(pa.Table.from_pylist(rows), raw)
+    content = {".gz": gzip.compress(lines), ".parquet": raw.getvalue()}.get(Path(name).suffix, lines)
+    BucketBackend(url).write(f"data/domain=lights/day=2026-11-20/{name}", content)
+    assert is_partitioned(f"{url}/data")
+    read = prepare(Reading(f"{url}/data"), ["lights"], {"lights": tmp_path / "lights"})
+    assert read.examples == {"lights": 3000}
+    assert [one.request.id for one in ExampleFile(tmp_path / "lights")] == [str(i) for i in range(3000)]
+    with pytest.raises(DataError, match="no file in it ends in"):
+        is_partitioned(f"{url}/nothing")
