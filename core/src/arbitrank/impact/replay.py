@@ -1,8 +1,8 @@
 """Replaying requests with one domain's model exchanged: who answers them now, and who would.
 
-Each request is read, scored and merged as `arbitration.arbitrator` does it, many at a time; all domains but the exchanged
-one are scored once, and not even that where the log holds what the same versions said. Of each request a row of numbers
-is kept, so a file of any length can be replayed.
+Each request is read, scored and merged as `arbitration.arbitrator` does it, many at a time; all domains but the
+exchanged one are scored once, and not even that where the log holds what the same versions said. Of each request a row
+of numbers is kept, so a file of any length can be replayed.
 """
 
 from __future__ import annotations
