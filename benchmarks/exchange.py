@@ -24,7 +24,7 @@ from arbitrank.evaluate.hypotheses import Readings, Recognised
 from arbitrank.evaluate.results import Outcome
 from arbitrank.learn.model_selection import learn
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
-from arbitrank.nlu.training import cross_fit, look_at, train_recogniser
+from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
 from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Ranked
 from benchmarks.apart import Learner, Spoken, built, learned, merged, spoken
@@ -103,10 +103,10 @@ def half_recogniser(domain: str, bench: Bench, seed: int) -> Recognised:
     for known in (~first, first):
         recogniser = train_recogniser(domain, [e for e, yes in zip(train, known, strict=True) if yes], seed)
         places = np.flatnonzero(~known)
-        found = recogniser.recognise_many(look_at([train[i] for i in places]))
+        found = recogniser.recognise_many(encode_all([train[i] for i in places]))
         for i, n_best in zip(places, found, strict=True):
             readings[i] = n_best
-        asked = recogniser.recognise_many(look_at(held))
+        asked = recogniser.recognise_many(encode_all(held))
     return Recognised(domain, readings, [], asked)
 
 
@@ -118,9 +118,9 @@ def few_negatives_recogniser(domain: str, bench: Bench, seed: int) -> Recognised
     kept = [e for e, yes in zip(train, known, strict=True) if yes]
     recogniser = train_recogniser(domain, kept, seed)
     fitted = iter(cross_fit(domain, kept, seed=seed))
-    unseen = iter(recogniser.recognise_many(look_at([e for e, yes in zip(train, known, strict=True) if not yes])))
+    unseen = iter(recogniser.recognise_many(encode_all([e for e, yes in zip(train, known, strict=True) if not yes])))
     readings = [next(fitted) if yes else next(unseen) for yes in known]
-    return Recognised(domain, readings, [], recogniser.recognise_many(look_at(held)))
+    return Recognised(domain, readings, [], recogniser.recognise_many(encode_all(held)))
 
 
 SWAPS: Mapping[str, Callable[[str, Bench, int], Recognised]] = {

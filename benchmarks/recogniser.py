@@ -23,7 +23,7 @@ from arbitrank.evaluate.results import outcome
 from arbitrank.evaluate.summary import summarise
 from arbitrank.learn.linear_training import baseline
 from arbitrank.nlu import training
-from arbitrank.nlu.encoded import Seen, see
+from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
@@ -51,19 +51,19 @@ class Step:
     fit: bool = False
     known: bool = False
 
-    def look(self, utterance: str) -> Seen:
+    def look(self, utterance: str) -> Encoded:
         """The utterance as this recogniser sees it."""
-        whole = see(utterance)
+        whole = encode(utterance)
         ngrams = whole.ngrams if self.skips else np.setdiff1d(whole.ngrams, _skipped(utterance))
         attributes = whole.attributes if self.affixes else whole.attributes[:, :_PLAIN_ATTRIBUTES]
         return whole._replace(ngrams=ngrams, attributes=attributes)
 
-    def train(self, domain: str, corpus: Corpus, seen: Sequence[Seen], seed: int) -> Recogniser:
+    def train(self, domain: str, corpus: Corpus, seen: Sequence[Encoded], seed: int) -> Recogniser:
         """The domain's recogniser, of what was looked at in the training split."""
         rarity = training.RARITY if self.rarity else 0.0
         learner = learn_gazetteer if self.known else _learn_nothing
         with patch.object(training, "RARITY", rarity), patch.object(training, "learn_gazetteer", learner):
-            model = training.train_recogniser(domain, corpus.train, seed, seen=seen)
+            model = training.train_recogniser(domain, corpus.train, seed, encoded=seen)
         if self.fit or model.fit is None:
             return model
         same = np.zeros_like(model.fit.present)  # every intent is like the domain at large

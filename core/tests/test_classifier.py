@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrank.nlu.classifier import Classifier
-from arbitrank.nlu.encoded import see
+from arbitrank.nlu.encoded import encode
 from arbitrank.nlu.text import ngrams
 
 
@@ -32,7 +32,7 @@ def test_it_is_linear_in_the_known_n_grams_scaled_to_a_vector_of_length_one(utte
     known = [place[gram] for gram in grams if gram in place]
     length = max(math.sqrt(sum(float(model.rarity[i]) ** 2 for i in known)), 1e-6)
     scores = model.bias + model.weights[known].sum(axis=0, dtype=np.float64) / length
-    mine, intents = model.classify([see(utterance)])
+    mine, intents = model.classify([encode(utterance)])
     assert mine[0] == pytest.approx(1 / (1 + math.exp(-scores[0])), rel=1e-6)
     assert intents[0] == pytest.approx(np.exp(scores[1:]) / np.exp(scores[1:]).sum(), rel=1e-6)
 
@@ -41,19 +41,19 @@ def test_it_is_linear_in_the_known_n_grams_scaled_to_a_vector_of_length_one(utte
 @settings(max_examples=50)
 def test_chances_are_chances_and_a_batch_gives_what_each_gives_alone(utterances: list[str], intents: int) -> None:
     model = classifier("turn on the light", intents)
-    mine, each = model.classify([see(utterance) for utterance in utterances])
+    mine, each = model.classify([encode(utterance) for utterance in utterances])
     assert mine.shape == (len(utterances),)
     assert each.shape == (len(utterances), intents)
     assert ((mine > 0) & (mine < 1)).all()
     assert each.sum(axis=1) == pytest.approx(1.0)
     for i, utterance in enumerate(utterances):
-        alone, its = model.classify([see(utterance)])
+        alone, its = model.classify([encode(utterance)])
         assert (alone[0], its[0].tolist()) == (mine[i], each[i].tolist())
 
 
 def test_a_classifier_that_knows_no_n_gram_answers_by_its_bias() -> None:
     nothing, bias = np.zeros(0, np.uint32), np.array([0.0, 3.0], np.float32)
     model = Classifier(("a",), nothing, np.zeros(1, np.float32), np.zeros((1, 2), np.float32), bias)
-    mine, intents = model.classify([see("turn on"), see("")])
+    mine, intents = model.classify([encode("turn on"), encode("")])
     assert mine.tolist() == [0.5, 0.5]
     assert intents.tolist() == [[1.0], [1.0]]

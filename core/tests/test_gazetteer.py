@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.nlu.encoded import see
+from arbitrank.nlu.encoded import encode
 from arbitrank.nlu.gazetteer import LENGTHS, PER_NAME, Gazetteer, Span, learn_gazetteer
 from arbitrank.nlu.text import LONGEST_RUN, runs
 
@@ -13,7 +13,7 @@ NAMES = ("level", "room")
 
 
 def learned(*utterances: tuple[str, list[Span]]) -> tuple[Gazetteer, list[list[tuple[int, int]]]]:
-    return learn_gazetteer(NAMES, [(see(text).runs, spans) for text, spans in utterances])
+    return learn_gazetteer(NAMES, [(encode(text).runs, spans) for text, spans in utterances])
 
 
 def begin(name: str, length: int) -> int:
@@ -26,7 +26,7 @@ def goes_on(name: str, length: int) -> int:
 
 def test_a_known_value_marks_its_tokens() -> None:
     gazetteer, _ = learned(("dim the living room", [("room", 2, 3)]), ("full power", [("level", 0, 0)]))
-    assert gazetteer.marks(see("living room lights full").runs) == [
+    assert gazetteer.marks(encode("living room lights full").runs) == [
         (0, begin("room", 2)),
         (1, goes_on("room", 2)),
         (3, begin("level", 1)),
@@ -35,13 +35,13 @@ def test_a_known_value_marks_its_tokens() -> None:
 
 def test_a_value_of_two_names_marks_with_both() -> None:
     gazetteer, _ = learned(("low", [("level", 0, 0)]), ("low", [("room", 0, 0)]))
-    assert gazetteer.marks(see("low").runs) == [(0, begin("level", 1)), (0, begin("room", 1))]
+    assert gazetteer.marks(encode("low").runs) == [(0, begin("level", 1)), (0, begin("room", 1))]
 
 
 def test_part_of_a_value_is_not_known() -> None:
     gazetteer, _ = learned(("living room", [("room", 0, 1)]))
-    assert gazetteer.marks(see("living").runs) == []
-    assert gazetteer.marks(see("room").runs) == []
+    assert gazetteer.marks(encode("living").runs) == []
+    assert gazetteer.marks(encode("room").runs) == []
 
 
 def test_in_training_what_nobody_else_said_is_new() -> None:
@@ -67,8 +67,8 @@ def test_a_run_has_the_hash_of_its_words_wherever_it_stands(words: list[str], fi
 
 @given(st.text(max_size=40))
 def test_marks_point_at_tokens(text: str) -> None:
-    gazetteer, _ = learned(("hall", [("room", 0, 0)]), (text, [("level", 0, 0)] if len(see(text).runs) else []))
-    seen = see(text)
+    gazetteer, _ = learned(("hall", [("room", 0, 0)]), (text, [("level", 0, 0)] if len(encode(text).runs) else []))
+    seen = encode(text)
     assert all(
         0 <= token < len(seen.attributes) and 0 <= mark < PER_NAME * 2 for token, mark in gazetteer.marks(seen.runs)
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.nlu.intent_slots import Fit, learn_fit
+from arbitrank.nlu.intent_slots import IntentSlots, learn_intent_slots
 from arbitrank.nlu.tagger import Reading
 from arbitrank.values import Slot
 
@@ -15,8 +15,8 @@ ROWS = [("on", {"room"})] * 40 + [("off", {"room", "time"})] * 30 + [("off", {"t
 NAMES, INTENTS = ("room", "time"), ("on", "off", "ask")
 
 
-def fit() -> Fit:
-    return learn_fit(NAMES, INTENTS, ROWS)
+def fit() -> IntentSlots:
+    return learn_intent_slots(NAMES, INTENTS, ROWS)
 
 
 def reading(probability: float, *names: str) -> Reading:
@@ -42,13 +42,15 @@ def test_readings_share_out_what_they_had_together(found: list[tuple[float, set[
 
 
 def test_an_intent_that_is_like_the_domain_changes_nothing() -> None:
-    even = learn_fit(("room",), ("on", "off"), [("on", {"room"}), ("on", set()), ("off", {"room"}), ("off", set())])
+    even = learn_intent_slots(
+        ("room",), ("on", "off"), [("on", {"room"}), ("on", set()), ("off", {"room"}), ("off", set())]
+    )
     readings = [reading(0.6, "room"), reading(0.2)]
     assert even.given_intents(readings) == pytest.approx(np.array([[0.6, 0.2], [0.6, 0.2]]))
 
 
 def test_an_intent_seen_once_is_not_taken_at_its_word() -> None:
-    often = learn_fit(("room",), ("on", "rare"), [("on", {"room"})] * 50 + [("rare", set())] * 50)
-    once = learn_fit(("room",), ("on", "rare"), [("on", {"room"})] * 50 + [("rare", set())])
+    often = learn_intent_slots(("room",), ("on", "rare"), [("on", {"room"})] * 50 + [("rare", set())] * 50)
+    once = learn_intent_slots(("room",), ("on", "rare"), [("on", {"room"})] * 50 + [("rare", set())])
     readings = [reading(0.8, "room"), reading(0.2)]
     assert once.given_intents(readings)[1, 0] > often.given_intents(readings)[1, 0]

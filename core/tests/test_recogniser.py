@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrank.errors import ArtifactError, DataError
-from arbitrank.nlu.encoded import see
+from arbitrank.nlu.encoded import encode
 from arbitrank.nlu.recogniser import N_BEST, Recogniser
 from arbitrank.nlu.training import train_recogniser
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
@@ -68,7 +68,7 @@ def test_it_reads_what_it_never_saw() -> None:
 def test_whatever_is_said_the_readings_are_well_formed(utterance: str) -> None:
     found = recogniser().recognise(utterance)
     assert len(found) <= N_BEST
-    assert bool(found) == bool(len(see(utterance).attributes))
+    assert bool(found) == bool(len(encode(utterance).attributes))
     products = []
     for hypothesis in found:
         assert hypothesis.domain == "lights"
@@ -86,7 +86,7 @@ def test_whatever_is_said_the_readings_are_well_formed(utterance: str) -> None:
 
 def test_a_batch_gives_what_each_utterance_gives_alone() -> None:
     utterances = ["dim the hall to ten percent", "", "turn on 灯", "x " * 900, "dim", "call my mother", "  "] * 3
-    together = recogniser().recognise_many([see(utterance) for utterance in utterances])
+    together = recogniser().recognise_many([encode(utterance) for utterance in utterances])
     for utterance, found in zip(utterances, together, strict=True):
         assert_alike(found, recogniser().recognise(utterance))
     assert recogniser().recognise_many([]) == []

@@ -84,8 +84,8 @@ def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
 def _recognise(domain: str, shared: Shared, path: Path, seed: int) -> Peak | None:
     corpus, (of_train, of_tuning, of_held) = shared.value, shared.seen
     with threadpool_limits(1):
-        fitted = cross_fit(domain, corpus.train, seed=seed, seen=of_train)
-        recogniser = train_recogniser(domain, corpus.train, seed, seen=of_train)
+        fitted = cross_fit(domain, corpus.train, seed=seed, encoded=of_train)
+        recogniser = train_recogniser(domain, corpus.train, seed, encoded=of_train)
         tuning = recogniser.recognise_many(of_tuning)
         save(Recognised(domain, fitted, tuning, recogniser.recognise_many(of_held)), path)
     return peak()

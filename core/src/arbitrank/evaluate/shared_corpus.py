@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.nlu.encoded import Seen
-from arbitrank.nlu.training import look_at
+from arbitrank.nlu.encoded import Encoded
+from arbitrank.nlu.training import encode_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +25,9 @@ class Shared:
     path: Path
 
     @cached_property
-    def seen(self) -> list[list[Seen]]:
+    def seen(self) -> list[list[Encoded]]:
         """The utterances of each split, looked at once by a process for all its domains."""
-        return [look_at(split) for split in (self.value.train, self.value.tuning, self.value.held)]
+        return [encode_all(split) for split in (self.value.train, self.value.tuning, self.value.held)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _read, (self.path,)

@@ -93,11 +93,11 @@ class ReferenceDomain(Domain):
         return [h for h in hypotheses if h.domain == self.name]
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
-        from arbitrank.nlu.training import cross_fit, look_at, train_recogniser
+        from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
 
         settings.progress("recogniser", 0, 1)
-        seen = look_at(examples)
-        train_recogniser(self.name, examples, settings.seed, seen=seen).save(out / RECOGNISER)
+        seen = encode_all(examples)
+        train_recogniser(self.name, examples, settings.seed, encoded=seen).save(out / RECOGNISER)
         settings.progress("recogniser", 1, 1)
         fitted = cross_fit(
             self.name,
@@ -106,7 +106,7 @@ class ReferenceDomain(Domain):
             seed=settings.seed,
             jobs=settings.jobs,
             progress=settings.progress,
-            seen=seen,
+            encoded=seen,
             spread=settings.spread,
         )
         return [[self.described(h) for h in n_best] for n_best in fitted]

@@ -1,4 +1,4 @@
-"""A catalogue: the works a domain can serve, and whether it has one of a given name."""
+"""A catalogue of the works that a domain can serve, looked up by name."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Catalogue:
         self._shared = frozenset(work["title"].casefold() for work in works if also_of(work))
 
     def has(self, column: str, name: str) -> bool:
-        """Whether a work has this name in the column."""
+        """True if a work has this name in the column."""
         return name.strip().casefold() in self._names[column]
 
     def shares(self, title: str) -> bool:
-        """Whether another domain is known to have a work of this title too."""
+        """True if another domain is known to have a work of this title too."""
         return title.strip().casefold() in self._shared
 
     def describe(self, hypothesis: Hypothesis) -> dict[str, float]:
-        """What the catalogue says of a hypothesis: features of 0 or 1, the same names for each.
+        """Features of a hypothesis from the catalogue, 0 or 1, the same names for each.
 
         For each column, `COLUMN_known`: some slot of that name has a value that the column has. For titles also
         `title_unknown`, some title that it lacks, and `title_shared`, some title that another domain has too.

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.encoded import Seen
+from arbitrank.nlu.encoded import Encoded
 from arbitrank.nlu.text import BUCKETS
 
 SHORTEST = 1e-6
-"""The length that an utterance's vector counts as at the least, so that one without a known n-gram divides nothing."""
+"""The least length of an utterance's vector, so that one without a known n-gram is not divided by zero."""
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """P(the request is the domain's) and P(intent | it is), both linear in the utterance's n-grams.
 
-    `buckets`: the n-grams the model knows, sorted, uint32 of shape (B,). `rarity`: how much each of them tells, float32
-    of shape (B + 1,). `weights`: float32 of shape (B + 1, 1 + I), the domain's column first, each row multiplied by its
-    n-gram's rarity already. The last of `rarity` and `weights` is zero, for n-grams that are not known. `bias`: float32
-    of shape (1 + I,). `intents`: I names. An utterance is the vector of its known n-grams' rarities scaled to length 1,
-    so that the number of its words does not count.
+    `buckets`: the n-grams the model knows, sorted, uint32 of shape (B,). `rarity`: the inverse document frequency of
+    each, float32 of shape (B + 1,). `weights`: float32 of shape (B + 1, 1 + I), the domain's column first, each row
+    multiplied by its n-gram's rarity already. The last of `rarity` and `weights` is zero, for unknown n-grams. `bias`:
+    float32 of shape (1 + I,). `intents`: I names. An utterance is the vector of its known n-grams' rarities scaled to
+    length 1, so that the number of its words has no effect.
     """
 
     intents: tuple[str, ...]
@@ -39,9 +39,9 @@ class Classifier:
 
     _rows: NDArray[np.int32] = None  # type: ignore[assignment]  # filled above, from `buckets`
 
-    def classify(self, seen: Sequence[Seen]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def classify(self, encoded: Sequence[Encoded]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """P(mine) of each utterance, shape (n,), and P(intent | mine), shape (n, I), rows summing to 1."""
-        scores = np.array([self._score(one.ngrams) for one in seen]).reshape(-1, len(self.bias))
+        scores = np.array([self._score(one.ngrams) for one in encoded]).reshape(-1, len(self.bias))
         mine = 1.0 / (1.0 + np.exp(-scores[:, 0]))
         intents = np.exp(scores[:, 1:] - scores[:, 1:].max(axis=1, keepdims=True))
         return mine, intents / intents.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""An utterance as classifier and tagger see it, computed once for all who look."""
+"""An utterance encoded for the classifier and the tagger, computed once for all domains."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from arbitrank.nlu.text import ngrams, runs, tokenise
 from arbitrank.nlu.token_features import attributes
 
 
-class Seen(NamedTuple):
-    """The utterance, the buckets of its n-grams, shape (n,), the attributes of its tokens, (tokens, A), and the hashes
-    of their runs, (tokens, `LONGEST_RUN`): uint32."""
+class Encoded(NamedTuple):
+    """An utterance and its hashes, uint32: `ngrams` (n,), `attributes` (tokens, A), `runs` (tokens, `LONGEST_RUN`)."""
 
     text: str
     ngrams: NDArray[np.uint32]
@@ -22,13 +21,13 @@ class Seen(NamedTuple):
     runs: NDArray[np.uint32]
 
 
-def see(utterance: str) -> Seen:
-    """The utterance with its hashed n-grams, attributes and runs."""
+def encode(utterance: str) -> Encoded:
+    """The encoding of an utterance."""
     words = [token.text for token in tokenise(utterance)]
-    return Seen(utterance, ngrams(utterance), attributes(utterance), runs(words))
+    return Encoded(utterance, ngrams(utterance), attributes(utterance), runs(words))
 
 
 @lru_cache(maxsize=256)
-def see_once(utterance: str) -> Seen:
-    """The same, remembered for a while, because every domain asks it of the same utterance."""
-    return see(utterance)
+def encode_cached(utterance: str) -> Encoded:
+    """The same, cached, because every domain encodes the same utterance."""
+    return encode(utterance)

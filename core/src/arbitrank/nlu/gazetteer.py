@@ -1,8 +1,8 @@
 """A gazetteer: the slot values that a domain has seen, found again in an utterance before its slots are read.
 
 A run of tokens that was the value of a slot in training marks each of its tokens: with the slot's name, whether the
-token begins the run or goes on with it, and how long the run is. The tagger learns what a mark is worth. In training an
-utterance's own slots don't count: a value that nobody else said is as unknown there as a new one will be when serving.
+token begins the run or goes on with it, and how long the run is. The tagger learns a weight for each mark. In training
+an utterance's own slots do not count: a value that occurs nowhere else is as unknown there as a new one when serving.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Span = tuple[str, int, int]
 """A slot's name and its first and last token."""
 
 Slotted = tuple[NDArray[np.uint32], Sequence[Span]]
-"""An utterance's `Seen.runs` and its slots."""
+"""An utterance's `Encoded.runs` and its slots."""
 
 LENGTHS = 3
-"""Lengths of runs that are told apart; longer ones count as the longest of them."""
+"""Distinct lengths of runs; longer ones count as the longest of them."""
 
 PER_NAME = 2 * LENGTHS
 """Marks of each slot name."""
@@ -42,7 +42,7 @@ class Gazetteer:
     places: NDArray[np.uint16]
 
     def marks(self, runs: NDArray[np.uint32], own: Iterable[Span] = ()) -> list[tuple[int, int]]:
-        """The distinct pairs of token and mark, sorted, of an utterance whose `Seen.runs` these are.
+        """The distinct pairs of token and mark, sorted, of an utterance whose `Encoded.runs` these are.
 
         A mark is below `PER_NAME` · number of names. What `own` holds, with the names' and runs' places, is left out.
         """

@@ -1,8 +1,8 @@
-"""How slots go with intents: a reading's probability once the intent is known.
+"""P(slot reading | intent), from how often each slot name occurs with each intent.
 
-The tagger reads slots without asking for the intent, but an intent that never has a `time` makes a reading with one
-unlikely. Each slot name is either in a reading or not; by Bayes' rule, taking the names apart, a reading is as many
-times more likely under an intent as its names are more frequent there than in the domain at large.
+The tagger reads slots without knowing the intent, but an intent that never has a `time` makes a reading with one
+unlikely. By Bayes' rule, with slot names taken as independent, a reading is as many times more likely under an intent
+as its names are more frequent there than in the whole domain.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from arbitrank.nlu.tagger import Reading
 
 PRIOR = 2.0
-"""How many requests of the domain at large each intent is credited with; a rare one is not taken at its word."""
+"""Pseudo-count: requests of the whole domain added to each intent, so that rare intents are smoothed."""
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """How often the slot `names` come with each intent, against the domain at large.
+class IntentSlots:
+    """Log-ratios of slot frequencies: with each intent, against the whole domain.
 
-    `present`, `absent`: log-ratios for a reading that has the name and for one that lacks it, float32 of shape
+    `present`, `absent`: for a reading that has one of the slot `names` and for one that lacks it, float32 of shape
     (intents, names).
     """
 
@@ -38,11 +38,11 @@ class Fit:
 
     @cached_property
     def _sums(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """What a reading without slots has, and what each name of one that has it adds."""
+        """The log-ratio of a reading without slots, and the term that each name adds."""
         return self.absent.sum(axis=1, keepdims=True), (self.present - self.absent).astype(np.float64)
 
     def given_intents(self, readings: Sequence[Reading]) -> NDArray[np.float64]:
-        """P(reading | intent), shape (intents, readings): what the readings have together is shared out anew."""
+        """P(reading | intent), shape (intents, readings); each row keeps the readings' total probability."""
         has = np.zeros((len(readings), len(self.names)), np.bool_)
         for row, reading in enumerate(readings):
             for slot in reading.slots:
@@ -56,8 +56,10 @@ class Fit:
         return given
 
 
-def learn_fit(names: Sequence[str], intents: Sequence[str], rows: Sequence[tuple[str, Collection[str]]]) -> Fit:
-    """The fit of slot names and intents from each request's intent and the names of its slots."""
+def learn_intent_slots(
+    names: Sequence[str], intents: Sequence[str], rows: Sequence[tuple[str, Collection[str]]]
+) -> IntentSlots:
+    """The log-ratios, from each request's intent and the names of its slots."""
     place = {intent: i for i, intent in enumerate(intents)}
     requests, having = np.zeros((len(intents), 1)), np.zeros((len(intents), len(names)))
     for intent, slots in rows:
@@ -66,4 +68,4 @@ def learn_fit(names: Sequence[str], intents: Sequence[str], rows: Sequence[tuple
     at_large = (having.sum(axis=0) + 0.5) / (requests.sum() + 1.0)
     here = (having + PRIOR * at_large) / (requests + PRIOR)
     present, absent = np.log(here / at_large), np.log((1.0 - here) / (1.0 - at_large))
-    return Fit(tuple(names), present.astype(np.float32), absent.astype(np.float32))
+    return IntentSlots(tuple(names), present.astype(np.float32), absent.astype(np.float32))

@@ -6,7 +6,7 @@ A team that starts without logs writes what people would say and lets this modul
   is `title`, and an optional `also` names, separated by commas, the other domains that have a work of that title.
 - `lists.toml`: further values to draw from, `name = ["value", …]`.
 - `patterns.toml`: what people say. `[own.INTENT]` for the domain's own intents, `[others.DOMAIN]` for what belongs to
-  another domain, `[none.KIND]` for what is nobody's; each with `patterns` (a list of strings) and `count` (how many
+  another domain, `[none.KIND]` for what is out of scope; each with `patterns` (a list of strings) and `count` (how many
   utterances to draw).  `[context.own]`, `[context.others.DOMAIN]` and `[context.none]` give for each context key the
   weights of its values, `device = {tv = 50, phone = 10, "" = 5}`, the empty value meaning that the key is absent; a
   section may have a `context` of its own, which wins key by key.  `[derived.KEY]` gives the value of a context key by
@@ -16,7 +16,7 @@ In a pattern, `(a|b)` chooses and `[a]` may be left out; both nest. `{name}` dra
 `{name=source}` draws from `source` instead; `{=source}` draws without a label. A source is a column of the catalogue
 or a list. All columns in one utterance come from one work, so `{title} by {artist}` is coherent. In `[others.DOMAIN]`
 the work is one whose `also` names that domain; elsewhere it is any, the top-level `shared = 0.5` giving the share of
-works that some other domain has too, so that titles in dispute are met as often as their neighbours ask for them.
+works that some other domain has too, so that shared titles are drawn as often as other domains request them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _sections(spec: Mapping[str, Any], domain: str) -> Iterator[tuple[str | None
 
 
 class _Shelf:
-    """The works that a section draws from, in turns, so that none is favoured by chance.
+    """The works that a section draws from, in rotation, so that none is favoured by chance.
 
     `share` of the draws are of works that another domain has too; None draws from all alike.
     """

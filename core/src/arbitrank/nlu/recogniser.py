@@ -1,8 +1,8 @@
 """The reference recogniser: one domain's own reading of an utterance, as an n-best list with confidences.
 
 It is of the kind the article describes: a one-against-all maximum-entropy domain classifier, a multi-class
-maximum-entropy intent classifier and a CRF slot tagger, trained apart for each domain. What the tagger reads is weighed
-anew for each intent (`arbitrank.nlu.intent_slots`). Recognising needs numpy alone.
+maximum-entropy intent classifier and a CRF slot tagger, trained apart for each domain. The tagger's readings are
+re-weighted for each intent (`arbitrank.nlu.intent_slots`). Recognising needs numpy alone.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
 from arbitrank.nlu.classifier import Classifier
-from arbitrank.nlu.encoded import Seen, see_once
+from arbitrank.nlu.encoded import Encoded, encode_cached
 from arbitrank.nlu.gazetteer import PER_NAME, Gazetteer
-from arbitrank.nlu.intent_slots import Fit
+from arbitrank.nlu.intent_slots import IntentSlots
 from arbitrank.nlu.tagger import Reading, Tagger, slot_names
 from arbitrank.values import Hypothesis
 
 N_BEST = 5
-"""Hypotheses a recogniser gives at the most."""
+"""The most hypotheses that a recogniser returns."""
 
 CANDIDATES = 8
-"""Slot readings that are weighed for each intent; more bring next to nothing."""
+"""Slot readings that are re-weighted for each intent; more bring no measurable gain."""
 
 FORMAT = 3
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
 )
-"""What numpy, zipfile and msgspec raise at damaged files."""
+"""Errors that numpy, zipfile and msgspec raise for damaged files."""
 
 _NO_SLOTS = [Reading((), 1.0)]
 
@@ -56,19 +56,19 @@ class Recogniser:
     domain: str
     classifier: Classifier
     tagger: Tagger | None
-    fit: Fit | None
+    fit: IntentSlots | None
 
     def recognise(self, utterance: str, n: int = N_BEST) -> tuple[Hypothesis, ...]:
         """The n best readings, best first by P(intent)·P(slots | intent); none for an utterance without a token."""
-        return self.recognise_many([see_once(utterance)], n)[0]
+        return self.recognise_many([encode_cached(utterance)], n)[0]
 
-    def recognise_many(self, seen: Sequence[Seen], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
+    def recognise_many(self, encoded: Sequence[Encoded], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
         """The same for many utterances at once, which costs less than one by one."""
-        mine, intents = self.classifier.classify(seen)
-        readings = self.tagger.read(seen, CANDIDATES) if self.tagger else [_NO_SLOTS] * len(seen)
+        mine, intents = self.classifier.classify(encoded)
+        readings = self.tagger.read(encoded, CANDIDATES) if self.tagger else [_NO_SLOTS] * len(encoded)
         return [
             self._n_best(float(p), row, found, n) if len(one.attributes) else ()
-            for one, p, row, found in zip(seen, mine, intents, readings, strict=True)
+            for one, p, row, found in zip(encoded, mine, intents, readings, strict=True)
         ]
 
     def _n_best(
@@ -97,7 +97,7 @@ class Recogniser:
         (folder / "recogniser.json").write_bytes(msgspec.json.format(msgspec.json.encode(meta), indent=1))
         c = self.classifier
         weights = c.weights[:-1].astype(np.float16)
-        own = np.flatnonzero(weights[:, 1:].any(axis=1))  # the intents know only what the domain's own requests say
+        own = np.flatnonzero(weights[:, 1:].any(axis=1))  # intents have weights for own n-grams only
         np.savez(
             folder / "classifier.npz",
             buckets=c.buckets,
@@ -150,7 +150,7 @@ def _load_classifier(folder: Path, meta: _Meta) -> Classifier:
     return Classifier(meta.intents, buckets, np.append(rarity.astype(np.float32), np.float32(0.0)), weights, bias)
 
 
-def _load_tagger(folder: Path, meta: _Meta) -> tuple[Tagger, Fit]:
+def _load_tagger(folder: Path, meta: _Meta) -> tuple[Tagger, IntentSlots]:
     with np.load(folder / "tagger.npz", allow_pickle=False) as arrays:
         hashes, transitions = arrays["hashes"], arrays["transitions"]
         emissions = np.zeros((len(hashes) + 1, len(meta.labels)), np.float32)
@@ -162,15 +162,15 @@ def _load_tagger(folder: Path, meta: _Meta) -> tuple[Tagger, Fit]:
     _check_shapes("tagger.npz", (transitions, (labels, labels)), (present, shape), (absent, shape))
     _check_shapes("tagger.npz", (places, runs.shape), (marks, (PER_NAME * len(names), labels)))
     if places.max(initial=0) >= len(names):
-        raise ValueError(f"tagger.npz has values of slot {places.max()}, promised one of {len(names)}")
+        raise ValueError(f"tagger.npz has values of slot {places.max()}, expected one of {len(names)}")
     tagger = Tagger(meta.labels, hashes, emissions, transitions, Gazetteer(names, runs, places), marks)
-    return tagger, Fit(names, present, absent)
+    return tagger, IntentSlots(names, present, absent)
 
 
 def _check_shapes(name: str, *pairs: tuple[NDArray[Any], tuple[int, ...]]) -> None:
-    for array, promised in pairs:
-        if array.shape != promised:
-            raise ValueError(f"{name} has an array of shape {array.shape}, promised {promised}")
+    for array, expected in pairs:
+        if array.shape != expected:
+            raise ValueError(f"{name} has an array of shape {array.shape}, expected {expected}")
 
 
 def _rounded(confidence: float) -> float:

@@ -23,7 +23,7 @@ BUCKETS = 1 << 20
 """Buckets that n-grams are hashed into; a model keeps only those that its training data filled."""
 
 LONGEST_RUN = 8
-"""Tokens of the longest run that is looked up as a whole."""
+"""Tokens of the longest run that is looked up."""
 
 # Han, kana, Thai, Lao, Myanmar and Khmer are written without spaces.
 _UNSPACED = (

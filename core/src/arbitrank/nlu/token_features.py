@@ -1,4 +1,4 @@
-"""What the slot tagger sees of each token: a fixed number of hashed attributes."""
+"""Token features of the slot tagger: a fixed number of hashed attributes a token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from arbitrank.nlu.text import crc, tokenise
 
 PER_TOKEN = 23
-"""How many attributes a token has."""
+"""The number of attributes of a token."""
 
 _EDGE = ("\x02", "\x03")
 

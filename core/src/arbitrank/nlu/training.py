@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 from arbitrank.domain import Progress, Spread
 from arbitrank.errors import DataError
 from arbitrank.nlu.classifier import SHORTEST, Classifier
-from arbitrank.nlu.encoded import Seen, see
+from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.gazetteer import PER_NAME, learn_gazetteer
-from arbitrank.nlu.intent_slots import Fit, learn_fit
+from arbitrank.nlu.intent_slots import IntentSlots, learn_intent_slots
 from arbitrank.nlu.recogniser import N_BEST, Recogniser
 from arbitrank.nlu.tagger import Tagger, slot_names, spans
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
@@ -41,30 +41,30 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_readings = msgspec.msgpack.Decoder(list[tuple[Hypothesis, ...]]).decode
 _RARE = 2_000  # with more examples than this, n-grams that occur once are left out
 _CRF = {"c1": 0.05, "c2": 0.1, "max_iterations": 100, "feature.possible_transitions": True}
-_MARK = "known "  # before the number of a gazetteer's mark; the other attributes are bare numbers
+_MARK = "known "  # prefix of a gazetteer's mark; the other attributes are bare numbers
 
 
 def train_recogniser(
-    domain: str, examples: Sequence[Example], seed: int = 0, *, seen: Sequence[Seen] | None = None
+    domain: str, examples: Sequence[Example], seed: int = 0, *, encoded: Sequence[Encoded] | None = None
 ) -> Recogniser:
-    """The recogniser of `domain`, from its own examples and everybody else's, which are its negatives.
+    """The recogniser of `domain`, from its own examples and all others, which are its negatives.
 
-    `seen` are the examples' utterances, where the caller has looked at them already. Raises `DataError` where no
+    `encoded` are the examples' utterances, where the caller has encoded them already. Raises `DataError` where no
     example is the domain's own.
     """
-    seen = look_at(examples) if seen is None else seen
+    encoded = encode_all(examples) if encoded is None else encoded
     own = [i for i, example in enumerate(examples) if example.truth.domain == domain]
     if not own:
         raise DataError(f"domain {domain}: none of the {len(examples)} examples is its own; give it some to learn from")
-    classifier = _train_classifier(domain, examples, seen, seed)
+    classifier = _train_classifier(domain, examples, encoded, seed)
     mine = [examples[i] for i in own]
-    tagger = _train_tagger(mine, [seen[i] for i in own])
+    tagger = _train_tagger(mine, [encoded[i] for i in own])
     return Recogniser(domain, classifier, tagger, _learn_fit(domain, mine, tagger, classifier) if tagger else None)
 
 
-def look_at(examples: Sequence[Example]) -> list[Seen]:
-    """The examples' utterances as classifier and tagger see them; an absent utterance is empty."""
-    return [see(_text(example)) for example in examples]
+def encode_all(examples: Sequence[Example]) -> list[Encoded]:
+    """The examples' utterances, encoded; an absent utterance is empty."""
+    return [encode(_text(example)) for example in examples]
 
 
 def cross_fit(
@@ -75,22 +75,22 @@ def cross_fit(
     seed: int = 0,
     jobs: int = 1,
     progress: Progress | None = None,
-    seen: Sequence[Seen] | None = None,
+    encoded: Sequence[Encoded] | None = None,
     spread: Spread | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
     """The hypotheses of each example from a recogniser that did not see it in training, in the examples' order.
 
-    Examples with the same words share a fold. A re-ranker that learned from hypotheses of a recogniser's own training
-    data would believe confidences that it never meets again. The folds are spread by `spread`, or over `jobs`
+    Examples with the same words share a fold. A re-ranker trained on hypotheses of the recogniser's own training data
+    would learn from confidences that do not occur in service. The folds are spread by `spread`, or over `jobs`
     processes; the hypotheses are the same.
     """
     if spread is not None:
         return _cross_fit_elsewhere(domain, examples, folds, seed, progress, spread)
-    seen = look_at(examples) if seen is None else seen
+    encoded = encode_all(examples) if encoded is None else encoded
     parts = [_fold(examples, folds, seed, f) for f in range(folds)]
     tasks = (
         delayed(_fit_and_recognise)(
-            domain, [examples[i] for i in rest], [seen[i] for i in rest], [seen[i] for i in held], seed
+            domain, [examples[i] for i in rest], [encoded[i] for i in rest], [encoded[i] for i in held], seed
         )
         for rest, held in parts
     )
@@ -105,7 +105,7 @@ def cross_fit(
 
 
 def _fold(examples: Sequence[Example], folds: int, seed: int, number: int) -> tuple[list[int], list[int]]:
-    """Where the examples stand that a fold's recogniser learns from, and those that it reads."""
+    """Indices of the examples that a fold's recogniser learns from, and of those that it reads."""
     inside = np.array([crc(f"{seed}/{_words(example)}") % folds == number for example in examples], bool)
     return np.flatnonzero(~inside).tolist(), np.flatnonzero(inside).tolist()
 
@@ -118,7 +118,7 @@ def _cross_fit_elsewhere(
         progress("cross-fitting", 0, folds)
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         path = Path(folder) / "examples"
-        path.write_bytes(_encode(list(examples)))  # once, for all who do a part
+        path.write_bytes(_encode(list(examples)))  # once for all folds
         done = spread(f"{__name__}:fit_fold", [[domain, str(path), folds, seed, f] for f in range(folds)])
     for f, found in enumerate(done):
         for i, n_best in zip(_fold(examples, folds, seed, f)[1], _decode_readings(found), strict=True):
@@ -129,29 +129,31 @@ def _cross_fit_elsewhere(
 
 
 def fit_fold(domain: str, path: str, folds: int, seed: int, number: int) -> bytes:
-    """The readings of one fold, in MessagePack, by a recogniser that learned from all others; examples from a file."""
-    examples, seen = _shared(Path(path))
+    """The hypotheses of one fold, in MessagePack, by a recogniser trained on the others; examples from a file."""
+    examples, encoded = _shared(Path(path))
     rest, held = _fold(examples, folds, seed, number)
     return _encode(
-        _fit_and_recognise(domain, [examples[i] for i in rest], [seen[i] for i in rest], [seen[i] for i in held], seed)
+        _fit_and_recognise(
+            domain, [examples[i] for i in rest], [encoded[i] for i in rest], [encoded[i] for i in held], seed
+        )
     )
 
 
 @lru_cache(maxsize=1)
-def _shared(path: Path) -> tuple[list[Example], list[Seen]]:
-    """The examples in the file, read and looked at once by a process for all the folds that it does."""
+def _shared(path: Path) -> tuple[list[Example], list[Encoded]]:
+    """The examples in the file, read and encoded once by a process for all its folds."""
     examples = msgspec.msgpack.decode(path.read_bytes(), type=list[Example])
-    return examples, look_at(examples)
+    return examples, encode_all(examples)
 
 
 def _fit_and_recognise(
-    domain: str, rest: Sequence[Example], seen: Sequence[Seen], held: Sequence[Seen], seed: int
+    domain: str, rest: Sequence[Example], encoded: Sequence[Encoded], held: Sequence[Encoded], seed: int
 ) -> list[tuple[Hypothesis, ...]]:
     if not any(example.truth.domain == domain for example in rest):
         return [()] * len(held)
-    # In another process as in this one: sums in another order would be other weights.
+    # One thread in every process: sums in another order would give other weights.
     with threadpool_limits(1):
-        return train_recogniser(domain, rest, seed, seen=seen).recognise_many(held, N_BEST)
+        return train_recogniser(domain, rest, seed, encoded=encoded).recognise_many(held, N_BEST)
 
 
 def _text(example: Example) -> str:
@@ -162,15 +164,15 @@ def _words(example: Example) -> str:
     return " ".join(token.text for token in tokenise(_text(example)))
 
 
-def _train_classifier(domain: str, examples: Sequence[Example], seen: Sequence[Seen], seed: int) -> Classifier:
-    matrix, buckets, rarity = _design([one.ngrams for one in seen])
+def _train_classifier(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Classifier:
+    matrix, buckets, rarity = _design([one.ngrams for one in encoded])
     mine = np.array([example.truth.domain == domain for example in examples])
     names = [example.truth.intent or domain for example in examples if example.truth.domain == domain]
     intents = tuple(sorted(set(names)))
     weights = np.zeros((len(buckets) + 1, 1 + len(intents)), np.float32)
     bias = np.zeros(1 + len(intents), np.float32)
     if mine.all():
-        bias[0] = np.log(len(mine) + 1.0)  # nobody else's requests were seen: the odds of the rule of succession
+        bias[0] = np.log(len(mine) + 1.0)  # no requests of other domains: the odds of the rule of succession
     else:
         # liblinear is the fastest of scikit-learn's solvers on sparse rows, and single-threaded.
         model = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear", random_state=seed)
@@ -189,10 +191,10 @@ def _train_classifier(domain: str, examples: Sequence[Example], seen: Sequence[S
 
 
 def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[np.uint32], NDArray[np.float32]]:
-    """The utterances as vectors of length 1, the n-grams they are made of, and how much each of these tells."""
+    """The utterances as vectors of length 1, their n-grams, and the inverse document frequency of each n-gram."""
     counts = np.bincount(np.concatenate(rows), minlength=BUCKETS)
     buckets = np.flatnonzero(counts >= (2 if len(rows) > _RARE else 1))
-    # An n-gram of every utterance tells nothing of any, but must not have the weight 0 where there is one utterance.
+    # The +2 keeps an n-gram of every utterance from the weight 0 where there is only one utterance.
     rarity = np.log((2.0 + len(rows)) / (1.0 + counts[buckets])) ** RARITY
     rarity = rarity.astype(np.float16).astype(np.float32)
     sizes = np.array([len(row) for row in rows])
@@ -204,22 +206,22 @@ def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[
     return (sp.diags(1.0 / np.maximum(lengths, SHORTEST)) @ matrix).tocsr(), buckets.astype(np.uint32), rarity
 
 
-def _learn_fit(domain: str, own: Sequence[Example], tagger: Tagger, classifier: Classifier) -> Fit:
+def _learn_fit(domain: str, own: Sequence[Example], tagger: Tagger, classifier: Classifier) -> IntentSlots:
     rows = [(example.truth.intent or domain, {slot.name for slot in example.truth.slots}) for example in own]
-    return learn_fit(slot_names(tagger.labels), classifier.intents, rows)
+    return learn_intent_slots(slot_names(tagger.labels), classifier.intents, rows)
 
 
-def _train_tagger(own: Sequence[Example], seen: Sequence[Seen]) -> Tagger | None:
+def _train_tagger(own: Sequence[Example], encoded: Sequence[Encoded]) -> Tagger | None:
     labelled = [bio_labels(_text(example), example.truth.slots) for example in own]
     labels = tuple(sorted({label for row in labelled for label in row} | {"O"}))
     if labels == ("O",):
-        return None  # no slots, or none whose place in the text is known
-    utterances = [(one.runs, spans(row)) for one, row in zip(seen, labelled, strict=True)]
+        return None  # no slots, or none with known offsets
+    utterances = [(one.runs, spans(row)) for one, row in zip(encoded, labelled, strict=True)]
     gazetteer, known = learn_gazetteer(slot_names(labels), utterances)
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         path = str(Path(folder) / "crf")
         trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=_CRF, verbose=False)
-        for one, row, marks in zip(seen, labelled, known, strict=True):
+        for one, row, marks in zip(encoded, labelled, known, strict=True):
             if row:
                 named = [[str(attribute) for attribute in token] for token in one.attributes.tolist()]
                 for token, mark in marks:
@@ -247,7 +249,7 @@ def _train_tagger(own: Sequence[Example], seen: Sequence[Seen]) -> Tagger | None
 
 
 def _as_shipped(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The weights as they come back from an artifact, so that what was measured is what runs."""
+    """The weights rounded as in an artifact, so that the measured model is the served one."""
     return weights.astype(np.float16).astype(np.float32)
 
 
