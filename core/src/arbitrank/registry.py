@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from arbitrank import hookspecs
 from arbitrank.domain import Domain
-from arbitrank.errors import PluginError, said
+from arbitrank.errors import PluginError, describe
 from arbitrank.hookspecs import GROUP
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
@@ -133,7 +133,7 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
         raise
     # Importing a plugin runs its code, which may raise anything, SystemExit included; the others load all the same.
     except BaseException as error:
-        yield Refused(entry.name, source, f'{said(error)}; to see where, run: python -c "import {entry.module}"')
+        yield Refused(entry.name, source, f'{describe(error)}; to see where, run: python -c "import {entry.module}"')
         return
     for name, domain in domains:
         if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -21,7 +21,7 @@ import numpy as np
 
 from arbitrank.arbitration import dispatch
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
 from arbitrank.registry import SHORTLIST, Found, Loaded, discover
 from arbitrank.shortlist.artifact import ShortlistDomain
 from arbitrank.store.artifact import verified
@@ -118,7 +118,7 @@ def problem(folder: Path, domain: Domain) -> str | None:
     except MemoryError:
         return "it takes more memory than a self-test may"
     except Exception as error:  # the plugin's code, or the artifact that it reads, may raise anything
-        return said(error)
+        return describe(error)
 
 
 def _broken_promise(domain: Domain, model: Model) -> str | None:

@@ -27,7 +27,7 @@ from msgspec import Meta, field
 
 from arbitrank.answerlog.redaction import CONTEXT, Redactor, Words, read_key
 from arbitrank.answerlog.segments import Segment, prune
-from arbitrank.errors import DataError, InputError, said
+from arbitrank.errors import DataError, InputError, describe
 from arbitrank.values import Answer, Confidence, Hypothesis, Request, Truth
 from arbitrank.wire import MAX_LINE, Logged, Outcome
 
@@ -282,7 +282,7 @@ class AnswerLog:
             segment = self._segment or self._begin()
         except (OSError, OverflowError, ValueError) as error:  # the latter two: a clock that tells no time
             self._counts.failed += len(lines)
-            self._counts.problem = f"no segment: {said(error)}"
+            self._counts.problem = f"no segment: {describe(error)}"
             return
         written, failure = segment.append(lines)
         self._counts.written += written
@@ -290,7 +290,7 @@ class AnswerLog:
         self._counts.problem = None
         if failure:
             self._counts.failed += len(lines) - written
-            self._counts.problem = f"{segment.path.name}: not written: {said(failure)}"
+            self._counts.problem = f"{segment.path.name}: not written: {describe(failure)}"
             self._end()  # a new one may fare better
 
     def _begin(self) -> Segment:
@@ -324,7 +324,7 @@ class AnswerLog:
                 self._counts.unsynced = 0
             except OSError as error:
                 # The system may have forgotten what it could not write: what follows goes elsewhere.
-                self._counts.problem = f"{self._segment.path.name}: not synced: {said(error)}"
+                self._counts.problem = f"{self._segment.path.name}: not synced: {describe(error)}"
                 self._counts.unsynced = 0
                 self._leave()
 
@@ -344,7 +344,7 @@ class AnswerLog:
         try:
             self._counts.removed += len(prune(self.folder, self.settings.days, self._clock()))
         except (OSError, OverflowError, ValueError) as error:
-            self._counts.problem = f"old segments not removed: {said(error)}"
+            self._counts.problem = f"old segments not removed: {describe(error)}"
 
 
 def redactor(settings: LogSettings) -> Redactor | None:

@@ -16,7 +16,7 @@ from arbitrank.arbitration.decide import Thresholds, decide
 from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.merge import Voice, after_winning, merge, nobody, shrunk
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, said
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
 from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.fused import Fused
 from arbitrank.learn.rerankers import R0
@@ -277,7 +277,7 @@ def _load(name: str, domain: Domain, store: Store) -> Serving | Broken:
         raise
     # `shipped` and `load` are the plugin's code and may raise anything; that domain is then out, and the others serve.
     except BaseException as error:
-        return Broken(f"cannot be loaded: {said(error)}; run: arbitrank train {name} --promote")
+        return Broken(f"cannot be loaded: {describe(error)}; run: arbitrank train {name} --promote")
 
 
 def _report(serving: Serving, outcome: Outcome) -> DomainReport:

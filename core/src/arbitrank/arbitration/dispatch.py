@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.domain import Model, Scores
-from arbitrank.errors import PluginError, said
+from arbitrank.errors import PluginError, describe
 from arbitrank.learn.fused import Fused
 from arbitrank.values import Hypothesis, Request
 
@@ -193,7 +193,7 @@ def _ask_all(
         for name, model in alone.items():
             outcomes[name] = ask_prepared(name, model, shared, None if given is None else given[name], explain)
     except RecursionError as error:  # a context that is nested too deeply
-        outcomes = {name: Failed(said(error), 0.0, counts=0) for name in models}
+        outcomes = {name: Failed(describe(error), 0.0, counts=0) for name in models}
     finally:
         for call in calls:
             outcomes |= call.outcomes()
@@ -240,7 +240,7 @@ def _read(name: str, model: Model, shared: Request) -> Answered | Failed:
         raise
     # As in `ask_prepared`: whatever a plugin raises.
     except BaseException as error:
-        return Failed(said(error), 1e3 * (perf_counter() - began))
+        return Failed(describe(error), 1e3 * (perf_counter() - began))
     return Answered(hypotheses, NOTHING, None, 1e3 * (perf_counter() - began), 0.0)
 
 
@@ -288,7 +288,7 @@ def ask(
     try:
         shared = prepared(request)
     except RecursionError as error:  # as above
-        return Failed(said(error), 0.0, counts=0)
+        return Failed(describe(error), 0.0, counts=0)
     return ask_prepared(name, model, shared, hypotheses, explain)
 
 
@@ -314,7 +314,7 @@ def ask_prepared(
         raise
     # A plugin may raise anything at all; whatever it is, it costs the domain its place in one answer and no more.
     except BaseException as error:
-        return Failed(said(error), 1e3 * (perf_counter() - began))
+        return Failed(describe(error), 1e3 * (perf_counter() - began))
 
 
 def prepared(request: Request) -> Request:

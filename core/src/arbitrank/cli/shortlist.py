@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from arbitrank.cli import options
-from arbitrank.errors import InputError, said
+from arbitrank.errors import InputError, describe
 from arbitrank.registry import SHORTLIST, discover, loaded
 from arbitrank.store.store import Store
 from arbitrank.values import Request
@@ -266,7 +266,9 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
     try:
         return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, ValueError) as error:
-        raise InputError(f"--unlabelled {path}: saw {said(error)}, promised a text file, an utterance a line") from None
+        raise InputError(
+            f"--unlabelled {path}: saw {describe(error)}, promised a text file, an utterance a line"
+        ) from None
 
 
 def _corrections(log: Path | None, lines: Sequence[Said]) -> Corrections:

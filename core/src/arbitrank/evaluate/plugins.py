@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration.dispatch import Failed, ask
 from arbitrank.domain import Domain, Model, Progress, Scores, Settings
-from arbitrank.errors import ArbitrankError, InputError, PluginError, said
+from arbitrank.errors import ArbitrankError, InputError, PluginError, describe
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings, Recognised, save
 from arbitrank.evaluate.merge_tuning import Heads
@@ -94,7 +94,7 @@ def _trained(domain: Domain, examples: Sequence[Example], folder: Path, seed: in
         raise
     # `train` and `load` are the plugin's code and may raise anything.
     except Exception as error:
-        raise PluginError(f"domain {domain.name}: its training failed: {said(error)}") from error
+        raise PluginError(f"domain {domain.name}: its training failed: {describe(error)}") from error
 
 
 def _own(name: str, example: Example) -> tuple[Hypothesis, ...] | None:

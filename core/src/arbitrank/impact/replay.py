@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.reader import LogView, lines_of, source
 from arbitrank.domain import Domain, Model, Scores
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, said
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
 from arbitrank.impact.batch_scores import Baseline, Claims, Floats, Reading, Said, claims
 from arbitrank.probability import CLIP
 from arbitrank.semer import semantic_errors
@@ -184,7 +184,7 @@ def replay(plan: Plan, path: Path, *, jobs: int = 1) -> Replayed:
             shares = Parallel(n_jobs=jobs)(delayed(_share)(plan, requests, k, jobs) for k in range(jobs))
     except BrokenExecutor as error:
         raise PluginError(
-            f"a process that replayed {path.name} crashed, or ran out of memory: {said(error)}"
+            f"a process that replayed {path.name} crashed, or ran out of memory: {describe(error)}"
         ) from error
     return _together(shares)
 
@@ -247,13 +247,13 @@ class _Work:
             except ArbitrankError as error:
                 found.broken[name] = str(error)
             except Exception as error:  # `load` is the plugin's code and may raise anything
-                found.broken[name] = said(error)
+                found.broken[name] = describe(error)
         try:
             candidate = plan.candidate.domain.load(plan.candidate.folder)
         except ArbitrankError:
             raise
         except Exception as error:  # likewise
-            raise ArtifactError(f"{plan.candidate.folder}: cannot be loaded: {said(error)}") from error
+            raise ArtifactError(f"{plan.candidate.folder}: cannot be loaded: {describe(error)}") from error
         return cls(plan, models, candidate, _Numbers(), _Numbers(), found)
 
     def done(self, rows: Sequence[Rows]) -> Replayed:

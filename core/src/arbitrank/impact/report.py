@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from arbitrank.arbitration.arbitrator import present
 from arbitrank.arbitration.decide import Thresholds
 from arbitrank.domain import Domain
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, said
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, describe
 from arbitrank.evaluate.metrics import Calibration, Floats, calibration
 from arbitrank.evaluate.results import Outcome
 from arbitrank.evaluate.summary import Difference
@@ -141,7 +141,7 @@ def plan(
         except ArbitrankError as error:
             silent[each] = str(error)
         except Exception as error:  # `shipped` is the plugin's code and may raise anything
-            silent[each] = said(error)
+            silent[each] = describe(error)
     if against is not None:
         other = _manifest(against, name, store)
         was = parts.get(name)

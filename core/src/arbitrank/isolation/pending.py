@@ -25,7 +25,7 @@ from arbitrank.arbitration.dispatch import (
     checked_why,
 )
 from arbitrank.domain import Scores
-from arbitrank.errors import PluginError, said
+from arbitrank.errors import PluginError, describe
 from arbitrank.isolation.shared_memory import HALF, MODELS, REQUEST, Ask, Said
 from arbitrank.isolation.worker_process import Gone, Worker, waited
 from arbitrank.values import Hypothesis, Request
@@ -119,7 +119,7 @@ class Asked(Call):
         try:
             content = _encode(Ask(self._explain, self._request, tuple(numbers), own))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            self._found |= dict.fromkeys(names, Failed(f"the request can't be sent: {said(error)}", 0.0, counts=0))
+            self._found |= dict.fromkeys(names, Failed(f"the request can't be sent: {describe(error)}", 0.0, counts=0))
             return
         if len(content) > REQUEST or len(names) > MODELS:
             seen = f"{len(content)} bytes for {len(names)} domains"

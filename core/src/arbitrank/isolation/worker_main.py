@@ -21,7 +21,7 @@ from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import load_model
 from arbitrank.arbitration.dispatch import Answered
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, said
+from arbitrank.errors import ArbitrankError, describe
 from arbitrank.isolation.shared_memory import CLOSED, HALF, Ask, Load, Memory, Said, receive, seal, send
 from arbitrank.registry import Loaded, discover
 from arbitrank.selftest import bound
@@ -81,7 +81,7 @@ def _answer(shared: Memory, models: Mapping[int, tuple[str, Model]], connection:
         asked = _decode_ask(shared.request())
         request = dispatch.prepared(asked.request)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return said(error).encode(errors="replace")
+        return describe(error).encode(errors="replace")
     written, half, fd = 0, len(asked.models) // 2, connection.fileno()
     for place, number in enumerate(asked.models):
         if shared.stopped:
@@ -93,7 +93,7 @@ def _answer(shared: Memory, models: Mapping[int, tuple[str, Model]], connection:
         try:
             outcome = dispatch.ask_prepared(name, model, request, given, asked.explain)
         except KeyboardInterrupt as error:  # nobody's keyboard is here
-            outcome = dispatch.Failed(said(error), 0.0)
+            outcome = dispatch.Failed(describe(error), 0.0)
         try:
             fcntl.fcntl(fd, fcntl.F_GETFD)
         except (OSError, ValueError):
@@ -135,7 +135,7 @@ def _load(
     except ArbitrankError as error:
         return str(error)[:_REASON]
     except BaseException as error:  # `load` is the plugin's code and may raise anything
-        return f"cannot be loaded: {said(error)}"[:_REASON]
+        return f"cannot be loaded: {describe(error)}"[:_REASON]
     finally:
         _alarm(0.0)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from arbitrank.arbitration.dispatch import Call, Elsewhere, Late, Place
-from arbitrank.errors import ArbitrankError, PluginError, said
+from arbitrank.errors import ArbitrankError, PluginError, describe
 from arbitrank.isolation.pending import Asked, Remote, Told
 from arbitrank.isolation.shared_memory import Load
 from arbitrank.isolation.worker_process import Gone, Unstarted, Worker
@@ -195,7 +195,7 @@ class Group(Place):
             except Gone as error:
                 self.problem, pause = f"its worker process {error}", min(2 * pause, _LONGEST)
             except Exception as error:  # no thread, no memory, no files: whatever it is, it is to be tried again
-                self.problem, pause = said(error), min(2 * pause, _LONGEST)
+                self.problem, pause = describe(error), min(2 * pause, _LONGEST)
 
     def _reap(self) -> None:
         with self._lock:

@@ -26,7 +26,7 @@ from arbitrank.arbitration.arbitrator import Arbitrator, Serving, load_model, we
 from arbitrank.arbitration.breaker import Breakers, Breaking
 from arbitrank.arbitration.decide import Thresholds
 from arbitrank.domain import Domain, Model, Skill
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, said
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
 from arbitrank.isolation.groups import GroupStatus, Isolation, Workers
 from arbitrank.live.comparison import Arm, Report, Side, Tally
 from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
@@ -365,7 +365,7 @@ class Live:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # `shipped` and `load` are the plugin's code and may raise anything
-            return Refusal(f"cannot be loaded: {said(error)}")
+            return Refusal(f"cannot be loaded: {describe(error)}")
 
     def _model(self, one: Followed, folder: Path) -> Model:
         if one.name == SHORTLIST:
@@ -416,4 +416,4 @@ class Live:
 
 
 def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, ArbitrankError) else said(error)
+    return str(error) if isinstance(error, ArbitrankError) else describe(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from arbitrank.errors import DataError, said
+from arbitrank.errors import DataError, describe
 from arbitrank.live.comparison import Arm, Side, Tally
 from arbitrank.live.routing import Lineup
 from arbitrank.values import Answer, Request
@@ -113,7 +113,7 @@ class ShadowFile:
         try:
             self._file = path.open("ab", buffering=0)
         except OSError as error:
-            raise DataError(f"{path}: cannot be written: {said(error)}") from error
+            raise DataError(f"{path}: cannot be written: {describe(error)}") from error
 
     def __call__(self, line: ShadowLine) -> None:
         """Append one comparison."""

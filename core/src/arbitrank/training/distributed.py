@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.domain import Settings
-from arbitrank.errors import ArbitrankError, DataError, InputError, said
+from arbitrank.errors import ArbitrankError, DataError, InputError, describe
 from arbitrank.learn import files as weights_files
 from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import parameters
@@ -70,7 +70,7 @@ def _tried(client: Any, task: Task, limits: Limits, tell: Tell) -> Outcome:
         # What Dask and LightGBM raise where a worker is lost in mid-training has no class of its own.
         except Exception as error:
             outcome = Outcome(
-                domain=task.domain, kind="killed", reason=f"on the cluster: {said(error)}", attempts=attempt
+                domain=task.domain, kind="killed", reason=f"on the cluster: {describe(error)}", attempts=attempt
             )
     return outcome
 

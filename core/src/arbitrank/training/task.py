@@ -20,7 +20,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
-from arbitrank.errors import ArbitrankError, DataError, InputError, said
+from arbitrank.errors import ArbitrankError, DataError, InputError, describe
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest
 from arbitrank.training.build import Built, Split, build
@@ -108,7 +108,7 @@ def run(task: Task, *, progress: Progress, figures: Figures, spread: Spread | No
     # `examples`, `train` and `load` are the plugin's code; what they raise ends the training of that one domain.
     except Exception as error:
         traceback.print_exc()  # into the task's log
-        outcome = Outcome(domain=task.domain, kind="failed", reason=f"its training failed: {said(error)}")
+        outcome = Outcome(domain=task.domain, kind="failed", reason=f"its training failed: {describe(error)}")
     return msgspec.structs.replace(outcome, seconds=time.monotonic() - began)
 
 

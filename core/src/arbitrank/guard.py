@@ -1,0 +1,46 @@
+"""Exception boundary around plugin code: the one place that catches whatever a call raises and makes it a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+__all__ = ["Fault", "describe", "guarded"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Fault:
+    """The exception that a guarded call raised."""
+
+    error: BaseException
+
+    @property
+    def reason(self) -> str:
+        """The exception's class and text in one line, as `describe` gives it."""
+        return describe(self.error)
+
+
+def guarded(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Fault:
+    """The result of `function(*args, **kwargs)`, or a `Fault` with whatever it raised, `SystemExit` included.
+
+    Only `KeyboardInterrupt` is raised: it comes from the user, not from the function.
+    """
+    try:
+        return function(*args, **kwargs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Fault(error)
+
+
+def describe(error: BaseException) -> str:
+    """The exception's class and text in one line. Never raises, not even where the exception's `__str__` does."""
+    text = guarded(str, error)
+    if isinstance(text, Fault):
+        text = f"its text raises {type(text.error).__name__}"
+    text = " ".join(text.split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
