@@ -17,12 +17,12 @@ from arbitrank.domain import Scores
 from arbitrank.evaluate.results import Claims, merged
 from arbitrank.learn.linear_training import Evidence
 from arbitrank.learn.losses import Floats
+from arbitrank.probability import log_loss
 
 INDEPENDENCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """What is tried: from domains that all saw the same to domains that each know something of their own."""
 
 _ENOUGH = 5_000  # requests from which on more would change nothing
-_CLIP = 1e-6
 
 
 class Heads(NamedTuple):
@@ -113,5 +113,4 @@ def _loss(domains: Sequence[Heads], i: int, independence: float | None) -> float
     if independence is not None:
         scores = after_winning(scores, independence)
     top = max(range(len(scores)), key=lambda k: scores[k].mine * float(scores[k].right[0]))
-    p = min(max(float(scores[top].right[0]), _CLIP), 1.0 - _CLIP)
-    return -float(np.log(p if speaking[top].right[i] else 1.0 - p))
+    return float(log_loss(scores[top].right[0], speaking[top].right[i]))

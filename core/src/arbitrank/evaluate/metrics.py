@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.probability import log_loss
+
 Floats = NDArray[np.float64]
 
 BINS = 15
-_CLIP = 1e-6
 _AT_ONCE = 1_000_000  # numbers drawn at a time, which bounds the memory
 
 
@@ -54,8 +55,7 @@ def calibration(p: Floats, y: Floats, *, seed: int = 0, draws: int = 400) -> Cal
 
 def nll(p: Floats, y: Floats) -> float:
     """Mean negative log-likelihood of the outcomes, in nats; probabilities are clipped to [1e-6, 1 − 1e-6]."""
-    p = np.clip(p, _CLIP, 1.0 - _CLIP)
-    return float(-np.mean(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))
+    return float(np.mean(log_loss(p, y)))
 
 
 def brier(p: Floats, y: Floats) -> float:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.evaluate.results import Outcome
+from arbitrank.probability import log_loss
 from arbitrank.values import Example
 
 Floats = NDArray[np.float64]
 
 _DRAWS = 1_000
 _SLICE = 30  # requests below which a slice says nothing
-_CLIP = 1e-6
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -67,12 +67,11 @@ def summarise(
 
 def _measures(one: Outcome) -> dict[str, Floats]:
     """What is averaged over requests, lower being better but for the accuracy."""
-    p = np.clip(one.probability, _CLIP, 1.0 - _CLIP)
     return {
         "domain_accuracy": one.domain_right,
         "irer": 1.0 - one.answer_right,
         "semer": one.semer,
-        "nll": -(one.right * np.log(p) + (1.0 - one.right) * np.log(1.0 - p)),
+        "nll": log_loss(one.probability, one.right),
         "brier": (one.probability - one.right) ** 2,
     }
 

@@ -23,7 +23,7 @@ from arbitrank.learn.losses import probabilities
 from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
 from arbitrank.learn.rerankers import R0, Factored, LogLinear
-from arbitrank.probability import log_odds, sigmoid
+from arbitrank.probability import bounded_groups, log_odds, sigmoid
 from arbitrank.values import Hypothesis, Ranked, Request
 
 Floats = NDArray[np.float64]
@@ -137,7 +137,7 @@ def _ask_together(
     with np.errstate(all="ignore"):  # what is not finite is asked again by itself, for the reason why
         mine, right = _score(reranker, own, starts)
         if calibrator is not None:
-            mine, right = _bounded(calibrator(right), starts, mine)
+            mine, right = bounded_groups(calibrator(right), starts, mine)
         whole = np.add.reduceat(right, starts)
         sound = (mine >= 0.0) & (mine <= 1.0) & (np.minimum.reduceat(right, starts) >= 0.0) & (whole <= mine + _SLACK)
         if temperature != 1.0:
@@ -162,19 +162,14 @@ def _score(reranker: Plain, requests: Sequence[Request], starts: Starts) -> tupl
         case R0():
             rated = [parts(request, reranker.spec.fill) for request in requests]
             product = np.array([d * i * s for one in rated for d, i, s in zip(*one[:3], strict=True)])
-            return _bounded(product, starts)
+            return bounded_groups(product, starts)
         case LogLinear():
             matrix = np.array([row for request in requests for row in plain_rows(reranker.spec, request)])
-            return _bounded(probabilities(matrix @ np.array(reranker.weights.values), starts, reranker.form), starts)
+            return bounded_groups(
+                probabilities(matrix @ np.array(reranker.weights.values), starts, reranker.form), starts
+            )
         case _:
             return reranker.score(*matrices(reranker.spec, requests, starts), starts)
-
-
-def _bounded(right: Floats, starts: Starts, mine: Floats | float = 0.0) -> tuple[Floats, Floats]:
-    """What `arbitrank.probability.bounded` makes of each request."""
-    total = np.add.reduceat(right, starts)
-    sizes = np.diff(np.append(starts, len(right)))
-    return np.minimum(1.0, np.maximum(mine, total)), right / np.repeat(np.maximum(1.0, total), sizes)
 
 
 def _own(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:

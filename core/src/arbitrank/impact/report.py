@@ -18,6 +18,7 @@ from arbitrank.evaluate.results import Outcome
 from arbitrank.evaluate.summary import Difference
 from arbitrank.impact.replay import KINDS, Flip, Judged, Part, Plan, Replayed, Rows, flips, judged, replay
 from arbitrank.impact.temperature import Temperature, temperature
+from arbitrank.probability import log_loss
 from arbitrank.store.artifact import Manifest, verified
 from arbitrank.store.store import Store
 from arbitrank.wire import BadLine
@@ -27,7 +28,6 @@ MEASURES = ("domain_accuracy", "irer", "semer", "nll", "brier")
 _DRAWS = 1_000
 _AT_ONCE = 1 << 22  # numbers that a step of the bootstrap holds
 _SLICE = 30  # requests below which a device says nothing
-_CLIP = 1e-6
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -290,9 +290,7 @@ class _Compared:
 def _measured(side: Rows, answers: Judged) -> Floats:
     """What is averaged over requests, a column for each of `MEASURES`."""
     p, y = side["probability"], side["right"].astype(np.float64)
-    clipped = np.clip(p, _CLIP, 1.0 - _CLIP)
-    nll = -(y * np.log(clipped) + (1.0 - y) * np.log(1.0 - clipped))
-    return np.stack([answers.domain_right, 1.0 - answers.right, answers.semer, nll, (p - y) ** 2], axis=1)
+    return np.stack([answers.domain_right, 1.0 - answers.right, answers.semer, log_loss(p, y), (p - y) ** 2], axis=1)
 
 
 def differences(delta: Floats, seed: int = 0, draws: int = _DRAWS) -> list[Difference]:

@@ -13,9 +13,9 @@ from arbitrank.errors import DataError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.impact.batch_scores import Floats
 from arbitrank.impact.replay import Plan, Rows, replay
-from arbitrank.probability import log_odds, sigmoid
+from arbitrank.probability import fit_logistic, log_odds, sigmoid
 
-_STEPS = 60
+_PULL = 1e-12  # next to nothing: where all claims are 0.5 the slope stays 1
 _SLOPES = (1e-3, 10.0)
 _Z = 1.96
 
@@ -47,10 +47,7 @@ def temperature(side: Rows, owned: NDArray[np.bool_]) -> Temperature | None:
         return None
     z = np.stack([log_odds(side["mine"][spoke]), log_odds(side["claim"][spoke])])
     y = np.stack([owned[spoke], side["claim_right"][spoke]]).astype(np.float64)
-    low, high = _SLOPES
-    for _ in range(_STEPS):  # the likelihood is concave in the slope, so its derivative changes sign once
-        slope = 0.5 * (low + high)
-        low, high = (low, slope) if _gradients(z, y, slope).sum() > 0.0 else (slope, high)
+    slope = float(fit_logistic(z.reshape(-1, 1), y.ravel(), np.ones(1), _PULL, bounds=_SLOPES)[0])
     p = sigmoid(slope * z)
     curve = float((z * z * p * (1.0 - p)).sum())
     error = float(np.sqrt((_gradients(z, y, slope) ** 2).sum())) / curve if curve > 0.0 else np.inf

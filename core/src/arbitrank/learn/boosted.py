@@ -21,7 +21,7 @@ from arbitrank.learn.features import FeatureSpec, rows
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.rerankers import ONE, Factored
 from arbitrank.learn.trees import Trees
-from arbitrank.probability import log_odds, sigmoid
+from arbitrank.probability import bounded_groups, log_odds, sigmoid
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]
@@ -82,10 +82,7 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         if self.base is not None:
             mine, right = self.base.score(of_requests, of_readings, starts)
             z = z + log_odds(right)
-        right = sigmoid(z)
-        total = np.add.reduceat(right, starts)
-        sizes = np.diff(np.append(starts, len(right)))
-        return np.minimum(1.0, np.maximum(mine, total)), right / np.repeat(np.maximum(1.0, total), sizes)
+        return bounded_groups(sigmoid(z), starts, mine)
 
     def rerank(self, request: Request) -> Scores:
         """P(mine) and P(right) of the request's hypotheses."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from arbitrank.learn.calibration import IDENTITY, Affine, Calibrator, Isotonic
-from arbitrank.probability import binary_loss, log_odds, sigmoid
+from arbitrank.probability import fit_logistic, log_loss, log_odds
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _FOLDS = 5
 _FEW = 50  # outcomes of the scarcer kind below which held-out ones can't be trusted to choose a map
 _MANY = 5_000  # outcomes from which on isotonic regression is tried
 _SHRINK = 20.0  # the prior that nothing need be done counts as much as so many outcomes
-_STEPS = 60
+_LEAST = 1e-3  # a falling map would rank a worse reading above a better one
 
 
 def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0) -> Calibrator:
@@ -40,14 +40,14 @@ def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0)
     if len(p) >= _MANY:
         fitters.append(fit_isotonic)
     fold = np.random.default_rng(seed).permutation(len(p)) % _FOLDS
-    before = _losses(p, y)
+    before = log_loss(p, y)
     best: Calibrator = IDENTITY
     best_gain = 0.0
     for fitter in fitters:
         after = np.empty_like(p)
         for f in range(_FOLDS):
             held = fold == f
-            after[held] = _losses(fitter(p[~held], y[~held], weight[~held])(p[held]), y[held])
+            after[held] = log_loss(fitter(p[~held], y[~held], weight[~held])(p[held]), y[held])
         gain = before - after
         mean = float(np.average(gain, weights=weight))
         error = float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(p)))
@@ -58,12 +58,15 @@ def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0)
 
 def fit_temperature(p: Floats, y: Floats, weight: Floats | None = None) -> Affine:
     """The slope of the log-odds that makes the outcomes most likely, drawn towards 1."""
-    return _newton(p, y, weight, shifting=False)
+    slope = fit_logistic(log_odds(p)[:, None], y, np.ones(1), _SHRINK, weight)[0]
+    return Affine(max(float(slope), _LEAST))
 
 
 def fit_affine(p: Floats, y: Floats, weight: Floats | None = None) -> Affine:
     """Slope and shift of the log-odds that make the outcomes most likely, drawn towards 1 and 0."""
-    return _newton(p, y, weight, shifting=True)
+    z = log_odds(p)
+    slope, shift = fit_logistic(np.stack([z, np.ones_like(z)], axis=1), y, np.array([1.0, 0.0]), _SHRINK, weight)
+    return Affine(max(float(slope), _LEAST), float(shift))
 
 
 def fit_isotonic(p: Floats, y: Floats, weight: Floats | None = None) -> Isotonic:
@@ -71,39 +74,3 @@ def fit_isotonic(p: Floats, y: Floats, weight: Floats | None = None) -> Isotonic
     model = IsotonicRegression(y_min=1.0 / (len(p) + 2.0), y_max=1.0 - 1.0 / (len(p) + 2.0), out_of_bounds="clip")
     model.fit(p, y, sample_weight=weight)
     return Isotonic(tuple(map(float, model.X_thresholds_)), tuple(map(float, model.y_thresholds_)))
-
-
-def _newton(p: Floats, y: Floats, weight: Floats | None, *, shifting: bool) -> Affine:
-    """Newton's method on the penalised likelihood, which is convex in slope and shift.
-
-    A step is halved until it helps: from claims that are far too strong the whole one leads far past the best.
-    """
-    z = log_odds(p)
-    w = np.ones_like(z) if weight is None else weight
-    design = np.stack([z, np.ones_like(z)], axis=1) if shifting else z[:, None]
-    prior = np.array([1.0, 0.0])[: design.shape[1]]
-
-    def loss(weights: Floats) -> float:
-        away = weights - prior
-        return float(w @ binary_loss(design @ weights, y)) + 0.5 * _SHRINK * float(away @ away)
-
-    weights = prior.copy()
-    for _ in range(_STEPS):
-        q = sigmoid(design @ weights)
-        slope = design.T @ (w * (q - y)) + _SHRINK * (weights - prior)
-        curve = (design * (w * q * (1.0 - q))[:, None]).T @ design + _SHRINK * np.eye(len(prior))
-        step = np.linalg.solve(curve, slope)
-        before = loss(weights)
-        while np.abs(step).max() >= 1e-9 and loss(weights - step) > before * (1.0 + 1e-12):
-            step = 0.5 * step
-        weights = weights - step
-        if np.abs(step).max() < 1e-9:
-            break
-    # A falling map would call the worse reading the better one.
-    slope_, shift = max(float(weights[0]), 1e-3), float(weights[1]) if shifting else 0.0
-    return Affine(slope_, shift)
-
-
-def _losses(p: Floats, y: Floats) -> Floats:
-    p = np.clip(p, 1e-6, 1.0 - 1e-6)
-    return np.asarray(-(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))

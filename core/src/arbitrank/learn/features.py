@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.probability import CLIP
+from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Context, Request
 
 Floats = NDArray[np.float64]
@@ -264,9 +264,9 @@ def parts(request: Request, fill: Confidences) -> Parts:
     domain, intent, slots, missing = [], [], [], []
     for h in request.hypotheses or ():
         d, i, s = h.domain_confidence, h.intent_confidence, h.reading_confidence
-        domain.append(_clipped(fill.domain if d is None else d))
-        intent.append(_clipped(fill.intent if i is None else i))
-        slots.append(_clipped(fill.slots if s is None else s))
+        domain.append(clipped(fill.domain if d is None else d))
+        intent.append(clipped(fill.intent if i is None else i))
+        slots.append(clipped(fill.slots if s is None else s))
         missing.append((float(d is None), float(i is None), float(s is None)))
     return Parts(domain, intent, slots, missing)
 
@@ -277,7 +277,7 @@ def plain_rows(spec: FeatureSpec, request: Request) -> list[list[float]]:
     context = context_row(spec, request.context)
     rows = []
     for h, d, i, s, missing in zip(request.hypotheses or (), *confidences, strict=True):
-        scores = (_logit(d), math.log(i), math.log(s))
+        scores = (logit(d), math.log(i), math.log(s))
         crossed = [c * score for c in context for score in scores]
         rows.append([*scores, *missing, 1.0, *context, *crossed, *extras(spec, h.features)])
     return rows
@@ -298,27 +298,27 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
     for h, i in zip(hypotheses, confidences.intent, strict=True):
         intents[h.intent] = max(i, intents.get(h.intent, 0.0))
     entropy = -sum(p * math.log(p) for p in intents.values())
-    logit = _logit(max(confidences.domain))
+    mine = logit(max(confidences.domain))
     best = math.log(max(products))
     null = math.log(max(CLIP, 1.0 - sum(products)))
     length = request.length
     missing = confidences.missing[first]
     of_request = [
-        logit,
+        mine,
         missing[0],
         math.log(max(confidences.intent)),
-        _logit(max(confidences.intent)),
+        logit(max(confidences.intent)),
         entropy,
         missing[1],
         math.log(max(confidences.slots)),
-        _logit(max(confidences.slots)),
+        logit(max(confidences.slots)),
         missing[2],
         float(len(hypotheses[first].slots)),
         0.0 if length is None else math.log1p(length),
         float(length is None),
         1.0,
         *context,
-        *(c * logit for c in context),
+        *(c * mine for c in context),
         *extras(spec, hypotheses[first].features),
     ]
     of_readings = [
@@ -326,8 +326,8 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
             math.log(product) - null,
             math.log(i),
             math.log(s),
-            _logit(i),
-            _logit(s),
+            logit(i),
+            logit(s),
             flags[1],
             flags[2],
             entropy,
@@ -371,11 +371,3 @@ def extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
 
 def _named(prefix: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(prefix + name for name in names)
-
-
-def _clipped(p: float) -> float:
-    return min(max(p, CLIP), 1.0 - CLIP)
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1.0 - p))

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.probability import binary_loss, sigmoid
+from arbitrank.probability import binary_loss, exponentials, null_softmax, sigmoid, softmax
 
 Floats = NDArray[np.float64]
 Form = Literal["sigmoid", "softmax", "null"]
@@ -55,16 +55,7 @@ def probabilities(z: Floats, starts: NDArray[np.int64], form: Form) -> Floats:
     """P of each hypothesis in the given form, shape (N,)."""
     if form == "sigmoid":
         return sigmoid(z)
-    top = np.maximum.reduceat(z, starts)
-    if form == "null":
-        top = np.maximum(top, 0.0)
-    sizes = np.diff(np.append(starts, len(z)))
-    grown = np.exp(z - np.repeat(top, sizes))
-    total = np.add.reduceat(grown, starts)
-    if form == "null":
-        total = total + np.exp(-top)
-    shares: Floats = grown / np.repeat(total, sizes)
-    return shares
+    return null_softmax(z, starts) if form == "null" else softmax(z, starts)
 
 
 def expected_semer(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
@@ -119,11 +110,8 @@ def _mixed_null(z: Floats, batch: Batch, r1: float, r2: float) -> tuple[float, F
     """`mixed` in the null form, where both parts share the probabilities: p·(a·SemER + b − c·right) is the gradient."""
     starts, sizes = batch.starts, batch.sizes
     each = np.repeat(np.arange(len(starts)), sizes)
-    top = np.maximum(np.maximum.reduceat(z, starts), 0.0)
-    grown = np.exp(z - top[each])
-    nothing = np.exp(-top)
-    total = np.add.reduceat(grown, starts) + nothing
-    p = grown * (1.0 / total)[each]
+    e, total, nothing = exponentials(z, starts, null=True)
+    p = e * (1.0 / total)[each]
     null = nothing / total
     weight = batch.weight / batch.weight.sum()
     expected = np.add.reduceat(p * batch.semer, starts) + null

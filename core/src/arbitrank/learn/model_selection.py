@@ -18,7 +18,7 @@ from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.linear_training import Evidence, may_be_looser, standard_errors, train_factored, train_loglinear
 from arbitrank.learn.losses import Floats
 from arbitrank.learn.rerankers import Factored
-from arbitrank.probability import CLIP
+from arbitrank.probability import log_loss
 
 _FOLDS = 5
 _PULLS = (1.0, 0.1)  # looser than the default while a domain has few requests, so that a telling context counts
@@ -81,11 +81,11 @@ def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, Unseen | N
     weight = counts / counts.mean()
     chosen: Trainer = train_factored
     said = unseen(evidence, settings, chosen)
-    before, best, doubts = _losses(*_claims(said, evidence)), 0.0, standard_errors(evidence)
+    before, best, doubts = log_loss(*_claims(said, evidence)), 0.0, standard_errors(evidence)
     for pull in _PULLS:
         trainer = partial(train_factored, pull=pull)
         tried = unseen(evidence, settings, trainer)
-        gain = before - _losses(*_claims(tried, evidence))
+        gain = before - log_loss(*_claims(tried, evidence))
         mean = float(np.mean(weight * gain))
         error = float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(gain)))
         if mean > max(best, doubts * error):
@@ -159,9 +159,4 @@ def _counts(evidence: Evidence, settings: Settings) -> Floats:
 
 
 def _nll(p: Floats, y: Floats, counts: Floats) -> float:
-    return float(np.average(_losses(p, y), weights=counts))
-
-
-def _losses(p: Floats, y: Floats) -> Floats:
-    p = np.clip(p, CLIP, 1.0 - CLIP)
-    return np.asarray(-(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)))
+    return float(np.average(log_loss(p, y), weights=counts))

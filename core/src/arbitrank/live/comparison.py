@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.evaluate.metrics import Calibration, calibration
+from arbitrank.probability import log_loss
 from arbitrank.semer import entirely_right
 from arbitrank.values import Answer, Ranked, Truth
 
@@ -234,8 +235,7 @@ def _outcome(told: Told, truth: Truth) -> tuple[float, float, float]:
 
 def _measured(outcomes: list[tuple[float, float, float]]) -> Outcomes:
     right, p, y = np.array(outcomes).T
-    clipped = np.clip(p, 1e-6, 1.0 - 1e-6)
-    losses = -(y * np.log(clipped) + (1.0 - y) * np.log(1.0 - clipped))
+    losses = log_loss(p, y)
     n = len(right)
     wide = 1.96 * float(losses.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
     mean = float(losses.mean())

@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from arbitrank.probability import sigmoid
+from arbitrank.probability import fit_logistic
 from arbitrank.values import Request
 
 __all__ = ["DEFAULT", "FEATURES", "Calibration", "Personal", "features", "fit", "personal"]
@@ -110,20 +110,12 @@ def features(
     return x
 
 
-def fit(x: Floats, acceptable: NDArray[np.bool_], *, steps: int = 50) -> Calibration:
+def fit(x: Floats, acceptable: NDArray[np.bool_]) -> Calibration:
     """The weights that fit held-out candidates best, by Newton's method; `DEFAULT` where nothing is acceptable."""
     start = np.array(DEFAULT)
     if not acceptable.any():
         return Calibration()
-    v = start.copy()
-    for _ in range(steps):
-        p = sigmoid(x @ v)
-        gradient = x.T @ (p - acceptable) + _PULL * (v - start)
-        curvature = (x * (p * (1.0 - p))[:, None]).T @ x + _PULL * np.eye(len(v))
-        step = np.linalg.solve(curvature, gradient)
-        v -= step * min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
-        if np.abs(step).max() < 1e-8:
-            break
+    v = fit_logistic(x, acceptable.astype(np.float64), start, _PULL, tolerance=1e-8)
     return Calibration(tuple(v.tolist()))
 
 

@@ -23,7 +23,7 @@ from arbitrank.errors import ArtifactError
 from arbitrank.learn.calibration import Affine
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.trees import Trees
-from arbitrank.probability import CLIP
+from arbitrank.probability import CLIP, clipped, logit, softmax
 from arbitrank.store.artifact import Manifest, replacing, seal, verified
 from arbitrank.values import Ranked, Request
 
@@ -102,15 +102,15 @@ def features(
         name = one.skill or one.domain
         same = _same(name, before)
         rows += [
-            _odds(one.domain_probability),
-            _odds(one.probability),
+            logit(clipped(one.domain_probability)),
+            logit(clipped(one.probability)),
             score,
             scores[0] - score,
             score - scores[rank + 1] if rank + 1 < n else _NAN,
             rank,
             one.score / total,
             n,
-            _odds(shortlist[name]) if name in shortlist else _NAN,
+            logit(clipped(shortlist[name])) if name in shortlist else _NAN,
             _NAN if enabled is None else float(name in enabled),
             _NAN if used is None else _times(name, used),
             _number(context.get("preference." + one.domain)) if context else _NAN,
@@ -185,12 +185,6 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
         return tuple(fresh)
 
 
-def softmax(z: Floats) -> Floats:
-    """exp(z) / Σ exp(z), without overflow."""
-    e = np.exp(z - z.max())
-    return np.asarray(e / e.sum())
-
-
 def save(model: HypRank, folder: Path) -> Manifest:
     """Write a sealed artifact into `folder`: the model's trees and what they read. Raises as `replacing` does."""
     with replacing(folder) as work:
@@ -233,11 +227,6 @@ _SCORE = FEATURES.index("score")
 
 def _by_score(one: Ranked) -> float:
     return -one.score
-
-
-def _odds(p: float) -> float:
-    p = min(max(p, CLIP), 1.0 - CLIP)
-    return math.log(p / (1.0 - p))
 
 
 def _number(value: Any) -> float:

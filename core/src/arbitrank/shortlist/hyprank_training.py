@@ -14,6 +14,7 @@ from arbitrank.errors import DataError
 from arbitrank.learn.calibration import Affine
 from arbitrank.learn.calibration_fitting import fit_affine
 from arbitrank.learn.lightgbm import lightgbm
+from arbitrank.probability import softmax
 from arbitrank.shortlist.hyprank import FEATURES, HypRank, best_of_skills, features, skill_of
 from arbitrank.values import Ranked, Request
 
@@ -107,7 +108,7 @@ class _Grown:
         target = y / np.repeat(np.add.reduceat(y, starts), sizes)
 
         def slopes(z: Floats, _: Any) -> tuple[Floats, Floats]:
-            p = _softmaxes(z, starts, sizes)
+            p = softmax(z, starts)
             return p - target, np.maximum(p * (1.0 - p), 1e-4)
 
         names = [f"f{i}" for i in range(x.shape[1])]
@@ -134,18 +135,13 @@ class _Grown:
         """The softmax of each candidate of the lists, and whether it was right."""
         x, y, starts = self._stacked(lists)
         z = x[:, FEATURES.index("score")] + booster.predict(x, raw_score=True, num_threads=1)
-        return _softmaxes(z, starts, np.diff(np.append(starts, len(x)))), y
+        return softmax(z, starts), y
 
     def _stacked(self, lists: Rows) -> tuple[Floats, Floats, Rows]:
         blocks = [self._blocks[i] for i in lists if len(self._blocks[i])]
         sizes = [len(block) for block in blocks]
         y = np.concatenate([self._right[i] for i in lists])
         return np.concatenate(blocks), y, np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-
-
-def _softmaxes(z: Floats, starts: Rows, sizes: Rows) -> Floats:
-    e = np.exp(z - np.repeat(np.maximum.reduceat(z, starts), sizes))
-    return np.asarray(e / np.repeat(np.add.reduceat(e, starts), sizes))
 
 
 def _common(names: Any) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.learn.features import Confidences, FeatureSpec
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
-from arbitrank.probability import binary_loss, log_odds
+from arbitrank.probability import log_loss
 from arbitrank.semer import entirely_right
 from arbitrank.store.artifact import CARD, Manifest, replacing, seal, write_durably
 from arbitrank.training.example_file import data_digest, only
@@ -214,7 +214,7 @@ def _best(right: Floats, hypotheses: Sequence[Hypothesis], example: Example) -> 
 
 
 def _nll(p: Floats, y: Floats, weight: Floats) -> float:
-    return float(np.average(binary_loss(log_odds(p), y), weights=weight)) if len(p) else 0.0
+    return float(np.average(log_loss(p, y), weights=weight)) if len(p) else 0.0
 
 
 def _means(name: str, examples: Sequence[Example]) -> Confidences:
