@@ -24,7 +24,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from arbitrank.answerlog.reader import LogReport
-from arbitrank.answerlog.writer import Feedback
+from arbitrank.answerlog.settings import Feedback
 from arbitrank.cli.domains import Row
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model

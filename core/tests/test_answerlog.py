@@ -25,10 +25,12 @@ from hypothesis import strategies as st
 from waiting import ended, forked
 
 from arbitrank.answerlog import segments as files
-from arbitrank.answerlog.reader import LogView, find, lines_of, read_log, read_truths, report, view
+from arbitrank.answerlog.joining import LogView, view
+from arbitrank.answerlog.reader import find, lines_of, read_log, read_truths, report
 from arbitrank.answerlog.redaction import Redactor
 from arbitrank.answerlog.segments import begun, is_log, prune, segments
-from arbitrank.answerlog.writer import AnswerLog, Feedback, LogSettings
+from arbitrank.answerlog.settings import Feedback, LogSettings
+from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model, Scores, Settings
 from arbitrank.errors import DataError, InputError
@@ -190,7 +192,7 @@ def test_of_a_truth_that_was_told_twice_the_latter_counts_whatever_the_clock_say
 
 
 def test_feedback_says_something() -> None:
-    with pytest.raises(msgspec.ValidationError, match="neither truth nor outcome, promised one of them"):
+    with pytest.raises(msgspec.ValidationError, match="neither truth nor outcome, expected one of them"):
         msgspec.json.decode('{"id": "1"}', type=Feedback)
 
 
@@ -271,7 +273,7 @@ def test_a_folder_that_somebody_removes_is_made_again(tmp_path: Path) -> None:
             path.unlink()
         folder.rmdir()
         log.flush()
-        assert "somebody removed it" in (log.status().problem or "")
+        assert "removed by someone else" in (log.status().problem or "")
         say(log, "2")
     assert [line.id for line in read(folder)] == ["2"]
     assert log.status().problem is None
@@ -331,7 +333,7 @@ def test_lines_of_very_many_readings_fill_the_room_sooner(tmp_path: Path) -> Non
     [
         (Request(id="1", context={"what": object()}), "cannot be encoded: TypeError"),
         (Request(id="1", utterance="\ud800"), "cannot be encoded: UnicodeEncodeError"),
-        (Request(id="1", utterance="x" * MAX_LINE), "promised at most"),
+        (Request(id="1", utterance="x" * MAX_LINE), "expected at most"),
     ],
 )
 def test_what_no_reader_would_take_is_refused_and_counted(tmp_path: Path, request_: Request, why: str) -> None:
@@ -437,7 +439,7 @@ def test_a_torn_line_is_told_and_skipped_and_never_appended_to(tmp_path: Path) -
         torn = list(read_log(tmp_path / "log"))
         assert [one.id for one in torn if isinstance(one, Logged)] == ["0", "1"]
         assert torn[2] == BadLine(
-            f"{segment}:3", "ends in the middle of a line: who wrote it was killed then, or is writing it now; skipped"
+            f"{segment}:3", "ends in the middle of a line: its writer was killed, or is writing it now; skipped"
         )
     with AnswerLog(tmp_path / "log") as log:
         say(log, "4")

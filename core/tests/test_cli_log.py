@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from arbitrank.answerlog.segments import segments
-from arbitrank.answerlog.writer import AnswerLog, Feedback, LogSettings
+from arbitrank.answerlog.settings import Feedback, LogSettings
+from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.values import Hypothesis, Request, Truth
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.answerlog.reader import read_log
-from arbitrank.answerlog.writer import AnswerLog, LogSettings
-from arbitrank.answerlog.writer import Feedback as Told
+from arbitrank.answerlog.settings import Feedback as Told
+from arbitrank.answerlog.settings import LogSettings
+from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError, InputError

@@ -15,7 +15,9 @@ from arbitrank.errors import InputError
 def environment(monkeypatch: pytest.MonkeyPatch) -> jinja2.Environment:
     """The pages' environment with a template more."""
     made = pages._environment.__wrapped__()
-    text = "{% extends 'page.html' %}{% block title %}{{ name }}{% endblock %}{% block content %}{{ body }}{% endblock %}"
+    text = (
+        "{% extends 'page.html' %}{% block title %}{{ name }}{% endblock %}{% block content %}{{ body }}{% endblock %}"
+    )
     made.loader = jinja2.ChoiceLoader([jinja2.DictLoader({"one.html": text}), made.loader])
     monkeypatch.setattr(pages, "_environment", lambda: made)
     return made

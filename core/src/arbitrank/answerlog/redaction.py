@@ -1,10 +1,10 @@
-"""What a log keeps of what people said: all of it, keyed hashes of it, or nothing.
+"""Redaction of users' words in a log: kept, replaced by keyed hashes, or dropped.
 
-Words are the utterance and the values of slots, wherever they stand: in hypotheses, the answer and the truth. The same
-value gives the same hash under the same key, so re-rankers learn from a hashed log as from a plain one. Of the context
-only allowed keys are kept; session, account, dialogue, offsets and the texts of plugins' errors are not (a session is
-hashed where words are). What stays are the length of the utterance, which re-rankers look at, and names: of domains,
-intents, slots, skills and features, ids, versions.
+Words are the utterance and the values of slots, in hypotheses, the answer and the truth. Equal values have equal hashes
+under one key, so re-rankers learn from a hashed log as from a plain one. Of the context only allowed keys are kept;
+session, account, dialogue, offsets and the texts of plugins' errors are dropped (a session is hashed where words are).
+The length of the utterance, a feature of re-rankers, and names (domains, intents, slots, skills, features, ids,
+versions) stay.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from arbitrank.wire import Logged
 Words = Literal["keep", "hash", "drop"]
 
 CONTEXT = ("device", "has_screen", "locale", "previous_domain", "previous_intent", "preference.*")
-"""The keys of the context that are kept where nothing else is said; `*` at the end stands for any end."""
+"""The context keys kept by default; a final `*` matches any ending."""
 
 KEY_BYTES = 16
-"""Bytes that a key has at least."""
+"""The least length of a key, in bytes."""
 
-_HEX = 24  # characters of a hash that are kept: 96 bits, so that no two values ever share one
-_LONGEST = 200  # characters of a context's text
-_OWN = ("answered", "skipped", "unserved")  # statuses of which the core gives the reason in words of its own
+_HEX = 24  # characters kept of a hash: 96 bits, so that collisions do not occur
+_LONGEST = 200  # characters of a text in the context
+_OWN = ("answered", "skipped", "unserved")  # statuses whose reason is the core's own text
 
-Reading = TypeVar("Reading", Hypothesis, Ranked)
+R = TypeVar("R", Hypothesis, Ranked)
 
 
 class Redactor:
-    """Takes the words out of lines, `hash` or `drop`; needs a key to hash. The key is never shown."""
+    """Redacts lines by `hash` or `drop`; hashing needs a key of at least 16 bytes, else `InputError`. No repr of the
+    key."""
 
     def __init__(self, words: Literal["hash", "drop"], key: bytes | None, context: Collection[str] = CONTEXT) -> None:
         self._word: Callable[[str], str] = _nothing
         if words == "hash":
             if key is None or len(key) < KEY_BYTES:
-                raise InputError(f"a key of {0 if key is None else len(key)} bytes, promised at least {KEY_BYTES}")
+                raise InputError(f"a key of {0 if key is None else len(key)} bytes, expected at least {KEY_BYTES}")
             self._word = _hasher(key)
         self._hashes = words == "hash"
         self._context = {key for key in context if not key.endswith("*")}
@@ -74,7 +75,7 @@ class Redactor:
         ranked = tuple(map(self._reading, answer.ranked))
         return replace(answer, ranked=ranked, domains={name: _report(one) for name, one in answer.domains.items()})
 
-    def _reading(self, reading: Reading) -> Reading:
+    def _reading(self, reading: R) -> R:
         return replace(reading, slots=self._slots(reading.slots)) if reading.slots else reading
 
     def _slots(self, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
@@ -83,8 +84,8 @@ class Redactor:
     def _session(self, session: Any) -> str | None:
         if not self._hashes or session is None:
             return None
-        whose = session.get("id", session) if isinstance(session, dict) else session
-        return self._word(whose if isinstance(whose, str) else msgspec.json.encode(whose, order="sorted").decode())
+        key = session.get("id", session) if isinstance(session, dict) else session
+        return self._word(key if isinstance(key, str) else msgspec.json.encode(key, order="sorted").decode())
 
     def _allowed(self, context: Context) -> Context:
         return {
@@ -94,25 +95,36 @@ class Redactor:
         }
 
 
+def redactor(words: Words, key: Path | None, context: Collection[str] = CONTEXT) -> Redactor | None:
+    """The redactor of a log, None where words are kept. Raises `InputError` where there is no key to hash with."""
+    if words == "keep":
+        return None
+    if words == "drop":
+        return Redactor("drop", None, context)
+    if key is None:
+        raise InputError("a log of hashed words needs a key to hash with; make one: openssl rand -hex 32 > log.key")
+    return Redactor("hash", read_key(key), context)
+
+
 def read_key(path: Path) -> bytes:
     """The key in a file, blanks around it left out. Raises `InputError` where it can't be read or is too short."""
     try:
         key = path.expanduser().read_bytes().strip()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read: {error.strerror}; promised a key; make one: openssl rand -hex 32 > {path}"
+            f"{path}: cannot be read: {error.strerror}; expected a key; make one: openssl rand -hex 32 > {path}"
         ) from error
     if len(key) < KEY_BYTES:
         raise InputError(
-            f"{path}: {len(key)} bytes, promised a key of at least {KEY_BYTES}; make one: openssl rand -hex 32 > {path}"
+            f"{path}: {len(key)} bytes, expected a key of at least {KEY_BYTES}; make one: openssl rand -hex 32 > {path}"
         )
     return key
 
 
 def _hasher(key: bytes) -> Callable[[str], str]:
-    @lru_cache(1024)  # the readings of a request share their values
+    @lru_cache(1024)  # readings of a request share values
     def hashed(word: str) -> str:
-        # What a truth is compared by (`arbitrank.semer`): case and outer blanks don't count.
+        # Normalised as `arbitrank.semer` compares: case and outer blanks do not count.
         content = word.strip().casefold().encode("utf-8", "surrogatepass")
         return hmac.digest(key, content, "sha256").hex()[:_HEX]
 
@@ -124,9 +136,9 @@ def _nothing(word: str) -> str:
 
 
 def _report(report: DomainReport) -> DomainReport:
-    """The report without what a plugin said, which may quote what it was asked: of its error the class alone.
+    """The report without a plugin's error text, which may quote the request: only the error's class is kept.
 
-    The core quotes plugins behind a colon.
+    The core puts a plugin's text behind a colon.
     """
     if report.reason is None:
         return report

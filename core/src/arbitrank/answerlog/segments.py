@@ -1,7 +1,7 @@
 """The files of a log: each written by one process, from its beginning, and never touched again once it is closed.
 
 A segment is named by the time it was begun, the process and a number: `20261120T124605.123456Z-4711-000001.jsonl`. It
-is created, never opened again, so no lock is needed between processes, and nobody appends to what a crash tore.
+is created, never reopened, so no lock is needed between processes, and nothing is appended to a line that a crash tore.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Segment:
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._begun = monotonic()
         self.size = 0
-        with suppress(OSError):  # a file system that cannot sync a folder keeps names in its own way
+        with suppress(OSError):  # not every file system can sync a folder
             _sync_folder(folder)
 
     @property
@@ -36,22 +36,22 @@ class Segment:
         return monotonic() - self._begun
 
     @property
-    def there(self) -> bool:
-        """Whether the file still has its name: nobody removed or replaced it."""
+    def exists(self) -> bool:
+        """True while the file still has its name: not removed, not replaced."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self._file))
         except OSError:
             return False
 
     def append(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
-        """Append whole lines; how many are there now, and why not all. What was begun of a line is taken back."""
+        """Append whole lines; how many were written, and the error where not all were. A partial line is cut off."""
         content, done = b"".join(lines), 0
         try:
             while done < len(content):
                 done += os.write(self._file, content[done:])
         except OSError as error:
             kept = content.rfind(b"\n", 0, done) + 1
-            with suppress(OSError):  # then the line stays torn: readers skip it, and nothing is appended to it
+            with suppress(OSError):  # else the line stays torn: readers skip it
                 os.ftruncate(self._file, self.size + kept)
             self.size += kept
             return content.count(b"\n", 0, kept), error
@@ -59,13 +59,13 @@ class Segment:
         return len(lines), None
 
     def sync(self) -> None:
-        """Have what was appended outlast a power cut. Raises `OSError`."""
+        """Make what was appended survive a power failure. Raises `OSError`."""
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Write no more to it; where nothing ever was, it goes."""
+        """Close the file; remove it where it is empty."""
         with suppress(OSError):
-            if self.there and os.fstat(self._file).st_size == 0:
+            if self.exists and os.fstat(self._file).st_size == 0:
                 self.path.unlink()
         with suppress(OSError):
             os.close(self._file)
@@ -76,13 +76,13 @@ def segments(folder: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if _NAME.fullmatch(path.name):
-            # Of both, the plain file is whole: gzip removes it when it is done.
+            # Of the two, the plain file is complete: gzip removes it when done.
             found.setdefault(path.name.removesuffix(".gz"), path)
     return [found[name] for name in sorted(found)]
 
 
 def is_log(folder: Path) -> bool:
-    """Whether a folder holds segments of a log."""
+    """True for a folder that holds segments of a log."""
     try:
         return folder.is_dir() and any(_NAME.fullmatch(path.name) for path in folder.iterdir())
     except OSError:
@@ -90,7 +90,7 @@ def is_log(folder: Path) -> bool:
 
 
 def begun(path: Path) -> datetime:
-    """When a segment was begun, as its name has it; the latest time there is where the name says none."""
+    """The time in a segment's name; the latest possible time where the name has none."""
     try:
         return datetime.strptime(path.name.partition("Z-")[0], _TIME).replace(tzinfo=UTC)
     except ValueError:
@@ -98,14 +98,14 @@ def begun(path: Path) -> datetime:
 
 
 def prune(folder: Path, days: float, now: float) -> list[Path]:
-    """Remove the segments that were begun more than `days` before `now`; those that were removed. Raises `OSError`.
+    """Remove the segments begun more than `days` before `now` and return them. Raises `OSError`.
 
-    One that stands for a time to come, as the clock was wrong then or is now, is not old.
+    A segment dated in the future (a clock was wrong) is kept.
     """
     limit = datetime.fromtimestamp(now, UTC) - timedelta(days=days)
     old = [path for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name) and begun(path) < limit]
     for path in old:
-        path.unlink(missing_ok=True)  # another process may be at it too
+        path.unlink(missing_ok=True)  # another process may prune too
     if old:
         with suppress(OSError):
             _sync_folder(folder)

@@ -1,13 +1,11 @@
-"""Writing the log: what was answered and what became of it, each process into segments of its own.
+"""Writer of the answer log: answers and feedback, each process into segments of its own.
 
     with AnswerLog(Path("log"), LogSettings(days=30)) as log:
-        heard: list[Hypothesis] = []
-        answer = arbitrator.answer(request, heard=heard)
-        log.write(request, answer, heard)
-        log.feedback(Feedback("42", truth=Truth("weather", "AskRain")))
+        log.write(request, answer, hypotheses)
+        log.feedback(Feedback(id="42", truth=Truth("weather", "AskRain")))
 
-`write` and `feedback` never wait and never raise: they leave the line to one thread, which encodes, appends and syncs.
-Where that falls behind, or the disk is full, lines are lost and counted, and `status` says so.
+`write` and `feedback` never block and never raise: one thread encodes, appends and syncs. Where it falls behind, or the
+disk is full, lines are lost, counted and reported by `status`.
 """
 
 from __future__ import annotations
@@ -20,159 +18,95 @@ from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, field
 
-from arbitrank.answerlog.redaction import CONTEXT, Redactor, Words, read_key
+from arbitrank.answerlog.redaction import redactor
 from arbitrank.answerlog.segments import Segment, prune
-from arbitrank.errors import DataError, InputError, describe
-from arbitrank.values import Answer, Confidence, Hypothesis, Request, Truth
-from arbitrank.wire import MAX_LINE, Logged, Outcome
+from arbitrank.answerlog.settings import Feedback, LogSettings, LogStatus
+from arbitrank.errors import DataError, describe
+from arbitrank.values import Answer, Hypothesis, Request
+from arbitrank.wire import MAX_LINE, Logged
 
-_BREATH = 0.05  # seconds between looks at what waits; a wake-up for each line would cost its request more than the line
-_AT_ONCE, _SPELL = 16, 0.0002  # lines and seconds of encoding before others get the interpreter, as by appending
-_EACH = 20  # readings for each line that may wait
+_INTERVAL = 0.05  # seconds between looks at the buffer; waking up for each line would cost its request more
+_BATCH, _BATCH_SECONDS = 16, 0.0002  # lines and time of encoding before other threads get the interpreter
+_PER_LINE = 20  # buffered hypotheses for each line of the buffer
 _HOUR = 3600.0
 
 
-class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept, in what form, and for how long.
-
-    `share`: of the requests, chosen by a hash of their id, so that all processes agree and feedback goes with its
-    answer. `words`: `keep` them, `hash` them with the key in the file `key`, or `drop` them; see
-    `arbitrank.answerlog.redaction`, also for `context`, the keys of the context that are kept then. `days`: segments
-    begun longer ago are removed; None keeps all. A segment ends at `segment_bytes`, and `segment_seconds` after it was
-    begun. What was answered more than about `sync_seconds` ago outlasts a power cut. At most `waiting` lines wait, and
-    twenty times as many readings.
-    """
-
-    share: Confidence = 1.0
-    words: Words = "keep"
-    key: Path | None = None
-    context: tuple[str, ...] = CONTEXT
-    days: Annotated[float, Meta(gt=0)] | None = None
-    segment_bytes: Annotated[int, Meta(ge=1)] = 64 << 20
-    segment_seconds: Annotated[float, Meta(gt=0)] = _HOUR
-    sync_seconds: Annotated[float, Meta(ge=0)] = 1.0
-    waiting: Annotated[int, Meta(ge=1)] = 10_000
-
-
-class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What became of an answered request, by its id: what it really meant, what the user made of the answer, or both.
-
-    As JSON it is both a line of the log and what a service is told.
-    """
-
-    id: Annotated[str, Meta(min_length=1)]
-    truth: Truth | None = None
-    outcome: Outcome | None = None
-    time: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.truth is None and self.outcome is None:
-            raise ValueError("neither truth nor outcome, promised one of them")
-
-
-class LogStatus(msgspec.Struct, frozen=True):
-    """How the log fares: lines written, and lines lost since the start, by why.
-
-    `dropped` came while too many waited; `refused` could not be encoded, or are longer than a reader takes; `failed`
-    could not be written. `unsynced` lines would not outlast a power cut now. `removed` counts segments that grew too
-    old. `problem` is why the last attempt to write, sync or remove failed, None once one succeeds again.
-    """
-
-    folder: str
-    segment: str | None
+class _LogCounts(msgspec.Struct):
     written: int = 0
-    waiting: int = 0
     unsynced: int = 0
-    dropped: int = 0
     refused: int = 0
     failed: int = 0
     removed: int = 0
     problem: str | None = None
 
 
-class _Counts(msgspec.Struct):
-    written: int = 0
-    unsynced: int = 0
-    refused: int = 0
-    failed: int = 0
-    removed: int = 0
-    problem: str | None = field(default=None)
-
-
 _Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float]
 
 
 class AnswerLog:
-    """A folder that this process logs to, beside others. Any thread may write. Make it where it is used: no fork.
+    """A log folder that this process writes to, beside other processes. Thread-safe; must not cross a fork.
 
-    Raises `DataError` where the folder can't be made, `InputError` where there is no key to hash with. `clock` gives
-    seconds since 1970.
+    `clock`: seconds since 1970. Raises `DataError` where the folder cannot be created, `InputError` without a hash key.
     """
 
     def __init__(
         self, folder: Path, settings: LogSettings = LogSettings(), *, clock: Callable[[], float] = time.time
     ) -> None:
         self.folder, self.settings = folder, settings
-        self._redactor = redactor(settings)
+        self._redactor = redactor(settings.words, settings.key, settings.context)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise DataError(f"log {folder}: cannot be made: {error.strerror}; promised a folder to write to") from error
+            raise DataError(f"log {folder}: cannot be made: {error.strerror}; expected a folder to write to") from error
         self._clock, self._latest = clock, 0.0
         self._waiting: deque[_Entry] = deque()
-        self._readings, self._dropped, self._putting = 0, 0, threading.Lock()  # readings that wait; lines lost so
-        self._counts = _Counts()
+        self._buffered, self._dropped, self._putting = 0, 0, threading.Lock()  # buffered hypotheses; lines lost
+        self._counts = _LogCounts()
         self._segment: Segment | None = None
         self._number = 0
         self._synced = self._pruned = monotonic()
         self._encode = msgspec.json.Encoder().encode
-        self._writing = threading.Lock()  # of everything that the thread does
+        self._writing = threading.Lock()  # held by whoever does the thread's work
         self._wake, self._stopping = threading.Event(), False
         with self._writing:
             self._prune()
         self._thread = threading.Thread(target=self._work, name="arbitrank log", daemon=True)
         self._thread.start()
 
-    # ------------------------------------------------------------------------------------------ on the request's path
-
-    def write(self, request: Request, answer: Answer, heard: Sequence[Hypothesis] = ()) -> None:
-        """Log an answer, with what `Arbitrator.answer` heard where the request brought no hypotheses."""
+    def write(self, request: Request, answer: Answer, recognised: Sequence[Hypothesis] = ()) -> None:
+        """Log an answer, with the recognised hypotheses where the request brought none."""
         if self.settings.share < 1.0 and not self._sampled(request.id or request.utterance or ""):
             return
         brought = request.hypotheses
-        self._put((request, answer, heard, self._clock()), len(heard) if brought is None else len(brought))
+        self._put((request, answer, recognised, self._clock()), len(recognised if brought is None else brought))
 
-    def feedback(self, told: Feedback) -> None:
-        """Log what became of a request, which may have been answered by another process, or long ago."""
-        if self.settings.share < 1.0 and not self._sampled(told.id):
+    def feedback(self, feedback: Feedback) -> None:
+        """Log feedback on a request, which may have been answered by another process or long ago."""
+        if self.settings.share < 1.0 and not self._sampled(feedback.id):
             return
-        self._put((told, None, (), self._clock()), 0)
+        self._put((feedback, None, (), self._clock()), 0)
 
-    def _put(self, entry: _Entry, readings: int) -> None:
+    def _put(self, entry: _Entry, hypotheses: int) -> None:
         most = self.settings.waiting
         with self._putting:
-            waiting, readings = len(self._waiting), self._readings + readings
-            if waiting >= most or readings > most * _EACH or self._stopping:
+            waiting, buffered = len(self._waiting), self._buffered + hypotheses
+            if waiting >= most or buffered > most * _PER_LINE or self._stopping:
                 self._dropped += 1
                 return
             self._waiting.append(entry)
-            self._readings = readings
-        if 2 * waiting >= most or 2 * readings >= most * _EACH:
+            self._buffered = buffered
+        if 2 * waiting >= most or 2 * buffered >= most * _PER_LINE:
             self._wake.set()
 
-    def _sampled(self, who: str) -> bool:
-        drawn = int.from_bytes(blake2b(who.encode("utf-8", "surrogatepass"), digest_size=6).digest())
+    def _sampled(self, key: str) -> bool:
+        drawn = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).digest())
         return drawn < self.settings.share * (1 << 48)
 
-    # ------------------------------------------------------------------------------------------------ for the operator
-
     def status(self) -> LogStatus:
-        """How the log fares."""
+        """The counters now."""
         segment = self._segment
         return LogStatus(
             str(self.folder),
@@ -183,13 +117,13 @@ class AnswerLog:
         )
 
     def flush(self) -> None:
-        """Write and sync what waits now; returns when that is done."""
+        """Write and sync the buffer; returns when that is done."""
         with self._writing:
             self._drain()
             self._sync()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write and sync what waits, for `timeout` seconds at most, and end; what comes later is dropped."""
+        """Write and sync the buffer, for at most `timeout` seconds, and stop; later lines are dropped."""
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout)
@@ -202,11 +136,9 @@ class AnswerLog:
     ) -> None:
         self.close()
 
-    # -------------------------------------------------------------------------------------------------- in the thread
-
     def _work(self) -> None:
         while not self._stopping:
-            self._wake.wait(_BREATH)
+            self._wake.wait(_INTERVAL)
             self._wake.clear()
             with self._writing:
                 self._drain()
@@ -223,7 +155,7 @@ class AnswerLog:
         while self._waiting:
             lines: list[bytes] = []
             began = monotonic()
-            while self._waiting and len(lines) < _AT_ONCE and monotonic() - began < _SPELL:
+            while self._waiting and len(lines) < _BATCH and monotonic() - began < _BATCH_SECONDS:
                 line = self._line(self._next())
                 if line is not None:
                     lines.append(line)
@@ -234,43 +166,43 @@ class AnswerLog:
     def _next(self) -> _Entry:
         with self._putting:
             entry = self._waiting.popleft()
-            told, _, heard, _ = entry
-            if isinstance(told, Request):
-                self._readings -= len(heard if told.hypotheses is None else told.hypotheses)
+            subject, _, recognised, _ = entry
+            if isinstance(subject, Request):
+                self._buffered -= len(recognised if subject.hypotheses is None else subject.hypotheses)
             return entry
 
     def _line(self, entry: _Entry) -> bytes | None:
         try:
             line = self._encode(self._redacted(*entry)) + b"\n"
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            # A request that was made in Python may hold what JSON has no word for.
+            # A request built in Python may hold values that JSON cannot express.
             self._refuse(f"a line cannot be encoded: {type(error).__name__}")
             return None
         if len(line) > MAX_LINE:
-            self._refuse(f"a line of {len(line)} bytes, promised at most {MAX_LINE}")
+            self._refuse(f"a line of {len(line)} bytes, expected at most {MAX_LINE}")
             return None
         return line
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, problem: str) -> None:
         self._counts.refused += 1
-        self._counts.problem = why
+        self._counts.problem = problem
 
     def _redacted(
-        self, told: Request | Feedback, answer: Answer | None, heard: Sequence[Hypothesis], when: float
+        self, subject: Request | Feedback, answer: Answer | None, recognised: Sequence[Hypothesis], when: float
     ) -> Logged | Feedback:
         redactor = self._redactor
-        if isinstance(told, Feedback):
-            truth = told.truth if told.truth is None or redactor is None else redactor.truth(told.truth)
-            return Feedback(id=told.id, truth=truth, outcome=told.outcome, time=when)
-        brought = told.hypotheses
+        if isinstance(subject, Feedback):
+            truth = subject.truth if subject.truth is None or redactor is None else redactor.truth(subject.truth)
+            return Feedback(id=subject.id, truth=truth, outcome=subject.outcome, time=when)
+        brought = subject.hypotheses
         line = Logged(
-            id=told.id,
-            utterance=told.utterance,
-            context=told.context,
-            hypotheses=tuple(heard) if brought is None else brought,
-            session=told.session,
-            account=told.account,
-            dialogue=told.dialogue,
+            id=subject.id,
+            utterance=subject.utterance,
+            context=subject.context,
+            hypotheses=tuple(recognised) if brought is None else brought,
+            session=subject.session,
+            account=subject.account,
+            dialogue=subject.dialogue,
             answer=answer,
             recognised=brought is None,
             time=when,
@@ -280,7 +212,7 @@ class AnswerLog:
     def _append(self, lines: Sequence[bytes]) -> None:
         try:
             segment = self._segment or self._begin()
-        except (OSError, OverflowError, ValueError) as error:  # the latter two: a clock that tells no time
+        except (OSError, OverflowError, ValueError) as error:  # the latter two: a clock out of range
             self._counts.failed += len(lines)
             self._counts.problem = f"no segment: {describe(error)}"
             return
@@ -291,19 +223,19 @@ class AnswerLog:
         if failure:
             self._counts.failed += len(lines) - written
             self._counts.problem = f"{segment.path.name}: not written: {describe(failure)}"
-            self._end()  # a new one may fare better
+            self._end()  # a new one may succeed
 
     def _begin(self) -> Segment:
-        self._latest = max(self._latest, self._clock())  # so that a process's segments stay in order, whatever the time
+        self._latest = max(self._latest, self._clock())  # keeps segments in order when the clock goes back
         while True:
             self._number += 1
             try:
                 self._segment = Segment(self.folder, self._latest, self._number)
                 return self._segment
             except FileExistsError:
-                continue  # of a process with this number on another machine
+                continue  # a process with this number on another machine
             except FileNotFoundError:
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody removed it
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it was removed
 
     def _rotate(self) -> None:
         one, most = self._segment, self.settings
@@ -314,8 +246,8 @@ class AnswerLog:
         self._synced = monotonic()
         if self._segment is None:
             return
-        if not self._segment.there:
-            self._counts.problem = f"{self._segment.path.name}: somebody removed it, with what was in it"
+        if not self._segment.exists:
+            self._counts.problem = f"{self._segment.path.name}: removed by someone else, its lines with it"
             self._counts.unsynced = 0
             self._leave()
         elif self._counts.unsynced:
@@ -323,7 +255,7 @@ class AnswerLog:
                 self._segment.sync()
                 self._counts.unsynced = 0
             except OSError as error:
-                # The system may have forgotten what it could not write: what follows goes elsewhere.
+                # The system may have dropped the pages that it could not write: continue in a new segment.
                 self._counts.problem = f"{self._segment.path.name}: not synced: {describe(error)}"
                 self._counts.unsynced = 0
                 self._leave()
@@ -345,13 +277,3 @@ class AnswerLog:
             self._counts.removed += len(prune(self.folder, self.settings.days, self._clock()))
         except (OSError, OverflowError, ValueError) as error:
             self._counts.problem = f"old segments not removed: {describe(error)}"
-
-
-def redactor(settings: LogSettings) -> Redactor | None:
-    """What takes the words out, None where they are kept. Raises `InputError` where there is no key to hash with."""
-    if settings.words == "keep":
-        return None
-    if settings.words == "hash" and settings.key is None:
-        raise InputError("a log of hashed words needs a key to hash with; make one: openssl rand -hex 32 > log.key")
-    key = read_key(settings.key) if settings.words == "hash" and settings.key else None
-    return Redactor(settings.words, key, settings.context)

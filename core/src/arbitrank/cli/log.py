@@ -25,7 +25,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(folder: Path, as_json: bool) -> None:
     """Count what the log in FOLDER holds: requests, those of known truth, and lines that cannot be read."""
-    from arbitrank.answerlog.reader import report, view
+    from arbitrank.answerlog.joining import view
+    from arbitrank.answerlog.reader import report
 
     found = report(view(folder))
     if as_json:

@@ -39,7 +39,8 @@ def command(
     The domains read its words again where they did so then and the log keeps them; else they score the hypotheses that
     it holds. No policy of a service is applied.
     """
-    from arbitrank.answerlog.reader import find, view
+    from arbitrank.answerlog.joining import view
+    from arbitrank.answerlog.reader import find
     from arbitrank.impact.replay_one import replay
 
     line = find(view(folder), id)

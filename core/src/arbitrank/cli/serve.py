@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from arbitrank.answerlog.redaction import CONTEXT
-from arbitrank.answerlog.writer import LogSettings, redactor
+from arbitrank.answerlog.redaction import CONTEXT, redactor
+from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import Thresholds
 from arbitrank.cli import options
 from arbitrank.errors import InputError
@@ -156,8 +156,8 @@ def command(
     if ssl_keyfile is not None and ssl_certfile is None:
         raise InputError("--ssl-keyfile: no --ssl-certfile; promised both")
     logging = LogSettings(share=log_share, words=log_words, key=log_key, context=log_context, days=log_days)  # type: ignore[arg-type]
-    # What is wrong with a file is better said here than by every worker.
-    redactor(logging)
+    # A bad file is reported here once, rather than by every worker.
+    redactor(logging.words, logging.key)
     options.hyprank(hyprank, open_store(store, open_keys(keys)))
     if policy is not None:
         read_policy(policy)

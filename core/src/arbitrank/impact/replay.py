@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from arbitrank.answerlog.reader import LogView, lines_of, source
+from arbitrank.answerlog.joining import LogView
+from arbitrank.answerlog.reader import lines_of, source
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
 from arbitrank.impact.batch_scores import Baseline, Claims, Floats, Reading, Said, claims

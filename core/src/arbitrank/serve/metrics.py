@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from arbitrank.answerlog.writer import LogStatus
+from arbitrank.answerlog.settings import LogStatus
 from arbitrank.live.live import Status
 from arbitrank.serve.http_protocol import Gate
 from arbitrank.values import Answer

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from arbitrank.answerlog.writer import Feedback
+from arbitrank.answerlog.settings import Feedback
 from arbitrank.serve import routes as rest
 from arbitrank.serve.settings import MAX_BATCH, MAX_ID, MAX_UTTERANCE
 from arbitrank.store.store import State

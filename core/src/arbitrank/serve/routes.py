@@ -19,7 +19,7 @@ from starlette.requests import Request as Call
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from arbitrank.answerlog.writer import Feedback
+from arbitrank.answerlog.settings import Feedback
 from arbitrank.errors import ArbitrankError
 from arbitrank.registry import Disabled, Loaded, Refused
 from arbitrank.serve import decoding as whole

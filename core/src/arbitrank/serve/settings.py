@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arbitrank.answerlog.writer import LogSettings
+from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import Thresholds
 from arbitrank.shortlist.shortlister import ShortlistSettings
 
