@@ -1,0 +1,81 @@
+"""Checks of a domain's data folder: its catalogue of works, and the corpus that its patterns draw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+
+from arbitrank.nlu.catalogue import also_of, read_works
+from arbitrank.nlu.patterns import generate
+from arbitrank.testing.checks import CheckFailed
+
+
+def check_catalogue(
+    folder: Path, creator: str, kinds: Collection[str], others: Collection[str], *, works: int = 300, shared: int = 60
+) -> None:
+    """Each work of `works.tsv` is complete and unique, and titles are shared with the other domains as demanded.
+
+    `creator`: the column of who made a work. `kinds`: the values of the column `kind`. `others`: the domains that
+    `also` may name. `works`: the least number of titles. `shared`: the least number of titles that are shared with any
+    other domain; a third of it with each. Raises `CheckFailed`.
+    """
+    rows = read_works(folder)
+    columns = {"title", creator, "year", "kind", "also"}
+    for row in rows:
+        _expect(set(row) == columns, f"{row}: expected the columns {sorted(columns)}")
+        _expect(bool(row[creator]) and row["title"].strip() == row["title"] != "", f"{row}: a value is missing")
+        _expect(-3000 < int(row["year"]) < 2100, f"{row}: year out of range, expected -3000 to 2100")
+        _expect(set(also_of(row)) <= set(others), f"{row}: `also` names no other domain")
+    keys = Counter((row["title"].casefold(), row[creator].casefold(), row["kind"]) for row in rows)
+    _expect(max(keys.values(), default=1) == 1, f"repeated: {[key for key, n in keys.items() if n > 1]}")
+    _expect({row["kind"] for row in rows} == set(kinds), f"kinds {sorted({row['kind'] for row in rows})}")
+    _expect(len({row["title"] for row in rows}) >= works, f"fewer than {works} titles")
+    _expect(len({row["title"] for row in rows if also_of(row)}) >= shared, f"fewer than {shared} shared titles")
+    for other in others:
+        n = sum(other in also_of(row) for row in rows)
+        _expect(n >= shared // 3, f"{n} works shared with {other}, expected {shared // 3} at least")
+
+
+def check_corpus(
+    folder: Path,
+    domain: str,
+    intents: Collection[str],
+    others: Collection[str],
+    *,
+    each: int = 100,
+    of_others: int = 1_000,
+    out_of_scope: int = 2_000,
+    kinds: int = 30,
+) -> None:
+    """The patterns draw enough requests of each intent, of each other domain and of many out-of-scope kinds.
+
+    `each`: the least number of requests of an intent. `of_others`: of another domain; without slots, and 30 % at least
+    with a shared title. `out_of_scope`: of distinct out-of-scope requests, in just `kinds` kinds of 40 requests at
+    least. Another seed draws another corpus. Raises `CheckFailed`.
+    """
+    examples = generate(folder, domain)
+    _expect(examples != generate(folder, domain, seed=1), "another seed draws the same corpus")
+    found = Counter(e.truth.intent for e in examples if e.truth.domain == domain)
+    _expect(set(found) == set(intents), f"intents {sorted(found, key=str)}, expected {sorted(intents)}")
+    _expect(min(found.values()) >= each, f"an intent with fewer than {each} requests: {found}")
+    owners = Counter(e.truth.domain for e in examples)
+    _expect(set(owners) == {domain, None, *others}, f"owners {sorted(map(str, owners))}")
+    shared = {work["title"].casefold() for work in read_works(folder) if also_of(work)}
+    for other in others:
+        requests = [e for e in examples if e.truth.domain == other]
+        _expect(len(requests) >= of_others, f"{len(requests)} requests of {other}, expected {of_others} at least")
+        _expect(not any(e.truth.slots for e in requests), f"requests of {other} have slots")
+        texts = [(e.request.utterance or "").casefold() for e in requests]
+        n = sum(any(title in text for title in shared) for text in texts)
+        _expect(n > 0.3 * len(texts), f"{n} of {len(texts)} requests of {other} name a shared title, expected 30 %")
+    none = [e for e in examples if e.truth.domain is None]
+    distinct = {(e.request.utterance or "").casefold() for e in none}
+    _expect(len(distinct) >= out_of_scope, f"{len(distinct)} out-of-scope requests, expected {out_of_scope} at least")
+    counts = Counter(e.extra["kind"] for e in none)
+    _expect(len(counts) == kinds and min(counts.values()) >= 40, f"kinds of out-of-scope requests: {counts}")
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise CheckFailed(otherwise)

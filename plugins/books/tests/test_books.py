@@ -1,0 +1,112 @@
+"""The Books domain: the core's suite of checks, and what is particular to its data and weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import arbitrank_books
+from arbitrank.nlu.catalogue import also_of, read_works
+from arbitrank.testing import CHECKS, Check
+from arbitrank.testing.catalogue import check_catalogue, check_corpus
+from arbitrank.testing.checks import probability_mine
+from arbitrank.values import Hypothesis, Request, Slot
+from arbitrank_books.domain import Books
+from arbitrank_books.plugin import arbitrank_domains
+
+DATA = Path(arbitrank_books.__file__).parent / "data"
+OTHERS = ("music", "video")
+INTENTS = (
+    "AddToShelf",
+    "AskAboutBook",
+    "BuyOrBorrowBook",
+    "RateBook",
+    "ReadBook",
+    "RecommendBook",
+    "ResumeBook",
+    "SearchBook",
+)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_domain_fulfils_the_contract(check: Check) -> None:
+    check(Books())
+
+
+def test_the_plugin_offers_the_domain() -> None:
+    assert [domain.name for domain in arbitrank_domains()] == ["books"]
+
+
+def test_the_catalogue_is_complete() -> None:
+    check_catalogue(DATA, "author", ("novel", "children", "nonfiction", "play", "comic"), OTHERS)
+
+
+def test_the_corpus_covers_its_intents_its_neighbours_and_out_of_scope_requests() -> None:
+    check_corpus(DATA, "books", INTENTS, OTHERS)
+
+
+@pytest.mark.parametrize("title", ["Mary Poppins", "The Hobbit", "Dune"])
+def test_a_well_known_title_is_shared(title: str) -> None:
+    assert any(work["title"] == title and also_of(work) for work in read_works(DATA))
+
+
+def test_a_context_says_what_its_device_can_show() -> None:
+    for example in Books().examples():
+        context = example.request.context
+        shows = {"has_screen": context["device"] not in ("speaker", "car")} if "device" in context else {}
+        assert {key: value for key, value in context.items() if key == "has_screen"} == shows
+
+
+@pytest.mark.parametrize(
+    "utterance",
+    [
+        "read me mary poppins",
+        "read the hobbit by j r r tolkien",
+        "put dune on my want to read shelf",
+        "read the next chapter",
+    ],
+)
+def test_a_request_that_names_the_medium_is_the_domains(utterance: str) -> None:
+    assert probability_mine(Books(), utterance) > 0.8
+
+
+@pytest.mark.parametrize(
+    "utterance", ["play the mary poppins soundtrack", "watch mary poppins", "rent the movie inception"]
+)
+def test_a_request_that_names_another_medium_is_not(utterance: str) -> None:
+    assert probability_mine(Books(), utterance) < 0.2
+
+
+@pytest.mark.parametrize("utterance", ["what is the weather", "set a timer for ten minutes", "打开卧室的灯"])
+def test_an_out_of_scope_request_is_not_the_domains(utterance: str) -> None:
+    assert probability_mine(Books(), utterance) < 0.2
+
+
+def test_the_device_decides_about_a_shared_title() -> None:
+    title = "play mary poppins"
+    assert probability_mine(Books(), title, device="e_reader") > probability_mine(Books(), title, device="tv") + 0.2
+
+
+def test_a_title_is_recognised_and_known_to_the_catalogue() -> None:
+    domain = Books()
+    best = domain.load(domain.shipped).recognise(Request(utterance="play mary poppins"))[0]
+    assert (best.domain, best.intent) == ("books", "ReadBook")
+    assert [(slot.name, slot.value) for slot in best.slots] == [("title", "mary poppins")]
+    assert best.features["title_known"] == best.features["title_shared"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("slots", "expected"),
+    [
+        ((), (0.0, 0.0, 0.0, 0.0)),
+        ((Slot("title", "MARY poppins "),), (1.0, 0.0, 1.0, 0.0)),
+        ((Slot("title", "a title of no work"),), (0.0, 1.0, 0.0, 0.0)),
+        ((Slot("author", "j. r. r. tolkien"),), (0.0, 0.0, 0.0, 1.0)),
+        ((Slot("author", "mary poppins"),), (0.0, 0.0, 0.0, 0.0)),
+    ],
+)
+def test_features_of_a_hypothesis_come_from_the_catalogue(slots: tuple[Slot, ...], expected: tuple[float, ...]) -> None:
+    names = ("title_known", "title_unknown", "title_shared", "author_known")
+    features = Books().describe(Hypothesis("books", "Any", slots=slots))
+    assert features == dict(zip(names, expected, strict=True))
