@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Scores, Settings
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings
@@ -75,7 +76,7 @@ def judged(bench: Bench, arm: Arm, seed: int = 0) -> Outcome:
         [one.scores for one in said],
         [e.truth for e in corpus.held],
         none_counts=False,
-        normalise=choose(unseen, seed=seed).independence if arm.measured else None,
+        decisions=choose(unseen, seed=seed).decisions if arm.measured else DecisionSettings(),
     )
 
 

@@ -55,7 +55,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         with peak() as memory:
             impact, found = measure(plan, folder / "log.jsonl", card=read_card(plan.candidate.folder), jobs=chosen.jobs)
             replayed = time.perf_counter() - began
-            write_impact(impact, found, plan.threshold, folder / "out")
+            write_impact(impact, found, plan.decisions.none, folder / "out")
         seconds = time.perf_counter() - began
     return {
         "requests": n,

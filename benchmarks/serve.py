@@ -172,11 +172,11 @@ def fastapi() -> Any:
 
 
 def the_arbitrator() -> Any:
-    from arbitrank.arbitration.decide import Thresholds
+    from arbitrank.arbitration.decide import DecisionSettings
     from arbitrank.cli.options import arbitrator
     from arbitrank.store.store import open_store
 
-    return arbitrator(open_store(Path(tempfile.gettempdir()) / "arbitrank-no-store"), Thresholds(), None)
+    return arbitrator(open_store(Path(tempfile.gettempdir()) / "arbitrank-no-store"), DecisionSettings())
 
 
 def standing_answer() -> Any:

@@ -77,9 +77,9 @@ ARBITRATOR = Arbitrator({"heating": Serving(Fixed(HEAT), "2", "store"), "lights"
 def say(log: AnswerLog, id: str | None, utterance: str = "light the Hall", **more: Any) -> Answer:
     """Answer a request and log it."""
     request = Request(id=id, utterance=utterance, **more)
-    heard: list[Hypothesis] = []
-    answer = ARBITRATOR.answer(request, heard=heard)
-    log.write(request, answer, heard)
+    found = ARBITRATOR.arbitrate(request)
+    answer = found.answer
+    log.write(request, answer, found.hypotheses)
     return answer
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.arbitration.decide import Thresholds, decide
+from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.merge import Voice, merge
 from arbitrank.domain import Scores
 from arbitrank.values import Decision, Hypothesis, Ranked
@@ -28,35 +28,35 @@ NONE, ACCEPT = Decision("none"), Decision("accept", (0,))
 @pytest.mark.parametrize(
     ("chances", "thresholds", "promised"),
     [
-        ({}, Thresholds(), NONE),
-        ({"a": 0.9}, Thresholds(), ACCEPT),
-        ({"a": 0.49}, Thresholds(), NONE),
-        ({"a": 0.5}, Thresholds(), ACCEPT),  # 1 - 0.5 does not exceed 0.5
-        ({"a": 0.4, "b": 0.1}, Thresholds(), NONE),  # 0.6 · 0.9 = 0.54
-        ({"a": 0.4, "b": 0.2}, Thresholds(), ACCEPT),  # 0.6 · 0.8 = 0.48: somebody's, though no domain is sure
-        ({"a": 0.9, "b": 0.1}, Thresholds(), ACCEPT),
-        ({"a": 0.9, "b": 0.85}, Thresholds(), Decision("clarify", (0, 1))),
-        ({"a": 0.75, "b": 0.625}, Thresholds(clarify=0.125), ACCEPT),  # differ by just the threshold
-        ({"a": 0.75, "b": 0.7, "c": 0.68, "d": 0.2}, Thresholds(), Decision("clarify", (0, 1, 2))),
-        # Thresholds at their ends are thresholds like any other.
-        ({"a": 0.99}, Thresholds(none=0.0), NONE),
-        ({"a": 1.0}, Thresholds(none=0.0), ACCEPT),
-        ({"a": 0.0}, Thresholds(none=1.0), ACCEPT),
-        ({}, Thresholds(none=1.0), NONE),
-        ({"a": 0.8, "b": 0.8}, Thresholds(clarify=0.0), ACCEPT),
-        ({"a": 1.0, "b": 0.0}, Thresholds(clarify=1.0), ACCEPT),
-        ({"a": 0.9, "b": 0.0}, Thresholds(clarify=1.0), Decision("clarify", (0, 1))),
+        ({}, DecisionSettings(), NONE),
+        ({"a": 0.9}, DecisionSettings(), ACCEPT),
+        ({"a": 0.49}, DecisionSettings(), NONE),
+        ({"a": 0.5}, DecisionSettings(), ACCEPT),  # 1 - 0.5 does not exceed 0.5
+        ({"a": 0.4, "b": 0.1}, DecisionSettings(), NONE),  # 0.6 · 0.9 = 0.54
+        ({"a": 0.4, "b": 0.2}, DecisionSettings(), ACCEPT),  # 0.6 · 0.8 = 0.48: somebody's, though no domain is sure
+        ({"a": 0.9, "b": 0.1}, DecisionSettings(), ACCEPT),
+        ({"a": 0.9, "b": 0.85}, DecisionSettings(), Decision("clarify", (0, 1))),
+        ({"a": 0.75, "b": 0.625}, DecisionSettings(clarify=0.125), ACCEPT),  # differ by just the threshold
+        ({"a": 0.75, "b": 0.7, "c": 0.68, "d": 0.2}, DecisionSettings(), Decision("clarify", (0, 1, 2))),
+        # DecisionSettings at their ends are thresholds like any other.
+        ({"a": 0.99}, DecisionSettings(none=0.0), NONE),
+        ({"a": 1.0}, DecisionSettings(none=0.0), ACCEPT),
+        ({"a": 0.0}, DecisionSettings(none=1.0), ACCEPT),
+        ({}, DecisionSettings(none=1.0), NONE),
+        ({"a": 0.8, "b": 0.8}, DecisionSettings(clarify=0.0), ACCEPT),
+        ({"a": 1.0, "b": 0.0}, DecisionSettings(clarify=1.0), ACCEPT),
+        ({"a": 0.9, "b": 0.0}, DecisionSettings(clarify=1.0), Decision("clarify", (0, 1))),
     ],
 )
-def test_the_decision(chances: dict[str, float], thresholds: Thresholds, promised: Decision) -> None:
+def test_the_decision(chances: dict[str, float], thresholds: DecisionSettings, promised: Decision) -> None:
     assert decide(ranked(**chances), thresholds) == promised
 
 
 def test_what_the_domains_said_of_nobody_counts_though_the_list_was_measured_anew() -> None:
     """Two domains that hardly believe in a request share it all between them; it is still nobody's."""
-    assert decide(ranked(a=0.8, b=0.2), nobody=0.72) == NONE
-    assert decide(ranked(a=0.8, b=0.2), nobody=0.2) == ACCEPT
-    assert decide((), nobody=0.0) == NONE
+    assert decide(ranked(a=0.8, b=0.2), out_of_scope=0.72) == NONE
+    assert decide(ranked(a=0.8, b=0.2), out_of_scope=0.2) == ACCEPT
+    assert decide((), out_of_scope=0.0) == NONE
 
 
 def test_contenders_are_the_best_reading_of_each_domain() -> None:
@@ -77,7 +77,7 @@ def test_several_readings_of_one_domain_are_not_contenders() -> None:
 @pytest.mark.parametrize("bad", [-0.1, 1.1, "high", None])
 def test_a_threshold_outside_0_and_1_is_refused(bad: object) -> None:
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"none": bad}, Thresholds)
+        msgspec.convert({"none": bad}, DecisionSettings)
 
 
 chances = st.dictionaries(st.sampled_from("abcde"), st.floats(0.0, 1.0), max_size=5)
@@ -88,7 +88,7 @@ def test_contenders_are_of_different_domains_and_stand_in_the_lists_order(
     spoken: dict[str, float], none: float, clarify: float
 ) -> None:
     entries = ranked(**spoken)
-    decision = decide(entries, Thresholds(none, clarify))
+    decision = decide(entries, DecisionSettings(none, clarify))
     count = len(decision.contenders)
     assert (decision.action, min(count, 2)) in {("none", 0), ("accept", 1), ("clarify", 2)}
     assert list(decision.contenders) == sorted(decision.contenders)
@@ -100,5 +100,5 @@ def test_a_higher_threshold_none_is_nobodys_less_often(
     spoken: dict[str, float], low: float, high: float, clarify: float
 ) -> None:
     low, high = sorted((low, high))
-    if decide(ranked(**spoken), Thresholds(high, clarify)).action == "none":
-        assert decide(ranked(**spoken), Thresholds(low, clarify)).action == "none"
+    if decide(ranked(**spoken), DecisionSettings(high, clarify)).action == "none":
+        assert decide(ranked(**spoken), DecisionSettings(low, clarify)).action == "none"

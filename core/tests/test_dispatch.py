@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving, load_domains
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError
 from arbitrank.store.store import open_store
@@ -330,13 +330,15 @@ def test_the_thresholds_decide(
     mine: tuple[float, float], none: float, clarify: float, action: str, contenders: tuple[int, ...]
 ) -> None:
     models = served(Steady("one", mine[0]), Steady("two", mine[1]))
-    decision = Arbitrator(models, Thresholds(none, clarify)).answer(ASKED).decision
+    decision = Arbitrator(models, DecisionSettings(none, clarify)).answer(ASKED).decision
     assert (decision.action, decision.contenders) == (action, contenders)
 
 
 def test_measured_against_one_another_the_claims_grow_and_nobodys_stay_nobodys() -> None:
     models = served(Steady("one", 0.5), Steady("two", 0.25), Steady("silent", 0.0))
-    plain, measured = (Arbitrator(models, normalise=n).answer(ASKED).ranked for n in (None, 1.0))
+    plain, measured = (
+        Arbitrator(models, DecisionSettings(normalise=n, independence=1.0)).answer(ASKED).ranked for n in (False, True)
+    )
     assert [entry.domain for entry in measured] == [entry.domain for entry in plain]
     assert {entry.domain: round(entry.domain_probability, 9) for entry in measured} == {
         "one": 0.75,
@@ -345,7 +347,9 @@ def test_measured_against_one_another_the_claims_grow_and_nobodys_stay_nobodys()
     }
     assert all(entry.score == entry.domain_probability * entry.probability for entry in measured)
     unlikely = served(Steady("one", 0.3), Steady("two", 0.0))
-    assert Arbitrator(unlikely, normalise=1.0).answer(ASKED).decision.action == "none"
+    assert (
+        Arbitrator(unlikely, DecisionSettings(normalise=True, independence=1.0)).answer(ASKED).decision.action == "none"
+    )
 
 
 class Unloadable(Domain):

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from arbitrank.arbitration.decide import decide
-from arbitrank.arbitration.merge import Voice, after_winning, merge, nobody
+from arbitrank.arbitration.decide import DecisionSettings, decide
+from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
@@ -183,20 +183,20 @@ def _scores(seed: int, domains: int = 3, requests: int = 30) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("normalise", [None, 0.5])
-def test_the_experiment_merges_and_decides_as_the_service_does(seed: int, normalise: float | None) -> None:
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_experiment_merges_and_decides_as_the_service_does(seed: int, normalise: bool) -> None:
     hypotheses, scores = _scores(seed)
     truths = [Truth("d0", "i0")] * 30
-    found = outcome(hypotheses, scores, truths, none_counts=True, normalise=normalise)
+    found = outcome(hypotheses, scores, truths, none_counts=True, decisions=DecisionSettings(normalise=normalise))
     for i in range(30):
         said = [scores[d][i] for d in range(3)]
-        measured = said if normalise is None else after_winning(said, normalise)
+        measured = after_winning(said) if normalise else said
         ranked = merge(Voice(f"d{d}", hypotheses[d][i], measured[d]) for d in range(3))
         top = found.top[i]
         assert top is not None
         assert (ranked[0].domain, ranked[0].intent) == (top.domain, top.intent)
         assert ranked[0].probability == pytest.approx(found.probability[i])
-        assert (decide(ranked, nobody=nobody(said)).action == "none") == bool(found.none[i])
+        assert (decide(ranked, out_of_scope=out_of_scope(said)).action == "none") == bool(found.none[i])
 
 
 def test_what_a_later_split_repeats_is_dropped_from_train_and_said(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from benchmarks.exchanged import World, world, write
 from msgspec.structs import replace
+from msgspec.structs import replace as replaced
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import calibration
@@ -60,14 +62,14 @@ def arbitrator(exchange: Plan, side: str) -> Arbitrator:
         name: Serving(part.domain.load(part.folder), part.version, "store", part.temperature)
         for name, part in parts.items()
     }
-    return Arbitrator(serving, rank_unserved=True, normalise=exchange.normalise)
+    return Arbitrator(serving, replaced(exchange.decisions, rank_unserved=True))
 
 
 def heads(found: Replayed, side: str) -> list[str | None]:
     return [[*found.names, None][head] for head in found.rows[side]["head"]]
 
 
-@pytest.mark.parametrize("changes", [{}, {"normalise": 0.5}, {"plain": True}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"decisions": DecisionSettings(normalise=True)}, {"plain": True}], ids=str)
 def test_a_replay_ranks_as_the_arbitrator_does(exchange: Plan, made: World, changes: dict[str, object]) -> None:
     hot = dataclasses.replace(exchange.parts["domain2"], temperature=1.7)
     changed = dataclasses.replace(exchange, parts={**exchange.parts, "domain2": hot}, **changes)
@@ -79,7 +81,7 @@ def test_a_replay_ranks_as_the_arbitrator_does(exchange: Plan, made: World, chan
         assert heads(found, side)[:200] == [answer.ranked[0].domain for answer in answers]
         np.testing.assert_allclose(rows["probability"], [answer.ranked[0].probability for answer in answers], atol=1e-9)
         own = [next(r for r in answer.ranked if r.domain == NAME) for answer in answers]
-        if changed.normalise is None:
+        if not changed.decisions.normalise:
             np.testing.assert_allclose(rows["mine"], [r.domain_probability for r in own], atol=1e-9)
             np.testing.assert_allclose(rows["claim"], [r.probability for r in own], atol=1e-9)
             nobody = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.arbitration.merge import Voice, after_winning, merge, nobody
+from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.values import Hypothesis, Slot
 
@@ -119,8 +119,8 @@ def test_a_certain_domain_leaves_the_others_next_to_nothing() -> None:
 
 
 def test_nobody_is_the_chance_that_all_are_wrong() -> None:
-    assert nobody([]) == 1.0
-    assert nobody([Scores(0.5, np.zeros(0)), Scores(0.2, np.zeros(0))]) == pytest.approx(0.4)
+    assert out_of_scope([]) == 1.0
+    assert out_of_scope([Scores(0.5, np.zeros(0)), Scores(0.2, np.zeros(0))]) == pytest.approx(0.4)
 
 
 shares = st.floats(0.0, 1.0)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.impact.gate import Limits, Reason, judge
@@ -50,14 +51,13 @@ def consider(
     version: str | None = None,
     *,
     limits: Limits = Limits(),
-    threshold: float = 0.5,
-    normalise: float | None = None,
+    decisions: DecisionSettings = DecisionSettings(),
     jobs: int = 1,
     note: Callable[[str], None] = _silent,
 ) -> Judgement:
     """Try a version of a domain, by default its candidate, replay the audit set with it, and have the gate judge.
 
-    `threshold` and `normalise` are those that the service decides by. Raises `InputError` where there is no candidate,
+    `decisions` are the settings that the service decides by. Raises `InputError` where there is no candidate,
     `ArtifactError` where the version isn't sound.
     """
     number, state = store.state(domain)
@@ -76,7 +76,7 @@ def consider(
             against = shortlist_reasons(folder, stable, audit, limits)
         return Judgement(domain, chosen, number, limits, audit, problem, None, against)
     if audit is not None and problem is None:
-        replayed = plan(domains, store, domain, folder, threshold=threshold, normalise=normalise)
+        replayed = plan(domains, store, domain, folder, decisions=decisions)
         impact, _ = measure(replayed, audit, card=read_card(folder), jobs=jobs, called="the audit set")
         for one in impact.notes:
             note(one)

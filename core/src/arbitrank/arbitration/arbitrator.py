@@ -12,9 +12,9 @@ from msgspec import UNSET
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.breaker import Breakers
-from arbitrank.arbitration.decide import Thresholds, decide
+from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
-from arbitrank.arbitration.merge import Voice, after_winning, merge, nobody, shrunk
+from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope, shrunk
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
 from arbitrank.learn.features import FeatureSpec
@@ -50,33 +50,42 @@ class Broken:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class Arbitration:
+    """An answer with the outcome of every queried domain, by name: what a log keeps beside the answer."""
+
+    answer: Answer
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """All readings of the domains that answered, with the confidences that an answer leaves out."""
+        return tuple(h for one in self.outcomes.values() if isinstance(one, Answered) for h in one.hypotheses)
+
+
 @dataclass(frozen=True)
 class Arbitrator:
     """Decides which domain should answer a request.
 
-    `domains` holds every domain that may be asked, by name. With `rank_unserved`, hypotheses of domains that nobody
-    serves are ranked by R0 instead of being reported. With `normalise`, a number in [0, 1], the domains' P(mine) are
-    measured against one another before they order the list (`merge.after_winning`). `breakers` skip for a while
-    who fails again and again; None asks everybody each time. `hyprank`, where there is one, sorts the merged list
-    by the account and the dialogue. With `shortlisting`, only those domains are asked whose skills are on the request's
-    shortlist, so that a request costs what the shortlist does, however many domains there are; hypotheses that the
-    caller brings need none.
+    `domains` holds every domain that may be queried, by name; `decisions` order and decide the merged list. `breakers`
+    skip domains that fail repeatedly, None queries every domain each time. `hyprank`, where there is one, sorts the
+    merged list by the account and the dialogue. With `shortlisting`, only the domains whose skills are on the request's
+    shortlist are queried, so that a request's cost does not depend on the number of domains; hypotheses that the caller
+    brings need none.
     """
 
     domains: Mapping[str, Serving | Broken]
-    thresholds: Thresholds = field(default=Thresholds())
-    rank_unserved: bool = False
-    normalise: float | None = None
+    decisions: DecisionSettings = field(default=DecisionSettings())
     breakers: Breakers | None = None
     hyprank: HypRank | None = None
     shortlisting: Shortlisting | None = None
 
-    def answer(self, request: Request, *, explain: bool = False, heard: list[Hypothesis] | None = None) -> Answer:
-        """The ranked readings of all domains, the decision and how each domain fared.
+    def answer(self, request: Request, *, explain: bool = False) -> Answer:
+        """The ranked readings of all domains, the decision and each domain's status; never raises a plugin's error."""
+        return self.arbitrate(request, explain=explain).answer
 
-        What a plugin raises is in the answer, never raised. `heard` is given the readings of all domains that answered,
-        with the confidences that an answer leaves out: what a log keeps.
-        """
+    def arbitrate(self, request: Request, *, explain: bool = False) -> Arbitration:
+        """The answer together with each queried domain's outcome; never raises a plugin's error."""
         began = perf_counter()
         given = _by_domain(request.hypotheses)
         listing = None if given is not None else self.shortlisting
@@ -97,7 +106,7 @@ class Arbitrator:
             if isinstance(outcome, Answered)
         ]
         unserved = {name: found for name, found in (given or {}).items() if name not in self.domains}
-        if self.rank_unserved:
+        if self.decisions.rank_unserved:
             voices += [self._baseline(request, name, found, explain) for name, found in unserved.items()]
         merging = perf_counter()
         ranked = merge(self._measured(voices))
@@ -105,13 +114,10 @@ class Arbitrator:
         if self.hyprank is not None:
             ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in candidates})
         sorted_ = perf_counter()
-        decision = decide(ranked, self.thresholds, nobody=nobody(voice.scores for voice in voices))
+        decision = decide(ranked, self.decisions, out_of_scope=out_of_scope(voice.scores for voice in voices))
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
-        if heard is not None:
-            for outcome in answered:
-                heard += outcome.hypotheses
-        return Answer(
+        answer = Answer(
             id=request.id,
             decision=decision,
             ranked=ranked,
@@ -127,6 +133,7 @@ class Arbitrator:
             },
             shortlist=self._told(listing, candidates, asked) if listing else UNSET,
         )
+        return Arbitration(answer, outcomes)
 
     def prepare(self) -> None:
         """Make now what the first answer would otherwise wait for."""
@@ -165,10 +172,10 @@ class Arbitrator:
 
     def _measured(self, voices: Sequence[Voice]) -> Sequence[Voice]:
         """The voices, their claims measured against one another where the arbitrator is to; silent ones have none."""
-        if self.normalise is None:
+        if not self.decisions.normalise:
             return voices
         speaking = [voice for voice in voices if voice.hypotheses]
-        scores = after_winning([voice.scores for voice in speaking], self.normalise)
+        scores = after_winning([voice.scores for voice in speaking], self.decisions.independence)
         return [voice._replace(scores=one) for voice, one in zip(speaking, scores, strict=True)]
 
     def _listed(self, listing: Shortlisting, candidates: Sequence[Candidate]) -> Mapping[str, Serving]:
@@ -212,7 +219,7 @@ class Arbitrator:
         for name, outcome in outcomes.items():
             reports[name] = _report(asked[name], outcome)
         for name in sorted(unserved):
-            ranked = "ranked by R0" if self.rank_unserved else "not ranked"
+            ranked = "ranked by R0" if self.decisions.rank_unserved else "not ranked"
             reports[name] = DomainReport("unserved", reason=f"no installed domain has this name; {ranked}")
         return reports
 

@@ -1,4 +1,4 @@
-"""What to do with the ranked list: accept its head, ask the user, or say that it is nobody's."""
+"""The decision on a merged list: accept its head, ask the user back, or declare it out of scope."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ import msgspec
 from arbitrank.values import Confidence, Decision, Ranked
 
 
-class Thresholds(msgspec.Struct, frozen=True):
-    """When to act, both in [0, 1].
+class DecisionSettings(msgspec.Struct, frozen=True):
+    """Settings by which a merged list is ordered and decided; one value for every command, service and measurement.
 
-    `none`: when the chance that nobody owns the request exceeds it, nobody is asked to act. `clarify`: when the best
-    two domains' P(mine) differ by less than it, the user is asked which was meant; 0 never asks.
+    `none`, in [0, 1]: decide `none` where P(out of scope) exceeds it. `clarify`, in [0, 1]: decide `clarify` where the
+    best two domains' P(mine) differ by less; 0 never does. `normalise`: condition the domains' P(mine) on exactly one
+    of them owning the request before they order the list (`arbitrank.arbitration.merge.after_winning`), with
+    `independence`, in [0, 1], of the domains' evidence. `rank_unserved`: rank hypotheses of domains that are not
+    installed by R0 instead of only reporting them.
     """
 
     none: Confidence = 0.5
     clarify: Confidence = 0.1
+    normalise: bool = False
+    independence: Confidence = 0.5
+    rank_unserved: bool = False
 
 
-def decide(ranked: Sequence[Ranked], thresholds: Thresholds = Thresholds(), *, nobody: float | None = None) -> Decision:
-    """`none` where the chance that no domain owns the request is above its threshold, else `clarify` or `accept`.
+def decide(
+    ranked: Sequence[Ranked], settings: DecisionSettings = DecisionSettings(), *, out_of_scope: float | None = None
+) -> Decision:
+    """`none` where P(out of scope) is above its threshold, else `clarify` or `accept`.
 
-    That chance is `nobody`, or Π(1 − P(mine)) over the list's domains where it isn't given: it has to be, once the
-    list's P(mine) were measured against one another (`arbitrank.arbitration.merge.after_winning`).
+    `out_of_scope` is that probability; None computes Π(1 − P(mine)) over the list's domains, which is wrong once their
+    P(mine) were conditioned on one another (`arbitrank.arbitration.merge.after_winning`).
 
-    Contenders are indices into `ranked`: the best reading of every domain whose P(mine) is close to the best domain's
-    for `clarify`, the head of the list for `accept`, nothing for `none`.
+    Contenders are indices into `ranked`: for `clarify` the best reading of every domain whose P(mine) is close to the
+    best domain's, for `accept` the head of the list, for `none` nothing.
     """
     last = len(ranked) - 1
-    heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each is what stays
+    heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each domain stays
     chances = {i: ranked[i].domain_probability for i in sorted(heads.values())}
-    if nobody is None:
-        nobody = math.prod(1.0 - p for p in chances.values())
-    if not ranked or nobody > thresholds.none:
+    if out_of_scope is None:
+        out_of_scope = math.prod(1.0 - p for p in chances.values())
+    if not ranked or out_of_scope > settings.none:
         return Decision("none")
     best = max(chances.values())
-    close = tuple(i for i, p in chances.items() if best - p < thresholds.clarify)
+    close = tuple(i for i, p in chances.items() if best - p < settings.clarify)
     return Decision("clarify", close) if len(close) > 1 else Decision("accept", (0,))

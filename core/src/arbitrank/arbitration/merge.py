@@ -25,16 +25,12 @@ class Voice(NamedTuple):
     why: Sequence[Mapping[str, float]] | None = None
 
 
-INDEPENDENCE = 0.5
-"""How independent the domains' evidence is taken to be where nobody measured it: halfway."""
-
-
-def nobody(scores: Iterable[Scores]) -> float:
+def out_of_scope(scores: Iterable[Scores]) -> float:
     """P(no domain owns the request), Π(1 − P(mine)), from the scores as the domains gave them."""
     return math.prod(1.0 - one.mine for one in scores)
 
 
-def after_winning(scores: Sequence[Scores], independence: float = INDEPENDENCE) -> list[Scores]:
+def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[Scores]:
     """The scores, given that exactly one of these domains owns the request: each P(mine) against all others'.
 
     Domains that could all serve a request each leave room for the others, so the winner claims too little. Its claim

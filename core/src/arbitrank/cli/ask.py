@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
@@ -20,10 +20,7 @@ from arbitrank.wire import decode_request
 @options.store
 @click.option("--device", metavar="D", help="The device that was spoken to: tv, speaker, phone …")
 @click.option("--context", "pairs", metavar="K=V", multiple=True, help="More of the situation; may be repeated.")
-@options.none_threshold
-@options.clarify_threshold
-@options.normalise
-@options.independence
+@options.decisions()
 @options.hyprank_folder
 @options.explain
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
@@ -32,10 +29,7 @@ def command(
     store: Store,
     device: str | None,
     pairs: tuple[str, ...],
-    none: float,
-    clarify: float,
-    normalise: bool,
-    independence: float,
+    decisions: DecisionSettings,
     hyprank: Path | None,
     explain: bool,
     as_json: bool,
@@ -46,8 +40,7 @@ def command(
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
     sorting = options.hyprank(hyprank, store)
-    measured = independence if normalise else None
-    arbitrator = options.arbitrator(store, Thresholds(none, clarify), measured, hyprank=sorting)
+    arbitrator = options.arbitrator(store, decisions, hyprank=sorting)
     answer = arbitrator.answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
@@ -23,9 +24,7 @@ from arbitrank.store.store import Store
     help="Requests, in a log's folder or a file of them, logged or with truths; default: the store's audit set.",
 )
 @click.option("--against", metavar="stable|V", default="stable", show_default=True, help="What it is compared with.")
-@options.none_threshold
-@options.normalise
-@options.independence
+@options.decisions(clarify=False)
 @options.tolerance
 @options.max_ece
 @options.max_temperature
@@ -39,9 +38,7 @@ def command(
     candidate: str | None,
     path: Path | None,
     against: str,
-    none: float,
-    normalise: bool,
-    independence: float,
+    decisions: DecisionSettings,
     tolerance: float,
     max_ece: float,
     max_temperature: float,
@@ -76,8 +73,7 @@ def command(
         domain,
         folder,
         against=compared,
-        threshold=none,
-        normalise=independence if normalise else None,
+        decisions=decisions,
     )
     impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
     limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
@@ -85,7 +81,7 @@ def command(
     if out:
         from arbitrank.impact.page import write_impact
 
-        write_impact(impact, found, none, out, reasons)
+        write_impact(impact, found, decisions.none, out, reasons)
     if as_json:
         click.echo(msgspec.json.encode(impact))
         return

@@ -12,8 +12,7 @@ import click
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator, load_domains
-from arbitrank.arbitration.decide import Thresholds
-from arbitrank.arbitration.merge import INDEPENDENCE
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.signing import open_keys
@@ -56,33 +55,36 @@ signing_key = click.option(
     "--key", metavar="FILE", help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all."
 )
 explain = click.option("--explain", is_flag=True, help="Say what each group of features added, in nats.")
-none_threshold = click.option(
+_none = click.option(
     "--none",
     "none",
     type=Share(0, 1),
-    default=Thresholds().none,
+    default=DecisionSettings().none,
     show_default=True,
-    help="Decide none where the chance that nobody owns the request is above this.",
+    help="Decide none where the probability that no domain owns the request is above this.",
 )
-clarify_threshold = click.option(
+_clarify = click.option(
     "--clarify",
     type=Share(0, 1),
-    default=Thresholds().clarify,
+    default=DecisionSettings().clarify,
     show_default=True,
     help="Ask back where the best two domains' P(mine) differ by less than this.",
 )
-normalise = click.option(
+_normalise = click.option(
     "--normalise/--no-normalise",
     default=False,
     show_default=True,
     help="Measure the domains' P(mine) against one another: for domains that could really serve the same requests.",
 )
-independence = click.option(
+_independence = click.option(
     "--independence",
     type=Share(0, 1),
-    default=INDEPENDENCE,
+    default=DecisionSettings().independence,
     show_default=True,
     help="With --normalise: 1 where each domain knows what others don't, 0 where all see the same.",
+)
+_rank_unserved = click.option(
+    "--rank-unserved", is_flag=True, help="Rank hypotheses of domains that are not installed by R0; else report them."
 )
 tolerance = click.option(
     "--tolerance",
@@ -153,17 +155,33 @@ seed = click.option(
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 
 
+def decisions(*, clarify: bool = True, unserved: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of the decision settings, which the verb gets as one `decisions: DecisionSettings`."""
+    offered = [_none, *([_clarify] if clarify else []), _normalise, _independence]
+    offered += [_rank_unserved] if unserved else []
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def gathered(**values: Any) -> None:
+            chosen = {name: values.pop(name) for name in DecisionSettings.__struct_fields__ if name in values}
+            command(decisions=DecisionSettings(**chosen), **values)
+
+        for option in reversed(offered):
+            gathered = option(gathered)
+        return gathered
+
+    return decorate
+
+
 def arbitrator(
     store: Store,
-    thresholds: Thresholds,
-    normalise: float | None,
+    decisions: DecisionSettings,
     *,
-    rank_unserved: bool = False,
     hyprank: HypRank | None = None,
 ) -> Arbitrator:
     """An arbitrator over all installed domains, with the weights of the store or of their packages."""
     domains = load_domains(loaded(discover()), store)
-    return Arbitrator(domains, thresholds, rank_unserved, normalise, hyprank=hyprank)
+    return Arbitrator(domains, decisions, hyprank=hyprank)
 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:

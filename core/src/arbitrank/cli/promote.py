@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.registry import SHORTLIST, discover, loaded
 from arbitrank.store.store import Store, said_state
@@ -26,9 +27,7 @@ REFUSED = 1
 @options.tolerance
 @options.max_ece
 @options.max_temperature
-@options.none_threshold
-@options.normalise
-@options.independence
+@options.decisions(clarify=False)
 @options.jobs
 @options.store
 def command(
@@ -39,9 +38,7 @@ def command(
     tolerance: float,
     max_ece: float,
     max_temperature: float,
-    none: float,
-    normalise: bool,
-    independence: float,
+    decisions: DecisionSettings,
     jobs: int,
     store: Store,
 ) -> None:
@@ -57,15 +54,13 @@ def command(
 
     check_reason(force, reason)
     limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
-    measured = independence if normalise else None
     judgement = consider(
         store,
         loaded(discover()),
         domain,
         version,
         limits=limits,
-        threshold=none,
-        normalise=measured,
+        decisions=decisions,
         jobs=jobs,
         note=_note,
     )

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
@@ -27,12 +27,8 @@ if TYPE_CHECKING:
 @click.command("rank")
 @click.argument("file", default="-")
 @options.store
-@options.none_threshold
-@options.clarify_threshold
-@options.normalise
-@options.independence
+@options.decisions(unserved=True)
 @options.hyprank_folder
-@click.option("--rank-unserved", is_flag=True, help="Rank hypotheses of domains nobody serves by R0; else report them.")
 @options.explain
 @click.option(
     "--follow", is_flag=True, help="Answer each line as it arrives, with what the store calls stable by then."
@@ -54,12 +50,8 @@ if TYPE_CHECKING:
 def command(
     file: str,
     store: Store,
-    none: float,
-    clarify: float,
-    normalise: bool,
-    independence: float,
+    decisions: DecisionSettings,
     hyprank: Path | None,
-    rank_unserved: bool,
     explain: bool,
     follow: bool,
     poll: float | None,
@@ -76,16 +68,15 @@ def command(
     for option, value in following.items():
         if value is not None and not follow:
             raise InputError(f"{option}: no --follow; promised both")
-    measured = independence if normalise else None
-    thresholds, sorting = Thresholds(none, clarify), options.hyprank(hyprank, store)
+    sorting = options.hyprank(hyprank, store)
     bad = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live
         if follow:
-            live = _live(store, thresholds, measured, rank_unserved, poll or 1.0, shadow, isolate, deadline, sorting)
+            live = _live(store, decisions, poll or 1.0, shadow, isolate, deadline, sorting)
             arbitrator = stack.enter_context(live)
         else:
-            arbitrator = options.arbitrator(store, thresholds, measured, rank_unserved=rank_unserved, hyprank=sorting)
+            arbitrator = options.arbitrator(store, decisions, hyprank=sorting)
         for line in read_requests(file):
             if isinstance(line, BadLine):
                 bad += 1
@@ -103,9 +94,7 @@ def command(
 @contextmanager
 def _live(
     store: Store,
-    thresholds: Thresholds,
-    normalise: float | None,
-    rank_unserved: bool,
+    decisions: DecisionSettings,
     poll: float,
     shadow: Path | None,
     isolate: tuple[str, ...],
@@ -121,9 +110,7 @@ def _live(
         live = Live(
             domains,
             store,
-            thresholds=thresholds,
-            rank_unserved=rank_unserved,
-            normalise=normalise,
+            decisions=decisions,
             poll=poll,
             shadow=shadow is not None,
             told=stack.enter_context(ShadowFile(shadow)) if shadow else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
@@ -17,20 +17,14 @@ from arbitrank.store.store import Store
 @click.argument("id")
 @click.option("--log", "folder", type=click.Path(path_type=Path), required=True, help="The folder that was logged to.")
 @options.store
-@options.none_threshold
-@options.clarify_threshold
-@options.normalise
-@options.independence
+@options.decisions()
 @options.explain
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     id: str,
     folder: Path,
     store: Store,
-    none: float,
-    clarify: float,
-    normalise: bool,
-    independence: float,
+    decisions: DecisionSettings,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -46,7 +40,7 @@ def command(
     line = find(view(folder), id)
     if line is None:
         raise InputError(f"{folder}: no request with the id {id!r}; run: arbitrank log status {folder}")
-    arbitrator = options.arbitrator(store, Thresholds(none, clarify), independence if normalise else None)
+    arbitrator = options.arbitrator(store, decisions)
     found = replay(line, arbitrator, explain=explain)
     if as_json:
         click.echo(msgspec.json.encode(found))

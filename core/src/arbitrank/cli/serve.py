@@ -9,7 +9,7 @@ import click
 
 from arbitrank.answerlog.redaction import CONTEXT, redactor
 from arbitrank.answerlog.settings import LogSettings
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.errors import InputError
 
@@ -87,11 +87,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--ssl-certfile", type=_FILE, metavar="FILE", help="Speak TLS with this certificate.")
 @click.option("--ssl-keyfile", type=_FILE, metavar="FILE", help="Its key, where that is in another file.")
 @click.option("--ssl-keyfile-password", metavar="TEXT", help="What the key is locked with.")
-@options.none_threshold
-@options.clarify_threshold
-@options.normalise
-@options.independence
-@click.option("--rank-unserved", is_flag=True, help="Rank hypotheses of domains nobody serves by R0; else report them.")
+@options.decisions(unserved=True)
 def command(
     host: str,
     port: int,
@@ -126,11 +122,7 @@ def command(
     ssl_certfile: Path | None,
     ssl_keyfile: Path | None,
     ssl_keyfile_password: str | None,
-    none: float,
-    clarify: float,
-    normalise: bool,
-    independence: float,
-    rank_unserved: bool,
+    decisions: DecisionSettings,
 ) -> None:
     """Answer requests over HTTP, following the store; /docs says how to ask. SIGTERM finishes what has begun.
 
@@ -171,9 +163,7 @@ def command(
             keys=keys,
             workers=workers,
             poll=poll,
-            thresholds=Thresholds(none, clarify),
-            normalise=independence if normalise else None,
-            rank_unserved=rank_unserved,
+            decisions=decisions,
             policy=policy,
             tokens=tokens,
             loopback=loopback,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.segments import is_log
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Progress
 from arbitrank.evaluate import joint
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, without_hypotheses
@@ -113,7 +113,7 @@ def judged(
         if corpus.has_out_of_scope and not corpus.cross_fitted:
             nones[JOINT] = choose_none(unseen.claims, _owners(corpus, corpus.train)[unseen.places])
     lists = {
-        system: merged(said, normalise=winning.independence if winning and system in (DEFAULT, PLUGINS) else None)
+        system: merged(said, winning.decisions if winning and system in (DEFAULT, PLUGINS) else DecisionSettings())
         for system, said in claims.items()
     }
     # One domain's hypotheses at a time, as all of them together may not fit in memory.
@@ -127,8 +127,8 @@ def judged(
     counts = corpus.has_out_of_scope
     outcomes = {}
     for system, list_ in lists.items():
-        thresholds = Thresholds(none=nones[system].threshold) if system in nones else Thresholds()
-        outcomes[system] = judge(list_, top[system], truths, none_counts=counts, thresholds=thresholds)
+        decisions = DecisionSettings(none=nones[system].threshold) if system in nones else DecisionSettings()
+        outcomes[system] = judge(list_, top[system], truths, none_counts=counts, decisions=decisions)
     return outcomes, {system: one for system, one in nones.items() if system in lists}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import after_winning
 from arbitrank.domain import Scores
 from arbitrank.evaluate.results import Claims, merged
@@ -43,6 +43,13 @@ class AfterWinning(Struct, frozen=True):
     nll_gain: float
     error: float
     n: int
+
+    @property
+    def decisions(self) -> DecisionSettings:
+        """The decision settings that use it."""
+        if self.independence is None:
+            return DecisionSettings()
+        return DecisionSettings(normalise=True, independence=self.independence)
 
 
 def heads(n: int, places: Iterable[int], scores: Sequence[Scores], evidence: Evidence) -> Heads:
@@ -92,7 +99,7 @@ def choose_none(domains: Sequence[Claims], owners: NDArray[np.int64]) -> NoneCho
     P(nobody) takes the domains' claims for independent; as all of them read the same words it comes out too high. The
     threshold has to win over the default one by two standard errors, or that stays.
     """
-    usual = Thresholds().none
+    usual = DecisionSettings().none
     heads = merged(domains)
 
     def rightly(threshold: float) -> Floats:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import after_winning
 from arbitrank.domain import Scores
 from arbitrank.evaluate.metrics import Floats
@@ -80,33 +80,32 @@ def outcome(
     truths: Sequence[Truth],
     *,
     none_counts: bool,
-    thresholds: Thresholds = Thresholds(),
-    normalise: float | None = None,
+    decisions: DecisionSettings = DecisionSettings(),
 ) -> Outcome:
     """Merge what the domains say, as `arbitrank.arbitration.merge` does, and judge the head of each list.
 
     `hypotheses` and `scores` hold, for each domain in the order of names, those of each request. The rest is said in
     `merged` and `judge`.
     """
-    heads = merged([Claims.of(scored) for scored in scores], normalise=normalise)
+    heads = merged([Claims.of(scored) for scored in scores], decisions)
     top = [
         None if d < 0 else hypotheses[d][i][k] for i, (d, k) in enumerate(zip(heads.domain, heads.reading, strict=True))
     ]
-    return judge(heads, top, truths, none_counts=none_counts, thresholds=thresholds)
+    return judge(heads, top, truths, none_counts=none_counts, decisions=decisions)
 
 
-def merged(domains: Sequence[Claims], *, normalise: float | None = None) -> Merged:
+def merged(domains: Sequence[Claims], decisions: DecisionSettings = DecisionSettings()) -> Merged:
     """The heads of the merged lists, from the claims of each domain in the order of names.
 
-    With `normalise`, claims are measured against one another before they order the list, and after P(nobody) was taken
-    from them.
+    With the setting `normalise`, claims are conditioned on one another before they order the list, but after P(out of
+    scope) was computed from them.
     """
     n = len(domains[0].mine)
     nobody = np.ones(n)
     for one in domains:
         nobody *= 1.0 - one.mine
-    if normalise is not None:
-        domains = _measured(domains, normalise)
+    if decisions.normalise:
+        domains = _measured(domains, decisions.independence)
     highest = np.full(n, -1.0)
     heads = Merged(np.full(n, -1, np.int32), np.full(n, -1, np.int32), np.zeros(n), nobody)
     for d, one in enumerate(domains):
@@ -123,14 +122,14 @@ def judge(
     truths: Sequence[Truth],
     *,
     none_counts: bool,
-    thresholds: Thresholds = Thresholds(),
+    decisions: DecisionSettings = DecisionSettings(),
 ) -> Outcome:
     """How the heads of the merged lists fare, `top` being the hypotheses that they stand for.
 
     With `none_counts`, a system that decides "none" has given that answer: right for requests out of scope and wrong
     for all others. Without, its best hypothesis is its answer.
     """
-    none = heads.nobody > thresholds.none if none_counts else np.array([h is None for h in top], bool)
+    none = heads.nobody > decisions.none if none_counts else np.array([h is None for h in top], bool)
     judged = [_judge(h, bool(gone), truth) for h, gone, truth in zip(top, none, truths, strict=True)]
     answer_right, domain_right, errors = (np.array(column, np.float64) for column in zip(*judged, strict=True))
     right = np.array([float(h is not None and entirely_right(h, t)) for h, t in zip(top, truths, strict=True)])

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import lines_of, source
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
 from arbitrank.impact.batch_scores import Baseline, Claims, Floats, Reading, Said, claims
@@ -87,7 +88,7 @@ class Plan:
     """What is compared: the domains as they answer, and the candidate that takes the place of one of them.
 
     `silent` are installed domains that can't answer, and why: their hypotheses are not ranked. `again` says that the
-    candidate reads the words with another recogniser. `threshold` and `normalise` are those of the arbitrator. With
+    candidate reads the words with another recogniser. `decisions` are the settings of the arbitrator. With
     `plain` nothing is scored many at a time.
     """
 
@@ -96,8 +97,7 @@ class Plan:
     candidate: Part
     again: bool = False
     silent: Mapping[str, str] = field(default_factory=dict)
-    threshold: float = 0.5
-    normalise: float | None = None
+    decisions: DecisionSettings = field(default=DecisionSettings())
     plain: bool = False
     ranks_unserved: bool = True
 
@@ -393,7 +393,7 @@ class _Work:
             return [None] * len(lines)
         order = sorted(said_by)
         winner, side["probability"], side["nobody"] = _merged(
-            [said_by[name].claims for name in order], self.plan.normalise
+            [said_by[name].claims for name in order], self.plan.decisions
         )
         heads: list[Reading | None] = []
         for i, (d, line) in enumerate(zip(winner.tolist(), lines, strict=True)):
@@ -420,12 +420,12 @@ class _Work:
         self, rows: Rows, lines: Sequence[Logged], heads: Sequence[Sequence[Reading | None]], none_counts: bool
     ) -> None:
         """Keep the words of the flips that matter most."""
-        flipped, kind = flips(rows, none_counts=none_counts, threshold=self.plan.threshold)
+        flipped, kind = flips(rows, none_counts=none_counts, threshold=self.plan.decisions.none)
         at = np.flatnonzero(flipped)
         best = at[np.lexsort((rows["line"][at], -rows["after"]["probability"][at], kind[at]))][:FLIPS]
         before, after = heads
         sides = [
-            judged(rows, side, none_counts=none_counts, threshold=self.plan.threshold).none
+            judged(rows, side, none_counts=none_counts, threshold=self.plan.decisions.none).none
             for side in ("before", "after")
         ]
         for i in best.tolist():
@@ -483,15 +483,15 @@ def _named(reading: Reading) -> list[tuple[str, str]]:
     return [(slot.name, slot.value) for slot in reading.slots]
 
 
-def _merged(sides: Sequence[Claims], normalise: float | None) -> tuple[NDArray[np.int64], Floats, Floats]:
+def _merged(sides: Sequence[Claims], decisions: DecisionSettings) -> tuple[NDArray[np.int64], Floats, Floats]:
     """Of each request: whose reading heads the list, -1 for nobody's, its P(right), and P(nobody owns it).
 
     `sides` are in the order of the domains' names, so that ties fall as in `arbitrank.arbitration.merge`.
     """
     spoke, mine, _, right, whole = (np.array(column) for column in zip(*sides, strict=True))
     nobody = np.prod(np.where(spoke, 1.0 - mine, 1.0), axis=0)
-    if normalise is not None:  # what `arbitrank.arbitration.merge.after_winning` does
-        weight = np.where(spoke, mine / np.maximum(1.0 - mine, CLIP) ** normalise, 0.0)
+    if decisions.normalise:  # what `arbitrank.arbitration.merge.after_winning` does
+        weight = np.where(spoke, mine / np.maximum(1.0 - mine, CLIP) ** decisions.independence, 0.0)
         total = weight.sum(axis=0)
         counts = (spoke.sum(axis=0) > 1) & (total > 0.0)
         share = weight / np.where(counts, total, 1.0)

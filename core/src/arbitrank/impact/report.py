@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.arbitration.arbitrator import present
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, describe
 from arbitrank.evaluate.metrics import Calibration, Floats, calibration
@@ -121,8 +121,7 @@ def plan(
     candidate: Path,
     *,
     against: Path | None = None,
-    threshold: float = Thresholds().none,
-    normalise: float | None = None,
+    decisions: DecisionSettings = DecisionSettings(),
 ) -> Plan:
     """What to replay: every domain as it answers now, and the artifact `candidate` in the place of domain `name`.
 
@@ -156,8 +155,7 @@ def plan(
         Part(domains[name], candidate, manifest.version),
         again=bool(reads) and reads != recognisers.get(name),
         silent={each: why for each, why in silent.items() if each not in parts},
-        threshold=threshold,
-        normalise=normalise,
+        decisions=decisions,
     )
 
 
@@ -217,9 +215,9 @@ def outcomes(found: Replayed, threshold: float) -> dict[str, Outcome]:
 def _impact(plan: Plan, on: str, found: Replayed, card: Calibration | None, seed: int) -> Impact:
     rows = found.rows
     counts = none_counts(rows)
-    flipped, kind = flips(rows, none_counts=counts, threshold=plan.threshold)
+    flipped, kind = flips(rows, none_counts=counts, threshold=plan.decisions.none)
     labelled = rows[rows["labelled"]]
-    compared = _Compared(labelled, counts, plan.threshold, seed)
+    compared = _Compared(labelled, counts, plan.decisions.none, seed)
     owners, devices = labelled["owner"], labelled["device"]
     mine = found.names.index(plan.name) if plan.name in found.names else -2
     before = None if plan.name in found.broken else plan.parts.get(plan.name)
@@ -235,7 +233,7 @@ def _impact(plan: Plan, on: str, found: Replayed, card: Calibration | None, seed
         temperature=before.temperature if before else 1.0,
         notes=list(_notes(plan, found)),
         flips=int(flipped.sum()),
-        pairs=_pairs(rows, flipped, kind, found.names, counts, plan.threshold),
+        pairs=_pairs(rows, flipped, kind, found.names, counts, plan.decisions.none),
         pooled=compared.slice(np.ones(len(labelled), np.bool_)) if len(labelled) else None,
         per_domain={
             name: compared.slice(owners == number, claimed_by=number)

@@ -15,16 +15,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import count, repeat
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 
 import msgspec
 
-from arbitrank.arbitration.arbitrator import Arbitrator, Serving, load_model, weights
+from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Serving, load_model, weights
 from arbitrank.arbitration.breaker import Breakers, Breaking
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Skill
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
 from arbitrank.isolation.groups import GroupStatus, Isolation, Workers
@@ -39,7 +39,7 @@ from arbitrank.shortlist.artifact import load as load_shortlister
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.store import Store
-from arbitrank.values import Answer, Hypothesis, Request, Truth
+from arbitrank.values import Answer, Request, Truth
 
 POLL = 1.0
 """Seconds within which a change in the store takes effect."""
@@ -83,9 +83,7 @@ class Live:
         domains: Mapping[str, Domain],
         store: Store,
         *,
-        thresholds: Thresholds = Thresholds(),
-        rank_unserved: bool = False,
-        normalise: float | None = None,
+        decisions: DecisionSettings = DecisionSettings(),
         poll: float = POLL,
         shadow: bool | Collection[str] = False,
         told: Callable[[ShadowLine], None] | None = None,
@@ -113,7 +111,7 @@ class Live:
             self._followed[SHORTLIST] = Followed(SHORTLIST, ShortlistDomain(), False)
         self._workers = Workers(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
-        self._lineup = Lineup(Arbitrator(nobody, thresholds, rank_unserved, normalise, self._breakers, hyprank))
+        self._lineup = Lineup(Arbitrator(nobody, decisions, self._breakers, hyprank))
         self._lock = threading.Lock()  # of what is followed, and of the swap
         self._looking, self._loading = threading.Lock(), threading.Lock()
         self._turn = count()
@@ -125,27 +123,22 @@ class Live:
 
     # ---------------------------------------------------------------------------------------------------- answering
 
-    def answer(self, request: Request, *, explain: bool = False, heard: list[Hypothesis] | None = None) -> Answer:
-        """The answer of the versions that are stable now, or of a candidate where the request falls to it.
+    def answer(self, request: Request, *, explain: bool = False) -> Answer:
+        """The answer of the current stable versions, or of a candidate where the request falls into its share."""
+        return self.arbitrate(request, explain=explain).answer
 
-        `heard` is given all readings, as by `Arbitrator.answer`.
-        """
-        return self._answer(self._lineup, request, explain, heard)
+    def arbitrate(self, request: Request, *, explain: bool = False) -> Arbitration:
+        """The answer together with each queried domain's outcome, as by `Arbitrator.arbitrate`."""
+        return self._arbitrate(self._lineup, request, explain)
 
-    def answers(
-        self, requests: Iterable[Request], *, explain: bool = False, heard: Sequence[list[Hypothesis]] | None = None
-    ) -> list[Answer]:
-        """The answers to several requests, all by the same versions; `heard` has a list for each."""
+    def answers(self, requests: Iterable[Request], *, explain: bool = False) -> list[Answer]:
+        """The answers to several requests, all by the same versions."""
         lineup = self._lineup
-        lists: Iterable[list[Hypothesis] | None] = repeat(None) if heard is None else heard
-        return [self._answer(lineup, one, explain, into) for one, into in zip(requests, lists, strict=False)]
+        return [self._arbitrate(lineup, request, explain).answer for request in requests]
 
-    def held(self) -> Callable[[Request, bool, list[Hypothesis] | None], Answer]:
-        """What answers by the versions that are stable now, whatever is swapped until it is let go: for one long call.
-
-        It takes a request, whether to explain, and the list for what is heard.
-        """
-        return partial(self._answer, self._lineup)
+    def held(self) -> Callable[[Request], Arbitration]:
+        """A function that answers by the versions stable now, whatever is swapped meanwhile: for one long call."""
+        return partial(self._arbitrate, self._lineup)
 
     def feedback(self, id: str, truth: Truth) -> bool:
         """Say what a request really meant; False where its answer is not remembered, or its truth was told before."""
@@ -174,9 +167,10 @@ class Live:
         """What was counted and measured of each domain's candidate, beside its stable version."""
         return self._tally.report()
 
-    def _answer(self, lineup: Lineup, request: Request, explain: bool, heard: list[Hypothesis] | None = None) -> Answer:
+    def _arbitrate(self, lineup: Lineup, request: Request, explain: bool = False) -> Arbitration:
         drawn = lineup.drawn(request)
-        answer = lineup.arbitrator(drawn).answer(request, explain=explain, heard=heard)
+        arbitration = lineup.arbitrator(drawn).arbitrate(request, explain=explain)
+        answer = arbitration.answer
         if lineup.candidates:
             sides = {}
             for name, one in lineup.candidates.items():
@@ -187,7 +181,7 @@ class Live:
             self._tally.served(answer, sides)
             if any(one.shadow for one in lineup.candidates.values()):
                 self._shadow.compare(lineup, request, drawn, answer)
-        return answer
+        return arbitration
 
     # ---------------------------------------------------------------------------------------------------- following
 

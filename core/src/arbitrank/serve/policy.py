@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from arbitrank.arbitration.decide import Thresholds, decide
+from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.errors import InputError
 from arbitrank.values import Answer, Confidence, Context, Decision, Name, Ranked, Request
 
@@ -100,12 +100,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     blocks: tuple[Block, ...] = ()
     locales: dict[str, tuple[Name, ...]] = {}
 
-    def apply(self, request: Request, answer: Answer, thresholds: Thresholds = Thresholds()) -> Answer:
+    def apply(self, request: Request, answer: Answer, decisions: DecisionSettings = DecisionSettings()) -> Answer:
         """The answer with the decision that this policy makes of it, and the reason where that is another one.
 
-        `thresholds` are those that the answer was decided by.
+        `decisions` are the settings that the answer was decided by.
         """
-        decision = self._decided(request, answer, thresholds)
+        decision = self._decided(request, answer, decisions)
         return answer if decision is answer.decision else replace(answer, decision=decision)
 
     def rule(self, entry: Ranked) -> Rule:
@@ -115,12 +115,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
             return _NONE
         return rule.intents[entry.intent].over(rule) if entry.intent in rule.intents else rule
 
-    def _decided(self, request: Request, answer: Answer, thresholds: Thresholds) -> Decision:
+    def _decided(self, request: Request, answer: Answer, decisions: DecisionSettings) -> Decision:
         ranked, decision = answer.ranked, answer.decision
         reasons: list[str] = []
         barred = self._barred(request.context, ranked)
         if barred and not barred.keys().isdisjoint(decision.contenders):
-            decision = _without(barred, ranked, thresholds)
+            decision = _without(barred, ranked, decisions)
             reasons.append(barred[min(barred)])
         pin = self._pinned(request.context, ranked, barred)
         if pin is not None and (decision.action, decision.contenders) != ("accept", (pin,)):
@@ -209,10 +209,10 @@ def _locale(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _without(barred: Mapping[int, str], ranked: tuple[Ranked, ...], thresholds: Thresholds) -> Decision:
+def _without(barred: Mapping[int, str], ranked: tuple[Ranked, ...], decisions: DecisionSettings) -> Decision:
     """What is decided of the others, by what they claim: where it is a barred domain's request, nobody's."""
     places = [i for i in range(len(ranked)) if i not in barred]
-    decision = decide([ranked[i] for i in places], thresholds)
+    decision = decide([ranked[i] for i in places], decisions)
     return Decision(decision.action, tuple(places[i] for i in decision.contenders))
 
 

@@ -24,9 +24,7 @@ def carry_out(task: Task) -> Verdict:
 
     try:
         store = open_store(task.store, open_keys(task.keys))
-        judgement = consider(
-            store, loaded(discover()), task.domain, task.version, threshold=task.none, normalise=task.normalise
-        )
+        judgement = consider(store, loaded(discover()), task.domain, task.version, decisions=task.decisions)
         change = promote(store, judgement, force=task.force, reason=task.reason)
     except ArbitrankError as error:
         return Verdict(status_of(error), str(error))

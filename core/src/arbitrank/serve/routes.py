@@ -216,7 +216,7 @@ class Calls:
         settings = self.service.settings
         task = Task(
             settings.store, settings.keys, domain, wanted.version, wanted.force, _by(wanted.reason, grant),
-            settings.thresholds.none, settings.normalise,
+            settings.decisions,
         )  # fmt: skip
         async with self._promoting:
             verdict = await _judged(task)

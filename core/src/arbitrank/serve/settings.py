@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arbitrank.answerlog.settings import LogSettings
-from arbitrank.arbitration.decide import Thresholds
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.shortlist.shortlister import ShortlistSettings
 
 MAX_BATCH = 1_000
@@ -71,9 +71,7 @@ class Settings:
     keys: str | None = None
     workers: int = 1
     poll: float = 1.0
-    thresholds: Thresholds = field(default=Thresholds())
-    normalise: float | None = None
-    rank_unserved: bool = False
+    decisions: DecisionSettings = field(default=DecisionSettings())
     policy: Path | None = None
     tokens: Path | None = None
     loopback: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError, StoreError
 from arbitrank.store.store import State
 
@@ -25,8 +26,7 @@ class Task(msgspec.Struct, frozen=True):
     version: str | None
     force: bool
     reason: str | None
-    none: float
-    normalise: float | None
+    decisions: DecisionSettings
 
 
 class Verdict(msgspec.Struct, frozen=True):

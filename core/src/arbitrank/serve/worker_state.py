@@ -14,6 +14,7 @@ from itertools import count
 from msgspec.structs import replace
 
 from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError
 from arbitrank.isolation.groups import Isolation, chosen
@@ -30,7 +31,7 @@ from arbitrank.serve.settings import Settings
 from arbitrank.shortlist.hyprank import load as load_hyprank
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
-from arbitrank.values import Answer, Hypothesis, Request
+from arbitrank.values import Answer, Request
 
 _LOOK = 1.0  # seconds between looks at the files that may change
 
@@ -90,9 +91,7 @@ class Service:
         live = Live(
             domains,
             self.store,
-            thresholds=settings.thresholds,
-            rank_unserved=settings.rank_unserved,
-            normalise=settings.normalise,
+            decisions=settings.decisions,
             poll=settings.poll,
             shadow=settings.shadow is not None,
             told=told,
@@ -157,28 +156,28 @@ class Service:
         """What answers requests by the versions and the policy of now, for as long as a call lasts; logs and counts."""
         live, log = self.live, self.log
         assert live is not None
-        answer_by = live.held()
+        arbitrate = live.held()
         policy = self.policy.value if self.policy is not None else None
-        return lambda request: self._answer(request, answer_by, policy, log)
+        return lambda request: self._answer(request, arbitrate, policy, log)
 
     def _answer(
         self,
         request: Request,
-        answer_by: Callable[[Request, bool, list[Hypothesis] | None], Answer],
+        arbitrate: Callable[[Request], Arbitration],
         policy: Policy | None,
         log: AnswerLog | None,
     ) -> Answer:
         if request.id is None:
             request = replace(request, id=f"{self._prefix}-{next(self._numbers)}")
-        heard: list[Hypothesis] | None = [] if log is not None and request.hypotheses is None else None
-        answer = answer_by(request, False, heard)
+        arbitration = arbitrate(request)
+        answer = arbitration.answer
         if policy is not None:
-            decided = policy.apply(request, answer, self.settings.thresholds)
+            decided = policy.apply(request, answer, self.settings.decisions)
             if decided is not answer:
                 self.metrics.policy.inc()
                 answer = decided
         if log is not None:
-            log.write(request, answer, heard or ())
+            log.write(request, answer, arbitration.hypotheses if request.hypotheses is None else ())
         self.metrics.answered(answer)
         return answer
 
