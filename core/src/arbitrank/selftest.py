@@ -7,7 +7,6 @@ dies. `python -m arbitrank.selftest FOLDER DOMAIN` is that child; it says what i
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import msgspec
 import numpy as np
 
 from arbitrank.arbitration import dispatch
+from arbitrank.child import environment, how_ended, last_line, limit
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
 from arbitrank.registry import SHORTLIST, Found, Loaded, discover
@@ -34,7 +34,6 @@ MEMORY = 4 << 30
 """Bytes of address space that a self-test may take."""
 
 _MANY = 100
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # each thread takes address space
 
 
 def selftest(folder: Path, domain: str, timeout: float = TIMEOUT, memory: int = MEMORY) -> str | None:
@@ -46,7 +45,7 @@ def selftest(folder: Path, domain: str, timeout: float = TIMEOUT, memory: int = 
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
-                env=surroundings(),
+                env=environment(),
                 start_new_session=True,
             )
         except OSError as error:
@@ -64,16 +63,7 @@ def selftest(folder: Path, domain: str, timeout: float = TIMEOUT, memory: int = 
             return msgspec.json.decode(verdict, type=str | None)
         except ValueError:
             return "the process that tried it said nothing that can be read"
-    return f"the process that tried it {ended(child.returncode)}{last}"
-
-
-def surroundings() -> dict[str, str]:
-    """The environment of a process that tries artifacts: it finds what this one does, and starts no threads."""
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        **dict.fromkeys(_THREADS, "1"),
-    }
+    return f"the process that tried it {how_ended(child.returncode)}{last}"
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -84,23 +74,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
     if child.stdout:
         child.stdout.close()
-
-
-def ended(status: int) -> str:
-    """How a process ended, in words, by its exit status, or minus the signal that ended it."""
-    if status > 0:
-        return f"ended with status {status}"
-    try:
-        return f"crashed with {signal.Signals(-status).name}"
-    except ValueError:
-        return f"crashed with signal {-status}"
-
-
-def last_line(complaints: bytes) -> str:
-    """The last line of what a process wrote, made fit to be shown, after a colon; nothing where it wrote none."""
-    lines = complaints.decode(errors="replace").split("\n")
-    shown = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f": {re.sub(r'[^ -~]', '?', shown)[:200]}" if shown else ""
 
 
 def problem(folder: Path, domain: Domain) -> str | None:
@@ -189,7 +162,7 @@ def _named(request: Request) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Try an artifact: its folder, the domain's name, and the bytes of address space that may be used."""
     folder, name, memory = arguments
-    bound(int(memory))
+    limit(int(memory))
     # What a plugin prints is no verdict.
     verdict = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -208,17 +181,6 @@ def tried(folder: Path, name: str, found: Mapping[str, Found]) -> str | None:
     if isinstance(one, Loaded):
         return problem(folder, one.domain)
     return f"domain {name!r} cannot be loaded: {one.reason if one else 'it is not installed'}; run: arbitrank domains"
-
-
-def bound(memory: int) -> None:
-    """Give this process so many bytes of address space and no core file, where the system can."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, ValueError, OSError):  # a system without limits, or with lower ones
-        pass
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ import msgspec
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import load_model
 from arbitrank.arbitration.dispatch import Answered
+from arbitrank.child import limit
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, describe
 from arbitrank.isolation.shared_memory import CLOSED, HALF, Ask, Load, Memory, Said, receive, seal, send
 from arbitrank.registry import Loaded, discover
-from arbitrank.selftest import bound
 
 SLACK = 1.0
 """Seconds beyond its deadline after which a worker ends by itself, should nobody be there to end it."""
@@ -40,7 +40,7 @@ _encode = msgspec.msgpack.Encoder().encode
 def main(arguments: Sequence[str]) -> None:
     """Work until the other side is gone."""
     connection, fd, memory, deadline = socket.socket(fileno=int(arguments[0])), int(arguments[1]), *arguments[2:]
-    bound(int(memory))
+    limit(int(memory))
     shared = Memory(fd)
     seal(fd)
     os.close(fd)

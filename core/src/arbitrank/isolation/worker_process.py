@@ -14,8 +14,8 @@ from time import monotonic, sleep
 
 import msgspec
 
+from arbitrank.child import environment, how_ended, last_line
 from arbitrank.isolation.shared_memory import CLOSED, Load, Memory, received, send, shared
-from arbitrank.selftest import ended, last_line, surroundings
 
 STARTING = 30.0
 """Seconds in which a worker has to be there."""
@@ -56,7 +56,7 @@ class Worker:
                 stdout=into,
                 stderr=into,
                 pass_fds=(theirs.fileno(), fd),
-                env=surroundings(),
+                env=environment(),
                 start_new_session=True,
             )
         except OSError as error:
@@ -149,7 +149,7 @@ class Worker:
         self.kill()
         if status in (None, CLOSED):
             return "has had its connection closed"
-        return f"{ended(status) if status else 'ended'}{last_line(bytes(self._written))}"
+        return f"{how_ended(status) if status else 'ended'}{last_line(bytes(self._written))}"
 
     def _status(self) -> int | None:
         """Its exit status, or minus the signal that ended it. To look only keeps its number from being another's."""

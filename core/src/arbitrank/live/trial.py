@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
+from arbitrank.child import environment, how_ended, last_line, limit
 from arbitrank.registry import discover
-from arbitrank.selftest import MEMORY, bound, ended, last_line, surroundings, tried
+from arbitrank.selftest import MEMORY, tried
 
 TIMEOUT = 30.0
 """Seconds that one trial may take."""
@@ -109,7 +110,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.complaints,
-            env=surroundings(),
+            env=environment(),
             start_new_session=True,
         )
 
@@ -146,7 +147,7 @@ class _Child:
         if late.is_set():
             return _Wrong(f"not done after {seconds:g} s", late=True)
         self.complaints.seek(0)
-        return _Wrong(f"the process that tried it {ended(status)}{last_line(self.complaints.read()[-4096:])}")
+        return _Wrong(f"the process that tried it {how_ended(status)}{last_line(self.complaints.read()[-4096:])}")
 
     def end(self) -> None:
         """End the process and whatever it started."""
@@ -165,7 +166,7 @@ class _Child:
 
 def main(arguments: Sequence[str]) -> None:
     """Try artifacts until nobody asks any more; `arguments` are the bytes of address space that may be used."""
-    bound(int(arguments[0]))
+    limit(int(arguments[0]))
     tasks, verdicts = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what a plugin prints is no verdict
