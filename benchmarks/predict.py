@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from arbitrank.arbitration.arbitrator import Arbitrator, Serving, load_domains
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model
 from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, feature_names
@@ -35,6 +35,7 @@ from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.learn.rerankers import Factored, Weights
 from arbitrank.registry import discover, loaded
+from arbitrank.store.loading import load_domains
 from arbitrank.store.store import open_store
 from arbitrank.values import Hypothesis, Request, Slot
 from arbitrank.wire import decode_request
@@ -265,7 +266,8 @@ _COLD = """
     import sys, time
     began = time.perf_counter()
     from pathlib import Path
-    from arbitrank.arbitration.arbitrator import Arbitrator, Serving, load_model
+    from arbitrank.arbitration.arbitrator import Arbitrator, Serving
+    from arbitrank.store.loading import load_model
     from arbitrank.learn.reference import ReferenceDomain
     from arbitrank.wire import decode_request
     folders = sorted(Path(sys.argv[1]).iterdir())[: int(sys.argv[2])]

@@ -18,7 +18,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["arbitrank"]):
-    from arbitrank.arbitration.arbitrator import Arbitrator, load_domains
+    from arbitrank.arbitration.arbitrator import Arbitrator
     from arbitrank.errors import ArbitrankError
     from arbitrank.registry import discover, loaded
     from arbitrank.serve import bounds
@@ -26,6 +26,7 @@ with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.serve.auth import read_tokens, refused
     from arbitrank.serve.policy import read_policy
     from arbitrank.store.artifact import read_manifest
+    from arbitrank.store.loading import load_domains
     from arbitrank.store.store import open_store
     from arbitrank.wire import decode_example, decode_logged, decode_request
 

@@ -13,10 +13,11 @@ import pytest
 from msgspec.structs import replace
 
 from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving, load_domains
+from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError
+from arbitrank.store.loading import load_domains
 from arbitrank.store.store import open_store
 from arbitrank.values import Answer, Hypothesis, Request, Slot
 
@@ -382,7 +383,7 @@ def test_a_domain_that_cannot_be_loaded_is_reported_and_the_others_serve(tmp_pat
         "ships-raising": (fails(LookupError("gone")), fails(AssertionError()), "LookupError: gone"),
         "ships-text": (lambda: "model", fails(AssertionError()), "cannot be loaded: TypeError"),
         "ships-air": (lambda: tmp_path / "air", fails(AssertionError()), "no manifest that can be read"),
-        "ships-other": (lambda: sealed("other"), fails(AssertionError()), "an artifact of 'other', promised one of"),
+        "ships-other": (lambda: sealed("other"), fails(AssertionError()), "an artifact of 'other', expected one of"),
         "loads-raising": (None, fails(RuntimeError("bits")), "cannot be loaded: RuntimeError: bits"),
         "loads-exiting": (None, fails(SystemExit(4)), "cannot be loaded: SystemExit: 4"),
         "loads-panicking": (None, fails(Panic("gave up")), "cannot be loaded: Panic: gave up"),

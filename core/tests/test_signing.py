@@ -12,10 +12,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from arbitrank.arbitration.arbitrator import Broken, Serving, load_domains
+from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, verified, version_of
+from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import Keys, keygen, open_key, open_keys, sign, signed
 from arbitrank.store.store import Store, open_store
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from time import perf_counter
 
 from msgspec import UNSET
@@ -15,16 +14,12 @@ from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope, shrunk
-from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
+from arbitrank.domain import Model
 from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.fused import Fused
 from arbitrank.learn.rerankers import R0
-from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting
-from arbitrank.store.artifact import Manifest, read_manifest, verified
-from arbitrank.store.store import Store
 from arbitrank.values import Answer, Candidate, DomainReport, Hypothesis, Request, Shortlist, Status
 
 
@@ -222,69 +217,6 @@ class Arbitrator:
             ranked = "ranked by R0" if self.decisions.rank_unserved else "not ranked"
             reports[name] = DomainReport("unserved", reason=f"no installed domain has this name; {ranked}")
         return reports
-
-
-@dataclass(frozen=True)
-class Present:
-    """The weights that a domain answers with: their folder, checked, its manifest, and where they came from.
-
-    `origin` and `temperature` are those of `Serving`.
-    """
-
-    folder: Path
-    manifest: Manifest
-    origin: str
-    temperature: float
-
-
-def present(name: str, domain: Domain, store: Store) -> Present:
-    """What a domain answers with: the store's stable version, else the weights that its package ships.
-
-    Raises `ArtifactError` where there are none, or they aren't sound; and whatever `domain.shipped` raises.
-    """
-    _, state = store.state(name)
-    return weights(name, domain, store, state.stable, state.temperature)
-
-
-def weights(name: str, domain: Domain, store: Store, version: str | None, temperature: float = 1.0) -> Present:
-    """One version of a domain, checked, or with None the weights that its package ships. Raises as `present` does."""
-    if version is not None:
-        folder, origin = store.fetch(name, version), "store"
-        manifest = read_manifest(folder)  # `fetch` has checked it
-    elif (shipped := domain.shipped) is not None:
-        folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
-    else:
-        train = "shortlist train" if name == SHORTLIST else f"train {name}"
-        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: arbitrank {train} --promote")
-    if manifest.domain != name:
-        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {name!r}")
-    return Present(folder, manifest, origin, temperature)
-
-
-def load_model(domain: Domain, folder: Path) -> Model:
-    """The model in an artifact folder. Raises `PluginError` where it is none, and whatever `domain.load` raises."""
-    model = domain.load(folder)
-    if not isinstance(model, Model):
-        raise PluginError(f"{folder}: load returned {type(model).__name__}, promised a Model")
-    return model
-
-
-def load_domains(domains: Mapping[str, Domain], store: Store) -> dict[str, Serving | Broken]:
-    """A model for each domain: of the store's stable version, else of the weights that its package ships."""
-    return {name: _load(name, domain, store) for name, domain in sorted(domains.items())}
-
-
-def _load(name: str, domain: Domain, store: Store) -> Serving | Broken:
-    try:
-        one = present(name, domain, store)
-        return Serving(load_model(domain, one.folder), one.manifest.version, one.origin, one.temperature)
-    except ArbitrankError as error:
-        return Broken(str(error))
-    except KeyboardInterrupt:
-        raise
-    # `shipped` and `load` are the plugin's code and may raise anything; that domain is then out, and the others serve.
-    except BaseException as error:
-        return Broken(f"cannot be loaded: {describe(error)}; run: arbitrank train {name} --promote")
 
 
 def _report(serving: Serving, outcome: Outcome) -> DomainReport:

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from arbitrank.arbitration.arbitrator import Broken, Serving, load_domains
+from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.cli import options
 from arbitrank.errors import InputError, StoreError
 from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
+from arbitrank.store.loading import load_domains
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:

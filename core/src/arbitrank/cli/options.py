@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from arbitrank.arbitration.arbitrator import Arbitrator, load_domains
+from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
+from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Context

@@ -62,9 +62,9 @@ def _known(domain: str, state: State, store: Store) -> None:
 
 
 def _fitted(domain: str, path: Path | None, jobs: int, store: Store) -> float:
-    from arbitrank.arbitration.arbitrator import present
     from arbitrank.impact.report import plan
     from arbitrank.impact.temperature import fit
+    from arbitrank.store.loading import present
 
     on = path or store.audit_set()
     if on is None:

@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.arbitrator import present
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, describe
@@ -20,6 +19,7 @@ from arbitrank.impact.replay import KINDS, Flip, Judged, Part, Plan, Replayed, R
 from arbitrank.impact.temperature import Temperature, temperature
 from arbitrank.probability import log_loss
 from arbitrank.store.artifact import Manifest, verified
+from arbitrank.store.loading import present
 from arbitrank.store.store import Store
 from arbitrank.wire import BadLine
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.arbitrator import load_model
 from arbitrank.arbitration.dispatch import Answered
 from arbitrank.child import limit
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, describe
 from arbitrank.isolation.shared_memory import CLOSED, HALF, Ask, Load, Memory, Said, receive, seal, send
 from arbitrank.registry import Loaded, discover
+from arbitrank.store.loading import load_model
 
 SLACK = 1.0
 """Seconds beyond its deadline after which a worker ends by itself, should nobody be there to end it."""

@@ -22,7 +22,7 @@ from types import TracebackType
 
 import msgspec
 
-from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Serving, load_model, weights
+from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Serving
 from arbitrank.arbitration.breaker import Breakers, Breaking
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Skill
@@ -38,6 +38,7 @@ from arbitrank.shortlist.artifact import ShortlistDomain, ShortlistModel
 from arbitrank.shortlist.artifact import load as load_shortlister
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
+from arbitrank.store.loading import load_model, weights
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request, Truth
 

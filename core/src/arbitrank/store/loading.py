@@ -1,0 +1,76 @@
+"""Loading of the weights that domains answer with: the store's stable versions, else those that packages ship."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from arbitrank.arbitration.arbitrator import Broken, Serving
+from arbitrank.domain import Domain, Model
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
+from arbitrank.guard import Fault, guarded
+from arbitrank.registry import SHORTLIST
+from arbitrank.store.artifact import Manifest, read_manifest, verified
+from arbitrank.store.store import Store
+
+
+@dataclass(frozen=True)
+class Present:
+    """A domain's weights: their verified folder, its manifest, and the `origin` and `temperature` of a `Serving`."""
+
+    folder: Path
+    manifest: Manifest
+    origin: str
+    temperature: float
+
+
+def present(name: str, domain: Domain, store: Store) -> Present:
+    """The weights that a domain answers with: the store's stable version, else those that its package ships.
+
+    Raises `ArtifactError` where there are none or they are not valid, and whatever `domain.shipped` raises.
+    """
+    _, state = store.state(name)
+    return weights(name, domain, store, state.stable, state.temperature)
+
+
+def weights(name: str, domain: Domain, store: Store, version: str | None, temperature: float = 1.0) -> Present:
+    """One version of a domain, verified; None is the weights that its package ships. Raises as `present` does."""
+    if version is not None:
+        folder, origin = store.fetch(name, version), "store"
+        manifest = read_manifest(folder)  # `fetch` has verified it
+    elif (shipped := domain.shipped) is not None:
+        folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
+    else:
+        train = "shortlist train" if name == SHORTLIST else f"train {name}"
+        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: arbitrank {train} --promote")
+    if manifest.domain != name:
+        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, expected one of {name!r}")
+    return Present(folder, manifest, origin, temperature)
+
+
+def load_model(domain: Domain, folder: Path) -> Model:
+    """The model in an artifact folder. Raises `PluginError` where it is none, and whatever `domain.load` raises."""
+    model = domain.load(folder)
+    if not isinstance(model, Model):
+        raise PluginError(f"{folder}: load returned {type(model).__name__}, expected a Model")
+    return model
+
+
+def load_domains(domains: Mapping[str, Domain], store: Store) -> dict[str, Serving | Broken]:
+    """A model for each domain, or the reason why it has none; sorted by name."""
+    return {name: _loaded(name, domain, store) for name, domain in sorted(domains.items())}
+
+
+def _loaded(name: str, domain: Domain, store: Store) -> Serving | Broken:
+    loaded = guarded(_load, name, domain, store)
+    if not isinstance(loaded, Fault):
+        return loaded
+    if isinstance(loaded.error, ArbitrankError):
+        return Broken(str(loaded.error))
+    return Broken(f"cannot be loaded: {loaded.reason}; run: arbitrank train {name} --promote")
+
+
+def _load(name: str, domain: Domain, store: Store) -> Serving:
+    found = present(name, domain, store)
+    return Serving(load_model(domain, found.folder), found.manifest.version, found.origin, found.temperature)
