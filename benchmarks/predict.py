@@ -240,9 +240,6 @@ def growing(seconds: float) -> list[dict[str, float]]:
         asked = requests(list(one.domains), max(2, min(64, 1_200 // domains)))
         few = requests(list(one.domains)[:3], 16)
         one.answer(few[0])
-        began = time.perf_counter()
-        Arbitrator(one.domains).fused  # noqa: B018 - its making is what is measured
-        made = time.perf_counter() - began
         cost = medians(
             {
                 "all": lambda i, o=one, a=asked: o.answer(a[i % len(a)]),
@@ -255,7 +252,6 @@ def growing(seconds: float) -> list[dict[str, float]]:
                 "domains": domains,
                 "all_us": cost["all"],
                 "three_us": cost["three"],
-                "fuse_ms": 1e3 * made,
                 "kb": held / 1e3,
             }
         )
@@ -364,11 +360,8 @@ def print_table(figures: Mapping[str, Any]) -> None:
     print(f"from text, {text['domains']} installed domains: p50 {text['p50_us']:.0f} µs, p99 {text['p99_us']:.0f} µs")
     print(f"of which {shares}\n")
     table(
-        ("domains", "hypotheses of all, µs", "of three, µs", "fused in ms", "KB a domain"),
-        [
-            (str(r["domains"]), *(f"{r[k]:.1f}" for k in ("all_us", "three_us", "fuse_ms", "kb")))
-            for r in figures["growth"]
-        ],
+        ("domains", "hypotheses of all, µs", "of three, µs", "KB a domain"),
+        [(str(r["domains"]), *(f"{r[k]:.1f}" for k in ("all_us", "three_us", "kb"))) for r in figures["growth"]],
     )
     starts = ", ".join(f"{figures[f'cold_start_{n}_s']:.2f} s with {n} domains" for n in (3, 100))
     print(f"cold start, from the first import to the first answer: {starts}")

@@ -11,7 +11,6 @@ def test_the_requests_are_of_the_promised_size() -> None:
     assert request.hypotheses is not None
     assert len(request.hypotheses) == 15
     assert len(spec("domain0").reading_names) == 20
-    assert one.fused.models.keys() == one.domains.keys()
     assert [report.status for report in one.answer(request).domains.values()] == ["answered"] * 3
     assert requests(["domain0"], 2) == requests(["domain0"], 2)
 

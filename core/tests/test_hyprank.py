@@ -224,9 +224,6 @@ class Says:
     def explain(self, request: Request) -> list[dict[str, float]]:
         return [{"domain": 1.0} for _ in request.hypotheses or ()]
 
-    def linear(self) -> None:
-        return None
-
 
 def arbitrators(hyprank: HypRank) -> tuple[Arbitrator, Arbitrator]:
     domains = {name: Serving(Says(mine), "v", "store") for name, mine in zip(SKILLS, (0.7, 0.6, 0.5), strict=True)}

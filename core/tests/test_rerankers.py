@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from arbitrank.learn.features import Confidences, FeatureSpec, Situation, plain_rows, rows
+from arbitrank.learn.features import Confidences, FeatureSpec, Situation, plain_rows
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
 from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis, Request, Slot
@@ -196,16 +196,3 @@ def test_a_factored_explanation_is_of_the_log_odds_of_p_mine() -> None:
     assert sum(value for group, value in groups.items() if group != "reading") == pytest.approx(
         np.log(q / (1 - q)) - bias
     )
-
-
-def test_the_linear_form_is_what_rerank_computes() -> None:
-    request = Request(context={"volume": 0.3}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),))
-    _, sigmoid, _, _, factored = some_rerankers(5, 0.3)
-    form = sigmoid.linear()
-    assert (form.kind, form.mine) == ("sigmoid", None)
-    z = np.array(plain_rows(form.features, request)) @ form.right
-    assert sigmoid.rerank(request).right == pytest.approx(1 / (1 + np.exp(-z)))
-    form = factored.linear()
-    q = 1 / (1 + np.exp(-np.array(rows(form.features, request)[0]) @ form.mine))
-    assert (form.kind, factored.rerank(request).mine) == ("factored", pytest.approx(q))
-    assert R0(SPEC).linear() is None

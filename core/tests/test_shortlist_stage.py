@@ -162,5 +162,5 @@ def test_another_stage_shares_what_was_made_for_all_domains() -> None:
     whole = arbitrator(house())
     whole.prepare()
     listed = whole.with_shortlisting(stage(k=1))
-    assert listed.fused is whole.fused
+    assert listed._silent is whole._silent
     assert listed.with_shortlisting(None).answer(Request(utterance="the lamp")).shortlist is UNSET

@@ -80,10 +80,9 @@ class Scores(Struct, frozen=True, eq=False):
 
 @dataclass(frozen=True, eq=False)
 class LinearForm:
-    """The weights of a model that is linear in the toolkit's features, so that the core can evaluate domains together.
+    """Deprecated and ignored: the weights of a model that is linear in the toolkit's features.
 
-    `kind` is the form of probability; `mine` holds the weights of P(mine) (None where the form has none) and `right`
-    those of the readings, float64, in the order of the feature names of `features`.
+    It stays importable until 0.3, for plugins whose models still define `linear`.
     """
 
     kind: Literal["factored", "sigmoid", "softmax", "null"]
@@ -157,14 +156,6 @@ class Model(ABC):
         `slots`, `context` and `features`. It is called only when somebody asks why.
         """
         return [{} for _ in request.hypotheses or ()]
-
-    def linear(self) -> LinearForm | None:
-        """The weights over the toolkit's features, where that is all that `rerank` is, else None.
-
-        It is called when the models that answer together change, and the core then computes the scores itself; so a
-        class that overrides `rerank` has to say here anew what its weights are. One that doesn't is asked each time.
-        """
-        return None
 
 
 class Domain(ABC):

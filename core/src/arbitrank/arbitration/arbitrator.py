@@ -16,7 +16,6 @@ from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope, shrunk
 from arbitrank.domain import Model
 from arbitrank.learn.features import FeatureSpec
-from arbitrank.learn.fused import Fused
 from arbitrank.learn.rerankers import R0
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting
@@ -88,7 +87,7 @@ class Arbitrator:
         asked = self._listed(listing, candidates) if listing else self._asked(given)
         listed = perf_counter()
         models = {name: serving.model for name, serving in asked.items()}
-        outcomes = dispatch.ask_all(models, request, given, explain=explain, breakers=self.breakers, fused=self.fused)
+        outcomes = dispatch.ask_all(models, request, given, explain=explain, breakers=self.breakers)
         voices = [
             Voice(
                 name,
@@ -132,23 +131,16 @@ class Arbitrator:
 
     def prepare(self) -> None:
         """Make now what the first answer would otherwise wait for."""
-        _ = self.fused, self._silent
-
-    @cached_property
-    def fused(self) -> Fused:
-        """Those domains that are linear in the toolkit's features, or its trees over them, made one."""
-        return Fused({name: one.model for name, one in self._serving.items()})
+        _ = self._silent
 
     def with_others(self, chosen: Mapping[str, Serving]) -> Arbitrator:
-        """The same with other models in the places of some, for a request or two: those others score by themselves."""
-        other = replace(self, domains={**self.domains, **chosen})
-        vars(other)["fused"] = self.fused
-        return other
+        """The same with other models in the places of some."""
+        return replace(self, domains={**self.domains, **chosen})
 
     def with_shortlisting(self, stage: Shortlisting | None) -> Arbitrator:
         """The same with another stage that chooses the domains to ask, or with none."""
         other = replace(self, shortlisting=stage)
-        vars(other).update({name: vars(self)[name] for name in ("fused", "_silent", "_serving") if name in vars(self)})
+        vars(other).update({name: vars(self)[name] for name in ("_silent", "_serving") if name in vars(self)})
         return other
 
     @cached_property

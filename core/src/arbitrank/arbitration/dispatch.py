@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import PluginError, describe
-from arbitrank.learn.fused import Fused
 from arbitrank.values import Hypothesis, Request
 
 MAX_HYPOTHESES = 100
@@ -142,12 +141,10 @@ def ask_all(
     *,
     explain: bool = False,
     breakers: Breakers | None = None,
-    fused: Fused | None = None,
 ) -> dict[str, Outcome]:
     """Have every domain of `models` read (unless hypotheses are given for each) and score a request.
 
-    Never raises what a plugin raises. With `breakers`, domains in trouble are skipped, and how all fare is noted. Those
-    models that are also in `fused` score together.
+    Never raises what a plugin raises. With `breakers`, domains in trouble are skipped, and how all fare is noted.
     """
     skipped: dict[str, Outcome] = {}
     tried: Sequence[str] = ()
@@ -159,7 +156,7 @@ def ask_all(
         order = sorted(models, key=set(tried).__contains__)
         asked = {name: models[name] for name in order if name not in skipped}
     try:
-        outcomes = _ask_all(asked, request, given, explain, fused)
+        outcomes = _ask_all(asked, request, given, explain)
     except BaseException:
         for name in tried:  # nobody knows how it would have fared
             assert breakers is not None
@@ -175,7 +172,6 @@ def _ask_all(
     request: Request,
     given: Mapping[str, Sequence[Hypothesis]] | None,
     explain: bool,
-    fused: Fused | None,
 ) -> dict[str, Outcome]:
     began = perf_counter()
     calls: list[Call] = []
@@ -183,12 +179,7 @@ def _ask_all(
     try:
         for place, away in _places(models):
             calls.append(place.begin(away, request, given, explain, began))
-        together = fused.models if fused is not None and not explain else {}
-        # Explanations are the plugins' own, and so are the answers of a version that was not there to be fused.
-        some = {name: model for name, model in models.items() if together.get(name) is model}
-        if fused is not None and some:
-            outcomes |= _ask_fused(some, request, given, fused)
-        alone = {name: m for name, m in models.items() if name not in outcomes and not _is_elsewhere(m)}
+        alone = {name: model for name, model in models.items() if not _is_elsewhere(model)}
         shared = prepared(request) if alone else request
         for name, model in alone.items():
             outcomes[name] = ask_prepared(name, model, shared, None if given is None else given[name], explain)
@@ -198,50 +189,6 @@ def _ask_all(
         for call in calls:
             outcomes |= call.outcomes()
     return outcomes
-
-
-def _ask_fused(
-    models: Mapping[str, Model], request: Request, given: Mapping[str, Sequence[Hypothesis]] | None, fused: Fused
-) -> dict[str, Outcome]:
-    """As `ask_prepared` for each, but that their scores are computed together."""
-    outcomes: dict[str, Outcome] = {}
-    found: Mapping[str, Sequence[Hypothesis]] = {}
-    took: dict[str, float] = {}
-    if given is None:
-        shared = prepared(request)
-        read = {name: _read(name, model, shared) for name, model in models.items()}
-        outcomes = {name: one for name, one in read.items() if not isinstance(one, Answered) or not one.hypotheses}
-        answered = {name: one for name, one in read.items() if isinstance(one, Answered) and one.hypotheses}
-        found = {name: one.hypotheses for name, one in answered.items()}
-        took = {name: one.recognise_ms for name, one in answered.items()}
-    else:
-        found = {name: given[name] for name in models}
-    if not found:
-        return outcomes
-    began = perf_counter()
-    try:
-        scores = fused.scores(request, found)
-    except (ValueError, TypeError, ArithmeticError, AttributeError):
-        # Some hypothesis is not what it should be; each domain is then asked for itself, and says what it makes of it.
-        shared = prepared(request)
-        return outcomes | {name: ask_prepared(name, models[name], shared, one, False) for name, one in found.items()}
-    ms = 1e3 * (perf_counter() - began) / len(found)
-    for name, one in scores.items():
-        outcomes[name] = Answered(found[name], one, None, took.get(name, 0.0), ms)
-    return outcomes
-
-
-def _read(name: str, model: Model, shared: Request) -> Answered | Failed:
-    """Have a domain recognise a `prepared` request; nothing is scored yet."""
-    began = perf_counter()
-    try:
-        hypotheses = _checked_hypotheses(name, model.recognise(shared))
-    except KeyboardInterrupt:
-        raise
-    # As in `ask_prepared`: whatever a plugin raises.
-    except BaseException as error:
-        return Failed(describe(error), 1e3 * (perf_counter() - began))
-    return Answered(hypotheses, NOTHING, None, 1e3 * (perf_counter() - began), 0.0)
 
 
 def _places(models: Mapping[str, Model]) -> list[tuple[Place, dict[str, Elsewhere]]]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.domain import LinearForm, Scores
+from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError
 from arbitrank.learn.buffers import blocks, room
 from arbitrank.learn.features import FeatureSpec, rows
@@ -97,10 +97,6 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         parts = self.booster.predict(columns, pred_contrib=True, num_threads=1)
         base: list[Mapping[str, float]] = self.base.explain(request) if self.base else [{} for _ in parts]
         return [self._grouped(row[:-1], dict(below)) for row, below in zip(parts, base, strict=True)]
-
-    def linear(self) -> LinearForm | None:
-        """None: trees are not linear."""
-        return None
 
     def _grouped(self, row: Floats, groups: dict[str, float]) -> dict[str, float]:
         for name, value in zip(feature_names(self.spec), row, strict=True):

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.domain import LinearForm, Scores
+from arbitrank.domain import Scores
 from arbitrank.probability import bounded, log_odds, sigmoid
 from arbitrank.values import Request
 
@@ -61,10 +61,6 @@ class Calibrated:
         """What explains the re-ranker's own scores."""
         rows: list[Mapping[str, float]] = self.reranker.explain(request)
         return rows
-
-    def linear(self) -> LinearForm | None:
-        """None: the calibrated scores are no longer linear."""
-        return None
 
 
 def recalibrated(scores: Scores, calibrator: Calibrator) -> Scores:

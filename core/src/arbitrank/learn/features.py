@@ -27,7 +27,9 @@ Floats = NDArray[np.float64]
 CORE_KEYS = ("device", "has_screen", "locale")
 """Context keys that every domain looks at; `previous_*` and `preference.*` are read for the domain's own sake."""
 
-_LARGE = 1e9  # numbers are brought down to this, so that no sum of them overflows
+LARGE = 1e9
+"""Numbers are clipped to this, so that no sum of them overflows."""
+
 _RARE = 5  # a context value seen in fewer requests than this is not worth a weight
 
 
@@ -227,13 +229,21 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
         else:
             row.append(min(max(number(value) or 0.0, situation.low), situation.high))
     if spec.preferences:
-        mine = number(context.get(f"preference.{spec.domain}"))
-        rivals = [number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
-        margin = 0.0 if mine is None else mine - max((r for r in rivals if r is not None), default=mine)
-        row += [mine or 0.0, margin, 1.0 if mine is None else 0.0, _sign(margin)]
+        row += preference_row(spec, context)
     if spec.previous:
         row.append(1.0 if context.get("previous_domain") == spec.domain else 0.0)
     return row
+
+
+def preference_row(spec: FeatureSpec, context: Context) -> list[float]:
+    """The user's preference for the domain, its margin to the strongest other's, 1 where it is missing, the sign of
+    the margin."""
+    mine = number(context.get(f"preference.{spec.domain}"))
+    if mine is None:
+        return [0.0, 0.0, 1.0, 0.0]
+    rivals = [number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
+    margin = mine - max((r for r in rivals if r is not None), default=mine)
+    return [mine, margin, 0.0, _sign(margin)]
 
 
 def _is_rival(key: str, domain: str) -> bool:
@@ -247,7 +257,7 @@ def _sign(value: float) -> float:
 
 def number(value: Any) -> float | None:
     """The value as a float that weights can be multiplied with, None where it is not a number."""
-    return float(min(max(value, -_LARGE), _LARGE)) if isinstance(value, int | float) else None
+    return float(min(max(value, -LARGE), LARGE)) if isinstance(value, int | float) else None
 
 
 class Parts(NamedTuple):

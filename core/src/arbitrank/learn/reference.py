@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from arbitrank.domain import Domain, LinearForm, Model, Scores, Settings
+from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, DataError
 from arbitrank.learn import files
 from arbitrank.learn.buffers import Each
@@ -146,6 +146,3 @@ class ReferenceModel(Model):
 
     def explain(self, request: Request) -> Sequence[Mapping[str, float]]:
         return self.reranker.explain(request)
-
-    def linear(self) -> LinearForm | None:
-        return self.reranker.linear()

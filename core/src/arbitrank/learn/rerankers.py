@@ -7,15 +7,17 @@ Each scores a request that holds one domain's hypotheses, at least one, and expl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.domain import LinearForm, Scores
+from arbitrank.domain import Scores
 from arbitrank.learn.features import FeatureSpec, parts, plain_rows, rows
 from arbitrank.learn.losses import Form, probabilities
+from arbitrank.learn.scoring import FactoredScorer, LogLinearScorer
 from arbitrank.probability import CLIP, bounded, sigmoid
 from arbitrank.values import Request
 
@@ -32,9 +34,6 @@ class Reranker(Protocol):
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         """What each group of features added to each hypothesis's log-odds, in nats."""
-
-    def linear(self) -> LinearForm | None:
-        """The weights, where the re-ranker is linear in the toolkit's features."""
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -68,11 +67,8 @@ class R0(msgspec.Struct, frozen=True, tag="r0", tag_field="kind"):
         logs = np.log([domain, intent, slots]) - np.log(np.array(self.spec.fill))[:, None]
         return [dict(zip(("domain", "intent", "slots"), map(float, column), strict=True)) for column in logs.T]
 
-    def linear(self) -> LinearForm | None:
-        return None
 
-
-class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind"):
+class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", dict=True):
     """The article's re-ranker: one weighted sum of the log-confidences, in one of three forms of probability."""
 
     spec: FeatureSpec
@@ -80,17 +76,18 @@ class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind"):
     weights: Weights
 
     def rerank(self, request: Request) -> Scores:
-        z = np.array(plain_rows(self.spec, request)) @ np.array(self.weights.values)
-        return bounded(probabilities(z, ONE, self.form))
+        return self.scorer(request)
+
+    @cached_property
+    def scorer(self) -> LogLinearScorer:
+        """The weights, ready for scoring one request; made once."""
+        return LogLinearScorer(self)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         return [self.weights.contributions(row) for row in plain_rows(self.spec, request)]
 
-    def linear(self) -> LinearForm | None:
-        return LinearForm(self.form, self.spec, None, np.array(self.weights.values))
 
-
-class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind"):
+class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind", dict=True):
     """The default: q, "is this request mine?", times r, "given it is, which reading?".
 
     q is the sigmoid of a weighted sum of the request's features, r the softmax with a null option of a weighted sum of
@@ -108,9 +105,12 @@ class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind"):
         return mine, right * np.repeat(mine, np.diff(np.append(starts, len(right))))
 
     def rerank(self, request: Request) -> Scores:
-        of_request, of_readings = rows(self.spec, request)
-        mine, right = self.score(np.array([of_request]), np.array(of_readings), ONE)
-        return Scores(float(mine[0]), right)
+        return self.scorer(request)
+
+    @cached_property
+    def scorer(self) -> FactoredScorer:
+        """The weights, ready for scoring one request; made once."""
+        return FactoredScorer(self)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         """What each group added to q's log-odds; `reading` is the log of r, what this reading costs the score."""
@@ -118,6 +118,3 @@ class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind"):
         whole = self.mine.contributions(of_request)
         r = probabilities(np.array(of_readings) @ np.array(self.right.values), ONE, "null")
         return [{**whole, "reading": float(np.log(max(p, CLIP)))} for p in r]
-
-    def linear(self) -> LinearForm | None:
-        return LinearForm("factored", self.spec, np.array(self.mine.values), np.array(self.right.values))

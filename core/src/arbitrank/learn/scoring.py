@@ -1,0 +1,299 @@
+"""Quick scoring of one request by a linear model, in plain Python: for a few readings, calling numpy costs more.
+
+The scores are those of the weighted features of `arbitrank.learn.features`, to rounding: weights of what is linear in
+the same logarithm are added up once, and the context is looked up by what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, isnan, log, log1p, log2, nan, tanh
+from operator import mul
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from arbitrank.domain import Scores
+from arbitrank.learn.features import (
+    LARGE,
+    Confidences,
+    FeatureSpec,
+    context_row,
+    intent_context,
+    number,
+    preference_row,
+)
+from arbitrank.probability import CLIP, clipped, logit
+from arbitrank.values import Context, Hypothesis, Request
+
+if TYPE_CHECKING:
+    from arbitrank.learn.rerankers import Factored, LogLinear
+
+_TOP = 1.0 - CLIP
+_READING, _REQUEST, _PLAIN = 12, 13, 7  # features that every reading, request and row of a log-linear model has
+_PLACES = 128  # readings whose terms by rank are computed beforehand
+_LN2 = log(2.0)  # `math.log` also takes integers of any size, and takes three times as long as `log2` for it
+
+Columns = Sequence[Sequence[float]]
+
+
+class _Numeric(NamedTuple):
+    """A number in the context: its range, its value where the key is missing, and its weights."""
+
+    low: float
+    high: float
+    absent: float
+    weights: Sequence[float]
+
+
+class ContextSums:
+    """The context's part of one or more weighted sums, by what the context holds.
+
+    `columns` holds the weights of each sum, in the order of `spec.context_names`.
+    """
+
+    def __init__(self, spec: FeatureSpec, columns: Columns) -> None:
+        self._spec = spec
+        rows = list(zip(*columns, strict=True))
+        empty = context_row(spec, {})
+        self.absent = tuple(sum(map(mul, empty, column)) for column in columns)
+        self._texts: dict[str, dict[str, list[float]]] = {}
+        self._numbers: dict[str, list[_Numeric]] = {}
+        for situation, weights, absent in zip(spec.situations, rows, empty, strict=False):
+            if situation.value is None:
+                numeric = _Numeric(situation.low, situation.high, absent, weights)
+                self._numbers.setdefault(situation.key, []).append(numeric)
+            else:
+                texts = self._texts.setdefault(situation.key, {})
+                known = texts.get(situation.value, [0.0] * len(columns))
+                texts[situation.value] = [a + b for a, b in zip(known, weights, strict=True)]
+        first = len(spec.situations)
+        self._preference = rows[first : first + 4] if spec.preferences else []
+        self._own = f"preference.{spec.domain}" if spec.preferences else ""
+        self._previous = rows[-1] if spec.previous else None
+
+    def __call__(self, context: Context) -> tuple[Sequence[float], bool]:
+        """The sums, and whether the context says anything of the domain's intents."""
+        if not context:
+            return self.absent, False
+        sums, texts, numbers, own, personal = list(self.absent), self._texts, self._numbers, self._own, False
+        for key, value in context.items():
+            if isinstance(value, str):
+                if (by_text := texts.get(key)) is not None and (weights := by_text.get(value)) is not None:
+                    _add(sums, weights)
+            elif (numeric := numbers.get(key)) is not None:
+                for one in numeric:
+                    x = min(max(number(value) or 0.0, one.low), one.high)
+                    if isinstance(value, bool):
+                        x = 1.0 if value else -1.0
+                    _add(sums, one.weights, x - one.absent)
+            if own and key.startswith(own):
+                if key == own:
+                    self._prefer(sums, context)
+                elif key[len(own)] == ".":
+                    personal = True
+        if self._previous is not None and context.get("previous_domain") == self._spec.domain:
+            _add(sums, self._previous)
+            personal = True
+        return sums, personal
+
+    def _prefer(self, sums: list[float], context: Context) -> None:
+        """Add the user's preference for the domain; without one, only the indicator of its absence is 1."""
+        for weights, x, absent in zip(
+            self._preference, preference_row(self._spec, context), (0.0, 0.0, 1.0, 0.0), strict=True
+        ):
+            _add(sums, weights, x - absent)
+
+
+def _add(sums: list[float], weights: Sequence[float], times: float = 1.0) -> None:
+    for j, weight in enumerate(weights):
+        sums[j] += weight * times
+
+
+def _weighted(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """Weights other than 0 of hypotheses' own features, which come last among the `values`."""
+    last = values[len(values) - len(names) :]
+    return {name: weight for name, weight in zip(names, last, strict=True) if weight}
+
+
+def _extra_sum(features: Mapping[str, float], by_feature: Mapping[str, float]) -> float:
+    total = 0.0
+    for name, x in features.items():
+        if x and (weight := by_feature.get(name)):
+            total += weight * (x if -LARGE <= x <= LARGE else number(x) or 0.0)
+    return total
+
+
+def _filled(fill: Confidences, d: float | None, i: float | None, s: float | None) -> tuple[float, float, float]:
+    """The confidences, those of the training data in the place of missing ones."""
+    return fill.domain if d is None else d, fill.intent if i is None else i, fill.slots if s is None else s
+
+
+class FactoredScorer:
+    """Scores of a factored re-ranker."""
+
+    def __init__(self, reranker: Factored) -> None:
+        spec = reranker.spec
+        mine, right = reranker.mine.values, reranker.right.values
+        width = len(spec.context_names)
+        self._spec, self._fill = spec, spec.fill
+        null, log_i, log_s, logit_i, logit_s, no_i, no_s, by_entropy, gap, by_rank, by_count, bias = right[:_READING]
+        # The null odds and the gap both hold the log of the product, and a logit holds a log.
+        of_i, of_s = _LN2 * (log_i + logit_i + null - gap), _LN2 * (log_s + logit_s + null - gap)
+        self._reading = of_i, of_s, logit_i, logit_s, no_i, no_s, by_count
+        self._shared = _LN2 * gap, _LN2 * null, _LN2 * by_entropy
+        self._by_rank, self._bias = by_rank, bias
+        self._of_place = tuple(bias + by_rank * log(place) for place in range(1, _PLACES + 1))
+        self._request = mine[:_REQUEST]
+        self._own = right[_READING : len(right) - len(spec.extras)]
+        self._of_reading = _weighted(spec.extras, right)
+        self._of_request = _weighted(spec.extras, mine)
+        self._context = ContextSums(
+            spec, [mine[_REQUEST : _REQUEST + width], mine[_REQUEST + width : _REQUEST + 2 * width]]
+        )
+
+    def __call__(self, request: Request) -> Scores:  # noqa: PLR0912, PLR0915 - a call a reading would cost too much
+        """P(mine) and P(right) of the request's hypotheses, at least one. Raises `ValueError` where one is NaN."""
+        by_i, by_s, logit_i, logit_s, no_i, no_s, by_count = self._reading
+        hypotheses, by_feature, fill = request.hypotheses or (), self._of_reading, self._fill
+        of_place = self._of_place if len(hypotheses) <= _PLACES else self._places(len(hypotheses))
+        products: list[float] = []
+        sums: list[float] = []
+        best: dict[str, float] = {}
+        domain = slots = checksum = whole = 0.0
+        least, ordered = 1.0, True
+        for h, constant in zip(hypotheses, of_place, strict=False):
+            d, i, s, count = h.domain_confidence, h.intent_confidence, h.slots_confidence, len(h.slots)
+            if s is None and count:
+                s = h.reading_confidence
+            total = constant + by_count * count
+            if d is None or i is None or s is None:
+                total += no_i * (i is None) + no_s * (s is None)
+                d, i, s = _filled(fill, d, i, s)
+            if i < CLIP or i > _TOP:
+                i = min(max(i, CLIP), _TOP)
+            if s < CLIP or s > _TOP:
+                s = min(max(s, CLIP), _TOP)
+            total += by_i * log2(i) + by_s * log2(s) - logit_i * log1p(-i) - logit_s * log1p(-s)
+            if by_feature:
+                for name, x in h.features.items():
+                    if x and (weight := by_feature.get(name)):
+                        total += weight * (x if -LARGE <= x <= LARGE else number(x) or 0.0)
+            product = i * s
+            if product > least:
+                ordered = False
+            least = product
+            whole += product
+            products.append(product)
+            sums.append(total)
+            checksum += d
+            if d > domain:  # noqa: PLR1730 - a call of `max` takes several times as long
+                domain = d
+            if s > slots:  # noqa: PLR1730 - as above
+                slots = s
+            if i > best.get(h.intent, 0.0):
+                best[h.intent] = i
+        first = 0 if ordered else self._reorder(products, sums, of_place)
+        (by_context, crossed), personal = self._context(request.context)
+        if personal and self._own:
+            by_intent = {name: intent_context(self._spec, request.context, name, best) for name in best}
+            sums = [x + sum(map(mul, self._own, by_intent[h.intent])) for x, h in zip(sums, hypotheses, strict=True)]
+        entropy = 0.0
+        for p in best.values():
+            entropy -= p * log2(p)
+        by_gap, by_null, by_entropy = self._shared
+        shared = by_gap * log2(products[first]) - by_null * log2(max(CLIP, 1.0 - whole)) + by_entropy * entropy
+        top = max(shared + max(sums), 0.0)
+        shared -= top
+        grown = [exp(shared + x) for x in sums]
+        z = by_context + self._log_odds(
+            request, hypotheses[first], clipped(domain), slots, max(best.values(), default=nan), entropy, crossed
+        )
+        mine = 0.5 * (1.0 + tanh(0.5 * z))
+        share = mine / (sum(grown) + exp(-top))
+        if isnan(share + checksum):
+            raise ValueError("a score is not a number")
+        return Scores(mine, np.array([g * share for g in grown]))
+
+    def _places(self, n: int) -> list[float]:
+        return [self._bias + self._by_rank * log(place) for place in range(1, n + 1)]
+
+    def _reorder(self, products: Sequence[float], sums: list[float], of_place: Sequence[float]) -> int:
+        """Give the sums of readings that do not come best first the terms of their ranks; which of them is the best."""
+        order = sorted(range(len(products)), key=products.__getitem__, reverse=True)
+        for place, k in enumerate(order):
+            sums[k] += of_place[place] - of_place[k]
+        return order[0]
+
+    def _log_odds(
+        self,
+        request: Request,
+        head: Hypothesis,
+        domain: float,
+        slots: float,
+        intent: float,
+        entropy: float,
+        crossed: float,
+    ) -> float:
+        """The log-odds of P(mine) but for the context's own; `head` is the best reading, `domain`, `slots` and `intent`
+        are the greatest confidences."""
+        by_d, no_d, log_i, logit_i, by_entropy, no_i, log_s, logit_s, no_s, by_count, by_length, no_length, bias = (
+            self._request
+        )
+        z = bias + (by_d + crossed) * logit(domain) + by_entropy * _LN2 * entropy + by_count * len(head.slots)
+        z += (log_i + logit_i) * log(intent) - logit_i * log1p(-intent)
+        z += (log_s + logit_s) * log(slots) - logit_s * log1p(-slots)
+        length = request.length
+        z += no_length if length is None else by_length * log1p(length)
+        if head.domain_confidence is None:
+            z += no_d
+        if head.intent_confidence is None:
+            z += no_i
+        if head.slots_confidence is None and head.reading_confidence is None:
+            z += no_s
+        return z + _extra_sum(head.features, self._of_request) if self._of_request else z
+
+
+class LogLinearScorer:
+    """Scores of a log-linear re-ranker, in any of its forms."""
+
+    def __init__(self, reranker: LogLinear) -> None:
+        spec, values = reranker.spec, reranker.weights.values
+        width = len(spec.context_names)
+        crossed = values[_PLAIN + width : _PLAIN + 4 * width]
+        self._fill, self._form, self._plain = spec.fill, reranker.form, values[:_PLAIN]
+        self._weighted = _weighted(spec.extras, values)
+        self._context = ContextSums(spec, [values[_PLAIN : _PLAIN + width], *(crossed[k::3] for k in range(3))])
+
+    def __call__(self, request: Request) -> Scores:
+        """P(mine) and P(right) of the request's hypotheses, at least one. Raises `ValueError` where one is NaN."""
+        by_d, by_i, by_s, no_d, no_i, no_s, bias = self._plain
+        (by_context, crossed_d, crossed_i, crossed_s), _ = self._context(request.context)
+        by_d, by_i, by_s, bias = by_d + crossed_d, by_i + crossed_i, by_s + crossed_s, bias + by_context
+        weighted, fill = self._weighted, self._fill
+        sums = []
+        for h in request.hypotheses or ():
+            d, i, s, z = h.domain_confidence, h.intent_confidence, h.reading_confidence, bias
+            if d is None or i is None or s is None:
+                z += no_d * (d is None) + no_i * (i is None) + no_s * (s is None)
+                d, i, s = _filled(fill, d, i, s)
+            z += by_d * logit(clipped(d)) + by_i * log(clipped(i)) + by_s * log(clipped(s))
+            if weighted:
+                z += _extra_sum(h.features, weighted)
+            sums.append(z)
+        right = self._shares(sums)
+        total = sum(right)
+        if isnan(total):
+            raise ValueError("a score is not a number")
+        if total > 1.0:
+            return Scores(1.0, np.array(right) / total)
+        return Scores(total, np.array(right))
+
+    def _shares(self, sums: Sequence[float]) -> list[float]:
+        if self._form == "sigmoid":
+            return [0.5 * (1.0 + tanh(0.5 * z)) for z in sums]
+        null = self._form == "null"
+        top = max(*sums, 0.0) if null else max(sums)
+        grown = [exp(z - top) for z in sums]
+        total = sum(grown) + (exp(-top) if null else 0.0)
+        return [g / total for g in grown]
