@@ -388,7 +388,7 @@ def test_a_domain_that_cannot_be_loaded_is_reported_and_the_others_serve(tmp_pat
         "loads-exiting": (None, fails(SystemExit(4)), "cannot be loaded: SystemExit: 4"),
         "loads-panicking": (None, fails(Panic("gave up")), "cannot be loaded: Panic: gave up"),
         "loads-refusing": (None, fails(ArtifactError("too old; publish it again")), "too old; publish it again"),
-        "loads-nothing": (None, lambda: None, "load returned NoneType, promised a Model"),
+        "loads-nothing": (None, lambda: None, "load returned NoneType, expected a Model"),
     }
     domains = {
         name: Unloadable(name, shipped or (lambda name=name: sealed(name)), load)
