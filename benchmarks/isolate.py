@@ -23,7 +23,7 @@ import msgspec
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model
-from arbitrank.isolation.groups import Isolation, Workers
+from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.registry import discover, loaded
 from arbitrank.values import Hypothesis, Request, Slot
 from benchmarks.common import distribution, show, table
@@ -116,7 +116,7 @@ def overhead(here: Arbitrator, away: Arbitrator, asked: Sequence[Request], round
     }
 
 
-def overshoot(workers: Workers, models: dict[str, Model], asked: Sequence[Request], times: int) -> dict[str, float]:
+def overshoot(workers: WorkerGroups, models: dict[str, Model], asked: Sequence[Request], times: int) -> dict[str, float]:
     """Milliseconds beyond the deadline, and the fewest domains that answered although one hung."""
     beyond, answered = [], []
     (group,) = workers.settings.groups
@@ -144,7 +144,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         installed(site)
         domains = {name: one for name, one in loaded(discover()).items() if name.startswith("bench")}
         names = sorted(domains)
-        with Workers(Isolation({"bench": tuple(names)}, deadline_ms=_DEADLINE)) as workers:
+        with WorkerGroups(Isolation({"bench": tuple(names)}, deadline_ms=_DEADLINE)) as workers:
             began = time.perf_counter()
             models = {name: workers.load(name, artifact) for name in names}
             starting = time.perf_counter() - began

@@ -22,9 +22,9 @@ from arbitrank.arbitration.breaker import Breakers, Breaking
 from arbitrank.arbitration.dispatch import Answered, Failed, Late, Outcome, Skipped
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
-from arbitrank.isolation.groups import Isolation, Workers, chosen
-from arbitrank.isolation.pending import checked
-from arbitrank.isolation.shared_memory import Said
+from arbitrank.isolation.groups import Isolation, WorkerGroups, groups_of
+from arbitrank.isolation.messages import DomainOutcome
+from arbitrank.isolation.pending import checked_outcome
 from arbitrank.live.live import Live
 from arbitrank.registry import discover, loaded
 from arbitrank.store.artifact import Manifest, seal
@@ -69,7 +69,7 @@ EXPECTED = {
     "start processes": ({"answered", "late"}, ""),
     "start threads": ({"answered"}, ""),
     "close files": ({"failed"}, "its worker process has had its connection closed"),
-    "forge": ({"answered"}, ""),
+    "forge": ({"failed"}, "its worker process sent a malformed message"),
     "mutate": ({"failed"}, "TypeError"),
     "nan": ({"failed"}, "nan"),
     "too sure": ({"failed"}, "sum to at most mine"),
@@ -98,7 +98,7 @@ class World:
     def __init__(self, folder: Path, **settings: float) -> None:
         options = {"deadline_ms": 1e3 * DEADLINE, **settings}
         self.folder = folder
-        self.workers = Workers(Isolation({"shared": NAMES}, **options))  # type: ignore[arg-type]
+        self.workers = WorkerGroups(Isolation({"shared": NAMES}, **options))  # type: ignore[arg-type]
         self.models = {name: self.workers.load(name, folder) for name in NAMES}
         self.arbitrator = Arbitrator({name: Serving(model, "1", "package") for name, model in self.models.items()})
         self.until(self.ready)
@@ -238,7 +238,7 @@ def test_what_crashes_where_the_rest_was_handed_to_is_to_blame_for_that_alone(
     domains: dict[str, Domain], tmp_path: Path
 ) -> None:
     names = ("hostile", "second", "later")
-    with Workers(Isolation({"g": names}, deadline_ms=1e3 * DEADLINE)) as workers:
+    with WorkerGroups(Isolation({"g": names}, deadline_ms=1e3 * DEADLINE)) as workers:
         models = {name: workers.load(name, tmp_path) for name in names}
         by = time.monotonic() + 30
         while not workers.status()["g"].ready:
@@ -330,8 +330,8 @@ def test_a_nested_context_fails_as_it_does_here(world: World) -> None:
 
 def says(**fields: object) -> Outcome:
     whole = {"mine": 0.5, "right": bytes(8), "hypotheses": (Hypothesis("d", "I"),), "why": None, "failure": None}
-    one = Said(place=0, recognise_ms=1.0, rerank_ms=1.0, **{**whole, **fields})  # type: ignore[arg-type]
-    return checked(["d"], [one], None, False)["d"]
+    one = DomainOutcome(1, 0, recognise_ms=1.0, rerank_ms=1.0, **{**whole, **fields})  # type: ignore[arg-type]
+    return checked_outcome("d", one, None, False)
 
 
 @pytest.mark.parametrize(
@@ -509,9 +509,9 @@ PARENT = """
 import sys, threading, time
 from pathlib import Path
 from arbitrank.arbitration import dispatch
-from arbitrank.isolation.groups import Isolation, Workers
+from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.values import Request
-workers = Workers(Isolation({"g": ("hostile",)}, deadline_ms=1000))
+workers = WorkerGroups(Isolation({"g": ("hostile",)}, deadline_ms=1000))
 model = workers.load("hostile", Path(sys.argv[1]))
 while not workers.status()["g"].ready:
     time.sleep(0.01)
@@ -556,7 +556,7 @@ def test_a_worker_that_cannot_load_says_why(world: World, tmp_path: Path) -> Non
 
 def test_workers_can_be_ended_while_one_hangs_in_loading(domains: dict[str, Domain], tmp_path: Path) -> None:
     (tmp_path / "deed").write_text("hang in C")
-    workers = Workers(Isolation({"g": ("hostile",)}))
+    workers = WorkerGroups(Isolation({"g": ("hostile",)}))
     failed: list[PluginError] = []
 
     def load() -> None:
@@ -588,18 +588,18 @@ def test_workers_can_be_ended_while_one_hangs_in_loading(domains: dict[str, Doma
     ],
 )
 def test_what_to_isolate(words: Sequence[str], groups: dict[str, tuple[str, ...]]) -> None:
-    assert chosen(words, ["b", "a"]) == groups
+    assert groups_of(words, ["b", "a"]) == groups
 
 
 @pytest.mark.parametrize("words", [("c",), ("all", "a"), ("each", "all")])
 def test_what_cannot_be_isolated(words: Sequence[str]) -> None:
     with pytest.raises(InputError, match="--isolate: "):
-        chosen(words, ["b", "a"])
+        groups_of(words, ["b", "a"])
 
 
 def test_a_domain_is_in_one_group() -> None:
     with pytest.raises(InputError, match="two groups"):
-        Workers(Isolation({"x": ("a",), "y": ("a",)}))
+        WorkerGroups(Isolation({"x": ("a",), "y": ("a",)}))
 
 
 def test_hostile_domains_are_domains() -> None:

@@ -194,11 +194,11 @@ def hyprank(folder: Path | None, store: Store) -> HypRank | None:
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:
     """Which of the domains run in worker processes; None where none does."""
-    from arbitrank.isolation.groups import Isolation, chosen
+    from arbitrank.isolation.groups import Isolation, groups_of
 
     if deadline is not None and not isolate:
         raise InputError("--deadline: no --isolate; promised both")
-    groups = chosen(isolate, domains)
+    groups = groups_of(isolate, domains)
     settings = Isolation(groups)
     if deadline is not None:
         settings = msgspec.structs.replace(settings, deadline_ms=deadline)

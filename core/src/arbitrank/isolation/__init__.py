@@ -1,1 +1,1 @@
-"""Domains in processes of their own: whatever one does there, the others' answers go out in time."""
+"""Domains in worker processes: the others answer in time, whatever one of them does."""

@@ -1,4 +1,4 @@
-"""Which domains run in worker processes, and those processes."""
+"""Groups of domains that run in worker processes, and the status of those processes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import msgspec
 
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
-from arbitrank.isolation.worker_pair import Group
+from arbitrank.isolation.worker_pair import WorkerPair
 
 ALL = "all"
-"""Says that all domains share one worker."""
+"""All domains share one worker."""
 
 EACH = "each"
-"""Says that each domain has a worker of its own."""
+"""Each domain has a worker of its own."""
 
 
 class Isolation(msgspec.Struct, frozen=True):
-    """Which domains run in worker processes, by the name of their group; those of one group share a worker.
+    """Domains that run in worker processes, by the name of their group; those of one group share a worker.
 
-    `deadline_ms` are the milliseconds after which a request goes on without them, `memory_mb` the address space that a
-    worker may use, `loading_s` the seconds that one may take to load a version.
+    A request continues without them after `deadline_ms` milliseconds. A worker may use `memory_mb` megabytes of address
+    space, and `loading_s` seconds to load a version.
     """
 
     groups: Mapping[str, tuple[str, ...]]
@@ -31,13 +31,13 @@ class Isolation(msgspec.Struct, frozen=True):
     loading_s: float = 30.0
 
 
-def chosen(words: Sequence[str], domains: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """The groups that `all`, `each`, or names of domains mean: each named domain has a worker of its own."""
+def groups_of(words: Sequence[str], domains: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """The groups that `all`, `each` or names of domains stand for: each named domain has a worker of its own."""
     if not words:
         return {}
     if ALL in words or EACH in words:
         if len(set(words)) > 1:
-            raise InputError(f"--isolate: saw {', '.join(words)}, promised {ALL}, {EACH} or names of domains")
+            raise InputError(f"--isolate: saw {', '.join(words)}, expected {ALL}, {EACH} or names of domains")
         return {ALL: tuple(sorted(domains))} if ALL in words else {name: (name,) for name in sorted(domains)}
     for name in words:
         if name not in domains:
@@ -47,7 +47,7 @@ def chosen(words: Sequence[str], domains: Collection[str]) -> Mapping[str, tuple
 
 
 class GroupStatus(msgspec.Struct, frozen=True):
-    """A group's domains and processes, how many of those were replaced, and why none stands by, if so."""
+    """A group's domains and processes, the number of processes replaced, and why none stands by, if so."""
 
     domains: tuple[str, ...]
     pids: tuple[int, ...]
@@ -56,44 +56,44 @@ class GroupStatus(msgspec.Struct, frozen=True):
     problem: str | None
 
 
-class Workers:
+class WorkerGroups:
     """The workers of all groups. They are started when something is loaded into them, and end with this process."""
 
     def __init__(self, settings: Isolation) -> None:
         self.settings = settings
-        self._groups: dict[str, Group] = {}
-        self._of: dict[str, Group] = {}
+        self._groups: dict[str, WorkerPair] = {}
+        self._by_domain: dict[str, WorkerPair] = {}
         for name, domains in settings.groups.items():
-            group = Group(name, settings.deadline_ms / 1e3, settings.memory_mb << 20, settings.loading_s)
-            self._groups[name] = group
+            pair = WorkerPair(name, settings.deadline_ms / 1e3, settings.memory_mb << 20, settings.loading_s)
+            self._groups[name] = pair
             for domain in domains:
-                if domain in self._of:
-                    raise InputError(f"isolation: domain {domain!r} is in two groups, promised one")
-                self._of[domain] = group
+                if domain in self._by_domain:
+                    raise InputError(f"isolation: domain {domain!r} is in two groups, expected one")
+                self._by_domain[domain] = pair
 
-    def has(self, domain: str) -> bool:
+    def __contains__(self, domain: str) -> bool:
         """Whether a domain runs in a worker."""
-        return domain in self._of
+        return domain in self._by_domain
 
     def load(self, domain: str, folder: Path) -> Model:
-        """A domain's model in its worker. Raises `PluginError` where it can't be loaded there."""
-        return self._of[domain].load(domain, folder)
+        """A domain's model in its worker. Raises `PluginError` where it cannot be loaded there."""
+        return self._by_domain[domain].load(domain, folder)
 
     def status(self) -> dict[str, GroupStatus]:
-        """How each group is."""
+        """The status of each group."""
         return {
             name: GroupStatus(
-                tuple(self.settings.groups[name]), tuple(group.pids()), group.restarts, group.ready, group.problem
+                tuple(self.settings.groups[name]), tuple(pair.pids()), pair.restarts, pair.ready, pair.problem
             )
-            for name, group in self._groups.items()
+            for name, pair in self._groups.items()
         }
 
     def close(self) -> None:
-        """End the workers, for good."""
-        for group in self._groups.values():
-            group.close()
+        """End the workers for good."""
+        for pair in self._groups.values():
+            pair.close()
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> WorkerGroups:
         return self
 
     def __exit__(self, *error: object) -> None:

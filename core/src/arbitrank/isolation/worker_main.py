@@ -1,12 +1,11 @@
-"""The process in which isolated domains run: it loads models and answers requests until nobody asks any more.
+"""Main program of a worker process: it loads models and answers queries until the other side is gone.
 
-`python -m arbitrank.isolation.worker_main SOCKET MEMORY BYTES` is that process: two file descriptors, and the bytes of
-address space that it may use.
+`python -m arbitrank.isolation.worker_main SOCKET MEMORY DEADLINE` is that process: a file descriptor, the bytes of
+address space that it may use, and the seconds in which a query is to be answered.
 """
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import signal
@@ -14,112 +13,139 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import msgspec
+from time import perf_counter
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.dispatch import Answered
 from arbitrank.child import limit
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, describe
-from arbitrank.isolation.shared_memory import CLOSED, HALF, Ask, Load, Memory, Said, receive, seal, send
+from arbitrank.guard import Fault, guarded
+from arbitrank.isolation.messages import (
+    CLOSED,
+    MAX_OUTCOMES,
+    MAX_QUERY,
+    Channel,
+    DomainOutcome,
+    LoadModel,
+    Malformed,
+    ModelLoaded,
+    Query,
+    QueryDone,
+    StopQuery,
+    ToWorker,
+    WorkerReady,
+    encode,
+    to_worker,
+)
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.loading import load_model
 
 SLACK = 1.0
-"""Seconds beyond its deadline after which a worker ends by itself, should nobody be there to end it."""
+"""Seconds beyond its deadline after which a worker ends by itself, should the other process not be there to kill it."""
 
-_SWEEP = 20  # requests after which what is garbage is looked for
-_FEW = 8  # domains of which it isn't worth while to say that half are done
-_REASON = 2_000  # characters of an error that are told
-_decode_ask = msgspec.msgpack.Decoder(Ask).decode
-_decode_load = msgspec.msgpack.Decoder(Load).decode
-_encode = msgspec.msgpack.Encoder().encode
+_SWEEP = 20  # queries between two garbage collections
+_REASON = 2_000  # characters of an error that are sent
 
 
 def main(arguments: Sequence[str]) -> None:
     """Work until the other side is gone."""
-    connection, fd, memory, deadline = socket.socket(fileno=int(arguments[0])), int(arguments[1]), *arguments[2:]
-    limit(int(memory))
-    shared = Memory(fd)
-    seal(fd)
-    os.close(fd)
+    connection, memory, deadline = socket.socket(fileno=int(arguments[0])), int(arguments[1]), float(arguments[2])
+    limit(memory)
+    channel = Channel(connection, to_worker, MAX_QUERY)
     found = {one.name: one for one in discover()}
     domains = {name: one.domain for name, one in found.items() if isinstance(one, Loaded)}
     missing = {name: getattr(one, "reason", "") for name, one in found.items() if name not in domains}
     models: dict[int, tuple[str, Model]] = {}
-    answered = 0
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    gc.disable()  # it is done after a request is answered, in nobody's time
+    gc.disable()  # garbage is collected after a query is answered, so that no request waits for it
     gc.freeze()  # what is there now stays, and need not be looked through again
     try:
-        send(connection)
+        channel.send(encode(WorkerReady()))
+        answered = 0
         while True:
-            content = receive(connection)
-            if content:
-                reply = _encode(_load(_decode_load(content), domains, missing, models))
-            else:
-                _alarm(float(deadline) + SLACK)
-                reply = _answer(shared, models, connection)
+            try:
+                message = channel.receive()
+            except Malformed as error:
+                channel.send(encode(QueryDone(_short(str(error)))))
+                continue
+            if isinstance(message, LoadModel):
+                channel.send(encode(ModelLoaded(_load(message, domains, missing, models))))
+            elif isinstance(message, Query):
+                _alarm(deadline + SLACK)
+                _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * deadline))
                 _alarm(0.0)
-            send(connection, reply)
-            answered += 1
-            if answered % _SWEEP == 0:
-                gc.collect(1)
+                answered += 1
+                if answered % _SWEEP == 0:
+                    gc.collect(1)
     except (OSError, EOFError):
         pass
-    # Nothing of a plugin's is to run or hang now, and nothing that it started: this process leads a group of its own.
+    # No code of a plugin runs or hangs from here on, nor does any process it started: this one leads a group.
     os.killpg(0, signal.SIGKILL)
 
 
-def _answer(shared: Memory, models: Mapping[int, tuple[str, Model]], connection: socket.socket) -> bytes:
-    """Ask the models of the request in memory, one after another; a text where it can't be read.
+def _answer(
+    query: Query, models: Mapping[int, tuple[str, Model]], channel: Channel[ToWorker], hand_over: float
+) -> list[bytes]:
+    """Call the models one after another and send each outcome but the last; the messages that are left to send.
 
-    Half of them done, it says so where they read the request themselves: that takes time to read, while others run.
+    After the time `hand_over` the query may be stopped.
     """
+    last: list[bytes] = []
     try:
-        asked = _decode_ask(shared.request())
-        request = dispatch.prepared(asked.request)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return describe(error).encode(errors="replace")
-    written, half, fd = 0, len(asked.models) // 2, connection.fileno()
-    for place, number in enumerate(asked.models):
-        if shared.stopped:
+        request = dispatch.prepared(query.request)
+    except RecursionError as error:
+        return [encode(QueryDone(describe(error)))]
+    left = MAX_OUTCOMES
+    for place, number in enumerate(query.models):
+        _send(channel, *last)  # before the next domain runs, which would be blamed for what this one did
+        if perf_counter() > hand_over and channel.waiting() and isinstance(channel.receive(), StopQuery):
             break
-        if place == half and place >= _FEW and asked.given is None:
-            send(connection, HALF)
         name, model = models[number]
-        given = None if asked.given is None else asked.given[place]
+        given = None if query.given is None else query.given[place]
         try:
-            outcome = dispatch.ask_prepared(name, model, request, given, asked.explain)
-        except KeyboardInterrupt as error:  # nobody's keyboard is here
+            outcome = dispatch.ask_prepared(name, model, request, given, query.explain)
+        except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
             outcome = dispatch.Failed(describe(error), 0.0)
-        try:
-            fcntl.fcntl(fd, fcntl.F_GETFD)
-        except (OSError, ValueError):
-            os._exit(CLOSED)  # before the next domain runs, and would have to answer for it
-        try:
-            written = shared.write(place, written, _encoded(place, outcome, given is not None))
-        except OverflowError:
-            wrong = "its answer is larger than the answers to one request may be"
-            written = shared.write(place, written, _encoded(place, dispatch.Failed(wrong, 0.0), True))
-    return b""
+        content = encode(_message(query.id, place, outcome, given is not None))
+        if len(content) > left:
+            problem = "its answer is larger than the answers to one request may be"
+            content = encode(DomainOutcome(query.id, place, problem))
+        left -= len(content)
+        last = [content]
+    return [*last, encode(QueryDone())]
 
 
-def _encoded(place: int, outcome: dispatch.Answered | dispatch.Failed, given: bool) -> bytes:
+def _send(channel: Channel[ToWorker], *contents: bytes) -> None:
+    """Send messages; end this process where a domain has closed the socket. Raises where the other side is gone."""
+    try:
+        channel.send(*contents)
+    except ConnectionError:
+        raise
+    except OSError:
+        os._exit(CLOSED)
+
+
+def _message(query: int, place: int, outcome: dispatch.Answered | dispatch.Failed, given: bool) -> DomainOutcome:
     if isinstance(outcome, Answered):
-        hypotheses = None if given else tuple(outcome.hypotheses)
-        right = outcome.scores.right.tobytes()
-        why = None if outcome.why is None else [dict(row) for row in outcome.why]
-        times = outcome.recognise_ms, outcome.rerank_ms
-        return _encode(Said(place, None, outcome.scores.mine, right, hypotheses, why, *times))
-    reason = outcome.reason.encode(errors="replace").decode()[:_REASON]
-    return _encode(Said(place, reason, 0.0, b"", None, None, outcome.ms, 0.0, "MemoryError" in reason))
+        return DomainOutcome(
+            query,
+            place,
+            mine=outcome.scores.mine,
+            right=outcome.scores.right.tobytes(),
+            hypotheses=None if given else tuple(outcome.hypotheses),
+            why=None if outcome.why is None else [dict(row) for row in outcome.why],
+            recognise_ms=outcome.recognise_ms,
+            rerank_ms=outcome.rerank_ms,
+        )
+    reason = _short(outcome.reason)
+    return DomainOutcome(query, place, reason, recognise_ms=outcome.ms, out_of_memory="MemoryError" in reason)
 
 
 def _load(
-    task: Load, domains: Mapping[str, Domain], missing: Mapping[str, str], models: dict[int, tuple[str, Model]]
+    task: LoadModel, domains: Mapping[str, Domain], missing: Mapping[str, str], models: dict[int, tuple[str, Model]]
 ) -> str | None:
+    """Load a model; the reason where that fails."""
     for number in models.keys() - set(task.keep):
         del models[number]
     gc.collect()
@@ -129,19 +155,24 @@ def _load(
         return f"domain {task.domain!r} cannot be loaded: {reason}; run: arbitrank domains"
     _alarm(task.seconds + SLACK)
     try:
-        models[task.number] = task.domain, load_model(domain, Path(task.folder))
-        gc.freeze()
-        return None
-    except ArbitrankError as error:
-        return str(error)[:_REASON]
-    except BaseException as error:  # `load` is the plugin's code and may raise anything
-        return f"cannot be loaded: {describe(error)}"[:_REASON]
-    finally:
-        _alarm(0.0)
+        model = guarded(load_model, domain, Path(task.folder))
+    except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
+        model = Fault(error)
+    _alarm(0.0)
+    if isinstance(model, Fault):
+        known = isinstance(model.error, ArbitrankError)
+        return _short(str(model.error) if known else f"cannot be loaded: {model.reason}")
+    models[task.number] = task.domain, model
+    gc.freeze()
+    return None
+
+
+def _short(reason: str) -> str:
+    return reason.encode(errors="replace").decode()[:_REASON]
 
 
 def _alarm(seconds: float) -> None:
-    """End this process by itself, should the one that asks die before it can; 0 takes that back."""
+    """End this process by itself, should the other one die before it can do that; 0 cancels."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 

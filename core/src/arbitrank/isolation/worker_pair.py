@@ -1,9 +1,9 @@
-"""Domains that share a worker process: a request is sent to all of them at once and answered by the deadline.
+"""A pair of worker processes for the domains of one group: one answers requests, the other stands by with all models.
 
-A second process stands by, loaded. It takes over when the first one crashes or is killed at the deadline, and at half
-the deadline it is asked for the domains that the first one has not begun with, so that a domain that hangs holds up
-nobody. Versions are loaded into the one that stands by, which then changes places with the other: requests wait for
-no load, and those in flight end where they began.
+The spare takes over when the active worker crashes or is killed at the deadline. At half the deadline it is sent the
+domains that the active one has not begun with, so that a domain that hangs delays no other. New versions are loaded
+into the spare, which then changes places with the active worker: no request waits for loading, and a request in flight
+ends where it began.
 """
 
 from __future__ import annotations
@@ -13,51 +13,71 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
 
-from arbitrank.arbitration.dispatch import Call, Elsewhere, Late, Place
+from arbitrank.arbitration.dispatch import Call, Elsewhere, Late, Outcome, Place
 from arbitrank.errors import ArbitrankError, PluginError, describe
-from arbitrank.isolation.pending import Asked, Remote, Told
-from arbitrank.isolation.shared_memory import Load
-from arbitrank.isolation.worker_process import Gone, Unstarted, Worker
+from arbitrank.isolation.messages import LoadModel
+from arbitrank.isolation.pending import PendingCall
+from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, WorkerUnavailable
 from arbitrank.values import Hypothesis, Request
 
-_CHECK = 1.0  # seconds between two looks at how much the workers use
-_FIRST = 0.02  # seconds in which an answer goes out first: to start a process holds up all threads for a moment
-_LONGEST = 30.0  # seconds between two attempts to start a worker that doesn't start
-_CRASHES = 2  # times that loading a model again may end a worker before it is left out
+_CHECK = 1.0  # seconds between two checks of the workers' resource use
+_FIRST = 0.02  # seconds in which an answer goes out first: starting a process stops all threads for a moment
+_LONGEST = 30.0  # seconds between two attempts to start a worker, at most
+_CRASHES = 2  # times that loading a model again may end a worker before the model is left out
+
+
+class RemoteModel(Elsewhere):
+    """A model in a pair of workers, by its number there."""
+
+    def __init__(self, name: str, place: Place, number: int) -> None:
+        super().__init__(name, place)
+        self.number = number
+
+
+class CompletedCall(Call):
+    """A call whose outcomes are known at once."""
+
+    def __init__(self, outcomes: dict[str, Outcome]) -> None:
+        self._outcomes = outcomes
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """The outcomes by domain."""
+        return self._outcomes
 
 
 @dataclass
-class _Placed:
-    """A model that workers have to hold: its artifact, copied, and whether somebody may still ask it."""
+class _LoadedModel:
+    """A model that each worker has to hold: a copy of its artifact, and whether anything refers to it still."""
 
     domain: str
     folder: Path
-    remote: weakref.ref[Remote]
+    remote: weakref.ref[RemoteModel]
     crashes: int = 0
 
 
-class Group(Place):
-    """Two workers: `active` answers, `spare` stands by. They answer one request at a time; any thread may ask."""
+class WorkerPair(Place):
+    """Two workers, `active` and `spare`. They answer one request at a time; any thread may call."""
 
     def __init__(self, name: str, deadline: float, memory: int, loading: float) -> None:
         self.name, self.deadline = name, deadline
         self._memory, self._seconds = memory, loading
-        self._lock = threading.Lock()  # of who answers and who stands by: held while a request is answered
+        self._lock = threading.Lock()  # of the two roles; held while a request is answered
         self._loading = threading.Lock()  # of the models, and of workers that load
-        self.active: Worker | None = None
-        self.spare: Worker | None = None
-        self._outdated: Worker | None = None  # it lacks models
-        self._rising: Worker | None = None  # it is loading them
-        self._gone: list[Worker] = []
-        self._placed: dict[int, _Placed] = {}
+        self.active: WorkerProcess | None = None
+        self.spare: WorkerProcess | None = None
+        self._outdated: WorkerProcess | None = None  # lacks models
+        self._rising: WorkerProcess | None = None  # is loading them
+        self._retired: list[WorkerProcess] = []
+        self._models: dict[int, _LoadedModel] = {}
         self._number = 0
         self._folder = tempfile.TemporaryDirectory(prefix="arbitrank-", ignore_cleanup_errors=True)
         self._wake, self._closed = threading.Event(), False
-        self._keeper: threading.Thread | None = None
+        self._supervisor: threading.Thread | None = None
         self.restarts = 0
         self.problem: str | None = None
 
@@ -65,7 +85,7 @@ class Group(Place):
 
     @property
     def ready(self) -> bool:
-        """Whether a second process stands by."""
+        """Whether the spare stands by."""
         return self.spare is not None
 
     def begin(
@@ -77,22 +97,20 @@ class Group(Place):
         began: float,
     ) -> Call:
         """Send a request to domains of this group."""
-        by = began + self.deadline
-        if not self._lock.acquire(timeout=max(by - perf_counter(), 0.0)):
+        if not self._lock.acquire(timeout=max(began + self.deadline - perf_counter(), 0.0)):
             late = Late("its worker process was busy with other requests", 1e3 * self.deadline, counts=0)
-            return Told(dict.fromkeys(models, late))
-        call = Asked(self, models, request, given, explain, began)
-        try:
+            return CompletedCall(dict.fromkeys(models, late))
+        with ExitStack() as stack:
+            stack.callback(self._lock.release)
+            call = PendingCall(self, models, request, given, explain, began)
             call.start(self.active, list(models))
-        except BaseException:
-            self._lock.release()
-            raise
+            stack.pop_all()  # the call releases it
         return call
 
-    def retire(self, worker: Worker) -> None:
-        """Have a worker replaced; who stands by takes over. The lock is held."""
+    def retire(self, worker: WorkerProcess) -> None:
+        """Kill a worker and have it replaced; the spare takes over where it was active. The lock is held."""
         worker.kill()
-        self._gone.append(worker)
+        self._retired.append(worker)
         self.restarts += 1
         if worker is self.active:
             self.active, self.spare = self.spare, None
@@ -106,7 +124,7 @@ class Group(Place):
 
     # -------------------------------------------------------------------------------------------------------- loading
 
-    def load(self, domain: str, folder: Path) -> Remote:
+    def load(self, domain: str, folder: Path) -> RemoteModel:
         """Load an artifact into the workers.
 
         Raises `PluginError` where that fails, `ArbitrankError` where no worker could be started.
@@ -114,74 +132,77 @@ class Group(Place):
         with self._loading:
             self._number += 1
             number = self._number
-            remote = Remote(domain, self, number)
+            remote = RemoteModel(domain, self, number)
             copy = Path(self._folder.name) / str(number)
-            shutil.copytree(folder, copy)  # a worker that is started later needs it, whatever became of the original
-            self._placed[number] = _Placed(domain, copy, weakref.ref(remote))
-            try:
-                worker = self._taken()
-                self._bring_up(worker)
-            except Unstarted as error:
-                self._forget(number)
-                raise ArbitrankError(f"its worker process {error}; try again") from error
-            except Gone as error:
-                self._forget(number)
-                raise PluginError(f"its worker process {error}") from error
-            finally:
-                self._keep()
-            wrong = worker.refused.get(number)
-            if wrong is not None:
-                self._forget(number)
+            shutil.copytree(folder, copy)  # a worker that is started later needs it after the original is gone
+            self._models[number] = _LoadedModel(domain, copy, weakref.ref(remote))
+            with ExitStack() as stack:
+                stack.callback(self._forget, number)
+                worker = self._load_into_idle()
+                if number not in worker.refused:
+                    stack.pop_all()
+            if number in worker.refused:
                 self._outdated = worker
-                raise PluginError(wrong)
+                raise PluginError(worker.refused[number])
             with self._lock:
                 self.active, self._outdated = worker, self.active
             return remote
 
-    def _taken(self) -> Worker:
-        """A worker that answers nobody, for loading. `_loading` is held."""
+    def _load_into_idle(self) -> WorkerProcess:
+        """A worker other than the active one, with all models. Raises as `load` does; `_loading` is held."""
         with self._lock:
             worker = self._outdated or self.spare
             if worker is self.spare:
                 self.spare = None
             self._outdated = None
-        return worker or Worker(self._memory, self.deadline)
-
-    def _bring_up(self, worker: Worker) -> None:
-        """Load what a worker lacks. Raises `Gone`; the worker is given up then. `_loading` is held."""
-        self._rising = worker
         try:
-            if not worker.awake:
-                worker.wait()
-            for number in [number for number, one in self._placed.items() if one.remote() is None]:
-                self._forget(number)  # nobody can ask it any more
-            for number, one in self._placed.items():
-                known = number in worker.loaded or number in worker.refused
-                if not known and one.crashes < _CRASHES:
-                    one.crashes += 1
-                    worker.load(Load(number, one.domain, str(one.folder), tuple(self._placed), self._seconds))
-                    one.crashes = 0
-        except BaseException:
-            worker.kill()
-            with self._lock:
-                self._gone.append(worker)
-            raise
+            worker = worker or WorkerProcess(self._memory, self.deadline)
+            self._load_missing(worker)
+        except WorkerUnavailable as error:
+            raise ArbitrankError(f"its worker process {error}; try again") from error
+        except WorkerEnded as error:
+            raise PluginError(f"its worker process {error}") from error
         finally:
-            self._rising = None
+            self._supervise()
+        return worker
+
+    def _load_missing(self, worker: WorkerProcess) -> None:
+        """Load the models that a worker lacks. Raises `WorkerEnded`, and kills the worker then; `_loading` is held."""
+        self._rising = worker
+        with ExitStack() as stack:
+            stack.callback(self._discard, worker)
+            worker.wait_until_ready()
+            for number in [number for number, model in self._models.items() if model.remote() is None]:
+                self._forget(number)
+            for number, model in self._models.items():
+                known = number in worker.loaded or number in worker.refused
+                if not known and model.crashes < _CRASHES:
+                    model.crashes += 1
+                    worker.load(LoadModel(number, model.domain, str(model.folder), tuple(self._models), self._seconds))
+                    model.crashes = 0
+            stack.pop_all()
+        self._rising = None
+
+    def _discard(self, worker: WorkerProcess) -> None:
+        """Kill a worker that has no role."""
+        worker.kill()
+        self._rising = None
+        with self._lock:
+            self._retired.append(worker)
 
     def _forget(self, number: int) -> None:
-        shutil.rmtree(self._placed.pop(number).folder, ignore_errors=True)
+        shutil.rmtree(self._models.pop(number).folder, ignore_errors=True)
 
-    # ----------------------------------------------------------------------------------------------------- standing by
+    # ---------------------------------------------------------------------------------------------------- supervision
 
-    def _keep(self) -> None:
-        """Have somebody look after the workers."""
-        if self._keeper is None and not self._closed:
-            self._keeper = threading.Thread(target=self._look_after, name=f"arbitrank {self.name}", daemon=True)
-            self._keeper.start()
+    def _supervise(self) -> None:
+        """Start the supervising thread where it is not running, and wake it."""
+        if self._supervisor is None and not self._closed:
+            self._supervisor = threading.Thread(target=self._keep_two, name=f"arbitrank {self.name}", daemon=True)
+            self._supervisor.start()
         self._wake.set()
 
-    def _look_after(self) -> None:
+    def _keep_two(self) -> None:
         pause = _CHECK
         while not self._closed:
             if self._wake.wait(pause):
@@ -192,15 +213,15 @@ class Group(Place):
                 self._replace_unfit()
                 self._restore()
                 self.problem, pause = None, _CHECK
-            except Gone as error:
+            except WorkerEnded as error:
                 self.problem, pause = f"its worker process {error}", min(2 * pause, _LONGEST)
-            except Exception as error:  # no thread, no memory, no files: whatever it is, it is to be tried again
+            except Exception as error:  # supervising loop: no thread, memory or file now, so it tries again later
                 self.problem, pause = describe(error), min(2 * pause, _LONGEST)
 
     def _reap(self) -> None:
         with self._lock:
-            gone, self._gone = self._gone, []
-        for worker in gone:
+            retired, self._retired = self._retired, []
+        for worker in retired:
             worker.close()
 
     def _replace_unfit(self) -> None:
@@ -211,12 +232,12 @@ class Group(Place):
                         self.retire(worker)
 
     def _restore(self) -> None:
-        """Have one worker that answers and one that stands by, with all models. Raises `Gone`."""
+        """Fill both roles with workers that have all models. Raises `WorkerEnded`."""
         with self._loading:
-            while not self._closed and self._placed and (self.active is None or self.spare is None):
-                worker = self._outdated or Worker(self._memory, self.deadline)
+            while not self._closed and self._models and (self.active is None or self.spare is None):
+                worker = self._outdated or WorkerProcess(self._memory, self.deadline)
                 self._outdated = None
-                self._bring_up(worker)
+                self._load_missing(worker)
                 with self._lock:
                     if self.active is None:
                         self.active = worker
@@ -224,21 +245,21 @@ class Group(Place):
                         self.spare = worker
 
     def pids(self) -> list[int]:
-        """The processes that are there, the one that answers first."""
-        return [one.process.pid for one in (self.active, self.spare, self._outdated) if one]
+        """The numbers of the processes, the active one's first."""
+        return [worker.pid for worker in (self.active, self.spare, self._outdated) if worker]
 
     def close(self) -> None:
-        """End the processes, for good."""
+        """End the processes for good."""
         self._closed = True
         self._wake.set()
         rising = self._rising
         if rising:
-            rising.kill()  # whatever it is loading
+            rising.kill()
         with self._loading, self._lock:
-            gone = [*self._gone, *(one for one in (self.active, self.spare, self._outdated) if one)]
-            self._gone, self.active, self.spare, self._outdated = [], None, None, None
-        for worker in gone:
+            retired = [*self._retired, *(worker for worker in (self.active, self.spare, self._outdated) if worker)]
+            self._retired, self.active, self.spare, self._outdated = [], None, None, None
+        for worker in retired:
             worker.close()
-        if self._keeper:
-            self._keeper.join()
+        if self._supervisor:
+            self._supervisor.join()
         self._folder.cleanup()

@@ -1,204 +1,171 @@
-"""A worker process, as the process that asks it sees it."""
+"""A worker process as its parent sees it: start, messages, resource use and end."""
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
-import subprocess
-import sys
-import threading
+from collections.abc import Iterator
 from contextlib import suppress
-from time import monotonic, sleep
+from time import monotonic
+from typing import TypeVar
 
-import msgspec
-
-from arbitrank.child import environment, how_ended, last_line
-from arbitrank.isolation.shared_memory import CLOSED, Load, Memory, received, send, shared
+from arbitrank.child import Child
+from arbitrank.isolation.messages import (
+    CLOSED,
+    MAX_OUTCOMES,
+    Channel,
+    FromWorker,
+    LoadModel,
+    Malformed,
+    ModelLoaded,
+    WorkerReady,
+    encode,
+    from_worker,
+)
 
 STARTING = 30.0
-"""Seconds in which a worker has to be there."""
+"""Seconds in which a worker has to be ready."""
 
-_TAIL = 4096  # bytes that are kept of what a worker writes to its standard output and error
 _CHILDREN = 8  # processes that a worker may have started
-_ENDING = 0.1  # seconds that the system is given to end a process that has closed its socket
 _page = os.sysconf("SC_PAGESIZE")
 
-
-class Gone(Exception):
-    """Raised when a worker can't be started, has ended, hangs, or says what can't be read; its text says which."""
+Reply = TypeVar("Reply", ModelLoaded, WorkerReady)
 
 
-class Unstarted(Gone):
-    """Raised when the system starts no worker now."""
+class WorkerEnded(Exception):
+    """Raised when a worker has ended, hangs or sends a malformed message; its text gives the reason."""
 
 
-class Worker:
-    """One process: its socket, its memory, and the numbers of the models it has loaded.
+class WorkerUnavailable(WorkerEnded):
+    """Raised when the system cannot start a worker now."""
 
-    `refused` holds the models that it couldn't load, with the reasons.
-    """
+
+class WorkerProcess:
+    """One process and its socket: `loaded` has the numbers of its models, `refused` why others could not be loaded."""
 
     def __init__(self, memory: int, deadline: float) -> None:
-        self.awake = False
+        self.ready = False
         self.loaded: set[int] = set()
         self.refused: dict[int, str] = {}
         self._limit, self._base = memory, 0
-        self._connection, theirs = socket.socketpair()
-        fd = shared()
-        out, into = os.pipe()
+        ours, theirs = socket.socketpair()
+        arguments = [str(argument) for argument in (theirs.fileno(), memory, deadline)]
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "arbitrank.isolation.worker_main"]
-                + [str(one) for one in (theirs.fileno(), fd, memory, deadline)],
-                stdin=subprocess.DEVNULL,
-                stdout=into,
-                stderr=into,
-                pass_fds=(theirs.fileno(), fd),
-                env=environment(),
-                start_new_session=True,
+            self._child = Child(
+                "-m", "arbitrank.isolation.worker_main", *arguments, pass_fds=(theirs.fileno(),), output=True
             )
         except OSError as error:
-            self._connection.close()
-            os.close(out)
-            raise Unstarted(f"cannot be started: {error}") from error
-        else:
-            self.memory = Memory(fd)
+            ours.close()
+            raise WorkerUnavailable(f"cannot be started: {error}") from error
         finally:
             theirs.close()
-            os.close(fd)
-            os.close(into)
-        self._written = bytearray()
-        threading.Thread(target=self._drain, args=(out,), name="arbitrank drain", daemon=True).start()
+        self._channel: Channel[FromWorker] = Channel(ours, from_worker, MAX_OUTCOMES)
         self._poll = select.poll()
-        self._poll.register(self._connection, select.POLLIN)
+        self._poll.register(ours, select.POLLIN)
 
-    def _drain(self, out: int) -> None:
-        """Read what the process writes, so that it never waits for that, and keep the end of it."""
-        with suppress(OSError):
-            while content := os.read(out, 1 << 16):
-                self._written += content[-_TAIL:]
-                del self._written[:-_TAIL]
-        os.close(out)
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._child.pid
 
-    # ------------------------------------------------------------------------------------------------------- exchange
+    # ------------------------------------------------------------------------------------------------------- messages
 
-    def wait(self) -> None:
-        """Wait until it is there. Raises `Gone`."""
-        if not self.done(STARTING):
-            raise Gone(f"was not there after {STARTING:g} s")
-        with suppress(ValueError):  # loading will tell
-            self.reply()
-        self.awake = True
+    def wait_until_ready(self) -> None:
+        """Wait until it can load models. Raises `WorkerEnded`."""
+        if not self.ready:
+            self._receive(STARTING, WorkerReady, "ready")
+            self.ready = True
 
-    def load(self, task: Load) -> None:
-        """Have it load a model; `refused` says what is wrong otherwise. Raises `Gone`."""
-        try:
-            send(self._connection, msgspec.msgpack.encode(task))
-        except OSError as error:
-            raise Gone(self.end()) from error
-        if not self.done(task.seconds):
-            raise Gone(f"was not done with loading after {task.seconds:g} s")
-        try:
-            wrong = msgspec.msgpack.decode(self.reply(), type=str | None)
-        except ValueError as error:
-            raise Gone("said what can't be read") from error
+    def load(self, task: LoadModel) -> None:
+        """Have it load a model; `refused` has the reason where that fails. Raises `WorkerEnded`."""
+        self.send(encode(task))
+        loaded = self._receive(task.seconds, ModelLoaded, "done with loading")
         self.loaded &= set(task.keep)
-        if wrong is None:
+        if loaded.problem is None:
             self.loaded.add(task.number)
             self._base = self._pages()
         else:
-            self.refused[task.number] = wrong
+            self.refused[task.number] = loaded.problem
 
-    def ask(self, request: bytes) -> None:
-        """Have it answer a request. Raises `Gone`."""
-        self.memory.put(request)
+    def _receive(self, seconds: float, kind: type[Reply], state: str) -> Reply:
+        """The reply, waited for. Raises `WorkerEnded`, also where anything else arrives."""
+        until = monotonic() + seconds
         try:
-            send(self._connection)
+            while self.readable(until - monotonic()):
+                for message in self.received():
+                    if isinstance(message, kind):
+                        return message
+                    raise Malformed(f"{type(message).__name__} in place of {kind.__name__}")
+        except Malformed as error:
+            raise WorkerEnded(f"sent a malformed message: {error}") from error
+        raise WorkerEnded(f"was not {state} after {seconds:g} s")
+
+    def send(self, content: bytes, seconds: float | None = None) -> None:
+        """Send an encoded message, as `Channel.send` does. Raises `WorkerEnded`."""
+        try:
+            self._channel.send(content, seconds=seconds)
         except OSError as error:
-            raise Gone(self.end()) from error
+            raise WorkerEnded(self.end()) from error
 
-    def done(self, seconds: float) -> bool:
-        """Wait for it, so long; whether it said something, or is gone."""
-        return bool(self._poll.poll(1e3 * seconds))
-
-    def reply(self) -> bytes:
-        """What it said: nothing, or what is wrong. Raises `Gone`, and `ValueError` where it said what can't be read."""
+    def received(self) -> Iterator[FromWorker]:
+        """The messages that have arrived. Raises `WorkerEnded`, and `Malformed` where one is not as expected."""
         try:
-            return received(self._connection)
+            yield from self._channel.received()
         except (EOFError, OSError) as error:
-            raise Gone(self.end()) from error
+            raise WorkerEnded(self.end()) from error
+
+    def readable(self, seconds: float) -> bool:
+        """Whether a message or the end of the process arrives in that time."""
+        return bool(self._poll.poll(1e3 * max(seconds, 0.0)))
 
     def fileno(self) -> int:
-        """Its socket, to wait for several."""
-        return self._connection.fileno()
+        """The file descriptor of the socket."""
+        return self._channel.connection.fileno()
 
-    # ------------------------------------------------------------------------------------------------------ life, death
+    # ---------------------------------------------------------------------------------------------------- state, end
 
     @property
     def dead(self) -> bool:
         """Whether the process has ended."""
-        return self._status() is not None
+        return self._child.status() is not None
 
     def end(self) -> str:
-        """End it, which has closed its socket, and say how it ended."""
-        by = monotonic() + _ENDING
-        while (status := self._status()) is None and monotonic() < by:
-            sleep(0.0005)
-        self.kill()
-        if status in (None, CLOSED):
-            return "has had its connection closed"
-        return f"{how_ended(status) if status else 'ended'}{last_line(bytes(self._written))}"
-
-    def _status(self) -> int | None:
-        """Its exit status, or minus the signal that ended it. To look only keeps its number from being another's."""
-        if self.process.returncode is not None:
-            return self.process.returncode
-        if not hasattr(os, "waitid"):
-            return self.process.poll()
-        found = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None:
-            return None
-        return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        """Kill the process, which has closed its socket; the text says how it ended."""
+        how = self._child.end()
+        return "has had its connection closed" if self._child.status() in (None, CLOSED) else how
 
     def kill(self) -> None:
-        """End it and what it started, which is a group of its own, at once; `close` has to follow."""
-        if self.process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        """Kill it and the processes it started; `close` has to follow."""
+        self._child.kill()
 
     def close(self) -> None:
-        """End it, wait for that and let its memory go."""
-        self.kill()
-        self.process.wait()
-        self._connection.close()
-        self.memory.close()
+        """Kill it, wait for its end and close the socket."""
+        self._child.close()
+        self._channel.connection.close()
 
-    def unfit(self) -> str | None:
-        """Why it should be replaced before it harms: too much memory, or too many processes. None where it is well."""
-        room = self._limit - self._base * _page
-        if self._base and (self._pages() - self._base) * _page > 0.8 * room:
-            return f"uses most of the {self._limit >> 20} MB that it may"
-        pid = self.process.pid
-        with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            if len(file.read().split()) > _CHILDREN:
-                return f"has started more than {_CHILDREN} processes"
-        return None
+    def unfit(self) -> bool:
+        """Whether it should be replaced before it does harm: it uses too much memory, or too many processes."""
+        available = self._limit - self._base * _page
+        if self._base and (self._pages() - self._base) * _page > 0.8 * available:
+            return True
+        with suppress(OSError), open(f"/proc/{self.pid}/task/{self.pid}/children", "rb") as file:
+            return len(file.read().split()) > _CHILDREN
+        return False
 
     def _pages(self) -> int:
-        """Pages of address space that it uses; 0 where the system doesn't tell."""
-        with suppress(OSError), open(f"/proc/{self.process.pid}/statm", "rb") as file:
+        """Pages of address space that it uses; 0 where the system does not say."""
+        with suppress(OSError), open(f"/proc/{self.pid}/statm", "rb") as file:
             return int(file.read().split()[0])
         return 0
 
 
-def waited(workers: list[Worker], seconds: float) -> list[Worker]:
-    """Wait for any of them, so long: those that said something, or are gone."""
+def wait_for_any(workers: list[WorkerProcess], seconds: float) -> list[WorkerProcess]:
+    """The workers from which a message or their end arrives first, none if nothing does in that time."""
     if len(workers) == 1:
-        return workers[:] if workers[0].done(seconds) else []
+        return workers[:] if workers[0].readable(seconds) else []
     poll = select.poll()
-    for one in workers:
-        poll.register(one.fileno(), select.POLLIN)
-    found = {fd for fd, _ in poll.poll(1e3 * seconds)}
-    return [one for one in workers if one.fileno() in found]
+    for worker in workers:
+        poll.register(worker.fileno(), select.POLLIN)
+    ready = {fd for fd, _ in poll.poll(1e3 * max(seconds, 0.0))}
+    return [worker for worker in workers if worker.fileno() in ready]

@@ -27,7 +27,7 @@ from arbitrank.arbitration.breaker import Breakers, Breaking
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Skill
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
-from arbitrank.isolation.groups import GroupStatus, Isolation, Workers
+from arbitrank.isolation.groups import GroupStatus, Isolation, WorkerGroups
 from arbitrank.live.comparison import Arm, Report, Side, Tally
 from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
 from arbitrank.live.routing import Lineup
@@ -110,7 +110,7 @@ class Live:
         self._left: frozenset[str] = frozenset()
         if shortlist:
             self._followed[SHORTLIST] = Followed(SHORTLIST, ShortlistDomain(), False)
-        self._workers = Workers(isolation) if isolation else None
+        self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
         self._lineup = Lineup(Arbitrator(nobody, decisions, self._breakers, hyprank))
         self._lock = threading.Lock()  # of what is followed, and of the swap
@@ -365,7 +365,7 @@ class Live:
     def _model(self, one: Followed, folder: Path) -> Model:
         if one.name == SHORTLIST:
             return ShortlistModel(load_shortlister(folder).serving(self._domains))
-        if self._workers and self._workers.has(one.name):
+        if self._workers and one.name in self._workers:
             return self._workers.load(one.name, folder)
         return load_model(one.domain, folder)
 

@@ -17,7 +17,7 @@ from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError
-from arbitrank.isolation.groups import Isolation, chosen
+from arbitrank.isolation.groups import Isolation, groups_of
 from arbitrank.live.live import Live
 from arbitrank.live.shadow import ShadowFile
 from arbitrank.registry import Found, discover, loaded
@@ -184,7 +184,7 @@ class Service:
 
 def _isolation(settings: Settings, domains: Mapping[str, Domain]) -> Isolation | None:
     """Which domains run in worker processes, None where none does."""
-    groups = chosen(settings.isolate, domains)
+    groups = groups_of(settings.isolate, domains)
     if not groups:
         return None
     found = Isolation(groups)
