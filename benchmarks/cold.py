@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from arbitrank.shortlist.epochs import Plan, train
-from arbitrank.shortlist.hashing import bags, vocabulary
-from arbitrank.shortlist.network import Shape, inputs, one_label
+from arbitrank.shortlist.epochs import TrainingPlan, train
+from arbitrank.shortlist.network import NetworkShape, inputs, one_label
+from arbitrank.shortlist.ngrams import bags, vocabulary
 from benchmarks.common import table
 from benchmarks.skills import Services, opens, truths, turns
 
@@ -41,7 +41,7 @@ def cold_start(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
     unseen = np.array([row["domain"] not in shown for row in dev])
     found: dict[str, Any] = {"n": {"unseen": int(unseen.sum()), "seen": int((~unseen).sum())}, "recall": {}}
     for seed in seeds:
-        z = train(x, y, Plan(Shape(rate=0.015), 6, seed=seed)).log_odds(asked)
+        z = train(x, y, TrainingPlan(NetworkShape(rate=0.015), 6, seed=seed)).log_odds(asked)
         order = np.argsort(-z, axis=1, kind="stable")
         for group, rows_ in (("unseen", unseen), ("seen", ~unseen)):
             for truth, right in (("own", own), ("will do", will_do)):

@@ -23,13 +23,12 @@ from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
 from arbitrank.probability import sigmoid
-from arbitrank.shortlist.corrections import Negative, fine_tune
-from arbitrank.shortlist.distil import Distil
-from arbitrank.shortlist.epochs import Plan, Trained, train
-from arbitrank.shortlist.hashing import bags, vocabulary
-from arbitrank.shortlist.network import Shape, inputs, one_label
-from arbitrank.shortlist.targets import Pseudo
-from arbitrank.shortlist.unlabelled import Unlabelled, retrain
+from arbitrank.shortlist.corrections import FineTuning, fine_tune
+from arbitrank.shortlist.epochs import TrainedNetwork, TrainingPlan, train
+from arbitrank.shortlist.network import NetworkShape, inputs, one_label
+from arbitrank.shortlist.ngrams import bags, vocabulary
+from arbitrank.shortlist.targets import Distillation, PseudoLabels
+from arbitrank.shortlist.unlabelled import SelfTraining, retrain
 from benchmarks.cold import cold_start, print_cold
 from benchmarks.common import DATA, between, show, table
 from benchmarks.lists import print_lists, sorted_lists
@@ -59,43 +58,42 @@ class Split(NamedTuple):
 class Arm:
     """One way of training. `feedback` is whence it comes: the data's own, or the labels', so much of it flipped."""
 
-    plan: Plan
+    plan: TrainingPlan
     oracle: bool = False
     feedback: str | None = None
     flipped: float = 0.0
-    unlabelled: Unlabelled | None = None
+    unlabelled: SelfTraining | None = None
 
 
 def arms(task: Task) -> dict[str, Arm]:
     """The techniques, each alone and combined. What is chosen was chosen on other splits of the same data."""
     if task.name == "bbai":
-        base = Plan(Shape(rate=0.02, batch=64), 8)
-        best, combined = Pseudo(1, 4, 1.0, least=0.35), Pseudo(1, 4, 1.0, least=0.4)
+        base = TrainingPlan(NetworkShape(rate=0.02, batch=64), 8)
+        best, combined = PseudoLabels(1, 4, 1.0, least=0.35), PseudoLabels(1, 4, 1.0, least=0.4)
     elif task.name == "synthetic":
-        base = Plan(Shape(rate=0.1, batch=64), 6)
-        best = combined = Pseudo(2, 4, 0.1, least=0.05, share=0.4)
+        base = TrainingPlan(NetworkShape(rate=0.1, batch=64), 6)
+        best = combined = PseudoLabels(2, 4, 0.1, least=0.05, share=0.4)
     else:
-        base = Plan(Shape(rate=0.015), 6)
-        best = combined = Pseudo(2, 4, 0.1, least=0.05, share=0.4)
+        base = TrainingPlan(NetworkShape(rate=0.015), 6)
+        best = combined = PseudoLabels(2, 4, 0.1, least=0.05, share=0.4)
     long = replace(base, epochs=16 if task.name != "bbai" else 8)
-    more = Unlabelled(0.0, 6, 1.0)
+    more = SelfTraining(0.0, 6, 1.0)
     return {
         _SINGLE: Arm(base),
         "one label, as many epochs": Arm(long),
-        "pseudo-labels, p 2 r 4": Arm(replace(long, pseudo=Pseudo())),
-        "pseudo-labels, ratio 0.5": Arm(replace(long, pseudo=Pseudo(ratio=0.5))),
-        "pseudo-labels, ratio 0.25": Arm(replace(long, pseudo=Pseudo(ratio=0.25))),
-        "pseudo-labels, ratio 0.25, cross-fitted": Arm(replace(long, folds=3, pseudo=Pseudo(ratio=0.25))),
+        "pseudo-labels, p 2 r 4": Arm(replace(long, pseudo=PseudoLabels())),
+        "pseudo-labels, ratio 0.5": Arm(replace(long, pseudo=PseudoLabels(ratio=0.5))),
+        "pseudo-labels, ratio 0.25": Arm(replace(long, pseudo=PseudoLabels(ratio=0.25))),
         "pseudo-labels, chosen": Arm(replace(long, pseudo=best)),
         "negative feedback": Arm(base, feedback="own"),
         "negative feedback, simulated": Arm(base, feedback="simulated"),
         "negative feedback, simulated, 30 % wrong": Arm(base, feedback="simulated", flipped=_WRONG),
-        "self-distillation, targets": Arm(replace(base, distil=Distil(0.3))),
-        "self-distillation, targets and input": Arm(replace(base, distil=Distil(0.3, told=True))),
+        "self-distillation, targets": Arm(replace(base, distil=Distillation(0.3))),
+        "self-distillation, targets and input": Arm(replace(base, distil=Distillation(0.3, statistics=True))),
         "unlabelled utterances": Arm(base, unlabelled=more),
         "unlabelled, and who refused them": Arm(base, feedback="refused", unlabelled=more),
         _ALL: Arm(
-            replace(long, pseudo=combined, distil=Distil(0.1)),
+            replace(long, pseudo=combined, distil=Distillation(0.1)),
             feedback="refused" if task.name == "bbai" else "own",
             unlabelled=more,
         ),
@@ -103,7 +101,7 @@ def arms(task: Task) -> dict[str, Arm]:
     }
 
 
-def trained(task: Task, split: Split, arm: Arm, seed: int) -> tuple[Trained, NDArray[np.uint32]]:
+def trained(task: Task, split: Split, arm: Arm, seed: int) -> tuple[TrainedNetwork, NDArray[np.uint32]]:
     """The model of one arm, and the words that it knows."""
     kept = split.train[~np.isin(split.train, task.failed)]
     said = bags([task.utterances[row] for row in kept])
@@ -115,7 +113,7 @@ def trained(task: Task, split: Split, arm: Arm, seed: int) -> tuple[Trained, NDA
         else one_label(task.named[kept], len(task.skills))
     )
     plan = replace(arm.plan, seed=seed)
-    model = train(x, y, plan, task.groups[kept])
+    model = train(x, y, plan)
     more = inputs(bags(task.spare), words)
     if arm.unlabelled:
         refused = csr_array(task.refused) if arm.feedback == "refused" and task.refused is not None else None
@@ -123,7 +121,7 @@ def trained(task: Task, split: Split, arm: Arm, seed: int) -> tuple[Trained, NDA
     if arm.feedback in ("own", "simulated"):
         corrected, columns = _corrections(task, split, arm, model, x, kept, words, seed)
         wrong = max(0.1, arm.flipped)
-        fine_tune(model, x, corrected, columns, Negative(wrong))
+        fine_tune(model, x, corrected, columns, FineTuning(wrong))
     return model, words
 
 
@@ -131,7 +129,7 @@ def _corrections(
     task: Task,
     split: Split,
     arm: Arm,
-    model: Trained,
+    model: TrainedNetwork,
     x: csr_array,
     kept: NDArray[np.int64],
     words: NDArray[np.uint32],
@@ -265,13 +263,15 @@ def compared(
 
 def sweep(task: Task) -> dict[str, Arm]:
     """p and r as the article sweeps them, on top of the ratio and the share that were chosen; and the article's own."""
-    plan = Plan(Shape(rate=0.015), 16)
+    plan = TrainingPlan(NetworkShape(rate=0.015), 16)
     ours = {
-        f"p {p} r {r}, chosen": Arm(replace(plan, pseudo=Pseudo(p, r, 0.1, 0.05, 0.4)))
+        f"p {p} r {r}, chosen": Arm(replace(plan, pseudo=PseudoLabels(p, r, 0.1, 0.05, 0.4)))
         for p in (1, 2, 3)
         for r in (1, 2, 4, 6)
     }
-    article = {f"p {p} r {r}, ratio 1": Arm(replace(plan, pseudo=Pseudo(p, r))) for p in (1, 2, 3) for r in (2, 4, 6)}
+    article = {
+        f"p {p} r {r}, ratio 1": Arm(replace(plan, pseudo=PseudoLabels(p, r))) for p in (1, 2, 3) for r in (2, 4, 6)
+    }
     return {_SINGLE: arms(task)[_SINGLE], **article, **ours}
 
 

@@ -13,11 +13,11 @@ from scipy.sparse import csr_array
 
 from arbitrank.evaluate.metrics import ece
 from arbitrank.probability import sigmoid
-from arbitrank.shortlist.epochs import Plan, train
-from arbitrank.shortlist.hashing import bags, vocabulary
-from arbitrank.shortlist.hyprank_training import Listed, train_hyprank
-from arbitrank.shortlist.network import Shape, inputs, one_label
-from arbitrank.shortlist.targets import Pseudo
+from arbitrank.shortlist.epochs import TrainingPlan, train
+from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
+from arbitrank.shortlist.network import NetworkShape, inputs, one_label
+from arbitrank.shortlist.ngrams import bags, vocabulary
+from arbitrank.shortlist.targets import PseudoLabels
 from arbitrank.values import Ranked, Request
 from benchmarks.common import between, table
 from benchmarks.skills import Services, opens, truths, turns
@@ -106,7 +106,7 @@ def _scores(rows: Turns, dev: Turns, skills: Sequence[str], seed: int) -> tuple[
     words = vocabulary(said)
     x = inputs(said, words)
     y = one_label(np.array([skills.index(row["domain"]) for row in rows]), len(skills))
-    plan = Plan(Shape(rate=0.015), 6, seed=seed)
+    plan = TrainingPlan(NetworkShape(rate=0.015), 6, seed=seed)
     p = np.zeros((len(rows), len(skills)))
     fold = _groups(rows) % _FOLDS
     for f in range(_FOLDS):
@@ -123,7 +123,7 @@ def _lists(
     services: Services,
     told: bool,
     right: Sequence[frozenset[str]] | None = None,
-) -> list[Listed]:
+) -> list[LabelledList]:
     """The merged list of each turn, with what the dialogue was up to then where `told`; the named skill is right."""
     order = np.argsort(-p, axis=1, kind="stable")[:, :_LENGTH]
     used: dict[str, set[str]] = {}
@@ -135,7 +135,7 @@ def _lists(
         )
         before = used.setdefault(row["dialogue"], set())
         request = _request(row, services, sorted(before)) if told else Request()
-        found.append(Listed(request, ranked, right[i] if right else frozenset([row["domain"]]), {}, group))
+        found.append(LabelledList(request, ranked, right[i] if right else frozenset([row["domain"]]), {}, group))
         before.add(row["domain"])
     return found
 
@@ -169,8 +169,8 @@ def _pseudo_labels(
         held, seen = np.flatnonzero(fold < 2), np.flatnonzero(fold >= 2)
         words = vocabulary(bags([rows[i]["text"] for i in seen]))
         x, y = inputs(said, words), one_label(named, len(skills))
-        plain = Plan(Shape(rate=0.015), 6, seed=seed)
-        rule = Plan(Shape(rate=0.015), 16, pseudo=Pseudo(2, 4, 0.1, 0.05, 0.4), seed=seed)
+        plain = TrainingPlan(NetworkShape(rate=0.015), 6, seed=seed)
+        rule = TrainingPlan(NetworkShape(rate=0.015), 16, pseudo=PseudoLabels(2, 4, 0.1, 0.05, 0.4), seed=seed)
         pseudo = train(x[seen], y[seen], rule)
         oracle = csr_array(will_do[seen].astype(np.float32))
         p = np.zeros(will_do.shape)

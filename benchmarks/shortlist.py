@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model, Scores, Skill
-from arbitrank.shortlist.artifact import load, save
-from arbitrank.shortlist.catalogue import Catalogue
-from arbitrank.shortlist.index import train
+from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
+from arbitrank.shortlist.catalogue import SkillCatalogue
+from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting
 from arbitrank.values import Hypothesis, Request
 from arbitrank.wire import BadLine, read_examples
@@ -126,16 +126,16 @@ def timed(ask: Callable[[str], Any], texts: Texts) -> tuple[list[Any], float]:
 def index_figures(texts: Texts, skills: Numbers, n: int, asked: Texts, right: Numbers) -> dict[str, Any]:
     """What the index does: recall, microseconds a query, seconds of training, megabytes once it is loaded anew."""
     began, busy = time.perf_counter(), time.process_time()
-    index = train(texts, skills, n)
+    index = train_index(texts, skills, n)
     figures: dict[str, Any] = {"train_s": time.perf_counter() - began, "train_cpu_s": time.process_time() - busy}
     names = tuple(f"skill {number}" for number in range(n))
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        save(Shortlister(Catalogue(names, ("world",) * n), index), Path(folder))
+        save_shortlister(Shortlister(SkillCatalogue(names, ("world",) * n), index), Path(folder))
         del index, names
         loaded = subprocess.run(
             [sys.executable, "-c", _LOADS, folder], check=True, capture_output=True, text=True, timeout=600
         )
-        shortlister = load(Path(folder))
+        shortlister = load_shortlister(Path(folder))
     figures["memory_mb"] = float(loaded.stdout)
     index = shortlister.index
     for text in asked[:200]:
@@ -151,10 +151,10 @@ def index_figures(texts: Texts, skills: Numbers, n: int, asked: Texts, right: Nu
 _LOADS = """
 import sys
 from pathlib import Path
-from arbitrank.shortlist.artifact import load
+from arbitrank.shortlist.artifact import load_shortlister
 from benchmarks.shortlist import resident_mb
 before = resident_mb()
-shortlister = load(Path(sys.argv[1]))
+shortlister = load_shortlister(Path(sys.argv[1]))
 shortlister.shortlist("one two three")
 shortlister.catalogue.number("no such skill")
 print(resident_mb() - before)
@@ -167,7 +167,7 @@ def changes(shortlister: Shortlister, times: int = 50) -> dict[str, float]:
     for turn in range(times):
         skill = Skill(f"new {turn}", "what is the tide at the pier", (f"tell me the tide at pier {turn}", "high tide"))
         began = time.perf_counter()
-        more = shortlister.with_skills("tides", [skill])
+        more = shortlister.with_skills({"tides": [skill]})
         adding.append(time.perf_counter() - began)
         found = found and more.shortlist("when is high tide at the pier", 1)[0].skill == skill.name
         began = time.perf_counter()
@@ -394,7 +394,7 @@ def end_to_end(domains: int, utterances: int, asked: int, seed: int = 0) -> dict
         name: Serving(Echo(name, frozenset(world.words[word] for word in words)), "0", "package")
         for name, words in zip(names, world.profile.tolist(), strict=True)
     }
-    shortlister = Shortlister(Catalogue(names, names), train(texts, skills, domains))
+    shortlister = Shortlister(SkillCatalogue(names, names), train_index(texts, skills, domains))
     ways = {"all": Arbitrator(serving), "listed": Arbitrator(serving, shortlisting=Shortlisting(shortlister))}
     tested, right = world.draw(asked, seed + 2)
     took: dict[str, list[float]] = {way: [] for way in ways}

@@ -13,16 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.answerlog.reader import read_log
-from arbitrank.answerlog.settings import Feedback as Told
-from arbitrank.answerlog.settings import LogSettings
+from arbitrank.answerlog.settings import Feedback, LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError, InputError
-from arbitrank.shortlist.hyprank import FEATURES, HypRank, best_of_skills, features, load, save, skill_of
-from arbitrank.shortlist.hyprank_training import Listed, train_hyprank
-from arbitrank.shortlist.log_labels import feedback
-from arbitrank.shortlist.log_labels import lists as heard_lists
+from arbitrank.shortlist.hyprank import (
+    FEATURES,
+    HypRank,
+    best_of_skills,
+    features,
+    load_hyprank,
+    save_hyprank,
+    skill_of,
+)
+from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
+from arbitrank.shortlist.log_labels import labelled_lists, skill_feedback
 from arbitrank.store.artifact import seal
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
 from arbitrank.wire import Logged
@@ -37,7 +43,7 @@ def reading(
     return Ranked(domain, intent, score=mine * right, domain_probability=mine, probability=right, skill=skill)
 
 
-def lists(n: int = 1_200, seed: int = 0) -> list[Listed]:
+def lists(n: int = 1_200, seed: int = 0) -> list[LabelledList]:
     """Domains guess; who was talked to before is who is meant; where that failed, the best
     of the others. One list in ten lacks the answer."""
     rng = np.random.default_rng(seed)
@@ -50,7 +56,7 @@ def lists(n: int = 1_200, seed: int = 0) -> list[Listed]:
         dialogue = {"previous_skill": previous, "failed": failed, "acts": acts}
         request = Request(dialogue=dialogue, account={"child": bool(rng.random() < 0.5)})
         right = frozenset(["elsewhere"] if group % 10 == 0 else [meant])
-        found.append(Listed(request, tuple(ranked), right, {}, group))
+        found.append(LabelledList(request, tuple(ranked), right, {}, group))
     return found
 
 
@@ -160,9 +166,9 @@ def test_what_is_known_of_account_and_shortlist_is_a_feature() -> None:
 
 
 def test_a_saved_model_says_the_same(hyprank: HypRank, tmp_path: Path) -> None:
-    save(hyprank, tmp_path / "made")
+    save_hyprank(hyprank, tmp_path / "made")
     one = lists(1, seed=3)[0]
-    assert load(tmp_path / "made").sort(one.request, one.ranked) == hyprank.sort(one.request, one.ranked)
+    assert load_hyprank(tmp_path / "made").sort(one.request, one.ranked) == hyprank.sort(one.request, one.ranked)
 
 
 @pytest.mark.parametrize("name", ["hyprank.json", "trees.txt"])
@@ -170,38 +176,38 @@ def test_a_saved_model_says_the_same(hyprank: HypRank, tmp_path: Path) -> None:
 def test_files_that_are_not_as_they_were_written_are_refused_before_lightgbm_sees_them(
     hyprank: HypRank, tmp_path: Path, name: str, content: str
 ) -> None:
-    save(hyprank, tmp_path / "made")
+    save_hyprank(hyprank, tmp_path / "made")
     (tmp_path / "made" / name).write_text(content)
     with pytest.raises(ArtifactError, match="shortlist hyprank"):
-        load(tmp_path / "made")
+        load_hyprank(tmp_path / "made")
 
 
 def test_a_folder_that_is_absent_or_another_artifact_or_sealed_with_other_features_is_refused(
     hyprank: HypRank, tmp_path: Path
 ) -> None:
     with pytest.raises(ArtifactError, match="shortlist hyprank"):
-        load(tmp_path / "nothing")
-    made = save(hyprank, tmp_path / "made")
+        load_hyprank(tmp_path / "nothing")
+    made = save_hyprank(hyprank, tmp_path / "made")
     spec = tmp_path / "made" / "hyprank.json"
     spec.write_text(json.dumps({**json.loads(spec.read_text()), "settings": ["age"]}))
     seal(tmp_path / "made", made)
-    with pytest.raises(ArtifactError, match="promised"):
-        load(tmp_path / "made")
+    with pytest.raises(ArtifactError, match="expected"):
+        load_hyprank(tmp_path / "made")
     seal(tmp_path / "made", msgspec.structs.replace(made, domain="music"))
-    with pytest.raises(ArtifactError, match="promised a HypRank"):
-        load(tmp_path / "made")
+    with pytest.raises(ArtifactError, match="expected a HypRank"):
+        load_hyprank(tmp_path / "made")
 
 
 def test_nothing_else_is_written_over(hyprank: HypRank, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for folder in (tmp_path, tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError):
-            save(hyprank, folder)
+            save_hyprank(hyprank, folder)
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_lists_too_few_to_grow_a_tree_on_say_so() -> None:
-    with pytest.raises(DataError, match="gather more"):
+    with pytest.raises(DataError, match="collect more"):
         train_hyprank(lists(3, seed=1))
 
 
@@ -267,17 +273,17 @@ def log_of(folder: Path, n: int) -> Path:
                 id=str(i), utterance="go on", context={"previous_domain": previous}, hypotheses=hypotheses
             )
             log.write(request, Arbitrator(domains).answer(request))
-            log.feedback(Told(id=str(i), truth=Truth(previous, "i"), outcome="accepted" if i % 3 else "rejected"))
+            log.feedback(Feedback(id=str(i), truth=Truth(previous, "i"), outcome="accepted" if i % 3 else "rejected"))
         log.flush()
     return folder
 
 
 def test_a_log_tells_who_refused_what_and_which_skill_was_right(tmp_path: Path) -> None:
     lines = [line for line in read_log(log_of(tmp_path, 9)) if isinstance(line, Logged)]
-    told, asked_ = feedback(lines)
-    assert [one.answered for one in told] == [bool(i % 3) for i in range(9)]
-    assert asked_["0"] == "go on"
-    found = heard_lists(lines)
+    outcomes, utterances = skill_feedback(lines)
+    assert [one.answered for one in outcomes] == [bool(i % 3) for i in range(9)]
+    assert utterances["0"] == "go on"
+    found = labelled_lists(lines)
     assert len(found) == 9
     assert all(one.right == {one.request.context["previous_domain"]} for one in found)
     assert len({one.group for one in found}) == 9
@@ -287,7 +293,7 @@ def test_what_hyprank_sorted_is_not_learned_from_again(hyprank: HypRank) -> None
     _, with_it = arbitrators(hyprank)
     answer = with_it.answer(asked("c"))
     line = Logged(id="1", truth=Truth("c", "i"), answer=answer)
-    assert heard_lists([line]) == []
+    assert labelled_lists([line]) == []
 
 
 def test_it_is_trained_on_a_log_and_switched_in_by_an_option(tmp_path: Path, arbitrank) -> None:

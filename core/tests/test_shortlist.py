@@ -12,13 +12,21 @@ import pytest
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.selftest import tried
-from arbitrank.shortlist.artifact import NAME, ShortlistModel, load
-from arbitrank.shortlist.build import Said, build, catalogue, fitted, measure, said_in, write
-from arbitrank.shortlist.calibration import DEFAULT, FEATURES, Calibration, Personal, fit, personal
-from arbitrank.shortlist.catalogue import Catalogue, sayings
-from arbitrank.shortlist.classifier_training import Lesson, trainer
-from arbitrank.shortlist.epochs import Plan
-from arbitrank.shortlist.index import train
+from arbitrank.shortlist.artifact import NAME, load_shortlister, save_shortlister
+from arbitrank.shortlist.as_domain import ShortlistModel
+from arbitrank.shortlist.build import SkillUtterance, build, catalogue, fitted, quality, skill_utterance, write
+from arbitrank.shortlist.calibration import (
+    DEFAULT,
+    FEATURES,
+    AccountProfile,
+    CandidateCalibration,
+    account_profile,
+    fit,
+)
+from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
+from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
+from arbitrank.shortlist.epochs import TrainingPlan
+from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import read_manifest, verified
 from arbitrank.values import Request
@@ -32,13 +40,13 @@ WORDS = {
 }
 
 
-def lines(n: int = 400, seed: int = 0, skills: Sequence[str] = tuple(WORDS)) -> list[Said]:
+def lines(n: int = 400, seed: int = 0, skills: Sequence[str] = tuple(WORDS)) -> list[SkillUtterance]:
     rng = np.random.default_rng(seed)
     found = []
     for number in range(n):
         skill = skills[number % len(skills)]
         text = " ".join([*rng.choice(WORDS[skill], 3), f"x{rng.integers(500)}"])
-        found.append(Said(text, skill, f"domain of {skill}", frozenset([skill]), Request(utterance=text)))
+        found.append(SkillUtterance(text, skill, f"domain of {skill}", frozenset([skill]), Request(utterance=text)))
     return found
 
 
@@ -66,13 +74,13 @@ def test_k_and_the_floor_cut_the_list(shortlister: Shortlister) -> None:
 @pytest.mark.parametrize("utterance", [None, "", "zzz qqq", "?!"])
 def test_without_a_known_word_the_list_is_empty(shortlister: Shortlister, utterance: str | None) -> None:
     assert shortlister.shortlist(utterance, 3) == ()
-    assert shortlister.shortlist(utterance, 3, known=Personal(enabled=frozenset(["rain"]))) == ()
+    assert shortlister.shortlist(utterance, 3, profile=AccountProfile(enabled=frozenset(["rain"]))) == ()
 
 
 def test_an_empty_catalogue_gives_an_empty_list_and_takes_skills() -> None:
-    empty = Shortlister(Catalogue(), train([], np.zeros(0, np.int64), 0))
+    empty = Shortlister(SkillCatalogue(), train_index([], np.zeros(0, np.int64), 0))
     assert empty.shortlist("play jazz") == ()
-    one = empty.with_skills("music", [Skill("jazz", "plays jazz")])
+    one = empty.with_skills({"music": [Skill("jazz", "plays jazz")]})
     assert [found.skill for found in one.shortlist("play jazz")] == ["jazz"]
     assert one.without(["jazz"]).shortlist("play jazz") == ()
 
@@ -89,8 +97,8 @@ def test_scores_are_calibrated_on_what_was_kept_back() -> None:
     for number in range(2_000):
         skill = "rain" if rng.random() < 0.7 else "alarm"
         text = f"do it now x{number % 150} y{number}"
-        confused.append(Said(text, skill, skill, frozenset([skill]), Request(utterance=text)))
-    found = measure(build(confused).shortlister, confused[:500])
+        confused.append(SkillUtterance(text, skill, skill, frozenset([skill]), Request(utterance=text)))
+    found = quality(build(confused).shortlister, confused[:500])
     best = build(confused).shortlister.shortlist("do it now please")[0]
     assert best.skill == "rain"
     assert best.score == pytest.approx(0.7, abs=0.06)
@@ -100,12 +108,12 @@ def test_scores_are_calibrated_on_what_was_kept_back() -> None:
 
 def test_a_skill_joins_and_leaves_and_its_name_can_come_again(shortlister: Shortlister) -> None:
     lava = Skill("lamp", "lights the lava lamp", ("turn on the lava",))
-    more = shortlister.with_skills("lights", [lava])
+    more = shortlister.with_skills({"lights": [lava]})
     assert more.shortlist("lava lamp", 1)[0].domain == "lights"
     assert shortlister.shortlist("lava lamp", 1) == ()
     less = more.without(["lamp"])
     assert less.shortlist("lava lamp") == ()
-    assert less.with_skills("other", [lava]).shortlist("lava lamp", 1)[0].domain == "other"
+    assert less.with_skills({"other": [lava]}).shortlist("lava lamp", 1)[0].domain == "other"
     assert "lamp" in more.catalogue
     assert "lamp" not in less.catalogue
     assert "lamp" not in [name for _, name, _ in less.catalogue.present()]
@@ -113,15 +121,15 @@ def test_a_skill_joins_and_leaves_and_its_name_can_come_again(shortlister: Short
 
 def test_a_name_that_is_taken_is_refused_naming_both(shortlister: Shortlister) -> None:
     with pytest.raises(InputError, match=r"'weather station'.*'domain of rain'"):
-        shortlister.with_skills("weather station", [Skill("rain")])
+        shortlister.with_skills({"weather station": [Skill("rain")]})
     with pytest.raises(InputError, match=r"'one'.*'two'|'two'.*'one'"):
-        Catalogue().joined("one", [Skill("same")]).joined("two", [Skill("same")])
+        SkillCatalogue().with_skills("one", [Skill("same")]).with_skills("two", [Skill("same")])
     a, b = lines(1)[0], lines(1)[0]
     with pytest.raises(InputError, match="rename one"):
         catalogue([a, elsewhere(b, domain="elsewhere")])
 
 
-def elsewhere(line: Said, **changes: str) -> Said:
+def elsewhere(line: SkillUtterance, **changes: str) -> SkillUtterance:
     from dataclasses import replace
 
     return replace(line, **changes)  # type: ignore[arg-type]
@@ -142,7 +150,7 @@ def test_to_remove_what_is_not_there_is_refused(shortlister: Shortlister) -> Non
     ],
 )
 def test_a_skill_without_an_example_is_known_by_what_it_says_of_itself(skill: Skill, said: list[str]) -> None:
-    assert sayings(skill) == said
+    assert descriptive_texts(skill) == said
 
 
 def test_a_skill_with_no_example_is_found_beside_trained_ones() -> None:
@@ -180,24 +188,26 @@ def test_what_the_account_says_is_read_and_what_is_of_another_kind_says_nothing(
     request = Request(
         account={"enabled": ["a", 5], "used": {"b": 3}}, context={"preference.music": 0.9, "device": "tv"}
     )
-    known = personal(request)
+    known = account_profile(request)
     assert (set(known.enabled), known.used, known.preferred) == ({"a", "5"}, {"b": 3.0}, {"music": 0.9})
-    assert personal(Request(account={"used": ["c"]})).used == {"c": 1.0}
+    assert account_profile(Request(account={"used": ["c"]})).used == {"c": 1.0}
     odd = Request(account={"enabled": "all", "used": 7}, context={"preference.x": "much"})
-    assert personal(odd) == Personal((), {}, {"x": 0.0})
+    assert account_profile(odd) == AccountProfile((), {}, {"x": 0.0})
 
 
 def test_an_enabled_skill_weighs_in_and_excludes_nobody(shortlister: Shortlister) -> None:
     asked = "play radio music"
     plain = {one.skill: one.score for one in shortlister.shortlist(asked)}
-    enabled = shortlister.shortlist(asked, known=Personal(enabled=frozenset(["rock-radio", "no such skill"])))
+    enabled = shortlister.shortlist(asked, profile=AccountProfile(enabled=frozenset(["rock-radio", "no such skill"])))
     assert enabled[0].skill == "rock-radio"
     assert enabled[0].score > plain["rock-radio"]
     assert {one.skill for one in enabled} >= set(plain)
 
 
 def test_an_enabled_skill_that_the_words_do_not_name_is_considered(shortlister: Shortlister) -> None:
-    found = {one.skill for one in shortlister.shortlist("umbrella", known=Personal(enabled=frozenset(["alarm"])))}
+    found = {
+        one.skill for one in shortlister.shortlist("umbrella", profile=AccountProfile(enabled=frozenset(["alarm"])))
+    }
     assert found == {"rain", "alarm"}
 
 
@@ -214,7 +224,7 @@ def test_how_much_enabling_weighs_is_learnt_from_data() -> None:
             request = Request(
                 utterance=f"play radio music x{number}", account={"enabled": [skill if follows else other]}
             )
-            said.append(Said(request.utterance or "", skill, skill, frozenset([skill]), request))
+            said.append(SkillUtterance(request.utterance or "", skill, skill, frozenset([skill]), request))
         weights[follows] = build(said).shortlister.calibration.weights[FEATURES.index("enabled")]
     assert weights[True] > DEFAULT[FEATURES.index("enabled")] > weights[False]
 
@@ -224,11 +234,11 @@ def test_how_much_enabling_weighs_is_learnt_from_data() -> None:
 
 def test_calibration_has_the_shape_of_its_features() -> None:
     assert len(DEFAULT) == len(FEATURES)
-    assert fit(np.zeros((3, len(FEATURES))), np.zeros(3, np.bool_)) == Calibration()
+    assert fit(np.zeros((3, len(FEATURES))), np.zeros(3, np.bool_)) == CandidateCalibration()
 
 
 def test_too_few_lines_leave_the_default(shortlister: Shortlister) -> None:
-    assert fitted(shortlister, lines(5)) == Calibration()
+    assert fitted(shortlister, lines(5)) == CandidateCalibration()
 
 
 def test_the_fit_finds_the_weights_that_made_the_data() -> None:
@@ -243,17 +253,17 @@ def test_the_fit_finds_the_weights_that_made_the_data() -> None:
 
 
 def test_the_learned_model_scores_what_the_index_found() -> None:
-    built = build(lines(), second=trainer(Lesson(Plan(epochs=2))))
+    built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=2))))
     found = built.shortlister.shortlist("will it be wet tomorrow", 2)
     assert found[0].skill == "rain"
-    more = built.shortlister.with_skills("lights", [Skill("lamp", "lava lamp")])
+    more = built.shortlister.with_skills({"lights": [Skill("lamp", "lava lamp")]})
     assert more.shortlist("lava lamp", 1)[0].skill == "lamp"
     assert more.without(["rain"]).shortlist("wet tomorrow", 1)[0].skill != "rain"
 
 
 def test_above_many_skills_the_learned_model_is_asked_about_survivors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arbitrank.shortlist.shortlister.TWO_STAGES", 3)
-    built = build(lines(), second=trainer(Lesson(Plan(epochs=1))))
+    built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1))))
     asked = []
 
     class Watched:
@@ -290,13 +300,13 @@ def with_kernel(shortlister: Shortlister, kernel: object) -> Shortlister:
     ],
 )
 def test_what_a_line_says_of_its_skill(line: dict[str, object], of: str, skill: str | None) -> None:
-    said = said_in(decode_example(json.dumps(line)), of)  # type: ignore[arg-type]
+    said = skill_utterance(decode_example(json.dumps(line)), of)  # type: ignore[arg-type]
     assert (said and said.skill) == skill
 
 
 def test_a_line_may_name_all_that_is_acceptable() -> None:
     line = {"text": "a", "domain": "d", "skill": "s", "acceptable": ["t", 5]}
-    said = said_in(decode_example(json.dumps(line)))
+    said = skill_utterance(decode_example(json.dumps(line)))
     assert said
     assert said.acceptable == {"s", "t"}
 
@@ -305,24 +315,22 @@ def test_a_line_may_name_all_that_is_acceptable() -> None:
 
 
 def test_what_was_written_answers_the_same_and_has_the_same_version(tmp_path: Path) -> None:
-    built = build(lines(), second=trainer(Lesson(Plan(epochs=1))))
+    built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1))))
     one, two = (
         write(built, tmp_path / "one"),
-        write(build(lines(), second=trainer(Lesson(Plan(epochs=1)))), tmp_path / "two"),
+        write(build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1)))), tmp_path / "two"),
     )
     assert one.version == two.version
     assert verified(tmp_path / "one").domain == NAME
-    again = load(tmp_path / "one", one.version)
+    again = load_shortlister(tmp_path / "one", one.version)
     for asked in ("play jazz radio", "wet tomorrow", "wake me"):
         assert again.shortlist(asked) == built.shortlister.shortlist(asked)
     assert again.version == read_manifest(tmp_path / "two").version
 
 
 def test_skills_that_came_at_run_time_are_not_written(tmp_path: Path, shortlister: Shortlister) -> None:
-    from arbitrank.shortlist.artifact import save
-
-    with pytest.raises(InputError, match="came or went"):
-        save(shortlister.with_skills("d", [Skill("s")]), tmp_path)
+    with pytest.raises(InputError, match="added or removed"):
+        save_shortlister(shortlister.with_skills({"d": [Skill("s")]}), tmp_path)
 
 
 def test_a_folder_with_something_else_is_not_overwritten(tmp_path: Path) -> None:
@@ -349,12 +357,10 @@ def changed(folder: Path, key: str, value: object) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_artifact_is_refused_with_a_reason(tmp_path: Path, shortlister: Shortlister, damage: str) -> None:
-    from arbitrank.shortlist.artifact import save
-
-    save(shortlister, tmp_path)
+    save_shortlister(shortlister, tmp_path)
     DAMAGE[damage](tmp_path)
     with pytest.raises(ArtifactError, match="train it again"):
-        load(tmp_path)
+        load_shortlister(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -372,14 +378,12 @@ def test_a_damaged_artifact_is_refused_with_a_reason(tmp_path: Path, shortlister
 def test_arrays_that_a_lookup_would_stumble_over_are_refused(
     tmp_path: Path, shortlister: Shortlister, name: str, change: object
 ) -> None:
-    from arbitrank.shortlist.artifact import save
-
-    save(shortlister, tmp_path)
+    save_shortlister(shortlister, tmp_path)
     arrays = dict(np.load(tmp_path / "index.npz"))
     arrays[name] = change(arrays[name])  # type: ignore[operator]
     np.savez(tmp_path / "index.npz", **arrays)
-    with pytest.raises(ArtifactError, match="not a shortlister"):
-        load(tmp_path)
+    with pytest.raises(ArtifactError, match="shortlister"):
+        load_shortlister(tmp_path)
 
 
 def test_the_stores_self_test_tries_it_as_it_tries_a_domain(tmp_path: Path) -> None:
@@ -422,7 +426,7 @@ def test_the_command_tells_of_what_it_leaves_out_and_what_to_do_next(tmp_path: P
 
 
 def test_no_skills_domain_may_have_the_shortlisters_own_name() -> None:
-    line = said_in(decode_example(json.dumps({"text": "a", "domain": "shortlist"})))
+    line = skill_utterance(decode_example(json.dumps({"text": "a", "domain": "shortlist"})))
     assert line
     with pytest.raises(InputError, match="no domain may have"):
         build([line])

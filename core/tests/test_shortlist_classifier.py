@@ -16,16 +16,15 @@ from scipy.sparse import csr_array
 
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.probability import sigmoid
-from arbitrank.shortlist.classifier import WEIGHTS, Learned, load, save, statistics
-from arbitrank.shortlist.classifier_training import Lesson, trainer
-from arbitrank.shortlist.corrections import Corrections, Feedback, Negative, corrections, fine_tune
-from arbitrank.shortlist.distil import Distil, highest, mixed
-from arbitrank.shortlist.epochs import Plan, Trained, train
-from arbitrank.shortlist.hashing import bags, grams, vocabulary
+from arbitrank.shortlist.classifier import WEIGHTS, SkillClassifier, load_classifier, save_classifier, statistics
+from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
+from arbitrank.shortlist.corrections import Corrections, FineTuning, SkillFeedback, corrections, fine_tune
+from arbitrank.shortlist.epochs import TrainingPlan, train
 from arbitrank.shortlist.kernel import Kernel
-from arbitrank.shortlist.network import Network, Shape, inputs, one_label
-from arbitrank.shortlist.targets import Pseudo, Streaks, above, usual_pairs
-from arbitrank.shortlist.unlabelled import Unlabelled, retrain
+from arbitrank.shortlist.network import Network, NetworkShape, inputs, one_label
+from arbitrank.shortlist.ngrams import bags, classifier_grams, vocabulary
+from arbitrank.shortlist.targets import Distillation, LabelStreaks, PseudoLabels, above, frequent_pairs, highest, mixed
+from arbitrank.shortlist.unlabelled import SelfTraining, retrain
 
 THINGS = ("taxi", "tune", "table", "flight")
 SAID = ("get me a {}", "a {} please", "i need one {} now", "{} for two", "could you find a {}")
@@ -51,10 +50,12 @@ def matrices(utterances: list[str], named: np.ndarray, skills: int = 5) -> tuple
 
 
 @pytest.fixture(scope="module")
-def learned() -> Learned:
+def learned() -> SkillClassifier:
     utterances, named, _ = corpus()
     x, y, words = matrices(utterances, named)
-    return train(x, y, Plan(Shape(rate=0.1, batch=16), epochs=8)).network.frozen(np.array([3, 5, 6, 8, 13]), words)
+    return train(x, y, TrainingPlan(NetworkShape(rate=0.1, batch=16), epochs=8)).network.frozen(
+        np.array([3, 5, 6, 8, 13]), words
+    )
 
 
 # Hashing
@@ -62,7 +63,7 @@ def learned() -> Learned:
 
 @given(st.text(max_size=40))
 def test_grams_rise_and_stand_once(utterance: str) -> None:
-    found = grams(utterance)
+    found = classifier_grams(utterance)
     assert found.dtype == np.uint32
     assert (np.diff(found.astype(np.int64)) > 0).all()
 
@@ -71,7 +72,7 @@ def test_a_bag_holds_what_grams_gives() -> None:
     found = bags(["play a tune", "", "tune"])
     assert len(found) == 3
     for i, utterance in enumerate(["play a tune", "", "tune"]):
-        assert found.hashes[found.starts[i] : found.starts[i + 1]].tolist() == grams(utterance).tolist()
+        assert found.hashes[found.starts[i] : found.starts[i + 1]].tolist() == classifier_grams(utterance).tolist()
 
 
 def test_inputs_have_length_one_over_what_is_known() -> None:
@@ -83,26 +84,26 @@ def test_inputs_have_length_one_over_what_is_known() -> None:
 # The model as it serves
 
 
-def test_the_model_is_a_kernel(learned: Learned) -> None:
+def test_the_model_is_a_kernel(learned: SkillClassifier) -> None:
     assert isinstance(learned, Kernel)
     numbers, z = learned.best("could you find a flight", 2)
     assert numbers[0] == 13
     assert z[0] > z[1]
 
 
-def test_scores_are_those_of_best_and_nan_for_strangers(learned: Learned) -> None:
+def test_scores_are_those_of_best_and_nan_for_strangers(learned: SkillClassifier) -> None:
     numbers, z = learned.best("a taxi please", 5)
     assert learned.scores("a taxi please", numbers).tolist() == z.tolist()
     asked = learned.scores("a taxi please", np.array([4, 13, 99]))
     assert np.isnan(asked).tolist() == [True, False, True]
 
 
-def test_words_that_nobody_said_give_nothing(learned: Learned) -> None:
+def test_words_that_nobody_said_give_nothing(learned: SkillClassifier) -> None:
     assert len(learned.best("zzz qqq", 3)[0]) == 0
     assert np.isnan(learned.scores("", np.array([3, 13]))).all()
 
 
-def test_of_equal_skills_the_lower_number_stands_first(learned: Learned) -> None:
+def test_of_equal_skills_the_lower_number_stands_first(learned: SkillClassifier) -> None:
     same = replace(learned, output=np.zeros_like(learned.output), bias=np.zeros_like(learned.bias))
     assert same.best("a taxi", 3)[0].tolist() == [3, 5, 6]
 
@@ -111,18 +112,18 @@ def test_of_equal_skills_the_lower_number_stands_first(learned: Learned) -> None
 def test_what_serves_says_what_was_trained(hidden: int, told: bool, tmp_path: Path) -> None:
     utterances, named, _ = corpus(each=15)
     x, y, words = matrices(utterances, named)
-    plan = Plan(Shape(hidden=hidden, batch=16), epochs=4, distil=Distil(0.2, told=told))
+    plan = TrainingPlan(NetworkShape(hidden=hidden, batch=16), epochs=4, distil=Distillation(0.2, statistics=told))
     trained = train(x, y, plan)
-    save(trained.network.frozen(np.arange(5), words, trained.usual), tmp_path)
-    model = load(tmp_path)
+    save_classifier(trained.network.frozen(np.arange(5), words, trained.usual), tmp_path)
+    model = load_classifier(tmp_path)
     expected = trained.log_odds(x)
     for i in range(0, len(utterances), 7):
         assert model.scores(utterances[i], np.arange(5)) == pytest.approx(expected[i], abs=1e-4)
 
 
-def test_weights_that_were_tampered_with_are_refused_by_name(learned: Learned, tmp_path: Path) -> None:
-    save(learned, tmp_path)
-    arrays = {field.name: getattr(learned, field.name) for field in fields(Learned)}
+def test_weights_that_were_tampered_with_are_refused_by_name(learned: SkillClassifier, tmp_path: Path) -> None:
+    save_classifier(learned, tmp_path)
+    arrays = {field.name: getattr(learned, field.name) for field in fields(SkillClassifier)}
     for name, wrong in [
         ("bias", np.full_like(learned.bias, np.nan)),
         ("output", learned.output[:, :2]),
@@ -131,17 +132,17 @@ def test_weights_that_were_tampered_with_are_refused_by_name(learned: Learned, t
     ]:
         np.savez(tmp_path / WEIGHTS, **{**arrays, name: wrong})
         with pytest.raises(ArtifactError, match=name):
-            load(tmp_path)
+            load_classifier(tmp_path)
     (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:200])
     with pytest.raises(ArtifactError, match="train it again"):
-        load(tmp_path)
+        load_classifier(tmp_path)
 
 
-def test_pickled_arrays_are_never_read(learned: Learned, tmp_path: Path) -> None:
-    arrays = {field.name: getattr(learned, field.name) for field in fields(Learned)}
+def test_pickled_arrays_are_never_read(learned: SkillClassifier, tmp_path: Path) -> None:
+    arrays = {field.name: getattr(learned, field.name) for field in fields(SkillClassifier)}
     np.savez(tmp_path / WEIGHTS, **{**arrays, "bias": np.array([{}, None], object)})
-    with pytest.raises(ArtifactError, match="not a model that can be read"):
-        load(tmp_path)
+    with pytest.raises(ArtifactError, match="not a readable classifier"):
+        load_classifier(tmp_path)
 
 
 # Training
@@ -150,7 +151,9 @@ def test_pickled_arrays_are_never_read(learned: Learned, tmp_path: Path) -> None
 def test_the_same_seed_gives_the_same_weights_to_the_bit() -> None:
     utterances, named, _ = corpus(each=10)
     x, y, words = matrices(utterances, named)
-    plan = Plan(Shape(hidden=4, batch=8, dropout=0.2), 3, 2, Pseudo(1, 1, 0.5), Distil(0.3), seed=7)
+    plan = TrainingPlan(
+        NetworkShape(hidden=4, batch=8, dropout=0.2), 3, PseudoLabels(1, 1, 0.5), Distillation(0.3), seed=7
+    )
     one, two, other = (train(x, y, p).network.frozen(np.arange(5), words) for p in (plan, plan, replace(plan, seed=8)))
     assert one.output.tobytes() == two.output.tobytes()
     assert one.output.tobytes() != other.output.tobytes()
@@ -162,15 +165,15 @@ def test_a_sample_of_the_skills_ranks_as_all_of_them_do() -> None:
     named = np.repeat(np.arange(skills), 3)
     utterances = [f"{rng.choice(['open', 'ask', 'start'])} word{skill}" for skill in named]
     x, y, _ = matrices(utterances, named, skills)
-    z = train(x, y, Plan(Shape(rate=0.1, batch=64, all_skills=100, sampled=40), epochs=8)).log_odds(x)
+    z = train(x, y, TrainingPlan(NetworkShape(rate=0.1, batch=64, all_skills=100, sampled=40), epochs=8)).log_odds(x)
     assert (z.argmax(axis=1) == named).mean() > 0.95
 
 
 def test_nothing_to_learn_from_is_said() -> None:
     with pytest.raises(DataError, match="nothing to learn from"):
         train(csr_array((0, 3), dtype=np.float32), csr_array((0, 2), dtype=np.float32))
-    with pytest.raises(InputError, match="promised at least 1"):
-        Plan(epochs=0)
+    with pytest.raises(InputError, match="expected at least 1"):
+        TrainingPlan(epochs=0)
 
 
 # Pseudo-labels
@@ -179,14 +182,14 @@ def test_nothing_to_learn_from_is_said() -> None:
 def test_only_a_label_above_the_truth_is_found_and_no_more_than_the_most() -> None:
     p = np.array([[0.5, 0.6, 0.7, 0.8], [0.5, 0.4, 0.3, 0.2]])
     truth = one_label(np.array([0, 0]), 4)
-    assert above(p, truth, Pseudo(most=2)).toarray().tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]
-    assert above(p, truth, Pseudo(most=2, ratio=0.7)).toarray().tolist()[1] == [0, 1, 0, 0]
-    assert above(p, truth, Pseudo(most=3, ratio=0.3, least=0.35)).toarray().tolist()[1] == [0, 1, 0, 0]
+    assert above(p, truth, PseudoLabels(most=2)).toarray().tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]
+    assert above(p, truth, PseudoLabels(most=2, ratio=0.7)).toarray().tolist()[1] == [0, 1, 0, 0]
+    assert above(p, truth, PseudoLabels(most=3, ratio=0.3, least=0.35)).toarray().tolist()[1] == [0, 1, 0, 0]
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=12), st.integers(1, 4))
 def test_a_label_is_one_found_in_all_of_the_trailing_epochs(history: list[list[bool]], epochs: int) -> None:
-    streaks, truth = Streaks(1, 3, Pseudo(epochs=epochs)), csr_array((1, 3), dtype=np.float32)
+    streaks, truth = LabelStreaks(1, 3, PseudoLabels(epochs=epochs)), csr_array((1, 3), dtype=np.float32)
     for past, found in enumerate(history, 1):
         labels = streaks.update(csr_array(np.array([found], np.int32)), truth).toarray()[0] > 0
         trailing = np.array(history[max(0, past - epochs) : past]).all(axis=0)
@@ -196,7 +199,7 @@ def test_a_label_is_one_found_in_all_of_the_trailing_epochs(history: list[list[b
 def test_a_pair_that_is_seldom_found_together_gives_no_label() -> None:
     assigned = one_label(np.array([0, 0, 0, 0, 1]), 3)
     labels = csr_array(np.array([[0, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 0], [1, 0, 0]], np.float32))
-    assert usual_pairs(labels, assigned, 0.5).toarray().tolist() == [
+    assert frequent_pairs(labels, assigned, 0.5).toarray().tolist() == [
         [0, 1, 0],
         [0, 1, 0],
         [0, 1, 0],
@@ -205,11 +208,10 @@ def test_a_pair_that_is_seldom_found_together_gives_no_label() -> None:
     ]
 
 
-@pytest.mark.parametrize("folds", [0, 3])
-def test_pseudo_labels_find_the_skill_that_would_do_too(folds: int) -> None:
+def test_pseudo_labels_find_the_second_acceptable_skill() -> None:
     utterances, named, will_do = corpus()
     x, y, _ = matrices(utterances, named)
-    plan = Plan(Shape(rate=0.1, batch=16), 10, folds, Pseudo(most=2, epochs=3, ratio=0.25, least=0.2))
+    plan = TrainingPlan(NetworkShape(rate=0.1, batch=16), 10, PseudoLabels(most=2, epochs=3, ratio=0.25, least=0.2))
     labels = train(x, y, plan).labels.toarray() > 0
     both = will_do.sum(axis=1) == 2
     assert labels[both][:, :2].all(axis=1).mean() > 0.9
@@ -219,8 +221,8 @@ def test_pseudo_labels_find_the_skill_that_would_do_too(folds: int) -> None:
 
 @pytest.mark.parametrize("wrong", [{"most": 0}, {"epochs": 0}, {"ratio": 0.0}, {"ratio": 1.5}, {"share": 2.0}])
 def test_rules_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="promised"):
-        Pseudo(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected"):
+        PseudoLabels(**wrong)  # type: ignore[arg-type]
 
 
 # Self-distillation
@@ -245,19 +247,19 @@ def test_statistics_are_those_of_the_probabilities(z: list[float]) -> None:
 # Negative feedback
 
 
-def trained_with(wrong: float, flipped: float, seed: int = 0) -> tuple[Trained, Trained, np.ndarray, np.ndarray]:
-    """Before and after feedback on the taxi utterances: skill 1 can't serve them. So much of it is wrong: skill 0's."""
+def probabilities(wrong: float, flipped: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Before and after feedback that skill 1 cannot serve the taxi utterances; `flipped` of it is against skill 0."""
     utterances, named, _ = corpus()
     x, y, _ = matrices(utterances, named)
-    before, after = (train(x, y, Plan(Shape(rate=0.1, batch=16), epochs=8)) for _ in range(2))
+    before, after = (train(x, y, TrainingPlan(NetworkShape(rate=0.1, batch=16), epochs=8)) for _ in range(2))
     taxis = np.flatnonzero(np.isin(named, (0, 1)))
     columns = (np.random.default_rng(seed).random(len(taxis)) >= flipped).astype(np.int64)
-    fine_tune(after, x, x[taxis], columns, Negative(wrong, epochs=6, slower=1.0))
-    return before, after, sigmoid(before.log_odds(x).astype(float)), sigmoid(after.log_odds(x).astype(float))
+    fine_tune(after, x, x[taxis], columns, FineTuning(wrong, epochs=6, slower=1.0))
+    return sigmoid(before.log_odds(x).astype(float)), sigmoid(after.log_odds(x).astype(float))
 
 
 def test_a_correction_lowers_that_label_and_no_other() -> None:
-    _, _, before, after = trained_with(wrong=0.1, flipped=0.0)
+    before, after = probabilities(wrong=0.1, flipped=0.0)
     taxis = slice(0, 40)
     assert after[taxis, 1].mean() < before[taxis, 1].mean() - 0.1
     assert after[taxis, 0].mean() > before[taxis, 0].mean() - 0.05
@@ -267,7 +269,7 @@ def test_a_correction_lowers_that_label_and_no_other() -> None:
 
 
 def test_feedback_of_which_30_per_cent_is_wrong_still_tells_which_skill_to_avoid() -> None:
-    _, _, before, after = trained_with(wrong=0.3, flipped=0.3)
+    before, after = probabilities(wrong=0.3, flipped=0.3)
     taxis = slice(0, 40)
     assert after[taxis, 0].mean() > after[taxis, 1].mean() + 0.05
     assert after[taxis, 0].mean() > 0.5 * before[taxis, 0].mean()
@@ -275,22 +277,20 @@ def test_feedback_of_which_30_per_cent_is_wrong_still_tells_which_skill_to_avoid
 
 
 def test_the_surer_the_feedback_the_further_it_moves() -> None:
-    moved = [
-        before[:40, 1].mean() - after[:40, 1].mean() for *_, before, after in map(trained_with, (0.05, 0.3), (0, 0))
-    ]
+    moved = [before[:40, 1].mean() - after[:40, 1].mean() for before, after in map(probabilities, (0.05, 0.3), (0, 0))]
     assert moved[0] > moved[1] > 0.0
 
 
 def test_feedback_is_gathered_and_what_cannot_be_used_is_counted() -> None:
     asked = {"1": "a taxi", "2": "a taxi", "3": "a tune"}
     heard = [
-        Feedback("1", "cabs", False),
-        Feedback("2", "cabs", False),
-        Feedback("3", "songs", False),
-        Feedback("3", "songs", True),
-        Feedback("1", "songs", True),
-        Feedback("9", "cabs", False),
-        Feedback("1", "gone", False),
+        SkillFeedback("1", "cabs", False),
+        SkillFeedback("2", "cabs", False),
+        SkillFeedback("3", "songs", False),
+        SkillFeedback("3", "songs", True),
+        SkillFeedback("1", "songs", True),
+        SkillFeedback("9", "cabs", False),
+        SkillFeedback("1", "gone", False),
     ]
     found = corrections(heard, asked, ["cabs", "songs"])
     assert (found.utterances, found.skills, found.times) == (("a taxi",), ("cabs",), (2,))
@@ -300,7 +300,7 @@ def test_feedback_is_gathered_and_what_cannot_be_used_is_counted() -> None:
 def test_no_feedback_changes_nothing() -> None:
     utterances, named, _ = corpus(each=5)
     x, y, _ = matrices(utterances, named)
-    trained = train(x, y, Plan(epochs=1))
+    trained = train(x, y, TrainingPlan(epochs=1))
     before = trained.log_odds(x)
     fine_tune(trained, x, x[:0], np.empty(0, np.int64))
     assert (trained.log_odds(x) == before).all()
@@ -309,7 +309,7 @@ def test_no_feedback_changes_nothing() -> None:
 def test_a_row_with_an_only_moves_that_skill_alone() -> None:
     """The gradient of one correction is zero for every other skill's weights."""
     x, y = csr_array(np.array([[1.0]], np.float32)), csr_array((1, 3), dtype=np.float32)
-    network = Network(1, 3, Shape(decay=0.0))
+    network = Network(1, 3, NetworkShape(decay=0.0))
     before = network.log_odds(x)
     network.epoch(x, y, np.arange(1), only=one_label(np.array([1]), 3))
     assert (network.log_odds(x) != before).tolist() == [[False, True, False]]
@@ -324,9 +324,9 @@ def test_utterances_without_a_label_teach_words_that_labelled_ones_lack() -> Non
     words = vocabulary(bags(utterances + more), least=1)
     x, unlabelled = inputs(bags(utterances), words), inputs(bags(more), words)
     y = one_label(np.repeat([0, 1], 20), 2)
-    plan = Plan(Shape(rate=0.2, batch=8), epochs=12)
+    plan = TrainingPlan(NetworkShape(rate=0.2, batch=8), epochs=12)
     first = train(x, y, plan)
-    second = retrain(first, x, unlabelled, plan, Unlabelled(least=0.5))
+    second = retrain(first, x, unlabelled, plan, SelfTraining(least=0.5))
     cab = inputs(bags(["cab"]), words)
     gap = [float(np.diff(trained.log_odds(cab)[0])[0]) for trained in (first, second)]
     assert gap[0] == pytest.approx(0.0, abs=0.2)
@@ -335,7 +335,7 @@ def test_utterances_without_a_label_teach_words_that_labelled_ones_lack() -> Non
 
 def test_a_plan_for_unlabelled_utterances_has_bounds() -> None:
     with pytest.raises(InputError, match="least in"):
-        Unlabelled(least=math.inf)
+        SelfTraining(least=math.inf)
 
 
 # The second kernel, and the command
@@ -349,9 +349,9 @@ class Line(NamedTuple):
 def test_the_second_kernel_knows_skills_by_their_numbers() -> None:
     lines = [Line(f"a {thing} please", thing) for thing in THINGS for _ in range(10)]
     numbers = [7 * THINGS.index(line.skill) for line in lines]
-    kernel = trainer(Lesson(Plan(Shape(rate=0.1, batch=16), epochs=6), unlabelled=("one taxi", "one tune")))(
-        lines, numbers
-    )
+    kernel = trainer(
+        ClassifierRecipe(TrainingPlan(NetworkShape(rate=0.1, batch=16), epochs=6), unlabelled=("one taxi", "one tune"))
+    )(lines, numbers)
     assert kernel.skills.tolist() == [0, 7, 14, 21]
     assert kernel.best("a flight please", 1)[0].tolist() == [21]
 
@@ -367,8 +367,8 @@ def test_a_model_that_would_be_too_large_gets_a_hidden_layer(monkeypatch: pytest
 def test_corrections_reach_the_second_kernel_and_those_of_strangers_do_not() -> None:
     lines = [Line("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
     wrong = Corrections(("a taxi please", "a taxi please"), ("cars", "gone"), (3, 3))
-    plan, rule = Plan(Shape(rate=0.1, batch=8), epochs=6), Negative(epochs=8, weight=4.0, slower=1.0)
-    kernel = trainer(Lesson(plan, corrections=wrong, negative=rule))(lines, [0] * 20 + [1] * 20)
+    plan, rule = TrainingPlan(NetworkShape(rate=0.1, batch=8), epochs=6), FineTuning(epochs=8, weight=4.0, slower=1.0)
+    kernel = trainer(ClassifierRecipe(plan, corrections=wrong, fine_tuning=rule))(lines, [0] * 20 + [1] * 20)
     assert kernel.best("a taxi please", 1)[0].tolist() == [0]
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrank.errors import InputError
-from arbitrank.shortlist.index import Index, IndexSettings, train
+from arbitrank.shortlist.index import Index, IndexSettings, train_index
 from arbitrank.shortlist.kernel import Kernel
-from arbitrank.shortlist.ngrams import grams, grams_of_all, words
+from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all, words
 
 SAID = [
     ("play some jazz", 0),
@@ -24,7 +24,7 @@ texts = st.lists(st.text(max_size=30), max_size=8)
 
 
 def small(**settings: float) -> Index:
-    return train([text for text, _ in SAID], np.array([skill for _, skill in SAID]), 3, IndexSettings(**settings))  # type: ignore[arg-type]
+    return train_index([text for text, _ in SAID], np.array([skill for _, skill in SAID]), 3, IndexSettings(**settings))  # type: ignore[arg-type]
 
 
 def test_it_is_a_kernel() -> None:
@@ -50,14 +50,14 @@ def test_an_utterance_without_a_known_word_finds_nothing(asked: str) -> None:
 
 
 def test_an_empty_index_finds_nothing_and_grows() -> None:
-    empty = train([], np.zeros(0, np.int64), 0)
+    empty = train_index([], np.zeros(0, np.int64), 0)
     assert len(empty.best("play jazz", 3)[0]) == 0
     assert np.isnan(empty.scores("play jazz", np.array([0]))).all()
     assert empty.with_skills([["play jazz"]]).best("jazz", 3)[0].tolist() == [0]
 
 
 def test_of_equal_skills_the_lower_number_comes_first() -> None:
-    same = train(["play it"] * 6, np.arange(6), 6)
+    same = train_index(["play it"] * 6, np.arange(6), 6)
     assert same.best("play it", 4)[0].tolist() == [0, 1, 2, 3]
 
 
@@ -67,7 +67,7 @@ def test_scores_say_of_every_skill_what_best_says(said: list[str], data: st.Data
     """Whatever the words are: none is longer, none raises, and both ways to ask agree."""
     n = 4
     skills = np.array([data.draw(st.integers(0, n - 1)) for _ in said], np.int64)
-    index = train(said, skills, n)
+    index = train_index(said, skills, n)
     asked = data.draw(st.sampled_from(said) if said else st.text(max_size=10))
     numbers, scores = index.best(asked, n)
     assert len(set(numbers.tolist())) == len(numbers) <= n
@@ -78,9 +78,9 @@ def test_scores_say_of_every_skill_what_best_says(said: list[str], data: st.Data
 @given(texts)
 @settings(max_examples=60, deadline=None)
 def test_many_utterances_have_the_grams_that_each_has(said: list[str]) -> None:
-    hashes, rows = grams_of_all(said)
+    hashes, rows = index_grams_of_all(said)
     for row, text in enumerate(said):
-        assert sorted(hashes[rows == row].tolist()) == sorted(grams(text).tolist())
+        assert sorted(hashes[rows == row].tolist()) == sorted(index_grams(text).tolist())
 
 
 def test_words_of_scripts_without_spaces_are_their_characters() -> None:
@@ -89,7 +89,7 @@ def test_words_of_scripts_without_spaces_are_their_characters() -> None:
 
 def test_the_log_likelihood_is_that_of_the_formula() -> None:
     """log P(utterance, skill) up to a constant, by hand; weights are kept in 255 steps."""
-    index = train(["red", "red", "tan"], np.array([0, 1, 1]), 2, IndexSettings(smoothing=0.1, prior=0.7))
+    index = train_index(["red", "red", "tan"], np.array([0, 1, 1]), 2, IndexSettings(smoothing=0.1, prior=0.7))
     read, n, a = 3, np.array([1, 2]), 0.1
     in_skill = np.array([1, 1])
     w = np.log1p(in_skill / (a * 2 / read))
@@ -99,7 +99,7 @@ def test_the_log_likelihood_is_that_of_the_formula() -> None:
 
 def test_what_is_common_is_cut_to_what_tells_most() -> None:
     said = [f"play {name}" for name in ("a", "b", "c", "d", "e")] + ["play a"] * 5
-    index = train(said, np.array([0, 1, 2, 3, 4, 0, 0, 0, 0, 0]), 5, IndexSettings(postings=2))
+    index = train_index(said, np.array([0, 1, 2, 3, 4, 0, 0, 0, 0, 0]), 5, IndexSettings(postings=2))
     assert max(np.diff(index.starts)) <= 2
     assert index.best("play e", 1)[0].tolist() == [4]
 
@@ -126,7 +126,7 @@ def test_a_skill_that_joins_competes_with_those_that_were_trained() -> None:
 
 def test_a_number_beyond_the_skills_is_refused() -> None:
     with pytest.raises(InputError, match="3 skills, the highest number 3"):
-        train(["a"], np.array([3]), 3)
+        train_index(["a"], np.array([3]), 3)
 
 
 def test_training_twice_gives_the_same() -> None:
@@ -139,8 +139,8 @@ def test_a_request_costs_the_postings_of_its_words_whatever_the_number_of_skills
     """Not by the clock: what is read are at most `postings` of each gram."""
     n, settings = 3_000, IndexSettings(postings=16)
     said = [f"play thing{number} by someone{number % 7}" for number in range(n)]
-    index = train(said, np.arange(n), n, settings)
+    index = train_index(said, np.arange(n), n, settings)
     asked = "play thing42 by someone0"
-    read = sum(len(one) for one in index._lists(grams(asked)))
-    assert read <= 16 * len(grams(asked))
+    read = sum(len(one) for one in index._lists(index_grams(asked)))
+    assert read <= 16 * len(index_grams(asked))
     assert index.best(asked, 1)[0].tolist() == [42]

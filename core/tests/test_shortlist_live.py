@@ -16,12 +16,11 @@ from msgspec import UNSET
 
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model, Scores, Settings, Skill
-from arbitrank.errors import InputError
 from arbitrank.impact.gate import Limits
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
 from arbitrank.registry import SHORTLIST
-from arbitrank.shortlist.build import Said, build, write
+from arbitrank.shortlist.build import SkillUtterance, build, write
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import Store, open_store
@@ -62,10 +61,10 @@ class Made(Domain):
         return Claims(self.name)
 
 
-def lines(*skills: str) -> list[Said]:
+def lines(*skills: str) -> list[SkillUtterance]:
     """Each skill's words, as said to its domain."""
     texts = [(name, f"{SAID[name]} x{n}") for n in range(30) for name in skills]
-    return [Said(text, name, name, frozenset([name]), Request(utterance=text)) for name, text in texts]
+    return [SkillUtterance(text, name, name, frozenset([name]), Request(utterance=text)) for name, text in texts]
 
 
 def publish(store: Store, folder: Path, *skills: str, promoted: bool = False) -> str:
@@ -146,29 +145,6 @@ def test_skills_of_installed_domains_that_the_training_never_saw_are_found(
     assert list(answer.domains) == ["kettle"]
 
 
-def test_skills_come_and_go_by_hand_and_stay_so_as_versions_change(
-    domains: dict[str, Domain], store: Store, tmp_path: Path
-) -> None:
-    publish(store, tmp_path / "one", *SAID, promoted=True)
-    one = live(domains, store)
-    one.change_skills({"kettle": [Skill("tea", "brews green tea")]}, ["lights"])
-    assert list(one.answer(Request(utterance="green tea")).domains) == ["kettle"]
-    assert "lights" not in one.answer(LAMP).domains
-    publish(store, tmp_path / "two", "lights", "blinds", promoted=True)
-    one.look()
-    assert list(one.answer(Request(utterance="green tea")).domains) == ["kettle"]
-    assert "lights" not in one.answer(LAMP).domains
-    one.change_skills({"lights": [Skill("lights", SAID["lights"])]})
-    assert list(one.answer(LAMP).domains) == ["lights"]
-    with pytest.raises(InputError, match="not in the catalogue"):
-        one.change_skills(left=["no such skill"])
-
-
-def test_to_change_skills_without_a_shortlister_is_refused(domains: dict[str, Domain], store: Store) -> None:
-    with pytest.raises(InputError, match="no shortlister is loaded"):
-        live(domains, store).change_skills(left=["lights"])
-
-
 def test_feedback_for_a_request_that_is_not_known_is_told(domains: dict[str, Domain], store: Store) -> None:
     from arbitrank.values import Truth
 
@@ -220,7 +196,7 @@ def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, di
         (weights / "weights.json").write_text('{"intent": "Do", "mine": 0.9}')
         store.publish(sealed(weights.parent, name), promote=True)
     said = [
-        Said(text, name, name, frozenset([name]), Request(utterance=text))
+        SkillUtterance(text, name, name, frozenset([name]), Request(utterance=text))
         for name, text in (("lights", "the lamp"), ("shades", "the window"))
     ]
     write(build(said), tmp_path / "artifact")

@@ -12,8 +12,8 @@ from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.domain import Model, Scores, Skill
-from arbitrank.shortlist.catalogue import Catalogue
-from arbitrank.shortlist.index import train
+from arbitrank.shortlist.catalogue import SkillCatalogue
+from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.values import Answer, Hypothesis, Request
 
@@ -39,7 +39,9 @@ class Claims(Model):
 def stage(**settings: object) -> Shortlisting:
     names = tuple(SAID)
     shortlister = Shortlister(
-        Catalogue(tuple(f"{name}-skill" for name in names), names), train(SAID.values(), np.arange(3), 3), version="v1"
+        SkillCatalogue(tuple(f"{name}-skill" for name in names), names),
+        train_index(SAID.values(), np.arange(3), 3),
+        version="v1",
     )
     return Shortlisting(shortlister, ShortlistSettings(**settings))  # type: ignore[arg-type]
 
@@ -98,7 +100,7 @@ def test_the_floor_makes_a_miss_of_what_is_unlikely() -> None:
 
 
 def test_an_empty_catalogue_misses() -> None:
-    empty = Shortlister(Catalogue(), train([], np.zeros(0, np.int64), 0))
+    empty = Shortlister(SkillCatalogue(), train_index([], np.zeros(0, np.int64), 0))
     answer = arbitrator(house(), Shortlisting(empty)).answer(Request(utterance="the lamp"))
     assert answer.shortlist
     assert answer.shortlist.miss
@@ -130,7 +132,7 @@ def test_a_skill_that_was_removed_is_not_asked_for_by_the_next_request() -> None
     assert answer.shortlist
     assert "lights-skill" not in [one.skill for one in answer.shortlist.candidates]
     assert not models["lights"].asked
-    added = replace(after, shortlister=after.shortlister.with_skills("lights", [Skill("new", "lamp")]))
+    added = replace(after, shortlister=after.shortlister.with_skills({"lights": [Skill("new", "lamp")]}))
     assert arbitrator(models, added).answer(Request(utterance="the lamp")).ranked[0].domain == "lights"
 
 

@@ -17,7 +17,7 @@ from arbitrank.impact.gate import Limits, Reason, judge
 from arbitrank.impact.report import Impact, measure, plan
 from arbitrank.registry import SHORTLIST
 from arbitrank.selftest import selftest
-from arbitrank.shortlist.recall_gate import reasons as shortlist_reasons
+from arbitrank.shortlist.recall_gate import recall_reasons
 from arbitrank.store.artifact import read_card
 from arbitrank.store.store import Change, Store
 
@@ -73,7 +73,7 @@ def consider(
         stable = None if audit is None or problem else store.stable(domain)
         against = tuple(judge(None, None, limits, problem=problem))
         if audit is not None and problem is None:
-            against = shortlist_reasons(folder, stable, audit, limits)
+            against = recall_reasons(folder, stable, audit, limits)
         return Judgement(domain, chosen, number, limits, audit, problem, None, against)
     if audit is not None and problem is None:
         replayed = plan(domains, store, domain, folder, decisions=decisions)

@@ -23,7 +23,7 @@ from arbitrank.child import environment, how_ended, last_line, limit
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
 from arbitrank.registry import SHORTLIST, Found, Loaded, discover
-from arbitrank.shortlist.artifact import ShortlistDomain
+from arbitrank.shortlist.as_domain import ShortlistDomain
 from arbitrank.store.artifact import verified
 from arbitrank.values import Context, Hypothesis, Request, Slot
 

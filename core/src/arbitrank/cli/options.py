@@ -187,9 +187,9 @@ def arbitrator(
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:
     """The HypRank in a folder, signed where the store wants that. Raises `ArtifactError` where there is none."""
-    from arbitrank.shortlist.hyprank import load
+    from arbitrank.shortlist.hyprank import load_hyprank
 
-    return None if folder is None else load(folder, store.keys)
+    return None if folder is None else load_hyprank(folder, store.keys)
 
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:

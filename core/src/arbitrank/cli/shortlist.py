@@ -18,7 +18,7 @@ from arbitrank.store.store import Store
 from arbitrank.values import Request
 
 if TYPE_CHECKING:
-    from arbitrank.shortlist.build import Measured, Said
+    from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance
     from arbitrank.shortlist.corrections import Corrections
     from arbitrank.shortlist.shortlister import Shortlister
     from arbitrank.wire import BadLine, Logged
@@ -129,21 +129,20 @@ def train(
             raise InputError(f"{option}: no --learned; promised both")
     lines = _lines(data, skills)
     private = open_key(key)
-    second = None
+    classifier = None
     if learned:
-        from arbitrank.shortlist.classifier_training import Lesson, trainer
-        from arbitrank.shortlist.distil import Distil
-        from arbitrank.shortlist.epochs import Plan
-        from arbitrank.shortlist.targets import Pseudo
+        from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
+        from arbitrank.shortlist.epochs import TrainingPlan
+        from arbitrank.shortlist.targets import Distillation, PseudoLabels
 
-        plan = Plan(
+        plan = TrainingPlan(
             epochs=epochs,
-            pseudo=Pseudo(top, in_a_row, pseudo_labels, share=together) if pseudo_labels else None,
-            distil=Distil(distil) if distil else None,
+            pseudo=PseudoLabels(top, in_a_row, pseudo_labels, share=together) if pseudo_labels else None,
+            distil=Distillation(distil) if distil else None,
             seed=seed,
         )
-        second = trainer(Lesson(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)))
-    built = build(lines, loaded(discover()) if domains else {}, second=second)
+        classifier = trainer(ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)))
+    built = build(lines, loaded(discover()) if domains else {}, classifier=classifier)
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         target = out or Path(folder) / "artifact"
         manifest = write(built, target, seed=seed, model="index and learned" if learned else "index")
@@ -155,7 +154,7 @@ def train(
     index = built.shortlister.index
     click.echo(
         f"{SHORTLIST} {manifest.version}: {built.utterances} utterances, {len(index)} skills, "
-        f"{index.nbytes / 1e6:.1f} MB; {_said(built.measured)}; {where}"
+        f"{index.nbytes / 1e6:.1f} MB; {_said(built.quality)}; {where}"
     )
 
 
@@ -170,12 +169,12 @@ def hyprank(log: Path, out: Path, rounds: int, seed: int) -> None:
     ask, rank and serve take what it writes by --hyprank.
     """
     from arbitrank.answerlog.reader import read_log
-    from arbitrank.shortlist import hyprank as files
+    from arbitrank.shortlist.hyprank import save_hyprank
     from arbitrank.shortlist.hyprank_training import train_hyprank
-    from arbitrank.shortlist.log_labels import lists
+    from arbitrank.shortlist.log_labels import labelled_lists
 
-    model = train_hyprank(lists(_logged(read_log(log))), seed=seed, rounds=rounds)
-    files.save(model, out)
+    model = train_hyprank(labelled_lists(_logged(read_log(log))), seed=seed, rounds=rounds)
+    save_hyprank(model, out)
     dropped = model.lists - model.kept
     click.echo(f"{out}: {model.lists} lists, {dropped} of them dropped, as they hold no right answer")
 
@@ -189,10 +188,10 @@ def hyprank(log: Path, out: Path, rounds: int, seed: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None, store: Store, as_json: bool) -> None:
     """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration."""
-    from arbitrank.shortlist.build import measure
+    from arbitrank.shortlist.build import quality
 
     lines = _lines((path,), skills)
-    found = measure(_load(store, version, folder), lines)
+    found = quality(_load(store, version, folder), lines)
     if as_json:
         recall = {f"recall@{k}": share for k, share in found.recall.items()}
         card = msgspec.to_builtins(found.card)
@@ -242,7 +241,7 @@ def query(
 
 
 def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister:
-    from arbitrank.shortlist.artifact import load
+    from arbitrank.shortlist.artifact import load_shortlister
     from arbitrank.store.artifact import verified
 
     if folder is None:
@@ -257,7 +256,7 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
     manifest = verified(folder, store.keys)
     if manifest.domain != SHORTLIST:
         raise InputError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {SHORTLIST!r}")
-    return load(folder, manifest.version)
+    return load_shortlister(folder, manifest.version)
 
 
 def _unlabelled(path: Path | None) -> tuple[str, ...]:
@@ -271,15 +270,14 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
         ) from None
 
 
-def _corrections(log: Path | None, lines: Sequence[Said]) -> Corrections:
+def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Corrections:
     from arbitrank.answerlog.reader import read_log
     from arbitrank.shortlist.corrections import Corrections, corrections
-    from arbitrank.shortlist.log_labels import feedback
+    from arbitrank.shortlist.log_labels import skill_feedback
 
     if log is None:
-        return Corrections((), (), ())
-    heard, asked = feedback(_logged(read_log(log)))
-    found = corrections(heard, asked, {line.skill for line in lines})
+        return Corrections()
+    found = corrections(*skill_feedback(_logged(read_log(log))), {line.skill for line in lines})
     click.echo(
         f"{log}: {len(found.utterances)} corrections; left out are {found.unknown} of requests whose words it lacks "
         f"or of skills that no line of --data has, as nothing is learned of these, and {found.contradictory} that "
@@ -299,19 +297,19 @@ def _logged(lines: Iterable[Logged | BadLine]) -> Iterator[Logged]:
             yield line
 
 
-def _lines(paths: Sequence[str], skills: Skills) -> list[Said]:
+def _lines(paths: Sequence[str], skills: Skills) -> list[SkillUtterance]:
     from arbitrank.answerlog.reader import read_truths
-    from arbitrank.shortlist.build import said_in
+    from arbitrank.shortlist.build import skill_utterance
     from arbitrank.wire import BadLine
 
-    lines: list[Said] = []
+    lines: list[SkillUtterance] = []
     without = 0
     for path in paths:
         for line in read_truths(path):
             if isinstance(line, BadLine):
                 print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
-            elif (said := said_in(line, skills)) is not None:
-                lines.append(said)
+            elif (utterance := skill_utterance(line, skills)) is not None:
+                lines.append(utterance)
             else:
                 without += 1
     if without:
@@ -321,7 +319,7 @@ def _lines(paths: Sequence[str], skills: Skills) -> list[Said]:
     return lines
 
 
-def _said(found: Measured) -> str:
+def _said(found: ShortlistQuality) -> str:
     if not found.n:
         return "nothing was kept back to measure it on"
     recall: dict[int, Any] = dict(found.recall)

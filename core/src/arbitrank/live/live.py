@@ -11,7 +11,7 @@ say so.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,8 +25,8 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Serving
 from arbitrank.arbitration.breaker import Breakers, Breaking
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.domain import Domain, Model, Skill
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
+from arbitrank.domain import Domain, Model
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
 from arbitrank.isolation.groups import GroupStatus, Isolation, WorkerGroups
 from arbitrank.live.comparison import Arm, Report, Side, Tally
 from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
@@ -34,8 +34,8 @@ from arbitrank.live.routing import Lineup
 from arbitrank.live.shadow import Shadow, ShadowLine
 from arbitrank.live.trial import Trial, Untried
 from arbitrank.registry import SHORTLIST
-from arbitrank.shortlist.artifact import ShortlistDomain, ShortlistModel
-from arbitrank.shortlist.artifact import load as load_shortlister
+from arbitrank.shortlist.artifact import load_shortlister
+from arbitrank.shortlist.as_domain import ShortlistDomain, ShortlistModel
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.loading import load_model, weights
@@ -106,8 +106,6 @@ class Live:
         self._followed = {name: Followed(name, domain, name in shadowed) for name, domain in sorted(domains.items())}
         nobody = {name: one.serving for name, one in self._followed.items()}
         self._domains, self._shortlist = domains, shortlist
-        self._joined: dict[str, list[Skill]] = {}
-        self._left: frozenset[str] = frozenset()
         if shortlist:
             self._followed[SHORTLIST] = Followed(SHORTLIST, ShortlistDomain(), False)
         self._workers = WorkerGroups(isolation) if isolation else None
@@ -144,25 +142,6 @@ class Live:
     def feedback(self, id: str, truth: Truth) -> bool:
         """Say what a request really meant; False where its answer is not remembered, or its truth was told before."""
         return self._tally.feedback(id, truth)
-
-    def change_skills(self, joined: Mapping[str, Sequence[Skill]] = {}, left: Iterable[str] = ()) -> None:
-        """Have skills come, by domain, or go: the next request is answered so, and so it stays as versions change.
-
-        Raises `InputError` where no Shortlister is loaded, or a skill that joins has the name of one that is there.
-        """
-        with self._lock:
-            stage = self._lineup.stable.shortlisting
-            if stage is None:
-                raise InputError("no shortlister is loaded; run: arbitrank shortlist train --promote")
-            shortlister = stage.shortlister.without(left := list(left))
-            for domain, skills in joined.items():
-                shortlister = shortlister.with_skills(domain, skills)
-            self._left = self._left.union(left).difference(one.name for some in joined.values() for one in some)
-            for domain in {*self._joined, *joined}:
-                kept = [one for one in self._joined.get(domain, ()) if one.name not in self._left]
-                self._joined = {**self._joined, domain: [*kept, *joined.get(domain, ())]}
-            stable = self._lineup.stable.with_shortlisting(replace(stage, shortlister=shortlister))
-            self._lineup = replace(self._lineup, stable=stable)
 
     def report(self) -> dict[str, Report]:
         """What was counted and measured of each domain's candidate, beside its stable version."""
@@ -398,8 +377,7 @@ class Live:
         serving = one.serving
         if self._shortlist is None or not isinstance(serving, Serving) or not isinstance(serving.model, ShortlistModel):
             return None
-        changed = serving.model.shortlister.changed(self._joined, self._left)
-        return Shortlisting(replace(changed, version=serving.version), self._shortlist)
+        return Shortlisting(replace(serving.model.shortlister, version=serving.version), self._shortlist)
 
     def _spread(self) -> None:
         """Tell what is new, now that no lock is held that whoever is told might want."""

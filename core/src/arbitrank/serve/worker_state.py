@@ -28,7 +28,7 @@ from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.policy import Policy, read_policy
 from arbitrank.serve.reloading import Watched
 from arbitrank.serve.settings import Settings
-from arbitrank.shortlist.hyprank import load as load_hyprank
+from arbitrank.shortlist.hyprank import load_hyprank
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request

@@ -1,4 +1,4 @@
-"""From examples and the domains' skills to a sealed artifact: index, calibration, and what they are worth."""
+"""Building of a Shortlister: index, optional classifier, calibration and their evaluation, from labelled utterances."""
 
 from __future__ import annotations
 
@@ -14,30 +14,28 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Domain, Skill
 from arbitrank.errors import DataError, InputError
-from arbitrank.evaluate.metrics import Calibration as Card
-from arbitrank.evaluate.metrics import calibration as measured
+from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.nlu.text import crc
-from arbitrank.shortlist import calibration as calibrate
-from arbitrank.shortlist.artifact import NAME, save
-from arbitrank.shortlist.calibration import personal
-from arbitrank.shortlist.catalogue import Catalogue, sayings
-from arbitrank.shortlist.index import IndexSettings, train
+from arbitrank.shortlist.artifact import NAME, save_shortlister
+from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
+from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
+from arbitrank.shortlist.index import IndexSettings, train_index
 from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
 from arbitrank.values import Example, Request
 
-_KEPT_BACK = 10  # one in so many utterances is kept back to calibrate on
+_HELD_OUT = 10  # one in so many utterances is held out for the calibration
 _ENOUGH = 20  # utterances to calibrate on
 _RANKS = (1, 5, 10)
 
-Second = Callable[[Sequence["Said"], Sequence[int]], Kernel]
+ClassifierTrainer = Callable[[Sequence["SkillUtterance"], Sequence[int]], Kernel]
 """Trains the second kernel on utterances and the numbers of their skills."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """An utterance, the skill that it was said to, all that would have been acceptable, and the request it stood in."""
+class SkillUtterance:
+    """An utterance with its skill, all acceptable skills, and the request that it comes from."""
 
     utterance: str
     skill: str
@@ -47,32 +45,32 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a Shortlister is worth on utterances: the share with an acceptable skill among the best 1, 5 and 10.
+class ShortlistQuality:
+    """Figures on `n` utterances: `recall`, the share with an acceptable skill among the best 1, 5 and 10.
 
-    `missed` is the share of which no word is known; `card` the calibration of the best candidate's score.
+    `missed` is the share without a known word; `card` the calibration of the best candidate's score.
     """
 
     n: int
     recall: Mapping[int, float]
     missed: float
-    card: Card
+    card: Calibration
 
 
 @dataclass(frozen=True)
-class Built:
-    """A Shortlister that was trained, and what it was worth on what its calibration was learnt on, cross-fitted."""
+class TrainedShortlister:
+    """A Shortlister with its cross-fitted quality on the held-out utterances, and the digest of its training data."""
 
     shortlister: Shortlister
-    measured: Measured
+    quality: ShortlistQuality
     utterances: int
     digest: str
 
 
-def said_in(example: Example, of: Literal["skill", "intent", "domain"] = "skill") -> Said | None:
-    """What an example tells; None where it has no words, or doesn't say whose it is.
+def skill_utterance(example: Example, of: Literal["skill", "intent", "domain"] = "skill") -> SkillUtterance | None:
+    """The utterance of an example with its skill; None where it has no text or no owner.
 
-    The skill is the line's `skill` (the domain where it has none), its intent or its domain; `acceptable` on the line
+    The skill is the line's `skill` (its domain where it has none), its intent or its domain; the line's `acceptable`
     adds more.
     """
     request, truth = example.request, example.truth
@@ -83,14 +81,16 @@ def said_in(example: Example, of: Literal["skill", "intent", "domain"] = "skill"
         skill = truth.intent if of == "intent" else truth.domain
     if not skill or not isinstance(skill, str):
         return None
-    more = [one for one in others if isinstance(one, str)] if isinstance(others, list) else []
-    return Said(request.utterance, skill, truth.domain, frozenset([skill, *more]), request)
+    more = [name for name in others if isinstance(name, str)] if isinstance(others, list) else []
+    return SkillUtterance(request.utterance, skill, truth.domain, frozenset([skill, *more]), request)
 
 
-def catalogue(lines: Iterable[Said], domains: Mapping[str, Domain] = {}) -> tuple[Catalogue, dict[str, Skill]]:
-    """The skills of the domains and of the lines, and what is known of them besides the lines.
+def catalogue(
+    lines: Iterable[SkillUtterance], domains: Mapping[str, Domain] = {}
+) -> tuple[SkillCatalogue, dict[str, Skill]]:
+    """The skills of the domains and of the lines, numbered, and their descriptions by name.
 
-    Raises `InputError` where two domains have a skill of one name, or one has the Shortlister's own.
+    Raises `InputError` where two domains have a skill of one name, or a domain has the reserved name.
     """
     found: dict[str, Skill] = {}
     owners: dict[str, str] = {}
@@ -102,99 +102,101 @@ def catalogue(lines: Iterable[Said], domains: Mapping[str, Domain] = {}) -> tupl
         if owner != domain:
             raise InputError(f"skill {skill.name!r}: domain {domain!r} and domain {owner!r} have one; rename one")
         found.setdefault(skill.name, skill)
-    return Catalogue(tuple(found), tuple(owners[name] for name in found)), found
+    return SkillCatalogue(tuple(found), tuple(owners[name] for name in found)), found
 
 
 def build(
-    lines: Sequence[Said],
+    lines: Sequence[SkillUtterance],
     domains: Mapping[str, Domain] = {},
     settings: IndexSettings = IndexSettings(),
-    second: Second | None = None,
-) -> Built:
-    """Train a Shortlister: calibrated on the part that is kept back, its kernels then trained on everything.
+    classifier: ClassifierTrainer | None = None,
+) -> TrainedShortlister:
+    """Train a Shortlister: calibrated on held-out utterances, its kernels then trained on all.
 
     Raises `DataError` where there is no skill at all.
     """
     skills, known = catalogue(lines, domains)
     if not len(skills):
         raise DataError("no skill: neither a line nor an installed domain has one; see docs/shortlist.md")
-    held = np.array([crc(line.utterance) % _KEPT_BACK == 0 for line in lines], np.bool_)
-    part = _trained([line for line, back in zip(lines, held, strict=True) if not back], skills, known, settings, second)
-    kept = [line for line, back in zip(lines, held, strict=True) if back]
-    halves = [[line for line in kept if crc(line.utterance) // _KEPT_BACK % 2 == side] for side in (0, 1)]
-    crossed = [_asked(replace(part, calibration=fitted(part, halves[1 - side])), halves[side]) for side in (0, 1)]
-    whole = _trained(lines, skills, known, settings, second)
-    said = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
-    return Built(replace(whole, calibration=fitted(part, kept)), _measured(*crossed), len(lines), said)
+    held = [line for line in lines if crc(line.utterance) % _HELD_OUT == 0]
+    part = _with_kernels(
+        [line for line in lines if crc(line.utterance) % _HELD_OUT], skills, known, settings, classifier
+    )
+    halves = [[line for line in held if crc(line.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
+    crossed = [_outcomes(replace(part, calibration=fitted(part, halves[1 - side])), halves[side]) for side in (0, 1)]
+    whole = _with_kernels(lines, skills, known, settings, classifier)
+    data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
+    return TrainedShortlister(
+        replace(whole, calibration=fitted(part, held)), _quality(np.concatenate(crossed)), len(lines), data
+    )
 
 
-def fitted(shortlister: Shortlister, lines: Sequence[Said]) -> calibrate.Calibration:
-    """The calibration that fits lines best which its kernels weren't trained on; the default one for too few."""
+def fitted(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> CandidateCalibration:
+    """The calibration that best fits lines on which the kernels were not trained; the default one for too few."""
     if len(lines) < _ENOUGH:
-        return calibrate.Calibration()
+        return CandidateCalibration()
     rows, right = [], []
     for line in lines:
-        found = shortlister.survivors(line.utterance, known=personal(line.request))
+        found = shortlister.first_stage(line.utterance, profile=account_profile(line.request))
         rows.append(found.x)
         right.append([shortlister.catalogue[number][0] in line.acceptable for number in found.numbers.tolist()])
-    return calibrate.fit(np.concatenate(rows), np.concatenate(right).astype(np.bool_))
+    return fit(np.concatenate(rows), np.concatenate(right).astype(np.bool_))
 
 
-def measure(shortlister: Shortlister, lines: Sequence[Said]) -> Measured:
-    """What a Shortlister is worth on lines."""
-    return _measured(_asked(shortlister, lines))
+def quality(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> ShortlistQuality:
+    """The figures of a Shortlister on lines."""
+    return _quality(_outcomes(shortlister, lines))
 
 
-def write(built: Built, folder: Path, *, seed: int = 0, model: str = "index") -> Manifest:
-    """Write a sealed artifact into `folder`, which is new, empty or an artifact to replace."""
+def write(trained: TrainedShortlister, folder: Path, *, seed: int = 0, model: str = "index") -> Manifest:
+    """Write a sealed artifact into `folder`, which must be new, empty or an artifact to replace."""
     with replacing(folder) as work:
-        save(built.shortlister, work)
-        write_durably(work / CARD, msgspec.json.format(msgspec.json.encode(built.measured.card), indent=1))
-        return seal(
-            work,
-            Manifest(
-                domain=NAME,
-                package="arbitrank",
-                package_version=version("arbitrank"),
-                features=calibrate.FEATURES,
-                model=model,
-                seed=seed,
-                rows=built.utterances,
-                data_digest=built.digest,
-            ),
+        save_shortlister(trained.shortlister, work)
+        write_durably(work / CARD, msgspec.json.format(msgspec.json.encode(trained.quality.card), indent=1))
+        manifest = Manifest(
+            domain=NAME,
+            package="arbitrank",
+            package_version=version("arbitrank"),
+            features=FEATURES,
+            model=model,
+            seed=seed,
+            rows=trained.utterances,
+            data_digest=trained.digest,
         )
+        return seal(work, manifest)
 
 
-def _asked(shortlister: Shortlister, lines: Sequence[Said]) -> NDArray[np.float64]:
-    """Of each line the rank of the first acceptable skill (infinite where none is there), and the best one's score."""
-    told = np.zeros((len(lines), 2))
+def _outcomes(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> NDArray[np.float64]:
+    """The rank of each line's first acceptable skill, infinite for none, and the best candidate's score: (n, 2)."""
+    outcomes = np.zeros((len(lines), 2))
     for row, line in enumerate(lines):
-        found = shortlister.shortlist(line.utterance, max(_RANKS), known=personal(line.request))
-        rank = next((rank for rank, one in enumerate(found) if one.skill in line.acceptable), np.inf)
-        told[row] = rank, found[0].score if found else np.nan
-    return told
+        found = shortlister.shortlist(line.utterance, max(_RANKS), profile=account_profile(line.request))
+        rank = next((rank for rank, candidate in enumerate(found) if candidate.skill in line.acceptable), np.inf)
+        outcomes[row] = rank, found[0].score if found else np.nan
+    return outcomes
 
 
-def _measured(*told: NDArray[np.float64]) -> Measured:
-    ranks, scores = np.concatenate(told).T
+def _quality(outcomes: NDArray[np.float64]) -> ShortlistQuality:
+    ranks, scores = outcomes.T
     n, missed = len(ranks), np.isnan(scores)
     recall = {k: float((ranks < k).mean()) if n else 0.0 for k in _RANKS}
-    card = measured(np.where(missed, 0.0, scores), (ranks == 0).astype(np.float64))
-    return Measured(n, recall, float(missed.sum()) / max(1, n), card)
+    card = calibration(np.where(missed, 0.0, scores), (ranks == 0).astype(np.float64))
+    return ShortlistQuality(n, recall, float(missed.sum()) / max(1, n), card)
 
 
-def _trained(
-    lines: Sequence[Said],
-    skills: Catalogue,
+def _with_kernels(
+    lines: Sequence[SkillUtterance],
+    skills: SkillCatalogue,
     known: Mapping[str, Skill],
     settings: IndexSettings,
-    second: Second | None,
+    classifier: ClassifierTrainer | None,
 ) -> Shortlister:
-    """Kernels over the lines and what the skills say of themselves; only lines count as uses."""
-    said = [skills.number(line.skill) or 0 for line in lines]
-    cold = [(one, number) for number, name in enumerate(skills.names) for one in sayings(known[name])]
-    numbers: NDArray[np.int64] = np.array([*said, *(number for _, number in cold)], np.int64)
-    words = (*(line.utterance for line in lines), *(one for one, _ in cold))
-    uses = np.bincount(np.array(said, np.int64), minlength=len(skills))
-    index = train(words, numbers, len(skills), settings, uses=uses)
-    return Shortlister(skills, index, learned=second(lines, said) if second else None)
+    """An uncalibrated Shortlister trained on lines and the skills' descriptive texts; only lines count as usage."""
+    numbers = [skills.number(line.skill) or 0 for line in lines]
+    cold = [(text, number) for number, name in enumerate(skills.names) for text in descriptive_texts(known[name])]
+    texts = (*(line.utterance for line in lines), *(text for text, _ in cold))
+    uses = np.bincount(np.array(numbers, np.int64), minlength=len(skills))
+    index = train_index(
+        texts, np.array([*numbers, *(number for _, number in cold)], np.int64), len(skills), settings, uses=uses
+    )
+    return Shortlister(skills, index, classifier=classifier(lines, numbers) if classifier else None)

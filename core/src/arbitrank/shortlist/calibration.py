@@ -1,10 +1,10 @@
-"""From what the kernels say of a skill, and what is known of the account, to the probability that it is acceptable.
+"""Calibration of the kernels' scores, with what is known of the account, to P(skill is acceptable).
 
     P(acceptable) = sigmoid(v · x)
 
-x are the features below, of one candidate among the survivors of the first stage. v is learnt on utterances that the
-kernels weren't trained on, by ridge regression towards `DEFAULT`: with little data a little, with much data all is
-learnt. So an enabled skill weighs in by as much as the data say, and no skill is ever excluded.
+x are the features below, of one candidate of the first stage. v is fitted to utterances that the kernels were not
+trained on, by ridge regression towards `DEFAULT`: the less data, the closer to it. An enabled skill thus weighs as
+much as the data support, and no skill is ever excluded.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from arbitrank.probability import fit_logistic
+from arbitrank.probability import sigmoid
 from arbitrank.values import Request
 
-__all__ = ["DEFAULT", "FEATURES", "Calibration", "Personal", "features", "fit", "personal"]
+__all__ = ["DEFAULT", "FEATURES", "AccountProfile", "CandidateCalibration", "account_profile", "features", "fit"]
 
 Floats = NDArray[np.float64]
 
 FEATURES = ("bias", "posterior", "evidence", "learned", "learned_knows", "enabled", "used", "preferred")
-"""1; log P(skill | words) among the survivors; log(1 + nats that the words tell); the second kernel's log-odds, and
-whether it knows the skill; whether the account has it enabled; log(1 + times used); preference for its domain, −1 to 1.
+"""1; log P(skill | words) among the candidates; log(1 + nats of evidence in the words); the classifier's log-odds, and
+1 where it knows the skill; 1 where the account has it enabled; log(1 + times used); preference for its domain, −1 to 1.
 """
 
 DEFAULT = (0.0, 0.5, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0)
-"""The weights where there is nothing to learn them from."""
+"""The weights without data to fit them to."""
 
 _PULL = 1.0  # of the ridge, in candidates
+_STEPS = 50
 
 
-class Calibration(Struct, frozen=True, dict=True):
+class CandidateCalibration(Struct, frozen=True, dict=True):
     """The weights v, in the order of `FEATURES`."""
 
     weights: tuple[float, ...] = DEFAULT
@@ -49,18 +50,18 @@ class Calibration(Struct, frozen=True, dict=True):
         return np.array(self.weights)
 
 
-class Personal(Struct, frozen=True):
-    """What an account tells of its skills: those enabled, how often each was used, and preferences for domains."""
+class AccountProfile(Struct, frozen=True):
+    """An account's enabled skills, how often it used each skill, and its preferences for domains in [0, 1]."""
 
     enabled: Collection[str] = ()
     used: Mapping[str, float] = {}
     preferred: Mapping[str, float] = {}
 
 
-def personal(request: Request) -> Personal:
-    """What a request tells: `account.enabled`, a list of skills, `account.used`, the same or a map to how often.
+def account_profile(request: Request) -> AccountProfile:
+    """The profile in a request: `account.enabled`, a list of skills, `account.used`, a list or a map to counts.
 
-    Preferences are the context's `preference.DOMAIN`. What is of another kind says nothing.
+    Preferences are the context's `preference.DOMAIN`. Values of other types count as absent.
     """
     account = request.account or {}
     enabled, used = account.get("enabled"), account.get("used")
@@ -71,7 +72,7 @@ def personal(request: Request) -> Personal:
         for key, value in request.context.items()
         if key.startswith("preference.")
     }
-    return Personal(
+    return AccountProfile(
         frozenset(map(str, enabled)) if isinstance(enabled, list | tuple) else (),
         {str(name): _number(times) for name, times in used.items()} if isinstance(used, Mapping) else {},
         preferred,
@@ -83,12 +84,12 @@ def features(
     evidence: Floats,
     learned: Floats | None = None,
     skills: Sequence[tuple[str, str]] = (),
-    known: Personal = Personal(),
+    profile: AccountProfile = AccountProfile(),
 ) -> Floats:
-    """x of n survivors, shape (n, features).
+    """x of n candidates, shape (n, features).
 
-    `scores` and `evidence` are the index's, shape (n,), in nats; `learned` is the second kernel's, NaN where it knows
-    nothing. `skills` are the survivors' names and domains, needed only where something is `known` of the account.
+    `scores` and `evidence` are the index's, shape (n,), in nats; `learned` are the classifier's log-odds, NaN for
+    skills that it does not know. `skills` are the candidates' names and domains, needed only with a non-empty profile.
     """
     x = np.zeros((len(scores), len(FEATURES)))
     if not len(scores):
@@ -98,25 +99,34 @@ def features(
     x[:, 1] = np.maximum(scores - top - np.log(np.exp(scores - top).sum()), -30.0)
     x[:, 2] = np.log1p(np.maximum(evidence, 0.0))
     if learned is not None:
-        knows = np.isfinite(learned)
-        x[:, 3] = np.where(knows, np.clip(learned, -15.0, 15.0), 0.0)
-        x[:, 4] = knows
-    if known.enabled:
-        x[:, 5] = [name in known.enabled for name, _ in skills]
-    if known.used:
-        x[:, 6] = [np.log1p(max(0.0, known.used.get(name, 0.0))) for name, _ in skills]
-    if known.preferred:
-        x[:, 7] = [2.0 * known.preferred.get(domain, 0.5) - 1.0 for _, domain in skills]
+        known = np.isfinite(learned)
+        x[:, 3] = np.where(known, np.clip(learned, -15.0, 15.0), 0.0)
+        x[:, 4] = known
+    if profile.enabled:
+        x[:, 5] = [name in profile.enabled for name, _ in skills]
+    if profile.used:
+        x[:, 6] = [np.log1p(max(0.0, profile.used.get(name, 0.0))) for name, _ in skills]
+    if profile.preferred:
+        x[:, 7] = [2.0 * profile.preferred.get(domain, 0.5) - 1.0 for _, domain in skills]
     return x
 
 
-def fit(x: Floats, acceptable: NDArray[np.bool_]) -> Calibration:
-    """The weights that fit held-out candidates best, by Newton's method; `DEFAULT` where nothing is acceptable."""
+def fit(x: Floats, acceptable: NDArray[np.bool_]) -> CandidateCalibration:
+    """The weights that fit held-out candidates best; `DEFAULT` where no candidate is acceptable."""
+    # Newton's method with a bounded step, not `fit_logistic`: another solver would change every trained version.
     start = np.array(DEFAULT)
     if not acceptable.any():
-        return Calibration()
-    v = fit_logistic(x, acceptable.astype(np.float64), start, _PULL, tolerance=1e-8)
-    return Calibration(tuple(v.tolist()))
+        return CandidateCalibration()
+    v = start.copy()
+    for _ in range(_STEPS):
+        p = sigmoid(x @ v)
+        gradient = x.T @ (p - acceptable) + _PULL * (v - start)
+        curvature = (x * (p * (1.0 - p))[:, None]).T @ x + _PULL * np.eye(len(v))
+        step = np.linalg.solve(curvature, gradient)
+        v -= step * min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
+        if np.abs(step).max() < 1e-8:
+            break
+    return CandidateCalibration(tuple(v.tolist()))
 
 
 def _number(value: Any) -> float:

@@ -1,6 +1,6 @@
-"""The catalogue: which skills there are, each one's number and its domain. Skills come and go; numbers stay.
+"""Catalogue of the skills: the number and the domain of each. Skills are added and removed; numbers stay.
 
-A frozen value: one with a skill more or less shares what it has with the one before.
+A frozen value: adding or removing skills gives a new catalogue that shares its data with the old one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z_\W]+")
 
 
 @dataclass(frozen=True, eq=False)
-class Catalogue:
-    """`names` and `domains` of the skills by number; `later` those that joined afterwards; `gone` those that left.
+class SkillCatalogue:
+    """Names and domains by number: `names` and `domains` of training, `later` (name, domain) of skills added since.
 
-    Names are unique among the skills that are there; one that left may come again, under another number.
+    `gone` are the numbers of removed skills. Names are unique among the present skills; a removed skill can be added
+    again and then gets another number.
     """
 
     names: Sequence[str] = ()
@@ -30,14 +31,14 @@ class Catalogue:
     _numbers: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self._numbers) != len(self.names):  # made once, and shared with every catalogue that comes of this one
+        if len(self._numbers) != len(self.names):  # built once and shared with every catalogue derived from this one
             numbers = {name: number for number, name in enumerate(self.names)}
             if len(numbers) != len(self.names):
-                raise InputError(f"{len(self.names)} skills, {len(numbers)} names: promised a name of its own to each")
+                raise InputError(f"{len(self.names)} skills have {len(numbers)} names, expected unique names")
             object.__setattr__(self, "_numbers", numbers)
 
     def __len__(self) -> int:
-        """Numbers that were given, those of skills that left included."""
+        """The count of numbers in use, including those of removed skills."""
         return len(self.names) + len(self.later)
 
     def __getitem__(self, number: int) -> tuple[str, str]:
@@ -50,18 +51,18 @@ class Catalogue:
         return isinstance(name, str) and self.number(name) is not None
 
     def number(self, name: str) -> int | None:
-        """The number of a skill that is there, None where none has this name."""
+        """The number of a present skill, None where no skill has this name."""
         number = self._added.get(name, self._numbers.get(name))
         return None if number is None or number in self.gone else number
 
     def present(self) -> Iterator[tuple[int, str, str]]:
-        """The skills that are there: number, name and domain."""
+        """Number, name and domain of every skill that was not removed."""
         for number in range(len(self)):
             if number not in self.gone:
                 yield number, *self[number]
 
-    def joined(self, domain: str, skills: Iterable[Skill]) -> Catalogue:
-        """The same with more skills of a domain. Raises `InputError` where one has the name of another, naming both."""
+    def with_skills(self, domain: str, skills: Iterable[Skill]) -> SkillCatalogue:
+        """A copy with more skills of a domain. Raises `InputError` naming both owners where a name is taken."""
         added, later = dict(self._added), list(self.later)
         for skill in skills:
             taken = added.get(skill.name, self._numbers.get(skill.name))
@@ -72,8 +73,8 @@ class Catalogue:
             later.append((skill.name, domain))
         return replace(self, later=tuple(later), _added=added)
 
-    def left(self, names: Iterable[str]) -> Catalogue:
-        """The same without these skills. Raises `InputError` where one isn't there."""
+    def without(self, names: Iterable[str]) -> SkillCatalogue:
+        """A copy without these skills. Raises `InputError` where one is not in the catalogue."""
         numbers = []
         for name in names:
             number = self.number(name)
@@ -83,7 +84,7 @@ class Catalogue:
         return replace(self, gone=self.gone.union(numbers))
 
 
-def sayings(skill: Skill) -> list[str]:
-    """What stands for a skill that nobody used yet: its sample phrases, its description and the words of its name."""
-    said = [*skill.phrases, skill.description, " ".join(_PART.findall(skill.name)) or skill.name]
-    return [one for one in said if one.strip()]
+def descriptive_texts(skill: Skill) -> list[str]:
+    """Texts that describe a skill without usage data: sample phrases, description, the words of its name."""
+    texts = [*skill.phrases, skill.description, " ".join(_PART.findall(skill.name)) or skill.name]
+    return [text for text in texts if text.strip()]

@@ -1,10 +1,10 @@
-"""The discriminative model: hashed n-grams, linear or with one hidden layer, a sigmoid for each skill.
+"""Discriminative classifier of skills: hashed n-grams, linear or with one hidden layer, a sigmoid for each skill.
 
     h = x, or tanh(x E + c)          x has 1/√n at each of the utterance's n known n-grams
     z = h W + b                      log-odds that the skill is acceptable
-    z + (s(z) − s̄) U                 where it was trained on what it said before (`arbitrank.shortlist.distil`)
+    z + (s(z) − s̄) U                 if trained with statistics of its own first outputs as an input
 
-Trained in `arbitrank.shortlist.network`. Weights are kept as NumPy's npz, in which nothing can be pickled.
+Trained in `arbitrank.shortlist.network`. Weights are kept as NumPy's npz, without pickled objects.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
-from arbitrank.probability import sigmoid
-from arbitrank.shortlist.hashing import grams
+from arbitrank.probability import CLIP, sigmoid
+from arbitrank.shortlist.ngrams import classifier_grams
 
-__all__ = ["STATISTICS", "WEIGHTS", "Learned", "load", "save", "statistics"]
+__all__ = ["STATISTICS", "WEIGHTS", "SkillClassifier", "load_classifier", "save_classifier", "statistics"]
 
 WEIGHTS = "weights.npz"
 STATISTICS = 4
@@ -30,24 +30,24 @@ Singles = NDArray[np.float32]
 
 
 def statistics(z: NDArray[np.floating]) -> Singles:
-    """What is told of a row's outputs: its best and second probability, their sum, its mean entropy; (n, 4).
+    """Each row's best and second probability, sum of probabilities, and summed entropy: shape (n, `STATISTICS`).
 
     `z` are log-odds of shape (n, skills).
     """
     p = sigmoid(z.astype(np.float32))
     best = -np.sort(-np.partition(p, -2, axis=1)[:, -2:], axis=1) if p.shape[1] > 1 else np.repeat(p, 2, axis=1)
-    q = np.clip(p, 1e-6, 1.0 - 1e-6)
+    q = np.clip(p, CLIP, 1.0 - CLIP)
     entropy = -(q * np.log(q) + (1.0 - q) * np.log(1.0 - q)).sum(axis=1)
     return np.stack([best[:, 0], best[:, 1], p.sum(axis=1), entropy], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A trained kernel. `skills` are their numbers, rising; column j of `output` and `bias` is of skill `skills[j]`.
+class SkillClassifier:
+    """A trained kernel; column j of `output` and `bias` is of the skill with number `skills[j]`, ascending.
 
-    `vocabulary` holds the hashes it knows, sorted; `hidden` (and `hidden_bias`) are empty in a linear model. `again`,
-    of shape (4, skills), weighs the statistics of what the model itself says at first less their `usual` values; it is
-    empty where it wasn't trained so.
+    `vocabulary` holds the known hashes, ascending; `hidden` and `hidden_bias` are empty in a linear model. `again`, of
+    shape (`STATISTICS`, skills), weighs the statistics of the first outputs less their `usual` values; empty where the
+    model was trained without.
     """
 
     skills: NDArray[np.int64]
@@ -60,33 +60,30 @@ class Learned:
     usual: Singles
 
     def best(self, utterance: str, k: int) -> tuple[NDArray[np.int64], Floats]:
-        """The numbers of the best skills and their log-odds, best first; of equal ones the lower number first."""
+        """The numbers and log-odds of the best skills, best first; ties go to the lower number."""
         z = self._log_odds(utterance, None)
         if z is None or k < 1:
             return np.empty(0, np.int64), np.empty(0)
-        if k < len(z):
-            least = np.partition(z, -k)[-k]
-            among = np.flatnonzero(z >= least)  # more than k where several are equal
-        else:
-            among = np.arange(len(z))
-        order = among[np.argsort(-z[among], kind="stable")[:k]]
+        # More than k are sorted where several tie.
+        near = np.flatnonzero(z >= np.partition(z, -k)[-k]) if k < len(z) else np.arange(len(z))
+        order = near[np.argsort(-z[near], kind="stable")[:k]]
         return self.skills[order], z[order]
 
     def scores(self, utterance: str, skills: NDArray[np.int64]) -> Floats:
-        """The log-odds of these skills; NaN for those it never learned of, and for all where it knows no word."""
-        found = np.full(len(skills), np.nan)
+        """The log-odds of these skills; NaN for unknown skills, and for all where no word is known."""
+        scores = np.full(len(skills), np.nan)
         if not len(self.skills):
-            return found
+            return scores
         at = np.minimum(np.searchsorted(self.skills, skills), len(self.skills) - 1)
         known = self.skills[at] == skills
         z = self._log_odds(utterance, at[known])
         if z is not None:
-            found[known] = z
-        return found
+            scores[known] = z
+        return scores
 
     def _log_odds(self, utterance: str, columns: NDArray[np.int64] | None) -> Floats | None:
-        """The log-odds of those columns, of all with None; None where no n-gram is known."""
-        hashes = grams(utterance)
+        """The log-odds of those columns, all for None; None where no n-gram is known."""
+        hashes = classifier_grams(utterance)
         if not len(hashes) or not len(self.vocabulary) or not len(self.skills):
             return None
         at = np.minimum(np.searchsorted(self.vocabulary, hashes), len(self.vocabulary) - 1)
@@ -109,29 +106,29 @@ class Learned:
         return np.asarray(inner @ output + bias)
 
 
-def save(model: Learned, folder: Path) -> None:
+def save_classifier(model: SkillClassifier, folder: Path) -> None:
     """Write the model's weights into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / WEIGHTS).open("wb") as file:
         np.savez(file, **{field.name: getattr(model, field.name) for field in fields(model)})
 
 
-def load(folder: Path) -> Learned:
-    """Read what `save` wrote. Raises `ArtifactError` where it is damaged or its arrays don't fit one another."""
+def load_classifier(folder: Path) -> SkillClassifier:
+    """The classifier in a folder. Raises `ArtifactError` where the file is damaged or arrays do not fit together."""
     path = folder / WEIGHTS
     try:
         with np.load(path, allow_pickle=False) as file:
-            model = Learned(**{field.name: file[field.name] for field in fields(Learned)})
+            model = SkillClassifier(**{field.name: file[field.name] for field in fields(SkillClassifier)})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{path}: not a model that can be read: {error}; train it again") from error
+        raise ArtifactError(f"{path}: not a readable classifier: {error}; train it again") from error
     _check(model, path)
     return model
 
 
-def _check(model: Learned, path: Path) -> None:
+def _check(model: SkillClassifier, path: Path) -> None:
     k, words = len(model.skills), len(model.vocabulary)
     inner = model.hidden.shape[1] if model.hidden.size else words
-    promised = {
+    expected = {
         "skills": ((k,), np.int64),
         "vocabulary": ((words,), np.uint32),
         "output": ((inner, k), np.float32),
@@ -141,12 +138,12 @@ def _check(model: Learned, path: Path) -> None:
         "again": ((STATISTICS, k) if model.again.size else (0, 0), np.float32),
         "usual": ((STATISTICS,) if model.again.size else (0,), np.float32),
     }
-    for name, (shape, kind) in promised.items():
+    for name, (shape, kind) in expected.items():
         seen = getattr(model, name)
         if seen.shape != shape or seen.dtype != kind:
-            raise ArtifactError(f"{path}: {name} is {seen.dtype} {seen.shape}, promised {np.dtype(kind)} {shape}")
+            raise ArtifactError(f"{path}: {name} is {seen.dtype} {seen.shape}, expected {np.dtype(kind)} {shape}")
         if kind is np.float32 and not np.isfinite(seen).all():
-            raise ArtifactError(f"{path}: {name} holds numbers that aren't finite; train it again")
+            raise ArtifactError(f"{path}: {name} has values that are not finite; train it again")
     for name in ("skills", "vocabulary"):
         if (np.diff(getattr(model, name).astype(np.int64)) <= 0).any():
-            raise ArtifactError(f"{path}: {name} don't rise, promised each once and in order; train it again")
+            raise ArtifactError(f"{path}: {name} are not ascending and unique; train it again")

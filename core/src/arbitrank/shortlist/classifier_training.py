@@ -1,4 +1,4 @@
-"""The discriminative model as the Shortlister's second kernel: from utterances and the numbers of their skills."""
+"""Training of the classifier as the Shortlister's second kernel, from utterances and the numbers of their skills."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Protocol
 
 import numpy as np
 
-from arbitrank.shortlist.classifier import Learned
-from arbitrank.shortlist.corrections import Corrections, Negative, fine_tune
-from arbitrank.shortlist.epochs import Plan, train
-from arbitrank.shortlist.hashing import bags, vocabulary
+from arbitrank.shortlist.classifier import SkillClassifier
+from arbitrank.shortlist.corrections import Corrections, FineTuning, fine_tune
+from arbitrank.shortlist.epochs import TrainingPlan, train
 from arbitrank.shortlist.network import inputs, one_label
-from arbitrank.shortlist.unlabelled import Unlabelled, retrain
+from arbitrank.shortlist.ngrams import bags, vocabulary
+from arbitrank.shortlist.unlabelled import SelfTraining, retrain
 
-__all__ = ["Lesson", "trainer"]
+__all__ = ["ClassifierRecipe", "trainer"]
 
 _WEIGHTS = 1 << 25  # of a linear model; training takes three times the memory
 _HIDDEN, _HIDDEN_RATE = 64, 0.005
-_MANY = 5_000  # utterances from which on an n-gram that one alone has is left out
+_MANY = 5_000  # utterances from which on an n-gram of a single one is left out
 
 
-class _Said(Protocol):
+class _UtteranceOfSkill(Protocol):
     @property
     def utterance(self) -> str: ...
 
@@ -31,49 +31,52 @@ class _Said(Protocol):
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What the model learns from besides labelled utterances, and how.
+class ClassifierRecipe:
+    """The training plan and the data beside labelled utterances.
 
-    `unlabelled` are utterances that it labels itself, after a first training; `corrections` are what it is fine-tuned
-    against at the end.
+    `unlabelled` are utterances that the model labels itself after a first training (`self_training`); `corrections`
+    are what it is finally fine-tuned against (`fine_tuning`).
     """
 
-    plan: Plan = field(default=Plan())
+    plan: TrainingPlan = field(default=TrainingPlan())
     unlabelled: tuple[str, ...] = ()
-    labelling: Unlabelled = field(default=Unlabelled())
-    corrections: Corrections = field(default=Corrections((), (), ()))
-    negative: Negative = field(default=Negative())
+    self_training: SelfTraining = field(default=SelfTraining())
+    corrections: Corrections = field(default=Corrections())
+    fine_tuning: FineTuning = field(default=FineTuning())
 
 
-def trainer(lesson: Lesson = Lesson()) -> Callable[[Sequence[_Said], Sequence[int]], Learned]:
-    """The training of a kernel on utterances and the numbers of their skills, by the lesson.
+def trainer(
+    recipe: ClassifierRecipe = ClassifierRecipe(),
+) -> Callable[[Sequence[_UtteranceOfSkill], Sequence[int]], SkillClassifier]:
+    """A function that trains a classifier on utterances and the numbers of their skills.
 
-    It is linear up to 33 million weights and has a hidden layer above. Corrections of skills to which none of the
-    utterances was said have no effect, as nothing of them is learned.
+    The model is linear up to 33 million weights and has a hidden layer above. Corrections of skills without an
+    utterance have no effect, as the model does not know them.
     """
 
-    def learned(lines: Sequence[_Said], numbers: Sequence[int]) -> Learned:
+    def trained_classifier(lines: Sequence[_UtteranceOfSkill], numbers: Sequence[int]) -> SkillClassifier:
         skills, columns = np.unique(np.array(numbers, np.int64), return_inverse=True)
-        said = bags([line.utterance for line in lines])
-        words = vocabulary(said, least=2 if len(lines) >= _MANY else 1)
-        x, y = inputs(said, words), one_label(columns, len(skills))
-        plan = _narrowed(lesson.plan, len(words), len(skills))
+        found = bags([line.utterance for line in lines])
+        words = vocabulary(found, least=2 if len(lines) >= _MANY else 1)
+        x, y = inputs(found, words), one_label(columns, len(skills))
+        plan = _narrowed(recipe.plan, len(words), len(skills))
         trained = train(x, y, plan)
-        if lesson.unlabelled:
-            trained = retrain(trained, x, inputs(bags(lesson.unlabelled), words), plan, lesson.labelling)
+        if recipe.unlabelled:
+            trained = retrain(trained, x, inputs(bags(recipe.unlabelled), words), plan, recipe.self_training)
         column_of = {line.skill: column for line, column in zip(lines, columns.tolist(), strict=True)}
-        wrong = lesson.corrections
+        wrong = recipe.corrections
         known = [i for i, skill in enumerate(wrong.skills) if skill in column_of]
         if known:
             corrected = inputs(bags([wrong.utterances[i] for i in known]), words)
-            asked = np.array([column_of[wrong.skills[i]] for i in known])
-            fine_tune(trained, x, corrected, asked, lesson.negative, np.array([wrong.times[i] for i in known]))
+            refusing = np.array([column_of[wrong.skills[i]] for i in known])
+            times = np.array([wrong.times[i] for i in known])
+            fine_tune(trained, x, corrected, refusing, recipe.fine_tuning, times)
         return trained.network.frozen(skills, words, trained.usual)
 
-    return learned
+    return trained_classifier
 
 
-def _narrowed(plan: Plan, words: int, skills: int) -> Plan:
+def _narrowed(plan: TrainingPlan, words: int, skills: int) -> TrainingPlan:
     """The plan; a linear model that would have too many weights gets a hidden layer instead."""
     if plan.shape.hidden or words * skills <= _WEIGHTS:
         return plan

@@ -1,12 +1,13 @@
-"""Negative feedback: a skill that answered "I don't know that one" was the wrong one for that utterance.
+"""Negative feedback: fine-tuning against skills that answered "I don't know that one" to an utterance.
 
-Fine-tuning lowers the confidence in that one label and says nothing of others. How far is Bayes' rule: where a share ρ
-of the feedback is wrong, a label that had probability p and was refused n times more often than it was confirmed has
+It lowers the confidence in that one label and leaves the others unchanged. The new target follows from Bayes' rule:
+where a share ρ of the feedback is wrong, a label of probability p that was refused n times more often than confirmed
+has
 
     log-odds(p) − n · log((1 − ρ) / ρ)
 
-so one correction moves what the model is sure of only a little. The training data are rehearsed beside it, so that a
-correction of one utterance doesn't punish the skill everywhere.
+so that one correction moves a confident prediction only a little. The training data are rehearsed at the same time, so
+that the correction of one utterance does not penalise the skill everywhere.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from scipy.sparse import csr_array, vstack
 
 from arbitrank.errors import InputError
 from arbitrank.probability import log_odds, sigmoid
-from arbitrank.shortlist.epochs import Trained
+from arbitrank.shortlist.epochs import TrainedNetwork
 
-__all__ = ["Corrections", "Feedback", "Negative", "corrections", "fine_tune", "posterior"]
+__all__ = ["Corrections", "FineTuning", "SkillFeedback", "corrections", "fine_tune", "posterior"]
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Negative:
-    """`wrong`, in (0, 0.5), is the share of feedback taken to be wrong; `weight` is that of a correction beside a row
-    of the training data, `epochs` how long is fine-tuned and `slower` how much smaller the steps are.
+class FineTuning:
+    """Settings of fine-tuning: `wrong`, in (0, 0.5), is the assumed share of wrong feedback.
+
+    `weight` is that of a correction relative to a row of the training data, `epochs` the passes, `slower` the divisor
+    of the learning rate.
     """
 
     wrong: float = 0.1
@@ -42,12 +45,12 @@ class Negative:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.wrong < 0.5 or self.weight <= 0.0 or self.epochs < 1 or self.slower <= 0.0:
-            raise InputError(f"{self}: promised wrong in (0, 0.5), a positive weight and slower, at least one epoch")
+            raise InputError(f"{self}: expected wrong in (0, 0.5), a positive weight and slower, at least one epoch")
 
 
 @dataclass(frozen=True)
-class Feedback:
-    """What came of one request: the skill that was asked, and whether it could answer."""
+class SkillFeedback:
+    """Outcome of one request: the skill that was queried, and True where it could answer."""
 
     request: str
     skill: str
@@ -56,77 +59,75 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Net refusals: `utterances[i]` was refused by `skills[i]` `times[i]` times more than it was answered.
+    """Net refusals: `skills[i]` refused `utterances[i]` `times[i]` times more often than it answered.
 
-    `unknown` counts feedback for requests or skills that nobody knows, `contradictory` pairs whose feedback cancels
-    out.
+    `unknown` counts feedback for unknown requests or skills, `contradictory` pairs whose feedback cancels out.
     """
 
-    utterances: tuple[str, ...]
-    skills: tuple[str, ...]
-    times: tuple[int, ...]
+    utterances: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    times: tuple[int, ...] = ()
     unknown: int = 0
     contradictory: int = 0
 
 
-def corrections(feedback: Iterable[Feedback], asked: Mapping[str, str], skills: Iterable[str]) -> Corrections:
-    """What feedback says of pairs of an utterance and a skill; `asked` gives the utterance of each known request.
+def corrections(feedback: Iterable[SkillFeedback], utterances: Mapping[str, str], skills: Iterable[str]) -> Corrections:
+    """Net refusals by pair of utterance and skill; `utterances` maps each known request's id to its text.
 
-    Confirmations alone are nothing to correct. Pairs come in the order in which they were first heard of.
+    Pairs with confirmations alone are left out. Pairs come in the order of their first feedback.
     """
     known, net, refused, unknown = set(skills), Counter[tuple[str, str]](), set[tuple[str, str]](), 0
     for one in feedback:
-        if one.request not in asked or one.skill not in known:
+        if one.request not in utterances or one.skill not in known:
             unknown += 1
             continue
-        pair = (asked[one.request], one.skill)
+        pair = (utterances[one.request], one.skill)
         net[pair] += -1 if one.answered else 1
         if not one.answered:
             refused.add(pair)
-    left = [(pair, n) for pair, n in net.items() if n > 0]
-    contradictory = len(refused) - len(left)
+    left = {pair: n for pair, n in net.items() if n > 0}
     return Corrections(
-        tuple(pair[0] for pair, _ in left),
-        tuple(pair[1] for pair, _ in left),
-        tuple(n for _, n in left),
+        tuple(utterance for utterance, _ in left),
+        tuple(skill for _, skill in left),
+        tuple(left.values()),
         unknown,
-        contradictory,
+        len(refused) - len(left),
     )
 
 
 def posterior(p: NDArray[np.float64], times: NDArray[np.float64] | float, wrong: float) -> NDArray[np.float64]:
-    """The probabilities after so many net refusals of which a share `wrong` is wrong, of p's shape."""
+    """The probabilities after `times` net refusals of which a share `wrong` is wrong, of p's shape."""
     return sigmoid(log_odds(p) - times * math.log((1.0 - wrong) / wrong))
 
 
 def fine_tune(
-    trained: Trained,
+    trained: TrainedNetwork,
     x: csr_array,
     corrected: csr_array,
     columns: Rows,
-    rule: Negative = Negative(),
+    settings: FineTuning = FineTuning(),
     times: Rows | None = None,
-) -> Trained:
-    """The same network, in place, after some epochs on the training inputs `x` and the `corrected` ones.
+) -> TrainedNetwork:
+    """The same network, changed in place by epochs on the training inputs `x` and the `corrected` ones.
 
-    Row i of `corrected` was refused by the skill of column `columns[i]`, `times[i]` times (once). The rows of `x` are
-    the first that it was trained on; of others, which it labelled itself, nothing is rehearsed.
+    Row i of `corrected` was refused by the skill of column `columns[i]`, `times[i]` times (default once). The rows of
+    `x` are the first that the network was trained on; rows that it labelled itself are not rehearsed.
     """
     if not len(columns):
         return trained
     rows, skills = x.shape[0], trained.labels.shape[1]
-    p = sigmoid(trained.log_odds(corrected)[np.arange(len(columns)), columns].astype(np.float64))
-    after = posterior(p, 1.0 if times is None else times.astype(np.float64), rule.wrong)
     place = (np.arange(len(columns)), columns)
+    p = sigmoid(trained.log_odds(corrected)[place].astype(np.float64))
+    after = posterior(p, 1.0 if times is None else times.astype(np.float64), settings.wrong)
     shape = (len(columns), skills)
     target = csr_array((after.astype(np.float32), place), shape=shape)
-    alone = csr_array((np.full(len(columns), rule.weight, np.float32), place), shape=shape)
+    alone = csr_array((np.full(len(columns), settings.weight, np.float32), place), shape=shape)
     everything = csr_array(vstack([x, corrected]))
     targets = csr_array(vstack([trained.labels[:rows], target]))
     only = csr_array(vstack([csr_array((rows, skills), dtype=np.float32), alone]))
-    told = trained.told(everything)
-    rate = trained.network.shape.rate / rule.slower
-    for _ in range(rule.epochs):
+    summary = trained.summary(everything)
+    rate = trained.network.shape.rate / settings.slower
+    for _ in range(settings.epochs):
         order = np.arange(rows + len(columns))
-        trained.network.epoch(everything, targets, order, only=only, told=told, rate=rate)
+        trained.network.epoch(everything, targets, order, only=only, summary=summary, rate=rate)
     return trained

@@ -1,9 +1,9 @@
-"""HypRank: sorts the skills of a merged list by all that is known of the account and the dialogue.
+"""HypRank: sorts the skills of a merged list by everything known of the account and the dialogue.
 
     z = log(score of the merged list) + trees(features)        P(skill is right) = calibrated softmax(z) over the list
 
-Without a tree the order is that of the merged list, so what little data teach is added to what the domains say.
-Trained in `arbitrank.shortlist.hyprank_training`; kept as an artifact of LightGBM's text and JSON.
+Without a tree the order is that of the merged list, so the trees learn corrections of the domains' scores. Trained in
+`arbitrank.shortlist.hyprank_training`; an artifact of LightGBM's text format and JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,18 @@ from arbitrank.values import Ranked, Request
 if TYPE_CHECKING:
     from arbitrank.store.signing import Keys
 
-__all__ = ["FEATURES", "MOST", "NAME", "HypRank", "best_of_skills", "features", "load", "save", "skill_of"]
+__all__ = [
+    "FEATURES",
+    "MOST",
+    "NAME",
+    "HypRank",
+    "best_of_skills",
+    "features",
+    "load_hyprank",
+    "read_hyprank",
+    "save_hyprank",
+    "skill_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -39,29 +50,30 @@ FEATURES = (
     *("shortlist", "enabled", "used", "preferred"),
     *("previous_skill", "previous_domain", "previous_intent", "failed_before", "has_previous", "failed", "turn"),
 )
-"""The columns of `features` that every HypRank has, in order; those that its training data named follow."""
+"""The columns of `features` that every HypRank has, in order; those named by its training data follow."""
 
 MOST = 16
-"""Skills of a list that are sorted; those behind stay behind."""
+"""Skills of a list that are sorted; the rest keep their order behind them."""
 
 NAME = "hyprank"
-"""What the manifest of a HypRank has in the place of a domain."""
+"""The `domain` field of a HypRank's manifest."""
 
 _SPEC, _TREES = "hyprank.json", "trees.txt"
 _NAN = math.nan
-_LEAST = CLIP * CLIP  # a score below that counts as that
+_LEAST = CLIP * CLIP  # lower bound of a score before its logarithm is taken
+_SCORE = FEATURES.index("score")
 
 
-def skill_of(one: Ranked) -> str:
+def skill_of(reading: Ranked) -> str:
     """The skill of a reading: the one that it names, else its domain."""
-    return one.skill or one.domain
+    return reading.skill or reading.domain
 
 
 def best_of_skills(ranked: Sequence[Ranked], most: int = MOST) -> list[int]:
-    """The places of each skill's best reading in a merged list, best first, at most so many."""
+    """The indices of each skill's best reading in a merged list, best first, at most so many."""
     seen: dict[str, int] = {}
-    for place, one in enumerate(ranked):
-        seen.setdefault(skill_of(one), place)
+    for index, reading in enumerate(ranked):
+        seen.setdefault(skill_of(reading), index)
     return list(seen.values())[:most]
 
 
@@ -72,12 +84,12 @@ def features(
     acts: Sequence[str] = (),
     settings: Sequence[str] = (),
 ) -> Floats:
-    """What is known of each candidate: shape (n, `FEATURES` + acts + settings), NaN where it isn't known.
+    """The features of each candidate: shape (n, `FEATURES` + acts + settings), NaN where unknown.
 
-    Of the request are read `account` ("enabled" and "used": lists of skills; "used" may be a map to how often; each
-    name in `settings`: a number or a truth value), `dialogue` ("previous_skill", "previous_domain", "previous_intent",
-    "acts": what the system did last, "failed": whether that failed, "turn": a number) and, where the dialogue doesn't
-    say them, `previous_domain` and `previous_intent` of the context, and its preferences. Other types count as absent.
+    Read from the request are `account` ("enabled" and "used": lists of skills; "used" may be a map to counts; each name
+    in `settings`: a number or a Boolean), `dialogue` ("previous_skill", "previous_domain", "previous_intent", "acts":
+    the system's last actions, "failed": true where they failed, "turn": a number) and the context: its preferences and,
+    where the dialogue lacks them, `previous_domain` and `previous_intent`. Values of other types count as absent.
     """
     account = request.account or {}
     dialogue = request.dialogue if isinstance(request.dialogue, dict) else {}
@@ -91,42 +103,42 @@ def features(
     failed = _number(dialogue.get("failed"))
     done = dialogue.get("acts")
     done = done if isinstance(done, list | tuple) else ()
-    whole = [float(before is not None), failed, _number(dialogue.get("turn"))]
-    whole += [float(act in done) for act in acts]
-    whole += [_number(account.get(name)) for name in settings]
-    scores = [math.log(max(one.score, _LEAST)) for one in candidates]
-    total = sum([one.score for one in candidates]) or 1.0
+    common = [float(before is not None), failed, _number(dialogue.get("turn"))]
+    common += [float(act in done) for act in acts]
+    common += [_number(account.get(name)) for name in settings]
+    scores = [math.log(max(reading.score, _LEAST)) for reading in candidates]
+    total = sum([reading.score for reading in candidates]) or 1.0
     n = len(candidates)
     rows = []
-    for rank, (one, score) in enumerate(zip(candidates, scores, strict=True)):
-        name = one.skill or one.domain
+    for rank, (reading, score) in enumerate(zip(candidates, scores, strict=True)):
+        name = skill_of(reading)
         same = _same(name, before)
         rows += [
-            logit(clipped(one.domain_probability)),
-            logit(clipped(one.probability)),
+            logit(clipped(reading.domain_probability)),
+            logit(clipped(reading.probability)),
             score,
             scores[0] - score,
             score - scores[rank + 1] if rank + 1 < n else _NAN,
             rank,
-            one.score / total,
+            reading.score / total,
             n,
             logit(clipped(shortlist[name])) if name in shortlist else _NAN,
             _NAN if enabled is None else float(name in enabled),
             _NAN if used is None else _times(name, used),
-            _number(context.get("preference." + one.domain)) if context else _NAN,
+            _number(context.get("preference." + reading.domain)) if context else _NAN,
             same,
-            _same(one.domain, domain),
-            _same(one.intent, intent),
+            _same(reading.domain, domain),
+            _same(reading.intent, intent),
             same * failed,
-            *whole,
+            *common,
         ]
     return np.array(rows, np.float64).reshape(n, len(FEATURES) + len(acts) + len(settings))
 
 
 class HypRank(msgspec.Struct, frozen=True, dict=True):
-    """The trees, what their columns are, and the map to calibrated probabilities. `text` is LightGBM's model.
+    """The trees (`text` in LightGBM's format), the names of their further columns, and the calibrator.
 
-    `lists` says how many merged lists there were to train on, `kept` how many of them held a right answer.
+    `lists` counts the merged lists of the training data, `kept` those with a right answer.
     """
 
     acts: tuple[str, ...] = ()
@@ -138,7 +150,7 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the columns of its features."""
+        """The names of the feature columns."""
         return (*FEATURES, *(f"act.{act}" for act in self.acts), *(f"account.{name}" for name in self.settings))
 
     @cached_property
@@ -147,27 +159,26 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
         return Trees(lightgbm().Booster(model_str=self.text))
 
     def probabilities(self, request: Request, candidates: Sequence[Ranked], shortlist: Mapping[str, float]) -> Floats:
-        """P(the skill of this candidate is right), shape (n,), of candidates best first."""
+        """P(the candidate's skill is right), shape (n,), of candidates in the order of the merged list."""
         rows = features(request, candidates, shortlist, self.acts, self.settings)
-        z = rows[:, _SCORE] + self.trees(rows)
-        return np.asarray(self.calibrator(softmax(z)))
+        return np.asarray(self.calibrator(softmax(rows[:, _SCORE] + self.trees(rows))))
 
     def sort(
         self, request: Request, ranked: tuple[Ranked, ...], shortlist: Mapping[str, float] = {}
     ) -> tuple[Ranked, ...]:
-        """The merged list in HypRank's order, with its probabilities; `shortlist` has the score of each skill in it.
+        """The merged list in HypRank's order, with its probabilities; `shortlist` maps the listed skills to scores.
 
-        A skill's readings keep their order and their shares of its probability. The score of its best reading is P(the
-        skill is right), those of the others are in proportion. Skills behind the first `MOST` keep what they had, but
-        come after these.
+        The readings of a skill keep their order and their shares of its probability. The score of its best reading is
+        P(the skill is right), those of the others are in proportion. Skills beyond the first `MOST` keep their order
+        behind these.
         """
         chosen = best_of_skills(ranked)
         if not chosen:
             return ranked
-        found = self.probabilities(request, [ranked[place] for place in chosen], shortlist).tolist()
-        best = {skill_of(ranked[place]): (p, ranked[place]) for place, p in zip(chosen, found, strict=True)}
-        least = min(found)
-        fresh = []
+        probabilities = self.probabilities(request, [ranked[index] for index in chosen], shortlist).tolist()
+        best = {skill_of(ranked[index]): (p, ranked[index]) for index, p in zip(chosen, probabilities, strict=True)}
+        least = min(probabilities)
+        rescored = []
         for one in ranked:
             p, first = best.get(skill_of(one), (None, one))
             if p is None:
@@ -179,54 +190,57 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
             why = one.why
             if why is not None:
                 why = {**why, "hyprank": math.log(max(score, _LEAST)) - math.log(max(one.score, _LEAST))}
-            right = p * share
-            fresh.append(Ranked(one.domain, one.intent, one.slots, score, p, right, one.version, one.skill, why))
-        fresh.sort(key=_by_score)  # stable: equal ones stay in the order of the merged list
-        return tuple(fresh)
+            rescored.append(Ranked(one.domain, one.intent, one.slots, score, p, p * share, one.version, one.skill, why))
+        rescored.sort(key=_by_score)  # stable: ties keep the order of the merged list
+        return tuple(rescored)
 
 
-def save(model: HypRank, folder: Path) -> Manifest:
-    """Write a sealed artifact into `folder`: the model's trees and what they read. Raises as `replacing` does."""
+def save_hyprank(model: HypRank, folder: Path) -> Manifest:
+    """Write a sealed artifact of the trees and their features into `folder`. Raises as `replacing` does."""
     with replacing(folder) as work:
         (work / _TREES).write_text(model.text, encoding="utf-8")
         spec = msgspec.structs.replace(model, text="")
         (work / _SPEC).write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=1))
-        made = Manifest(
+        manifest = Manifest(
             domain=NAME,
             package="arbitrank",
             package_version=version("arbitrank"),
             features=model.names,
             rows=model.kept,
         )
-        return seal(work, made)
+        return seal(work, manifest)
 
 
-def load(folder: Path, keys: Keys | None = None) -> HypRank:
-    """Read what `save` wrote; with `keys`, signed by one of them.
+def load_hyprank(folder: Path, keys: Keys | None = None) -> HypRank:
+    """The HypRank in an artifact folder, verified; with `keys`, it has to be signed by one of them.
 
-    Raises `ArtifactError` where it is damaged, nobody's that is trusted, or its features are not this core's.
+    Raises `ArtifactError` where it is damaged, not signed by a trusted key, or made for other features.
     """
     remedy = f"name the folder that `arbitrank shortlist {NAME}` wrote, or train it again"
-    # LightGBM ends the process over some damaged texts, so it is given none that isn't as it was written.
-    made = verified(folder, keys, remedy=remedy)
-    if made.domain != NAME:
-        raise ArtifactError(f"{folder}: an artifact of {made.domain!r}, promised a HypRank; {remedy}")
+    manifest = verified(folder, keys, remedy=remedy)
+    if manifest.domain != NAME:
+        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, expected a HypRank; {remedy}")
+    return read_hyprank(folder, manifest)
+
+
+def read_hyprank(folder: Path, manifest: Manifest) -> HypRank:
+    """The HypRank in a folder that is verified already: LightGBM crashes on some damaged texts.
+
+    Raises `ArtifactError` where its files cannot be read, or it was made for other features.
+    """
     try:
         spec = msgspec.json.decode((folder / _SPEC).read_bytes(), type=HypRank)
         model = msgspec.structs.replace(spec, text=(folder / _TREES).read_text(encoding="utf-8"))
-        seen = lightgbm().Booster(model_str=model.text).num_feature()
+        columns = lightgbm().Booster(model_str=model.text).num_feature()
     except (OSError, ValueError, RecursionError, lightgbm().basic.LightGBMError) as error:
-        raise ArtifactError(f"{folder}: not a HypRank that can be read: {error}; train it again") from error
-    if seen != len(model.names) or model.names != made.features:
-        raise ArtifactError(f"{folder}: trees over {seen} features, promised {len(model.names)}; train it again")
+        raise ArtifactError(f"{folder}: not a readable HypRank: {error}; train it again") from error
+    if columns != len(model.names) or model.names != manifest.features:
+        raise ArtifactError(f"{folder}: trees over {columns} features, expected {len(model.names)}; train it again")
     return model
 
 
-_SCORE = FEATURES.index("score")
-
-
-def _by_score(one: Ranked) -> float:
-    return -one.score
+def _by_score(reading: Ranked) -> float:
+    return -reading.score
 
 
 def _number(value: Any) -> float:

@@ -1,8 +1,7 @@
-"""What a Shortlister gives, and the interface that its kernels share.
+"""Interface of the Shortlister's kernels, which score skills by number.
 
-Kernels know skills by number: a skill's number is its place in the order in which skills joined the catalogue
-(`arbitrank.shortlist.catalogue`), from 0 on. A number is never given to another skill, so kernels that were trained at
-different times agree on what it means.
+A skill's number is its position in the order in which skills joined the catalogue (`arbitrank.shortlist.catalogue`),
+from 0. A number is never reused, so kernels trained at different times agree on its meaning.
 """
 
 from __future__ import annotations
@@ -12,23 +11,21 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.values import Candidate
-
-__all__ = ["Candidate", "Kernel"]
+__all__ = ["Kernel"]
 
 
 @runtime_checkable
 class Kernel(Protocol):
-    """Scores skills for words. Frozen as far as training goes: the same words, the same scores."""
+    """Scorer of skills for an utterance. Frozen: the same utterance always gets the same scores."""
 
     def best(self, utterance: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The numbers of the at most `k` best skills, and their raw scores, both of shape (n,), best first.
+        """The numbers and raw scores of the at most `k` best skills, both of shape (n,), best first.
 
-        Scores are finite; higher is better; of equal ones the lower number stands first. Empty where the kernel knows
-        no word of the utterance.
+        Scores are finite and higher is better; ties go to the lower number. Empty where the kernel knows no word of
+        the utterance.
         """
         ...
 
     def scores(self, utterance: str, skills: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The raw scores of these skills, in their order; NaN for a skill that the kernel has never learned of."""
+        """The raw scores of these skills, in their order; NaN for a skill that the kernel was not trained on."""
         ...

@@ -1,4 +1,4 @@
-"""What a log teaches: which skills refused which utterances, and merged lists with the skill that was right."""
+"""Labels from an answer log: refusals of utterances by skills, and merged lists with their right skills."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from arbitrank.shortlist.corrections import Feedback
+from arbitrank.shortlist.corrections import SkillFeedback
 from arbitrank.shortlist.hyprank import skill_of
-from arbitrank.shortlist.hyprank_training import Listed
+from arbitrank.shortlist.hyprank_training import LabelledList
 from arbitrank.wire import Logged
 
-__all__ = ["feedback", "lists"]
+__all__ = ["labelled_lists", "skill_feedback"]
 
 
-def feedback(lines: Iterable[Logged]) -> tuple[list[Feedback], dict[str, str]]:
-    """What users made of the skills that answered, and the utterance of each request.
+def skill_feedback(lines: Iterable[Logged]) -> tuple[list[SkillFeedback], dict[str, str]]:
+    """The outcomes of the skills that answered, and the utterance of each request by its id.
 
-    It is said of the skill that stood first in an answer that was accepted or clarified; a line without an id, a
-    reading or an outcome says nothing.
+    An outcome counts for the first skill of an accepted or clarified answer. Lines without id, reading or outcome are
+    skipped.
     """
-    heard, asked = [], {}
+    outcomes, utterances = [], {}
     for line in lines:
         if line.id is None:
             continue
         if line.utterance is not None:
-            asked[line.id] = line.utterance
+            utterances[line.id] = line.utterance
         if line.outcome is not None and line.answer is not None and line.answer.ranked:
-            heard.append(Feedback(line.id, skill_of(line.answer.ranked[0]), line.outcome == "accepted"))
-    return heard, asked
+            outcomes.append(SkillFeedback(line.id, skill_of(line.answer.ranked[0]), line.outcome == "accepted"))
+    return outcomes, utterances
 
 
-def lists(lines: Iterable[Logged]) -> list[Listed]:
-    """The merged lists of requests of which the truth is known and somebody owns them, one group a session or dialogue.
+def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
+    """The merged lists of in-scope requests with a known truth; the group is the dialogue or the session.
 
-    Right are the skills of the true domain's readings with the true intent, of any intent where none has it. What
-    HypRank had sorted already is left out: its scores are no longer the domains'.
+    Right are the skills of the true domain's readings with the true intent, of any intent where none has it. Lists
+    that HypRank sorted are skipped, as their scores are not the domains'.
     """
     found = []
     groups: dict[str, int] = {}
     for line in lines:
         if line.answer is None or line.truth is None or line.truth.domain is None or "hyprank" in line.answer.ms:
             continue
-        own = [one for one in line.answer.ranked if one.domain == line.truth.domain]
-        exact = [one for one in own if line.truth.intent in (None, one.intent)]
-        right = frozenset(skill_of(one) for one in exact or own) or frozenset([line.truth.domain])
+        own = [reading for reading in line.answer.ranked if reading.domain == line.truth.domain]
+        exact = [reading for reading in own if line.truth.intent in (None, reading.intent)]
+        right = frozenset(map(skill_of, exact or own)) or frozenset([line.truth.domain])
         shortlist = line.answer.shortlist
         scores = {} if shortlist is UNSET else {one.skill: one.score for one in shortlist.candidates}
-        name = next((one for one in (line.dialogue, line.session) if isinstance(one, str)), f"request {len(groups)}")
-        found.append(Listed(line, line.answer.ranked, right, scores, groups.setdefault(name, len(groups))))
+        name = next((name for name in (line.dialogue, line.session) if isinstance(name, str)), f"request {len(groups)}")
+        found.append(LabelledList(line, line.answer.ranked, right, scores, groups.setdefault(name, len(groups))))
     return found

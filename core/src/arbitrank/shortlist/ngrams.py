@@ -1,80 +1,118 @@
-"""Utterances as the index sees them: word hashes, and the n-grams that are made of them.
+"""N-grams of utterances as 32-bit hashes, the same on every machine: those of the index, and those of the classifier.
 
-A gram is a word, the beginning of a long word, or two words in a row. Its 32-bit hash is computed from CRC-32s by
-whole arrays, so that a million utterances are read in seconds and one in microseconds.
+The index reads words, pairs of adjacent words and the beginnings of long words; hashes are combined from CRC-32s of
+words by whole arrays, so that a million utterances take seconds. The classifier hashes each n-gram as a string and
+marks the utterance's ends. Trained models depend on either scheme, so neither can change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.text import _MARKS, _UNSPACED, MAX_CHARACTERS, crc
+from arbitrank.nlu.text import _MARKS, _UNSPACED, MAX_CHARACTERS, crc, tokenise
+
+__all__ = ["Bags", "bags", "classifier_grams", "index_grams", "index_grams_of_all", "vocabulary", "words"]
+
+Hashes = NDArray[np.uint32]
 
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|[{_MARKS}])*")
-_END = "\n"  # between utterances that are read together; within one it's a blank like any other
+_END = "\n"  # separates utterances that are read together; within one it is replaced by a blank
 _WORD_OR_END = re.compile(rf"{_WORD.pattern}|{_END}")
 _BATCH = 20_000
-_BEGINNING = 4  # characters: inflections differ later
+_PREFIX = 4  # characters: inflections differ later
 
-# Odd multipliers that spread consecutive hashes: the golden ratio's, and two of xxHash's.
-_ONE, _TWO, _PAIR = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
-_BEGUN = np.uint32(0xC2B2AE3D)
-
+# Odd multipliers that spread consecutive hashes: the golden ratio's, and three of xxHash's.
+_FIRST, _SECOND, _PAIR = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
+_BEGINNING = np.uint32(0xC2B2AE3D)
 
 _HALF = np.uint64(32)
 _NO_ROWS, _NO_HASHES = np.zeros(0, np.int64), np.zeros(0, np.uint64)
 
 
 def words(utterance: str) -> list[str]:
-    """The words of an utterance, casefolded; single characters in scripts written without spaces; no punctuation."""
+    """The casefolded words of an utterance, without punctuation; single characters in scripts without spaces."""
     return _WORD.findall(utterance[:MAX_CHARACTERS].casefold())
 
 
-def grams(utterance: str) -> NDArray[np.uint32]:
-    """The hashes of an utterance's words, of its pairs of words, and of its long words' beginnings: uint32, (n,)."""
+def index_grams(utterance: str) -> Hashes:
+    """The hashes of an utterance's words, of its pairs of words and of its long words' beginnings: shape (n,)."""
     found = words(utterance)
     hashes = np.array([crc(word) for word in found], np.uint32)
-    begun = np.array([crc(word[:_BEGINNING]) for word in found if len(word) >= _BEGINNING], np.uint32)
-    first = hashes * _ONE
-    return np.concatenate((first, _pairs(first[:-1], hashes[1:]), begun * _BEGUN))
+    prefixes = np.array([crc(word[:_PREFIX]) for word in found if len(word) >= _PREFIX], np.uint32)
+    first = hashes * _FIRST
+    return np.concatenate((first, _pairs(first[:-1], hashes[1:]), prefixes * _BEGINNING))
 
 
-def grams_of_all(utterances: Iterable[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The grams of many utterances, and which utterance each of them stands in: two arrays of one shape."""
+def index_grams_of_all(utterances: Iterable[str]) -> tuple[Hashes, NDArray[np.int64]]:
+    """The grams of many utterances and the row of the utterance that each comes from: two arrays of one shape."""
     known: dict[str, int] = {_END: 0}
-    rows, hashes, read = [_NO_ROWS], [_NO_HASHES], 0
+    rows, hashes, count = [_NO_ROWS], [_NO_HASHES], 0
     for batch in _batches(utterances):
         text = _END.join(utterance[:MAX_CHARACTERS].replace(_END, " ") for utterance in batch)
         found = _WORD_OR_END.findall(text.casefold())
         known |= {word: _both(word) for word in set(found) - known.keys()}
         both = np.fromiter(map(known.__getitem__, found), np.uint64, len(found))
         ends = np.fromiter(map(_END.__eq__, found), np.bool_, len(found))
-        rows.append((read + np.cumsum(ends))[~ends])
+        rows.append((count + np.cumsum(ends))[~ends])
         hashes.append(both[~ends])
-        read += len(batch)
+        count += len(batch)
     row, both = np.concatenate(rows), np.concatenate(hashes)
-    word, begun = both.astype(np.uint32), (both >> _HALF).astype(np.uint32)
-    first = word * _ONE
-    inside, long = row[:-1] == row[1:], begun != 0
+    word, prefix = both.astype(np.uint32), (both >> _HALF).astype(np.uint32)
+    first = word * _FIRST
+    inside, long = row[:-1] == row[1:], prefix != 0
     pairs = _pairs(first[:-1], word[1:])[inside]
-    return np.concatenate((first, pairs, begun[long] * _BEGUN)), np.concatenate((row, row[:-1][inside], row[long]))
+    return np.concatenate((first, pairs, prefix[long] * _BEGINNING)), np.concatenate((row, row[:-1][inside], row[long]))
 
 
 def _both(word: str) -> int:
-    """The hash of a word and, above it, that of its beginning; 0 there where it is short."""
-    return crc(word) | (crc(word[:_BEGINNING]) << 32 if len(word) >= _BEGINNING else 0)
+    """The hash of a word and, in the upper half, that of its beginning; 0 there for a short word."""
+    return crc(word) | (crc(word[:_PREFIX]) << 32 if len(word) >= _PREFIX else 0)
 
 
-def _pairs(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    return first ^ (second * _TWO + _PAIR)
+def _pairs(first: Hashes, second: Hashes) -> Hashes:
+    return first ^ (second * _SECOND + _PAIR)
 
 
 def _batches(utterances: Iterable[str]) -> Iterator[list[str]]:
     remaining = iter(utterances)
     while batch := list(islice(remaining, _BATCH)):
         yield batch
+
+
+class Bags(NamedTuple):
+    """The classifier's n-grams of n utterances: row i is `hashes[starts[i]:starts[i + 1]]`, ascending and unique."""
+
+    hashes: Hashes
+    starts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+
+def classifier_grams(utterance: str) -> Hashes:
+    """The hashes of an utterance's words, pairs of words, ends and long words' beginnings: ascending and unique."""
+    found = [token.text for token in tokenise(utterance)]
+    hashes = {crc(word) for word in found}
+    hashes.update(crc(f"{word[:_PREFIX]}*") for word in found if len(word) > _PREFIX)
+    hashes.update(crc(f"{left} {right}") for left, right in pairwise(["<", *found, ">"]) if found)
+    return np.array(sorted(hashes), np.uint32)
+
+
+def bags(utterances: Sequence[str]) -> Bags:
+    """The classifier's n-grams of all utterances."""
+    rows = [classifier_grams(utterance) for utterance in utterances]
+    starts = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row) for row in rows], out=starts[1:])
+    return Bags(np.concatenate([np.empty(0, np.uint32), *rows]), starts)
+
+
+def vocabulary(of: Bags, least: int = 2) -> Hashes:
+    """The n-grams that at least `least` utterances have, ascending; rarer ones identify single utterances."""
+    found, counts = np.unique(of.hashes, return_counts=True)
+    return np.asarray(found[counts >= least])

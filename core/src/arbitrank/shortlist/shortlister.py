@@ -1,7 +1,7 @@
-"""The Shortlister: words, and what is known of the account, to the k skills most worth asking.
+"""The Shortlister: from an utterance and the account's profile to the k skills most worth querying.
 
-The index finds the survivors; the learned model, where there is one, scores them again (and finds its own, while there
-are few enough skills to score them all); the calibration makes probabilities of it.
+The index finds the candidates; the classifier, if there is one, scores them again (and adds its own candidates where
+there are few enough skills to score all); the calibration turns the scores into probabilities.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Domain, Skill
 from arbitrank.errors import InputError
-from arbitrank.shortlist.calibration import Calibration, Personal, features, personal
-from arbitrank.shortlist.catalogue import Catalogue, sayings
+from arbitrank.guard import Fault, guarded
+from arbitrank.shortlist.calibration import AccountProfile, CandidateCalibration, account_profile, features
+from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.index import Index
-from arbitrank.shortlist.kernel import Candidate, Kernel
-from arbitrank.values import Request
+from arbitrank.shortlist.kernel import Kernel
+from arbitrank.values import Candidate, Request
 
-SURVIVORS = 32
-"""Skills that come from the first stage into the second; more where a longer shortlist is asked for."""
+__all__ = ["FIRST_STAGE", "TWO_STAGES", "FirstStage", "ShortlistSettings", "Shortlister", "Shortlisting"]
+
+FIRST_STAGE = 32
+"""Candidates of the first stage; more where a longer shortlist is requested."""
 
 TWO_STAGES = 10_000
-"""Skills from which on the learned model scores only what the index found."""
+"""Skills from which on the classifier scores only the candidates that the index found."""
 
-_SURE = 700.0  # log-odds past which a number has no room for the probability
+_SURE = 700.0  # log-odds beyond which exp overflows
 
 
 @dataclass(frozen=True, eq=False)
-class Survivors:
-    """What the first stage left: skills by number, and their features (`arbitrank.shortlist.calibration`)."""
+class FirstStage:
+    """Candidates of the first stage: skills by number, and their features (`arbitrank.shortlist.calibration`)."""
 
     numbers: NDArray[np.int64]
     x: NDArray[np.float64]
@@ -41,12 +44,12 @@ class Survivors:
 
 @dataclass(frozen=True, eq=False)
 class Shortlister:
-    """Frozen: one with a skill more or less is another, and whoever uses this one meanwhile isn't disturbed."""
+    """A frozen value: adding or removing skills gives a new one and does not affect requests that use this one."""
 
-    catalogue: Catalogue
+    catalogue: SkillCatalogue
     index: Index
-    calibration: Calibration = field(default=Calibration())
-    learned: Kernel | None = None
+    calibration: CandidateCalibration = field(default=CandidateCalibration())
+    classifier: Kernel | None = None
     version: str | None = None
 
     def __post_init__(self) -> None:
@@ -54,85 +57,74 @@ class Shortlister:
             raise InputError(f"a catalogue of {len(self.catalogue)} skills, an index of {len(self.index)}")
 
     def shortlist(
-        self, utterance: str | None, k: int = 10, *, known: Personal = Personal(), floor: float = 0.0
+        self, utterance: str | None, k: int = 10, *, profile: AccountProfile = AccountProfile(), floor: float = 0.0
     ) -> tuple[Candidate, ...]:
-        """The at most `k` best skills whose score is at least `floor`, best first; none where no word is known."""
+        """The at most `k` best skills with a score of at least `floor`, best first; empty where no word is known."""
         if k < 1 or not utterance:
             return ()
-        found = self.survivors(utterance, k, known)
+        found = self.first_stage(utterance, k, profile)
         z = self.calibration.log_odds(found.x)
         order = np.argsort(-z, kind="stable")[:k]
-        scores = [1.0 / (1.0 + math.exp(-one)) if one > -_SURE else 0.0 for one in z.take(order).tolist()]
+        scores = [1.0 / (1.0 + math.exp(-value)) if value > -_SURE else 0.0 for value in z.take(order).tolist()]
         best = zip(found.numbers.take(order).tolist(), scores, strict=True)
         return tuple(Candidate(*self.catalogue[number], score) for number, score in best if score >= floor)
 
-    def survivors(self, utterance: str, k: int = 10, known: Personal = Personal()) -> Survivors:
-        """What the first stage finds, enabled and used skills included where the words say anything at all."""
-        many = max(k, SURVIVORS)
+    def first_stage(self, utterance: str, k: int = 10, profile: AccountProfile = AccountProfile()) -> FirstStage:
+        """The candidates, including the account's enabled and used skills where any word is known."""
+        many = max(k, FIRST_STAGE)
         numbers, scores = self.index.best(utterance, many)
         more: list[int] = []
         if len(numbers):
-            more += [n for n in map(self.catalogue.number, (*known.enabled, *known.used)) if n is not None]
-        if self.learned is not None and len(self.index) <= TWO_STAGES:
-            more += [n for n in self.learned.best(utterance, many)[0].tolist() if n not in self.catalogue.gone]
+            more += [n for n in map(self.catalogue.number, (*profile.enabled, *profile.used)) if n is not None]
+        if self.classifier is not None and len(self.index) <= TWO_STAGES:
+            more += [n for n in self.classifier.best(utterance, many)[0].tolist() if n not in self.catalogue.gone]
         if more:
             numbers = np.union1d(numbers, np.array(more, np.int64))
             scores = self.index.scores(utterance, numbers)
             numbers, scores = numbers[~np.isnan(scores)], scores[~np.isnan(scores)]
-        learned = self.learned.scores(utterance, numbers) if self.learned is not None else None
-        skills = [self.catalogue[number] for number in numbers.tolist()] if known != Personal() else ()
-        return Survivors(numbers, features(scores, scores - self.index.base[numbers], learned, skills, known))
+        learned = self.classifier.scores(utterance, numbers) if self.classifier is not None else None
+        skills = [self.catalogue[number] for number in numbers.tolist()] if profile != AccountProfile() else ()
+        return FirstStage(numbers, features(scores, scores - self.index.base[numbers], learned, skills, profile))
 
-    def with_skills(self, domain: str, skills: Sequence[Skill]) -> Shortlister:
-        """The same with more skills of a domain, known by their sample phrases and descriptions; no training.
+    def with_skills(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
+        """A copy with more skills by domain, known by their sample phrases and descriptions, without training.
 
-        Raises `InputError` where a skill has the name of one that is there.
+        Raises `InputError` where a skill has the name of a present one.
         """
-        return self._joined({domain: skills})
+        catalogue = self.catalogue
+        for domain, own in skills.items():
+            catalogue = catalogue.with_skills(domain, own)
+        texts = [descriptive_texts(skill) for own in skills.values() for skill in own]
+        return replace(self, catalogue=catalogue, index=self.index.with_skills(texts))
 
     def without(self, names: Iterable[str]) -> Shortlister:
-        """The same without these skills. Raises `InputError` where one isn't there."""
-        names = list(names)
-        catalogue = self.catalogue.left(names)
+        """A copy without these skills. Raises `InputError` where one is not present."""
+        catalogue = self.catalogue.without(names)
         return replace(self, catalogue=catalogue, index=self.index.without(catalogue.gone - self.catalogue.gone))
 
     def serving(self, domains: Mapping[str, Domain]) -> Shortlister:
-        """The same with those skills of the domains that it lacks, cold, as far as their names aren't taken."""
-        return self.changed({name: _skills(name, domain) for name, domain in domains.items()})
-
-    def changed(self, there: Mapping[str, Sequence[Skill]], gone: Iterable[str] = ()) -> Shortlister:
-        """The same without the skills that are `gone`, and with those `there` that it lacks, by domain."""
-        left = [name for name in gone if name in self.catalogue]
-        if left:
-            return self.without(left).changed(there)
+        """A copy with the domains' skills that it lacks, except those whose names are taken."""
         lacking: dict[str, list[Skill]] = {}
         taken: set[str] = set()
-        for name, some in sorted(there.items()):
-            found = {one.name: one for one in some}
-            lacking[name] = [one for one in found.values() if one.name not in self.catalogue and one.name not in taken]
-            taken.update(found)
-        return self._joined(lacking) if any(lacking.values()) else self
-
-    def _joined(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
-        catalogue = self.catalogue
-        for domain, some in skills.items():
-            catalogue = catalogue.joined(domain, some)
-        said = [sayings(one) for some in skills.values() for one in some]
-        return replace(self, catalogue=catalogue, index=self.index.with_skills(said))
+        for name, domain in sorted(domains.items()):
+            own = {skill.name: skill for skill in _skills(name, domain)}
+            lacking[name] = [s for s in own.values() if s.name not in self.catalogue and s.name not in taken]
+            taken.update(own)
+        return self.with_skills(lacking) if any(lacking.values()) else self
 
 
 def _skills(name: str, domain: Domain) -> Sequence[Skill]:
-    try:
-        found = list(domain.skills)
-    except Exception:  # the plugin's code may raise anything; the domain is then known by its name alone
-        found = []
-    return found if found and all(isinstance(one, Skill) for one in found) else (Skill(name),)
+    """The skills of a domain; its name alone where its code raises or returns something else."""
+    found = guarded(lambda: list(domain.skills))
+    if isinstance(found, Fault) or not found or not all(isinstance(skill, Skill) for skill in found):
+        return (Skill(name),)
+    return found
 
 
 class ShortlistSettings(Struct, frozen=True):
-    """`k`: skills of a shortlist, at least 1. `floor`: the score below which none is on it, in [0, 1].
+    """`k`: skills per shortlist, at least 1. `floor`: the lowest score of a listed skill, in [0, 1].
 
-    `always`: domains that are asked whatever is on it.
+    `always`: domains that are queried for every request.
     """
 
     k: int = 10
@@ -142,12 +134,12 @@ class ShortlistSettings(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Shortlisting:
-    """The stage of a request's life that chooses the domains to ask."""
+    """Stage of a request's life that chooses the domains to query."""
 
     shortlister: Shortlister
     settings: ShortlistSettings = field(default=ShortlistSettings())
 
     def __call__(self, request: Request) -> tuple[Candidate, ...]:
         """The shortlist for a request, best first."""
-        known, settings = personal(request), self.settings
-        return self.shortlister.shortlist(request.utterance, settings.k, known=known, floor=settings.floor)
+        profile, settings = account_profile(request), self.settings
+        return self.shortlister.shortlist(request.utterance, settings.k, profile=profile, floor=settings.floor)

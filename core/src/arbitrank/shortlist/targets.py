@@ -1,9 +1,13 @@
-"""Pseudo-labels: what a model keeps predicting above the one label that an example was given becomes its label too.
+"""Training targets that change between epochs: pseudo-labels and self-distillation.
 
-Training examples name one skill although several could serve. After each epoch the training data are classified; the
-top `most` labels that score above `ratio` times the assigned one, `epochs` epochs in a row, count as right from then
-on, for as long as that lasts (the article has p = 2, r = 4 and a ratio of 1). Below 1, `ratio` admits labels that score
-nearly as high: a model that was told one of two equal labels each time gives each a half.
+Pseudo-labels: training examples name one skill although several may be acceptable. After each epoch the training data
+are classified; the top `most` labels that score above `ratio` times the assigned one in `epochs` consecutive epochs
+count as correct from then on, for as long as that lasts (the article has p = 2, r = 4 and a ratio of 1). A ratio below
+1 admits labels that score nearly as high: of two equally right labels, each assigned half of the time, the model gives
+each a half.
+
+Self-distillation: the model's probabilities of one epoch are mixed into the targets of the next, and statistics of
+them may be an input. They carry more than a single label does: that two skills were close, or that none fitted.
 """
 
 from __future__ import annotations
@@ -16,15 +20,15 @@ from scipy.sparse import csr_array
 
 from arbitrank.errors import InputError
 
-__all__ = ["Pseudo", "Streaks", "above"]
+__all__ = ["Distillation", "LabelStreaks", "PseudoLabels", "above", "frequent_pairs", "highest", "mixed"]
 
 
 @dataclass(frozen=True)
-class Pseudo:
-    """How examples come by further labels: `most` is the article's p, `epochs` its r.
+class PseudoLabels:
+    """The rule for pseudo-labels: `most` is the article's p, `epochs` its r.
 
-    `ratio`, in (0, 1], is the share of the assigned label's score that another has to exceed, `least` the score that it
-    needs in any case, `share` how often the two skills have to be found together (`usual_pairs`).
+    `ratio`, in (0, 1], is the share of the assigned label's score that another has to exceed, `least` its minimum
+    score, `share` how often the two skills have to occur together (`frequent_pairs`).
     """
 
     most: int = 2
@@ -35,11 +39,28 @@ class Pseudo:
 
     def __post_init__(self) -> None:
         if self.most < 1 or self.epochs < 1 or not (0.0 < self.ratio <= 1.0 and 0.0 <= self.share <= 1.0):
-            raise InputError(f"{self}: promised most and epochs of at least 1, a ratio in (0, 1], a share in [0, 1]")
+            raise InputError(f"{self}: expected most and epochs of at least 1, a ratio in (0, 1], a share in [0, 1]")
 
 
-def above(p: NDArray[np.floating], assigned: csr_array, rule: Pseudo) -> csr_array:
-    """Which labels score high enough beside the assigned ones: bool, of p's shape (rows, skills).
+@dataclass(frozen=True)
+class Distillation:
+    """`share`, in [0, 1), is the part of the targets from the previous epoch's outputs, from epoch `after` on.
+
+    The `most` highest outputs of each row are kept. With `statistics`, those of the previous outputs are an input too.
+    """
+
+    share: float = 0.3
+    after: int = 2
+    most: int = 8
+    statistics: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.share < 1.0 or self.after < 1 or self.most < 1:
+            raise InputError(f"{self}: expected a share in [0, 1), after and most of at least 1")
+
+
+def above(p: NDArray[np.floating], assigned: csr_array, rule: PseudoLabels) -> csr_array:
+    """The labels that score high enough beside the assigned ones: int32 ones, of p's shape (rows, skills).
 
     Of several assigned labels the lowest counts. A row without any gets no label.
     """
@@ -57,28 +78,41 @@ def above(p: NDArray[np.floating], assigned: csr_array, rule: Pseudo) -> csr_arr
     return csr_array((np.ones(len(at), np.int32), (at, top[right])), shape=p.shape)
 
 
-class Streaks:
-    """For how many epochs in a row, up to now, each label was found."""
+class LabelStreaks:
+    """The number of consecutive epochs, up to the latest, in which each label was found."""
 
-    def __init__(self, rows: int, skills: int, rule: Pseudo) -> None:
+    def __init__(self, rows: int, skills: int, rule: PseudoLabels) -> None:
         self._rule = rule
         self._length = csr_array((rows, skills), dtype=np.int32)
 
     def update(self, found: csr_array, assigned: csr_array) -> csr_array:
-        """Count an epoch in; the labels that were found in enough of the last: float32 ones, shape (rows, skills)."""
+        """Add an epoch; the labels found in enough consecutive epochs: float32 ones, shape (rows, skills)."""
         self._length = csr_array(found + found * self._length)
         labels = csr_array(self._length >= self._rule.epochs, dtype=np.float32)
-        return usual_pairs(labels, assigned, self._rule.share) if self._rule.share else labels
+        return frequent_pairs(labels, assigned, self._rule.share) if self._rule.share else labels
 
 
-def usual_pairs(labels: csr_array, assigned: csr_array, share: float) -> csr_array:
-    """Those of the labels that are found in at least this share of the examples that were assigned the same skill.
+def frequent_pairs(labels: csr_array, assigned: csr_array, share: float) -> csr_array:
+    """Those labels that occur in at least this share of the examples with the same assigned skill.
 
-    Two skills that serve the same requests are mistaken for one another all the time; where that happens now and then,
-    it is the utterance that says little.
+    Two skills for the same requests are confused all the time; where that happens only now and then, the utterance is
+    uninformative.
     """
     together = csr_array(assigned.T @ labels)
     examples = np.repeat(np.maximum(assigned.sum(axis=0), 1.0), np.diff(together.indptr))
     together.data = (together.data >= share * examples).astype(np.float32)
     together.eliminate_zeros()
     return csr_array(labels * (assigned @ together > 0), dtype=np.float32)
+
+
+def highest(p: NDArray[np.floating], most: int) -> csr_array:
+    """The `most` highest probabilities of each row: float32, of p's shape (rows, skills)."""
+    most = min(most, p.shape[1])
+    top = np.sort(np.argpartition(-p, most - 1, axis=1)[:, :most], axis=1)
+    values = np.take_along_axis(p, top, axis=1).astype(np.float32)
+    return csr_array((values.ravel(), top.ravel(), np.arange(len(p) + 1) * most), shape=p.shape)
+
+
+def mixed(y: csr_array, outputs: csr_array, share: float) -> csr_array:
+    """(1 − share) · y + share · outputs: float32, of y's shape."""
+    return csr_array((1.0 - share) * y + share * outputs, dtype=np.float32)

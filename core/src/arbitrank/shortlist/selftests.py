@@ -1,0 +1,77 @@
+"""Self-tests of a Shortlister and of a HypRank: their guarantees, checked on requests that stress them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from arbitrank.shortlist.hyprank import HypRank
+from arbitrank.shortlist.shortlister import Shortlister, Shortlisting
+from arbitrank.values import Candidate, Ranked, Request
+
+__all__ = ["hyprank_problem", "shortlister_problem"]
+
+_UTTERANCES = ("", " ", "play one two three", "\u0000\ud7ff\U0001f600 ünï", "x" * 10_000, "一 二 三 " * 300)
+_SITUATIONS = (
+    Request(),
+    Request(
+        account={"enabled": ["one", 5], "used": {"two": 3, "three": "often"}, "child": True},
+        dialogue={"previous_skill": "skill0", "failed": True, "acts": ["offer"], "turn": 3},
+        context={"preference.domain0": 1.0, "previous_domain": "domain0"},
+    ),
+    Request(
+        account={"enabled": "all", "used": ["one"], "child": "yes"},
+        dialogue={"previous_skill": 7, "failed": "yes", "acts": "offer", "turn": [1]},
+        context={"preference.domain0": "much", "previous_domain": None},
+    ),
+    Request(dialogue="an id"),
+)
+_LENGTHS = (0, 1, 2, 17, 100)
+
+
+def shortlister_problem(shortlister: Shortlister) -> str | None:
+    """The first broken guarantee, None where there is none: sorted scores in [0, 1], no skill twice, repeatable."""
+    stage = Shortlisting(shortlister)
+    names = [name for _, name, _ in islice(shortlister.catalogue.present(), 20)]  # words that it knows
+    requests = [
+        Request(utterance=text, account=one.account, dialogue=one.dialogue, context=one.context)
+        for one in _SITUATIONS
+        for text in (*_UTTERANCES, *names)
+    ]
+    lists = [stage(request) for request in requests]
+    if lists != [stage(request) for request in reversed(requests)][::-1]:
+        return "the same request gets another shortlist later"
+    if any(len({one.skill for one in candidates}) < len(candidates) for candidates in lists):
+        return "a shortlist has a skill twice"
+    return _bad_scores(lists)
+
+
+def hyprank_problem(model: HypRank) -> str | None:
+    """The first broken guarantee, None where there is none: the same readings, sorted, scores in [0, 1], repeatable."""
+    lists = [(request, _merged(n)) for request in _SITUATIONS for n in _LENGTHS]
+    scores = {f"skill{number}": number / max(_LENGTHS) for number in range(0, max(_LENGTHS), 2)}
+    outputs = [model.sort(request, ranked, scores) for request, ranked in lists]
+    if outputs != [model.sort(request, ranked, scores) for request, ranked in reversed(lists)][::-1]:
+        return "the same list is sorted otherwise later"
+    for (_, ranked), output in zip(lists, outputs, strict=True):
+        if {one.intent for one in ranked} != {one.intent for one in output} or len(ranked) != len(output):
+            return "a sorted list does not have the readings of the merged one"
+    return _bad_scores(outputs)
+
+
+def _merged(n: int) -> tuple[Ranked, ...]:
+    """A merged list of n readings, best first, of half as many skills."""
+    return tuple(
+        Ranked(f"domain{i % 5}", f"intent{i}", (), p * p, p, p, skill=f"skill{i // 2}")
+        for i, p in ((i, 1.0 - i / n) for i in range(n))
+    )
+
+
+def _bad_scores(lists: Iterable[Sequence[Candidate | Ranked]]) -> str | None:
+    for entries in lists:
+        scores = [entry.score for entry in entries]
+        if not all(0.0 <= score <= 1.0 for score in scores):
+            return "a score is out of range, expected a number in [0, 1]"
+        if scores != sorted(scores, reverse=True):
+            return "a list is not sorted by its scores"
+    return None
