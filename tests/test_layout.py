@@ -29,12 +29,12 @@ BROAD = {
 UNFINISHED: Mapping[str, str] = {
     "long_module": "arbitration cli impact isolation learn live serve store",
     "long_function": "cli learn",
-    "broad_except": "arbitration evaluate impact isolation learn live registry.py selftest.py serve shortlist training",
+    "broad_except": "arbitration evaluate impact isolation learn live registry.py selftest.py serve training",
     "docstring_opening": "arbitration child.py cli domain.py evaluate impact isolation learn live probability.py "
-    "promotion.py registry.py selftest.py semer.py serve shortlist store testing training values.py wire.py",
+    "promotion.py registry.py selftest.py semer.py serve store testing training values.py wire.py",
     "matches_error_text": "store",
-    "classes": "Ask Backend Block Built Calibration Candidate Catalogue Claims Feedback Learned Limits Measured "
-    "Outcome Pair Part Plan Reading Reason Refusal Refused Said Settings Share Side Sums Task Told Unseen Worker",
+    "classes": "Backend Candidate Claims Limits Outcome Part Reading Reason Refusal Refused Settings Share Side Task "
+    "Told Unseen",
     "circles": "serve training",
 }
 """Packages that do not keep a rule yet, or names that break it, by the rule. The lists may only shrink."""

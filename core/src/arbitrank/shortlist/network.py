@@ -69,7 +69,7 @@ class _AdamArray:
         self._second = np.zeros_like(values)
 
     def step(self, at: Any, slope: Singles, rate: float, decay: float) -> None:
-        """One step of the weights at `at` against the gradient; `rate` includes the bias correction of the moments."""
+        """Step the weights at `at` against the gradient; `rate` includes the bias correction of the moments."""
         first = self._first[at] * _MOMENTUM + (1.0 - _MOMENTUM) * slope
         second = self._second[at] * _SECOND + (1.0 - _SECOND) * slope * slope
         self._first[at], self._second[at] = first, second
@@ -111,7 +111,7 @@ class Network:
         summary: Singles | None = None,
         rate: float | None = None,
     ) -> None:
-        """One pass over these rows of `x` towards `y`, in a new random order.
+        """Train for one pass over these rows of `x` towards `y`, in a new random order.
 
         `only`, of y's shape, weighs single skills of the loss: rows with an entry in it count for the skills named
         there, others for all. `weight` (rows of x) weighs whole rows; `summary` (rows of x, 4) are statistics of

@@ -93,7 +93,7 @@ class LabelStreaks:
 
 
 def frequent_pairs(labels: csr_array, assigned: csr_array, share: float) -> csr_array:
-    """Those labels that occur in at least this share of the examples with the same assigned skill.
+    """The labels that occur in at least this share of the examples with the same assigned skill.
 
     Two skills for the same requests are confused all the time; where that happens only now and then, the utterance is
     uninformative.
