@@ -1,6 +1,6 @@
-"""Where a store keeps its bytes: a handful of operations, each of which happens whole or not at all.
+"""The storage of a store: a few atomic operations on bytes under keys, for a folder.
 
-Everything else, the verbs, the history and what may be removed, is written once over these (`arbitrank.store.store`).
+Everything else is written once over these (`arbitrank.store.store`).
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import NamedTuple, Protocol
 
 from arbitrank.errors import StoreError
 
-_PLACINGS = 20  # tries to give a file its name; each that fails met the removal of one folder
+_PLACINGS = 20  # tries to give a file its name; each fails where its folder is removed meanwhile
 
 
 class Kept(NamedTuple):
-    """A key that is there, for how many seconds by this machine's clock, and how many bytes it has."""
+    """A key with its age in seconds by this machine's clock and its size in bytes."""
 
     key: str
     age: float
     size: int
 
 
-class Backend(Protocol):
-    """Bytes under keys (`lights/history/00000001.json`). Every method raises `StoreError` where it is not answered."""
+class StoreBackend(Protocol):
+    """Bytes under keys (`lights/history/00000001.json`). Every method raises `StoreError` where it fails."""
 
     def read(self, key: str) -> bytes | None:
-        """The content of a key, None where there is no such key."""
+        """The content of a key, None where it does not exist."""
 
     def create(self, key: str, content: bytes) -> bool:
-        """Put the content where nothing is, durably; False where something is. Of many that try, one succeeds."""
+        """Create a key durably; False where it exists. Of several concurrent calls one succeeds."""
 
     def write(self, key: str, content: bytes) -> None:
-        """Put the content, in place of what is there; who reads meanwhile gets the one or the other, whole."""
+        """Create or replace a key; a concurrent reader gets the old or the new content."""
 
     def under(self, prefix: str) -> list[Kept]:
         """Every key under the folder `prefix`, sorted."""
@@ -45,20 +45,20 @@ class Backend(Protocol):
         """The names of the folders at the top, sorted."""
 
     def delete(self, key: str) -> None:
-        """Take a key away; one that isn't there is no error."""
+        """Remove a key, if it exists."""
 
     def sweep(self, age: float) -> None:
-        """Take away what writes that were killed left behind more than `age` seconds ago."""
+        """Remove the remains of writes that were interrupted more than `age` seconds ago."""
 
     def local(self, prefix: str) -> Path | None:
-        """The folder `prefix` on this machine's disk, None where the bytes are elsewhere."""
+        """The folder `prefix` on this machine, None where the storage is remote."""
 
 
 class FolderBackend:
-    """A folder on a disk, which need not exist yet; any number of processes may use it at once.
+    """A folder, which need not exist yet, shared by any number of processes.
 
-    A file is written under `.parts`, synced, and then linked to its name: it is never seen half written, and of two
-    that create it one fails.
+    A file is written under `.parts`, synced, and then linked to its name: no reader sees it half written, and of two
+    concurrent creations one fails.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,7 +68,7 @@ class FolderBackend:
         return str(self.root)
 
     def read(self, key: str) -> bytes | None:
-        """See `Backend`."""
+        """See `StoreBackend`."""
         with self._reading(key):
             try:
                 return (self.root / key).read_bytes()
@@ -76,7 +76,7 @@ class FolderBackend:
                 return None
 
     def create(self, key: str, content: bytes) -> bool:
-        """See `Backend`."""
+        """See `StoreBackend`."""
         with self._writing(key), self._part(content) as part:
             try:
                 _placed(os.link, part, self.root / key)
@@ -85,13 +85,13 @@ class FolderBackend:
             return True
 
     def write(self, key: str, content: bytes) -> None:
-        """See `Backend`."""
+        """See `StoreBackend`."""
         with self._writing(key), self._part(content) as part:
             _placed(os.replace, part, self.root / key)
 
     def under(self, prefix: str) -> list[Kept]:
-        """See `Backend`."""
-        found = []
+        """See `StoreBackend`."""
+        kept = []
         with self._reading(prefix):
             now = time.time()
             for folder, _, names in os.walk(self.root / prefix, onerror=_raise_unless_gone):
@@ -99,13 +99,13 @@ class FolderBackend:
                     path = Path(folder) / name
                     try:
                         stat = path.lstat()
-                    except FileNotFoundError:  # somebody removed it since
+                    except FileNotFoundError:  # removed since it was listed
                         continue
-                    found.append(Kept(path.relative_to(self.root).as_posix(), now - stat.st_mtime, stat.st_size))
-        return sorted(found)
+                    kept.append(Kept(path.relative_to(self.root).as_posix(), now - stat.st_mtime, stat.st_size))
+        return sorted(kept)
 
     def folders(self) -> list[str]:
-        """See `Backend`."""
+        """See `StoreBackend`."""
         with self._reading(""):
             try:
                 return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
@@ -113,29 +113,29 @@ class FolderBackend:
                 return []
 
     def delete(self, key: str) -> None:
-        """See `Backend`. Folders that it leaves empty go too."""
+        """See `StoreBackend`. Folders that become empty are removed too."""
         with self._writing(key):
             path = self.root / key
             path.unlink(missing_ok=True)
             for folder in path.relative_to(self.root).parents[:-1]:
                 try:
                     (self.root / folder).rmdir()
-                except OSError:  # something else is in it, or somebody removed it first
+                except OSError:  # not empty, or removed already
                     break
 
     def sweep(self, age: float) -> None:
-        """See `Backend`."""
+        """See `StoreBackend`."""
         for part in self.under(".parts"):
             if part.age > age:
                 (self.root / part.key).unlink(missing_ok=True)
 
     def local(self, prefix: str) -> Path | None:
-        """See `Backend`."""
+        """See `StoreBackend`."""
         return self.root / prefix
 
     @contextmanager
     def _part(self, content: bytes) -> Iterator[Path]:
-        """A file with the content that is on the disk, under a name that nobody reads; gone afterwards."""
+        """A synced file with the content, under a temporary name; removed afterwards."""
         part = self.root / ".parts" / uuid.uuid4().hex
         _make(part.parent)
         try:
@@ -152,7 +152,7 @@ class FolderBackend:
         try:
             yield
         except OSError as error:
-            raise StoreError(f"store {self}: {key or 'its folder'} cannot be read: {_why(error)}") from error
+            raise StoreError(f"store {self}: {key or 'its folder'} cannot be read: {error.strerror or error}") from error
 
     @contextmanager
     def _writing(self, key: str) -> Iterator[None]:
@@ -160,12 +160,12 @@ class FolderBackend:
             yield
         except OSError as error:
             raise StoreError(
-                f"store {self}: {key} cannot be written: {_why(error)}; make room or give another with --store"
+                f"store {self}: {key} cannot be written: {error.strerror or error}; free space or name another with --store"
             ) from error
 
 
 def _placed(place: Callable[[Path, Path], None], part: Path, target: Path) -> None:
-    """Give a file its name by `place`, durably. Its folder may go meanwhile, where an old version is being removed."""
+    """Give a file its name by `place`, durably, although `prune` may remove its folder meanwhile."""
     for left in reversed(range(_PLACINGS)):
         try:
             _make(target.parent)
@@ -174,12 +174,12 @@ def _placed(place: Callable[[Path, Path], None], part: Path, target: Path) -> No
         except FileNotFoundError:
             if not left:
                 raise
-    with suppress(FileNotFoundError):  # whoever removed it has the last word
+    with suppress(FileNotFoundError):  # removed again already
         _sync(target.parent)
 
 
 def _make(folder: Path) -> None:
-    """Make a folder and those above it, so that they stay after a power cut."""
+    """Make a folder and its parents, so that they survive a power failure."""
     if folder.is_dir():
         return
     _make(folder.parent)
@@ -188,7 +188,7 @@ def _make(folder: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    if os.name == "nt":  # a folder can't be opened there; the file system keeps its own journal
+    if os.name == "nt":  # a folder can't be opened there; the file system has a journal
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -200,7 +200,3 @@ def _sync(folder: Path) -> None:
 def _raise_unless_gone(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)

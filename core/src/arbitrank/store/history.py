@@ -1,11 +1,11 @@
-"""A history of numbered changes, each created once and never touched again; the present is the highest one's.
+"""A history of numbered changes, each created once and never modified; the present state is that of the last one.
 
     PREFIX/00000001.json
     PREFIX/00000002.json
 
-To change something is to create number n + 1 after having read n. Of many who do so at once one succeeds and the others
-find the number taken, so no lock is needed; whoever is killed leaves the change or nothing. Numbers alone give the
-order: what an entry says of the time is for people to read, and clocks may run backwards.
+A change is made by creating number n + 1 after having read number n. Of several concurrent writers one succeeds and the
+others find the number taken, so no lock is needed; a writer that is killed leaves the whole change or nothing. Only the
+numbers define the order: an entry's time is informative, as clocks may run backwards.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Generic, TypeVar
 import msgspec
 
 from arbitrank.errors import InputError, StoreError
-from arbitrank.store.artifact import Check
-from arbitrank.store.backend import Backend
+from arbitrank.store.artifact_checks import Check
+from arbitrank.store.backend import StoreBackend
 
 _NAME = re.compile(r"(\d{8})\.json")
 
 
 def now() -> float:
-    """The time, in seconds since 1970, as far as this machine knows."""
+    """This machine's time in seconds since 1970."""
     return time.time()
 
 
 def user() -> str:
-    """Who runs this process."""
+    """The user that runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container may run as a user that has no name
@@ -40,7 +40,7 @@ def user() -> str:
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What every change says: its number, when (seconds since 1970) and by whom. `token` makes it unlike any other."""
+    """The fields of every change: number, time (seconds since 1970), user, and a `token` that makes it unique."""
 
     number: int
     time: float = msgspec.field(default_factory=now)
@@ -51,15 +51,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 E = TypeVar("E", bound=Entry)
 
 
-class Log(Generic[E]):
-    """One history: all entries under a prefix of a backend, of one kind."""
+class History(Generic[E]):
+    """All entries of one type under a prefix of a backend."""
 
-    def __init__(self, backend: Backend, prefix: str, kind: type[E]) -> None:
-        self.backend, self.prefix, self.kind = backend, prefix, kind
-        self._latest: E | None = None  # numbers only grow, so the next question begins where the last one ended
+    def __init__(self, backend: StoreBackend, prefix: str, entry_type: type[E]) -> None:
+        self.backend, self.prefix, self._type = backend, prefix, entry_type
+        self._latest: E | None = None  # numbers only grow, so the next read begins at the last known one
 
     def latest(self) -> E | None:
-        """The present: the highest entry, None where there is none. Raises `StoreError` where it cannot be read."""
+        """The last entry, None where there is none. Raises `StoreError` where it cannot be read."""
         latest = self._latest
         if latest is None:
             numbers = self._numbers()
@@ -72,14 +72,14 @@ class Log(Generic[E]):
         return latest
 
     def holds(self) -> bool:
-        """Whether the entry that `latest` gave last is still there."""
+        """Whether the entry that `latest` last returned still exists."""
         return self._latest is None or self.backend.read(self._key(self._latest.number)) is not None
 
     def entry(self, number: int) -> E:
-        """One entry. Raises `StoreError` where it is not there or not one."""
+        """One entry. Raises `StoreError` where it is missing or cannot be decoded."""
         raw = self.backend.read(self._key(number))
         if raw is None:
-            raise StoreError(f"store {self.backend}: {self._key(number)} is gone; restore it from a backup")
+            raise self._missing(number)
         return self._decoded(number, raw)
 
     def entries(self, last: int = 0) -> list[E]:
@@ -87,28 +87,25 @@ class Log(Generic[E]):
         return [self.entry(number) for number in self._numbers()[-last:]]
 
     def append(self, entry: E) -> bool:
-        """Create the entry; False where somebody else took its number first."""
+        """Create the entry; False where its number is taken."""
         content = msgspec.json.format(msgspec.json.encode(entry), indent=1)
         try:
-            msgspec.json.decode(content, type=self.kind)
+            msgspec.json.decode(content, type=self._type)
         except msgspec.ValidationError as error:
-            raise InputError(f"store {self.backend}: a change that cannot be kept: {error}") from error
+            raise InputError(f"store {self.backend}: invalid change: {error}") from error
         if entry.number > 1 and self.backend.read(self._key(entry.number - 1)) is None:
-            raise StoreError(f"store {self.backend}: {self._key(entry.number - 1)} is gone; restore it from a backup")
+            raise self._missing(entry.number - 1)
         key = self._key(entry.number)
-        # An answer may be lost on its way and the call repeated: the number is then taken, by ourselves.
+        # A response may be lost and the call repeated: the number is then taken by this very entry.
         if not self.backend.create(key, content) and self.backend.read(key) != content:
             return False
         self._latest = entry
         return True
 
     def checks(self) -> Iterator[Check]:
-        """One check of the whole: every file is an entry, and no number is left out."""
-        problems = []
-        present = set(self._numbers())
-        for name in self._names():
-            if not _NAME.fullmatch(name):
-                problems.append(f"{name} is no entry; move it away")
+        """One check of the whole: every file is an entry, and no number is missing."""
+        names, present = self._names(), set(self._numbers())
+        problems = [f"{name} is no entry; move it away" for name in names if not _NAME.fullmatch(name)]
         for number in range(1, max(present, default=0) + 1):
             if number not in present:
                 problems.append(f"{number:08}.json is missing")
@@ -121,17 +118,18 @@ class Log(Generic[E]):
 
     def _decoded(self, number: int, raw: bytes) -> E:
         try:
-            entry = msgspec.json.decode(raw, type=self.kind)
+            entry = msgspec.json.decode(raw, type=self._type)
         except (ValueError, RecursionError) as error:
             raise StoreError(
-                f"store {self.backend}: {self._key(number)} is no change that can be read: {error}; restore it from a "
-                "backup, or move it away to go on with the change before it"
+                f"store {self.backend}: {self._key(number)} is no change that can be decoded: {error}; restore it from "
+                "a backup, or move it away to continue from the change before it"
             ) from error
         if entry.number != number:
-            raise StoreError(
-                f"store {self.backend}: {self._key(number)} says that it is change {entry.number}; move it away"
-            )
+            raise StoreError(f"store {self.backend}: {self._key(number)} has the number {entry.number}; move it away")
         return entry
+
+    def _missing(self, number: int) -> StoreError:
+        return StoreError(f"store {self.backend}: {self._key(number)} is missing; restore it from a backup")
 
     def _numbers(self) -> list[int]:
         matches = map(_NAME.fullmatch, self._names())

@@ -1,4 +1,4 @@
-"""Copies on this machine of what is kept in a store elsewhere."""
+"""Local copies of what a remote store keeps."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 
 from arbitrank.errors import ArtifactError, StoreError
 from arbitrank.store.artifact import MAX_FILE, MAX_FILES, MAX_TOTAL, write_durably
-from arbitrank.store.backend import Backend
+from arbitrank.store.backend import StoreBackend
 
 
-def copy_artifact(backend: Backend, prefix: str, folder: Path) -> None:
-    """Copy every key under `prefix` into a folder, in place of what is there.
+def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:
+    """Copy every key under `prefix` into a folder, replacing it as a whole.
 
-    Whoever reads the folder sees the one or the other, whole. Raises `ArtifactError`, and fetches nothing, where that
-    is more than an artifact may have.
+    Raises `ArtifactError` before anything is fetched where that is more than an artifact may have.
     """
     keys = backend.under(prefix)
     sizes = [kept.size for kept in keys]
@@ -28,23 +27,23 @@ def copy_artifact(backend: Backend, prefix: str, folder: Path) -> None:
         for kept in keys:
             path = arriving / kept.key.removeprefix(f"{prefix}/")
             if not path.resolve().is_relative_to(arriving.resolve()):
-                raise ArtifactError(f"store {backend}: {kept.key} climbs out of its folder; remove it")
+                raise ArtifactError(f"store {backend}: {kept.key} is outside its folder; remove it")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(backend.read(kept.key) or b"")
         try:
             arriving.rename(folder)
-        except OSError:  # something is there: what is to be replaced, or what another process brought
+        except OSError:  # the folder exists: it is to be replaced, or another process was first
             folder.rename(old)
             arriving.rename(folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:
-        shutil.rmtree(arriving, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        remove_copy(arriving)
+        remove_copy(old)
 
 
-def copy_file(backend: Backend, key: str, path: Path) -> None:
-    """Copy one key to a path, in place of what is there."""
+def copy_file(backend: StoreBackend, key: str, path: Path) -> None:
+    """Copy one key to a path, replacing the file there."""
     content = backend.read(key)
     if content is None:
         return
@@ -55,11 +54,11 @@ def copy_file(backend: Backend, key: str, path: Path) -> None:
         raise _unwritable(path, error) from error
 
 
-def forget(folder: Path) -> None:
-    """Remove a copy, if there is one."""
+def remove_copy(folder: Path) -> None:
+    """Remove a copy, if it exists."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
-    why = error.strerror or str(error)
-    return StoreError(f"cache {path}: cannot be written: {why}; make room or set XDG_CACHE_HOME to another folder")
+    reason = error.strerror or str(error)
+    return StoreError(f"cache {path}: cannot be written: {reason}; free space or set XDG_CACHE_HOME to another folder")

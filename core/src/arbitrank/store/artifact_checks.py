@@ -1,0 +1,136 @@
+"""Verification of an artifact without running any of its code."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arbitrank.domain import CONTRACT
+from arbitrank.errors import ArtifactError
+from arbitrank.store.artifact import (
+    MANIFEST,
+    MAX_FILE,
+    MAX_FILES,
+    MAX_TOTAL,
+    Manifest,
+    digest,
+    encode_manifest,
+    file_digest,
+    paths,
+    read_manifest,
+    version_of,
+)
+from arbitrank.store.kinds import NAMES, is_name, missing_file
+
+if TYPE_CHECKING:
+    from arbitrank.store.signing import Keys
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One check of an artifact or a store: its object, and the problem that was found, if any."""
+
+    what: str
+    problem: str | None = None
+
+
+def printable(text: str) -> str:
+    """The text on one line, control characters replaced."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+
+
+def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> Iterator[Check]:
+    """All checks of an artifact that run none of its code, one after another; with `keys`, its signature's too.
+
+    With `copy`, an empty folder, the manifest and every file whose check passes are copied into it as they are hashed.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except ArtifactError as error:
+        yield Check("manifest", str(error).removeprefix(f"{folder}: "))
+        return
+    yield Check("manifest")
+    other = manifest.contract != CONTRACT
+    yield Check("contract", f"made for contract {manifest.contract}, this is {CONTRACT}" if other else None)
+    bad_name = f"is {manifest.domain!r}, expected {NAMES}"
+    yield Check("domain", None if is_name(manifest.domain) else bad_name)
+    version = version_of(manifest)
+    named = f"is {manifest.version}, the content's is {version}"
+    yield Check("version", None if version == manifest.version else named)
+    features = digest("\n".join(manifest.features).encode()) == manifest.features_digest
+    yield Check("features", None if features else "the digest is not that of their names")
+    if keys is not None:
+        yield Check("signature", keys.problem(manifest))
+    try:
+        yield from _file_checks(folder, manifest, copy)
+    except OSError as error:
+        yield Check("files", f"cannot be listed: {error.strerror}")
+    if copy:
+        (copy / MANIFEST).write_bytes(encode_manifest(manifest))
+
+
+def verified(
+    folder: Path, keys: Keys | None = None, *, remedy: str = "publish it again", copy: Path | None = None
+) -> Manifest:
+    """The manifest of an artifact whose every check passes; `copy` as for `checks`.
+
+    Raises `ArtifactError` naming the first that fails and the `remedy`.
+    """
+    for check in checks(folder, keys, copy):
+        if check.problem:
+            raise ArtifactError(f"{folder}: {check.what}: {check.problem}; {remedy}")
+    return read_manifest(copy or folder)
+
+
+def _file_checks(folder: Path, manifest: Manifest, copy: Path | None) -> Iterator[Check]:
+    for entry in sorted(folder.rglob("*")):
+        mode = entry.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            seen = "a link" if stat.S_ISLNK(mode) else "a device or pipe"
+            yield Check(entry.relative_to(folder).as_posix(), f"{seen}, expected a regular file")
+    present = set(paths(folder))
+    number, size = max(len(present), len(manifest.files)), sum((folder / path).stat().st_size for path in present)
+    if number > MAX_FILES or size > MAX_TOTAL:
+        yield Check("files", f"{number} with {size} bytes in all, expected at most {MAX_FILES} with {MAX_TOTAL}")
+        return
+    missing = missing_file(manifest.domain, manifest.files)
+    yield Check("files", f"{missing} is missing, expected in {manifest.domain}" if missing else None)
+    for path in sorted(present | set(manifest.files)):
+        try:
+            problem = _file_problem(folder, path, manifest.files.get(path), path in present, copy)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+        yield Check(path, problem)
+
+
+def _file_problem(folder: Path, path: str, expected: str | None, present: bool, copy: Path | None) -> str | None:
+    if expected is None:
+        return "not named in the manifest"
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        return "named in the manifest, but outside the folder"
+    if not present:
+        return "named in the manifest, but missing"
+    if (folder / path).stat().st_size > MAX_FILE:
+        return f"larger than {MAX_FILE} bytes"
+    seen = file_digest(folder / path, copy / path if copy else None)
+    if seen != expected:
+        return f"its SHA-256 is {seen[:12]}…, expected {expected[:12]}…"
+    inflated = _inflated((copy or folder) / path)
+    return f"inflates to {inflated} bytes, expected at most {MAX_TOTAL}" if inflated > MAX_TOTAL else None
+
+
+def _inflated(path: Path) -> int:
+    """The bytes that an archive inflates to by its directory, which readers enforce; 0 for any other file."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                return 0
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    # A file that is no readable archive inflates to nothing; loading it shows whether the domain can use it.
+    except (zipfile.BadZipFile, OSError, ValueError, LookupError, NotImplementedError, UnicodeDecodeError):
+        return 0

@@ -1,0 +1,90 @@
+"""The state of one name in a store: which version serves, and the changes from one state to the next."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+from msgspec.structs import replace
+
+from arbitrank.errors import Conflict
+from arbitrank.store.backend import StoreBackend
+from arbitrank.store.history import Entry
+
+Version = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$")]
+
+
+def is_version(text: str) -> bool:
+    """Whether a version can have this name."""
+    return re.fullmatch("[0-9a-f]{12}", text) is not None
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions serve, and how.
+
+    `stable` serves, `previous` served before it, `candidate` was published last and is not stable yet. `temperature`,
+    at least 1, divides the log-odds of a `stable` that is overconfident; `canary` in [0, 1] is the share of requests
+    that the candidate answers. `removing` are versions that are being removed and must not be named any more.
+    """
+
+    stable: Version | None = None
+    previous: Version | None = None
+    candidate: Version | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=1)] = 1.0
+    canary: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    removing: tuple[Version, ...] = ()
+
+    def names(self) -> dict[str, str]:
+        """The aliases that are set, with their versions."""
+        named = {"stable": self.stable, "previous": self.previous, "candidate": self.candidate}
+        return {alias: version for alias, version in named.items() if version}
+
+    def __str__(self) -> str:
+        parts = [f"{alias} {version}" for alias, version in self.names().items()]
+        if self.temperature != 1:
+            parts.append(f"temperature {self.temperature:g}")
+        if self.canary:
+            parts.append(f"canary {100 * self.canary:g} %")
+        if self.removing:
+            parts.append(f"removing {' '.join(self.removing)}")
+        return ", ".join(parts) or "no alias"
+
+
+class Change(Entry, frozen=True, kw_only=True):
+    """One change: the verb, its reason, whether it overrode a gate's refusal, and the state after it."""
+
+    verb: str
+    state: State
+    reason: str | None = None
+    forced: bool = False
+
+
+def published(state: State, version: str) -> State:
+    """The state with another candidate, which begins without a share of the requests."""
+    canary = state.canary if state.candidate == version else 0.0
+    return replace(state, candidate=version, canary=canary)
+
+
+def promoted(state: State, version: str) -> State:
+    """The state with another stable version; a candidate that becomes stable is no candidate any more."""
+    if state.candidate == version:
+        state = replace(state, candidate=None, canary=0.0)
+    if state.stable == version:
+        return state
+    return replace(state, stable=version, previous=state.stable)
+
+
+def rolled_back(state: State, temperature: float) -> State:
+    """The state with `stable` and `previous` exchanged, at the temperature that the latter had."""
+    return replace(state, stable=state.previous, previous=state.stable, temperature=temperature)
+
+
+def conflict(store: StoreBackend, name: str, latest: Change | None) -> Conflict:
+    """The error for a change that another one preceded, `latest` being the last change."""
+    if latest is None:
+        return Conflict(f"store {store}: {name} has no history any more; try again")
+    return Conflict(
+        f"store {store}: {name} was changed first by {latest.by}: {latest.verb}, change {latest.number}, "
+        f"{latest.state}; look at it and try again: arbitrank history {name}"
+    )

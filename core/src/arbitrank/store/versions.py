@@ -1,0 +1,80 @@
+"""Versions in a store: their location, and their upload, which survives interruption and repairs damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from arbitrank.errors import ArtifactError
+from arbitrank.store.artifact import MANIFEST, Manifest, digest, encode_manifest, version_of
+from arbitrank.store.backend import StoreBackend
+from arbitrank.store.kinds import checked_name, folders, name_in_store
+from arbitrank.store.signing import Keys
+from arbitrank.store.state import is_version
+
+
+def home(backend: StoreBackend, name: str, version: str) -> str:
+    """The prefix under which a version is kept, NAME/VERSION. Raises `ArtifactError` where that can be no version."""
+    if not is_version(version):
+        raise ArtifactError(
+            f"store {backend}: {name} has no version {version!r}, expected 12 hexadecimal digits; "
+            f"run: arbitrank history {name}"
+        )
+    first, *earlier = (f"{folder}/{version}" for folder in folders(name))
+    if earlier and stored_manifest(backend, first) is None:
+        return next((one for one in earlier if stored_manifest(backend, one)), first)
+    return first
+
+
+def upload(backend: StoreBackend, artifact: Path, name: str, manifest: Manifest, keys: Keys | None) -> None:
+    """Write every file of a verified artifact, then the manifest: until it is written, the version does not exist.
+
+    Raises `ArtifactError` where a file has changed meanwhile, or another artifact has the version.
+    """
+    prefix = f"{name}/{manifest.version}"
+    present = stored_manifest(backend, prefix)
+    if present and present.files != manifest.files:
+        raise ArtifactError(
+            f"store {backend}: another artifact has the version {manifest.version}; train with another seed"
+        )
+    for path, sha256 in manifest.files.items():
+        content = _content(artifact / path, sha256)
+        if not backend.create(f"{prefix}/{path}", content):
+            old = backend.read(f"{prefix}/{path}")
+            if old is None or digest(old) != sha256:
+                backend.write(f"{prefix}/{path}", content)
+    raw = encode_manifest(manifest)
+    if not backend.create(f"{prefix}/{MANIFEST}", raw):
+        present = stored_manifest(backend, prefix)
+        signed_otherwise = manifest.signature and present and present.signature != manifest.signature
+        if present is None or signed_otherwise or (keys and keys.problem(present)):
+            backend.write(f"{prefix}/{MANIFEST}", raw)
+
+
+def stored_manifest(backend: StoreBackend, prefix: str) -> Manifest | None:
+    """The manifest of the version under NAME/VERSION; None where it is missing or damaged."""
+    try:
+        manifest = msgspec.json.decode(backend.read(f"{prefix}/{MANIFEST}") or b"", type=Manifest)
+    except (ValueError, RecursionError):
+        return None
+    name, _, version = prefix.partition("/")
+    valid = version_of(manifest) == version and wrong_name(manifest, name, version) is None
+    return manifest if valid else None
+
+
+def wrong_name(manifest: Manifest, name: str, version: str) -> str | None:
+    """The problem of an artifact that is not the expected version of `name`; None where it is."""
+    if (name_in_store(manifest.domain, manifest.files), manifest.version) == (checked_name(name), version):
+        return None
+    return f"an artifact of {manifest.domain} {manifest.version}, expected {name} {version}"
+
+
+def _content(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
+    if digest(content) != sha256:
+        raise ArtifactError(f"{path}: changed during publication; publish it again")
+    return content
