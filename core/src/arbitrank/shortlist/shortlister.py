@@ -139,6 +139,16 @@ class Shortlisting:
     shortlister: Shortlister
     settings: ShortlistSettings = field(default=ShortlistSettings())
 
+    @property
+    def version(self) -> str | None:
+        """The version of the Shortlister."""
+        return self.shortlister.version
+
+    @property
+    def always(self) -> frozenset[str]:
+        """Domains that are queried for every request."""
+        return self.settings.always
+
     def __call__(self, request: Request) -> tuple[Candidate, ...]:
         """The shortlist for a request, best first."""
         profile, settings = account_profile(request), self.settings
