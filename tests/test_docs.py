@@ -44,7 +44,8 @@ from arbitrank.probability import CLIP
 from arbitrank.serve.policy import Policy
 from arbitrank.serve.routes import Changed, DomainRow, Error, Taken, Versions
 from arbitrank.store.artifact import Manifest, Signature
-from arbitrank.store.store import AuditChange, Change
+from arbitrank.store.audit_set import AuditChange
+from arbitrank.store.state import Change
 from arbitrank.values import Answer, Example
 from arbitrank.wire import decode_example, decode_logged, decode_request
 

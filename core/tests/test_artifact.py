@@ -16,15 +16,14 @@ from arbitrank.errors import ArtifactError
 from arbitrank.store.artifact import (
     MANIFEST,
     Manifest,
-    checks,
     digest,
     file_digest,
     read_card,
     read_manifest,
     seal,
-    verified,
     write_durably,
 )
+from arbitrank.store.artifact_checks import checks, verified
 
 FILES = {"reranker/weights.json": b'{"kind": "r0"}', "recogniser/tagger.npz": bytes(range(256)), "card.json": b"{}"}
 ABOUT = Manifest(
@@ -114,13 +113,13 @@ def test_a_bit_that_flips_anywhere_is_found_and_its_file_named(artifact: Path, p
         damaged = bytearray(raw)
         damaged[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
         (artifact / path).write_bytes(damaged)
-        with pytest.raises(ArtifactError, match=f"{path}: its SHA-256 is .*…, promised .*…; publish it again"):
+        with pytest.raises(ArtifactError, match=f"{path}: its SHA-256 is .*…, expected .*…; publish it again"):
             verified(artifact)
     (artifact / path).write_bytes(raw[:-1])
     with pytest.raises(ArtifactError, match=path):
         verified(artifact)
     (artifact / path).unlink()
-    with pytest.raises(ArtifactError, match=f"{path}: named in the manifest, but not there"):
+    with pytest.raises(ArtifactError, match=f"{path}: named in the manifest, but missing"):
         verified(artifact)
 
 
@@ -157,7 +156,9 @@ def test_a_folder_without_a_manifest_is_not_complete(artifact: Path) -> None:
 def test_a_manifest_that_is_no_file_is_refused_and_not_waited_for(artifact: Path) -> None:
     (artifact / MANIFEST).unlink()
     os.mkfifo(artifact / MANIFEST)
-    assert [(check.what, check.problem) for check in checks(artifact)] == [("manifest", "its manifest is no file")]
+    assert [(check.what, check.problem) for check in checks(artifact)] == [
+        ("manifest", "its manifest is no regular file")
+    ]
 
 
 def test_files_that_cannot_be_read_fail_their_check(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ def test_files_that_cannot_be_read_fail_their_check(artifact: Path, monkeypatch:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("arbitrank.store.artifact.file_digest", refuse)
+        patched.setattr("arbitrank.store.artifact_checks.file_digest", refuse)
         problems = {check.what: check.problem for check in checks(artifact) if check.problem}
         assert problems == dict.fromkeys(FILES, "cannot be read: Permission denied")
     monkeypatch.setattr(Path, "lstat", refuse)
@@ -192,14 +193,14 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(artifact: Path, path:
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("../secret", "climbs out of the folder"),
-        ("/etc/hostname", "climbs out of the folder"),
-        ("reranker/../../secret", "climbs out of the folder"),
-        ("..", "climbs out of the folder"),
-        ("", "not there"),
-        ("./card.json", "not there"),
-        ("reranker", "not there"),
-        ("a\0b", "not there"),
+        ("../secret", "outside the folder"),
+        ("/etc/hostname", "outside the folder"),
+        ("reranker/../../secret", "outside the folder"),
+        ("..", "outside the folder"),
+        ("", "missing"),
+        ("./card.json", "missing"),
+        ("reranker", "missing"),
+        ("a\0b", "missing"),
     ],
 )
 def test_a_path_that_is_none_of_a_file_in_the_folder_is_refused(
@@ -214,7 +215,7 @@ def test_a_path_that_is_none_of_a_file_in_the_folder_is_refused(
 
 def test_features_that_are_not_those_of_the_digest_are_refused(artifact: Path) -> None:
     reseal(artifact, features=("a", "c"))
-    with pytest.raises(ArtifactError, match="features: their names are not those"):
+    with pytest.raises(ArtifactError, match="features: the digest is not that of their names"):
         verified(artifact)
 
 
@@ -226,9 +227,9 @@ def test_an_archive_that_inflates_to_too_much_is_refused_before_it_is_inflated(
             archive.writestr(f"{i}.npy", bytes(1 << 20))
     seal(artifact, ABOUT)
     verified(artifact)
-    monkeypatch.setattr("arbitrank.store.artifact.MAX_TOTAL", (4 << 20) - 1)
+    monkeypatch.setattr("arbitrank.store.artifact_checks.MAX_TOTAL", (4 << 20) - 1)
     monkeypatch.setattr(zipfile.ZipFile, "open", None)  # nothing of it is read
-    with pytest.raises(ArtifactError, match=r"bomb\.npz: inflates to 4194304 bytes, at most 4194303 are promised"):
+    with pytest.raises(ArtifactError, match=r"bomb\.npz: inflates to 4194304 bytes, expected at most 4194303"):
         verified(artifact)
 
 
@@ -236,13 +237,14 @@ def test_too_many_files_too_large_ones_and_too_much_together_are_refused(
     artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit, value, problem in (
-        ("MAX_FILES", 2, "files: 3 of them, at most 2"),
-        ("MAX_TOTAL", 200, r"files: \d+ bytes together, at most 200"),
+        ("MAX_FILES", 2, r"files: 3 with \d+ bytes in all, expected at most 2 with"),
+        ("MAX_TOTAL", 200, r"files: 3 with \d+ bytes in all, expected at most 1000 with 200"),
         ("MAX_FILE", 100, r"tagger\.npz: larger than 100 bytes"),
-        ("MAX_MANIFEST", 20, "its manifest is larger than the 20 bytes"),
+        ("MAX_MANIFEST", 20, "its manifest is larger than 20 bytes"),
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(f"arbitrank.store.artifact.{limit}", value)
+            module = "artifact" if limit == "MAX_MANIFEST" else "artifact_checks"
+            patched.setattr(f"arbitrank.store.{module}.{limit}", value)
             with pytest.raises(ArtifactError, match=problem):
                 verified(artifact)
     verified(artifact)
@@ -250,7 +252,7 @@ def test_too_many_files_too_large_ones_and_too_much_together_are_refused(
 
 def test_a_pipe_is_refused_and_never_read(artifact: Path) -> None:
     os.mkfifo(artifact / "reranker" / "pipe")
-    with pytest.raises(ArtifactError, match="reranker/pipe: a device or pipe, promised a file"):
+    with pytest.raises(ArtifactError, match="reranker/pipe: a device or pipe, expected a regular file"):
         verified(artifact)
 
 
@@ -260,14 +262,14 @@ def test_a_link_is_refused(artifact: Path, tmp_path: Path, kind: str) -> None:
     outside.mkdir()
     (outside / "secret").write_bytes(b"secret")
     (artifact / "link").symlink_to(outside / "secret" if kind == "file" else outside)
-    with pytest.raises(ArtifactError, match="link: a link, promised a file"):
+    with pytest.raises(ArtifactError, match="link: a link, expected a regular file"):
         verified(artifact)
 
 
 @pytest.mark.parametrize("name", ["../lights", "a/b", "..", "Lights", "lights ", "li ghts", "", "lights\n"])
 def test_a_domains_name_that_is_no_name_is_refused(artifact: Path, name: str) -> None:
     reseal(artifact, domain=name)
-    with pytest.raises(ArtifactError, match=r"domain: is .* promised lower-case letters"):
+    with pytest.raises(ArtifactError, match=r"domain: is .* expected lower-case letters"):
         verified(artifact)
 
 
@@ -280,7 +282,7 @@ def test_an_artifact_for_another_contract_is_refused(artifact: Path) -> None:
 def test_a_version_that_is_not_the_contents_is_refused(artifact: Path) -> None:
     manifest = msgspec.structs.replace(read_manifest(artifact), version="0" * 12)
     (artifact / MANIFEST).write_bytes(msgspec.json.encode(manifest))
-    with pytest.raises(ArtifactError, match="version: says 000000000000, its content is"):
+    with pytest.raises(ArtifactError, match="version: is 000000000000, the content's is"):
         verified(artifact)
 
 

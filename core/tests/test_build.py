@@ -12,7 +12,8 @@ import pytest
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.store.artifact import read_card, read_manifest, verified
+from arbitrank.store.artifact import read_card, read_manifest
+from arbitrank.store.artifact_checks import verified
 from arbitrank.training.build import build, data_digest, measure
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 

@@ -31,7 +31,8 @@ from arbitrank.live.trial import Trial
 from arbitrank.registry import discover, loaded
 from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, version_of
 from arbitrank.store.signing import Keys, keygen, open_key
-from arbitrank.store.store import State, Store, open_store
+from arbitrank.store.state import State
+from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request, Slot, Truth
 from arbitrank.wire import decode_logged
 

@@ -28,7 +28,8 @@ from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
 from arbitrank.shortlist.epochs import TrainingPlan
 from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
-from arbitrank.store.artifact import read_manifest, verified
+from arbitrank.store.artifact import read_manifest
+from arbitrank.store.artifact_checks import verified
 from arbitrank.values import Request
 from arbitrank.wire import decode_example
 

@@ -19,10 +19,10 @@ from arbitrank.domain import Domain, Model, Scores, Settings, Skill
 from arbitrank.impact.gate import Limits
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
-from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.build import SkillUtterance, build, write
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest, seal
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Example, Hypothesis, Request
 

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
-from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, verified, version_of
+from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, version_of
+from arbitrank.store.artifact_checks import verified
 from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import Keys, keygen, open_key, open_keys, sign, signed
 from arbitrank.store.store import Store, open_store
@@ -132,14 +133,14 @@ def refusals(store: Store, made: Path) -> list[str]:
 
 def test_an_unsigned_artifact_is_refused_everywhere(store: Store, made: Path) -> None:
     for reason in refusals(store, made):
-        assert "signature: unsigned, promised a signature by" in reason
+        assert "signature: unsigned, expected a signature by" in reason
         assert "arbitrank sign PATH --key FILE" in reason
 
 
 def test_another_domains_signature_is_refused_everywhere(store: Store, made: Path, other_team: Any) -> None:
     sign(made, other_team)
     for reason in refusals(store, made):
-        assert "promised one of domain lights" in reason
+        assert "expected one of lights" in reason
 
 
 def test_what_was_altered_since_is_refused_everywhere(store: Store, made: Path, team: Any) -> None:
@@ -178,7 +179,7 @@ def test_weights_that_a_package_ships_are_held_to_the_same(store: Store, made: P
 
 def test_a_domain_without_a_key_is_refused_where_keys_are_asked_for(store: Store, made: Path, keys: Keys) -> None:
     (keys.folder / "lights.pub").unlink()
-    with pytest.raises(ArtifactError, match=r"no key of domain lights in .*, promised lights\.pub"):
+    with pytest.raises(ArtifactError, match=r"no key of lights in .*, expected lights\.pub"):
         store.publish(made)
 
 
@@ -221,14 +222,14 @@ def test_a_key_that_is_none_or_of_another_kind_is_refused(tmp_path: Path, made: 
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     (tmp_path / "curve.key").write_bytes(curve.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     (tmp_path / "none.key").write_text("none")
-    with pytest.raises(InputError, match="promised one for Ed25519"):
+    with pytest.raises(InputError, match="expected one for Ed25519"):
         open_key(tmp_path / "curve.key")
     with pytest.raises(InputError, match="no private key that can be read; run: arbitrank keygen"):
         open_key(None, {"ARBITRANK_SIGNING_KEY": str(tmp_path / "none.key")})
     with pytest.raises(InputError, match=r"missing\.key: cannot be read"):
         open_key(tmp_path / "missing.key")
     public = curve.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for content, problem in ((public, "promised one for Ed25519"), (b"none", "no public key that can be read")):
+    for content, problem in ((public, "expected one for Ed25519"), (b"none", "no public key that can be read")):
         (keys.folder / "lights.pub").write_bytes(content)
         with pytest.raises(InputError, match=problem):
             keys.problem(read_manifest(made))

@@ -13,10 +13,14 @@ import msgspec
 import pytest
 
 from arbitrank.errors import ArtifactError, Conflict, DataError, InputError, StoreError
-from arbitrank.store.artifact import MANIFEST, Check, Manifest, seal, verified
+from arbitrank.store.artifact import MANIFEST, Manifest, seal
+from arbitrank.store.artifact_checks import Check, verified
 from arbitrank.store.backend import FolderBackend, Kept
-from arbitrank.store.history import Log
-from arbitrank.store.store import Change, State, Store, open_store, said_state
+from arbitrank.store.history import History
+from arbitrank.store.prune import prune
+from arbitrank.store.state import Change, State
+from arbitrank.store.store import Store, open_store
+from arbitrank.store.store_checks import store_checks, version_checks
 
 
 def artifact(folder: Path, text: str = "x", domain: str = "lights") -> Path:
@@ -35,7 +39,7 @@ def named(store: Store, domain: str = "lights") -> dict[str, str]:
 
 
 def problems(store: Store) -> list[str]:
-    return [f"{check.what}: {check.problem}" for check in store.checks() if check.problem]
+    return [f"{check.what}: {check.problem}" for check in store_checks(store) if check.problem]
 
 
 @pytest.fixture
@@ -142,7 +146,7 @@ def test_a_first_version_is_taken_back_to_the_packages_weights_and_brought_again
     store.promote("lights", versions[0])
     store.rollback("lights", to_package=True)
     assert store.state("lights")[1].names() == {"candidate": versions[2], "previous": versions[0]}
-    with pytest.raises(InputError, match="its package's weights serve already"):
+    with pytest.raises(InputError, match="the weights in its package serve"):
         store.rollback("lights", to_package=True)
     store.rollback("lights")
     assert store.state("lights")[1].stable == versions[0]
@@ -182,14 +186,14 @@ def test_of_two_who_read_the_same_number_one_wins(
 ) -> None:
     """The other appends between this one's look at the history and its own change."""
     other = open_store(root, environment={})
-    append = Log.append
+    append = History.append
 
-    def late(log: Log[Change], entry: Change) -> bool:
-        monkeypatch.setattr(Log, "append", append)
+    def late(history: History[Change], entry: Change) -> bool:
+        monkeypatch.setattr(History, "append", append)
         other.promote("lights", versions[0])
-        return append(log, entry)
+        return append(history, entry)
 
-    monkeypatch.setattr(Log, "append", late)
+    monkeypatch.setattr(History, "append", late)
     with pytest.raises(Conflict):
         store.promote("lights", versions[1])
     assert named(store)["stable"] == versions[0]
@@ -211,25 +215,25 @@ def test_a_new_candidate_begins_without_a_share_of_the_requests(
 )
 def test_a_state_that_is_none_is_never_kept(store: Store, versions: list[str], wrong: dict[str, object]) -> None:
     number, state = store.state("lights")
-    with pytest.raises(InputError, match="cannot be kept"):
+    with pytest.raises(InputError, match="invalid change"):
         store.change("lights", "change", msgspec.structs.replace(state, **wrong), number)
     assert store.state("lights") == (number, state)
 
 
 def test_a_state_is_said_in_words() -> None:
-    assert said_state(State()) == "no alias"
+    assert str(State()) == "no alias"
     state = State(stable="a" * 12, candidate="b" * 12, temperature=1.5, canary=0.05)
-    assert said_state(state) == f"stable {'a' * 12}, candidate {'b' * 12}, temperature 1.5, canary 5 %"
-    assert said_state(State(removing=("c" * 12, "d" * 12))) == f"removing {'c' * 12} {'d' * 12}"
+    assert str(state) == f"stable {'a' * 12}, candidate {'b' * 12}, temperature 1.5, canary 5 %"
+    assert str(State(removing=("c" * 12, "d" * 12))) == f"removing {'c' * 12} {'d' * 12}"
 
 
 def test_a_share_goes_to_a_candidate_beside_what_is_stable_alone(store: Store, versions: list[str]) -> None:
     store.promote("lights", versions[2])
-    with pytest.raises(InputError, match="domain lights: no candidate in"):
+    with pytest.raises(InputError, match="lights: no candidate in"):
         store.canary("lights", 0.5)
     number, state = store.state("lights")
     store.change("lights", "publish", msgspec.structs.replace(state, candidate=versions[2]), number)
-    with pytest.raises(InputError, match="domain lights: its candidate is what is stable in"):
+    with pytest.raises(InputError, match="lights: the candidate is stable in"):
         store.canary("lights", 0.5)
 
 
@@ -238,16 +242,16 @@ def test_what_cannot_be_read_fails_its_check_and_the_others_are_checked_all_the_
 ) -> None:
     store.publish(artifact(tmp_path / "other", "other", domain="heating"), promote=True)
     one, *_ = versions
-    checked, under = Store.version_checks, FolderBackend.under
+    under = FolderBackend.under
 
-    def refuse_one(self: Store, domain: str, version: str) -> Iterator[Check]:
+    def refuse_one(store: Store, name: str, version: str) -> Iterator[Check]:
         if version == one:
             raise ArtifactError("5000 files of it")
-        return checked(self, domain, version)
+        return version_checks(store, name, version)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "version_checks", refuse_one)
-        found = {check.what: check.problem for check in store.checks()}
+        patched.setattr("arbitrank.store.store_checks.version_checks", refuse_one)
+        found = {check.what: check.problem for check in store_checks(store)}
         assert found[f"lights/{one}"] == "5000 files of it"
         assert len(found) > 5
         assert not any(problem for what, problem in found.items() if what != f"lights/{one}")
@@ -258,7 +262,7 @@ def test_what_cannot_be_read_fails_its_check_and_the_others_are_checked_all_the_
         return under(self, prefix)
 
     monkeypatch.setattr(FolderBackend, "under", refuse_lights)
-    found = {check.what: check.problem for check in store.checks()}
+    found = {check.what: check.problem for check in store_checks(store)}
     assert found.pop("lights") == "lights cannot be read: Permission denied"
     assert "heating stable" in found
     assert not any(found.values())
@@ -328,7 +332,7 @@ def test_an_artifact_that_changes_while_it_is_published_never_becomes_a_version(
         return manifest
 
     monkeypatch.setattr("arbitrank.store.store.verified", changing)
-    with pytest.raises(ArtifactError, match="changed while it was published"):
+    with pytest.raises(ArtifactError, match="changed during publication"):
         store.publish(source)
     assert store.versions("lights") == []
 
@@ -337,7 +341,7 @@ def test_two_artifacts_that_claim_one_version_are_not_mixed(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A version is 48 bits of a digest: with enough tries two can be made to have the same."""
-    for module in ("artifact", "store"):
+    for module in ("artifact", "artifact_checks", "versions"):
         monkeypatch.setattr(f"arbitrank.store.{module}.version_of", lambda manifest: "a" * 12)
     first = artifact(tmp_path / "one", "one")
     store.publish(first, promote=True)
@@ -389,15 +393,15 @@ def test_a_version_that_is_not_there_or_elsewhere_is_not_promoted(
         with pytest.raises(ArtifactError):
             store.promote("lights", version)
     (root / "lights" / ("a" * 12)).symlink_to(root / "lights" / versions[0])
-    with pytest.raises(ArtifactError, match=f"promised lights {'a' * 12}"):
+    with pytest.raises(ArtifactError, match=f"expected lights {'a' * 12}"):
         store.promote("lights", "a" * 12)
     assert "stable" not in named(store)
 
 
 @pytest.mark.parametrize("domain", ["../lights", "", ".audit", "Lights", "a/b"])
 def test_a_domain_that_has_no_domains_name_is_refused(store: Store, domain: str) -> None:
-    for asked in (store.state, store.history, store.versions, store.rollback, store.prune):
-        with pytest.raises(InputError, match="promised lower-case letters"):
+    for asked in (store.state, store.history, store.versions, store.rollback, lambda name: prune(store, name)):
+        with pytest.raises(InputError, match="expected lower-case letters"):
             asked(domain)
 
 
@@ -428,7 +432,7 @@ def test_a_change_that_cannot_be_read_is_reported_and_what_was_before_it_is_not_
     torn.write_bytes(raw)
     for asked in (store, open_store(root, environment={})):
         for question in (asked.state, asked.stable, asked.history, asked.rollback):
-            with pytest.raises(StoreError, match=r"00000004\.json is no change that can be read.*move it away"):
+            with pytest.raises(StoreError, match=r"00000004\.json is no change that can be decoded.*move it away"):
                 question("lights")
     assert any("00000004.json" in problem for problem in problems(store))
     torn.unlink()
@@ -438,7 +442,7 @@ def test_a_change_that_cannot_be_read_is_reported_and_what_was_before_it_is_not_
 def test_a_copy_of_another_change_is_none(store: Store, root: Path, versions: list[str]) -> None:
     history = root / "lights" / "history"
     (history / "00000004.json").write_bytes((history / "00000001.json").read_bytes())
-    with pytest.raises(StoreError, match="says that it is change 1"):
+    with pytest.raises(StoreError, match="has the number 1"):
         store.state("lights")
 
 
@@ -458,7 +462,7 @@ def test_a_history_that_vanishes_is_never_begun_anew(store: Store, root: Path, v
     before = store.state("lights")
     root.rename(root.with_name("away"))
     assert store.state("lights") == before
-    with pytest.raises(StoreError, match="is gone"):
+    with pytest.raises(StoreError, match="is missing"):
         store.change("lights", "canary", msgspec.structs.replace(before[1], canary=0.1), before[0])
     assert not (root / "lights").exists()
 
@@ -466,7 +470,7 @@ def test_a_history_that_vanishes_is_never_begun_anew(store: Store, root: Path, v
 def test_an_alias_of_a_version_that_is_not_there_is_reported(store: Store, versions: list[str]) -> None:
     number, state = store.state("lights")
     store.change("lights", "promote", msgspec.structs.replace(state, stable="0" * 12), number)
-    assert problems(store) == [f"lights stable: {'0' * 12} is not there"]
+    assert problems(store) == [f"lights stable: {'0' * 12} is missing"]
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
@@ -497,10 +501,10 @@ def age(root: Path, seconds: float = 7200) -> None:
 
 def test_pruning_keeps_what_is_named_was_named_lately_or_is_new(tmp_path: Path, store: Store, root: Path) -> None:
     made = [store.publish(artifact(tmp_path / str(i), str(i)), promote=True).version for i in range(6)]
-    assert store.prune("lights", keep=1) == []  # all are new
+    assert prune(store, "lights", keep=1) == []  # all are new
     age(root)
     new = store.publish(artifact(tmp_path / "new", "new")).version
-    assert store.prune("lights", keep=2) == sorted(made[:4])
+    assert prune(store, "lights", keep=2) == sorted(made[:4])
     assert store.versions("lights") == sorted([*made[4:], new])
     assert named(store) == {"stable": made[5], "previous": made[4], "candidate": new}
     assert [change.verb for change in store.history("lights")[-2:]] == ["prune", "pruned"]
@@ -517,7 +521,7 @@ def test_pruning_takes_the_remains_of_what_was_killed(store: Store, root: Path, 
     assert problems(store) == []
     assert versions == [version for version in versions if version in store.versions("lights")]
     age(root)
-    assert "e" * 12 in store.prune("lights", keep=3)
+    assert "e" * 12 in prune(store, "lights", keep=3)
     assert not left.exists()
     assert not list((root / ".parts").iterdir())
     assert store.versions("lights") == sorted(versions)
@@ -536,9 +540,9 @@ def test_what_is_being_removed_can_be_neither_published_nor_promoted(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "_remove", kill)
+        patched.setattr("arbitrank.store.prune._remove", kill)
         with pytest.raises(Killed):
-            store.prune("lights", keep=1)
+            prune(store, "lights", keep=1)
     going = sorted(versions[:2])
     assert store.state("lights")[1].removing == tuple(going)
     with pytest.raises(StoreError, match="is being removed"):
@@ -546,9 +550,9 @@ def test_what_is_being_removed_can_be_neither_published_nor_promoted(
     monkeypatch.setattr("arbitrank.store.store._WAITS", 2)
     with pytest.raises(StoreError, match="is being removed"):
         store.publish(artifact(tmp_path / "again", "one"))
-    with pytest.raises(StoreError, match="somebody else prunes"):
-        store.prune("lights", keep=1)
-    assert store.prune("lights", keep=1, grace=0) == going
+    with pytest.raises(StoreError, match="another prune of lights is in progress"):
+        prune(store, "lights", keep=1)
+    assert prune(store, "lights", keep=1, grace=0) == going
     assert store.state("lights")[1] == State(candidate=versions[2])
     assert store.publish(artifact(tmp_path / "once more", "one"), promote=True).version == versions[0]
     assert problems(store) == []
@@ -557,7 +561,7 @@ def test_what_is_being_removed_can_be_neither_published_nor_promoted(
 def test_a_promotion_that_was_judged_before_a_pruning_is_told(store: Store, root: Path, versions: list[str]) -> None:
     number, _ = store.state("lights")
     age(root)
-    store.prune("lights", keep=1)
+    prune(store, "lights", keep=1)
     with pytest.raises(ArtifactError):
         store.promote("lights", versions[0], expected=number)
     with pytest.raises(Conflict):
@@ -594,12 +598,12 @@ def test_the_audit_set_is_kept_by_its_content(tmp_path: Path, store: Store) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "variable", "promised"),
+    ("url", "variable", "expected"),
     [("/a/b", "/c", "/a/b"), (None, "/c", "/c"), ("", "/c", "/c"), ("~/s", None, str(Path.home() / "s"))],
 )
-def test_the_store_is_the_one_named_else_the_environments(url: str | None, variable: str | None, promised: str) -> None:
+def test_the_store_is_the_one_named_else_the_environments(url: str | None, variable: str | None, expected: str) -> None:
     environment = {} if variable is None else {"ARBITRANK_STORE": variable}
-    assert str(open_store(url, environment=environment)) == promised
+    assert str(open_store(url, environment=environment)) == expected
 
 
 def test_without_a_name_the_store_is_among_the_users_data() -> None:
@@ -609,5 +613,5 @@ def test_without_a_name_the_store_is_among_the_users_data() -> None:
 
 
 def test_an_address_of_another_kind_is_refused() -> None:
-    with pytest.raises(InputError, match="promised a folder, or s3://BUCKET/PREFIX"):
+    with pytest.raises(InputError, match="expected a folder, or s3://BUCKET/PREFIX"):
         open_store("ftp://somewhere/store", environment={})

@@ -25,7 +25,9 @@ from waiting import ended, forked
 from arbitrank.domain import CONTRACT
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, StoreError
 from arbitrank.store.artifact import MANIFEST, Manifest, digest, read_manifest, seal, version_of
-from arbitrank.store.store import GRACE, Store, open_store
+from arbitrank.store.prune import GRACE, prune
+from arbitrank.store.store import Store, open_store
+from arbitrank.store.store_checks import store_checks
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
@@ -51,7 +53,7 @@ def opened(root: Path) -> Store:
 def sound(root: Path) -> None:
     """A store that just opened it verifies clean, and what is stable loads."""
     store = opened(root)
-    assert [f"{check.what}: {check.problem}" for check in store.checks() if check.problem] == []
+    assert [f"{check.what}: {check.problem}" for check in store_checks(store) if check.problem] == []
     for domain in store.domains():
         _, state = store.state(domain)
         for version in state.names().values():
@@ -80,7 +82,7 @@ VERBS: dict[str, Callable[[Store, list[Path], list[str]], Any]] = {
     "publish promoted": lambda store, folders, versions: store.publish(folders[2], promote=True),
     "promote": lambda store, folders, versions: store.promote("lights", versions[0]),
     "rollback": lambda store, folders, versions: store.rollback("lights"),
-    "prune": lambda store, folders, versions: store.prune("lights", keep=1, grace=0),
+    "prune": lambda store, folders, versions: prune(store, "lights", keep=1, grace=0),
     "audit set": lambda store, folders, versions: store.set_audit_set(folders[2] / "card.json"),
 }
 
@@ -121,7 +123,7 @@ def test_killed_at_any_step_the_store_is_as_before_or_as_after(
         kills += 1
         if verb == "prune":
             assert state.names() == before[1].names()
-            opened(root).prune("lights", keep=1, grace=0)
+            prune(opened(root), "lights", keep=1, grace=0)
         else:
             assert (number, state) in (before, after)
             if (number, state) == before:
@@ -149,9 +151,9 @@ def toil(root: Path, folders: list[Path], seed: int, acknowledge: int) -> None:
                 case 2:
                     store.rollback("lights")
                 case 3:
-                    store.prune("lights", keep=rng.randint(1, 3), grace=0)
+                    prune(store, "lights", keep=rng.randint(1, 3), grace=0)
         except ArbitrankError:  # nothing to roll back to, or what another left half removed
-            store.prune("lights", keep=1, grace=0)
+            prune(store, "lights", keep=1, grace=0)
         number, _ = store.state("lights")
         os.write(acknowledge, b"%d\n" % number)
 
@@ -252,7 +254,7 @@ def test_a_publisher_meets_a_prune_of_what_it_publishes(tmp_path: Path, made: di
         for folder in folders:
             opened(root).publish(folder, promote=True)
         children = [
-            forked(lambda root=root: opened(root).prune("lights", keep=1, grace=0)),
+            forked(lambda root=root: prune(opened(root), "lights", keep=1, grace=0)),
             forked(lambda root=root: opened(root).publish(folders[0])),
         ]
         statuses = [ended(child) for child in children]
@@ -272,7 +274,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, made: dict[str, Path]
 
     def work() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-        with pytest.raises(StoreError, match=r"weights\.json cannot be written: .*; make room or give another"):
+        with pytest.raises(StoreError, match=r"weights\.json cannot be written: .*; free space or name another"):
             opened(root).publish(tmp_path / "large", promote=True)
 
     assert ended(forked(work)) == 0
@@ -315,7 +317,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_what_was_there(
                 msgspec.structs.replace(before[1], stable=two, previous=one),
             )
     assert len(told) > 5
-    assert all("No space left on device; make room" in reason for reason in told)
+    assert all("No space left on device; free space" in reason for reason in told)
     assert opened(root).state("lights")[1].stable == two
 
 
@@ -352,21 +354,21 @@ def link(folder: Path) -> None:
 
 HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "truncated": (truncate, r"weights\.json: its SHA-256 is"),
-    "without a file": (lambda folder: (folder / "card.json").unlink(), r"card\.json: named in the manifest, but not"),
+    "without a file": (lambda folder: (folder / "card.json").unlink(), r"card\.json: named in the manifest, but missing"),
     "with one more": (lambda folder: (folder / "more").write_text(""), "more: not named in the manifest"),
     "truncated manifest": (lambda folder: os.truncate(folder / MANIFEST, 100), "no manifest that can be read"),
     "deep manifest": (lambda folder: (folder / MANIFEST).write_text("[" * 10**6), "no manifest that can be read"),
     "other contract": (lambda folder: reseal(folder, contract=CONTRACT + 1), "contract: made for contract"),
-    "wrong features": (lambda folder: reseal(folder, features=("other",)), "features: their names are not those"),
+    "wrong features": (lambda folder: reseal(folder, features=("other",)), "features: the digest is not that of their names"),
     "other version": (
         lambda folder: (folder / MANIFEST).write_bytes(
             msgspec.json.encode(msgspec.structs.replace(read_manifest(folder), version="0" * 12))
         ),
-        "version: says 000000000000",
+        "version: is 000000000000",
     ),
-    "climbing path": (climb, "climbs out of the folder"),
-    "link": (link, "a link, promised a file"),
-    "pipe": (lambda folder: os.mkfifo(folder / "pipe"), "a device or pipe, promised a file"),
+    "climbing path": (climb, "outside the folder"),
+    "link": (link, "a link, expected a regular file"),
+    "pipe": (lambda folder: os.mkfifo(folder / "pipe"), "a device or pipe, expected a regular file"),
     "bomb": (bomb, "inflates to 41943040 bytes"),
 }
 
@@ -376,7 +378,7 @@ def test_a_hostile_artifact_is_refused_and_what_serves_goes_on(
     tmp_path: Path, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     spoil, problem = HOSTILE[kind]
-    monkeypatch.setattr("arbitrank.store.artifact.MAX_TOTAL", (40 << 20) - 1)
+    monkeypatch.setattr("arbitrank.store.artifact_checks.MAX_TOTAL", (40 << 20) - 1)
     one, two, _ = made
     root = tmp_path / "store"
     store = opened(root)
@@ -396,7 +398,7 @@ def test_a_hostile_artifact_is_refused_and_what_serves_goes_on(
     store.change("lights", "promote", msgspec.structs.replace(state, stable=two, previous=one), number)
     with pytest.raises(ArtifactError, match=problem):
         store.stable("lights")
-    assert any(check.problem and "lights/" in check.what for check in store.checks())
+    assert any(check.problem and "lights/" in check.what for check in store_checks(store))
     store.rollback("lights")
     assert store.stable("lights")
 
@@ -415,7 +417,7 @@ def test_bits_that_flip_anywhere_in_the_store_are_never_served(tmp_path: Path, m
     store = opened(root)
     store.publish(made[one], promote=True)
     store.publish(made[two], promote=True)
-    promised = msgspec.structs.replace(read_manifest(made[two]), time=0)
+    expected = msgspec.structs.replace(read_manifest(made[two]), time=0)
     files = sorted(path for path in root.rglob("*") if path.is_file())
     for _ in range(300):
         path = rng.choice(files)
@@ -428,7 +430,7 @@ def test_bits_that_flip_anywhere_in_the_store_are_never_served(tmp_path: Path, m
         except ArbitrankError:
             folder = None
         if folder:
-            assert msgspec.structs.replace(read_manifest(folder), time=0) == promised
+            assert msgspec.structs.replace(read_manifest(folder), time=0) == expected
             assert (folder / "reranker" / "weights.json").read_text() == "two"
         path.write_bytes(raw)
     sound(root)
@@ -450,6 +452,6 @@ def test_with_a_clock_that_runs_backwards_the_last_change_counts_and_nothing_is_
     times = [change.time for change in opened(root).history("lights")]
     assert times == sorted(times, reverse=True)
     assert opened(root).state("lights")[1].names() == {"stable": two, "previous": three}
-    assert opened(root).prune("lights", keep=1, grace=GRACE) == []  # all of it is of the future
+    assert prune(opened(root), "lights", keep=1, grace=GRACE) == []  # all of it is of the future
     assert opened(root).versions("lights") == sorted(made)
     sound(root)

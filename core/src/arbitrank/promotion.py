@@ -15,11 +15,12 @@ from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.impact.gate import Limits, Reason, judge
 from arbitrank.impact.report import Impact, measure, plan
-from arbitrank.registry import SHORTLIST
 from arbitrank.selftest import selftest
 from arbitrank.shortlist.recall_gate import recall_reasons
 from arbitrank.store.artifact import read_card
-from arbitrank.store.store import Change, Store
+from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.state import Change
+from arbitrank.store.store import Store
 
 
 def _silent(note: str) -> None:

@@ -22,9 +22,10 @@ from arbitrank.arbitration import dispatch
 from arbitrank.child import environment, how_ended, last_line, limit
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
-from arbitrank.registry import SHORTLIST, Found, Loaded, discover
+from arbitrank.registry import Found, Loaded, discover
 from arbitrank.shortlist.as_domain import ShortlistDomain
-from arbitrank.store.artifact import verified
+from arbitrank.store.artifact_checks import verified
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.values import Context, Hypothesis, Request, Slot
 
 TIMEOUT = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from arbitrank.cli import options
-from arbitrank.store.store import Store, said_state
+from arbitrank.store.store import Store
 
 
 @click.command("canary")
@@ -20,4 +20,4 @@ def command(domain: str, share: float, reason: str | None, store: Store) -> None
     the candidate or to publish another.
     """
     change = store.canary(domain, share, reason=reason)
-    click.echo(f"{domain}: {said_state(change.state)} (change {change.number})")
+    click.echo(f"{domain}: {change.state} (change {change.number})")

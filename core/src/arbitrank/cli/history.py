@@ -8,8 +8,9 @@ import click
 import msgspec
 
 from arbitrank.cli import options
-from arbitrank.store.artifact import printable
-from arbitrank.store.store import Change, Store, said_state
+from arbitrank.store.artifact_checks import printable
+from arbitrank.store.state import Change
+from arbitrank.store.store import Store
 
 
 @click.command("history")
@@ -35,5 +36,5 @@ def _line(change: Change) -> str:
         when = "at no time"
     verb = f"{change.verb} (forced)" if change.forced else change.verb
     why = f"; {change.reason}" if change.reason else ""
-    said = f"{printable(verb)}: {said_state(change.state)}{printable(why)}"
+    said = f"{printable(verb)}: {change.state}{printable(why)}"
     return f"{change.number:4}  {when}  {printable(change.by)}  {said}"

@@ -9,8 +9,9 @@ import click
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
-from arbitrank.registry import SHORTLIST, discover, loaded
-from arbitrank.store.store import Store, said_state
+from arbitrank.registry import discover, loaded
+from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
     from arbitrank.impact.gate import Limits
@@ -74,7 +75,7 @@ def command(
     if change is None:
         _say_what_next(domain, chosen, judgement.problem is None)
         sys.exit(REFUSED)
-    click.echo(f"{domain}: {said_state(change.state)} (change {change.number})")
+    click.echo(f"{domain}: {change.state} (change {change.number})")
     if impact is not None:
         _warn(impact, limits, change.state.temperature)
 

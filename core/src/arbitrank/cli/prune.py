@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from arbitrank.cli import options
-from arbitrank.store.store import GRACE, Store
+from arbitrank.store.prune import GRACE, prune
+from arbitrank.store.store import Store
 
 
 @click.command("prune")
@@ -28,5 +29,5 @@ from arbitrank.store.store import GRACE, Store
 def command(domains: tuple[str, ...], store: Store, keep: int, grace: float) -> None:
     """Remove versions of each DOMAIN (all by default) that no alias names or named lately. The history stays."""
     for domain in domains or store.domains():
-        removed = store.prune(domain, keep=keep, grace=grace)
+        removed = prune(store, domain, keep=keep, grace=grace)
         click.echo(f"{domain}: removed {', '.join(removed) or 'nothing'}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from arbitrank.cli import options
-from arbitrank.registry import SHORTLIST
-from arbitrank.store.store import Store, said_state
+from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.store import Store
 
 
 @click.command("rollback")
@@ -22,4 +22,4 @@ def command(domain: str, to_package: bool, reason: str | None, store: Store) -> 
     change = store.rollback(domain, to_package=to_package, reason=reason)
     package = "every domain is asked" if domain == SHORTLIST else "the weights in its package serve"
     serves = "" if change.state.stable else f"; {package}"
-    click.echo(f"{domain}: {said_state(change.state)} (change {change.number}){serves}")
+    click.echo(f"{domain}: {change.state} (change {change.number}){serves}")

@@ -13,7 +13,8 @@ import msgspec
 
 from arbitrank.cli import options
 from arbitrank.errors import InputError, describe
-from arbitrank.registry import SHORTLIST, discover, loaded
+from arbitrank.registry import discover, loaded
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store
 from arbitrank.values import Request
 
@@ -223,7 +224,7 @@ def query(
 ) -> None:
     """Print the skills most worth asking about TEXT, each with P(it is acceptable)."""
     from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
-    from arbitrank.store.artifact import printable
+    from arbitrank.store.artifact_checks import printable
 
     shortlister = _load(store, version, folder)
     if domains:
@@ -242,7 +243,7 @@ def query(
 
 def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister:
     from arbitrank.shortlist.artifact import load_shortlister
-    from arbitrank.store.artifact import verified
+    from arbitrank.store.artifact_checks import verified
 
     if folder is None:
         state = store.state(SHORTLIST)[1]

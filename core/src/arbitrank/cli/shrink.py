@@ -10,7 +10,8 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
-from arbitrank.store.store import State, Store, said_state
+from arbitrank.store.state import State
+from arbitrank.store.store import Store
 
 
 @click.command("shrink")
@@ -52,7 +53,7 @@ def command(
         if chosen == 1.0:
             click.echo(f"{domain} does not claim too much")
     change = store.change(domain, "shrink", msgspec.structs.replace(state, temperature=chosen), number, reason=reason)
-    click.echo(f"{domain}: {said_state(change.state)} (change {change.number})")
+    click.echo(f"{domain}: {change.state} (change {change.number})")
 
 
 def _known(domain: str, state: State, store: Store) -> None:

@@ -10,8 +10,11 @@ import click
 
 from arbitrank.cli import options
 from arbitrank.errors import InputError
-from arbitrank.store.artifact import MANIFEST, Check, checks, is_domain, printable
+from arbitrank.store.artifact import MANIFEST
+from arbitrank.store.artifact_checks import Check, checks, printable
+from arbitrank.store.kinds import checked_name, is_name
 from arbitrank.store.store import Store, open_store
+from arbitrank.store.store_checks import store_checks, version_checks
 
 
 @click.command("verify")
@@ -33,16 +36,17 @@ def command(path: str | None, store: Store) -> None:
 
 def _found(path: str | None, store: Store) -> Iterable[Check]:
     if path is None:
-        return store.checks()
+        return store_checks(store)
     folder = Path(path)
     if path.startswith("s3://") or _is_store(folder):
-        return open_store(path, store.keys).checks()
+        return store_checks(open_store(path, store.keys))
     domain, _, version = path.partition("/")
     if folder.exists() and ((folder / MANIFEST).exists() or domain not in store.domains()):
         return checks(folder, store.keys)
-    if not is_domain(domain):
-        raise InputError(f"{path}: no such folder, promised an artifact, a store, a DOMAIN or DOMAIN/VERSION")
-    return store.version_checks(domain, version) if version else store.checks(domain)
+    if not is_name(domain):
+        raise InputError(f"{path}: no such folder, expected an artifact, a store, a DOMAIN or DOMAIN/VERSION")
+    domain = checked_name(domain)
+    return version_checks(store, domain, version) if version else store_checks(store, domain)
 
 
 def _is_store(folder: Path) -> bool:

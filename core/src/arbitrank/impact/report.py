@@ -18,7 +18,8 @@ from arbitrank.evaluate.summary import Difference
 from arbitrank.impact.replay import KINDS, Flip, Judged, Part, Plan, Replayed, Rows, flips, judged, replay
 from arbitrank.impact.temperature import Temperature, temperature
 from arbitrank.probability import log_loss
-from arbitrank.store.artifact import Manifest, verified
+from arbitrank.store.artifact import Manifest
+from arbitrank.store.artifact_checks import verified
 from arbitrank.store.loading import present
 from arbitrank.store.store import Store
 from arbitrank.wire import BadLine

@@ -14,7 +14,7 @@ from arbitrank.errors import ArbitrankError
 from arbitrank.live.routing import Candidate
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.signing import Keys
-from arbitrank.store.store import State
+from arbitrank.store.state import State
 
 Alias = Literal["stable", "candidate", "previous"]
 ALIASES: tuple[Alias, ...] = ("stable", "candidate", "previous")

@@ -33,11 +33,11 @@ from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, DomainStatus, F
 from arbitrank.live.routing import Lineup
 from arbitrank.live.shadow import Shadow, ShadowLine
 from arbitrank.live.trial import Trial, Untried
-from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.as_domain import ShortlistDomain, ShortlistModel
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.loading import load_model, weights
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request, Truth

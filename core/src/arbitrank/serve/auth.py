@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arbitrank.errors import InputError
-from arbitrank.store.artifact import is_domain
+from arbitrank.store.kinds import is_domain
 
 ANY = "any"
 """What needs a token, and no scope in particular."""

@@ -15,7 +15,7 @@ import msgspec
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.serve import routes as rest
 from arbitrank.serve.settings import MAX_BATCH, MAX_ID, MAX_UTTERANCE
-from arbitrank.store.store import State
+from arbitrank.store.state import State
 from arbitrank.values import Answer, Request
 from arbitrank.wire import MAX_HYPOTHESES
 

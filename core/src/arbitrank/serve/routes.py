@@ -28,8 +28,8 @@ from arbitrank.serve.auth import ANY, Grant, Refusal, refused
 from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.verdict import Reason, Task, Verdict, status_of
 from arbitrank.serve.worker_state import Service
-from arbitrank.store.artifact import is_domain
-from arbitrank.store.store import State
+from arbitrank.store.kinds import is_domain
+from arbitrank.store.state import State
 from arbitrank.values import Confidence
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError, StoreError
-from arbitrank.store.store import State
+from arbitrank.store.state import State
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 
 from arbitrank.errors import ArtifactError, InputError
-from arbitrank.registry import SHORTLIST
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.classifier import SkillClassifier, load_classifier, save_classifier
 from arbitrank.shortlist.index import MAX_SKILLS, Index, IndexSettings
 from arbitrank.shortlist.shortlister import Shortlister
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.values import Name
 
 __all__ = ["NAME", "load_shortlister", "save_shortlister"]

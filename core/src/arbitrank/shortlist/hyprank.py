@@ -24,7 +24,8 @@ from arbitrank.learn.calibration import Affine
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.trees import Trees
 from arbitrank.probability import CLIP, clipped, logit, softmax
-from arbitrank.store.artifact import Manifest, replacing, seal, verified
+from arbitrank.store.artifact import Manifest, replacing, seal
+from arbitrank.store.artifact_checks import verified
 from arbitrank.values import Ranked, Request
 
 if TYPE_CHECKING:

@@ -152,15 +152,18 @@ class FolderBackend:
         try:
             yield
         except OSError as error:
-            raise StoreError(f"store {self}: {key or 'its folder'} cannot be read: {error.strerror or error}") from error
+            raise StoreError(
+                f"store {self}: {key or 'its folder'} cannot be read: {error.strerror or error}"
+            ) from error
 
     @contextmanager
     def _writing(self, key: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            reason = error.strerror or error
             raise StoreError(
-                f"store {self}: {key} cannot be written: {error.strerror or error}; free space or name another with --store"
+                f"store {self}: {key} cannot be written: {reason}; free space or name another with --store"
             ) from error
 
 

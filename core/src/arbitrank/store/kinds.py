@@ -65,9 +65,14 @@ RESERVED = {
 """The kinds of which a store has one, by their reserved names."""
 
 
+def is_domain(name: str) -> bool:
+    """Whether a domain can have this name."""
+    return re.fullmatch("[a-z0-9_-]+", name) is not None
+
+
 def is_name(name: str) -> bool:
     """Whether an artifact can have this name: a domain's, or a reserved one."""
-    return name in RESERVED or re.fullmatch("[a-z0-9_-]+", name) is not None
+    return name in RESERVED or is_domain(name)
 
 
 def checked_name(name: str) -> str:

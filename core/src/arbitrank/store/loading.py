@@ -10,8 +10,9 @@ from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
 from arbitrank.guard import Fault, guarded
-from arbitrank.registry import SHORTLIST
-from arbitrank.store.artifact import Manifest, read_manifest, verified
+from arbitrank.store.artifact import Manifest, read_manifest
+from arbitrank.store.artifact_checks import verified
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store
 
 

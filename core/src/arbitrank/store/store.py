@@ -209,7 +209,7 @@ class Store:
         number, state = self.state(name)
         if to_package:
             if not state.stable:
-                raise InputError(f"{name}: nothing is stable in {self}; already {kind_of(name).fallback}")
+                raise InputError(f"{name}: nothing is stable in {self}: {kind_of(name).fallback}")
             after = replace(state, stable=None, previous=state.stable, temperature=1.0)
         elif state.previous is None:
             way = f"arbitrank rollback {name} --to-package" if state.stable else f"arbitrank history {name}"

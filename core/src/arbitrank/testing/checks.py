@@ -15,7 +15,9 @@ import numpy as np
 from arbitrank.arbitration.dispatch import Answered, ask
 from arbitrank.domain import Domain, Model
 from arbitrank.selftest import problem
-from arbitrank.store.artifact import is_domain, read_card, verified
+from arbitrank.store.artifact import read_card
+from arbitrank.store.artifact_checks import verified
+from arbitrank.store.kinds import is_domain
 from arbitrank.training.example_file import data_digest
 from arbitrank.values import Example, Request
 

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from arbitrank.errors import DataError, InputError
-from arbitrank.store.object_store import why
+from arbitrank.store.object_store import cause
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 """How the names of files that are read end."""
@@ -143,7 +143,7 @@ def _told(url: str) -> Iterator[None]:
         yield
     # obstore gives Python's own errors for some of what it meets.
     except (BaseError, OSError, ValueError) as error:
-        raise DataError(f"{url}: cannot be read: {why(error)}") from error
+        raise DataError(f"{url}: cannot be read: {cause(error)}") from error
 
 
 def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, str, Any]:
@@ -169,7 +169,7 @@ def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, 
             options["client_options"] = {"allow_http": True}
         return from_url(f"{parts.scheme}://{parts.netloc}", **options), parts.path.strip("/"), obstore
     except (BaseError, OSError, ValueError) as error:
-        raise InputError(f"{url}: no URL that can be read: {why(error)}; see docs/training.md") from error
+        raise InputError(f"{url}: no URL that can be read: {cause(error)}; see docs/training.md") from error
 
 
 def _found(where: str, path: str, size: int) -> Found:
