@@ -228,7 +228,7 @@ def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, r
         (("impact", "apples", "--on", "FILE"), "domain apples: no candidate in"),
         (("impact", "plums", "--on", "FILE", "--candidate", "ARTIFACT"), "domain 'plums' is not loaded"),
         (("impact", "apples", "--on", "nothing.jsonl", "--candidate", "stable"), "nothing.jsonl: cannot be read"),
-        (("impact", "apples", "--on", "FILE", "--candidate", "v2"), "promised 12 hexadecimal digits"),
+        (("impact", "apples", "--on", "FILE", "--candidate", "v2"), "expected 12 hexadecimal digits"),
         (
             ("impact", "apples", "--on", "FILE", "--candidate", "ARTIFACT", "--out", "FILE"),
             "cannot be made: File exists; promised a folder",

@@ -116,7 +116,7 @@ def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("odd")
 def test_what_is_not_its_own_or_not_sound_is_not_run(tmp_path: Path) -> None:
     assert (
-        selftest(artifact(tmp_path / "a", "crash", "other"), "odd") == "an artifact of 'other', promised one of 'odd'"
+        selftest(artifact(tmp_path / "a", "crash", "other"), "odd") == "an artifact of 'other', expected one of 'odd'"
     )
     folder = artifact(tmp_path / "b", "well")
     (folder / "does").write_text("crash")

@@ -30,6 +30,7 @@ from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.artifact_checks import verified
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.values import Request
 from arbitrank.wire import decode_example
 
@@ -419,15 +420,15 @@ def test_the_command_tells_of_what_it_leaves_out_and_what_to_do_next(tmp_path: P
     done = arbitrank("shortlist", "train", "--data", str(data), "--no-domains", *store)
     assert "1 lines without words, or whose skill is no name, are left out" in done.stderr
     assert "kept back" in done.stdout or "too few" in done.stdout
-    assert "arbitrank promote shortlist" in arbitrank("shortlist", "query", "hi", *store).stderr
+    assert "arbitrank promote .shortlist" in arbitrank("shortlist", "query", "hi", *store).stderr
     arbitrank("promote", "shortlist", *store)
     found = arbitrank("shortlist", "query", "say number 3", "--no-domains", *store).stdout
     assert "a\ufffdb" in found or "a b" in found
-    assert "every domain is asked" in arbitrank("rollback", "shortlist", "--to-package", *store).stdout
+    assert "every domain is queried" in arbitrank("rollback", "shortlist", "--to-package", *store).stdout
 
 
 def test_no_skills_domain_may_have_the_shortlisters_own_name() -> None:
-    line = skill_utterance(decode_example(json.dumps({"text": "a", "domain": "shortlist"})))
+    line = skill_utterance(decode_example(json.dumps({"text": "a", "domain": SHORTLIST})))
     assert line
     with pytest.raises(InputError, match="no domain may have"):
         build([line])

@@ -22,7 +22,7 @@ from arbitrank.promotion import consider, promote
 from arbitrank.shortlist.build import SkillUtterance, build, write
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest, seal
-from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.kinds import SHORTLIST, kind_of
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Example, Hypothesis, Request
 
@@ -91,6 +91,13 @@ def live(domains: Mapping[str, Domain], store: Store, **settings: Any) -> Live:
 LAMP = Request(id="1", utterance="the lamp")
 
 
+def seal_damaged(folder: Path) -> None:
+    """A complete Shortlister that cannot be decoded."""
+    for name in kind_of(SHORTLIST).files:
+        (folder / name).write_text("damaged")
+    seal(folder, Manifest(domain=SHORTLIST, package="arbitrank", package_version="0"))
+
+
 def test_while_no_shortlister_is_stable_every_domain_is_asked(domains: dict[str, Domain], store: Store) -> None:
     one = live(domains, store)
     answer = one.answer(LAMP)
@@ -128,7 +135,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_one_before(
     one = live(domains, store)
     empty = tmp_path / "empty"
     empty.mkdir()
-    seal(empty, Manifest(domain=SHORTLIST, package="arbitrank", package_version="0"))
+    seal_damaged(empty)
     bad = store.publish(empty, promote=True).version
     one.look()
     answer = one.answer(LAMP)
@@ -254,7 +261,7 @@ def test_the_gate_refuses_what_fails_its_self_test(store: Store, tmp_path: Path)
     write(build(lines("lights")), folder)
     (folder / "manifest.json").unlink()
     (folder / "index.npz").write_bytes(b"PK\x05\x06")
-    seal(folder, Manifest(domain=SHORTLIST, package="arbitrank", package_version="0"))
+    seal_damaged(folder)
     store.publish(folder)
     assert [one.what for one in judged(store).reasons] == ["self-test"]
 

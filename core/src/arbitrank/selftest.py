@@ -26,6 +26,7 @@ from arbitrank.registry import Found, Loaded, discover
 from arbitrank.shortlist.as_domain import ShortlistDomain
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.versions import wrong_name
 from arbitrank.values import Context, Hypothesis, Request, Slot
 
 TIMEOUT = 60.0
@@ -81,8 +82,8 @@ def problem(folder: Path, domain: Domain) -> str | None:
     """What is wrong with an artifact, tried in this process."""
     try:
         manifest = verified(folder)
-        if manifest.domain != domain.name:
-            raise ArtifactError(f"an artifact of {manifest.domain!r}, promised one of {domain.name!r}")
+        if wrong := wrong_name(manifest, domain.name):
+            raise ArtifactError(wrong)
         model = domain.load(folder)
         if not isinstance(model, Model):
             raise PluginError(f"load returned {type(model).__name__}, promised a Model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from arbitrank.cli import options
-from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.kinds import checked_name, kind_of
 from arbitrank.store.store import Store
 
 
@@ -20,6 +20,5 @@ def command(domain: str, to_package: bool, reason: str | None, store: Store) -> 
     Nothing is trained and no code of the domain runs.
     """
     change = store.rollback(domain, to_package=to_package, reason=reason)
-    package = "every domain is asked" if domain == SHORTLIST else "the weights in its package serve"
-    serves = "" if change.state.stable else f"; {package}"
+    serves = "" if change.state.stable else f"; {kind_of(checked_name(domain)).fallback}"
     click.echo(f"{domain}: {change.state} (change {change.number}){serves}")

@@ -244,19 +244,20 @@ def query(
 def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister:
     from arbitrank.shortlist.artifact import load_shortlister
     from arbitrank.store.artifact_checks import verified
+    from arbitrank.store.versions import wrong_name
 
     if folder is None:
         state = store.state(SHORTLIST)[1]
         version = version or state.stable
         if version is None:
-            run = f"promote {SHORTLIST}" if state.candidate else f"{SHORTLIST} train --data … --promote"
+            run = f"promote {SHORTLIST}" if state.candidate else "shortlist train --data … --promote"
             raise InputError(f"no shortlister is stable in {store}; run: arbitrank {run} --store {store}")
         folder = store.fetch(SHORTLIST, version)
     elif version is not None:
         raise InputError("--folder and --version: saw both, promised one")
     manifest = verified(folder, store.keys)
-    if manifest.domain != SHORTLIST:
-        raise InputError(f"{folder}: an artifact of {manifest.domain!r}, promised one of {SHORTLIST!r}")
+    if problem := wrong_name(manifest, SHORTLIST):
+        raise InputError(f"{folder}: {problem}")
     return load_shortlister(folder, manifest.version)
 
 

@@ -12,8 +12,9 @@ from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
-from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.kinds import train_command
 from arbitrank.store.store import Store
+from arbitrank.store.versions import wrong_name
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ def weights(name: str, domain: Domain, store: Store, version: str | None, temper
     elif (shipped := domain.shipped) is not None:
         folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
     else:
-        train = "shortlist train" if name == SHORTLIST else f"train {name}"
-        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: arbitrank {train} --promote")
-    if manifest.domain != name:
-        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, expected one of {name!r}")
+        train = train_command(name)
+        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: {train} --promote")
+    if problem := wrong_name(manifest, name):
+        raise ArtifactError(f"{folder}: {problem}")
     return Present(folder, manifest, origin, temperature)
 
 

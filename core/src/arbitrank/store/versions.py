@@ -63,9 +63,12 @@ def stored_manifest(backend: StoreBackend, prefix: str) -> Manifest | None:
     return manifest if valid else None
 
 
-def wrong_name(manifest: Manifest, name: str, version: str) -> str | None:
-    """The problem of an artifact that is not the expected version of `name`; None where it is."""
-    if (name_in_store(manifest.domain, manifest.files), manifest.version) == (checked_name(name), version):
+def wrong_name(manifest: Manifest, name: str, version: str | None = None) -> str | None:
+    """The problem of an artifact that is not of `name`, or not the given version of it; None where it is."""
+    named = name_in_store(manifest.domain, manifest.files) == checked_name(name)
+    if version is None:
+        return None if named else f"an artifact of {manifest.domain!r}, expected one of {name!r}"
+    if named and manifest.version == version:
         return None
     return f"an artifact of {manifest.domain} {manifest.version}, expected {name} {version}"
 
