@@ -18,7 +18,7 @@ from arbitrank.impact.report import Impact, measure, plan
 from arbitrank.selftest import selftest
 from arbitrank.shortlist.recall_gate import recall_reasons
 from arbitrank.store.artifact import read_card
-from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.kinds import SHORTLIST, checked_name
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
@@ -61,6 +61,7 @@ def consider(
     `decisions` are the settings that the service decides by. Raises `InputError` where there is no candidate,
     `ArtifactError` where the version isn't sound.
     """
+    domain = checked_name(domain)
     number, state = store.state(domain)
     chosen = version or state.candidate
     if chosen is None:

@@ -10,7 +10,7 @@ import click
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.registry import discover, loaded
-from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.kinds import SHORTLIST, checked_name
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def command(
     from arbitrank.promotion import check_reason, consider, promote
 
     check_reason(force, reason)
+    domain = checked_name(domain)
     limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
     judgement = consider(
         store,
