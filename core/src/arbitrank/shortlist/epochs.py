@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,12 +56,10 @@ def train(
     plan: TrainingPlan = TrainingPlan(),
     *,
     weight: Singles | None = None,
-    watch: Callable[[int, TrainedNetwork], None] | None = None,
 ) -> TrainedNetwork:
     """Train on inputs (rows, words) towards the assigned labels (rows, skills).
 
-    `weight` is that of each row; `watch` receives the model after each epoch. Raises `DataError` where there is nothing
-    to learn from.
+    `weight` is that of each row. Raises `DataError` where there is nothing to learn from.
     """
     rows, skills = y.shape
     if not rows or not skills or not x.shape[1] or not y.nnz:
@@ -76,8 +73,6 @@ def train(
     for epoch in range(plan.epochs):
         network.epoch(x, targets, np.arange(rows), weight=weight, summary=summary)
         trained = TrainedNetwork(network, labels, usual)
-        if watch:
-            watch(epoch, trained)
         if epoch + 1 == plan.epochs or not (plan.pseudo or plan.distil):
             continue
         found, outputs, statistic = _classified(x, y, plan, trained)

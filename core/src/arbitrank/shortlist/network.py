@@ -29,15 +29,14 @@ _MOMENTUM, _SECOND, _TINY = 0.9, 0.999, 1e-8
 class NetworkShape:
     """Architecture and optimiser settings: `hidden` units (0: linear), Adam's `rate`, rows per `batch`.
 
-    `decay` pulls touched weights towards 0; `dropout` hides that share of an utterance's n-grams from a step. Above
-    `all_skills` skills, a batch has `sampled` negatives beside the skills that it names.
+    `decay` pulls touched weights towards 0. Above `all_skills` skills, a batch has `sampled` negatives beside the
+    skills that it names.
     """
 
     hidden: int = 0
     rate: float = 0.02
     batch: int = 256
     decay: float = 1e-4
-    dropout: float = 0.0
     all_skills: int = 2_000
     sampled: int = 1_000
 
@@ -68,7 +67,7 @@ class _AdamArray:
         self._first = np.zeros_like(values)
         self._second = np.zeros_like(values)
 
-    def step(self, at: Any, slope: Singles, rate: float, decay: float) -> None:
+    def step(self, at: Any, slope: Singles, rate: float, decay: float = 0.0) -> None:
         """Step the weights at `at` against the gradient; `rate` includes the bias correction of the moments."""
         first = self._first[at] * _MOMENTUM + (1.0 - _MOMENTUM) * slope
         second = self._second[at] * _SECOND + (1.0 - _SECOND) * slope * slope
@@ -87,13 +86,12 @@ class Network:
         self, words: int, skills: int, shape: NetworkShape = NetworkShape(), *, seed: int = 0, summary: bool = False
     ) -> None:
         rng = np.random.default_rng(seed)
-        inner = shape.hidden or words
-        self.shape, self.words, self.skills, self._rng, self._steps = shape, words, skills, rng, 0
-        self._hidden = self._hidden_bias = None
-        output = np.zeros((inner, skills), np.float32)
-        if shape.hidden:
-            self._hidden = _AdamArray(rng.normal(0.0, 1.0, (words, inner)).astype(np.float32))
-            self._hidden_bias = _AdamArray(np.zeros(inner, np.float32))
+        self.shape, self._skills, self._rng, self._steps = shape, skills, rng, 0
+        self._hidden: tuple[_AdamArray, _AdamArray] | None = None
+        output = np.zeros((words, skills), np.float32)
+        if inner := shape.hidden:
+            weights = rng.normal(0.0, 1.0, (words, inner)).astype(np.float32)
+            self._hidden = _AdamArray(weights), _AdamArray(np.zeros(inner, np.float32))
             output = rng.normal(0.0, inner**-0.5, (inner, skills)).astype(np.float32)
         self._output = _AdamArray(output)
         # The prior before training: one skill in all is right.
@@ -117,100 +115,84 @@ class Network:
         there, others for all. `weight` (rows of x) weighs whole rows; `summary` (rows of x, 4) are statistics of
         earlier outputs less the usual ones.
         """
-        rate = self.shape.rate if rate is None else rate
         order = self._rng.permutation(rows)
         for at in range(0, len(order), self.shape.batch):
             batch = order[at : at + self.shape.batch]
-            self._batch(
-                x[batch],
-                y[batch],
-                None if only is None else only[batch],
-                None if weight is None else weight[batch],
-                None if summary is None else summary[batch],
-                rate,
-            )
+            parts = (None if values is None else values[batch] for values in (only, weight, summary))
+            self._batch(self.shape.rate if rate is None else rate, x[batch], y[batch], *parts)
 
     def log_odds(self, x: csr_array, summary: Singles | None = None) -> Singles:
         """The log-odds of all skills: shape (rows, skills)."""
         inner = x
-        if self._hidden is not None and self._hidden_bias is not None:
-            inner = np.tanh(x @ self._hidden.values + self._hidden_bias.values)
+        if self._hidden:
+            weights, bias = self._hidden
+            inner = np.tanh(x @ weights.values + bias.values)
         z = inner @ self._output.values + self._bias.values
-        if summary is not None and self._again is not None:
+        if summary is not None and self._again:
             z = z + summary @ self._again.values
         return np.asarray(z, np.float32)
 
     def frozen(self, numbers: Rows, vocabulary: NDArray[np.uint32], usual: Singles | None = None) -> SkillClassifier:
         """The classifier for serving; `numbers` are the skills of its columns, ascending."""
-        none = np.zeros((0, 0), np.float32)
-        again = none if self._again is None or usual is None else self._again.values.copy()
+        table, row = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+        hidden, hidden_bias = (part.values.copy() for part in self._hidden) if self._hidden else (table, row)
+        again = (self._again.values.copy(), usual.astype(np.float32)) if self._again and usual is not None else None
         return SkillClassifier(
             np.asarray(numbers, np.int64),
             vocabulary,
             self._output.values.copy(),
             self._bias.values.copy(),
-            none if self._hidden is None else self._hidden.values.copy(),
-            np.zeros(0, np.float32) if self._hidden_bias is None else self._hidden_bias.values.copy(),
-            again,
-            np.zeros(0, np.float32) if usual is None or not again.size else usual.astype(np.float32),
+            hidden,
+            hidden_bias,
+            *(again or (table, row)),
         )
 
     def _batch(
         self,
+        rate: float,
         x: csr_array,
         y: csr_array,
         only: csr_array | None,
         weight: Singles | None,
         summary: Singles | None,
-        rate: float,
     ) -> None:
         self._steps += 1
-        if self.shape.dropout:
-            x = _dropped(x, self.shape.dropout, self._rng)
         words, places = np.unique(x.indices, return_inverse=True)
         x = csr_array((x.data, places, x.indptr), shape=(x.shape[0], len(words)))
         columns, represents = self._columns(y, only)
         inner: Any = x
-        block: Any
-        if self._hidden is not None and self._hidden_bias is not None:
-            inner = np.tanh(x @ self._hidden.values[words] + self._hidden_bias.values)
+        block: Any = np.ix_(words, columns) if len(columns) < self._skills else (words, slice(None))
+        if self._hidden:
+            inner = np.tanh(x @ self._hidden[0].values[words] + self._hidden[1].values)
             block = (slice(None), columns)
-        else:
-            block = np.ix_(words, columns) if len(columns) < self.skills else (words, slice(None))
         z = inner @ self._output.values[block] + self._bias.values[columns]
-        if summary is not None and self._again is not None:
+        if summary is not None and self._again:
             z = z + summary @ self._again.values[:, columns]
         slope = (sigmoid(z) - y[:, columns].toarray()) * represents
         if only is not None:
-            named = only[:, columns].toarray()
-            slope *= np.where(np.diff(only.indptr)[:, None] > 0, named, 1.0)
+            slope *= np.where(np.diff(only.indptr)[:, None] > 0, only[:, columns].toarray(), 1.0)
         if weight is not None:
             slope *= weight[:, None]
         slope = (slope / len(slope)).astype(np.float32)
         # Adam's bias correction: the moments start at 0.
         rate *= np.sqrt(1.0 - _SECOND**self._steps) / (1.0 - _MOMENTUM**self._steps)
         decay = self.shape.decay
-        if self._hidden is not None and self._hidden_bias is not None:
+        if self._hidden:
             below = (slope @ self._output.values[block].T) * (1.0 - inner * inner)
-            self._hidden.step((words,), np.asarray(x.T @ below, np.float32), rate, decay)
-            self._hidden_bias.step(slice(None), below.sum(axis=0), rate, 0.0)
+            self._hidden[0].step((words,), np.asarray(x.T @ below, np.float32), rate, decay)
+            self._hidden[1].step(slice(None), below.sum(axis=0), rate)
         self._output.step(block, np.asarray(inner.T @ slope, np.float32), rate, decay)
-        self._bias.step((columns,), slope.sum(axis=0), rate, 0.0)
-        if summary is not None and self._again is not None:
+        self._bias.step((columns,), slope.sum(axis=0), rate)
+        if summary is not None and self._again:
             self._again.step((slice(None), columns), summary.T @ slope, rate, decay)
 
     def _columns(self, y: csr_array, only: csr_array | None) -> tuple[Rows, Singles]:
         """The skills whose loss a batch computes, and how many skills each represents."""
-        if self.skills <= self.shape.all_skills:
-            return np.arange(self.skills), np.ones(1, np.float32)
+        if self._skills <= self.shape.all_skills:
+            return np.arange(self._skills), np.ones(1, np.float32)
         named = np.unique(y.indices if only is None else np.concatenate([y.indices, only.indices]))
-        drawn = np.setdiff1d(self._rng.integers(0, self.skills, self.shape.sampled), named)
+        drawn = np.setdiff1d(self._rng.integers(0, self._skills, self.shape.sampled), named)
         columns = np.concatenate([named, drawn])
         represents = np.ones(len(columns), np.float32)
-        represents[len(named) :] = (self.skills - len(named)) / max(1, len(drawn))
+        represents[len(named) :] = (self._skills - len(named)) / max(1, len(drawn))
         return columns, represents
-
-
-def _dropped(x: csr_array, share: float, rng: np.random.Generator) -> csr_array:
-    keep = (rng.random(x.nnz) >= share).astype(np.float32) / np.float32(1.0 - share)
-    return csr_array((x.data * keep, x.indices, x.indptr), shape=x.shape)
