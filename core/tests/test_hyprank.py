@@ -27,8 +27,10 @@ from arbitrank.shortlist.hyprank import (
     save_hyprank,
     skill_of,
 )
+from arbitrank.shortlist.hyprank_gate import order_reasons
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
 from arbitrank.shortlist.log_labels import labelled_lists, skill_feedback
+from arbitrank.shortlist.selftests import hyprank_problem
 from arbitrank.store.artifact import seal
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
 from arbitrank.wire import Logged
@@ -315,3 +317,54 @@ def test_it_is_trained_on_a_log_and_switched_in_by_an_option(tmp_path: Path, arb
     refused = arbitrank("rank", "--hyprank", str(tmp_path / "nothing"), input="")
     assert refused.returncode == 2
     assert "no manifest that can be read" in refused.stderr
+
+
+# Self-test and gate
+
+
+class Dropping(HypRank):
+    """A HypRank that drops the first reading."""
+
+    def sort(self, request: Request, ranked: tuple[Ranked, ...], shortlist: object = None) -> tuple[Ranked, ...]:
+        return ranked[1:]
+
+
+def test_the_self_test_names_the_broken_guarantee(hyprank: HypRank) -> None:
+    assert hyprank_problem(hyprank) is None
+    assert "readings of the merged one" in (hyprank_problem(Dropping()) or "")
+
+
+def audit_set(path: Path, n: int = 60) -> Path:
+    """Requests whose owner is the previous skill, at odds with the merged list, whose first skill is always a."""
+    lines = [
+        {
+            "utterance": "go on",
+            "dialogue": {"previous_skill": name, "failed": False, "acts": ["offer"]},
+            "hypotheses": [{"domain": skill, "intent": "i"} for skill in SKILLS],
+            "truth": {"domain": name, "intent": "i"},
+        }
+        for name in SKILLS
+        for _ in range(n)
+    ]
+    path.write_text(
+        "".join(json.dumps(line) + "\n" for line in [*lines, {"utterance": "?", "truth": {"domain": None}}])
+    )
+    return path
+
+
+def test_the_gate_refuses_a_hyprank_whose_order_loses_requests(hyprank: HypRank, tmp_path: Path) -> None:
+    """The HypRank knows the dialogue; one trained on lists whose first reading is right keeps the merged order."""
+    merged, _ = arbitrators(hyprank)
+    audit = audit_set(tmp_path / "audit.jsonl")
+    naive = train_hyprank([replace(one, right=frozenset([skill_of(one.ranked[0])])) for one in lists()], rounds=5)
+    for name, model in (("good", hyprank), ("naive", naive)):
+        save_hyprank(model, tmp_path / name)
+    assert order_reasons(tmp_path / "good", None, audit, merged.answer) == ()
+    assert order_reasons(tmp_path / "naive", None, audit, merged.answer) == ()
+    reasons = order_reasons(tmp_path / "naive", tmp_path / "good", audit, merged.answer)
+    assert [(one.what, one.neighbours) for one in reasons] == [
+        ("irer", ()),
+        ("neighbour", ("b",)),
+        ("neighbour", ("c",)),
+    ]
+    assert "b: 60 of 60 requests lost, 0 won" in reasons[1].text

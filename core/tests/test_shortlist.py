@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
 from arbitrank.shortlist.epochs import TrainingPlan
 from arbitrank.shortlist.index import train_index
+from arbitrank.shortlist.selftests import shortlister_problem
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.artifact_checks import verified
@@ -132,8 +134,6 @@ def test_a_name_that_is_taken_is_refused_naming_both(shortlister: Shortlister) -
 
 
 def elsewhere(line: SkillUtterance, **changes: str) -> SkillUtterance:
-    from dataclasses import replace
-
     return replace(line, **changes)  # type: ignore[arg-type]
 
 
@@ -393,6 +393,22 @@ def test_the_stores_self_test_tries_it_as_it_tries_a_domain(tmp_path: Path) -> N
     assert tried(tmp_path / "artifact", NAME, {}) is None
     (tmp_path / "artifact" / "index.npz").write_bytes(b"PK")
     assert tried(tmp_path / "artifact", NAME, {})
+
+
+def test_the_self_test_names_the_broken_guarantee(shortlister: Shortlister) -> None:
+    assert shortlister_problem(shortlister) is None
+
+    class Drifting:
+        called = 0
+
+        def best(self, utterance: str, k: int) -> tuple[np.ndarray, np.ndarray]:
+            return np.arange(4), np.zeros(4)
+
+        def scores(self, utterance: str, skills: np.ndarray) -> np.ndarray:
+            self.called += 1
+            return np.full(len(skills), float(self.called % 7))
+
+    assert "another shortlist later" in (shortlister_problem(with_kernel(shortlister, Drifting())) or "")
 
 
 def test_as_a_model_it_reads_a_request_as_skills(shortlister: Shortlister) -> None:
