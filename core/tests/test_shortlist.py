@@ -12,7 +12,7 @@ import pytest
 
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError, DataError, InputError
-from arbitrank.selftest import tried
+from arbitrank.selftest import problem
 from arbitrank.shortlist.artifact import NAME, load_shortlister, save_shortlister
 from arbitrank.shortlist.as_domain import ShortlistModel
 from arbitrank.shortlist.build import SkillUtterance, build, catalogue, fitted, quality, skill_utterance, write
@@ -390,9 +390,9 @@ def test_arrays_that_a_lookup_would_stumble_over_are_refused(
 
 def test_the_stores_self_test_tries_it_as_it_tries_a_domain(tmp_path: Path) -> None:
     write(build(lines(100)), tmp_path / "artifact")
-    assert tried(tmp_path / "artifact", NAME, {}) is None
+    assert problem(tmp_path / "artifact", NAME) is None
     (tmp_path / "artifact" / "index.npz").write_bytes(b"PK")
-    assert tried(tmp_path / "artifact", NAME, {})
+    assert problem(tmp_path / "artifact", NAME)
 
 
 def test_the_self_test_names_the_broken_guarantee(shortlister: Shortlister) -> None:

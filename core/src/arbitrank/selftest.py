@@ -1,31 +1,35 @@
-"""The self-test of an artifact: whether it loads and keeps the contract's promises, tried in a process of its own.
+"""Self-test of an artifact in a child process, so that a crash cannot take down the service.
 
-A damaged text can crash the library that reads it, and a model can hang or take all memory; then it is the child that
-dies. `python -m arbitrank.selftest FOLDER DOMAIN` is that child; it says what is wrong in JSON, or null.
+An artifact passes if it loads and what it loads fulfils the contract on requests that stress it. Its files have been
+verified before. A damaged text can crash the library that reads it, and a model can hang or exhaust the memory: then
+the child dies. `python -m arbitrank.selftest BYTES SECONDS` is the child; to each line with a folder and a name in JSON
+it replies the problem, or null.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from arbitrank.arbitration import dispatch
-from arbitrank.child import environment, how_ended, last_line, limit
+from arbitrank.child import Child, Ended, Expired, limit, serve
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
+from arbitrank.errors import ArbitrankError
+from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Found, Loaded, discover
-from arbitrank.shortlist.as_domain import ShortlistDomain
-from arbitrank.store.artifact_checks import verified
-from arbitrank.store.kinds import SHORTLIST
+from arbitrank.shortlist.artifact import load_shortlister
+from arbitrank.shortlist.hyprank import HypRank, read_hyprank
+from arbitrank.shortlist.selftests import hyprank_problem, shortlister_problem
+from arbitrank.store.artifact import read_manifest
+from arbitrank.store.decision_settings import load_decisions
+from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
+from arbitrank.store.loading import load_model
 from arbitrank.store.versions import wrong_name
 from arbitrank.values import Context, Hypothesis, Request, Slot
 
@@ -35,88 +39,150 @@ TIMEOUT = 60.0
 MEMORY = 4 << 30
 """Bytes of address space that a self-test may take."""
 
+_REPEATED = 200  # self-tests by one process, so that what leaks stays small
 _MANY = 100
 
 
-def selftest(folder: Path, domain: str, timeout: float = TIMEOUT, memory: int = MEMORY) -> str | None:
-    """What is wrong with an artifact of an installed domain, None where it may serve. Never raises."""
-    with tempfile.TemporaryFile() as complaints:
-        try:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "arbitrank.selftest", str(folder), domain, str(memory)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                env=environment(),
-                start_new_session=True,
-            )
-        except OSError as error:
-            return f"no process to try it in: {error}"
-        try:
-            verdict, _ = child.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            return f"not done after {timeout:g} s"
-        finally:
-            _end(child)
-        complaints.seek(0)
-        last = last_line(complaints.read()[-4096:])
-    if child.returncode == 0:
-        try:
-            return msgspec.json.decode(verdict, type=str | None)
-        except ValueError:
-            return "the process that tried it said nothing that can be read"
-    return f"the process that tried it {how_ended(child.returncode)}{last}"
+class NotTested(ArbitrankError):
+    """Raised when no self-test could be run, which does not concern the artifact. Try again."""
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started: they are a group of their own, which is there until the child is read."""
-    if child.returncode is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    if child.stdout:
-        child.stdout.close()
+class SelfTester:
+    """Self-tests artifacts one after another in a child process, as starting one takes longer than a test.
+
+    Call it with a folder and a name; it returns the problem, None where there is none. A process that fails a test is
+    replaced, and a failure in one that had run others before is confirmed by a new one. Safe to call from any thread,
+    and to `close` during a call, which then raises `NotTested`.
+    """
+
+    def __init__(self, timeout: float = TIMEOUT, memory: int = MEMORY) -> None:
+        self.timeout, self.memory = timeout, memory
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._tests = 0
+        self._closed = False
+
+    def __call__(self, folder: Path, name: str) -> str | None:
+        """The problem of a verified artifact, None where it may serve. Raises `NotTested`."""
+        with self._lock:
+            used = self._child is not None
+            problem, late = self._test(folder, name)
+            if problem is not None and used and not late:
+                problem, _ = self._test(folder, name)
+            return problem
+
+    @property
+    def pid(self) -> int | None:
+        """The idle child process, None where there is none."""
+        child = self._child
+        return child.pid if child else None
+
+    def close(self) -> None:
+        """End the child process for good."""
+        self._closed = True
+        if child := self._child:
+            child.kill()
+        with self._lock:
+            if self._child:
+                self._child.close()
+                self._child = None
+
+    def _test(self, folder: Path, name: str) -> tuple[str | None, bool]:
+        """The problem, and whether the test exceeded its time."""
+        if self._child is None and not self._closed:
+            try:
+                self._child = Child("-m", "arbitrank.selftest", str(self.memory), str(self.timeout))
+            except OSError as error:
+                raise NotTested(f"no process for the self-test: {error}") from error
+            self._tests = 0
+        child = self._child
+        late, problem = False, None
+        if child is not None and not self._closed:
+            self._tests += 1
+            try:
+                reply = child.exchange(msgspec.json.encode((str(folder), name)), self.timeout)
+                problem = msgspec.json.decode(reply, type=str | None)
+            except Ended as error:
+                late = isinstance(error, Expired)
+                problem = str(error) if late else f"the self-test's process {error}"
+            except msgspec.DecodeError:
+                problem = "the self-test's process sent an invalid reply"
+            if problem is not None or self._tests >= _REPEATED:
+                child.close()
+                self._child = None
+        if self._closed or child is None:
+            raise NotTested("not tested, as this process is about to end")
+        return problem, late
 
 
-def problem(folder: Path, domain: Domain) -> str | None:
-    """What is wrong with an artifact, tried in this process."""
+def selftest(folder: Path, name: str, timeout: float = TIMEOUT, memory: int = MEMORY) -> str | None:
+    """The problem of a verified artifact of an installed domain or a stage, None where it may serve. Never raises."""
+    tester = SelfTester(timeout, memory)
     try:
-        manifest = verified(folder)
-        if wrong := wrong_name(manifest, domain.name):
-            raise ArtifactError(wrong)
-        model = domain.load(folder)
-        if not isinstance(model, Model):
-            raise PluginError(f"load returned {type(model).__name__}, promised a Model")
-        return _broken_promise(domain, model)
-    except ArbitrankError as error:
+        return tester(folder, name)
+    except NotTested as error:
         return str(error)
-    except MemoryError:
-        return "it takes more memory than a self-test may"
-    except Exception as error:  # the plugin's code, or the artifact that it reads, may raise anything
-        return describe(error)
+    finally:
+        tester.close()
 
 
-def _broken_promise(domain: Domain, model: Model) -> str | None:
-    asked = list(probes(domain))
-    first = [_answer(domain.name, model, request) for request in asked]
-    again = [_answer(domain.name, model, request) for request in reversed(asked)][::-1]
-    for request, answer, other in zip(asked, first, again, strict=True):
+# ------------------------------------------------------------------------------------------------------- in the child
+
+
+def load_hyprank(folder: Path) -> HypRank:
+    """The HypRank in a folder that has been verified."""
+    return read_hyprank(folder, read_manifest(folder))
+
+
+STAGES: dict[str, tuple[Callable[[Path], Any], Callable[[Any], str | None]]] = {
+    SHORTLIST: (load_shortlister, shortlister_problem),
+    HYPRANK: (load_hyprank, hyprank_problem),
+    DECISIONS: (load_decisions, lambda settings: None),
+}
+"""The loader of each stage's artifact, and the check of what it returns: the problem, None where there is none."""
+
+
+def problem(folder: Path, name: str, domain: Domain | None = None) -> str | None:
+    """The problem of an artifact of `domain`, or of the stage `name`, tested in this process."""
+    found = guarded(_problem, folder, name, domain)
+    if not isinstance(found, Fault):
+        return found
+    if isinstance(found.error, MemoryError):
+        return "it needs more memory than a self-test may use"
+    return str(found.error) if isinstance(found.error, ArbitrankError) else found.reason
+
+
+def _problem(folder: Path, name: str, domain: Domain | None) -> str | None:
+    if wrong := wrong_name(read_manifest(folder), name):
+        return wrong
+    if domain is not None:
+        return _violation(domain, load_model(domain, folder))
+    load, check = STAGES[name]
+    return check(load(folder))
+
+
+def _violation(domain: Domain, model: Model) -> str | None:
+    """The first guarantee of the contract that a model breaks, None where it breaks none."""
+    requests = list(probes(domain))
+    first = [_answer(domain.name, model, request) for request in requests]
+    again = [_answer(domain.name, model, request) for request in reversed(requests)][::-1]
+    for request, answer, other in zip(requests, first, again, strict=True):
         if isinstance(answer, str):
             return f"{_named(request)}: {answer}"
         if answer != other:
-            return f"{_named(request)}: another answer when asked again, promised the same in any order"
+            return f"{_named(request)}: another answer to the same request, expected the same in any order"
     return None
 
 
 def probes(domain: Domain) -> Iterator[Request]:
-    """Requests that a model has to answer: what it is made for, nothing, too much, and what nobody should send."""
+    """Requests that a model has to answer: usual, empty, oversized and malformed ones."""
     name = domain.name
     phrases = [phrase for skill in domain.skills for phrase in skill.phrases][:20]
     contexts: tuple[Context, ...] = (
         {},
         {"device": "tv", "has_screen": True, f"preference.{name}": 1.0, "previous_domain": name},
     )
-    for words in (
+    for text in (
         *phrases,
         "",
         " ",
@@ -125,7 +191,7 @@ def probes(domain: Domain) -> Iterator[Request]:
         "x" * 10_000,
         "一 二 三 " * 300,
     ):
-        yield Request(utterance=words, context=dict(contexts[1]))
+        yield Request(utterance=text, context=dict(contexts[1]))
     odd = {"device": 5, "has_screen": "yes", f"preference.{name}": "much", "locale": None, "nested": {"a": [1, {}]}}
     for readings in _readings(name):
         for context in (*contexts, odd):
@@ -136,7 +202,7 @@ def probes(domain: Domain) -> Iterator[Request]:
 def _readings(name: str) -> Iterator[tuple[Hypothesis, ...]]:
     slots = (Slot("name", "one", 0.5), Slot("other", "two"))
     yield (Hypothesis(name, "Probe"),)
-    yield (Hypothesis(name, "Probe", 0.7, 0.9, slots, 0.8, features={"unheard_of": 1e300, "negative": -1e300}),)
+    yield (Hypothesis(name, "Probe", 0.7, 0.9, slots, 0.8, features={"unknown": 1e300, "negative": -1e300}),)
     for p in (0.0, 1.0, 5e-324):
         yield tuple(Hypothesis(name, f"Probe{k}", p, p, (Slot("name", "one", p),), p) for k in range(3))
     yield (Hypothesis(name, "Probe", 0.5), Hypothesis(name, "Probe", None, 0.5), Hypothesis(name, "P", slots=slots))
@@ -144,45 +210,43 @@ def _readings(name: str) -> Iterator[tuple[Hypothesis, ...]]:
 
 
 def _answer(name: str, model: Model, request: Request) -> object:
-    """What can be compared of the answer, or why there is none."""
+    """The comparable part of the answer, or the reason why there is none."""
     outcome = dispatch.ask(name, model, request, request.hypotheses)
     if isinstance(outcome, dispatch.Failed):
         return outcome.reason
     scores = outcome.scores
     if not np.isfinite(scores.right).all():
-        return "scores that are not finite"
+        return "its scores are not finite"
     return [*outcome.hypotheses], scores.mine, scores.right.tolist()
 
 
 def _named(request: Request) -> str:
     if request.hypotheses is not None:
         return f"a request with {len(request.hypotheses)} hypotheses"
-    words = request.utterance or ""
-    return f"the words {words[:20]!r}{'…' if len(words) > 20 else ''}"
+    text = request.utterance or ""
+    return f"the utterance {text[:20]!r}{'…' if len(text) > 20 else ''}"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Try an artifact: its folder, the domain's name, and the bytes of address space that may be used."""
-    folder, name, memory = arguments
+    """Serve self-tests; `arguments` are the bytes of address space and the seconds that one may take."""
+    memory, seconds = arguments
     limit(int(memory))
-    # What a plugin prints is no verdict.
-    verdict = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    wrong = tried(Path(folder), name, {} if name == SHORTLIST else {one.name: one for one in discover()})
-    verdict.write(msgspec.json.encode(wrong))
-    verdict.close()
-    sys.stdout.flush()
-    os._exit(0)  # nothing of the plugin's is to run or hang now
 
+    found: dict[str, Found] = {}
 
-def tried(folder: Path, name: str, found: Mapping[str, Found]) -> str | None:
-    """What is wrong with an artifact of what is installed, or of the Shortlister, tried in this process."""
-    if name == SHORTLIST:
-        return problem(folder, ShortlistDomain())
-    one = found.get(name)
-    if isinstance(one, Loaded):
-        return problem(folder, one.domain)
-    return f"domain {name!r} cannot be loaded: {one.reason if one else 'it is not installed'}; run: arbitrank domains"
+    def answer(task: bytes) -> bytes:
+        folder, name = msgspec.json.decode(task, type=tuple[str, str])
+        if name in STAGES:
+            return msgspec.json.encode(problem(Path(folder), name))
+        if not found:
+            found.update((one.name, one) for one in discover())
+        one = found.get(name)
+        if isinstance(one, Loaded):
+            return msgspec.json.encode(problem(Path(folder), name, one.domain))
+        reason = one.reason if one else "it is not installed"
+        return msgspec.json.encode(f"domain {name!r} cannot be loaded: {reason}; run: arbitrank domains")
+
+    serve(answer, float(seconds))
 
 
 if __name__ == "__main__":

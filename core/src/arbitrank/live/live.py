@@ -32,7 +32,7 @@ from arbitrank.live.comparison import Arm, Report, Side, Tally
 from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
 from arbitrank.live.routing import Lineup
 from arbitrank.live.shadow import Shadow, ShadowLine
-from arbitrank.live.trial import Trial, Untried
+from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.as_domain import ShortlistDomain, ShortlistModel
 from arbitrank.shortlist.hyprank import HypRank
@@ -44,6 +44,9 @@ from arbitrank.values import Answer, Request, Truth
 
 POLL = 1.0
 """Seconds within which a change in the store takes effect."""
+
+SELF_TEST = 30.0
+"""Seconds that a self-test may take."""
 
 SLOWEST = 10
 """How many times slower than usual a store is looked at that does not answer."""
@@ -73,8 +76,8 @@ class Live:
 
     `poll` are the seconds within which a change takes effect (plus, for a version not in memory, what loading takes
     beyond half of them); `shadow` names the domains whose candidate is to be compared, True names all, and `told` gets
-    each comparison. `tell` gets a line when something changes. `trial` tries an artifact: `Trial` by default.
-    `isolation` says which domains run in worker processes, `breaking` when one is let be that fails; None asks always.
+    each comparison. `tell` gets a line when something changes. `trial` self-tests an artifact, by
+    default a `SelfTester`. `isolation` says which domains run in worker processes, `breaking` when one is let be that fails; None asks always.
     With `shortlist` the store's Shortlister is followed too, as `shortlist`, and chooses the domains that a request is
     put to; while none is stable, all are asked. `hyprank`, where there is one, sorts the merged lists.
     """
@@ -99,7 +102,7 @@ class Live:
         shadowed = frozenset(domains if shadow is True else shadow or ())
         self._tell = tell
         self._news: list[str] = []
-        self._trial = Trial() if trial is None else trial
+        self._trial = SelfTester(SELF_TEST) if trial is None else trial
         self._ends_trial = trial is None
         self._tally = Tally()
         self._shadow = Shadow(self._tally, told)
@@ -191,7 +194,7 @@ class Live:
         """End the threads, what tries versions and the workers, for good; what is loaded in this process answers on."""
         self._stopping.set()
         self._work.release()
-        if self._ends_trial and isinstance(self._trial, Trial):
+        if self._ends_trial and isinstance(self._trial, SelfTester):
             self._trial.close()
         for thread in self._threads:
             thread.join(timeout)
@@ -334,7 +337,7 @@ class Live:
             return Held(self._model(one, found.folder), found.manifest, found.origin)
         except (ArtifactError, PluginError) as error:
             return Refusal(str(error))
-        except (ArbitrankError, Untried) as error:
+        except ArbitrankError as error:
             return str(error)
         except KeyboardInterrupt:
             raise

@@ -118,7 +118,7 @@ def shipped_weights_are_calibrated(domain: Domain) -> None:
 def shipped_model_passes_the_self_test(domain: Domain) -> None:
     """The shipped model answers all probes with finite scores in range, the same when queried again."""
     if domain.shipped is not None:
-        reason = problem(domain.shipped, domain)
+        reason = problem(domain.shipped, domain.name, domain)
         _expect(reason is None, f"its shipped weights fail the self-test: {reason}")
 
 

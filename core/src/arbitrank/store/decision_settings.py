@@ -1,0 +1,30 @@
+"""Decision settings as an artifact: one JSON file."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.errors import ArtifactError
+from arbitrank.store.artifact import Manifest, replacing, seal
+from arbitrank.store.kinds import DECISIONS
+
+_FILE = "decisions.json"
+
+
+def save_decisions(settings: DecisionSettings, folder: Path) -> Manifest:
+    """Write the settings as a sealed artifact into `folder`. Raises as `replacing` does."""
+    with replacing(folder) as work:
+        (work / _FILE).write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=1))
+        return seal(work, Manifest(domain=DECISIONS, package="arbitrank", package_version=version("arbitrank")))
+
+
+def load_decisions(folder: Path) -> DecisionSettings:
+    """The settings in a verified artifact. Raises `ArtifactError` where they cannot be decoded or are out of range."""
+    try:
+        return msgspec.json.decode((folder / _FILE).read_bytes(), type=DecisionSettings)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{folder}: no decision settings that can be read: {error}; publish others") from error
