@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
+from arbitrank.learn.census import fit_features
 from arbitrank.learn.features import (
-    CLIP,
     Confidences,
     FeatureSpec,
     Situation,
     context_row,
-    fit_features,
     parts,
     plain_rows,
     rows,
 )
+from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis, Request, Slot
 
 FILL = Confidences(0.4, 0.6, 0.8)

@@ -177,9 +177,10 @@ def _ask_all(
     calls: list[Call] = []
     outcomes: dict[str, Outcome] = {}
     try:
-        for place, away in _places(models):
+        places = _places(models)
+        for place, away in places:
             calls.append(place.begin(away, request, given, explain, began))
-        alone = {name: model for name, model in models.items() if not _is_elsewhere(model)}
+        alone = {name: model for name, model in models.items() if not _is_elsewhere(model)} if places else models
         shared = prepared(request) if alone else request
         for name, model in alone.items():
             outcomes[name] = ask_prepared(name, model, shared, None if given is None else given[name], explain)
@@ -343,24 +344,27 @@ def _plain(hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
         raise PluginError(f"recognise returned hypotheses that are not what they promise: {error}") from error
 
 
-def checked_scores(scores: Any, n: int) -> Scores:
+def checked_scores(scores: object, n: int) -> Scores:
     """What `rerank` returned for `n` hypotheses. Raises `PluginError` where it is not what was promised."""
     if not isinstance(scores, Scores):
         raise PluginError(f"rerank returned {type(scores).__name__}, promised Scores")
-    mine, right = float(scores.mine), np.asarray(scores.right, np.float64)
+    mine, right = scores.mine, scores.right
+    if type(mine) is not float or type(right) is not np.ndarray or right.dtype != np.float64:
+        mine, right = float(mine), np.asarray(right, np.float64)
+        scores = Scores(mine, right)
     if right.shape != (n,):
         raise PluginError(f"right has shape {right.shape}, promised ({n},)")
     if n <= _FEW and 0.0 <= mine <= 1.0:
-        numbers = right.tolist()  # of a few, Python is sure sooner than numpy
+        numbers = right.tolist()  # for a few, Python is faster than numpy
         if sum(numbers) <= mine and (not numbers or min(numbers) >= 0.0):
-            return Scores(mine, right)
+            return scores
     if not 0.0 <= mine <= 1.0:
         raise PluginError(f"mine is {mine}, promised a number in [0, 1]")
     if not (right >= 0.0).all() or not right.sum() <= mine + _SLACK:
         raise PluginError(
             f"right is {right.tolist()}, promised numbers of at least 0 that sum to at most mine = {mine}"
         )
-    return Scores(mine, right)
+    return scores
 
 
 def checked_why(why: Any, n: int) -> list[dict[str, float]]:

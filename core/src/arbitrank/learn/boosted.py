@@ -19,9 +19,9 @@ from arbitrank.errors import ArtifactError
 from arbitrank.learn.buffers import blocks, room
 from arbitrank.learn.features import FeatureSpec, rows
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.rerankers import ONE, Factored
+from arbitrank.learn.rerankers import Factored
 from arbitrank.learn.trees import Trees
-from arbitrank.probability import bounded_groups, log_odds, sigmoid
+from arbitrank.probability import bounded, bounded_groups, log_odds, sigmoid
 from arbitrank.values import Request
 
 Floats = NDArray[np.float64]
@@ -86,17 +86,25 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
 
     def rerank(self, request: Request) -> Scores:
         """P(mine) and P(right) of the request's hypotheses."""
-        of_request, of_readings = rows(self.spec, request)
-        mine, right = self.score(np.array([of_request]), np.array(of_readings), ONE)
-        return Scores(float(mine[0]), right)
+        z = self.trees(self._columns(request))
+        if self.base is None:
+            return bounded(sigmoid(z))
+        below = self.base.scorer(request)
+        return bounded(sigmoid(z + log_odds(below.right)), below.mine)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         """LightGBM's own contributions, summed by group, on top of the base's."""
-        of_request, of_readings = rows(self.spec, request)
-        columns = matrix(np.array([of_request]), np.array(of_readings), ONE)
-        parts = self.booster.predict(columns, pred_contrib=True, num_threads=1)
+        parts = self.booster.predict(self._columns(request), pred_contrib=True, num_threads=1)
         base: list[Mapping[str, float]] = self.base.explain(request) if self.base else [{} for _ in parts]
         return [self._grouped(row[:-1], dict(below)) for row, below in zip(parts, base, strict=True)]
+
+    def _columns(self, request: Request) -> Floats:
+        """The columns of `matrix` for one request."""
+        of_request, of_readings = rows(self.spec, request)
+        width = len(of_readings[0])
+        columns = np.empty((len(of_readings), width + len(of_request)))
+        columns[:, :width], columns[:, width:] = of_readings, of_request
+        return columns
 
     def _grouped(self, row: Floats, groups: dict[str, float]) -> dict[str, float]:
         for name, value in zip(feature_names(self.spec), row, strict=True):

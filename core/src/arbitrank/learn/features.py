@@ -11,7 +11,6 @@ pushes them all towards 1.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.probability import CLIP, clipped, logit
-from arbitrank.values import Context, Request
+from arbitrank.values import Context, Hypothesis, Request
 
 Floats = NDArray[np.float64]
 
@@ -29,8 +28,6 @@ CORE_KEYS = ("device", "has_screen", "locale")
 
 LARGE = 1e9
 """Numbers are clipped to this, so that no sum of them overflows."""
-
-_RARE = 5  # a context value seen in fewer requests than this is not worth a weight
 
 
 class Confidences(NamedTuple):
@@ -135,83 +132,6 @@ _READING = (
 _OWN_CONTEXT = ("context.intent_preference", "context.intent_margin", "context.intent_previous")
 
 
-def fit_features(
-    domain: str, requests: Sequence[Request], *, keys: Iterable[str] = CORE_KEYS, context: bool = True
-) -> FeatureSpec:
-    """The features that the requests, holding the domain's own hypotheses, have data for.
-
-    `keys` are the context keys to look at; numbers and booleans are taken as they are, texts by their values. Without
-    `context` the re-ranker sees confidences and hypothesis features alone.
-    """
-    census = Census(domain, keys)
-    for request in requests:
-        census.count(request)
-    return census.spec(context=context)
-
-
-class Census:
-    """What requests have, counted one after another: all that decides which features there are.
-
-    Counts of parts of the requests, made anywhere, are added together by `merge`.
-    """
-
-    def __init__(self, domain: str, keys: Iterable[str] = CORE_KEYS) -> None:
-        self._domain, self._own = domain, f"preference.{domain}"
-        self._sums, self._known = [0.0, 0.0, 0.0], [0, 0, 0]
-        self._extras: set[str] = set()
-        self._seen: dict[str, Counter[str | float | None]] = {key: Counter() for key in keys}
-        self._preferences, self._previous = False, 0
-
-    def count(self, request: Request) -> None:
-        """Count a request that holds the domain's own hypotheses."""
-        for h in request.hypotheses or ():
-            for i, confidence in enumerate((h.domain_confidence, h.intent_confidence, h.reading_confidence)):
-                if confidence is not None:
-                    self._sums[i] += confidence
-                    self._known[i] += 1
-            self._extras.update(h.features)
-        context = request.context
-        for key, seen in self._seen.items():
-            seen[_scalar(context.get(key))] += 1
-        self._preferences |= any(key == self._own or key.startswith(f"{self._own}.") for key in context)
-        self._previous += "previous_domain" in context
-
-    def merge(self, other: Census) -> None:
-        """Add what another part of the requests has."""
-        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
-        self._known = [a + b for a, b in zip(self._known, other._known, strict=True)]
-        self._extras |= other._extras
-        for key, seen in other._seen.items():
-            self._seen[key].update(seen)
-        self._preferences |= other._preferences
-        self._previous += other._previous
-
-    def spec(self, *, context: bool = True) -> FeatureSpec:
-        """The features that there are data for."""
-        fill = Confidences(*(s / n if n else 0.5 for s, n in zip(self._sums, self._known, strict=True)))
-        extras = tuple(sorted(self._extras))
-        if not context:
-            return FeatureSpec(self._domain, extras=extras, fill=fill)
-        situations = tuple(s for key, seen in self._seen.items() for s in _situations(key, seen))
-        return FeatureSpec(self._domain, situations, self._preferences, self._previous >= _RARE, extras, fill)
-
-
-def _situations(key: str, seen: Counter[str | float | None]) -> list[Situation]:
-    texts = sorted(value for value, n in seen.items() if isinstance(value, str) and n >= _RARE)
-    numbers = {value for value in seen if isinstance(value, float)}
-    found = []
-    if len(numbers) > 1 or (numbers and None in seen):
-        found = [Situation(key, low=min(-1.0, *numbers), high=max(1.0, *numbers))]
-    constant = len(texts) == 1 and len(seen) == 1
-    return found + ([] if constant else [Situation(key, text) for text in texts])
-
-
-def _scalar(value: Any) -> str | float | None:
-    if isinstance(value, str):
-        return value
-    return number(value)
-
-
 def context_row(spec: FeatureSpec, context: Context) -> list[float]:
     """The context's numbers in the order of `spec.context_names`.
 
@@ -224,15 +144,20 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
         value = context.get(situation.key)
         if situation.value is not None:
             row.append(1.0 if value == situation.value else 0.0)
-        elif isinstance(value, bool):
-            row.append(1.0 if value else -1.0)
         else:
-            row.append(min(max(number(value) or 0.0, situation.low), situation.high))
+            row.append(situation_number(value, situation.low, situation.high))
     if spec.preferences:
         row += preference_row(spec, context)
     if spec.previous:
         row.append(1.0 if context.get("previous_domain") == spec.domain else 0.0)
     return row
+
+
+def situation_number(value: Any, low: float, high: float) -> float:
+    """±1 for a boolean; a number clipped to [low, high], 0 standing for anything else."""
+    if value is True or value is False:
+        return 1.0 if value else -1.0
+    return min(max(number(value) or 0.0, low), high)
 
 
 def preference_row(spec: FeatureSpec, context: Context) -> list[float]:
@@ -257,6 +182,8 @@ def _sign(value: float) -> float:
 
 def number(value: Any) -> float | None:
     """The value as a float that weights can be multiplied with, None where it is not a number."""
+    if type(value) is float and -LARGE <= value <= LARGE:
+        return value
     return float(min(max(value, -LARGE), LARGE)) if isinstance(value, int | float) else None
 
 
@@ -274,10 +201,10 @@ def parts(request: Request, fill: Confidences) -> Parts:
     domain, intent, slots, missing = [], [], [], []
     for h in request.hypotheses or ():
         d, i, s = h.domain_confidence, h.intent_confidence, h.reading_confidence
+        missing.append((float(d is None), float(i is None), float(s is None)))
         domain.append(clipped(fill.domain if d is None else d))
         intent.append(clipped(fill.intent if i is None else i))
         slots.append(clipped(fill.slots if s is None else s))
-        missing.append((float(d is None), float(i is None), float(s is None)))
     return Parts(domain, intent, slots, missing)
 
 
@@ -296,33 +223,50 @@ def plain_rows(spec: FeatureSpec, request: Request) -> list[list[float]]:
 def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[float]]]:
     """The features of the request, by `spec.request_names`, and of each reading, by `spec.reading_names`."""
     hypotheses = request.hypotheses or ()
-    confidences = parts(request, spec.fill)
+    domain, intent, slots, missing = parts(request, spec.fill)
     context = context_row(spec, request.context)
-    products = [i * s for i, s in zip(confidences.intent, confidences.slots, strict=True)]
-    order = sorted(range(len(products)), key=lambda k: -products[k])
+    products = [i * s for i, s in zip(intent, slots, strict=True)]
+    order = sorted(range(len(products)), key=products.__getitem__, reverse=True)
     first = order[0]
     rank = [0] * len(order)
     for place, k in enumerate(order):
         rank[k] = place
-    intents: dict[str, float] = {}
-    for h, i in zip(hypotheses, confidences.intent, strict=True):
-        intents[h.intent] = max(i, intents.get(h.intent, 0.0))
+    intents = best_intents(hypotheses, intent)
     entropy = -sum(p * math.log(p) for p in intents.values())
-    mine = logit(max(confidences.domain))
-    best = math.log(max(products))
+    best = math.log(products[first])
     null = math.log(max(CLIP, 1.0 - sum(products)))
-    length = request.length
-    missing = confidences.missing[first]
+    own = intent_contexts(spec, request.context, intents)
+    of_readings = []
+    for h, i, s, flags, place in zip(hypotheses, intent, slots, missing, rank, strict=True):
+        log_i, log_s, log_product = math.log(i), math.log(s), math.log(i * s)
+        of_reading = [
+            log_product - null,
+            log_i,
+            log_s,
+            logit(i),
+            logit(s),
+            flags[1],
+            flags[2],
+            entropy,
+            best - log_product,
+            math.log1p(place),
+            float(len(h.slots)),
+            1.0,
+            *own[h.intent],
+            *extras(spec, h.features),
+        ]
+        of_readings.append(of_reading)
+    mine, best_intent, best_slots, length = logit(max(domain)), max(intent), max(slots), request.length
     of_request = [
         mine,
-        missing[0],
-        math.log(max(confidences.intent)),
-        logit(max(confidences.intent)),
+        missing[first][0],
+        math.log(best_intent),
+        logit(best_intent),
         entropy,
-        missing[1],
-        math.log(max(confidences.slots)),
-        logit(max(confidences.slots)),
-        missing[2],
+        missing[first][1],
+        math.log(best_slots),
+        logit(best_slots),
+        missing[first][2],
         float(len(hypotheses[first].slots)),
         0.0 if length is None else math.log1p(length),
         float(length is None),
@@ -331,52 +275,45 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
         *(c * mine for c in context),
         *extras(spec, hypotheses[first].features),
     ]
-    of_readings = [
-        [
-            math.log(product) - null,
-            math.log(i),
-            math.log(s),
-            logit(i),
-            logit(s),
-            flags[1],
-            flags[2],
-            entropy,
-            best - math.log(product),
-            math.log1p(place),
-            float(len(h.slots)),
-            1.0,
-            *intent_context(spec, request.context, h.intent, intents),
-            *extras(spec, h.features),
-        ]
-        for h, product, i, s, flags, place in zip(
-            hypotheses, products, confidences.intent, confidences.slots, confidences.missing, rank, strict=True
-        )
-    ]
     return of_request, of_readings
 
 
-def intent_context(spec: FeatureSpec, context: Context, intent: str, intents: Mapping[str, float]) -> tuple[float, ...]:
-    """The user's preference for the intent, its margin to the other readings' intents, whether it is asked again, and
-    the share of them that it is preferred to, less the share that is preferred to it.
+def best_intents(hypotheses: Sequence[Hypothesis], confidences: Sequence[float]) -> dict[str, float]:
+    """Each intent of the hypotheses with its greatest confidence."""
+    best: dict[str, float] = {}
+    for h, confidence in zip(hypotheses, confidences, strict=True):
+        best[h.intent] = max(confidence, best.get(h.intent, 0.0))
+    return best
 
-    The others weigh as the recogniser believes them: one that the words speak against is no rival.
+
+def intent_contexts(spec: FeatureSpec, context: Context, intents: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
+    """For each intent: the user's preference for it, its margin to the other readings' intents, whether it is requested
+    again, and the share of them that it is preferred to, less the share that is preferred to it.
+
+    `intents` holds the recogniser's confidences, by which the others weigh: an intent that the words speak against is
+    no rival.
     """
-    again = spec.previous and context.get("previous_domain") == spec.domain and context.get("previous_intent") == intent
-    if not spec.preferences:
-        return 0.0, 0.0, float(again)
-    preferred = {name: number(context.get(f"preference.{spec.domain}.{name}")) for name in intents}
-    mine = preferred[intent]
-    if mine is None:
-        return 0.0, 0.0, float(again), 0.0
-    rivals = [(intents[k], mine - v) for k, v in preferred.items() if k != intent and v is not None]
-    weight = sum(p for p, _ in rivals) or 1.0
-    margin = sum(p * ahead for p, ahead in rivals) / weight
-    return mine, margin, float(again), sum(p * _sign(ahead) for p, ahead in rivals) / weight
+    blank = (0.0,) * (4 if spec.preferences else 3)
+    found = dict.fromkeys(intents, blank)
+    if not context:
+        return found
+    if spec.preferences:
+        own = f"preference.{spec.domain}."
+        preferred = {name: x for name in intents if (x := number(context.get(own + name))) is not None}
+        for name, mine in preferred.items():
+            rivals = [(intents[k], mine - v) for k, v in preferred.items() if k != name]
+            weight = sum(p for p, _ in rivals) or 1.0
+            margin = sum(p * ahead for p, ahead in rivals) / weight
+            found[name] = mine, margin, 0.0, sum(p * _sign(ahead) for p, ahead in rivals) / weight
+    again = context.get("previous_intent")
+    if spec.previous and context.get("previous_domain") == spec.domain and isinstance(again, str) and again in found:
+        found[again] = (*found[again][:2], 1.0, *found[again][3:])
+    return found
 
 
 def extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
     """A hypothesis's own features in the order of `spec.extras`, 0 for one that it doesn't have."""
-    return [number(features.get(name)) or 0.0 for name in spec.extras]
+    return [number(features.get(name)) or 0.0 for name in spec.extras] if spec.extras else []
 
 
 def _named(prefix: str, names: Iterable[str]) -> tuple[str, ...]:

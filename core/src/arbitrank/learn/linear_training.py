@@ -18,7 +18,8 @@ from scipy.optimize import minimize
 
 from arbitrank.domain import Settings
 from arbitrank.learn.buffers import BLOCK, Chosen, blocks, room, taken
-from arbitrank.learn.features import CORE_KEYS, FeatureSpec, fit_features
+from arbitrank.learn.census import fit_features
+from arbitrank.learn.features import CORE_KEYS, FeatureSpec
 from arbitrank.learn.files import linear_of, load
 from arbitrank.learn.losses import Batch, Floats, mixed
 from arbitrank.learn.matrices import matrices, plain_matrix

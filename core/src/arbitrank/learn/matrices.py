@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.learn.features import FeatureSpec, context_row, extras, intent_context
+from arbitrank.learn.features import FeatureSpec, best_intents, context_row, extras, intent_contexts
 from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis, Request
 
@@ -127,7 +127,7 @@ def _extras(spec: FeatureSpec, found: Sequence[Hypothesis]) -> Floats:
 def _intent_contexts(
     spec: FeatureSpec, requests: Sequence[Request], found: Sequence[Hypothesis], intent: Floats, starts: Starts
 ) -> Floats:
-    """What `intent_context` gives of each reading; zeros where the context says nothing of the domain's intents."""
+    """What `intent_contexts` gives of each reading; zeros where the context says nothing of the domain's intents."""
     rows = np.zeros((len(found), 4 if spec.preferences else 3))
     own = f"preference.{spec.domain}."
     for request, start in zip(requests, starts.tolist(), strict=True):
@@ -136,9 +136,7 @@ def _intent_contexts(
         if not again and not (spec.preferences and any(key.startswith(own) for key in context)):
             continue
         readings = request.hypotheses or ()
-        intents: dict[str, float] = {}
-        for k, h in enumerate(readings, start):
-            intents[h.intent] = max(float(intent[k]), intents.get(h.intent, 0.0))
-        for k, h in enumerate(readings, start):
-            rows[k] = intent_context(spec, context, h.intent, intents)
+        end = start + len(readings)
+        by_intent = intent_contexts(spec, context, best_intents(readings, intent[start:end].tolist()))
+        rows[start:end] = [by_intent[h.intent] for h in readings]
     return rows

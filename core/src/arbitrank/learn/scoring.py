@@ -7,9 +7,9 @@ the same logarithm are added up once, and the context is looked up by what it ho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, isnan, log, log1p, log2, nan, tanh
+from math import exp, isnan, log, log1p, log2, tanh
 from operator import mul
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from arbitrank.learn.features import (
     Confidences,
     FeatureSpec,
     context_row,
-    intent_context,
+    intent_contexts,
     number,
     preference_row,
+    situation_number,
 )
 from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Context, Hypothesis, Request
@@ -31,19 +32,10 @@ if TYPE_CHECKING:
 
 _TOP = 1.0 - CLIP
 _READING, _REQUEST, _PLAIN = 12, 13, 7  # features that every reading, request and row of a log-linear model has
-_PLACES = 128  # readings whose terms by rank are computed beforehand
+_PLACES = 32  # readings whose terms by rank are computed beforehand
 _LN2 = log(2.0)  # `math.log` also takes integers of any size, and takes three times as long as `log2` for it
 
 Columns = Sequence[Sequence[float]]
-
-
-class _Numeric(NamedTuple):
-    """A number in the context: its range, its value where the key is missing, and its weights."""
-
-    low: float
-    high: float
-    absent: float
-    weights: Sequence[float]
 
 
 class ContextSums:
@@ -58,10 +50,10 @@ class ContextSums:
         empty = context_row(spec, {})
         self.absent = tuple(sum(map(mul, empty, column)) for column in columns)
         self._texts: dict[str, dict[str, list[float]]] = {}
-        self._numbers: dict[str, list[_Numeric]] = {}
+        self._numbers: dict[str, list[tuple[float, float, float, Sequence[float]]]] = {}
         for situation, weights, absent in zip(spec.situations, rows, empty, strict=False):
             if situation.value is None:
-                numeric = _Numeric(situation.low, situation.high, absent, weights)
+                numeric = situation.low, situation.high, absent, weights
                 self._numbers.setdefault(situation.key, []).append(numeric)
             else:
                 texts = self._texts.setdefault(situation.key, {})
@@ -80,13 +72,13 @@ class ContextSums:
         for key, value in context.items():
             if isinstance(value, str):
                 if (by_text := texts.get(key)) is not None and (weights := by_text.get(value)) is not None:
-                    _add(sums, weights)
+                    for j, weight in enumerate(weights):
+                        sums[j] += weight
             elif (numeric := numbers.get(key)) is not None:
-                for one in numeric:
-                    x = min(max(number(value) or 0.0, one.low), one.high)
-                    if isinstance(value, bool):
-                        x = 1.0 if value else -1.0
-                    _add(sums, one.weights, x - one.absent)
+                for low, high, absent, per_unit in numeric:
+                    x = situation_number(value, low, high)
+                    for j, weight in enumerate(per_unit):
+                        sums[j] += weight * (x - absent)
             if own and key.startswith(own):
                 if key == own:
                     self._prefer(sums, context)
@@ -144,7 +136,9 @@ class FactoredScorer:
         self._shared = _LN2 * gap, _LN2 * null, _LN2 * by_entropy
         self._by_rank, self._bias = by_rank, bias
         self._of_place = tuple(bias + by_rank * log(place) for place in range(1, _PLACES + 1))
-        self._request = mine[:_REQUEST]
+        d, no_d, log_i, logit_i, by_entropy, no_i, log_s, logit_s, *rest = mine[:_REQUEST]
+        of_i, of_s, by_entropy = _LN2 * (log_i + logit_i), _LN2 * (log_s + logit_s), _LN2 * by_entropy
+        self._request = d, no_d, of_i, logit_i, by_entropy, no_i, of_s, logit_s, *rest
         self._own = right[_READING : len(right) - len(spec.extras)]
         self._of_reading = _weighted(spec.extras, right)
         self._of_request = _weighted(spec.extras, mine)
@@ -160,7 +154,7 @@ class FactoredScorer:
         products: list[float] = []
         sums: list[float] = []
         best: dict[str, float] = {}
-        domain = slots = checksum = whole = 0.0
+        domain = intent = slots = checksum = whole = 0.0
         least, ordered = 1.0, True
         for h, constant in zip(hypotheses, of_place, strict=False):
             d, i, s, count = h.domain_confidence, h.intent_confidence, h.slots_confidence, len(h.slots)
@@ -186,29 +180,33 @@ class FactoredScorer:
             whole += product
             products.append(product)
             sums.append(total)
-            checksum += d
-            if d > domain:  # noqa: PLR1730 - a call of `max` takes several times as long
-                domain = d
+            if d != domain:  # NaN is never equal
+                checksum += d
+                if d > domain:  # noqa: PLR1730 - a call of `max` takes several times as long
+                    domain = d
             if s > slots:  # noqa: PLR1730 - as above
                 slots = s
             if i > best.get(h.intent, 0.0):
                 best[h.intent] = i
+                if i > intent:  # noqa: PLR1730 - as above
+                    intent = i
         first = 0 if ordered else self._reorder(products, sums, of_place)
         (by_context, crossed), personal = self._context(request.context)
         if personal and self._own:
-            by_intent = {name: intent_context(self._spec, request.context, name, best) for name in best}
+            by_intent = intent_contexts(self._spec, request.context, best)
             sums = [x + sum(map(mul, self._own, by_intent[h.intent])) for x, h in zip(sums, hypotheses, strict=True)]
         entropy = 0.0
         for p in best.values():
             entropy -= p * log2(p)
         by_gap, by_null, by_entropy = self._shared
-        shared = by_gap * log2(products[first]) - by_null * log2(max(CLIP, 1.0 - whole)) + by_entropy * entropy
-        top = max(shared + max(sums), 0.0)
+        left = 1.0 - whole
+        shared = by_gap * log2(products[first]) - by_null * log2(left if left > CLIP else CLIP) + by_entropy * entropy
+        top = shared + max(sums)
+        if top < 0.0:  # noqa: PLR1730 - as above
+            top = 0.0
         shared -= top
         grown = [exp(shared + x) for x in sums]
-        z = by_context + self._log_odds(
-            request, hypotheses[first], clipped(domain), slots, max(best.values(), default=nan), entropy, crossed
-        )
+        z = by_context + self._log_odds(request, hypotheses[first], domain, slots, intent, entropy, crossed)
         mine = 0.5 * (1.0 + tanh(0.5 * z))
         share = mine / (sum(grown) + exp(-top))
         if isnan(share + checksum):
@@ -237,12 +235,13 @@ class FactoredScorer:
     ) -> float:
         """The log-odds of P(mine) but for the context's own; `head` is the best reading, `domain`, `slots` and `intent`
         are the greatest confidences."""
-        by_d, no_d, log_i, logit_i, by_entropy, no_i, log_s, logit_s, no_s, by_count, by_length, no_length, bias = (
+        by_d, no_d, by_i, logit_i, by_entropy, no_i, by_s, logit_s, no_s, by_count, by_length, no_length, bias = (
             self._request
         )
-        z = bias + (by_d + crossed) * logit(domain) + by_entropy * _LN2 * entropy + by_count * len(head.slots)
-        z += (log_i + logit_i) * log(intent) - logit_i * log1p(-intent)
-        z += (log_s + logit_s) * log(slots) - logit_s * log1p(-slots)
+        if domain < CLIP or domain > _TOP:
+            domain = clipped(domain)
+        z = bias + (by_d + crossed) * (log(domain) - log1p(-domain)) + by_entropy * entropy + by_count * len(head.slots)
+        z += by_i * log2(intent) - logit_i * log1p(-intent) + by_s * log2(slots) - logit_s * log1p(-slots)
         length = request.length
         z += no_length if length is None else by_length * log1p(length)
         if head.domain_confidence is None:

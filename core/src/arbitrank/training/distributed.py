@@ -26,7 +26,8 @@ from arbitrank.errors import ArbitrankError, DataError, InputError, describe
 from arbitrank.learn import files as weights_files
 from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import parameters
-from arbitrank.learn.features import Census, Confidences, FeatureSpec
+from arbitrank.learn.census import Census
+from arbitrank.learn.features import Confidences, FeatureSpec
 from arbitrank.learn.linear_training import Evidence, Linear, Sums, fit_linear, linear_models
 from arbitrank.learn.losses import Floats
 from arbitrank.learn.reference import RERANKER, ReferenceDomain

@@ -1,0 +1,89 @@
+"""Census of training requests: which features a domain's re-ranker gets, by what its data hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from arbitrank.learn.features import CORE_KEYS, Confidences, FeatureSpec, Situation, number
+from arbitrank.values import Request
+
+_RARE = 5  # a context value seen in fewer requests than this is not worth a weight
+
+
+def fit_features(
+    domain: str, requests: Sequence[Request], *, keys: Iterable[str] = CORE_KEYS, context: bool = True
+) -> FeatureSpec:
+    """The features that the requests, holding the domain's own hypotheses, have data for.
+
+    `keys` are the context keys to look at; numbers and booleans are taken as they are, texts by their values. Without
+    `context` the re-ranker sees confidences and hypothesis features alone.
+    """
+    census = Census(domain, keys)
+    for request in requests:
+        census.count(request)
+    return census.spec(context=context)
+
+
+class Census:
+    """What requests have, counted one after another: all that decides which features there are.
+
+    Counts of parts of the requests, made anywhere, are added together by `merge`.
+    """
+
+    def __init__(self, domain: str, keys: Iterable[str] = CORE_KEYS) -> None:
+        self._domain, self._own = domain, f"preference.{domain}"
+        self._sums, self._known = [0.0, 0.0, 0.0], [0, 0, 0]
+        self._extras: set[str] = set()
+        self._seen: dict[str, Counter[str | float | None]] = {key: Counter() for key in keys}
+        self._preferences, self._previous = False, 0
+
+    def count(self, request: Request) -> None:
+        """Count a request that holds the domain's own hypotheses."""
+        for h in request.hypotheses or ():
+            for i, confidence in enumerate((h.domain_confidence, h.intent_confidence, h.reading_confidence)):
+                if confidence is not None:
+                    self._sums[i] += confidence
+                    self._known[i] += 1
+            self._extras.update(h.features)
+        context = request.context
+        for key, seen in self._seen.items():
+            seen[_scalar(context.get(key))] += 1
+        self._preferences |= any(key == self._own or key.startswith(f"{self._own}.") for key in context)
+        self._previous += "previous_domain" in context
+
+    def merge(self, other: Census) -> None:
+        """Add what another part of the requests has."""
+        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        self._known = [a + b for a, b in zip(self._known, other._known, strict=True)]
+        self._extras |= other._extras
+        for key, seen in other._seen.items():
+            self._seen[key].update(seen)
+        self._preferences |= other._preferences
+        self._previous += other._previous
+
+    def spec(self, *, context: bool = True) -> FeatureSpec:
+        """The features that there are data for."""
+        fill = Confidences(*(s / n if n else 0.5 for s, n in zip(self._sums, self._known, strict=True)))
+        extras = tuple(sorted(self._extras))
+        if not context:
+            return FeatureSpec(self._domain, extras=extras, fill=fill)
+        situations = tuple(s for key, seen in self._seen.items() for s in _situations(key, seen))
+        return FeatureSpec(self._domain, situations, self._preferences, self._previous >= _RARE, extras, fill)
+
+
+def _situations(key: str, seen: Counter[str | float | None]) -> list[Situation]:
+    texts = sorted(value for value, n in seen.items() if isinstance(value, str) and n >= _RARE)
+    numbers = {value for value in seen if isinstance(value, float)}
+    found = []
+    if len(numbers) > 1 or (numbers and None in seen):
+        found = [Situation(key, low=min(-1.0, *numbers), high=max(1.0, *numbers))]
+    constant = len(texts) == 1 and len(seen) == 1
+    return found + ([] if constant else [Situation(key, text) for text in texts])
+
+
+def _scalar(value: Any) -> str | float | None:
+    if isinstance(value, str):
+        return value
+    return number(value)
