@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from arbitrank.errors import describe
-from arbitrank.guard import Fault, guarded
+from arbitrank.guard import Fault, guarded, guarded_async
 
 
 class Unprintable(Exception):
@@ -33,6 +35,23 @@ def test_whatever_is_raised_is_a_fault(error: BaseException) -> None:
 def test_an_interrupt_is_raised() -> None:
     with pytest.raises(KeyboardInterrupt):
         guarded(raises, KeyboardInterrupt())
+
+
+def test_what_a_coroutine_raises_is_a_fault_except_an_interrupt_and_a_cancellation() -> None:
+    async def double(value: int) -> int:
+        return 2 * value
+
+    async def fail(error: BaseException) -> None:
+        raise error
+
+    error = ValueError("bad")
+    assert asyncio.run(guarded_async(double, 4)) == 8
+    fault = asyncio.run(guarded_async(fail, error))
+    assert isinstance(fault, Fault)
+    assert fault.error is error
+    for raised in (KeyboardInterrupt(), asyncio.CancelledError()):
+        with pytest.raises(type(raised)):
+            asyncio.run(guarded_async(fail, raised))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Fault", "describe", "guarded"]
+__all__ = ["Fault", "describe", "guarded", "guarded_async"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +32,18 @@ def guarded(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | 
     try:
         return function(*args, **kwargs)
     except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Fault(error)
+
+
+async def guarded_async(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | Fault:
+    """As `guarded`, the awaited result of a coroutine function. A cancellation is raised as well."""
+    from asyncio import CancelledError  # slow to import, and only the service needs it
+
+    try:
+        return await function(*args, **kwargs)
+    except (KeyboardInterrupt, CancelledError):
         raise
     except BaseException as error:
         return Fault(error)
