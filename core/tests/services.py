@@ -1,4 +1,4 @@
-"""A service in a process of its own, as an operator starts it, and what is said to it."""
+"""A service in a process of its own, as an operator starts it, and its clients."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def arbitrank_domains():
 
 
 class Service:
-    """`arbitrank serve` with a store and options; what it says is in `lines`. It is ended by its process."""
+    """`arbitrank serve` with a store and options; its events are in `lines`. Leaving the context stops it."""
 
     def __init__(self, site: Path, store: Path, *options: str, wait: bool = True, **variables: str) -> None:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ARBITRANK_")}
@@ -88,9 +88,9 @@ class Service:
         self._new = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port = int(self.said("listening")["at"].rpartition(":")[2])
+        self.port = int(self.event("listening")["at"].rpartition(":")[2])
         if wait:
-            self.said("ready")
+            self.event("ready")
 
     def _read(self) -> None:
         assert self.process.stderr
@@ -102,11 +102,11 @@ class Service:
             self.lines.append({"event": "ended"})
             self._new.notify_all()
 
-    def said(self, event: str, n: int = 1, **facts: object) -> dict[str, Any]:
-        """The n-th line of an event with these facts, waited for."""
+    def event(self, event: str, n: int = 1, **fields: object) -> dict[str, Any]:
+        """The n-th event with a name and fields, once it is written."""
 
         def found() -> list[dict[str, Any]]:
-            return [one for one in self.lines if one["event"] == event and facts.items() <= one.items()]
+            return [one for one in self.lines if one["event"] == event and fields.items() <= one.items()]
 
         with self._new:
             assert self._new.wait_for(lambda: len(found()) >= n or self.lines[-1:] == [{"event": "ended"}], 30), event
@@ -125,9 +125,9 @@ class Service:
         try:
             connection.request(method, path, raw, sent)
             reply = connection.getresponse()
-            said = reply.read()
+            content = reply.read()
             kind = reply.headers.get_content_type()
-            return reply.status, json.loads(said) if kind == "application/json" else said.decode(), reply.headers
+            return reply.status, json.loads(content) if kind == "application/json" else content.decode(), reply.headers
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""The service, as clients and operators meet it: a process of its own on a port of its own."""
+"""The service as clients and operators use it: a process of its own on a port of its own."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def world(tmp_path: Path, site: Path) -> World:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Iterator[services.Service]:
-    """A service that no test changes; it writes a line of every call."""
+    """A service that no test changes; it logs every call."""
     world = World(tmp_path_factory.mktemp("shared"))
     with Service(site, world.root, "--sample", "1") as service:
         service.world = world
@@ -91,7 +91,7 @@ READINGS = {"hypotheses": [{"domain": "lights", "intent": "Dim", "domain_confide
 # ---------------------------------------------------------------------------------------------------------------- rank
 
 
-def test_a_request_is_answered_as_the_command_line_answers_it(shared, site: Path, arbitrank) -> None:
+def test_the_service_answers_as_the_command_line_does(shared, site: Path, arbitrank) -> None:
     for request in (BRIGHT, {"id": "2", **READINGS}, {"id": "3", "hypotheses": []}):
         status, answer = shared.rank(request)
         assert status == 200
@@ -125,14 +125,14 @@ DEEP = {"utterance": "x", "context": {"a": json.loads("[" * 40 + "]" * 40)}}
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "error"),
     [
         (b"", 400, "not JSON"),
         (b"{", 400, "not JSON"),
         (b"\xff\xfe", 400, "not JSON"),
-        (b'"words"', 400, "promised an object"),
+        (b'"words"', 400, "an object"),
         (b'{"id": {"a": "\\ud800"}}', 400, "\\ud800"),
-        (b'{"utterance_length": 2.5}', 400, "saw 2.5"),
+        (b'{"utterance_length": 2.5}', 400, "2.5"),
         (b"[1]", 400, "[0]: "),
         (b"[{]", 400, "not JSON"),
         (b"[" * 100_000, 400, ""),
@@ -142,9 +142,9 @@ DEEP = {"utterance": "x", "context": {"a": json.loads("[" * 40 + "]" * 40)}}
         (
             {"hypotheses": [{"domain": "a", "intent": "b", "domain_confidence": 1.2}]},
             400,
-            "promised a number in [0, 1]",
+            "a number in [0, 1]",
         ),
-        (b'{"hypotheses": [{"domain": "a", "intent": "b", "domain_confidence": NaN}]}', 400, "saw nan"),
+        (b'{"hypotheses": [{"domain": "a", "intent": "b", "domain_confidence": NaN}]}', 400, "nan"),
         ({"context": {"preference.lights": 2}}, 400, "preference.lights"),
         ({"utterance": "x" * 2001}, 400, "at most 2000"),
         ({"id": "x" * 201}, 400, "at most 200"),
@@ -154,38 +154,38 @@ DEEP = {"utterance": "x", "context": {"a": json.loads("[" * 40 + "]" * 40)}}
         ({"context": {"a": "x" * (1 << 20)}}, 413, "at most 1048576"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_said_by_name(shared, body: object, status: int, said: str) -> None:
+def test_a_bad_request_is_refused_with_its_error(shared, body: object, status: int, error: str) -> None:
     seen, answer = shared.rank(body)
     assert (seen, list(answer)) == (status, ["error"])
-    assert said in answer["error"]
+    assert error in answer["error"]
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "headers", "status", "said"),
+    ("method", "path", "headers", "status", "error"),
     [
-        ("GET", "/v1/rank", {}, 405, "promised POST"),
-        ("PUT", "/v1/feedback", {}, 405, "promised POST"),
+        ("GET", "/v1/rank", {}, 405, "expected POST"),
+        ("PUT", "/v1/feedback", {}, 405, "expected POST"),
         ("POST", "/v1/rank", {"content_type": "text/plain"}, 415, "application/json"),
         ("POST", "/v1/feedback", {"content_type": "text/plain"}, 415, "application/json"),
         ("GET", "/", {}, 404, "/docs"),
         ("GET", "/v1/domains/", {}, 404, "/docs"),
-        ("GET", "/v1/domains/nobody/versions", {}, 404, "not installed"),
+        ("GET", "/v1/domains/absent/versions", {}, 404, "not installed"),
         ("POST", "/v1/domains/lights/rollback", {}, 403, "no tokens are set"),
         ("POST", "/v1/rank", {"origin": "https://elsewhere.example"}, 403, "Origin"),
         ("POST", "/v1/rank", {"host": "elsewhere.example"}, 403, "Host"),
         ("GET", "/v1/domains", {"host": "elsewhere.example"}, 403, "Host"),
     ],
 )
-def test_what_is_wrong_with_a_call_is_said(
-    shared, method: str, path: str, headers: dict, status: int, said: str
+def test_a_bad_call_is_refused_with_its_error(
+    shared, method: str, path: str, headers: dict, status: int, error: str
 ) -> None:
     seen, answer, got = shared.call(method, path, b"{}" if method != "GET" else None, **headers)
     assert (seen, list(answer)) == (status, ["error"])
-    assert said in answer["error"]
+    assert error in answer["error"]
     assert (status == 405) == ("allow" in got)
 
 
-def test_a_domain_that_fails_costs_its_own_place_alone_and_is_counted(shared) -> None:
+def test_a_domain_that_fails_loses_its_own_place_and_is_counted(shared) -> None:
     status, answer = shared.rank({"utterance": "fail"})
     assert status == 200
     assert answer["domains"]["lights"]["status"] == "failed"
@@ -194,29 +194,29 @@ def test_a_domain_that_fails_costs_its_own_place_alone_and_is_counted(shared) ->
     assert 'arbitrank_calls_total{route="/v1/rank",status="200"}' in page
 
 
-def test_feedback_is_taken_once_it_says_something(shared) -> None:
+def test_feedback_needs_an_id_and_a_truth_or_an_outcome(shared) -> None:
     truth = {"domain": "lights", "intent": "intent0"}
-    told = {"id": "1", "logged": False, "counted": False}
-    assert shared.call("POST", "/v1/feedback", {"id": "1", "truth": truth})[:2] == (200, told)
-    for body, said in (({"id": "1"}, "neither"), ({"truth": truth}, "id"), (b"[", "body"), ({"id": "x" * 201}, "")):
+    receipt = {"id": "1", "logged": False, "counted": False}
+    assert shared.call("POST", "/v1/feedback", {"id": "1", "truth": truth})[:2] == (200, receipt)
+    for body, error in (({"id": "1"}, "neither"), ({"truth": truth}, "id"), (b"[", "body"), ({"id": "x" * 201}, "")):
         status, answer, _ = shared.call("POST", "/v1/feedback", body)
         assert status == 400
-        assert said in answer["error"]
+        assert error in answer["error"]
 
 
-def test_the_domains_and_their_versions_are_told(shared) -> None:
+def test_the_domains_and_their_versions_are_listed(shared) -> None:
     status, rows, _ = shared.call("GET", "/v1/domains")
     world = shared.world
     assert status == 200
     found = {row["name"]: (row["status"], row["version"]) for row in rows}
     assert found["lights"] == ("loaded", world.versions[0])
     assert {status for status, _ in found.values()} <= {"loaded", "disabled"}
-    status, told, _ = shared.call("GET", "/v1/domains/lights/versions")
-    assert sorted(world.versions) == told["versions"]
-    assert told["state"]["candidate"] == world.versions[2]
+    status, listed, _ = shared.call("GET", "/v1/domains/lights/versions")
+    assert sorted(world.versions) == listed["versions"]
+    assert listed["state"]["candidate"] == world.versions[2]
 
 
-def test_the_description_is_whole_and_the_page_needs_nothing_else(shared) -> None:
+def test_the_openapi_page_lists_every_path_and_is_self_contained(shared) -> None:
     status, described, _ = shared.call("GET", "/openapi.json")
     assert (status, described["openapi"]) == (200, "3.1.0")
     status, page, headers = shared.call("GET", "/docs")
@@ -228,17 +228,17 @@ def test_the_description_is_whole_and_the_page_needs_nothing_else(shared) -> Non
     assert headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_no_line_holds_what_was_said(shared) -> None:
+def test_no_event_holds_a_user_s_words(shared) -> None:
     shared.rank({"utterance": "a secret wish"})
     shared.rank({"utterance": "fail a secret wish"})
     shared.rank(b'{"utterance": "a secret wish", "context": 1}')
     shared.call("GET", "/healthz")
-    shared.said("call", path="/healthz")
+    shared.event("call", path="/healthz")
     assert "secret" not in json.dumps(shared.lines)
-    assert {"path", "status", "ms"} <= shared.said("call", path="/v1/rank", status=400).keys()
+    assert {"path", "status", "ms"} <= shared.event("call", path="/v1/rank", status=400).keys()
 
 
-# -------------------------------------------------------------------------------------------- following, and who may
+# ------------------------------------------------------------------------------------- promotion, tokens, policy
 
 
 def token(arbitrank, file: Path, name: str, *scopes: str) -> str:
@@ -261,16 +261,16 @@ def test_promotions_are_judged_and_answers_follow(world: World, site: Path, arbi
             return service.call("POST", f"/v1/domains/lights/{verb}", body, token)[:2]
 
         assert version() == world.versions[0]
-        status, said = post("promote", {"version": broken})
+        status, reply = post("promote", {"version": broken})
         assert status == 422
-        assert "the gate refuses" in said["error"]
-        assert said["reasons"][0]["what"] == "self-test"
+        assert "the gate refuses" in reply["error"]
+        assert reply["reasons"][0]["what"] == "self-test"
         assert version() == world.versions[0]
-        status, said = post("promote")
-        assert (status, said["state"]["stable"]) == (200, world.versions[2])
+        status, reply = post("promote")
+        assert (status, reply["state"]["stable"]) == (200, world.versions[2])
         until(lambda: version() == world.versions[2])
-        status, said = post("rollback", {"reason": "worse"})
-        assert (status, said["state"]["stable"]) == (200, world.versions[0])
+        status, reply = post("rollback", {"reason": "worse"})
+        assert (status, reply["state"]["stable"]) == (200, world.versions[0])
         until(lambda: version() == world.versions[0])
         assert "by the token of team" in (world.store.history("lights")[-1].reason or "")
         assert post("canary", {"share": 0.5})[0] == 409  # there is no candidate any more
@@ -284,7 +284,7 @@ def test_promotions_are_judged_and_answers_follow(world: World, site: Path, arbi
         assert post("canary", {"share": 1, "more": 1})[0] == 400
 
 
-def test_each_scope_opens_its_own_doors_and_tokens_are_read_again(
+def test_a_scope_admits_to_its_own_calls_and_tokens_are_read_again(
     world: World, site: Path, arbitrank, tmp_path: Path
 ) -> None:
     tokens = tmp_path / "tokens"
@@ -304,8 +304,8 @@ def test_each_scope_opens_its_own_doors_and_tokens_are_read_again(
                 allowed = needed in (scope, "any") or scope == "admin"
                 assert service.call(method, path, body, secret)[0] == (200 if allowed else 403), (scope, needed)
         for method, path, body in calls.values():
-            status, said, headers = service.call(method, path, body)
-            assert (status, said["error"], headers["www-authenticate"]) == (401, "no bearer token", "Bearer")
+            status, reply, headers = service.call(method, path, body)
+            assert (status, reply["error"], headers["www-authenticate"]) == (401, "no bearer token", "Bearer")
             assert service.call(method, path, body, "x" * 43)[0] == 401
         assert service.call("GET", "/healthz")[0] == service.call("GET", "/readyz")[0] == 200
         assert service.call("GET", "/metrics")[0] == 401
@@ -319,12 +319,12 @@ def test_each_scope_opens_its_own_doors_and_tokens_are_read_again(
         tokens.write_text("rank what is this\n")
         until(lambda: service.call("GET", "/readyz")[1]["problems"])
         assert service.rank(BRIGHT, token=new)[0] == 200
-        said = json.dumps(service.lines) + json.dumps(service.call("GET", "/readyz")[1])
-        assert not any(secret in said for secret in by.values())
-        assert service.said("refused", path="/v1/rank")["reason"]
+        shown = json.dumps(service.lines) + json.dumps(service.call("GET", "/readyz")[1])
+        assert not any(secret in shown for secret in by.values())
+        assert service.event("refused", path="/v1/rank")["reason"]
 
 
-def test_the_policy_is_read_again_and_a_wrong_one_is_not_taken(world: World, site: Path, tmp_path: Path) -> None:
+def test_the_policy_is_read_again_and_an_invalid_one_rejected(world: World, site: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text("[domains.lights]\nask = true\n[domains.shades]\nask = true\n")
     with Service(site, world.root, "--policy", str(policy), "--clarify", "0") as service:
@@ -333,7 +333,7 @@ def test_the_policy_is_read_again_and_a_wrong_one_is_not_taken(world: World, sit
         policy.write_text("[domains.lights]\nask = 3\n")
         until(lambda: service.call("GET", "/readyz")[1]["problems"])
         assert "ask" in service.call("GET", "/readyz")[1]["problems"][0]
-        assert service.said("policy", level="error")
+        assert service.event("policy", level="error")
         assert service.rank(BRIGHT)[1]["decision"] == decision
         policy.write_text("")
         until(lambda: service.rank(BRIGHT)[1]["decision"] == {"action": "accept", "contenders": [0]})
@@ -342,7 +342,7 @@ def test_the_policy_is_read_again_and_a_wrong_one_is_not_taken(world: World, sit
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "error"),
     [
         (["--host", "0.0.0.0"], "--open"),
         (["--policy", "none.toml"], "cannot be read"),
@@ -353,23 +353,24 @@ def test_the_policy_is_read_again_and_a_wrong_one_is_not_taken(world: World, sit
         (["--host", "192.0.2.1", "--open"], "cannot listen"),
     ],
 )
-def test_a_service_that_cannot_be_is_refused_in_one_line(arbitrank, options: list[str], said: str) -> None:
+def test_options_that_exclude_each_other_are_refused_in_one_line(arbitrank, options: list[str], error: str) -> None:
     done = arbitrank("serve", "--port", "0", *options)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert error in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["x", "sing"], "scope 'sing'"), (["#x", "rank"], "name"), (["x", "publish:../a"], "scope")]
+    ("arguments", "error"),
+    [(["x", "sing"], "scope 'sing'"), (["#x", "rank"], "name"), (["x", "publish:../a"], "scope")],
 )
-def test_a_token_that_says_nothing_is_not_made(arbitrank, arguments: list[str], said: str) -> None:
+def test_a_token_with_a_bad_scope_or_name_is_not_made(arbitrank, arguments: list[str], error: str) -> None:
     done = arbitrank("token", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert error in done.stderr
 
 
-def test_tls_is_spoken_with_a_certificate(world: World, site: Path, tmp_path: Path) -> None:
+def test_a_certificate_enables_tls(world: World, site: Path, tmp_path: Path) -> None:
     if not shutil.which("openssl"):
         pytest.skip("no openssl to make a certificate with")
     subprocess.run(
@@ -391,21 +392,21 @@ def test_tls_is_spoken_with_a_certificate(world: World, site: Path, tmp_path: Pa
 # -------------------------------------------------------------------------------------------- starting and stopping
 
 
-def test_nothing_is_ready_before_what_is_stable_is_loaded(world: World, site: Path, tmp_path: Path) -> None:
+def test_the_service_is_ready_once_the_stable_versions_are_loaded(world: World, site: Path, tmp_path: Path) -> None:
     world.store.promote("lights", world.add("waits", wait=str(tmp_path / "go")))
     with Service(site, world.root, wait=False) as service:
         assert service.call("GET", "/healthz")[0] == 200
-        status, said, _ = service.call("GET", "/readyz")
-        assert (status, said["ready"]) == (503, False)
-        status, said, headers = service.call("POST", "/v1/rank", BRIGHT)
+        status, health, _ = service.call("GET", "/readyz")
+        assert (status, health["ready"]) == (503, False)
+        status, _, headers = service.call("POST", "/v1/rank", BRIGHT)
         assert (status, headers["retry-after"]) == (503, "1")
         (tmp_path / "go").touch()
-        service.said("ready")
+        service.event("ready")
         assert service.call("GET", "/readyz")[0] == 200
         assert service.rank(BRIGHT)[0] == 200
 
 
-def test_a_stop_finishes_what_has_begun(world: World, site: Path, tmp_path: Path) -> None:
+def test_a_stop_finishes_the_calls_that_have_begun(world: World, site: Path, tmp_path: Path) -> None:
     with Service(site, world.root) as service, service.connect() as connection, service.connect() as arriving:
         arriving.sendall(raw_call(b"{}" * 50)[:-40])
         connection.sendall(raw_call(json.dumps({"utterance": f"wait {tmp_path / 'go'}"}).encode()))
@@ -418,31 +419,31 @@ def test_a_stop_finishes_what_has_begun(world: World, site: Path, tmp_path: Path
         assert status == 200
         assert json.loads(body)["ranked"]
         assert service.process.wait(20) == 0
-        assert service.said("stopped")
+        assert service.event("stopped")
 
 
-def test_a_draining_service_answers_and_says_that_it_is_not_ready(world: World, site: Path) -> None:
+def test_a_draining_service_answers_but_is_not_ready(world: World, site: Path) -> None:
     with Service(site, world.root, "--drain", "1") as service:
         service.process.send_signal(signal.SIGTERM)
         until(lambda: service.call("GET", "/readyz")[0] == 503)
-        assert service.call("GET", "/readyz")[1]["problems"] == ["the service stops"]
+        assert service.call("GET", "/readyz")[1]["problems"] == ["the service is stopping"]
         assert service.rank(BRIGHT)[0] == 200
         assert service.process.wait(20) == 0
 
 
-def test_two_workers_share_a_port_and_what_they_count(world: World, site: Path) -> None:
+def test_two_workers_share_a_port_and_their_counters(world: World, site: Path) -> None:
     with Service(site, world.root, "--workers", "2", "--poll", "0.1") as service:
-        service.said("ready", 2)
+        service.event("ready", 2)
         workers = {line["worker"] for line in service.lines if line["event"] == "ready"}
         assert len(workers) == 2
         seen: set[str] = set()
-        asked = 0
-        while len(seen) < 2 and asked < 2_000:
+        calls = 0
+        while len(seen) < 2 and calls < 2_000:
             assert service.rank(BRIGHT)[0] == 200
-            asked += 1
+            calls += 1
             page = service.call("GET", "/metrics")[1]
             seen.add(page.partition('arbitrank_pending{worker="')[2].partition('"')[0])
-        counted = f'arbitrank_calls_total{{route="/v1/rank",status="200"}} {float(asked)}'
+        counted = f'arbitrank_calls_total{{route="/v1/rank",status="200"}} {float(calls)}'
         until(lambda: counted in service.call("GET", "/metrics")[1])
         assert seen == {str(one) for one in workers}
         world.store.promote("lights", world.versions[2])
@@ -452,16 +453,16 @@ def test_two_workers_share_a_port_and_what_they_count(world: World, site: Path) 
         )
         assert set(answers) <= {world.versions[0], world.versions[2]}
         os.kill(min(workers), signal.SIGKILL)
-        service.said("worker ended")
-        service.said("ready", 3)
+        service.event("worker ended")
+        service.event("ready", 3)
         assert service.rank(BRIGHT)[0] == 200
         assert service.stop() == 0
 
 
-# ------------------------------------------------------------------------------------------------- what is too much
+# ------------------------------------------------------------------------------------------------- limits
 
 
-def test_past_what_may_wait_requests_are_told_to_come_again(world: World, site: Path, tmp_path: Path) -> None:
+def test_beyond_the_pending_limit_requests_are_refused_with_503(world: World, site: Path, tmp_path: Path) -> None:
     with Service(site, world.root, "--limit-waiting", "4") as service:
         connections = [service.connect() for _ in range(30)]
         for one in connections:
@@ -522,7 +523,7 @@ def test_a_slow_client_is_cut_off_and_others_are_answered_meanwhile(world: World
         (b"\x16\x03\x01\x02\x00\x01", 400),
     ],
 )
-def test_what_is_no_call_is_refused_and_the_connection_closed(shared, sent: bytes, status: int) -> None:
+def test_malformed_http_is_refused_and_the_connection_closed(shared, sent: bytes, status: int) -> None:
     with shared.connect() as connection:
         with suppress(OSError):  # it may be cut off while it is still sending
             connection.sendall(sent)
@@ -561,7 +562,7 @@ def test_the_command_shows_whom_a_running_service_lets_be(world: World, site: Pa
         assert "promised a URL" in arbitrank("domains", "--service", wrong).stderr
 
 
-def test_a_service_that_wants_a_token_is_asked_with_one(world: World, site: Path, tmp_path: Path, arbitrank) -> None:
+def test_the_command_sends_the_token_that_a_service_needs(world: World, site: Path, tmp_path: Path, arbitrank) -> None:
     token, grant = make_token("judge", ["rank"])
     (tmp_path / "tokens").write_text(f"{grant}\n")
     with Service(site, world.root, "--tokens", str(tmp_path / "tokens")) as service:
@@ -570,7 +571,7 @@ def test_a_service_that_wants_a_token_is_asked_with_one(world: World, site: Path
         assert arbitrank("domains", "--service", url, ARBITRANK_TOKEN=token).returncode == 0
 
 
-def test_more_connections_than_promised_are_turned_away(world: World, site: Path) -> None:
+def test_connections_beyond_the_limit_are_closed(world: World, site: Path) -> None:
     with Service(site, world.root, "--limit-connections", "3") as service:
         connections = [service.connect() for _ in range(3)]
         for one in connections:
@@ -591,7 +592,7 @@ def _answers(service) -> bool:
         return False
 
 
-def test_a_batch_lets_others_through(world: World, site: Path) -> None:
+def test_other_calls_are_served_during_a_batch(world: World, site: Path) -> None:
     with Service(site, world.root) as service, service.connect() as connection:
         connection.sendall(raw_call(json.dumps([{"utterance": "sleep 0.01"}] * 500).encode()))
         assert service.rank(BRIGHT)[0] == 200
@@ -600,7 +601,7 @@ def test_a_batch_lets_others_through(world: World, site: Path) -> None:
         assert (status, len(json.loads(body))) == (200, 500)
 
 
-def test_isolated_domains_are_answered_for_and_what_hangs_is_late(world: World, site: Path, tmp_path: Path) -> None:
+def test_an_isolated_domain_that_hangs_is_late(world: World, site: Path, tmp_path: Path) -> None:
     with Service(site, world.root, "--isolate", "all", "--deadline", "300") as service:
         assert service.rank(BRIGHT)[1]["ranked"][0]["domain"] == "lights"
         status, answer = service.rank({"utterance": f"wait {tmp_path / 'never'}"})
@@ -609,13 +610,15 @@ def test_isolated_domains_are_answered_for_and_what_hangs_is_late(world: World, 
         until(lambda: service.rank(BRIGHT)[1]["domains"]["lights"]["status"] == "answered")
 
 
-def test_answers_and_feedback_are_kept_in_the_log(world: World, site: Path, tmp_path: Path) -> None:
+def test_answers_and_feedback_are_logged(world: World, site: Path, tmp_path: Path) -> None:
     from arbitrank.answerlog.reader import read_log
 
     with Service(site, world.root, "--log", str(tmp_path / "log")) as service:
         service.rank(BRIGHT)
-        told = service.call("POST", "/v1/feedback", {"id": "1", "truth": {"domain": "lights", "intent": "intent0"}})[1]
-        assert told["logged"]
+        receipt = service.call("POST", "/v1/feedback", {"id": "1", "truth": {"domain": "lights", "intent": "intent0"}})[
+            1
+        ]
+        assert receipt["logged"]
         assert service.stop() == 0
     (line,) = read_log(tmp_path / "log")
     assert (line.id, line.truth.domain) == ("1", "lights")

@@ -139,11 +139,11 @@ def test_no_bytes_bring_the_service_down(service: services.Service, scale: float
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
             connection.settimeout(5)
-            said = b""
+            received = b""
             with suppress(TimeoutError):
                 while got := connection.recv(1 << 16):
-                    said += got
-            assert b"HTTP/1.1 500" not in said
+                    received += got
+            assert b"HTTP/1.1 500" not in received
 
     tried()
     assert service.rank({"utterance": "more light"}, token=TOKEN)[0] == 200

@@ -144,7 +144,7 @@ def test_whatever_the_policy_contenders_are_readings_that_may_be_acted_on(
     made, before = msgspec.convert(spec, Policy), answer(*ranked)
     after = made.apply(Request(context=context), before)
     assert after.ranked == before.ranked
-    barred = made._barred(context, before.ranked)
+    barred = made.barred(context, before.ranked)
     decision = after.decision
     assert not set(decision.contenders) & set(barred)
     assert all(0 <= i < len(ranked) for i in decision.contenders)

@@ -218,7 +218,7 @@ def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, di
         assert "arbitrank_shortlist_misses_total 1.0" in service.call("GET", "/metrics")[1]
         write(build(said[:1]), tmp_path / "second")
         second = store.publish(tmp_path / "second", promote=True).version
-        service.said("store", what=f"{SHORTLIST}: {second} (store) answers")
+        service.event("store", what=f"{SHORTLIST}: {second} (store) answers")
         assert service.rank({"utterance": "a lamp"})[1]["shortlist"]["version"] == second
 
 

@@ -18,7 +18,7 @@ from arbitrank.store.loading import load_domains
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
-    from arbitrank.serve.routes import DomainRow
+    from arbitrank.serve.messages import DomainRow
 
 _PATIENCE = 10.0  # seconds that a service is waited for
 _MOST = 16 << 20  # bytes of its answer
@@ -72,7 +72,7 @@ def _served(url: str) -> list[Row]:
 
     Raises `InputError` where the URL is none or the service refuses, `StoreError` where it can't be reached.
     """
-    from arbitrank.serve.routes import DomainRow  # with Starlette, which nothing else here needs
+    from arbitrank.serve.messages import DomainRow
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -131,7 +131,7 @@ def command(
     from arbitrank.serve.auth import read_tokens
     from arbitrank.serve.policy import read_policy
     from arbitrank.serve.server import run
-    from arbitrank.serve.settings import Limits, Settings, Tls
+    from arbitrank.serve.settings import ServiceLimits, ServiceSettings, Tls
     from arbitrank.shortlist.shortlister import ShortlistSettings
     from arbitrank.store.signing import open_keys
     from arbitrank.store.store import open_store
@@ -156,7 +156,7 @@ def command(
     if tokens is not None:
         read_tokens(tokens)
     run(
-        Settings(
+        ServiceSettings(
             host=host,
             port=port,
             store=store,
@@ -176,14 +176,14 @@ def command(
             hyprank=hyprank,
             sample=sample,
             drain=drain,
-            limits=Limits(
+            limits=ServiceLimits(
                 waiting=limit_waiting,
                 connections=limit_connections,
                 body=limit_body,
                 batch_body=limit_batch,
                 seconds=limit_seconds,
             ),
-            tls=Tls(ssl_certfile, ssl_keyfile, ssl_keyfile_password) if ssl_certfile else None,
+            tls=Tls(ssl_certfile, ssl_keyfile, ssl_keyfile_password),
         )
     )
 

@@ -1,1 +1,1 @@
-"""The service: arbitrank over HTTP, with tokens, a policy, limits and metrics."""
+"""HTTP service: authentication, policy, limits, metrics and workers around a live arbitrator."""

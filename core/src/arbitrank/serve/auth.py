@@ -1,10 +1,10 @@
-"""Who may do what: bearer tokens with scopes, of which the service knows the SHA-256 alone.
+"""Authentication: bearer tokens with scopes, of which the service holds the SHA-256 only.
 
     # SCOPE[,SCOPE…]         SHA-256 of the token          NAME
     rank,feedback            9f86d081884c7d65…             kitchen
     publish:weather          60303ae22b998861…             weather-team
 
-`arbitrank token NAME SCOPE` makes one. A token of the scope `admin` may do everything.
+`arbitrank token NAME SCOPE` makes a token. The scope `admin` includes all others.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arbitrank.errors import InputError
-from arbitrank.store.kinds import is_domain
+from arbitrank.store.kinds import is_name
 
 ANY = "any"
-"""What needs a token, and no scope in particular."""
+"""Scope of calls that any token may make."""
 
 _PLAIN = ("rank", "feedback", "admin")
 _LINE = re.compile(r"(\S+)\s+([0-9a-f]{64})\s+(\S+)")
-_HERE = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+_LOOPBACK = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A token that may be used: what it may do, its SHA-256 in hexadecimal digits, and whose it is."""
+    """A known token: its scopes, its SHA-256 in hexadecimal digits, and its owner's name."""
 
     scopes: frozenset[str]
     digest: str
@@ -41,28 +41,28 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why a call is refused, without a word of its token: 401 where there is none that is known, else 403."""
+class Denied:
+    """Refusal of a call: status 401 where no known token came with it, else 403; the reason never holds the token."""
 
     status: int
     reason: str
 
 
 def make_token(name: str, scopes: Iterable[str]) -> tuple[str, Grant]:
-    """A new token, and what the service is to know of it. Raises `InputError` where a scope or the name is none."""
+    """A new token and its grant. Raises `InputError` where a scope or the name is invalid."""
     token = secrets.token_urlsafe(32)
     if not re.fullmatch(r"\S{1,100}", name) or name.startswith("#"):
-        raise InputError(f"name {name!r}: promised 1 to 100 characters without a blank")
+        raise InputError(f"name {name!r}: expected 1 to 100 characters without white space")
     return token, Grant(_scopes(",".join(scopes)), digest(token), name)
 
 
 def digest(token: str) -> str:
-    """What stands for a token in the file. A token is 256 random bits, so that no slower digest is needed."""
+    """The SHA-256 of a token. A token is 256 random bits, so it needs no slower digest."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read_tokens(path: Path) -> tuple[Grant, ...]:
-    """The grants of a file of tokens. Raises `InputError` that names the line, and nothing of what is in it."""
+    """The grants in a file of tokens. Raises `InputError` that names the line without quoting it."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -71,11 +71,11 @@ def read_tokens(path: Path) -> tuple[Grant, ...]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = _LINE.fullmatch(line.strip())
+        match = _LINE.fullmatch(line.strip())
         try:
-            if not found:
-                raise InputError("promised SCOPE[,SCOPE…] SHA-256 NAME")
-            grants.append(Grant(_scopes(found[1]), found[2], found[3]))
+            if not match:
+                raise InputError("malformed, expected SCOPE[,SCOPE…] SHA-256 NAME")
+            grants.append(Grant(_scopes(match[1]), match[2], match[3]))
         except InputError as error:
             raise InputError(f"tokens {path}:{number}: {error}; run: arbitrank token NAME SCOPE") from None
     return tuple(grants)
@@ -84,24 +84,24 @@ def read_tokens(path: Path) -> tuple[Grant, ...]:
 def _scopes(text: str) -> frozenset[str]:
     scopes = frozenset(text.split(","))
     for scope in scopes:
-        verb, _, domain = scope.partition(":")
-        if scope not in _PLAIN and not (verb == "publish" and is_domain(domain)):
-            raise InputError(f"scope {scope[:60]!r}: promised rank, feedback, publish:DOMAIN or admin")
+        verb, _, name = scope.partition(":")
+        if scope not in _PLAIN and not (verb == "publish" and is_name(name)):
+            raise InputError(f"scope {scope[:60]!r} is unknown, expected rank, feedback, publish:DOMAIN or admin")
     return scopes
 
 
-def refused(
+def authorize(
     grants: Sequence[Grant] | None, headers: Iterable[tuple[bytes, bytes]], scope: str, *, loopback: bool
-) -> Refusal | Grant | None:
-    """Why a call may not do what needs `scope`; who makes it where that is known, else None.
+) -> Denied | Grant | None:
+    """The caller's grant, None for an anonymous caller, or the refusal of a call that needs `scope`.
 
-    Without tokens (`grants` None) what needs rank, feedback or any token is free, and the rest for nobody. Where the
-    service listens on this machine alone (`loopback`), it then answers no page of another origin in a browser here.
+    Without tokens (`grants` None) calls that need rank, feedback or any token are open, all others refused. A service
+    on this machine only (`loopback`) then refuses pages of other origins in a browser here.
     """
     if grants is None:
         if scope not in ("rank", "feedback", ANY):
-            return Refusal(403, "no tokens are set, so nobody may; start the service with --tokens FILE")
-        return _foreign(headers) if loopback else None
+            return Denied(403, "no tokens are set, so nothing can be changed; start the service with --tokens FILE")
+        return _cross_origin(headers) if loopback else None
     presented = None
     for name, value in headers:
         if name == b"authorization":
@@ -109,28 +109,28 @@ def refused(
             if kind.lower() != "bearer":
                 presented = None
     if not presented:
-        return Refusal(401, "no bearer token")
+        return Denied(401, "no bearer token")
     seen = hashlib.sha256(presented.strip().encode("latin-1")).hexdigest()
-    found = None
-    for grant in grants:  # all of them, whichever fits: how long it takes is to say nothing
+    known = None
+    for grant in grants:  # compares with every grant, so that timing reveals nothing
         if hmac.compare_digest(grant.digest, seen):
-            found = grant
-    if found is None:
-        return Refusal(401, "unknown token")
-    if scope == ANY or scope in found.scopes or "admin" in found.scopes:
-        return found
-    return Refusal(403, f"the token's scopes lack {scope}")
+            known = grant
+    if known is None:
+        return Denied(401, "unknown token")
+    if scope == ANY or scope in known.scopes or "admin" in known.scopes:
+        return known
+    return Denied(403, f"the token lacks the scope {scope}")
 
 
-def _foreign(headers: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
+def _cross_origin(headers: Iterable[tuple[bytes, bytes]]) -> Denied | None:
     host = origin = None
     for name, value in headers:
         if name == b"host":
             host = value
         elif name == b"origin":
             origin = value
-    if host is not None and not _HERE.fullmatch(host):
-        return Refusal(403, "Host is not this machine's; without tokens no other is answered")
+    if host is not None and not _LOOPBACK.fullmatch(host):
+        return Denied(403, "Host is not this machine; without tokens no other is served")
     if origin is not None and origin.rpartition(b"//")[2] != host:
-        return Refusal(403, "Origin is another than the service; without tokens no other is answered")
+        return Denied(403, "Origin differs from the service; without tokens no other is served")
     return None

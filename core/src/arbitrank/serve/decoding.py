@@ -1,40 +1,69 @@
-"""Whole numbers that are written with a fraction: to JSON Schema 5.0 is an integer, to a typed reader it isn't."""
+"""Decoding of JSON bodies: integral floats read as integers, and bounds on a request's lengths and depths."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
 from arbitrank.errors import InputError
+from arbitrank.serve.settings import MAX_DEPTH, MAX_ID, MAX_UTTERANCE
+from arbitrank.values import Request
+from arbitrank.wire import decode_request
 
 T = TypeVar("T")
 
 _EXACT = 1 << 53
 
 
-def read(decode: Callable[[bytes], T], raw: bytes) -> T:
-    """What `decode` makes of some JSON, and where it refuses a 5.0, of the same JSON with 5 in its place.
+def read_request(raw: bytes) -> Request:
+    """The request in a body. Raises `InputError` where it is malformed, or exceeds the service's bounds."""
+    request = decode(decode_request, raw)
+    _check_length("utterance", request.utterance, MAX_UTTERANCE)
+    _check_length("id", request.id, MAX_ID)
+    _check_length("session", request.session, MAX_ID)
+    if any(isinstance(value, dict | list) for value in request.context.values()):
+        _check_depth("context", request.context)
+    for name in ("session", "account", "dialogue"):
+        if isinstance(value := getattr(request, name), dict):
+            _check_depth(name, value)
+    return request
 
-    Only what is refused is looked at again, so that nobody else pays for it. Raises what `decode` raises.
+
+def decode(decoder: Callable[[bytes], T], raw: bytes) -> T:
+    """`decoder(raw)`, with integral floats accepted as integers, as JSON Schema has it.
+
+    Only a body that the decoder rejects is converted, so valid ones cost nothing more. Raises what `decoder` raises.
     """
     try:
-        return decode(raw)
-    except (InputError, msgspec.ValidationError) as error:
-        text = str(error)
-        if "int" not in text or "float" not in text:
-            raise
-    try:
-        written = msgspec.json.encode(_whole(msgspec.json.decode(raw)))
-    except (msgspec.MsgspecError, ValueError, RecursionError):  # it is wrong in other ways too, which is said
-        written = raw
-    return decode(written)
+        return decoder(raw)
+    except (InputError, msgspec.ValidationError):
+        with suppress(msgspec.MsgspecError, ValueError, RecursionError):  # malformed otherwise, which it reports again
+            raw = msgspec.json.encode(_integral(msgspec.json.decode(raw)))
+    return decoder(raw)
 
 
-def _whole(value: Any) -> Any:
+def _integral(value: Any) -> Any:
+    """The value with integral floats replaced by integers, as far as floats are exact."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= _EXACT else value
     if isinstance(value, dict):
-        return {key: _whole(inner) for key, inner in value.items()}
-    return [_whole(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _integral(inner) for key, inner in value.items()}
+    return [_integral(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _check_length(name: str, value: object, most: int) -> None:
+    if isinstance(value, str) and len(value) > most:
+        raise InputError(f"{name}: {len(value)} characters, expected at most {most}")
+
+
+def _check_depth(name: str, value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise InputError(f"{name}: nested too deeply, expected at most {MAX_DEPTH} levels")
+        children = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in children if isinstance(inner, dict | list)]

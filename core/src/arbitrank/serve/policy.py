@@ -1,14 +1,14 @@
-"""What an operator wants otherwise than the probabilities would have it; applied to an answer once it is decided.
+"""Policy of the operator: rules that override an answer's decision, after it was made from the probabilities.
 
     [domains.shop]
-    accept = 0.8                         # act only where P(right) is at least that, else ask
+    accept = 0.8                         # act only where P(right) is at least that, else clarify
     [domains.shop.intents.Buy]
-    cost = 20                            # to buy wrongly is 20 times as bad as to ask needlessly
+    cost = 20                            # a wrong purchase costs 20 times as much as a needless question
     [[blocks]]
     domain = "shop"
     when = { device = "kitchen" }        # this device never buys
 
-The list stays as it is ranked; the decision alone changes, and says why.
+The ranking stays as it is; only the decision changes, and holds the reason.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _Value = str | bool | int | float
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What it takes to act on a reading; what an intent's rule leaves out its domain's says.
+    """Conditions for acting on a reading; an intent's rule inherits from its domain's what it leaves out.
 
-    `least`: below that P(mine) the decision is none. `accept`: below that P(right) the user is asked. `cost`: how many
-    times worse it is to act wrongly than to ask needlessly; to act costs (1 − p) · cost, to ask p, so the user is asked
-    below P(right) = cost / (1 + cost). `clarify`: the user is asked where another domain's P(mine) is closer than that.
-    `ask`: always.
+    `least`: below that P(mine) the decision is none. `accept`: below that P(right) it is clarify. `cost`: of a wrong
+    action, in needless questions: acting costs (1 − p) · cost and asking p, so the decision is clarify below P(right) =
+    cost / (1 + cost). `clarify`: the decision is clarify where another domain's P(mine) is closer than that. `ask`: it
+    always is.
     """
 
     least: Confidence | None = None
@@ -46,25 +46,25 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ask: bool | None = None
 
     def over(self, other: Rule) -> Rule:
-        """This rule, and the other's word where this one says nothing."""
-        said = {name: getattr(self, name) for name in self.__struct_fields__}
-        return replace(other, **{name: value for name, value in said.items() if value is not None})
+        """The rule, with the other's values where it has none."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return replace(other, **{name: value for name, value in values.items() if value is not None})
 
     @property
     def bar(self) -> float:
-        """The P(right) from which on to act."""
+        """The least P(right) to act on."""
         cost = self.cost or 0.0
         return max(self.accept or 0.0, cost / (1.0 + cost))
 
 
 class DomainRule(Rule, frozen=True, forbid_unknown_fields=True):
-    """What it takes to act on a domain's readings, and on those of some of its intents."""
+    """Conditions for acting on a domain's readings, and on those of some of its intents."""
 
     intents: dict[Name, Rule] = {}
 
 
-class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Readings in a situation: of a domain, or of some of its intents, where the context has all values of `when`.
+class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Readings of a domain or of some of its intents, in contexts that have all values of `when`.
 
     A list in `when` stands for any of its values.
     """
@@ -73,27 +73,27 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     intents: tuple[Name, ...] = ()
     when: dict[str, _Value | tuple[_Value, ...]] = {}
 
-    def reading(self, entry: Ranked) -> bool:
-        """Whether a reading is meant."""
+    def matches(self, entry: Ranked) -> bool:
+        """True for a selected reading."""
         return entry.domain == self.domain and (not self.intents or entry.intent in self.intents)
 
-    def situation(self, context: Context) -> bool:
-        """Whether a situation is meant."""
-        return all(_fits(context.get(key), wanted) for key, wanted in self.when.items())
+    def applies(self, context: Context) -> bool:
+        """True in a selected context."""
+        return all(_equals(context.get(key), expected) for key, expected in self.when.items())
 
 
-class Block(Which, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Block(Selector, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Readings that are never acted on."""
 
 
-class Pin(Which, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Pin(Selector, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Readings that are acted on before all others, where their domain's P(mine) is at least `least`."""
 
     least: Confidence = 0.5
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """The whole policy. `locales` holds the domains that may act in a locale, or in a language; others may all."""
+    """All rules. `locales`: the only domains that may act in a locale, or in a language; other locales allow all."""
 
     domains: dict[Name, DomainRule] = {}
     pins: tuple[Pin, ...] = ()
@@ -101,7 +101,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     locales: dict[str, tuple[Name, ...]] = {}
 
     def apply(self, request: Request, answer: Answer, decisions: DecisionSettings = DecisionSettings()) -> Answer:
-        """The answer with the decision that this policy makes of it, and the reason where that is another one.
+        """The answer with the decision by this policy, and its reason where it differs.
 
         `decisions` are the settings that the answer was decided by.
         """
@@ -109,16 +109,16 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         return answer if decision is answer.decision else replace(answer, decision=decision)
 
     def rule(self, entry: Ranked) -> Rule:
-        """What it takes to act on a reading."""
+        """The conditions for acting on a reading."""
         rule = self.domains.get(entry.domain)
         if rule is None:
-            return _NONE
+            return _NO_RULE
         return rule.intents[entry.intent].over(rule) if entry.intent in rule.intents else rule
 
     def _decided(self, request: Request, answer: Answer, decisions: DecisionSettings) -> Decision:
         ranked, decision = answer.ranked, answer.decision
         reasons: list[str] = []
-        barred = self._barred(request.context, ranked)
+        barred = self.barred(request.context, ranked)
         if barred and not barred.keys().isdisjoint(decision.contenders):
             decision = _without(barred, ranked, decisions)
             reasons.append(barred[min(barred)])
@@ -133,15 +133,15 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
                 reasons.append(reason)
         return Decision(decision.action, decision.contenders, "; ".join(reasons)) if reasons else decision
 
-    def _barred(self, context: Context, ranked: tuple[Ranked, ...]) -> dict[int, str]:
-        """The places of the readings that may not be acted on, and why."""
-        blocks = [block for block in self.blocks if block.situation(context)]
+    def barred(self, context: Context, ranked: tuple[Ranked, ...]) -> dict[int, str]:
+        """Indices of the readings that may not be acted on, with the reasons."""
+        blocks = [block for block in self.blocks if block.applies(context)]
         allowed = self._allowed(context.get("locale")) if self._languages else None
         barred = {}
         for i, entry in enumerate(ranked):
             if allowed is not None and entry.domain not in allowed:
                 barred[i] = f"{entry.domain} is not allowed in {context['locale']}"
-            elif any(block.reading(entry) for block in blocks):
+            elif any(block.matches(entry) for block in blocks):
                 barred[i] = f"{entry.domain} {entry.intent} is blocked here"
         return barred
 
@@ -157,24 +157,22 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
 
     def _pinned(self, context: Context, ranked: tuple[Ranked, ...], barred: Mapping[int, str]) -> int | None:
         for pin in self.pins:
-            if pin.situation(context):
+            if pin.applies(context):
                 for i, entry in enumerate(ranked):
-                    if i not in barred and pin.reading(entry) and entry.domain_probability >= pin.least:
+                    if i not in barred and pin.matches(entry) and entry.domain_probability >= pin.least:
                         return i
         return None
 
     def _stricter(
         self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str]
     ) -> tuple[Decision | None, str]:
-        """What is decided in the place of acting on a reading, and why; None where to act is right."""
+        """The decision instead of acting on a reading, and the reason; None where acting on it is allowed."""
         entry = ranked[head]
         rule, name = self.rule(entry), f"{entry.domain} {entry.intent}"
         if rule.least is not None and entry.domain_probability < rule.least:
             return Decision("none"), f"P(mine) of {entry.domain} is below {rule.least:g}"
-        if rule.clarify is not None:
-            close = tuple(_close(ranked, head, rule.clarify, barred))
-            if close:
-                return Decision("clarify", (head, *close)), f"{name} asks where P(mine) is closer than {rule.clarify:g}"
+        if rule.clarify is not None and (close := tuple(_close(ranked, head, rule.clarify, barred))):
+            return Decision("clarify", (head, *close)), f"{name} asks where P(mine) is closer than {rule.clarify:g}"
         if entry.probability < rule.bar:
             return Decision("clarify", (head,)), f"{name} needs P(right) of {rule.bar:.4g}"
         if rule.ask:
@@ -182,11 +180,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         return None, ""
 
 
-_NONE = Rule()
+_NO_RULE = Rule()
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy in a TOML file. Raises `InputError` that names the key, and what was promised of it."""
+    """The policy in a TOML file. Raises `InputError` that names the key, the value seen and the value expected."""
     try:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Policy)
     except OSError as error:
@@ -195,14 +193,11 @@ def read_policy(path: Path) -> Policy:
         raise InputError(f"policy {path}: {' '.join(str(error).split())}") from error
 
 
-def _fits(value: Any, wanted: _Value | tuple[_Value, ...]) -> bool:
-    if isinstance(wanted, tuple):
-        return any(_fits(value, one) for one in wanted)
-    return (type(value) is type(wanted) and value == wanted) or (_number(value) and _number(wanted) and value == wanted)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _equals(value: Any, expected: _Value | tuple[_Value, ...]) -> bool:
+    """Equality of JSON values, in which true is not 1; a tuple stands for any of its values."""
+    if isinstance(expected, tuple):
+        return any(_equals(value, one) for one in expected)
+    return isinstance(value, bool) == isinstance(expected, bool) and bool(value == expected)
 
 
 def _locale(name: str) -> str:
@@ -210,14 +205,14 @@ def _locale(name: str) -> str:
 
 
 def _without(barred: Mapping[int, str], ranked: tuple[Ranked, ...], decisions: DecisionSettings) -> Decision:
-    """What is decided of the others, by what they claim: where it is a barred domain's request, nobody's."""
+    """The decision on the other readings by their own probabilities: none where the request is a barred domain's."""
     places = [i for i in range(len(ranked)) if i not in barred]
     decision = decide([ranked[i] for i in places], decisions)
     return Decision(decision.action, tuple(places[i] for i in decision.contenders))
 
 
 def _close(ranked: tuple[Ranked, ...], head: int, margin: float, barred: Mapping[int, str]) -> Iterator[int]:
-    """The best readings of the other domains whose P(mine) is close to the head's, or above it."""
+    """Indices of the other domains' best readings whose P(mine) is close to the head's, or above it."""
     seen = {ranked[head].domain}
     for i, entry in enumerate(ranked):
         if i in barred or entry.domain in seen:

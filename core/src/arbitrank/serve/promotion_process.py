@@ -1,48 +1,87 @@
-"""Child process that judges and promotes a version: `python -m arbitrank.serve.promotion_process`, task on its input.
+"""Promotion of a version in a child process: `python -m arbitrank.serve.promotion_process`, the task on its input.
 
-To replay an audit set takes all of a processor for a while, and a plugin's code; a worker that answers has no time.
+The replay of an audit set occupies a processor for a while and runs plugin code, for which a worker has no time.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import suppress
+import asyncio
 
 import msgspec
 
-from arbitrank.errors import ArbitrankError
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.child import Child, Ended, Expired, serve
+from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError, StoreError
 from arbitrank.registry import discover, loaded
-from arbitrank.serve.verdict import Reason, Task, Verdict, status_of
+from arbitrank.serve.messages import Reason
 from arbitrank.store.signing import open_keys
+from arbitrank.store.state import State
 from arbitrank.store.store import open_store
 
+_TIMEOUT = 3_600.0  # seconds: a large audit set is replayed
 
-def carry_out(task: Task) -> Verdict:
-    """Judge a version, and promote it where it may be."""
-    from arbitrank.promotion import consider, promote
 
+class PromotionTask(msgspec.Struct, frozen=True):
+    """Version of a domain to promote, and the service's decision settings."""
+
+    store: str | None
+    keys: str | None
+    domain: str
+    version: str | None
+    force: bool
+    reason: str | None
+    decisions: DecisionSettings
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Result of a promotion as an HTTP status: the change, or the error and the gate's reasons."""
+
+    status: int
+    error: str = ""
+    reasons: tuple[Reason, ...] = ()
+    change: int | None = None
+    state: State | None = None
+
+
+def status_of(error: ArbitrankError) -> int:
+    """The HTTP status of an error."""
+    kinds = ((Conflict, 409), (StoreError, 503), (ArtifactError, 422), (InputError, 409))
+    return next((status for kind, status in kinds if isinstance(error, kind)), 500)
+
+
+async def judged(task: PromotionTask) -> Verdict:
+    """The verdict of a child process on a task."""
+    with Child("-m", "arbitrank.serve.promotion_process") as child:
+        message = msgspec.json.encode(task)
+        exchange = asyncio.get_running_loop().run_in_executor(None, child.exchange, message, _TIMEOUT)
+        try:
+            return msgspec.json.decode(await asyncio.shield(exchange), type=Verdict)
+        except Expired as error:
+            return Verdict(503, f"{error}; run: arbitrank promote {task.domain}")
+        except Ended as error:
+            return Verdict(500, f"the child process {error}")
+        finally:
+            child.kill()  # where the call is cancelled, the thread still waits
+            await asyncio.wait([exchange])
+
+
+def carry_out(task: PromotionTask) -> Verdict:
+    """Judge a version, and promote it where the gate accepts it or is overridden."""
     try:
+        from arbitrank.promotion import consider, promote
+
         store = open_store(task.store, open_keys(task.keys))
         judgement = consider(store, loaded(discover()), task.domain, task.version, decisions=task.decisions)
         change = promote(store, judgement, force=task.force, reason=task.reason)
     except ArbitrankError as error:
         return Verdict(status_of(error), str(error))
+    except ModuleNotFoundError as error:
+        return Verdict(501, f"promote: needs the package {error.name}; run: pip install 'arbitrank[train]'")
     if change is None:
-        what = f"{task.domain} {judgement.version}: the gate refuses; force needs a reason"
-        return Verdict(422, what, tuple(Reason(one.what, one.text, one.neighbours) for one in judgement.reasons))
+        text = f"{task.domain} {judgement.version}: the gate refuses; force needs a reason"
+        return Verdict(422, text, tuple(Reason(one.what, one.text, one.neighbours) for one in judgement.reasons))
     return Verdict(200, change=change.number, state=change.state)
 
 
-def main() -> None:
-    """Carry out the task on standard input, and say on standard output what became of it."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a plugin prints is no verdict
-    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
-    out.write(msgspec.json.encode(carry_out(task)))
-    with suppress(OSError):
-        out.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(lambda line: msgspec.json.encode(carry_out(msgspec.json.decode(line, type=PromotionTask))), _TIMEOUT)

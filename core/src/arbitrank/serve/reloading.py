@@ -1,4 +1,4 @@
-"""A file that is read again when it changes; where what it says by then is wrong, what it said before holds on."""
+"""Files that are read again when they change; an invalid change leaves the previous contents in force."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from arbitrank.errors import InputError
 T = TypeVar("T")
 
 
-class Watched(Generic[T]):
-    """What a file says, as `read` reads it. Raises what `read` raises if the file is wrong to begin with.
+class Reloaded(Generic[T]):
+    """Contents of a file, as `read` parses them. Raises what `read` raises where the file is invalid at the start.
 
-    `problem` is why its last change was not taken, None where it was.
+    `problem`: why its last change was rejected, None where it was accepted.
     """
 
     def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
         self.path, self._read = path, read
-        self._seen = _mark(path)
+        self._seen = _fingerprint(path)
         self.value = read(path)
         self.problem: str | None = None
 
-    def look(self) -> bool:
-        """Read the file again if it has changed; whether there is something new to say of it."""
-        mark = _mark(self.path)
-        if mark == self._seen:
+    def poll(self) -> bool:
+        """Read the file again if it has changed; true where it has."""
+        fingerprint = _fingerprint(self.path)
+        if fingerprint == self._seen:
             return False
-        self._seen = mark
+        self._seen = fingerprint
         try:
             self.value, self.problem = self._read(self.path), None
         except InputError as error:
-            self.problem = f"{error}; what it said before holds on"
+            self.problem = f"{error}; the previous contents stay in force"
         return True
 
 
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """What changes when the file does."""
+def _fingerprint(path: Path) -> tuple[int, int, int] | None:
+    """Modification time, size and inode of a file; None where it does not exist."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino

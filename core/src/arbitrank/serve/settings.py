@@ -1,4 +1,4 @@
-"""How the service runs: what the command line said, as each worker is given it."""
+"""Settings of the service, as the command line builds them and each worker receives them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_BATCH = 1_000
 """Requests of one call."""
 
 MAX_UTTERANCE = 2_000
-"""Characters of an utterance: what the domains read."""
+"""Characters of an utterance, which is as much as the domains read."""
 
 MAX_ID = 200
 """Characters of an id, and of a session's."""
@@ -23,14 +23,13 @@ MAX_DEPTH = 16
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What the service takes on at once; past it clients are told to come again, or are cut off.
+class ServiceLimits:
+    """Load limits of one worker; beyond them calls are refused, or their connections closed.
 
-    `waiting` requests wait, or are answered, in one worker; `batches` calls with several at once. `body` and
-    `batch_body` are the bytes of a call with one request and with several, `head` those of its headers, `held` those of
-    all bodies that a worker has not read to their end. A call that takes longer than `seconds` to arrive, or whose
-    answer isn't taken for so long, is cut off, and so is a connection that is idle for longer than `idle`. At most
-    `connections` are open in one worker.
+    `waiting`: rank calls pending. `batches`: calls with a list being answered. `body`, `batch_body`: bytes of a call
+    with one request and with a list. `head`: bytes of a call's headers. `held`: bytes of all bodies being received.
+    `seconds`: for a call to arrive, and for a client to accept its response. `idle`: seconds between two calls of a
+    connection. `connections`: open at once.
     """
 
     waiting: int = 16
@@ -46,23 +45,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tls:
-    """The files that TLS needs; `ca` are those whose clients' certificates are asked for."""
+    """Certificate and private key of the service; without a certificate it does not use TLS."""
 
-    certificate: Path
+    certificate: Path | None = None
     key: Path | None = None
     password: str | None = field(default=None, repr=False)
-    ca: Path | None = None
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All that a worker needs to know. `store` and `keys` are texts, as each worker opens them for itself.
+class ServiceSettings:
+    """Settings of the service and its workers. `store` and `keys` are texts, which each worker opens for itself.
 
-    `sample` is the share of the requests of which a line is written; `drain` are the seconds for which the service
-    says that it is not ready before it stops listening. `isolate` names the domains that run in worker processes, as
-    the command line does, `deadline` the milliseconds that those have. With `shortlist`, the store's Shortlister
-    chooses whom to ask; with `hyprank`, a folder, what it holds sorts the merged lists. `loopback`: it listens on this
-    machine alone.
+    `sample`: share of the calls that are logged. `drain`: seconds for which the service reports not ready before it
+    stops listening. `isolate`: domains to run in worker processes, as on the command line; `deadline`: their
+    milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
+    that sorts the merged lists. `loopback`: the service listens on this machine only.
     """
 
     host: str = "127.0.0.1"
@@ -84,5 +81,5 @@ class Settings:
     hyprank: Path | None = None
     sample: float = 0.01
     drain: float = 0.0
-    limits: Limits = Limits()
-    tls: Tls | None = None
+    limits: ServiceLimits = ServiceLimits()
+    tls: Tls = Tls()

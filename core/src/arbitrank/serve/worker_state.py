@@ -1,92 +1,86 @@
-"""What a worker of the service holds: who answers, the log, the policy, the tokens, and what is said of them."""
+"""State of one worker: the live arbitrator, log, policy, tokens, counters, and whether requests are answered."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import count
 
 from msgspec.structs import replace
+from starlette.exceptions import HTTPException
 
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError
+from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import Isolation, groups_of
 from arbitrank.live.live import Live
 from arbitrank.live.shadow import ShadowFile
 from arbitrank.registry import Found, discover, loaded
-from arbitrank.serve.auth import read_tokens
-from arbitrank.serve.event_log import Journal
-from arbitrank.serve.http_protocol import Gate
+from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
+from arbitrank.serve.event_log import EventLog
+from arbitrank.serve.http_protocol import LoadCounters
+from arbitrank.serve.messages import Health
 from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.policy import Policy, read_policy
-from arbitrank.serve.reloading import Watched
-from arbitrank.serve.settings import Settings
+from arbitrank.serve.reloading import Reloaded
+from arbitrank.serve.settings import ServiceSettings
 from arbitrank.shortlist.hyprank import load_hyprank
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request
 
-_LOOK = 1.0  # seconds between looks at the files that may change
+_RELOAD_SECONDS = 1.0  # between checks of the files that may change
 
 
-@dataclass(frozen=True)
-class Readiness:
-    """Whether requests are answered, and all that is not as it should be."""
+class WorkerState:
+    """State of one worker. It is ready between the end of `start` and the beginning of `stop`."""
 
-    ready: bool
-    problems: tuple[str, ...]
-
-
-class Service:
-    """One worker's service. `start` loads what is stable; until then, and once it `stops`, nothing is ready."""
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
-        self.gate = Gate(settings.limits)
-        self.journal = Journal()
+        self.load = LoadCounters(settings.limits)
+        self.events = EventLog()
         self.metrics = Metrics()
-        self.policy = Watched(settings.policy, read_policy) if settings.policy else None
-        self.tokens = Watched(settings.tokens, read_tokens) if settings.tokens else None
+        self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
+        self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
         self.store: Store = open_store(settings.store, open_keys(settings.keys))
         self.found: list[Found] = []
         self.live: Live | None = None
         self.log: AnswerLog | None = None
         self.pool: ThreadPoolExecutor | None = None
         self.stopping = False
-        self.problem: str | None = "what is stable is being loaded"
+        self.problem: str | None = "the stable versions are being loaded"
         self._stack = ExitStack()
         self._prefix, self._numbers = secrets.token_hex(6), count()
-        self._looking: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[None] | None = None
 
     # -------------------------------------------------------------------------------------------- starting and stopping
 
     async def start(self) -> None:
-        """Open the log, load what is stable, and follow the store."""
-        try:
-            await asyncio.to_thread(self._start)
+        """Open the log, load the stable versions, and follow the store; a failure is kept as `problem`."""
+        result = await asyncio.to_thread(guarded, self._start)
+        if not isinstance(result, Fault):
             self.problem = None
-            self.journal.say("ready", domains=sorted(self.live.status().domains) if self.live else [])
-        except ArbitrankError as error:
-            self.problem = str(error)
-            self.journal.say("not ready", "error", reason=str(error))
-        except Exception as error:  # whatever it is, the service says that it is not ready, and why
-            self.problem = f"it could not be started: {type(error).__name__}"
-            self.journal.failure("not ready", error)
+            self.events.write("ready", domains=sorted(result.status().domains))
+        elif isinstance(result.error, ArbitrankError):
+            self.problem = str(result.error)
+            self.events.write("not ready", "error", reason=self.problem)
+        else:
+            self.problem = f"the start failed: {type(result.error).__name__}"
+            self.events.failure("not ready", result.error)
 
-    def _start(self) -> None:
+    def _start(self) -> Live:
         settings = self.settings
         if settings.log is not None:
             self.log = AnswerLog(settings.log, settings.log_settings)
             self._stack.callback(self.log.close)
         self.found = discover()
-        told = self._stack.enter_context(ShadowFile(settings.shadow)) if settings.shadow else None
+        comparisons = self._stack.enter_context(ShadowFile(settings.shadow)) if settings.shadow else None
         domains = loaded(self.found)
         live = Live(
             domains,
@@ -94,66 +88,74 @@ class Service:
             decisions=settings.decisions,
             poll=settings.poll,
             shadow=settings.shadow is not None,
-            told=told,
+            told=comparisons,
             isolation=_isolation(settings, domains),
             shortlist=settings.shortlist,
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
-            tell=lambda line: self.journal.say("store", what=line),
+            tell=lambda line: self.events.write("store", what=line),
         )
         self._stack.enter_context(live)
         if settings.isolate:
-            # A process that hangs is waited for until its deadline, and the event loop has others to look after.
+            # The event loop must not wait for a worker process that hangs until its deadline.
             self.pool = self._stack.enter_context(ThreadPoolExecutor(1, "arbitrank answer"))
         gc.collect()
-        gc.freeze()  # what is loaded stays, and is not to be looked through again and again beside requests
+        gc.freeze()  # what is loaded stays, so collections beside requests need not traverse it
         self.live = live
+        return live
 
-    def watch(self) -> None:
-        """Look at the files that may change, from now on."""
-        self._looking = asyncio.create_task(self._look())
+    def watch_files(self) -> None:
+        """Reload the policy and the tokens from now on where they change."""
+        self._reloading = asyncio.create_task(self._reload_loop())
 
     async def stop(self) -> None:
-        """End what `start` began."""
+        """Release what `start` opened."""
         self.stopping = True
-        if self._looking:
-            self._looking.cancel()
+        if self._reloading:
+            self._reloading.cancel()
         await asyncio.to_thread(self._stack.close)
-        self.journal.say("stopped")
-        self.journal.close()
+        self.events.write("stopped")
+        self.events.close()
 
-    async def _look(self) -> None:
+    async def _reload_loop(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK)
-            self.look()
+            await asyncio.sleep(_RELOAD_SECONDS)
+            for name, file in (("policy", self.policy), ("tokens", self.tokens)):
+                if file is not None and file.poll():
+                    if file.problem:
+                        self.events.write(name, "error", reason=file.problem)
+                    else:
+                        self.events.write(name, what="read again")
 
-    def look(self) -> None:
-        """Read the policy and the tokens again where they have changed."""
-        for name, watched in (("policy", self.policy), ("tokens", self.tokens)):
-            if watched is not None and watched.look():
-                if watched.problem:
-                    self.journal.say(name, "error", reason=watched.problem)
-                else:
-                    self.journal.say(name, what="read again")
-
-    def readiness(self) -> Readiness:
-        """Whether requests are answered, and what is wrong."""
+    def health(self) -> Health:
+        """Readiness, and all current problems."""
         problems = [self.problem] if self.problem else []
         if self.stopping:
-            problems.append("the service stops")
+            problems.append("the service is stopping")
         ready = not problems
-        problems += [one.problem for one in (self.policy, self.tokens) if one is not None and one.problem]
+        problems += [file.problem for file in (self.policy, self.tokens) if file is not None and file.problem]
         if self.live is not None:
             status = self.live.status()
             problems += [status.problem] if status.problem else []
-            problems += [f"{name}: {one.problem}" for name, one in status.domains.items() if one.problem]
-        if self.log is not None and (wrong := self.log.status().problem):
-            problems.append(f"log: {wrong}")
-        return Readiness(ready, tuple(dict.fromkeys(problems)))
+            problems += [f"{name}: {domain.problem}" for name, domain in status.domains.items() if domain.problem]
+        if self.log is not None and (problem := self.log.status().problem):
+            problems.append(f"log: {problem}")
+        return Health(ready, tuple(dict.fromkeys(problems)))
 
-    # ---------------------------------------------------------------------------------------------------- answering
+    # ---------------------------------------------------------------------------------------------- admission, answers
+
+    def admit(self, headers: Iterable[tuple[bytes, bytes]], scope: str, route: str) -> Grant | None:
+        """The caller's grant, None for an anonymous caller. Raises `HTTPException` where the call is refused."""
+        grants = self.tokens.value if self.tokens is not None else None
+        result = authorize(grants, headers, scope, loopback=self.settings.loopback)
+        if isinstance(result, Denied):
+            self.metrics.refused.labels(str(result.status)).inc()
+            self.events.write_limited("refused", path=route, status=result.status, reason=result.reason)
+            challenge = {"www-authenticate": "Bearer"} if result.status == 401 else None
+            raise HTTPException(result.status, result.reason, challenge)
+        return result
 
     def answerer(self) -> Callable[[Request], Answer]:
-        """What answers requests by the versions and the policy of now, for as long as a call lasts; logs and counts."""
+        """A function that answers, logs and counts requests, by the versions and the policy of this moment."""
         live, log = self.live, self.log
         assert live is not None
         arbitrate = live.held()
@@ -182,10 +184,10 @@ class Service:
         return answer
 
 
-def _isolation(settings: Settings, domains: Mapping[str, Domain]) -> Isolation | None:
-    """Which domains run in worker processes, None where none does."""
+def _isolation(settings: ServiceSettings, domains: Mapping[str, Domain]) -> Isolation | None:
+    """The domains that run in worker processes, None where none does."""
     groups = groups_of(settings.isolate, domains)
     if not groups:
         return None
-    found = Isolation(groups)
-    return found if settings.deadline is None else replace(found, deadline_ms=settings.deadline)
+    isolation = Isolation(groups)
+    return isolation if settings.deadline is None else replace(isolation, deadline_ms=settings.deadline)

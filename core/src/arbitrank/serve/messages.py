@@ -1,0 +1,103 @@
+"""Bodies of calls and replies beside `POST /v1/rank`, whose schemas the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from arbitrank.store.state import State
+from arbitrank.values import Confidence
+
+_Note = Annotated[str, Meta(max_length=1_000)]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A condition of the gate that a version fails: its kind, in words, and the neighbours concerned."""
+
+    what: str
+    text: str
+    neighbours: tuple[str, ...] = ()
+
+
+class Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Error of a call; `reasons` are the gate's, where it refused."""
+
+    error: str
+    reasons: tuple[Reason, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, reasons: tuple[Reason, ...] = ()) -> Error:
+        """The error with a text; lone surrogates in it, which JSON cannot hold, are written as escapes."""
+        return cls(text.encode("utf-8", "backslashreplace").decode(), reasons)
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Receipt of feedback: whether the log keeps it, and whether this worker counted it for a canary."""
+
+    id: str
+    logged: bool
+    counted: bool
+
+
+class DomainRow(msgspec.Struct, frozen=True):
+    """An installed domain: the `version` that answers, the `problem` that keeps another from answering.
+
+    `breaker` is the reason why it is skipped for a while (its circuit is open).
+    """
+
+    name: str
+    status: str
+    package: str
+    package_version: str
+    version: str | None = None
+    origin: str | None = None
+    state: State | None = None
+    problem: str | None = None
+    breaker: str | None = None
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """Versions in the store, and the state after the last change, whose number is `change`."""
+
+    domain: str
+    change: int
+    state: State
+    versions: list[str]
+
+
+class PromoteCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Version to make stable, by default the candidate; `force` overrides the gate and needs a `reason`."""
+
+    version: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")] | None = None
+    force: bool = False
+    reason: _Note | None = None
+
+
+class RollbackCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Reason of a rollback."""
+
+    reason: _Note | None = None
+
+
+class CanaryCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Share of the requests that the candidate answers, and the reason."""
+
+    share: Confidence
+    reason: _Note | None = None
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """State after a change, and the change's number."""
+
+    domain: str
+    change: int
+    state: State
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Readiness to answer requests, and all current problems."""
+
+    ready: bool
+    problems: tuple[str, ...]

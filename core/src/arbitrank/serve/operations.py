@@ -1,0 +1,109 @@
+"""Table of the service's operations, from which both the routing and the OpenAPI document are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from arbitrank.answerlog.settings import Feedback
+from arbitrank.serve.auth import ANY
+from arbitrank.serve.http_protocol import FEEDBACK, RANK
+from arbitrank.serve.messages import CanaryCall, Changed, DomainRow, Health, PromoteCall, RollbackCall, Taken, Versions
+from arbitrank.values import Answer, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """Operation of the service: its route, required scope, bodies and statuses.
+
+    `name` is the operation's id and its handler's. `scope`: None needs no token, `publish` means `publish:DOMAIN`.
+    `body` and `reply` are types; a `dict` is a JSON schema. `batch`: a list of bodies, replied by a list, is accepted
+    too. `optional`: the body may be absent. `errors` are statuses that reply with an `Error`; `statuses` others that
+    reply as 200 does, with their meaning.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    name: str
+    tag: str
+    summary: str
+    description: str = ""
+    scope: str | None = None
+    body: Any = None
+    optional: bool = False
+    batch: bool = False
+    reply: Any
+    media_type: str = "application/json"
+    errors: tuple[int, ...] = ()
+    statuses: tuple[tuple[int, str], ...] = ()
+
+
+_BODY_ERRORS = (400, 401, 403, 413, 415, 503)
+_CHANGE_ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
+_TEXT = {"type": "string"}
+_OBJECT = {"type": "object"}
+
+OPERATIONS = (
+    Operation(
+        method="POST", path=RANK.decode(), name="rank", tag="Rank", scope="rank",
+        summary="Decide which domain should answer a request, or each of several.",
+        description="`hypotheses` absent: the domains recognise the utterance themselves. A list is answered by a list "
+        "in its order, by the same versions. A request without an id is given one, to which feedback can refer.",
+        body=Request, batch=True, reply=Answer, errors=_BODY_ERRORS,
+    ),
+    Operation(
+        method="POST", path=FEEDBACK.decode(), name="feedback", tag="Feedback", scope="feedback",
+        summary="Report the true meaning of a request, or the user's reaction to its answer.",
+        description="By the answer's id, at any time, to any worker.",
+        body=Feedback, reply=Taken, errors=_BODY_ERRORS,
+    ),
+    Operation(
+        method="GET", path="/v1/domains", name="domains", tag="Domains", scope=ANY,
+        summary="List the installed domains, and the versions that answer for them.",
+        reply=list[DomainRow], errors=(401, 403),
+    ),
+    Operation(
+        method="GET", path="/v1/domains/{domain}/versions", name="versions", tag="Domains", scope=ANY,
+        summary="List the versions in the store, and the current state.",
+        reply=Versions, errors=(401, 403, 404, 503),
+    ),
+    Operation(
+        method="POST", path="/v1/domains/{domain}/promote", name="promote", tag="Domains", scope="publish",
+        summary="Make a version stable, if the gate accepts it.",
+        description="The candidate by default. It is self-tested and the store's audit set is replayed with it, which "
+        "takes a while; one version is judged at a time.",
+        body=PromoteCall, optional=True, reply=Changed, errors=(*_CHANGE_ERRORS, 501),
+    ),
+    Operation(
+        method="POST", path="/v1/domains/{domain}/rollback", name="rollback", tag="Domains", scope="publish",
+        summary="Make the previous version stable again.",
+        body=RollbackCall, optional=True, reply=Changed, errors=_CHANGE_ERRORS,
+    ),
+    Operation(
+        method="POST", path="/v1/domains/{domain}/canary", name="canary", tag="Domains", scope="publish",
+        summary="Have the candidate answer a share of the requests.", description="0 ends it.",
+        body=CanaryCall, reply=Changed, errors=_CHANGE_ERRORS,
+    ),
+    Operation(
+        method="GET", path="/healthz", name="healthz", tag="Health", summary="Report that the process is alive.",
+        reply={"type": "object", "properties": {"alive": {"const": True}}, "required": ["alive"]},
+    ),
+    Operation(
+        method="GET", path="/readyz", name="readyz", tag="Health",
+        summary="Report readiness to answer requests, and all current problems.",
+        reply=Health, statuses=((503, "Not ready: loading, or stopping."),),
+    ),
+    Operation(
+        method="GET", path="/metrics", name="metrics", tag="Health", scope=ANY,
+        summary="Report counters and timings in Prometheus' format.",
+        reply=_TEXT, media_type="text/plain", errors=(401, 403),
+    ),
+    Operation(
+        method="GET", path="/openapi.json", name="openapi", tag="About", summary="This document.", reply=_OBJECT,
+    ),
+    Operation(
+        method="GET", path="/docs", name="docs", tag="About", summary="This document as a page.",
+        reply=_TEXT, media_type="text/html",
+    ),
+)  # fmt: skip
+"""All operations. `rank` is served by the application itself, the others by their handlers."""
