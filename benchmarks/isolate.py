@@ -116,7 +116,9 @@ def overhead(here: Arbitrator, away: Arbitrator, asked: Sequence[Request], round
     }
 
 
-def overshoot(workers: WorkerGroups, models: dict[str, Model], asked: Sequence[Request], times: int) -> dict[str, float]:
+def overshoot(
+    workers: WorkerGroups, models: dict[str, Model], asked: Sequence[Request], times: int
+) -> dict[str, float]:
     """Milliseconds beyond the deadline, and the fewest domains that answered although one hung."""
     beyond, answered = [], []
     (group,) = workers.settings.groups
@@ -125,7 +127,7 @@ def overshoot(workers: WorkerGroups, models: dict[str, Model], asked: Sequence[R
             time.sleep(0.05)
         hung = msgspec.structs.replace(asked[i % len(asked)], context={"hang": f"bench{(7 * i) % _DOMAINS:02}"})
         began = time.perf_counter()
-        outcomes = dispatch.ask_all(models, hung)
+        outcomes = dispatch.query_all(models, hung)
         beyond.append(1e3 * (time.perf_counter() - began) - _DEADLINE)
         answered.append(sum(isinstance(one, dispatch.Answered) for one in outcomes.values()))
     return {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.decide import DecisionSettings, decide
-from arbitrank.arbitration.merge import Voice, merge
+from arbitrank.arbitration.merge import Contribution, merge
 from arbitrank.domain import Scores
 from arbitrank.values import Decision, Hypothesis, Ranked
 
@@ -17,7 +17,8 @@ from arbitrank.values import Decision, Hypothesis, Ranked
 def ranked(**chances: float) -> tuple[Ranked, ...]:
     """Domains with their P(mine), each with one reading that is as probable."""
     voices = [
-        Voice(name, [Hypothesis(name, "Do")], Scores(chance, np.array([chance]))) for name, chance in chances.items()
+        Contribution(name, [Hypothesis(name, "Do")], Scores(chance, np.array([chance])))
+        for name, chance in chances.items()
     ]
     return merge(voices)
 
@@ -26,7 +27,7 @@ NONE, ACCEPT = Decision("none"), Decision("accept", (0,))
 
 
 @pytest.mark.parametrize(
-    ("chances", "thresholds", "promised"),
+    ("chances", "thresholds", "expected"),
     [
         ({}, DecisionSettings(), NONE),
         ({"a": 0.9}, DecisionSettings(), ACCEPT),
@@ -48,8 +49,8 @@ NONE, ACCEPT = Decision("none"), Decision("accept", (0,))
         ({"a": 0.9, "b": 0.0}, DecisionSettings(clarify=1.0), Decision("clarify", (0, 1))),
     ],
 )
-def test_the_decision(chances: dict[str, float], thresholds: DecisionSettings, promised: Decision) -> None:
-    assert decide(ranked(**chances), thresholds) == promised
+def test_the_decision(chances: dict[str, float], thresholds: DecisionSettings, expected: Decision) -> None:
+    assert decide(ranked(**chances), thresholds) == expected
 
 
 def test_what_the_domains_said_of_nobody_counts_though_the_list_was_measured_anew() -> None:
@@ -61,8 +62,8 @@ def test_what_the_domains_said_of_nobody_counts_though_the_list_was_measured_ane
 
 def test_contenders_are_the_best_reading_of_each_domain() -> None:
     voices = [
-        Voice("a", [Hypothesis("a", "On"), Hypothesis("a", "Off")], Scores(0.9, np.array([0.45, 0.45]))),
-        Voice("b", [Hypothesis("b", "On"), Hypothesis("b", "Off")], Scores(0.85, np.array([0.1, 0.7]))),
+        Contribution("a", [Hypothesis("a", "On"), Hypothesis("a", "Off")], Scores(0.9, np.array([0.45, 0.45]))),
+        Contribution("b", [Hypothesis("b", "On"), Hypothesis("b", "Off")], Scores(0.85, np.array([0.1, 0.7]))),
     ]
     entries = merge(voices)
     decision = decide(entries)
@@ -71,7 +72,7 @@ def test_contenders_are_the_best_reading_of_each_domain() -> None:
 
 
 def test_several_readings_of_one_domain_are_not_contenders() -> None:
-    assert decide(merge([Voice("a", [Hypothesis("a", "x")] * 3, Scores(0.9, np.full(3, 0.3)))])) == ACCEPT
+    assert decide(merge([Contribution("a", [Hypothesis("a", "x")] * 3, Scores(0.9, np.full(3, 0.3)))])) == ACCEPT
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, "high", None])

@@ -235,7 +235,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
         recognise=reading(domain_confidence=np.float64(0.25), slots=slots, features={"n": np.int64(3)}),
         rerank=returning(Scores(np.float32(0.5), np.array([0.5], np.float32))),  # type: ignore[arg-type]
     )
-    outcome = dispatch.ask("hostile", model, ASKED, None)
+    outcome = dispatch.query("hostile", model, ASKED, None)
     assert isinstance(outcome, dispatch.Answered)
     (hypothesis,) = outcome.hypotheses
     assert (hypothesis.domain_confidence, hypothesis.slots[0].confidence, hypothesis.features) == (0.25, 0.5, {"n": 3})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from arbitrank.arbitration.decide import DecisionSettings, decide
-from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope
+from arbitrank.arbitration.merge import Contribution, after_winning, merge, out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
@@ -191,7 +191,7 @@ def test_the_experiment_merges_and_decides_as_the_service_does(seed: int, normal
     for i in range(30):
         said = [scores[d][i] for d in range(3)]
         measured = after_winning(said) if normalise else said
-        ranked = merge(Voice(f"d{d}", hypotheses[d][i], measured[d]) for d in range(3))
+        ranked = merge(Contribution(f"d{d}", hypotheses[d][i], measured[d]) for d in range(3))
         top = found.top[i]
         assert top is not None
         assert (ranked[0].domain, ranked[0].intent) == (top.domain, top.intent)

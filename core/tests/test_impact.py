@@ -24,6 +24,7 @@ from arbitrank.impact.gate import judge
 from arbitrank.impact.page import write_impact
 from arbitrank.impact.replay import FLIPS, KINDS, Plan, Replayed, replay
 from arbitrank.impact.report import Impact, differences, measure, plan
+from arbitrank.learn.rerankers import baseline
 from arbitrank.store.artifact import Manifest, read_card, seal
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Example, Hypothesis, Request, Truth
@@ -62,7 +63,7 @@ def arbitrator(exchange: Plan, side: str) -> Arbitrator:
         name: Serving(part.domain.load(part.folder), part.version, "store", part.temperature)
         for name, part in parts.items()
     }
-    return Arbitrator(serving, replaced(exchange.decisions, rank_unserved=True))
+    return Arbitrator(serving, replaced(exchange.decisions, rank_unserved=True), fallback=baseline)
 
 
 def heads(found: Replayed, side: str) -> list[str | None]:

@@ -18,7 +18,7 @@ import pytest
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
-from arbitrank.arbitration.breaker import Breakers, Breaking
+from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.dispatch import Answered, Failed, Late, Outcome, Skipped
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
@@ -118,7 +118,7 @@ class World:
 
     def ask(self, deed: str = "", breakers: Breakers | None = None) -> dict[str, Outcome]:
         request = Request(utterance="do it", context={"deed": deed})
-        return dispatch.ask_all(self.models, request, breakers=breakers)
+        return dispatch.query_all(self.models, request, breakers=breakers)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_processes_files_and_memory_stay_as_many_and_as_much(world: World) -> No
 
 def test_when_no_worker_is_left_the_domains_fail_at_once_and_nobody_is_blamed(world: World) -> None:
     world.until(world.ready)
-    breakers = Breakers(Breaking(failures=1))
+    breakers = Breakers(BreakerSettings(failures=1))
     for pid in world.pids():
         os.kill(pid, signal.SIGKILL)
     world.ask()  # finds both dead, or one of them replaced already
@@ -225,7 +225,7 @@ def test_two_that_hang_one_after_the_other_leave_the_third_its_answer_or_say_so(
     world.until(world.ready)
     began = time.perf_counter()
     models = {"first": world.models["hostile"], "second": world.models["hostile"], "later": world.models["later"]}
-    outcomes = dispatch.ask_all(models, Request(utterance="x", context={"deed": "sleep"}))
+    outcomes = dispatch.query_all(models, Request(utterance="x", context={"deed": "sleep"}))
     assert time.perf_counter() - began < DEADLINE + PATIENCE
     assert all(isinstance(outcomes[name], Late) for name in ("first", "second"))
     # One that stands by was asked for the second and third; it hung in the second, and the third had no time left.
@@ -246,7 +246,7 @@ def test_what_crashes_where_the_rest_was_handed_to_is_to_blame_for_that_alone(
             time.sleep(0.01)
         began = time.perf_counter()
         request = Request(context={"deed of hostile": "sleep", "deed of second": "leave"})
-        outcomes = dispatch.ask_all(models, request)
+        outcomes = dispatch.query_all(models, request)
         assert time.perf_counter() - began < DEADLINE + PATIENCE
         assert isinstance(outcomes["hostile"], Late)
         assert isinstance(outcomes["second"], Failed)
@@ -275,7 +275,7 @@ def test_many_threads_may_ask(world: World) -> None:
 def test_hypotheses_that_the_caller_brings_go_to_their_domain_and_are_what_is_answered(world: World) -> None:
     world.until(world.ready)
     given = {name: [Hypothesis(name, f"I{i}", 0.5) for i in range(3)] for name in NAMES}
-    outcomes = dispatch.ask_all(world.models, Request(id="1"), given)
+    outcomes = dispatch.query_all(world.models, Request(id="1"), given)
     for name, one in outcomes.items():
         assert isinstance(one, Answered)
         assert one.hypotheses is given[name]
@@ -310,7 +310,7 @@ def test_a_model_elsewhere_can_be_asked_alone(world: World) -> None:
 )
 def test_a_request_that_no_worker_takes_fails_there_and_blames_nobody(world: World, context: dict[str, object]) -> None:
     world.until(world.ready)
-    outcomes = dispatch.ask_all(world.models, Request(context=context))
+    outcomes = dispatch.query_all(world.models, Request(context=context))
     assert all(isinstance(one, Failed) and one.counts == 0 for one in outcomes.values())
     assert answered(world.ask()) == set(NAMES)
 
@@ -320,7 +320,7 @@ def test_a_nested_context_fails_as_it_does_here(world: World) -> None:
     context: dict[str, object] = {}
     for _ in range(100_000):
         context = {"deeper": context}
-    outcomes = dispatch.ask_all(world.models, Request(context=context))
+    outcomes = dispatch.query_all(world.models, Request(context=context))
     assert all(isinstance(one, Failed) and "RecursionError" in one.reason for one in outcomes.values())
     assert answered(world.ask()) == set(NAMES)
 
@@ -364,7 +364,7 @@ class Clock:
 
 def test_a_domain_that_ends_its_worker_is_let_be_tried_again_and_asked_again(world: World) -> None:
     clock = Clock()
-    breakers = Breakers(Breaking(pause=1.0, longest=3.0), clock)
+    breakers = Breakers(BreakerSettings(pause=1.0, longest=3.0), clock)
     world.until(world.ready)
     assert isinstance(world.ask("leave", breakers)["hostile"], Failed)
     for pause in (1.0, 2.0, 3.0, 3.0):
@@ -387,7 +387,7 @@ def test_a_domain_that_ends_its_worker_is_let_be_tried_again_and_asked_again(wor
 
 def test_a_domain_is_not_tried_while_no_process_stands_by(world: World) -> None:
     clock = Clock()
-    breakers = Breakers(Breaking(), clock)
+    breakers = Breakers(BreakerSettings(), clock)
     world.until(world.ready)
     world.ask("leave", breakers)
     clock.now += 100
@@ -399,12 +399,12 @@ def test_a_domain_is_not_tried_while_no_process_stands_by(world: World) -> None:
 
 def fails(model: HostileModel, breakers: Breakers, deed: str = "raise") -> Outcome:
     request = Request(utterance="x", context={"deed": deed})
-    return dispatch.ask_all({model.name: model}, request, breakers=breakers)[model.name]
+    return dispatch.query_all({model.name: model}, request, breakers=breakers)[model.name]
 
 
 def test_in_this_process_a_few_failures_in_a_row_open_a_breaker_and_one_answer_closes_it() -> None:
     clock, model = Clock(), HostileModel("d")
-    breakers = Breakers(Breaking(failures=3), clock)
+    breakers = Breakers(BreakerSettings(failures=3), clock)
     assert [type(fails(model, breakers)) for _ in range(2)] == [Failed] * 2
     assert isinstance(fails(model, breakers, ""), Answered)
     assert [type(fails(model, breakers)) for _ in range(4)] == [Failed] * 3 + [Skipped]
@@ -418,7 +418,7 @@ def test_in_this_process_a_few_failures_in_a_row_open_a_breaker_and_one_answer_c
 
 def test_another_version_is_asked_although_the_one_before_is_let_be() -> None:
     old, new = HostileModel("d"), HostileModel("d")
-    breakers = Breakers(Breaking(failures=1), Clock())
+    breakers = Breakers(BreakerSettings(failures=1), Clock())
     fails(old, breakers)
     assert isinstance(fails(old, breakers), Skipped)
     assert isinstance(fails(new, breakers, ""), Answered)
@@ -429,7 +429,7 @@ def test_another_version_is_asked_although_the_one_before_is_let_be() -> None:
 
 def test_while_one_request_tries_a_domain_no_other_does() -> None:
     clock, model = Clock(), HostileModel("d")
-    breakers = Breakers(Breaking(failures=1), clock)
+    breakers = Breakers(BreakerSettings(failures=1), clock)
     fails(model, breakers)
     clock.now += 2
     skipped, tried = breakers.skipped({"d": model}, lambda model: True)
@@ -440,14 +440,14 @@ def test_while_one_request_tries_a_domain_no_other_does() -> None:
 
 
 def test_an_answer_of_this_process_that_takes_too_long_counts_although_it_is_used() -> None:
-    breakers = Breakers(Breaking(failures=2, soft_ms=0.0), Clock())
+    breakers = Breakers(BreakerSettings(failures=2, soft_ms=0.0), Clock())
     model = HostileModel("d")
     assert [type(fails(model, breakers, "")) for _ in range(3)] == [Answered, Answered, Skipped]
 
 
 def test_an_interrupted_request_ends_its_trial() -> None:
     clock, model = Clock(), HostileModel("d")
-    breakers = Breakers(Breaking(failures=1), clock)
+    breakers = Breakers(BreakerSettings(failures=1), clock)
     fails(model, breakers)
     clock.now += 2
     with pytest.raises(KeyboardInterrupt):
@@ -516,7 +516,7 @@ model = workers.load("hostile", Path(sys.argv[1]))
 while not workers.status()["g"].ready:
     time.sleep(0.01)
 print(*workers.status()["g"].pids, flush=True)
-dispatch.ask_all({"hostile": model}, Request(context={"deed": sys.argv[2]}))
+dispatch.query_all({"hostile": model}, Request(context={"deed": sys.argv[2]}))
 print("asked", flush=True)
 time.sleep(60)
 """

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope
+from arbitrank.arbitration.merge import Contribution, after_winning, merge, out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.values import Hypothesis, Slot
 
 
-def voice(domain: str, mine: float, *right: float, version: str | None = None) -> Voice:
+def voice(domain: str, mine: float, *right: float, version: str | None = None) -> Contribution:
     hypotheses = [Hypothesis(domain, f"i{i}") for i in range(len(right))]
-    return Voice(domain, hypotheses, Scores(mine, np.array(right)), version)
+    return Contribution(domain, hypotheses, Scores(mine, np.array(right)), version)
 
 
 def test_the_order_is_by_the_domains_chance_times_the_readings() -> None:
@@ -51,7 +51,7 @@ def test_nobody_and_domains_without_a_reading_add_nothing() -> None:
 
 def test_an_entry_keeps_what_the_reading_said_its_version_and_why() -> None:
     reading = Hypothesis("a", "On", slots=(Slot("room", "hall"),), skill="lamp")
-    (entry,) = merge([Voice("a", [reading], Scores(0.5, np.array([0.5])), "v1", [{"domain": 0.25}])])
+    (entry,) = merge([Contribution("a", [reading], Scores(0.5, np.array([0.5])), "v1", [{"domain": 0.25}])])
     assert (entry.intent, entry.slots, entry.skill, entry.version) == ("On", reading.slots, "lamp", "v1")
     assert entry.why == {"domain": 0.25}
     assert merge([voice("a", 0.5, 0.5)])[0].why is None
@@ -67,14 +67,14 @@ voices = st.lists(
 
 
 @given(voices, st.randoms())
-def test_the_list_does_not_depend_on_the_order_of_the_domains(spoken: list[Voice], random: object) -> None:
+def test_the_list_does_not_depend_on_the_order_of_the_domains(spoken: list[Contribution], random: object) -> None:
     shuffled = list(spoken)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert merge(shuffled) == merge(spoken)
 
 
 @given(voices)
-def test_the_list_holds_every_reading_once_best_first(spoken: list[Voice]) -> None:
+def test_the_list_holds_every_reading_once_best_first(spoken: list[Contribution]) -> None:
     ranked = merge(spoken)
     assert sorted((entry.domain, entry.intent) for entry in ranked) == sorted(
         (voice.domain, hypothesis.intent) for voice in spoken for hypothesis in voice.hypotheses
@@ -84,13 +84,13 @@ def test_the_list_holds_every_reading_once_best_first(spoken: list[Voice]) -> No
 
 
 @given(voices, chances, chances)
-def test_another_domains_coming_never_reorders_the_rest(spoken: list[Voice], mine: float, right: float) -> None:
+def test_another_domains_coming_never_reorders_the_rest(spoken: list[Contribution], mine: float, right: float) -> None:
     with_one_more = merge([*spoken, voice("z", mine, right)])
     assert tuple(entry for entry in with_one_more if entry.domain != "z") == merge(spoken)
 
 
 @pytest.mark.parametrize(
-    ("mine", "independence", "promised"),
+    ("mine", "independence", "expected"),
     [
         ((0.6, 0.2), 1.0, (1.5 / 1.75, 0.25 / 1.75)),  # odds
         ((0.6, 0.2), 0.0, (0.75, 0.25)),  # probabilities
@@ -104,10 +104,10 @@ def test_another_domains_coming_never_reorders_the_rest(spoken: list[Voice], min
     ],
 )
 def test_after_winning_claims_are_measured_against_one_another(
-    mine: tuple[float, ...], independence: float, promised: tuple[float, ...]
+    mine: tuple[float, ...], independence: float, expected: tuple[float, ...]
 ) -> None:
     found = after_winning([Scores(q, np.array([q / 2, q / 4])) for q in mine], independence)
-    assert [one.mine for one in found] == pytest.approx(list(promised))
+    assert [one.mine for one in found] == pytest.approx(list(expected))
     for one in found:
         assert one.right == pytest.approx(np.array([one.mine / 2, one.mine / 4]))
 

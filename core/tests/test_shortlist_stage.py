@@ -164,5 +164,5 @@ def test_another_stage_shares_what_was_made_for_all_domains() -> None:
     whole = arbitrator(house())
     whole.prepare()
     listed = whole.with_shortlisting(stage(k=1))
-    assert listed._silent is whole._silent
+    assert listed._unqueried is whole._unqueried
     assert listed.with_shortlisting(None).answer(Request(utterance="the lamp")).shortlist is UNSET

@@ -211,7 +211,7 @@ def _readings(name: str) -> Iterator[tuple[Hypothesis, ...]]:
 
 def _answer(name: str, model: Model, request: Request) -> object:
     """The comparable part of the answer, or the reason why there is none."""
-    outcome = dispatch.ask(name, model, request, request.hypotheses)
+    outcome = dispatch.query(name, model, request, request.hypotheses)
     if isinstance(outcome, dispatch.Failed):
         return outcome.reason
     scores = outcome.scores

@@ -1,1 +1,1 @@
-"""The life of a request: dispatch, check, merge, decide."""
+"""The life of a request: select the domains, query them, merge their readings, sort, decide."""

@@ -1,33 +1,31 @@
-"""The life of a request: shortlist, recognise, rerank, merge, decide."""
+"""The arbitrator: select the domains, query them, merge their readings, sort, decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import perf_counter
+from typing import NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.decide import DecisionSettings, decide
-from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
-from arbitrank.arbitration.merge import Voice, after_winning, merge, out_of_scope, shrunk
+from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped, query_all
+from arbitrank.arbitration.merge import Contribution, after_winning, merge, out_of_scope, temperature_scaled
+from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
-from arbitrank.learn.features import FeatureSpec
-from arbitrank.learn.rerankers import R0
-from arbitrank.shortlist.hyprank import HypRank
-from arbitrank.shortlist.shortlister import Shortlisting
+from arbitrank.errors import InputError
 from arbitrank.values import Answer, Candidate, DomainReport, Hypothesis, Request, Shortlist, Status
 
 
 @dataclass(frozen=True)
 class Serving:
-    """A domain that is ready to answer: its model, its version, and where that came from (`store` or `package`).
+    """A domain that is ready to answer: its model and version, and their origin (`store` or `package`).
 
-    `temperature` is what the log-odds of its claims are divided by; above 1 for one that claims too much. `note` is
-    what users should know of it although it answers: that a newer version was refused, say.
+    The log-odds of its probabilities are divided by `temperature`, above 1 for an over-confident domain. `note` is
+    reported although it answers: that a newer version was refused, say.
     """
 
     model: Model
@@ -39,40 +37,55 @@ class Serving:
 
 @dataclass(frozen=True)
 class Broken:
-    """A domain that cannot answer at all, and why."""
+    """A domain that cannot answer, and the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True, eq=False)
 class Arbitration:
-    """An answer with the outcome of every queried domain, by name: what a log keeps beside the answer."""
+    """An answer with the outcome of every queried domain, by name."""
 
     answer: Answer
     outcomes: Mapping[str, Outcome]
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """All readings of the domains that answered, with the confidences that an answer leaves out."""
+        """All readings of the domains that answered, with the confidences that an answer leaves out: for a log."""
         return tuple(h for one in self.outcomes.values() if isinstance(one, Answered) for h in one.hypotheses)
+
+
+class _Selection(NamedTuple):
+    """The domains to query, the hypotheses given for each, and those given of domains that are not installed."""
+
+    queried: Mapping[str, Serving]
+    given: Mapping[str, list[Hypothesis]] | None
+    unserved: Mapping[str, list[Hypothesis]]
+    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True)
 class Arbitrator:
-    """Decides which domain should answer a request.
+    """Decides which domain should answer a request. Safe to use from any thread.
 
     `domains` holds every domain that may be queried, by name; `decisions` order and decide the merged list. `breakers`
-    skip domains that fail repeatedly, None queries every domain each time. `hyprank`, where there is one, sorts the
-    merged list by the account and the dialogue. With `shortlisting`, only the domains whose skills are on the request's
-    shortlist are queried, so that a request's cost does not depend on the number of domains; hypotheses that the caller
-    brings need none.
+    skip domains that fail repeatedly; None queries every domain each time. `hyprank` sorts the merged list by the
+    account and the dialogue. With `shortlisting`, only the domains whose skills are on the request's shortlist are
+    queried, so that a request's cost does not depend on the number of domains; hypotheses that the caller brings need
+    none. `fallback` scores, by name, the hypotheses of domains that are not installed; the setting `rank_unserved`
+    needs one, else `InputError` is raised.
     """
 
     domains: Mapping[str, Serving | Broken]
     decisions: DecisionSettings = field(default=DecisionSettings())
     breakers: Breakers | None = None
-    hyprank: HypRank | None = None
-    shortlisting: Shortlisting | None = None
+    hyprank: SortStage | None = None
+    shortlisting: ShortlistStage | None = None
+    fallback: Callable[[str], FallbackScorer] | None = None
+
+    def __post_init__(self) -> None:
+        if self.decisions.rank_unserved and self.fallback is None:
+            raise InputError("rank_unserved: no fallback scorer, expected one; arbitrank.learn.rerankers.baseline is")
 
     def answer(self, request: Request, *, explain: bool = False) -> Answer:
         """The ranked readings of all domains, the decision and each domain's status; never raises a plugin's error."""
@@ -81,75 +94,53 @@ class Arbitrator:
     def arbitrate(self, request: Request, *, explain: bool = False) -> Arbitration:
         """The answer together with each queried domain's outcome; never raises a plugin's error."""
         began = perf_counter()
-        given = _by_domain(request.hypotheses)
-        listing = None if given is not None else self.shortlisting
-        candidates = listing(request) if listing else ()
-        asked = self._listed(listing, candidates) if listing else self._asked(given)
-        listed = perf_counter()
-        models = {name: serving.model for name, serving in asked.items()}
-        outcomes = dispatch.ask_all(models, request, given, explain=explain, breakers=self.breakers)
-        voices = [
-            Voice(
-                name,
-                outcome.hypotheses,
-                shrunk(outcome.scores, asked[name].temperature),
-                asked[name].version,
-                outcome.why,
-            )
-            for name, outcome in outcomes.items()
-            if isinstance(outcome, Answered)
-        ]
-        unserved = {name: found for name, found in (given or {}).items() if name not in self.domains}
-        if self.decisions.rank_unserved:
-            voices += [self._baseline(request, name, found, explain) for name, found in unserved.items()]
-        merging = perf_counter()
-        ranked = merge(self._measured(voices))
+        selection = self._select(request)
+        selected = perf_counter()
+        outcomes = self._query(selection, request, explain)
+        contributions = self._contributions(selection, outcomes, request, explain)
+        queried = perf_counter()
+        ranked = merge(self._conditioned(contributions))
         merged = perf_counter()
         if self.hyprank is not None:
-            ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in candidates})
+            ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
-        decision = decide(ranked, self.decisions, out_of_scope=out_of_scope(voice.scores for voice in voices))
+        decision = decide(ranked, self.decisions, out_of_scope=out_of_scope(one.scores for one in contributions))
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
-        answer = Answer(
-            id=request.id,
-            decision=decision,
-            ranked=ranked,
-            domains=self._reports(
-                self._absent(listing, candidates) if listing else self._silent, asked, outcomes, unserved
-            ),
-            ms={
-                "shortlist": _ms(listed - began),
-                "recognise": round(sum(outcome.recognise_ms for outcome in answered), 4),
-                "rerank": round(sum(outcome.rerank_ms for outcome in answered), 4),
-                "merge": _ms(done - merging - (sorted_ - merged)),
-                **({} if self.hyprank is None else {"hyprank": _ms(sorted_ - merged)}),
-            },
-            shortlist=self._told(listing, candidates, asked) if listing else UNSET,
-        )
-        return Arbitration(answer, outcomes)
+        ms = {
+            "shortlist": _ms(selected - began),
+            "recognise": round(sum(outcome.recognise_ms for outcome in answered), 4),
+            "rerank": round(sum(outcome.rerank_ms for outcome in answered), 4),
+            "merge": _ms(done - queried - (sorted_ - merged)),
+        }
+        if self.hyprank is not None:
+            ms["hyprank"] = _ms(sorted_ - merged)
+        reports, shortlist = self._reports(selection, outcomes), self._shortlist(selection)
+        return Arbitration(Answer(request.id, decision, ranked, reports, ms, shortlist), outcomes)
 
     def prepare(self) -> None:
-        """Make now what the first answer would otherwise wait for."""
-        _ = self._silent
+        """Compute now what the first answer would otherwise compute."""
+        _ = self._unqueried
 
     def with_others(self, chosen: Mapping[str, Serving]) -> Arbitrator:
-        """The same with other models in the places of some."""
+        """This arbitrator with other models of some domains."""
         return replace(self, domains={**self.domains, **chosen})
 
-    def with_shortlisting(self, stage: Shortlisting | None) -> Arbitrator:
-        """The same with another stage that chooses the domains to ask, or with none."""
+    def with_shortlisting(self, stage: ShortlistStage | None) -> Arbitrator:
+        """This arbitrator with another shortlist stage, or without one."""
         other = replace(self, shortlisting=stage)
-        vars(other).update({name: vars(self)[name] for name in ("_silent", "_serving") if name in vars(self)})
+        vars(other).update({name: vars(self)[name] for name in ("_unqueried", "_serving") if name in vars(self)})
         return other
+
+    # -------------------------------------------------------------------------------------------------- the stages
 
     @cached_property
     def _serving(self) -> Mapping[str, Serving]:
         return {name: one for name, one in self.domains.items() if isinstance(one, Serving)}
 
     @cached_property
-    def _silent(self) -> Mapping[str, DomainReport]:
-        """How every domain fares with a request for which it isn't asked, sorted by name."""
+    def _unqueried(self) -> Mapping[str, DomainReport]:
+        """The report of every domain for a request with which it is not queried, sorted by name."""
         return {
             name: DomainReport("failed", reason=one.reason)
             if isinstance(one, Broken)
@@ -157,78 +148,85 @@ class Arbitrator:
             for name, one in sorted(self.domains.items())
         }
 
-    def _measured(self, voices: Sequence[Voice]) -> Sequence[Voice]:
-        """The voices, their claims measured against one another where the arbitrator is to; silent ones have none."""
-        if not self.decisions.normalise:
-            return voices
-        speaking = [voice for voice in voices if voice.hypotheses]
-        scores = after_winning([voice.scores for voice in speaking], self.decisions.independence)
-        return [voice._replace(scores=one) for voice, one in zip(speaking, scores, strict=True)]
+    def _select(self, request: Request) -> _Selection:
+        """All domains; or those whose hypotheses the request brings; or those of the shortlist."""
+        if request.hypotheses is not None:
+            given: dict[str, list[Hypothesis]] = {}
+            for hypothesis in request.hypotheses:
+                given.setdefault(hypothesis.domain, []).append(hypothesis)
+            unserved = {name: found for name, found in given.items() if name not in self.domains}
+            return _Selection(self._served(given), given, unserved, ())
+        if self.shortlisting is None:
+            return _Selection(self._serving, None, {}, ())
+        candidates = self.shortlisting(request)
+        wanted = {one.domain for one in candidates} | self.shortlisting.always
+        return _Selection(self._served(wanted), None, {}, candidates)
 
-    def _listed(self, listing: Shortlisting, candidates: Sequence[Candidate]) -> Mapping[str, Serving]:
-        """The domains to ask: those of a shortlist's skills, and those that are always asked."""
-        wanted = {one.domain for one in candidates} | listing.settings.always
-        return {name: self._serving[name] for name in sorted(wanted) if name in self._serving}
+    def _served(self, names: Iterable[str]) -> Mapping[str, Serving]:
+        return {name: self._serving[name] for name in sorted(names) if name in self._serving}
 
-    def _absent(self, listing: Shortlisting, candidates: Iterable[Candidate]) -> dict[str, DomainReport]:
-        """How the domains fare that should be asked and can't be: those that are broken, or gone since the listing."""
-        gone = DomainReport(
-            "unserved", reason="a skill of it is on the shortlist, but no installed domain has its name"
-        )
-        names = {one.domain for one in candidates} | {name for name in listing.settings.always if name in self.domains}
-        return {name: self._silent.get(name, gone) for name in sorted(names - self._serving.keys())}
+    def _query(self, selection: _Selection, request: Request, explain: bool) -> Mapping[str, Outcome]:
+        models = {name: serving.model for name, serving in selection.queried.items()}
+        return query_all(models, request, selection.given, explain=explain, breakers=self.breakers)
 
-    def _told(
-        self, listing: Shortlisting, candidates: tuple[Candidate, ...], asked: Mapping[str, Serving]
-    ) -> Shortlist:
-        skipped = len(self._serving) - len(asked)
-        return Shortlist(candidates, not candidates, skipped, listing.shortlister.version)
-
-    def _asked(self, given: Mapping[str, list[Hypothesis]] | None) -> Mapping[str, Serving]:
-        """The domains to ask: all, or those of which the caller brings hypotheses."""
-        if given is None:
-            return self._serving
-        return {name: self._serving[name] for name in sorted(given) if name in self._serving}
-
-    def _baseline(self, request: Request, name: str, found: list[Hypothesis], explain: bool) -> Voice:
-        own = Request(utterance=request.utterance, context=request.context, hypotheses=tuple(found))
-        model = R0(FeatureSpec(name))
-        return Voice(name, found, model.rerank(own), "r0", model.explain(own) if explain else None)
-
-    def _reports(
-        self,
-        silent: Mapping[str, DomainReport],
-        asked: Mapping[str, Serving],
-        outcomes: Mapping[str, Outcome],
-        unserved: Iterable[str],
-    ) -> dict[str, DomainReport]:
-        reports = dict(silent)
+    def _contributions(
+        self, selection: _Selection, outcomes: Mapping[str, Outcome], request: Request, explain: bool
+    ) -> list[Contribution]:
+        """The parts of the merged list: of domains that answered, and of unserved ones where these are ranked."""
+        contributions = []
         for name, outcome in outcomes.items():
-            reports[name] = _report(asked[name], outcome)
-        for name in sorted(unserved):
+            if isinstance(outcome, Answered):
+                serving = selection.queried[name]
+                scores = temperature_scaled(outcome.scores, serving.temperature)
+                contributions.append(Contribution(name, outcome.hypotheses, scores, serving.version, outcome.why))
+        if self.decisions.rank_unserved and self.fallback is not None:
+            for name, found in selection.unserved.items():
+                own = Request(utterance=request.utterance, context=request.context, hypotheses=tuple(found))
+                scorer = self.fallback(name)
+                why = scorer.explain(own) if explain else None
+                contributions.append(Contribution(name, found, scorer.rerank(own), "r0", why))
+        return contributions
+
+    def _conditioned(self, contributions: Sequence[Contribution]) -> Sequence[Contribution]:
+        """The contributions, conditioned on one domain owning the request where the settings say so."""
+        if not self.decisions.normalise:
+            return contributions
+        reading = [one for one in contributions if one.hypotheses]
+        scores = after_winning([one.scores for one in reading], self.decisions.independence)
+        return [one._replace(scores=conditioned) for one, conditioned in zip(reading, scores, strict=True)]
+
+    def _reports(self, selection: _Selection, outcomes: Mapping[str, Outcome]) -> dict[str, DomainReport]:
+        """The status of each domain; with a shortlist, only of those that it names or that are always queried."""
+        if self.shortlisting is None or selection.given is not None:
+            reports = dict(self._unqueried)
+        else:
+            gone = DomainReport("unserved", reason="no installed domain has this name, but a shortlisted skill is its")
+            always = [name for name in self.shortlisting.always if name in self.domains]
+            names = {one.domain for one in selection.candidates}.union(always) - self._serving.keys()
+            reports = {name: self._unqueried.get(name, gone) for name in sorted(names)}
+        for name, outcome in outcomes.items():
+            reports[name] = _report(selection.queried[name], outcome)
+        for name in sorted(selection.unserved):
             ranked = "ranked by R0" if self.decisions.rank_unserved else "not ranked"
             reports[name] = DomainReport("unserved", reason=f"no installed domain has this name; {ranked}")
         return reports
 
+    def _shortlist(self, selection: _Selection) -> Shortlist | UnsetType:
+        if self.shortlisting is None or selection.given is not None:
+            return UNSET
+        skipped = len(self._serving) - len(selection.queried)
+        return Shortlist(selection.candidates, not selection.candidates, skipped, self.shortlisting.version)
+
 
 def _report(serving: Serving, outcome: Outcome) -> DomainReport:
     if isinstance(outcome, Answered):
-        shrunk_by = serving.temperature if serving.temperature != 1.0 else None
+        temperature = serving.temperature if serving.temperature != 1.0 else None
         ms = round(outcome.recognise_ms + outcome.rerank_ms, 4)
-        return DomainReport("answered", serving.version, ms, serving.note, shrunk_by)
+        return DomainReport("answered", serving.version, ms, serving.note, temperature)
     if isinstance(outcome, Skipped):
         return DomainReport("skipped", serving.version, reason=outcome.reason)
     status: Status = "failed" if isinstance(outcome, Failed) else "late"
     return DomainReport(status, serving.version, round(outcome.ms, 4), outcome.reason)
-
-
-def _by_domain(hypotheses: Iterable[Hypothesis] | None) -> dict[str, list[Hypothesis]] | None:
-    if hypotheses is None:
-        return None
-    grouped: dict[str, list[Hypothesis]] = {}
-    for hypothesis in hypotheses:
-        grouped.setdefault(hypothesis.domain, []).append(hypothesis)
-    return grouped
 
 
 def _ms(seconds: float) -> float:

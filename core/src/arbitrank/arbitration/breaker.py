@@ -1,7 +1,8 @@
-"""Which domains are not asked for a while, because they failed or came late again and again.
+"""Circuit breakers: domains that fail repeatedly are skipped with exponential back-off.
 
-A version of a domain that fails is let be for a time that doubles with each trial that fails too; then one request
-tries it. Another version of the same domain begins anew, so a repaired one answers at once.
+A breaker is *closed* while its domain is queried. Enough failures in a row *open* it: the domain is skipped. After a
+back-off that doubles with every failed trial it is *half-open*: one request tries the domain, which closes the breaker
+or opens it again. A breaker is of one version of a domain, so that another version is queried at once.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from arbitrank.domain import Model
 _KEPT = 2  # stable and candidate: the versions of a domain that may answer at a time
 
 
-class Breaking(msgspec.Struct, frozen=True):
-    """When a domain is let be: after `failures` in a row, for `pause` seconds, up to `longest` as trials fail.
+class BreakerSettings(msgspec.Struct, frozen=True):
+    """A breaker opens after `failures` in a row, for `pause` seconds at first and for `longest` at most.
 
-    An answer of a domain in this process that took more than `soft_ms` milliseconds counts as a failure, although it is
-    used. What costs a worker process counts as all of `failures` at once.
+    An answer of a domain in this process that took more than `soft_ms` milliseconds is used, but counts as a failure. A
+    failure that costs a worker process counts as all of `failures` at once.
     """
 
     failures: int = 5
@@ -32,10 +33,10 @@ class Breaking(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class _Trouble:
-    """A version that failed: how often in a row, what that counts as, why, how long it is let be and until when.
+class _Breaker:
+    """The breaker of a version that failed: `failures` in a row, counted as `weight`, and the last one's `reason`.
 
-    `trying` says that a request is trying it again.
+    Closed while `until` is 0, open until then, half-open afterwards; `trial`: a request is trying the domain.
     """
 
     model: Model
@@ -44,93 +45,94 @@ class _Trouble:
     reason: str = ""
     pause: float = 0.0
     until: float = 0.0
-    trying: bool = False
+    trial: bool = False
 
 
 class Breakers:
-    """The breakers of all domains. Safe to use from any thread; costs nothing while no domain is in trouble."""
+    """The breakers of all domains. Safe to use from any thread; costs nothing while no domain fails."""
 
-    def __init__(self, settings: Breaking = Breaking(), clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, settings: BreakerSettings = BreakerSettings(), clock: Callable[[], float] = monotonic) -> None:
         self.settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._troubled: dict[str, list[_Trouble]] = {}
+        self._failing: dict[str, list[_Breaker]] = {}
 
     def __bool__(self) -> bool:
-        """Whether any domain is in trouble."""
-        return bool(self._troubled)
+        """True where any domain has failed since it last answered."""
+        return bool(self._failing)
 
-    def skipped(self, models: Mapping[str, Model], ready: Callable[[Model], bool]) -> tuple[dict[str, str], list[str]]:
-        """The domains that are not to be asked now, with the reason, and those that this request tries again.
+    def admit(self, models: Mapping[str, Model], ready: Callable[[Model], bool]) -> tuple[dict[str, str], list[str]]:
+        """The domains to skip, with the reason, and those that are on trial with this request.
 
-        Who tries a domain has to tell `succeeded` or `failed` afterwards. One that isn't `ready` is not tried yet.
+        A trial must end in `succeeded` or `failed`. A half-open domain that is not `ready` is skipped as yet.
         """
         skip: dict[str, str] = {}
-        tried: list[str] = []
+        trials: list[str] = []
         with self._lock:
             now = self._clock()
-            for name in self._troubled.keys() & models.keys():
-                one = self._of(name, models[name])
-                if one is None or not one.until:
+            for name in self._failing.keys() & models.keys():
+                breaker = self._of(name, models[name])
+                if breaker is None or not breaker.until:
                     continue
-                if now < one.until or one.trying or not ready(models[name]):
-                    skip[name] = self._said(one, now)
+                if now < breaker.until or breaker.trial or not ready(models[name]):
+                    skip[name] = _reason(breaker, now)
                 else:
-                    one.trying = True
-                    tried.append(name)
-        return skip, sorted(tried)
+                    breaker.trial = True
+                    trials.append(name)
+        return skip, sorted(trials)
 
     def succeeded(self, name: str, model: Model) -> None:
         """Close a domain's breaker: it answered in time."""
         with self._lock:
-            self._take_out(name, lambda one: one.model is model)
+            self._remove(name, lambda breaker: breaker.model is model)
 
     def failed(self, name: str, model: Model, reason: str, counts: int = 1) -> None:
-        """Count a failure as so many; 0 says that the domain is not to blame, and ends its trial all the same."""
+        """Count a failure `counts` times; 0 does not blame the domain, and only ends its trial."""
         with self._lock:
-            one = self._of(name, model)
-            if one is None:
+            breaker = self._of(name, model)
+            if breaker is None:
                 if not counts:
                     return
-                one = _Trouble(model)
-                self._troubled[name] = [*self._troubled.get(name, ()), one][-_KEPT:]
-            tried, one.trying = one.trying, False
+                breaker = _Breaker(model)
+                self._failing[name] = [*self._failing.get(name, ()), breaker][-_KEPT:]
+            tried, breaker.trial = breaker.trial, False
             if not counts:
                 return
-            one.failures += 1
-            one.weight += counts
-            one.reason = reason
+            breaker.failures += 1
+            breaker.weight += counts
+            breaker.reason = reason
             now = self._clock()
-            # What was asked before the breaker opened may fail after it did; that says nothing new.
-            if one.weight >= self.settings.failures and (tried or now >= one.until):
-                one.pause = min(2 * one.pause or self.settings.pause, self.settings.longest)
-                one.until = now + one.pause
+            # A request that began before the breaker opened may fail after it did; that is no further failure.
+            if breaker.weight >= self.settings.failures and (tried or now >= breaker.until):
+                breaker.pause = min(2 * breaker.pause or self.settings.pause, self.settings.longest)
+                breaker.until = now + breaker.pause
 
     def keep(self, name: str, models: Iterable[Model]) -> None:
-        """Forget the versions of a domain that are none of these."""
+        """Drop the breakers of a domain's other versions."""
         kept = list(models)
         with self._lock:
-            self._take_out(name, lambda one: not any(one.model is model for model in kept))
+            self._remove(name, lambda breaker: not any(breaker.model is model for model in kept))
 
     def status(self) -> dict[str, str]:
-        """Why domains are not asked, by name, for those that aren't."""
+        """The reasons why domains are skipped, by name, for those whose breaker is not closed."""
         with self._lock:
             now = self._clock()
-            return {name: self._said(one, now) for name, found in self._troubled.items() for one in found if one.until}
+            return {name: _reason(one, now) for name, found in self._failing.items() for one in found if one.until}
 
-    def _of(self, name: str, model: Model) -> _Trouble | None:
-        return next((one for one in self._troubled.get(name, ()) if one.model is model), None)
+    def _of(self, name: str, model: Model) -> _Breaker | None:
+        return next((one for one in self._failing.get(name, ()) if one.model is model), None)
 
-    def _take_out(self, name: str, out: Callable[[_Trouble], bool]) -> None:
-        found = self._troubled.get(name)
-        if found:
-            left = [one for one in found if not out(one)]
+    def _remove(self, name: str, matches: Callable[[_Breaker], bool]) -> None:
+        breakers = self._failing.get(name)
+        if breakers:
+            left = [one for one in breakers if not matches(one)]
             if left:
-                self._troubled[name] = left
+                self._failing[name] = left
             else:
-                del self._troubled[name]
+                del self._failing[name]
 
-    def _said(self, one: _Trouble, now: float) -> str:
-        times = "once" if one.failures == 1 else f"{one.failures} times"
-        wait = f"in {max(one.until - now, 0.0):.1f} s" if now < one.until else "now"
-        return f"failed {times} in a row, asked again {wait}; the last time: {one.reason}"
+
+def _reason(breaker: _Breaker, now: float) -> str:
+    times = "1 failure" if breaker.failures == 1 else f"{breaker.failures} failures in a row"
+    wait = f"in {max(breaker.until - now, 0.0):.1f} s" if now < breaker.until else "now"
+    return f"circuit open after {times}, tried again {wait}; the last failure: {breaker.reason}"

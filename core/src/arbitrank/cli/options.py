@@ -14,6 +14,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import InputError
+from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
 from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import open_keys
@@ -182,7 +183,7 @@ def arbitrator(
 ) -> Arbitrator:
     """An arbitrator over all installed domains, with the weights of the store or of their packages."""
     domains = load_domains(loaded(discover()), store)
-    return Arbitrator(domains, decisions, hyprank=hyprank)
+    return Arbitrator(domains, decisions, hyprank=hyprank, fallback=baseline)
 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:

@@ -14,7 +14,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from arbitrank.arbitration.dispatch import Failed, ask
+from arbitrank.arbitration.dispatch import Failed, query
 from arbitrank.domain import Domain, Model, Progress, Scores, Settings
 from arbitrank.errors import ArbitrankError, InputError, PluginError, describe
 from arbitrank.evaluate.corpus import Corpus
@@ -110,7 +110,7 @@ def _ask(name: str, model: Model, examples: Sequence[Example], failures: list[st
     """The domain's hypotheses of each request and its scores, None where it has no reading or fails."""
     answers: list[_Answer] = []
     for example in examples:
-        found = ask(name, model, example.request, _own(name, example))
+        found = query(name, model, example.request, _own(name, example))
         if isinstance(found, Failed):
             failures.append(f"{example.request.id}: {found.reason}")
             answers.append(((), None))

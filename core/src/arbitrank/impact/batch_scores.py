@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.merge import shrunk
+from arbitrank.arbitration.merge import temperature_scaled
 from arbitrank.domain import Model, Scores
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator
@@ -99,13 +99,13 @@ def claims(
         sound = _ask_together(*reranker, requests, given, together, temperature, said.claims) if together else set()
         rest = [i for i in rest if i not in sound]
     for i in rest:
-        outcome = dispatch.ask(name, model, requests[i], given[i])
+        outcome = dispatch.query(name, model, requests[i], given[i])
         if isinstance(outcome, dispatch.Failed):
             said.failures.append(outcome.reason)
             said.readings[i] = ()
         elif outcome.hypotheses:
             said.readings[i] = outcome.hypotheses
-            said.claims.put(i, shrunk(outcome.scores, temperature))
+            said.claims.put(i, temperature_scaled(outcome.scores, temperature))
     return said
 
 

@@ -12,19 +12,8 @@ from typing import Protocol
 import numpy as np
 from msgspec.structs import replace
 
-from arbitrank.arbitration.dispatch import (
-    MAX_HYPOTHESES,
-    WHOLE,
-    Answered,
-    Call,
-    Elsewhere,
-    Failed,
-    Late,
-    Outcome,
-    check_features,
-    checked_scores,
-    checked_why,
-)
+from arbitrank.arbitration.checks import MAX_HYPOTHESES, check_features, checked_explanation, checked_scores
+from arbitrank.arbitration.dispatch import OPENS, Answered, Call, Failed, HostedModel, Late, Outcome
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.isolation.messages import (
@@ -91,7 +80,7 @@ class PendingCall(Call):
     def __init__(
         self,
         lease: PairLease,
-        models: Mapping[str, Elsewhere],
+        models: Mapping[str, HostedModel],
         request: Request,
         given: Mapping[str, Sequence[Hypothesis]] | None,
         explain: bool,
@@ -192,7 +181,7 @@ class PendingCall(Call):
         blamed, rest = self._retire(one)
         if blamed is None:
             return
-        self._add(blamed, Failed(f"its worker process {error}", _ms_since(one.began), counts=WHOLE))
+        self._add(blamed, Failed(f"its worker process {error}", _ms_since(one.began), counts=OPENS))
         if rest:
             other = self._lease.active
             busy = any(assignment.worker is other for assignment in self._open)
@@ -222,7 +211,7 @@ class PendingCall(Call):
         ms = _ms_since(one.began)
         own = ms - sum(_took(self._outcomes[name]) for name in one.names[: one.done])
         # A domain that had little of the time is charged with one failure and no more.
-        counts = WHOLE if own >= 0.4e3 * self._lease.deadline else 1
+        counts = OPENS if own >= 0.4e3 * self._lease.deadline else 1
         limit = 1e3 * self._lease.deadline
         self._add(blamed, Late(f"no answer within {limit:.0f} ms; its worker process was killed", ms, counts))
         for name in rest:
@@ -259,7 +248,7 @@ def checked_outcome(
         scores = checked_scores(Scores(message.mine, np.frombuffer(message.right)), len(hypotheses))
         if given is None:
             _check_readings(name, hypotheses)
-        why = checked_why(message.why or (), len(hypotheses)) if explain else None
+        why = checked_explanation(message.why or (), len(hypotheses)) if explain else None
     except PluginError as error:
         return Failed(str(error), message.recognise_ms + message.rerank_ms)
     return Answered(hypotheses, scores, why, message.recognise_ms, message.rerank_ms)

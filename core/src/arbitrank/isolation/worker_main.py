@@ -104,7 +104,7 @@ def _answer(
         name, model = models[number]
         given = None if query.given is None else query.given[place]
         try:
-            outcome = dispatch.ask_prepared(name, model, request, given, query.explain)
+            outcome = dispatch.query_prepared(name, model, request, given, query.explain)
         except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
             outcome = dispatch.Failed(describe(error), 0.0)
         content = encode(_message(query.id, place, outcome, given is not None))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
 
-from arbitrank.arbitration.dispatch import Call, Elsewhere, Late, Outcome, Place
+from arbitrank.arbitration.dispatch import Call, Host, HostedModel, Late, Outcome
 from arbitrank.errors import ArbitrankError, PluginError, describe
 from arbitrank.isolation.messages import LoadModel
 from arbitrank.isolation.pending import PendingCall
@@ -31,10 +31,10 @@ _LONGEST = 30.0  # seconds between two attempts to start a worker, at most
 _CRASHES = 2  # times that loading a model again may end a worker before the model is left out
 
 
-class RemoteModel(Elsewhere):
+class RemoteModel(HostedModel):
     """A model in a pair of workers, by its number there."""
 
-    def __init__(self, name: str, place: Place, number: int) -> None:
+    def __init__(self, name: str, place: Host, number: int) -> None:
         super().__init__(name, place)
         self.number = number
 
@@ -60,7 +60,7 @@ class _LoadedModel:
     crashes: int = 0
 
 
-class WorkerPair(Place):
+class WorkerPair(Host):
     """Two workers, `active` and `spare`. They answer one request at a time; any thread may call."""
 
     def __init__(self, name: str, deadline: float, memory: int, loading: float) -> None:
@@ -90,7 +90,7 @@ class WorkerPair(Place):
 
     def begin(
         self,
-        models: Mapping[str, Elsewhere],
+        models: Mapping[str, HostedModel],
         request: Request,
         given: Mapping[str, Sequence[Hypothesis]] | None,
         explain: bool,

@@ -68,6 +68,11 @@ class R0(msgspec.Struct, frozen=True, tag="r0", tag_field="kind"):
         return [dict(zip(("domain", "intent", "slots"), map(float, column), strict=True)) for column in logs.T]
 
 
+def baseline(domain: str) -> R0:
+    """The baseline of a domain of which nothing is known."""
+    return R0(FeatureSpec(domain))
+
+
 class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", dict=True):
     """The article's re-ranker: one weighted sum of the log-confidences, in one of three forms of probability."""
 

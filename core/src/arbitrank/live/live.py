@@ -23,11 +23,12 @@ from types import TracebackType
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Serving
-from arbitrank.arbitration.breaker import Breakers, Breaking
+from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, describe
 from arbitrank.isolation.groups import GroupStatus, Isolation, WorkerGroups
+from arbitrank.learn.rerankers import baseline
 from arbitrank.live.comparison import Arm, Report, Side, Tally
 from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, DomainStatus, Followed, Held, Refusal, next_lacking
 from arbitrank.live.routing import Lineup
@@ -94,7 +95,7 @@ class Live:
         tell: Callable[[str], None] = lambda line: None,
         trial: Callable[[Path, str], str | None] | None = None,
         isolation: Isolation | None = None,
-        breaking: Breaking | None = Breaking(),
+        breaking: BreakerSettings | None = BreakerSettings(),
         shortlist: ShortlistSettings | None = None,
         hyprank: HypRank | None = None,
     ) -> None:
@@ -113,7 +114,7 @@ class Live:
             self._followed[SHORTLIST] = Followed(SHORTLIST, ShortlistDomain(), False)
         self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
-        self._lineup = Lineup(Arbitrator(nobody, decisions, self._breakers, hyprank))
+        self._lineup = Lineup(Arbitrator(nobody, decisions, self._breakers, hyprank, fallback=baseline))
         self._lock = threading.Lock()  # of what is followed, and of the swap
         self._looking, self._loading = threading.Lock(), threading.Lock()
         self._turn = count()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arbitrank.arbitration.dispatch import Answered, ask
+from arbitrank.arbitration.dispatch import Answered, query
 from arbitrank.domain import Domain, Model
 from arbitrank.selftest import problem
 from arbitrank.store.artifact import read_card
@@ -157,7 +157,7 @@ CHECKS: tuple[Check, ...] = (
 
 def probability_mine(domain: Domain, utterance: str, **context: str | bool) -> float:
     """P(the request is the domain's) by its shipped weights. Raises `CheckFailed` where the domain fails."""
-    outcome = ask(domain.name, _model(domain), Request(utterance=utterance, context=dict(context)), None)
+    outcome = query(domain.name, _model(domain), Request(utterance=utterance, context=dict(context)), None)
     if not isinstance(outcome, Answered):
         raise CheckFailed(f"{utterance!r}: {outcome.reason}")
     return outcome.scores.mine

@@ -196,7 +196,7 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
     for example in examples:
         given = example.request.hypotheses
         own = None if given is None else [h for h in given if h.domain == name]
-        outcome = dispatch.ask(name, model, example.request, own)
+        outcome = dispatch.query(name, model, example.request, own)
         if isinstance(outcome, dispatch.Failed):
             raise DataError(f"domain {name}: fails on example {example.request.id!r}: {outcome.reason}")
         if outcome.hypotheses:
