@@ -74,7 +74,7 @@ EXPECTED = {
     "nan": ({"failed"}, "nan"),
     "too sure": ({"failed"}, "sum to at most mine"),
     "shape": ({"failed"}, "shape"),
-    "none": ({"failed"}, "promised Scores"),
+    "none": ({"failed"}, "expected Scores"),
     "too many": ({"failed"}, "more than the 100 hypotheses"),
     "too large": ({"failed"}, "larger than"),
 }
@@ -372,7 +372,7 @@ def test_a_domain_that_ends_its_worker_is_let_be_tried_again_and_asked_again(wor
         clock.now += pause - 0.1
         skipped = world.ask("leave", breakers)
         assert isinstance(skipped["hostile"], Skipped)
-        assert "failed" in skipped["hostile"].reason
+        assert "circuit open" in skipped["hostile"].reason
         # How a process ended is not waited for longer than a request can.
         assert re.search("ended with status 3|connection closed", skipped["hostile"].reason)
         assert answered(skipped) == {"before", "later"}
@@ -409,7 +409,7 @@ def test_in_this_process_a_few_failures_in_a_row_open_a_breaker_and_one_answer_c
     assert isinstance(fails(model, breakers, ""), Answered)
     assert [type(fails(model, breakers)) for _ in range(4)] == [Failed] * 3 + [Skipped]
     assert breakers.status() == {
-        "d": "failed 3 times in a row, asked again in 1.0 s; the last time: RuntimeError: I won't"
+        "d": "circuit open after 3 failures in a row, tried again in 1.0 s; the last failure: RuntimeError: I won't"
     }
     clock.now += 1.1
     assert isinstance(fails(model, breakers, ""), Answered)
@@ -432,7 +432,7 @@ def test_while_one_request_tries_a_domain_no_other_does() -> None:
     breakers = Breakers(BreakerSettings(failures=1), clock)
     fails(model, breakers)
     clock.now += 2
-    skipped, tried = breakers.skipped({"d": model}, lambda model: True)
+    skipped, tried = breakers.admit({"d": model}, lambda model: True)
     assert (skipped, tried) == ({}, ["d"])
     assert isinstance(fails(model, breakers), Skipped)
     breakers.succeeded("d", model)
