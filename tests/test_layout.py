@@ -27,7 +27,7 @@ BROAD = {
 """Modules that may catch everything, with the reason: the guard, supervising loops, child processes' main functions."""
 
 UNFINISHED: Mapping[str, str] = {
-    "long_module": "cli impact isolation learn live store",
+    "long_module": "cli training impact isolation learn live store",
     "long_function": "cli learn",
     "broad_except": "evaluate impact isolation learn live registry.py selftest.py training",
     "docstring_opening": "child.py cli domain.py evaluate impact isolation learn live probability.py "
