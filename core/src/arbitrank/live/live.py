@@ -77,8 +77,9 @@ class Live:
 
     `poll` are the seconds within which a change takes effect (plus, for a version not in memory, what loading takes
     beyond half of them); `shadow` names the domains whose candidate is to be compared, True names all, and `told` gets
-    each comparison. `tell` gets a line when something changes. `trial` self-tests an artifact, by
-    default a `SelfTester`. `isolation` says which domains run in worker processes, `breaking` when one is let be that fails; None asks always.
+    each comparison. `tell` gets a line when something changes. `trial` self-tests an artifact, by default a
+    `SelfTester`. `isolation` says which domains run in worker processes, `breaking` when a failing one is skipped; None
+    never skips any.
     With `shortlist` the store's Shortlister is followed too, as `shortlist`, and chooses the domains that a request is
     put to; while none is stable, all are asked. `hyprank`, where there is one, sorts the merged lists.
     """
