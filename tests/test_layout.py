@@ -27,15 +27,73 @@ BROAD = {
 """Modules that may catch everything, with the reason: the guard, supervising loops, child processes' main functions."""
 
 UNFINISHED: Mapping[str, str] = {
-    "long_module": "cli training impact isolation learn live store",
-    "long_function": "cli learn",
-    "broad_except": "evaluate impact isolation learn live registry.py selftest.py training",
-    "docstring_opening": "child.py cli domain.py evaluate impact isolation learn live probability.py "
-    "promotion.py registry.py selftest.py semer.py store testing training values.py wire.py",
-    "matches_error_text": "store",
-    "classes": "Backend Candidate Claims Limits Outcome Part Reading Reason Refusal Refused Settings Share Side Task "
-    "Told Unseen",
-    "circles": "training",
+    "long_module": """
+        cli
+        training
+        impact
+        isolation
+        learn
+        live
+        store
+    """,
+    "long_function": """
+        cli
+        learn
+    """,
+    "broad_except": """
+        evaluate
+        impact
+        isolation
+        learn
+        live
+        registry.py
+        selftest.py
+        training
+    """,
+    "docstring_opening": """
+        child.py
+        cli
+        domain.py
+        evaluate
+        impact
+        isolation
+        learn
+        live
+        probability.py
+        promotion.py
+        registry.py
+        selftest.py
+        semer.py
+        store
+        testing
+        training
+        values.py
+        wire.py
+    """,
+    "matches_error_text": """
+        store
+    """,
+    "classes": """
+        Backend
+        Candidate
+        Claims
+        Limits
+        Outcome
+        Part
+        Reading
+        Reason
+        Refusal
+        Refused
+        Settings
+        Share
+        Side
+        Task
+        Told
+        Unseen
+    """,
+    "circles": """
+        training
+    """,
 }
 """Packages that do not keep a rule yet, or names that break it, by the rule. The lists may only shrink."""
 
