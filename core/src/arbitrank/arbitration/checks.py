@@ -75,7 +75,7 @@ _encode = msgspec.json.Encoder(enc_hook=_number).encode
 _decode = msgspec.json.Decoder(tuple[Hypothesis, ...]).decode
 
 
-def checked_scores(scores: Any, n: int) -> Scores:
+def checked_scores(scores: object, n: int) -> Scores:
     """The scores that `rerank` returned for `n` hypotheses. Raises `PluginError` where they violate the contract."""
     if not isinstance(scores, Scores):
         raise PluginError(f"rerank returned {type(scores).__name__}, expected Scores")
