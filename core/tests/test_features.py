@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from arbitrank.learn.census import fit_features
@@ -275,3 +276,8 @@ def test_names_and_rows_have_the_same_length() -> None:
     assert {len(row) for row in of_readings} == {len(spec.reading_names)}
     assert {len(row) for row in plain_rows(spec, asked)} == {len(spec.plain_names)}
     assert len(context_row(spec, {})) == len(spec.context_names)
+
+
+def test_a_range_that_is_the_default_is_not_written() -> None:
+    spec = fit_features("lights", [request(reading(0.5, 0.5, 0.5), has_screen=i % 2 == 0) for i in range(20)])
+    assert msgspec.to_builtins(spec)["situations"] == ({"key": "has_screen"},)

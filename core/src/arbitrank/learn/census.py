@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from arbitrank.learn.features import CORE_KEYS, Confidences, FeatureSpec, Situation, number
+from arbitrank.learn.features import CORE_KEYS, HIGHEST, LOWEST, Confidences, FeatureSpec, Situation, number
 from arbitrank.values import Request
 
 _RARE = 5  # a context value seen in fewer requests than this is not worth a weight
@@ -78,7 +78,7 @@ def _situations(key: str, seen: Counter[str | float | None]) -> list[Situation]:
     numbers = {value for value in seen if isinstance(value, float)}
     found = []
     if len(numbers) > 1 or (numbers and None in seen):
-        found = [Situation(key, low=min(-1.0, *numbers), high=max(1.0, *numbers))]
+        found = [Situation(key, low=min(LOWEST, *numbers), high=max(HIGHEST, *numbers))]
     constant = len(texts) == 1 and len(seen) == 1
     return found + ([] if constant else [Situation(key, text) for text in texts])
 

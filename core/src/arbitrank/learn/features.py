@@ -30,6 +30,10 @@ LARGE = 1e9
 """Numbers are clipped to this, so that no sum of them overflows."""
 
 
+LOWEST, HIGHEST = -1.0, 1.0
+"""Least range of a number in the context. msgspec leaves a default out of a file only if it is the very same object."""
+
+
 class Confidences(NamedTuple):
     """A domain's mean confidences in its training data, in [0, 1]: what stands for a missing one."""
 
@@ -46,8 +50,8 @@ class Situation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     key: str
     value: str | None = None
-    low: float = -1.0
-    high: float = 1.0
+    low: float = LOWEST
+    high: float = HIGHEST
 
     @property
     def name(self) -> str:
