@@ -1,11 +1,11 @@
-"""What a Shortlister learns from one label where several would do: pseudo-labels, feedback, distillation, and all.
+"""Training of the Shortlister's classifier on one label where several are acceptable: pseudo-labels, feedback, more.
 
-Training sees one skill for each utterance; evaluation counts all that would do. F1 is over pairs of an utterance and a
-skill, at a threshold tuned on other held-out data and at 0.5. sgd: requests that open something new, split by dialogue
-inside train (a tenth without labels, a fifth held out: one half tunes, the other measures). bbai: train and dev in five
-folds, tuned on the other four's outputs. Differences to one label are relative, paired, with 95 % bootstrap intervals
-over dialogues, averaged over seeds. `turns` is every turn of a quarter of sgd's dialogues, `sweep` varies p and r on a
-third of them, `cold` asks for services that training never shows, `lists` is HypRank's part.
+Training sees one skill for each utterance; evaluation counts all acceptable ones. F1 is over pairs of an utterance and
+a skill, at a threshold tuned on other held-out data and at 0.5. sgd: requests that open something new, split by
+dialogue inside train (a tenth without labels, a fifth held out: one half tunes, the other measures). bbai: train and dev
+in five folds, tuned on the outputs of the other four. Differences to one label are relative, paired, with 95 % bootstrap
+intervals over dialogues, averaged over seeds. `turns` is every turn of a quarter of sgd's dialogues, `sweep` varies p
+and r on a third of them, `cold` has requests to services that training never shows, `lists` is HypRank's part.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ORACLE = "oracle labels"
 _GRID = np.linspace(0.03, 0.97, 95)
 _BOOTSTRAPS = 400
 _WRONG = 0.3
-_LEAST = 1e-3  # an F1 below that is none to compare with
+_LEAST = 1e-3  # lower bound of an F1 that is divided by
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of training. `feedback` is whence it comes: the data's own, or the labels', so much of it flipped."""
+    """A way of training. `feedback` is from the data or simulated by the labels, with a share of it `flipped`."""
 
     plan: TrainingPlan
     oracle: bool = False
@@ -66,7 +66,7 @@ class Arm:
 
 
 def arms(task: Task) -> dict[str, Arm]:
-    """The techniques, each alone and combined. What is chosen was chosen on other splits of the same data."""
+    """The techniques, each alone and combined. The settings were chosen on other splits of the same data."""
     if task.name == "bbai":
         base = TrainingPlan(NetworkShape(rate=0.02, batch=64), 8)
         best, combined = PseudoLabels(1, 4, 1.0, least=0.35), PseudoLabels(1, 4, 1.0, least=0.4)
@@ -102,13 +102,13 @@ def arms(task: Task) -> dict[str, Arm]:
 
 
 def trained(task: Task, split: Split, arm: Arm, seed: int) -> tuple[TrainedNetwork, NDArray[np.uint32]]:
-    """The model of one arm, and the words that it knows."""
+    """The model of one arm, and its vocabulary."""
     kept = split.train[~np.isin(split.train, task.failed)]
-    said = bags([task.utterances[row] for row in kept])
-    words = vocabulary(said, least=1 if len(kept) < 5_000 else 2)
-    x = inputs(said, words)
+    found = bags([task.utterances[row] for row in kept])
+    words = vocabulary(found, least=1 if len(kept) < 5_000 else 2)
+    x = inputs(found, words)
     y = (
-        csr_array(task.will_do[kept].astype(np.float32))
+        csr_array(task.acceptable[kept].astype(np.float32))
         if arm.oracle
         else one_label(task.named[kept], len(task.skills))
     )
@@ -135,16 +135,16 @@ def _corrections(
     words: NDArray[np.uint32],
     seed: int,
 ) -> tuple[csr_array, NDArray[np.int64]]:
-    """The inputs that somebody refused, and who: the data's own feedback, or the model's first choices as judged.
+    """The refused inputs, and the refusing skill of each: from the data's feedback, or simulated by the labels.
 
-    Simulated feedback is given to the model's first choice for a fifth of its training utterances; a flipped one says
-    the opposite, and only refusals are heard.
+    Simulated feedback is on the model's first choice for a fifth of its training utterances; a flipped one is inverted,
+    and only refusals are used.
     """
     if arm.feedback == "simulated":
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(kept))[: len(kept) // 5])
         first = model.log_odds(x[rows]).argmax(axis=1)
-        wrong = ~task.will_do[kept[rows], first] ^ (rng.random(len(rows)) < arm.flipped)
+        wrong = ~task.acceptable[kept[rows], first] ^ (rng.random(len(rows)) < arm.flipped)
         return x[rows[wrong]], first[wrong]
     if task.refused is None:
         rows = np.intersect1d(task.failed, split.train)
@@ -157,7 +157,7 @@ def _corrections(
 
 
 class Held(NamedTuple):
-    """Outputs for held-out utterances: probabilities, truths, the dialogue of each, the part it is tuned with."""
+    """Outputs for held-out utterances: probabilities, truths, the dialogue of each, and the part for tuning."""
 
     p: Floats
     truth: NDArray[np.bool_]
@@ -166,11 +166,11 @@ class Held(NamedTuple):
 
 
 def held_out(task: Task, arm: Arm, seed: int) -> Held:
-    """What the arm says of utterances that it hasn't seen: one fifth of sgd's dialogues, all of bbai in five folds."""
+    """The arm's outputs for held-out utterances: one fifth of sgd's dialogues, all of bbai in five folds."""
     rng = np.random.default_rng(seed)
     fold = (rng.permutation(task.groups.max() + 1) % 5)[task.groups]
     folds = range(5) if task.name == "bbai" else [0]
-    p = np.zeros(task.will_do.shape)
+    p = np.zeros(task.acceptable.shape)
     for f in folds:
         split = Split(np.flatnonzero(fold != f), np.flatnonzero(fold == f))
         model, words = trained(task, split, arm, seed)
@@ -178,25 +178,24 @@ def held_out(task: Task, arm: Arm, seed: int) -> Held:
         p[split.held] = sigmoid(model.log_odds(x).astype(np.float64))
     rows = np.setdiff1d(np.flatnonzero(np.isin(fold, folds)), task.failed)
     part = fold[rows] if task.name == "bbai" else rng.integers(2, size=task.groups.max() + 1)[task.groups[rows]]
-    return Held(p[rows], task.will_do[rows], task.groups[rows], part)
+    return Held(p[rows], task.acceptable[rows], task.groups[rows], part)
 
 
 def counts(held: Held, at: float | None = None) -> tuple[Floats, NDArray[np.int64]]:
-    """Of each measured utterance: twice the skills rightly said, what F1 divides that by, and 1 where the set is exact.
+    """For each measured utterance F1's numerator, its denominator, and 1 for an exact set; and its dialogue's number.
 
-    And the number of its dialogue among those measured.
-
-    The threshold of a part is the best on the other parts. With two parts the second alone is measured.
+    The threshold of a part is the best on the other parts. With two parts only the second is measured.
     """
     parts = np.unique(held.part)
     rows, found = [], []
     for part in parts[1:] if len(parts) == 2 else parts:
         mine = held.part == part
         threshold = tuned(held.p[~mine], held.truth[~mine]) if at is None else at
-        said, truth = held.p[mine] >= threshold, held.truth[mine]
+        chosen, truth = held.p[mine] >= threshold, held.truth[mine]
         rows.append(np.flatnonzero(mine))
-        exact = (said == truth).all(axis=1)
-        found.append(np.stack([2.0 * (said & truth).sum(axis=1), said.sum(axis=1) + truth.sum(axis=1), exact], axis=1))
+        exact = (chosen == truth).all(axis=1)
+        sizes = chosen.sum(axis=1) + truth.sum(axis=1)
+        found.append(np.stack([2.0 * (chosen & truth).sum(axis=1), sizes, exact], axis=1))
     groups = np.unique(held.groups[np.concatenate(rows)], return_inverse=True)[1]
     return np.concatenate(found), groups.astype(np.int64)
 
@@ -204,7 +203,7 @@ def counts(held: Held, at: float | None = None) -> tuple[Floats, NDArray[np.int6
 def tuned(p: Floats, truth: NDArray[np.bool_]) -> float:
     """The threshold of a grid with the best F1."""
     scores = [
-        f1(np.array([[2.0 * (said & truth).sum(), said.sum() + truth.sum()]])) for said in (p >= t for t in _GRID)
+        f1(np.array([[2.0 * (chosen & truth).sum(), chosen.sum() + truth.sum()]])) for chosen in (p >= t for t in _GRID)
     ]
     return float(_GRID[int(np.argmax(scores))])
 
@@ -216,13 +215,13 @@ def f1(found: Floats) -> float:
 
 
 def recall(held: Held, k: int) -> float:
-    """The share of utterances with a skill that would do among the k best."""
+    """The share of utterances with an acceptable skill among the k best."""
     top = np.argsort(-held.p, axis=1, kind="stable")[:, :k]
     return float(np.take_along_axis(held.truth, top, axis=1).any(axis=1).mean())
 
 
 def relative(one: Sequence[Held], base: Sequence[Held], at: float | None, seed: int) -> tuple[float, float, float]:
-    """The relative gain in F1 over seeds, and its interval, dialogues drawn again and again."""
+    """The relative gain in F1 over seeds, with its bootstrap interval over dialogues."""
     pairs = [(counts(a, at), counts(b, at)[0]) for a, b in zip(one, base, strict=True)]
     rng = np.random.default_rng(seed)
     mean = float(np.mean([f1(a) / max(f1(b), _LEAST) - 1.0 for (a, _), b in pairs]))
@@ -245,24 +244,24 @@ def compared(
     tasks = {seed: make(seed) for seed in seeds}
     names = list(chosen(tasks[seeds[0]]))
     found: dict[str, Any] = {}
-    said: dict[str, list[Held]] = {}
+    outputs: dict[str, list[Held]] = {}
     for name in names:
-        said[name] = [held_out(task, chosen(task)[name], seed) for seed, task in tasks.items()]
-        rows = [{at: counts(one, at)[0] for at in (None, 0.5)} for one in said[name]]
+        outputs[name] = [held_out(task, chosen(task)[name], seed) for seed, task in tasks.items()]
+        rows = [{at: counts(one, at)[0] for at in (None, 0.5)} for one in outputs[name]]
         found[name] = {
             "f1": float(np.mean([f1(one[None]) for one in rows])),
             "f1_half": float(np.mean([f1(one[0.5]) for one in rows])),
             "exact": float(np.mean([one[None][:, 2].mean() for one in rows])),
-            **{f"recall{k}": float(np.mean([recall(one, k) for one in said[name]])) for k in (1, 3, 10)},
-            "gain": relative(said[name], said[names[0]], None, 0),
-            "gain_half": relative(said[name], said[names[0]], 0.5, 0),
+            **{f"recall{k}": float(np.mean([recall(one, k) for one in outputs[name]])) for k in (1, 3, 10)},
+            "gain": relative(outputs[name], outputs[names[0]], None, 0),
+            "gain_half": relative(outputs[name], outputs[names[0]], 0.5, 0),
         }
-        _say(f"{tasks[seeds[0]].name}: {name}: {found[name]['f1']:.4f} {found[name]['f1_half']:.4f}")
-    return {"n": len(said[names[0]][0].p), "seeds": len(seeds), "arms": found}
+        _note(f"{tasks[seeds[0]].name}: {name}: {found[name]['f1']:.4f} {found[name]['f1_half']:.4f}")
+    return {"n": len(outputs[names[0]][0].p), "seeds": len(seeds), "arms": found}
 
 
 def sweep(task: Task) -> dict[str, Arm]:
-    """p and r as the article sweeps them, on top of the ratio and the share that were chosen; and the article's own."""
+    """p and r as the article sweeps them, with the chosen ratio and share, and with the article's ratio."""
     plan = TrainingPlan(NetworkShape(rate=0.015), 16)
     ours = {
         f"p {p} r {r}, chosen": Arm(replace(plan, pseudo=PseudoLabels(p, r, 0.1, 0.05, 0.4)))
@@ -287,19 +286,19 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
         "turns": lambda: compared(lambda seed: sgd(folder, every_turn=True, share=0.25, seed=seed), _main, seeds),
         "sweep": lambda: compared(lambda seed: sgd(folder, share=0.3, seed=seed), sweep, seeds),
         "cold": lambda: cold_start(folder, seeds),
-        "lists": lambda: sorted_lists(folder, seeds, _say),
+        "lists": lambda: sorted_lists(folder, seeds, _note),
     }
     return {part: parts[part]() for part in chosen.part or PARTS}
 
 
 def _main(task: Task) -> dict[str, Arm]:
-    """The arms that say most."""
+    """The most informative arms."""
     every = arms(task)
     return {name: every[name] for name in (_SINGLE, "pseudo-labels, p 2 r 4", "pseudo-labels, chosen", _ALL, _ORACLE)}
 
 
 def print_tables(found: Mapping[str, Any]) -> None:
-    """The arms of each task, then the cold skills, then the lists."""
+    """Print the tables of all parts."""
     for name, one in found.items():
         if name == "cold":
             print_cold(one)
@@ -327,7 +326,7 @@ def _print_arms(name: str, one: Mapping[str, Any]) -> None:
     table(head, rows)
 
 
-def _say(text: str) -> None:
+def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Does HypRank sort sgd's lists better than merging does, and do pseudo-labels help it more than the Shortlister?"""
+"""HypRank on sgd's lists beside merging alone, and its gain from pseudo-labels beside the Shortlister's."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _FOLDS = 3
 _BOOTSTRAPS = 1_000
 
 
-def sorted_lists(folder: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str, Any]:
-    """Accuracy of the first skill on sgd dev by merging alone and by HypRank, and what pseudo-labels do for both.
+def sorted_lists(folder: Path, seeds: Sequence[int], note: Callable[[str], None]) -> dict[str, Any]:
+    """Accuracy of the first skill on sgd dev by merging alone and by HypRank, and the effect of pseudo-labels on both.
 
-    Each service is a domain of one skill; the schema's domain is the domain's name. A service's P(mine) is a sigmoid's
-    over n-grams, learned on other dialogues than the lists, so merging alone sorts by it.
+    Each service is a domain of one skill; the schema's domain is the domain's name. A service's P(mine) is a sigmoid
+    over n-grams, learned on other dialogues than those of the lists, and merging alone sorts by it.
     """
     services = Services.read(folder / "services.json")
     everything, dev = turns(folder, "train"), turns(folder, "dev")
     skills = sorted({row["domain"] for row in everything})
-    will_do = truths(dev, services, skills)
+    acceptable = truths(dev, services, skills)
     own = np.array([[skill == row["domain"] for skill in skills] for row in dev])
     shown = np.array([row["domain"] in skills for row in dev])
     measured: dict[str, list[Floats]] = {}
@@ -52,25 +52,25 @@ def sorted_lists(folder: Path, seeds: Sequence[int], say: Callable[[str], None])
         kept = set(rng.permutation(dialogues)[:_DIALOGUES].tolist())
         rows = [row for row in everything if row["dialogue"] in kept]
         p, p_dev = _scores(rows, dev, skills, seed)
-        for name, told in (("HypRank without the dialogue", False), ("HypRank with the dialogue", True)):
-            lists = _lists(rows, p, skills, services, told)
+        for name, dialogue in (("HypRank without the dialogue", False), ("HypRank with the dialogue", True)):
+            lists = _lists(rows, p, skills, services, dialogue)
             model = train_hyprank(lists, seed=seed, rounds=80)
-            asked = _lists(dev, p_dev, skills, services, told)
+            asked = _lists(dev, p_dev, skills, services, dialogue)
             began = perf_counter()
             best = [model.sort(one.request, one.ranked)[0] for one in asked]
             cost.append(1e6 * (perf_counter() - began) / len(asked))
             first = np.array([skills.index(str(one.skill)) for one in best])
             sure = np.array([one.domain_probability for one in best])
             errors.setdefault(name, []).append(ece(sure[shown], own[np.arange(len(dev)), first][shown]))
-            measured.setdefault(name, []).append(np.stack([t[np.arange(len(dev)), first] for t in (will_do, own)]))
+            measured.setdefault(name, []).append(np.stack([t[np.arange(len(dev)), first] for t in (acceptable, own)]))
             shares.append(model.kept / model.lists)
         first = p_dev.argmax(axis=1)
         errors.setdefault("merge alone", []).append(
             ece(p_dev.max(axis=1)[shown], own[np.arange(len(dev)), first][shown])
         )
-        merged = np.stack([t[np.arange(len(dev)), first] for t in (will_do, own)])
+        merged = np.stack([t[np.arange(len(dev)), first] for t in (acceptable, own)])
         measured.setdefault("merge alone", []).append(merged)
-        say(f"lists, seed {seed}: " + ", ".join(f"{name} {one[-1][0].mean():.4f}" for name, one in measured.items()))
+        note(f"lists, seed {seed}: " + ", ".join(f"{name} {one[-1][0].mean():.4f}" for name, one in measured.items()))
     groups = np.unique([row["dialogue"] for row in dev], return_inverse=True)[1]
     opening = np.array([opens(row) for row in dev])
     views = {"any that will do": (0, np.ones(len(dev), bool)), "…when something is opened": (0, opening)}
@@ -89,7 +89,7 @@ def sorted_lists(folder: Path, seeds: Sequence[int], say: Callable[[str], None])
         }
         for view, (which, mask) in views.items()
     }
-    labels = _pseudo_labels(everything, skills, services, seeds, say)
+    labels = _pseudo_labels(everything, skills, services, seeds, note)
     return {
         "n": len(dev),
         "accuracy": found,
@@ -101,19 +101,19 @@ def sorted_lists(folder: Path, seeds: Sequence[int], say: Callable[[str], None])
 
 
 def _scores(rows: Turns, dev: Turns, skills: Sequence[str], seed: int) -> tuple[Floats, Floats]:
-    """P(mine) of every service: of the training turns by models that haven't seen their dialogues, and of dev's."""
-    said = bags([row["text"] for row in rows])
-    words = vocabulary(said)
-    x = inputs(said, words)
+    """P(mine) of every service, cross-fitted by dialogue on the training turns, and on those of dev."""
+    found_grams = bags([row["text"] for row in rows])
+    words = vocabulary(found_grams)
+    x = inputs(found_grams, words)
     y = one_label(np.array([skills.index(row["domain"]) for row in rows]), len(skills))
     plan = TrainingPlan(NetworkShape(rate=0.015), 6, seed=seed)
     p = np.zeros((len(rows), len(skills)))
     fold = _groups(rows) % _FOLDS
     for f in range(_FOLDS):
         seen = np.flatnonzero(fold != f)
-        p[fold == f] = _said(train(x[seen], y[seen], plan).log_odds(x[fold == f]))
+        p[fold == f] = _probabilities(train(x[seen], y[seen], plan).log_odds(x[fold == f]))
     asked = inputs(bags([row["text"] for row in dev]), words)
-    return p, _said(train(x, y, plan).log_odds(asked))
+    return p, _probabilities(train(x, y, plan).log_odds(asked))
 
 
 def _lists(
@@ -121,10 +121,10 @@ def _lists(
     p: Floats,
     skills: Sequence[str],
     services: Services,
-    told: bool,
+    dialogue: bool,
     right: Sequence[frozenset[str]] | None = None,
 ) -> list[LabelledList]:
-    """The merged list of each turn, with what the dialogue was up to then where `told`; the named skill is right."""
+    """The merged list of each turn, with the dialogue so far where `dialogue`; the named skill is right."""
     order = np.argsort(-p, axis=1, kind="stable")[:, :_LENGTH]
     used: dict[str, set[str]] = {}
     found = []
@@ -134,7 +134,7 @@ def _lists(
             for j, q in zip(order[i].tolist(), p[i, order[i]].tolist(), strict=True)
         )
         before = used.setdefault(row["dialogue"], set())
-        request = _request(row, services, sorted(before)) if told else Request()
+        request = _request(row, services, sorted(before)) if dialogue else Request()
         found.append(LabelledList(request, ranked, right[i] if right else frozenset([row["domain"]]), {}, group))
         before.add(row["domain"])
     return found
@@ -150,39 +150,39 @@ def _request(row: dict[str, Any], services: Services, used: list[str]) -> Reques
 
 
 def _pseudo_labels(
-    everything: Turns, skills: Sequence[str], services: Services, seeds: Sequence[int], say: Callable[[str], None]
+    everything: Turns, skills: Sequence[str], services: Services, seeds: Sequence[int], note: Callable[[str], None]
 ) -> dict[str, Any]:
     """F1 of the Shortlister and of HypRank on its lists, trained on one label, with pseudo-labels, with all labels.
 
-    HypRank sorts the lists of the Shortlister that one label trained; at the best threshold of half of the held-out
-    dialogues, measured on the other half. `trainable` is the share of lists that hold a right answer.
+    HypRank sorts the lists of a Shortlister trained on one label. The threshold is tuned on half of the held-out
+    dialogues and measured on the other half. `trainable` is the share of lists with a right answer.
     """
     rows = [row for row in everything if opens(row)]
     named = np.array([skills.index(row["domain"]) for row in rows])
     groups = _groups(rows)
-    will_do = truths(rows, services, skills)
-    said = bags([row["text"] for row in rows])
+    acceptable = truths(rows, services, skills)
+    found_grams = bags([row["text"] for row in rows])
     figures: dict[str, list[float]] = {}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         fold = rng.permutation(groups.max() + 1)[groups] % 10
         held, seen = np.flatnonzero(fold < 2), np.flatnonzero(fold >= 2)
         words = vocabulary(bags([rows[i]["text"] for i in seen]))
-        x, y = inputs(said, words), one_label(named, len(skills))
+        x, y = inputs(found_grams, words), one_label(named, len(skills))
         plain = TrainingPlan(NetworkShape(rate=0.015), 6, seed=seed)
         rule = TrainingPlan(NetworkShape(rate=0.015), 16, pseudo=PseudoLabels(2, 4, 0.1, 0.05, 0.4), seed=seed)
         pseudo = train(x[seen], y[seen], rule)
-        oracle = csr_array(will_do[seen].astype(np.float32))
-        p = np.zeros(will_do.shape)
+        oracle = csr_array(acceptable[seen].astype(np.float32))
+        p = np.zeros(acceptable.shape)
         for f in (0, 1):
             half = seen[fold[seen] % 2 == f]
             other = seen[fold[seen] % 2 != f]
-            p[other] = _said(train(x[half], y[half], plain).log_odds(x[other]))
-        p[held] = _said(train(x[seen], y[seen], plain).log_odds(x[held]))
+            p[other] = _probabilities(train(x[half], y[half], plain).log_odds(x[other]))
+        p[held] = _probabilities(train(x[seen], y[seen], plain).log_odds(x[held]))
         outputs = {
             "Shortlister, one label": p[held],
-            "Shortlister, pseudo-labels": _said(pseudo.log_odds(x[held])),
-            "Shortlister, oracle labels": _said(train(x[seen], oracle, plain).log_odds(x[held])),
+            "Shortlister, pseudo-labels": _probabilities(pseudo.log_odds(x[held])),
+            "Shortlister, oracle labels": _probabilities(train(x[seen], oracle, plain).log_odds(x[held])),
         }
         targets = {"one label": y[seen], "pseudo-labels": pseudo.labels, "oracle labels": oracle}
         there = [rows[i] for i in held]
@@ -202,24 +202,24 @@ def _pseudo_labels(
                 figures.setdefault(f"trainable at {k}, {name}", []).append(float(got))
         tuning = fold[held] == 0
         for name, out in outputs.items():
-            best = max(np.linspace(0.03, 0.97, 95), key=lambda t: _f1(out[tuning] >= t, will_do[held[tuning]]))
-            truth = will_do[held[~tuning]]
+            best = max(np.linspace(0.03, 0.97, 95), key=lambda t: _f1(out[tuning] >= t, acceptable[held[tuning]]))
+            truth = acceptable[held[~tuning]]
             figures.setdefault(f"F1, {name}", []).append(_f1(out[~tuning] >= best, truth))
             figures.setdefault(f"at 0.5, {name}", []).append(_f1(out[~tuning] >= 0.5, truth))
             top = out[~tuning].argmax(axis=1)
             figures.setdefault(f"first, {name}", []).append(float(truth[np.arange(len(truth)), top].mean()))
-        say(
+        note(
             f"pseudo-labels, seed {seed}: " + ", ".join(f"{n} {v[-1]:.4f}" for n, v in figures.items() if n[:2] == "F1")
         )
     return {name: [float(np.mean(values)), float(np.std(values))] for name, values in figures.items()}
 
 
-def _f1(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    return float(2 * (said & truth).sum() / max(1, said.sum() + truth.sum()))
+def _f1(chosen: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    return float(2 * (chosen & truth).sum() / max(1, chosen.sum() + truth.sum()))
 
 
 def _against(differences: Sequence[NDArray[Any]], groups: NDArray[np.int64]) -> tuple[float, float, float]:
-    """The mean of the differences over seeds, and its interval, dialogues drawn again and again."""
+    """The mean of the differences over seeds, with its bootstrap interval over dialogues."""
     mean = np.mean([one.astype(float) for one in differences], axis=0)
     members, number = np.unique(groups, return_inverse=True)
     total, size = np.bincount(number, mean), np.bincount(number)
@@ -229,7 +229,7 @@ def _against(differences: Sequence[NDArray[Any]], groups: NDArray[np.int64]) -> 
     return float(mean.mean()), float(low), float(high)
 
 
-def _said(z: NDArray[np.float32]) -> Floats:
+def _probabilities(z: NDArray[np.float32]) -> Floats:
     return sigmoid(z.astype(np.float64))
 
 
@@ -238,7 +238,7 @@ def _groups(rows: Turns) -> NDArray[np.int64]:
 
 
 def print_lists(found: Mapping[str, Any]) -> None:
-    """Accuracy of the first skill, and what pseudo-labels change."""
+    """Print the accuracy of the first skill, and the effect of pseudo-labels."""
     print(
         f"lists: {found['n']} turns of dev, {_LENGTH} skills a list; {100 * found['trainable']:.1f} % of the lists to "
         f"train on hold the named skill; {found['us_a_list']:.0f} µs a list"

@@ -1,18 +1,18 @@
-"""What does it cost to choose among 100,000 skills, and how good is the choice beside fastText, omikuji and PECOS?
+"""Cost and recall of the Shortlister among 100,000 skills, beside fastText, omikuji and PECOS.
 
 1,000,000 utterances are generated over 100,000 skills. A skill's popularity follows a power law (exponent 0.8), so that
 most skills have a handful of utterances. A skill has 16 words: those of a topic that it shares with about 200 others,
 and four of its own, which other skills have too, since all come from one vocabulary of 30,000 words; two of them, in
 order, are its name. An utterance is two to four words drawn from its skill's, sometimes the name, among one to four
-common words that tell nothing, and sometimes a word of anybody's. Words are drawn one by one, which favours whatever
-adds up evidence word by word, as the index and linear models do; order tells only in names. Nothing is misspelt or
-inflected, so what character n-grams would add isn't seen.
+uninformative common words, and sometimes a random word. Words are drawn independently, which favours methods that add
+up evidence word by word, as the index and linear models do; order matters only in names. Nothing is misspelt or
+inflected, so character n-grams have no advantage.
 
-All train on the same utterances and are asked the same others. Peers get words and pairs of words: fastText as
-`wordNgrams=2` with hierarchical softmax (5 epochs; 25 where there are under 100,000 utterances), omikuji and PECOS as
-TF-IDF with their default hyper-parameters. PECOS needs NumPy 1, so it is run by another interpreter where `--pecos
-PYTHON` names one that has it. Then the same on clinc150's 150 intents, train to dev. Last, requests to 1,000 generated
-domains are answered with a shortlist of 10, and by all.
+All systems train on the same utterances and are queried with the same others. Peers get words and pairs of words:
+fastText as `wordNgrams=2` with hierarchical softmax (5 epochs; 25 where there are under 100,000 utterances), omikuji
+and PECOS as TF-IDF with their default hyper-parameters. PECOS needs NumPy 1, so it is run by another interpreter where
+`--pecos PYTHON` names one that has it. Then the same on clinc150's 150 intents, train to dev. Last, requests to 1,000
+generated domains are answered with a shortlist of 10, and by all of them.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ K = 10
 Texts = Sequence[str]
 Numbers = NDArray[np.int64]
 
-_BLOCK = 25  # requests after which the other way is asked
+_BLOCK = 25  # requests after which the other way is measured
 _COMMON, _TOPIC, _SHARED, _OWN = 150, 60, 12, 4
 
 
 class World:
-    """Skills, their words, and what people say to them; see the module's docstring."""
+    """Skills, their words, and utterances for them; see the module's docstring."""
 
     def __init__(self, skills: int, *, vocabulary: int = 30_000, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -67,22 +67,22 @@ class World:
         self.profile = np.concatenate((own[:, :2], shared[:, :6], own[:, 2:], shared[:, 6:]), axis=1)
 
     def draw(self, n: int, seed: int) -> tuple[list[str], Numbers]:
-        """Utterances and the number of the skill that each is said to."""
+        """Utterances and the number of the skill of each."""
         rng = np.random.default_rng(seed)
         skills = rng.choice(self.skills, n, p=self.popularity)
-        telling = self.profile[skills[:, None], rng.choice(16, (n, 4), p=_power(16, 0.7))]
+        informative = self.profile[skills[:, None], rng.choice(16, (n, 4), p=_power(16, 0.7))]
         common = rng.choice(_COMMON, (n, 4), p=self.common)
-        tells, fills = rng.integers(2, 5, n).tolist(), rng.integers(1, 5, n).tolist()
+        counts, fills = rng.integers(2, 5, n).tolist(), rng.integers(1, 5, n).tolist()
         named, noisy = (rng.random(n) < 0.25).tolist(), (rng.random(n) < 0.15).tolist()
         noise = rng.integers(_COMMON, len(self.words), n).tolist()
         texts = []
         for row, skill in enumerate(skills.tolist()):
             half = (fills[row] + 1) // 2
-            said = common[row, :half].tolist()
-            said += self.names[skill].tolist() if named[row] else []
-            said += telling[row, : tells[row] - named[row]].tolist()
-            said += common[row, half : fills[row]].tolist() + ([noise[row]] if noisy[row] else [])
-            texts.append(" ".join([self.words[word] for word in said]))
+            words = common[row, :half].tolist()
+            words += self.names[skill].tolist() if named[row] else []
+            words += informative[row, : counts[row] - named[row]].tolist()
+            words += common[row, half : fills[row]].tolist() + ([noise[row]] if noisy[row] else [])
+            texts.append(" ".join([self.words[word] for word in words]))
         return texts, skills
 
 
@@ -114,7 +114,7 @@ def recall(found: Sequence[Sequence[int]], skills: Sequence[int]) -> float:
 
 
 def timed(ask: Callable[[str], Any], texts: Texts) -> tuple[list[Any], float]:
-    """What is answered to each utterance, and the median microseconds."""
+    """The result for each utterance, and the median microseconds."""
     found, took = [], []
     for text in texts:
         began = time.perf_counter()
@@ -124,7 +124,7 @@ def timed(ask: Callable[[str], Any], texts: Texts) -> tuple[list[Any], float]:
 
 
 def index_figures(texts: Texts, skills: Numbers, n: int, asked: Texts, right: Numbers) -> dict[str, Any]:
-    """What the index does: recall, microseconds a query, seconds of training, megabytes once it is loaded anew."""
+    """Figures of the index: recall, microseconds per query, seconds of training, megabytes of a freshly loaded one."""
     began, busy = time.perf_counter(), time.process_time()
     index = train_index(texts, skills, n)
     figures: dict[str, Any] = {"train_s": time.perf_counter() - began, "train_cpu_s": time.process_time() - busy}
@@ -162,7 +162,7 @@ print(resident_mb() - before)
 
 
 def changes(shortlister: Shortlister, times: int = 50) -> dict[str, float]:
-    """Median milliseconds in which a skill is added, found, and removed again, and whether it was found at once."""
+    """Median milliseconds to add and to remove a skill, and 1 where each change took effect at once."""
     adding, removing, found = [], [], True
     for turn in range(times):
         skill = Skill(f"new {turn}", "what is the tide at the pier", (f"tell me the tide at pier {turn}", "high tide"))
@@ -186,7 +186,7 @@ def _median(values: Sequence[float]) -> float:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Libraries in other languages print their progress past Python."""
+    """Redirect the output of native libraries, which do not print through Python."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept, nowhere = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
@@ -352,7 +352,7 @@ def over_best(systems: Mapping[str, Mapping[str, Any]]) -> float | None:
 
 
 def clinc(folder: Path) -> tuple[list[str], Numbers, int, list[str], Numbers] | None:
-    """clinc150's intents as skills, those out of scope left out; None where the corpus isn't there."""
+    """clinc150's in-scope intents as skills; None where the corpus is not present."""
     if not (folder / "train.jsonl.gz").is_file():
         return None
     parts = []
@@ -369,14 +369,14 @@ def clinc(folder: Path) -> tuple[list[str], Numbers, int, list[str], Numbers] | 
 
 
 class Echo(Model):
-    """A generated domain: reads every request in one way, and claims it by how many of its words it knows."""
+    """A generated domain with one reading, whose confidence is the share of known words."""
 
     def __init__(self, name: str, words: frozenset[str]) -> None:
         self.name, self.words = name, words
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
-        said = (request.utterance or "").split()
-        share = sum(word in self.words for word in said) / max(1, len(said))
+        words = (request.utterance or "").split()
+        share = sum(word in self.words for word in words) / max(1, len(words))
         return (Hypothesis(self.name, "Do", domain_confidence=share, intent_confidence=0.9, slots_confidence=0.9),)
 
     def rerank(self, request: Request) -> Scores:
@@ -386,7 +386,7 @@ class Echo(Model):
 
 
 def end_to_end(domains: int, utterances: int, asked: int, seed: int = 0) -> dict[str, float]:
-    """Microseconds of an answer with all domains asked and with the 10 on a shortlist; how often the first is right."""
+    """Microseconds of an answer and accuracy of its first reading, with all domains and with a shortlist of 10."""
     world = World(domains, seed=seed)
     texts, skills = world.draw(utterances, seed + 1)
     names = tuple(f"domain-{number}" for number in range(domains))
@@ -460,7 +460,7 @@ def print_table(figures: Mapping[str, Any]) -> None:
             for name, one in systems.items()
             if "recall10" in one
         ]
-        table(("", "recall@10", "µs a query", "s of training"), rows)
+        table(("", "recall@10", "µs per query", "s of training"), rows)
         for name, one in systems.items():
             if "skipped" in one:
                 print(f"{name}: not measured: {one['skipped']}")
@@ -468,12 +468,12 @@ def print_table(figures: Mapping[str, Any]) -> None:
         print(
             f"index: {index['train_cpu_s']:.1f} s of the processor to train, {index['memory_mb']:.0f} MB more once "
             f"loaded; whole shortlist {index['shortlist_us']:.0f} µs; a skill added in {index['add_ms']:.2f} ms, "
-            f"removed in {index['remove_ms']:.2f} ms, seen at once: {bool(index['visible_at_once'])}\n"
+            f"removed in {index['remove_ms']:.2f} ms, effective at once: {bool(index['visible_at_once'])}\n"
         )
     one = figures["end_to_end"]
     print(
-        f"{one['domains']} domains: {one['all_us']:.0f} µs with all asked, {one['listed_us']:.0f} µs with a shortlist "
-        f"of 10, {one['all_over_listed']:.1f} times faster; right first: {one['right_all']:.3f} and "
+        f"{one['domains']} domains: {one['all_us']:.0f} µs with all queried, {one['listed_us']:.0f} µs with a "
+        f"shortlist of 10, {one['all_over_listed']:.1f} times faster; right first: {one['right_all']:.3f} and "
         f"{one['right_listed']:.3f}"
     )
 
@@ -484,7 +484,7 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--skills", type=int, default=100_000, help="(%(default)s)")
     parser.add_argument("--utterances", type=int, default=1_000_000, help="(%(default)s)")
-    parser.add_argument("--asked", type=int, default=5_000, help="utterances to ask about (%(default)s)")
+    parser.add_argument("--asked", type=int, default=5_000, help="utterances to query with (%(default)s)")
     parser.add_argument("--domains", type=int, default=1_000, help="of the end-to-end run (%(default)s)")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="measure the index alone")
     parser.add_argument("--pecos", metavar="PYTHON", help="an interpreter that has libpecos")

@@ -1,4 +1,4 @@
-"""Utterances of which one label is known in training and all that would do in evaluation: sgd, bbai, synthetic."""
+"""Utterances with one known label for training and all acceptable skills for evaluation: sgd, bbai, synthetic."""
 
 from __future__ import annotations
 
@@ -23,23 +23,22 @@ _REFUSAL = re.compile(
     r"|not sure (how|i)|couldn.?t (find|understand)|can.?t help",
     re.IGNORECASE,
 )
-"""What bbai's assistants say to what they can't do; "For what date?" is no refusal."""
+"""Refusals by bbai's assistants; "For what date?" is none."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Utterances with the skill that each names and, for evaluation alone, the skills that would do: (n, skills).
+    """Utterances with the skill named by each and, for evaluation only, all acceptable skills: (n, skills).
 
-    `groups` are what is split by (dialogues). `spare` are utterances that nobody labelled; `refused`, of shape (spare,
-    skills), says which skills turned them down. `failed` are rows that are feedback alone: the service that
-    they name could not do it.
+    Data are split by `groups` (dialogues). `spare` are unlabelled utterances; `refused`, of shape (spare, skills),
+    marks the skills that refused them. `failed` are rows used as feedback only: the named service could not serve them.
     """
 
     name: str
     skills: tuple[str, ...]
     utterances: tuple[str, ...]
     named: Rows
-    will_do: Truths
+    acceptable: Truths
     groups: Rows
     failed: Rows
     spare: tuple[str, ...]
@@ -48,28 +47,28 @@ class Task:
 
 @dataclass(frozen=True)
 class Services:
-    """What sgd's services offer: the schema's domain of each, and who serves an intent of a domain."""
+    """The services of sgd: the schema's domain of each, the services of each intent, and their descriptions."""
 
     domain: dict[str, str]
     offering: dict[tuple[str, str], frozenset[str]]
-    sayings: dict[str, list[str]]
+    descriptions: dict[str, list[str]]
 
     @staticmethod
     def read(path: Path) -> Services:
         """The services of `services.json`."""
         services = json.loads(path.read_text(encoding="utf-8"))
         offering: dict[tuple[str, str], set[str]] = defaultdict(set)
-        sayings = {}
+        descriptions = {}
         for one in services:
             for intent in one["intents"]:
                 offering[one["domain"], intent].add(one["service"])
             about = [what["description"] for what in one["intents"].values()]
-            sayings[one["service"]] = [one["description"], *about]
+            descriptions[one["service"]] = [one["description"], *about]
         fixed = {key: frozenset(names) for key, names in offering.items()}
-        return Services({one["service"]: one["domain"] for one in services}, fixed, sayings)
+        return Services({one["service"]: one["domain"] for one in services}, fixed, descriptions)
 
-    def will_do(self, row: dict[str, Any]) -> frozenset[str]:
-        """The services of the row's domain that have its intent."""
+    def acceptable(self, row: dict[str, Any]) -> frozenset[str]:
+        """The services of the row's domain with its intent."""
         return self.offering[self.domain[row["domain"]], row["intent"]]
 
 
@@ -80,25 +79,25 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def turns(folder: Path, split: str) -> list[dict[str, Any]]:
-    """The turns of a split in which a service is asked for something."""
+    """The turns of a split with an intent."""
     return [row for row in read(folder / f"{split}.jsonl.gz") if row["intent"] != "NONE"]
 
 
 def opens(row: dict[str, Any]) -> bool:
-    """Whether a turn asks for something new, not about what is being done already: what arbitration is for."""
+    """True where a turn opens a new request rather than continuing one: the case for arbitration."""
     context = row.get("context", {})
     return bool(context.get("prev_intent") != row["intent"] or context.get("prev_service") != row["domain"])
 
 
 def truths(rows: Sequence[dict[str, Any]], services: Services, skills: Sequence[str]) -> Truths:
-    """Which of the skills would do for each row."""
-    return np.array([[skill in services.will_do(row) for skill in skills] for row in rows], bool)
+    """The acceptable ones of the skills, for each row."""
+    return np.array([[skill in services.acceptable(row) for skill in skills] for row in rows], bool)
 
 
 def sgd(folder: Path, *, every_turn: bool = False, spare: float = 0.1, share: float = 1.0, seed: int = 0) -> Task:
     """The requests of a share of sgd's training dialogues; those of a tenth of them without labels.
 
-    Without `every_turn` only those that open something new, and as feedback alone the turns whose service failed.
+    Without `every_turn` only those that open something new, and, as feedback only, the turns whose service failed.
     """
     services = Services.read(folder / "services.json")
     everything = turns(folder, "train")
@@ -127,51 +126,51 @@ def sgd(folder: Path, *, every_turn: bool = False, spare: float = 0.1, share: fl
 
 
 def bbai(folder: Path, *, seed: int = 0) -> Task:
-    """Questions to assistants, one of those that answered well drawn as the label; replies tell who refused others."""
+    """Questions to assistants; the label is drawn from those that answered well, refusals are read from the replies."""
     rows = [row for split in ("train", "dev") for row in read(folder / f"{split}.jsonl.gz")]
     skills = tuple(sorted({name for row in rows for name in row["agents_ok"]}))
-    will_do = np.array([[skill in row["agents_ok"] for skill in skills] for row in rows], bool)
-    heard = list(read(folder / "responses.jsonl.gz"))
+    acceptable = np.array([[skill in row["agents_ok"] for skill in skills] for row in rows], bool)
+    replies = list(read(folder / "responses.jsonl.gz"))
     rng = np.random.default_rng(seed)
     return Task(
         "bbai",
         skills,
         tuple(row["text"] for row in rows),
-        np.array([rng.choice(np.flatnonzero(one)) for one in will_do]),
-        will_do,
+        np.array([rng.choice(np.flatnonzero(one)) for one in acceptable]),
+        acceptable,
         np.arange(len(rows)),
         np.empty(0, np.int64),
-        tuple(row["text"] for row in heard),
-        np.array([[_refuses(row["responses"].get(skill, "")) for skill in skills] for row in heard], bool),
+        tuple(row["text"] for row in replies),
+        np.array([[_refuses(row["responses"].get(skill, "")) for skill in skills] for row in replies], bool),
     )
 
 
 def synthetic(n: int = 1_500, *, seed: int = 0) -> Task:
-    """Twelve skills in groups of one to three that serve the same requests; a third of the words says nothing."""
+    """Twelve skills in groups of one to three that serve the same requests; a third of the words is noise."""
     rng = np.random.default_rng(seed)
     owners = [(0, 1), (2,), (3, 4, 5), (6,), (7, 8), (9,), (10, 11)]
     group = rng.integers(len(owners), size=n)
-    said = [
+    texts = [
         " ".join(
             f"word{rng.integers(40)}" if rng.random() < 0.34 else f"thing{g}x{rng.zipf(1.6) % 12}" for _ in range(5)
         )
         for g in group
     ]
-    will_do = np.zeros((n, 12), bool)
+    acceptable = np.zeros((n, 12), bool)
     for row, g in enumerate(group):
-        will_do[row, list(owners[g])] = True
+        acceptable[row, list(owners[g])] = True
     named = np.array([rng.choice(owners[g]) for g in group])
     kept = n - n // 6
     return Task(
         "synthetic",
         tuple(f"skill{i}" for i in range(12)),
-        tuple(said[:kept]),
+        tuple(texts[:kept]),
         named[:kept],
-        will_do[:kept],
+        acceptable[:kept],
         np.arange(kept),
         np.empty(0, np.int64),
-        tuple(said[kept:]),
-        ~will_do[kept:],
+        tuple(texts[kept:]),
+        ~acceptable[kept:],
     )
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of the Shortlister gives the figures that it promises."""
+"""The benchmark of the Shortlister gives the figures that it documents."""
 
 from __future__ import annotations
 
