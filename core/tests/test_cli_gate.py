@@ -225,7 +225,7 @@ def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, r
     ("arguments", "said"),
     [
         (("impact", "apples"), "no --on, and no audit set in"),
-        (("impact", "apples", "--on", "FILE"), "domain apples: no candidate in"),
+        (("impact", "apples", "--on", "FILE"), "apples: no candidate in"),
         (("impact", "plums", "--on", "FILE", "--candidate", "ARTIFACT"), "domain 'plums' is not loaded"),
         (("impact", "apples", "--on", "nothing.jsonl", "--candidate", "stable"), "nothing.jsonl: cannot be read"),
         (("impact", "apples", "--on", "FILE", "--candidate", "v2"), "expected 12 hexadecimal digits"),
@@ -238,7 +238,7 @@ def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, r
         (("shrink", "apples", "--temperature", "0.5"), "is not in the range 1<=x<=1000"),
         (("shrink", "plums", "--off"), "domain 'plums' is neither installed nor in"),
         (("audit-set", "nothing.jsonl"), "nothing.jsonl: cannot be read"),
-        (("promote", "apples"), "domain apples: no candidate in"),
+        (("promote", "apples"), "apples: no candidate in"),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""To promote a version: what the gate makes of it, and the change where it may. The command and the service share this.
+"""Promotion of a version: its self-test, the gate of its kind, and the change. The command and the service share it.
 
 judgement = consider(store, domains, "weather")
 change = promote(store, judgement)
@@ -10,15 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.impact.gate import Limits, Reason, judge
 from arbitrank.impact.report import Impact, measure, plan
 from arbitrank.selftest import selftest
+from arbitrank.shortlist.hyprank import read_hyprank
+from arbitrank.shortlist.hyprank_gate import order_reasons
 from arbitrank.shortlist.recall_gate import recall_reasons
 from arbitrank.store.artifact import read_card
-from arbitrank.store.kinds import SHORTLIST, checked_name
+from arbitrank.store.kinds import HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
+from arbitrank.store.loading import load_domains
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
@@ -29,10 +33,10 @@ def _silent(note: str) -> None:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was found of a version that somebody wants to serve; `reasons` are why it may not, none where it may.
+    """The judgement of a version that is to be promoted; `reasons` are the gate's against it, none where it passes.
 
-    `number` is the domain's last change when it was looked at. `impact` is what the audit set's replay showed, None
-    where there is no audit set (`audit`) or the version failed its self-test (`problem`).
+    `number` is that of the last change when it was judged. `impact` is a domain's replay of the audit set. It is None
+    for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`).
     """
 
     domain: str
@@ -48,7 +52,7 @@ class Judgement:
 def consider(
     store: Store,
     domains: Mapping[str, Domain],
-    domain: str,
+    name: str,
     version: str | None = None,
     *,
     limits: Limits = Limits(),
@@ -56,40 +60,57 @@ def consider(
     jobs: int = 1,
     note: Callable[[str], None] = _silent,
 ) -> Judgement:
-    """Try a version of a domain, by default its candidate, replay the audit set with it, and have the gate judge.
+    """Self-test a version of a domain or stage, by default its candidate, and judge it on the audit set by its gate.
 
-    `decisions` are the settings that the service decides by. Raises `InputError` where there is no candidate,
-    `ArtifactError` where the version isn't sound.
+    `decisions` are the settings of the service. The version is verified once, as it is copied into a private folder.
+    Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
     """
-    domain = checked_name(domain)
-    number, state = store.state(domain)
+    name = checked_name(name)
+    number, state = store.state(name)
     chosen = version or state.candidate
     if chosen is None:
-        train = "shortlist train" if domain == SHORTLIST else f"train {domain}"
-        raise InputError(f"domain {domain}: no candidate in {store}; run: arbitrank {train}, or name a version")
-    folder = store.fetch(domain, chosen)
-    problem = selftest(folder, domain)
-    audit = store.audit_set()
+        raise InputError(f"{name}: no candidate in {store}; run: {train_command(name)}, or name a version")
     impact = None
-    if domain == SHORTLIST:
-        stable = None if audit is None or problem else store.stable(domain)
-        against = tuple(judge(None, None, limits, problem=problem))
-        if audit is not None and problem is None:
-            against = recall_reasons(folder, stable, audit, limits)
-        return Judgement(domain, chosen, number, limits, audit, problem, None, against)
-    if audit is not None and problem is None:
-        replayed = plan(domains, store, domain, folder, decisions=decisions)
-        impact, _ = measure(replayed, audit, card=read_card(folder), jobs=jobs, called="the audit set")
-        for one in impact.notes:
-            note(one)
-    reasons = tuple(judge(impact, read_card(folder), limits, problem=problem))
-    return Judgement(domain, chosen, number, limits, audit, problem, impact, reasons)
+    with store.checked_out(name, chosen) as folder:
+        problem, audit = selftest(folder, name), store.audit_set()
+        card = None if name in RESERVED else read_card(folder)
+        if audit is None or problem:
+            reasons = judge(None, card, limits, problem=problem)
+        elif name in RESERVED:
+            reasons = _stage_reasons(store, domains, name, folder, audit, limits, decisions)
+        else:
+            replayed = plan(domains, store, name, folder, checked=True, decisions=decisions)
+            impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
+            for one in impact.notes:
+                note(one)
+            reasons = judge(impact, card, limits)
+    return Judgement(name, chosen, number, limits, audit, problem, impact, tuple(reasons))
+
+
+def _stage_reasons(
+    store: Store,
+    domains: Mapping[str, Domain],
+    name: str,
+    folder: Path,
+    audit: Path,
+    limits: Limits,
+    decisions: DecisionSettings,
+) -> list[Reason]:
+    """The reasons of a stage's gate on the audit set: recall of a Shortlister, order of a HypRank; none of settings."""
+    stable = store.stable(name)
+    if name == SHORTLIST:
+        return [*recall_reasons(folder, stable, audit, limits)]
+    if name == HYPRANK:
+        before = None if stable is None else read_hyprank(stable)
+        answer = Arbitrator(load_domains(domains, store), decisions).answer
+        return [*order_reasons(before, read_hyprank(folder), audit, answer, limits)]
+    return []
 
 
 def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: str | None = None) -> Change | None:
-    """Make the version stable, or None where the gate refuses and nobody forces it; a forced one says what it overrode.
+    """Make the version stable; None where the gate refuses and `force` does not override it, which the history records.
 
-    Whom the gate lets pass is not shrunk any more. Raises `Conflict` where the domain was changed since it was judged.
+    Passing the gate resets the temperature to 1. Raises `Conflict` after a change since the judgement.
     """
     if judgement.reasons:
         if not force:
@@ -103,10 +124,11 @@ def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: 
         reason=reason,
         forced=bool(judgement.reasons),
         temperature=1.0 if passed else None,
+        checked=True,
     )
 
 
 def check_reason(force: bool, reason: str | None) -> None:
-    """Raise `InputError` where somebody forces without saying why."""
+    """Raise `InputError` for a forced promotion without a reason."""
     if force and not (reason or "").strip():
-        raise InputError("--force: no --reason; promised one, it is kept in the history")
+        raise InputError("--force: no --reason; expected one, it is kept in the history")

@@ -24,7 +24,7 @@ from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.shortlist.artifact import load_shortlister
-from arbitrank.shortlist.hyprank import HypRank, read_hyprank
+from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.shortlist.selftests import hyprank_problem, shortlister_problem
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.decision_settings import load_decisions
@@ -129,14 +129,9 @@ def selftest(folder: Path, name: str, timeout: float = TIMEOUT, memory: int = ME
 # ------------------------------------------------------------------------------------------------------- in the child
 
 
-def load_hyprank(folder: Path) -> HypRank:
-    """The HypRank in a folder that has been verified."""
-    return read_hyprank(folder, read_manifest(folder))
-
-
 STAGES: dict[str, tuple[Callable[[Path], Any], Callable[[Any], str | None]]] = {
     SHORTLIST: (load_shortlister, shortlister_problem),
-    HYPRANK: (load_hyprank, hyprank_problem),
+    HYPRANK: (read_hyprank, hyprank_problem),
     DECISIONS: (load_decisions, lambda settings: None),
 }
 """The loader of each stage's artifact, and the check of what it returns: the problem, None where there is none."""

@@ -9,12 +9,13 @@ import msgspec
 
 from arbitrank.cli import options
 from arbitrank.store.artifact_checks import printable
+from arbitrank.store.kinds import train_command
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
 
 @click.command("history")
-@click.argument("domain")
+@options.name
 @options.store
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def command(domain: str, store: Store, as_json: bool) -> None:
@@ -26,7 +27,7 @@ def command(domain: str, store: Store, as_json: bool) -> None:
     for change in changes:
         click.echo(_line(change))
     if not changes:
-        click.echo(f"{domain} has no history in {store}; run: arbitrank train {domain}")
+        click.echo(f"{domain} has no history in {store}; run: {train_command(domain)}")
 
 
 def _line(change: Change) -> str:

@@ -16,6 +16,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import InputError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
+from arbitrank.store.kinds import checked_name
 from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
@@ -56,6 +57,9 @@ def store(command: Callable[..., None]) -> Callable[..., None]:
 signing_key = click.option(
     "--key", metavar="FILE", help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all."
 )
+name = click.argument("domain", callback=lambda context, parameter, value: checked_name(value))
+"""The DOMAIN of a verb, or a stage: .shortlist, .hyprank or .decisions."""
+
 explain = click.option("--explain", is_flag=True, help="Say what each group of features added, in nats.")
 _none = click.option(
     "--none",

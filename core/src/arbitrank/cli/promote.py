@@ -1,4 +1,4 @@
-"""arbitrank promote: make a version the one that serves, if the gate lets it pass."""
+"""arbitrank promote: make a version stable, if it passes the gate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.registry import discover, loaded
-from arbitrank.store.kinds import SHORTLIST, checked_name
+from arbitrank.store.kinds import RESERVED, train_command
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ REFUSED = 1
 
 
 @click.command("promote")
-@click.argument("domain")
+@options.name
 @click.argument("version", required=False)
-@click.option("--force", is_flag=True, help="Promote it even if the gate refuses; needs --reason.")
+@click.option("--force", is_flag=True, help="Promote it although the gate refuses; needs --reason.")
 @click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
 @options.tolerance
 @options.max_ece
@@ -43,18 +43,19 @@ def command(
     jobs: int,
     store: Store,
 ) -> None:
-    """Make VERSION of DOMAIN, by default its candidate, `stable`, and what was stable `previous`.
+    """Make VERSION of DOMAIN, by default its candidate, `stable`, and the stable one `previous`.
 
-    First it is tested, and the store's audit set is replayed with it. The gate refuses, with exit status 1, what fails
-    the test, what surely makes IRER worse for all or for one neighbour, and what claims other than its card says or the
-    limit allows. Whom it lets pass is not shrunk any more.
+    DOMAIN is a domain, .shortlist, .hyprank or .decisions. First the version is self-tested, and the store's audit set
+    is replayed with it. The gate refuses, with exit status 1, a version that fails the self-test or surely makes IRER
+    worse, for all requests or for one neighbour; of a domain also one whose probabilities are less calibrated than its
+    card or the limit allows; a Shortlister that surely lists fewer owners of requests. Passing resets the temperature
+    to 1.
     """
     from arbitrank.cli.judgement import show_reasons
     from arbitrank.impact.gate import Limits
     from arbitrank.promotion import check_reason, consider, promote
 
     check_reason(force, reason)
-    domain = checked_name(domain)
     limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
     judgement = consider(
         store,
@@ -69,12 +70,12 @@ def command(
     chosen, impact = judgement.version, judgement.impact
     if judgement.audit is None:
         click.echo(f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE")
-    if judgement.reasons or impact is not None or (domain == SHORTLIST and judgement.audit is not None):
+    if judgement.reasons or impact is not None or (domain in RESERVED and judgement.audit is not None):
         passes = f"lets {domain} {chosen} pass: {_in_short(impact)}" if impact else f"lets {domain} {chosen} pass"
         show_reasons(judgement.reasons, "refuses", passes)
     change = promote(store, judgement, force=force, reason=reason)
     if change is None:
-        _say_what_next(domain, chosen, judgement.problem is None)
+        _print_next_step(domain, chosen, judgement.problem is None)
         sys.exit(REFUSED)
     click.echo(f"{domain}: {change.state} (change {change.number})")
     if impact is not None:
@@ -95,13 +96,12 @@ def _in_short(impact: Impact) -> str:
     )
 
 
-def _say_what_next(domain: str, version: str, loads: bool) -> None:
+def _print_next_step(domain: str, version: str, loads: bool) -> None:
     look = f"look closer: arbitrank impact {domain} --candidate {version} --out DIR; "
-    look = look if loads and domain != SHORTLIST else ""
-    train = "shortlist train" if domain == SHORTLIST else f"train {domain}"
+    look = look if loads and domain not in RESERVED else ""
     click.echo(
-        f"not promoted; {look}train again: arbitrank {train}; "
-        f"or promote it all the same: arbitrank promote {domain} {version} --force --reason TEXT"
+        f"not promoted; {look}train again: {train_command(domain)}; "
+        f"or override the gate: arbitrank promote {domain} {version} --force --reason TEXT"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from arbitrank.cli import options
+from arbitrank.store.kinds import name_in_store
 from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store
 
@@ -16,9 +17,11 @@ from arbitrank.store.store import Store
 @options.store
 @options.signing_key
 def command(path: Path, store: Store, key: str | None) -> None:
-    """Copy the artifact in the folder PATH into the store, as its domain's `candidate`; what serves stays.
+    """Copy the artifact in the folder PATH into the store, as the `candidate` of its domain or stage.
 
-    With a key the copy is signed. To publish what is there already changes nothing, and repairs what is damaged.
+    The stable version keeps serving. With a key the copy is signed. A version that exists is left as it is, and
+    repaired where it is damaged.
     """
     manifest = store.publish(path, key=open_key(key))
-    click.echo(f"{manifest.domain} {manifest.version}: candidate in {store}; run: arbitrank promote {manifest.domain}")
+    name = name_in_store(manifest.domain, manifest.files)
+    click.echo(f"{name} {manifest.version}: candidate in {store}; run: arbitrank promote {name}")

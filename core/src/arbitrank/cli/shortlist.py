@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,14 +14,17 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.errors import InputError, describe
 from arbitrank.registry import discover, loaded
-from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.kinds import HYPRANK, SHORTLIST
 from arbitrank.store.store import Store
 from arbitrank.values import Request
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance
     from arbitrank.shortlist.corrections import Corrections
     from arbitrank.shortlist.shortlister import Shortlister
+    from arbitrank.store.artifact import Manifest
     from arbitrank.wire import BadLine, Logged
 
 Skills = Literal["skill", "intent", "domain"]
@@ -112,18 +115,14 @@ def train(
     promote: bool,
     out: Path | None,
 ) -> None:
-    """Train the Shortlister on what was said to which skill, and publish it as the store's `shortlist`.
+    """Train the Shortlister on what was said to which skill, and publish it as the store's candidate `.shortlist`.
 
     Skills of the installed domains that nobody used yet are known by their sample phrases and descriptions.
     """
     from arbitrank.shortlist.build import build, write
-    from arbitrank.store.signing import open_key, sign
+    from arbitrank.store.signing import open_key
 
-    if promote and not out and store.audit_set() is not None:
-        raise InputError(
-            f"--promote: {store} has an audit set, by which the gate judges what becomes stable; run without it, then: "
-            f"arbitrank promote {SHORTLIST}"
-        )
+    _check_promote(promote and not out, store, SHORTLIST)
     lesson = {"--pseudo-labels": pseudo_labels, "--distil": distil, "--unlabelled": unlabelled, "--feedback": feedback}
     for option, value in lesson.items():
         if value is not None and not learned:
@@ -144,40 +143,67 @@ def train(
         )
         classifier = trainer(ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)))
     built = build(lines, loaded(discover()) if domains else {}, classifier=classifier)
-    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        target = out or Path(folder) / "artifact"
-        manifest = write(built, target, seed=seed, model="index and learned" if learned else "index")
-        if private:
-            sign(target, private)
-        if not out:
-            store.publish(target, promote=promote)
-    where = str(out) if out else f"{'stable' if promote else 'candidate'} in {store}"
+    model = "index and learned" if learned else "index"
+    version, where = _kept(lambda target: write(built, target, seed=seed, model=model), store, private, promote, out)
     index = built.shortlister.index
     click.echo(
-        f"{SHORTLIST} {manifest.version}: {built.utterances} utterances, {len(index)} skills, "
+        f"{SHORTLIST} {version}: {built.utterances} utterances, {len(index)} skills, "
         f"{index.nbytes / 1e6:.1f} MB; {_said(built.quality)}; {where}"
     )
 
 
 @command.command("hyprank")
 @click.argument("log", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Write the HypRank into this folder.")
 @click.option("--rounds", type=click.IntRange(1), default=120, show_default=True, help="Trees to grow.")
 @options.seed
-def hyprank(log: Path, out: Path, rounds: int, seed: int) -> None:
-    """Train HypRank on the merged lists of a LOG's folder of which the truth is known.
+@options.store
+@options.signing_key
+@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
+def hyprank(log: Path, rounds: int, seed: int, store: Store, key: str | None, promote: bool, out: Path | None) -> None:
+    """Train HypRank on the labelled merged lists of a LOG's folder; publish it as the store's candidate `.hyprank`.
 
-    ask, rank and serve take what it writes by --hyprank.
+    Every process that follows the store sorts by the stable one; ask, rank and serve take a folder by --hyprank.
     """
     from arbitrank.answerlog.reader import read_log
     from arbitrank.shortlist.hyprank import save_hyprank
     from arbitrank.shortlist.hyprank_training import train_hyprank
     from arbitrank.shortlist.log_labels import labelled_lists
+    from arbitrank.store.signing import open_key
 
+    _check_promote(promote and not out, store, HYPRANK)
+    private = open_key(key)
     model = train_hyprank(labelled_lists(_logged(read_log(log))), seed=seed, rounds=rounds)
-    save_hyprank(model, out)
+    version, where = _kept(lambda target: save_hyprank(model, target), store, private, promote, out)
     dropped = model.lists - model.kept
-    click.echo(f"{out}: {model.lists} lists, {dropped} of them dropped, as they hold no right answer")
+    lists = f"{model.lists} lists, {dropped} of them dropped, as they hold no right answer"
+    click.echo(f"{HYPRANK} {version}: {lists}; {where}")
+
+
+def _check_promote(promote: bool, store: Store, name: str) -> None:
+    """Raise `InputError` where the gate has to judge what becomes stable."""
+    if promote and store.audit_set() is not None:
+        raise InputError(
+            f"--promote: {store} has an audit set, by which the gate judges what becomes stable; run without it, then: "
+            f"arbitrank promote {name}"
+        )
+
+
+def _kept(
+    write: Callable[[Path], Manifest], store: Store, key: Ed25519PrivateKey | None, promote: bool, out: Path | None
+) -> tuple[str, str]:
+    """Write an artifact to `out`, or publish it; its version, and where it is."""
+    from arbitrank.store.signing import sign
+
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        target = out or Path(folder) / "artifact"
+        manifest = write(target)
+        if key:
+            sign(target, key)
+        if out:
+            return manifest.version, str(out)
+        store.publish(target, promote=promote)
+    return manifest.version, f"{'stable' if promote else 'candidate'} in {store}"
 
 
 @command.command("evaluate")

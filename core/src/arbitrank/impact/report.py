@@ -18,7 +18,7 @@ from arbitrank.evaluate.summary import Difference
 from arbitrank.impact.replay import KINDS, Flip, Judged, Part, Plan, Replayed, Rows, flips, judged, replay
 from arbitrank.impact.temperature import Temperature, temperature
 from arbitrank.probability import log_loss
-from arbitrank.store.artifact import Manifest
+from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.loading import present
 from arbitrank.store.store import Store
@@ -122,12 +122,13 @@ def plan(
     candidate: Path,
     *,
     against: Path | None = None,
+    checked: bool = False,
     decisions: DecisionSettings = DecisionSettings(),
 ) -> Plan:
     """What to replay: every domain as it answers now, and the artifact `candidate` in the place of domain `name`.
 
-    With `against`, that artifact is what it is compared with. Raises `InputError` where the domain isn't there,
-    `ArtifactError` where an artifact isn't sound.
+    With `against`, that artifact is what it is compared with; with `checked`, the candidate is verified already. Raises
+    `InputError` where the domain isn't installed, `ArtifactError` where an artifact is damaged.
     """
     if name not in domains:
         known = ", ".join(sorted(domains)) or "none"
@@ -148,7 +149,7 @@ def plan(
         temperature = was.temperature if was and was.version == other.version else 1.0
         parts[name] = Part(domains[name], against, other.version, temperature)
         recognisers[name] = recogniser_of(other)
-    manifest = _manifest(candidate, name, store)
+    manifest = read_manifest(candidate) if checked else _manifest(candidate, name, store)
     reads = recogniser_of(manifest)
     return Plan(
         name,

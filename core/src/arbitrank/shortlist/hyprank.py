@@ -24,8 +24,10 @@ from arbitrank.learn.calibration import Affine
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.trees import Trees
 from arbitrank.probability import CLIP, clipped, logit, softmax
-from arbitrank.store.artifact import Manifest, replacing, seal
+from arbitrank.store.artifact import Manifest, read_manifest, replacing, seal
 from arbitrank.store.artifact_checks import verified
+from arbitrank.store.kinds import HYPRANK
+from arbitrank.store.versions import wrong_name
 from arbitrank.values import Ranked, Request
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES",
     "MOST",
-    "NAME",
     "HypRank",
     "best_of_skills",
     "features",
@@ -55,9 +56,6 @@ FEATURES = (
 
 MOST = 16
 """Skills of a list that are sorted; the rest keep their order behind them."""
-
-NAME = "hyprank"
-"""The `domain` field of a HypRank's manifest."""
 
 _SPEC, _TREES = "hyprank.json", "trees.txt"
 _NAN = math.nan
@@ -203,7 +201,7 @@ def save_hyprank(model: HypRank, folder: Path) -> Manifest:
         spec = msgspec.structs.replace(model, text="")
         (work / _SPEC).write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=1))
         manifest = Manifest(
-            domain=NAME,
+            domain=HYPRANK,
             package="arbitrank",
             package_version=version("arbitrank"),
             features=model.names,
@@ -217,14 +215,14 @@ def load_hyprank(folder: Path, keys: Keys | None = None) -> HypRank:
 
     Raises `ArtifactError` where it is damaged, not signed by a trusted key, or made for other features.
     """
-    remedy = f"name the folder that `arbitrank shortlist {NAME}` wrote, or train it again"
+    remedy = "name the folder that `arbitrank shortlist hyprank` wrote, or train it again"
     manifest = verified(folder, keys, remedy=remedy)
-    if manifest.domain != NAME:
-        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, expected a HypRank; {remedy}")
-    return read_hyprank(folder, manifest)
+    if problem := wrong_name(manifest, HYPRANK):
+        raise ArtifactError(f"{folder}: {problem}; {remedy}")
+    return read_hyprank(folder)
 
 
-def read_hyprank(folder: Path, manifest: Manifest) -> HypRank:
+def read_hyprank(folder: Path) -> HypRank:
     """The HypRank in a folder that is verified already: LightGBM crashes on some damaged texts.
 
     Raises `ArtifactError` where its files cannot be read, or it was made for other features.
@@ -235,7 +233,7 @@ def read_hyprank(folder: Path, manifest: Manifest) -> HypRank:
         columns = lightgbm().Booster(model_str=model.text).num_feature()
     except (OSError, ValueError, RecursionError, lightgbm().basic.LightGBMError) as error:
         raise ArtifactError(f"{folder}: not a readable HypRank: {error}; train it again") from error
-    if columns != len(model.names) or model.names != manifest.features:
+    if columns != len(model.names) or model.names != read_manifest(folder).features:
         raise ArtifactError(f"{folder}: trees over {columns} features, expected {len(model.names)}; train it again")
     return model
 

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from arbitrank.impact.gate import Limits, Reason
 from arbitrank.semer import entirely_right
-from arbitrank.shortlist.hyprank import HypRank, load_hyprank
+from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.recall_gate import audited, losses
 from arbitrank.values import Answer, Ranked, Request, Truth
 
@@ -17,21 +17,19 @@ __all__ = ["order_reasons"]
 
 
 def order_reasons(
-    candidate: Path,
-    stable: Path | None,
+    before: HypRank | None,
+    after: HypRank,
     audit: Path,
     answer: Callable[[Request], Answer],
     limits: Limits = Limits(),
 ) -> tuple[Reason, ...]:
-    """The reasons against making a HypRank stable; none where it passes.
+    """The reasons against the HypRank `after` in the place of `before`, the stable one if any; none where it passes.
 
     `answer` gives the service's answer to a request without HypRank. Refused is a candidate that surely loses, by more
     than the tolerance, requests whose first reading was entirely right before: in the order of the stable HypRank, or
     in that of the merged list where none is stable. Judged are all requests, and each domain's (intervals hold jointly
     with 95 %).
     """
-    after = load_hyprank(candidate)
-    before = None if stable is None else load_hyprank(stable)
     return tuple(
         Reason(
             "irer" if name is None else "neighbour",
