@@ -36,9 +36,10 @@ from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.linear_training import Evidence, Sums
 from arbitrank.learn.losses import Batch, Floats, mixed
 from arbitrank.store.store import open_store
-from arbitrank.training.datasets import Reading
-from arbitrank.training.run import Run, local, retrain
-from arbitrank.training.task import Task, run
+from arbitrank.training.backends import local
+from arbitrank.training.datasets import Dataset
+from arbitrank.training.run import TrainingRun, train_domains
+from arbitrank.training.task import TrainingTask, run
 from benchmarks.common import show, table
 
 NAME = "retrain"
@@ -112,15 +113,15 @@ def side_by_side(domains: int, rows: int, *, threads: bool) -> dict[str, float]:
         data, names = written(folder, domains, rows)
         began = time.perf_counter()
         store = open_store(folder / "store", environment={})
-        ours = Run(
+        ours = TrainingRun(
             store=store,
             settings=_SETTINGS,
-            data=Reading(str(data)),
+            data=Dataset(str(data)),
             factory=FACTORY,
             root=folder / "scratch",
             logs=folder / "logs",
         )
-        outcomes = list(retrain(ours, names, local(2)))
+        outcomes = list(train_domains(ours, names, local(2)))
         seconds = time.perf_counter() - began
         assert all(one.kind in ("published", "refused") for one in outcomes), outcomes
         two = _bare(folder, data, [names[0::2], names[1::2]], 1)
@@ -156,7 +157,7 @@ def bare(folder: str, data: str, threads: str, *names: str) -> None:
         own = Path(folder) / name
         own.mkdir(parents=True)
         settings = {"model": _SETTINGS.model, "calibrate": _SETTINGS.calibrate}
-        task = Task(domain=name, folder=str(own), factory=FACTORY, data=Reading(data), settings=settings)
+        task = TrainingTask(domain=name, folder=str(own), factory=FACTORY, data=Dataset(data), settings=settings)
         outcome = run(task, progress=lambda stage, done, total: None, figures=lambda figures: None)
         assert outcome.kind in ("built", "refused"), outcome
 
@@ -262,15 +263,15 @@ def memory(sizes: Sequence[int], model: str) -> dict[str, Any]:
             folder = Path(work)
             data, names = written(folder, 1, size)
             settings = Settings(model=model, calibrate=False)  # type: ignore[arg-type]
-            ours = Run(
+            ours = TrainingRun(
                 store=open_store(folder / "store", environment={}),
                 settings=settings,
-                data=Reading(str(data)),
+                data=Dataset(str(data)),
                 factory=FACTORY,
                 root=folder / "scratch",
                 logs=folder / "logs",
             )
-            (outcome,) = retrain(ours, names, local(1))
+            (outcome,) = train_domains(ours, names, local(1))
             assert outcome.peak, outcome
             peaks.append(outcome.peak / 2**20)
             seconds.append(outcome.seconds)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from benchmarks.retrain import batch_of, custom, loglinear, memory, one_of, plain, side_by_side, write_domain
 
-from arbitrank.training.datasets import Reading, prepare
+from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile
 
 
@@ -44,7 +44,7 @@ def test_the_bare_gradient_is_the_one_of_the_toolkit() -> None:
 
 def test_the_data_that_are_made_up_can_be_read(tmp_path: Path) -> None:
     write_domain(tmp_path / "data.jsonl", "d0", 100, 0)
-    prepare(Reading(str(tmp_path / "data.jsonl")), ["d0"], {"d0": tmp_path / "d0"})
+    prepare(Dataset(str(tmp_path / "data.jsonl")), ["d0"], {"d0": tmp_path / "d0"})
     found = list(ExampleFile(tmp_path / "d0"))
     assert len(found) == 20
     assert all(len(one.request.hypotheses or ()) == 5 for one in found)

@@ -188,14 +188,14 @@ def test_too_few_examples_to_train_on_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_card_measures_the_best_reading_of_every_request_its_own_or_not() -> None:
-    card = measure("lights", Certain(0.5), [example("on", "lights"), example("off"), example("", "lights")])
+    card = measure("lights", Certain(0.5), [example("on", "lights"), example("off"), example("", "lights")]).card
     assert card.n == 2  # of the blank one there is no reading
     assert card.over == pytest.approx(0.0)
     given = Example(
         Request(hypotheses=(Hypothesis("lights", "On"), Hypothesis("heating", "On"))), Truth("lights", "On")
     )
-    assert measure("lights", Certain(1.0), [given]).brier == 0.0
-    assert measure("lights", Certain(1.0), []).n == 0
+    assert measure("lights", Certain(1.0), [given]).card.brier == 0.0
+    assert measure("lights", Certain(1.0), []).card.n == 0
 
 
 def test_a_model_that_fails_on_an_example_is_named_with_it() -> None:

@@ -35,7 +35,7 @@ from arbitrank.store.signing import Keys, keygen, open_key
 from arbitrank.store.state import State
 from arbitrank.store.store import Store, open_store
 from arbitrank.store.store_checks import store_checks
-from arbitrank.training.datasets import Reading, is_partitioned, prepare
+from arbitrank.training.datasets import Dataset, is_partitioned, prepare
 from arbitrank.training.example_file import ExampleFile
 from arbitrank.values import Example, Request
 
@@ -460,7 +460,7 @@ def test_data_to_train_on_are_read_from_a_bucket(url: str, tmp_path: Path, name:
     content = {".gz": gzip.compress(lines), ".parquet": raw.getvalue()}.get(Path(name).suffix, lines)
     BucketBackend(url).write(f"data/domain=lights/day=2026-11-20/{name}", content)
     assert is_partitioned(f"{url}/data")
-    read = prepare(Reading(f"{url}/data"), ["lights"], {"lights": tmp_path / "lights"})
+    read = prepare(Dataset(f"{url}/data"), ["lights"], {"lights": tmp_path / "lights"})
     assert read.examples == {"lights": 3000}
     assert [one.request.id for one in ExampleFile(tmp_path / "lights")] == [str(i) for i in range(3000)]
     with pytest.raises(DataError, match="no file in it ends in"):

@@ -19,11 +19,12 @@ from waiting import until
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store, open_store
-from arbitrank.training.datasets import Reading
-from arbitrank.training.pool import Limits
-from arbitrank.training.run import Run, local, retrain
-from arbitrank.training.task import Outcome
-from arbitrank.training.workdir import scratch, sweep
+from arbitrank.training.backends import local
+from arbitrank.training.datasets import Dataset
+from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.run import TrainingRun, train_domains
+from arbitrank.training.task import TrainingOutcome
+from arbitrank.training.workdir import sweep, working_folder
 from arbitrank.training.worker import Event
 
 HERE = Path(__file__).parent
@@ -71,27 +72,27 @@ def write(path: Path, content: list[dict[str, Any]]) -> str:
 
 
 @pytest.fixture
-def train(tmp_path: Path, store: Store) -> Callable[..., dict[str, Outcome]]:
+def train(tmp_path: Path, store: Store) -> Callable[..., dict[str, TrainingOutcome]]:
     """Train domains on a file; each one's outcome."""
 
-    def trained(*names: str, jobs: int = 2, factory: str = "make", **options: Any) -> dict[str, Outcome]:
+    def trained(*names: str, jobs: int = 2, factory: str = "make", **options: Any) -> dict[str, TrainingOutcome]:
         data = options.pop("data", None) or write(tmp_path / "data.jsonl", lines(1500, *names))
-        run = Run(
+        run = TrainingRun(
             **{
                 "store": store,
-                "data": Reading(data) if isinstance(data, str) else data,
+                "data": Dataset(data) if isinstance(data, str) else data,
                 "factory": f"training_domains:{factory}",
                 "root": tmp_path / "scratch",
                 "logs": tmp_path / "logs",
                 **options,
             }
         )
-        return {one.domain: one for one in retrain(run, names, local(jobs))}
+        return {one.domain: one for one in train_domains(run, names, local(jobs))}
 
     return trained
 
 
-def kinds(outcomes: dict[str, Outcome]) -> dict[str, str]:
+def kinds(outcomes: dict[str, TrainingOutcome]) -> dict[str, str]:
     return {name: one.kind for name, one in outcomes.items()}
 
 
@@ -100,7 +101,7 @@ def kinds(outcomes: dict[str, Outcome]) -> dict[str, str]:
 
 def test_what_becomes_of_one_domain_touches_no_other(train: Any, store: Store, tmp_path: Path) -> None:
     names = ("good", "killed", "raises", "hungry", "better", "poor", "once")
-    outcomes = train(*names, limits=Limits(memory=600 << 20))
+    outcomes = train(*names, limits=TrainingLimits(memory=600 << 20))
     assert kinds(outcomes) == {
         "good": "published",
         "better": "published",
@@ -112,7 +113,7 @@ def test_what_becomes_of_one_domain_touches_no_other(train: Any, store: Store, t
     }
     assert "SIGKILL (out of memory?), 2 times" in str(outcomes["killed"].reason)
     assert outcomes["once"].attempts == 2
-    assert "more than the 600 MB it may" in str(outcomes["hungry"].reason)
+    assert "more than its limit of 600 MB" in str(outcomes["hungry"].reason)
     assert outcomes["raises"].reason == "its training failed: ValueError: that was to be expected"
     assert "its self-check refuses the weights" in str(outcomes["poor"].reason)
     for name in names:
@@ -137,14 +138,14 @@ def test_a_partition_concerns_its_own_domain_alone(store: Store, tmp_path: Path,
     for part in ("domain=one/day=2026-11-20", "domain=two/day=bad", "domain=Wto/day=2026-11-20"):
         write(tmp_path / "lab" / part / "part.jsonl", lines(600, "one", "two"))
     lab = str(tmp_path / "lab")
-    run = Run(store=store, data=Reading(lab, 1.0), factory="training_domains:make", root=tmp_path / "scratch")
+    run = TrainingRun(store=store, data=Dataset(lab, 1.0), factory="training_domains:make", root=tmp_path / "scratch")
     notes: list[str] = []
-    outcomes = {one.domain: one for one in retrain(run, names, local(1), known=["one", "two"], note=notes.append)}
+    outcomes = {one.domain: one for one in train_domains(run, names, local(1), known=["one", "two"], note=notes.append)}
     assert kinds(outcomes) == {name: "published" if name == "one" else "failed" for name in names}
     assert notes == [f"{lab}: no plugin is loaded for Wto (1); their files are not read"]
     if "two" in names:
         bad = Path(lab, "domain=two", "day=bad", "part.jsonl")
-        assert outcomes["two"].reason == f"{bad}: day=bad: promised a date as in day=2026-11-20"
+        assert outcomes["two"].reason == f"{bad}: day=bad: expected a date as in day=2026-11-20"
 
 
 def test_a_log_that_cannot_be_written_fails_its_own_domain(train: Any, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_log_that_cannot_be_written_fails_its_own_domain(train: Any, tmp_path:
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [("logs", "--log-dir .*: .*file is no folder"), ("root", "file.*: no folder to work in"), ("out", "--out .*file")],
+    [("logs", "--log-dir .*: .*file is no folder"), ("root", "file.*: no working folder"), ("out", "--out .*file")],
 )
 def test_where_no_folder_can_be_nothing_begins(train: Any, tmp_path: Path, option: str, said: str) -> None:
     (tmp_path / "file").touch()
@@ -166,8 +167,8 @@ def test_where_no_folder_can_be_nothing_begins(train: Any, tmp_path: Path, optio
 
 
 def test_a_training_that_takes_too_long_is_ended(train: Any) -> None:
-    outcome = train("hangs", limits=Limits(seconds=2.0, retries=3))["hangs"]
-    assert (outcome.kind, outcome.attempts, outcome.reason) == ("killed", 1, "took more than the 2 seconds it may")
+    outcome = train("hangs", limits=TrainingLimits(seconds=2.0, retries=3))["hangs"]
+    assert (outcome.kind, outcome.attempts, outcome.reason) == ("killed", 1, "took more than its limit of 2 seconds")
 
 
 def _lives(pid: int) -> bool:
@@ -237,14 +238,15 @@ def test_folds_of_a_recogniser_are_shared_out_and_give_the_same_version(train: A
 PROGRAM = """
 import sys
 from arbitrank.store.store import open_store
-from arbitrank.training.run import Run, local, retrain
-from arbitrank.training.datasets import Reading
+from arbitrank.training.backends import local
+from arbitrank.training.run import TrainingRun, train_domains
+from arbitrank.training.datasets import Dataset
 from pathlib import Path
 folder, names = Path(sys.argv[1]), sys.argv[2:]
 store = open_store(folder / "store", environment={})
-run = Run(store=store, data=Reading(str(folder / "data.jsonl")), factory="training_domains:make",
+run = TrainingRun(store=store, data=Dataset(str(folder / "data.jsonl")), factory="training_domains:make",
           root=folder / "scratch")
-for one in retrain(run, names, local(2), tell=lambda event: print(event.domain, event.stage, flush=True)):
+for one in train_domains(run, names, local(2), tell=lambda event: print(event.domain, event.stage, flush=True)):
     print("outcome", one.domain, one.kind, flush=True)
 """
 
@@ -257,7 +259,7 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         [sys.executable, "-c", PROGRAM, str(tmp_path), "good", "hangs"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, map(os.path.abspath, sys.path))])},
     )
     assert process.stdout
     seen = set()
@@ -288,7 +290,7 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_one_resumes(
 
 
 def test_a_run_that_lives_keeps_its_folder(tmp_path: Path) -> None:
-    with scratch(tmp_path) as folder:
+    with working_folder(tmp_path) as folder:
         (folder / "kept").touch()
         (tmp_path / "run-notes.txt").touch()  # no run's folder at all
         sweep(tmp_path)
@@ -301,8 +303,8 @@ def test_a_worker_that_is_killed_costs_its_own_domain_one_attempt(
 ) -> None:
     data = write(tmp_path / "data.jsonl", lines(200, "once", "good"))
     events: list[Event] = []
-    run = Run(store=store, data=Reading(data), factory="training_domains:make", root=tmp_path / "scratch")
-    outcomes = {one.domain: one for one in retrain(run, ["once", "good"], local(2), tell=events.append)}
+    run = TrainingRun(store=store, data=Dataset(data), factory="training_domains:make", root=tmp_path / "scratch")
+    outcomes = {one.domain: one for one in train_domains(run, ["once", "good"], local(2), tell=events.append)}
     assert {name: (one.kind, one.attempts) for name, one in outcomes.items()} == {
         "once": ("published", 2),
         "good": ("published", 1),

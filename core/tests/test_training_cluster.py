@@ -16,10 +16,10 @@ from distributed import Client, LocalCluster
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.store.store import open_store
-from arbitrank.training.dask_backend import dask
-from arbitrank.training.datasets import Reading
-from arbitrank.training.pool import Limits
-from arbitrank.training.run import Run, local, retrain
+from arbitrank.training.backends import dask, local
+from arbitrank.training.datasets import Dataset
+from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.worker import Event
 
 HERE = Path(__file__).parent
@@ -63,9 +63,9 @@ def write(path: Path, names: tuple[str, ...], n: int = 4000) -> str:
     return str(path)
 
 
-def run(tmp_path: Path, name: str, data: str, factory: str, **options: Any) -> Run:
+def run(tmp_path: Path, name: str, data: str, factory: str, **options: Any) -> TrainingRun:
     store = open_store(tmp_path / name, environment={})
-    return Run(store=store, data=Reading(data), factory=f"training_domains:{factory}", root=tmp_path, **options)
+    return TrainingRun(store=store, data=Dataset(data), factory=f"training_domains:{factory}", root=tmp_path, **options)
 
 
 def test_the_same_version_on_the_cluster_as_here(scheduler: str, tmp_path: Path) -> None:
@@ -73,9 +73,11 @@ def test_the_same_version_on_the_cluster_as_here(scheduler: str, tmp_path: Path)
     events = []
     there = {
         one.domain: one
-        for one in retrain(run(tmp_path, "there", data, "reference"), ["a", "b"], dask(scheduler), tell=events.append)
+        for one in train_domains(
+            run(tmp_path, "there", data, "reference"), ["a", "b"], dask(scheduler), tell=events.append
+        )
     }
-    here = {one.domain: one for one in retrain(run(tmp_path, "here", data, "reference"), ["a", "b"], local(2))}
+    here = {one.domain: one for one in train_domains(run(tmp_path, "here", data, "reference"), ["a", "b"], local(2))}
     assert {name: (one.kind, one.version) for name, one in there.items()} == {
         name: ("published", one.version) for name, one in here.items()
     }
@@ -84,8 +86,8 @@ def test_the_same_version_on_the_cluster_as_here(scheduler: str, tmp_path: Path)
 def test_a_cluster_that_loses_a_worker_in_mid_training_completes(scheduler: str, noted: Path, tmp_path: Path) -> None:
     names = ("good", "fells", "killed", "raises")
     data = write(tmp_path / "data.jsonl", names)
-    limited = run(tmp_path, "store", data, "make", logs=tmp_path / "logs", limits=Limits(retries=0))
-    outcomes = {one.domain: one for one in retrain(limited, names, dask(scheduler))}
+    limited = run(tmp_path, "store", data, "make", logs=tmp_path / "logs", limits=TrainingLimits(retries=0))
+    outcomes = {one.domain: one for one in train_domains(limited, names, dask(scheduler))}
     assert {name: one.kind for name, one in outcomes.items()} == {
         "good": "published",
         "fells": "published",
@@ -99,7 +101,7 @@ def test_a_cluster_that_loses_a_worker_in_mid_training_completes(scheduler: str,
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", ("a",), 50)
     with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:1: no answer"):
-        list(retrain(run(tmp_path, "store", data, "make"), ["a"], dask("tcp://127.0.0.1:1", patience=0.5)))
+        list(train_domains(run(tmp_path, "store", data, "make"), ["a"], dask("tcp://127.0.0.1:1", patience=0.5)))
 
 
 # ------------------------------------------------------------------------------------------------ one domain over all
@@ -124,13 +126,13 @@ def test_a_domain_over_the_cluster_is_as_good_as_on_one_machine_and_the_same_eac
     settings = Settings(model=model, calibrate=False, l2=1e-4)
     over_all = dask(scheduler, partitioned=True)
     found = [
-        next(retrain(run(tmp_path, name, partitions, "reference", settings=settings), ["a"], backend))
+        next(train_domains(run(tmp_path, name, partitions, "reference", settings=settings), ["a"], backend))
         for name, backend in (("here", local(1)), ("there", over_all), ("again", over_all))
     ]
     assert [one.kind for one in found] == ["published"] * 3, found
     here, there, again = found
     assert (there.held, there.rows) == (here.held, here.rows)
-    assert ["1 lines tell no truth" in note for note in there.notes] == [True] * 4
+    assert ["1 lines are unlabelled" in note for note in there.notes] == [True] * 4
     # LightGBM grows as many trees as it is told to there, and stops early here.
     assert there.nll == pytest.approx(here.nll, rel=0.05 if model == "boosted" else 0.001)
     if model != "boosted":
@@ -141,7 +143,7 @@ def test_a_domain_over_the_cluster_survives_a_worker(scheduler: str, partitions:
     pids = _pids(scheduler)
     settings = Settings(model="loglinear", l2=1e-4)
     limited = run(tmp_path, "store", partitions, "reference", settings=settings)
-    whole = next(retrain(limited, ["a"], dask(scheduler, partitioned=True)))
+    whole = next(train_domains(limited, ["a"], dask(scheduler, partitioned=True)))
     rounds = []
 
     def tell(event: Event) -> None:
@@ -151,7 +153,7 @@ def test_a_domain_over_the_cluster_survives_a_worker(scheduler: str, partitions:
                 os.kill(pids[0], signal.SIGKILL)
 
     limited = run(tmp_path, "again", partitions, "reference", settings=settings)
-    outcome = next(retrain(limited, ["a"], dask(scheduler, partitioned=True), tell=tell))
+    outcome = next(train_domains(limited, ["a"], dask(scheduler, partitioned=True), tell=tell))
     assert len(rounds) > 2
     assert (outcome.kind, outcome.version) == ("published", whole.version)
 
@@ -166,7 +168,7 @@ def _pids(scheduler: str) -> list[int]:
     [
         (Settings(model="corrected"), None, "with --model corrected"),
         (Settings(model="boosted", loss="r3"), None, "leave --loss out"),
-        (Settings(), "a file", "promised --data with a folder or URL by domain="),
+        (Settings(), "a file", "expected --data with a folder or URL by domain="),
     ],
 )
 def test_what_a_cluster_cannot_do_together_is_refused(
@@ -174,6 +176,6 @@ def test_what_a_cluster_cannot_do_together_is_refused(
 ) -> None:
     data = write(tmp_path / "data.jsonl", ("a",), 60) if data else partitions
     limited = run(tmp_path, "store", data, "reference", settings=settings)
-    outcome = next(retrain(limited, ["a"], dask(scheduler, partitioned=True)))
+    outcome = next(train_domains(limited, ["a"], dask(scheduler, partitioned=True)))
     assert outcome.kind == "failed"
     assert reason in str(outcome.reason)

@@ -1,4 +1,4 @@
-"""Data for training: where they lie, what is taken of them, and what is told of the rest."""
+"""Data for training: their location, what is read of them, and what is reported of the rest."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from pyarrow import parquet
 from arbitrank.domain import Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.training.build import build, kept_back, time_of
-from arbitrank.training.datasets import COMMON, Read, Reading, is_partitioned, prepare
+from arbitrank.training.build import build, held_out, time_of
+from arbitrank.training.datasets import COMMON, Dataset, ReadReport, is_partitioned, prepare
 from arbitrank.training.example_file import ExampleFile, Writer, data_digest, write_examples
-from arbitrank.training.locations import Found, files, opened, since
+from arbitrank.training.locations import DataFile, files, opened, since
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 DAY = 86_400
@@ -54,12 +54,14 @@ def write(path: Path, rows: Sequence[Any]) -> Path:
     return path
 
 
-def read(location: Path | str, folder: Path, *domains: str, begins: float | None = None) -> tuple[Read, list[Example]]:
-    """What is told of the data, and the first domain's examples."""
+def read(
+    location: Path | str, folder: Path, *domains: str, begins: float | None = None
+) -> tuple[ReadReport, list[Example]]:
+    """The report on the data, and the first domain's examples."""
     names = domains or ("lamps",)
     paths = {name: folder / f"{name}.examples" for name in names}
-    told = prepare(Reading(str(location), begins), names, paths, known=["heating"])
-    return told, list(ExampleFile(paths[names[0]]))
+    report = prepare(Dataset(str(location), begins), names, paths, known=["heating"])
+    return report, list(ExampleFile(paths[names[0]]))
 
 
 # -------------------------------------------------------------------------------------------------------------- on disk
@@ -147,9 +149,9 @@ def test_an_object_store_is_read_by_its_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("s3://", "s3://: names no bucket or host, promised as s3://NAME/PATH"),
-        ("s4://bucket/data", "s4://bucket/data: no URL that can be read: .*Unable to recognise URL .*"),
-        ("https://[", r"https://\[: no URL that can be read: Invalid IPv6 URL.*"),
+        ("s3://", "s3://: names no bucket or host, expected s3://NAME/PATH"),
+        ("s4://bucket/data", "s4://bucket/data: cannot be read: .*Unable to recognise URL .*"),
+        ("https://[", r"https://\[: cannot be read: Invalid IPv6 URL.*"),
     ],
 )
 def test_a_url_that_is_none_is_refused_in_one_line(url: str, said: str) -> None:
@@ -166,7 +168,7 @@ def test_an_object_store_that_does_not_answer_is_told_in_one_line(monkeypatch: p
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     for url in (f"http://127.0.0.1:{port}/data.jsonl", f"http://127.0.0.1:{port}/data"):
-        for read_it in (files, lambda url: opened(Found(url, 1))):
+        for read_it in (files, lambda url: opened(DataFile(url, 1))):
             with pytest.raises(DataError, match=f"^{url}: cannot be read: Connection refused") as caught:
                 read_it(url)
             assert len(str(caught.value).splitlines()) == 1
@@ -176,7 +178,7 @@ def test_an_object_store_that_does_not_answer_is_told_in_one_line(monkeypatch: p
 def test_a_file_that_is_gone_from_an_object_store_is_told_in_one_line(tmp_path: Path) -> None:
     url = f"{tmp_path.as_uri()}/data.jsonl"
     with pytest.raises(DataError, match=f"^{url}: cannot be read: No such file") as caught:
-        opened(Found(url, 1))
+        opened(DataFile(url, 1))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -197,8 +199,8 @@ def test_a_domain_gets_its_own_hypotheses_and_the_requests_that_were_meant_for_i
 def test_what_brings_no_hypotheses_is_written_once_for_all(tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", [{"text": "dim the hall", "domain": "lamps"}] * 3)
     paths = {name: tmp_path / name for name in ("lamps", "ovens")}
-    told = prepare(Reading(str(path)), list(paths), paths, common=tmp_path / "common")
-    assert told.examples == {COMMON: 3}
+    report = prepare(Dataset(str(path)), list(paths), paths, common=tmp_path / "common")
+    assert report.examples == {COMMON: 3}
     assert len(ExampleFile(tmp_path / "common")) == 3
 
 
@@ -216,15 +218,15 @@ def test_partitions_tell_the_domain_and_the_day(tmp_path: Path) -> None:
 
 def test_a_window_leaves_out_what_is_earlier_and_what_has_no_time(tmp_path: Path) -> None:
     rows = [line(1, time=5.0), line(2, time=15.0), line(3), line(4, time=10.0)]
-    told, found = read(write(tmp_path / "data.jsonl", rows), tmp_path, begins=10.0)
+    report, found = read(write(tmp_path / "data.jsonl", rows), tmp_path, begins=10.0)
     assert [one.request.id for one in found] == ["2", "4"]
-    assert (told.early, told.undated) == (1, 1)
-    assert "1 requests without a time are left out with --since" in told.notes()[0]
+    assert (report.early, report.undated) == (1, 1)
+    assert "1 requests without a time are left out with --since" in report.notes()[0]
 
 
 @pytest.mark.parametrize("text", ["yesterday", "d", "2026-13-01", ""])
 def test_a_window_that_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match=f"--since: saw {text!r}, promised a date"):
+    with pytest.raises(InputError, match=f"--since: {text!r} is no date, expected one"):
         since(text)
     assert since("1970-01-02") == DAY
 
@@ -238,12 +240,12 @@ def examples(n: int, **more: Any) -> list[Example]:
 
 def test_by_time_what_is_measured_on_is_later_than_all_that_was_learned(tmp_path: Path) -> None:
     some = write_examples(tmp_path / "data", examples(200))
-    held = kept_back("lamps", some, "time")
+    held = held_out("lamps", some, "time")
     times = np.array([time_of(one) for one in some], np.float64)
     assert 0.05 < held.mean() < 0.15
     assert times[held].min() > times[~held].max()
     with pytest.raises(DataError, match="example 1 of 2 has no time"):
-        kept_back("lamps", [Example(Request(utterance="x"), Truth(None))] * 2, "time")
+        held_out("lamps", [Example(Request(utterance="x"), Truth(None))] * 2, "time")
 
 
 # ----------------------------------------------------------------------------------------------------------- bad data
@@ -264,7 +266,9 @@ CORPUS = {"text": "dim the hall", "domain": "lamps", "intent": "dim"}
         ),
         pytest.param(["one class"], "no example to train on .1 bad lines", id="no line"),
         pytest.param(
-            [*LAMPS, CORPUS], "1 examples bring no hypotheses|promised all or none", id="mixed kinds of lines"
+            [*LAMPS, CORPUS],
+            "1 examples bring no hypotheses|expected all or none|promised all or none",
+            id="mixed kinds of lines",
         ),
         pytest.param([line(i, "ovens") for i in range(9)], "no example to train on", id="other domains only"),
     ],
@@ -279,18 +283,18 @@ def test_data_that_nothing_can_be_learned_from_are_refused(tmp_path: Path, rows:
     ("bad", "reason"),
     [
         pytest.param(NAN, "saw nan, promised a finite number", id="NaN"),
-        pytest.param({**line(7), "weight": -1}, "weight: saw -1, promised a number above 0", id="a negative weight"),
-        pytest.param({**line(7), "weight": "much"}, "weight: saw 'much'", id="a weight that is none"),
+        pytest.param({**line(7), "weight": -1}, "weight: -1 is out of range, expected a", id="a negative weight"),
+        pytest.param({**line(7), "weight": "much"}, "weight: 'much' is out of range", id="a weight that is none"),
         pytest.param({**line(7), "hypotheses": [{"domain": "lamps"}]}, "lacks the field intent", id="another schema"),
         pytest.param(b'{"truth"', "not JSON", id="a torn line"),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_named_and_the_others_teach(tmp_path: Path, bad: Any, reason: str) -> None:
-    told, found = read(write(tmp_path / "data.jsonl", [line(1), bad, line(2)]), tmp_path)
+    report, found = read(write(tmp_path / "data.jsonl", [line(1), bad, line(2)]), tmp_path)
     assert [one.request.id for one in found] == ["1", "2"]
-    (note,) = told.notes()
+    (note,) = report.notes()
     assert note.startswith(f"{tmp_path / 'data.jsonl'}:2: ")
-    assert told.n_bad == 1
+    assert report.n_bad == 1
     assert reason in note
 
 
@@ -299,11 +303,11 @@ WORDLESS = {"utterance": "dim the hall", "domain": "lamps", "intent": "dim"}
 
 def test_lines_that_tell_no_truth_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", [CORPUS, WORDLESS, CORPUS, WORDLESS])
-    told, found = read(path, tmp_path)
+    report, found = read(path, tmp_path)
     assert len(found) == 2
-    assert told.notes() == (
-        f"{path}: 2 lines tell no truth and are left out; the first: {path}:2: its fields are utterance, domain, "
-        "intent; promised text (a corpus) or truth (hypotheses)",
+    assert report.notes() == (
+        f"{path}: 2 lines are unlabelled and left out; the first: {path}:2: its fields are utterance, domain, "
+        "intent; expected text (a corpus) or truth (hypotheses)",
     )
 
 
@@ -323,19 +327,19 @@ def test_where_no_line_tells_a_truth_what_is_missing_is_named(
     with pytest.raises(DataError) as caught:
         read(path, tmp_path)
     assert str(caught.value).startswith(
-        f"{path}: no example to train on (0 bad lines, 3 that tell no truth; the first: {path}:1: its fields are "
-        f"{fields}; promised text (a corpus) or truth (hypotheses))"
+        f"{path}: no example to train on (0 bad lines, 3 unlabelled; the first: {path}:1: its fields are "
+        f"{fields}; expected text (a corpus) or truth (hypotheses))"
     )
 
 
 def test_parquet_names_a_row_that_is_not_a_number_and_a_file_that_is_none(tmp_path: Path) -> None:
     rows = [line(i) for i in range(3)]
     rows[1]["hypotheses"][0]["intent_confidence"] = float("nan")
-    told, found = read(write(tmp_path / "data.parquet", rows), tmp_path)
+    report, found = read(write(tmp_path / "data.parquet", rows), tmp_path)
     assert len(found) == 2
-    assert ":2: hypotheses[0].intent_confidence: saw nan, promised a finite number" in told.notes()[0]
+    assert ":2: hypotheses[0].intent_confidence: nan is out of range, expected a finite number" in report.notes()[0]
     (tmp_path / "data.parquet").write_bytes(b"not parquet")
-    with pytest.raises(DataError, match="no Parquet file that can be read"):
+    with pytest.raises(DataError, match="not a readable Parquet file"):
         read(tmp_path / "data.parquet", tmp_path)
 
 
@@ -343,17 +347,17 @@ def test_parquet_files_of_several_schemas_are_read_each_by_its_own(tmp_path: Pat
     write(tmp_path / "data" / "a.parquet", [line(1)])
     write(tmp_path / "data" / "b.parquet", [{**line(2), "context": {"device": "hub"}, "later": 1}])
     write(tmp_path / "data" / "c.parquet", [{**line(3), "hypotheses": "many"}])
-    told, found = read(tmp_path / "data", tmp_path)
+    report, found = read(tmp_path / "data", tmp_path)
     assert [one.request.id for one in found] == ["1", "2"]
-    assert told.n_bad == 1
+    assert report.n_bad == 1
 
 
 def test_repeated_ids_count_once_and_unknown_domains_are_negatives_and_both_are_told(tmp_path: Path) -> None:
     rows = [line(1), line(2), {**line(1), "utterance": "later"}, {**line(3), "truth": {"domain": "lams"}}]
-    told, found = read(write(tmp_path / "data.jsonl", rows), tmp_path)
+    report, found = read(write(tmp_path / "data.jsonl", rows), tmp_path)
     assert [one.request.utterance for one in found] == ["words 2", "later", "words 3"]
-    assert [note.partition(": ")[2] for note in told.notes()] == [
-        "no plugin is loaded for lams (1); their requests teach others as negatives",
+    assert [note.partition(": ")[2] for note in report.notes()] == [
+        "no plugin is loaded for lams (1); their requests serve other domains as negatives",
         "1 examples repeat an id; of each the last counts",
     ]
 

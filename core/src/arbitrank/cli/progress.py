@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from arbitrank import domain
-from arbitrank.training.task import Outcome
+from arbitrank.training.task import TrainingOutcome
 from arbitrank.training.worker import Event
 
 _SELDOM = 10.0  # seconds between two lines of one stage in a pipe
@@ -51,7 +51,7 @@ class Board:
     def event(self, event: Event) -> None:
         """A domain is further, or has figures to show."""
 
-    def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, outcome: TrainingOutcome) -> None:
         """A domain has ended."""
 
     def note(self, text: str) -> None:
@@ -81,7 +81,7 @@ class Events(Board):
     def event(self, event: Event) -> None:
         self._print({"event": "progress", **msgspec.structs.asdict(event)})
 
-    def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, outcome: TrainingOutcome) -> None:
         self._print({"event": "outcome", **msgspec.structs.asdict(outcome)})
 
     def note(self, text: str) -> None:
@@ -109,7 +109,7 @@ class Bars(Board):
         text = f"{event.domain}: {_said(event, self._rows[event.domain])}"
         self._progress.update(task, description=text, completed=event.done, total=event.total or None)
 
-    def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, outcome: TrainingOutcome) -> None:
         task, _ = self._tasks.pop(outcome.domain, (None, ""))
         if task is not None:
             self._progress.remove_task(task)

@@ -19,12 +19,13 @@ from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store
+from arbitrank.training.backends import TrainingBackend, dask, local
 from arbitrank.training.build import Split
-from arbitrank.training.datasets import Reading
+from arbitrank.training.datasets import Dataset
 from arbitrank.training.locations import is_url, since
-from arbitrank.training.pool import Limits
-from arbitrank.training.run import Backend, Run, local, retrain
-from arbitrank.training.task import Outcome
+from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.run import TrainingRun, train_domains
+from arbitrank.training.task import TrainingOutcome
 
 
 @click.command("train")
@@ -160,10 +161,10 @@ def command(
         print(f"arbitrank: boosted models are left out of the choice: {absent}", file=sys.stderr)
     if begins and not data:
         raise InputError("--since: no --data; promised both")
-    run = Run(
+    run = TrainingRun(
         store=store,
         settings=Settings(seed=seed, model=model, loss=loss, form=form, kept=kept),
-        data=Reading(data, since(begins) if begins else None) if data else None,
+        data=Dataset(data, since(begins) if begins else None) if data else None,
         split=split,
         force=force,
         warm=warm,
@@ -172,7 +173,7 @@ def command(
         out=out,
         logs=log_dir or _logs(store),
         root=scratch,
-        limits=Limits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries),
+        limits=TrainingLimits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries),
     )
     trained = _backend(backend, scheduler, partitioned, jobs)
     signal.signal(signal.SIGTERM, _interrupted)
@@ -181,7 +182,7 @@ def command(
     outcomes = []
     with board(len(chosen), json=as_json) as shown:
         domains = [one.name for one in chosen]
-        with closing(retrain(run, domains, trained, known=known, tell=shown.event, note=shown.note)) as ended:
+        with closing(train_domains(run, domains, trained, known=known, tell=shown.event, note=shown.note)) as ended:
             for outcome in ended:
                 outcomes.append(outcome)
                 shown.outcome(outcome)
@@ -207,7 +208,7 @@ def _logs(store: Store) -> Path:
     return user_log_path("arbitrank") / "training"
 
 
-def _backend(kind: str, scheduler: str | None, partitioned: bool, jobs: int) -> Backend:
+def _backend(kind: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:
     if kind == "local":
         if scheduler or partitioned:
             raise InputError(f"{'--scheduler' if scheduler else '--partitioned'}: no --backend dask; promised both")
@@ -216,12 +217,10 @@ def _backend(kind: str, scheduler: str | None, partitioned: bool, jobs: int) -> 
         raise InputError(
             "--backend dask: no --scheduler; promised an address, as tcp://HOST:8786; see docs/training.md"
         )
-    from arbitrank.training.dask_backend import dask
-
     return dask(scheduler, partitioned=partitioned)
 
 
-def _tell(outcome: Outcome, where: str, shown: Board, as_json: bool) -> None:
+def _tell(outcome: TrainingOutcome, where: str, shown: Board, as_json: bool) -> None:
     if not as_json:
         for text in outcome.notes:
             shown.note(text)
@@ -239,12 +238,12 @@ def _tell(outcome: Outcome, where: str, shown: Board, as_json: bool) -> None:
             )
 
 
-def _without(outcome: Outcome) -> str:
+def _without(outcome: TrainingOutcome) -> str:
     """The reason, without the name that it may begin with."""
     return (outcome.reason or outcome.kind).removeprefix(f"domain {outcome.domain}: ")
 
 
-def _finish(outcomes: Sequence[Outcome]) -> None:
+def _finish(outcomes: Sequence[TrainingOutcome]) -> None:
     failed = [one.domain for one in outcomes if one.kind in ("failed", "killed")]
     if failed:
         raise InputError(f"not trained: {', '.join(failed)}; the reasons are above")

@@ -1,4 +1,4 @@
-"""From examples to a sealed artifact: the core keeps some back, the domain trains, the core measures and seals."""
+"""From examples to a sealed artifact: the core holds some out, the domain trains, the core measures and seals."""
 
 from __future__ import annotations
 
@@ -25,35 +25,19 @@ from arbitrank.nlu.text import crc
 from arbitrank.probability import log_loss
 from arbitrank.semer import entirely_right
 from arbitrank.store.artifact import CARD, Manifest, replacing, seal, write_durably
-from arbitrank.training.example_file import data_digest, only
+from arbitrank.training.example_file import data_digest, select
 from arbitrank.values import Example, Hypothesis
-
-__all__ = [
-    "Built",
-    "Measured",
-    "Split",
-    "build",
-    "claims",
-    "data_digest",
-    "kept_back",
-    "measure",
-    "measured",
-    "of_claims",
-    "sealed",
-    "time_of",
-]
 
 Split = Literal["words", "time"]
 
-_KEPT_BACK = 10  # one in so many examples is kept back to measure on
+_HELD_OUT = 10  # one example in so many is held out
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What held-back requests say of a model: its calibration, and its NLL beside R0's on the same readings, weighed as
-    the requests are."""
+class HeldOutFigures:
+    """A model on held-out requests: its calibration, and its weighted NLL beside that of R0 on the same readings."""
 
     card: Calibration
     nll: float
@@ -61,16 +45,16 @@ class Measured:
 
     @property
     def worse(self) -> bool:
-        """Whether the product of the bare confidences would have been the better claim."""
+        """True where R0, the product of the confidences, has the lower NLL."""
         return self.nll > self.baseline + 1e-9
 
 
 @dataclass(frozen=True)
-class Built:
-    """An artifact that was made: its manifest, what was measured, and what the domain's training reported."""
+class BuiltArtifact:
+    """A sealed artifact: its manifest, its held-out figures, and the report of the domain's training."""
 
     manifest: Manifest
-    measured: Measured
+    measured: HeldOutFigures
     report: Mapping[str, Any]
 
     @property
@@ -89,20 +73,20 @@ def build(
     base: Path | None = None,
     split: Split = "words",
     made_of: str | UnsetType = UNSET,
-) -> Built:
+) -> BuiltArtifact:
     """Train `domain` and write a sealed artifact into `folder`, which is new, empty or an artifact to replace.
 
     `package` is the distribution's name and version. `base` is the artifact whose recogniser is kept where training
-    gives none. `split` says how the examples that are kept back are chosen. `made_of` goes into the manifest as it is.
+    gives none. `split` chooses the held-out examples. `made_of` goes into the manifest as it is.
     Nothing is left in `folder` where training fails.
     """
-    held = kept_back(domain.name, examples, split)
-    training, asked = only(examples, ~held), only(examples, held)
+    held = held_out(domain.name, examples, split)
+    training, test = select(examples, ~held), select(examples, held)
     if not training:
         raise DataError(f"domain {domain.name}: {len(examples)} examples are too few to train on and measure")
     with replacing(folder) as work:
-        # One thread: sums in another order would be other weights. The limit holds for what is loaded by now, so the
-        # toolkit's libraries are loaded first.
+        # One thread: sums in another order would give other weights. The limit applies to loaded libraries, so the
+        # toolkit's are loaded first.
         import arbitrank.learn.model_selection
         import arbitrank.nlu.training  # noqa: F401
 
@@ -111,7 +95,7 @@ def build(
         if base and not (work / "recogniser").exists() and (base / "recogniser").is_dir():
             shutil.copytree(base / "recogniser", work / "recogniser")
         settings.progress("measuring", 0, 1)
-        found = measured(domain.name, domain.load(work), asked, _means(domain.name, training), settings.kept)
+        figures = measure(domain.name, domain.load(work), test, _means(domain.name, training), settings.kept)
         settings.progress("measuring", 1, 1)
         about = Manifest(
             domain=domain.name,
@@ -125,69 +109,64 @@ def build(
             data_digest=data_digest(examples),
             made_of=made_of,
         )
-        manifest = sealed(work, about, found)
-    return Built(manifest, found, report)
+        manifest = write_sealed(work, about, figures)
+    return BuiltArtifact(manifest, figures, report)
 
 
-def sealed(folder: Path, about: Manifest, found: Measured) -> Manifest:
-    """Write the card, then the manifest, of what was trained into the folder."""
-    write_durably(folder / CARD, msgspec.json.format(msgspec.json.encode(found.card), indent=1))
+def write_sealed(folder: Path, about: Manifest, figures: HeldOutFigures) -> Manifest:
+    """Write the card, then the manifest, into a folder with trained weights."""
+    write_durably(folder / CARD, msgspec.json.format(msgspec.json.encode(figures.card), indent=1))
     return seal(folder, about)
 
 
-def kept_back(domain: str, examples: Iterable[Example], split: Split = "words") -> NDArray[np.bool_]:
-    """Which examples are kept back to measure on, a mask of shape (n,): about one in ten.
+def held_out(domain: str, examples: Iterable[Example], split: Split = "words") -> NDArray[np.bool_]:
+    """Mask of the held-out examples, shape (n,): about one in ten.
 
-    By their words, so that the same utterance is never on both sides; or by their time, the latest of them, so that
-    what is measured is later than all that was learned. Raises `DataError` where one has no time.
+    `words`: by a hash of the utterance, so that equal utterances are on one side. `time`: the latest. Raises
+    `DataError` where an example has no time then.
     """
     if split == "words":
-        return np.array([crc(_identity(e)) % _KEPT_BACK == 0 for e in examples], bool)
+        return np.array([crc(_identity(e)) % _HELD_OUT == 0 for e in examples], bool)
     times = [time_of(example) for example in examples]
     if None in times:
         raise DataError(
-            f"domain {domain}: example {times.index(None) + 1} of {len(times)} has no time, promised one for each with "
+            f"domain {domain}: example {times.index(None) + 1} of {len(times)} has no time, expected one for each with "
             "--split-by time: seconds since 1970 as `time`"
         )
     if not times:
         return np.zeros(0, bool)
     ordered = np.array(times, np.float64)
-    # Strictly later: what was said at the same moment stays on one side.
-    return np.asarray(ordered > np.quantile(ordered, 1.0 - 1.0 / _KEPT_BACK, method="lower"))
+    # Strictly later: requests of the same moment stay on one side.
+    return np.asarray(ordered > np.quantile(ordered, 1.0 - 1.0 / _HELD_OUT, method="lower"))
 
 
 def time_of(example: Example) -> float | None:
-    """When the request was made, seconds since 1970, by the line's `time`; None where that is absent or no number."""
+    """Time of the request in seconds since 1970, from the line's `time`; None where that is absent or no number."""
     time = example.extra.get("time")
     if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
         return None
     return float(time)
 
 
-def measure(name: str, model: Model, examples: Iterable[Example]) -> Calibration:
-    """The calibration of a domain's best reading over requests, those that are not its own included."""
-    return measured(name, model, examples).card
-
-
-def measured(
+def measure(
     name: str, model: Model, examples: Iterable[Example], means: Confidences = Confidences(), kept: float = 1.0
-) -> Measured:
-    """A domain's best readings over requests, against the outcomes and against R0's best of the same readings.
+) -> HeldOutFigures:
+    """Figures of a model's best readings over requests, other domains' included, beside those of R0.
 
-    `means` stand for R0's missing confidences. Others' requests weigh 1 / `kept`. Raises `DataError` where the model
+    `means` replace missing confidences in R0. Others' requests weigh 1 / `kept`. Raises `DataError` where the model
     fails on an example.
     """
-    return of_claims(claims(name, model, examples, means, kept))
+    return figures_of(claims(name, model, examples, means, kept))
 
 
-def of_claims(rows: Floats) -> Measured:
-    """What claims, as `claims` gives them, say of the model that made them."""
+def figures_of(rows: Floats) -> HeldOutFigures:
+    """The figures of a model from its rows of `claims`."""
     p, y, p0, y0, weight = rows.T
-    return Measured(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
+    return HeldOutFigures(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
 
 
 def claims(name: str, model: Model, examples: Iterable[Example], means: Confidences, kept: float) -> Floats:
-    """P(right) of the model's best reading of each request and its outcome, R0's and its, and the weight: shape (n, 5).
+    """P(right) of the model's best reading and its outcome, the same of R0, and the request's weight: shape (n, 5).
 
     Requests without a reading are left out.
     """
@@ -200,11 +179,11 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
         if isinstance(outcome, dispatch.Failed):
             raise DataError(f"domain {name}: fails on example {example.request.id!r}: {outcome.reason}")
         if outcome.hypotheses:
-            heard = msgspec.structs.replace(example.request, hypotheses=tuple(outcome.hypotheses))
-            r0 = baseline.rerank(heard).right
-            worth = example.weight * (1.0 if example.truth.domain == name else 1.0 / kept)
+            recognised = msgspec.structs.replace(example.request, hypotheses=tuple(outcome.hypotheses))
+            r0 = baseline.rerank(recognised).right
+            weight = example.weight * (1.0 if example.truth.domain == name else 1.0 / kept)
             of_both = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))
-            rows.append((*next(of_both), *next(of_both), worth))
+            rows.append((*next(of_both), *next(of_both), weight))
     return np.array(rows, np.float64).reshape(-1, 5)
 
 
@@ -218,7 +197,7 @@ def _nll(p: Floats, y: Floats, weight: Floats) -> float:
 
 
 def _means(name: str, examples: Sequence[Example]) -> Confidences:
-    """The domain's mean confidences in what it trains on, where its hypotheses were given."""
+    """The domain's mean confidences in its training data, where that brings hypotheses."""
     sums, counts = np.zeros(3), np.zeros(3)
     for example in examples:
         for h in example.request.hypotheses or ():

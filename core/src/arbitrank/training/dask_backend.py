@@ -1,11 +1,10 @@
-"""The same tasks on a Dask cluster: what a domain is to learn from goes there, an artifact comes back.
+"""Tasks on a Dask cluster: a domain's data go there, an artifact comes back.
 
-A task runs in a process of its own there as here, so that it gives the same version, has the same limits, and takes no
-worker of the cluster with it. Workers need arbitrank and the plugins, but no folder in common and no access to the
-store. What is exchanged is MessagePack; the frames around it are Dask's, which trusts whoever reaches its scheduler.
+A task runs in a process of its own there as here, so that it gives the same version, has the same limits, and cannot
+take a worker of the cluster down. Workers need arbitrank and the plugins, but no shared folder and no access to the
+store. Messages are MessagePack inside Dask's frames; Dask trusts whoever reaches its scheduler.
 
-Tasks are handed to Dask one by one, as joblib's backend for it does, but their outcomes are told apart: joblib gives up
-all tasks where one is lost.
+Each task is a future of its own, so that losing one does not cost the others, as it would with joblib's backend.
 """
 
 from __future__ import annotations
@@ -14,57 +13,51 @@ import multiprocessing
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from arbitrank.errors import InputError
-from arbitrank.training.pool import Limits, Stopped, run_all
-from arbitrank.training.run import Backend, Tell
-from arbitrank.training.task import ARTIFACT, DATA, Outcome, Task
-from arbitrank.training.workdir import scratch
+from arbitrank.training.backends import Tell
+from arbitrank.training.pool import TrainingLimits, TrainingStopped, run_all
+from arbitrank.training.task import ARTIFACT, DATA, TrainingOutcome, TrainingTask
+from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Event
 
 _TOPIC = "arbitrank-training"
 _BASE = "base"
 _LOG = "log"
-_LARGE = 1 << 31  # bytes of a task from which on Dask is to warn that it passes through the scheduler
+_LARGE = 1 << 31  # bytes of a task above which Dask warns
 
 
 class Parcel(msgspec.Struct, frozen=True):
-    """A task and the files that it needs, or its outcome and the files that came of it; by paths inside its folder."""
+    """A task with the files it needs, or an outcome with its files, by their paths inside the task's folder."""
 
-    about: Task | Outcome
+    about: TrainingTask | TrainingOutcome
     files: dict[str, bytes]
-    limits: Limits = Limits()
+    limits: TrainingLimits = TrainingLimits()
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Parcel).decode
 
 
-def dask(scheduler: str, *, patience: float = 30.0, partitioned: bool = False) -> Backend:
-    """The backend of the cluster at an address, or in the file that names one; `patience`: seconds it has to answer.
-
-    With `partitioned` each domain is trained over all of the cluster, one after another.
-    """
-    if partitioned:
-        from arbitrank.training.distributed import train_all
-
-        return partial(train_all, scheduler=scheduler, patience=patience)
-    return partial(_run_all, scheduler=scheduler, patience=patience)
-
-
-def _run_all(
-    tasks: Sequence[Task], *, temporary: Path, limits: Limits, tell: Tell, scheduler: str, patience: float
-) -> Generator[Outcome]:
-    with client_of(scheduler, patience) as client, _telling(client, tell):
+def train_on_cluster(
+    tasks: Sequence[TrainingTask],
+    *,
+    temporary: Path,
+    limits: TrainingLimits,
+    tell: Tell,
+    scheduler: str,
+    patience: float,
+) -> Generator[TrainingOutcome]:
+    """The outcome of every task as it ends, each trained by one worker of the cluster."""
+    with client_of(scheduler, patience) as client, _forwarding(client, tell):
         from distributed import as_completed
 
         largest = sorted(tasks, key=lambda task: (-task.size, task.domain))
-        # The scheduler keeps what a task needs, so that one whose worker is gone begins anew on another.
+        # The scheduler keeps a task's data, so that a task whose worker is lost starts again on another.
         futures = {client.submit(train_here, _packed(task, limits), pure=False): task for task in largest}
         try:
             for future in as_completed(list(futures)):
@@ -87,7 +80,7 @@ def client_of(scheduler: str, patience: float) -> Iterator[Any]:
             client = Client(**named, timeout=patience)
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(
-                f"--scheduler {scheduler}: no answer: {error}; promised a running Dask scheduler"
+                f"--scheduler {scheduler}: no answer: {error}; expected a running Dask scheduler"
             ) from error
         with client, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -95,16 +88,16 @@ def client_of(scheduler: str, patience: float) -> Iterator[Any]:
 
 
 def train_here(parcel: bytes) -> bytes:
-    """On a worker of the cluster: train in a process of its own, and give what came of it."""
+    """Train in a child process of a cluster's worker; the outcome and its files."""
     from distributed import get_worker
 
-    # Dask's workers are daemons, which Python lets have no children; those here end with their parent by themselves.
+    # Dask's workers are daemons, which may have no children in Python; these children end with their parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     worker = get_worker()
     key = worker.get_current_task()
 
     def cancelled() -> bool:
-        """Whether nobody waits for it any more: it was interrupted, or its client is gone."""
+        """True once the task was cancelled or its client is gone."""
         state = worker.state.tasks.get(key)
         return state is None or state.state == "cancelled"
 
@@ -112,8 +105,8 @@ def train_here(parcel: bytes) -> bytes:
         worker.log_event(_TOPIC, msgspec.to_builtins(event))
 
     given = _decode(parcel)
-    assert isinstance(given.about, Task)
-    with scratch() as folder:
+    assert isinstance(given.about, TrainingTask)
+    with working_folder() as folder:
         own = folder / "task"
         unpack(given.files, own)
         (folder / "tmp").mkdir()
@@ -124,8 +117,8 @@ def train_here(parcel: bytes) -> bytes:
             base=str(own / _BASE) if given.about.base else None,
             log=str(folder / _LOG),
         )
-        outcome = Outcome(domain=task.domain, kind="killed", reason="nobody waited for it any more")
-        with suppress(Stopped):
+        outcome = TrainingOutcome(domain=task.domain, kind="killed", reason="its client was gone")
+        with suppress(TrainingStopped):
             alone = run_all([task], jobs=1, temporary=folder / "tmp", limits=given.limits, tell=tell, stopped=cancelled)
             with closing(alone) as outcomes:
                 outcome = next(outcomes)
@@ -134,7 +127,7 @@ def train_here(parcel: bytes) -> bytes:
         return _encode(Parcel(outcome, {**files, **({_LOG: log.read_bytes()} if log.is_file() else {})}))
 
 
-def _packed(task: Task, limits: Limits) -> bytes:
+def _packed(task: TrainingTask, limits: TrainingLimits) -> bytes:
     files = {}
     if isinstance(task.data, str):
         data = Path(task.data)
@@ -144,14 +137,14 @@ def _packed(task: Task, limits: Limits) -> bytes:
     return _encode(Parcel(task, files, limits))
 
 
-def _outcome(task: Task, future: Any) -> Outcome:
-    """What became of a task, its artifact and its log being put where they belong."""
+def _outcome(task: TrainingTask, future: Any) -> TrainingOutcome:
+    """The outcome of a task, its artifact and log written to their places."""
     if future.status != "finished":
         error = future.exception() if future.status == "error" else "it was cancelled"
         reason = f"lost by the cluster: {type(error).__name__}: {error}"
-        return Outcome(domain=task.domain, kind="killed", reason=reason)
+        return TrainingOutcome(domain=task.domain, kind="killed", reason=reason)
     parcel = _decode(future.result())
-    assert isinstance(parcel.about, Outcome)
+    assert isinstance(parcel.about, TrainingOutcome)
     unpack({path: content for path, content in parcel.files.items() if path != _LOG}, Path(task.folder))
     if task.log and _LOG in parcel.files:
         Path(task.log).parent.mkdir(parents=True, exist_ok=True)
@@ -160,13 +153,13 @@ def _outcome(task: Task, future: Any) -> Outcome:
 
 
 @contextmanager
-def _telling(client: Any, tell: Tell) -> Iterator[None]:
-    """Hear what the tasks say of themselves."""
+def _forwarding(client: Any, tell: Tell) -> Iterator[None]:
+    """Forward the progress of the tasks."""
 
-    def heard(event: tuple[Any, Mapping[str, Any]]) -> None:
+    def forward(event: tuple[Any, Mapping[str, Any]]) -> None:
         tell(msgspec.convert(dict(event[1]), Event))
 
-    client.subscribe_topic(_TOPIC, heard)
+    client.subscribe_topic(_TOPIC, forward)
     try:
         yield
     finally:
@@ -174,7 +167,7 @@ def _telling(client: Any, tell: Tell) -> Iterator[None]:
 
 
 def pack(folder: Path, name: str) -> dict[str, bytes]:
-    """The files of a folder, by their paths in it under another name."""
+    """The files of a folder, by their relative paths below `name`."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths}
 
@@ -184,7 +177,7 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     for path, content in files.items():
         target = (folder / path).resolve()
         if not target.is_relative_to(folder.resolve()):
-            raise ValueError(f"{path}: climbs out of the folder")
+            raise ValueError(f"{path}: outside the folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     folder.mkdir(parents=True, exist_ok=True)

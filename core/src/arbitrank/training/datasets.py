@@ -1,8 +1,8 @@
-"""Data in: from files of many kinds to each domain's own examples on disk, one example in memory at a time.
+"""Data sets: from files of several formats to each domain's own examples on disk, one in memory at a time.
 
 JSON Lines (a corpus, hypotheses with their truth, a log), gzipped or not, and Parquet with the same fields. A domain
-gets its own hypotheses alone, and of requests in which it has none only those that were meant for it. Examples without
-hypotheses teach every domain, so they are written once for all. What cannot be read is counted, and told by name.
+receives its own hypotheses alone, and of requests in which it has none only its own requests. Examples without
+hypotheses are for every domain, so they are written once. Lines that cannot be read are counted and reported.
 """
 
 from __future__ import annotations
@@ -24,64 +24,64 @@ from arbitrank.answerlog.segments import segments
 from arbitrank.errors import DataError, InputError
 from arbitrank.training.build import time_of
 from arbitrank.training.example_file import Writer
-from arbitrank.training.locations import DAY, Found, files, files_for, is_url, opened
+from arbitrank.training.locations import DAY, DataFile, files, files_for, is_url, opened
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, decode_example, decode_request, lines_in, place
 
 COMMON = "*"
-"""Who examples without hypotheses are for: everybody."""
+"""The name under which examples for all domains are counted: those without hypotheses."""
 
-_TOLD = 5  # bad lines that are told in full
-_NAMED = 8  # fields of a line that are named
-_HEAVIEST = 1e9
+_QUOTED = 5  # bad lines that are quoted
+_NAMED = 8  # fields of a line that are listed
 _ROWS = 1024  # of a Parquet file that are decoded at a time
 
 
-class Reading(msgspec.Struct, frozen=True, tag=True):
-    """Data to read: where they lie, and from when on (seconds since 1970)."""
+class Dataset(msgspec.Struct, frozen=True, tag=True):
+    """Data to read: their location, and the earliest time (seconds since 1970)."""
 
     location: str
     since: float | None = None
 
 
-class Untold(msgspec.Struct, frozen=True):
-    """A line that tells no truth: where it stands, and the names of its fields."""
+class UnlabelledLine(msgspec.Struct, frozen=True):
+    """A request without a truth: `FILE:LINE`, and the names of its fields."""
 
     where: str
     fields: tuple[str, ...]
 
     def __str__(self) -> str:
         names = ", ".join(self.fields[:_NAMED]) + (", …" if len(self.fields) > _NAMED else "")
-        return f"{self.where}: its fields are {names or 'none'}; promised text (a corpus) or truth (hypotheses)"
+        return f"{self.where}: its fields are {names or 'none'}; expected text (a corpus) or truth (hypotheses)"
 
 
-class Read:
-    """What was read: how many examples of each domain, and what was not taken and why."""
+class ReadReport:
+    """Counts of what was read: examples of each domain, and lines left out by cause."""
 
     def __init__(self, location: str) -> None:
         self.location = location
         self.examples: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
         self.bad: list[BadLine] = []
-        self.n_bad = self.n_untold = self.undated = self.early = 0
-        self.untold: Untold | None = None  # the first
-        self.strangers: Counter[str] = Counter()
+        self.n_bad = self.n_unlabelled = self.undated = self.early = 0
+        self.first_unlabelled: UnlabelledLine | None = None
+        self.unknown: Counter[str] = Counter()
 
     def notes(self, domain: str | None = None) -> tuple[str, ...]:
-        """What people should know of the data."""
+        """Remarks on the data, for people."""
         found = [f"{one.where}: {one.reason}" for one in self.bad]
         if self.n_bad > len(self.bad):
-            found.append(f"{self.location}: and {self.n_bad - len(self.bad)} bad lines more")
-        if self.untold:
+            found.append(f"{self.location}: and {self.n_bad - len(self.bad)} more bad lines")
+        if self.first_unlabelled:
             found.append(
-                f"{self.location}: {self.n_untold} lines tell no truth and are left out; the first: {self.untold}"
+                f"{self.location}: {self.n_unlabelled} lines are unlabelled and left out; "
+                f"the first: {self.first_unlabelled}"
             )
         if self.undated:
             found.append(f"{self.location}: {self.undated} requests without a time are left out with --since")
-        if self.strangers:
+        if self.unknown:
             found.append(
-                f"{self.location}: no plugin is loaded for {_counted(self.strangers)}; "
-                "their requests teach others as negatives"
+                f"{self.location}: no plugin is loaded for {_counted(self.unknown)}; "
+                "their requests serve other domains as negatives"
             )
         repeated = sum(n for name, n in self.repeated.items() if domain in (None, name) or name == COMMON)
         if repeated:
@@ -90,47 +90,47 @@ class Read:
 
 
 def is_partitioned(location: str) -> bool:
-    """Whether paths say whose data the files hold, so that each domain's training reads its own by itself."""
+    """True where paths name the domains of files, so that each domain's training reads its own files."""
     return not _is_log(location) and any(one.domain is not None for one in files(location))
 
 
-def unread(location: str, found: Sequence[Found], known: Iterable[str]) -> tuple[str, ...]:
-    """What people should know of the partitions among the files of a location that are of none of the known domains."""
-    familiar = {*known}
-    strangers = Counter(one.domain for one in found if one.domain is not None and one.domain not in familiar)
-    if not strangers:
+def unread(location: str, found: Sequence[DataFile], known: Iterable[str]) -> tuple[str, ...]:
+    """Remarks on partitions of unknown domains among the files of a location."""
+    known_names = {*known}
+    unknown = Counter(one.domain for one in found if one.domain is not None and one.domain not in known_names)
+    if not unknown:
         return ()
-    return (f"{location}: no plugin is loaded for {_counted(strangers)}; their files are not read",)
+    return (f"{location}: no plugin is loaded for {_counted(unknown)}; their files are not read",)
 
 
 def _counted(names: Mapping[str, int]) -> str:
-    """The first of the names, each with how often it was seen."""
-    told = ", ".join(f"{name} ({n})" for name, n in sorted(names.items())[:_TOLD])
-    return f"{told} and {len(names) - _TOLD} more" if len(names) > _TOLD else told
+    """The first names, each with its count."""
+    first = ", ".join(f"{name} ({n})" for name, n in sorted(names.items())[:_QUOTED])
+    return f"{first} and {len(names) - _QUOTED} more" if len(names) > _QUOTED else first
 
 
 def prepare(
-    reading: Reading,
+    reading: Dataset,
     domains: Sequence[str],
     paths: Mapping[str, Path],
     *,
     known: Iterable[str] | None = None,
     common: Path | None = None,
-) -> Read:
-    """Write each domain's examples into its file of `paths`, and those that are for everybody into `common`.
+) -> ReadReport:
+    """Write each domain's examples into its file of `paths`, and those for all into `common`.
 
-    Without `common` those are written for each. `known` are the domains that truths may name without a note. Raises
-    `DataError` where nothing can be read, or some examples bring hypotheses and others do not.
+    Without `common` the latter are written for each domain. `known`: domains that truths may name without a remark.
+    Raises `DataError` where nothing can be read, or only some examples bring hypotheses.
     """
-    read = Read(reading.location)
-    familiar = None if known is None else {*known, *domains}
+    read = ReadReport(reading.location)
+    known_names = None if known is None else {*known, *domains}
     with ExitStack() as stack:
         writers = {name: stack.enter_context(Writer(path)) for name, path in paths.items()}
         shared = stack.enter_context(Writer(common)) if common else None
         for owner, example in _examples(reading, domains, read):
             name = example.truth.domain
-            if familiar is not None and name is not None and name not in familiar:
-                read.strangers[name] += 1
+            if known_names is not None and name is not None and name not in known_names:
+                read.unknown[name] += 1
             if example.request.hypotheses is None and shared is not None and owner is None:
                 shared.add(example)
                 read.examples[COMMON] += 1
@@ -147,29 +147,30 @@ def prepare(
     return read
 
 
-def _check(read: Read) -> None:
+def _check(read: ReadReport) -> None:
     several = sum(n for name, n in read.examples.items() if name != COMMON)
     if read.examples[COMMON] and several:
         raise DataError(
-            f"{read.location}: {read.examples[COMMON]} examples bring no hypotheses and others do, promised all or none"
+            f"{read.location}: {read.examples[COMMON]} examples bring no hypotheses and others do, expected all or none"
         )
     if not read.examples[COMMON] and not several and _is_log(read.location):
         raise DataError(
-            f"{read.location}: nobody told the truth of a request in this log ({read.n_bad} bad lines); "
-            "see docs/operating.md"
+            f"{read.location}: no request of this log has a truth ({read.n_bad} bad lines); see docs/operating.md"
         )
     if not read.examples[COMMON] and not several:
         why = [f"{read.n_bad} bad lines"]
         why += [f"{read.early} before --since"] if read.early else []
         why += [f"{read.undated} without a time"] if read.undated else []
-        why += [f"{read.n_untold} that tell no truth"] if read.untold else []
-        firsts = [f"{one.where}: {one.reason}" for one in read.bad[:1]] + ([str(read.untold)] if read.untold else [])
+        why += [f"{read.n_unlabelled} unlabelled"] if read.first_unlabelled else []
+        firsts = [f"{one.where}: {one.reason}" for one in read.bad[:1]] + (
+            [str(read.first_unlabelled)] if read.first_unlabelled else []
+        )
         first = f"; the first: {'; '.join(firsts)}" if firsts else ""
         raise DataError(f"{read.location}: no example to train on ({', '.join(why)}{first}); see docs/training.md")
 
 
 def _own(example: Example, domain: str) -> Example | None:
-    """The example as its domain sees it; None where that learns nothing from it."""
+    """The example with the domain's hypotheses alone; None where it is of no use to the domain."""
     if example.request.hypotheses is None:
         return example
     own = [h for h in example.request.hypotheses if h.domain == domain]
@@ -178,15 +179,15 @@ def _own(example: Example, domain: str) -> Example | None:
     return Example(msgspec.structs.replace(example.request, hypotheses=tuple(own)), example.truth, example.extra)
 
 
-def _examples(reading: Reading, domains: Sequence[str], read: Read) -> Iterator[tuple[str | None, Example]]:
-    """The examples that are to be had, each with the domain whose file it stands in, if it is one domain's."""
+def _examples(reading: Dataset, domains: Sequence[str], read: ReadReport) -> Iterator[tuple[str | None, Example]]:
+    """The labelled examples in time, each with the domain of its file, if that is one domain's."""
     for file, line in _lines(reading, domains):
-        if isinstance(line, Untold):
-            read.n_untold += 1
-            read.untold = read.untold or line
+        if isinstance(line, UnlabelledLine):
+            read.n_unlabelled += 1
+            read.first_unlabelled = read.first_unlabelled or line
         elif isinstance(line, BadLine):
             read.n_bad += 1
-            read.bad += [line] if read.n_bad <= _TOLD else []
+            read.bad += [line] if read.n_bad <= _QUOTED else []
         elif reading.since is not None and (time := time_of(line)) is None and (file is None or file.day is None):
             read.undated += 1
         elif reading.since is not None and time is not None and time < reading.since:
@@ -195,7 +196,9 @@ def _examples(reading: Reading, domains: Sequence[str], read: Read) -> Iterator[
             yield (None if file is None else file.domain), line
 
 
-def _lines(reading: Reading, domains: Sequence[str]) -> Iterator[tuple[Found | None, Example | BadLine | Untold]]:
+def _lines(
+    reading: Dataset, domains: Sequence[str]
+) -> Iterator[tuple[DataFile | None, Example | BadLine | UnlabelledLine]]:
     if _is_log(reading.location):
         for line in read_truths(reading.location):
             yield None, line
@@ -207,7 +210,7 @@ def _lines(reading: Reading, domains: Sequence[str]) -> Iterator[tuple[Found | N
                 yield file, example
 
 
-def _read(file: Found) -> Iterator[Example | BadLine | Untold]:
+def _read(file: DataFile) -> Iterator[Example | BadLine | UnlabelledLine]:
     try:
         with opened(file) as raw:
             if file.where.endswith(".parquet"):
@@ -220,24 +223,24 @@ def _read(file: Found) -> Iterator[Example | BadLine | Untold]:
         raise DataError(f"{file.where}: cannot be read: {error}") from error
 
 
-def _decoded(line: bytes, where: str) -> Example | BadLine | Untold:
-    """An example, if somebody told the truth of the request."""
+def _decoded(line: bytes, where: str) -> Example | BadLine | UnlabelledLine:
+    """The example on a line, or the reason why it is none."""
     try:
         example = decode_example(line)
     except InputError as error:
         if _is_request(line):
-            return Untold(where, tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw])))
+            return UnlabelledLine(where, tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw])))
         return BadLine(where, str(error))
     weight = example.extra.get("weight")
     if weight is not None and (
         isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < 1e12
     ):
-        return BadLine(where, f"weight: saw {weight!r}, promised a number above 0")
+        return BadLine(where, f"weight: {weight!r} is out of range, expected a number above 0")
     return example
 
 
 def _is_request(line: bytes) -> bool:
-    """Whether it is a whole request, and merely nobody told its truth."""
+    """True for a well-formed request that only lacks a truth."""
     if b'"truth"' in line or b'"text"' in line:
         return False
     try:
@@ -247,8 +250,8 @@ def _is_request(line: bytes) -> bool:
     return True
 
 
-def _rows(file: IO[bytes], where: str) -> Iterator[Example | BadLine | Untold]:
-    """The rows of a Parquet file, a few at a time. An absent value is a null there."""
+def _rows(file: IO[bytes], where: str) -> Iterator[Example | BadLine | UnlabelledLine]:
+    """The rows of a Parquet file, in small batches; a null there is an absent value."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -268,11 +271,11 @@ def _rows(file: IO[bytes], where: str) -> Iterator[Example | BadLine | Untold]:
                     continue
                 yield _decoded(line, at)
     except pyarrow.ArrowException as error:
-        raise DataError(f"{where}: no Parquet file that can be read: {' '.join(str(error).split())[:300]}") from error
+        raise DataError(f"{where}: not a readable Parquet file: {' '.join(str(error).split())[:300]}") from error
 
 
 def _bare(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as a line would have it; a context or truth may be JSON in a text."""
+    """A row as the object on a line; context, truth and hypotheses may be JSON in a text."""
     found = {key: _value(value, key) for key, value in row.items() if value is not None}
     for key in ("context", "truth", "hypotheses"):
         if isinstance(found.get(key), str):
@@ -292,7 +295,7 @@ def _value(value: Any, path: str) -> Any:
     if isinstance(value, datetime):
         return value.timestamp()
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path}: saw {value}, promised a finite number")
+        raise ValueError(f"{path}: {value} is out of range, expected a finite number")
     return value
 
 

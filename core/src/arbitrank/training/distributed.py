@@ -1,10 +1,10 @@
-"""One domain over a whole cluster, for data that are larger than a machine: only sums travel.
+"""Training of one domain over a whole cluster, for data larger than a machine: only sums travel.
 
 Each file of the domain's partition is read by a worker and stays with it as matrices of features. A linear model is
 trained here, by L-BFGS on gradients that are summed over the files in their order; a boosted one by LightGBM's own Dask
-integration. The weights differ from those of one machine by the rounding of sums (and LightGBM's by how it bins), so
-the version is another; it is the same each time for the same files. What a worker held when it died is read again by
-another. There is neither a choice among models nor a calibration map here: both would train many times.
+integration. The weights differ from those of one machine by the rounding of sums (LightGBM's by its binning), so
+the version differs; it is the same each time for the same files. The files of a lost worker are read again by another.
+There is neither model selection nor a calibration map here: both would train many times.
 """
 
 from __future__ import annotations
@@ -34,58 +34,64 @@ from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.registry import Loaded
 from arbitrank.store.artifact import Manifest
-from arbitrank.training.build import Built, claims, kept_back, of_claims, sealed
+from arbitrank.training.backends import Tell
+from arbitrank.training.build import BuiltArtifact, claims, figures_of, held_out, write_sealed
 from arbitrank.training.dask_backend import client_of, pack, unpack
-from arbitrank.training.datasets import Reading, prepare
+from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest
 from arbitrank.training.locations import files_for
-from arbitrank.training.pool import Limits
-from arbitrank.training.run import Tell
-from arbitrank.training.task import ARTIFACT, Outcome, Task, found_domain, outcome_of
-from arbitrank.training.workdir import scratch
+from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask, domain_of, outcome_of
+from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Event
 from arbitrank.values import Example
 
 _ROUNDS = 150
 """Trees of a boosted model: there is no early stopping over machines."""
 
-_NOTES = 10  # of all the files' that are told
+_NOTES = 10  # the most notes that are reported
 
 
 def train_all(
-    tasks: Sequence[Task], *, temporary: Path, limits: Limits, tell: Tell, scheduler: str, patience: float
-) -> Generator[Outcome]:
+    tasks: Sequence[TrainingTask],
+    *,
+    temporary: Path,
+    limits: TrainingLimits,
+    tell: Tell,
+    scheduler: str,
+    patience: float,
+) -> Generator[TrainingOutcome]:
     """The outcome of every task, one after another, each over all workers; tried again where a worker was lost."""
     with client_of(scheduler, patience) as client:
         for task in tasks:
             yield _tried(client, task, limits, tell)
 
 
-def _tried(client: Any, task: Task, limits: Limits, tell: Tell) -> Outcome:
-    outcome = Outcome(domain=task.domain, kind="failed")
+def _tried(client: Any, task: TrainingTask, limits: TrainingLimits, tell: Tell) -> TrainingOutcome:
+    outcome = TrainingOutcome(domain=task.domain, kind="failed")
     for attempt in range(1, limits.retries + 2):
         try:
             return msgspec.structs.replace(_train(client, task, tell), attempts=attempt)
         except ArbitrankError as error:
-            return Outcome(domain=task.domain, kind="failed", reason=str(error), attempts=attempt)
-        # What Dask and LightGBM raise where a worker is lost in mid-training has no class of its own.
+            return TrainingOutcome(domain=task.domain, kind="failed", reason=str(error), attempts=attempt)
+        # Dask and LightGBM have no class of their own for a worker lost in mid-training.
         except Exception as error:
-            outcome = Outcome(
+            outcome = TrainingOutcome(
                 domain=task.domain, kind="killed", reason=f"on the cluster: {describe(error)}", attempts=attempt
             )
     return outcome
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a worker holds of one file: what is learned from, and the examples kept back."""
+class FileShard:
+    """The part of a file that a worker holds: the evidence, and the held-out examples."""
 
     evidence: Evidence
     held: Sequence[Example]
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What a file says of itself before anything is trained."""
+class FileCounts(msgspec.Struct, frozen=True):
+    """Counts of a file before training."""
 
     census: Any
     rows: int
@@ -95,29 +101,31 @@ class Told(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def _train(client: Any, task: Task, tell: Tell) -> Outcome:
-    if not isinstance(task.data, Reading) or task.split != "words":
-        raise InputError("--partitioned: promised --data with a folder or URL by domain=…, and --split-by words")
-    found = found_domain(task)
+def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
+    if not isinstance(task.data, Dataset) or task.split != "words":
+        raise InputError("--partitioned: expected --data with a folder or URL by domain=…, and --split-by words")
+    found = domain_of(task)
     package = (found.source.distribution, found.source.version) if isinstance(found, Loaded) else ("", "")
     domain = found.domain if isinstance(found, Loaded) else found
     settings = Settings(**task.settings)
     if not isinstance(domain, ReferenceDomain) or settings.model not in ("factored", "loglinear", "boosted"):
         raise InputError(
-            f"--partitioned: {domain.name} with --model {settings.model}; promised a domain of the toolkit's, and "
+            f"--partitioned: {domain.name} with --model {settings.model}; expected a domain of the toolkit, and "
             "factored, loglinear or boosted"
         )
     parts = [one.where for one in files_for([task.domain], task.data.location)]
     tell(Event(domain=task.domain, stage="counting", total=len(parts)))
-    about = [client.submit(count, task, part, pure=False) for part in parts]
-    told = cast(list[Told], client.gather(about))
-    _check(task, told)
-    census = told[0].census
-    for one in told[1:]:
-        census.merge(one.census)
+    counting = [client.submit(count, task, part, pure=False) for part in parts]
+    counts = cast(list[FileCounts], client.gather(counting))
+    _check(task, counts)
+    census = counts[0].census
+    for file in counts[1:]:
+        census.merge(file.census)
     spec = census.spec()
-    tell(Event(domain=task.domain, stage="training", total=len(parts), figures={"rows": sum(one.rows for one in told)}))
-    # Pinned by these futures; Dask makes those of a lost worker anew elsewhere.
+    tell(
+        Event(domain=task.domain, stage="training", total=len(parts), figures={"rows": sum(one.rows for one in counts)})
+    )
+    # Pinned by these futures; Dask recomputes those of a lost worker elsewhere.
     shares = [client.submit(hold, task, part, spec, pure=False) for part in parts]
     reranker: LogLinear | Factored | Boosted
     if settings.model == "boosted":
@@ -131,8 +139,8 @@ def _train(client: Any, task: Task, tell: Tell) -> Outcome:
         shutil.copytree(base / "recogniser", folder / "recogniser")
     trained = pack(folder, ARTIFACT)
     rows = client.gather([client.submit(judge, task, one, trained, spec.fill, pure=False) for one in shares])
-    measured = of_claims(np.concatenate(rows))
-    manifest = sealed(
+    measured = figures_of(np.concatenate(rows))
+    manifest = write_sealed(
         folder,
         Manifest(
             domain=task.domain,
@@ -142,31 +150,28 @@ def _train(client: Any, task: Task, tell: Tell) -> Outcome:
             model=settings.model,
             loss=settings.loss or "",
             seed=settings.seed,
-            rows=sum(one.rows for one in told),
-            data_digest=hashlib.sha256("".join(one.digest for one in told).encode()).hexdigest(),
+            rows=sum(one.rows for one in counts),
+            data_digest=hashlib.sha256("".join(one.digest for one in counts).encode()).hexdigest(),
         ),
         measured,
     )
-    notes = tuple(note for one in told for note in one.notes)
+    notes = tuple(note for one in counts for note in one.notes)
     more = (f"{task.data.location}: and {len(notes) - _NOTES} notes more",) if len(notes) > _NOTES else ()
-    return outcome_of(task, Built(manifest, measured, {}), notes[:_NOTES] + more)
+    return outcome_of(task, BuiltArtifact(manifest, measured, {}), notes[:_NOTES] + more)
 
 
-def _check(task: Task, told: Sequence[Told]) -> None:
-    rows, own, given = (sum(getattr(one, name) for one in told) for name in ("rows", "own", "given"))
+def _check(task: TrainingTask, counts: Sequence[FileCounts]) -> None:
+    rows, own, given = (sum(getattr(one, name) for one in counts) for name in ("rows", "own", "given"))
     if given < rows:
-        raise DataError(f"domain {task.domain}: {given} of {rows} examples bring hypotheses, promised all")
+        raise DataError(f"domain {task.domain}: {given} of {rows} examples bring hypotheses, expected all")
     if own in (0, rows):
         raise DataError(
             f"domain {task.domain}: {own} of {rows} examples are its own; it learns from its own and others'"
         )
 
 
-# ------------------------------------------------------------------------------------------- on the cluster's workers
-
-
-def count(task: Task, part: str) -> Told:
-    """Read a file and count what decides which features there are."""
+def count(task: TrainingTask, part: str) -> FileCounts:
+    """Read a file and count what determines the features."""
     training, _, digest, notes = _read(task, part)
     domain = cast(ReferenceDomain, _domain(task))
     census = Census(task.domain, domain.context_keys)
@@ -176,33 +181,33 @@ def count(task: Task, part: str) -> Told:
         given += example.request.hypotheses is not None
         if example.request.hypotheses:
             census.count(example.request)
-    return Told(census, len(training), own, given, digest, notes)
+    return FileCounts(census, len(training), own, given, digest, notes)
 
 
-def hold(task: Task, part: str, spec: FeatureSpec) -> Share:
-    """Read a file and keep it as matrices."""
+def hold(task: TrainingTask, part: str, spec: FeatureSpec) -> FileShard:
+    """Read a file into matrices."""
     training, held, _, _ = _read(task, part)
     useful = [example for example in training if example.request.hypotheses]
     weights = np.array([example.weight for example in useful])
     evidence = Evidence.of(spec, [one.request for one in useful], [one.truth for one in useful], weights)
-    return Share(evidence, held)
+    return FileShard(evidence, held)
 
 
-def _read(task: Task, part: str) -> tuple[list[Example], list[Example], str, tuple[str, ...]]:
-    """A file's examples to learn from and to measure on, the digest of both, and what there is to say of the file."""
-    assert isinstance(task.data, Reading)
-    with scratch() as folder:
+def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], str, tuple[str, ...]]:
+    """A file's training and held-out examples, the digest of both, and notes on the file."""
+    assert isinstance(task.data, Dataset)
+    with working_folder() as folder:
         path = folder / "examples"
-        notes = prepare(Reading(part, task.data.since), [task.domain], {task.domain: path}).notes(task.domain)
+        notes = prepare(Dataset(part, task.data.since), [task.domain], {task.domain: path}).notes(task.domain)
         examples = ExampleFile(path)
-        back = kept_back(task.domain, examples)
+        back = held_out(task.domain, examples)
         both = list(examples)
         digest = data_digest(examples)
     sides = [[one for one, held in zip(both, back.tolist(), strict=True) if held == side] for side in (False, True)]
     return sides[0], sides[1], digest, notes
 
 
-def gradient(share: Share, model: Linear, settings: Settings, w: Floats) -> tuple[float, float, Floats]:
+def gradient(share: FileShard, model: Linear, settings: Settings, w: Floats) -> tuple[float, float, Floats]:
     """The weight of a file's requests, their mean loss at w, and its gradient."""
     rows, batch, loss = model.of(share.evidence, settings)
     if not len(batch.starts):
@@ -211,26 +216,23 @@ def gradient(share: Share, model: Linear, settings: Settings, w: Floats) -> tupl
     return (sums.weight, *sums(w))
 
 
-def count_of(share: Share, model: Linear, settings: Settings) -> tuple[int, int, int, Floats]:
-    """How many requests a model learns from in a file, how many are its own, and the rows and sums of its features."""
+def count_of(share: FileShard, model: Linear, settings: Settings) -> tuple[int, int, int, Floats]:
+    """Number of a file's requests for a model, of its own among them, of feature rows, and the sums of features."""
     rows, batch, _ = model.of(share.evidence, settings)
     return len(batch.starts), int(np.count_nonzero(batch.mine)), len(rows), rows.sum(axis=0)
 
 
-def judge(task: Task, share: Share, trained: dict[str, bytes], means: Confidences) -> Floats:
-    """What the weights claim of the examples kept back."""
-    with scratch() as folder:
+def judge(task: TrainingTask, share: FileShard, trained: dict[str, bytes], means: Confidences) -> Floats:
+    """The rows of `claims` of the trained weights on the held-out examples."""
+    with working_folder() as folder:
         unpack(trained, folder)
         model = _domain(task).load(folder / ARTIFACT)
     return claims(task.domain, model, share.held, means, float(task.settings.get("kept", 1.0)))
 
 
-def _domain(task: Task) -> Any:
-    found = found_domain(task)
+def _domain(task: TrainingTask) -> Any:
+    found = domain_of(task)
     return found.domain if isinstance(found, Loaded) else found
-
-
-# ---------------------------------------------------------------------------------------------------------- together
 
 
 def _over_all(
@@ -240,7 +242,7 @@ def _over_all(
     counts = client.gather([client.submit(count_of, one, model, settings, pure=False) for one in shares])
     requests, own, rows = (sum(one[k] for one in counts) for k in range(3))
 
-    def told(figures: Mapping[str, float]) -> None:
+    def report(figures: Mapping[str, float]) -> None:
         tell(Event(domain=domain, stage="training", figures=dict(figures)))
 
     def loss(w: Floats) -> tuple[float, Floats]:
@@ -248,7 +250,7 @@ def _over_all(
         weight = sum(one[0] for one in found)
         return sum(one[0] * one[1] for one in found) / weight, sum(one[0] * one[2] for one in found) / weight
 
-    watched = Settings(**{**_plain(settings), "figures": told})
+    watched = Settings(**{**_plain(settings), "figures": report})
     return fit_linear(loss, model, names, requests, own, watched), sum(one[3] for one in counts) / max(rows, 1)
 
 
@@ -284,7 +286,7 @@ def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Se
     return Boosted(spec, None, model.booster_.model_to_string())
 
 
-def columns(share: Share, settings: Settings) -> tuple[Floats, Floats, Floats]:
+def columns(share: FileShard, settings: Settings) -> tuple[Floats, Floats, Floats]:
     """A file's features, labels and weights, as LightGBM takes them."""
     batch = share.evidence.batch
     weight = np.repeat(batch.weight * np.where(batch.mine > 0, 1.0, 1.0 / settings.kept), batch.sizes)

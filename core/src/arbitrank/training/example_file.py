@@ -1,9 +1,9 @@
-"""Examples on disk: written once, one after another, and read by any process through a mapping, one at a time.
+"""Examples on disk: written once in sequence, read by any process through a memory map, one at a time.
 
     FILE              the examples in MessagePack, end to end
-    FILE.places.npy   where each begins and ends, int64 in bytes from the beginning, shape (2, n)
+    FILE.places.npy   offsets of begin and end in bytes, int64, shape (2, n)
 
-However many there are, no more than one is in memory, unless the reader keeps it.
+Only one example is in memory at a time, unless the reader keeps more.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Indices = NDArray[np.int64]
 class Writer:
     """Writes examples into a file that `ExampleFile` reads.
 
-    Of an example whose id stands twice the latter counts, or with `every` each.
+    Of examples with equal ids the last counts; with `every`, each.
     """
 
     def __init__(self, path: Path, *, every: bool = False) -> None:
@@ -64,7 +64,7 @@ class Writer:
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> ExampleFile:
-    """Write all the examples, repeated ids or not, and give them as a file's."""
+    """Write all examples, repeated ids included, and return them as a file's."""
     with Writer(path, every=True) as writer:
         for example in examples:
             writer.add(example)
@@ -72,7 +72,7 @@ def write_examples(path: Path, examples: Sequence[Example]) -> ExampleFile:
 
 
 class ExampleFile(Sequence[Example]):
-    """The examples of a file that `Writer` wrote, or some of them; each is decoded when it is asked for."""
+    """The examples of a file of `Writer`, or some of them; each is decoded on access."""
 
     def __init__(self, path: Path, chosen: Indices | None = None) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class ExampleFile(Sequence[Example]):
 
     def __getitem__(self, index: int | slice) -> Example | ExampleFile:
         if isinstance(index, slice):
-            return self.only(np.arange(len(self))[index])
+            return self.at(np.arange(len(self))[index])
         begin, end = self._places[:, index].tolist()
         return _decode(self._bytes[begin:end])
 
@@ -105,20 +105,20 @@ class ExampleFile(Sequence[Example]):
             yield _decode(raw)
 
     def raw(self) -> Iterator[memoryview]:
-        """The examples as they stand in the file."""
+        """The examples undecoded."""
         for first in range(0, len(self), 4096):
             for begin, end in self._places[:, first : first + 4096].T.tolist():
                 yield self._bytes[begin:end]
 
-    def only(self, indices: Indices) -> ExampleFile:
-        """The examples at these places among those that it has."""
+    def at(self, indices: Indices) -> ExampleFile:
+        """The examples at these indices."""
         return ExampleFile(self.path, indices if self._chosen is None else self._chosen[indices])
 
 
-def only(examples: Sequence[Example], chosen: NDArray[np.bool_]) -> Sequence[Example]:
-    """The chosen ones of the examples, by a mask."""
+def select(examples: Sequence[Example], chosen: NDArray[np.bool_]) -> Sequence[Example]:
+    """The examples chosen by a mask."""
     if isinstance(examples, ExampleFile):
-        return examples.only(np.flatnonzero(chosen))
+        return examples.at(np.flatnonzero(chosen))
     return [example for example, kept in zip(examples, chosen.tolist(), strict=True) if kept]
 
 
@@ -132,14 +132,14 @@ def data_digest(examples: Sequence[Example]) -> str:
 
 
 def _key(id: str | None) -> int:
-    """A number for an id; 0 for none, which repeats nothing."""
+    """A hash of an id; 0 for None, which equals no other."""
     if id is None:
         return 0
     return int.from_bytes(hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
 
 
 def _latest(keys: NDArray[np.uint64]) -> Indices:
-    """Where the last of each key stands, and every 0, in order."""
+    """Indices of the last occurrence of each key, and of every 0, in order."""
     _, last = np.unique(keys[::-1], return_index=True)
     kept = np.zeros(len(keys), bool)
     kept[len(keys) - 1 - last] = True

@@ -1,9 +1,9 @@
-"""Where data lie: a file, a folder, or a URL; and the files in it, each with what its path says of what it holds.
+"""Files of a data set at a path or URL, each with the domain and day that its path names.
 
     DATA/domain=lights/day=2026-11-20/part-0.parquet
 
-`domain=` and `day=` in a path say that all of the file is one domain's, or one day's (UTC). Files are opened one after
-another; of those in an object store (`s3://`, `gs://`, `az://`, `https://`) no more is fetched than is read.
+`domain=` and `day=` in a path: all of the file is of one domain, or of one day (UTC). Files are opened one after
+another; of those in an object store (`s3://`, `gs://`, `az://`, `https://`) only what is read is fetched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from arbitrank.errors import DataError, InputError
 from arbitrank.store.object_store import cause
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
-"""How the names of files that are read end."""
+"""The endings of the names of data files."""
 
 DAY = 86_400.0
 
@@ -30,10 +30,10 @@ _AHEAD = 1 << 20  # bytes that are fetched at a time
 _KEYS = re.compile(r"(?:^|/)(domain|day)=([^/]*)(?=/)")
 
 
-class Found(NamedTuple):
-    """A file: its path or URL, its bytes, and the domain and the day (seconds since 1970 at its beginning), if any.
+class DataFile(NamedTuple):
+    """A data file: path or URL, size in bytes, domain, and day (its beginning in seconds since 1970).
 
-    `fault` is what is wrong with its path, where something is: whom the file is for cannot be trained.
+    `fault`: the error in its path, if any; the domains that need the file cannot be trained then.
     """
 
     where: str
@@ -44,11 +44,11 @@ class Found(NamedTuple):
 
 
 def is_url(location: str) -> bool:
-    """Whether the location is a URL, and no path."""
+    """True for a URL, False for a path."""
     return re.match(r"[a-z][a-z0-9+.-]*://", location) is not None
 
 
-def files(location: str) -> list[Found]:
+def files(location: str) -> list[DataFile]:
     """The files at a location, in the order of their paths. Raises `DataError` where there are none."""
     if is_url(location):
         found = list(_objects(location))
@@ -62,12 +62,12 @@ def files(location: str) -> list[Found]:
         if path.is_dir():
             found = [one for one in found if one.where.endswith(SUFFIXES)]
     if not found:
-        raise DataError(f"{location}: no file in it ends in {', '.join(SUFFIXES)}; promised some; see docs/training.md")
+        raise DataError(f"{location}: no file in it ends in {', '.join(SUFFIXES)}; expected some; see docs/training.md")
     return sorted(found)
 
 
-def files_for(domains: Collection[str], location: str) -> list[Found]:
-    """The files that are for these domains, or for everybody. Raises `DataError` as `files`, and for a path's fault."""
+def files_for(domains: Collection[str], location: str) -> list[DataFile]:
+    """The files for these domains or for all. Raises `DataError` as `files` does, and for a fault in a path."""
     found = [one for one in files(location) if one.domain is None or one.domain in domains]
     for one in found:
         if one.fault is not None:
@@ -75,13 +75,13 @@ def files_for(domains: Collection[str], location: str) -> list[Found]:
     return found
 
 
-def opened(file: Found) -> IO[bytes]:
-    """The file, to read and to seek in. Raises `DataError` where an object store does not give it."""
+def opened(file: DataFile) -> IO[bytes]:
+    """The file, opened to read and seek. Raises `DataError` where an object store does not return it."""
     if not is_url(file.where):
         return open(file.where, "rb")
     store, path, obstore = _store(file.where)
-    with _told(file.where):
-        raw = _Raw(file.where, obstore.open_reader(store, path, buffer_size=_AHEAD))
+    with _readable(file.where):
+        raw = _ReaderFile(file.where, obstore.open_reader(store, path, buffer_size=_AHEAD))
     return io.BufferedReader(raw, _AHEAD)
 
 
@@ -92,12 +92,14 @@ def since(text: str, now: datetime | None = None) -> float:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f"--since: saw {text!r}, promised a date as 2026-11-20, a time, or days as in 30d") from None
+        raise InputError(
+            f"--since: {text!r} is no date, expected one as 2026-11-20, a time, or days as in 30d"
+        ) from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-class _Raw(io.RawIOBase):
-    """What obstore reads, as Python's own files are read."""
+class _ReaderFile(io.RawIOBase):
+    """A Python raw file over an obstore reader."""
 
     def __init__(self, url: str, reader: Any) -> None:
         self._url, self._reader = url, reader
@@ -109,7 +111,7 @@ class _Raw(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _told(self._url):
+        with _readable(self._url):
             content = self._reader.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
@@ -121,9 +123,9 @@ class _Raw(io.RawIOBase):
         return int(self._reader.tell())
 
 
-def _objects(url: str) -> Iterator[Found]:
+def _objects(url: str) -> Iterator[DataFile]:
     store, path, obstore = _store(url)
-    with _told(url):
+    with _readable(url):
         if path.endswith(SUFFIXES):
             yield _found(url, path, obstore.head(store, path)["size"])
             return
@@ -135,13 +137,13 @@ def _objects(url: str) -> Iterator[Found]:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Say of what an object store answers the URL and the reason, in one line."""
+def _readable(url: str) -> Iterator[None]:
+    """Turn an object store's error into a `DataError` with the URL and the reason in one line."""
     from obstore.exceptions import BaseError
 
     try:
         yield
-    # obstore gives Python's own errors for some of what it meets.
+    # obstore raises Python's own errors for some failures.
     except (BaseError, OSError, ValueError) as error:
         raise DataError(f"{url}: cannot be read: {cause(error)}") from error
 
@@ -158,7 +160,7 @@ def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, 
     try:
         parts = urlsplit(url)
         if not parts.netloc and parts.scheme != "file":
-            raise InputError(f"{url}: names no bucket or host, promised as {parts.scheme}://NAME/PATH")
+            raise InputError(f"{url}: names no bucket or host, expected {parts.scheme}://NAME/PATH")
         if parts.scheme == "s3":
             names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
             endpoint = next((environment[name] for name in names if environment.get(name)), "")
@@ -169,13 +171,13 @@ def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, 
             options["client_options"] = {"allow_http": True}
         return from_url(f"{parts.scheme}://{parts.netloc}", **options), parts.path.strip("/"), obstore
     except (BaseError, OSError, ValueError) as error:
-        raise InputError(f"{url}: no URL that can be read: {cause(error)}; see docs/training.md") from error
+        raise InputError(f"{url}: cannot be read: {cause(error)}; see docs/training.md") from error
 
 
-def _found(where: str, path: str, size: int) -> Found:
+def _found(where: str, path: str, size: int) -> DataFile:
     keys = dict(_KEYS.findall(path))
     domain, day = keys.get("domain"), keys.get("day")
     try:
-        return Found(where, size, domain, None if day is None else since(day))
+        return DataFile(where, size, domain, None if day is None else since(day))
     except InputError:
-        return Found(where, size, domain, fault=f"{where}: day={day}: promised a date as in day=2026-11-20")
+        return DataFile(where, size, domain, fault=f"{where}: day={day}: expected a date as in day=2026-11-20")

@@ -1,12 +1,12 @@
-"""Tasks side by side, each in a process of its own, and none the worse for what becomes of another.
+"""Executor of training tasks, each in a process of its own, isolated from the failures of others.
 
-joblib's loky makes the processes: started afresh, never forked after OpenMP ran, with one thread for every library in
-them. Its executor is not used: that ends all of its processes where one dies, and would train everybody anew because
-one domain ran out of memory. So this is the executor: one loop, which hands out what waits, hears what the processes
-say, ends those that go beyond a limit, and knows of each that is gone what it was at.
+joblib's loky starts the processes: fresh, never forked after OpenMP ran, with one thread for every library. Its
+executor is not used: it ends all its processes when one dies, and would train all domains again because one ran out of
+memory. This executor is one loop, which hands out work, receives messages, kills processes over a limit, and knows the
+work of each process that is lost.
 
-A process does one task after another. One that has its task wait for parts (folds of a cross-fitting) does some of them
-itself; any other that has nothing to do takes the rest.
+A process performs one task after another. One whose task waits for parts (folds of a cross-fitting) performs some of
+them itself; idle processes take the rest.
 """
 
 from __future__ import annotations
@@ -24,18 +24,27 @@ from typing import Any
 
 import msgspec
 
-from arbitrank.training.task import Outcome, Task
-from arbitrank.training.worker import Ask, Did, Event, Part, Results, Told, decode_said, encode, serve
+from arbitrank.training.task import TrainingOutcome, TrainingTask
+from arbitrank.training.worker import (
+    Event,
+    FromPool,
+    PartCall,
+    PartResult,
+    SpreadCall,
+    SpreadResults,
+    decode_from_worker,
+    encode,
+    serve,
+)
 
-_LOOK = 0.1  # seconds between two looks at memory and clocks
+_INTERVAL = 0.1  # seconds between two checks of memory and time
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """What one domain's training may take: seconds, and bytes of memory of a process; and how often it is tried again
-    where its process ended otherwise than by these."""
+class TrainingLimits(msgspec.Struct, frozen=True):
+    """Limits of one domain's training: seconds, bytes of memory of a process, and retries after another end of it."""
 
     seconds: float | None = None
     memory: int | None = None
@@ -43,7 +52,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class _Worker:
-    """One process, and what it is at: its task, if it has one, and the part it does, if it does one."""
+    """A process, its task, the part that it computes, and the parts that its task waits for."""
 
     def __init__(self, temporary: Path) -> None:
         from joblib.externals.loky.backend import get_context
@@ -56,22 +65,22 @@ class _Worker:
         theirs.close()
         self.connection: Connection = ours
         self.job: _Job | None = None
-        self.part: _Doing | None = None
-        self.asked: _Asked | None = None
+        self.part: _RunningPart | None = None
+        self.spread: _Spread | None = None
         self.since, self.peak, self.stage = 0.0, 0, ""
 
     @property
     def computing(self) -> bool:
-        """Whether it is at something, and does not wait for others."""
-        return self.part is not None or (self.job is not None and self.asked is None)
+        """True while it computes, rather than waits for others or is idle."""
+        return self.part is not None or (self.job is not None and self.spread is None)
 
-    def tell(self, told: Told) -> None:
-        """Hand it something. One that is gone is found out when it is next heard."""
+    def tell(self, told: FromPool) -> None:
+        """Send it a message. A lost process is noticed when it is next read from."""
         with suppress(OSError):
             self.connection.send_bytes(encode(told))
 
     def memory(self) -> int:
-        """The bytes it holds that cannot be dropped; 0 where the system doesn't tell."""
+        """Its private memory in bytes; 0 where the system does not report it."""
         try:
             with open(f"/proc/{self.process.pid}/statm", "rb") as file:
                 _, resident, shared = file.read().split()[:3]
@@ -82,7 +91,7 @@ class _Worker:
         return held
 
     def end(self) -> int | None:
-        """End it and what it started, at once; its exit status, minus the signal where one ended it."""
+        """Kill it and its children; its exit status, or minus the signal that ended it."""
         for kill in (os.killpg, os.kill):  # its group, and itself before it has made one
             with suppress(OSError):
                 kill(self.process.pid, signal.SIGKILL)
@@ -94,17 +103,17 @@ class _Worker:
 
 @dataclass(eq=False)
 class _Job:
-    """A task on its way: how often it was begun."""
+    """A task, and the number of attempts at it."""
 
-    task: Task
+    task: TrainingTask
     attempts: int = 0
 
 
 @dataclass(eq=False)
-class _Asked:
-    """What a task waits for: its parts' results, as they come, or why one of them failed."""
+class _Spread:
+    """The parts that a task waits for: their results so far, or the reason of a failure."""
 
-    asker: _Worker
+    owner: _Worker
     results: list[bytes | None]
     reason: str | None = None
 
@@ -114,33 +123,32 @@ class _Asked:
 
 
 @dataclass(eq=False)
-class _Doing:
-    """One part: whose it is, its number, and how often it was begun."""
+class _RunningPart:
+    """One part: its place in the spread, and the number of attempts at it."""
 
-    asked: _Asked
+    spread: _Spread
     number: int
-    part: Part
+    part: PartCall
     attempts: int = 0
 
 
-class Stopped(Exception):
-    """Raised where a run was told to stop."""
+class TrainingStopped(Exception):
+    """Raised where a run is stopped."""
 
 
 def run_all(
-    tasks: Sequence[Task],
+    tasks: Sequence[TrainingTask],
     *,
     jobs: int,
     temporary: Path,
-    limits: Limits = Limits(),
+    limits: TrainingLimits = TrainingLimits(),
     tell: Callable[[Event], None],
     stopped: Callable[[], bool] = lambda: False,
-) -> Generator[Outcome]:
+) -> Generator[TrainingOutcome]:
     """The outcome of every task, in the order in which they end; `jobs` processes compute at a time.
 
-    The largest begin first, so that no processor is left alone with one at the end. Where this is left early, as by an
-    interrupt or because `stopped` says so, all processes are ended. `temporary` is where the processes put what they
-    take for temporary files.
+    The largest start first, so that the processors end at about the same time. On an early exit (an interrupt, or where
+    `stopped` returns True) all processes are killed. `temporary`: the processes' folder of temporary files.
     """
     pool = _Pool(jobs, temporary, limits, tell)
     try:
@@ -151,32 +159,30 @@ def run_all(
 
 
 class _Pool:
-    def __init__(self, jobs: int, temporary: Path, limits: Limits, tell: Callable[[Event], None]) -> None:
+    def __init__(self, jobs: int, temporary: Path, limits: TrainingLimits, tell: Callable[[Event], None]) -> None:
         self.jobs, self.temporary, self.limits, self.tell = jobs, temporary, limits, tell
         self.workers: list[_Worker] = []
-        self.parts: deque[_Doing] = deque()
+        self.parts: deque[_RunningPart] = deque()
         self.waiting: deque[_Job] = deque()
 
-    def run(self, tasks: Sequence[Task], stopped: Callable[[], bool]) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[TrainingTask], stopped: Callable[[], bool]) -> Iterator[TrainingOutcome]:
         self.waiting = deque(map(_Job, tasks))
         while self.waiting or any(worker.job for worker in self.workers):
             if stopped():
-                raise Stopped
+                raise TrainingStopped
             self._hand_out()
-            heard = wait([worker.connection for worker in self.workers], timeout=_LOOK)
-            for worker in [one for one in self.workers if one.connection in heard]:
-                yield from self._hear(worker)
-            yield from self._look()
-
-    # ------------------------------------------------------------------------------------------------------ handing out
+            readable = wait([worker.connection for worker in self.workers], timeout=_INTERVAL)
+            for worker in [one for one in self.workers if one.connection in readable]:
+                yield from self._receive(worker)
+            yield from self._check_limits()
 
     def _hand_out(self) -> None:
-        """Results first, so that what has begun goes on; then parts; then new tasks."""
+        """Hand out results first, so that started tasks continue; then parts; then new tasks."""
         for worker in self.workers:
-            if worker.asked and worker.asked.done and not worker.part and self._room():
-                asked, worker.asked = worker.asked, None
-                self.parts = deque(one for one in self.parts if one.asked is not asked)
-                worker.tell(Results([one or b"" for one in asked.results], asked.reason))
+            if worker.spread and worker.spread.done and not worker.part and self._room():
+                spread, worker.spread = worker.spread, None
+                self.parts = deque(one for one in self.parts if one.spread is not spread)
+                worker.tell(SpreadResults([one or b"" for one in spread.results], spread.reason))
         while self.parts and self._room():
             worker, part = self._next_part()
             self.parts.remove(part)
@@ -193,15 +199,15 @@ class _Pool:
     def _room(self) -> bool:
         return sum(worker.computing for worker in self.workers) < self.jobs
 
-    def _next_part(self) -> tuple[_Worker, _Doing]:
-        """A part and who does it: who asked for it has its data at hand, and comes before those with nothing to do."""
+    def _next_part(self) -> tuple[_Worker, _RunningPart]:
+        """A part and its process: the task's own, which has the data in memory, before an idle one."""
         for part in self.parts:
-            if part.asked.asker.part is None:
-                return part.asked.asker, part
+            if part.spread.owner.part is None:
+                return part.spread.owner, part
         return self._free(), self.parts[0]
 
     def _free(self) -> _Worker:
-        """A process with nothing to do; a new one where there is none."""
+        """An idle process; a new one where there is none."""
         for worker in self.workers:
             if worker.job is None and worker.part is None:
                 return worker
@@ -209,71 +215,71 @@ class _Pool:
         self.workers.append(worker)
         return worker
 
-    # ---------------------------------------------------------------------------------------------------------- hearing
-
-    def _hear(self, worker: _Worker) -> Iterator[Outcome]:
+    def _receive(self, worker: _Worker) -> Iterator[TrainingOutcome]:
         try:
-            said = decode_said(worker.connection.recv_bytes())
+            message = decode_from_worker(worker.connection.recv_bytes())
         except (EOFError, OSError):
             yield from self._lost(worker, None)
             return
-        match said:
+        match message:
             case Event():
-                worker.stage = said.stage
-                self.tell(said)
-            case Ask(function, arguments):
-                worker.asked = _Asked(worker, [None] * len(arguments))
-                self.parts.extend(_Doing(worker.asked, i, Part(function, one)) for i, one in enumerate(arguments))
-            case Did(result, reason):
+                worker.stage = message.stage
+                self.tell(message)
+            case SpreadCall(function, arguments):
+                worker.spread = _Spread(worker, [None] * len(arguments))
+                self.parts.extend(
+                    _RunningPart(worker.spread, i, PartCall(function, one)) for i, one in enumerate(arguments)
+                )
+            case PartResult(result, reason):
                 doing, worker.part = worker.part, None
                 assert doing
                 if reason is None:
-                    doing.asked.results[doing.number] = result
+                    doing.spread.results[doing.number] = result
                 else:
-                    doing.asked.reason = reason
-                self._tell_parts(doing.asked)
-            case Outcome():
+                    doing.spread.reason = reason
+                self._tell_parts(doing.spread)
+            case TrainingOutcome():
                 job, worker.job = worker.job, None
                 assert job
                 worker.memory()
-                yield msgspec.structs.replace(said, attempts=job.attempts, peak=worker.peak or None)
+                yield msgspec.structs.replace(message, attempts=job.attempts, peak=worker.peak or None)
 
-    def _tell_parts(self, asked: _Asked) -> None:
-        """How many parts of a task's stage are done, where it is still on its way."""
-        asker = asked.asker
-        if asker.asked is asked and asker.job is not None:
-            done = sum(result is not None for result in asked.results)
-            domain = asker.job.task.domain
-            self.tell(Event(domain=domain, stage=asker.stage, done=done, total=len(asked.results)))
+    def _tell_parts(self, spread: _Spread) -> None:
+        """Report the number of parts done of a task's stage, while the task runs."""
+        owner = spread.owner
+        if owner.spread is spread and owner.job is not None:
+            done = sum(result is not None for result in spread.results)
+            domain = owner.job.task.domain
+            self.tell(Event(domain=domain, stage=owner.stage, done=done, total=len(spread.results)))
 
-    def _look(self) -> Iterator[Outcome]:
-        """End what goes beyond a limit."""
+    def _check_limits(self) -> Iterator[TrainingOutcome]:
+        """Kill the processes over a limit."""
         now = time.monotonic()
         for worker in self.workers[:]:
             if worker.job is None and worker.part is None:
                 continue
             held = worker.memory()
             if self.limits.seconds is not None and now - worker.since > self.limits.seconds:
-                yield from self._lost(worker, f"took more than the {self.limits.seconds:g} seconds it may")
+                yield from self._lost(worker, f"took more than its limit of {self.limits.seconds:g} seconds")
             elif self.limits.memory is not None and held > self.limits.memory:
                 yield from self._lost(
                     worker,
-                    f"held {held >> 20} MB, more than the {self.limits.memory >> 20} MB it may (--limit-memory)",
+                    f"held {held >> 20} MB, more than its limit of {self.limits.memory >> 20} MB (--limit-memory)",
                 )
 
-    def _lost(self, worker: _Worker, limit: str | None) -> Iterator[Outcome]:
-        """A process is gone, or is to go: its task is tried again or given up, and so is the part it did."""
+    def _lost(self, worker: _Worker, limit: str | None) -> Iterator[TrainingOutcome]:
+        """Retry or give up the task and the part of a process that is lost or over a limit."""
         status = worker.end()
         self.workers.remove(worker)
         job, part = worker.job, worker.part
         reason = limit or f"its process {_ended(status)}"
         again = limit is None
         if job is not None:
-            self.parts = deque(one for one in self.parts if one.asked is not worker.asked)
+            self.parts = deque(one for one in self.parts if one.spread is not worker.spread)
             if again and job.attempts <= self.limits.retries:
                 self.waiting.appendleft(job)
             else:
-                yield Outcome(
+                yield TrainingOutcome(
                     domain=job.task.domain,
                     kind="killed",
                     reason=reason if job.attempts == 1 else f"{reason}, {job.attempts} times",
@@ -282,11 +288,11 @@ class _Pool:
                     peak=worker.peak or None,
                     log=job.task.log,
                 )
-        if part is not None and part.asked is not worker.asked:
+        if part is not None and part.spread is not worker.spread:
             if again and part.attempts <= self.limits.retries:
                 self.parts.appendleft(part)
             else:
-                part.asked.reason = f"a part of it: {reason}"
+                part.spread.reason = f"a part of it: {reason}"
 
 
 def _ended(status: int | None) -> str:

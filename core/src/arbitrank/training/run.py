@@ -1,7 +1,7 @@
-"""A run: every domain's task is made, trained by a backend, and what comes of it published, one domain at a time.
+"""A training run: tasks of all domains are made, trained by a backend and published, each as it ends.
 
-The process that calls this prepares the data, and alone writes to the store; a key to sign with never leaves it. What
-was published stays, whatever becomes of the run: to run again trains what is left.
+The calling process prepares the data and alone writes to the store; a signing key never leaves it. Published versions
+stay if the run is interrupted: running again trains the rest.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,41 +21,33 @@ from arbitrank.errors import ArbitrankError, ArtifactError, InputError
 from arbitrank.store.artifact import read_manifest, replaceable
 from arbitrank.store.signing import sign
 from arbitrank.store.store import Store
+from arbitrank.training.backends import Tell, TrainingBackend
 from arbitrank.training.build import Split
-from arbitrank.training.datasets import COMMON, Reading, is_partitioned, prepare, unread
+from arbitrank.training.datasets import COMMON, Dataset, is_partitioned, prepare, unread
 from arbitrank.training.locations import files
-from arbitrank.training.pool import Limits, run_all
-from arbitrank.training.task import ARTIFACT, Outcome, Task
-from arbitrank.training.workdir import scratch
-from arbitrank.training.worker import Event
+from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask
+from arbitrank.training.workdir import working_folder
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-Tell = Callable[[Event], None]
-_DEFAULTS, _UNLIMITED = Settings(), Limits()
-
-
-class Backend(Protocol):
-    """Where tasks are run. Gives every task's outcome as it ends; an artifact is then in the task's folder here."""
-
-    def __call__(self, tasks: Sequence[Task], *, temporary: Path, limits: Limits, tell: Tell) -> Generator[Outcome]:
-        """Train; to close the generator is to end what is under way."""
+_DEFAULTS, _UNLIMITED = Settings(), TrainingLimits()
 
 
 @dataclass(frozen=True)
-class Run:
-    """What is to be done with every domain alike.
+class TrainingRun:
+    """Settings of a run that all domains share.
 
-    `data` are the examples for all, None has each use its own. `force` trains where nothing changed; `warm` begins from
-    the weights that serve. Published is to `store`, as `candidate` or with `promote` as `stable`; with `out`, the
-    artifact of the only domain is put there instead. `logs` is the folder for a log of each domain, `root` the one for
-    what is written on the way. `factory` is that of `Task`.
+    `data`: the examples for all; None has each use its own. `force`: train unchanged domains too. `warm`: start from
+    the weights that serve. Publishes to `store`, as `candidate` or with `promote` as `stable`; with `out`, the artifact
+    of the only domain is put there instead. `logs`: folder of a log of each domain. `root`: folder of working files.
+    `factory`: as in `TrainingTask`.
     """
 
     store: Store
     settings: Settings = _DEFAULTS
-    data: Reading | None = None
+    data: Dataset | None = None
     split: Split = "words"
     force: bool = False
     warm: bool = False
@@ -65,81 +56,76 @@ class Run:
     out: Path | None = None
     logs: Path | None = None
     root: Path | None = None
-    limits: Limits = _UNLIMITED
+    limits: TrainingLimits = _UNLIMITED
     factory: str | None = None
 
 
-def local(jobs: int) -> Backend:
-    """The backend of this machine: `jobs` processes that compute at a time."""
-    return partial(run_all, jobs=jobs)
-
-
-def retrain(
-    run: Run,
+def train_domains(
+    run: TrainingRun,
     domains: Sequence[str],
-    backend: Backend,
+    backend: TrainingBackend,
     *,
     known: Sequence[str] = (),
     tell: Tell = lambda event: None,
     note: Callable[[str], None] = lambda text: None,
-) -> Generator[Outcome]:
-    """The outcome of every domain, as it ends. `known` are further domains that truths in the data may name.
+) -> Generator[TrainingOutcome]:
+    """The outcome of every domain, as it ends. `known`: further domains that truths in the data may name.
 
-    `note` is told what people should know of the data. Raises `DataError` where the data cannot be read, `InputError`
-    where nothing can be written to one of the folders that `run` names; nothing has begun then.
+    `note` receives remarks on the data. Raises, before anything starts, `DataError` where the data cannot be read and
+    `InputError` where one of the folders of `run` cannot be written to.
     """
     if run.out and not replaceable(run.out):
-        raise InputError(f"{run.out}: holds something else, promised a new or empty folder or an artifact to replace")
+        raise InputError(f"{run.out}: holds something else, expected a new or empty folder or an artifact to replace")
     for option, wanted in (("--out", run.out and run.out.parent), ("--log-dir", run.logs)):
         if wanted:
             _check_folder(option, wanted)
-    with scratch(run.root) as folder:
+    with working_folder(run.root) as folder:
         temporary = folder / "tmp"
         temporary.mkdir()
         tasks = {task.domain: task for task in _tasks(run, domains, folder, known, note)}
         with closing(backend(list(tasks.values()), temporary=temporary, limits=run.limits, tell=tell)) as outcomes:
             for outcome in outcomes:
                 task = tasks[outcome.domain]
-                yield _kept(run, task, outcome)
+                yield _published(run, task, outcome)
                 shutil.rmtree(task.folder, ignore_errors=True)
 
 
 def _check_folder(option: str, folder: Path) -> None:
-    """Raise `InputError` where a folder is neither there nor can be made."""
+    """Raise `InputError` where a folder neither exists nor can be made."""
     there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
     if not there.is_dir():
-        raise InputError(f"{option} {folder}: {there} is no folder; promised one, or where one can be made")
+        raise InputError(f"{option} {folder}: {there} is no folder, expected one, or a place for a new one")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{option} {folder}: {there} is not to be written to; promised a folder that is")
+        raise InputError(f"{option} {folder}: {there} is not writable, expected a folder that is")
 
 
 def _tasks(
-    run: Run, domains: Sequence[str], folder: Path, known: Sequence[str], note: Callable[[str], None]
-) -> Iterator[Task]:
+    run: TrainingRun, domains: Sequence[str], folder: Path, known: Sequence[str], note: Callable[[str], None]
+) -> Iterator[TrainingTask]:
     folders = {name: folder / f"{number}-{name}" for number, name in enumerate(domains)}
     for one in folders.values():
         one.mkdir()
     data, sizes = _data(run, folders, folder, known, note)
     for name, own in folders.items():
-        yield Task(
+        yield TrainingTask(
             domain=name,
             folder=str(own),
             factory=run.factory,
             data=data.get(name),
-            settings=_deciding(run.settings),
+            settings=_determining(run.settings),
             split=run.split,
             base=_base(run.store, name, note),
             warm=run.warm,
-            known={} if run.force or run.out else _made(run.store, name),
+            known={} if run.force or run.out else _fingerprints(run.store, name),
             size=sizes.get(name, 0),
             log=str(run.logs / f"{name}.log") if run.logs else None,
         )
 
 
 def _data(
-    run: Run, folders: Mapping[str, Path], scratch: Path, known: Sequence[str], note: Callable[[str], None]
-) -> tuple[dict[str, str | Reading], dict[str, int]]:
-    """Where each domain's examples are, and how much of them there is."""
+    run: TrainingRun, folders: Mapping[str, Path], scratch: Path, known: Sequence[str], note: Callable[[str], None]
+) -> tuple[dict[str, str | Dataset], dict[str, int]]:
+    """The data of each domain, and its size in bytes."""
     if run.data is None:
         return {}, {}
     names = list(folders)
@@ -160,14 +146,14 @@ def _data(
     return {name: str(path) for name, path in chosen.items()}, {n: p.stat().st_size for n, p in chosen.items()}
 
 
-def _deciding(settings: Settings) -> dict[str, Any]:
-    """The settings that decide what comes out."""
+def _determining(settings: Settings) -> dict[str, Any]:
+    """The settings that determine the weights."""
     others = ("warm", "jobs", "progress", "figures", "spread")
     return {name: getattr(settings, name) for name in Settings.__dataclass_fields__ if name not in others}
 
 
 def _base(store: Store, name: str, note: Callable[[str], None]) -> str | None:
-    """The artifact that serves. One that is damaged must not keep its domain from being trained anew."""
+    """The artifact that serves. A damaged one does not keep its domain from being trained."""
     try:
         base = store.stable(name)
     except ArtifactError as error:
@@ -176,22 +162,22 @@ def _base(store: Store, name: str, note: Callable[[str], None]) -> str | None:
     return str(base) if base else None
 
 
-def _made(store: Store, name: str) -> dict[str, str]:
-    """What the versions that wait or serve were made of."""
+def _fingerprints(store: Store, name: str) -> dict[str, str]:
+    """The stable and the candidate version, by the fingerprints that they were made of."""
     _, state = store.state(name)
     found = {}
     for version in filter(None, (state.stable, state.candidate)):
         try:
             manifest = read_manifest(store.fetch(name, version))
-        except ArtifactError:  # it is damaged, and what is trained anew takes its place
+        except ArtifactError:  # damaged: the new version replaces it
             continue
         if manifest.made_of is not msgspec.UNSET:
             found[manifest.made_of] = version
     return found
 
 
-def _kept(run: Run, task: Task, outcome: Outcome) -> Outcome:
-    """The outcome once its artifact is where it belongs."""
+def _published(run: TrainingRun, task: TrainingTask, outcome: TrainingOutcome) -> TrainingOutcome:
+    """Publish or move the artifact of an outcome; the outcome after that."""
     artifact = Path(task.folder) / ARTIFACT
     try:
         if outcome.kind == "unchanged" and run.promote and outcome.version is not None:

@@ -1,7 +1,7 @@
-"""One domain's training as a value: what to do, how far it is, and what became of it.
+"""Training of one domain as a value: the task, and its outcome.
 
-A `Task` says all that a process needs, on this machine or another; `run` does it and gives an `Outcome`, whatever
-happens. Nothing is published here: the artifact is left in the task's folder for whoever started it.
+A `TrainingTask` holds all that a process needs, on this machine or another; `run` performs it and always returns a
+`TrainingOutcome`. Nothing is published here: the artifact is left in the task's folder.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError, describe
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest
-from arbitrank.training.build import Built, Split, build
-from arbitrank.training.datasets import Reading, prepare
+from arbitrank.training.build import BuiltArtifact, Split, build
+from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, write_examples
 from arbitrank.values import Example
 
 ARTIFACT = "artifact"
-"""The folder, inside a task's own, that the artifact is left in."""
+"""The artifact's folder inside the task's."""
 
 DATA = "examples"
-"""The file, inside a task's folder, of examples that the task made or read by itself."""
+"""The file inside the task's folder of examples that the task generated or read itself."""
 
 _LIBRARIES = ("arbitrank", "numpy", "scipy", "scikit-learn", "python-crfsuite", "lightgbm", "msgspec")
-_SOURCES = ("arbitrank.learn", "arbitrank.nlu")  # of a checkout the version alone does not tell
+_SOURCES = ("arbitrank.learn", "arbitrank.nlu")  # in a checkout these change under one version
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What to train, and how.
+class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A domain to train, its data and its settings.
 
-    `factory`, `module:name`, gives the domain when called with its name; None finds it among the installed plugins.
-    `data` is a file that `Writer` wrote, or what the process reads by itself; None is the domain's own data. `settings`
-    are those of `Settings` that decide what comes out. `base` is the artifact that serves. `known` maps what artifacts
-    of the store were made of to their versions: what is to be made of the same is `unchanged`. `folder` is the
-    task's own, and `log` the file to write to.
+    `factory`, `module:name`: returns the domain when called with its name; None finds it among the installed plugins.
+    `data`: a file of `Writer`, or a data set that the process reads itself; None is the domain's own data. `settings`:
+    the fields of `Settings` that determine the weights. `base`: the artifact that serves. `known`: versions in the
+    store by the fingerprint that they were made of; a task with the same one is `unchanged`. `folder`: the task's own.
+    `log`: the file to write to.
     """
 
     domain: str
     folder: str
     factory: str | None = None
-    data: str | Reading | None = None
+    data: str | Dataset | None = None
     settings: dict[str, Any] = {}
     split: Split = "words"
     base: str | None = None
@@ -64,13 +64,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 Kind = Literal["built", "published", "unchanged", "refused", "failed", "killed"]
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """What became of a task.
+class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Result of a task.
 
-    built: the artifact is there, not yet published; published; unchanged: the store has what would come out; refused:
-    by the self-check, its weights being worse than R0; failed: an error, which `reason` tells; killed: the process was
-    ended, by a limit or from outside. `nll`, `baseline` (R0's), `ece` and `ece_floor` are of `held` requests kept back.
-    `seconds` are of the last attempt, `peak` is the most memory that was seen, in bytes.
+    built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
+    refused: by the self-check, the weights being worse than R0; failed: an error, in `reason`; killed: the process was
+    ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out requests.
+    `seconds` are of the last attempt; `peak` is the largest memory observed, in bytes.
     """
 
     domain: str
@@ -92,28 +92,27 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     @property
     def good(self) -> bool:
-        """Whether the store has what the data give."""
+        """True where the store has, or can be given, the weights of these data."""
         return self.kind in ("built", "published", "unchanged")
 
 
-def run(task: Task, *, progress: Progress, figures: Figures, spread: Spread | None = None) -> Outcome:
-    """Train the domain of the task. Never raises but for what ends the process."""
+def run(task: TrainingTask, *, progress: Progress, figures: Figures, spread: Spread | None = None) -> TrainingOutcome:
+    """Train the domain of the task. Raises only what ends the process."""
     began = time.monotonic()
     try:
         outcome = _run(task, progress, figures, spread)
     except ArbitrankError as error:
-        outcome = Outcome(domain=task.domain, kind="failed", reason=str(error))
+        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=str(error))
     except MemoryError:
-        outcome = Outcome(domain=task.domain, kind="failed", reason="out of memory; see --limit-memory")
-    # `examples`, `train` and `load` are the plugin's code; what they raise ends the training of that one domain.
+        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason="out of memory; see --limit-memory")
     except Exception as error:
         traceback.print_exc()  # into the task's log
-        outcome = Outcome(domain=task.domain, kind="failed", reason=f"its training failed: {describe(error)}")
+        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=f"its training failed: {describe(error)}")
     return msgspec.structs.replace(outcome, seconds=time.monotonic() - began)
 
 
-def _run(task: Task, progress: Progress, figures: Figures, spread: Spread | None) -> Outcome:
-    found = found_domain(task)
+def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Spread | None) -> TrainingOutcome:
+    found = domain_of(task)
     package = (found.source.distribution, found.source.version) if isinstance(found, Loaded) else ("", "")
     domain = found.domain if isinstance(found, Loaded) else found
     progress("data", 0, 1)
@@ -123,33 +122,33 @@ def _run(task: Task, progress: Progress, figures: Figures, spread: Spread | None
     settings = Settings(**task.settings, progress=progress, figures=figures, spread=spread)
     made_of = fingerprint(task, domain, package, examples)
     if made_of in task.known:
-        return Outcome(
+        return TrainingOutcome(
             domain=task.domain, kind="unchanged", version=task.known[made_of], rows=len(examples), notes=notes
         )
     base = Path(task.base) if task.base else domain.shipped
     if task.warm:
-        settings = replace(settings, warm=_warmth(base))
+        settings = replace(settings, warm=_warm_start(base))
     folder = Path(task.folder) / ARTIFACT
     built = build(domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of)
     return outcome_of(task, built, notes)
 
 
-def outcome_of(task: Task, built: Built, notes: tuple[str, ...]) -> Outcome:
-    """What became of a task whose artifact is built: its self-check decides."""
+def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...]) -> TrainingOutcome:
+    """The outcome of a task whose artifact is built, by its self-check against R0."""
     card, manifest = built.card, built.manifest
-    found = built.measured
+    figures = built.measured
     reason = None
     if not card.n:
         reason = (
-            "its self-check refuses the weights: of the requests kept back it has a reading of none, so nothing says "
-            "that they are better than R0; give it more data"
+            "its self-check refuses the weights: it has a reading of no held-out request, so nothing shows that they "
+            "are better than R0; give it more data"
         )
-    elif found.worse:
+    elif figures.worse:
         reason = (
-            f"its self-check refuses the weights: on {card.n} requests kept back their NLL is {found.nll:.4f}, and R0, "
-            f"no weights at all, has {found.baseline:.4f}; give it more data, or other"
+            f"its self-check refuses the weights: on {card.n} held-out requests their NLL is {figures.nll:.4f}, that "
+            f"of R0 (no weights) is {figures.baseline:.4f}; give it more or other data"
         )
-    return Outcome(
+    return TrainingOutcome(
         domain=task.domain,
         kind="refused" if reason else "built",
         reason=reason,
@@ -158,14 +157,14 @@ def outcome_of(task: Task, built: Built, notes: tuple[str, ...]) -> Outcome:
         model=f"{manifest.model} {manifest.loss}".strip(),
         held=card.n,
         nll=card.nll,
-        baseline=found.baseline,
+        baseline=figures.baseline,
         ece=card.ece,
         ece_floor=card.ece_floor,
         notes=notes,
     )
 
 
-def found_domain(task: Task) -> Loaded | Domain:
+def domain_of(task: TrainingTask) -> Loaded | Domain:
     """The domain of a task. Raises `InputError` where it is not installed here."""
     if task.factory is not None:
         module, _, name = task.factory.partition(":")
@@ -183,8 +182,8 @@ def _installed() -> dict[str, Loaded]:
     return {one.name: one for one in discover() if isinstance(one, Loaded)}
 
 
-def _examples(task: Task, domain: Domain) -> tuple[Sequence[Example], tuple[str, ...]]:
-    """The examples, on disk, and what there is to say of how they were read."""
+def _examples(task: TrainingTask, domain: Domain) -> tuple[Sequence[Example], tuple[str, ...]]:
+    """The examples, on disk, and notes on how they were read."""
     path = Path(task.folder) / DATA
     if isinstance(task.data, str):
         return ExampleFile(Path(task.data)), ()
@@ -194,8 +193,8 @@ def _examples(task: Task, domain: Domain) -> tuple[Sequence[Example], tuple[str,
     return ExampleFile(path), read.notes(task.domain)
 
 
-def fingerprint(task: Task, domain: Domain, package: tuple[str, str], examples: Sequence[Example]) -> str:
-    """The digest of what decides the outcome: data, code, settings, and the recogniser that is kept, if one is."""
+def fingerprint(task: TrainingTask, domain: Domain, package: tuple[str, str], examples: Sequence[Example]) -> str:
+    """Digest of everything that determines the weights: data, code, settings, and the recogniser that is kept."""
     given = next(iter(examples), None)
     base = Path(task.base) if task.base else domain.shipped
     kept: Mapping[str, str] = {}
@@ -205,9 +204,9 @@ def fingerprint(task: Task, domain: Domain, package: tuple[str, str], examples: 
     return digest(msgspec.json.encode(parts, order="deterministic"))
 
 
-def _warmth(base: Path | None) -> Path:
+def _warm_start(base: Path | None) -> Path:
     if base is None:
-        raise DataError("--warm: nothing serves that training could begin from; run without it")
+        raise DataError("--warm: no weights serve that training could start from; run without it")
     return base
 
 

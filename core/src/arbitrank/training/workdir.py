@@ -1,6 +1,6 @@
-"""The folder that a run works in. It goes when the run ends; of one that was killed, when the next begins.
+"""Working folder of a run, removed when the run ends; that of a killed run, when the next one starts.
 
-ROOT/run-XXXX/lock      held for as long as the process lives, by the system's own account
+ROOT/run-XXXX/lock      locked while the process lives
 ROOT/run-XXXX/…         everything that the run writes, and its processes' temporary files
 """
 
@@ -17,14 +17,14 @@ from pathlib import Path
 from arbitrank.errors import InputError
 
 _LOCK = "lock"
-_UNLOCKED = 60.0  # seconds after which nobody is about to take the lock of a new folder any more
+_UNLOCKED = 60.0  # seconds after which a folder without a lock counts as abandoned
 
 
 @contextmanager
-def scratch(root: Path | None = None) -> Iterator[Path]:
-    """A new folder under `root`, by default among the system's temporary files, and nothing left of runs that died.
+def working_folder(root: Path | None = None) -> Iterator[Path]:
+    """A new folder under `root`, by default among the system's temporary files; sweeps those of dead runs.
 
-    Raises `InputError` where none can be made there.
+    Raises `InputError` where none can be made.
     """
     root = Path(tempfile.gettempdir()) / f"arbitrank-training-{_user()}" if root is None else root
     try:
@@ -33,7 +33,7 @@ def scratch(root: Path | None = None) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
     except OSError as error:
         raise InputError(
-            f"{root}: no folder to work in can be made there: {error.strerror}; give another with --scratch"
+            f"{root}: no working folder can be made there: {error.strerror}; give another with --scratch"
         ) from error
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -45,16 +45,16 @@ def scratch(root: Path | None = None) -> Iterator[Path]:
 
 
 def sweep(root: Path) -> None:
-    """Remove what runs left that live no more."""
+    """Remove the working folders of dead runs."""
     for folder in root.glob("run-*"):
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR)
-        except FileNotFoundError:  # between the making of its folder and of its lock; or swept by another just now
+        except FileNotFoundError:  # not locked yet, or swept by another process just now
             with suppress(OSError):
                 if time.time() - folder.stat().st_mtime > _UNLOCKED:
                     folder.rmdir()
             continue
-        except OSError:  # another user's, or no run's at all
+        except OSError:  # another user's, or no run's
             continue
         try:
             if _taken(lock):
@@ -64,7 +64,7 @@ def sweep(root: Path) -> None:
 
 
 def _taken(lock: int) -> bool:
-    """Whether nobody else had it. Where the system knows no such locks, somebody else always may."""
+    """True if the lock was free; always False where the system has no such locks."""
     try:
         import fcntl
     except ImportError:  # Windows

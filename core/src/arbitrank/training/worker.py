@@ -1,6 +1,6 @@
-"""The other end of the pool: a process that trains one domain after another, or parts of one, as it is told.
+"""Worker process of the pool: trains domains, or parts of one, as they come over a connection.
 
-It ends when its parent does, whatever it is at: a run that was killed leaves no process behind.
+It ends when its parent does: a killed run leaves no process behind.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 
 import msgspec
 
-from arbitrank.training.task import Outcome, Task, run
+from arbitrank.training.task import TrainingOutcome, TrainingTask, run
 
-_OFTEN = 0.1  # seconds between two events of one stage
+_INTERVAL = 0.1  # seconds between two events of one stage
 _DEATH = 1  # Linux's PR_SET_PDEATHSIG
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How far a domain's training is: steps of a stage that are done, of how many; and the figures to watch."""
+    """Progress of a domain's training: steps done and total of a stage, and figures to watch."""
 
     domain: str
     stage: str
@@ -37,78 +37,78 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     figures: dict[str, float] = {}
 
 
-class Ask(msgspec.Struct, frozen=True, tag=True):
-    """A worker's wish: call the function with each of the arguments, wherever there is room."""
+class SpreadCall(msgspec.Struct, frozen=True, tag=True):
+    """Request of a worker to call a function with each of the arguments, in any worker."""
 
     function: str
     arguments: list[list[Any]]
 
 
-class Part(msgspec.Struct, frozen=True, tag=True):
-    """One call of that, which any worker does."""
+class PartCall(msgspec.Struct, frozen=True, tag=True):
+    """One of these calls."""
 
     function: str
     arguments: list[Any]
 
 
-class Did(msgspec.Struct, frozen=True, tag=True):
-    """What a call gave, or why it gave nothing."""
+class PartResult(msgspec.Struct, frozen=True, tag=True):
+    """The result of a call, or the reason of its failure."""
 
     result: bytes = b""
     reason: str | None = None
 
 
-class Results(msgspec.Struct, frozen=True, tag=True):
-    """What all the calls gave, in order, or the first reason why not."""
+class SpreadResults(msgspec.Struct, frozen=True, tag=True):
+    """The results of all calls in order, or the first failure's reason."""
 
     results: list[bytes] = []
     reason: str | None = None
 
 
-Told = Task | Part | Results
-Said = Event | Ask | Did | Outcome
+FromPool = TrainingTask | PartCall | SpreadResults
+FromWorker = Event | SpreadCall | PartResult | TrainingOutcome
 
 encode = msgspec.msgpack.Encoder().encode
-_decode_told = msgspec.msgpack.Decoder(Told).decode
-decode_said = msgspec.msgpack.Decoder(Said).decode
+_decode = msgspec.msgpack.Decoder(FromPool).decode
+decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 
 
 def serve(connection: Connection, parent: int) -> None:
-    """Do what comes over the connection until it is closed."""
+    """Work on what comes over the connection until it is closed."""
     _end_with(parent)
     if hasattr(os, "setsid"):
-        os.setsid()  # what it starts is ended with it; and what is typed at the parent's terminal is for the parent
+        os.setsid()  # a group of its own: its children end with it, and the terminal's signals reach the parent alone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     faulthandler.enable()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            match _decode_told(connection.recv_bytes()):
-                case Task() as task:
+            match _decode(connection.recv_bytes()):
+                case TrainingTask() as task:
                     connection.send_bytes(encode(_train(task, connection)))
-                case Part() as part:
+                case PartCall() as part:
                     connection.send_bytes(encode(_call(part)))
-                case Results():
-                    pass  # of a wish that failed meanwhile
+                case SpreadResults():
+                    pass  # of calls that failed meanwhile
 
 
-def _train(task: Task, connection: Connection) -> Outcome:
-    say = _Saying(task.domain, connection)
+def _train(task: TrainingTask, connection: Connection) -> TrainingOutcome:
+    report = _Reporter(task.domain, connection)
     try:
         with _logged(task.log):
-            outcome = run(task, progress=say.progress, figures=say.figures, spread=say.spread)
+            outcome = run(task, progress=report.progress, figures=report.figures, spread=report.spread)
             note(f"{outcome.kind}: {outcome.reason or outcome.version}")
-    except OSError as error:  # `run` raises none: it is the log's
+    except OSError as error:  # `run` raises none: the log's
         reason = f"its log {task.log} cannot be written: {error.strerror}; give another folder with --log-dir"
-        return Outcome(domain=task.domain, kind="failed", reason=reason)
+        return TrainingOutcome(domain=task.domain, kind="failed", reason=reason)
     return msgspec.structs.replace(outcome, log=task.log)
 
 
-def _call(part: Part) -> Did:
+def _call(part: PartCall) -> PartResult:
     try:
-        return Did(call(part.function, part.arguments))
-    # A part of a plugin's training may raise anything; it is told to who asked for it.
+        return PartResult(call(part.function, part.arguments))
+    # A part of a plugin's training may raise anything; the reason goes to the domain's process.
     except Exception as error:
-        return Did(reason=f"{type(error).__name__}: {error}")
+        return PartResult(reason=f"{type(error).__name__}: {error}")
 
 
 def call(function: str, arguments: Sequence[Any]) -> bytes:
@@ -118,8 +118,8 @@ def call(function: str, arguments: Sequence[Any]) -> bytes:
     return given
 
 
-class _Saying:
-    """What a task says of itself to the parent, not too often, and to its log."""
+class _Reporter:
+    """Reports of a task to the parent, at a bounded rate, and to its log."""
 
     def __init__(self, domain: str, connection: Connection) -> None:
         self._domain, self._connection = domain, connection
@@ -140,20 +140,20 @@ class _Saying:
             self._send({name: float(value) for name, value in figures.items()})
 
     def spread(self, function: str, arguments: Sequence[Sequence[Any]]) -> list[bytes]:
-        self._connection.send_bytes(encode(Ask(function, [list(one) for one in arguments])))
+        self._connection.send_bytes(encode(SpreadCall(function, [list(one) for one in arguments])))
         while True:
-            match _decode_told(self._connection.recv_bytes()):
-                case Part() as part:
+            match _decode(self._connection.recv_bytes()):
+                case PartCall() as part:
                     self._connection.send_bytes(encode(_call(part)))
-                case Results(results, reason):
+                case SpreadResults(results, reason):
                     if reason is not None:
                         raise RuntimeError(reason)
                     return results
-                case Task():
+                case TrainingTask():
                     raise AssertionError("a task for a process that has one")
 
     def _due(self) -> bool:
-        return time.monotonic() - self._last >= _OFTEN
+        return time.monotonic() - self._last >= _INTERVAL
 
     def _send(self, figures: dict[str, float]) -> None:
         self._last = time.monotonic()
@@ -163,13 +163,13 @@ class _Saying:
 
 
 def note(text: str) -> None:
-    """Write a line with the time into the log, which standard error is."""
+    """Write a line with the time to standard error, which is the log."""
     print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def _logged(path: str | None) -> Iterator[None]:
-    """Have all that is written to standard output and standard error, by C code too, go to the file."""
+    """Redirect standard output and standard error, C code's too, to the file."""
     if path is None:
         yield
         return
@@ -192,14 +192,16 @@ def _logged(path: str | None) -> Iterator[None]:
 
 
 def _end_with(parent: int) -> None:
-    """Have the system kill this process when its parent is gone; where it can't, look once a second."""
+    """Have the system kill this process when its parent ends; where it cannot, poll once a second."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_DEATH, signal.SIGKILL)
         with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("500")  # rather this one than the parent and all others
+            Path("/proc/self/oom_score_adj").write_text(
+                "500"
+            )  # out of memory: kill this process rather than the parent
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:  # it went before this was said
+    if os.getppid() != parent:  # the parent had ended already
         os._exit(1)
 
 
