@@ -16,6 +16,7 @@ from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.impact.gate import Limits, Reason, judge
 from arbitrank.impact.report import Impact, measure, plan
+from arbitrank.learn.rerankers import baseline
 from arbitrank.selftest import selftest
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.shortlist.hyprank_gate import order_reasons
@@ -102,7 +103,7 @@ def _stage_reasons(
         return [*recall_reasons(folder, stable, audit, limits)]
     if name == HYPRANK:
         before = None if stable is None else read_hyprank(stable)
-        answer = Arbitrator(load_domains(domains, store), decisions).answer
+        answer = Arbitrator(load_domains(domains, store), decisions, fallback=baseline).answer
         return [*order_reasons(before, read_hyprank(folder), audit, answer, limits)]
     return []
 

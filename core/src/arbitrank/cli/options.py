@@ -13,10 +13,10 @@ import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.errors import InputError
+from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
-from arbitrank.store.kinds import checked_name
+from arbitrank.store.kinds import HYPRANK, checked_name
 from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
@@ -149,7 +149,7 @@ hyprank_folder = click.option(
     "--hyprank",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Sort the merged list by the HypRank in FOLDER.",
+    help="Sort the merged list by the HypRank in FOLDER, not by the store's stable one.",
 )
 seed = click.option(
     "--seed",
@@ -187,14 +187,27 @@ def arbitrator(
 ) -> Arbitrator:
     """An arbitrator over all installed domains, with the weights of the store or of their packages."""
     domains = load_domains(loaded(discover()), store)
-    return Arbitrator(domains, decisions, hyprank=hyprank, fallback=baseline)
+    return Arbitrator(domains, decisions, hyprank=hyprank or _stable_hyprank(store), fallback=baseline)
 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:
-    """The HypRank in a folder, signed where the store wants that. Raises `ArtifactError` where there is none."""
+    """The HypRank in a folder, signed where the store requires that. Raises `ArtifactError` where there is none."""
     from arbitrank.shortlist.hyprank import load_hyprank
 
     return None if folder is None else load_hyprank(folder, store.keys)
+
+
+def _stable_hyprank(store: Store) -> HypRank | None:
+    """The store's stable HypRank; None, with a warning, where it cannot be loaded."""
+    try:
+        if (folder := store.stable(HYPRANK)) is None:
+            return None
+        from arbitrank.shortlist.hyprank import read_hyprank
+
+        return read_hyprank(folder)
+    except ArbitrankError as error:
+        click.echo(f"arbitrank: {HYPRANK}: not used: {error}", err=True)
+        return None
 
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arbitrank.errors import InputError
-from arbitrank.store.kinds import is_name
+from arbitrank.store.kinds import canonical, is_name
 
 ANY = "any"
 """Scope of calls that any token may make."""
@@ -82,12 +82,13 @@ def read_tokens(path: Path) -> tuple[Grant, ...]:
 
 
 def _scopes(text: str) -> frozenset[str]:
-    scopes = frozenset(text.split(","))
-    for scope in scopes:
-        verb, _, name = scope.partition(":")
+    scopes = set()
+    for scope in text.split(","):
+        verb, colon, name = scope.partition(":")
         if scope not in _PLAIN and not (verb == "publish" and is_name(name)):
             raise InputError(f"scope {scope[:60]!r} is unknown, expected rank, feedback, publish:DOMAIN or admin")
-    return scopes
+        scopes.add(f"{verb}{colon}{canonical(name)}")
+    return frozenset(scopes)
 
 
 def authorize(

@@ -28,7 +28,7 @@ from arbitrank.serve.operations import OPERATIONS, Operation
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of
 from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.worker_state import WorkerState
-from arbitrank.store.kinds import RESERVED
+from arbitrank.store.kinds import RESERVED, canonical
 
 Handler = Callable[[Call, Any, Grant | None], Awaitable[Response]]
 
@@ -177,7 +177,7 @@ class Handlers:
 
     def domain(self, call: Call) -> str:
         """The artifact's name in the path: an installed domain's, or a reserved one. Raises `HTTPException` 404."""
-        name: str = call.path_params["domain"]
+        name = canonical(call.path_params["domain"])
         if name in RESERVED or name in {found.name for found in self.state.found}:
             return name
         raise HTTPException(404, f"domain {name[:64]!r} is not installed; GET /v1/domains lists those that are")

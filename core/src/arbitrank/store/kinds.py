@@ -75,11 +75,16 @@ def is_name(name: str) -> bool:
     return name in RESERVED or is_domain(name)
 
 
+def canonical(name: str) -> str:
+    """The name itself, or `.shortlist` for its earlier spelling `shortlist`, which no domain has."""
+    return SHORTLIST if name == RESERVED[SHORTLIST].earlier else name
+
+
 def checked_name(name: str) -> str:
-    """The name under which a store keeps what the caller calls `name`. Raises `InputError` where none can have it."""
+    """The canonical name. Raises `InputError` where no artifact can have it."""
     if not is_name(name):
         raise InputError(f"{name!r} is no domain's name, expected {NAMES}")
-    return SHORTLIST if name == RESERVED[SHORTLIST].earlier else name
+    return canonical(name)
 
 
 def kind_of(name: str) -> Kind:
