@@ -2,10 +2,10 @@
 
 Training sees one skill for each utterance; evaluation counts all acceptable ones. F1 is over pairs of an utterance and
 a skill, at a threshold tuned on other held-out data and at 0.5. sgd: requests that open something new, split by
-dialogue inside train (a tenth without labels, a fifth held out: one half tunes, the other measures). bbai: train and dev
-in five folds, tuned on the outputs of the other four. Differences to one label are relative, paired, with 95 % bootstrap
-intervals over dialogues, averaged over seeds. `turns` is every turn of a quarter of sgd's dialogues, `sweep` varies p
-and r on a third of them, `cold` has requests to services that training never shows, `lists` is HypRank's part.
+dialogue inside train (a tenth without labels, a fifth held out: one half tunes, the other measures). bbai: train and
+dev in five folds, tuned on the outputs of the other four. Differences to one label are relative, paired, with 95 %
+bootstrap intervals over dialogues, averaged over seeds. `turns` is every turn of a quarter of sgd's dialogues, `sweep`
+varies p and r on a third of them, `cold` has requests to services that training never shows, `lists` is HypRank's part.
 """
 
 from __future__ import annotations

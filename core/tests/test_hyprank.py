@@ -46,8 +46,10 @@ def reading(
 
 
 def lists(n: int = 1_200, seed: int = 0) -> list[LabelledList]:
-    """Domains guess; who was talked to before is who is meant; where that failed, the best
-    of the others. One list in ten lacks the answer."""
+    """Random domain scores; right is the previous skill or, where that failed, the best of the others.
+
+    One list in ten lacks the right skill.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for group in range(n):
@@ -67,7 +69,7 @@ def hyprank() -> HypRank:
     return train_hyprank(lists(), rounds=60)
 
 
-def test_it_learns_what_the_dialogue_tells(hyprank: HypRank) -> None:
+def test_it_learns_from_the_dialogue(hyprank: HypRank) -> None:
     fresh = [one for one in lists(200, seed=1) if "elsewhere" not in one.right]
     before = np.mean([skill_of(one.ranked[0]) in one.right for one in fresh])
     after = np.mean([skill_of(hyprank.sort(one.request, one.ranked)[0]) in one.right for one in fresh])
@@ -83,16 +85,16 @@ def test_lists_without_a_right_answer_are_dropped_and_counted(hyprank: HypRank) 
         train_hyprank([])
 
 
-def test_its_probabilities_come_true(hyprank: HypRank) -> None:
-    """They count the lists that hold no right answer, which it never trained on."""
+def test_its_probabilities_are_calibrated(hyprank: HypRank) -> None:
+    """Lists without a right answer, which the trees never saw, are included."""
     fresh = lists(1_000, seed=2)
     first = [hyprank.sort(one.request, one.ranked)[0] for one in fresh]
-    said = np.mean([one.domain_probability for one in first])
+    claimed = np.mean([one.domain_probability for one in first])
     came_true = np.mean([skill_of(top) in one.right for top, one in zip(first, fresh, strict=True)])
-    assert said == pytest.approx(came_true, abs=0.05)
+    assert claimed == pytest.approx(came_true, abs=0.05)
 
 
-def test_what_it_read_in_training_it_reads_when_serving(hyprank: HypRank) -> None:
+def test_training_names_the_features_that_serving_reads(hyprank: HypRank) -> None:
     assert hyprank.acts == ("failure", "offer")
     assert hyprank.settings == ("child",)
     assert hyprank.names == (*FEATURES, "act.failure", "act.offer", "account.child")
@@ -104,9 +106,9 @@ def test_the_same_lists_and_seed_give_the_same_model(hyprank: HypRank) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 1), st.floats(0, 1)), max_size=8))
 def test_the_sorted_list_holds_the_same_readings_in_the_order_of_their_scores(
-    hyprank: HypRank, said: list[tuple[str, float, float]]
+    hyprank: HypRank, drawn: list[tuple[str, float, float]]
 ) -> None:
-    ranked = [reading(domain, mine, mine * share, str(i)) for i, (domain, mine, share) in enumerate(said)]
+    ranked = [reading(domain, mine, mine * share, str(i)) for i, (domain, mine, share) in enumerate(drawn)]
     ranked.sort(key=lambda one: -one.score)
     found = hyprank.sort(Request(), tuple(ranked))
     assert sorted((one.domain, one.intent) for one in found) == sorted((one.domain, one.intent) for one in ranked)
@@ -124,7 +126,7 @@ def test_the_readings_of_a_skill_keep_their_order_and_their_shares(hyprank: HypR
     assert found["first"].probability == pytest.approx(0.75 * found["first"].domain_probability)
 
 
-def test_skills_past_the_most_stay_behind_in_their_order(hyprank: HypRank) -> None:
+def test_skills_beyond_the_limit_stay_behind_in_their_order(hyprank: HypRank) -> None:
     ranked = tuple(reading(f"d{i:02}", 0.9 - 0.02 * i) for i in range(30))
     found = hyprank.sort(Request(), ranked)
     assert len(best_of_skills(ranked)) == 16
@@ -145,7 +147,7 @@ def test_an_empty_list_stays_empty(hyprank: HypRank) -> None:
         Request(context={"previous_domain": None, "preference.a": "much"}),
     ],
 )
-def test_what_is_of_another_type_counts_as_absent(hyprank: HypRank, request_: Request) -> None:
+def test_values_of_other_types_count_as_absent(hyprank: HypRank, request_: Request) -> None:
     ranked = (reading("a", 0.6), reading("b", 0.5))
     seen = features(request_, ranked, {}, hyprank.acts, hyprank.settings)
     silent = features(Request(dialogue={}), ranked, {}, hyprank.acts, hyprank.settings)
@@ -154,7 +156,7 @@ def test_what_is_of_another_type_counts_as_absent(hyprank: HypRank, request_: Re
     assert np.array_equal(seen[:, at], silent[:, at], equal_nan=True)
 
 
-def test_what_is_known_of_account_and_shortlist_is_a_feature() -> None:
+def test_account_and_shortlist_are_features() -> None:
     account = {"enabled": ["b"], "used": {"a": 3}}
     seen = features(Request(account=account), (reading("a", 0.6), reading("b", 0.5)), {"b": 0.5})
     column = {name: seen[:, i].tolist() for i, name in enumerate(FEATURES)}
@@ -167,7 +169,7 @@ def test_what_is_known_of_account_and_shortlist_is_a_feature() -> None:
 # Files
 
 
-def test_a_saved_model_says_the_same(hyprank: HypRank, tmp_path: Path) -> None:
+def test_a_saved_model_sorts_the_same(hyprank: HypRank, tmp_path: Path) -> None:
     save_hyprank(hyprank, tmp_path / "made")
     one = lists(1, seed=3)[0]
     assert load_hyprank(tmp_path / "made").sort(one.request, one.ranked) == hyprank.sort(one.request, one.ranked)
@@ -175,7 +177,7 @@ def test_a_saved_model_says_the_same(hyprank: HypRank, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hyprank.json", "trees.txt"])
 @pytest.mark.parametrize("content", ["", "{}", "tree\nnum_leaves=3\nleft_child=99999\n"])
-def test_files_that_are_not_as_they_were_written_are_refused_before_lightgbm_sees_them(
+def test_changed_files_are_refused_before_lightgbm_reads_them(
     hyprank: HypRank, tmp_path: Path, name: str, content: str
 ) -> None:
     save_hyprank(hyprank, tmp_path / "made")
@@ -200,7 +202,7 @@ def test_a_folder_that_is_absent_or_another_artifact_or_sealed_with_other_featur
         load_hyprank(tmp_path / "made")
 
 
-def test_nothing_else_is_written_over(hyprank: HypRank, tmp_path: Path) -> None:
+def test_other_files_are_never_overwritten(hyprank: HypRank, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for folder in (tmp_path, tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError):
@@ -208,7 +210,7 @@ def test_nothing_else_is_written_over(hyprank: HypRank, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_lists_too_few_to_grow_a_tree_on_say_so() -> None:
+def test_too_few_lists_to_grow_a_tree_are_refused() -> None:
     with pytest.raises(DataError, match="collect more"):
         train_hyprank(lists(3, seed=1))
 
@@ -238,15 +240,15 @@ def arbitrators(hyprank: HypRank) -> tuple[Arbitrator, Arbitrator]:
     return Arbitrator(domains), Arbitrator(domains, hyprank=hyprank)
 
 
-def asked(previous: str) -> Request:
+def request_after(previous: str) -> Request:
     dialogue = {"previous_skill": previous, "failed": False, "acts": ["offer"]}
     return Request(id="1", dialogue=dialogue, hypotheses=tuple(Hypothesis(name, "i") for name in SKILLS))
 
 
 def test_it_is_a_stage_after_merge(hyprank: HypRank) -> None:
     without, with_it = arbitrators(hyprank)
-    assert [one.domain for one in without.answer(asked("c")).ranked] == ["a", "b", "c"]
-    answer = with_it.answer(asked("c"), explain=True)
+    assert [one.domain for one in without.answer(request_after("c")).ranked] == ["a", "b", "c"]
+    answer = with_it.answer(request_after("c"), explain=True)
     assert answer.ranked[0].domain == "c"
     assert answer.decision.contenders == (0,)
     assert answer.ms["hyprank"] >= 0.0
@@ -255,16 +257,16 @@ def test_it_is_a_stage_after_merge(hyprank: HypRank) -> None:
     assert why["hyprank"] > 0.0
 
 
-def test_without_it_nothing_of_it_shows(hyprank: HypRank) -> None:
+def test_without_it_the_answer_has_no_trace_of_it(hyprank: HypRank) -> None:
     without, _ = arbitrators(hyprank)
-    assert "hyprank" not in without.answer(asked("c")).ms
+    assert "hyprank" not in without.answer(request_after("c")).ms
 
 
 # From a log, and by the command line
 
 
 def log_of(folder: Path, n: int) -> Path:
-    """A log in which the session's last domain is who is meant, as domains that guess answered it."""
+    """A log in which the previous domain is the right one, answered by domains with random scores."""
     rng = np.random.default_rng(0)
     with AnswerLog(folder, LogSettings(words="keep")) as log:
         for i in range(n):
@@ -280,7 +282,7 @@ def log_of(folder: Path, n: int) -> Path:
     return folder
 
 
-def test_a_log_tells_who_refused_what_and_which_skill_was_right(tmp_path: Path) -> None:
+def test_a_log_gives_refusals_and_right_skills(tmp_path: Path) -> None:
     lines = [line for line in read_log(log_of(tmp_path, 9)) if isinstance(line, Logged)]
     outcomes, utterances = skill_feedback(lines)
     assert [one.answered for one in outcomes] == [bool(i % 3) for i in range(9)]
@@ -291,9 +293,9 @@ def test_a_log_tells_who_refused_what_and_which_skill_was_right(tmp_path: Path) 
     assert len({one.group for one in found}) == 9
 
 
-def test_what_hyprank_sorted_is_not_learned_from_again(hyprank: HypRank) -> None:
+def test_lists_sorted_by_hyprank_are_not_learned_from(hyprank: HypRank) -> None:
     _, with_it = arbitrators(hyprank)
-    answer = with_it.answer(asked("c"))
+    answer = with_it.answer(request_after("c"))
     line = Logged(id="1", truth=Truth("c", "i"), answer=answer)
     assert labelled_lists([line]) == []
 

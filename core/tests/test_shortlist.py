@@ -1,4 +1,4 @@
-"""The Shortlister: which skills it finds, what its scores mean, how it comes and goes, and what it refuses."""
+"""The Shortlister: candidates, calibration, added and removed skills, artifacts."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_training_on_nothing_is_refused() -> None:
         build([])
 
 
-def test_scores_are_calibrated_on_what_was_kept_back() -> None:
-    """Half of the requests are put to either of two skills by chance: who is sure of the first is wrong."""
+def test_scores_are_calibrated_on_held_out_utterances() -> None:
+    """Requests go to either of two skills at random, 70 % to the first, so its score has to be 0.7."""
     rng = np.random.default_rng(1)
     confused = []
     for number in range(2_000):
@@ -110,7 +110,7 @@ def test_scores_are_calibrated_on_what_was_kept_back() -> None:
     assert found.recall[5] == 1.0
 
 
-def test_a_skill_joins_and_leaves_and_its_name_can_come_again(shortlister: Shortlister) -> None:
+def test_a_skill_is_added_and_removed_and_its_name_can_be_used_again(shortlister: Shortlister) -> None:
     lava = Skill("lamp", "lights the lava lamp", ("turn on the lava",))
     more = shortlister.with_skills({"lights": [lava]})
     assert more.shortlist("lava lamp", 1)[0].domain == "lights"
@@ -123,7 +123,7 @@ def test_a_skill_joins_and_leaves_and_its_name_can_come_again(shortlister: Short
     assert "lamp" not in [name for _, name, _ in less.catalogue.present()]
 
 
-def test_a_name_that_is_taken_is_refused_naming_both(shortlister: Shortlister) -> None:
+def test_a_taken_name_is_refused_naming_both_owners(shortlister: Shortlister) -> None:
     with pytest.raises(InputError, match=r"'weather station'.*'domain of rain'"):
         shortlister.with_skills({"weather station": [Skill("rain")]})
     with pytest.raises(InputError, match=r"'one'.*'two'|'two'.*'one'"):
@@ -137,13 +137,13 @@ def elsewhere(line: SkillUtterance, **changes: str) -> SkillUtterance:
     return replace(line, **changes)  # type: ignore[arg-type]
 
 
-def test_to_remove_what_is_not_there_is_refused(shortlister: Shortlister) -> None:
+def test_removing_an_absent_skill_is_refused(shortlister: Shortlister) -> None:
     with pytest.raises(InputError, match="skill 'nothing': not in the catalogue of 4 skills"):
         shortlister.without(["nothing"])
 
 
 @pytest.mark.parametrize(
-    ("skill", "said"),
+    ("skill", "texts"),
     [
         (Skill("GetWeather"), ["Get Weather"]),
         (Skill("play_music.HQ2", "plays", ("go",)), ["go", "plays", "play music HQ 2"]),
@@ -151,11 +151,11 @@ def test_to_remove_what_is_not_there_is_refused(shortlister: Shortlister) -> Non
         (Skill("---"), ["---"]),
     ],
 )
-def test_a_skill_without_an_example_is_known_by_what_it_says_of_itself(skill: Skill, said: list[str]) -> None:
-    assert descriptive_texts(skill) == said
+def test_a_skill_without_an_example_is_known_by_its_descriptive_texts(skill: Skill, texts: list[str]) -> None:
+    assert descriptive_texts(skill) == texts
 
 
-def test_a_skill_with_no_example_is_found_beside_trained_ones() -> None:
+def test_a_skill_without_an_example_is_found_beside_trained_ones() -> None:
     class Tides:
         name = "tides"
         skills = (Skill("tide-table", "high and low tide at the pier"),)
@@ -165,7 +165,7 @@ def test_a_skill_with_no_example_is_found_beside_trained_ones() -> None:
     assert built.shortlister.shortlist("play jazz music", 1)[0].skill == "jazz-radio"
 
 
-def test_serving_adds_what_installed_domains_have_and_keeps_quiet_about_what_raises(shortlister: Shortlister) -> None:
+def test_serving_adds_the_skills_of_installed_domains_and_tolerates_those_that_raise(shortlister: Shortlister) -> None:
     class Fine:
         skills = (Skill("tide-table", "high tide"), Skill("rain"), "no skill")
 
@@ -186,7 +186,7 @@ def test_serving_adds_what_installed_domains_have_and_keeps_quiet_about_what_rai
 # ------------------------------------------------------------------------------------------------------ personalisation
 
 
-def test_what_the_account_says_is_read_and_what_is_of_another_kind_says_nothing() -> None:
+def test_the_account_profile_ignores_values_of_other_types() -> None:
     request = Request(
         account={"enabled": ["a", 5], "used": {"b": 3}}, context={"preference.music": 0.9, "device": "tv"}
     )
@@ -197,28 +197,28 @@ def test_what_the_account_says_is_read_and_what_is_of_another_kind_says_nothing(
     assert account_profile(odd) == AccountProfile((), {}, {"x": 0.0})
 
 
-def test_an_enabled_skill_weighs_in_and_excludes_nobody(shortlister: Shortlister) -> None:
-    asked = "play radio music"
-    plain = {one.skill: one.score for one in shortlister.shortlist(asked)}
-    enabled = shortlister.shortlist(asked, profile=AccountProfile(enabled=frozenset(["rock-radio", "no such skill"])))
+def test_an_enabled_skill_gains_score_and_excludes_no_other(shortlister: Shortlister) -> None:
+    query = "play radio music"
+    plain = {one.skill: one.score for one in shortlister.shortlist(query)}
+    enabled = shortlister.shortlist(query, profile=AccountProfile(enabled=frozenset(["rock-radio", "no such skill"])))
     assert enabled[0].skill == "rock-radio"
     assert enabled[0].score > plain["rock-radio"]
     assert {one.skill for one in enabled} >= set(plain)
 
 
-def test_an_enabled_skill_that_the_words_do_not_name_is_considered(shortlister: Shortlister) -> None:
+def test_an_enabled_skill_is_a_candidate_without_its_words(shortlister: Shortlister) -> None:
     found = {
         one.skill for one in shortlister.shortlist("umbrella", profile=AccountProfile(enabled=frozenset(["alarm"])))
     }
     assert found == {"rain", "alarm"}
 
 
-def test_how_much_enabling_weighs_is_learnt_from_data() -> None:
-    """Where people use what they enabled, it comes to weigh more than by default; where they don't, less."""
+def test_the_weight_of_enabling_is_learned_from_data() -> None:
+    """It weighs more than by default where accounts use their enabled skills, and less where they do not."""
     weights = {}
     for follows in (True, False):
         rng = np.random.default_rng(2)
-        said = []
+        utterances = []
         for number in range(1_500):
             pair = ["jazz-radio", "rock-radio"]
             skill = pair[int(rng.integers(2))]
@@ -226,8 +226,8 @@ def test_how_much_enabling_weighs_is_learnt_from_data() -> None:
             request = Request(
                 utterance=f"play radio music x{number}", account={"enabled": [skill if follows else other]}
             )
-            said.append(SkillUtterance(request.utterance or "", skill, skill, frozenset([skill]), request))
-        weights[follows] = build(said).shortlister.calibration.weights[FEATURES.index("enabled")]
+            utterances.append(SkillUtterance(request.utterance or "", skill, skill, frozenset([skill]), request))
+        weights[follows] = build(utterances).shortlister.calibration.weights[FEATURES.index("enabled")]
     assert weights[True] > DEFAULT[FEATURES.index("enabled")] > weights[False]
 
 
@@ -243,7 +243,7 @@ def test_too_few_lines_leave_the_default(shortlister: Shortlister) -> None:
     assert fitted(shortlister, lines(5)) == CandidateCalibration()
 
 
-def test_the_fit_finds_the_weights_that_made_the_data() -> None:
+def test_the_fit_recovers_the_weights_that_generated_the_data() -> None:
     rng = np.random.default_rng(0)
     x = np.column_stack([np.ones(20_000), rng.normal(size=(20_000, len(FEATURES) - 1))])
     true = rng.normal(size=len(FEATURES))
@@ -254,7 +254,7 @@ def test_the_fit_finds_the_weights_that_made_the_data() -> None:
 # ---------------------------------------------------------------------------------------------------------- two kernels
 
 
-def test_the_learned_model_scores_what_the_index_found() -> None:
+def test_the_classifier_scores_the_candidates_of_the_index() -> None:
     built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=2))))
     found = built.shortlister.shortlist("will it be wet tomorrow", 2)
     assert found[0].skill == "rain"
@@ -263,22 +263,24 @@ def test_the_learned_model_scores_what_the_index_found() -> None:
     assert more.without(["rain"]).shortlist("wet tomorrow", 1)[0].skill != "rain"
 
 
-def test_above_many_skills_the_learned_model_is_asked_about_survivors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_many_skills_the_classifier_scores_only_the_candidates_of_the_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("arbitrank.shortlist.shortlister.TWO_STAGES", 3)
     built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1))))
-    asked = []
+    scored = []
 
     class Watched:
         def best(self, utterance: str, k: int) -> tuple[object, object]:
-            raise AssertionError("the learned model was asked to search")
+            raise AssertionError("the classifier was used to search")
 
         def scores(self, utterance: str, skills: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-            asked.append(skills.tolist())
+            scored.append(skills.tolist())
             return np.full(len(skills), np.nan)
 
     watched = with_kernel(built.shortlister, Watched())
     assert watched.shortlist("umbrella", 1)[0].skill == "rain"
-    assert asked == [[2]]
+    assert scored == [[2]]
 
 
 def with_kernel(shortlister: Shortlister, kernel: object) -> Shortlister:
@@ -301,22 +303,22 @@ def with_kernel(shortlister: Shortlister, kernel: object) -> Shortlister:
         ({"text": "a", "domain": "d", "skill": 5}, "skill", None),
     ],
 )
-def test_what_a_line_says_of_its_skill(line: dict[str, object], of: str, skill: str | None) -> None:
-    said = skill_utterance(decode_example(json.dumps(line)), of)  # type: ignore[arg-type]
-    assert (said and said.skill) == skill
+def test_the_skill_of_a_line(line: dict[str, object], of: str, skill: str | None) -> None:
+    line_of_skill = skill_utterance(decode_example(json.dumps(line)), of)  # type: ignore[arg-type]
+    assert (line_of_skill and line_of_skill.skill) == skill
 
 
-def test_a_line_may_name_all_that_is_acceptable() -> None:
+def test_a_line_may_name_further_acceptable_skills() -> None:
     line = {"text": "a", "domain": "d", "skill": "s", "acceptable": ["t", 5]}
-    said = skill_utterance(decode_example(json.dumps(line)))
-    assert said
-    assert said.acceptable == {"s", "t"}
+    line_of_skill = skill_utterance(decode_example(json.dumps(line)))
+    assert line_of_skill
+    assert line_of_skill.acceptable == {"s", "t"}
 
 
 # ------------------------------------------------------------------------------------------------------------ artifacts
 
 
-def test_what_was_written_answers_the_same_and_has_the_same_version(tmp_path: Path) -> None:
+def test_a_written_shortlister_answers_the_same_and_has_the_same_version(tmp_path: Path) -> None:
     built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1))))
     one, two = (
         write(built, tmp_path / "one"),
@@ -325,12 +327,12 @@ def test_what_was_written_answers_the_same_and_has_the_same_version(tmp_path: Pa
     assert one.version == two.version
     assert verified(tmp_path / "one").domain == NAME
     again = load_shortlister(tmp_path / "one", one.version)
-    for asked in ("play jazz radio", "wet tomorrow", "wake me"):
-        assert again.shortlist(asked) == built.shortlister.shortlist(asked)
+    for query in ("play jazz radio", "wet tomorrow", "wake me"):
+        assert again.shortlist(query) == built.shortlister.shortlist(query)
     assert again.version == read_manifest(tmp_path / "two").version
 
 
-def test_skills_that_came_at_run_time_are_not_written(tmp_path: Path, shortlister: Shortlister) -> None:
+def test_a_shortlister_with_skills_added_later_is_not_written(tmp_path: Path, shortlister: Shortlister) -> None:
     with pytest.raises(InputError, match="added or removed"):
         save_shortlister(shortlister.with_skills({"d": [Skill("s")]}), tmp_path)
 
@@ -377,7 +379,7 @@ def test_a_damaged_artifact_is_refused_with_a_reason(tmp_path: Path, shortlister
         ("grams", lambda a: np.array([{}], dtype=object)),
     ],
 )
-def test_arrays_that_a_lookup_would_stumble_over_are_refused(
+def test_arrays_that_a_lookup_would_fail_on_are_refused(
     tmp_path: Path, shortlister: Shortlister, name: str, change: object
 ) -> None:
     save_shortlister(shortlister, tmp_path)
@@ -388,7 +390,7 @@ def test_arrays_that_a_lookup_would_stumble_over_are_refused(
         load_shortlister(tmp_path)
 
 
-def test_the_stores_self_test_tries_it_as_it_tries_a_domain(tmp_path: Path) -> None:
+def test_the_stores_self_test_covers_a_shortlister(tmp_path: Path) -> None:
     write(build(lines(100)), tmp_path / "artifact")
     assert problem(tmp_path / "artifact", NAME) is None
     (tmp_path / "artifact" / "index.npz").write_bytes(b"PK")
@@ -411,7 +413,7 @@ def test_the_self_test_names_the_broken_guarantee(shortlister: Shortlister) -> N
     assert "another shortlist later" in (shortlister_problem(with_kernel(shortlister, Drifting())) or "")
 
 
-def test_as_a_model_it_reads_a_request_as_skills(shortlister: Shortlister) -> None:
+def test_as_a_model_it_returns_skills_as_hypotheses(shortlister: Shortlister) -> None:
     model = ShortlistModel(shortlister)
     request = Request(utterance="play radio music")
     read = model.recognise(request)
@@ -426,7 +428,7 @@ def test_the_stage_reads_its_settings_and_the_account(shortlister: Shortlister) 
     assert [one.skill for one in found] == ["rock-radio"]
 
 
-def test_the_command_tells_of_what_it_leaves_out_and_what_to_do_next(tmp_path: Path, arbitrank) -> None:
+def test_the_command_reports_skipped_lines_and_the_next_command(tmp_path: Path, arbitrank) -> None:
     store = ("--store", str(tmp_path / "store"))
     absent = arbitrank("shortlist", "query", "hi", *store)
     assert f"run: arbitrank shortlist train --data … --promote --store {tmp_path / 'store'}" in absent.stderr
@@ -443,7 +445,7 @@ def test_the_command_tells_of_what_it_leaves_out_and_what_to_do_next(tmp_path: P
     assert "every domain is queried" in arbitrank("rollback", "shortlist", "--to-package", *store).stdout
 
 
-def test_no_skills_domain_may_have_the_shortlisters_own_name() -> None:
+def test_no_domain_may_have_the_shortlisters_reserved_name() -> None:
     line = skill_utterance(decode_example(json.dumps({"text": "a", "domain": SHORTLIST})))
     assert line
     with pytest.raises(InputError, match="no domain may have"):

@@ -1,4 +1,4 @@
-"""The Shortlister's discriminative model and what changes its targets between epochs."""
+"""The Shortlister's classifier, and the techniques that change its targets between epochs."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from arbitrank.shortlist.targets import Distillation, LabelStreaks, PseudoLabels
 from arbitrank.shortlist.unlabelled import SelfTraining, retrain
 
 THINGS = ("taxi", "tune", "table", "flight")
-SAID = ("get me a {}", "a {} please", "i need one {} now", "{} for two", "could you find a {}")
+TEMPLATES = ("get me a {}", "a {} please", "i need one {} now", "{} for two", "could you find a {}")
 # The first two skills serve the same requests; each training example names one of them.
 OWNERS = ((0, 1), (2,), (3,), (4,))
 
 
 def corpus(each: int = 40, seed: int = 0) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Utterances, the skill that each names, and the skills that would do: bool, shape (n, 5)."""
+    """Utterances, the skill named by each, and the acceptable skills: bool, shape (n, 5)."""
     rng = np.random.default_rng(seed)
-    utterances, named, will_do = [], [], np.zeros((each * len(THINGS), 5), bool)
+    utterances, named, acceptable = [], [], np.zeros((each * len(THINGS), 5), bool)
     for thing, owners in zip(THINGS, OWNERS, strict=True):
         for i in range(each):
-            will_do[len(utterances), list(owners)] = True
-            utterances.append(str(rng.choice(SAID)).format(thing))
+            acceptable[len(utterances), list(owners)] = True
+            utterances.append(str(rng.choice(TEMPLATES)).format(thing))
             named.append(owners[i % len(owners)])
-    return utterances, np.array(named), will_do
+    return utterances, np.array(named), acceptable
 
 
 def matrices(utterances: list[str], named: np.ndarray, skills: int = 5) -> tuple[csr_array, csr_array, np.ndarray]:
@@ -62,20 +62,20 @@ def learned() -> SkillClassifier:
 
 
 @given(st.text(max_size=40))
-def test_grams_rise_and_stand_once(utterance: str) -> None:
+def test_grams_are_ascending_and_unique(utterance: str) -> None:
     found = classifier_grams(utterance)
     assert found.dtype == np.uint32
     assert (np.diff(found.astype(np.int64)) > 0).all()
 
 
-def test_a_bag_holds_what_grams_gives() -> None:
+def test_a_bag_holds_the_grams_of_each_utterance() -> None:
     found = bags(["play a tune", "", "tune"])
     assert len(found) == 3
     for i, utterance in enumerate(["play a tune", "", "tune"]):
         assert found.hashes[found.starts[i] : found.starts[i + 1]].tolist() == classifier_grams(utterance).tolist()
 
 
-def test_inputs_have_length_one_over_what_is_known() -> None:
+def test_inputs_have_length_one_over_the_known_grams() -> None:
     words = vocabulary(bags(["a tune", "a tune", "taxi"]), least=2)
     x = inputs(bags(["a tune", "taxi", "a tune and more"]), words)
     assert np.allclose(np.asarray((x * x).sum(axis=1)), [1.0, 0.0, 1.0])
@@ -91,28 +91,30 @@ def test_the_model_is_a_kernel(learned: SkillClassifier) -> None:
     assert z[0] > z[1]
 
 
-def test_scores_are_those_of_best_and_nan_for_strangers(learned: SkillClassifier) -> None:
+def test_scores_equal_those_of_best_and_are_nan_for_unknown_skills(learned: SkillClassifier) -> None:
     numbers, z = learned.best("a taxi please", 5)
     assert learned.scores("a taxi please", numbers).tolist() == z.tolist()
-    asked = learned.scores("a taxi please", np.array([4, 13, 99]))
-    assert np.isnan(asked).tolist() == [True, False, True]
+    scores = learned.scores("a taxi please", np.array([4, 13, 99]))
+    assert np.isnan(scores).tolist() == [True, False, True]
 
 
-def test_words_that_nobody_said_give_nothing(learned: SkillClassifier) -> None:
+def test_unknown_words_give_nothing(learned: SkillClassifier) -> None:
     assert len(learned.best("zzz qqq", 3)[0]) == 0
     assert np.isnan(learned.scores("", np.array([3, 13]))).all()
 
 
-def test_of_equal_skills_the_lower_number_stands_first(learned: SkillClassifier) -> None:
+def test_ties_go_to_the_lower_number(learned: SkillClassifier) -> None:
     same = replace(learned, output=np.zeros_like(learned.output), bias=np.zeros_like(learned.bias))
     assert same.best("a taxi", 3)[0].tolist() == [3, 5, 6]
 
 
-@pytest.mark.parametrize(("hidden", "told"), [(0, False), (8, False), (0, True), (8, True)])
-def test_what_serves_says_what_was_trained(hidden: int, told: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("hidden", "with_statistics"), [(0, False), (8, False), (0, True), (8, True)])
+def test_the_served_classifier_equals_the_trained_network(hidden: int, with_statistics: bool, tmp_path: Path) -> None:
     utterances, named, _ = corpus(each=15)
     x, y, words = matrices(utterances, named)
-    plan = TrainingPlan(NetworkShape(hidden=hidden, batch=16), epochs=4, distil=Distillation(0.2, statistics=told))
+    plan = TrainingPlan(
+        NetworkShape(hidden=hidden, batch=16), epochs=4, distil=Distillation(0.2, statistics=with_statistics)
+    )
     trained = train(x, y, plan)
     save_classifier(trained.network.frozen(np.arange(5), words, trained.usual), tmp_path)
     model = load_classifier(tmp_path)
@@ -121,7 +123,7 @@ def test_what_serves_says_what_was_trained(hidden: int, told: bool, tmp_path: Pa
         assert model.scores(utterances[i], np.arange(5)) == pytest.approx(expected[i], abs=1e-4)
 
 
-def test_weights_that_were_tampered_with_are_refused_by_name(learned: SkillClassifier, tmp_path: Path) -> None:
+def test_damaged_weights_are_refused_by_name(learned: SkillClassifier, tmp_path: Path) -> None:
     save_classifier(learned, tmp_path)
     arrays = {field.name: getattr(learned, field.name) for field in fields(SkillClassifier)}
     for name, wrong in [
@@ -160,7 +162,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit() -> None:
 
 
 def test_a_sample_of_the_skills_ranks_as_all_of_them_do() -> None:
-    """With far more skills than a batch is held against, each utterance's own is still found."""
+    """With far more skills than a batch's negatives, each utterance's own is still found."""
     skills, rng = 400, np.random.default_rng(0)
     named = np.repeat(np.arange(skills), 3)
     utterances = [f"{rng.choice(['open', 'ask', 'start'])} word{skill}" for skill in named]
@@ -169,7 +171,7 @@ def test_a_sample_of_the_skills_ranks_as_all_of_them_do() -> None:
     assert (z.argmax(axis=1) == named).mean() > 0.95
 
 
-def test_nothing_to_learn_from_is_said() -> None:
+def test_training_without_data_is_refused() -> None:
     with pytest.raises(DataError, match="nothing to learn from"):
         train(csr_array((0, 3), dtype=np.float32), csr_array((0, 2), dtype=np.float32))
     with pytest.raises(InputError, match="expected at least 1"):
@@ -179,7 +181,7 @@ def test_nothing_to_learn_from_is_said() -> None:
 # Pseudo-labels
 
 
-def test_only_a_label_above_the_truth_is_found_and_no_more_than_the_most() -> None:
+def test_only_labels_above_the_assigned_one_are_found_and_at_most_the_given_number() -> None:
     p = np.array([[0.5, 0.6, 0.7, 0.8], [0.5, 0.4, 0.3, 0.2]])
     truth = one_label(np.array([0, 0]), 4)
     assert above(p, truth, PseudoLabels(most=2)).toarray().tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]
@@ -188,7 +190,7 @@ def test_only_a_label_above_the_truth_is_found_and_no_more_than_the_most() -> No
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=12), st.integers(1, 4))
-def test_a_label_is_one_found_in_all_of_the_trailing_epochs(history: list[list[bool]], epochs: int) -> None:
+def test_a_pseudo_label_is_found_in_all_of_the_trailing_epochs(history: list[list[bool]], epochs: int) -> None:
     streaks, truth = LabelStreaks(1, 3, PseudoLabels(epochs=epochs)), csr_array((1, 3), dtype=np.float32)
     for past, found in enumerate(history, 1):
         labels = streaks.update(csr_array(np.array([found], np.int32)), truth).toarray()[0] > 0
@@ -209,18 +211,18 @@ def test_a_pair_that_is_seldom_found_together_gives_no_label() -> None:
 
 
 def test_pseudo_labels_find_the_second_acceptable_skill() -> None:
-    utterances, named, will_do = corpus()
+    utterances, named, acceptable = corpus()
     x, y, _ = matrices(utterances, named)
     plan = TrainingPlan(NetworkShape(rate=0.1, batch=16), 10, PseudoLabels(most=2, epochs=3, ratio=0.25, least=0.2))
     labels = train(x, y, plan).labels.toarray() > 0
-    both = will_do.sum(axis=1) == 2
+    both = acceptable.sum(axis=1) == 2
     assert labels[both][:, :2].all(axis=1).mean() > 0.9
-    assert (labels & ~will_do).mean() < 0.01
+    assert (labels & ~acceptable).mean() < 0.01
     assert (train(x, y, replace(plan, pseudo=None)).labels != y).nnz == 0
 
 
 @pytest.mark.parametrize("wrong", [{"most": 0}, {"epochs": 0}, {"ratio": 0.0}, {"ratio": 1.5}, {"share": 2.0}])
-def test_rules_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_rules_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match="expected"):
         PseudoLabels(**wrong)  # type: ignore[arg-type]
 
@@ -228,10 +230,10 @@ def test_rules_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
 # Self-distillation
 
 
-def test_targets_are_mixed_from_labels_and_what_was_said() -> None:
-    said = highest(np.array([[0.9, 0.2, 0.4]]), 2)
-    assert said.toarray() == pytest.approx(np.array([[0.9, 0.0, 0.4]]))
-    assert mixed(one_label(np.array([1]), 3), said, 0.25).toarray() == pytest.approx(np.array([[0.225, 0.75, 0.1]]))
+def test_targets_are_mixed_from_labels_and_outputs() -> None:
+    outputs = highest(np.array([[0.9, 0.2, 0.4]]), 2)
+    assert outputs.toarray() == pytest.approx(np.array([[0.9, 0.0, 0.4]]))
+    assert mixed(one_label(np.array([1]), 3), outputs, 0.25).toarray() == pytest.approx(np.array([[0.225, 0.75, 0.1]]))
 
 
 @given(st.lists(st.floats(-8, 8), min_size=1, max_size=6))
@@ -268,7 +270,7 @@ def test_a_correction_lowers_that_label_and_no_other() -> None:
         assert after[own, skill].mean() > before[own, skill].mean() - 0.05
 
 
-def test_feedback_of_which_30_per_cent_is_wrong_still_tells_which_skill_to_avoid() -> None:
+def test_feedback_with_30_per_cent_errors_still_lowers_the_wrong_skill() -> None:
     before, after = probabilities(wrong=0.3, flipped=0.3)
     taxis = slice(0, 40)
     assert after[taxis, 0].mean() > after[taxis, 1].mean() + 0.05
@@ -276,14 +278,14 @@ def test_feedback_of_which_30_per_cent_is_wrong_still_tells_which_skill_to_avoid
     assert (after[40:].argmax(axis=1) == before[40:].argmax(axis=1)).all()
 
 
-def test_the_surer_the_feedback_the_further_it_moves() -> None:
+def test_more_reliable_feedback_moves_scores_further() -> None:
     moved = [before[:40, 1].mean() - after[:40, 1].mean() for before, after in map(probabilities, (0.05, 0.3), (0, 0))]
     assert moved[0] > moved[1] > 0.0
 
 
-def test_feedback_is_gathered_and_what_cannot_be_used_is_counted() -> None:
-    asked = {"1": "a taxi", "2": "a taxi", "3": "a tune"}
-    heard = [
+def test_feedback_is_aggregated_and_unusable_feedback_is_counted() -> None:
+    utterances = {"1": "a taxi", "2": "a taxi", "3": "a tune"}
+    feedback = [
         SkillFeedback("1", "cabs", False),
         SkillFeedback("2", "cabs", False),
         SkillFeedback("3", "songs", False),
@@ -292,7 +294,7 @@ def test_feedback_is_gathered_and_what_cannot_be_used_is_counted() -> None:
         SkillFeedback("9", "cabs", False),
         SkillFeedback("1", "gone", False),
     ]
-    found = corrections(heard, asked, ["cabs", "songs"])
+    found = corrections(feedback, utterances, ["cabs", "songs"])
     assert (found.utterances, found.skills, found.times) == (("a taxi",), ("cabs",), (2,))
     assert (found.unknown, found.contradictory) == (2, 1)
 
@@ -306,7 +308,7 @@ def test_no_feedback_changes_nothing() -> None:
     assert (trained.log_odds(x) == before).all()
 
 
-def test_a_row_with_an_only_moves_that_skill_alone() -> None:
+def test_a_row_of_one_skill_changes_only_that_skill() -> None:
     """The gradient of one correction is zero for every other skill's weights."""
     x, y = csr_array(np.array([[1.0]], np.float32)), csr_array((1, 3), dtype=np.float32)
     network = Network(1, 3, NetworkShape(decay=0.0))
@@ -318,7 +320,7 @@ def test_a_row_with_an_only_moves_that_skill_alone() -> None:
 # Unlabelled utterances
 
 
-def test_utterances_without_a_label_teach_words_that_labelled_ones_lack() -> None:
+def test_unlabelled_utterances_teach_words_that_labelled_ones_lack() -> None:
     utterances = ["book a taxi"] * 20 + ["hear a tune"] * 20
     more = ["taxi cab"] * 20 + ["tune song"] * 20
     words = vocabulary(bags(utterances + more), least=1)
@@ -333,7 +335,7 @@ def test_utterances_without_a_label_teach_words_that_labelled_ones_lack() -> Non
     assert gap[1] < -0.5
 
 
-def test_a_plan_for_unlabelled_utterances_has_bounds() -> None:
+def test_settings_for_unlabelled_utterances_have_bounds() -> None:
     with pytest.raises(InputError, match="least in"):
         SelfTraining(least=math.inf)
 
@@ -364,7 +366,7 @@ def test_a_model_that_would_be_too_large_gets_a_hidden_layer(monkeypatch: pytest
     assert kernel.best("a flight please", 1)[0].tolist() == [3]
 
 
-def test_corrections_reach_the_second_kernel_and_those_of_strangers_do_not() -> None:
+def test_corrections_of_known_skills_reach_the_second_kernel() -> None:
     lines = [Line("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
     wrong = Corrections(("a taxi please", "a taxi please"), ("cars", "gone"), (3, 3))
     plan, rule = TrainingPlan(NetworkShape(rate=0.1, batch=8), epochs=6), FineTuning(epochs=8, weight=4.0, slower=1.0)
@@ -372,7 +374,7 @@ def test_corrections_reach_the_second_kernel_and_those_of_strangers_do_not() -> 
     assert kernel.best("a taxi please", 1)[0].tolist() == [0]
 
 
-def test_the_command_trains_it_with_all_that_it_can_learn_from(tmp_path: Path, arbitrank) -> None:
+def test_the_command_trains_it_with_every_technique(tmp_path: Path, arbitrank) -> None:
     utterances, named, _ = corpus(each=15)
     data, more, out = tmp_path / "data.jsonl", tmp_path / "more.txt", tmp_path / "out"
     lines = [

@@ -1,4 +1,4 @@
-"""The index finds a skill by what was said to it, forgets nothing it shouldn't, and costs what it promises."""
+"""The index: it finds skills by their words, with and without training, at a bounded cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arbitrank.shortlist.index import Index, IndexSettings, train_index
 from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all, words
 
-SAID = [
+TRAINING = [
     ("play some jazz", 0),
     ("play the next song", 0),
     ("will it rain tomorrow", 1),
@@ -24,16 +24,18 @@ texts = st.lists(st.text(max_size=30), max_size=8)
 
 
 def small(**settings: float) -> Index:
-    return train_index([text for text, _ in SAID], np.array([skill for _, skill in SAID]), 3, IndexSettings(**settings))  # type: ignore[arg-type]
+    return train_index(
+        [text for text, _ in TRAINING], np.array([skill for _, skill in TRAINING]), 3, IndexSettings(**settings)
+    )  # type: ignore[arg-type]
 
 
 def test_it_is_a_kernel() -> None:
     assert isinstance(small(), Kernel)
 
 
-@pytest.mark.parametrize(("asked", "skill"), [("rain", 1), ("alarm please", 2), ("some jazz now", 0), ("ALARM", 2)])
-def test_what_was_said_to_a_skill_finds_it(asked: str, skill: int) -> None:
-    numbers, scores = small().best(asked, 3)
+@pytest.mark.parametrize(("query", "skill"), [("rain", 1), ("alarm please", 2), ("some jazz now", 0), ("ALARM", 2)])
+def test_words_of_the_training_data_find_their_skill(query: str, skill: int) -> None:
+    numbers, scores = small().best(query, 3)
     assert numbers[0] == skill
     assert np.isfinite(scores).all()
     assert (np.diff(scores) <= 0).all()
@@ -43,9 +45,9 @@ def test_an_inflected_word_is_found_by_its_beginning() -> None:
     assert small().best("raining", 1)[0].tolist() == [1]
 
 
-@pytest.mark.parametrize("asked", ["", " ", "?!…", "xylophone zebra", "\ud800", "\x00"])
-def test_an_utterance_without_a_known_word_finds_nothing(asked: str) -> None:
-    numbers, scores = small().best(asked, 3)
+@pytest.mark.parametrize("query", ["", " ", "?!…", "xylophone zebra", "\ud800", "\x00"])
+def test_an_utterance_without_a_known_word_finds_nothing(query: str) -> None:
+    numbers, scores = small().best(query, 3)
     assert len(numbers) == len(scores) == 0
 
 
@@ -63,23 +65,23 @@ def test_of_equal_skills_the_lower_number_comes_first() -> None:
 
 @given(texts, st.data())
 @settings(max_examples=60, deadline=None)
-def test_scores_say_of_every_skill_what_best_says(said: list[str], data: st.DataObject) -> None:
+def test_scores_agree_with_best_for_every_skill(texts: list[str], data: st.DataObject) -> None:
     """Whatever the words are: none is longer, none raises, and both ways to ask agree."""
     n = 4
-    skills = np.array([data.draw(st.integers(0, n - 1)) for _ in said], np.int64)
-    index = train_index(said, skills, n)
-    asked = data.draw(st.sampled_from(said) if said else st.text(max_size=10))
-    numbers, scores = index.best(asked, n)
+    skills = np.array([data.draw(st.integers(0, n - 1)) for _ in texts], np.int64)
+    index = train_index(texts, skills, n)
+    query = data.draw(st.sampled_from(texts) if texts else st.text(max_size=10))
+    numbers, scores = index.best(query, n)
     assert len(set(numbers.tolist())) == len(numbers) <= n
-    assert index.scores(asked, numbers).tolist() == scores.tolist()
-    assert np.isfinite(index.scores(asked, np.arange(n))).all()
+    assert index.scores(query, numbers).tolist() == scores.tolist()
+    assert np.isfinite(index.scores(query, np.arange(n))).all()
 
 
 @given(texts)
 @settings(max_examples=60, deadline=None)
-def test_many_utterances_have_the_grams_that_each_has(said: list[str]) -> None:
-    hashes, rows = index_grams_of_all(said)
-    for row, text in enumerate(said):
+def test_grams_of_many_utterances_are_those_of_each(texts: list[str]) -> None:
+    hashes, rows = index_grams_of_all(texts)
+    for row, text in enumerate(texts):
         assert sorted(hashes[rows == row].tolist()) == sorted(index_grams(text).tolist())
 
 
@@ -93,18 +95,18 @@ def test_the_log_likelihood_is_that_of_the_formula() -> None:
     read, n, a = 3, np.array([1, 2]), 0.1
     in_skill = np.array([1, 1])
     w = np.log1p(in_skill / (a * 2 / read))
-    promised = 0.7 * np.log(np.array([2, 3]) / 5) + np.log(a / (n + a)) + w
-    np.testing.assert_allclose(index.scores("red", np.arange(2)), promised, atol=index.step)
+    expected = 0.7 * np.log(np.array([2, 3]) / 5) + np.log(a / (n + a)) + w
+    np.testing.assert_allclose(index.scores("red", np.arange(2)), expected, atol=index.step)
 
 
-def test_what_is_common_is_cut_to_what_tells_most() -> None:
-    said = [f"play {name}" for name in ("a", "b", "c", "d", "e")] + ["play a"] * 5
-    index = train_index(said, np.array([0, 1, 2, 3, 4, 0, 0, 0, 0, 0]), 5, IndexSettings(postings=2))
+def test_postings_of_frequent_grams_are_cut_to_the_most_informative() -> None:
+    texts = [f"play {name}" for name in ("a", "b", "c", "d", "e")] + ["play a"] * 5
+    index = train_index(texts, np.array([0, 1, 2, 3, 4, 0, 0, 0, 0, 0]), 5, IndexSettings(postings=2))
     assert max(np.diff(index.starts)) <= 2
     assert index.best("play e", 1)[0].tolist() == [4]
 
 
-def test_a_skill_that_joins_is_found_by_the_next_request_and_one_that_left_never_again() -> None:
+def test_an_added_skill_is_found_at_once_and_a_removed_one_never() -> None:
     before = small()
     more = before.with_skills([["turn on the lava lamp"], []])
     assert len(more) == 5
@@ -118,7 +120,7 @@ def test_a_skill_that_joins_is_found_by_the_next_request_and_one_that_left_never
     assert more.best("rain", 1)[0].tolist() == [1]
 
 
-def test_a_skill_that_joins_competes_with_those_that_were_trained() -> None:
+def test_an_added_skill_competes_with_trained_ones() -> None:
     more = small().with_skills([["play some jazz records", "jazz records"]])
     assert more.best("jazz records", 1)[0].tolist() == [3]
     assert more.best("play the next song", 1)[0].tolist() == [0]
@@ -138,9 +140,9 @@ def test_training_twice_gives_the_same() -> None:
 def test_a_request_costs_the_postings_of_its_words_whatever_the_number_of_skills() -> None:
     """Not by the clock: what is read are at most `postings` of each gram."""
     n, settings = 3_000, IndexSettings(postings=16)
-    said = [f"play thing{number} by someone{number % 7}" for number in range(n)]
-    index = train_index(said, np.arange(n), n, settings)
-    asked = "play thing42 by someone0"
-    read = sum(len(one) for one in index._lists(index_grams(asked)))
-    assert read <= 16 * len(index_grams(asked))
-    assert index.best(asked, 1)[0].tolist() == [42]
+    texts = [f"play thing{number} by someone{number % 7}" for number in range(n)]
+    index = train_index(texts, np.arange(n), n, settings)
+    query = "play thing42 by someone0"
+    read = sum(len(one) for one in index._lists(index_grams(query)))
+    assert read <= 16 * len(index_grams(query))
+    assert index.best(query, 1)[0].tolist() == [42]

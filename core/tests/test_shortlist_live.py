@@ -1,4 +1,4 @@
-"""The Shortlister in the store and in a living process: published, judged, followed, swapped, and changed by hand."""
+"""The Shortlister in the store and in a running process: published, judged, followed and swapped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from arbitrank.store.kinds import SHORTLIST, kind_of
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Example, Hypothesis, Request
 
-SAID = {"lights": "turn on the lamp", "blinds": "pull down the shades", "kettle": "boil some water"}
+PHRASES = {"lights": "turn on the lamp", "blinds": "pull down the shades", "kettle": "boil some water"}
 
 
 class Claims(Model):
@@ -52,7 +52,7 @@ class Made(Domain):
 
     @property
     def skills(self) -> Sequence[Skill]:
-        return (Skill(self.name, SAID.get(self.name, "")),)
+        return (Skill(self.name, PHRASES.get(self.name, "")),)
 
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
         return {}
@@ -62,8 +62,8 @@ class Made(Domain):
 
 
 def lines(*skills: str) -> list[SkillUtterance]:
-    """Each skill's words, as said to its domain."""
-    texts = [(name, f"{SAID[name]} x{n}") for n in range(30) for name in skills]
+    """Thirty utterances of each skill."""
+    texts = [(name, f"{PHRASES[name]} x{n}") for n in range(30) for name in skills]
     return [SkillUtterance(text, name, name, frozenset([name]), Request(utterance=text)) for name, text in texts]
 
 
@@ -74,7 +74,7 @@ def publish(store: Store, folder: Path, *skills: str, promoted: bool = False) ->
 
 @pytest.fixture
 def domains(tmp_path: Path) -> dict[str, Domain]:
-    return {name: Made(name, tmp_path / "domains") for name in SAID}
+    return {name: Made(name, tmp_path / "domains") for name in PHRASES}
 
 
 @pytest.fixture
@@ -98,19 +98,19 @@ def seal_damaged(folder: Path) -> None:
     seal(folder, Manifest(domain=SHORTLIST, package="arbitrank", package_version="0"))
 
 
-def test_while_no_shortlister_is_stable_every_domain_is_asked(domains: dict[str, Domain], store: Store) -> None:
+def test_while_no_shortlister_is_stable_every_domain_is_queried(domains: dict[str, Domain], store: Store) -> None:
     one = live(domains, store)
     answer = one.answer(LAMP)
     assert answer.shortlist is UNSET
-    assert set(answer.domains) == set(SAID)
+    assert set(answer.domains) == set(PHRASES)
     assert "arbitrank shortlist train" in (one.status().domains[SHORTLIST].problem or "")
 
 
-def test_what_becomes_stable_chooses_at_the_next_look_and_what_is_rolled_back_no_more(
+def test_promotion_and_rollback_take_effect_at_the_next_look(
     domains: dict[str, Domain], store: Store, tmp_path: Path
 ) -> None:
     one = live(domains, store)
-    first = publish(store, tmp_path / "one", *SAID, promoted=True)
+    first = publish(store, tmp_path / "one", *PHRASES, promoted=True)
     one.look()
     answer = one.answer(LAMP)
     assert answer.shortlist
@@ -128,10 +128,10 @@ def test_what_becomes_stable_chooses_at_the_next_look_and_what_is_rolled_back_no
     assert back.shortlist.version == first
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_one_before(
+def test_the_previous_version_serves_where_a_new_one_cannot_be_loaded(
     domains: dict[str, Domain], store: Store, tmp_path: Path
 ) -> None:
-    first = publish(store, tmp_path / "one", *SAID, promoted=True)
+    first = publish(store, tmp_path / "one", *PHRASES, promoted=True)
     one = live(domains, store)
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -144,7 +144,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_one_before(
     assert bad in one.status().domains[SHORTLIST].refused
 
 
-def test_skills_of_installed_domains_that_the_training_never_saw_are_found(
+def test_skills_of_installed_domains_that_training_lacked_are_found(
     domains: dict[str, Domain], store: Store, tmp_path: Path
 ) -> None:
     publish(store, tmp_path / "one", "lights", promoted=True)
@@ -152,14 +152,16 @@ def test_skills_of_installed_domains_that_the_training_never_saw_are_found(
     assert list(answer.domains) == ["kettle"]
 
 
-def test_feedback_for_a_request_that_is_not_known_is_told(domains: dict[str, Domain], store: Store) -> None:
+def test_feedback_for_an_unknown_request_is_reported(domains: dict[str, Domain], store: Store) -> None:
     from arbitrank.values import Truth
 
     assert live(domains, store).feedback("never asked", Truth("lights")) is False
 
 
-def test_domains_swap_beside_a_shortlister_that_stays(domains: dict[str, Domain], store: Store, tmp_path: Path) -> None:
-    publish(store, tmp_path / "one", *SAID, promoted=True)
+def test_domains_are_swapped_while_the_shortlister_stays(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    publish(store, tmp_path / "one", *PHRASES, promoted=True)
     one = live(domains, store)
     weights = tmp_path / "weights"
     weights.mkdir()
@@ -176,10 +178,10 @@ def sealed(folder: Path, name: str) -> Path:
     return folder
 
 
-def test_a_candidate_that_the_shortlist_passes_over_is_not_counted(
+def test_a_candidate_that_is_not_shortlisted_is_not_counted(
     domains: dict[str, Domain], store: Store, tmp_path: Path
 ) -> None:
-    publish(store, tmp_path / "one", *SAID, promoted=True)
+    publish(store, tmp_path / "one", *PHRASES, promoted=True)
     weights = tmp_path / "weights"
     weights.mkdir()
     store.publish(sealed(weights, "kettle"))
@@ -192,7 +194,9 @@ def test_a_candidate_that_the_shortlist_passes_over_is_not_counted(
     assert found.report()["kettle"].arms["stable"].answers == 1
 
 
-def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, distributions: ModuleType) -> None:
+def test_the_service_queries_the_domains_that_the_stores_shortlister_chooses(
+    tmp_path: Path, distributions: ModuleType
+) -> None:
     site = tmp_path / "site"
     site.mkdir()
     distributions.install(site, "arbitrank-lights", services.PLUGIN)
@@ -202,11 +206,11 @@ def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, di
         weights.mkdir(parents=True)
         (weights / "weights.json").write_text('{"intent": "Do", "mine": 0.9}')
         store.publish(sealed(weights.parent, name), promote=True)
-    said = [
+    utterances = [
         SkillUtterance(text, name, name, frozenset([name]), Request(utterance=text))
         for name, text in (("lights", "the lamp"), ("shades", "the window"))
     ]
-    write(build(said), tmp_path / "artifact")
+    write(build(utterances), tmp_path / "artifact")
     version = store.publish(tmp_path / "artifact", promote=True).version
     options = ("--shortlist", "--shortlist-k", "1", "--poll", "0.1")
     with services.Service(site, tmp_path / "store", *options) as service:
@@ -216,7 +220,7 @@ def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, di
         assert (answer["shortlist"]["version"], answer["shortlist"]["skipped"]) == (version, 1)
         assert service.rank({"utterance": "xyzzy"})[1]["shortlist"]["miss"] is True
         assert "arbitrank_shortlist_misses_total 1.0" in service.call("GET", "/metrics")[1]
-        write(build(said[:1]), tmp_path / "second")
+        write(build(utterances[:1]), tmp_path / "second")
         second = store.publish(tmp_path / "second", promote=True).version
         service.event("store", what=f"{SHORTLIST}: {second} (store) answers")
         assert service.rank({"utterance": "a lamp"})[1]["shortlist"]["version"] == second
@@ -226,7 +230,9 @@ def test_the_service_asks_whom_the_stores_shortlister_chooses(tmp_path: Path, di
 
 
 def audit(path: Path, *names: str, n: int = 40) -> Path:
-    rows = [{"utterance": SAID[name], "truth": {"domain": name}, "hypotheses": []} for name in names for _ in range(n)]
+    rows = [
+        {"utterance": PHRASES[name], "truth": {"domain": name}, "hypotheses": []} for name in names for _ in range(n)
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -235,20 +241,20 @@ def judged(store: Store, **options: Any) -> Any:
     return consider(store, {}, SHORTLIST, limits=Limits(), **options)
 
 
-def test_the_gate_refuses_what_loses_a_domains_requests(store: Store, tmp_path: Path) -> None:
-    publish(store, tmp_path / "one", *SAID, promoted=True)
+def test_the_gate_refuses_a_version_that_loses_a_domains_requests(store: Store, tmp_path: Path) -> None:
+    publish(store, tmp_path / "one", *PHRASES, promoted=True)
     publish(store, tmp_path / "two", "lights", "blinds")
-    store.set_audit_set(audit(tmp_path / "audit.jsonl", *SAID))
+    store.set_audit_set(audit(tmp_path / "audit.jsonl", *PHRASES))
     judgement = judged(store)
     assert [one.what for one in judgement.reasons] == ["recall", "recall"]
     assert "kettle: 40 of 40 requests lost" in judgement.reasons[1].text
     assert promote(store, judgement) is None
 
 
-def test_the_gate_lets_pass_what_loses_nothing(store: Store, tmp_path: Path) -> None:
+def test_the_gate_passes_a_version_that_loses_nothing(store: Store, tmp_path: Path) -> None:
     publish(store, tmp_path / "one", "lights", "blinds", promoted=True)
-    better = publish(store, tmp_path / "two", *SAID)
-    store.set_audit_set(audit(tmp_path / "audit.jsonl", *SAID))
+    better = publish(store, tmp_path / "two", *PHRASES)
+    store.set_audit_set(audit(tmp_path / "audit.jsonl", *PHRASES))
     judgement = judged(store)
     assert judgement.reasons == ()
     change = promote(store, judgement)
@@ -256,7 +262,7 @@ def test_the_gate_lets_pass_what_loses_nothing(store: Store, tmp_path: Path) -> 
     assert change.state.stable == better
 
 
-def test_the_gate_refuses_what_fails_its_self_test(store: Store, tmp_path: Path) -> None:
+def test_the_gate_refuses_a_version_that_fails_its_self_test(store: Store, tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     write(build(lines("lights")), folder)
     (folder / "manifest.json").unlink()
@@ -276,7 +282,7 @@ def invoked(*arguments: str) -> Any:
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "corpus.jsonl"
-    rows = [{"text": one.utterance, "domain": "home", "intent": "Do", "skill": one.skill} for one in lines(*SAID)]
+    rows = [{"text": one.utterance, "domain": "home", "intent": "Do", "skill": one.skill} for one in lines(*PHRASES)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"text": 5}\n')
     return path
 
@@ -290,14 +296,14 @@ def test_train_evaluate_query(corpus: Path, tmp_path: Path) -> None:
     measured = invoked("evaluate", str(corpus), "--json", *place)
     found = json.loads(measured.stdout)
     assert (found["n"], found["recall@10"]) == (90, 1.0)
-    asked = invoked("query", "the lamp", "--json", "--no-domains", "--shortlist-k", "1", *place)
-    assert [one["skill"] for one in json.loads(asked.stdout)] == ["lights"]
+    found = invoked("query", "the lamp", "--json", "--no-domains", "--shortlist-k", "1", *place)
+    assert [one["skill"] for one in json.loads(found.stdout)] == ["lights"]
     nothing = invoked("query", "xyzzy", "--no-domains", *place)
     assert "none of the words is known" in nothing.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (["query", "the lamp"], "no shortlister is stable"),
         (["train", "--no-domains"], "no skill"),
@@ -306,12 +312,12 @@ def test_train_evaluate_query(corpus: Path, tmp_path: Path) -> None:
         (["query", "lamp", "--version", "0123456789ab", "--folder", "f"], "saw both"),
     ],
 )
-def test_a_call_that_is_wrong_says_why(arguments: list[str], said: str, tmp_path: Path) -> None:
+def test_a_wrong_call_is_refused_with_a_reason(arguments: list[str], reason: str, tmp_path: Path) -> None:
     result = invoked(*arguments, "--store", str(tmp_path / "store"))
-    assert said in str(result.exception)
+    assert reason in str(result.exception)
 
 
-def test_a_second_kernel_is_trained_where_it_is_asked_for(corpus: Path, tmp_path: Path) -> None:
+def test_a_classifier_is_trained_on_request(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "artifact"
     done = invoked("train", "--data", str(corpus), "--no-domains", "--learned", "--epochs", "1", "--out", str(out))
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""The shortlist in a request's life: who is asked, what the answer says of it, and that nothing changes without one."""
+"""The shortlist in a request's life: the domains that are queried, and the answer with and without one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.values import Answer, Hypothesis, Request
 
-SAID = {"lights": "turn on the lamp", "blinds": "pull down the blinds", "kettle": "boil some water"}
+PHRASES = {"lights": "turn on the lamp", "blinds": "pull down the blinds", "kettle": "boil some water"}
 
 
 @dataclass(eq=False)
 class Claims(Model):
-    """Reads every request alike, and remembers that it was asked."""
+    """A model with one reading, which records the queries."""
 
     name: str
     mine: float = 0.8
-    asked: list[str | None] = field(default_factory=list)
+    queries: list[str | None] = field(default_factory=list)
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
-        self.asked.append(request.utterance)
+        self.queries.append(request.utterance)
         return (Hypothesis(self.name, "Do", domain_confidence=self.mine, skill=f"{self.name}-skill"),)
 
     def rerank(self, request: Request) -> Scores:
@@ -37,17 +37,17 @@ class Claims(Model):
 
 
 def stage(**settings: object) -> Shortlisting:
-    names = tuple(SAID)
+    names = tuple(PHRASES)
     shortlister = Shortlister(
         SkillCatalogue(tuple(f"{name}-skill" for name in names), names),
-        train_index(SAID.values(), np.arange(3), 3),
+        train_index(PHRASES.values(), np.arange(3), 3),
         version="v1",
     )
     return Shortlisting(shortlister, ShortlistSettings(**settings))  # type: ignore[arg-type]
 
 
-def house(*others: str) -> dict[str, Claims]:
-    return {name: Claims(name) for name in (*SAID, *others)}
+def models_of(*others: str) -> dict[str, Claims]:
+    return {name: Claims(name) for name in (*PHRASES, *others)}
 
 
 def arbitrator(models: Mapping[str, Model], shortlisting: Shortlisting | None = None) -> Arbitrator:
@@ -55,10 +55,10 @@ def arbitrator(models: Mapping[str, Model], shortlisting: Shortlisting | None = 
     return Arbitrator(serving, shortlisting=shortlisting)
 
 
-def test_only_the_domains_of_shortlisted_skills_are_asked_and_named() -> None:
-    models = house("safe", "door")
+def test_only_the_domains_of_shortlisted_skills_are_queried_and_named() -> None:
+    models = models_of("safe", "door")
     answer = arbitrator(models, stage(k=1)).answer(Request(utterance="the lamp please"))
-    assert [name for name, model in models.items() if model.asked] == ["lights"]
+    assert [name for name, model in models.items() if model.queries] == ["lights"]
     assert list(answer.domains) == ["lights"]
     assert answer.domains["lights"].status == "answered"
     assert answer.shortlist
@@ -67,47 +67,47 @@ def test_only_the_domains_of_shortlisted_skills_are_asked_and_named() -> None:
     assert answer.ms["shortlist"] > 0.0
 
 
-def test_what_an_answer_holds_grows_with_k_not_with_the_domains() -> None:
-    few, many = house(), house(*(f"other-{n}" for n in range(500)))
+def test_the_size_of_an_answer_grows_with_k_and_not_with_the_domains() -> None:
+    few, many = models_of(), models_of(*(f"other-{n}" for n in range(500)))
     request = Request(utterance="the lamp please")
     sizes = [len(msgspec.json.encode(arbitrator(m, stage(k=1)).answer(request).domains)) for m in (few, many)]
     assert abs(sizes[0] - sizes[1]) < 20  # digits of milliseconds
-    assert sum(bool(model.asked) for model in many.values()) == 1
+    assert sum(bool(model.queries) for model in many.values()) == 1
 
 
-def test_domains_that_are_always_asked_are_asked() -> None:
-    models = house("safe")
-    answer = arbitrator(models, stage(k=1, always=frozenset(["safe", "nobody"]))).answer(Request(utterance="the lamp"))
+def test_domains_that_are_always_queried_are_queried() -> None:
+    models = models_of("safe")
+    answer = arbitrator(models, stage(k=1, always=frozenset(["safe", "absent"]))).answer(Request(utterance="the lamp"))
     assert list(answer.domains) == ["lights", "safe"]
-    assert models["safe"].asked == ["the lamp"]
+    assert models["safe"].queries == ["the lamp"]
 
 
 @pytest.mark.parametrize("utterance", ["xyzzy plugh", "", None])
-def test_a_miss_is_seen_in_the_answer_and_asks_whom_is_always_asked(utterance: str | None) -> None:
-    models = house("safe")
+def test_a_miss_shows_in_the_answer_and_queries_only_the_constant_domains(utterance: str | None) -> None:
+    models = models_of("safe")
     answer = arbitrator(models, stage(always=frozenset(["safe"]))).answer(Request(utterance=utterance))
     assert answer.shortlist
     assert (answer.shortlist.miss, answer.shortlist.candidates, answer.shortlist.skipped) == (True, (), 3)
-    assert [name for name, model in models.items() if model.asked] == ["safe"]
-    nobody = arbitrator(house(), stage()).answer(Request(utterance=utterance))
-    assert (nobody.decision.action, nobody.ranked, nobody.domains) == ("none", (), {})
+    assert [name for name, model in models.items() if model.queries] == ["safe"]
+    missed = arbitrator(models_of(), stage()).answer(Request(utterance=utterance))
+    assert (missed.decision.action, missed.ranked, missed.domains) == ("none", (), {})
 
 
-def test_the_floor_makes_a_miss_of_what_is_unlikely() -> None:
-    answer = arbitrator(house(), stage(floor=1.0)).answer(Request(utterance="the lamp"))
+def test_scores_below_the_floor_are_a_miss() -> None:
+    answer = arbitrator(models_of(), stage(floor=1.0)).answer(Request(utterance="the lamp"))
     assert answer.shortlist
     assert answer.shortlist.miss
 
 
 def test_an_empty_catalogue_misses() -> None:
     empty = Shortlister(SkillCatalogue(), train_index([], np.zeros(0, np.int64), 0))
-    answer = arbitrator(house(), Shortlisting(empty)).answer(Request(utterance="the lamp"))
+    answer = arbitrator(models_of(), Shortlisting(empty)).answer(Request(utterance="the lamp"))
     assert answer.shortlist
     assert answer.shortlist.miss
 
 
-def test_a_domain_that_went_between_shortlist_and_dispatch_is_reported_unserved() -> None:
-    models = house()
+def test_a_shortlisted_domain_that_is_not_installed_is_reported_unserved() -> None:
+    models = models_of()
     del models["lights"]
     answer = arbitrator(models, stage(k=1)).answer(Request(utterance="the lamp"))
     assert answer.domains["lights"].status == "unserved"
@@ -118,50 +118,50 @@ def test_a_domain_that_went_between_shortlist_and_dispatch_is_reported_unserved(
 
 
 def test_a_shortlisted_domain_that_cannot_be_loaded_is_reported_failed() -> None:
-    whole = arbitrator(house(), stage(k=1, always=frozenset(["blinds"])))
+    whole = arbitrator(models_of(), stage(k=1, always=frozenset(["blinds"])))
     domains = {**whole.domains, "lights": Broken("its weights are damaged"), "blinds": Broken("so are these")}
     answer = replace(whole, domains=domains).answer(Request(utterance="the lamp"))
     assert {name: one.status for name, one in answer.domains.items()} == {"lights": "failed", "blinds": "failed"}
 
 
-def test_a_skill_that_was_removed_is_not_asked_for_by_the_next_request() -> None:
+def test_a_removed_skill_is_not_queried_by_the_next_request() -> None:
     before = stage(k=1)
     after = replace(before, shortlister=before.shortlister.without(["lights-skill"]))
-    models = house()
+    models = models_of()
     answer = arbitrator(models, after).answer(Request(utterance="the lamp"))
     assert answer.shortlist
     assert "lights-skill" not in [one.skill for one in answer.shortlist.candidates]
-    assert not models["lights"].asked
+    assert not models["lights"].queries
     added = replace(after, shortlister=after.shortlister.with_skills({"lights": [Skill("new", "lamp")]}))
     assert arbitrator(models, added).answer(Request(utterance="the lamp")).ranked[0].domain == "lights"
 
 
-def test_hypotheses_that_the_caller_brings_need_no_shortlist() -> None:
+def test_supplied_hypotheses_need_no_shortlist() -> None:
     brought = (Hypothesis("kettle", "Do", domain_confidence=0.9),)
-    answer = arbitrator(house(), stage(k=1)).answer(Request(utterance="the lamp", hypotheses=brought))
+    answer = arbitrator(models_of(), stage(k=1)).answer(Request(utterance="the lamp", hypotheses=brought))
     assert answer.shortlist is UNSET
     assert answer.ranked[0].domain == "kettle"
     assert answer.domains["lights"].status == "skipped"
 
 
-def test_without_a_shortlist_the_answer_is_what_it_was() -> None:
+def test_without_a_shortlist_the_answer_has_no_trace_of_it() -> None:
     request = Request(id="7", utterance="the lamp")
-    plain = arbitrator(house()).answer(request)
+    plain = arbitrator(models_of()).answer(request)
     assert plain.shortlist is UNSET
     assert "shortlist" not in msgspec.to_builtins(plain)
-    assert set(plain.domains) == set(SAID)
-    wide = arbitrator(house(), stage(k=10)).answer(request)
+    assert set(plain.domains) == set(PHRASES)
+    wide = arbitrator(models_of(), stage(k=10)).answer(request)
     assert [one.domain for one in wide.ranked] == ["blinds", "lights"]
     assert all(one in plain.ranked for one in wide.ranked)
 
 
-def test_an_answer_with_a_shortlist_is_read_as_it_was_written() -> None:
-    answer = arbitrator(house(), stage(k=2)).answer(Request(utterance="the lamp"))
+def test_an_answer_with_a_shortlist_survives_encoding() -> None:
+    answer = arbitrator(models_of(), stage(k=2)).answer(Request(utterance="the lamp"))
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
 
 
 def test_another_stage_shares_what_was_made_for_all_domains() -> None:
-    whole = arbitrator(house())
+    whole = arbitrator(models_of())
     whole.prepare()
     listed = whole.with_shortlisting(stage(k=1))
     assert listed._unqueried is whole._unqueried
