@@ -89,7 +89,7 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         z = self.trees(self._columns(request))
         if self.base is None:
             return bounded(sigmoid(z))
-        below = self.base.scorer(request)
+        below = self.base.rerank(request)
         return bounded(sigmoid(z + log_odds(below.right)), below.mine)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:

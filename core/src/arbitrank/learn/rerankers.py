@@ -80,12 +80,9 @@ class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", 
     form: Form
     weights: Weights
 
-    def rerank(self, request: Request) -> Scores:
-        return self.scorer(request)
-
     @cached_property
-    def scorer(self) -> LogLinearScorer:
-        """The weights, ready for scoring one request; made once."""
+    def rerank(self) -> LogLinearScorer:
+        """A function that scores one request; made from the weights once."""
         return LogLinearScorer(self)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
@@ -109,12 +106,9 @@ class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind", di
         right = probabilities(of_readings @ np.array(self.right.values), starts, "null")
         return mine, right * np.repeat(mine, np.diff(np.append(starts, len(right))))
 
-    def rerank(self, request: Request) -> Scores:
-        return self.scorer(request)
-
     @cached_property
-    def scorer(self) -> FactoredScorer:
-        """The weights, ready for scoring one request; made once."""
+    def rerank(self) -> FactoredScorer:
+        """A function that scores one request; made from the weights once."""
         return FactoredScorer(self)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
