@@ -478,12 +478,12 @@ def test_live_loads_versions_into_workers_and_a_request_in_flight_ends_on_its_ow
         {"hostile": domains["hostile"]},
         store,
         isolation=Isolation({"g": ("hostile",)}, deadline_ms=1e3 * DEADLINE),
-        trial=lambda folder, name: None,
+        selftest=lambda folder, name: None,
     )
     try:
         live.look()
         request = Request(utterance="x")
-        held = live._lineup
+        held = live._routing
         assert live.answer(request).domains["hostile"].version == first
         store.publish(tmp_path / "1", promote=True)
         live.look()

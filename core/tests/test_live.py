@@ -25,7 +25,7 @@ from waiting import until
 from arbitrank.domain import CONTRACT, Domain
 from arbitrank.errors import DataError, StoreError
 from arbitrank.live.live import Live
-from arbitrank.live.routing import asker, draw
+from arbitrank.live.routing import draw, draw_key
 from arbitrank.live.shadow import ShadowFile, ShadowLine
 from arbitrank.registry import discover, loaded
 from arbitrank.selftest import SelfTester
@@ -148,7 +148,7 @@ class World:
         self.store.publish(folder / "shades", promote=True)
 
     def live(self, **options: object) -> Live:
-        return Live(self.domains, opened(self.root), **{"trial": self.trial, **options})  # type: ignore[arg-type]
+        return Live(self.domains, opened(self.root), **{"selftest": self.trial, **options})  # type: ignore[arg-type]
 
     def promote(self, number: int) -> None:
         self.store.promote("lights", self.versions[number])
@@ -213,7 +213,7 @@ def test_a_rollback_needs_neither_the_plugins_code_nor_the_versions_files(world:
     world.store.rollback("lights")
     shutil.rmtree(world.root / "lights" / world.versions[1])
     world.domains = {}
-    live._followed["lights"].domain = None  # type: ignore[assignment]  # whatever is loaded now fails
+    live._domains = {}  # whatever is loaded now fails
     live.look()
     assert whole(world, live.answer(HELLO)) == world.versions[1]
 
@@ -228,10 +228,10 @@ def test_a_first_version_is_rolled_back_to_the_package_without_its_code(world: W
 
     number, state = world.store.state("lights")
     world.store.change("lights", "promote", State(stable=state.stable), number)
-    live = Live({"lights": Shipping("lights")}, opened(world.root), trial=world.trial)
+    live = Live({"lights": Shipping("lights")}, opened(world.root), selftest=world.trial)
     live.look()
     assert whole(world, live.answer(HELLO)) == world.versions[0]
-    live._followed["lights"].domain = None  # type: ignore[assignment]  # whatever is loaded now fails
+    live._domains = {}  # whatever is loaded now fails
     world.store.rollback("lights", to_package=True)
     live.look()
     assert whole(world, live.answer(HELLO)) == shipped
@@ -458,7 +458,7 @@ def test_where_keys_are_configured_what_is_unsigned_is_refused(world: World, tmp
     key, public, _ = keygen(tmp_path / "lights")
     public.rename(tmp_path / "keys" / "lights.pub")
     world.store.publish(tmp_path / "v0", key=open_key(key))
-    live = Live(world.domains, opened(world.root, Keys(tmp_path / "keys")), trial=world.trial)
+    live = Live(world.domains, opened(world.root, Keys(tmp_path / "keys")), selftest=world.trial)
     live.look()
     assert version_in(live.answer(HELLO)) == world.versions[0]
     assert "no key of shades" in (live.answer(HELLO).domains["shades"].reason or "")
@@ -471,7 +471,7 @@ def test_where_keys_are_configured_what_is_unsigned_is_refused(world: World, tmp
 
 def test_one_that_hangs_is_refused_in_time_and_keeps_nobody_from_being_rolled_back(world: World) -> None:
     trial = SelfTester(timeout=3)
-    live = world.live(trial=trial)
+    live = world.live(selftest=trial)
     live.look()
     hangs = world.add("hang")
     looking = threading.Thread(target=live.look)
@@ -479,7 +479,7 @@ def test_one_that_hangs_is_refused_in_time_and_keeps_nobody_from_being_rolled_ba
     while live.status().domains["lights"].state.stable != hangs:
         pass
     world.store.rollback("lights")
-    live._read()
+    live._follower.read()
     assert looking.is_alive()
     assert live.status().domains["lights"].state.stable == world.versions[0]
     assert version_in(live.answer(HELLO)) == world.versions[0]
@@ -495,7 +495,7 @@ def test_what_was_refused_is_tried_again_only_when_the_state_changes(world: Worl
         tried.append(folder.name)
         return "no" if folder.name == world.versions[1] else None
 
-    live = world.live(trial=trial)
+    live = world.live(selftest=trial)
     live.look()
     world.promote(1)
     for _ in range(5):
@@ -551,7 +551,7 @@ def test_without_a_stable_version_the_packages_weights_answer(world: World, tmp_
 @pytest.mark.parametrize("how", ["gone", "a file in its place", "empty"])
 def test_while_the_store_is_away_what_is_loaded_answers_and_says_so(world: World, tmp_path: Path, how: str) -> None:
     told: list[str] = []
-    live = world.live(tell=told.append)
+    live = world.live(notify=told.append)
     live.look()
     away = tmp_path / "away"
     world.root.rename(away)
@@ -567,7 +567,7 @@ def test_while_the_store_is_away_what_is_loaded_answers_and_says_so(world: World
     assert status.problem
     assert str(world.root) in status.problem
     assert told == [status.problem]
-    assert live._unanswered == 3
+    assert live._follower.unanswered == 3
 
     if world.root.is_dir():
         world.root.rmdir()
@@ -576,7 +576,7 @@ def test_while_the_store_is_away_what_is_loaded_answers_and_says_so(world: World
     world.promote(1)
     live.look()
     assert whole(world, live.answer(HELLO)) == world.versions[1]
-    assert (live.status().problem, live._unanswered) == (None, 0)
+    assert (live.status().problem, live._follower.unanswered) == (None, 0)
     assert f"store {world.root}: answers again" in told
 
 
@@ -600,13 +600,13 @@ def test_a_damaged_history_keeps_no_other_domain_from_being_followed(world: Worl
     assert whole(world, answer) == world.versions[1]
     assert answer.domains["shades"].status == "answered"
     assert "no change that can be decoded" in (live.status().domains["shades"].problem or "")
-    assert live._unanswered == 0
+    assert live._follower.unanswered == 0
 
 
 def test_a_history_that_lost_its_end_is_told_and_not_followed_back(world: World) -> None:
     """What is missing may have been a rollback."""
     told: list[str] = []
-    live = world.live(tell=told.append)
+    live = world.live(notify=told.append)
     live.look()
     last = sorted((world.root / "lights" / "history").iterdir())[-1]
     content = last.read_bytes()
@@ -616,9 +616,9 @@ def test_a_history_that_lost_its_end_is_told_and_not_followed_back(world: World)
         live.look()
     assert whole(world, live.answer(HELLO)) == world.versions[0]
     (line,) = told
-    assert line.endswith("the history of lights is not what it was; restore it from a backup")
+    assert line.endswith("the history of lights lost changes; restore a backup")
     assert live.status().domains["lights"].problem == line
-    assert live._unanswered == 0
+    assert live._follower.unanswered == 0
     last.write_bytes(content)
     live.look()
     assert live.status().problem is None
@@ -650,7 +650,7 @@ def test_a_store_that_is_slow_to_fail_is_asked_for_one_domain_alone(world: World
     live.store.state = state  # type: ignore[method-assign]
     live.look()
     assert len(asked) == 1
-    assert live._unanswered == 1
+    assert live._follower.unanswered == 1
 
 
 def test_what_cannot_be_fetched_now_is_fetched_later(world: World) -> None:
@@ -663,7 +663,7 @@ def test_what_cannot_be_fetched_now_is_fetched_later(world: World) -> None:
 
     world.promote(1)
     world.store.publish(world.folder / "v0")
-    live._followed["lights"].held.clear()
+    live._follower.states["lights"].versions.clear()
     live.store.fetch = unreachable  # type: ignore[method-assign]
     live.look()
     assert version_in(live.answer(HELLO)) == world.versions[0]
@@ -676,7 +676,7 @@ def test_what_cannot_be_fetched_now_is_fetched_later(world: World) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_child_that_is_killed_is_replaced(world: World) -> None:
     trial = SelfTester(timeout=20)
-    live = world.live(trial=trial)
+    live = world.live(selftest=trial)
     live.look()
     assert trial.pid
     os.kill(trial.pid, signal.SIGKILL)
@@ -762,7 +762,7 @@ def candidate(world: World, number: int = 1, share: float = 0.0) -> None:
 
 def test_a_shadow_is_asked_compared_and_never_served(world: World) -> None:
     told: list[ShadowLine] = []
-    live = world.live(shadow=["lights"], told=told.append)
+    live = world.live(shadow=["lights"], compared=told.append)
     candidate(world)
     live.look()
     for i in range(20):
@@ -812,7 +812,7 @@ def test_who_is_told_of_comparisons_may_raise(world: World, tmp_path: Path) -> N
     def told(line: ShadowLine) -> None:
         raise OSError("disk full")
 
-    live = world.live(shadow=True, told=told)
+    live = world.live(shadow=True, compared=told)
     candidate(world)
     live.look()
     live.answer(HELLO)
@@ -865,7 +865,7 @@ def test_a_canary_answers_its_share_of_the_sessions_and_always_the_same(world: W
 
 def test_a_canary_is_compared_with_the_stable_version_where_that_is_in_shadow(world: World) -> None:
     told: list[ShadowLine] = []
-    live = world.live(shadow=True, told=told.append)
+    live = world.live(shadow=True, compared=told.append)
     candidate(world, share=1.0)
     live.look()
     assert whole(world, live.answer(HELLO)) == world.versions[1]
@@ -900,12 +900,12 @@ def test_the_share_that_is_drawn_is_the_one_asked_for(domain: str, seed: int, sh
 
 
 def test_a_request_is_drawn_by_its_session_else_its_id_else_its_words() -> None:
-    assert asker(Request(session="s", id="1", utterance="u")) == "session s"
-    assert asker(Request(session={"id": "s", "turn": 1})) == asker(Request(session={"id": "s", "turn": 2}))
-    assert asker(Request(session={"b": 1, "a": 2})) == asker(Request(session={"a": 2, "b": 1}))
-    assert asker(Request(id="1", utterance="u")) == "id 1"
-    assert asker(Request(utterance="u")) == "words u"
-    assert asker(Request(hypotheses=())) is None
+    assert draw_key(Request(session="s", id="1", utterance="u")) == "session s"
+    assert draw_key(Request(session={"id": "s", "turn": 1})) == draw_key(Request(session={"id": "s", "turn": 2}))
+    assert draw_key(Request(session={"b": 1, "a": 2})) == draw_key(Request(session={"a": 2, "b": 1}))
+    assert draw_key(Request(id="1", utterance="u")) == "id 1"
+    assert draw_key(Request(utterance="u")) == "words u"
+    assert draw_key(Request(hypotheses=())) is None
 
 
 def test_feedback_measures_the_arms(world: World) -> None:
@@ -936,13 +936,13 @@ def test_feedback_measures_the_arms(world: World) -> None:
 
 
 def test_slots_make_a_flip_and_confidence_does_not() -> None:
-    from arbitrank.live.comparison import Told
+    from arbitrank.live.comparison import AnswerHead
     from arbitrank.values import Ranked
 
-    def told(probability: float, *slots: Slot) -> Told:
-        return Told(False, Ranked("lights", "intent", slots, probability=probability))
+    def told(probability: float, *slots: Slot) -> AnswerHead:
+        return AnswerHead(False, Ranked("lights", "intent", slots, probability=probability))
 
     assert not told(0.5, Slot("a", "1", 0.5)).flips(told(0.9, Slot("a", "1", 0.7)))
     assert told(0.5, Slot("a", "1")).flips(told(0.5, Slot("a", "2")))
-    assert told(0.5).flips(Told(True, None))
-    assert not Told(True, None).flips(Told(True, told(0.5).head))
+    assert told(0.5).flips(AnswerHead(True, None))
+    assert not AnswerHead(True, None).flips(AnswerHead(True, told(0.5).best))

@@ -83,7 +83,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def live(domains: Mapping[str, Domain], store: Store, **settings: Any) -> Live:
-    found = Live(domains, store, trial=lambda folder, name: None, shortlist=ShortlistSettings(k=1, **settings))
+    found = Live(domains, store, selftest=lambda folder, name: None, shortlist=ShortlistSettings(k=1, **settings))
     found.look()
     return found
 
@@ -186,7 +186,9 @@ def test_a_candidate_that_is_not_shortlisted_is_not_counted(
     weights.mkdir()
     store.publish(sealed(weights, "kettle"))
     store.canary("kettle", 0.0)
-    found = Live(domains, store, trial=lambda folder, name: None, shadow=["kettle"], shortlist=ShortlistSettings(k=1))
+    found = Live(
+        domains, store, selftest=lambda folder, name: None, shadow=["kettle"], shortlist=ShortlistSettings(k=1)
+    )
     found.look()
     found.answer(LAMP)
     assert not found.report()

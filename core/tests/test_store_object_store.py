@@ -423,7 +423,7 @@ def test_a_process_follows_a_bucket_answers_while_it_is_away_and_follows_again(
 ) -> None:
     server = Server(tmp_path / "log")  # of its own, as it goes away
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    store, live = open_store(url), Live({"lights": Lights()}, open_store(url), trial=lambda folder, domain: None)
+    store, live = open_store(url), Live({"lights": Lights()}, open_store(url), selftest=lambda folder, domain: None)
     made = [artifact(tmp_path / name, name) for name in ("one", "two")]
     first, second = (store.publish(folder, promote=True).version for folder in made)
 
@@ -439,7 +439,7 @@ def test_a_process_follows_a_bucket_answers_while_it_is_away_and_follows_again(
     assert url in (live.status().problem or "")
     server.start()  # what is there now is empty, and no reason to let go what is loaded
     assert answers() == first
-    assert "nothing is there any more" in (live.status().problem or "")
+    assert "its content is gone" in (live.status().problem or "")
     server.stop()
 
 

@@ -122,7 +122,7 @@ class Arbitrator:
         """Compute now what the first answer would otherwise compute."""
         _ = self._unqueried
 
-    def with_others(self, chosen: Mapping[str, Serving]) -> Arbitrator:
+    def with_others(self, chosen: Mapping[str, Serving | Broken]) -> Arbitrator:
         """This arbitrator with other models of some domains."""
         return replace(self, domains={**self.domains, **chosen})
 

@@ -113,8 +113,8 @@ def _live(
             decisions=decisions,
             poll=poll,
             shadow=shadow is not None,
-            told=stack.enter_context(ShadowFile(shadow)) if shadow else None,
-            tell=_complain,
+            compared=stack.enter_context(ShadowFile(shadow)) if shadow else None,
+            notify=_complain,
             isolation=options.isolation(isolate, deadline, domains),
             hyprank=hyprank,
         )

@@ -1,1 +1,1 @@
-"""A process that follows the store while it answers: hot swap, shadow, canary, and what is counted of them."""
+"""Following of the store while requests are answered: hot swap, canary, shadow, and their comparison."""

@@ -1,8 +1,8 @@
-"""What is counted of a candidate beside the stable version while both run, and how right they were where that is told.
+"""Comparison of a candidate with the stable version while both run, and their measures where the truth is reported.
 
-The arms of a domain: `stable` are the requests that its stable version answered, `canary` those that the candidate
-answered, `shadow` what the candidate would have answered to requests of the first arm, and `shadowed` what the stable
-version would have answered to those of the second.
+The arms of a name: `stable` are the requests that its stable version answered, `canary` those that the candidate
+answered, `shadow` the candidate's answers to requests of the first arm, and `shadowed` the stable version's answers to
+requests of the second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Arm = Literal["stable", "canary", "shadow", "shadowed"]
 ARMS: tuple[Arm, ...] = ("stable", "canary", "shadow", "shadowed")
 
 REMEMBERED = 10_000
-"""Answers for which an outcome can still be told, and outcomes of an arm that are measured: the latest."""
+"""Answers for which the truth can still be reported, and answers of an arm that are measured: the latest."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -39,11 +39,11 @@ class Estimate(msgspec.Struct, frozen=True):
     high: float
 
 
-class Outcomes(msgspec.Struct, frozen=True):
-    """How right an arm was on the `n` latest requests whose truth was told.
+class ArmMeasures(msgspec.Struct, frozen=True):
+    """Measures of an arm on its `n` latest answers with a known truth.
 
-    `accuracy` is of the answers, "none" being right where nobody owns the request; `nll` in nats and `calibration` are
-    of P(right) of the best reading, whatever was decided.
+    `accuracy` is of the answers, `none` being right out of scope; `nll` in nats and `calibration` are of P(right) of
+    the best reading, whatever was decided.
     """
 
     n: int
@@ -53,10 +53,11 @@ class Outcomes(msgspec.Struct, frozen=True):
 
 
 class ArmReport(msgspec.Struct, frozen=True):
-    """What one arm answered: how often, with what decision, and how often the domain failed.
+    """Counts of one arm: its answers by decision, and those in which the domain failed.
 
-    `domain_probability` is the mean of the domain's P(mine), 0 where it has no reading. `compared` counts the requests
-    that the other version answered too, `flips` those of them that it answered otherwise.
+    `domain_probability` is the mean of the domain's P(mine), 0 where it has no reading; for a Shortlister or a HypRank
+    it is the best reading's. `compared` counts the requests that the other version answered too, `flips` those of them
+    that it answered differently.
     """
 
     version: str
@@ -68,11 +69,11 @@ class ArmReport(msgspec.Struct, frozen=True):
     domain_probability: float
     compared: int
     flips: int
-    outcomes: Outcomes | None
+    outcomes: ArmMeasures | None
 
 
-class Report(msgspec.Struct, frozen=True):
-    """A domain's versions side by side; an arm that answered nothing is left out."""
+class ComparisonReport(msgspec.Struct, frozen=True):
+    """The versions of a name side by side; an arm without answers is left out."""
 
     stable: str
     candidate: str
@@ -80,26 +81,35 @@ class Report(msgspec.Struct, frozen=True):
     arms: dict[Arm, ArmReport]
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What has to be kept of an answer to measure it later: the decision, and the best reading."""
+class AnswerHead(msgspec.Struct, frozen=True):
+    """The part of an answer that is kept to measure it later: the decision, and the best reading."""
 
     none: bool
-    head: Ranked | None
+    best: Ranked | None
 
     @classmethod
-    def of(cls, answer: Answer) -> Told:
-        """What an answer says."""
+    def of(cls, answer: Answer) -> AnswerHead:
+        """The head of an answer."""
         return cls(answer.decision.action == "none", answer.ranked[0] if answer.ranked else None)
 
-    def flips(self, other: Told) -> bool:
-        """Whether the other says something else: nobody, another domain, intent or slot."""
+    def flips(self, other: AnswerHead) -> bool:
+        """Whether another answer differs: in `none`, in domain, in intent or in a slot."""
         if self.none or other.none:
             return self.none != other.none
-        return _words(self.head) != _words(other.head)
+        return _reading(self.best) != _reading(other.best)
+
+
+class ComparedVersions(NamedTuple):
+    """The two versions of a name when an answer was made, the candidate's share, and the arm of the answer."""
+
+    stable: str
+    candidate: str
+    share: float
+    arm: Arm
 
 
 @dataclass
-class _Counts:
+class _ArmCounts:
     version: str
     answers: int = 0
     actions: dict[str, int] = field(default_factory=lambda: {"accept": 0, "clarify": 0, "none": 0})
@@ -111,108 +121,102 @@ class _Counts:
 
 
 @dataclass
-class _Sides:
+class _VersionCounts:
     stable: str
     candidate: str
     share: float
-    arms: dict[Arm, _Counts] = field(default_factory=dict)
+    arms: dict[Arm, _ArmCounts] = field(default_factory=dict)
 
 
 @dataclass
-class _Known:
-    """An answered request: who said what of it, and its truth once that is told."""
+class _AnsweredRequest:
+    """The answers to a request, with the arms that they count for, and its truth once that is known."""
 
-    said: list[tuple[_Counts, Told]] = field(default_factory=list)
+    heads: list[tuple[_ArmCounts, AnswerHead]] = field(default_factory=list)
     truth: Truth | None = None
 
 
-class Side(NamedTuple):
-    """On which side of a domain an answer was made: the two versions, the candidate's share, and the arm."""
-
-    stable: str
-    candidate: str
-    share: float
-    arm: Arm
-
-
-class Tally:
-    """The counts of all domains that have a candidate; safe to use from any thread."""
+class Comparison:
+    """The counts of all names that have a candidate. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sides: dict[str, _Sides] = {}
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._names: dict[str, _VersionCounts] = {}
+        self._answered: OrderedDict[str, _AnsweredRequest] = OrderedDict()
 
-    def served(self, answer: Answer, sides: Mapping[str, Side]) -> None:
-        """Count an answer that was given, by the domains that have a candidate."""
+    def served(self, answer: Answer, sides: Mapping[str, ComparedVersions]) -> None:
+        """Count an answer that was served, for each name that has a candidate."""
         with self._lock:
-            known = _Known()
-            for domain, side in sides.items():
-                self._count(domain, side, answer, known)
+            request = _AnsweredRequest()
+            for name, side in sides.items():
+                self._count(name, side, answer, request)
             if answer.id is not None:
-                self._known[answer.id] = known
-                self._known.move_to_end(answer.id)
-                if len(self._known) > REMEMBERED:
-                    self._known.popitem(last=False)
+                self._answered[answer.id] = request
+                self._answered.move_to_end(answer.id)
+                if len(self._answered) > REMEMBERED:
+                    self._answered.popitem(last=False)
 
-    def unserved(self, domain: str, side: Side, answer: Answer, served: Answer) -> bool:
-        """Count what the other version of a domain would have answered; whether that is something else."""
-        flips = Told.of(answer).flips(Told.of(served))
+    def unserved(self, name: str, side: ComparedVersions, answer: Answer, served: Answer) -> bool:
+        """Count the answer of a name's other version; True where it differs from the one that was served."""
+        flips = AnswerHead.of(answer).flips(AnswerHead.of(served))
         with self._lock:
-            counts = self._count(domain, side, answer, self._known.get(answer.id) if answer.id is not None else None)
-            twin = self._sides[domain].arms.get("stable" if side.arm == "shadow" else "canary")
-            for one in (counts, twin):
-                if one is not None:
-                    one.compared += 1
-                    one.flips += flips
+            request = self._answered.get(answer.id) if answer.id is not None else None
+            counts = self._count(name, side, answer, request)
+            twin = self._names[name].arms.get("stable" if side.arm == "shadow" else "canary")
+            for arm in (counts, twin):
+                if arm is not None:
+                    arm.compared += 1
+                    arm.flips += flips
         return flips
 
     def feedback(self, id: str, truth: Truth) -> bool:
-        """Say what a request really meant; False where it is not known, or was told before."""
+        """Report the true meaning of a request; False where it is not remembered, or has its truth already."""
         with self._lock:
-            known = self._known.get(id)
-            if known is None or known.truth is not None:
+            request = self._answered.get(id)
+            if request is None or request.truth is not None:
                 return False
-            known.truth = truth
-            for counts, told in known.said:
-                counts.outcomes.append(_outcome(told, truth))
+            request.truth = truth
+            for counts, head in request.heads:
+                counts.outcomes.append(_outcome(head, truth))
             return True
 
-    def report(self) -> dict[str, Report]:
-        """What was counted of each domain that has, or last had, a candidate."""
+    def report(self) -> dict[str, ComparisonReport]:
+        """The counts and measures of each name that has, or last had, a candidate."""
         with self._lock:
-            found = deepcopy(self._sides)
+            names = deepcopy(self._names)
         return {
-            name: Report(
-                one.stable,
-                one.candidate,
-                one.share,
-                {arm: _report(one.arms[arm]) for arm in ARMS if arm in one.arms},
+            name: ComparisonReport(
+                counts.stable,
+                counts.candidate,
+                counts.share,
+                {arm: _report(counts.arms[arm]) for arm in ARMS if arm in counts.arms},
             )
-            for name, one in sorted(found.items())
+            for name, counts in sorted(names.items())
         }
 
-    def _count(self, domain: str, side: Side, answer: Answer, known: _Known | None) -> _Counts:
-        """Count an answer in its arm; other versions than before begin anew."""
-        sides = self._sides.get(domain)
-        if sides is None or (sides.stable, sides.candidate) != (side.stable, side.candidate):
-            sides = self._sides[domain] = _Sides(side.stable, side.candidate, side.share)
-        sides.share = side.share
+    def _count(self, name: str, side: ComparedVersions, answer: Answer, request: _AnsweredRequest | None) -> _ArmCounts:
+        """Count an answer in its arm; counting restarts where the versions are others than before."""
+        versions = self._names.get(name)
+        if versions is None or (versions.stable, versions.candidate) != (side.stable, side.candidate):
+            versions = self._names[name] = _VersionCounts(side.stable, side.candidate, side.share)
+        versions.share = side.share
         version = side.candidate if side.arm in ("canary", "shadow") else side.stable
-        counts = sides.arms.setdefault(side.arm, _Counts(version))
+        counts = versions.arms.setdefault(side.arm, _ArmCounts(version))
         counts.answers += 1
         counts.actions[answer.decision.action] += 1
-        counts.failed += answer.domains[domain].status == "failed"
-        counts.mine += next((r.domain_probability for r in answer.ranked if r.domain == domain), 0.0)
-        if known is not None:
-            told = Told.of(answer)
-            known.said.append((counts, told))
-            if known.truth is not None:
-                counts.outcomes.append(_outcome(told, known.truth))
+        domain = answer.domains.get(name)
+        own = answer.ranked if domain is None else [reading for reading in answer.ranked if reading.domain == name]
+        counts.failed += domain is not None and domain.status == "failed"
+        counts.mine += own[0].domain_probability if own else 0.0
+        if request is not None:
+            head = AnswerHead.of(answer)
+            request.heads.append((counts, head))
+            if request.truth is not None:
+                counts.outcomes.append(_outcome(head, request.truth))
         return counts
 
 
-def _report(counts: _Counts) -> ArmReport:
+def _report(counts: _ArmCounts) -> ArmReport:
     return ArmReport(
         counts.version,
         counts.answers,
@@ -221,34 +225,34 @@ def _report(counts: _Counts) -> ArmReport:
         domain_probability=counts.mine / counts.answers,
         compared=counts.compared,
         flips=counts.flips,
-        outcomes=_measured(list(counts.outcomes)) if counts.outcomes else None,
+        outcomes=_measures(list(counts.outcomes)) if counts.outcomes else None,
     )
 
 
-def _outcome(told: Told, truth: Truth) -> tuple[float, float, float]:
+def _outcome(head: AnswerHead, truth: Truth) -> tuple[float, float, float]:
     """Whether the answer is right; P(right) of its best reading, and whether that is right."""
-    head_right = float(told.head is not None and entirely_right(told.head, truth))
-    nobodys = float(truth.domain is None)
-    answer_right = nobodys if told.none or told.head is None else head_right
-    return answer_right, told.head.probability if told.head else 0.0, head_right
+    best_right = float(head.best is not None and entirely_right(head.best, truth))
+    out_of_scope = float(truth.domain is None)
+    answer_right = out_of_scope if head.none or head.best is None else best_right
+    return answer_right, head.best.probability if head.best else 0.0, best_right
 
 
-def _measured(outcomes: list[tuple[float, float, float]]) -> Outcomes:
+def _measures(outcomes: list[tuple[float, float, float]]) -> ArmMeasures:
     right, p, y = np.array(outcomes).T
     losses = log_loss(p, y)
     n = len(right)
-    wide = 1.96 * float(losses.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+    half = 1.96 * float(losses.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
     mean = float(losses.mean())
-    return Outcomes(n, _share(right), Estimate(mean, max(0.0, mean - wide), mean + wide), calibration(p, y))
+    return ArmMeasures(n, _share(right), Estimate(mean, max(0.0, mean - half), mean + half), calibration(p, y))
 
 
 def _share(right: NDArray[np.float64]) -> Estimate:
-    """A share with its Wilson interval, which stays in [0, 1] however few there are."""
+    """A share with its Wilson score interval."""
     n, share, z = len(right), float(right.mean()), 1.96
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    wide = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, max(0.0, middle - wide), min(1.0, middle + wide))
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
-def _words(reading: Ranked | None) -> object:
-    return reading and (reading.domain, reading.intent, sorted((slot.name, slot.value) for slot in reading.slots))
+def _reading(ranked: Ranked | None) -> object:
+    return ranked and (ranked.domain, ranked.intent, sorted((slot.name, slot.value) for slot in ranked.slots))

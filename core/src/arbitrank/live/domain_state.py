@@ -1,37 +1,37 @@
-"""One domain that is followed: what the store says of it, what is loaded of it, and what answers for it."""
+"""State of one name that is followed: its aliases in the store, the versions in memory, and what answers."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError
-from arbitrank.live.routing import Candidate
+from arbitrank.live.routing import LoadedCandidate
 from arbitrank.store.artifact import Manifest
+from arbitrank.store.kinds import train_command
 from arbitrank.store.signing import Keys
 from arbitrank.store.state import State
 
 Alias = Literal["stable", "candidate", "previous"]
 ALIASES: tuple[Alias, ...] = ("stable", "candidate", "previous")
-"""In the order in which versions are loaded: what should answer, what is compared with it, what may come back."""
+"""The order in which versions are loaded."""
 
 PACKAGE = "the package's"
-"""Stands for a version where the weights in the package are meant."""
+"""Stands for the version in a domain's package."""
 
 _LOADING = "its weights are being loaded"
 
 
 class DomainStatus(msgspec.Struct, frozen=True):
-    """A domain as it is followed: the version that answers and where it came from, and the state it was last seen in.
+    """Status of a name that is followed: the version that answers, its origin, and the store's state when last read.
 
-    `change` is the number of the last change that was seen. `loaded` are the versions in memory, `refused` those that
-    were not taken, with the reasons. `problem` says why the domain does not answer, answers with another version than
-    `state.stable`, or why its state cannot be read. `breaker` says why it is not asked for a while.
+    `change` is the number of the last change seen. `loaded` are the versions in memory, `refused` those that were
+    rejected, with the reasons. `problem` is the reason why the domain does not answer, answers with another version
+    than `state.stable`, or has a state that cannot be read. `breaker` is set while its circuit is not closed.
     """
 
     version: str | None
@@ -45,84 +45,87 @@ class DomainStatus(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Held:
-    """A version in memory."""
+class LoadedVersion:
+    """A version in memory; `model` is a domain's model, or the stage of a Shortlister or a HypRank."""
 
-    model: Model
+    model: Any
     manifest: Manifest
     origin: str
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why a version is not taken until the domain's state changes."""
+class RefusedVersion:
+    """The reason why a version is not loaded until the state changes."""
 
     reason: str
 
 
 @dataclass
-class Followed:
-    """A domain, what was last seen of it in the store, and what is loaded of it. Its owner keeps threads apart.
+class FollowedState:
+    """A name that is followed: the state last read from the store, and the versions loaded. Not thread-safe.
 
-    `state` is None until it was read once. `tried` are the versions of which loading was tried since the last look.
-    `unread` says why the state, or a version, could not be had at the last look, `lost` that the history's end is gone.
+    While no version is stable, the package's weights answer, where it is `packaged`; an `optional` stage is left out
+    then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading.
+    `unread` is the reason why the state, or a version, could not be read, `lost` says that the end of the history is
+    missing.
     """
 
     name: str
-    domain: Domain
-    shadowed: bool
+    shadowed: bool = False
+    packaged: bool = True
+    optional: bool = False
     number: int = 0
     state: State | None = None
-    held: dict[str, Held] = field(default_factory=dict)
+    versions: dict[str, LoadedVersion] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    tried: set[str] = field(default_factory=set)
+    attempted: set[str] = field(default_factory=set)
     serving: Serving | Broken = field(default_factory=lambda: Broken("the store was not looked at yet"))
-    candidate: Candidate | None = None
+    candidate: LoadedCandidate | None = None
     unread: str | None = None
     lost: str | None = None
 
     def see(self, number: int, state: State | None, problem: str | None) -> None:
-        """Take note of the state that the store has, or of why that can't be read."""
+        """Note the state in the store, or the reason why it cannot be read."""
         self.unread = problem
-        self.tried.clear()
+        self.attempted.clear()
         if (number, state) != (self.number, self.state):
             self.number, self.state = number, state
             self.refused.clear()
 
-    def lacking(self, alias: Alias) -> str | None:
+    def missing(self, alias: Alias) -> str | None:
         """The version of an alias, if it is to be loaded."""
         version = self._named(alias)
-        if version is None or version in self.held or version in self.refused or version in self.tried:
+        if version is None or version in self.versions or version in self.refused or version in self.attempted:
             return None
-        return version if alias != "candidate" or self._tries_candidate() else None
+        return version if alias != "candidate" or self._candidate_wanted() else None
 
-    def take(self, version: str, found: Held | Refusal | str, number: int) -> None:
-        """Take note of what loading a version gave that was named by change `number`: a text where it may go later."""
-        self.tried.add(version)
-        if isinstance(found, Held):
-            self.held[version] = found
-        elif isinstance(found, str):
-            self.unread = found
+    def take(self, version: str, result: LoadedVersion | RefusedVersion | str, number: int) -> None:
+        """Note the result of loading a version that change `number` named: a text where it may succeed later."""
+        self.attempted.add(version)
+        if isinstance(result, LoadedVersion):
+            self.versions[version] = result
+        elif isinstance(result, str):
+            self.unread = result
         elif number == self.number:
-            self.refused[version] = found.reason
+            self.refused[version] = result.reason
 
     def settle(self, keys: Keys | None) -> bool:
-        """Let what should answer do so, as far as it is loaded, and let go what nothing names; whether that is new."""
+        """Choose what answers among the loaded versions, and release those that no alias names; True if that is new."""
         before = self.serving, self.candidate
         self.serving = self._choose(keys)
-        self.candidate = self._try()
+        self.candidate = self._choose_candidate()
         named = {self._named(alias) for alias in ALIASES}
-        self.held = {version: held for version, held in self.held.items() if version in named}
-        if _alike(before[0], self.serving) and _alike(before[1], self.candidate):
+        self.versions = {version: loaded for version, loaded in self.versions.items() if version in named}
+        if (_identity(before[0]), _identity(before[1])) == (_identity(self.serving), _identity(self.candidate)):
             self.serving, self.candidate = before
             return False
         return True
 
     def news(self, before: str | None) -> list[str]:
-        """What to tell of a change, `before` having been the version that answered."""
+        """The lines that announce a change, `before` being the version that answered until then."""
         if isinstance(self.serving, Broken):
-            reason = self.serving.reason
-            return [] if reason == _LOADING else [f"{self.name}: does not answer: {reason}"]
+            silent = self.serving.reason == _LOADING or (before is None and self._absent)
+            return [] if silent else [f"{self.name}: does not answer: {self.serving.reason}"]
         if before != self.serving.version:
             return [f"{self.name}: {self.serving.version} ({self.serving.origin}) answers"]
         return [f"{self.name}: {self.serving.note}"] if self.serving.note else []
@@ -132,92 +135,92 @@ class Followed:
         """The version that answers; None where none does."""
         return self.serving.version if isinstance(self.serving, Serving) else None
 
-    def models(self) -> list[Model]:
-        """The models that may be asked."""
+    def models(self) -> list[Any]:
+        """The models that requests may reach."""
         serving = [self.serving.model] if isinstance(self.serving, Serving) else []
-        return [*serving, *(held.model for held in self.held.values())]
+        return [*serving, *(loaded.model for loaded in self.versions.values())]
 
     def status(self, breaker: str | None = None) -> DomainStatus:
-        """All of it, to be shown, with what the domain's breaker says."""
-        wrong = self.serving.reason if isinstance(self.serving, Broken) else self.serving.note
+        """All of it for display, with the state of the domain's breaker."""
+        problem = self.serving.reason if isinstance(self.serving, Broken) else self.serving.note
+        stable = self.state.stable if self.state else None
         return DomainStatus(
             version=self.version,
             origin=self.serving.origin if isinstance(self.serving, Serving) else None,
             change=self.number,
             state=self.state or State(),
-            loaded=tuple(sorted(held.manifest.version for held in self.held.values())),
-            refused={version: why for version, why in self.refused.items() if version != PACKAGE or not self._stable},
-            problem=self.unread or self.lost or wrong,
+            loaded=tuple(sorted(loaded.manifest.version for loaded in self.versions.values())),
+            refused={version: why for version, why in self.refused.items() if version != PACKAGE or not stable},
+            problem=self.unread or self.lost or (None if self._absent else problem),
             breaker=breaker,
         )
 
     @property
-    def _stable(self) -> str | None:
-        return self.state.stable if self.state else None
+    def _absent(self) -> bool:
+        """Whether it is an optional stage of which no version is stable."""
+        return self.optional and (self.state is None or self.state.stable is None)
 
     def _named(self, alias: Alias) -> str | None:
-        """The version of an alias; where nothing is stable, the package's weights are, and else they were before."""
+        """The version of an alias; the package's where none is stable or was before, and there is a package."""
         if self.state is None:
             return None
         versions = {"stable": self.state.stable, "candidate": self.state.candidate, "previous": self.state.previous}
-        return versions[alias] or (PACKAGE if alias != "candidate" else None)
+        return versions[alias] or (PACKAGE if self.packaged and alias != "candidate" else None)
 
     def _choose(self, keys: Keys | None) -> Serving | Broken:
-        """What is stable, else what answered before."""
+        """The stable version, else the one that answered before."""
         version = self._named("stable")
-        if self.state is None or version is None:
+        if self.state is None:
             return Broken(self.unread) if self.unread else self.serving
-        held = self.held.get(version)
-        if held and held.manifest.version != self.version and (untrusted := _untrusted(held, keys)):
+        if version is None:
+            return Broken(f"no version is stable; run: {train_command(self.name)} --promote")
+        loaded = self.versions.get(version)
+        if loaded and loaded.manifest.version != self.version and (untrusted := _untrusted(loaded, keys)):
             self.refused[version] = untrusted
-            held = None
-        if held:
-            return Serving(held.model, held.manifest.version, held.origin, self.state.temperature)
+            loaded = None
+        if loaded:
+            return Serving(loaded.model, loaded.manifest.version, loaded.origin, self.state.temperature)
         refusal = self.refused.get(version)
         if isinstance(self.serving, Broken):
             return Broken(refusal or self.unread or _LOADING)
         note = f"serves {self.serving.version}; {version} refused: {refusal}" if refusal else None
         return replace(self.serving, note=note)
 
-    def _tries_candidate(self) -> bool:
+    def _candidate_wanted(self) -> bool:
         state = self.state
         return state is not None and state.candidate is not None and (self.shadowed or state.canary > 0)
 
-    def _try(self) -> Candidate | None:
-        """The candidate, where it has something to do and is loaded."""
-        if self.state is None or isinstance(self.serving, Broken) or not self._tries_candidate():
+    def _choose_candidate(self) -> LoadedCandidate | None:
+        """The candidate, where it is loaded and has a share of the requests or a shadow."""
+        if self.state is None or isinstance(self.serving, Broken) or not self._candidate_wanted():
             return None
-        held = self.held.get(self.state.candidate or "")
-        if held is None or held.manifest.version == self.serving.version:
+        loaded = self.versions.get(self.state.candidate or "")
+        if loaded is None or loaded.manifest.version == self.serving.version:
             return None
         share = self.state.canary
         note = f"canary, {100 * share:g} % of the requests; stable is {self.serving.version}"
-        serving = Serving(held.model, held.manifest.version, held.origin, note=note)
-        return Candidate(serving, self.serving.version, share, self.shadowed)
+        serving = Serving(loaded.model, loaded.manifest.version, loaded.origin, note=note)
+        return LoadedCandidate(serving, self.serving.version, share, self.shadowed)
 
 
-def next_lacking(domains: Collection[Followed], aliases: Collection[Alias]) -> tuple[Followed, str] | None:
-    """What to load next, and for which domain; None where nothing is lacking."""
-    found = ((one, one.lacking(alias)) for alias in aliases for one in domains)
-    return next(((one, version) for one, version in found if version), None)
+def next_missing(names: Collection[FollowedState], aliases: Collection[Alias]) -> tuple[FollowedState, str] | None:
+    """The next version to load, and of which name; None where none is missing."""
+    missing = ((state, state.missing(alias)) for alias in aliases for state in names)
+    return next(((state, version) for state, version in missing if version), None)
 
 
-def _untrusted(held: Held, keys: Keys | None) -> str | None:
-    """Why a version in memory is trusted no more; None where it is, or where that can't be told now."""
+def _untrusted(loaded: LoadedVersion, keys: Keys | None) -> str | None:
+    """The reason why a version in memory is no longer trusted; None where it is, or where that is unknown now."""
     try:
-        return keys.problem(held.manifest) if keys else None
+        return keys.problem(loaded.manifest) if keys else None
     except ArbitrankError:
         return None
 
 
-def _alike(one: Serving | Broken | Candidate | None, other: Serving | Broken | Candidate | None) -> bool:
-    """Whether two are the same; models are compared by identity, as their equality may mean anything."""
-    if isinstance(one, Serving) and isinstance(other, Serving):
-        return one.model is other.model and _said_of(one) == _said_of(other)
-    if isinstance(one, Candidate) and isinstance(other, Candidate):
-        return (one.beside, one.share) == (other.beside, other.share) and _alike(one.serving, other.serving)
-    return isinstance(one, Broken | None) and one == other
-
-
-def _said_of(one: Serving) -> tuple[str, str, float, str | None]:
-    return one.version, one.origin, one.temperature, one.note
+def _identity(answering: Serving | Broken | LoadedCandidate | None) -> object:
+    """A value by which two are the same; models are compared by identity, as their equality may mean anything."""
+    if isinstance(answering, Serving):
+        return id(answering.model), answering.version, answering.origin, answering.temperature, answering.note
+    if isinstance(answering, LoadedCandidate):
+        return _identity(answering.serving), answering.beside, answering.share
+    return answering

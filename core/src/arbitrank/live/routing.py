@@ -1,25 +1,29 @@
-"""Who answers a request: the stable versions, or a candidate where the request falls into its share.
+"""Routing of a request to the stable versions, or to a candidate where the request falls into its share.
 
-A lineup is one frozen value. A request takes it once and is answered by it to the end, so no answer mixes versions.
+A routing is one frozen value. A request takes it once and is answered by it to the end, so no answer mixes versions.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from arbitrank.arbitration.arbitrator import Arbitrator, Serving
-from arbitrank.values import Request
+from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
+from arbitrank.live.comparison import Arm, ComparedVersions
+from arbitrank.store.kinds import HYPRANK, SHORTLIST
+from arbitrank.values import Answer, Request
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A domain's candidate, loaded, and the version that is stable beside it.
+class LoadedCandidate:
+    """A loaded candidate, and the version that is stable beside it.
 
-    `share` of the requests, in [0, 1], are answered by it; with `shadow`, both versions are asked and compared.
+    The candidate answers a `share` of the requests, in [0, 1]; with `shadow`, both versions are called and compared.
     """
 
     serving: Serving
@@ -27,44 +31,71 @@ class Candidate:
     share: float = 0.0
     shadow: bool = False
 
+    def side(self, arm: Arm) -> ComparedVersions:
+        """The two versions, for an answer of one arm."""
+        return ComparedVersions(self.beside, self.serving.version, self.share, arm)
+
 
 @dataclass(frozen=True)
-class Lineup:
-    """The arbitrator that all requests are answered by, but for those that fall to a candidate."""
+class Routing:
+    """The arbitrator of the stable versions, and the candidates that answer some of the requests instead."""
 
     stable: Arbitrator
-    candidates: Mapping[str, Candidate] = field(default_factory=dict)
+    candidates: Mapping[str, LoadedCandidate] = field(default_factory=dict)
 
     def drawn(self, request: Request) -> frozenset[str]:
-        """The domains whose candidate answers this request."""
-        if not self.candidates:
+        """The names whose candidate answers this request."""
+        key = draw_key(request) if self.candidates else None
+        if key is None:
             return frozenset()
-        who = asker(request)
         return frozenset(
             name
-            for name, one in self.candidates.items()
-            if one.share and who is not None and draw(name, one.serving.version, who) < one.share
+            for name, candidate in self.candidates.items()
+            if candidate.share and draw(name, candidate.serving.version, key) < candidate.share
         )
 
     def arbitrator(self, drawn: Collection[str] = ()) -> Arbitrator:
-        """The arbitrator with the candidates of these domains, which shares all other domains with the stable one."""
-        if not drawn:
-            return self.stable
-        chosen = {name: self.candidates[name].serving for name in drawn}
-        return self.stable.with_others(chosen)
+        """The arbitrator with the candidates of these names; everything else it shares with the stable one."""
+        arbitrator = self.stable
+        for name in drawn:
+            arbitrator = with_serving(arbitrator, name, self.candidates[name].serving)
+        return arbitrator
+
+    def sides(self, drawn: Collection[str], answer: Answer) -> dict[str, ComparedVersions]:
+        """The versions that are compared by an answer with the candidates of `drawn`."""
+        return {
+            name: candidate.side("canary" if name in drawn else "stable")
+            for name, candidate in self.candidates.items()
+            if takes_part(name, answer)
+        }
 
 
-def draw(domain: str, version: str, who: str) -> float:
-    """A number in [0, 1) that looks drawn and is always the same; for each candidate another.
+def takes_part(name: str, answer: Answer) -> bool:
+    """Whether a domain was queried for an answer, or a stage ran for it."""
+    if name == SHORTLIST:
+        return answer.shortlist is not UNSET
+    return name == HYPRANK or name in answer.domains
 
-    A request falls into a share that is above it, so that who is in stays in when the share grows.
+
+def with_serving(arbitrator: Arbitrator, name: str, serving: Serving | Broken) -> Arbitrator:
+    """An arbitrator with another version under a name: a domain's, the Shortlister's or the HypRank's."""
+    if name in (SHORTLIST, HYPRANK):
+        stage: Any = serving.model if isinstance(serving, Serving) else None
+        return arbitrator.with_shortlisting(stage) if name == SHORTLIST else replace(arbitrator, hyprank=stage)
+    return arbitrator.with_others({name: serving})
+
+
+def draw(name: str, version: str, key: str) -> float:
+    """A pseudo-random number in [0, 1), a hash: the same for the same arguments, independent for each candidate.
+
+    A request falls into each share above it, so that one that is in a share stays in when the share grows.
     """
-    content = "\0".join((domain, version, who)).encode("utf-8", "surrogatepass")
+    content = "\0".join((name, version, key)).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(content, digest_size=6).digest()) / (1 << 48)
 
 
-def asker(request: Request) -> str | None:
-    """What a request is drawn by: its session, else its id, else its words; None where it has none of them.
+def draw_key(request: Request) -> str | None:
+    """The key by which a request is drawn: its session, else its id, else its words; None where it has none of them.
 
     A session that is an object goes by its `id`, where it has one, as the rest of it may change.
     """

@@ -1,4 +1,4 @@
-"""The other version's answer to requests that are answered already: made beside them, compared, and never served."""
+"""Shadow answers: the other version's answer to requests that are answered already, compared and never served."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from arbitrank.errors import DataError, describe
-from arbitrank.live.comparison import Arm, Side, Tally
-from arbitrank.live.routing import Lineup
+from arbitrank.guard import Fault, guarded
+from arbitrank.live.comparison import Comparison
+from arbitrank.live.routing import Routing, takes_part
 from arbitrank.values import Answer, Request
 from arbitrank.wire import Logged
 
 WAITING = 1_000
-"""Requests that may wait to be compared; of those that come while so many wait, none is."""
+"""Requests that may wait for their comparison; those that come while so many wait are not compared."""
 
 
-class Compared(msgspec.Struct, frozen=True):
-    """What the other version of one domain, `version`, would have answered, and whether that `flips` the answer.
+class ShadowAnswer(msgspec.Struct, frozen=True):
+    """The answer of the other `version` of one name, and whether it `flips` the answer that was served.
 
-    `candidate` says whether it is the candidate; it is the stable one where the candidate's answer was served.
+    `candidate` is False where the candidate's answer was served, so that this is the stable version.
     """
 
     version: str
@@ -32,82 +34,91 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class ShadowLine(Logged, frozen=True, omit_defaults=True, kw_only=True):
-    """A line of a log, as a replay reads it, with what the other versions say, by domain."""
+    """A line of a log, as a replay reads it, with the other versions' answers, by name."""
 
-    shadow: dict[str, Compared]
+    shadow: dict[str, ShadowAnswer]
+
+
+class _Task(NamedTuple):
+    routing: Routing
+    request: Request
+    drawn: frozenset[str]
+    answer: Answer
 
 
 class Shadow:
-    """A thread that has requests answered by the other version too. `dropped` counts those it had no time for."""
+    """A thread that has requests answered by the other version too.
 
-    def __init__(self, tally: Tally, told: Callable[[ShadowLine], None] | None) -> None:
+    `dropped` counts the requests for which there was no time, `failed` the comparisons that `compared` raised on.
+    """
+
+    def __init__(self, comparison: Comparison, compared: Callable[[ShadowLine], None] | None) -> None:
         self.dropped, self.failed = 0, 0
-        self._tally, self._told = tally, told
-        self._waiting: queue.Queue[tuple[Lineup, Request, frozenset[str], Answer] | None] = queue.Queue(WAITING)
+        self._comparison, self._compared = comparison, compared
+        self._queue: queue.Queue[_Task | None] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
 
-    def compare(self, lineup: Lineup, request: Request, drawn: frozenset[str], answer: Answer) -> None:
-        """Have a request compared that was answered, the candidates of `drawn` being among those who spoke."""
+    def compare(self, routing: Routing, request: Request, drawn: frozenset[str], answer: Answer) -> None:
+        """Enqueue a request that was answered with the candidates of `drawn`."""
         try:
-            self._waiting.put_nowait((lineup, request, drawn, answer))
+            self._queue.put_nowait(_Task(routing, request, drawn, answer))
         except queue.Full:
             self.dropped += 1
 
     @property
     def waiting(self) -> int:
-        """Requests that wait, about."""
-        return self._waiting.qsize()
+        """The requests that wait, approximately."""
+        return self._queue.qsize()
 
     def start(self) -> None:
-        """Begin to compare what waits and what comes."""
+        """Compare in the background from now on."""
         self._thread = threading.Thread(target=self._work, name="arbitrank shadow", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Compare what waits, for `timeout` seconds at most, and end."""
+        """Compare the requests that wait, for `timeout` seconds at most, and end."""
         if self._thread:
             try:
-                self._waiting.put(None, timeout=timeout)
+                self._queue.put(None, timeout=timeout)
                 self._thread.join(timeout)
-            except queue.Full:  # it hangs in somebody's model
+            except queue.Full:  # it hangs in a plugin
                 pass
             self._thread = None
 
     def drain(self) -> None:
-        """Compare what waits now, in the thread that calls."""
+        """Compare the requests that wait now, in the calling thread."""
         while True:
             try:
-                item = self._waiting.get_nowait()
+                task = self._queue.get_nowait()
             except queue.Empty:
                 return
-            if item is not None:
-                self._compare(*item)
+            if task is not None:
+                self._compare(task)
 
     def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            self._compare(*item)
+        while (task := self._queue.get()) is not None:
+            self._compare(task)
 
-    def _compare(self, lineup: Lineup, request: Request, drawn: frozenset[str], answer: Answer) -> None:
+    def _compare(self, task: _Task) -> None:
+        routing, request, drawn, answer = task
         found = {}
-        for name, candidate in lineup.candidates.items():
-            if not candidate.shadow or name not in answer.domains:  # or the shortlist passed it over
+        for name, candidate in routing.candidates.items():
+            if not candidate.shadow or not takes_part(name, answer):
                 continue
-            other = lineup.arbitrator(drawn ^ {name}).answer(request)
-            arm: Arm = "shadowed" if name in drawn else "shadow"
-            side = Side(candidate.beside, candidate.serving.version, candidate.share, arm)
-            flips = self._tally.unserved(name, side, other, answer)
+            other = routing.arbitrator(drawn ^ {name}).answer(request)
+            flips = self._comparison.unserved(
+                name, candidate.side("shadowed" if name in drawn else "shadow"), other, answer
+            )
             version = candidate.beside if name in drawn else candidate.serving.version
-            found[name] = Compared(version, name not in drawn, flips, other)
-        if found and self._told:
+            found[name] = ShadowAnswer(version, name not in drawn, flips, other)
+        if found and self._compared:
             fields = {name: getattr(request, name) for name in Request.__struct_fields__}
-            try:
-                self._told(ShadowLine(**fields, answer=answer, shadow=found))
-            except Exception:  # whatever the caller's function raises costs this one comparison
-                self.failed += 1
+            written = guarded(self._compared, ShadowLine(**fields, answer=answer, shadow=found))
+            self.failed += isinstance(written, Fault)
 
 
 class ShadowFile:
-    """Appends what was compared to a file, JSON Lines; raises `DataError` where it cannot be written."""
+    """Appends comparisons to a JSON Lines file; raises `DataError` where it cannot be written."""
 
     def __init__(self, path: Path) -> None:
         try:

@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from arbitrank.answerlog.settings import LogStatus
-from arbitrank.live.live import Status
+from arbitrank.live.live import LiveStatus
 from arbitrank.serve.http_protocol import LoadCounters
 from arbitrank.values import Answer
 
@@ -71,7 +71,7 @@ class Metrics:
         self.calls.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def page(self, load: LoadCounters, live: Status | None, log: LogStatus | None) -> bytes:
+    def page(self, load: LoadCounters, live: LiveStatus | None, log: LogStatus | None) -> bytes:
         """All metrics as text."""
         registry = self._registry
         if SHARED in os.environ:
@@ -85,7 +85,7 @@ class Metrics:
 class _Gauges(Collector):
     """Current values of one worker."""
 
-    def __init__(self, load: LoadCounters, live: Status | None, log: LogStatus | None) -> None:
+    def __init__(self, load: LoadCounters, live: LiveStatus | None, log: LogStatus | None) -> None:
         self.load, self.live, self.log = load, live, log
 
     def collect(self) -> Iterable[Metric]:

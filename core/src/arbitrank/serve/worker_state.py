@@ -88,11 +88,11 @@ class WorkerState:
             decisions=settings.decisions,
             poll=settings.poll,
             shadow=settings.shadow is not None,
-            told=comparisons,
+            compared=comparisons,
             isolation=_isolation(settings, domains),
             shortlist=settings.shortlist,
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
-            tell=lambda line: self.events.write("store", what=line),
+            notify=lambda line: self.events.write("store", what=line),
         )
         self._stack.enter_context(live)
         if settings.isolate:

@@ -36,12 +36,12 @@ def present(name: str, domain: Domain, store: Store) -> Present:
     return weights(name, domain, store, state.stable, state.temperature)
 
 
-def weights(name: str, domain: Domain, store: Store, version: str | None, temperature: float = 1.0) -> Present:
+def weights(name: str, domain: Domain | None, store: Store, version: str | None, temperature: float = 1.0) -> Present:
     """One version of a domain, verified; None is the weights that its package ships. Raises as `present` does."""
     if version is not None:
         folder, origin = store.fetch(name, version), "store"
         manifest = read_manifest(folder)  # `fetch` has verified it
-    elif (shipped := domain.shipped) is not None:
+    elif domain is not None and (shipped := domain.shipped) is not None:
         folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
     else:
         train = train_command(name)

@@ -1,0 +1,221 @@
+"""Follower of a store: one thread reads the state of each name, a second loads the versions that are new in it.
+
+A version that is refused leaves the one before in its place, and so does a store that does not answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from itertools import count
+from time import monotonic
+
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
+from arbitrank.guard import Fault, guarded
+from arbitrank.live.domain_state import (
+    ALIASES,
+    PACKAGE,
+    Alias,
+    FollowedState,
+    LoadedVersion,
+    RefusedVersion,
+    next_missing,
+)
+from arbitrank.store.store import Store
+
+SLOWEST = 10
+"""Factor by which the polling interval grows at most while the store does not answer."""
+
+
+class Follower:
+    """Keeps the state of each name as the store has it. `lock` protects the states and what `settled` changes.
+
+    `load` returns a version of a name (None: the package's), loaded, and raises where it is refused or cannot be had
+    now. `settled` is called, with the lock held, whenever a state was read or a version loaded, and is told whether
+    another version or candidate is to answer. `notify` receives a line per change, with no lock held.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        states: Iterable[FollowedState],
+        *,
+        poll: float,
+        load: Callable[[str, str | None], LoadedVersion],
+        settled: Callable[[FollowedState, bool], None],
+        notify: Callable[[str], None],
+    ) -> None:
+        self.states = {state.name: state for state in states}
+        self.lock = threading.Lock()
+        self.swaps = 0
+        self.unanswered = 0
+        """Readings in a row to which the store gave no answer."""
+        self.problem: str | None = None
+        self.answered_at: float | None = None
+        self._store, self._poll = store, poll
+        self._load, self._settled, self._notify = load, settled, notify
+        self._news: list[str] = []
+        self._reading, self._loading = threading.Lock(), threading.Lock()
+        self._turn = count()
+        self._stopping, self._work = threading.Event(), threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Load the stable versions, then follow the store in the background."""
+        self.read()
+        while self._load_next(["stable"]):
+            pass
+        self._stopping.clear()
+        for work, name in ((self._read_repeatedly, "follow"), (self._load_repeatedly, "load")):
+            thread = threading.Thread(target=work, name=f"arbitrank {name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._work.release()
+
+    def end(self) -> None:
+        """Have the threads end, without waiting for them."""
+        self._stopping.set()
+        self._work.release()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the threads, for `timeout` seconds each at most."""
+        for thread in self._threads:
+            thread.join(timeout)
+        self._threads.clear()
+
+    def look(self) -> None:
+        """Read the store once, and load and swap whatever has changed; returns when that is done."""
+        self.read()
+        while self._load_next(ALIASES):
+            pass
+
+    def _read_repeatedly(self) -> None:
+        # Twice per polling interval: a change just after one reading takes effect before a whole interval has passed.
+        took, pause = 0.0, self._poll / 2
+        while not self._stopping.wait(max(pause - took, pause / 10)):
+            began = monotonic()
+            self.read()
+            self._work.release()
+            took = monotonic() - began
+            pause = self._poll / 2 * min(2.0**self.unanswered, 2.0 * SLOWEST)
+
+    def _load_repeatedly(self) -> None:
+        while True:
+            self._work.acquire()
+            while not self._stopping.is_set() and self._load_next(ALIASES):
+                pass
+            if self._stopping.is_set():
+                return
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    def read(self) -> None:
+        """Read the state of each name, and swap versions that are in memory."""
+        with self._reading:
+            problems: dict[str, str] = {}
+            slow = False
+            for name, state in self.states.items():
+                began = monotonic()
+                self._read_state(state, problems)
+                slow = name in problems and monotonic() - began > self._poll
+                if slow:
+                    break  # the others would take as long
+            gone = self._gone() if not problems else None
+            lost = next((state.lost for state in self.states.values() if state.lost), None)
+            problem = next(iter(problems.values()), gone or lost)
+            # One damaged history slows down nothing; a store that answers for no name is read less often.
+            silent = slow or gone is not None or len(problems) == len(self.states) > 0
+            with self.lock:
+                self.unanswered = self.unanswered + 1 if silent else 0
+                if problem is None:
+                    self.answered_at = monotonic()
+                if problem != self.problem:
+                    self._news.append(problem or f"store {self._store}: answers again")
+                self.problem = problem
+        self._publish_news()
+
+    def _read_state(self, state: FollowedState, problems: dict[str, str]) -> None:
+        found = guarded(self._store.state, state.name)  # whatever it raises, the loaded versions keep answering
+        if isinstance(found, Fault):
+            problems[state.name] = _text(found)
+        with self.lock:
+            if isinstance(found, Fault):
+                state.see(state.number, state.state, problems[state.name])
+            else:
+                state.see(*found, None)
+            self._settle(state)
+
+    def _gone(self) -> str | None:
+        """The problem where the store has lost changes: the last change of one name is read again, in turn.
+
+        Reading the next change alone would not tell: in a folder that was taken away there is none.
+        """
+        seen = [name for name, state in self.states.items() if state.number]
+        names = {name for name in seen if self.states[name].lost}
+        if seen:
+            names.add(seen[next(self._turn) % len(seen)])
+        found = guarded(self._missing, sorted(names))
+        if isinstance(found, Fault):
+            return _text(found)
+        missing, others = found
+        for name in names:
+            self.states[name].lost = None
+        if missing and not others:
+            return f"store {self._store}: its content is gone; restore it"
+        for name in missing:
+            if name in others:
+                self.states[name].lost = f"store {self._store}: the history of {name} lost changes; restore a backup"
+            else:  # it was removed on purpose, and the next reading finds nothing
+                self._store.forget(name)
+        return None
+
+    def _missing(self, names: Collection[str]) -> tuple[list[str], Collection[str]]:
+        """The names whose last change is missing, and where there are any, all names of the store."""
+        missing = [name for name in names if not self._store.holds(name)]
+        return missing, self._store.domains() if missing else []
+
+    # --------------------------------------------------------------------------------------------- loading, swapping
+
+    def _load_next(self, aliases: Collection[Alias]) -> bool:
+        """Load one version that is missing; False where none is."""
+        with self._loading:
+            with self.lock:
+                missing = next_missing(self.states.values(), aliases)
+                number = missing[0].number if missing else 0
+            if missing is None:
+                return False
+            state, version = missing
+            loaded = guarded(self._load, state.name, None if version == PACKAGE else version)
+            with self.lock:
+                state.take(version, _refused(loaded) if isinstance(loaded, Fault) else loaded, number)
+                self._settle(state)
+        self._publish_news()
+        return True
+
+    def _settle(self, state: FollowedState) -> None:
+        """Have the right version answer. The lock is held."""
+        before = state.version
+        changed = state.settle(self._store.keys)
+        self._settled(state, changed)
+        if changed:
+            self.swaps += before != state.version
+            self._news += state.news(before)
+
+    def _publish_news(self) -> None:
+        with self.lock:
+            news, self._news = self._news, []
+        for line in news:
+            guarded(self._notify, line)  # its failure must not end the following
+
+
+def _refused(fault: Fault) -> RefusedVersion | str:
+    """The refusal of a version that cannot be loaded; a text where it may be loaded later."""
+    if isinstance(fault.error, ArtifactError | PluginError):
+        return RefusedVersion(str(fault.error))
+    if isinstance(fault.error, ArbitrankError):
+        return str(fault.error)
+    return RefusedVersion(f"cannot be loaded: {fault.reason}")
+
+
+def _text(fault: Fault) -> str:
+    return str(fault.error) if isinstance(fault.error, ArbitrankError) else fault.reason
