@@ -209,7 +209,7 @@ class Live:
             shortlister = load_shortlister(found.folder, found.manifest.version).serving(self._domains)
             return Shortlisting(shortlister, self._shortlist or ShortlistSettings())
         if name == HYPRANK:
-            return read_hyprank(found.folder, found.manifest)
+            return read_hyprank(found.folder)
         if self._workers and name in self._workers:
             return self._workers.load(name, found.folder)
         return load_model(self._domains[name], found.folder)
