@@ -8,7 +8,7 @@ from typing import Any
 
 from arbitrank.domain import Scores
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.results import Outcome, outcome
+from arbitrank.evaluate.results import SystemResults, results
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import score
 from arbitrank.learn.linear_training import Evidence, gather, own_request
@@ -51,10 +51,10 @@ def built(bench: Bench, learner: Learner) -> tuple[dict[str, Any], dict[str, Spo
     return rerankers, sides
 
 
-def merged(bench: Bench, sides: Mapping[str, Spoken]) -> Outcome:
+def merged(bench: Bench, sides: Mapping[str, Spoken]) -> SystemResults:
     """How the merged lists fare, the domains in the order of their names."""
     order = [sides[domain] for domain in bench.corpus.domains]
-    return outcome(
+    return results(
         [one.readings for one in order],
         [one.scores for one in order],
         [example.truth for example in bench.corpus.held],
@@ -62,7 +62,7 @@ def merged(bench: Bench, sides: Mapping[str, Spoken]) -> Outcome:
     )
 
 
-def compared(bench: Bench, outcomes: Mapping[str, Outcome], against: str, seed: int = 0) -> dict[str, Any]:
+def compared(bench: Bench, outcomes: Mapping[str, SystemResults], against: str, seed: int = 0) -> dict[str, Any]:
     """The figures of each outcome, with paired differences to one of them."""
     return summarise(outcomes, bench.corpus.held, against=(against,), seed=seed)
 

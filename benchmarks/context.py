@@ -24,9 +24,9 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Scores, Settings
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.merge_tuning import Heads, choose, heads
+from arbitrank.evaluate.merge_tuning import LabelledReadings, choose, label
 from arbitrank.evaluate.metrics import calibration
-from arbitrank.evaluate.results import Outcome, outcome
+from arbitrank.evaluate.results import SystemResults, results
 from arbitrank.evaluate.systems import Fitted, score, score_unseen
 from arbitrank.learn.linear_training import Evidence, baseline, gather, own_request
 from arbitrank.learn.model_selection import learned
@@ -63,15 +63,15 @@ class Said(NamedTuple):
 
     readings: Readings
     scores: list[Scores | None]
-    unseen: Heads | None
+    unseen: LabelledReadings | None
 
 
-def judged(bench: Bench, arm: Arm, seed: int = 0) -> Outcome:
+def judged(bench: Bench, arm: Arm, seed: int = 0) -> SystemResults:
     """How the domains fare together, each built by itself."""
     corpus = bench.corpus
     said = [_said(bench, domain, arm, seed) for domain in corpus.domains]
     unseen = [one.unseen for one in said if one.unseen]
-    return outcome(
+    return results(
         [one.readings for one in said],
         [one.scores for one in said],
         [e.truth for e in corpus.held],
@@ -102,7 +102,7 @@ def _said(bench: Bench, domain: str, arm: Arm, seed: int) -> Said:
     unseen = None
     if fitted.unseen is not None:
         spoken = [i for i, request in enumerate(learning) if request.hypotheses]
-        unseen = heads(len(learning), spoken, score_unseen(fitted, evidence), evidence)
+        unseen = label(len(learning), spoken, score_unseen(fitted, evidence), evidence)
     return Said(held, scores, unseen)
 
 
@@ -124,7 +124,7 @@ def proslu(folder: Path, cache: Path, *, seed: int = 0, seeds: int = _SEEDS, job
     whole = [e for e in examples if not isinstance(e, BadLine)]
     runs: dict[str, list[dict[str, float]]] = {}
     for again in range(seed, seed + seeds):
-        found: dict[str, list[tuple[Outcome, Corpus]]] = {}
+        found: dict[str, list[tuple[SystemResults, Corpus]]] = {}
         for corpus in _folds(whole, again):
             bench = recognised(corpus, msgspec.msgpack.encode((corpus.train, corpus.held)), cache, jobs)
             entity, situation = entities(corpus), situations(corpus)
@@ -231,7 +231,7 @@ def _types(example: Example, slots: Sequence[Slot]) -> set[str]:
     }
 
 
-def _of_folds(parts: Sequence[tuple[Outcome, Corpus]], seed: int) -> dict[str, float]:
+def _of_folds(parts: Sequence[tuple[SystemResults, Corpus]], seed: int) -> dict[str, float]:
     media = np.array([e.truth.domain in MEDIA for _, corpus in parts for e in corpus.held])
     domain, right, p, y = (
         np.concatenate([getattr(one, name) for one, _ in parts])
@@ -291,7 +291,7 @@ def catalogues(titles: Titles) -> Enrich:
     return enrich
 
 
-def _known(one: Outcome, true: Sequence[Mapping[str, float]], seed: int) -> dict[str, float]:
+def _known(one: SystemResults, true: Sequence[Mapping[str, float]], seed: int) -> dict[str, float]:
     accuracy = np.mean([of.get(h.domain, 0.0) if h else 0.0 for h, of in zip(one.top, true, strict=True)])
     figures = calibration(one.probability, one.right, seed=seed)
     return {

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.domain import Settings
 from arbitrank.evaluate.hypotheses import Readings, Recognised
-from arbitrank.evaluate.results import Outcome
+from arbitrank.evaluate.results import SystemResults
 from arbitrank.learn.model_selection import learn
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
@@ -153,7 +153,7 @@ def _cases_of(
     bench: Bench,
     learner: Learner,
     apart: Apart,
-    start: Outcome,
+    start: SystemResults,
     seed: int,
     changes: Sequence[Fault | str],
 ) -> list[Case]:
@@ -200,7 +200,7 @@ def _heard(bench: Bench, but: str, rerankers: Mapping[str, Any], sides: Mapping[
     return answers
 
 
-def _lost(start: Outcome, now: Outcome) -> dict[str, float]:
+def _lost(start: SystemResults, now: SystemResults) -> dict[str, float]:
     """Points of accuracy and of entirely right answers lost, and nats of NLL; below 0 where something was gained."""
     return {
         "domain_accuracy": 100.0 * float(start.domain_right.mean() - now.domain_right.mean()),
@@ -209,7 +209,7 @@ def _lost(start: Outcome, now: Outcome) -> dict[str, float]:
     }
 
 
-def _nll(one: Outcome) -> float:
+def _nll(one: SystemResults) -> float:
     p = np.clip(one.probability, 1e-6, 1.0 - 1e-6)
     return float(-np.mean(one.right * np.log(p) + (1.0 - one.right) * np.log(1.0 - p)))
 

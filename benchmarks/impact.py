@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from arbitrank.impact.page import write_impact
-from arbitrank.impact.replay import Part, Plan
+from arbitrank.impact.plan import DomainVersion, ReplayPlan
 from arbitrank.impact.report import measure
 from arbitrank.store.artifact import read_card, read_manifest
 from benchmarks.common import show
@@ -31,14 +31,16 @@ _DOMAINS = 18
 _POOL = 2_000  # different requests in the file
 
 
-def plan_of(made: World, folder: Path) -> Plan:
+def plan_of(made: World, folder: Path) -> ReplayPlan:
     """Every domain as it answers, and for the first one a candidate that was trained on half of the data."""
     parts = {
-        name: Part(domain, made.artifacts[name], read_manifest(made.artifacts[name]).version)
+        name: DomainVersion(domain, made.artifacts[name], read_manifest(made.artifacts[name]).version)
         for name, domain in made.domains.items()
     }
     candidate = made.build("domain0", folder, len(made.training) // 2)
-    return Plan("domain0", parts, Part(made.domains["domain0"], candidate, read_manifest(candidate).version))
+    return ReplayPlan(
+        "domain0", parts, DomainVersion(made.domains["domain0"], candidate, read_manifest(candidate).version)
+    )
 
 
 def measured(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         with peak() as memory:
             impact, found = measure(plan, folder / "log.jsonl", card=read_card(plan.candidate.folder), jobs=chosen.jobs)
             replayed = time.perf_counter() - began
-            write_impact(impact, found, plan.decisions.none, folder / "out")
+            write_impact(impact, found, plan.decisions, folder / "out")
         seconds = time.perf_counter() - began
     return {
         "requests": n,

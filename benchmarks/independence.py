@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from arbitrank.evaluate.experiment import JOINT, after_winning, judged, run
+from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.plots import calibration_plot
-from arbitrank.evaluate.summary import Difference, summarise
+from arbitrank.evaluate.summary import summarise
 from benchmarks.common import Bench, benches, between, options, show, table
 
 NAME = "independence"
@@ -54,7 +55,7 @@ def _figures(one: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _triple(one: Difference) -> tuple[float, float, float]:
+def _triple(one: Estimate) -> tuple[float, float, float]:
     return one.mean, one.low, one.high
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Settings
 from arbitrank.evaluate.metrics import ece
-from arbitrank.evaluate.results import Outcome
+from arbitrank.evaluate.results import SystemResults
 from arbitrank.learn.linear_training import Evidence, baseline, gather
 from arbitrank.learn.model_selection import learn
 from benchmarks.apart import Spoken, merged, requests, spoken
@@ -62,14 +62,14 @@ def measured(
                 part = little(evidence, own, [seed, draw, *domain.encode()])
                 said = spoken(learn(part, settings), held, recognised.held)
                 sides.setdefault((str(own), draw), {})[domain] = said
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes: dict[str, list[SystemResults]] = {}
     for (name, _), one in sides.items():
         outcomes.setdefault(name, []).append(merged(bench, one))
     order = ["R0", *map(str, sizes), ALL]
     return {"n": len(held), "own": {name: _figures(outcomes[name], outcomes["R0"][0], seed) for name in order}}
 
 
-def _figures(drawn: Sequence[Outcome], reference: Outcome, seed: int) -> dict[str, Any]:
+def _figures(drawn: Sequence[SystemResults], reference: SystemResults, seed: int) -> dict[str, Any]:
     """The means over the draws, and the paired differences of the means to the reference."""
     found = [_measures(one) for one in drawn]
     means = {name: np.mean([one[name] for one in found], axis=0) for name in _MEASURES}
@@ -81,7 +81,7 @@ def _figures(drawn: Sequence[Outcome], reference: Outcome, seed: int) -> dict[st
     }
 
 
-def _measures(one: Outcome) -> dict[str, Floats]:
+def _measures(one: SystemResults) -> dict[str, Floats]:
     p = np.clip(one.probability, 1e-6, 1.0 - 1e-6)
     loss = -(one.right * np.log(p) + (1.0 - one.right) * np.log(1.0 - p))
     return {"domain_accuracy": one.domain_right, "nll": np.asarray(loss)}

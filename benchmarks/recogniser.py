@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.results import outcome
+from arbitrank.evaluate.results import results
 from arbitrank.evaluate.summary import summarise
 from arbitrank.learn.linear_training import baseline
 from arbitrank.nlu import training
@@ -99,7 +99,7 @@ def measured(corpus: Corpus, *, seed: int = 0, steps: Sequence[Step] = STEPS) ->
     for step in steps:
         read = dict(_read(step, corpus, seed))
         sides = [_by_r0(corpus, domain, found) for domain, found in read.items()]
-        outcomes[step.name] = outcome(
+        outcomes[step.name] = results(
             [side.readings for side in sides],
             [side.scores for side in sides],
             truths,

@@ -11,18 +11,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from arbitrank.arbitration.decide import DecisionSettings, decide
-from arbitrank.arbitration.merge import Contribution, after_winning, merge, out_of_scope
+from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
+from arbitrank.arbitration.merge import Contribution, after_winning, merge
 from arbitrank.domain import Scores
 from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
-from arbitrank.evaluate.cost import cost
 from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.joint import sampled
 from arbitrank.evaluate.plots import MOST_DOMAINS
 from arbitrank.evaluate.report import write_report
-from arbitrank.evaluate.results import outcome
+from arbitrank.evaluate.results import results
 from arbitrank.evaluate.shared_corpus import Peak, total
+from arbitrank.evaluate.summary import cost
 from arbitrank.nlu.text import crc
 from arbitrank.values import Hypothesis, Truth
 
@@ -61,7 +61,7 @@ def of(domain: str | None) -> list[dict[str, Any]]:
 
 
 def broken(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with slots that do not say where they are."""
+    """The rows with slots whose offsets are wrong."""
     return [row | {"slots": [{"name": "room", "value": "x", "start": 0, "end": 1}]} for row in rows]
 
 
@@ -107,7 +107,7 @@ def test_figures_can_be_computed_again_from_the_predictions(evaluated: Any, tmp_
     assert cost(metrics) in page
 
 
-def test_the_time_of_each_stage_and_the_memory_of_all_processes_are_told(evaluated: Any) -> None:
+def test_the_time_of_each_stage_and_the_memory_of_all_processes_are_reported(evaluated: Any) -> None:
     metrics, _, _ = evaluated
     text = cost(metrics)
     assert all(stage in text for stage in ("recognise", "re-rankers", "joint and merge", "factored"))
@@ -119,12 +119,12 @@ def test_the_time_of_each_stage_and_the_memory_of_all_processes_are_told(evaluat
 def test_the_number_of_jobs_and_a_second_run_change_no_figure(evaluated: Any, corpus: Path) -> None:
     again, _, _ = evaluate(corpus, jobs=2, progress=lambda stage, done, total: None)
     first = evaluated[0]
-    told = first.keys() - {"seconds", "peak_memory_bytes"}
-    for key in told:
+    compared = first.keys() - {"seconds", "peak_memory_bytes"}
+    for key in compared:
         assert msgspec.json.encode(again[key]) == msgspec.json.encode(first[key])
 
 
-def test_when_a_request_is_nobodys_is_chosen_by_requests_that_the_report_is_not_on(evaluated: Any) -> None:
+def test_the_threshold_of_none_is_chosen_on_requests_that_the_report_is_not_on(evaluated: Any) -> None:
     metrics, _, corpus = evaluated
     choice = metrics["none_choice"]
     assert set(choice) == {"factored", "joint"}
@@ -132,10 +132,10 @@ def test_when_a_request_is_nobodys_is_chosen_by_requests_that_the_report_is_not_
     assert 0 < choice["joint"].n < len(corpus.train)
     for one in choice.values():
         assert (one.threshold != 0.5) == (one.gain > 2 * one.error)
-    assert metrics["after_winning_choice"] is None  # not every request is somebody's
+    assert metrics["after_winning_choice"] is None  # some requests are out of scope
 
 
-def test_after_winning_is_chosen_by_requests_that_the_report_is_not_on(tmp_path: Path) -> None:
+def test_after_winning_is_chosen_on_requests_that_the_report_is_not_on(tmp_path: Path) -> None:
     train, dev = ([row for row in lines(seed, 120) if row["domain"]] for seed in (0, 1))
     folder = write(tmp_path / "c", train=train, dev=dev)
     metrics, _, corpus = evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
@@ -187,19 +187,21 @@ def _scores(seed: int, domains: int = 3, requests: int = 30) -> Any:
 def test_the_experiment_merges_and_decides_as_the_service_does(seed: int, normalise: bool) -> None:
     hypotheses, scores = _scores(seed)
     truths = [Truth("d0", "i0")] * 30
-    found = outcome(hypotheses, scores, truths, none_counts=True, decisions=DecisionSettings(normalise=normalise))
+    found = results(hypotheses, scores, truths, none_counts=True, decisions=DecisionSettings(normalise=normalise))
     for i in range(30):
-        said = [scores[d][i] for d in range(3)]
-        measured = after_winning(said) if normalise else said
+        returned = [scores[d][i] for d in range(3)]
+        measured = after_winning(returned) if normalise else returned
         ranked = merge(Contribution(f"d{d}", hypotheses[d][i], measured[d]) for d in range(3))
         top = found.top[i]
         assert top is not None
         assert (ranked[0].domain, ranked[0].intent) == (top.domain, top.intent)
         assert ranked[0].probability == pytest.approx(found.probability[i])
-        assert (decide(ranked, out_of_scope=out_of_scope(said)).action == "none") == bool(found.none[i])
+        assert (decide(ranked, out_of_scope=p_out_of_scope(one.mine for one in returned)).action == "none") == bool(
+            found.none[i]
+        )
 
 
-def test_what_a_later_split_repeats_is_dropped_from_train_and_said(tmp_path: Path) -> None:
+def test_utterances_that_a_later_split_repeats_are_dropped_from_train_and_noted(tmp_path: Path) -> None:
     rows = lines(0, 40)
     found = read_corpus(write(tmp_path / "c", train=rows, dev=rows[:5] + lines(1, 10)))
     held = {e.request.utterance for e in found.held}
@@ -207,7 +209,7 @@ def test_what_a_later_split_repeats_is_dropped_from_train_and_said(tmp_path: Pat
     assert any("later split" in note for note in found.notes)
 
 
-def test_bad_lines_and_unknown_domains_are_left_out_and_said(tmp_path: Path) -> None:
+def test_bad_lines_and_unknown_domains_are_left_out_and_noted(tmp_path: Path) -> None:
     folder = write(tmp_path / "c", train=lines(0, 40), dev=[*lines(1, 10), {"text": "x", "domain": "boats", "id": "b"}])
     with (folder / "train.jsonl").open("a") as file:
         file.write(
@@ -215,7 +217,7 @@ def test_bad_lines_and_unknown_domains_are_left_out_and_said(tmp_path: Path) -> 
         )
     notes = " ".join(read_corpus(folder).notes)
     assert "2 bad lines" in notes
-    assert "domains that train lacks, as boats" in notes
+    assert "domains that train lacks, such as boats" in notes
 
 
 def test_a_domain_with_three_utterances_and_an_unseen_intent_are_measured(tmp_path: Path) -> None:
@@ -234,9 +236,9 @@ def test_a_domain_with_three_utterances_and_an_unseen_intent_are_measured(tmp_pa
         ({"dev": lines(0, 20)}, "found dev.jsonl"),
         ({"train": [], "dev": lines(0, 20)}, "of which empty: train.jsonl"),
         ({"train": lines(0, 20), "dev": []}, "of which empty: dev.jsonl"),
-        ({"train": of("lamps"), "dev": lines(1, 9)}, "one domain, lamps, promised at least 2"),
+        ({"train": of("lamps"), "dev": lines(1, 9)}, "one domain, lamps, expected at least 2"),
         ({"train": of(None), "dev": lines(1, 9)}, "train has no domain"),
-        ({"train": lines(0, 40), "dev": lines(0, 40)}, "no domain.*stand in a later split"),
+        ({"train": lines(0, 40), "dev": lines(0, 40)}, "no domain.*in a later split"),
         ({"train": broken(lines(0, 40)), "dev": lines(1, 9)}, r"bad lines left out; the first: .*slots\[0\]: text"),
         ({"train": lines(0, 40), "dev": [{"text": "row", "domain": "boats"}]}, "no request to measure on; .*boats"),
     ],
@@ -280,7 +282,7 @@ BOTH = ["lamps", "tunes"]
     ("rows", "what"),
     [
         (labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]), "2 labelled requests with hypotheses, of 2 domains"),
-        (labelled(["lamps"] * 9, [BOTH] * 9), "promised at least 10"),
+        (labelled(["lamps"] * 9, [BOTH] * 9), "expected at least 10"),
         (labelled(["lamps"] * 10, [BOTH] * 10, domain_confidence=float("nan")), "saw nan, promised a finite number"),
         (labelled([None] * 20, [BOTH] * 20), "nothing to learn"),
         (labelled(["boats"] * 20, [BOTH] * 20), "nothing to learn"),
@@ -293,12 +295,12 @@ def test_hypotheses_that_cannot_be_measured_are_refused(tmp_path: Path, rows: li
 
 def test_more_hypotheses_than_fit_in_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arbitrank.evaluate.corpus.MAX_HYPOTHESES", 30)
-    with pytest.raises(DataError, match=r"more than 30 hypotheses.*by line 16; measure a sample"):
+    with pytest.raises(DataError, match=r"more than 30 hypotheses by line 16, .*; measure a sample"):
         read_hypotheses(hypotheses(tmp_path / "h.jsonl", labelled(["lamps"] * 20, [BOTH] * 20)))
 
 
 def test_a_domain_with_one_request_falls_back_to_the_baseline(tmp_path: Path) -> None:
-    """Cross-fitted, it has nothing to learn from when its only request is asked."""
+    """Cross-fitted, it has nothing to learn from when its only request is scored."""
     rows = labelled(["tunes", *["lamps"] * 20], [["tunes"], *[["lamps"]] * 20])
     metrics, outcomes, _ = evaluate(
         hypotheses(tmp_path / "h.jsonl", rows), jobs=1, progress=lambda stage, done, total: None
@@ -308,7 +310,7 @@ def test_a_domain_with_one_request_falls_back_to_the_baseline(tmp_path: Path) ->
         assert outcomes[system].probability[0] == outcomes["R0"].probability[0]
 
 
-def test_training_requests_that_nobody_reads_leave_nothing_to_measure(tmp_path: Path) -> None:
+def test_training_requests_without_any_reading_leave_nothing_to_measure(tmp_path: Path) -> None:
     """Two utterances in one fold: no recogniser is trained apart from them."""
     same = [text for text in (f"light {i}" for i in range(99)) if crc(f"0/{text}") % 5 == 0][:4]
     train = [{"text": text, "domain": "ab"[i % 2]} for i, text in enumerate(same)]

@@ -1,4 +1,4 @@
-"""The gate: what it refuses, what it lets pass, and what shrinking makes good again."""
+"""The gate: its reasons to refuse, candidates that pass, and the effect of shrinking."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 from benchmarks.exchanged import World, doubled, world
 from msgspec.structs import replace
 
+from arbitrank.evaluate.intervals import Estimate, least_loss
 from arbitrank.evaluate.metrics import Calibration
-from arbitrank.evaluate.summary import Difference
-from arbitrank.impact.gate import Limits, judge, over_limit, robbed, surely_worse
-from arbitrank.impact.replay import Plan
-from arbitrank.impact.report import Impact, measure, plan
+from arbitrank.impact.gate import GateLimits, judge, losing_neighbours, over_limit
+from arbitrank.impact.plan import ReplayPlan, plan
+from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.temperature import fit
 from arbitrank.store.artifact import read_card
 from arbitrank.store.store import Store, open_store
 
-GREEDY = "domain3"
+OVER = "domain3"
 
 
 @pytest.fixture(scope="module")
@@ -31,111 +31,112 @@ def store(made: World, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return made.fill(open_store(tmp_path_factory.mktemp("store"), environment={}))
 
 
-def planned(made: World, store: Store, name: str, candidate: Path) -> Plan:
+def planned(made: World, store: Store, name: str, candidate: Path) -> ReplayPlan:
     return plan(made.domains, store, name, candidate)
 
 
-def measured(made: World, replayed: Plan) -> Impact:
+def measured(made: World, replayed: ReplayPlan) -> Impact:
     return measure(replayed, made.audit, card=read_card(replayed.candidate.folder))[0]
 
 
 @pytest.fixture(scope="module")
-def greedy(made: World, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def overconfident(made: World, store: Store, tmp_path_factory: pytest.TempPathFactory) -> ReplayPlan:
     """The exchange of a domain for itself with its log-odds doubled."""
-    return planned(made, store, GREEDY, doubled(made.artifacts[GREEDY], tmp_path_factory.mktemp("twice") / "a"))
+    return planned(made, store, OVER, doubled(made.artifacts[OVER], tmp_path_factory.mktemp("twice") / "a"))
 
 
 @pytest.fixture(scope="module")
-def theft(made: World, greedy: Plan) -> Impact:
-    return measured(made, greedy)
+def doubling(made: World, overconfident: ReplayPlan) -> Impact:
+    return measured(made, overconfident)
 
 
-def test_a_domain_with_doubled_log_odds_is_refused_and_the_robbed_are_named(theft: Impact) -> None:
-    reasons = judge(theft, theft.card)
+def test_a_domain_with_doubled_log_odds_is_refused_and_the_losing_neighbours_are_named(doubling: Impact) -> None:
+    reasons = judge(doubling, doubling.card)
     assert reasons
     assert "limit" in {one.what for one in reasons}
-    takes = {pair.before for pair in theft.pairs if pair.after == GREEDY and pair.right_to_wrong}
+    takes = {pair.before for pair in doubling.pairs if pair.after == OVER and pair.right_to_wrong}
     named = {name for one in reasons for name in one.neighbours}
     assert named
-    assert named == set(robbed(theft)) == takes - {GREEDY, None}
+    assert named == set(losing_neighbours(doubling)) == takes - {OVER, None}
     assert all(name in " ".join(one.text for one in reasons) for name in named)
 
 
-def test_shrinking_brings_it_back_to_within_two_tenths_of_a_point(made: World, greedy: Plan, theft: Impact) -> None:
-    assert theft.pooled
-    assert theft.pooled.difference["irer"].mean > 0.001
-    found = fit(greedy, made.audit)
+def test_shrinking_brings_it_back_to_within_two_tenths_of_a_point(
+    made: World, overconfident: ReplayPlan, doubling: Impact
+) -> None:
+    assert doubling.pooled
+    assert doubling.pooled.difference["irer"].mean > 0.001
+    found = fit(overconfident, made.audit)
     assert found.temperature.fitted == pytest.approx(2.0, rel=0.15)
     assert found.after.ece < 0.5 * found.before.ece
-    shrunken = dataclasses.replace(greedy.candidate, temperature=found.temperature.fitted)
-    after = measured(made, dataclasses.replace(greedy, candidate=shrunken))
+    shrunken = dataclasses.replace(overconfident.candidate, temperature=found.temperature.fitted)
+    after = measured(made, dataclasses.replace(overconfident, candidate=shrunken))
     assert after.pooled
     assert abs(after.pooled.difference["irer"].mean) <= 0.002
     assert judge(after, after.card) == []
 
 
-def test_honest_claims_are_not_shrunk(made: World, store: Store) -> None:
-    found = fit(planned(made, store, GREEDY, made.artifacts[GREEDY]), made.audit)
+def test_a_calibrated_domain_is_not_shrunk(made: World, store: Store) -> None:
+    found = fit(planned(made, store, OVER, made.artifacts[OVER]), made.audit)
     assert 1.0 <= found.temperature.fitted < 1.2
 
 
 @pytest.fixture(scope="module")
 def poor(made: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A domain that learned from next to nothing."""
-    return made.build(GREEDY, tmp_path_factory.mktemp("poor") / "a", 40)
+    """A domain that learned from very few examples."""
+    return made.build(OVER, tmp_path_factory.mktemp("poor") / "a", 40)
 
 
 def test_a_truly_better_candidate_passes(made: World, store: Store, poor: Path) -> None:
-    candidate = made.artifacts[GREEDY]
-    better = measured(made, plan(made.domains, store, GREEDY, candidate, against=poor))
+    candidate = made.artifacts[OVER]
+    better = measured(made, plan(made.domains, store, OVER, candidate, against=poor))
     assert better.pooled
     assert better.pooled.difference["irer"].high < 0
     assert judge(better, better.card) == []
 
 
 def test_an_equal_candidate_passes_and_changes_nothing(made: World, store: Store) -> None:
-    same = measured(made, planned(made, store, GREEDY, made.artifacts[GREEDY]))
+    same = measured(made, planned(made, store, OVER, made.artifacts[OVER]))
     assert same.flips == 0
     assert same.pooled
-    assert set(same.pooled.difference.values()) == {Difference(0.0, 0.0, 0.0)}
+    assert set(same.pooled.difference.values()) == {Estimate(0.0, 0.0, 0.0)}
     assert same.pooled.before == same.pooled.after
     assert judge(same, same.card) == []
 
 
 def test_a_worse_candidate_is_refused_by_its_errors_alone(made: World, store: Store, poor: Path) -> None:
-    worse = measured(made, planned(made, store, GREEDY, poor))
-    assert {"irer"} <= {one.what for one in judge(worse, None, Limits(max_ece=1.0, max_temperature=1e3))}
+    worse = measured(made, planned(made, store, OVER, poor))
+    assert {"irer"} <= {one.what for one in judge(worse, None, GateLimits(max_ece=1.0, max_temperature=1e3))}
 
 
 # ------------------------------------------------------------------------------------------- the rules, one at a time
 
 
-def test_the_tolerance_is_the_operators(theft: Impact) -> None:
-    lenient = judge(theft, None, Limits(tolerance=0.5, max_ece=1.0, max_temperature=1_000.0))
+def test_the_tolerance_is_the_operators(doubling: Impact) -> None:
+    lenient = judge(doubling, None, GateLimits(tolerance=0.5, max_ece=1.0, max_temperature=1_000.0))
     assert lenient == []
 
 
-def test_a_neighbour_is_judged_by_its_own_requests(theft: Impact) -> None:
-    assert theft.pooled
-    none = replace(theft.pooled, right_to_wrong=0, wrong_to_right=0, difference={"irer": Difference(0.0, 0.0, 0.0)})
-    robbed_ = replace(theft.per_domain["domain1"], n=300, right_to_wrong=30, wrong_to_right=2)
-    others = {name: replace(none, n=300) for name in theft.per_domain}
-    seen = replace(theft, pooled=none, per_domain={**others, "domain1": robbed_})
-    (reason,) = judge(seen, None, Limits(max_ece=1.0, max_temperature=1e3))
+def test_a_neighbour_is_judged_by_its_own_requests(doubling: Impact) -> None:
+    assert doubling.pooled
+    none = replace(doubling.pooled, right_to_wrong=0, wrong_to_right=0, difference={"irer": Estimate(0.0, 0.0, 0.0)})
+    losing = replace(doubling.per_domain["domain1"], n=300, right_to_wrong=30, wrong_to_right=2)
+    others = {name: replace(none, n=300) for name in doubling.per_domain}
+    seen = replace(doubling, pooled=none, per_domain={**others, "domain1": losing})
+    (reason,) = judge(seen, None, GateLimits(max_ece=1.0, max_temperature=1e3))
     assert (reason.what, reason.neighbours) == ("neighbour", ("domain1",))
     assert "loses 30 right answers and gains 2" in reason.text
-    own = replace(theft, pooled=none, per_domain={**others, GREEDY: robbed_})
-    assert judge(own, None, Limits(max_ece=1.0, max_temperature=1e3)) == []
+    own = replace(doubling, pooled=none, per_domain={**others, OVER: losing})
+    assert judge(own, None, GateLimits(max_ece=1.0, max_temperature=1e3)) == []
 
 
-def test_what_chance_does_to_one_of_many_neighbours_is_not_held_against_a_candidate(theft: Impact) -> None:
-    one = replace(theft.per_domain["domain1"], n=400, right_to_wrong=6, wrong_to_right=0)
-    assert surely_worse(one) > 0.001
-    assert surely_worse(one, together=17) <= 0.001
-    assert surely_worse(replace(one, right_to_wrong=40), together=17) > 0.001
-    assert surely_worse(replace(one, right_to_wrong=3, wrong_to_right=3)) < 0
+def test_losses_of_one_of_many_neighbours_that_chance_explains_do_not_count() -> None:
+    assert least_loss(6, 0, 400) > 0.001
+    assert least_loss(6, 0, 400, together=17) <= 0.001
+    assert least_loss(40, 0, 400, together=17) > 0.001
+    assert least_loss(3, 3, 400) < 0
     for n, lost, sure in ((1, 1, False), (2, 2, False), (10, 10, True)):
-        assert (surely_worse(replace(one, n=n, right_to_wrong=lost), together=2) > 0.001) == sure
+        assert (least_loss(lost, 0, n, together=2) > 0.001) == sure
 
 
 def card(**figures: object) -> Calibration:
@@ -156,23 +157,25 @@ def card(**figures: object) -> Calibration:
     ("ece", "refused"),
     [(0.025, []), (0.027, ["card"]), (0.06, ["card", "limit"])],  # chance gives 0.016, the card admits 0.01 more
 )
-def test_claims_are_held_to_the_card_and_to_the_limit(theft: Impact, ece: float, refused: list[str]) -> None:
-    claims = replace(theft.claims, after=card(ece=ece), temperature_after=theft.claims.temperature_before)
-    seen = replace(theft, pooled=None, claims=claims)
+def test_calibration_is_compared_with_the_card_and_with_the_limit(
+    doubling: Impact, ece: float, refused: list[str]
+) -> None:
+    claims = replace(doubling.claims, after=card(ece=ece), temperature_after=doubling.claims.temperature_before)
+    seen = replace(doubling, pooled=None, claims=claims)
     assert [one.what for one in judge(seen, card())] == refused
 
 
-def test_an_error_that_chance_explains_is_not_over_the_limit(theft: Impact) -> None:
-    claims = replace(theft.claims, after=card(ece=0.08, ece_band=(0.02, 0.09)), temperature_after=None)
-    assert judge(replace(theft, pooled=None, claims=claims), None) == []
+def test_an_error_that_chance_explains_is_not_over_the_limit(doubling: Impact) -> None:
+    claims = replace(doubling.claims, after=card(ece=0.08, ece_band=(0.02, 0.09)), temperature_after=None)
+    assert judge(replace(doubling, pooled=None, claims=claims), None) == []
 
 
-def test_over_its_limit_a_domain_is_named_with_the_command_that_shrinks_it(theft: Impact) -> None:
-    text = over_limit(theft)
+def test_an_overconfident_domain_is_named_with_the_command_that_shrinks_it(doubling: Impact) -> None:
+    text = over_limit(doubling)
     assert text
-    assert f"{GREEDY} claims too much" in text
-    assert text.endswith(f"arbitrank shrink {GREEDY}")
-    assert over_limit(theft, now=True) is None
+    assert f"{OVER} is over-confident" in text
+    assert text.endswith(f"arbitrank shrink {OVER}")
+    assert over_limit(doubling, now=True) is None
 
 
 def test_a_failed_self_test_refuses_whatever_the_impact() -> None:
@@ -180,7 +183,7 @@ def test_a_failed_self_test_refuses_whatever_the_impact() -> None:
     assert (reason.what, reason.text) == ("self-test", "its self-test failed: crashed with SIGSEGV")
 
 
-def test_a_candidate_that_fails_more_often_is_refused(theft: Impact) -> None:
-    seen = replace(theft, pooled=None, claims=replace(theft.claims, after=None), failures={"candidate": 3})
+def test_a_candidate_that_fails_more_often_is_refused(doubling: Impact) -> None:
+    seen = replace(doubling, pooled=None, claims=replace(doubling.claims, after=None), failures={"candidate": 3})
     (reason,) = judge(seen, None)
-    assert reason.text == f"it fails on 3 of {theft.n} requests; what serves now fails on 0"
+    assert reason.text == f"it fails on 3 of {doubling.n} requests; the version that serves now fails on 0"

@@ -1,4 +1,4 @@
-"""The impact report: the replay does what the arbitrator does, and the report says what the replay found."""
+"""The impact report: a replay answers as the arbitrator does, and the report counts its flips and errors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError, InputError
+from arbitrank.evaluate.intervals import differences
 from arbitrank.evaluate.metrics import calibration
+from arbitrank.impact.flips import FLIPS, KINDS
 from arbitrank.impact.gate import judge
 from arbitrank.impact.page import write_impact
-from arbitrank.impact.replay import FLIPS, KINDS, Plan, Replayed, replay
-from arbitrank.impact.report import Impact, differences, measure, plan
+from arbitrank.impact.plan import ReplayPlan, _installed, plan, sendable
+from arbitrank.impact.replay import Replayed, replay
+from arbitrank.impact.report import Impact, measure
 from arbitrank.learn.rerankers import baseline
 from arbitrank.store.artifact import Manifest, read_card, seal
 from arbitrank.store.store import Store, open_store
@@ -44,18 +47,18 @@ def store(made: World, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def exchange(made: World, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def exchange(made: World, store: Store, tmp_path_factory: pytest.TempPathFactory) -> ReplayPlan:
     """A domain exchanged for one that learned from an eighth of the data."""
     folder = made.build(NAME, tmp_path_factory.mktemp("candidate") / "a", 100)
     return plan(made.domains, store, NAME, folder)
 
 
 @pytest.fixture(scope="module")
-def impact(exchange: Plan, made: World) -> Impact:
+def impact(exchange: ReplayPlan, made: World) -> Impact:
     return measure(exchange, made.audit, card=read_card(exchange.candidate.folder))[0]
 
 
-def arbitrator(exchange: Plan, side: str) -> Arbitrator:
+def arbitrator(exchange: ReplayPlan, side: str) -> Arbitrator:
     parts = {**exchange.parts}
     if side == "after":
         parts[exchange.name] = exchange.candidate
@@ -70,10 +73,12 @@ def heads(found: Replayed, side: str) -> list[str | None]:
     return [[*found.names, None][head] for head in found.rows[side]["head"]]
 
 
-@pytest.mark.parametrize("changes", [{}, {"decisions": DecisionSettings(normalise=True)}, {"plain": True}], ids=str)
-def test_a_replay_ranks_as_the_arbitrator_does(exchange: Plan, made: World, changes: dict[str, object]) -> None:
+@pytest.mark.parametrize("normalise", [False, True])
+def test_a_replay_ranks_as_the_arbitrator_does(exchange: ReplayPlan, made: World, normalise: bool) -> None:
     hot = dataclasses.replace(exchange.parts["domain2"], temperature=1.7)
-    changed = dataclasses.replace(exchange, parts={**exchange.parts, "domain2": hot}, **changes)
+    changed = dataclasses.replace(
+        exchange, parts={**exchange.parts, "domain2": hot}, decisions=replaced(exchange.decisions, normalise=normalise)
+    )
     found = replay(changed, made.audit)
     assert len(found.rows) == len(made.held)
     for side in ("before", "after"):
@@ -83,17 +88,21 @@ def test_a_replay_ranks_as_the_arbitrator_does(exchange: Plan, made: World, chan
         np.testing.assert_allclose(rows["probability"], [answer.ranked[0].probability for answer in answers], atol=1e-9)
         own = [next(r for r in answer.ranked if r.domain == NAME) for answer in answers]
         if not changed.decisions.normalise:
-            np.testing.assert_allclose(rows["mine"], [r.domain_probability for r in own], atol=1e-9)
-            np.testing.assert_allclose(rows["claim"], [r.probability for r in own], atol=1e-9)
-            nobody = [
+            np.testing.assert_allclose(rows["own_mine"], [r.domain_probability for r in own], atol=1e-9)
+            np.testing.assert_allclose(rows["own_probability"], [r.probability for r in own], atol=1e-9)
+            out_of_scope = [
                 np.prod([1 - p for p in {r.domain: r.domain_probability for r in answer.ranked}.values()])
                 for answer in answers
             ]
-            np.testing.assert_allclose(rows["nobody"], nobody, atol=1e-9)
+            np.testing.assert_allclose(rows["out_of_scope"], out_of_scope, atol=1e-9)
 
 
-def test_many_at_once_and_one_at_a_time_are_the_same(exchange: Plan, made: World) -> None:
-    fast, slow = replay(exchange, made.audit), replay(dataclasses.replace(exchange, plain=True), made.audit)
+def test_many_requests_at_once_and_one_at_a_time_give_the_same(
+    exchange: ReplayPlan, made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = replay(exchange, made.audit)
+    monkeypatch.setattr("arbitrank.impact.batch_scores.toolkit_reranker", lambda model: None)
+    slow = replay(exchange, made.audit)
     for side in ("before", "after"):
         for column in fast.rows[side].dtype.names or ():
             np.testing.assert_allclose(
@@ -102,22 +111,24 @@ def test_many_at_once_and_one_at_a_time_are_the_same(exchange: Plan, made: World
     assert [flip.line for flip in fast.worst[False]] == [flip.line for flip in slow.worst[False]]
 
 
-def test_any_number_of_processes_finds_the_same(exchange: Plan, made: World, impact: Impact, tmp_path: Path) -> None:
+def test_any_number_of_processes_finds_the_same(
+    exchange: ReplayPlan, made: World, impact: Impact, tmp_path: Path
+) -> None:
     again, _ = measure(exchange, made.audit, card=read_card(exchange.candidate.folder), jobs=2)
     assert msgspec.json.encode(again) == msgspec.json.encode(impact)
 
 
-def test_the_report_says_what_can_be_counted_by_hand(impact: Impact, exchange: Plan, made: World) -> None:
+def test_the_report_has_the_figures_counted_by_hand(impact: Impact, exchange: ReplayPlan, made: World) -> None:
     assert impact.n == impact.labelled == len(made.held)
     assert (impact.before, impact.after) == (exchange.parts[NAME].version, exchange.candidate.version)
     before, after = (
         [arbitrator(exchange, s).answer(e.request).ranked[0] for e in made.held] for s in ("before", "after")
     )
     truths = [e.truth for e in made.held]
-    said = [[(r.domain, r.intent, r.slots[0].value) for r in side] for side in (before, after)]
-    meant = [(t.domain, t.intent, t.slots[0].value) for t in truths]
-    right = [np.array([a == b for a, b in zip(side, meant, strict=True)]) for side in said]
-    assert impact.flips == sum(a != b for a, b in zip(*said, strict=True)) > 0
+    answered = [[(r.domain, r.intent, r.slots[0].value) for r in side] for side in (before, after)]
+    expected = [(t.domain, t.intent, t.slots[0].value) for t in truths]
+    right = [np.array([a == b for a, b in zip(side, expected, strict=True)]) for side in answered]
+    assert impact.flips == sum(a != b for a, b in zip(*answered, strict=True)) > 0
     assert impact.pooled
     assert impact.pooled.before.irer == pytest.approx(1 - right[0].mean())
     assert impact.pooled.after.irer == pytest.approx(1 - right[1].mean())
@@ -159,7 +170,7 @@ def test_the_interval_is_the_one_of_drawing_all_requests_again() -> None:
 
 
 def test_requests_without_truth_count_for_flips_alone(
-    exchange: Plan, made: World, impact: Impact, tmp_path: Path
+    exchange: ReplayPlan, made: World, impact: Impact, tmp_path: Path
 ) -> None:
     write(tmp_path / "log.jsonl", made.held, truth=False)
     found, _ = measure(exchange, tmp_path / "log.jsonl")
@@ -170,7 +181,9 @@ def test_requests_without_truth_count_for_flips_alone(
     assert judge(found, None) == []
 
 
-def test_a_compressed_file_is_read_and_bad_lines_are_reported(exchange: Plan, made: World, tmp_path: Path) -> None:
+def test_a_compressed_file_is_read_and_bad_lines_are_reported(
+    exchange: ReplayPlan, made: World, tmp_path: Path
+) -> None:
     path = tmp_path / "log.jsonl.gz"
     raw = made.audit.read_bytes().splitlines(keepends=True)[:50]
     path.write_bytes(gzip.compress(b"".join([*raw[:10], b'{"utterance": 5}\n', b"\n", *raw[10:]])))
@@ -180,17 +193,19 @@ def test_a_compressed_file_is_read_and_bad_lines_are_reported(exchange: Plan, ma
     assert any("1 lines could not be read" in note and "utterance" in note for note in found.notes)
 
 
-def test_a_file_without_a_request_is_no_error(exchange: Plan, tmp_path: Path) -> None:
+def test_a_file_without_a_request_is_no_error(exchange: ReplayPlan, tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     found, replayed = measure(exchange, tmp_path / "empty.jsonl")
     assert (found.n, found.flips, found.pooled, found.worst) == (0, 0, None, [])
-    write_impact(found, replayed, 0.5, tmp_path / "out")
+    write_impact(found, replayed, DecisionSettings(), tmp_path / "out")
 
 
 # --------------------------------------------------------------------------------------------------------- logs
 
 
-def logged(made: World, exchange: Plan, path: Path, change: Callable[[Answer], Answer] = lambda answer: answer) -> Path:
+def logged(
+    made: World, exchange: ReplayPlan, path: Path, change: Callable[[Answer], Answer] = lambda answer: answer
+) -> Path:
     """A log of what the present versions answered."""
     present = arbitrator(exchange, "before")
     with path.open("wb") as file:
@@ -201,29 +216,33 @@ def logged(made: World, exchange: Plan, path: Path, change: Callable[[Answer], A
     return path
 
 
-def test_what_the_log_holds_of_the_same_versions_is_not_scored_again(
-    exchange: Plan, made: World, tmp_path: Path
+def test_scores_that_the_log_has_of_the_same_versions_are_not_computed_again(
+    exchange: ReplayPlan, made: World, tmp_path: Path
 ) -> None:
     path = logged(made, exchange, tmp_path / "log.jsonl")
-    asked = replay(exchange, made.audit)
+    fresh = replay(exchange, made.audit)
     found = replay(exchange, path)
-    assert found.from_log == 300  # of the three domains one is exchanged, and one tells whether the log can be believed
-    assert heads(found, "after") == heads(asked, "after")[:300]
-    np.testing.assert_allclose(found.rows["after"]["nobody"], asked.rows["after"]["nobody"][:300], atol=1e-12)
+    assert found.from_log == 300  # of the three domains one is exchanged, and one is scored to check the log
+    assert heads(found, "after") == heads(fresh, "after")[:300]
+    np.testing.assert_allclose(
+        found.rows["after"]["out_of_scope"], fresh.rows["after"]["out_of_scope"][:300], atol=1e-12
+    )
 
 
-@pytest.mark.parametrize("what", ["other version", "other claims", "shrunk"])
-def test_a_log_of_something_else_is_not_believed(exchange: Plan, made: World, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("what", ["other version", "other scores", "shrunk"])
+def test_scores_of_other_versions_or_settings_are_not_taken_from_the_log(
+    exchange: ReplayPlan, made: World, tmp_path: Path, what: str
+) -> None:
     def change(answer: Answer) -> Answer:
-        if what == "other claims":  # as where claims were measured against one another
+        if what == "other scores":  # as after normalisation over the domains
             return replace(answer, ranked=tuple(replace(r, domain_probability=0.5) for r in answer.ranked))
         field = {"version": "0123456789ab"} if what == "other version" else {"shrunk": 2.0}
         return replace(answer, domains={name: replace(r, **field) for name, r in answer.domains.items()})
 
-    asked = replay(exchange, made.audit)
+    fresh = replay(exchange, made.audit)
     found = replay(exchange, logged(made, exchange, tmp_path / "log.jsonl", change))
     assert found.from_log == 0
-    np.testing.assert_allclose(found.rows["after"]["probability"], asked.rows["after"]["probability"][:300], atol=1e-12)
+    np.testing.assert_allclose(found.rows["after"]["probability"], fresh.rows["after"]["probability"][:300], atol=1e-12)
 
 
 def test_a_line_of_a_corpus_is_read_as_words_with_their_truth() -> None:
@@ -237,7 +256,7 @@ def test_a_line_of_a_corpus_is_read_as_words_with_their_truth() -> None:
 
 
 class Fixed(Model):
-    """Claims what it was made to, and reads the words if it has a recogniser."""
+    """Returns the scores that its artifact holds, and reads the utterance if it has a recogniser."""
 
     def __init__(self, name: str, mine: float, intent: str | None) -> None:
         self.name, self.mine, self.intent = name, mine, intent
@@ -253,7 +272,7 @@ class Fixed(Model):
 
 
 class Stub(Domain):
-    """Its artifact says what its model does."""
+    """A domain whose artifacts hold the scores and the intent of their models."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -264,6 +283,10 @@ class Stub(Domain):
     def load(self, folder: Path) -> Model:
         intent = folder / "recogniser" / "intent"
         return Fixed(self.name, float((folder / "mine").read_text()), intent.read_text() if intent.exists() else None)
+
+
+class Other(Stub):
+    """A domain of the same name from another package."""
 
 
 def stub(folder: Path, name: str, mine: float, intent: str | None = None) -> Path:
@@ -292,7 +315,7 @@ def lines(path: Path, *rows: dict[str, object]) -> Path:
 OWN = {"domain": "a", "intent": "Old"}
 
 
-def test_where_the_recogniser_is_another_the_words_are_read_again(tmp_path: Path, stubs) -> None:
+def test_another_recogniser_reads_the_utterances_again(tmp_path: Path, stubs) -> None:
     domains, store = stubs
     new = stub(tmp_path / "new", "a", 0.9, "New")
     path = lines(
@@ -302,9 +325,9 @@ def test_where_the_recogniser_is_another_the_words_are_read_again(tmp_path: Path
         {"hypotheses": [OWN], "truth": {"domain": "a", "intent": "Old"}},
     )
     found, _ = measure(plan(domains, store, "a", new), path)
-    said = {flip.line: (flip.before.reading, flip.after.reading, flip.kind) for flip in found.worst}
-    assert said == {1: ("a: Old", "a: New", "wrong to right"), 2: ("b: Old", "a: New", "right to wrong")}
-    assert any("another recogniser" in note and "1 without words" in note for note in found.notes)
+    flips = {flip.line: (flip.before.reading, flip.after.reading, flip.kind) for flip in found.worst}
+    assert flips == {1: ("a: Old", "a: New", "wrong to right"), 2: ("b: Old", "a: New", "right to wrong")}
+    assert any("another recogniser" in note and "except for 1 without one" in note for note in found.notes)
     same = stub(tmp_path / "same", "a", 0.9, "Old")
     found, _ = measure(plan(domains, store, "a", same), path)
     assert {flip.line: flip.after.reading for flip in found.worst} == {2: "a: Old"}
@@ -329,10 +352,10 @@ def test_a_candidate_that_fails_is_out_and_the_others_answer(tmp_path: Path, stu
     assert "failures" in {one.what for one in judge(found, None)}
 
 
-def test_deciding_none_counts_where_somebody_says_nobodys(tmp_path: Path, stubs) -> None:
+def test_deciding_none_counts_where_a_request_is_out_of_scope(tmp_path: Path, stubs) -> None:
     domains, store = stubs
     rows = [{"hypotheses": [OWN], "truth": {"domain": "a", "intent": "Old"}} for _ in range(3)]
-    new = stub(tmp_path / "new", "a", 0.3)  # P(nobody) = 0.7: the decision is none
+    new = stub(tmp_path / "new", "a", 0.3)  # P(out of scope) = 0.7: the decision is none
     found, _ = measure(plan(domains, store, "a", new), lines(tmp_path / "one.jsonl", *rows))
     assert (found.none_counts, found.flips) == (False, 0)
     path = lines(tmp_path / "two.jsonl", *rows, {"hypotheses": [OWN], "truth": {"domain": None}})
@@ -340,7 +363,7 @@ def test_deciding_none_counts_where_somebody_says_nobodys(tmp_path: Path, stubs)
     assert (found.none_counts, found.flips) == (True, 4)
     (pair,) = found.pairs
     assert (pair.before, pair.after, pair.right_to_wrong, pair.wrong_to_right) == ("a", None, 3, 1)
-    assert found.worst[0].after.reading == "nobody's"
+    assert found.worst[0].after.reading == "out of scope"
 
 
 def test_the_first_version_of_a_domain_is_compared_with_nothing(tmp_path: Path, stubs) -> None:
@@ -351,30 +374,46 @@ def test_the_first_version_of_a_domain_is_compared_with_nothing(tmp_path: Path, 
     assert any("c does not answer now" in note for note in found.notes)
 
 
-def test_what_cannot_be_compared_is_refused_by_name(tmp_path: Path, stubs) -> None:
+def test_a_domain_or_an_artifact_that_cannot_be_compared_is_refused_by_name(tmp_path: Path, stubs) -> None:
     domains, store = stubs
     new = stub(tmp_path / "new", "a", 0.5)
     with pytest.raises(InputError, match=r"domain 'x' is not loaded \(loaded: a, b\); run: arbitrank domains"):
         plan(domains, store, "x", new)
-    with pytest.raises(ArtifactError, match="an artifact of 'a', promised one of 'b'"):
+    with pytest.raises(ArtifactError, match="an artifact of 'a', expected one of 'b'"):
         plan(domains, store, "b", new)
     (new / "mine").write_text("0.9")
     with pytest.raises(ArtifactError, match="SHA-256"):
         plan(domains, store, "a", new)
 
 
-def test_a_domain_whose_code_cannot_be_sent_is_replayed_in_this_process(tmp_path: Path, stubs) -> None:
+def test_a_domain_that_another_process_could_not_load_is_replayed_in_this_one(tmp_path: Path, stubs) -> None:
     domains, store = stubs
     domains["a"].handle = lambda: None  # type: ignore[attr-defined]
     path = lines(tmp_path / "log.jsonl", {"hypotheses": [OWN]})
-    found = replay(plan(domains, store, "a", stub(tmp_path / "new", "a", 0.5)), path, jobs=2)
-    assert len(found.rows) == 1
+    made = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.5))
+    assert sendable(made) is None
+    assert len(replay(made, path, jobs=2).rows) == 1
+
+
+def test_an_installed_domain_is_sent_by_its_name_and_loads_the_same(
+    tmp_path: Path, stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains, store = stubs
+    domains["a"].handle = lambda: None  # type: ignore[attr-defined]
+    monkeypatch.setattr("arbitrank.impact.plan.loaded", lambda found: {"a": Stub("a"), "b": Other("b")})
+    made = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.5))
+    sent = sendable(made)
+    assert sent
+    assert (sent.candidate.domain, sent.parts["a"].domain, sent.parts["b"].domain) == ("a", "a", domains["b"])
+    _installed.cache_clear()
+    assert sent.candidate.load().mine == made.candidate.load().mine == 0.5  # type: ignore[attr-defined]
+    _installed.cache_clear()
 
 
 # ------------------------------------------------------------------------------------------------------------ files
 
 
-def test_the_page_holds_everything_and_obeys_no_text(tmp_path: Path, stubs) -> None:
+def test_the_page_needs_no_file_beside_it_and_escapes_every_text(tmp_path: Path, stubs) -> None:
     domains, store = stubs
     nasty = "<script>alert(1)</script>"
     path = lines(
@@ -388,12 +427,12 @@ def test_the_page_holds_everything_and_obeys_no_text(tmp_path: Path, stubs) -> N
     )
     replayed = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.95))
     found, raw = measure(replayed, path)
-    write_impact(found, raw, 0.5, tmp_path / "out", judge(found, None))
-    with pytest.raises(InputError, match=r"log\.jsonl: cannot be made: File exists; promised a folder"):
-        write_impact(found, raw, 0.5, path)
+    write_impact(found, raw, DecisionSettings(), tmp_path / "out", judge(found, None))
+    with pytest.raises(InputError, match=r"log\.jsonl: cannot be created: File exists; expected a folder"):
+        write_impact(found, raw, DecisionSettings(), path)
     (tmp_path / "taken" / "impact.html").mkdir(parents=True)
     with pytest.raises(InputError, match=r"impact\.html: cannot be written: Is a directory"):
-        write_impact(found, raw, 0.5, tmp_path / "taken")
+        write_impact(found, raw, DecisionSettings(), tmp_path / "taken")
     page = (tmp_path / "out" / "impact.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert page.count("data:image/png;base64,") == 2

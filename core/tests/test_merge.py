@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.arbitration.merge import Contribution, after_winning, merge, out_of_scope
+from arbitrank.arbitration.decide import p_out_of_scope
+from arbitrank.arbitration.merge import Contribution, after_winning, merge
 from arbitrank.domain import Scores
 from arbitrank.values import Hypothesis, Slot
 
@@ -119,8 +120,9 @@ def test_a_certain_domain_leaves_the_others_next_to_nothing() -> None:
 
 
 def test_nobody_is_the_chance_that_all_are_wrong() -> None:
-    assert out_of_scope([]) == 1.0
-    assert out_of_scope([Scores(0.5, np.zeros(0)), Scores(0.2, np.zeros(0))]) == pytest.approx(0.4)
+    assert p_out_of_scope([]) == 1.0
+    assert p_out_of_scope([0.5, 0.2]) == pytest.approx(0.4)
+    assert p_out_of_scope([np.array([0.5, 1.0]), np.array([0.2, 0.0])]) == pytest.approx(np.array([0.4, 0.0]))
 
 
 shares = st.floats(0.0, 1.0)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arbitrank.evaluate.merge_tuning import Heads, choose, choose_none
-from arbitrank.evaluate.results import Claims
+from arbitrank.arbitration.merge import BestReadings
+from arbitrank.evaluate.merge_tuning import LabelledReadings, choose, choose_none
 
 
-def heads(claims: np.ndarray, right: np.ndarray) -> Heads:
-    return Heads(Claims(claims, claims, np.zeros(len(claims), np.int32)), right.astype(np.float64))
+def heads(claims: np.ndarray, right: np.ndarray) -> LabelledReadings:
+    return LabelledReadings(
+        BestReadings(claims, claims, np.zeros(len(claims), np.int32), claims), right.astype(np.float64)
+    )
 
 
-def rivals(n: int, seed: int) -> list[Heads]:
+def rivals(n: int, seed: int) -> list[LabelledReadings]:
     """Two domains that could serve every request: each claims half of what it is due, as it leaves room for others."""
     rng = np.random.default_rng(seed)
     share = rng.uniform(0.1, 0.9, n)
@@ -21,7 +23,7 @@ def rivals(n: int, seed: int) -> list[Heads]:
     return [heads(share / 2, first), heads((1 - share) / 2, ~first)]
 
 
-def strangers(n: int, seed: int) -> list[Heads]:
+def strangers(n: int, seed: int) -> list[LabelledReadings]:
     """Two domains of which neither owns half of the requests, each calibrated by itself and apart."""
     rng = np.random.default_rng(seed)
     claims = rng.uniform(0.0, 0.5, (2, n))
@@ -45,20 +47,20 @@ def test_strangers_are_left_alone(seed: int) -> None:
 
 
 def test_requests_that_one_or_none_has_a_reading_of_say_nothing() -> None:
-    silent = Heads(Claims.none(50), np.zeros(50))
+    silent = LabelledReadings(BestReadings.empty(50), np.zeros(50))
     alone = heads(np.full(50, 0.4), np.arange(50) < 20)
     for domains in ([silent, silent], [alone, silent]):
         found = choose(domains)
         assert (found.independence, found.nll_gain, found.error) == (None, 0.0, 0.0)
 
 
-def echoes(n: int, seed: int, domains: int = 5) -> tuple[list[Claims], np.ndarray]:
+def echoes(n: int, seed: int, domains: int = 5) -> tuple[list[BestReadings], np.ndarray]:
     """Domains of which the first owns nearly every request, and each claims it in part, as it can't tell them apart."""
     rng = np.random.default_rng(seed)
     owners = np.where(rng.random(n) < 0.02, -1, 0)
     first = np.where(owners == 0, rng.uniform(0.3, 0.9, n), rng.uniform(0.0, 0.3, n))
     claims = [first, *(np.full(n, 0.01) for _ in range(domains - 1))]
-    return [heads(one, np.ones(n)).claims for one in claims], owners
+    return [heads(one, np.ones(n)).readings for one in claims], owners
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -74,4 +76,4 @@ def test_where_the_default_decides_well_it_stays() -> None:
     rng = np.random.default_rng(0)
     mine = rng.random(2_000)
     owners = np.where(rng.random(2_000) < mine, 0, -1)
-    assert choose_none([heads(mine, np.ones(2_000)).claims], owners).threshold == 0.5
+    assert choose_none([heads(mine, np.ones(2_000)).readings], owners).threshold == 0.5

@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model, Scores, Settings, Skill
-from arbitrank.impact.gate import Limits
+from arbitrank.impact.gate import GateLimits
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
 from arbitrank.shortlist.build import SkillUtterance, build, write
@@ -240,7 +240,7 @@ def audit(path: Path, *names: str, n: int = 40) -> Path:
 
 
 def judged(store: Store, **options: Any) -> Any:
-    return consider(store, {}, SHORTLIST, limits=Limits(), **options)
+    return consider(store, {}, SHORTLIST, limits=GateLimits(), **options)
 
 
 def test_the_gate_refuses_a_version_that_loses_a_domains_requests(store: Store, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
-from arbitrank.impact.gate import Limits, Reason, judge
-from arbitrank.impact.report import Impact, measure, plan
+from arbitrank.impact.gate import GateLimits, GateReason, judge
+from arbitrank.impact.plan import plan
+from arbitrank.impact.report import Impact, measure
 from arbitrank.learn.rerankers import baseline
 from arbitrank.selftest import selftest
 from arbitrank.shortlist.hyprank import read_hyprank
@@ -43,11 +44,11 @@ class Judgement:
     domain: str
     version: str
     number: int
-    limits: Limits
+    limits: GateLimits
     audit: Path | None
     problem: str | None
     impact: Impact | None
-    reasons: tuple[Reason, ...]
+    reasons: tuple[GateReason, ...]
 
 
 def consider(
@@ -56,7 +57,7 @@ def consider(
     name: str,
     version: str | None = None,
     *,
-    limits: Limits = Limits(),
+    limits: GateLimits = GateLimits(),
     decisions: DecisionSettings = DecisionSettings(),
     jobs: int = 1,
     note: Callable[[str], None] = _silent,
@@ -94,9 +95,9 @@ def _stage_reasons(
     name: str,
     folder: Path,
     audit: Path,
-    limits: Limits,
+    limits: GateLimits,
     decisions: DecisionSettings,
-) -> list[Reason]:
+) -> list[GateReason]:
     """The reasons of a stage's gate on the audit set: recall of a Shortlister, order of a HypRank; none of settings."""
     stable = store.stable(name)
     if name == SHORTLIST:

@@ -34,6 +34,19 @@ def semantic_errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
     return int(wrong) + extra.total() + lacking.total() - substituted
 
 
+def same_reading(one: Hypothesis | Ranked | None, other: Hypothesis | Ranked | None) -> bool:
+    """Equality of domain, intent and slots (names and values, in any order); None, no reading, equals None alone."""
+    if one is None or other is None or one is other:
+        return one is other
+    return (one.domain, one.intent) == (other.domain, other.intent) and (
+        one.slots == other.slots or _named(one.slots) == _named(other.slots)
+    )
+
+
+def _named(slots: Iterable[Slot]) -> list[tuple[str, str]]:
+    return sorted((slot.name, slot.value) for slot in slots)
+
+
 def _counted(slots: Iterable[Slot]) -> Counter[tuple[str, str]]:
     """Slots by name and value; case and outer blanks don't count."""
     return Counter((slot.name, slot.value.strip().casefold()) for slot in slots)

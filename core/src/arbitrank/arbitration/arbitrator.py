@@ -11,9 +11,9 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 
 from arbitrank.arbitration.breaker import Breakers
-from arbitrank.arbitration.decide import DecisionSettings, decide
+from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped, query_all
-from arbitrank.arbitration.merge import Contribution, after_winning, merge, out_of_scope, temperature_scaled
+from arbitrank.arbitration.merge import Contribution, after_winning, merge, temperature_scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
@@ -104,7 +104,7 @@ class Arbitrator:
         if self.hyprank is not None:
             ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
-        decision = decide(ranked, self.decisions, out_of_scope=out_of_scope(one.scores for one in contributions))
+        decision = decide(ranked, self.decisions, out_of_scope=p_out_of_scope(one.scores.mine for one in contributions))
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
         ms = {

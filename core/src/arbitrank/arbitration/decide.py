@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -27,6 +28,19 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     rank_unserved: bool = False
 
 
+def p_out_of_scope(mine: Iterable[Any]) -> Any:
+    """P(out of scope), Π(1 − P(mine)), of the domains' P(mine) of a request, or arrays of them of many requests.
+
+    P(mine) is as the domains returned it, before `arbitrank.arbitration.merge.after_winning`.
+    """
+    return math.prod(1.0 - p for p in mine)
+
+
+def decides_none(out_of_scope: Any, empty: Any, settings: DecisionSettings) -> Any:
+    """Test for the decision `none`: P(out of scope) is above its threshold, or the list is `empty`; arrays will do."""
+    return (out_of_scope > settings.none) | empty
+
+
 def decide(
     ranked: Sequence[Ranked], settings: DecisionSettings = DecisionSettings(), *, out_of_scope: float | None = None
 ) -> Decision:
@@ -42,8 +56,8 @@ def decide(
     heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each domain stays
     chances = {i: ranked[i].domain_probability for i in sorted(heads.values())}
     if out_of_scope is None:
-        out_of_scope = math.prod(1.0 - p for p in chances.values())
-    if not ranked or out_of_scope > settings.none:
+        out_of_scope = p_out_of_scope(chances.values())
+    if decides_none(out_of_scope, not ranked, settings):
         return Decision("none")
     best = max(chances.values())
     close = tuple(i for i, p in chances.items() if best - p < settings.clarify)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from arbitrank.arbitration.decide import DecisionSettings, p_out_of_scope
 from arbitrank.domain import Scores
-from arbitrank.probability import CLIP, log_odds, sigmoid
+from arbitrank.probability import ALL, CLIP, Floats, Starts, log_odds, sigmoid
 from arbitrank.values import Hypothesis, Ranked
 
 
@@ -25,9 +26,7 @@ class Contribution(NamedTuple):
     why: Sequence[Mapping[str, float]] | None = None
 
 
-def out_of_scope(scores: Iterable[Scores]) -> float:
-    """P(no domain owns the request) = Π(1 − P(mine)), from the scores before conditioning."""
-    return math.prod(1.0 - one.mine for one in scores)
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[Scores]:
@@ -41,17 +40,19 @@ def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[S
     """
     if len(scores) < 2:
         return list(scores)
-    weights = [one.mine / max(1.0 - one.mine, CLIP) ** independence for one in scores]
-    total = sum(weights)
+    weights = _weights(np.array([one.mine for one in scores]), independence)
+    total = float(weights.sum())
     if total == 0.0:
         return list(scores)
-    return [_with_mine(one, weight / total) for one, weight in zip(scores, weights, strict=True)]
+    shares = (weights / total).tolist()
+    return [
+        Scores(share, one.right / max(one.mine, float(one.right.sum()), _TINY) * share)
+        for one, share in zip(scores, shares, strict=True)
+    ]
 
 
-def _with_mine(scores: Scores, mine: float) -> Scores:
-    """The scores with another P(mine), and each reading's share of it as before."""
-    whole = max(scores.mine, float(scores.right.sum()))
-    return Scores(mine, scores.right / whole * mine if whole > 0.0 else np.zeros_like(scores.right))
+def _weights(mine: Floats, independence: float) -> Floats:
+    return np.asarray(mine / np.maximum(1.0 - mine, CLIP) ** independence)
 
 
 def temperature_scaled(scores: Scores, temperature: float) -> Scores:
@@ -61,9 +62,15 @@ def temperature_scaled(scores: Scores, temperature: float) -> Scores:
     """
     if temperature == 1.0 or not len(scores.right):
         return scores
-    scaled = sigmoid(log_odds(np.append(scores.mine, scores.right)) / temperature)
-    mine, right = float(scaled[0]), scaled[1:]
-    return Scores(mine, right * min(1.0, mine / float(right.sum())))
+    mine, right = temperature_scaled_groups(np.array([scores.mine]), scores.right, ALL, temperature)
+    return Scores(float(mine[0]), right)
+
+
+def temperature_scaled_groups(mine: Floats, right: Floats, starts: Starts, temperature: float) -> tuple[Floats, Floats]:
+    """`temperature_scaled` for R requests at once: P(mine), shape (R,), and P(right), shape (N,)."""
+    mine, right = sigmoid(log_odds(mine) / temperature), sigmoid(log_odds(right) / temperature)
+    scale = np.minimum(1.0, mine / np.add.reduceat(right, starts))
+    return mine, right * np.repeat(scale, np.diff(np.append(starts, len(right))))
 
 
 def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
@@ -90,3 +97,77 @@ def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
 
 
 _domain = attrgetter("domain")
+
+
+class BestReadings(NamedTuple):
+    """One domain's most probable reading of each of n requests.
+
+    `mine` is P(mine), `right` P(right) of the reading, `best` its index, −1 where the domain has none; the numbers are
+    0 there. `total` is the sum of P(right) over all its readings.
+    """
+
+    mine: Floats
+    right: Floats
+    best: NDArray[np.int32]
+    total: Floats
+
+    @classmethod
+    def empty(cls, n: int) -> BestReadings:
+        """No reading of any of n requests, to be filled in."""
+        return cls(np.zeros(n), np.zeros(n), np.full(n, -1, np.int32), np.zeros(n))
+
+    def put(self, places: Iterable[int], scores: Iterable[Scores | None]) -> None:
+        """Fill in the scores of the requests at `places`; None for those that the domain has no reading of."""
+        for i, one in zip(places, scores, strict=True):
+            if one is not None:
+                best = int(np.argmax(one.right))
+                self.mine[i], self.right[i], self.best[i] = one.mine, one.right[best], best
+                self.total[i] = one.right.sum()
+
+    def at(self, places: NDArray[np.int64]) -> BestReadings:
+        """The readings of some of the requests."""
+        return BestReadings(self.mine[places], self.right[places], self.best[places], self.total[places])
+
+
+class MergedHeads(NamedTuple):
+    """The head of each request's merged list: the domain's number and the reading's index (−1 where there is none).
+
+    `probability` is P(right) of that reading, `out_of_scope` is P(no domain owns the request).
+    """
+
+    domain: NDArray[np.int32]
+    reading: NDArray[np.int32]
+    probability: Floats
+    out_of_scope: Floats
+
+
+def merge_heads(domains: Sequence[BestReadings], decisions: DecisionSettings = DecisionSettings()) -> MergedHeads:
+    """The heads of the lists that `merge` makes, for many requests at once; after `after_winning` where it is set.
+
+    The domains are in the order of their names, by which ties fall.
+    """
+    n = len(domains[0].mine)
+    nowhere = np.full(n, -1, np.int32)
+    heads = MergedHeads(nowhere, nowhere.copy(), np.zeros(n), p_out_of_scope(one.mine for one in domains))
+    if decisions.normalise:
+        domains = _after_winning(domains, decisions.independence)
+    highest = np.full(n, -1.0)
+    for number, one in enumerate(domains):
+        score = np.where(one.best >= 0, one.mine * one.right, -1.0)
+        ahead = score > highest
+        highest[ahead], heads.domain[ahead] = score[ahead], number
+        heads.reading[ahead], heads.probability[ahead] = one.best[ahead], one.right[ahead]
+    return heads
+
+
+def _after_winning(domains: Sequence[BestReadings], independence: float) -> list[BestReadings]:
+    """`after_winning` for many requests at once."""
+    weights = [_weights(one.mine, independence) for one in domains]
+    total = np.add.reduce(weights)
+    several = (np.add.reduce([one.best >= 0 for one in domains], dtype=np.int64) > 1) & (total > 0.0)
+    changed = []
+    for one, weight in zip(domains, weights, strict=True):
+        share = weight / np.where(several, total, 1.0)
+        right = one.right / np.maximum(np.maximum(one.mine, one.total), _TINY) * share
+        changed.append(one._replace(mine=np.where(several, share, one.mine), right=np.where(several, right, one.right)))
+    return changed

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
+from rich.console import Console
+from rich.table import Table
 
 from arbitrank.cli import options
 from arbitrank.cli.progress import shown
+from arbitrank.cli.tables import escape
 
 
 @click.command("evaluate")
@@ -30,16 +36,45 @@ def command(path: Path, out: Path | None, plugins: bool, seed: int, jobs: int, a
     """
     from arbitrank.evaluate.experiment import evaluate
 
-    with shown(path.name) as progress:
-        metrics, outcomes, corpus = evaluate(path, seed=seed, jobs=jobs, plugins=plugins, progress=progress)
-    if out:
+    if out:  # before minutes of work, in case a package is missing
         from arbitrank.evaluate.report import write_report
-
-        write_report(metrics, outcomes, corpus.held, "plugins" if plugins else "factored", out)
+    with shown(path.name) as progress:
+        metrics, results, corpus = evaluate(path, seed=seed, jobs=jobs, plugins=plugins, progress=progress)
+    if out:
+        write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", out)
     if as_json:
         click.echo(msgspec.json.encode(metrics))
         return
-    from arbitrank.cli.tables import show_metrics
-
-    show_metrics(metrics)
+    _show(metrics)
     click.echo(f"written: {out}/report.html" if out else "--out DIR writes metrics, predictions, plots and a page")
+
+
+def _show(metrics: Mapping[str, Any]) -> None:
+    """Print one line a system: rates in per cent with their 95 % intervals, and calibration beside its floor."""
+    from arbitrank.evaluate.summary import cost
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    for note in metrics["notes"]:
+        console.print(f"[dim]{escape(note)}[/dim]")
+    console.print(
+        f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
+    )
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("system")
+    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "floor"):
+        table.add_column(header, justify="right")
+    for system, m in metrics["systems"].items():
+        rates = (
+            f"{100 * m[name]:.1f} [{100 * m['ci'][name][0]:.1f}, {100 * m['ci'][name][1]:.1f}]"
+            for name in ("domain_accuracy", "irer")
+        )
+        table.add_row(
+            system,
+            *map(escape, rates),
+            f"{100 * m['semer']:.1f}",
+            f"{m['nll']:.3f}",
+            f"{100 * m['ece']:.1f}",
+            f"{100 * m['ece_floor']:.1f}",
+        )
+    console.print(table)
+    console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)

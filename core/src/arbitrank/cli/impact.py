@@ -54,8 +54,9 @@ def command(
     another recogniser, it reads the words again. Changes nothing, and says what the gate of `promote` would.
     """
     from arbitrank.cli.judgement import show_impact
-    from arbitrank.impact.gate import Limits, judge, over_limit
-    from arbitrank.impact.report import measure, plan
+    from arbitrank.impact.gate import GateLimits, judge, over_limit
+    from arbitrank.impact.plan import plan
+    from arbitrank.impact.report import measure
     from arbitrank.store.artifact import read_card
 
     on, called = path or store.audit_set(), None if path else "the audit set"
@@ -76,12 +77,12 @@ def command(
         decisions=decisions,
     )
     impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
-    limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
+    limits = GateLimits(tolerance / 100, max_ece / 100, max_temperature)
     reasons = judge(impact, impact.card, limits)
     if out:
         from arbitrank.impact.page import write_impact
 
-        write_impact(impact, found, decisions.none, out, reasons)
+        write_impact(impact, found, decisions, out, reasons)
     if as_json:
         click.echo(msgspec.json.encode(impact))
         return

@@ -9,17 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from arbitrank.cli.tables import escape
+from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import Calibration
-from arbitrank.evaluate.summary import Difference
-from arbitrank.impact.gate import Reason
-from arbitrank.impact.replay import Flip
-from arbitrank.impact.report import Impact, Pair, Slice
+from arbitrank.impact.flips import Flip
+from arbitrank.impact.gate import GateReason
+from arbitrank.impact.report import FlipCount, Impact, Slice
 
 _PAIRS = 10
 _WIDTH = 120  # of what is not a terminal
 
 
-def show_impact(impact: Impact, reasons: Sequence[Reason]) -> None:
+def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
     """Print what a candidate does: figures before and after, who gets whose requests, and the flips that matter."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     place = f"{escape(impact.domain)}: {impact.after} in the place of {impact.before or 'nothing'}"
@@ -43,7 +43,7 @@ def show_impact(impact: Impact, reasons: Sequence[Reason]) -> None:
         console.print("[yellow]the gate would have nothing to judge by[/yellow]: no request has a truth")
 
 
-def show_reasons(reasons: Sequence[Reason], refuses: str, passes: str, console: Console | None = None) -> None:
+def show_reasons(reasons: Sequence[GateReason], refuses: str, passes: str, console: Console | None = None) -> None:
     """Print why the gate refuses, or that it doesn't."""
     console = console or Console(highlight=False)
     if not reasons:
@@ -91,11 +91,11 @@ def _claims(impact: Impact) -> Table:
     return table
 
 
-def _pairs(pairs: Sequence[Pair]) -> Table:
+def _pairs(pairs: Sequence[FlipCount]) -> Table:
     table = _table("from", "to", "requests", "right to wrong", "wrong to right", "other", "no truth", texts=2)
     for p in pairs[:_PAIRS]:
         counts = (p.n, p.right_to_wrong, p.wrong_to_right, p.other, p.no_truth)
-        table.add_row(escape(p.before or "nobody"), escape(p.after or "nobody"), *map(str, counts))
+        table.add_row(escape(p.before or "out of scope"), escape(p.after or "out of scope"), *map(str, counts))
     return table
 
 
@@ -115,7 +115,7 @@ def _both(before: float, after: float) -> str:
     return f"{100 * before:.1f} {100 * after:.1f}"
 
 
-def _difference(one: Difference) -> str:
+def _difference(one: Estimate) -> str:
     text = f"{100 * one.mean:+.2f} \\[{100 * one.low:+.2f}, {100 * one.high:+.2f}]"
     colour = "red" if one.low > 0 else "green" if one.high < 0 else ""
     return f"[{colour}]{text}[/{colour}]" if colour else text

@@ -14,7 +14,7 @@ from arbitrank.store.kinds import RESERVED, train_command
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
-    from arbitrank.impact.gate import Limits
+    from arbitrank.impact.gate import GateLimits
     from arbitrank.impact.report import Impact
 
 REFUSED = 1
@@ -52,11 +52,11 @@ def command(
     to 1.
     """
     from arbitrank.cli.judgement import show_reasons
-    from arbitrank.impact.gate import Limits
+    from arbitrank.impact.gate import GateLimits
     from arbitrank.promotion import check_reason, consider, promote
 
     check_reason(force, reason)
-    limits = Limits(tolerance / 100, max_ece / 100, max_temperature)
+    limits = GateLimits(tolerance / 100, max_ece / 100, max_temperature)
     judgement = consider(
         store,
         loaded(discover()),
@@ -105,7 +105,7 @@ def _print_next_step(domain: str, version: str, loads: bool) -> None:
     )
 
 
-def _warn(impact: Impact, limits: Limits, temperature: float) -> None:
+def _warn(impact: Impact, limits: GateLimits, temperature: float) -> None:
     from arbitrank.impact.gate import over_limit
 
     if temperature == 1.0:

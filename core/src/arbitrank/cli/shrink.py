@@ -63,7 +63,7 @@ def _known(domain: str, state: State, store: Store) -> None:
 
 
 def _fitted(domain: str, path: Path | None, jobs: int, store: Store) -> float:
-    from arbitrank.impact.report import plan
+    from arbitrank.impact.plan import plan
     from arbitrank.impact.temperature import fit
     from arbitrank.store.loading import present
 

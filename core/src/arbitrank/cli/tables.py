@@ -6,13 +6,12 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import markup
 from rich.console import Console
 from rich.table import Table
 
-from arbitrank.evaluate.cost import cost
 from arbitrank.values import Answer, Ranked
 
 if TYPE_CHECKING:
@@ -136,32 +135,3 @@ def when(time: float | None) -> str:
         return "at no time" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S}Z"
     except (OverflowError, ValueError, OSError):
         return "at no time"
-
-
-def show_metrics(metrics: Mapping[str, Any]) -> None:
-    """Print one line a system: rates in per cent with their 95 % intervals, and calibration beside its floor."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
-    for note in metrics["notes"]:
-        console.print(f"[dim]{escape(note)}[/dim]")
-    console.print(
-        f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
-    )
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("system")
-    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "floor"):
-        table.add_column(header, justify="right")
-    for system, m in metrics["systems"].items():
-        rates = (
-            f"{100 * m[name]:.1f} [{100 * m['ci'][name][0]:.1f}, {100 * m['ci'][name][1]:.1f}]"
-            for name in ("domain_accuracy", "irer")
-        )
-        table.add_row(
-            system,
-            *map(escape, rates),
-            f"{100 * m['semer']:.1f}",
-            f"{m['nll']:.3f}",
-            f"{100 * m['ece']:.1f}",
-            f"{100 * m['ece_floor']:.1f}",
-        )
-    console.print(table)
-    console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)

@@ -1,1 +1,1 @@
-"""How good it is: semantic error, calibration and the experiment that compares the systems."""
+"""The experiment that compares the systems: metrics, intervals and calibration, and its report."""

@@ -1,4 +1,4 @@
-"""What is measured on: a corpus folder with its splits, or a file of hypotheses, cleaned and described."""
+"""Data to measure on: a corpus folder with its splits, or a file of hypotheses, cleaned and described."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from arbitrank.answerlog.reader import read_truths
 from arbitrank.errors import DataError
@@ -19,15 +21,15 @@ CROSS_FITTED = "cross-fitted"
 _FEW = 10
 
 MAX_HYPOTHESES = 3_000_000
-"""Hypotheses of one file that are measured; they take about a gigabyte."""
+"""Hypotheses of one file that are measured at most; they take about a gigabyte."""
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Labelled utterances to build every domain from, and the held-out split to report on.
 
-    `tuning` is what calibration and choices may look at: dev where there is a test split to report on, else empty, and
-    the training data serves, cross-fitted. `notes` say in words what was left out and why.
+    `tuning` is the data for calibration and choices: dev where there is a test split to report on; else it is empty,
+    and cross-fitted training data are used. `notes` name what was left out, and the reasons.
     """
 
     name: str
@@ -40,12 +42,12 @@ class Corpus:
 
     @property
     def cross_fitted(self) -> bool:
-        """Whether training and held-out requests are the same, so that re-rankers take turns in being left out."""
+        """True where training and held-out requests are the same, so that re-rankers are scored fold by fold."""
         return self.split == CROSS_FITTED
 
     @property
     def has_out_of_scope(self) -> bool:
-        """Whether training shows requests that are nobody's, so that "none" is an answer that counts."""
+        """True where training has out-of-scope requests, so that "none" counts as an answer."""
         return any(example.truth.domain is None for example in self.train)
 
 
@@ -60,18 +62,20 @@ def read_corpus(folder: Path) -> Corpus:
     split = "test" if read["test"] else "dev"
     held, tuning = read[split], read["dev"] if split == "test" else []
     if not read["train"] or not held:
-        what = f"{folder}: promised utterances in train and dev or test (.jsonl or .jsonl.gz), found {_found(folder)}"
+        what = (
+            f"{folder}: expected utterances in train and dev or test (.jsonl or .jsonl.gz), found {_contents(folder)}"
+        )
         raise DataError(_because(what, notes))
-    later = {_words(example) for example in (*held, *tuning)}
-    train = [example for example in read["train"] if _words(example) not in later]
+    later = {_tokens(example) for example in (*held, *tuning)}
+    train = [example for example in read["train"] if _tokens(example) not in later]
     if len(train) < len(read["train"]):
         notes.append(
-            f"train: {len(read['train']) - len(train)} utterances stand in a later split too; dropped from train"
+            f"train: {len(read['train']) - len(train)} utterances are in a later split too; dropped from train"
         )
     domains = sorted({example.truth.domain for example in train if example.truth.domain is not None})
     if len(domains) < 2:
         named = f"one domain, {domains[0]}" if domains else "no domain"
-        raise DataError(_because(f"{folder}: train has {named}, promised at least 2; nothing to arbitrate", notes))
+        raise DataError(_because(f"{folder}: train has {named}, expected at least 2; nothing to arbitrate", notes))
     tuning, held = _of_known(tuning, domains, "dev", notes), _of_known(held, domains, split, notes)
     if not held:
         raise DataError(_because(f"{folder}: {split} has no request to measure on", notes))
@@ -89,9 +93,9 @@ def read_corpus(folder: Path) -> Corpus:
 def read_hypotheses(path: Path) -> Corpus:
     """A hypotheses file with truths as a corpus: no recogniser is built, and re-rankers are cross-fitted on its lines.
 
-    A log's folder will do: those of its requests count whose truth was told.
-    Lines without hypotheses count as requests nobody has a reading of. Raises `DataError` where fewer than two domains
-    or ten requests have hypotheses, or hypotheses are more than `MAX_HYPOTHESES`.
+    A log's folder is read too: its requests with a known truth count. Lines without hypotheses count as requests that
+    no domain has a reading of. Raises `DataError` where fewer than two domains or ten requests have hypotheses, or the
+    hypotheses are more than `MAX_HYPOTHESES`.
     """
     lines: list[Example | BadLine] = []
     held = 0
@@ -100,32 +104,32 @@ def read_hypotheses(path: Path) -> Corpus:
         held += len(line.request.hypotheses or ()) if isinstance(line, Example) else 0
         if held > MAX_HYPOTHESES:
             raise DataError(
-                f"{path}: more than {MAX_HYPOTHESES:,} hypotheses, of which that many are promised to fit in memory, "
-                f"by line {len(lines)}; measure a sample, as in: shuf -n {len(lines) // 2} {path}"
+                f"{path}: more than {MAX_HYPOTHESES:,} hypotheses by line {len(lines)}, expected at most as many, as "
+                f"more may not fit in memory; measure a sample, as in: shuf -n {len(lines) // 2} {path}"
             )
     good = _numbered((line for line in lines if isinstance(line, Example)), "line")
     bad = [line for line in lines if isinstance(line, BadLine)]
-    notes = [f"{len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}"] if bad else []
+    notes = [_left_out(bad)] if bad else []
     domains = sorted({h.domain for e in good for h in e.request.hypotheses or ()})
-    speaking = sum(bool(e.request.hypotheses) for e in good)
-    if len(domains) < 2 or speaking < _FEW:
-        what = f"{speaking} labelled requests with hypotheses, of {len(domains)} domains"
-        raise DataError(_because(f"{path}: {what}; promised at least {_FEW} of at least 2", notes))
+    with_hypotheses = sum(bool(e.request.hypotheses) for e in good)
+    if len(domains) < 2 or with_hypotheses < _FEW:
+        what = f"{with_hypotheses} labelled requests with hypotheses, of {len(domains)} domains"
+        raise DataError(_because(f"{path}: {what}; expected at least {_FEW} of at least 2", notes))
     owners = Counter(e.truth.domain for e in good if e.truth.domain is not None)
     if not owners.keys() & set(domains):
         raise DataError(
-            _because(f"{path}: no request is of a domain that has hypotheses, so that there is nothing to learn", notes)
+            _because(f"{path}: no request is of a domain that has hypotheses, so there is nothing to learn", notes)
         )
-    strange = sum(n for name, n in owners.items() if name not in domains)
-    if strange:
-        notes.append(f"{strange} requests are of domains without a hypothesis in the file; nobody can be right on them")
+    unknown = sum(n for name, n in owners.items() if name not in domains)
+    if unknown:
+        notes.append(
+            f"{unknown} requests are of domains without a hypothesis in the file; no domain can be right on them"
+        )
     return Corpus(path.name.partition(".")[0], tuple(domains), tuple(good), (), tuple(good), CROSS_FITTED, tuple(notes))
 
 
 def without_hypotheses(corpus: Corpus) -> Corpus:
-    """The corpus once its hypotheses were handed out to the domains, which keep them."""
-    from msgspec.structs import replace
-
+    """The corpus without its hypotheses, once the domains have their own."""
     bare = tuple(replace(e, request=replace(e.request, hypotheses=None)) for e in corpus.held)
     return dataclasses.replace(corpus, held=bare, train=bare if corpus.cross_fitted else corpus.train)
 
@@ -136,16 +140,18 @@ def _read(folder: Path, split: str, notes: list[str]) -> list[Example]:
             lines = list(read_examples(path))
             bad = [line for line in lines if isinstance(line, BadLine)]
             if bad:
-                notes.append(f"{split}: {len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}")
+                notes.append(f"{split}: {_left_out(bad)}")
             good = [line for line in lines if isinstance(line, Example) and line.request.utterance]
             return _numbered(good, split)
     return []
 
 
-def _numbered(examples: Iterable[Example], split: str) -> list[Example]:
-    """The examples with an id each, which predictions refer to."""
-    from msgspec.structs import replace
+def _left_out(bad: Sequence[BadLine]) -> str:
+    return f"{len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}"
 
+
+def _numbered(examples: Iterable[Example], split: str) -> list[Example]:
+    """The examples, each with an id, to which predictions refer."""
     return [
         e if e.request.id else replace(e, request=replace(e.request, id=f"{split}-{i}")) for i, e in enumerate(examples)
     ]
@@ -156,21 +162,21 @@ def _of_known(examples: Sequence[Example], domains: Sequence[str], split: str, n
     kept = [example for example in examples if example.truth.domain in known]
     if len(kept) < len(examples):
         lacking = sorted({str(example.truth.domain) for example in examples} - {str(name) for name in known})
-        what = f"{len(examples) - len(kept)} requests of {len(lacking)} domains that train lacks, as {lacking[0]}"
+        what = f"{len(examples) - len(kept)} requests of {len(lacking)} domains that train lacks, such as {lacking[0]}"
         notes.append(f"{split}: {what}; left out")
     return kept
 
 
-def _words(example: Example) -> tuple[str, ...]:
+def _tokens(example: Example) -> tuple[str, ...]:
     return tuple(token.text for token in tokenise(example.request.utterance or ""))
 
 
 def _because(what: str, notes: Sequence[str]) -> str:
-    """What is wrong, with what was left out on the way there, which may be why."""
+    """The reason of a refusal, with the notes on data left out before, which may explain it."""
     return "; ".join([what, *notes])
 
 
-def _found(folder: Path) -> str:
+def _contents(folder: Path) -> str:
     if not folder.is_dir():
         return "no such folder"
     names = sorted(path.name for path in folder.iterdir())

@@ -1,4 +1,4 @@
-"""The experiment: every domain built apart from a corpus, every system trained apart, one merged list measured."""
+"""The experiment: every domain built alone from a corpus, every system trained alone, the merged lists measured."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.segments import is_log
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import BestReadings, merge_heads
 from arbitrank.domain import Progress
-from arbitrank.evaluate import joint
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, without_hypotheses
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
-from arbitrank.evaluate.merge_tuning import AfterWinning, Heads, NoneChoice, choose, choose_none, heads
+from arbitrank.evaluate.joint import joint_readings, joint_rows, sampled
+from arbitrank.evaluate.merge_tuning import AfterWinning, LabelledReadings, NoneChoice, choose, choose_none, label
 from arbitrank.evaluate.plugins import PLUGINS, run_plugins
-from arbitrank.evaluate.results import Claims, Outcome, judge, merged
+from arbitrank.evaluate.results import SystemResults, judge
 from arbitrank.evaluate.runs import Clock, DomainRun, splits
-from arbitrank.evaluate.shared_corpus import Peak, Shared, peak, share, total
+from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, peak, share, total
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
 from arbitrank.learn.lightgbm import missing
@@ -35,8 +36,8 @@ JOINT = "joint"
 
 def evaluate(
     path: Path, *, seed: int = 0, jobs: int = 1, plugins: bool = False, progress: Progress
-) -> tuple[dict[str, Any], dict[str, Outcome], Corpus]:
-    """The metrics of all systems on the corpus in `path`, how each fared, and what was measured on.
+) -> tuple[dict[str, Any], dict[str, SystemResults], Corpus]:
+    """The metrics and the results of all systems on the corpus in `path`, and the corpus.
 
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses.
     """
@@ -59,9 +60,9 @@ def evaluate(
             runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
             clock.lap("re-rankers")
         winning = after_winning(corpus, runs)
-        outcomes, nones = judged(corpus, runs, seed=seed, winning=winning)
+        results, nones = judged(corpus, runs, seed=seed, winning=winning)
     clock.lap("merge" if plugins else "joint and merge")
-    systems = summarise(outcomes, corpus.held, against=("R0", JOINT), seed=seed)
+    systems = summarise(results, corpus.held, against=("R0", JOINT), seed=seed)
     clock.lap("figures")
     metrics = {
         "corpus": corpus.name,
@@ -78,62 +79,63 @@ def evaluate(
         "seconds": {**clock.laps, "by system, all domains": _total([one.seconds for one in runs])},
         "peak_memory_bytes": total([peak(), *peaks, *(one.peak for one in runs)]),
     }
-    return metrics, outcomes, corpus
+    return metrics, results, corpus
 
 
 def after_winning(corpus: Corpus, runs: Sequence[DomainRun]) -> AfterWinning | None:
-    """Whether the default system's claims are measured against one another.
+    """The choice of after-winning calibration for the default system.
 
-    None where no data are left to say, and where requests may be nobody's: then it isn't so that one domain owns each.
+    None where no data are left to choose by, and where requests may be out of scope: then not every request is owned by
+    exactly one domain.
     """
-    if corpus.has_out_of_scope:
-        return None
     unreported = [one.unreported for one in runs if one.unreported is not None]
-    return choose(unreported) if unreported else None
+    return choose(unreported) if unreported and not corpus.has_out_of_scope else None
 
 
 def judged(
     corpus: Corpus, runs: Sequence[DomainRun], *, seed: int, winning: AfterWinning | None = None
-) -> tuple[dict[str, Outcome], dict[str, NoneChoice]]:
-    """How each system fares on the held-out requests, the joint model last, where LightGBM lets there be one.
+) -> tuple[dict[str, SystemResults], dict[str, NoneChoice]]:
+    """Each system's results on the held-out requests, the joint model last where LightGBM is installed.
 
-    `winning` is for the default system, or the plugins. Also, where requests may be nobody's, above which P(nobody)
-    these and the joint model decide so, chosen by requests that the report isn't on.
+    `winning` is for the default system, or the plugins. Also, where requests may be out of scope, the threshold of
+    P(out of scope) of these and of the joint model, chosen on requests that the report is not on.
     """
     nones: dict[str, NoneChoice] = {}
     unreported = [one.unreported for one in runs if one.unreported is not None]
     if corpus.has_out_of_scope and unreported:
         owners = _owners(corpus, corpus.tuning or corpus.train)
-        nones[DEFAULT] = nones[PLUGINS] = choose_none([one.claims for one in unreported], owners)
-    claims: dict[str, list[Claims]] = {system: [one.claims[system] for one in runs] for system in runs[0].claims}
-    parts = [one.parts for one in runs if one.parts is not None]
-    if parts and missing() is None:
-        train, held = zip(*parts, strict=True)
-        claims[JOINT], unseen = joint.joint_scores(train, held, splits(corpus, seed), seed=seed)
-        if corpus.has_out_of_scope and not corpus.cross_fitted:
-            nones[JOINT] = choose_none(unseen.claims, _owners(corpus, corpus.train)[unseen.places])
-    lists = {
-        system: merged(said, winning.decisions if winning and system in (DEFAULT, PLUGINS) else DecisionSettings())
-        for system, said in claims.items()
+        nones[DEFAULT] = nones[PLUGINS] = choose_none([one.readings for one in unreported], owners)
+    readings: dict[str, list[BestReadings]] = {
+        system: [one.readings[system] for one in runs] for system in runs[0].readings
     }
-    # One domain's hypotheses at a time, as all of them together may not fit in memory.
+    rows = [one.joint for one in runs if one.joint is not None]
+    if rows and missing() is None:
+        train, held = zip(*rows, strict=True)
+        readings[JOINT], stopping = joint_readings(train, held, splits(corpus, seed), seed=seed)
+        if corpus.has_out_of_scope and not corpus.cross_fitted:
+            nones[JOINT] = choose_none(stopping.readings, _owners(corpus, corpus.train)[stopping.places])
+    usual = DecisionSettings()
+    lists = {
+        system: merge_heads(domains, winning.decisions if winning and system in (DEFAULT, PLUGINS) else usual)
+        for system, domains in readings.items()
+    }
+    # One domain's hypotheses at a time, as those of all domains may not fit in memory.
     top: dict[str, list[Hypothesis | None]] = {system: [None] * len(corpus.held) for system in lists}
     for d, one in enumerate(runs):
-        readings = _held(corpus, load(one.hypotheses))
-        for system, list_ in lists.items():
-            for i in np.flatnonzero(list_.domain == d).tolist():
-                top[system][i] = readings[i][list_.reading[i]]
-    truths = [example.truth for example in corpus.held]
-    counts = corpus.has_out_of_scope
-    outcomes = {}
-    for system, list_ in lists.items():
-        decisions = DecisionSettings(none=nones[system].threshold) if system in nones else DecisionSettings()
-        outcomes[system] = judge(list_, top[system], truths, none_counts=counts, decisions=decisions)
-    return outcomes, {system: one for system, one in nones.items() if system in lists}
+        own = _held(corpus, load(one.hypotheses))
+        for system, heads in lists.items():
+            for i in np.flatnonzero(heads.domain == d).tolist():
+                top[system][i] = own[i][heads.reading[i]]
+    truths, counts = [example.truth for example in corpus.held], corpus.has_out_of_scope
+    results = {}
+    for system, heads in lists.items():
+        decisions = DecisionSettings(none=nones[system].threshold) if system in nones else usual
+        results[system] = judge(heads, top[system], truths, none_counts=counts, decisions=decisions)
+    return results, {system: one for system, one in nones.items() if system in lists}
 
 
 def _owners(corpus: Corpus, examples: Sequence[Example]) -> NDArray[np.int64]:
-    """The number of each example's domain, −1 for nobody's, −2 for one that isn't measured."""
+    """The number of each example's domain, −1 for out of scope, −2 for a domain that is not measured."""
     places = {name: number for number, name in enumerate(corpus.domains)}
     return np.array([-1 if e.truth.domain is None else places.get(e.truth.domain, -2) for e in examples], np.int64)
 
@@ -152,46 +154,45 @@ def run(
     return sorted(runs, key=lambda one: one.domain)
 
 
-def _run_shared(corpus: Shared, path: Path, seed: int) -> DomainRun:
+def _run_shared(corpus: SharedCorpus, path: Path, seed: int) -> DomainRun:
     return run_domain(corpus.value, path, seed)
 
 
 def run_domain(corpus: Corpus, path: Path, seed: int) -> DomainRun:
-    """One domain by itself: every system's re-ranker from its own hypotheses, and how it scores the held-out ones."""
+    """One domain alone: every system's re-ranker from the domain's own hypotheses, and its scores held out."""
     recognised = load(path)
     learning, learned = _with_hypotheses(corpus.train, recognised.train)
-    unreported: Heads | None = None
+    unreported: LabelledReadings | None = None
     clock = Clock()
-    claims = {system: Claims.none(len(corpus.held)) for system in available()}
+    readings = {system: BestReadings.empty(len(corpus.held)) for system in available()}
     with threadpool_limits(1):
-        whole = gather(recognised.domain, learning, [corpus.train[i].truth for i in learned])
-        judged_on, asked = whole, learned
+        training = gather(recognised.domain, learning, [corpus.train[i].truth for i in learned])
+        scoring, scored = training, learned
         if not corpus.cross_fitted:
-            asking, asked = _with_hypotheses(corpus.held, recognised.held)
-            judged_on = Evidence.of(whole.spec, asking, [corpus.held[i].truth for i in asked])
-        for rest, part in splits(corpus, seed):
-            evidence, held = whole.only(rest[learned]), judged_on.only(part[asked])
-            places = asked[part[asked]].tolist()
+            scoring, scored = _evidence(training, corpus.held, recognised.held)
+        for rest, chosen in splits(corpus, seed):
+            evidence, held = training.only(rest[learned]), scoring.only(chosen[scored])
+            places = scored[chosen[scored]].tolist()
             for fitted in fit_all(evidence, seed=seed):
-                claims[fitted.system].put(places, score(fitted.reranker, held))
+                readings[fitted.system].put(places, score(fitted.reranker, held))
                 clock.lap(fitted.system)
                 if fitted.system == DEFAULT and not corpus.cross_fitted:
                     unreported = _unreported(corpus, recognised, fitted, evidence, learned)
         kept = taught_joint(corpus)[learned]
-        parts = joint.part(whole.only(kept), learned[kept]), joint.part(judged_on, asked)
-    return DomainRun(recognised.domain, path, claims, parts, clock.laps, unreported, (), peak())
+        rows = joint_rows(training.only(kept), learned[kept]), joint_rows(scoring, scored)
+    return DomainRun(recognised.domain, path, readings, rows, clock.laps, unreported, (), peak())
 
 
 def taught_joint(corpus: Corpus) -> NDArray[np.bool_]:
-    """Which training requests the joint model learns from."""
-    if corpus.cross_fitted:  # how many hypotheses a file may hold is limited already
+    """Mask of the training requests that the joint model learns from."""
+    if corpus.cross_fitted:  # the number of hypotheses in a file is limited already
         return np.ones(len(corpus.train), bool)
-    return joint.sampled(len(corpus.train), len(corpus.domains), N_BEST)
+    return sampled(len(corpus.train), len(corpus.domains), N_BEST)
 
 
 def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:
-    """What was not measured, or not as it should be, in words."""
-    if any(one.parts is None for one in runs):
+    """Notes on systems that were not measured, or not on all data."""
+    if any(one.joint is None for one in runs):
         return []
     lack = missing()
     if lack is not None:
@@ -203,13 +204,18 @@ def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:
 
 
 def _unreported(
-    corpus: Corpus, recognised: Recognised, fitted: Fitted, whole: Evidence, learned: NDArray[np.int64]
-) -> Heads:
+    corpus: Corpus, recognised: Recognised, fitted: Fitted, evidence: Evidence, learned: NDArray[np.int64]
+) -> LabelledReadings:
     if not corpus.tuning:
-        return heads(len(corpus.train), learned, score_unseen(fitted, whole), whole)
-    asking, asked = _with_hypotheses(corpus.tuning, recognised.tuning)
-    tuning = Evidence.of(whole.spec, asking, [corpus.tuning[i].truth for i in asked])
-    return heads(len(corpus.tuning), asked, score(fitted.reranker, tuning), tuning)
+        return label(len(corpus.train), learned, score_unseen(fitted, evidence), evidence)
+    tuning, places = _evidence(evidence, corpus.tuning, recognised.tuning)
+    return label(len(corpus.tuning), places, score(fitted.reranker, tuning), tuning)
+
+
+def _evidence(like: Evidence, examples: Sequence[Example], readings: Readings) -> tuple[Evidence, NDArray[np.int64]]:
+    """The requests that the domain has a reading of, as evidence with the features of `like`, and their places."""
+    requests, places = _with_hypotheses(examples, readings)
+    return Evidence.of(like.spec, requests, [examples[i].truth for i in places]), places
 
 
 def _held(corpus: Corpus, recognised: Recognised) -> Readings:
@@ -219,7 +225,7 @@ def _held(corpus: Corpus, recognised: Recognised) -> Readings:
 
 def _with_hypotheses(examples: Sequence[Example], readings: Readings) -> tuple[list[Request], NDArray[np.int64]]:
     """The requests that the domain has a reading of, holding it, and their places among all."""
-    places = [i for i, found in enumerate(readings) if found]
+    places = [i for i, own in enumerate(readings) if own]
     return [own_request(examples[i].request, readings[i]) for i in places], np.array(places, np.int64)
 
 

@@ -1,7 +1,7 @@
-"""The first stage of the experiment: every domain's own recogniser reads every request, each domain apart.
+"""First stage of the experiment: every domain's own recogniser reads every request, each domain alone.
 
-What a domain reads is kept in a file of its own, because re-rankers are trained on it many times, and because the
-readings of many domains would not fit beside each other in memory.
+Each domain's hypotheses are kept in a file of their own, because re-rankers are trained on them many times, and because
+those of many domains would not fit in memory together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.shared_corpus import Peak, Shared, peak, share
+from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, peak, share
 from arbitrank.nlu.training import cross_fit, train_recogniser
 from arbitrank.values import Hypothesis
 
@@ -40,12 +40,12 @@ def recognise_corpus(
     progress: Progress,
     peaks: list[Peak | None] | None = None,
 ) -> dict[str, Path]:
-    """Have every domain read the corpus, and write what it reads into the folder: a file for each domain.
+    """Have every domain read the corpus, and write its hypotheses into the folder: a file for each domain.
 
-    `peaks` is told what each task's process has held.
+    The peak memory of each task's process is appended to `peaks`.
     """
     sizes = {name: sum(e.truth.domain == name for e in corpus.train) for name in corpus.domains}
-    # The largest domains first, so that no core is left alone with one at the end.
+    # The largest domains first, so that none of them runs alone at the end.
     order = sorted(corpus.domains, key=lambda name: (-sizes[name], name))
     paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as scratch:
@@ -59,17 +59,17 @@ def recognise_corpus(
 
 
 def load(path: Path) -> Recognised:
-    """What `recognise_corpus` wrote of one domain."""
+    """One domain's hypotheses, as `recognise_corpus` wrote them."""
     return msgspec.msgpack.decode(path.read_bytes(), type=Recognised)
 
 
 def save(recognised: Recognised, path: Path) -> None:
-    """Write one domain's readings where `load` finds them."""
+    """Write one domain's hypotheses for `load` to read."""
     path.write_bytes(msgspec.msgpack.encode(recognised))
 
 
 def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
-    """The same files from requests that bring hypotheses: each domain gets its own, to learn from and be asked."""
+    """The files of `recognise_corpus` from requests that bring hypotheses: each domain gets its own."""
     paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
     own: dict[str, Readings] = {name: [()] * len(corpus.held) for name in corpus.domains}
     for i, example in enumerate(corpus.held):
@@ -81,7 +81,7 @@ def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _recognise(domain: str, shared: Shared, path: Path, seed: int) -> Peak | None:
+def _recognise(domain: str, shared: SharedCorpus, path: Path, seed: int) -> Peak | None:
     corpus, (of_train, of_tuning, of_held) = shared.value, shared.seen
     with threadpool_limits(1):
         fitted = cross_fit(domain, corpus.train, seed=seed, encoded=of_train)

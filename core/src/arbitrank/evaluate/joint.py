@@ -1,6 +1,6 @@
-"""The central alternative: one LightGBM over all domains' hypotheses, which sees everything that anybody says.
+"""Joint model, the central alternative: one LightGBM over all domains' hypotheses and confidences.
 
-Nobody can ship it alone: each change of a domain's confidences asks for another training on all domains' data.
+No team can ship it alone: each change of a domain's confidences calls for another training on all domains' data.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.arbitration.merge import BestReadings
 from arbitrank.errors import DataError
-from arbitrank.evaluate.results import Claims
 from arbitrank.learn.boosted import feature_names, matrix
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.linear_training import Evidence
 from arbitrank.probability import bounded
 
 Floats32 = NDArray[np.float32]
+Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 _ROUNDS, _FEW_ROUNDS, _PATIENCE = 300, 50, 20
 _HELD = 5  # one request in so many stops the training
-_NOBODY = np.float32(-30.0)  # the log-odds of a domain without a reading
+_ABSENT = np.float32(-30.0)  # the log-odds of a domain without a reading
 
 ROWS = 4_000_000
-"""Training rows that the joint model takes at most; they and what LightGBM makes of them stay under 2 GB."""
+"""Training rows that the joint model takes at most; with LightGBM's copy of them they stay under 2 GB."""
 
 
-class Part(NamedTuple):
-    """One domain's rows: features called `names`, float32 of shape (N, F), outcomes, and the row's request."""
+class JointRows(NamedTuple):
+    """One domain's rows: features called `names`, float32 of shape (N, F), outcomes, and each row's request."""
 
     names: tuple[str, ...]
     rows: Floats32
@@ -37,46 +38,41 @@ class Part(NamedTuple):
     request: NDArray[np.int32]
 
 
-class Unseen(NamedTuple):
-    """What each domain claims, by the joint model, of the training requests at `places`."""
+class StoppingReadings(NamedTuple):
+    """Each domain's best readings, by the joint model, of the training requests at `places`."""
 
     places: NDArray[np.int64]
-    claims: list[Claims]
+    readings: list[BestReadings]
 
 
-def part(evidence: Evidence, places: NDArray[np.int64]) -> Part:
-    """A domain's rows; `places` are those of its requests among all, shape (R,)."""
+def joint_rows(evidence: Evidence, places: NDArray[np.int64]) -> JointRows:
+    """One domain's rows; `places` are those of its requests among all, shape (R,)."""
     names = feature_names(evidence.spec)
     rows = np.zeros((0, len(names)), np.float32)
     if evidence.requests:
         rows = matrix(*evidence.factored, evidence.batch.starts).astype(np.float32)
     request = np.repeat(places, evidence.batch.sizes).astype(np.int32)
-    return Part(names, rows, evidence.batch.right.astype(np.float32), request)
+    return JointRows(names, rows, evidence.batch.right.astype(np.float32), request)
 
 
 def sampled(n: int, domains: int, readings: int) -> NDArray[np.bool_]:
-    """Which of n training requests the joint model learns from: all, or as many as fit in memory with all their rows.
+    """The training requests, of n, that the joint model learns from: all, or as many as fit in memory with their rows.
 
-    Each domain may have so many `readings` of a request. Which they are depends on nothing else.
+    Each domain may have `readings` of a request. The choice depends on nothing else.
     """
     enough = max(1, ROWS // (domains * readings))
     return np.random.default_rng(0).permutation(n) < enough
 
 
-def joint_scores(
-    train: Sequence[Part],
-    held: Sequence[Part],
-    splits: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
-    *,
-    seed: int,
-) -> tuple[list[Claims], Unseen]:
-    """Train on all domains' rows, and score the held-out ones: what each domain then claims.
+def joint_readings(
+    train: Sequence[JointRows], held: Sequence[JointRows], splits: Sequence[Masks], *, seed: int
+) -> tuple[list[BestReadings], StoppingReadings]:
+    """Train on all domains' rows and score the held-out ones: each domain's best readings.
 
-    Also what each claims of the training requests that only stopped the first of the trainings.
-
-    `splits` say which training requests teach and which held-out ones are then scored. Beside the features of the
-    distributed re-rankers it has the domain as a category, and how far the domain is ahead of its best rival. One
-    thread, so that the same figures come of any number of jobs.
+    Also those of the training requests that only stopped the first of the trainings. `splits` are pairs of masks: the
+    training requests to learn from, and the held-out ones that are then scored. Beside the features of the distributed
+    re-rankers the model has the domain as a category, and the domain's lead over its best rival. One thread, so that
+    the figures are the same for any number of jobs.
     """
     names = sorted({name for one in train for name in one.names})
     right, request = np.concatenate([one.right for one in train]), np.concatenate([one.request for one in train])
@@ -89,29 +85,29 @@ def joint_scores(
     for rest, _ in splits:
         teach = rest[request]
         boosters.append(_grow(learning, right, teach & ~stop, teach & stop, seed))
-    stopping = np.unique(request[stop]).astype(np.int64)
-    said = boosters[0].predict(learning[stop], num_threads=1) if stop.any() else np.zeros(0)
+    probability = boosters[0].predict(learning[stop], num_threads=1) if stop.any() else np.zeros(0)
     del learning
-    unseen = Unseen(stopping, [])
-    ends = np.cumsum([int((one.request % _HELD == 0).sum()) for one in train])
-    for one, p in zip(train, np.split(said, ends[:-1]), strict=True):
-        rows = one.request % _HELD == 0
-        unseen.claims.append(_by_request(np.searchsorted(stopping, one.request[rows]), p, len(stopping)))
-    claims = []
-    for one, columns in zip(held, _columns(held, names, len(splits[0][1])), strict=True):
+    stopping = StoppingReadings(np.unique(request[stop]).astype(np.int64), [])
+    stops = [one.request[one.request % _HELD == 0] for one in train]
+    for own, p in zip(stops, np.split(probability, np.cumsum([len(own) for own in stops])[:-1]), strict=True):
+        places = stopping.places
+        stopping.readings.append(_by_request(np.searchsorted(places, own), p, len(places)))
+    n = len(splits[0][1])
+    readings = []
+    for one, columns in zip(held, _columns(held, names, n), strict=True):
         p = np.zeros(len(columns))
         for booster, (_, chosen) in zip(boosters, splits, strict=True):
-            ask = chosen[one.request]
-            if ask.any():
-                p[ask] = booster.predict(columns[ask], num_threads=1)
-        claims.append(_by_request(one.request, p, len(splits[0][1])))
-    return claims, unseen
+            rows = chosen[one.request]
+            if rows.any():
+                p[rows] = booster.predict(columns[rows], num_threads=1)
+        readings.append(_by_request(one.request, p, n))
+    return readings, stopping
 
 
 def _grow(
     columns: Floats32, right: NDArray[np.float32], learn: NDArray[np.bool_], stop: NDArray[np.bool_], seed: int
 ) -> Any:
-    """Trees on the rows to `learn` from, until those to `stop` by get no better."""
+    """Trees on the rows to `learn` from, until the loss on those to `stop` by no longer falls."""
     lgb = lightgbm()
     parameters = {
         "objective": "binary",
@@ -137,14 +133,14 @@ def _grow(
     return lgb.train(parameters, data, _ROUNDS, [data.create_valid(columns[stop], right[stop])], callbacks=[stopping])
 
 
-def _columns(parts: Sequence[Part], names: Sequence[str], n: int) -> Iterator[Floats32]:
-    """Each domain's rows under common names, then the lead over the best rival, then the domain's number."""
+def _columns(parts: Sequence[JointRows], names: Sequence[str], n: int) -> Iterator[Floats32]:
+    """Each domain's rows under common names, then the best rival's log-odds, the lead over it, the domain's number."""
     place = {name: i for i, name in enumerate(names)}
-    # The best two of each request: the rival of whoever is the best is the second.
-    best, second, leader = np.full(n, _NOBODY), np.full(n, _NOBODY), np.full(n, -1)
+    # The best two of each request: the rival of the best domain is the second.
+    best, second, leader = np.full(n, _ABSENT), np.full(n, _ABSENT), np.full(n, -1)
     own = []
     for d, one in enumerate(parts):
-        logit = np.full(n, _NOBODY)
+        logit = np.full(n, _ABSENT)
         np.maximum.at(logit, one.request, one.rows[:, one.names.index("domain.logit@request")])
         own.append(logit[one.request])
         ahead = logit > best
@@ -154,15 +150,13 @@ def _columns(parts: Sequence[Part], names: Sequence[str], n: int) -> Iterator[Fl
         block = np.zeros((len(one.rows), len(names) + 3), np.float32)
         block[:, [place[name] for name in one.names]] = one.rows
         rival = np.where(leader == d, second, best)[one.request]
-        block[:, -3] = rival
-        block[:, -2] = own[d] - rival
-        block[:, -1] = d
+        block[:, -3], block[:, -2], block[:, -1] = rival, own[d] - rival, d
         yield block
 
 
-def _by_request(request: NDArray[Any], p: NDArray[np.float64], n: int) -> Claims:
-    claims = Claims.none(n)
+def _by_request(request: NDArray[Any], p: NDArray[np.float64], n: int) -> BestReadings:
+    readings = BestReadings.empty(n)
     starts = np.flatnonzero(np.diff(request, prepend=-1))
     if len(starts):
-        claims.put(request[starts].tolist(), (bounded(right) for right in np.split(p, starts[1:])))
-    return claims
+        readings.put(request[starts].tolist(), (bounded(right) for right in np.split(p, starts[1:])))
+    return readings

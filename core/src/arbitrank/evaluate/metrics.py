@@ -1,7 +1,7 @@
-"""Figures of merit: calibration and accuracy of probabilities against what was true.
+"""Calibration metrics of probabilities against outcomes.
 
-`p` is P(right) of each request's top hypothesis, float64 of shape (n,) in [0, 1], and `y` is 1.0 where it was entirely
-right. All figures are rates in [0, 1] but NLL, which is in nats.
+`p` is P(right) of each request's top hypothesis, float64 of shape (n,) in [0, 1]; `y` is 1.0 where it was entirely
+right. All figures are rates in [0, 1] except NLL, which is in nats.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.probability import log_loss
-
-Floats = NDArray[np.float64]
+from arbitrank.evaluate.intervals import blocks, interval, resamples
+from arbitrank.probability import Floats, log_loss
 
 BINS = 15
-_AT_ONCE = 1_000_000  # numbers drawn at a time, which bounds the memory
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """How far probabilities can be believed: on `n` requests, with what a perfectly calibrated system would show.
+    """Calibration metrics on `n` requests, with the ECE that a perfectly calibrated system would show on as many.
 
     `ece_floor` is the mean ECE of outcomes drawn from the probabilities themselves, `ece_band` the range that holds
-    95 % of them, `ece_interval` the 95 % bootstrap interval. `over` is the mean of p − y, above 0 where the system
-    claims too much.
+    95 % of them, `ece_interval` the 95 % bootstrap interval. `over` is the mean of p − y, above 0 where the system is
+    over-confident.
     """
 
     n: int
@@ -37,7 +35,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 def calibration(p: Floats, y: Floats, *, seed: int = 0, draws: int = 400) -> Calibration:
-    """All calibration figures of probabilities `p` with outcomes `y`; zeros where there are none."""
+    """All calibration metrics of probabilities `p` with outcomes `y`; zeros where there are none."""
     if len(p) == 0:
         return Calibration(0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, (0.0, 0.0), 0.0)
     floor, spread = _draws(p, y, np.random.default_rng(seed), draws)
@@ -46,9 +44,9 @@ def calibration(p: Floats, y: Floats, *, seed: int = 0, draws: int = 400) -> Cal
         nll=nll(p, y),
         brier=brier(p, y),
         ece=ece(p, y),
-        ece_interval=_interval(spread),
+        ece_interval=interval(spread),
         ece_floor=float(floor.mean()),
-        ece_band=_interval(floor),
+        ece_band=interval(floor),
         over=float((p - y).mean()),
     )
 
@@ -78,31 +76,22 @@ def reliability(p: Floats, y: Floats, bins: int = BINS) -> list[tuple[float, flo
 
 
 def _draws(p: Floats, y: Floats, rng: np.random.Generator, draws: int) -> tuple[Floats, Floats]:
-    """The ECE of outcomes drawn from the probabilities, and of requests drawn anew, `draws` of each."""
+    """The ECE of outcomes drawn from the probabilities, and of bootstrap samples of the requests, `draws` of each."""
     n = len(p)
     order = np.argsort(p, kind="stable")
-    starts, place = _edges(n, BINS)[:-1], np.argsort(order)
+    starts, rank = _edges(n, BINS)[:-1], np.argsort(order)
     p_sorted, y_sorted = p[order], y[order]
     floor, spread = np.empty(draws), np.empty(draws)
-    some = max(1, _AT_ONCE // n)
-    for first in range(0, draws, some):
-        part = slice(first, min(first + some, draws))
-        drawn = (rng.random((part.stop - first, n)) < p)[:, order]
-        floor[part] = np.abs(np.add.reduceat(p_sorted - drawn, starts, axis=1)).sum(axis=1) / n
-    for first in range(0, draws, some):
-        part = slice(first, min(first + some, draws))
-        # The places of sorted probabilities, sorted, are the draw in the order of its probabilities.
-        drawn = np.sort(place[rng.integers(0, n, (part.stop - first, n))], axis=1)
+    for block in blocks(n, draws):
+        drawn = (rng.random((block.stop - block.start, n)) < p)[:, order]
+        floor[block] = np.abs(np.add.reduceat(p_sorted - drawn, starts, axis=1)).sum(axis=1) / n
+    for block, indices in resamples(n, draws, rng):
+        drawn = np.sort(rank[indices], axis=1)  # the sample in the order of its probabilities
         gaps = np.add.reduceat(p_sorted[drawn] - y_sorted[drawn], starts, axis=1)
-        spread[part] = np.abs(gaps).sum(axis=1) / n
+        spread[block] = np.abs(gaps).sum(axis=1) / n
     return floor, spread
 
 
 def _edges(n: int, bins: int) -> NDArray[np.int64]:
-    """Where the bins of equal mass begin among n sorted probabilities, and n."""
+    """The starts of the bins of equal mass among n sorted probabilities, and n."""
     return np.linspace(0, n, min(bins, n) + 1).astype(np.int64)
-
-
-def _interval(values: Floats) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)

@@ -1,7 +1,7 @@
-"""Installed plugins on a corpus: each trained through the contract, as its owner trains it, and asked what is held out.
+"""Installed plugins on a corpus: each trained through the contract, as its owner does, and scored on held-out requests.
 
-Beside them stands R0 on the hypotheses that they give. The contract does not show the hypotheses that a plugin learns
-from, so no other re-ranker can be trained on them.
+They are compared with R0 on their hypotheses. The contract does not show the hypotheses that a plugin learns from, so
+no other re-ranker can be trained on them.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration.dispatch import Failed, query
+from arbitrank.arbitration.merge import BestReadings
 from arbitrank.domain import Domain, Model, Progress, Scores, Settings
-from arbitrank.errors import ArbitrankError, InputError, PluginError, describe
+from arbitrank.errors import ArbitrankError, InputError, PluginError
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings, Recognised, save
-from arbitrank.evaluate.merge_tuning import Heads
-from arbitrank.evaluate.results import Claims
+from arbitrank.evaluate.merge_tuning import LabelledReadings
 from arbitrank.evaluate.runs import Clock, DomainRun, splits
-from arbitrank.evaluate.shared_corpus import Shared, peak, share
+from arbitrank.evaluate.shared_corpus import SharedCorpus, peak, share
+from arbitrank.guard import Fault, guarded
 from arbitrank.learn.linear_training import baseline, own_request
 from arbitrank.registry import discover, loaded
 from arbitrank.semer import entirely_right
 from arbitrank.values import Example, Hypothesis
 
 PLUGINS = "plugins"
-"""The name of the system that the installed plugins are."""
+"""Name of the system that consists of the installed plugins."""
 
 
 def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, progress: Progress) -> list[DomainRun]:
-    """Train the plugin of every domain of the corpus and ask it for the held-out requests; in the order of names.
+    """Train the plugin of every domain of the corpus and score the held-out requests; in the order of names.
 
-    What they read is kept in the folder. Raises `InputError` where a domain of the corpus has no plugin, and
+    Their hypotheses are kept in the folder. Raises `InputError` where a domain of the corpus has no plugin, and
     `PluginError` where one cannot be trained.
     """
     ready = loaded(discover())
@@ -56,12 +57,12 @@ def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, p
     return sorted(runs, key=lambda one: one.domain)
 
 
-def _run(name: str, shared: Shared, path: Path, seed: int) -> DomainRun:
-    corpus, domain = shared.value, loaded(discover())[name]  # found anew, as it may not be in this process yet
+def _run(name: str, shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
+    corpus, domain = shared.value, loaded(discover())[name]  # again, as this may be another process
     clock = Clock()
-    claims = {system: Claims.none(len(corpus.held)) for system in ("R0", PLUGINS)}
+    best = {system: BestReadings.empty(len(corpus.held)) for system in ("R0", PLUGINS)}
     readings: Readings = [()] * len(corpus.held)
-    unreported: Heads | None = None
+    unreported: LabelledReadings | None = None
     failures: list[str] = []
     for rest, chosen in splits(corpus, seed):
         training = [corpus.train[i] for i in np.flatnonzero(rest)]
@@ -69,32 +70,36 @@ def _run(name: str, shared: Shared, path: Path, seed: int) -> DomainRun:
         with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
             model = _trained(domain, training, Path(folder), seed)
             clock.lap("plugins: train")
-            found = _ask(name, model, [corpus.held[i] for i in places], failures)
+            answers = _query(name, model, [corpus.held[i] for i in places], failures)
             if corpus.tuning:
-                unreported = _heads(_ask(name, model, corpus.tuning, failures), corpus.tuning)
+                unreported = _labelled(_query(name, model, corpus.tuning, failures), corpus.tuning)
         plain = baseline(name, [own_request(e.request, _own(name, e) or ()) for e in training])
-        for i, (hypotheses, scores) in zip(places, found, strict=True):
+        for i, (hypotheses, scores) in zip(places, answers, strict=True):
             readings[i] = tuple(hypotheses)
-            claims[PLUGINS].put([i], [scores])
+            best[PLUGINS].put([i], [scores])
             if hypotheses:
-                claims["R0"].put([i], [plain.rerank(own_request(corpus.held[i].request, hypotheses))])
+                best["R0"].put([i], [plain.rerank(own_request(corpus.held[i].request, hypotheses))])
         clock.lap("plugins: ask")
     save(Recognised(name, [], [], readings), path)
     notes: tuple[str, ...] = ()
     if failures:
-        notes = (f"domain {name}: failed on {len(failures)} requests, where it has no say; the first: {failures[0]}",)
-    return DomainRun(name, path, claims, None, clock.laps, unreported, notes, peak())
+        notes = (
+            f"domain {name}: failed on {len(failures)} requests, which have no reading of it; the first: {failures[0]}",
+        )
+    return DomainRun(name, path, best, None, clock.laps, unreported, notes, peak())
 
 
 def _trained(domain: Domain, examples: Sequence[Example], folder: Path, seed: int) -> Model:
-    try:
+    def train() -> Model:
         domain.train(examples, folder, Settings(seed=seed))
         return domain.load(folder)
-    except ArbitrankError:
-        raise
-    # `train` and `load` are the plugin's code and may raise anything.
-    except Exception as error:
-        raise PluginError(f"domain {domain.name}: its training failed: {describe(error)}") from error
+
+    model = guarded(train)
+    if not isinstance(model, Fault):
+        return model
+    if isinstance(model.error, ArbitrankError):
+        raise model.error
+    raise PluginError(f"domain {domain.name}: its training failed: {model.reason}") from model.error
 
 
 def _own(name: str, example: Example) -> tuple[Hypothesis, ...] | None:
@@ -106,23 +111,24 @@ def _own(name: str, example: Example) -> tuple[Hypothesis, ...] | None:
 _Answer = tuple[Sequence[Hypothesis], Scores | None]
 
 
-def _ask(name: str, model: Model, examples: Sequence[Example], failures: list[str]) -> list[_Answer]:
+def _query(name: str, model: Model, examples: Sequence[Example], failures: list[str]) -> list[_Answer]:
     """The domain's hypotheses of each request and its scores, None where it has no reading or fails."""
     answers: list[_Answer] = []
     for example in examples:
-        found = query(name, model, example.request, _own(name, example))
-        if isinstance(found, Failed):
-            failures.append(f"{example.request.id}: {found.reason}")
+        outcome = query(name, model, example.request, _own(name, example))
+        if isinstance(outcome, Failed):
+            failures.append(f"{example.request.id}: {outcome.reason}")
             answers.append(((), None))
         else:
-            answers.append((found.hypotheses, found.scores if found.hypotheses else None))
+            answers.append((outcome.hypotheses, outcome.scores if outcome.hypotheses else None))
     return answers
 
 
-def _heads(answers: Sequence[_Answer], examples: Sequence[Example]) -> Heads:
-    claims = Claims.of([scores for _, scores in answers])
+def _labelled(answers: Sequence[_Answer], examples: Sequence[Example]) -> LabelledReadings:
+    best = BestReadings.empty(len(answers))
+    best.put(range(len(answers)), (scores for _, scores in answers))
     right = [
         float(k >= 0 and entirely_right(hypotheses[k], example.truth))
-        for k, (hypotheses, _), example in zip(claims.best, answers, examples, strict=True)
+        for k, (hypotheses, _), example in zip(best.best, answers, examples, strict=True)
     ]
-    return Heads(claims, np.array(right))
+    return LabelledReadings(best, np.array(right))

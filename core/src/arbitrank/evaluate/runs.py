@@ -1,4 +1,4 @@
-"""What one domain's run of an experiment leaves for the merge, and how requests are shared out."""
+"""One domain's run of an experiment, as the merge needs it, and the split of requests into learning and scoring."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from arbitrank.arbitration.merge import BestReadings
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.joint import Part
-from arbitrank.evaluate.merge_tuning import Heads
-from arbitrank.evaluate.results import Claims
+from arbitrank.evaluate.joint import JointRows, Masks
+from arbitrank.evaluate.merge_tuning import LabelledReadings
 from arbitrank.evaluate.shared_corpus import Peak
 
 _FOLDS = 5  # of the re-rankers, where one file of hypotheses is all there is
 
 
 class DomainRun(NamedTuple):
-    """What one domain contributes: where its hypotheses are kept, each system's claims of the held-out requests, its
-    rows for the joint model in training and held out (None where there is none), the seconds it took, what the default
-    system says to requests that the report isn't on (those of the tuning split, else training requests, cross-fitted),
-    what was left out, in words, and the memory that its process held."""
+    """One domain's part in an experiment.
+
+    `hypotheses` is the file of its hypotheses, `readings` are each system's best readings of the held-out requests,
+    `joint` its rows for the joint model in training and held out (None where there is none), `seconds` the time by
+    stage. `unreported` are the default system's readings of requests that the report is not on: those of the tuning
+    split, else training requests, cross-fitted. `notes` name what was left out; `peak` is its process's memory.
+    """
 
     domain: str
     hypotheses: Path
-    claims: Mapping[str, Claims]
-    parts: tuple[Part, Part] | None
+    readings: Mapping[str, BestReadings]
+    joint: tuple[JointRows, JointRows] | None
     seconds: Mapping[str, float]
-    unreported: Heads | None
+    unreported: LabelledReadings | None
     notes: tuple[str, ...]
     peak: Peak | None
 
 
-def splits(corpus: Corpus, seed: int) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Which training requests teach and which held-out ones are then scored: everything once, or fold by fold."""
+def splits(corpus: Corpus, seed: int) -> list[Masks]:
+    """Masks of the training requests to learn from and of the held-out ones then scored: all once, or fold by fold."""
     if not corpus.cross_fitted:
         return [(np.ones(len(corpus.train), bool), np.ones(len(corpus.held), bool))]
     fold = np.random.default_rng(seed).permutation(len(corpus.held)) % _FOLDS

@@ -1,4 +1,4 @@
-"""What the processes of one evaluation share: the corpus, read once by each, and the account of their memory."""
+"""The corpus that the processes of one evaluation share, each reading it once, and their peak memory."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from arbitrank.nlu.training import encode_all
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
-    """A corpus that other processes read from a file, each of them once, instead of being sent it with every task."""
+class SharedCorpus:
+    """A corpus that other processes read from a file, each once, instead of receiving it with every task."""
 
     value: Corpus
     path: Path
 
     @cached_property
     def seen(self) -> list[list[Encoded]]:
-        """The utterances of each split, looked at once by a process for all its domains."""
+        """The encoded utterances of each split, computed once by a process for all its domains."""
         return [encode_all(split) for split in (self.value.train, self.value.tuning, self.value.held)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _read, (self.path,)
 
 
-def share(corpus: Corpus, path: Path) -> Shared:
-    """Write the corpus where the processes that are handed what this gives find it."""
+def share(corpus: Corpus, path: Path) -> SharedCorpus:
+    """Write the corpus to `path`, from which other processes read it when the result is sent to them."""
     path.write_bytes(msgspec.msgpack.encode(corpus))
-    return Shared(corpus, path)
+    return SharedCorpus(corpus, path)
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path) -> Shared:
-    return Shared(msgspec.msgpack.decode(path.read_bytes(), type=Corpus), path)
+def _read(path: Path) -> SharedCorpus:
+    return SharedCorpus(msgspec.msgpack.decode(path.read_bytes(), type=Corpus), path)
 
 
 class Peak(NamedTuple):
-    """The most memory that a process has held so far, in bytes."""
+    """The most memory that a process, by its number, has held so far, in bytes."""
 
     process: int
     held: int
 
 
 def peak() -> Peak | None:
-    """This process's peak; None where the system doesn't say."""
+    """This process's peak; None where the system does not report it."""
     held = _peak()
     return Peak(os.getpid(), held) if held else None
 
 
 def total(peaks: Iterable[Peak | None]) -> int | None:
-    """What all processes held at most, in bytes: the sum of their peaks, shared pages counted once for each."""
+    """The peak of all processes, in bytes: the sum of their peaks, shared pages counted once for each."""
     held: dict[int, int] = {}
     for one in peaks:
         if one is None:
@@ -69,7 +69,7 @@ def total(peaks: Iterable[Peak | None]) -> int | None:
 
 def _peak() -> int | None:
     try:
-        # Linux counts what a process was forked from in `ru_maxrss`; this is the program's own.
+        # On Linux `ru_maxrss` includes the process that this one was forked from; VmHWM does not.
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024

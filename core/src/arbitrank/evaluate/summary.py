@@ -1,4 +1,4 @@
-"""The figures of each system, with intervals: what `metrics.json` holds."""
+"""Summary of an evaluation: each system's metrics with intervals, and the cost in time and memory."""
 
 from __future__ import annotations
 
@@ -6,73 +6,73 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from arbitrank.evaluate.intervals import Estimate, bootstrap_means, interval
 from arbitrank.evaluate.metrics import calibration
-from arbitrank.evaluate.results import Outcome
-from arbitrank.probability import log_loss
+from arbitrank.evaluate.results import SystemResults
+from arbitrank.probability import Floats, log_loss
 from arbitrank.values import Example
 
-Floats = NDArray[np.float64]
+MEASURES = ("domain_accuracy", "irer", "semer", "nll", "brier")
+"""The means over requests that are reported, in this order; lower is better, except for the accuracy."""
 
-_DRAWS = 1_000
-_SLICE = 30  # requests below which a slice says nothing
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """How much a system differs from another on the same requests: the mean, and its paired bootstrap 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
+_SLICE = 30  # requests below which a slice is not reported
 
 
 def summarise(
-    outcomes: Mapping[str, Outcome], held: Sequence[Example], *, against: Sequence[str], seed: int = 0
+    results: Mapping[str, SystemResults], held: Sequence[Example], *, against: Sequence[str], seed: int = 0
 ) -> dict[str, Any]:
-    """The metrics of each system, and its paired differences to each system named in `against`.
+    """The metrics of each system, and its paired differences from each system named in `against`.
 
-    Rates are in [0, 1], NLL in nats. `ci` are 95 % bootstrap intervals over requests. `per_domain` takes accuracy and
-    errors over the requests that are truly the domain's, and calibration over those that it wins.
+    Rates are in [0, 1], NLL in nats. `ci` holds 95 % bootstrap intervals over requests. `per_domain` has accuracy and
+    errors over the requests that the domain owns, and calibration over those that it wins.
     """
-    measures = {system: _measures(one) for system, one in outcomes.items()}
-    names = list(next(iter(measures.values())))
-    place = {pair: i for i, pair in enumerate((system, name) for system in measures for name in names)}
-    draws = _bootstrap(np.column_stack([measures[system][name] for system, name in place]), seed)
-    drawn = {pair: draws[:, i] for pair, i in place.items()}
+    columns = {system: measured(one) for system, one in results.items()}
+    place = {system: slice(k * len(MEASURES), (k + 1) * len(MEASURES)) for k, system in enumerate(columns)}
+    drawn = bootstrap_means(np.ascontiguousarray(np.vstack(list(columns.values())).T), seed).T
     return {
         system: {
-            **{name: float(values.mean()) for name, values in measures[system].items()},
+            **dict(zip(MEASURES, map(float, columns[system].mean(axis=1)), strict=True)),
             **_calibration(one.probability, one.right, seed),
-            "ci": {name: _interval(drawn[system, name]) for name in names},
+            "ci": dict(zip(MEASURES, map(interval, drawn[place[system]]), strict=True)),
             "against": {
-                other: {
-                    name: Difference(
-                        float((measures[system][name] - measures[other][name]).mean()),
-                        *_interval(drawn[system, name] - drawn[other, name]),
-                    )
-                    for name in names
-                }
+                other: _differences(columns[system] - columns[other], drawn[place[system]] - drawn[place[other]])
                 for other in against
-                if other in outcomes and other != system
+                if other in results and other != system
             },
             "per_domain": dict(_per_domain(one, held, seed)),
-            "per_context": dict(_per_context(measures[system], held)),
+            "per_context": dict(_per_context(columns[system], held)),
         }
-        for system, one in outcomes.items()
+        for system, one in results.items()
     }
 
 
-def _measures(one: Outcome) -> dict[str, Floats]:
-    """What is averaged over requests, lower being better but for the accuracy."""
+def measured(one: SystemResults) -> Floats:
+    """Each request's value of each of `MEASURES`, shape (5, n)."""
+    nll, brier = log_loss(one.probability, one.right), (one.probability - one.right) ** 2
+    return np.stack([one.domain_right, 1.0 - one.answer_right, one.semer, nll, brier])
+
+
+def cost(metrics: Mapping[str, Any]) -> str:
+    """The seconds by stage, those of each system summed over the domains, and the peak memory where it is known."""
+    stages = {stage: spent for stage, spent in metrics["seconds"].items() if not isinstance(spent, Mapping)}
+    by_system = next(iter(spent for spent in metrics["seconds"].values() if isinstance(spent, Mapping)), {})
+    text = f"{sum(stages.values()):.0f} s: {_seconds(stages)}"
+    if by_system:
+        text += f"; by system, all domains: {_seconds(by_system)}"
+    held = metrics["peak_memory_bytes"]
+    return text if held is None else f"{text}; at most {held / 1e9:.2f} GB of memory"
+
+
+def _seconds(stages: Mapping[str, float]) -> str:
+    return ", ".join(f"{stage} {spent:.1f}" for stage, spent in stages.items())
+
+
+def _differences(delta: Floats, drawn: Floats) -> dict[str, Estimate]:
     return {
-        "domain_accuracy": one.domain_right,
-        "irer": 1.0 - one.answer_right,
-        "semer": one.semer,
-        "nll": log_loss(one.probability, one.right),
-        "brier": (one.probability - one.right) ** 2,
+        name: Estimate(float(mean), *interval(draws))
+        for name, mean, draws in zip(MEASURES, delta.mean(axis=1), drawn, strict=True)
     }
 
 
@@ -87,19 +87,7 @@ def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
     }
 
 
-def _bootstrap(columns: Floats, seed: int) -> Floats:
-    """The means of the columns in each draw of their n rows, shape (draws, columns); of all columns the same rows."""
-    n = len(columns)
-    rng = np.random.default_rng(seed)
-    return np.array([np.bincount(rng.integers(0, n, n), minlength=n) @ columns for _ in range(_DRAWS)]) / n
-
-
-def _interval(draws: Floats) -> tuple[float, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _per_domain(one: Outcome, held: Sequence[Example], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _per_domain(one: SystemResults, held: Sequence[Example], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     owner = np.array([example.truth.domain or "" for example in held])
     winner = np.array([hypothesis.domain if hypothesis else "" for hypothesis in one.top])
     for name in sorted({*owner, *winner} - {""}):
@@ -116,14 +104,14 @@ def _per_domain(one: Outcome, held: Sequence[Example], seed: int) -> Iterator[tu
         )
 
 
-def _per_context(measures: Mapping[str, Floats], held: Sequence[Example]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _per_context(columns: Floats, held: Sequence[Example]) -> Iterator[tuple[str, dict[str, Any]]]:
     seen = Counter(
         (key, value) for e in held for key, value in e.request.context.items() if isinstance(value, str | bool)
     )
     for (key, value), n in sorted(seen.items(), key=str):
         if _SLICE <= n < len(held):
             mask = np.array([e.request.context.get(key) == value for e in held])
-            yield f"{key}={value}", {"n": n, **{name: _mean(values[mask]) for name, values in measures.items()}}
+            yield f"{key}={value}", {"n": n, **dict(zip(MEASURES, map(_mean, columns[:, mask]), strict=True))}
 
 
 def _mean(values: Floats) -> float | None:

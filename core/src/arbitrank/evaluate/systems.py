@@ -1,4 +1,4 @@
-"""The systems that are compared, each trained domain by domain, and how they score."""
+"""The systems that are compared, each trained domain by domain, and their scores."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SYSTEMS = {
     "R1": "three weights, expected semantic error",
     "R2": "three weights, cross-entropy",
     "R3": "three weights, both: the article's choice",
-    DEFAULT: "is it mine × which reading: the default",
+    DEFAULT: "P(mine) × P(reading | mine): the default",
     "boosted": "LightGBM by domain, cross-entropy",
     "corrected": "LightGBM on top of the factored log-odds",
 }
 """The systems whose domains are trained apart, in the order in which they are reported."""
 
 BOOSTED = ("boosted", "corrected")
-"""Those of them that need LightGBM."""
+"""The systems that need LightGBM."""
 
 _PLAIN = Settings(model="loglinear", form="sigmoid")
 
 
 class Fitted(NamedTuple):
-    """One system's re-ranker of a domain, and what its likes said of training requests that they didn't learn from."""
+    """One system's re-ranker of a domain, and the out-of-fold scores of the training requests."""
 
     system: str
     reranker: Any
@@ -45,7 +45,7 @@ class Fitted(NamedTuple):
 
 
 def available() -> tuple[str, ...]:
-    """The systems that can be trained here: all of them, or those that do without LightGBM where it is missing."""
+    """The systems that can be trained here: all of them, or where LightGBM is missing those that do not need it."""
     return tuple(name for name in SYSTEMS if name not in BOOSTED or missing() is None)
 
 
@@ -56,7 +56,7 @@ def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
     """
     baseline = R0(evidence.without_context().spec)
     if not evidence.requests:
-        # The domain has no reading of any training request: there is nothing to learn, and what is left is R0.
+        # The domain has no reading of any training request: there is nothing to learn beyond R0.
         yield from (Fitted(name, baseline) for name in available())
         return
     plain = evidence.without_context()
@@ -90,14 +90,14 @@ def score(reranker: Any, held: Evidence) -> list[Scores]:
 
 
 def score_unseen(fitted: Fitted, evidence: Evidence) -> list[Scores]:
-    """The scores of the training requests as if the re-ranker hadn't learned from them."""
+    """The out-of-fold scores of the training requests."""
     if not evidence.requests:
         return []
     assert fitted.unseen is not None
     return _scores(fitted.unseen, evidence, getattr(fitted.reranker, "calibrator", None))
 
 
-def _scores(said: Unseen, evidence: Evidence, calibrator: Calibrator | None) -> list[Scores]:
-    parts = np.split(said.right, evidence.batch.starts[1:])
-    scores = [Scores(float(q), part) for q, part in zip(said.mine, parts, strict=True)]
+def _scores(unseen: Unseen, evidence: Evidence, calibrator: Calibrator | None) -> list[Scores]:
+    parts = np.split(unseen.right, evidence.batch.starts[1:])
+    scores = [Scores(float(mine), right) for mine, right in zip(unseen.mine, parts, strict=True)]
     return scores if calibrator is None else [recalibrated(one, calibrator) for one in scores]

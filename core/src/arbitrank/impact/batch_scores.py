@@ -1,8 +1,8 @@
-"""What one domain claims of many requests at once.
+"""Scores of one domain for many requests at once.
 
-A service asks about one request at a time (`arbitration.dispatch`), a replay about hundreds of thousands. Where a model
-is the toolkit's, the features of all requests go through it as one matrix; any other model is asked as a service asks
-it, and so is the toolkit's where what it says breaks a promise. Both ways give the same claims.
+A service scores one request at a time (`arbitration.dispatch`), a replay hundreds of thousands. The features of all
+requests go through one of the toolkit's re-rankers as one matrix. Any other model is called request by request, and so
+is the toolkit's where its scores violate the contract, for the reason. Both ways give the same scores.
 """
 
 from __future__ import annotations
@@ -13,104 +13,76 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.merge import temperature_scaled
+from arbitrank.arbitration.dispatch import Failed, query
+from arbitrank.arbitration.merge import BestReadings, temperature_scaled, temperature_scaled_groups
 from arbitrank.domain import Model, Scores
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator
-from arbitrank.learn.features import FeatureSpec, parts, plain_rows
+from arbitrank.learn.features import parts, plain_rows
 from arbitrank.learn.losses import probabilities
 from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
-from arbitrank.learn.rerankers import R0, Factored, LogLinear
-from arbitrank.probability import bounded_groups, log_odds, sigmoid
+from arbitrank.learn.rerankers import R0, Factored, LogLinear, baseline
+from arbitrank.probability import Floats, Starts, bounded_groups
 from arbitrank.values import Hypothesis, Ranked, Request
 
-Floats = NDArray[np.float64]
-Starts = NDArray[np.int64]
 Reading = Hypothesis | Ranked
-Plain = R0 | LogLinear | Factored | Boosted
+ToolkitReranker = R0 | LogLinear | Factored | Boosted
+Brought = Sequence[Sequence[Hypothesis] | None]
 
 _SLACK = 1e-9
 
 
-class Claims(NamedTuple):
-    """What a domain claims of each of R requests; all zeros where it does not speak.
+class DomainReadings(NamedTuple):
+    """One domain's readings of each request, the scores of the best ones, and the reasons of failed calls."""
 
-    `spoke`: whether it has a reading. `mine`: P(mine). `best`: which of its readings it holds to be the most probable.
-    `right`: P(right) of that one. `whole`: the sum over all its readings.
-    """
-
-    spoke: NDArray[np.bool_]
-    mine: Floats
-    best: NDArray[np.int64]
-    right: Floats
-    whole: Floats
-
-    @classmethod
-    def none(cls, n: int) -> Claims:
-        """No claim on any of n requests, to be filled in."""
-        return cls(np.zeros(n, np.bool_), np.zeros(n), np.zeros(n, np.int64), np.zeros(n), np.zeros(n))
-
-    def put(self, i: int, scores: Scores) -> None:
-        """Fill in what the domain says of request i."""
-        best = int(np.argmax(scores.right))
-        self.spoke[i], self.mine[i], self.best[i] = True, scores.mine, best
-        self.right[i], self.whole[i] = scores.right[best], scores.right.sum()
-
-
-class Said(NamedTuple):
-    """The claims, the readings that they are of, and the reasons where the domain failed."""
-
-    claims: Claims
+    best: BestReadings
     readings: list[Sequence[Reading]]
     failures: list[str]
 
+    def head(self, i: int) -> Reading:
+        """The most probable reading of request i, which has one."""
+        return self.readings[i][int(self.best.best[i])]
+
 
 class Baseline(Model):
-    """R0, for a domain that nobody serves."""
+    """R0, for a domain that is not installed."""
 
     def __init__(self, name: str) -> None:
-        self.reranker = R0(FeatureSpec(name))
+        self.reranker = baseline(name)
 
     def rerank(self, request: Request) -> Scores:
         """The product of the confidences."""
         return self.reranker.rerank(request)
 
 
-def claims(
-    name: str,
-    model: Model,
-    requests: Sequence[Request],
-    given: Sequence[Sequence[Hypothesis] | None],
-    temperature: float = 1.0,
-    *,
-    plain: bool = False,
-) -> Said:
-    """What the domain says of each request, with the hypotheses given; None has it recognise, an empty list is silence.
+def score_batch(
+    name: str, model: Model, requests: Sequence[Request], brought: Brought, temperature: float = 1.0
+) -> DomainReadings:
+    """Score each request's hypotheses that were brought for the domain: None has it recognise, without any it has none.
 
-    `temperature` is what its claims are shrunk by. With `plain` every request is asked about by itself.
+    `temperature` is the one that divides the log-odds of its scores.
     """
-    said = Said(Claims.none(len(requests)), [own or () for own in given], [])
-    rest = [i for i, own in enumerate(given) if own is None or len(own)]
-    reranker = None if plain else _reranker(model)
+    found = DomainReadings(BestReadings.empty(len(requests)), [own or () for own in brought], [])
+    rest = [i for i, own in enumerate(brought) if own is None or len(own)]
+    reranker = toolkit_reranker(model)
     if reranker:
-        together = [i for i in rest if given[i] is not None]
-        sound = _ask_together(*reranker, requests, given, together, temperature, said.claims) if together else set()
-        rest = [i for i in rest if i not in sound]
+        together = [i for i in rest if brought[i] is not None]
+        done = _score_together(*reranker, requests, brought, together, temperature, found.best) if together else set()
+        rest = [i for i in rest if i not in done]
     for i in rest:
-        outcome = dispatch.query(name, model, requests[i], given[i])
-        if isinstance(outcome, dispatch.Failed):
-            said.failures.append(outcome.reason)
-            said.readings[i] = ()
+        outcome = query(name, model, requests[i], brought[i])
+        if isinstance(outcome, Failed):
+            found.failures.append(outcome.reason)
+            found.readings[i] = ()
         elif outcome.hypotheses:
-            said.readings[i] = outcome.hypotheses
-            said.claims.put(i, temperature_scaled(outcome.scores, temperature))
-    return said
+            found.readings[i] = outcome.hypotheses
+            found.best.put((i,), (temperature_scaled(outcome.scores, temperature),))
+    return found
 
 
-def _reranker(model: Model) -> tuple[Plain, Calibrator | None] | None:
-    """The toolkit's re-ranker in a model that does nothing beside asking it."""
+def toolkit_reranker(model: Model) -> tuple[ToolkitReranker, Calibrator | None] | None:
+    """The toolkit's re-ranker in a model that does nothing but call it; None for any other model."""
     if isinstance(model, Baseline):
         return model.reranker, None
     if not isinstance(model, ReferenceModel) or type(model).rerank is not ReferenceModel.rerank:
@@ -118,45 +90,41 @@ def _reranker(model: Model) -> tuple[Plain, Calibrator | None] | None:
     inner, calibrator = model.reranker, None
     if isinstance(inner, Calibrated):
         inner, calibrator = inner.reranker, inner.calibrator
-    return (inner, calibrator) if isinstance(inner, Plain) else None
+    return (inner, calibrator) if isinstance(inner, ToolkitReranker) else None
 
 
-def _ask_together(
-    reranker: Plain,
+def _score_together(
+    reranker: ToolkitReranker,
     calibrator: Calibrator | None,
     requests: Sequence[Request],
-    given: Sequence[Sequence[Hypothesis] | None],
-    chosen: Sequence[int],
+    brought: Brought,
+    places: Sequence[int],
     temperature: float,
-    found: Claims,
+    best: BestReadings,
 ) -> set[int]:
-    """Fill in the claims on the chosen requests; which of them are sound, the others being left as they were."""
-    own = [_own(requests[i], given[i] or ()) for i in chosen]
+    """Fill in the scores of the requests at `places`; the places whose scores are sound, the others being left out."""
+    own = [_own(requests[i], brought[i] or ()) for i in places]
     sizes = np.array([len(request.hypotheses or ()) for request in own])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    with np.errstate(all="ignore"):  # what is not finite is asked again by itself, for the reason why
+    with np.errstate(all="ignore"):  # requests with scores that are not finite are scored alone, for the reason
         mine, right = _score(reranker, own, starts)
         if calibrator is not None:
             mine, right = bounded_groups(calibrator(right), starts, mine)
-        whole = np.add.reduceat(right, starts)
-        sound = (mine >= 0.0) & (mine <= 1.0) & (np.minimum.reduceat(right, starts) >= 0.0) & (whole <= mine + _SLACK)
+        total = np.add.reduceat(right, starts)
+        sound = (mine >= 0.0) & (mine <= 1.0) & (np.minimum.reduceat(right, starts) >= 0.0) & (total <= mine + _SLACK)
         if temperature != 1.0:
-            mine, right = sigmoid(log_odds(mine) / temperature), sigmoid(log_odds(right) / temperature)
-            right = right * np.repeat(np.minimum(1.0, mine / np.add.reduceat(right, starts)), sizes)
-            whole = np.add.reduceat(right, starts)
+            mine, right = temperature_scaled_groups(mine, right, starts, temperature)
+            total = np.add.reduceat(right, starts)
     top = np.maximum.reduceat(right, starts)
-    each = np.repeat(np.arange(len(own)), sizes)
-    hits = np.flatnonzero(right == top[each])
-    first = (
-        hits[np.searchsorted(each[hits], np.arange(len(own))).clip(max=max(len(hits) - 1, 0))] if len(hits) else starts
-    )
-    at = np.array(chosen)[sound]
-    found.spoke[at], found.mine[at], found.best[at] = True, mine[sound], (first - starts)[sound]
-    found.right[at], found.whole[at] = top[sound], whole[sound]
+    rows = np.arange(len(right))
+    first = np.minimum.reduceat(np.where(right == np.repeat(top, sizes), rows, len(rows)), starts)
+    at: NDArray[np.int64] = np.array(places)[sound]
+    best.mine[at], best.best[at] = mine[sound], (first - starts)[sound]
+    best.right[at], best.total[at] = top[sound], total[sound]
     return set(at.tolist())
 
 
-def _score(reranker: Plain, requests: Sequence[Request], starts: Starts) -> tuple[Floats, Floats]:
+def _score(reranker: ToolkitReranker, requests: Sequence[Request], starts: Starts) -> tuple[Floats, Floats]:
     """P(mine) of R requests and P(right) of their N readings."""
     match reranker:
         case R0():
@@ -165,9 +133,8 @@ def _score(reranker: Plain, requests: Sequence[Request], starts: Starts) -> tupl
             return bounded_groups(product, starts)
         case LogLinear():
             matrix = np.array([row for request in requests for row in plain_rows(reranker.spec, request)])
-            return bounded_groups(
-                probabilities(matrix @ np.array(reranker.weights.values), starts, reranker.form), starts
-            )
+            right = probabilities(matrix @ np.array(reranker.weights.values), starts, reranker.form)
+            return bounded_groups(right, starts)
         case _:
             return reranker.score(*matrices(reranker.spec, requests, starts), starts)
 

@@ -1,4 +1,4 @@
-"""One logged request, answered again, and what is different now."""
+"""Replay of one logged request: its answer then and now, and the differences."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterator
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator
-from arbitrank.values import Answer, Decision, Ranked, Request, Truth
+from arbitrank.semer import same_reading
+from arbitrank.values import Answer, DomainReport, Ranked, Request, Truth
 from arbitrank.wire import Logged, Outcome
 
-_SAME = 1e-6  # how close probabilities have to be to count as the same
+_SAME = 1e-6  # largest distance of probabilities that count as equal
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """A logged request, its answer then and now, and what changed, in words; `truth` and `outcome` where told.
+    """A logged request, its answer then and now, and the changes in words; `truth` and `outcome` where they are known.
 
-    `anew` says that the domains read the words again; else they scored the hypotheses in the log.
+    `anew` says that the domains read the utterance again; else they scored the hypotheses in the log.
     """
 
     id: str | None
@@ -30,64 +31,55 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 def replay(line: Logged, arbitrator: Arbitrator, *, explain: bool = False) -> Replay:
-    """Answer a logged request again: by its words where they were read then and are kept, else by its hypotheses."""
-    anew = line.utterance is not None and (line.recognised or line.hypotheses is None)
+    """Answer a logged request again: by its utterance where the domains read it then, else by its hypotheses."""
+    again = line.utterance is not None and (line.recognised or line.hypotheses is None)
     fields = {name: getattr(line, name) for name in Request.__struct_fields__}
-    request = Request(**{**fields, "hypotheses": None if anew else line.hypotheses})
+    request = Request(**{**fields, "hypotheses": None if again else line.hypotheses})
     today = arbitrator.answer(request, explain=explain)
     changed = list(changes(line.answer, today)) if line.answer else []
-    return Replay(line.id, line.utterance, anew, line.truth, line.outcome, line.answer, today, changed)
+    return Replay(line.id, line.utterance, again, line.truth, line.outcome, line.answer, today, changed)
 
 
 def changes(then: Answer, now: Answer) -> Iterator[str]:
-    """What differs between two answers to one request, what matters most first, a line each."""
-    if _head(then) != _head(now):
-        yield f"the answer: {_said(then)}, now {_said(now)}"
+    """The differences between two answers to one request, the most important first, one a line."""
+    if not same_reading(_head(then), _head(now)):
+        yield f"the answer: {_text(then)}, now {_text(now)}"
     elif then.decision.action != now.decision.action:
-        yield f"the decision: {_decided(then.decision)}, now {_decided(now.decision)}"
-    mine_then, mine_now = _mine(then), _mine(now)
+        yield f"the decision: {then.decision.action}, now {now.decision.action}"
+    mine_then, mine_now = ({entry.domain: entry.domain_probability for entry in one.ranked} for one in (then, now))
     for name in sorted({*then.domains, *now.domains}):
         before, after = then.domains.get(name), now.domains.get(name)
         if before is None or after is None:
-            yield f"{name}: {'was not there' if before is None else 'is not there any more'}"
-            continue
-        if before.version != after.version:
-            yield f"{name}: version {before.version or 'none'}, now {after.version or 'none'}"
-        spoke_then, spoke_now = mine_then.get(name), mine_now.get(name)
-        if spoke_then is not None and spoke_now is not None:
-            if abs(spoke_then - spoke_now) > _SAME:
-                yield f"{name}: P(mine) {spoke_then:.4f}, now {spoke_now:.4f}"
-        elif (spoke_then is None) != (spoke_now is None):
-            yield f"{name}: {'no reading' if spoke_then is None else 'a reading'} then, {_now(spoke_now)} now"
-        # A domain without a reading answers so when it reads the words, and is not asked when it would have to score.
-        if before.status != after.status and {before.status, after.status} != {"answered", "skipped"}:
-            yield f"{name}: {before.status}, now {after.status}{f' ({after.reason})' if after.reason else ''}"
+            yield f"{name}: {'was not there' if before is None else 'is no longer there'}"
+        else:
+            for change in _domain_changes(before, after, mine_then.get(name), mine_now.get(name)):
+                yield f"{name}: {change}"
 
 
-def _now(mine: float | None) -> str:
-    return "none" if mine is None else f"one with P(mine) {mine:.4f}"
+def _domain_changes(
+    before: DomainReport, after: DomainReport, mine_before: float | None, mine_after: float | None
+) -> Iterator[str]:
+    if before.version != after.version:
+        yield f"version {before.version or 'none'}, now {after.version or 'none'}"
+    if mine_before is not None and mine_after is not None:
+        if abs(mine_before - mine_after) > _SAME:
+            yield f"P(mine) {mine_before:.4f}, now {mine_after:.4f}"
+    elif mine_after is not None:
+        yield f"no reading then, one with P(mine) {mine_after:.4f} now"
+    elif mine_before is not None:
+        yield "a reading then, none now"
+    # A domain without a reading has answered where it read the utterance, and is skipped where it would have to score.
+    if before.status != after.status and {before.status, after.status} != {"answered", "skipped"}:
+        yield f"{before.status}, now {after.status}{f' ({after.reason})' if after.reason else ''}"
 
 
-def _mine(answer: Answer) -> dict[str, float]:
-    return {entry.domain: entry.domain_probability for entry in answer.ranked}
-
-
-def _head(answer: Answer) -> object:
-    head = _first(answer)
-    return head and (head.domain, head.intent, sorted((slot.name, slot.value) for slot in head.slots))
-
-
-def _first(answer: Answer) -> Ranked | None:
+def _head(answer: Answer) -> Ranked | None:
     return answer.ranked[0] if answer.ranked and answer.decision.action != "none" else None
 
 
-def _decided(decision: Decision) -> str:
-    return decision.action
-
-
-def _said(answer: Answer) -> str:
-    head = _first(answer)
+def _text(answer: Answer) -> str:
+    head = _head(answer)
     if head is None:
-        return "nobody's"
+        return "out of scope"
     slots = ", ".join(f"{slot.name}={slot.value}" for slot in head.slots)
     return f"{head.domain} {head.intent}{f' ({slots})' if slots else ''}, {answer.decision.action}"

@@ -7,7 +7,6 @@ requests of the second.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping
@@ -17,11 +16,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from arbitrank.evaluate.intervals import Estimate, normal_mean, wilson
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.probability import log_loss
-from arbitrank.semer import entirely_right
+from arbitrank.semer import entirely_right, same_reading
 from arbitrank.values import Answer, Ranked, Truth
 
 Arm = Literal["stable", "canary", "shadow", "shadowed"]
@@ -29,14 +28,6 @@ ARMS: tuple[Arm, ...] = ("stable", "canary", "shadow", "shadowed")
 
 REMEMBERED = 10_000
 """Answers for which the truth can still be reported, and answers of an arm that are measured: the latest."""
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """A mean with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 class ArmMeasures(msgspec.Struct, frozen=True):
@@ -93,10 +84,9 @@ class AnswerHead(msgspec.Struct, frozen=True):
         return cls(answer.decision.action == "none", answer.ranked[0] if answer.ranked else None)
 
     def flips(self, other: AnswerHead) -> bool:
-        """Whether another answer differs: in `none`, in domain, in intent or in a slot."""
-        if self.none or other.none:
-            return self.none != other.none
-        return _reading(self.best) != _reading(other.best)
+        """True where another answer differs: in `none`, in domain, in intent or in a slot."""
+        best = (None if one.none else one.best for one in (self, other))
+        return not same_reading(*best)
 
 
 class ComparedVersions(NamedTuple):
@@ -239,20 +229,4 @@ def _outcome(head: AnswerHead, truth: Truth) -> tuple[float, float, float]:
 
 def _measures(outcomes: list[tuple[float, float, float]]) -> ArmMeasures:
     right, p, y = np.array(outcomes).T
-    losses = log_loss(p, y)
-    n = len(right)
-    half = 1.96 * float(losses.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    mean = float(losses.mean())
-    return ArmMeasures(n, _share(right), Estimate(mean, max(0.0, mean - half), mean + half), calibration(p, y))
-
-
-def _share(right: NDArray[np.float64]) -> Estimate:
-    """A share with its Wilson score interval."""
-    n, share, z = len(right), float(right.mean()), 1.96
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
-
-
-def _reading(ranked: Ranked | None) -> object:
-    return ranked and (ranked.domain, ranked.intent, sorted((slot.name, slot.value) for slot in ranked.slots))
+    return ArmMeasures(len(right), wilson(right), normal_mean(log_loss(p, y)), calibration(p, y))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import UNSET
 
-from arbitrank.impact.gate import Limits, Reason
+from arbitrank.impact.gate import GateLimits, GateReason
 from arbitrank.semer import entirely_right
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.recall_gate import audited, losses
@@ -21,8 +21,8 @@ def order_reasons(
     after: HypRank,
     audit: Path,
     answer: Callable[[Request], Answer],
-    limits: Limits = Limits(),
-) -> tuple[Reason, ...]:
+    limits: GateLimits = GateLimits(),
+) -> tuple[GateReason, ...]:
     """The reasons against the HypRank `after` in the place of `before`, the stable one if any; none where it passes.
 
     `answer` gives the service's answer to a request without HypRank. Refused is a candidate that surely loses, by more
@@ -31,7 +31,7 @@ def order_reasons(
     with 95 %).
     """
     return tuple(
-        Reason(
+        GateReason(
             "irer" if name is None else "neighbour",
             f"its order is wrong where the one before was right: {seen}; surely {100 * low:.2f} points more errors",
             () if name is None else (name,),

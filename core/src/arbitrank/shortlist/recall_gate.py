@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from arbitrank.impact.gate import Limits, Reason, surely_lost
+from arbitrank.evaluate.intervals import least_loss
+from arbitrank.impact.gate import GateLimits, GateReason
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.calibration import account_profile
 from arbitrank.shortlist.shortlister import Shortlister
@@ -18,7 +19,9 @@ K = 10
 """Skills of the shortlists that are compared."""
 
 
-def recall_reasons(candidate: Path, stable: Path | None, audit: Path, limits: Limits = Limits()) -> tuple[Reason, ...]:
+def recall_reasons(
+    candidate: Path, stable: Path | None, audit: Path, limits: GateLimits = GateLimits()
+) -> tuple[GateReason, ...]:
     """The reasons against making a Shortlister stable; none where it passes, or no version is stable yet.
 
     It is refused where it surely loses, by more than the tolerance, requests of the audit set whose domain was among
@@ -33,7 +36,7 @@ def recall_reasons(candidate: Path, stable: Path | None, audit: Path, limits: Li
         if example.request.utterance
     )
     return tuple(
-        Reason(
+        GateReason(
             "recall",
             f"the owner's domain is no longer on the shortlist of requests of which it was: {seen}; surely "
             f"{100 * low:.2f} points fewer",
@@ -63,7 +66,7 @@ def losses(changes: Iterable[tuple[str, bool, bool]], tolerance: float) -> Itera
     whole = [sum(column) for column in zip(*counts.values(), strict=True)]
     slices: Mapping[str | None, list[int]] = {None: whole, **dict(sorted(counts.items()))} if counts else {}
     for name, (lost, won, n) in slices.items():
-        low = surely_lost(lost, won, n, 1 if name is None else len(counts))
+        low = least_loss(lost, won, n, 1 if name is None else len(counts))
         if low > tolerance:
             yield name, f"{name or 'all domains'}: {lost} of {n} requests lost, {won} won", low
 

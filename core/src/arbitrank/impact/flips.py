@@ -1,0 +1,195 @@
+"""Flips: the requests whose answer changes when one domain's version is exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.arbitration.decide import DecisionSettings, decides_none
+from arbitrank.arbitration.merge import merge_heads
+from arbitrank.impact.batch_scores import DomainReadings, Reading
+from arbitrank.probability import Floats
+from arbitrank.semer import entirely_right, semantic_errors
+from arbitrank.values import Truth
+from arbitrank.wire import Logged
+
+FLIPS = 20
+"""Flips of which the texts are kept."""
+
+Kind = Literal["right to wrong", "wrong to right", "other", "no truth"]
+KINDS: tuple[Kind, ...] = ("right to wrong", "wrong to right", "other", "no truth")
+
+Side = Literal["before", "after"]
+SIDES: tuple[Side, Side] = ("before", "after")
+
+_SIDE = np.dtype(
+    [
+        ("head", "i4"),  # the domain of the best reading, a number in `names`, -1 where there is none
+        ("probability", "f8"),
+        ("right", "?"),
+        ("domain_right", "?"),
+        ("semer", "f8"),
+        ("out_of_scope", "f8"),
+        # The exchanged domain: has it a reading, P(mine), P(right) of its best reading, is that reading right?
+        ("own_reading", "?"),
+        ("own_mine", "f8"),
+        ("own_probability", "f8"),
+        ("own_right", "?"),
+    ]
+)
+ROW = np.dtype(
+    [
+        ("line", "i8"),
+        ("labelled", "?"),
+        ("owner", "i4"),  # a number in `names`, -1 where it is out of scope
+        ("device", "i4"),  # a number in `devices`, -1 where it is not known
+        ("moved", "?"),  # another reading heads the list
+        ("before", _SIDE),
+        ("after", _SIDE),
+    ]
+)
+"""One replayed request: its line, its truth, and its results before and after the exchange."""
+
+Rows = NDArray[Any]
+
+
+def fill_side(
+    side: Rows,
+    name: str,
+    readings: Mapping[str, DomainReadings],
+    lines: Sequence[Logged],
+    numbers: Mapping[str, int],
+    decisions: DecisionSettings,
+) -> list[Reading | None]:
+    """Fill in one side of the rows from the domains' readings; the reading that heads each list.
+
+    `name` is the exchanged domain; `numbers` gives the domains their numbers.
+    """
+    side["head"], side["out_of_scope"] = -1, 1.0
+    if not readings:
+        return [None] * len(lines)
+    order = [readings[domain] for domain in sorted(readings)]
+    merged = merge_heads([one.best for one in order], decisions)
+    side["probability"], side["out_of_scope"] = merged.probability, merged.out_of_scope
+    heads = [order[d].head(i) if d >= 0 else None for i, d in enumerate(merged.domain.tolist())]
+    for i, (head, line) in enumerate(zip(heads, lines, strict=True)):
+        if head:
+            side["head"][i] = numbers[head.domain]
+        if head and line.truth:
+            errors = semantic_errors(head, line.truth)
+            side["right"][i], side["semer"][i] = errors == 0, errors / (1 + len(line.truth.slots))
+            side["domain_right"][i] = head.domain == line.truth.domain
+    own = readings.get(name)
+    if own:
+        has = own.best.best >= 0
+        side["own_reading"], side["own_mine"], side["own_probability"] = has, own.best.mine, own.best.right
+        side["own_right"] = [
+            bool(has[i] and line.truth and entirely_right(own.head(i), line.truth)) for i, line in enumerate(lines)
+        ]
+    return heads
+
+
+class FlipSide(msgspec.Struct, frozen=True):
+    """The answer to a request as text; no domain where it is out of scope."""
+
+    domain: str | None
+    reading: str
+    probability: float
+
+
+class Flip(msgspec.Struct, frozen=True):
+    """A request that is answered differently: its line, utterance, both answers and its truth."""
+
+    line: int
+    id: str | None
+    utterance: str | None
+    device: str | None
+    kind: Kind
+    before: FlipSide
+    after: FlipSide
+    truth: str | None
+
+
+class JudgedAnswers(NamedTuple):
+    """The answers of one side: "none", right, of the right domain, and their semantic error rates; one a request."""
+
+    none: NDArray[np.bool_]
+    right: NDArray[np.bool_]
+    domain_right: NDArray[np.bool_]
+    semer: Floats
+
+
+def judged(rows: Rows, side: Side, decisions: DecisionSettings, *, none_counts: bool) -> JudgedAnswers:
+    """The answers as `arbitrank.evaluate.results` judges them: with `none_counts` the decision "none" is an answer."""
+    one, unowned = rows[side], rows["owner"] < 0
+    empty = one["head"] < 0
+    none = decides_none(one["out_of_scope"], empty, decisions) if none_counts else empty
+    return JudgedAnswers(
+        none,
+        np.where(none, unowned, one["right"]),
+        np.where(none, unowned, one["domain_right"]),
+        np.where(none, 1.0 - unowned, one["semer"]),
+    )
+
+
+def flips(rows: Rows, decisions: DecisionSettings, *, none_counts: bool) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """The mask of the requests that are answered differently, and each one's kind of change, a number in `KINDS`."""
+    before, after = (judged(rows, side, decisions, none_counts=none_counts) for side in SIDES)
+    flipped = (before.none != after.none) | (rows["moved"] & ~before.none & ~after.none)
+    kind = np.where(before.right & ~after.right, 0, np.where(~before.right & after.right, 1, 2))
+    return flipped, np.where(rows["labelled"], kind, 3)
+
+
+def worst_flips(
+    rows: Rows,
+    lines: Sequence[Logged],
+    heads: Sequence[Sequence[Reading | None]],
+    decisions: DecisionSettings,
+    *,
+    none_counts: bool,
+) -> list[Flip]:
+    """The flips among the requests of `lines` that matter most; `heads` are their best readings before and after."""
+    flipped, kind = flips(rows, decisions, none_counts=none_counts)
+    at = np.flatnonzero(flipped)
+    chosen = at[np.lexsort((rows["line"][at], -rows["after"]["probability"][at], kind[at]))][:FLIPS]
+    none = [judged(rows, side, decisions, none_counts=none_counts).none for side in SIDES]
+
+    def answered(side: int, i: int) -> FlipSide:
+        head = None if none[side][i] else heads[side][i]
+        return FlipSide(
+            head.domain if head else None, text(head), float(rows[SIDES[side]]["probability"][i]) if head else 0.0
+        )
+
+    found = []
+    for i in chosen.tolist():
+        line, device = lines[i], lines[i].context.get("device")
+        found.append(
+            Flip(
+                int(rows["line"][i]),
+                line.id,
+                line.utterance,
+                device if isinstance(device, str) else None,
+                KINDS[kind[i]],
+                answered(0, i),
+                answered(1, i),
+                None if line.truth is None else text(line.truth),
+            )
+        )
+    return found
+
+
+def worst(found: Sequence[Flip]) -> list[Flip]:
+    """The flips that matter most: right to wrong first, and the most confident ones of each kind."""
+    return sorted(found, key=lambda flip: (KINDS.index(flip.kind), -flip.after.probability, flip.line))[:FLIPS]
+
+
+def text(reading: Reading | Truth | None) -> str:
+    """A reading for people."""
+    if reading is None or reading.domain is None:
+        return "out of scope"
+    slots = ", ".join(f"{slot.name} “{slot.value}”" for slot in reading.slots)
+    return f"{reading.domain}: {reading.intent or reading.domain}" + (f" ({slots})" if slots else "")

@@ -1,0 +1,140 @@
+"""Plan of a replay: the domains as they answer now, and the candidate that replaces one of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.domain import Domain, Model
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError
+from arbitrank.guard import Fault, guarded
+from arbitrank.registry import discover, loaded
+from arbitrank.store.artifact import Manifest, read_manifest
+from arbitrank.store.artifact_checks import verified
+from arbitrank.store.loading import present
+from arbitrank.store.store import Store
+
+
+@dataclass(frozen=True)
+class DomainVersion:
+    """One version of a domain: its code, or the name of installed code, the folder of its weights, its temperature."""
+
+    domain: Domain | str
+    folder: Path
+    version: str
+    temperature: float = 1.0
+
+    def load(self) -> Model:
+        """The model. Raises whatever `Domain.load` raises."""
+        domain = _installed()[self.domain] if isinstance(self.domain, str) else self.domain
+        return domain.load(self.folder)
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """A comparison: the domains as they answer now, and the candidate that replaces the domain `name`.
+
+    `silent` holds installed domains that cannot answer, with the reasons: their hypotheses are not ranked. `again` says
+    that the candidate reads the utterances again, with another recogniser. `decisions` are the arbitrator's settings.
+    """
+
+    name: str
+    parts: Mapping[str, DomainVersion]
+    candidate: DomainVersion
+    again: bool = False
+    silent: Mapping[str, str] = field(default_factory=dict)
+    decisions: DecisionSettings = field(default=DecisionSettings(rank_unserved=True))
+
+
+def plan(
+    domains: Mapping[str, Domain],
+    store: Store,
+    name: str,
+    candidate: Path,
+    *,
+    against: Path | None = None,
+    checked: bool = False,
+    decisions: DecisionSettings = DecisionSettings(),
+) -> ReplayPlan:
+    """The plan with the artifact `candidate` in place of domain `name`, compared with its stable version or `against`.
+
+    With `checked`, the candidate is verified already. Hypotheses of domains that are not installed are ranked by R0,
+    whatever `decisions` has for them. Raises `InputError` where the domain is not loaded, `ArtifactError` where an
+    artifact is damaged.
+    """
+    if name not in domains:
+        known = ", ".join(sorted(domains)) or "none"
+        raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
+    parts, silent, recognisers = {}, {}, {}
+    for each, domain in sorted(domains.items()):
+        now = guarded(present, each, domain, store)
+        if isinstance(now, Fault):
+            silent[each] = str(now.error) if isinstance(now.error, ArbitrankError) else now.reason
+        else:
+            parts[each] = DomainVersion(domain, now.folder, now.manifest.version, now.temperature)
+            recognisers[each] = recogniser_of(now.manifest)
+    if against is not None:
+        other, stable = _manifest(against, name, store), parts.get(name)
+        temperature = stable.temperature if stable and stable.version == other.version else 1.0
+        parts[name] = DomainVersion(domains[name], against, other.version, temperature)
+        recognisers[name] = recogniser_of(other)
+        silent.pop(name, None)
+    manifest = read_manifest(candidate) if checked else _manifest(candidate, name, store)
+    recogniser = recogniser_of(manifest)
+    return ReplayPlan(
+        name,
+        parts,
+        DomainVersion(domains[name], candidate, manifest.version),
+        again=bool(recogniser) and recogniser != recognisers.get(name),
+        silent=silent,
+        decisions=msgspec.structs.replace(decisions, rank_unserved=True),
+    )
+
+
+def recogniser_of(manifest: Manifest) -> dict[str, str]:
+    """The digests of the recogniser's files in an artifact; none where it has no recogniser."""
+    return {path: digest for path, digest in manifest.files.items() if path.startswith("recogniser/")}
+
+
+def _manifest(folder: Path, name: str, store: Store) -> Manifest:
+    manifest = verified(folder, store.keys)
+    if manifest.domain != name:
+        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, expected one of {name!r}")
+    return manifest
+
+
+def sendable(replayed: ReplayPlan) -> ReplayPlan | None:
+    """The plan as another process can load it, installed domains by their names; None where that is not possible."""
+    installed = loaded(discover())
+
+    def sent(name: str, one: DomainVersion) -> DomainVersion:
+        by_name = type(installed.get(name)) is type(one.domain)
+        return dataclasses.replace(one, domain=name) if by_name else one
+
+    parts = {name: sent(name, one) for name, one in replayed.parts.items()}
+    candidate = sent(replayed.name, replayed.candidate)
+    if not all(_is_plain(one.domain) for one in (*parts.values(), candidate)):
+        return None
+    return dataclasses.replace(replayed, parts=parts, candidate=candidate)
+
+
+def _is_plain(domain: Domain | str) -> bool:
+    """True for a name, and for a domain of an importable class whose attributes are texts, numbers and paths."""
+    if isinstance(domain, str):
+        return True
+    kind = type(domain)
+    importable = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
+    return importable and all(isinstance(value, str | int | float | Path | None) for value in vars(domain).values())
+
+
+@cache
+def _installed() -> dict[str, Domain]:
+    """The installed domains, in a process that a plan was sent to."""
+    return loaded(discover())
