@@ -30,7 +30,6 @@ UNFINISHED: Mapping[str, str] = {
     "long_module": """
         cli
         training
-        impact
         isolation
         learn
         live
@@ -41,8 +40,6 @@ UNFINISHED: Mapping[str, str] = {
         learn
     """,
     "broad_except": """
-        evaluate
-        impact
         isolation
         learn
         live
@@ -54,8 +51,6 @@ UNFINISHED: Mapping[str, str] = {
         child.py
         cli
         domain.py
-        evaluate
-        impact
         isolation
         learn
         live
@@ -63,7 +58,6 @@ UNFINISHED: Mapping[str, str] = {
         promotion.py
         registry.py
         selftest.py
-        semer.py
         store
         testing
         training
@@ -76,12 +70,9 @@ UNFINISHED: Mapping[str, str] = {
     "classes": """
         Backend
         Candidate
-        Claims
         Limits
         Outcome
-        Part
         Reading
-        Reason
         Refusal
         Refused
         Settings

@@ -17,7 +17,7 @@ def semer(hypothesis: Hypothesis | Ranked, truth: Truth) -> float:
 
 
 def entirely_right(hypothesis: Hypothesis | Ranked, truth: Truth) -> bool:
-    """Whether domain, intent and all slots are right; nothing is, for a request that is out of scope."""
+    """True where domain, intent and all slots are right; never for a request that is out of scope."""
     return semantic_errors(hypothesis, truth) == 0
 
 
@@ -26,8 +26,8 @@ def semantic_errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
     wrong = (hypothesis.domain, hypothesis.intent) != (truth.domain, truth.intent or truth.domain)
     if not hypothesis.slots and not truth.slots:
         return int(wrong)
-    seen, promised = _counted(hypothesis.slots), _counted(truth.slots)
-    extra, lacking = seen - promised, promised - seen
+    seen, expected = _counted(hypothesis.slots), _counted(truth.slots)
+    extra, lacking = seen - expected, expected - seen
     names_extra = Counter(name for name, _ in extra.elements())
     names_lacking = Counter(name for name, _ in lacking.elements())
     substituted = (names_extra & names_lacking).total()
@@ -48,5 +48,5 @@ def _named(slots: Iterable[Slot]) -> list[tuple[str, str]]:
 
 
 def _counted(slots: Iterable[Slot]) -> Counter[tuple[str, str]]:
-    """Slots by name and value; case and outer blanks don't count."""
+    """Counts of the slots by name and value, without regard to case and outer blanks."""
     return Counter((slot.name, slot.value.strip().casefold()) for slot in slots)

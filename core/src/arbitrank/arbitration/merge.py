@@ -100,7 +100,7 @@ _domain = attrgetter("domain")
 
 
 class BestReadings(NamedTuple):
-    """One domain's most probable reading of each of n requests.
+    """Most probable reading of each of n requests by one domain.
 
     `mine` is P(mine), `right` P(right) of the reading, `best` its index, −1 where the domain has none; the numbers are
     0 there. `total` is the sum of P(right) over all its readings.

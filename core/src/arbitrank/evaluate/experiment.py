@@ -159,7 +159,7 @@ def _run_shared(corpus: SharedCorpus, path: Path, seed: int) -> DomainRun:
 
 
 def run_domain(corpus: Corpus, path: Path, seed: int) -> DomainRun:
-    """One domain alone: every system's re-ranker from the domain's own hypotheses, and its scores held out."""
+    """Run of one domain alone: every system's re-ranker from the domain's own hypotheses, and its held-out scores."""
     recognised = load(path)
     learning, learned = _with_hypotheses(corpus.train, recognised.train)
     unreported: LabelledReadings | None = None

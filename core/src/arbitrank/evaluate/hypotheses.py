@@ -23,7 +23,7 @@ Readings = list[tuple[Hypothesis, ...]]
 
 
 class Recognised(msgspec.Struct, frozen=True):
-    """One domain's hypotheses: cross-fitted ones of the training requests, and those of all others."""
+    """Hypotheses of one domain: cross-fitted ones of the training requests, and those of all others."""
 
     domain: str
     train: Readings
@@ -59,7 +59,7 @@ def recognise_corpus(
 
 
 def load(path: Path) -> Recognised:
-    """One domain's hypotheses, as `recognise_corpus` wrote them."""
+    """The hypotheses of one domain, as `recognise_corpus` wrote them."""
     return msgspec.msgpack.decode(path.read_bytes(), type=Recognised)
 
 

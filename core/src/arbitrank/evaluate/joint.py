@@ -30,7 +30,7 @@ ROWS = 4_000_000
 
 
 class JointRows(NamedTuple):
-    """One domain's rows: features called `names`, float32 of shape (N, F), outcomes, and each row's request."""
+    """Rows of one domain: features called `names`, float32 of shape (N, F), outcomes, and each row's request."""
 
     names: tuple[str, ...]
     rows: Floats32
@@ -46,7 +46,7 @@ class StoppingReadings(NamedTuple):
 
 
 def joint_rows(evidence: Evidence, places: NDArray[np.int64]) -> JointRows:
-    """One domain's rows; `places` are those of its requests among all, shape (R,)."""
+    """The rows of one domain; `places` are those of its requests among all, shape (R,)."""
     names = feature_names(evidence.spec)
     rows = np.zeros((0, len(names)), np.float32)
     if evidence.requests:

@@ -25,7 +25,7 @@ _ENOUGH = 5_000  # requests from which on more would change nothing
 
 
 class LabelledReadings(NamedTuple):
-    """One domain's best readings of n requests, and 1.0 where that reading is entirely right."""
+    """Best readings of n requests by one domain, and 1.0 where that reading is entirely right."""
 
     readings: BestReadings
     right: Floats

@@ -1,4 +1,4 @@
-"""One domain's run of an experiment, as the merge needs it, and the split of requests into learning and scoring."""
+"""Run of one domain in an experiment, as the merge needs it, and the split of requests into learning and scoring."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FOLDS = 5  # of the re-rankers, where one file of hypotheses is all there is
 
 
 class DomainRun(NamedTuple):
-    """One domain's part in an experiment.
+    """Results of one domain in an experiment.
 
     `hypotheses` is the file of its hypotheses, `readings` are each system's best readings of the held-out requests,
     `joint` its rows for the joint model in training and held out (None where there is none), `seconds` the time by

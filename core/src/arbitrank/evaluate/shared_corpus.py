@@ -52,7 +52,7 @@ class Peak(NamedTuple):
 
 
 def peak() -> Peak | None:
-    """This process's peak; None where the system does not report it."""
+    """The peak of this process; None where the system does not report it."""
     held = _peak()
     return Peak(os.getpid(), held) if held else None
 

@@ -37,7 +37,7 @@ _PLAIN = Settings(model="loglinear", form="sigmoid")
 
 
 class Fitted(NamedTuple):
-    """One system's re-ranker of a domain, and the out-of-fold scores of the training requests."""
+    """A system's re-ranker of a domain, and the out-of-fold scores of the training requests."""
 
     system: str
     reranker: Any

@@ -34,7 +34,7 @@ _SLACK = 1e-9
 
 
 class DomainReadings(NamedTuple):
-    """One domain's readings of each request, the scores of the best ones, and the reasons of failed calls."""
+    """Readings of each request by one domain, the scores of the best ones, and the reasons of failed calls."""
 
     best: BestReadings
     readings: list[Sequence[Reading]]

@@ -24,7 +24,7 @@ from arbitrank.store.store import Store
 
 @dataclass(frozen=True)
 class DomainVersion:
-    """One version of a domain: its code, or the name of installed code, the folder of its weights, its temperature."""
+    """A version of a domain: its code, or the name of installed code, the folder of its weights, its temperature."""
 
     domain: Domain | str
     folder: Path

@@ -112,7 +112,7 @@ class _Numbers(dict[str, int]):
 
 @dataclass
 class _Work:
-    """One process's share of a replay: the models, and the results so far."""
+    """Share of one process in a replay: the models, and the results so far."""
 
     plan: ReplayPlan
     models: dict[str, Model]
