@@ -18,6 +18,7 @@ from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError, InputError
+from arbitrank.shortlist.corrections import Corrections
 from arbitrank.shortlist.hyprank import (
     FEATURES,
     HypRank,
@@ -29,10 +30,10 @@ from arbitrank.shortlist.hyprank import (
 )
 from arbitrank.shortlist.hyprank_gate import order_reasons
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
-from arbitrank.shortlist.log_labels import labelled_lists, skill_feedback
+from arbitrank.shortlist.log_labels import corrections, labelled_lists
 from arbitrank.shortlist.selftests import hyprank_problem
 from arbitrank.store.artifact import read_manifest, seal
-from arbitrank.values import Hypothesis, Ranked, Request, Truth
+from arbitrank.values import Answer, Decision, Hypothesis, Ranked, Request, Truth
 from arbitrank.wire import Logged
 
 SKILLS = ("a", "b", "c")
@@ -284,13 +285,30 @@ def log_of(folder: Path, n: int) -> Path:
 
 def test_a_log_gives_refusals_and_right_skills(tmp_path: Path) -> None:
     lines = [line for line in read_log(log_of(tmp_path, 9)) if isinstance(line, Logged)]
-    outcomes, utterances = skill_feedback(lines)
-    assert [one.answered for one in outcomes] == [bool(i % 3) for i in range(9)]
-    assert utterances["0"] == "go on"
+    refused = corrections(lines, SKILLS)
+    assert set(refused.utterances) == {"go on"}
+    assert refused.unknown == 0
     found = labelled_lists(lines)
     assert len(found) == 9
     assert all(one.right == {one.request.context["previous_domain"]} for one in found)
     assert len({one.group for one in found}) == 9
+
+
+def test_refusals_are_net_of_confirmations_and_unusable_feedback_is_counted() -> None:
+    def line(id: str, skill: str, outcome: str, utterance: str | None = None) -> Logged:
+        answer = Answer(id, Decision("accept", (0,)), (reading(skill, 0.9),), {}, {})
+        return Logged(id=id, utterance=utterance, answer=answer, outcome=outcome)  # type: ignore[arg-type]
+
+    lines = [
+        line("1", "cabs", "rejected", "a taxi"),
+        line("2", "cabs", "rejected", "a taxi"),
+        line("3", "songs", "rejected", "a tune"),
+        line("3", "songs", "accepted"),
+        line("1", "songs", "accepted"),
+        line("9", "cabs", "rejected"),
+        line("1", "gone", "rejected"),
+    ]
+    assert corrections(lines, ["cabs", "songs"]) == Corrections(("a taxi",), ("cabs",), (2,), 2, 1)
 
 
 def test_lists_sorted_by_hyprank_are_not_learned_from(hyprank: HypRank) -> None:

@@ -25,7 +25,7 @@ from arbitrank.shortlist.calibration import (
     fit,
 )
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
-from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
+from arbitrank.shortlist.classifier_training import ClassifierRecipe
 from arbitrank.shortlist.epochs import TrainingPlan
 from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.selftests import shortlister_problem
@@ -255,7 +255,7 @@ def test_the_fit_recovers_the_weights_that_generated_the_data() -> None:
 
 
 def test_the_classifier_scores_the_candidates_of_the_index() -> None:
-    built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=2))))
+    built = build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=2)).train)
     found = built.shortlister.shortlist("will it be wet tomorrow", 2)
     assert found[0].skill == "rain"
     more = built.shortlister.with_skills({"lights": [Skill("lamp", "lava lamp")]})
@@ -267,7 +267,7 @@ def test_above_many_skills_the_classifier_scores_only_the_candidates_of_the_inde
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("arbitrank.shortlist.shortlister.TWO_STAGES", 3)
-    built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1))))
+    built = build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=1)).train)
     scored = []
 
     class Watched:
@@ -319,10 +319,10 @@ def test_a_line_may_name_further_acceptable_skills() -> None:
 
 
 def test_a_written_shortlister_answers_the_same_and_has_the_same_version(tmp_path: Path) -> None:
-    built = build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1))))
+    built = build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=1)).train)
     one, two = (
         write(built, tmp_path / "one"),
-        write(build(lines(), classifier=trainer(ClassifierRecipe(TrainingPlan(epochs=1)))), tmp_path / "two"),
+        write(build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=1)).train), tmp_path / "two"),
     )
     assert one.version == two.version
     assert verified(tmp_path / "one").domain == NAME

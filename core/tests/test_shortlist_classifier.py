@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,15 +15,17 @@ from scipy.sparse import csr_array
 
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.probability import sigmoid
+from arbitrank.shortlist.build import SkillUtterance
 from arbitrank.shortlist.classifier import WEIGHTS, SkillClassifier, load_classifier, save_classifier, statistics
-from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
-from arbitrank.shortlist.corrections import Corrections, FineTuning, SkillFeedback, corrections, fine_tune
+from arbitrank.shortlist.classifier_training import ClassifierRecipe
+from arbitrank.shortlist.corrections import Corrections, FineTuning, fine_tune
 from arbitrank.shortlist.epochs import TrainingPlan, train
 from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.network import Network, NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, classifier_grams, vocabulary
 from arbitrank.shortlist.targets import Distillation, LabelStreaks, PseudoLabels, above, frequent_pairs, highest, mixed
 from arbitrank.shortlist.unlabelled import SelfTraining, retrain
+from arbitrank.values import Request
 
 THINGS = ("taxi", "tune", "table", "flight")
 TEMPLATES = ("get me a {}", "a {} please", "i need one {} now", "{} for two", "could you find a {}")
@@ -283,22 +284,6 @@ def test_more_reliable_feedback_moves_scores_further() -> None:
     assert moved[0] > moved[1] > 0.0
 
 
-def test_feedback_is_aggregated_and_unusable_feedback_is_counted() -> None:
-    utterances = {"1": "a taxi", "2": "a taxi", "3": "a tune"}
-    feedback = [
-        SkillFeedback("1", "cabs", False),
-        SkillFeedback("2", "cabs", False),
-        SkillFeedback("3", "songs", False),
-        SkillFeedback("3", "songs", True),
-        SkillFeedback("1", "songs", True),
-        SkillFeedback("9", "cabs", False),
-        SkillFeedback("1", "gone", False),
-    ]
-    found = corrections(feedback, utterances, ["cabs", "songs"])
-    assert (found.utterances, found.skills, found.times) == (("a taxi",), ("cabs",), (2,))
-    assert (found.unknown, found.contradictory) == (2, 1)
-
-
 def test_no_feedback_changes_nothing() -> None:
     utterances, named, _ = corpus(each=5)
     x, y, _ = matrices(utterances, named)
@@ -343,34 +328,32 @@ def test_settings_for_unlabelled_utterances_have_bounds() -> None:
 # The second kernel, and the command
 
 
-class Line(NamedTuple):
-    utterance: str
-    skill: str
+def line_of(utterance: str, skill: str) -> SkillUtterance:
+    return SkillUtterance(utterance, skill, skill, frozenset([skill]), Request(utterance=utterance))
 
 
 def test_the_second_kernel_knows_skills_by_their_numbers() -> None:
-    lines = [Line(f"a {thing} please", thing) for thing in THINGS for _ in range(10)]
+    lines = [line_of(f"a {thing} please", thing) for thing in THINGS for _ in range(10)]
     numbers = [7 * THINGS.index(line.skill) for line in lines]
-    kernel = trainer(
-        ClassifierRecipe(TrainingPlan(NetworkShape(rate=0.1, batch=16), epochs=6), unlabelled=("one taxi", "one tune"))
-    )(lines, numbers)
+    plan = TrainingPlan(NetworkShape(rate=0.1, batch=16), epochs=6)
+    kernel = ClassifierRecipe(plan, unlabelled=("one taxi", "one tune")).train(lines, numbers)
     assert kernel.skills.tolist() == [0, 7, 14, 21]
     assert kernel.best("a flight please", 1)[0].tolist() == [21]
 
 
 def test_a_model_that_would_be_too_large_gets_a_hidden_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arbitrank.shortlist.classifier_training._WEIGHTS", 20)
-    lines = [Line(f"a {thing} please", thing) for thing in THINGS for _ in range(60)]
-    kernel = trainer()(lines, [THINGS.index(line.skill) for line in lines])
+    lines = [line_of(f"a {thing} please", thing) for thing in THINGS for _ in range(60)]
+    kernel = ClassifierRecipe().train(lines, [THINGS.index(line.skill) for line in lines])
     assert kernel.hidden.shape[1] == 64
     assert kernel.best("a flight please", 1)[0].tolist() == [3]
 
 
 def test_corrections_of_known_skills_reach_the_second_kernel() -> None:
-    lines = [Line("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
+    lines = [line_of("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
     wrong = Corrections(("a taxi please", "a taxi please"), ("cars", "gone"), (3, 3))
     plan, rule = TrainingPlan(NetworkShape(rate=0.1, batch=8), epochs=6), FineTuning(epochs=8, weight=4.0, slower=1.0)
-    kernel = trainer(ClassifierRecipe(plan, corrections=wrong, fine_tuning=rule))(lines, [0] * 20 + [1] * 20)
+    kernel = ClassifierRecipe(plan, corrections=wrong, fine_tuning=rule).train(lines, [0] * 20 + [1] * 20)
     assert kernel.best("a taxi please", 1)[0].tolist() == [0]
 
 

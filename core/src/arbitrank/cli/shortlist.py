@@ -131,7 +131,7 @@ def train(
     private = open_key(key)
     classifier = None
     if learned:
-        from arbitrank.shortlist.classifier_training import ClassifierRecipe, trainer
+        from arbitrank.shortlist.classifier_training import ClassifierRecipe
         from arbitrank.shortlist.epochs import TrainingPlan
         from arbitrank.shortlist.targets import Distillation, PseudoLabels
 
@@ -141,7 +141,8 @@ def train(
             distil=Distillation(distil) if distil else None,
             seed=seed,
         )
-        classifier = trainer(ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)))
+        recipe = ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines))
+        classifier = recipe.train
     built = build(lines, loaded(discover()) if domains else {}, classifier=classifier)
     model = "index and learned" if learned else "index"
     version, where = _kept(lambda target: write(built, target, seed=seed, model=model), store, private, promote, out)
@@ -300,12 +301,12 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
 
 def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Corrections:
     from arbitrank.answerlog.reader import read_log
-    from arbitrank.shortlist.corrections import Corrections, corrections
-    from arbitrank.shortlist.log_labels import skill_feedback
+    from arbitrank.shortlist.corrections import Corrections
+    from arbitrank.shortlist.log_labels import corrections
 
     if log is None:
         return Corrections()
-    found = corrections(*skill_feedback(_logged(read_log(log))), {line.skill for line in lines})
+    found = corrections(_logged(read_log(log)), {line.skill for line in lines})
     click.echo(
         f"{log}: {len(found.utterances)} corrections; left out are {found.unknown} of requests whose words it lacks "
         f"or of skills that no line of --data has, as nothing is learned of these, and {found.contradictory} that "

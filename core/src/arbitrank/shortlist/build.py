@@ -19,7 +19,7 @@ from arbitrank.nlu.text import crc
 from arbitrank.shortlist.artifact import NAME, save_shortlister
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
-from arbitrank.shortlist.index import IndexSettings, train_index
+from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
@@ -108,7 +108,6 @@ def catalogue(
 def build(
     lines: Sequence[SkillUtterance],
     domains: Mapping[str, Domain] = {},
-    settings: IndexSettings = IndexSettings(),
     classifier: ClassifierTrainer | None = None,
 ) -> TrainedShortlister:
     """Train a Shortlister: calibrated on held-out utterances, its kernels then trained on all.
@@ -119,12 +118,10 @@ def build(
     if not len(skills):
         raise DataError("no skill: neither a line nor an installed domain has one; see docs/shortlist.md")
     held = [line for line in lines if crc(line.utterance) % _HELD_OUT == 0]
-    part = _with_kernels(
-        [line for line in lines if crc(line.utterance) % _HELD_OUT], skills, known, settings, classifier
-    )
+    part = _with_kernels([line for line in lines if crc(line.utterance) % _HELD_OUT], skills, known, classifier)
     halves = [[line for line in held if crc(line.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
     crossed = [_outcomes(replace(part, calibration=fitted(part, halves[1 - side])), halves[side]) for side in (0, 1)]
-    whole = _with_kernels(lines, skills, known, settings, classifier)
+    whole = _with_kernels(lines, skills, known, classifier)
     data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
     return TrainedShortlister(
         replace(whole, calibration=fitted(part, held)), _quality(np.concatenate(crossed)), len(lines), data
@@ -137,9 +134,9 @@ def fitted(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> Candida
         return CandidateCalibration()
     rows, right = [], []
     for line in lines:
-        found = shortlister.first_stage(line.utterance, profile=account_profile(line.request))
-        rows.append(found.x)
-        right.append([shortlister.catalogue[number][0] in line.acceptable for number in found.numbers.tolist()])
+        numbers, x = shortlister.first_stage(line.utterance, profile=account_profile(line.request))
+        rows.append(x)
+        right.append([shortlister.catalogue[number][0] in line.acceptable for number in numbers.tolist()])
     return fit(np.concatenate(rows), np.concatenate(right).astype(np.bool_))
 
 
@@ -188,7 +185,6 @@ def _with_kernels(
     lines: Sequence[SkillUtterance],
     skills: SkillCatalogue,
     known: Mapping[str, Skill],
-    settings: IndexSettings,
     classifier: ClassifierTrainer | None,
 ) -> Shortlister:
     """An uncalibrated Shortlister trained on lines and the skills' descriptive texts; only lines count as usage."""
@@ -196,7 +192,5 @@ def _with_kernels(
     cold = [(text, number) for number, name in enumerate(skills.names) for text in descriptive_texts(known[name])]
     texts = (*(line.utterance for line in lines), *(text for text, _ in cold))
     uses = np.bincount(np.array(numbers, np.int64), minlength=len(skills))
-    index = train_index(
-        texts, np.array([*numbers, *(number for _, number in cold)], np.int64), len(skills), settings, uses=uses
-    )
+    index = train_index(texts, np.array([*numbers, *(number for _, number in cold)], np.int64), len(skills), uses=uses)
     return Shortlister(skills, index, classifier=classifier(lines, numbers) if classifier else None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,19 +15,14 @@ from arbitrank.shortlist.network import inputs, one_label
 from arbitrank.shortlist.ngrams import bags, vocabulary
 from arbitrank.shortlist.unlabelled import SelfTraining, retrain
 
-__all__ = ["ClassifierRecipe", "trainer"]
+if TYPE_CHECKING:
+    from arbitrank.shortlist.build import SkillUtterance
+
+__all__ = ["ClassifierRecipe"]
 
 _WEIGHTS = 1 << 25  # of a linear model; training takes three times the memory
 _HIDDEN, _HIDDEN_RATE = 64, 0.005
 _MANY = 5_000  # utterances from which on an n-gram of a single one is left out
-
-
-class _UtteranceOfSkill(Protocol):
-    @property
-    def utterance(self) -> str: ...
-
-    @property
-    def skill(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -44,36 +39,29 @@ class ClassifierRecipe:
     corrections: Corrections = field(default=Corrections())
     fine_tuning: FineTuning = field(default=FineTuning())
 
+    def train(self, lines: Sequence[SkillUtterance], numbers: Sequence[int]) -> SkillClassifier:
+        """A classifier trained on utterances and the numbers of their skills.
 
-def trainer(
-    recipe: ClassifierRecipe = ClassifierRecipe(),
-) -> Callable[[Sequence[_UtteranceOfSkill], Sequence[int]], SkillClassifier]:
-    """A function that trains a classifier on utterances and the numbers of their skills.
-
-    The model is linear up to 33 million weights and has a hidden layer above. Corrections of skills without an
-    utterance have no effect, as the model does not know them.
-    """
-
-    def trained_classifier(lines: Sequence[_UtteranceOfSkill], numbers: Sequence[int]) -> SkillClassifier:
+        It is linear up to 33 million weights and has a hidden layer above. Corrections of skills without an utterance
+        have no effect, as the model does not know them.
+        """
         skills, columns = np.unique(np.array(numbers, np.int64), return_inverse=True)
         found = bags([line.utterance for line in lines])
         words = vocabulary(found, least=2 if len(lines) >= _MANY else 1)
         x, y = inputs(found, words), one_label(columns, len(skills))
-        plan = _narrowed(recipe.plan, len(words), len(skills))
+        plan = _narrowed(self.plan, len(words), len(skills))
         trained = train(x, y, plan)
-        if recipe.unlabelled:
-            trained = retrain(trained, x, inputs(bags(recipe.unlabelled), words), plan, recipe.self_training)
+        if self.unlabelled:
+            trained = retrain(trained, x, inputs(bags(self.unlabelled), words), plan, self.self_training)
         column_of = {line.skill: column for line, column in zip(lines, columns.tolist(), strict=True)}
-        wrong = recipe.corrections
+        wrong = self.corrections
         known = [i for i, skill in enumerate(wrong.skills) if skill in column_of]
         if known:
             corrected = inputs(bags([wrong.utterances[i] for i in known]), words)
             refusing = np.array([column_of[wrong.skills[i]] for i in known])
             times = np.array([wrong.times[i] for i in known])
-            fine_tune(trained, x, corrected, refusing, recipe.fine_tuning, times)
+            fine_tune(trained, x, corrected, refusing, self.fine_tuning, times)
         return trained.network.frozen(skills, words, trained.usual)
-
-    return trained_classifier
 
 
 def _narrowed(plan: TrainingPlan, words: int, skills: int) -> TrainingPlan:

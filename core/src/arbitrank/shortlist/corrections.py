@@ -13,8 +13,6 @@ that the correction of one utterance does not penalise the skill everywhere.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +23,7 @@ from arbitrank.errors import InputError
 from arbitrank.probability import log_odds, sigmoid
 from arbitrank.shortlist.epochs import TrainedNetwork
 
-__all__ = ["Corrections", "FineTuning", "SkillFeedback", "corrections", "fine_tune", "posterior"]
+__all__ = ["Corrections", "FineTuning", "fine_tune", "posterior"]
 
 Rows = NDArray[np.int64]
 
@@ -49,15 +47,6 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
-class SkillFeedback:
-    """Outcome of one request: the skill that was queried, and True where it could answer."""
-
-    request: str
-    skill: str
-    answered: bool
-
-
-@dataclass(frozen=True)
 class Corrections:
     """Net refusals: `skills[i]` refused `utterances[i]` `times[i]` times more often than it answered.
 
@@ -69,30 +58,6 @@ class Corrections:
     times: tuple[int, ...] = ()
     unknown: int = 0
     contradictory: int = 0
-
-
-def corrections(feedback: Iterable[SkillFeedback], utterances: Mapping[str, str], skills: Iterable[str]) -> Corrections:
-    """Net refusals by pair of utterance and skill; `utterances` maps each known request's id to its text.
-
-    Pairs with confirmations alone are left out. Pairs come in the order of their first feedback.
-    """
-    known, net, refused, unknown = set(skills), Counter[tuple[str, str]](), set[tuple[str, str]](), 0
-    for one in feedback:
-        if one.request not in utterances or one.skill not in known:
-            unknown += 1
-            continue
-        pair = (utterances[one.request], one.skill)
-        net[pair] += -1 if one.answered else 1
-        if not one.answered:
-            refused.add(pair)
-    left = {pair: n for pair, n in net.items() if n > 0}
-    return Corrections(
-        tuple(utterance for utterance, _ in left),
-        tuple(skill for _, skill in left),
-        tuple(left.values()),
-        unknown,
-        len(refused) - len(left),
-    )
 
 
 def posterior(p: NDArray[np.float64], times: NDArray[np.float64] | float, wrong: float) -> NDArray[np.float64]:

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from arbitrank.shortlist.corrections import SkillFeedback
+from arbitrank.shortlist.corrections import Corrections
 from arbitrank.shortlist.hyprank import skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList
 from arbitrank.wire import Logged
 
-__all__ = ["labelled_lists", "skill_feedback"]
+__all__ = ["corrections", "labelled_lists"]
 
 
-def skill_feedback(lines: Iterable[Logged]) -> tuple[list[SkillFeedback], dict[str, str]]:
-    """The outcomes of the skills that answered, and the utterance of each request by its id.
+def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
+    """Net refusals by pair of utterance and skill, in the order of their first outcome.
 
-    An outcome counts for the first skill of an accepted or clarified answer. Lines without id, reading or outcome are
-    skipped.
+    An outcome counts for the first skill of the answer. Lines without id, reading or outcome are skipped; pairs with
+    confirmations alone are left out.
     """
-    outcomes, utterances = [], {}
+    utterances: dict[str, str] = {}
+    outcomes = []
     for line in lines:
         if line.id is None:
             continue
         if line.utterance is not None:
             utterances[line.id] = line.utterance
         if line.outcome is not None and line.answer is not None and line.answer.ranked:
-            outcomes.append(SkillFeedback(line.id, skill_of(line.answer.ranked[0]), line.outcome == "accepted"))
-    return outcomes, utterances
+            outcomes.append((line.id, skill_of(line.answer.ranked[0]), line.outcome == "rejected"))
+    known, net, refusals = set(skills), Counter[tuple[str, str]](), set[tuple[str, str]]()
+    usable = [(utterances[id], skill, no) for id, skill, no in outcomes if id in utterances and skill in known]
+    for utterance, skill, no in usable:
+        net[utterance, skill] += 1 if no else -1
+        if no:
+            refusals.add((utterance, skill))
+    left = {pair: n for pair, n in net.items() if n > 0}
+    return Corrections(
+        tuple(utterance for utterance, _ in left),
+        tuple(skill for _, skill in left),
+        tuple(left.values()),
+        len(outcomes) - len(usable),
+        len(refusals) - len(left),
+    )
 
 
 def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:

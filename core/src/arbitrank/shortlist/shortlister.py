@@ -23,7 +23,7 @@ from arbitrank.shortlist.index import Index
 from arbitrank.shortlist.kernel import Kernel
 from arbitrank.values import Candidate, Request
 
-__all__ = ["FIRST_STAGE", "TWO_STAGES", "FirstStage", "ShortlistSettings", "Shortlister", "Shortlisting"]
+__all__ = ["FIRST_STAGE", "TWO_STAGES", "ShortlistSettings", "Shortlister", "Shortlisting"]
 
 FIRST_STAGE = 32
 """Candidates of the first stage; more where a longer shortlist is requested."""
@@ -31,15 +31,10 @@ FIRST_STAGE = 32
 TWO_STAGES = 10_000
 """Skills from which on the classifier scores only the candidates that the index found."""
 
+Numbers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
 _SURE = 700.0  # log-odds beyond which exp overflows
-
-
-@dataclass(frozen=True, eq=False)
-class FirstStage:
-    """Candidates of the first stage: skills by number, and their features (`arbitrank.shortlist.calibration`)."""
-
-    numbers: NDArray[np.int64]
-    x: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +57,17 @@ class Shortlister:
         """The at most `k` best skills with a score of at least `floor`, best first; empty where no word is known."""
         if k < 1 or not utterance:
             return ()
-        found = self.first_stage(utterance, k, profile)
-        z = self.calibration.log_odds(found.x)
+        numbers, x = self.first_stage(utterance, k, profile)
+        z = self.calibration.log_odds(x)
         order = np.argsort(-z, kind="stable")[:k]
         scores = [1.0 / (1.0 + math.exp(-value)) if value > -_SURE else 0.0 for value in z.take(order).tolist()]
-        best = zip(found.numbers.take(order).tolist(), scores, strict=True)
+        best = zip(numbers.take(order).tolist(), scores, strict=True)
         return tuple(Candidate(*self.catalogue[number], score) for number, score in best if score >= floor)
 
-    def first_stage(self, utterance: str, k: int = 10, profile: AccountProfile = AccountProfile()) -> FirstStage:
-        """The candidates, including the account's enabled and used skills where any word is known."""
+    def first_stage(
+        self, utterance: str, k: int = 10, profile: AccountProfile = AccountProfile()
+    ) -> tuple[Numbers, Floats]:
+        """The candidates by number, with the account's enabled and used skills if any word is known, and their features."""
         many = max(k, FIRST_STAGE)
         numbers, scores = self.index.best(utterance, many)
         more: list[int] = []
@@ -84,7 +81,7 @@ class Shortlister:
             numbers, scores = numbers[~np.isnan(scores)], scores[~np.isnan(scores)]
         learned = self.classifier.scores(utterance, numbers) if self.classifier is not None else None
         skills = [self.catalogue[number] for number in numbers.tolist()] if profile != AccountProfile() else ()
-        return FirstStage(numbers, features(scores, scores - self.index.base[numbers], learned, skills, profile))
+        return numbers, features(scores, scores - self.index.base[numbers], learned, skills, profile)
 
     def with_skills(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
         """A copy with more skills by domain, known by their sample phrases and descriptions, without training.
