@@ -145,9 +145,12 @@ WRONG = {
     "context without a key": (("x", "--context", "=tv"), "--context: saw '=tv', promised KEY=VALUE"),
     "a preference above 1": (
         ("x", "--context", "preference.music=7"),
-        "context['preference.music']: saw 7.0, promised a number in [0, 1]",
+        "context['preference.music']: 7.0 is out of range, expected a number in [0, 1]",
     ),
-    "a preference of NaN": (("x", "--context", "preference.music=nan"), "saw 'nan', promised a number in [0, 1]"),
+    "a preference of NaN": (
+        ("x", "--context", "preference.music=nan"),
+        '"nan" is invalid, expected a number in [0, 1]',
+    ),
     "bytes that are no text": (("play \udcff",), "saw bytes that are no UTF-8"),
 }
 

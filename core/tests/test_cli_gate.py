@@ -264,8 +264,8 @@ def test_an_audit_set_holds_sound_lines_alone(fruit, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert [line.split(": ", 2)[1:] for line in done.stderr.splitlines()[:3]] == [
         [f"{path}:2", "truth: absent, promised what the request really meant"],
-        [f"{path}:3", "the line has neither an utterance nor hypotheses, promised one of them"],
-        [f"{path}:4", "utterance: saw 1, promised str | null, got int"],
+        [f"{path}:3", "the line has neither an utterance nor hypotheses, expected one of them"],
+        [f"{path}:4", "utterance: 1 is invalid, expected str | null, got int"],
     ]
     assert "3 lines that an audit set can't hold; nothing was set" in done.stderr
     path.write_text("")

@@ -283,7 +283,10 @@ BOTH = ["lamps", "tunes"]
     [
         (labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]), "2 labelled requests with hypotheses, of 2 domains"),
         (labelled(["lamps"] * 9, [BOTH] * 9), "expected at least 10"),
-        (labelled(["lamps"] * 10, [BOTH] * 10, domain_confidence=float("nan")), "saw nan, promised a finite number"),
+        (
+            labelled(["lamps"] * 10, [BOTH] * 10, domain_confidence=float("nan")),
+            "nan is out of range, expected a finite number",
+        ),
         (labelled([None] * 20, [BOTH] * 20), "nothing to learn"),
         (labelled(["boats"] * 20, [BOTH] * 20), "nothing to learn"),
     ],

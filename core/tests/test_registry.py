@@ -64,7 +64,7 @@ WRONGS = {
     ),
     "leaves out the hook's mark": (
         "def arbitrank_domains():\n    return []\n",
-        "it has 'arbitrank_domains', which lacks the mark @hookimpl",
+        "it has 'arbitrank_domains', which is not marked with @hookimpl",
     ),
     "implements no hook at all": ("x = 1\n", "implements no hook arbitrank_domains"),
     "has a hook beside it that the core does not know": (
@@ -80,15 +80,21 @@ WRONGS = {
 
 # What a hook returns wrongly, as the code of its body, and what the refusal says of it.
 RETURNS = {
-    "nothing": ("pass", "arbitrank_domains() returned NoneType, promised a list of Domains"),
-    "a text": ("return 'weather'", "arbitrank_domains() returned str, promised a list of Domains"),
-    "a domain outside a list": ("return Plain('weather')", "arbitrank_domains() returned Plain, promised a list"),
-    "what is no domain": ("return [object()]", "arbitrank_domains() gave object without a name, promised a Domain"),
-    "a class, not its object": ("return [Plain]", "arbitrank_domains() gave ABCMeta without a name, promised a Domain"),
+    "nothing": ("pass", "arbitrank_domains() returned NoneType, expected a list of Domains"),
+    "a text": ("return 'weather'", "arbitrank_domains() returned str, expected a list of Domains"),
+    "a domain outside a list": ("return Plain('weather')", "arbitrank_domains() returned Plain, expected a list"),
+    "what is no domain": ("return [object()]", "arbitrank_domains() returned object without a name, expected a Domain"),
+    "a class, not its object": (
+        "return [Plain]",
+        "arbitrank_domains() returned ABCMeta without a name, expected a Domain",
+    ),
     "a domain whose name raises": ("return [Raising('weather')]", "RuntimeError: no name today"),
-    "a domain whose name is a number": ("return [Plain(7)]", "gave Plain without a name, promised a Domain"),
-    "a domain whose name is empty": ("return [Plain('')]", "gave Plain named '', promised a Domain named in a-z, 0-9"),
-    "a domain with a name nobody could type": ("return [Plain('Wétter')]", "gave Plain named 'Wétter', promised"),
+    "a domain whose name is a number": ("return [Plain(7)]", "returned Plain without a name, expected a Domain"),
+    "a domain whose name is empty": (
+        "return [Plain('')]",
+        "returned Plain named '', expected a Domain named in a-z, 0-9",
+    ),
+    "a domain with a name nobody could type": ("return [Plain('Wétter')]", "returned Plain named 'Wétter', expected"),
     "the Shortlister's own": ("return [Plain('shortlist')]", "is named 'shortlist', which is the Shortlister's name"),
     "an error": ("raise LookupError('no licence')", "LookupError: no licence"),
 }

@@ -282,7 +282,7 @@ def test_data_that_nothing_can_be_learned_from_are_refused(tmp_path: Path, rows:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        pytest.param(NAN, "saw nan, promised a finite number", id="NaN"),
+        pytest.param(NAN, "nan is out of range, expected a finite number", id="NaN"),
         pytest.param({**line(7), "weight": -1}, "weight: -1 is out of range, expected a", id="a negative weight"),
         pytest.param({**line(7), "weight": "much"}, "weight: 'much' is out of range", id="a weight that is none"),
         pytest.param({**line(7), "hypotheses": [{"domain": "lamps"}]}, "lacks the field intent", id="another schema"),

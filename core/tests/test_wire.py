@@ -81,7 +81,7 @@ def test_absent_hypotheses_are_not_an_empty_list(text: str, hypotheses: tuple[()
 
 
 @pytest.mark.parametrize(
-    ("text", "field", "seen", "promised"),
+    ("text", "field", "seen", "expected"),
     [
         (reading(domain_confidence=1.2), "hypotheses[0].domain_confidence", "1.2", "a number in [0, 1]"),
         (reading(intent_confidence=-0.1), "hypotheses[0].intent_confidence", "-0.1", "a number in [0, 1]"),
@@ -108,7 +108,7 @@ def test_absent_hypotheses_are_not_an_empty_list(text: str, hypotheses: tuple[()
         (line(utterance=["turn", "on"]), "utterance", '["turn", "on"]', "str"),
         (line(context=[]), "context", "[]", "an object"),
         (line(context={"preference.lights": 1.5}), "context['preference.lights']", "1.5", "a number in [0, 1]"),
-        (line(context={"preference.lights": "much"}), "context['preference.lights']", "'much'", "a number in [0, 1]"),
+        (line(context={"preference.lights": "much"}), "context['preference.lights']", '"much"', "a number in [0, 1]"),
         (line(context={"age": float("nan")}), "context.age", "nan", "a finite number"),
         (line(id=5), "id", "5", "str"),
         (line(account="me"), "account", '"me"', "object"),
@@ -130,8 +130,8 @@ def test_absent_hypotheses_are_not_an_empty_list(text: str, hypotheses: tuple[()
     ],
     ids=range(38),
 )
-def test_bad_input_is_explained_by_field_what_was_seen_and_what_was_promised(
-    text: str, field: str, seen: str, promised: str
+def test_bad_input_is_explained_by_the_field_the_value_and_the_expected_value(
+    text: str, field: str, seen: str, expected: str
 ) -> None:
     for raw in (text, text.encode()):
         with pytest.raises(InputError) as caught:
@@ -139,7 +139,7 @@ def test_bad_input_is_explained_by_field_what_was_seen_and_what_was_promised(
         message = str(caught.value)
         assert message.startswith(field)
         assert seen in message
-        assert promised in message
+        assert expected in message
         assert "\n" not in message
         assert len(message) < 250
 
@@ -168,8 +168,10 @@ def test_a_damaged_line_is_an_example_or_an_input_error(data: st.DataObject) -> 
         assert isinstance(decode_example(bytes(raw)), Example)
 
 
-def test_more_hypotheses_than_promised_are_refused() -> None:
-    with pytest.raises(InputError, match=f"^hypotheses: {MAX_HYPOTHESES + 1} of them, at most {MAX_HYPOTHESES}"):
+def test_too_many_hypotheses_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=f"^hypotheses: {MAX_HYPOTHESES + 1} of them, expected at most {MAX_HYPOTHESES}"
+    ):
         decode_request(line(hypotheses=[READING] * (MAX_HYPOTHESES + 1)))
 
 
@@ -231,7 +233,7 @@ def test_offsets_that_do_not_cut_the_value_are_refused(start: int, end: int) -> 
         {"name": "level", "value": "on", "start": 5, "end": 7},
         {"name": "room", "value": "hall", "start": start, "end": end},
     ]
-    with pytest.raises(InputError, match=r"^slots\[1\]: text\[.*its value says 'hall'"):
+    with pytest.raises(InputError, match=r"^slots\[1\]: text\[.*expected its value 'hall'"):
         decode_example(line(text="turn on hall", domain="lights", slots=slots))
 
 
@@ -239,16 +241,16 @@ def test_offsets_that_do_not_cut_the_value_are_refused(start: int, end: int) -> 
     ("raw", "message"),
     [
         (line(text="x"), "lacks the field domain"),
-        (line(text=3, domain="lights"), "text: saw 3, promised str"),
-        (line(text="x", domain=3), "domain: saw 3"),
-        (line(text="x", domain=""), "domain: saw"),
+        (line(text=3, domain="lights"), "text: 3 is invalid, expected str"),
+        (line(text="x", domain=3), "domain: 3 is invalid"),
+        (line(text="x", domain=""), 'domain: "" is invalid'),
         (line(utterance="x"), "lacks the field truth"),
         (line(domain="lights"), "the object: lacks the field text"),
         (line(utterance="x", domain="lights", skill="s"), "the object: lacks the field text"),
         (line(utterance="x", truth={}), "truth: lacks the field domain"),
-        (line(utterance="x", truth="lights"), 'truth: saw "lights", promised an object'),
-        (line(text="x", domain="d", context={"preference.d": 2}), "context['preference.d']: saw 2"),
-        ("[1]", "the line: saw [1], promised an object"),
+        (line(utterance="x", truth="lights"), 'truth: "lights" is invalid, expected an object'),
+        (line(text="x", domain="d", context={"preference.d": 2}), "context['preference.d']: 2 is out of range"),
+        ("[1]", "the line: [1] is invalid, expected an object"),
     ],
 )
 def test_a_bad_example_is_explained(raw: str, message: str) -> None:
@@ -267,7 +269,7 @@ def test_a_file_gives_its_good_lines_and_says_where_the_bad_ones_are(tmp_path: P
     assert [type(entry).__name__ for entry in found] == ["Request", "BadLine", "Request", "BadLine", "Request"]
     bad = [entry for entry in found if isinstance(entry, BadLine)]
     assert [entry.where for entry in bad] == [f"{path}:4", f"{path}:6"]
-    assert bad[0].reason == "the line: saw [1], promised an object"
+    assert bad[0].reason == "the line: [1] is invalid, expected an object"
 
 
 def test_a_gzipped_file_is_read_like_a_plain_one(tmp_path: Path) -> None:
@@ -293,7 +295,7 @@ def test_a_line_that_is_too_long_is_reported_and_the_next_one_read(tmp_path: Pat
     path.write_text(f"{fits}\n{fits} \n{fits * 3}\n{GOOD}\n{fits} ")
     found = list(read_requests(str(path)))
     assert [type(entry).__name__ for entry in found] == ["Request", "BadLine", "BadLine", "Request", "BadLine"]
-    assert found[1] == BadLine(f"{path}:2", f"longer than the {MAX_LINE} bytes promised")
+    assert found[1] == BadLine(f"{path}:2", f"longer than the {MAX_LINE} bytes allowed")
     assert isinstance(found[4], BadLine)
     assert found[4].where == f"{path}:5"
 

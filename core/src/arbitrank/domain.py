@@ -1,4 +1,4 @@
-"""The contract between the core and a domain: what a plugin implements. Read this and you can write one.
+"""The plugin contract: the classes that a domain implements. Read this and you can write one.
 
 A plugin is a distribution `arbitrank-NAME` with an entry point `NAME` in the group `arbitrank.domains.v1`. The entry
 point names a module (or object) that implements the one hook, `arbitrank_domains`, and returns its domains:
@@ -9,8 +9,8 @@ point names a module (or object) that implements the one hook, `arbitrank_domain
     def arbitrank_domains():
         return [Weather()]
 
-A `Domain` is the stateless owner: it knows its name, its data and how to train and load. `Domain.load` gives a `Model`,
-which holds weights and answers requests. Most domains build on the toolkit and subclass
+A `Domain` is stateless: it has a name and data, trains and loads. `Domain.load` returns a `Model`, which holds weights
+and answers requests. Most domains build on the toolkit and subclass
 `arbitrank.learn.reference.ReferenceDomain`, which brings a recogniser and a re-ranker. One that has its own language
 understanding subclasses `Domain` and `Model` directly:
 
@@ -24,12 +24,13 @@ understanding subclasses `Domain` and `Model` directly:
             right = np.array([h.domain_confidence or 0.5 for h in request.hypotheses])
             return Scores(mine=right.max(initial=0.0), right=right / max(len(right), 1))
 
-A request crosses into a domain once: the core hands over a request, the domain returns values. A domain never sees
-another domain's hypotheses or scores, and whatever it raises costs only its own place in the answer.
+A request crosses into a domain once: the core passes a request, the domain returns values. A domain never sees another
+domain's hypotheses or scores, and an exception that it raises costs only its own place in the answer.
 """
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,30 +46,29 @@ from arbitrank.values import Example, Hypothesis, Request
 __all__ = ["CONTRACT", "Domain", "Figures", "LinearForm", "Model", "Progress", "Scores", "Settings", "Skill", "Spread"]
 
 CONTRACT = 1
-"""The major version of the contract; it is also in the name of the entry points' group."""
+"""The major version of the contract; the name of the entry-point group carries it too."""
 
 Progress = Callable[[str, int, int], None]
-"""Told of training's progress: the stage, how many of its steps are done, and how many there are."""
-
+"""Callback for training's progress: the stage, the number of its steps that are done, and of all its steps."""
 
 Figures = Callable[[Mapping[str, float]], None]
-"""Told of figures as training goes on: `rows`, `round`, `loss`, or what else there is to watch."""
+"""Callback for figures during training: `rows`, `round`, `loss` and others."""
 
 Spread = Callable[[str, Sequence[Sequence[Any]]], list[bytes]]
-"""Calls the function `module:name` with each of the lists of arguments (JSON's types) and gives the bytes it returned,
-in order: in this process, or wherever the pool that this process belongs to has room."""
+"""Parallel map: calls the function `module:name` with each list of arguments (JSON's types) and returns the bytes that
+the calls returned, in order. They run in this process, or in idle processes of the pool that it belongs to."""
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """Ignore progress."""
 
 
 def _unwatched(figures: Mapping[str, float]) -> None:
-    """Watch nothing."""
+    """Ignore figures."""
 
 
 class Scores(Struct, frozen=True, eq=False):
-    """What a domain thinks of its own hypotheses for one request.
+    """A domain's calibrated probabilities for one request and its own hypotheses of it.
 
     `mine`: P(this request is the domain's), in [0, 1]. `right`: P(this reading is entirely right) of each hypothesis
     in the request's order, float64 of shape (n,), each in [0, 1], their sum at most `mine` + 1e-9.
@@ -77,12 +77,15 @@ class Scores(Struct, frozen=True, eq=False):
     mine: float
     right: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return f"Scores(mine={self.mine:.4g}, right=<{np.size(self.right)} probabilities>)"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LinearForm:
-    """Deprecated and ignored: the weights of a model that is linear in the toolkit's features.
+    """Deprecated and ignored; removed in 0.3. Weights of a model that is linear in the toolkit's features.
 
-    It stays importable until 0.3, for plugins whose models still define `linear`.
+    It stays importable for plugins whose models still define `linear`, which is no longer called. Warns when made.
     """
 
     kind: Literal["factored", "sigmoid", "softmax", "null"]
@@ -90,10 +93,13 @@ class LinearForm:
     mine: NDArray[np.float64] | None
     right: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        warnings.warn("LinearForm is ignored since 0.2 and removed in 0.3", DeprecationWarning, stacklevel=3)
+
 
 @dataclass(frozen=True)
 class Skill:
-    """One thing that a domain can do for a user, as a shortlister sees it."""
+    """A capability of a domain, with the description and sample phrases that a Shortlister learns from."""
 
     name: str
     description: str = ""
@@ -102,16 +108,16 @@ class Skill:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """Settings of a training.
 
     `model`: factored; loglinear; boosted; corrected, which is boosted on top of factored; or auto, the one of factored,
     boosted and corrected that held-out data prefer. `loss`: r1, r2 or r3, None for the model's own (r3 for log-linear,
-    r2 for boosted). `form`: sigmoid, softmax or null, of a log-linear model. `calibrate`: look for a map that improves
-    the probabilities of held-out data, and use it if there is one. `kept`: the share of other domains' traffic that is
-    in the data, in (0, 1]; less than 1 where it was sampled, so that the prior is corrected. `l2`: the pull towards R0,
-    None for the default by the amount of data. `folds`: how many parts cross-fitting makes. `warm`: the folder of an
-    artifact whose weights to begin from. `jobs`: processes to use where there is no `spread`, which runs parts of the
-    training elsewhere. The same seed gives the same weights.
+    r2 for boosted). `form`: sigmoid, softmax or null, of a log-linear model. `calibrate`: fit a calibration map, and
+    keep it where it improves the probabilities of held-out data. `kept`: the share of other domains' traffic that is in
+    the data, in (0, 1]; less than 1 where it was sampled, so that the prior is corrected. `l2`: the strength of the
+    regularisation towards R0, None for the default by the amount of data. `folds`: the folds of cross-fitting. `warm`:
+    the folder of an artifact whose weights to start from. `jobs`: the number of processes where there is no `spread`,
+    which runs parts of the training elsewhere. The same seed gives the same weights.
     """
 
     seed: int = 0
@@ -130,62 +136,62 @@ class Settings:
 
 
 class Model(ABC):
-    """A domain's weights, loaded. Frozen: the same answer to the same request in any order and from any thread."""
+    """A domain's loaded weights. Frozen: equal requests get equal answers, in any order and from any thread."""
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """The domain's readings of `request.utterance`, best first; empty where it has none.
 
-        You get a request without hypotheses. You return hypotheses that name your domain, confidences in [0, 1]. It is
-        called once a request, unless the caller brought hypotheses. A domain without language understanding of its own
-        leaves this out and serves only requests that bring hypotheses.
+        You get a request without hypotheses. You return at most 100 hypotheses that name your domain, confidences in
+        [0, 1]. Called once per request, unless the caller brought hypotheses. A domain without language understanding
+        of its own leaves this out and serves only requests that bring hypotheses.
         """
         return ()
 
     @abstractmethod
     def rerank(self, request: Request) -> Scores:
-        """How probable it is that the request is the domain's, and that each of its hypotheses is entirely right.
+        """P(this request is the domain's), and P(entirely right) of each of its hypotheses.
 
-        You get a request whose hypotheses are your own, at least one. You return `Scores` in the hypotheses' order. It
-        is called once a request, after `recognise`.
+        You get a request whose hypotheses are your own, at least one. You return `Scores` in the hypotheses' order.
+        Called once per request, after `recognise`.
         """
 
     def explain(self, request: Request) -> Sequence[Mapping[str, float]]:
-        """What each group of features added to each hypothesis's log-odds, in nats, against an average request.
+        """Each feature group's contribution to each hypothesis's log-odds, in nats, against an average request.
 
-        You get what `rerank` gets. You return one mapping a hypothesis; the toolkit's groups are `domain`, `intent`,
-        `slots`, `context` and `features`. It is called only when somebody asks why.
+        You get the request that `rerank` gets. You return one mapping per hypothesis; the toolkit's groups are
+        `domain`, `intent`, `slots`, `context` and `features`. Called only where an explanation is requested.
         """
         return [{} for _ in request.hypotheses or ()]
 
 
 class Domain(ABC):
-    """The owner of one domain: its name, its data, its training and its shipped weights. Holds no state."""
+    """A domain: its name, its data, its training and its shipped weights. Holds no state."""
 
     name: str
     """Lower-case letters, digits, `_` and `-`; unique among the installed domains."""
 
     @property
     def skills(self) -> Sequence[Skill]:
-        """What the domain can do; by default one skill, the domain itself."""
+        """The domain's skills; by default one, the domain itself."""
         return (Skill(self.name),)
 
     @property
     def shipped(self) -> Path | None:
-        """The artifact folder inside the package whose weights speak where the store has none; None ships nothing."""
+        """The folder of the artifact inside the package, which serves where the store has none; None ships nothing."""
         return None
 
     def examples(self) -> Iterable[Example]:
-        """The domain's own data: what it trains on where the operator gives none. Its own requests and negatives."""
+        """The domain's own data, its requests and negatives: training data where the operator gives none."""
         return ()
 
     @abstractmethod
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
-        """Learn from the examples and write `reranker/` (and `recogniser/` if it learned one) into the folder `out`.
+        """Train on the examples and write `reranker/` (and `recogniser/` if there is one) into the folder `out`.
 
-        You get examples of which the core has kept some back, to measure you on. You return figures worth showing,
-        JSON's types only. Raise `DataError` where the examples don't suffice. No pickle: the core refuses to load one.
+        You get examples without those that the core held out, to evaluate you on. You return figures worth showing, of
+        JSON's types only. Raise `DataError` where the examples do not suffice. Write no pickle: the core refuses it.
         """
 
     @abstractmethod
     def load(self, folder: Path) -> Model:
-        """The model in an artifact folder that `train` wrote. Raises `ArtifactError` where it can't be read."""
+        """The model in an artifact folder that `train` wrote. Raises `ArtifactError` where it cannot be read."""

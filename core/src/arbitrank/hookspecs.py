@@ -1,4 +1,4 @@
-"""The one hook: a plugin's module implements `arbitrank_domains`, marked with `hookimpl`."""
+"""The plugin hook: a plugin's module implements `arbitrank_domains`, marked with `hookimpl`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arbitrank.domain import Domain
 __all__ = ["GROUP", "arbitrank_domains", "hookimpl", "hookspec"]
 
 GROUP = "arbitrank.domains.v1"
-"""The group of entry points that plugins are found in; it carries the contract's major version."""
+"""The entry-point group of plugins; its name carries the contract's major version."""
 
 hookspec = pluggy.HookspecMarker("arbitrank")
 hookimpl = pluggy.HookimplMarker("arbitrank")

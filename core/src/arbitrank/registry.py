@@ -1,8 +1,8 @@
-"""Which domains are installed: each found package is loaded, refused or disabled, with its reason.
+"""Discovery of the installed domains: each package is loaded, or refused or disabled with a reason.
 
 Entry points are loaded one at a time and each error is kept as a value, so that no package can keep another from
-loading. A package's metadata is read before its code runs. Packages are taken in an order that depends on their names
-alone; of two that claim one domain, the one that follows the rule of names (distribution `arbitrank-NAME`) has it.
+loading. A package's metadata is read before its code runs. The order of packages depends on their names alone; of two
+that claim one domain, the one that follows the naming rule (distribution `arbitrank-NAME`) gets it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from packaging.utils import canonicalize_name
 
 from arbitrank import hookspecs
 from arbitrank.domain import Domain
-from arbitrank.errors import PluginError, describe
+from arbitrank.errors import PluginError
+from arbitrank.guard import Fault, guarded
 from arbitrank.hookspecs import GROUP
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
@@ -36,7 +37,7 @@ _HOOK = "arbitrank_domains"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a domain comes from: an entry point of an installed distribution."""
+    """The origin of a domain: an entry point of an installed distribution."""
 
     name: str
     distribution: str
@@ -48,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A domain that is ready to be asked for its model."""
+    """A domain that is ready to load a model."""
 
     name: str
     source: Source
@@ -57,7 +58,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Refused:
-    """A package, or one domain of it, that broke a promise; `reason` ends with what to do."""
+    """A package, or one domain of it, that violates the contract; `reason` ends with the next command."""
 
     name: str
     source: Source
@@ -66,7 +67,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Disabled:
-    """A package that was found and, by the operator's wish, not loaded."""
+    """A package that is installed and that the operator has disabled."""
 
     name: str
     source: Source
@@ -81,23 +82,23 @@ def discover(environment: Mapping[str, str] = os.environ) -> list[Found]:
     wanted = environment.get(ENVIRONMENT)
     names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
     found: list[Found] = []
-    taken: dict[str, Source] = {}
+    claimed: dict[str, Source] = {}
     for entry, distribution in _entry_points():
         source = Source(entry.name, distribution.name, distribution.version)
         for one in _load(entry, distribution, source, names):
             if not isinstance(one, Loaded):
                 found.append(one)
-            elif one.name in taken:
-                reason = f"claims {one.name!r}, which {taken[one.name]} has; uninstall one of them"
+            elif one.name in claimed:
+                reason = f"claims {one.name!r}, which {claimed[one.name]} has; uninstall one of them"
                 found.append(Refused(one.name, source, reason))
             else:
-                taken[one.name] = source
+                claimed[one.name] = source
                 found.append(one)
     return sorted(found, key=lambda one: (one.name, one.source.distribution))
 
 
 def loaded(found: Iterable[Found]) -> dict[str, Domain]:
-    """The domains among what was found that are loaded, by name."""
+    """The loaded domains, by name."""
     return {one.name: one.domain for one in found if isinstance(one, Loaded)}
 
 
@@ -127,18 +128,16 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
     if reason:
         yield Refused(entry.name, source, reason)
         return
-    try:
-        domains = _domains(entry)
-    except KeyboardInterrupt:
-        raise
-    # Importing a plugin runs its code, which may raise anything, SystemExit included; the others load all the same.
-    except BaseException as error:
-        yield Refused(entry.name, source, f'{describe(error)}; to see where, run: python -c "import {entry.module}"')
+    domains = guarded(_domains, entry)  # importing a plugin runs its code
+    if isinstance(domains, Fault):
+        yield Refused(entry.name, source, f'{domains.reason}; to see where, run: python -c "import {entry.module}"')
         return
     for name, domain in domains:
         if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):
             seen = f"{type(domain).__name__} " + (f"named {name!r}" if isinstance(name, str) else "without a name")
-            yield Refused(entry.name, source, f"{_HOOK}() gave {seen}, promised a Domain named in a-z, 0-9, _ and -")
+            yield Refused(
+                entry.name, source, f"{_HOOK}() returned {seen}, expected a Domain named in a-z, 0-9, _ and -"
+            )
         elif name == SHORTLIST:
             yield Refused(name, source, f"is named {SHORTLIST!r}, which is the Shortlister's name; give it another")
         elif names is not None and name not in names:
@@ -148,7 +147,7 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
 
 
 def _unfit(distribution: Distribution) -> str | None:
-    """Why this core is outside the range that the distribution states, or None where it is inside."""
+    """The reason why a distribution does not support this core, None where its range includes it."""
     mine = version("arbitrank")
     for text in distribution.requires or ():
         try:
@@ -162,12 +161,12 @@ def _unfit(distribution: Distribution) -> str | None:
 
 
 def _applies(requirement: Requirement) -> bool:
-    """Whether a requirement holds here; one of an extra, or of another system or Python, does not."""
+    """True for a requirement that applies here: not of an extra, nor of another system or Python."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
-    """What the plugin's hook returns, with the names it gives."""
+    """The domains that the plugin's hook returns, with their names."""
     plugin = entry.load()
     # Each plugin has a manager of its own, so that one that fails validation is left half registered nowhere.
     manager = pluggy.PluginManager("arbitrank")
@@ -179,7 +178,7 @@ def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
     # pluggy drops a None from the results, so that there may be none.
     domains = next(iter(manager.hook.arbitrank_domains()), None)
     if not isinstance(domains, Sequence) or isinstance(domains, str):
-        raise PluginError(f"{_HOOK}() returned {type(domains).__name__}, promised a list of Domains")
+        raise PluginError(f"{_HOOK}() returned {type(domains).__name__}, expected a list of Domains")
     return [(getattr(domain, "name", None), domain) for domain in domains]
 
 
@@ -187,4 +186,6 @@ def _hint(plugin: Any) -> str:
     near = get_close_matches(_HOOK, [name for name in dir(plugin) if not name.startswith("__")], n=1)
     if not near:
         return ""
-    return f"; it has {near[0]!r}, " + ("which lacks the mark @hookimpl" if near[0] == _HOOK else "did you mean that?")
+    return f"; it has {near[0]!r}, " + (
+        "which is not marked with @hookimpl" if near[0] == _HOOK else "did you mean that?"
+    )

@@ -1,8 +1,8 @@
-"""The values a request is made of, from the caller's words to the ranked answer. All are frozen.
+"""Values of a request's life, from the caller's words to the ranked answer. All are frozen.
 
 They are msgspec structs: the same classes are decoded from JSON, handed to plugins and encoded into answers.
-Decoding checks types and ranges; building one in Python checks nothing, so the core checks what plugins return
-(`arbitrank.arbitration.dispatch`).
+Decoding checks types and ranges; building one in Python checks nothing, so the core checks the values that plugins
+return (`arbitrank.arbitration.checks`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Confidence = Annotated[float, Meta(ge=0.0, le=1.0)]
-"""A probability as some model claims it, in [0, 1]; not comparable between models until it is calibrated."""
+"""A model's probability, in [0, 1]; not comparable between models until it is calibrated."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 """The name of a domain, intent, slot or skill: 1 to 200 characters."""
 
-Place = Annotated[int, Meta(ge=0, le=1 << 31)]
-"""A place in a text, in characters."""
+Offset = Annotated[int, Meta(ge=0, le=1 << 31)]
+"""An offset in a text, in characters."""
 
 Context = dict[str, Any]
-"""What is known of the situation: `device`, `has_screen`, `locale`, `previous_domain`, `previous_intent`,
+"""The situation of a request: `device`, `has_screen`, `locale`, `previous_domain`, `previous_intent`,
 `preference.DOMAIN` and `preference.DOMAIN.INTENT` in [0, 1]; any further key belongs to the domains that read it."""
 
 Action = Literal["accept", "clarify", "none"]
@@ -34,16 +34,16 @@ class Slot(Struct, frozen=True, omit_defaults=True, gc=False):
     name: Name
     value: str
     confidence: Confidence | None = None
-    start: Place | None = None
-    end: Place | None = None
+    start: Offset | None = None
+    end: Offset | None = None
 
 
 class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
     """One domain's reading of an utterance, with the domain's own confidence in each part of it.
 
-    Every confidence may be missing. `slots_confidence` is the probability of the whole slot reading, readings
-    without slots included; `reading_confidence` gives it, or what stands for it. `features` are numbers that the
-    domain's recogniser adds (a title found in its catalogue, say) and its re-ranker weighs.
+    Every confidence may be missing. `slots_confidence` is the probability of the whole slot reading, readings without
+    slots included; `reading_confidence` is that or its substitute. `features` are numbers that the domain's recogniser
+    adds (1 where a title is in its catalogue, say) and its re-ranker weighs.
     """
 
     domain: Name
@@ -57,10 +57,9 @@ class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def reading_confidence(self) -> float | None:
-        """The confidence in the whole slot reading, or None where it is missing.
+        """The probability of the whole slot reading: `slots_confidence`, else the product of the slots' confidences.
 
-        Absent `slots_confidence`, it is the product of the slots' confidences; missing where one of those is
-        missing or there are no slots.
+        None where one of those is missing or there are no slots.
         """
         if self.slots_confidence is not None or not self.slots:
             return self.slots_confidence
@@ -73,11 +72,11 @@ class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What somebody asked, where and when; with hypotheses, if the caller brings them.
+    """An utterance with its context and, where the caller brings them, its hypotheses.
 
-    `hypotheses` is None when the domains are to recognise the utterance themselves, and empty when nobody has a
-    reading. A plugin is handed a request that holds its own hypotheses alone. `utterance_length`, in characters, may
-    stand in the place of an utterance that is not to be shown: re-rankers look at how long it is.
+    `hypotheses` is None where the domains are to recognise the utterance themselves, and empty where no domain has a
+    reading. A plugin is given a request that holds its own hypotheses alone. `utterance_length`, in characters, stands
+    for an utterance that must not be shown: its length is a feature of re-rankers.
     """
 
     id: str | None = None
@@ -91,12 +90,12 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def length(self) -> int | None:
-        """The characters of the utterance, None where that is not known."""
+        """The number of characters of the utterance, None where it is unknown."""
         return self.utterance_length if self.utterance is None else len(self.utterance)
 
 
 class Truth(Struct, frozen=True, omit_defaults=True):
-    """What the request really meant; `domain` None says that it is out of scope for everybody."""
+    """The correct reading of a request; `domain` is None where it is out of scope."""
 
     domain: str | None
     intent: str | None = None
@@ -104,10 +103,10 @@ class Truth(Struct, frozen=True, omit_defaults=True):
 
 
 class Example(Struct, frozen=True):
-    """A request with its truth: what domains learn from and are measured on.
+    """A labelled request: domains are trained and evaluated on them.
 
-    From a corpus it has an utterance and no hypotheses; from a hypotheses file or a log it has both. `extra` keeps
-    the keys of the line that the format does not know.
+    From a corpus it has an utterance and no hypotheses; from a hypotheses file or a log it has both. `extra` keeps the
+    keys of the line that the format does not know.
     """
 
     request: Request
@@ -116,17 +115,17 @@ class Example(Struct, frozen=True):
 
     @property
     def weight(self) -> float:
-        """How many requests the example stands for, by the line's `weight`; 1 where it says nothing."""
+        """The number of requests that the example stands for: the line's `weight`, 1 where it has none."""
         weight = self.extra.get("weight", 1.0)
         return float(weight) if isinstance(weight, int | float) and not isinstance(weight, bool) else 1.0
 
 
 class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A hypothesis in its place in the merged list.
+    """A hypothesis in the merged list.
 
     `score` = `domain_probability` · `probability` orders the list; `domain_probability` is P(this request is the
     domain's), `probability` is P(this reading is entirely right), the calibrated figure to show and to threshold.
-    `why` holds what each group of features added to the log of the score, in nats.
+    `why` holds each feature group's contribution to the log-odds, in nats.
     """
 
     domain: str
@@ -141,9 +140,9 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Decision(Struct, frozen=True):
-    """What to do with the ranked list; `contenders` are the indices into it that the action speaks of.
+    """The action on the ranked list; `contenders` are indices into it, of the readings that the action is about.
 
-    `reason` is there only where the operator's policy made it another decision than the probabilities would.
+    `reason` is set only where the operator's policy changed the decision that the probabilities give.
     """
 
     action: Action
@@ -152,9 +151,9 @@ class Decision(Struct, frozen=True):
 
 
 class DomainReport(Struct, frozen=True, gc=False):
-    """How one domain fared with a request: its status, the version that spoke, its milliseconds, what went wrong.
+    """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
-    `shrunk`, where it is not None, is the temperature by which the operator has the log-odds of its claims divided.
+    `shrunk`, where it is not None, is the temperature by which the log-odds of its probabilities were divided.
     """
 
     status: Status
@@ -173,10 +172,10 @@ class Candidate(Struct, frozen=True, gc=False):
 
 
 class Shortlist(Struct, frozen=True):
-    """The skills whose domains were asked, best first, and the version of the shortlister that chose them.
+    """The skills whose domains were queried, best first, and the version of the Shortlister that chose them.
 
-    `miss` says that no skill came into question, so that only the domains that are always asked were. `skipped` counts
-    the domains that serve and weren't asked; an answer doesn't name them.
+    `miss`: no skill qualified, so that only the domains that are always queried were. `skipped` counts the domains that
+    serve and were not queried; an answer does not name them.
     """
 
     candidates: tuple[Candidate, ...]
@@ -186,9 +185,10 @@ class Shortlist(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """All that came of a request: the list, the decision, and who spoke, failed or was not served.
+    """The result of a request: the decision, the ranked list, and the status of each domain.
 
-    `shortlist` is there only where one chose the domains; `domains` then holds those alone that it speaks of.
+    `ms` holds the milliseconds of each stage. `shortlist` is set only where one chose the domains; `domains` then holds
+    only those that it names or that are always queried.
     """
 
     id: str | None
@@ -197,3 +197,8 @@ class Answer(Struct, frozen=True):
     domains: dict[str, DomainReport]
     ms: dict[str, float]
     shortlist: Shortlist | UnsetType = UNSET
+
+    @property
+    def best(self) -> Ranked | None:
+        """The head of the ranked list, None where it is empty; it is `decision` that says whether to act on it."""
+        return self.ranked[0] if self.ranked else None

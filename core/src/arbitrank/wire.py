@@ -1,4 +1,4 @@
-"""JSON in: requests, corpora and hypotheses, one object at a time or a file of lines; bad input explained by name."""
+"""JSON input: requests, corpora and hypotheses, one object or a file of lines; errors name the field and the value."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from arbitrank.values import Answer, Confidence, Context, Example, Name, Request
 T = TypeVar("T")
 
 MAX_LINE = 1 << 20
-"""Bytes of one JSON object that are read; a longer one is refused."""
+"""Bytes of one JSON object at most."""
 
 Outcome = Literal["accepted", "rejected"]
-"""What a user made of an answer: had it done, or not."""
+"""The user's reaction to an answer."""
 
 MAX_HYPOTHESES = 10_000
-"""Hypotheses of one request that are read."""
+"""Hypotheses of one request at most."""
 
 
 class BadLine(NamedTuple):
-    """A line that could not be read: where it stands, as `FILE:LINE`, and why."""
+    """A line that cannot be read: its place, as `FILE:LINE`, and the reason."""
 
     where: str
     reason: str
@@ -54,11 +54,11 @@ class _Labelled(Request, frozen=True, kw_only=True):
 
 
 class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
-    """A line of a log: a request, with the truth where somebody knows it and the answer where there was one.
+    """A line of a log: a request, with its truth where that is known and its answer where there was one.
 
-    `recognised` says that the hypotheses are what the domains read, not what the caller brought. `time` is when it was
-    answered, seconds since 1970. `outcome` is what became of the answer, where that was told. `utterance_hash` is for
-    an utterance that was not to be kept.
+    `recognised`: the hypotheses are the domains' own, not the caller's. `time`: when it was answered, in seconds since
+    1970. `outcome`: the user's reaction, where it was reported. `utterance_hash` replaces an utterance that must not be
+    kept.
     """
 
     truth: Truth | None = None
@@ -75,7 +75,7 @@ _EXAMPLE_FIELDS = {"corpus": set(_Corpus.__struct_fields__), "hypotheses": {*_La
 
 
 def decode_request(raw: bytes | str) -> Request:
-    """One request from JSON. Raises `InputError` that names the field, what was seen and what was promised."""
+    """One request from JSON. Raises `InputError` that names the field, the value seen and the value expected."""
     return _decoded(_decode_request, raw)
 
 
@@ -92,10 +92,10 @@ def decode_logged(raw: bytes | str) -> Logged:
     line = _decoded(_decode_logged, raw)
     if line.utterance is not None or line.hypotheses is not None:
         return line
-    # Neither words nor readings: perhaps a corpus' line, whose words are called `text`.
+    # Neither an utterance nor hypotheses: perhaps a line of a corpus, whose utterance is called `text`.
     example = decode_example(raw)
     if example.request.utterance is None:
-        raise InputError("the line has neither an utterance nor hypotheses, promised one of them")
+        raise InputError("the line has neither an utterance nor hypotheses, expected one of them")
     fields = {name: getattr(example.request, name) for name in Request.__struct_fields__}
     return Logged(**fields, truth=example.truth)
 
@@ -121,20 +121,20 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes | BadLine]]:
 
 
 def lines_in(file: IO[bytes], path: str) -> Iterator[tuple[int, bytes | BadLine]]:
-    """The same of an open file, which people know as `path`."""
+    """The lines of an open file as `read_lines` gives them; messages call it `path`."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
         if len(line.removesuffix(b"\n")) > MAX_LINE:
             while line and not line.endswith(b"\n"):
                 line = file.readline(MAX_LINE)
-            yield number, BadLine(place(path, number), f"longer than the {MAX_LINE} bytes promised")
+            yield number, BadLine(place(path, number), f"longer than the {MAX_LINE} bytes allowed")
         elif line.strip():
             yield number, line
 
 
 def place(path: str | Path, number: int) -> str:
-    """Where a line stands, for people: `FILE:LINE`."""
+    """The place of a line for messages: `FILE:LINE`."""
     return f"{'standard input' if str(path) == '-' else path}:{number}"
 
 
@@ -158,7 +158,7 @@ def _open(path: str) -> IO[bytes]:
 def _example(raw: bytes | str) -> Example:
     line = msgspec.json.decode(raw)
     kind = "corpus" if isinstance(line, dict) and "text" in line else "hypotheses"
-    # A line of hypotheses names a domain in its truth only: this one is meant for a corpus.
+    # A line of hypotheses names a domain in its truth only; this one is meant for a corpus.
     if isinstance(line, dict) and "domain" in line and not {"text", "truth", "hypotheses"} & line.keys():
         raise InputError("the object: lacks the field text")
     if kind == "corpus":
@@ -188,18 +188,23 @@ def _check_offsets(line: _Corpus) -> None:
     for i, slot in enumerate(line.slots):
         if slot.start is not None and slot.end is not None and line.text[slot.start : slot.end] != slot.value:
             seen = line.text[slot.start : slot.end]
-            raise InputError(f"slots[{i}]: text[{slot.start}:{slot.end}] is {seen!r}, its value says {slot.value!r}")
+            raise InputError(
+                f"slots[{i}]: text[{slot.start}:{slot.end}] is {seen!r}, expected its value {slot.value!r}"
+            )
 
 
 def _check_request(request: Request) -> None:
     if request.hypotheses is not None and len(request.hypotheses) > MAX_HYPOTHESES:
-        raise InputError(f"hypotheses: {len(request.hypotheses)} of them, at most {MAX_HYPOTHESES} are promised")
+        raise InputError(f"hypotheses: {len(request.hypotheses)} of them, expected at most {MAX_HYPOTHESES}")
     for key, value in request.context.items():
         if key.startswith("preference."):
             try:
                 msgspec.convert(value, Confidence)
             except msgspec.ValidationError:
-                raise InputError(f"context[{key!r}]: saw {value!r}, promised a number in [0, 1]") from None
+                problem = "out of range" if isinstance(value, int | float) else "invalid"
+                raise InputError(
+                    f"context[{key!r}]: {_short(value)} is {problem}, expected a number in [0, 1]"
+                ) from None
 
 
 def _decoded(decode: Callable[[bytes | str], T], raw: bytes | str) -> T:
@@ -217,23 +222,23 @@ def _decoded(decode: Callable[[bytes | str], T], raw: bytes | str) -> T:
 
 
 def _explain(message: str, raw: bytes | str) -> str:
-    """msgspec says what was promised and where; what was seen there is looked up in the text."""
-    promised, _, path = message.partition(" - at `$")
-    promised = promised.replace("Expected ", "promised ").replace("`", "")
+    """A validation error of msgspec as `FIELD: VALUE is invalid, expected …`; the value is looked up in the text."""
+    expected, _, path = message.partition(" - at `$")
+    expected = expected.replace("Expected ", "expected ").replace("`", "")
     path = path.rstrip("`")
-    if "missing required field" in promised:
-        lack = promised.replace("Object missing required field ", "lacks the field ")
-        return f"{path.lstrip('.') or 'the object'}: {lack}"
-    number = "a finite number" if ".features" in path else "a number in [0, 1]"
-    promised = re.sub(r"promised float (>=|<=).*", f"promised {number}", promised)
-    promised = re.sub(r"promised float( \| null)?, got \w+", f"promised {number}", promised)
-    promised = re.sub(r"promised object, got \w+", "promised an object", promised)
-    promised = promised.replace("Number out of range", f"promised {number}")
+    if "missing required field" in expected:
+        field = expected.replace("Object missing required field ", "lacks the field ")
+        return f"{path.lstrip('.') or 'the object'}: {field}"
+    range_ = "a finite number" if ".features" in path else "a number in [0, 1]"
+    bounded = re.fullmatch(r"expected float (>=|<=).*|Number out of range", expected) is not None
+    if bounded or re.fullmatch(r"expected float( \| null)?, got \w+", expected):
+        expected = f"expected {range_}"
+    expected = re.sub(r"expected object, got \w+", "expected an object", expected)
     where = path.lstrip(".") or "the line"
     try:
         seen: Any = json.loads(raw)
-    except (ValueError, RecursionError):  # what follows the bad field is bad too
-        return f"{where}: {promised}"
+    except (ValueError, RecursionError):  # what follows the invalid field is invalid too
+        return f"{where}: {expected}"
     for name, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
         if isinstance(seen, dict) and name in seen:
             seen = seen[name]
@@ -241,7 +246,7 @@ def _explain(message: str, raw: bytes | str) -> str:
             seen = seen[int(index)]
         else:
             break
-    return f"{where}: saw {_short(seen)}, {promised}"
+    return f"{where}: {_short(seen)} is {'out of range' if bounded else 'invalid'}, {expected}"
 
 
 def _explain_malformed(raw: bytes | str, error: Exception) -> str:
@@ -250,12 +255,12 @@ def _explain_malformed(raw: bytes | str, error: Exception) -> str:
     except RecursionError:
         return "nested too deeply to be read"
     except json.JSONDecodeError as problem:
-        return f"not JSON: {problem.msg}: column {problem.colno}; promised one complete JSON object a line"
+        return f"not JSON: {problem.msg}: column {problem.colno}; expected one complete JSON object per line"
     except ValueError as problem:
-        return f"not JSON: {problem}; promised one complete JSON object a line"
+        return f"not JSON: {problem}; expected one complete JSON object per line"
     for path, seen in _non_finite(value):
-        return f"{path.lstrip('.')}: saw {seen}, promised a finite number"
-    return f"not JSON: {error}; promised one complete JSON object a line"
+        return f"{path.lstrip('.')}: {seen} is out of range, expected a finite number"
+    return f"not JSON: {error}; expected one complete JSON object per line"
 
 
 def _non_finite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
