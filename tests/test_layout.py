@@ -43,26 +43,19 @@ UNFINISHED: Mapping[str, str] = {
         isolation
         learn
         live
-        registry.py
         selftest.py
         training
     """,
     "docstring_opening": """
-        child.py
         cli
-        domain.py
         isolation
         learn
         live
-        probability.py
         promotion.py
-        registry.py
         selftest.py
         store
         testing
         training
-        values.py
-        wire.py
     """,
     "matches_error_text": """
         store

@@ -108,7 +108,7 @@ class Child:
         return bytes(reply[:-1])
 
     def end(self) -> str:
-        """How the process ended, in words; one that is still there is killed after a moment."""
+        """Description of the process's end; one that still runs is killed after a moment."""
         by = monotonic() + _GRACE
         while (status := self.status()) is None and monotonic() < by:
             sleep(0.0005)
