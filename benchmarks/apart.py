@@ -11,7 +11,7 @@ from arbitrank.evaluate.hypotheses import Readings
 from arbitrank.evaluate.results import SystemResults, results
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import score
-from arbitrank.learn.linear_training import Evidence, gather, own_request
+from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.values import Example, Request
 from benchmarks.common import Bench
 

@@ -28,8 +28,9 @@ from arbitrank.evaluate.merge_tuning import LabelledReadings, choose, label
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.evaluate.results import SystemResults, results
 from arbitrank.evaluate.systems import Fitted, score, score_unseen
-from arbitrank.learn.linear_training import Evidence, baseline, gather, own_request
-from arbitrank.learn.model_selection import learned
+from arbitrank.learn.evidence import Evidence, gather, own_request
+from arbitrank.learn.model_selection import select
+from arbitrank.learn.rerankers import baseline
 from arbitrank.values import Example, Hypothesis, Slot
 from arbitrank.wire import BadLine, read_examples
 from benchmarks.common import Bench, options, recognised, show, table
@@ -94,7 +95,7 @@ def _said(bench: Bench, domain: str, arm: Arm, seed: int) -> Said:
     evidence = gather(domain, learning, [e.truth for e in corpus.train], context=arm.context)
     fitted = Fitted(domain, baseline(domain, learning))
     if arm.trained:
-        fitted = Fitted(domain, *learned(evidence, Settings(seed=seed)))
+        fitted = Fitted(domain, *select(evidence, Settings(seed=seed)))
     asked = Evidence.of(evidence.spec, [asking[i] for i in places], [corpus.held[i].truth for i in places])
     scores: list[Scores | None] = [None] * len(asking)
     for i, one in zip(places, score(fitted.reranker, asked), strict=True):

@@ -16,7 +16,7 @@ import numpy as np
 
 from arbitrank.domain import Settings
 from arbitrank.evaluate.plots import calibration_plot
-from arbitrank.learn.linear_training import Evidence, gather
+from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.model_selection import learn
 from arbitrank.values import Example
 from benchmarks.apart import Spoken, compared, merged, requests, spoken

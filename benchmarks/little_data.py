@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from arbitrank.domain import Settings
 from arbitrank.evaluate.metrics import ece
 from arbitrank.evaluate.results import SystemResults
-from arbitrank.learn.linear_training import Evidence, baseline, gather
+from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.model_selection import learn
+from arbitrank.learn.rerankers import baseline
 from benchmarks.apart import Spoken, merged, requests, spoken
 from benchmarks.common import Bench, benches, between, options, show, table
 

@@ -21,7 +21,7 @@ from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Readings
 from arbitrank.evaluate.results import results
 from arbitrank.evaluate.summary import summarise
-from arbitrank.learn.linear_training import baseline
+from arbitrank.learn.rerankers import baseline
 from arbitrank.nlu import training
 from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer

@@ -31,10 +31,12 @@ from arbitrank.domain import Settings
 from arbitrank.learn import boosted_training as boosting
 from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.boosted import feature_names, matrix
+from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.features import FeatureSpec, Situation
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.linear_training import Evidence, Sums
-from arbitrank.learn.losses import Batch, Floats, mixed
+from arbitrank.learn.linear_training import BlockedLoss
+from arbitrank.learn.losses import Batch, mixed
+from arbitrank.probability import Floats
 from arbitrank.store.store import open_store
 from arbitrank.training.backends import local
 from arbitrank.training.datasets import Dataset
@@ -184,13 +186,13 @@ def loglinear(rows: int, repeats: int) -> dict[str, float]:
     with threadpool_limits(1):
         for _ in range(repeats):
             asked: list[Floats] = []
-            sums = Sums(partial(mixed, form="null", r1=1.0, r2=1.0), features, batch)
+            sums = BlockedLoss(partial(mixed, form="null", r1=1.0, r2=1.0), features, batch)
 
-            def watched(w: Floats, sums: Sums = sums, asked: list[Floats] = asked) -> tuple[float, Floats]:
+            def watched(w: Floats, sums: BlockedLoss = sums, asked: list[Floats] = asked) -> tuple[float, Floats]:
                 asked.append(w.copy())
                 return sums(w)
 
-            fit = partial(fitting._minimise, watched, np.zeros(_FLOATS), 1e-6, Settings())
+            fit = partial(fitting.minimised, watched, np.zeros(_FLOATS), 1e-6, Settings())
             ours = _seconds(fit)
             spent.append(ours)
             ratios.append(ours / _seconds(lambda asked=asked: [plain(features, batch, w) for w in asked]))

@@ -13,7 +13,8 @@ from benchmarks.exchange import FAULTS, bent
 from benchmarks.synthetic import synthetic_corpus
 
 from arbitrank.domain import Settings
-from arbitrank.learn.linear_training import Evidence, train_factored
+from arbitrank.learn.evidence import Evidence
+from arbitrank.learn.linear_training import train_factored
 
 
 @pytest.fixture(scope="module")

@@ -31,12 +31,12 @@ def test_memory_is_that_of_the_process_that_trains() -> None:
 def test_the_bare_gradient_is_the_one_of_the_toolkit() -> None:
     from functools import partial
 
-    from arbitrank.learn.linear_training import Sums
+    from arbitrank.learn.linear_training import BlockedLoss
     from arbitrank.learn.losses import mixed
 
     features, batch = batch_of(500, 4)
     w = np.array([0.3, -0.2, 0.5, 0.1])
-    value, slope = Sums(partial(mixed, form="null", r1=1.0, r2=1.0), features, batch)(w)
+    value, slope = BlockedLoss(partial(mixed, form="null", r1=1.0, r2=1.0), features, batch)(w)
     bare, steep = plain(features, batch, w)
     assert value == pytest.approx(bare)
     np.testing.assert_allclose(slope, steep, rtol=1e-9, atol=1e-12)

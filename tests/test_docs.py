@@ -390,7 +390,7 @@ def test_learning_md_has_the_numbers_that_the_code_has() -> None:
         f"clipped to [{CLIP:.0e}, 1 − {CLIP:.0e}]".replace("e-06", "e-6"),
         f"λ = {fitting.LAMBDA:g}",
         f"R1 + {fitting._FACTORED_R2:g} · R2",
-        f"l2 = min(max(({fitting._ENOUGH} / m)², 1), {fitting._STRONGEST:g}) / n",
+        f"l2 = min(max(({fitting.ENOUGH} / m)², 1), {fitting._STRONGEST:g}) / n",
         f"each value met in at least {features._RARE} requests",
         f"cut into {FOLDS} folds",
         f"{BINS} bins",

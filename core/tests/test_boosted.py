@@ -18,10 +18,11 @@ from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import objective
 from arbitrank.learn.calibration import Calibrated
+from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.linear_training import Evidence, gather, train_factored
+from arbitrank.learn.linear_training import train_factored
 from arbitrank.learn.losses import Batch, mixed
-from arbitrank.learn.model_selection import cross_fitted, learn
+from arbitrank.learn.model_selection import cross_fit, learn
 from arbitrank.values import Hypothesis, Request, Truth
 
 
@@ -167,7 +168,7 @@ def test_cross_fitted_claims_come_from_rerankers_that_did_not_see_the_request() 
         seen.append(len(part.requests))
         return train_factored(part, settings)
 
-    p, y = cross_fitted(evidence(), Settings(), trainer)
+    p, y = cross_fit(evidence(), Settings(), trainer).claims(evidence())
     assert len(seen) == 5
     assert max(seen) == 1200
     assert len(p) == len(y) == 1500

@@ -10,10 +10,11 @@ import pytest
 
 from arbitrank.domain import Settings
 from arbitrank.evaluate.metrics import brier, nll
+from arbitrank.learn.evidence import gather, label, own_request
 from arbitrank.learn.features import plain_rows
-from arbitrank.learn.linear_training import baseline, gather, label, own_request, train_reranker
+from arbitrank.learn.linear_training import train_factored, train_loglinear
 from arbitrank.learn.losses import mixed
-from arbitrank.learn.rerankers import Factored, LogLinear
+from arbitrank.learn.rerankers import Factored, LogLinear, baseline
 from arbitrank.values import Hypothesis, Request, Slot, Truth
 
 Traffic = tuple[list[Request], list[Truth]]
@@ -61,7 +62,9 @@ def some() -> Traffic:
 
 
 def fitted(data: Traffic, *, context: bool = True, **options: Any) -> Factored | LogLinear:
-    return train_reranker(gather("lights", *data, context=context), Settings(**options))
+    chosen = Settings(**options)
+    evidence = gather("lights", *data, context=context)
+    return (train_factored if chosen.model == "factored" else train_loglinear)(evidence, chosen)
 
 
 def outcomes(reranker: Any, data: Traffic) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +114,7 @@ def test_the_situation_is_learned() -> None:
 def test_training_lowers_the_loss_it_is_for(loss: str, form: Any) -> None:
     data = traffic(400, 3)
     evidence = gather("lights", *data)
-    reranker = train_reranker(evidence, Settings(model="loglinear", loss=loss, form=form, l2=1e-6))  # type: ignore[arg-type]
+    reranker = train_loglinear(evidence, Settings(model="loglinear", loss=loss, form=form, l2=1e-6))  # type: ignore[arg-type]
     assert isinstance(reranker, LogLinear)
     assert reranker.form == form
     matrix = np.array([row for request in data[0] for row in plain_rows(reranker.spec, request)])

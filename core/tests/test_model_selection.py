@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from arbitrank.domain import Settings
-from arbitrank.learn.linear_training import Evidence, gather, train_factored
+from arbitrank.learn.evidence import Evidence, gather
+from arbitrank.learn.linear_training import train_factored
 from arbitrank.learn.model_selection import learn
 from arbitrank.values import Hypothesis, Request, Truth
 

@@ -86,6 +86,13 @@ def null_softmax(z: Floats, starts: Starts = ALL) -> Floats:
     return np.asarray(e / np.repeat(total, np.diff(np.append(starts, len(z)))))
 
 
+def best_of_each(values: Floats, starts: Starts) -> NDArray[np.int64]:
+    """Place of each request's greatest value among all values, the first of equals: shape (R,)."""
+    top = np.repeat(np.maximum.reduceat(values, starts), np.diff(np.append(starts, len(values))))
+    place = np.where(values == top, np.arange(len(values)), len(values))
+    return np.asarray(np.minimum.reduceat(place, starts))
+
+
 def bounded(right: Floats, mine: float = 0.0) -> Scores:
     """Scores whose P(mine) is at least the readings' sum; the readings are scaled down where that is above 1."""
     total = float(right.sum())

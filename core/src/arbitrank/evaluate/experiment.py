@@ -26,8 +26,8 @@ from arbitrank.evaluate.runs import Clock, DomainRun, splits
 from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, peak, share, total
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
+from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.lightgbm import missing
-from arbitrank.learn.linear_training import Evidence, gather, own_request
 from arbitrank.nlu.recogniser import N_BEST
 from arbitrank.values import Example, Hypothesis, Request
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.errors import DataError
 from arbitrank.learn.boosted import feature_names, matrix
+from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.linear_training import Evidence
 from arbitrank.probability import bounded
 
 Floats32 = NDArray[np.float32]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from arbitrank.arbitration.decide import DecisionSettings, decides_none
 from arbitrank.arbitration.merge import BestReadings, merge_heads
 from arbitrank.domain import Scores
-from arbitrank.learn.linear_training import Evidence
+from arbitrank.learn.evidence import Evidence
 from arbitrank.probability import Floats, log_loss
 
 INDEPENDENCES = (0.0, 0.25, 0.5, 0.75, 1.0)

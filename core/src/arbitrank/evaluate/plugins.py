@@ -24,7 +24,8 @@ from arbitrank.evaluate.merge_tuning import LabelledReadings
 from arbitrank.evaluate.runs import Clock, DomainRun, splits
 from arbitrank.evaluate.shared_corpus import SharedCorpus, peak, share
 from arbitrank.guard import Fault, guarded
-from arbitrank.learn.linear_training import baseline, own_request
+from arbitrank.learn.evidence import own_request
+from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
 from arbitrank.semer import entirely_right
 from arbitrank.values import Example, Hypothesis

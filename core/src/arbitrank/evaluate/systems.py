@@ -12,10 +12,12 @@ from arbitrank.domain import Scores, Settings
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator, recalibrated
 from arbitrank.learn.calibration_fitting import fit_temperature
+from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.lightgbm import missing
-from arbitrank.learn.linear_training import Evidence, train_loglinear
-from arbitrank.learn.model_selection import Unseen, best_reading, learn, learned
+from arbitrank.learn.linear_training import train_loglinear
+from arbitrank.learn.model_selection import CrossFitted, learn, select
 from arbitrank.learn.rerankers import R0, Factored
+from arbitrank.probability import best_of_each
 
 DEFAULT = "factored"
 SYSTEMS = {
@@ -41,7 +43,7 @@ class Fitted(NamedTuple):
 
     system: str
     reranker: Any
-    unseen: Unseen | None = None
+    unseen: CrossFitted | None = None
 
 
 def available() -> tuple[str, ...]:
@@ -65,7 +67,7 @@ def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
     for name, loss in (("R1", "r1"), ("R2", "r2"), ("R3", "r3")):
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
         yield Fitted(name, train_loglinear(plain, settings))
-    yield Fitted(DEFAULT, *learned(evidence, Settings(seed=seed)))
+    yield Fitted(DEFAULT, *select(evidence, Settings(seed=seed)))
     if missing() is None:
         yield Fitted("boosted", learn(evidence, Settings(model="boosted", seed=seed, calibrate=False)))
         yield Fitted("corrected", learn(evidence, Settings(model="corrected", seed=seed, calibrate=False)))
@@ -73,7 +75,7 @@ def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
 
 def _with_temperature(baseline: R0, evidence: Evidence) -> Calibrated:
     right = np.concatenate([baseline.rerank(request).right for request in evidence.requests])
-    best = best_reading(right, evidence)
+    best = best_of_each(right, evidence.batch.starts)
     return Calibrated(baseline, fit_temperature(right[best], evidence.batch.right[best]))
 
 
@@ -86,7 +88,7 @@ def score(reranker: Any, held: Evidence) -> list[Scores]:
     )
     if not isinstance(inner, Factored | Boosted):
         return [reranker.rerank(request) for request in held.requests]
-    return _scores(Unseen(*inner.score(*held.factored, held.batch.starts)), held, calibrator)
+    return _scores(CrossFitted(*inner.score(*held.factored, held.batch.starts)), held, calibrator)
 
 
 def score_unseen(fitted: Fitted, evidence: Evidence) -> list[Scores]:
@@ -97,7 +99,7 @@ def score_unseen(fitted: Fitted, evidence: Evidence) -> list[Scores]:
     return _scores(fitted.unseen, evidence, getattr(fitted.reranker, "calibrator", None))
 
 
-def _scores(unseen: Unseen, evidence: Evidence, calibrator: Calibrator | None) -> list[Scores]:
+def _scores(unseen: CrossFitted, evidence: Evidence, calibrator: Calibrator | None) -> list[Scores]:
     parts = np.split(unseen.right, evidence.batch.starts[1:])
     scores = [Scores(float(mine), right) for mine, right in zip(unseen.mine, parts, strict=True)]
     return scores if calibrator is None else [recalibrated(one, calibrator) for one in scores]

@@ -12,31 +12,28 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError
-from arbitrank.learn.buffers import blocks, room
+from arbitrank.learn.buffers import blocks, buffer
 from arbitrank.learn.features import FeatureSpec, rows
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.rerankers import Factored
 from arbitrank.learn.trees import Trees
-from arbitrank.probability import bounded, bounded_groups, log_odds, sigmoid
+from arbitrank.probability import Floats, Starts, bounded, bounded_groups, log_odds, sigmoid
 from arbitrank.values import Request
-
-Floats = NDArray[np.float64]
 
 
 def feature_names(spec: FeatureSpec) -> tuple[str, ...]:
-    """The names of the columns of `matrix`: those of the reading, then those of the request."""
+    """Names of the columns of `matrix`: those of the reading, then those of the request."""
     return (*(f"{n}@reading" for n in spec.reading_names), *(f"{n}@request" for n in spec.request_names))
 
 
-def matrix(of_requests: Floats, of_readings: Floats, starts: NDArray[np.int64]) -> Floats:
+def matrix(of_requests: Floats, of_readings: Floats, starts: Starts) -> Floats:
     """A row for each reading, with its request's features after its own: shape (N, G + F)."""
     sizes = np.diff(np.append(starts, len(of_readings)))
     width = of_readings.shape[1]
-    whole = room(len(of_readings), width + of_requests.shape[1])
+    whole = buffer(len(of_readings), width + of_requests.shape[1])
     request = np.repeat(np.arange(len(starts)), sizes)
     for block in blocks(len(whole)):
         whole[block, :width] = of_readings[block]
@@ -57,7 +54,7 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
 
     @cached_property
     def booster(self) -> Any:
-        """LightGBM's model, read from its text when it is first needed."""
+        """LightGBM's model, read from its text at first use."""
         return lightgbm().Booster(model_str=self.text)
 
     @cached_property
@@ -67,15 +64,15 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
 
     def check(self, folder: Path) -> None:
         """Raise `ArtifactError` where the trees can't be read or have other features than the toolkit's."""
-        promised = len(feature_names(self.spec))
+        expected = len(feature_names(self.spec))
         try:
             seen = self.booster.num_feature()
         except lightgbm().basic.LightGBMError as error:
             raise ArtifactError(f"{folder}: trees that LightGBM cannot read: {error}") from error
-        if seen != promised:
-            raise ArtifactError(f"{folder}: trees over {seen} features, promised {promised}; train again")
+        if seen != expected:
+            raise ArtifactError(f"{folder}: trees over {seen} features, expected {expected}; train again")
 
-    def score(self, of_requests: Floats, of_readings: Floats, starts: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def score(self, of_requests: Floats, of_readings: Floats, starts: Starts) -> tuple[Floats, Floats]:
         """P(mine) of R requests and P(right) of their N readings, from matrices of features."""
         z = self.trees(matrix(of_requests, of_readings, starts))
         mine = np.zeros(len(starts))

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Settings
 from arbitrank.learn.boosted import Boosted, feature_names, matrix
+from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.features import FeatureSpec
 from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.linear_training import Evidence
-from arbitrank.learn.losses import Batch, Floats
+from arbitrank.learn.losses import Batch
 from arbitrank.learn.rerankers import Factored
-from arbitrank.probability import binary_loss, log_odds
+from arbitrank.probability import Floats, binary_loss, log_odds
 
 _ROUNDS = 400
 _PATIENCE = 30
@@ -46,7 +46,7 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
         feature_name=names,
         params=parameters(spec, settings),
     )
-    data.construct()  # then the matrix is let go, and parts of the data are parts of what was made of it
+    data.construct()  # frees the matrix; parts of the data are then parts of what LightGBM made of it
     held = np.random.default_rng(settings.seed).permutation(len(evidence.requests)) % _HELD == 0
     rounds = _best_rounds(spec, data, batch, held, settings)
     booster = grow(spec, data, batch, settings, rounds)
@@ -78,12 +78,12 @@ def grow(
     extra = {"feval": _log_loss} if custom and stop is not None else {}
     valid = [] if stop is None else [stop]
 
-    def told(env: Any) -> None:
+    def report(env: Any) -> None:
         loss = {"loss": env.evaluation_result_list[0][2]} if env.evaluation_result_list else {}
         settings.progress("growing trees", env.iteration + 1, env.end_iteration)
         settings.figures({"round": env.iteration + 1, **loss})
 
-    return lightgbm().train(chosen, data, rounds, valid_sets=valid, callbacks=[*callbacks, told], **extra)
+    return lightgbm().train(chosen, data, rounds, valid_sets=valid, callbacks=[*callbacks, report], **extra)
 
 
 def parameters(spec: FeatureSpec, settings: Settings) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def parameters(spec: FeatureSpec, settings: Settings) -> dict[str, Any]:
         "force_row_wise": True,
         "seed": settings.seed,
         "verbosity": -1,
-        # The score begins at the base's, or at nothing, so that the trees alone are what is saved.
+        # The score begins at the base's, or at 0, so that the trees alone are saved.
         "boost_from_average": False,
     }
 
@@ -112,7 +112,7 @@ Singles = NDArray[np.float32]
 def objective(loss: str | None, batch: Batch) -> Callable[[Floats, Any], tuple[Singles, Singles]]:
     """R1 or R3 in the sigmoid form; the curvature is that of the cross-entropy, which keeps the steps bounded.
 
-    It is asked for every round, and LightGBM takes the gradient in single precision, so it is computed in that, the
+    It is called every round, and LightGBM takes the gradient in single precision, so it is computed in that, the
     exponential once for both parts: with e = exp(z) the sigmoid is e / (1 + e) and the list's softmax e / Σ e.
     """
     own, each = batch.only(batch.mine > 0)

@@ -1,6 +1,6 @@
-"""Calibration: maps from the probability a re-ranker claims to the one that came true.
+"""Calibration maps from a re-ranker's claimed probability to the observed frequency.
 
-They are fitted, and chosen where they help, in `arbitrank.learn.calibration_fitting`.
+They are fitted and selected in `arbitrank.learn.calibration_fitting`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from arbitrank.domain import Scores
-from arbitrank.probability import bounded, log_odds, sigmoid
+from arbitrank.probability import Floats, bounded, log_odds, sigmoid
 from arbitrank.values import Request
-
-Floats = NDArray[np.float64]
 
 
 class Affine(msgspec.Struct, frozen=True, tag="affine", tag_field="kind"):
@@ -32,7 +29,7 @@ class Affine(msgspec.Struct, frozen=True, tag="affine", tag_field="kind"):
 
 
 class Isotonic(msgspec.Struct, frozen=True, tag="isotonic", tag_field="kind"):
-    """A rising line through knots (x, y)."""
+    """A rising polyline through knots (x, y)."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -58,7 +55,7 @@ class Calibrated:
         return recalibrated(self.reranker.rerank(request), self.calibrator)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        """What explains the re-ranker's own scores."""
+        """Contributions to the re-ranker's own scores."""
         rows: list[Mapping[str, float]] = self.reranker.explain(request)
         return rows
 

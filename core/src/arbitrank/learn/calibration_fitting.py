@@ -1,8 +1,8 @@
-"""Fitting of calibration maps, and their choice: a map is used only where it helps.
+"""Fitting of calibration maps and their selection: a map is used only where it helps.
 
 A map is chosen by its negative log-likelihood on parts of the data that it was not fitted to. Temperature and affine
-maps work on log-odds (Platt 1999; Guo et al. 2017, arXiv 1706.04599) and are drawn towards doing nothing, the more the
-fewer the data; isotonic regression (Zadrozny & Elkan 2002) is tried where there are many.
+maps work on log-odds (Platt 1999; Guo et al. 2017, arXiv 1706.04599) and are regularised towards the identity, the more
+the fewer the data; isotonic regression (Zadrozny & Elkan 2002) is tried where there are many.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from arbitrank.learn.calibration import IDENTITY, Affine, Calibrator, Isotonic
-from arbitrank.probability import fit_logistic, log_loss, log_odds
-
-Floats = NDArray[np.float64]
+from arbitrank.probability import Floats, fit_logistic, log_loss, log_odds
 
 _FOLDS = 5
 _FEW = 50  # outcomes of the scarcer kind below which held-out ones can't be trusted to choose a map
 _MANY = 5_000  # outcomes from which on isotonic regression is tried
-_SHRINK = 20.0  # the prior that nothing need be done counts as much as so many outcomes
+_SHRINK = 20.0  # the prior of the identity counts as much as so many outcomes
 _LEAST = 1e-3  # a falling map would rank a worse reading above a better one
 
 
@@ -29,7 +26,7 @@ def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0)
     """The calibrator with the lowest NLL on held-out fifths of the outcomes; the identity where none beats it.
 
     `p` are claimed probabilities and `y` outcomes 0 or 1, of shape (n,); `counts` says how many outcomes each stands
-    for, where traffic was sampled. A map has to win by more than the standard error of its gain, and none is looked for
+    for, where traffic was sampled. A map has to win by more than the standard error of its gain, and none is tried for
     where either outcome was seen less than 50 times.
     """
     if min(np.count_nonzero(y), np.count_nonzero(y == 0.0)) < _FEW:
@@ -57,13 +54,13 @@ def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0)
 
 
 def fit_temperature(p: Floats, y: Floats, weight: Floats | None = None) -> Affine:
-    """The slope of the log-odds that makes the outcomes most likely, drawn towards 1."""
+    """The slope of the log-odds with the greatest likelihood, regularised towards 1."""
     slope = fit_logistic(log_odds(p)[:, None], y, np.ones(1), _SHRINK, weight)[0]
     return Affine(max(float(slope), _LEAST))
 
 
 def fit_affine(p: Floats, y: Floats, weight: Floats | None = None) -> Affine:
-    """Slope and shift of the log-odds that make the outcomes most likely, drawn towards 1 and 0."""
+    """Slope and shift of the log-odds with the greatest likelihood, regularised towards 1 and 0."""
     z = log_odds(p)
     slope, shift = fit_logistic(np.stack([z, np.ones_like(z)], axis=1), y, np.array([1.0, 0.0]), _SHRINK, weight)
     return Affine(max(float(slope), _LEAST), float(shift))

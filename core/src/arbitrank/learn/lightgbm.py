@@ -1,4 +1,4 @@
-"""LightGBM, imported when a boosted model needs it, with advice where it can't be."""
+"""LightGBM, imported when a boosted model needs it, with advice where the import fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def lightgbm() -> Any:
 
 
 def missing() -> str | None:
-    """Why no boosted model can be had here, and what to install; None where LightGBM can be imported."""
+    """Reason why LightGBM cannot be imported, with what to install; None where it can."""
     try:
         lightgbm()
     except ArbitrankError as error:

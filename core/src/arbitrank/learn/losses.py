@@ -1,8 +1,8 @@
 """The article's losses in three forms of probability, with their gradients by the scores.
 
 A batch holds the hypotheses of R requests one after another: scores z of shape (N,), and `starts`, shape (R,), where
-each request's hypotheses begin (no request is empty). `weight`, shape (R,), weighs requests; a loss is the weighted sum
-divided by the sum of all weights. Forms of probability:
+each request's hypotheses begin (no request is empty). `weight`, shape (R,), weights requests; a loss is the weighted
+sum divided by the sum of all weights. Forms of probability:
 
 - sigmoid: p_i = 1 / (1 + exp(-z_i)), each hypothesis for itself;
 - softmax: p_i = exp(z_i) / Σ_j exp(z_j), over the request's list;
@@ -19,20 +19,19 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.probability import binary_loss, exponentials, null_softmax, sigmoid, softmax
+from arbitrank.probability import Floats, Starts, binary_loss, exponentials, null_softmax, sigmoid, softmax
 
-Floats = NDArray[np.float64]
 Form = Literal["sigmoid", "softmax", "null"]
 
 
 class Batch(NamedTuple):
-    """What a re-ranker learns from: labels and errors of hypotheses, grouped by request.
+    """Labels and semantic errors of hypotheses, grouped by request.
 
     `starts`: int of shape (R,). `right`: 1.0 where the hypothesis is entirely right, shape (N,). `semer`: its semantic
     error rate, shape (N,), at least 0. `mine`: 1.0 where the request is the domain's own, shape (R,). `weight`: (R,).
     """
 
-    starts: NDArray[np.int64]
+    starts: Starts
     right: Floats
     semer: Floats
     mine: Floats
@@ -40,7 +39,7 @@ class Batch(NamedTuple):
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """How many hypotheses each request has, shape (R,)."""
+        """Number of hypotheses of each request, shape (R,)."""
         return np.diff(np.append(self.starts, len(self.right)))
 
     def only(self, chosen: NDArray[np.bool_]) -> tuple[Batch, NDArray[np.bool_]]:
@@ -51,7 +50,7 @@ class Batch(NamedTuple):
         return Batch(starts, self.right[each], self.semer[each], self.mine[chosen], self.weight[chosen]), each
 
 
-def probabilities(z: Floats, starts: NDArray[np.int64], form: Form) -> Floats:
+def probabilities(z: Floats, starts: Starts, form: Form) -> Floats:
     """P of each hypothesis in the given form, shape (N,)."""
     if form == "sigmoid":
         return sigmoid(z)
@@ -61,8 +60,8 @@ def probabilities(z: Floats, starts: NDArray[np.int64], form: Form) -> Floats:
 def expected_semer(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
     """R1 and its gradient: Σ p_i · SemER_i, the semantic error expected of the list, on the domain's own requests.
 
-    Others' requests would only reward short readings. Sigmoids don't say which reading is chosen, and all at 0 would be
-    perfect, so in that form the list's softmax chooses. In the null form choosing nothing costs 1: intent and slots.
+    Others' requests would only reward short readings. Sigmoids don't choose a reading, and all at 0 would be perfect,
+    so in that form the list's softmax chooses. In the null form choosing nothing costs 1: intent and slots.
     """
     starts, sizes = batch.starts, batch.sizes
     p = probabilities(z, starts, "softmax" if form == "sigmoid" else form)
@@ -76,7 +75,7 @@ def expected_semer(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
 def cross_entropy(z: Floats, batch: Batch, form: Form) -> tuple[float, Floats]:
     """R2 and its gradient: the negative log-likelihood of which hypothesis is entirely right.
 
-    The plain softmax has no way to say "none", so requests without a right hypothesis don't count there.
+    The plain softmax has no way to express "none", so requests without a right hypothesis don't count there.
     """
     starts, sizes = batch.starts, batch.sizes
     weight = batch.weight / batch.weight.sum()
@@ -108,8 +107,7 @@ def mixed(z: Floats, batch: Batch, form: Form, r1: float, r2: float) -> tuple[fl
 
 def _mixed_null(z: Floats, batch: Batch, r1: float, r2: float) -> tuple[float, Floats]:
     """`mixed` in the null form, where both parts share the probabilities: p·(a·SemER + b − c·right) is the gradient."""
-    starts, sizes = batch.starts, batch.sizes
-    each = np.repeat(np.arange(len(starts)), sizes)
+    starts, each = batch.starts, np.repeat(np.arange(len(batch.starts)), batch.sizes)
     e, total, nothing = exponentials(z, starts, null=True)
     p = e * (1.0 / total)[each]
     null = nothing / total

@@ -1,7 +1,6 @@
-"""The features of many requests at once: what `arbitrank.learn.features.rows` gives of each, as two matrices.
+"""Features of many requests as matrices: `arbitrank.learn.features.rows` and `plain_rows` in vectorised form.
 
-A service scores one request at a time, and `rows` is the law. Here the arithmetic of hundreds is done together, which
-takes a fraction of the time; the numbers are the same but for the rounding of sums.
+Those functions are the reference; the numbers are the same but for the rounding of sums.
 """
 
 from __future__ import annotations
@@ -9,14 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arbitrank.learn.features import FeatureSpec, best_intents, context_row, extras, intent_contexts
-from arbitrank.probability import CLIP
+from arbitrank.probability import CLIP, Floats, Starts
 from arbitrank.values import Hypothesis, Request
-
-Floats = NDArray[np.float64]
-Starts = NDArray[np.int64]
 
 
 def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> tuple[Floats, Floats]:
@@ -82,7 +77,7 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
 
 
 def plain_matrix(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> Floats:
-    """The features of a log-linear re-ranker of N readings, by `spec.plain_names`: what `plain_rows` gives of each."""
+    """The features of a log-linear re-ranker of N readings, by `spec.plain_names`."""
     found = [h for request in requests for h in request.hypotheses or ()]
     sizes = np.diff(np.append(starts, len(found)))
     domain, no_domain = _filled([h.domain_confidence for h in found], spec.fill.domain)
@@ -107,7 +102,7 @@ def _filled(confidences: Sequence[float | None], fill: float) -> tuple[Floats, F
     return np.clip(np.where(missing, fill, values), CLIP, 1.0 - CLIP), missing.astype(np.float64)
 
 
-def _entropy(found: Sequence[Hypothesis], intent: Floats, group: NDArray[np.int64], n: int) -> Floats:
+def _entropy(found: Sequence[Hypothesis], intent: Floats, group: Starts, n: int) -> Floats:
     """−Σ p log p over the intents of each request, each with the highest confidence of its readings."""
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(h.intent, len(numbers)) for h in found])
@@ -127,7 +122,7 @@ def _extras(spec: FeatureSpec, found: Sequence[Hypothesis]) -> Floats:
 def _intent_contexts(
     spec: FeatureSpec, requests: Sequence[Request], found: Sequence[Hypothesis], intent: Floats, starts: Starts
 ) -> Floats:
-    """What `intent_contexts` gives of each reading; zeros where the context says nothing of the domain's intents."""
+    """`intent_contexts` of each reading; zeros where the context says nothing of the domain's intents."""
     rows = np.zeros((len(found), 4 if spec.preferences else 3))
     own = f"preference.{spec.domain}."
     for request, start in zip(requests, starts.tolist(), strict=True):

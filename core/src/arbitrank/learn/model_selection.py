@@ -1,4 +1,4 @@
-"""From evidence to the re-ranker that a domain ships: the model and the calibration that held-out data prefer."""
+"""Choice of the model and the calibration that a domain ships, by cross-fitted scores of its evidence."""
 
 from __future__ import annotations
 
@@ -7,127 +7,117 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arbitrank.domain import Settings
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import IDENTITY, Calibrated
 from arbitrank.learn.calibration_fitting import choose
+from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.files import Plain
 from arbitrank.learn.lightgbm import missing
-from arbitrank.learn.linear_training import Evidence, may_be_looser, standard_errors, train_factored, train_loglinear
-from arbitrank.learn.losses import Floats
+from arbitrank.learn.linear_training import ENOUGH, train_factored, train_loglinear
 from arbitrank.learn.rerankers import Factored
-from arbitrank.probability import log_loss
+from arbitrank.probability import Floats, best_of_each, log_loss
 
 _FOLDS = 5
-_PULLS = (1.0, 0.1)  # looser than the default while a domain has few requests, so that a telling context counts
+_PULLS = (1.0, 0.1)  # looser than the default while a domain has few requests, so that an informative context counts
+_FEW = 30  # requests of the scarcer kind below which held-out ones can't be trusted to choose the regularisation
+_DOUBTED = 50  # requests of the scarcer kind below which chance too easily prefers another one
 
 Trainer = Callable[[Evidence, Settings], Plain]
 
 
-class Unseen(NamedTuple):
-    """What re-rankers say of requests that they didn't learn from: P(mine), shape (R,), and P(right), shape (N,)."""
+class CrossFitted(NamedTuple):
+    """Scores of requests by re-rankers that did not learn from them: P(mine), shape (R,), and P(right), shape (N,)."""
 
     mine: Floats
     right: Floats
 
+    def claims(self, evidence: Evidence) -> tuple[Floats, Floats]:
+        """P(right) of each request's best reading, and 1.0 where it is right; 0 where P(right) is 0."""
+        best = best_of_each(self.right, evidence.batch.starts)
+        p = self.right[best]
+        return p, np.where(p > 0.0, evidence.batch.right[best], 0.0)
 
-class Learned(NamedTuple):
-    """A re-ranker, and what its likes said of requests they didn't learn from, before calibration, where they did."""
+
+class Selected(NamedTuple):
+    """A re-ranker with the cross-fitted scores of its evidence before calibration, where they were needed."""
 
     reranker: Plain | Calibrated
-    unseen: Unseen | None
+    cross_fitted: CrossFitted | None
 
 
 def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
     """The re-ranker that the settings name; `auto` takes the kind with the lowest cross-fitted NLL, the boosted ones
     only where LightGBM can be imported.
 
-    A factored one whose domain has few requests is pulled less towards R0 where that lowers the NLL of cross-fitted
-    probabilities. With `settings.calibrate` its probabilities go through the map that lowers that NLL, if any.
+    A factored one whose domain has few requests is regularised less where that lowers the cross-fitted NLL. With
+    `settings.calibrate` its probabilities go through the map that lowers that NLL, if any.
     """
-    return learned(evidence, settings).reranker
+    return select(evidence, settings).reranker
 
 
-def learned(evidence: Evidence, settings: Settings) -> Learned:
-    """The same, with what was said of unseen requests on the way."""
+def select(evidence: Evidence, settings: Settings) -> Selected:
+    """The same with the cross-fitted scores that were computed on the way."""
     kind: str = settings.model
-    said = None
+    scores = None
+    counts = _counts(evidence, settings)
     if kind == "auto":
-        candidates = _AUTO if missing() is None else {"factored": _AUTO["factored"]}
-        tried = {name: unseen(evidence, settings, trainer) for name, trainer in candidates.items()}
-        kind = min(tried, key=lambda name: _nll(*_claims(tried[name], evidence), _counts(evidence, settings)))
-        said = tried[kind]
+        kinds = ("factored", "boosted", "corrected") if missing() is None else ("factored",)
+        tried = {name: cross_fit(evidence, settings, TRAINERS[name]) for name in kinds}
+        kind = min(tried, key=lambda name: np.average(log_loss(*tried[name].claims(evidence)), weights=counts))
+        scores = tried[kind]
     trainer = TRAINERS[kind]
     if settings.model == "factored":
-        trainer, said = _pulled(evidence, settings)
+        trainer, scores = _regularised(evidence, settings)
     reranker = trainer(evidence, settings)
     if not settings.calibrate or kind == "loglinear":
-        return Learned(reranker, said)
-    said = said or unseen(evidence, settings, trainer)
-    calibrator = choose(*_claims(said, evidence), _counts(evidence, settings), seed=settings.seed)
-    return Learned(reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator), said)
+        return Selected(reranker, scores)
+    scores = scores or cross_fit(evidence, settings, trainer)
+    calibrator = choose(*scores.claims(evidence), counts, seed=settings.seed)
+    return Selected(reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator), scores)
 
 
-def _pulled(evidence: Evidence, settings: Settings) -> tuple[Trainer, Unseen | None]:
-    """Training with the pull towards R0 that held-out requests prefer, and what it says of them if it was tried.
+def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, CrossFitted | None]:
+    """Training with the regularisation that cross-fitting prefers, and its scores where it was tried.
 
-    A looser pull has to win by more than the standard error of its gain, or twice that where the requests are few.
+    A looser one has to win by more than the standard error of its gain, or twice that where the requests are few. None
+    is tried where the default is not strengthened, or the data are too few to tell.
     """
-    if settings.l2 is not None or not may_be_looser(evidence):
+    own = int(np.count_nonzero(evidence.batch.mine))
+    scarcer = min(own, len(evidence.batch.mine) - own)
+    if settings.l2 is not None or not _FEW <= scarcer < ENOUGH:
         return train_factored, None
     counts = _counts(evidence, settings)
     weight = counts / counts.mean()
     chosen: Trainer = train_factored
-    said = unseen(evidence, settings, chosen)
-    before, best, doubts = log_loss(*_claims(said, evidence)), 0.0, standard_errors(evidence)
+    scores = cross_fit(evidence, settings, chosen)
+    before, best, errors = log_loss(*scores.claims(evidence)), 0.0, 2.0 if scarcer < _DOUBTED else 1.0
     for pull in _PULLS:
         trainer = partial(train_factored, pull=pull)
-        tried = unseen(evidence, settings, trainer)
-        gain = before - log_loss(*_claims(tried, evidence))
+        tried = cross_fit(evidence, settings, trainer)
+        gain = before - log_loss(*tried.claims(evidence))
         mean = float(np.mean(weight * gain))
         error = float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(gain)))
-        if mean > max(best, doubts * error):
-            chosen, said, best = trainer, tried, mean
-    return chosen, said
+        if mean > max(best, errors * error):
+            chosen, scores, best = trainer, tried, mean
+    return chosen, scores
 
 
-def cross_fitted(evidence: Evidence, settings: Settings, trainer: Trainer) -> tuple[Floats, Floats]:
-    """What re-rankers claim of requests that they didn't learn from: P(right) of each best reading, and the outcome."""
-    return _claims(unseen(evidence, settings, trainer), evidence)
-
-
-def unseen(evidence: Evidence, settings: Settings, trainer: Trainer) -> Unseen:
-    """What re-rankers say of requests that they didn't learn from; 0 where the rest has none of the domain's own."""
+def cross_fit(evidence: Evidence, settings: Settings, trainer: Trainer) -> CrossFitted:
+    """Scores of each fold by a re-ranker trained on the others; 0 where these have no request of the domain's own."""
     n = len(evidence.requests)
     fold = np.random.default_rng(settings.seed).permutation(n) % _FOLDS
     each = np.repeat(fold, evidence.batch.sizes)
-    said = Unseen(np.zeros(n), np.zeros(len(each)))
+    scores = CrossFitted(np.zeros(n), np.zeros(len(each)))
     for f in range(_FOLDS):
-        held = evidence.only(fold == f)
-        rest = evidence.only(fold != f)
+        held, rest = evidence.only(fold == f), evidence.only(fold != f)
         if not len(held.requests) or not rest.batch.mine.any():
             continue
         reranker = trainer(rest, settings)
         assert isinstance(reranker, Factored | Boosted)
-        said.mine[fold == f], said.right[each == f] = reranker.score(*held.factored, held.batch.starts)
-    return said
-
-
-def _claims(said: Unseen, evidence: Evidence) -> tuple[Floats, Floats]:
-    """P(right) of each best reading, and whether it is right; nothing was claimed where P(right) is 0."""
-    best = best_reading(said.right, evidence)
-    p = said.right[best]
-    return p, np.where(p > 0.0, evidence.batch.right[best], 0.0)
-
-
-def best_reading(right: Floats, evidence: Evidence) -> NDArray[np.int64]:
-    """Where the most probable reading of each request stands among all readings, the first of equals: shape (R,)."""
-    starts, sizes = evidence.batch.starts, evidence.batch.sizes
-    top = np.repeat(np.maximum.reduceat(right, starts), sizes)
-    place = np.where(right == top, np.arange(len(right)), len(right))
-    return np.asarray(np.minimum.reduceat(place, starts))
+        scores.mine[fold == f], scores.right[each == f] = reranker.score(*held.factored, held.batch.starts)
+    return scores
 
 
 def _boosted(evidence: Evidence, settings: Settings) -> Boosted:
@@ -148,15 +138,9 @@ TRAINERS: dict[str, Trainer] = {
     "boosted": _boosted,
     "corrected": _corrected,
 }
-"""How each kind of model is trained."""
-
-_AUTO = {name: TRAINERS[name] for name in ("factored", "boosted", "corrected")}
+"""Training functions by the name of the model."""
 
 
 def _counts(evidence: Evidence, settings: Settings) -> Floats:
-    """How many requests each one stands for: others' that were sampled at `settings.kept` for 1/kept, shape (R,)."""
+    """Requests that each one stands for, shape (R,): others' that were sampled at `settings.kept` for 1/kept."""
     return evidence.batch.weight * np.where(evidence.batch.mine > 0, 1.0, 1.0 / settings.kept)
-
-
-def _nll(p: Floats, y: Floats, counts: Floats) -> float:
-    return float(np.average(log_loss(p, y), weights=counts))

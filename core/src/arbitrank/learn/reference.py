@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, DataError
 from arbitrank.learn import files
-from arbitrank.learn.buffers import Each
 from arbitrank.learn.features import CORE_KEYS
+from arbitrank.learn.lazy import Each
 from arbitrank.learn.rerankers import Reranker
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.values import Example, Hypothesis, Request
@@ -46,7 +46,7 @@ class ReferenceDomain(Domain):
 
         Raises `DataError` where no example is the domain's own, all are, or only some bring hypotheses.
         """
-        from arbitrank.learn.linear_training import gather, own_request
+        from arbitrank.learn.evidence import gather, own_request
         from arbitrank.learn.model_selection import learn
 
         given = own = 0

@@ -1,4 +1,4 @@
-"""The re-rankers that serve: R0, log-linear and factored. Trained in `arbitrank.learn.linear_training`.
+"""Linear re-rankers and the baseline: R0, log-linear and factored. Trained in `arbitrank.learn.linear_training`.
 
 Each scores a request that holds one domain's hypotheses, at least one, and explains its scores. They are frozen;
 `arbitrank.learn.files` writes and reads them. The boosted one is in `arbitrank.learn.boosted`.
@@ -12,28 +12,24 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from arbitrank.domain import Scores
+from arbitrank.learn.census import fit_features
 from arbitrank.learn.features import FeatureSpec, parts, plain_rows, rows
-from arbitrank.learn.losses import Form, probabilities
+from arbitrank.learn.losses import Form
 from arbitrank.learn.scoring import FactoredScorer, LogLinearScorer
-from arbitrank.probability import CLIP, bounded, sigmoid
+from arbitrank.probability import ALL, CLIP, Floats, Starts, bounded, null_softmax, sigmoid
 from arbitrank.values import Request
-
-Floats = NDArray[np.float64]
-ONE = np.zeros(1, np.int64)
-"""Where the readings of the only request begin."""
 
 
 class Reranker(Protocol):
-    """What every re-ranker does."""
+    """Scores and explanations of one domain's hypotheses."""
 
     def rerank(self, request: Request) -> Scores:
         """P(mine) and P(right) of the request's hypotheses."""
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        """What each group of features added to each hypothesis's log-odds, in nats."""
+        """Contribution of each group of features to each hypothesis's log-odds, in nats."""
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -44,7 +40,7 @@ class Weights(msgspec.Struct, frozen=True):
     means: tuple[float, ...]
 
     def contributions(self, row: Sequence[float]) -> dict[str, float]:
-        """What each group adds against the average of the training data."""
+        """Contribution of each group, relative to the average of the training data."""
         groups: dict[str, float] = {}
         for name, weight, mean, x in zip(self.names, self.values, self.means, row, strict=True):
             group = name.partition(".")[0]
@@ -68,9 +64,9 @@ class R0(msgspec.Struct, frozen=True, tag="r0", tag_field="kind"):
         return [dict(zip(("domain", "intent", "slots"), map(float, column), strict=True)) for column in logs.T]
 
 
-def baseline(domain: str) -> R0:
-    """The baseline of a domain of which nothing is known."""
-    return R0(FeatureSpec(domain))
+def baseline(domain: str, requests: Sequence[Request] = ()) -> R0:
+    """R0 of a domain, missing confidences being replaced by the means of these requests, 0.5 without any."""
+    return R0(fit_features(domain, [r for r in requests if r.hypotheses], context=False))
 
 
 class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", dict=True):
@@ -82,7 +78,7 @@ class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", 
 
     @cached_property
     def rerank(self) -> LogLinearScorer:
-        """A function that scores one request; made from the weights once."""
+        """Scorer of one request, built once."""
         return LogLinearScorer(self)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
@@ -100,20 +96,20 @@ class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind", di
     mine: Weights
     right: Weights
 
-    def score(self, of_requests: Floats, of_readings: Floats, starts: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def score(self, of_requests: Floats, of_readings: Floats, starts: Starts) -> tuple[Floats, Floats]:
         """P(mine) of R requests and P(right) of their N readings, from matrices of features."""
         mine = sigmoid(of_requests @ np.array(self.mine.values))
-        right = probabilities(of_readings @ np.array(self.right.values), starts, "null")
+        right = null_softmax(of_readings @ np.array(self.right.values), starts)
         return mine, right * np.repeat(mine, np.diff(np.append(starts, len(right))))
 
     @cached_property
     def rerank(self) -> FactoredScorer:
-        """A function that scores one request; made from the weights once."""
+        """Scorer of one request, built once."""
         return FactoredScorer(self)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        """What each group added to q's log-odds; `reading` is the log of r, what this reading costs the score."""
+        """Contribution of each group to q's log-odds; `reading` is log r, the cost of this reading."""
         of_request, of_readings = rows(self.spec, request)
         whole = self.mine.contributions(of_request)
-        r = probabilities(np.array(of_readings) @ np.array(self.right.values), ONE, "null")
+        r = null_softmax(np.array(of_readings) @ np.array(self.right.values), ALL)
         return [{**whole, "reading": float(np.log(max(p, CLIP)))} for p in r]

@@ -1,4 +1,4 @@
-"""LightGBM's trees, bound once to its C function for one row, so that a few rows cost little more than the trees do."""
+"""LightGBM's trees, bound once to its C function for one row, which is the fastest way for a few rows."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import weakref
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arbitrank.learn.lightgbm import lightgbm
-
-Floats = NDArray[np.float64]
+from arbitrank.probability import Floats
 
 _DOUBLES, _RAW = 1, 1  # LightGBM's C_API_DTYPE_FLOAT64 and C_API_PREDICT_RAW_SCORE
 _ROW = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-"""Holds the interpreter's lock: a row takes microseconds, and its buffers are then nobody else's."""
+"""Holds the interpreter's lock: a row takes microseconds, and no other thread may use its buffers meanwhile."""
 
 FEW = 64
-"""Rows up to which row by row is the faster way."""
+"""Rows up to which row by row is faster."""
 
 
 class Trees:
@@ -34,7 +32,7 @@ class Trees:
         )
         if status or not config.value:
             raise lightgbm().basic.LightGBMError(library.LGBM_GetLastError().decode("utf-8", "replace"))
-        # Not at exit, where LightGBM may be gone before this is.
+        # Not at exit, where LightGBM may already be unloaded.
         weakref.finalize(self, library.LGBM_FastConfigFree, config).atexit = False
         self._config = config.value
         self._row = _ROW(("LGBM_BoosterPredictForMatSingleRowFast", library))
@@ -48,10 +46,10 @@ class Trees:
             scores: Floats = self._booster.predict(rows, raw_score=True, num_threads=1)
             return scores
         if rows.shape[1] != self._width or rows.dtype != np.float64 or not rows.flags.c_contiguous:
-            raise ValueError(f"rows of shape {rows.shape} and {rows.dtype}, promised float64 of width {self._width}")
+            raise ValueError(f"rows of shape {rows.shape} and {rows.dtype}, expected float64 of width {self._width}")
         found = np.empty(n)
         row, config, length = self._row, self._config, self._length_at
-        # This gives the address sooner than `ctypes.data` does.
+        # Faster than `ctypes.data`.
         at, out = rows.__array_interface__["data"][0], found.__array_interface__["data"][0]
         step = 8 * self._width
         for i in range(n):

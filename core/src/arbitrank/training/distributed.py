@@ -27,11 +27,12 @@ from arbitrank.learn import files as weights_files
 from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import parameters
 from arbitrank.learn.census import Census
+from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.features import Confidences, FeatureSpec
-from arbitrank.learn.linear_training import Evidence, Linear, Sums, fit_linear, linear_models
-from arbitrank.learn.losses import Floats
+from arbitrank.learn.linear_training import BlockedLoss, LinearModel, fit_linear, linear_models
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
+from arbitrank.probability import Floats
 from arbitrank.registry import Loaded
 from arbitrank.store.artifact import Manifest
 from arbitrank.training.backends import Tell
@@ -207,16 +208,16 @@ def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], 
     return sides[0], sides[1], digest, notes
 
 
-def gradient(share: FileShard, model: Linear, settings: Settings, w: Floats) -> tuple[float, float, Floats]:
+def gradient(share: FileShard, model: LinearModel, settings: Settings, w: Floats) -> tuple[float, float, Floats]:
     """The weight of a file's requests, their mean loss at w, and its gradient."""
     rows, batch, loss = model.of(share.evidence, settings)
     if not len(batch.starts):
         return 0.0, 0.0, np.zeros_like(w)
-    sums = Sums(loss, rows, batch)
+    sums = BlockedLoss(loss, rows, batch)
     return (sums.weight, *sums(w))
 
 
-def count_of(share: FileShard, model: Linear, settings: Settings) -> tuple[int, int, int, Floats]:
+def count_of(share: FileShard, model: LinearModel, settings: Settings) -> tuple[int, int, int, Floats]:
     """Number of a file's requests for a model, of its own among them, of feature rows, and the sums of features."""
     rows, batch, _ = model.of(share.evidence, settings)
     return len(batch.starts), int(np.count_nonzero(batch.mine)), len(rows), rows.sum(axis=0)
@@ -236,7 +237,13 @@ def _domain(task: TrainingTask) -> Any:
 
 
 def _over_all(
-    client: Any, shares: Sequence[Any], settings: Settings, tell: Tell, domain: str, model: Linear, names: Sequence[str]
+    client: Any,
+    shares: Sequence[Any],
+    settings: Settings,
+    tell: Tell,
+    domain: str,
+    model: LinearModel,
+    names: Sequence[str],
 ) -> tuple[NDArray[np.float64], Floats]:
     """The weights of one linear model, and the means of its features."""
     counts = client.gather([client.submit(count_of, one, model, settings, pure=False) for one in shares])

@@ -1,0 +1,130 @@
+"""Evidence that a domain's re-ranker learns from: its own hypotheses of requests, labels, matrices of features."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.learn.buffers import blocks, buffer, taken
+from arbitrank.learn.census import fit_features
+from arbitrank.learn.features import CORE_KEYS, FeatureSpec
+from arbitrank.learn.lazy import Chosen
+from arbitrank.learn.losses import Batch
+from arbitrank.learn.matrices import matrices, plain_matrix
+from arbitrank.probability import Floats, Starts
+from arbitrank.semer import semer
+from arbitrank.values import Hypothesis, Request, Truth
+
+
+def own_request(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
+    """The request as its domain gets it: with these hypotheses and no others."""
+    return msgspec.structs.replace(request, hypotheses=tuple(hypotheses))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Requests that hold the domain's own hypotheses, at least one each, with their labels.
+
+    The matrices of features are computed at first use and kept.
+    """
+
+    spec: FeatureSpec
+    requests: Sequence[Request]
+    batch: Batch
+
+    @classmethod
+    def of(
+        cls, spec: FeatureSpec, requests: Sequence[Request], truths: Sequence[Truth], weights: Floats | None = None
+    ) -> Evidence:
+        """Evidence in requests, each with a hypothesis of the domain's own, and their truths."""
+        return cls(spec, requests, label(spec.domain, requests, truths, weights))
+
+    def without_context(self) -> Evidence:
+        """The same evidence with the features of the confidences alone."""
+        bare = FeatureSpec(self.spec.domain, fill=self.spec.fill)
+        return replace(self, spec=bare)
+
+    @cached_property
+    def plain(self) -> Floats:
+        """Features of the log-linear re-ranker, a row for each hypothesis: shape (N, F)."""
+        return self._filled(plain_matrix)
+
+    @cached_property
+    def factored(self) -> tuple[Floats, Floats]:
+        """Features of P(mine), shape (R, F), and those of the readings, shape (N, G)."""
+        of_requests, done = buffer(len(self.requests), len(self.spec.request_names)), 0
+
+        def both(spec: FeatureSpec, part: Sequence[Request], starts: Starts) -> Floats:
+            nonlocal done
+            of_requests[done : done + len(part)], of_readings = matrices(spec, part, starts)
+            done += len(part)
+            return of_readings
+
+        return of_requests, self._filled(both)
+
+    def _filled(self, make: Callable[[FeatureSpec, Sequence[Request], Starts], Floats]) -> Floats:
+        """The rows that `make` gives for all requests, computed a block at a time to bound the memory."""
+        whole: Floats | None = None
+        for block in blocks(len(self.requests)):
+            starts = self.batch.starts[block]
+            part = make(self.spec, list(self.requests[block]), starts - starts[0])
+            if whole is None:
+                whole = buffer(len(self.batch.right), part.shape[1])
+            whole[starts[0] : starts[0] + len(part)] = part
+        return np.zeros((0, 0)) if whole is None else whole
+
+    def only(self, chosen: NDArray[np.bool_]) -> Evidence:
+        """The evidence of the chosen requests, a mask of shape (R,), with the same features."""
+        batch, each = self.batch.only(chosen)
+        part = Evidence(self.spec, Chosen(self.requests, np.flatnonzero(chosen)), batch)
+        of_requests, of_readings = self.factored
+        # Rows once computed hold for any part: they fill the cached property.
+        part.__dict__["factored"] = (taken(of_requests, chosen), taken(of_readings, each))
+        return part
+
+
+def gather(
+    domain: str,
+    requests: Sequence[Request],
+    truths: Sequence[Truth],
+    *,
+    keys: Sequence[str] = CORE_KEYS,
+    context: bool = True,
+    weights: Floats | None = None,
+) -> Evidence:
+    """Evidence in requests that hold the domain's own hypotheses; requests without a hypothesis are left out.
+
+    `keys` and `context` are those of `fit_features`; `weights`, shape (R,), say how many requests each stands for. Lazy
+    sequences are never in memory as a whole.
+    """
+    places = np.flatnonzero(np.fromiter((bool(request.hypotheses) for request in requests), bool, len(requests)))
+    kept, true = Chosen(requests, places), Chosen(truths, places)
+    spec = fit_features(domain, kept, keys=keys, context=context)
+    return Evidence.of(spec, kept, true, None if weights is None else weights[places])
+
+
+def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth], weights: Floats | None = None) -> Batch:
+    """Labels and semantic errors of the requests' hypotheses; every error is 1 in a request of another domain.
+
+    A request weighs 1 where there are no `weights`.
+    """
+    sizes, errors, mine = array("q"), array("d"), array("d")
+    for request, truth in zip(requests, truths, strict=True):
+        own, hypotheses = truth.domain == domain, request.hypotheses or ()
+        sizes.append(len(hypotheses))
+        errors.extend(semer(h, truth) if own else 1.0 for h in hypotheses)
+        mine.append(float(own))
+    semers = np.array(errors, np.float64)
+    return Batch(
+        starts=np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))[:-1]]).astype(np.int64)[: len(sizes)],
+        right=(semers == 0.0).astype(np.float64),
+        semer=semers,
+        mine=np.array(mine, np.float64),
+        weight=np.ones(len(sizes)) if weights is None else weights,
+    )
