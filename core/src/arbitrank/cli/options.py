@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
@@ -212,15 +211,11 @@ def _stable_hyprank(store: Store) -> HypRank | None:
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:
     """Which of the domains run in worker processes; None where none does."""
-    from arbitrank.isolation.groups import Isolation, groups_of
+    from arbitrank.isolation.groups import isolation_of
 
     if deadline is not None and not isolate:
         raise InputError("--deadline: no --isolate; promised both")
-    groups = groups_of(isolate, domains)
-    settings = Isolation(groups)
-    if deadline is not None:
-        settings = msgspec.structs.replace(settings, deadline_ms=deadline)
-    return settings if groups else None
+    return isolation_of(isolate, domains, deadline)
 
 
 def context(device: str | None, pairs: tuple[str, ...]) -> Context:

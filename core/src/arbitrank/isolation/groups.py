@@ -46,6 +46,14 @@ def groups_of(words: Sequence[str], domains: Collection[str]) -> Mapping[str, tu
     return {name: (name,) for name in dict.fromkeys(words)}
 
 
+def isolation_of(words: Sequence[str], domains: Collection[str], deadline_ms: float | None) -> Isolation | None:
+    """The isolation of the domains that `words` name as in `groups_of`; None where there are no words."""
+    groups = groups_of(words, domains)
+    if not groups:
+        return None
+    return Isolation(groups) if deadline_ms is None else Isolation(groups, deadline_ms)
+
+
 class GroupStatus(msgspec.Struct, frozen=True):
     """A group's domains and processes, the number of processes replaced, and why none stands by, if so."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded_async
@@ -24,10 +24,6 @@ from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_ty
 from arbitrank.serve.settings import MAX_BATCH, ServiceSettings
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.values import Answer, Request
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
 _RETRY = {"retry-after": "1"}
@@ -143,7 +139,7 @@ class App:
         began = perf_counter()
         status = 500
 
-        async def observe(message: MutableMapping[str, Any]) -> None:
+        async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]

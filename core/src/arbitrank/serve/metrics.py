@@ -77,9 +77,7 @@ class Metrics:
         if SHARED in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        gauges = CollectorRegistry()
-        gauges.register(_Gauges(load, live, log))
-        return generate_latest(registry) + generate_latest(gauges)
+        return generate_latest(registry) + generate_latest(_Gauges(load, live, log))
 
 
 class _Gauges(Collector):

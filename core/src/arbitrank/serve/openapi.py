@@ -50,12 +50,8 @@ def document() -> bytes:
 def page() -> str:
     """The OpenAPI document as an HTML page, without scripts or links to other servers."""
     whole = description()
-    texts = {
-        name: msgspec.json.format(
-            msgspec.json.encode({key: value for key, value in schema.items() if key != "description"}), indent=1
-        ).decode()
-        for name, schema in whole["components"]["schemas"].items()
-    }
+    schemas = whole["components"]["schemas"]
+    texts = {name: msgspec.json.format(msgspec.json.encode(schemas[name]), indent=1).decode() for name in schemas}
     return render("docs.html", **whole, texts=texts)
 
 

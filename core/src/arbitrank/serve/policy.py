@@ -127,10 +127,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
             decision = Decision("accept", (pin,))
             reasons.append(f"{ranked[pin].domain} is pinned")
         if decision.action == "accept":
-            stricter, reason = self._stricter(ranked, decision.contenders[0], barred)
+            stricter = self._stricter(ranked, decision.contenders[0], barred)
             if stricter is not None:
                 decision = stricter
-                reasons.append(reason)
+                reasons.append(str(stricter.reason))
         return Decision(decision.action, decision.contenders, "; ".join(reasons)) if reasons else decision
 
     def barred(self, context: Context, ranked: tuple[Ranked, ...]) -> dict[int, str]:
@@ -163,21 +163,20 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
                         return i
         return None
 
-    def _stricter(
-        self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str]
-    ) -> tuple[Decision | None, str]:
-        """The decision instead of acting on a reading, and the reason; None where acting on it is allowed."""
+    def _stricter(self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str]) -> Decision | None:
+        """The decision instead of acting on a reading, with the reason; None where acting on it is allowed."""
         entry = ranked[head]
         rule, name = self.rule(entry), f"{entry.domain} {entry.intent}"
         if rule.least is not None and entry.domain_probability < rule.least:
-            return Decision("none"), f"P(mine) of {entry.domain} is below {rule.least:g}"
+            return Decision("none", (), f"P(mine) of {entry.domain} is below {rule.least:g}")
         if rule.clarify is not None and (close := tuple(_close(ranked, head, rule.clarify, barred))):
-            return Decision("clarify", (head, *close)), f"{name} asks where P(mine) is closer than {rule.clarify:g}"
+            reason = f"{name} asks where P(mine) is closer than {rule.clarify:g}"
+            return Decision("clarify", (head, *close), reason)
         if entry.probability < rule.bar:
-            return Decision("clarify", (head,)), f"{name} needs P(right) of {rule.bar:.4g}"
+            return Decision("clarify", (head,), f"{name} needs P(right) of {rule.bar:.4g}")
         if rule.ask:
-            return Decision("clarify", (head,)), f"{name} always asks"
-        return None, ""
+            return Decision("clarify", (head,), f"{name} always asks")
+        return None
 
 
 _NO_RULE = Rule()

@@ -13,9 +13,8 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.child import Child, Ended, Expired, serve
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError, StoreError
 from arbitrank.registry import discover, loaded
-from arbitrank.serve.messages import Reason
+from arbitrank.serve.messages import Changed, Error, Reason
 from arbitrank.store.signing import open_keys
-from arbitrank.store.state import State
 from arbitrank.store.store import open_store
 
 _TIMEOUT = 3_600.0  # seconds: a large audit set is replayed
@@ -34,13 +33,15 @@ class PromotionTask(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Result of a promotion as an HTTP status: the change, or the error and the gate's reasons."""
+    """Result of a promotion: the HTTP status, and the body of the reply, `Changed` or `Error`."""
 
     status: int
-    error: str = ""
-    reasons: tuple[Reason, ...] = ()
-    change: int | None = None
-    state: State | None = None
+    body: msgspec.Raw
+
+    @classmethod
+    def of(cls, status: int, body: Changed | Error | str) -> Verdict:
+        """The verdict with a body; a text is an error's."""
+        return cls(status, msgspec.Raw(msgspec.json.encode(Error.of(body) if isinstance(body, str) else body)))
 
 
 def status_of(error: ArbitrankError) -> int:
@@ -57,9 +58,9 @@ async def judged(task: PromotionTask) -> Verdict:
         try:
             return msgspec.json.decode(await asyncio.shield(exchange), type=Verdict)
         except Expired as error:
-            return Verdict(503, f"{error}; run: arbitrank promote {task.domain}")
+            return Verdict.of(503, f"{error}; run: arbitrank promote {task.domain}")
         except Ended as error:
-            return Verdict(500, f"the child process {error}")
+            return Verdict.of(500, f"the child process {error}")
         finally:
             child.kill()  # where the call is cancelled, the thread still waits
             await asyncio.wait([exchange])
@@ -74,13 +75,14 @@ def carry_out(task: PromotionTask) -> Verdict:
         judgement = consider(store, loaded(discover()), task.domain, task.version, decisions=task.decisions)
         change = promote(store, judgement, force=task.force, reason=task.reason)
     except ArbitrankError as error:
-        return Verdict(status_of(error), str(error))
+        return Verdict.of(status_of(error), str(error))
     except ModuleNotFoundError as error:
-        return Verdict(501, f"promote: needs the package {error.name}; run: pip install 'arbitrank[train]'")
+        return Verdict.of(501, f"promote: needs the package {error.name}; run: pip install 'arbitrank[train]'")
     if change is None:
         text = f"{task.domain} {judgement.version}: the gate refuses; force needs a reason"
-        return Verdict(422, text, tuple(Reason(one.what, one.text, one.neighbours) for one in judgement.reasons))
-    return Verdict(200, change=change.number, state=change.state)
+        reasons = tuple(Reason(one.what, one.text, one.neighbours) for one in judgement.reasons)
+        return Verdict.of(422, Error.of(text, reasons))
+    return Verdict.of(200, Changed(task.domain, change.number, change.state))
 
 
 if __name__ == "__main__":

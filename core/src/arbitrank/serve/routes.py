@@ -124,10 +124,7 @@ class Handlers:
         async with self._promoting:
             verdict = await judged(task)
         self.state.events.write("promote", domain=domain, by=grant and grant.name, status=verdict.status)
-        if verdict.change is None or verdict.state is None:
-            headers = {"retry-after": "10"} if verdict.status == 503 else None
-            return _json(Error.of(verdict.error, verdict.reasons), verdict.status, headers)
-        return _json(Changed(domain, verdict.change, verdict.state))
+        return _json(verdict.body, verdict.status, {"retry-after": "10"} if verdict.status == 503 else None)
 
     async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
         """Make the previous version stable again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
@@ -15,10 +15,9 @@ from starlette.exceptions import HTTPException
 
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitration
-from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
-from arbitrank.isolation.groups import Isolation, groups_of
+from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.live.shadow import ShadowFile
 from arbitrank.registry import Found, discover, loaded
@@ -89,7 +88,7 @@ class WorkerState:
             poll=settings.poll,
             shadow=settings.shadow is not None,
             compared=comparisons,
-            isolation=_isolation(settings, domains),
+            isolation=isolation_of(settings.isolate, domains, settings.deadline),
             shortlist=settings.shortlist,
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
             notify=lambda line: self.events.write("store", what=line),
@@ -182,12 +181,3 @@ class WorkerState:
             log.write(request, answer, arbitration.hypotheses if request.hypotheses is None else ())
         self.metrics.answered(answer)
         return answer
-
-
-def _isolation(settings: ServiceSettings, domains: Mapping[str, Domain]) -> Isolation | None:
-    """The domains that run in worker processes, None where none does."""
-    groups = groups_of(settings.isolate, domains)
-    if not groups:
-        return None
-    isolation = Isolation(groups)
-    return isolation if settings.deadline is None else replace(isolation, deadline_ms=settings.deadline)
