@@ -67,7 +67,7 @@ class Shortlister:
     def first_stage(
         self, utterance: str, k: int = 10, profile: AccountProfile = AccountProfile()
     ) -> tuple[Numbers, Floats]:
-        """The candidates by number, with the account's enabled and used skills if any word is known, and their features."""
+        """The candidates by number and their features; the account's skills are candidates too if any word is known."""
         many = max(k, FIRST_STAGE)
         numbers, scores = self.index.best(utterance, many)
         more: list[int] = []
