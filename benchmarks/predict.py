@@ -30,7 +30,8 @@ from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model
 from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, feature_names
-from arbitrank.learn.features import CORE_KEYS, FeatureSpec, Situation
+from arbitrank.learn.feature_spec import FeatureSpec, Situation
+from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.learn.rerankers import Factored, Weights

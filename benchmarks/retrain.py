@@ -32,7 +32,7 @@ from arbitrank.learn import boosted_training as boosting
 from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.boosted import feature_names, matrix
 from arbitrank.learn.evidence import Evidence
-from arbitrank.learn.features import FeatureSpec, Situation
+from arbitrank.learn.feature_spec import FeatureSpec, Situation
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.linear_training import BlockedLoss
 from arbitrank.learn.losses import Batch, mixed

@@ -31,17 +31,14 @@ UNFINISHED: Mapping[str, str] = {
         cli
         training
         isolation
-        learn
         live
         store
     """,
     "long_function": """
         cli
-        learn
     """,
     "broad_except": """
         isolation
-        learn
         live
         selftest.py
         training
@@ -49,7 +46,6 @@ UNFINISHED: Mapping[str, str] = {
     "docstring_opening": """
         cli
         isolation
-        learn
         live
         promotion.py
         selftest.py

@@ -9,15 +9,8 @@ import msgspec
 import pytest
 
 from arbitrank.learn.census import fit_features
-from arbitrank.learn.features import (
-    Confidences,
-    FeatureSpec,
-    Situation,
-    context_row,
-    parts,
-    plain_rows,
-    rows,
-)
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
+from arbitrank.learn.features import context_row, parts, plain_rows, rows
 from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis, Request, Slot
 

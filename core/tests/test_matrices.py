@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.learn.features import Confidences, FeatureSpec, Situation, plain_rows, rows
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
+from arbitrank.learn.features import plain_rows, rows
 from arbitrank.learn.matrices import matrices, plain_matrix
 from arbitrank.values import Hypothesis, Request, Slot
 

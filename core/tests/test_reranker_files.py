@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from arbitrank.errors import ArtifactError
-from arbitrank.learn.features import Confidences, FeatureSpec, Situation
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
 from arbitrank.learn.files import WEIGHTS, feature_names, load, save, spec_of
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
 

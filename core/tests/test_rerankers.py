@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from arbitrank.learn.features import Confidences, FeatureSpec, Situation, plain_rows
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
+from arbitrank.learn.features import plain_rows
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
 from arbitrank.probability import CLIP
 from arbitrank.values import Hypothesis, Request, Slot

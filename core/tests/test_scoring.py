@@ -15,7 +15,8 @@ from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import LinearForm, Model, Scores
 from arbitrank.learn.boosted import Boosted, feature_names
 from arbitrank.learn.calibration import Affine, Calibrated, Isotonic, recalibrated
-from arbitrank.learn.features import Confidences, FeatureSpec, Situation, plain_rows, rows
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
+from arbitrank.learn.features import plain_rows, rows
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.losses import probabilities
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel

@@ -1,1 +1,1 @@
-"""How a domain learns: features, losses, re-rankers and their training."""
+"""Learning of a domain: features, losses, re-rankers and their training."""

@@ -16,7 +16,8 @@ import numpy as np
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError
 from arbitrank.learn.buffers import blocks, buffer
-from arbitrank.learn.features import FeatureSpec, rows
+from arbitrank.learn.feature_spec import FeatureSpec
+from arbitrank.learn.features import rows
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.rerankers import Factored
 from arbitrank.learn.trees import Trees

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from arbitrank.domain import Settings
 from arbitrank.learn.boosted import Boosted, feature_names, matrix
 from arbitrank.learn.evidence import Evidence
-from arbitrank.learn.features import FeatureSpec
+from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.losses import Batch
 from arbitrank.learn.rerankers import Factored

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from arbitrank.learn.features import CORE_KEYS, HIGHEST, LOWEST, Confidences, FeatureSpec, Situation, number
+from arbitrank.learn.feature_spec import HIGHEST, LOWEST, Confidences, FeatureSpec, Situation
+from arbitrank.learn.features import CORE_KEYS, number
 from arbitrank.values import Request
 
 _RARE = 5  # a context value seen in fewer requests than this is not worth a weight
@@ -27,7 +28,7 @@ def fit_features(
 
 
 class Census:
-    """What requests have, counted one after another: all that decides which features there are.
+    """Counts of what requests hold, which decide the features.
 
     Counts of parts of the requests, made anywhere, are added together by `merge`.
     """

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from arbitrank.learn.buffers import blocks, buffer, taken
 from arbitrank.learn.census import fit_features
-from arbitrank.learn.features import CORE_KEYS, FeatureSpec
+from arbitrank.learn.feature_spec import FeatureSpec
+from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.lazy import Chosen
 from arbitrank.learn.losses import Batch
 from arbitrank.learn.matrices import matrices, plain_matrix

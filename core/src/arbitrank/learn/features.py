@@ -1,139 +1,28 @@
-"""What a re-ranker sees of a request: named numbers from the confidences and the context of one domain.
+"""Features of a request: named numbers from the confidences and the context of one domain, in the order of its spec.
 
-Nothing is normalised over another domain's candidates, so a domain's features are the same whoever else is installed.
-A feature's name begins with its group (`domain.`, `intent.`, `slots.`, `context.`, `features.`, `bias`), which is how
-contributions are summed for people. A missing confidence is replaced by the mean of the training data and has an
-indicator; confidences are clipped to [1e-6, 1 - 1e-6] before logarithms are taken. The factored re-ranker sees those of
-intents and slots as logs, which add up as a product does, and as logits, which still tell them apart where a recogniser
-pushes them all towards 1.
+Nothing is normalised over another domain's candidates, so a domain's features do not depend on the others installed. A
+missing confidence is replaced by the mean of the training data and has an indicator; confidences are clipped to
+[1e-6, 1 - 1e-6] before logarithms are taken. The factored re-ranker gets those of intents and slots as logs, which add
+up as a product does, and as logits, which still differ where a recogniser pushes them all towards 1.
+
+`rows` and `plain_rows` are the reference for `arbitrank.learn.matrices` and `arbitrank.learn.scoring`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
-
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Context, Hypothesis, Request
-
-Floats = NDArray[np.float64]
 
 CORE_KEYS = ("device", "has_screen", "locale")
 """Context keys that every domain looks at; `previous_*` and `preference.*` are read for the domain's own sake."""
 
 LARGE = 1e9
 """Numbers are clipped to this, so that no sum of them overflows."""
-
-
-LOWEST, HIGHEST = -1.0, 1.0
-"""Least range of a number in the context. msgspec leaves a default out of a file only if it is the very same object."""
-
-
-class Confidences(NamedTuple):
-    """A domain's mean confidences in its training data, in [0, 1]: what stands for a missing one."""
-
-    domain: float = 0.5
-    intent: float = 0.5
-    slots: float = 0.5
-
-
-class Situation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One number from the context: that `key` has the text `value`, or, without a value, the number that it holds.
-
-    A number is clipped to [`low`, `high`], the range it had in training, so that a wild one can't decide a request.
-    """
-
-    key: str
-    value: str | None = None
-    low: float = LOWEST
-    high: float = HIGHEST
-
-    @property
-    def name(self) -> str:
-        """The feature's name: `context.KEY=VALUE`, or `context.KEY` for a number."""
-        return f"context.{self.key}" if self.value is None else f"context.{self.key}={self.value}"
-
-
-class FeatureSpec(msgspec.Struct, frozen=True):
-    """Which features a domain's re-ranker has, fixed when it is trained and kept with its weights.
-
-    `situations` are the context's numbers, `preferences` says whether the user's preferences are among them, `extras`
-    are the names of the hypotheses' own features, `fill` stands for missing confidences.
-    """
-
-    domain: str
-    situations: tuple[Situation, ...] = ()
-    preferences: bool = False
-    previous: bool = False
-    extras: tuple[str, ...] = ()
-    fill: Confidences = Confidences()
-
-    @property
-    def context_names(self) -> tuple[str, ...]:
-        """The names of what `context_row` gives."""
-        names = [situation.name for situation in self.situations]
-        if self.preferences:
-            names += ["context.preference", "context.preference_margin", "context.preference_missing"]
-            names.append("context.favourite")
-        if self.previous:
-            names.append("context.previous_mine")
-        return tuple(names)
-
-    @property
-    def request_names(self) -> tuple[str, ...]:
-        """The names of `request_row`: what P(mine) is made of."""
-        crossed = [f"{name}×logit" for name in self.context_names]
-        return (*_REQUEST, *self.context_names, *crossed, *_named("features.", self.extras))
-
-    @property
-    def reading_names(self) -> tuple[str, ...]:
-        """The names of `reading_rows`: what P(right | mine) is made of."""
-        favourite = ("context.intent_favourite",) if self.preferences else ()
-        return (*_READING, *_OWN_CONTEXT, *favourite, *_named("features.", self.extras))
-
-    @property
-    def plain_names(self) -> tuple[str, ...]:
-        """The names of `plain_rows`: the article's three confidences, and the context crossed with them."""
-        crossed = [f"{name}×{score}" for name in self.context_names for score in _PLAIN[:3]]
-        return (*_PLAIN, *self.context_names, *crossed, *_named("features.", self.extras))
-
-
-_PLAIN = ("domain.logit", "intent.log", "slots.log", "domain.missing", "intent.missing", "slots.missing", "bias")
-_REQUEST = (
-    "domain.logit",
-    "domain.missing",
-    "intent.best",
-    "intent.best_logit",
-    "intent.entropy",
-    "intent.missing",
-    "slots.best",
-    "slots.best_logit",
-    "slots.missing",
-    "slots.count",
-    "context.length",
-    "context.length_missing",
-    "bias",
-)
-_READING = (
-    "reading.null_odds",
-    "intent.log",
-    "slots.log",
-    "intent.logit",
-    "slots.logit",
-    "intent.missing",
-    "slots.missing",
-    "intent.entropy",
-    "reading.gap",
-    "reading.rank",
-    "slots.count",
-    "bias",
-)
-_OWN_CONTEXT = ("context.intent_preference", "context.intent_margin", "context.intent_previous")
 
 
 def context_row(spec: FeatureSpec, context: Context) -> list[float]:
@@ -318,7 +207,3 @@ def intent_contexts(spec: FeatureSpec, context: Context, intents: Mapping[str, f
 def extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
     """A hypothesis's own features in the order of `spec.extras`, 0 for one that it doesn't have."""
     return [number(features.get(name)) or 0.0 for name in spec.extras] if spec.extras else []
-
-
-def _named(prefix: str, names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(prefix + name for name in names)

@@ -15,7 +15,7 @@ from arbitrank.errors import ArtifactError
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.boosted import feature_names as boosted_names
 from arbitrank.learn.calibration import Affine, Calibrated, Isotonic
-from arbitrank.learn.features import FeatureSpec
+from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
 
 WEIGHTS = "weights.json"

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from arbitrank.domain import Settings
 from arbitrank.learn.buffers import BLOCK, taken
 from arbitrank.learn.evidence import Evidence
-from arbitrank.learn.features import FeatureSpec
+from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.files import linear_of, load
 from arbitrank.learn.losses import Batch, mixed
 from arbitrank.learn.rerankers import Factored, LogLinear, Weights

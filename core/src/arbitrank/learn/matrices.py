@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from arbitrank.learn.features import FeatureSpec, best_intents, context_row, extras, intent_contexts
+from arbitrank.learn.feature_spec import FeatureSpec
+from arbitrank.learn.features import best_intents, context_row, extras, intent_contexts
 from arbitrank.probability import CLIP, Floats, Starts
 from arbitrank.values import Hypothesis, Request
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from arbitrank.domain import Scores
 from arbitrank.learn.census import fit_features
-from arbitrank.learn.features import FeatureSpec, parts, plain_rows, rows
+from arbitrank.learn.feature_spec import FeatureSpec
+from arbitrank.learn.features import parts, plain_rows, rows
 from arbitrank.learn.losses import Form
 from arbitrank.learn.scoring import FactoredScorer, LogLinearScorer
 from arbitrank.probability import ALL, CLIP, Floats, Starts, bounded, null_softmax, sigmoid
@@ -79,7 +80,7 @@ class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", 
     @cached_property
     def rerank(self) -> LogLinearScorer:
         """Scorer of one request, built once."""
-        return LogLinearScorer(self)
+        return LogLinearScorer(self.spec, self.form, self.weights.values)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         return [self.weights.contributions(row) for row in plain_rows(self.spec, request)]
@@ -105,7 +106,7 @@ class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind", di
     @cached_property
     def rerank(self) -> FactoredScorer:
         """Scorer of one request, built once."""
-        return FactoredScorer(self)
+        return FactoredScorer(self.spec, self.mine.values, self.right.values)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         """Contribution of each group to q's log-odds; `reading` is log r, the cost of this reading."""

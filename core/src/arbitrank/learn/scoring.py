@@ -9,26 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import exp, isnan, log, log1p, log2, tanh
 from operator import mul
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from arbitrank.domain import Scores
-from arbitrank.learn.features import (
-    LARGE,
-    Confidences,
-    FeatureSpec,
-    context_row,
-    intent_contexts,
-    number,
-    preference_row,
-    situation_number,
-)
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec
+from arbitrank.learn.features import LARGE, context_row, intent_contexts, number, preference_row, situation_number
+from arbitrank.learn.losses import Form
 from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Context, Hypothesis, Request
-
-if TYPE_CHECKING:
-    from arbitrank.learn.rerankers import Factored, LogLinear
 
 _TOP = 1.0 - CLIP
 _READING, _REQUEST, _PLAIN = 12, 13, 7  # features that every reading, request and row of a log-linear model has
@@ -121,12 +110,23 @@ def _filled(fill: Confidences, d: float | None, i: float | None, s: float | None
     return fill.domain if d is None else d, fill.intent if i is None else i, fill.slots if s is None else s
 
 
+def _shared_out(sums: Sequence[float], shared: float, z: float, checksum: float) -> Scores:
+    """Scores of readings whose log-odds against "none" are `sums` + `shared`, given the log-odds z of P(mine)."""
+    top = max(shared + max(sums), 0.0)
+    shared -= top
+    e = [exp(shared + x) for x in sums]
+    mine = 0.5 * (1.0 + tanh(0.5 * z))
+    share = mine / (sum(e) + exp(-top))
+    if isnan(share + checksum):
+        raise ValueError("a score is not a number")
+    return Scores(mine, np.array([x * share for x in e]))
+
+
 class FactoredScorer:
     """Scores of a factored re-ranker."""
 
-    def __init__(self, reranker: Factored) -> None:
-        spec = reranker.spec
-        mine, right = reranker.mine.values, reranker.right.values
+    def __init__(self, spec: FeatureSpec, mine: Sequence[float], right: Sequence[float]) -> None:
+        """`mine` and `right` are the weights by `spec.request_names` and `spec.reading_names`."""
         width = len(spec.context_names)
         self._spec, self._fill = spec, spec.fill
         null, log_i, log_s, logit_i, logit_s, no_i, no_s, by_entropy, gap, by_rank, by_count, bias = right[:_READING]
@@ -201,17 +201,8 @@ class FactoredScorer:
         by_gap, by_null, by_entropy = self._shared
         left = 1.0 - whole
         shared = by_gap * log2(products[first]) - by_null * log2(left if left > CLIP else CLIP) + by_entropy * entropy
-        top = shared + max(sums)
-        if top < 0.0:  # noqa: PLR1730 - as above
-            top = 0.0
-        shared -= top
-        grown = [exp(shared + x) for x in sums]
         z = by_context + self._log_odds(request, hypotheses[first], domain, slots, intent, entropy, crossed)
-        mine = 0.5 * (1.0 + tanh(0.5 * z))
-        share = mine / (sum(grown) + exp(-top))
-        if isnan(share + checksum):
-            raise ValueError("a score is not a number")
-        return Scores(mine, np.array([g * share for g in grown]))
+        return _shared_out(sums, shared, z, checksum)
 
     def _places(self, n: int) -> list[float]:
         return [self._bias + self._by_rank * log(place) for place in range(1, n + 1)]
@@ -256,11 +247,11 @@ class FactoredScorer:
 class LogLinearScorer:
     """Scores of a log-linear re-ranker, in any of its forms."""
 
-    def __init__(self, reranker: LogLinear) -> None:
-        spec, values = reranker.spec, reranker.weights.values
+    def __init__(self, spec: FeatureSpec, form: Form, values: Sequence[float]) -> None:
+        """`values` are the weights by `spec.plain_names`."""
         width = len(spec.context_names)
         crossed = values[_PLAIN + width : _PLAIN + 4 * width]
-        self._fill, self._form, self._plain = spec.fill, reranker.form, values[:_PLAIN]
+        self._fill, self._form, self._plain = spec.fill, form, values[:_PLAIN]
         self._weighted = _weighted(spec.extras, values)
         self._context = ContextSums(spec, [values[_PLAIN : _PLAIN + width], *(crossed[k::3] for k in range(3))])
 
@@ -293,6 +284,6 @@ class LogLinearScorer:
             return [0.5 * (1.0 + tanh(0.5 * z)) for z in sums]
         null = self._form == "null"
         top = max(*sums, 0.0) if null else max(sums)
-        grown = [exp(z - top) for z in sums]
-        total = sum(grown) + (exp(-top) if null else 0.0)
-        return [g / total for g in grown]
+        e = [exp(z - top) for z in sums]
+        total = sum(e) + (exp(-top) if null else 0.0)
+        return [g / total for g in e]

@@ -19,7 +19,7 @@ from arbitrank.arbitration import dispatch
 from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import DataError
 from arbitrank.evaluate.metrics import Calibration, calibration
-from arbitrank.learn.features import Confidences, FeatureSpec
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
 from arbitrank.probability import log_loss

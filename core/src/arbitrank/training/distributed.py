@@ -28,7 +28,7 @@ from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import parameters
 from arbitrank.learn.census import Census
 from arbitrank.learn.evidence import Evidence
-from arbitrank.learn.features import Confidences, FeatureSpec
+from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.learn.linear_training import BlockedLoss, LinearModel, fit_linear, linear_models
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
