@@ -1,15 +1,14 @@
-"""What the service costs: `POST /v1/rank` with 15 hypotheses, against FastAPI with pydantic, and against an echo.
+"""Throughput and latency of the service: `POST /v1/rank` with 15 hypotheses, against FastAPI and an echo.
 
     python -m benchmarks.serve [--quick] [--json]
 
-Three services, each in a process of its own on one processor, take turns, block by block; the client has the other
-processor to itself: plain sockets that are kept open. All bring the same 15 hypotheses of three domains, and the inputs
-rotate. `fastapi` is the same arbitrator behind FastAPI and pydantic models, on uvicorn, uvloop and httptools as the
-service is. `echo` decodes the request into the same values and encodes an answer that stands: what HTTP and JSON cost
-where nothing is decided.
+Three services, each in a process of its own on one processor, are measured in turn, block by block; the client has the
+other processor to itself and keeps its sockets open. All get the same 15 hypotheses of three domains, and the inputs
+rotate. `fastapi` is the same arbitrator behind FastAPI and pydantic models, on uvicorn, uvloop and httptools like the
+service. `echo` decodes the request into the same values and encodes a constant answer: the cost of HTTP and JSON alone.
 
-Then requests come at random moments, whether or not those before were answered: at 70 % of what the service could
-answer, and at three times as many. Times are from the moment at which a request was to be sent.
+Then requests are sent at random times, an open loop: at 70 % of the service's capacity, and at 300 %. Latencies are
+measured from the time at which a request was due.
 """
 
 from __future__ import annotations
@@ -78,10 +77,10 @@ def call(body: bytes) -> bytes:
 
 
 def echo() -> Any:
-    """An ASGI application that decodes a request and encodes an answer that stands."""
+    """An ASGI application that decodes a request and encodes a constant answer."""
     from arbitrank.values import Answer, Request
 
-    answer = standing_answer()
+    answer = constant_answer()
     decode, encode = msgspec.json.Decoder(Request).decode, msgspec.json.Encoder().encode
     assert isinstance(answer, Answer)
 
@@ -102,7 +101,7 @@ def echo() -> Any:
 
 
 def fastapi() -> Any:
-    """The same arbitrator as one would put it behind FastAPI."""
+    """The same arbitrator behind FastAPI and pydantic models."""
     from fastapi import FastAPI
     from pydantic import BaseModel, Field
 
@@ -179,14 +178,14 @@ def the_arbitrator() -> Any:
     return arbitrator(open_store(Path(tempfile.gettempdir()) / "arbitrank-no-store"), DecisionSettings())
 
 
-def standing_answer() -> Any:
+def constant_answer() -> Any:
     from arbitrank.wire import decode_request
 
     return the_arbitrator().answer(decode_request(bodies()[0]))
 
 
 def serve(name: str) -> None:
-    """In a process of its own: one of the two peers, on uvicorn as the service is."""
+    """Run a peer in this process, on uvicorn like the service."""
     import uvicorn
 
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -216,19 +215,19 @@ def running(
             assert process.stderr
             port = 0
             for line in process.stderr:
-                said = json.loads(line)
-                if said["event"] == "listening":
-                    port = int(said["at"].rpartition(":")[2])
-                if said["event"] == "ready":
+                event = json.loads(line)
+                if event["event"] == "listening":
+                    port = int(event["at"].rpartition(":")[2])
+                if event["event"] == "ready":
                     break
-            threading.Thread(target=process.stderr.read, daemon=True).start()  # so that it can go on to say things
+            threading.Thread(target=process.stderr.read, daemon=True).start()  # so that its events do not block it
         else:
             command = [sys.executable, "-c", f"from benchmarks.serve import serve; serve({name!r})"]
             process = subprocess.Popen([*pinned, *command], stdout=subprocess.PIPE)
             assert process.stdout
             port = int(process.stdout.readline())
         try:
-            _ask_once(port)
+            _wait_until_it_answers(port)
             yield process.pid, port
         finally:
             process.send_signal(signal.SIGTERM)
@@ -239,8 +238,7 @@ def running(
                 process.wait()
 
 
-def _ask_once(port: int) -> None:
-    """Wait until it answers."""
+def _wait_until_it_answers(port: int) -> None:
     for _ in range(600):
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -267,7 +265,7 @@ class Connection:
         self._got = b""
         self._whole = 0
 
-    def ask(self, raw: bytes, due: float) -> None:
+    def send(self, raw: bytes, due: float) -> None:
         self.due = due
         self._got, self._whole = b"", 0
         sent = self.socket.send(raw)
@@ -275,7 +273,7 @@ class Connection:
             raise SystemExit(f"{NAME}: the kernel took {sent} of {len(raw)} bytes")
 
     def answered(self) -> int:
-        """The status once the answer is here whole, else 0."""
+        """The status once the answer has arrived whole, else 0."""
         self._got += self.socket.recv(1 << 16)
         if not self._whole:
             head, blank, _ = self._got.partition(b"\r\n\r\n")
@@ -287,17 +285,17 @@ class Connection:
 
     @property
     def body(self) -> bytes:
-        """What was answered, without its head."""
+        """The answer without its headers."""
         return self._got.partition(b"\r\n\r\n")[2]
 
 
 def closed_loop(port: int, calls: Sequence[bytes], seconds: float) -> float:
-    """Answers a second, where a few connections each ask again as soon as they are answered."""
+    """Answers per second, where a few connections each send again as soon as they are answered."""
     with selectors.EpollSelector() as selector:
         connections = [Connection(port) for _ in range(_CONNECTIONS)]
         for i, one in enumerate(connections):
             selector.register(one.socket, selectors.EVENT_READ, one)
-            one.ask(calls[i % len(calls)], 0.0)
+            one.send(calls[i % len(calls)], 0.0)
         began, n = time.perf_counter(), 0
         while (now := time.perf_counter()) - began < seconds:
             for key, _ in selector.select(1.0):
@@ -305,20 +303,20 @@ def closed_loop(port: int, calls: Sequence[bytes], seconds: float) -> float:
                     if status != 200:
                         raise SystemExit(f"{NAME}: status {status}")
                     n += 1
-                    key.data.ask(calls[n % len(calls)], 0.0)
+                    key.data.send(calls[n % len(calls)], 0.0)
         for one in connections:
             one.socket.close()
         return n / (now - began)
 
 
 @dataclass
-class Seen:
-    """What came of an open loop: seconds of those answered, how many were turned away, how many were never sent."""
+class LoopResult:
+    """Result of an open loop: latencies in seconds of the answered, counts of the refused and of the never sent."""
 
     latencies: list[float] = field(default_factory=list)
     shed: int = 0
     unsent: int = 0
-    late: list[float] = field(default_factory=list)  # how much later than due the client itself sent
+    late: list[float] = field(default_factory=list)  # seconds by which the client itself sent too late
 
 
 def open_loop(
@@ -328,12 +326,9 @@ def open_loop(
     seconds: float,
     seed: int = 0,
     look: Callable[[int, bytes], None] = lambda status, body: None,
-) -> Seen:
-    """Ask at random moments, `rate` a second, whether or not what was asked before is answered.
-
-    `look` is given each answer.
-    """
-    seen = Seen()
+) -> LoopResult:
+    """Send at random times, `rate` a second on average, without waiting for answers; `look` gets each answer."""
+    seen = LoopResult()
     moments = np.cumsum(np.random.default_rng(seed).exponential(1.0 / rate, int(rate * seconds)))
     with selectors.EpollSelector() as selector:
         idle: deque[Connection] = deque()
@@ -348,13 +343,13 @@ def open_loop(
             while next_one < len(dues) and dues[next_one] <= now:
                 if idle:
                     one = idle.pop()
-                    one.ask(calls[next_one % len(calls)], dues[next_one])
+                    one.send(calls[next_one % len(calls)], dues[next_one])
                     seen.late.append(now - dues[next_one])
                     busy += 1
                 else:
                     seen.unsent += 1
                 next_one += 1
-            for key, _ in selector.select(0):  # the client has a processor to itself, and waits for nothing
+            for key, _ in selector.select(0):  # the client has a processor to itself
                 one = key.data
                 if status := one.answered():
                     busy -= 1
@@ -375,7 +370,7 @@ def open_loop(
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has had of its processor so far, user and system."""
+    """Processor time of a process so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -404,7 +399,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
                     rates[name].append(rate)
                     costs[name].append(1e6 * (processor_seconds(pid) - before) / (rate * chosen.seconds))
             capacity = median(rates["service"])
-            calm, crowded = Seen(), Seen()
+            calm, crowded = LoopResult(), LoopResult()
             for turn in range(chosen.turns):
                 for seen, factor in ((calm, 0.7), (crowded, 3.0)):
                     one = open_loop(ours[1], calls, factor * capacity, chosen.seconds, seed=turn)
@@ -442,8 +437,8 @@ def print_table(figures: Mapping[str, Any]) -> None:
     for load in (70, 300):
         print(f"at {load} % load: p50 {figures[f'p50_ms_at_{load}']:.2f} ms, p99 {figures[f'p99_ms_at_{load}']:.2f} ms")
     print(
-        f"p99 at 300 % over p99 at 70 %: {figures['overload_p99_ratio']:.2f}; of what it can, it answers "
-        f"{100 * figures['answered_at_300']:.0f} % then; turned away at 70 %: {100 * figures['shed_at_70']:.2f} %"
+        f"p99 at 300 % over p99 at 70 %: {figures['overload_p99_ratio']:.2f}; of its capacity it then "
+        f"answers {100 * figures['answered_at_300']:.0f} %; refused at 70 %: {100 * figures['shed_at_70']:.2f} %"
     )
 
 

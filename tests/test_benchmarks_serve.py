@@ -1,4 +1,4 @@
-"""The benchmark of the service: what its client sees of a service that answers, and of one that turns away."""
+"""The benchmark of the service: its client counts answers and refusals."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from arbitrank.wire import decode_request
 CALLS = [call(body) for body in bodies()]
 
 
-def test_each_request_brings_fifteen_hypotheses_of_three_domains_and_no_two_are_alike() -> None:
+def test_requests_have_fifteen_hypotheses_of_three_domains_and_differ() -> None:
     requests = [decode_request(body) for body in bodies()]
     assert {len(request.hypotheses or ()) for request in requests} == {15}
     assert {h.domain for request in requests for h in request.hypotheses or ()} == {"books", "music", "video"}
     assert len({json.dumps(json.loads(body)["hypotheses"]) for body in bodies()}) == len(bodies())
 
 
-def test_the_echo_answers_all_that_it_is_asked() -> None:
+def test_the_echo_answers_every_request() -> None:
     with running("echo", None) as (_, port):
         assert closed_loop(port, CALLS, 0.3) > 10
         seen = open_loop(port, CALLS, 100, 0.5)
@@ -27,7 +27,7 @@ def test_the_echo_answers_all_that_it_is_asked() -> None:
     assert min(seen.latencies) > 0
 
 
-def test_more_than_a_service_can_do_is_turned_away_and_the_rest_answered() -> None:
+def test_an_overloaded_service_refuses_some_requests_and_answers_others() -> None:
     with running("service", None, **{"limit-waiting": 1}) as (_, port):
         seen = open_loop(port, CALLS, 20_000, 0.5)
     assert seen.latencies

@@ -41,8 +41,8 @@ from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
 from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
 from arbitrank.probability import CLIP
+from arbitrank.serve.messages import Changed, DomainRow, Error, Taken, Versions
 from arbitrank.serve.policy import Policy
-from arbitrank.serve.routes import Changed, DomainRow, Error, Taken, Versions
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.state import Change
