@@ -14,7 +14,6 @@ from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.selftest import problem
 from arbitrank.shortlist.artifact import NAME, load_shortlister, save_shortlister
-from arbitrank.shortlist.as_domain import ShortlistModel
 from arbitrank.shortlist.build import SkillUtterance, build, catalogue, fitted, quality, skill_utterance, write
 from arbitrank.shortlist.calibration import (
     DEFAULT,
@@ -411,15 +410,6 @@ def test_the_self_test_names_the_broken_guarantee(shortlister: Shortlister) -> N
             return np.full(len(skills), float(self.called % 7))
 
     assert "another shortlist later" in (shortlister_problem(with_kernel(shortlister, Drifting())) or "")
-
-
-def test_as_a_model_it_returns_skills_as_hypotheses(shortlister: Shortlister) -> None:
-    model = ShortlistModel(shortlister)
-    request = Request(utterance="play radio music")
-    read = model.recognise(request)
-    assert [one.skill for one in read] == [one.skill for one in shortlister.shortlist("play radio music")]
-    scores = model.rerank(Request(utterance="play", hypotheses=tuple(read)))
-    assert scores.right.sum() <= scores.mine + 1e-9
 
 
 def test_the_stage_reads_its_settings_and_the_account(shortlister: Shortlister) -> None:
