@@ -12,7 +12,7 @@ import click
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.errors import ArbitrankError, InputError
+from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
 from arbitrank.store.kinds import HYPRANK, checked_name
@@ -197,16 +197,18 @@ def hyprank(folder: Path | None, store: Store) -> HypRank | None:
 
 
 def _stable_hyprank(store: Store) -> HypRank | None:
-    """The store's stable HypRank; None, with a warning, where it cannot be loaded."""
+    """The store's stable HypRank, None where there is none; a damaged one is left out with a warning."""
     try:
         if (folder := store.stable(HYPRANK)) is None:
             return None
         from arbitrank.shortlist.hyprank import read_hyprank
 
         return read_hyprank(folder)
-    except ArbitrankError as error:
+    except ArtifactError as error:
         click.echo(f"arbitrank: {HYPRANK}: not used: {error}", err=True)
-        return None
+    except StoreError:  # the answer's domains tell
+        pass
+    return None
 
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:

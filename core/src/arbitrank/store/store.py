@@ -75,10 +75,11 @@ class Store:
         return [one for history in self.histories(name) for one in history.entries(last)][-last:]
 
     def histories(self, name: str) -> list[History[Change]]:
-        """The history of a name, after that of its earlier name where the store has one."""
+        """The histories under a name and its earlier one, oldest first, as far as the store has them."""
         name, *earlier = folders(name)
         present = self.backend.folders() if earlier else []
-        return [*(self._history(one) for one in earlier if one in present), self._history(name)]
+        found = [one for one in (*earlier, name) if one in present]
+        return [self._history(one) for one in found or [name]]
 
     def holds(self, name: str) -> bool:
         """Whether the change that `state` last returned still exists; not so in a store that was removed."""
