@@ -203,6 +203,7 @@ def test_there_is_no_import_circle() -> None:
     names = {".".join(("arbitrank", *path.relative_to(CORE).with_suffix("").parts)): path for path in modules()}
     names = {name.removesuffix(".__init__"): path for name, path in names.items()}
     imports = {name: set(_imported(modules()[path])) & names.keys() - {name} for name, path in names.items()}
+    imports["arbitrank.arbitration.arbitrator"].remove("arbitrank.store.loading")  # inside `from_installed`
     while leaves := {name for name, found in imports.items() if not found}:
         imports = {name: found - leaves for name, found in imports.items() if name not in leaves}
     known = UNFINISHED.get("circles", "").split()

@@ -1,1 +1,86 @@
-"""arbitrank: which of many independently built domains should answer a request."""
+"""arbitrank: decides which of many independently built domains should answer a request.
+
+    import arbitrank as ar
+
+    arbitrator = ar.Arbitrator.from_installed()
+    answer = arbitrator.answer("play mary poppins", device="tv")
+    print(answer.decision.action, answer.best)
+
+The names below are the public API, with the contract in `arbitrank.domain` and the toolkit in `arbitrank.learn` and
+`arbitrank.nlu`. They are imported when they are first used, so that `import arbitrank` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator
+    from arbitrank.arbitration.decide import DecisionSettings
+    from arbitrank.errors import (
+        ArbitrankError,
+        ArtifactError,
+        Conflict,
+        DataError,
+        InputError,
+        PluginError,
+        StoreError,
+    )
+    from arbitrank.evaluate import evaluate
+    from arbitrank.live.live import Live
+    from arbitrank.training.api import train
+    from arbitrank.values import Answer, Decision, DomainReport, Example, Hypothesis, Ranked, Request, Slot, Truth
+
+_MODULES = {
+    "arbitrank.arbitration.arbitrator": ("Arbitration", "Arbitrator"),
+    "arbitrank.arbitration.decide": ("DecisionSettings",),
+    "arbitrank.errors": (
+        *("ArbitrankError", "ArtifactError", "Conflict", "DataError", "InputError", "PluginError", "StoreError"),
+    ),
+    "arbitrank.live.live": ("Live",),
+    "arbitrank.training.api": ("train",),
+    "arbitrank.values": (
+        *("Answer", "Decision", "DomainReport", "Example", "Hypothesis", "Ranked", "Request", "Slot", "Truth"),
+    ),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Answer",
+    "ArbitrankError",
+    "Arbitration",
+    "Arbitrator",
+    "ArtifactError",
+    "Conflict",
+    "DataError",
+    "Decision",
+    "DecisionSettings",
+    "DomainReport",
+    "Example",
+    "Hypothesis",
+    "InputError",
+    "Live",
+    "PluginError",
+    "Ranked",
+    "Request",
+    "Slot",
+    "StoreError",
+    "Truth",
+    "evaluate",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "evaluate":  # the package itself, which can be called
+        return import_module("arbitrank.evaluate")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

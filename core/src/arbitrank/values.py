@@ -138,6 +138,10 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
     skill: str | None = None
     why: dict[str, float] | None = None
 
+    def __repr__(self) -> str:
+        slots = "".join(f" {slot.name}={slot.value}" for slot in self.slots)
+        return f"<{self.domain} {self.intent}{slots} {self.probability:.3f}>"
+
 
 class Decision(Struct, frozen=True):
     """The action on the ranked list; `contenders` are indices into it, of the readings that the action is about.
@@ -197,6 +201,10 @@ class Answer(Struct, frozen=True):
     domains: dict[str, DomainReport]
     ms: dict[str, float]
     shortlist: Shortlist | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        best = "no reading" if self.best is None else repr(self.best)
+        return f"Answer({self.decision.action}, {best}, {len(self.ranked)} readings, {len(self.domains)} domains)"
 
     @property
     def best(self) -> Ranked | None:

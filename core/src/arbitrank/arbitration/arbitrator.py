@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace as replace_fields
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
@@ -17,7 +19,7 @@ from arbitrank.arbitration.merge import Contribution, after_winning, merge, temp
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
-from arbitrank.values import Answer, Candidate, DomainReport, Hypothesis, Request, Shortlist, Status
+from arbitrank.values import Answer, Candidate, Context, DomainReport, Hypothesis, Request, Shortlist, Status
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Serving:
     reported although it answers: that a newer version was refused, say.
     """
 
-    model: Model
+    model: Model = field(repr=False)
     version: str
     origin: str
     temperature: float = 1.0
@@ -42,12 +44,15 @@ class Broken:
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Arbitration:
     """An answer with the outcome of every queried domain, by name."""
 
     answer: Answer
     outcomes: Mapping[str, Outcome]
+
+    def __repr__(self) -> str:
+        return f"Arbitration({self.answer!r})"
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
@@ -64,7 +69,7 @@ class _Selection(NamedTuple):
     candidates: tuple[Candidate, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Arbitrator:
     """Decides which domain should answer a request. Safe to use from any thread.
 
@@ -87,9 +92,44 @@ class Arbitrator:
         if self.decisions.rank_unserved and self.fallback is None:
             raise InputError("rank_unserved: no fallback scorer, expected one; arbitrank.learn.rerankers.baseline is")
 
-    def answer(self, request: Request, *, explain: bool = False) -> Answer:
-        """The ranked readings of all domains, the decision and each domain's status; never raises a plugin's error."""
-        return self.arbitrate(request, explain=explain).answer
+    def __repr__(self) -> str:
+        return f"Arbitrator({len(self.domains)} domains: {', '.join(sorted(self.domains)[:10])})"
+
+    @classmethod
+    def from_installed(
+        cls,
+        *,
+        store: str | Path | None = None,
+        only: Collection[str] | None = None,
+        keys: str | Path | None = None,
+        decisions: DecisionSettings = DecisionSettings(),
+    ) -> Arbitrator:
+        """An arbitrator over the installed domains, with the weights of a store, else those that their packages ship.
+
+        `store` is a folder or a URL, None for ARBITRANK_STORE, else the user's data folder. `only` names the domains to
+        load, None loads all. `keys` is a folder of public keys, whose signatures are then required. Domains that cannot
+        be loaded are reported in each answer. Raises `InputError` where one of `only` is not installed, or where keys
+        are given and cryptography is not installed.
+        """
+        from arbitrank.store.loading import load_installed
+
+        domains, fallback = load_installed(store, only=only, keys=keys)
+        return cls(domains, decisions, fallback=fallback)
+
+    def answer(
+        self,
+        request: str | Request,
+        *,
+        context: Context | None = None,
+        device: str | None = None,
+        explain: bool = False,
+    ) -> Answer:
+        """The ranked readings of all domains, the decision and each domain's status; never raises a plugin's error.
+
+        `request` is an utterance or a `Request`; `context` and `device` are added to its context. With `explain`, every
+        reading has its `why`.
+        """
+        return self.arbitrate(as_request(request, context, device), explain=explain).answer
 
     def arbitrate(self, request: Request, *, explain: bool = False) -> Arbitration:
         """The answer together with each queried domain's outcome; never raises a plugin's error."""
@@ -216,6 +256,16 @@ class Arbitrator:
             return UNSET
         skipped = len(self._serving) - len(selection.queried)
         return Shortlist(selection.candidates, not selection.candidates, skipped, self.shortlisting.version)
+
+
+def as_request(request: str | Request, context: Context | None = None, device: str | None = None) -> Request:
+    """The request of an utterance, or a request as it is, with more context."""
+    if isinstance(request, str):
+        request = Request(utterance=request)
+    if context is None and device is None:
+        return request
+    own = {} if device is None else {"device": device}
+    return replace_fields(request, context={**request.context, **(context or {}), **own})
 
 
 def _report(serving: Serving, outcome: Outcome) -> DomainReport:

@@ -14,6 +14,7 @@ from io import TextIOWrapper
 import click
 
 from arbitrank.errors import ArbitrankError
+from arbitrank.extras import missing_package
 
 VERBS = {
     "ask": "Text in, ranked list out.",
@@ -80,6 +81,11 @@ def main() -> None:
         _fail(f"{error.format_message()} Run: {path} --help")
     except ArbitrankError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        missing = missing_package(error, " ".join(sys.argv[1:2]))
+        if missing is None:
+            raise
+        _fail(str(missing))
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:

@@ -19,10 +19,11 @@ from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store
+from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
 from arbitrank.training.build import Split
 from arbitrank.training.datasets import Dataset
-from arbitrank.training.locations import is_url, since
+from arbitrank.training.locations import since
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.task import TrainingOutcome
@@ -171,7 +172,7 @@ def command(
         promote=promote,
         key=open_key(key),
         out=out,
-        logs=log_dir or _logs(store),
+        logs=log_dir or log_folder(store),
         root=scratch,
         limits=TrainingLimits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries),
     )
@@ -197,15 +198,6 @@ def _chosen(found: Sequence[Found], names: Sequence[str]) -> list[Loaded]:
             known = ", ".join(ready) or "none"
             raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
     return [ready[name] for name in dict.fromkeys(names or ready)]
-
-
-def _logs(store: Store) -> Path:
-    """Beside a store on this machine, else among the user's logs."""
-    if not is_url(str(store)):
-        return Path(f"{store}.logs")
-    from platformdirs import user_log_path
-
-    return user_log_path("arbitrank") / "training"
 
 
 def _backend(kind: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:

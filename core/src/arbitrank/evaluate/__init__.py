@@ -1,1 +1,42 @@
-"""The experiment that compares the systems: metrics, intervals and calibration, and its report."""
+"""The experiment: every system measured on a corpus. The package can be called: `arbitrank.evaluate(path)`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from arbitrank.extras import missing_package
+
+
+def evaluate(
+    path: str | Path, *, out: str | Path | None = None, plugins: bool = False, seed: int = 0, jobs: int = 1
+) -> dict[str, Any]:
+    """The metrics of all systems on a corpus, or on a file of hypotheses with truths, as `metrics.json` holds them.
+
+    With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
+    them. `jobs` is the number of domains that are built at once. Raises `DataError` where the data cannot be used, and
+    `InputError` where the extra `train` (or, for a report, `report`) is not installed.
+    """
+    try:
+        from arbitrank.evaluate.experiment import evaluate as run
+
+        if out is not None:
+            from arbitrank.evaluate.report import write_report
+    except ModuleNotFoundError as error:
+        raise missing_package(error, "evaluate") or error from error
+    metrics, results, corpus = run(Path(path), seed=seed, jobs=jobs, plugins=plugins, progress=lambda *_: None)
+    if out is not None:
+        write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", Path(out))
+    return metrics
+
+
+class _CallablePackage(ModuleType):
+    """A package that is called as its function `evaluate`, as both have one name in `arbitrank`."""
+
+    def __call__(self, path: str | Path, **settings: Any) -> dict[str, Any]:
+        return evaluate(path, **settings)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken
+from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken, as_request
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain
@@ -33,9 +33,10 @@ from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.loading import Present, load_model, weights
-from arbitrank.store.store import Store
-from arbitrank.values import Answer, Request, Truth
+from arbitrank.store.loading import Present, installed, load_model, weights
+from arbitrank.store.signing import open_keys
+from arbitrank.store.store import Store, open_store
+from arbitrank.values import Answer, Context, Request, Truth
 
 POLL = 1.0
 """Default polling interval, in seconds: a change in the store takes effect within it."""
@@ -109,11 +110,39 @@ class Live:
             store, states, poll=poll, load=self._load, settled=self._settled, notify=notify
         )  # fmt: skip
 
+    @classmethod
+    def from_installed(
+        cls,
+        *,
+        store: str | Path | None = None,
+        only: Collection[str] | None = None,
+        keys: str | Path | None = None,
+        **settings: Any,
+    ) -> Live:
+        """A `Live` that follows a store with the installed domains.
+
+        `store`, `only` and `keys` are as in `Arbitrator.from_installed`; `settings` are the other parameters of `Live`.
+        """
+        return cls(installed(only), open_store(store, open_keys(keys)), **settings)
+
+    def __repr__(self) -> str:
+        return f"Live({len(self._domains)} domains, {self.store})"
+
     # ---------------------------------------------------------------------------------------------------- answering
 
-    def answer(self, request: Request, *, explain: bool = False) -> Answer:
-        """The answer of the current stable versions, or of a candidate where the request falls into its share."""
-        return self.arbitrate(request, explain=explain).answer
+    def answer(
+        self,
+        request: str | Request,
+        *,
+        context: Context | None = None,
+        device: str | None = None,
+        explain: bool = False,
+    ) -> Answer:
+        """The answer of the current stable versions, or of a candidate where the request falls into its share.
+
+        The parameters are those of `Arbitrator.answer`.
+        """
+        return self.arbitrate(as_request(request, context, device), explain=explain).answer
 
     def arbitrate(self, request: Request, *, explain: bool = False) -> Arbitration:
         """The answer together with each queried domain's outcome, as by `Arbitrator.arbitrate`."""

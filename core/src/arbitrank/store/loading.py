@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError
 from arbitrank.guard import Fault, guarded
+from arbitrank.learn.rerankers import R0, baseline
+from arbitrank.registry import ENVIRONMENT, Loaded, discover, loaded
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.kinds import train_command
-from arbitrank.store.store import Store
+from arbitrank.store.signing import open_keys
+from arbitrank.store.store import Store, open_store
 from arbitrank.store.versions import wrong_name
 
 
@@ -57,6 +60,30 @@ def load_model(domain: Domain, folder: Path) -> Model:
     if not isinstance(model, Model):
         raise PluginError(f"{folder}: load returned {type(model).__name__}, expected a Model")
     return model
+
+
+def load_installed(
+    store: str | Path | None = None, *, only: Collection[str] | None = None, keys: str | Path | None = None
+) -> tuple[dict[str, Serving | Broken], Callable[[str], R0]]:
+    """The installed domains with their models, or the reason why they have none, and the scorer of all others.
+
+    Raises `InputError` where a domain of `only` is not installed.
+    """
+    domains = installed(only)
+    return load_domains(domains, open_store(store, open_keys(keys))), baseline
+
+
+def installed(only: Collection[str] | None = None) -> dict[str, Domain]:
+    """The installed domains by name; `only` those, whose packages alone are imported. Raises as `load_installed`."""
+    if only is None:
+        return loaded(discover())
+    found = {one.name: one for one in discover({ENVIRONMENT: ",".join(only)})}
+    for name in only:
+        if not isinstance(one := found.get(name), Loaded):
+            raise InputError(
+                f"domain {name!r} cannot be loaded: {one.reason if one else 'not installed'}; run: arbitrank domains"
+            )
+    return loaded(found[name] for name in only)
 
 
 def load_domains(domains: Mapping[str, Domain], store: Store) -> dict[str, Serving | Broken]:

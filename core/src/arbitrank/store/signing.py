@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arbitrank.errors import ArtifactError, InputError
+from arbitrank.extras import missing_package
 from arbitrank.store.artifact import MANIFEST, Manifest, Signature, digest, encode_manifest, write_durably
 from arbitrank.store.artifact_checks import verified
 
@@ -64,9 +65,18 @@ class Keys:
 
 
 def open_keys(folder: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Keys | None:
-    """The public keys in `folder`, else in ARBITRANK_KEYS, else None: signatures are not required."""
+    """The public keys in `folder`, else in ARBITRANK_KEYS, else None: signatures are not required.
+
+    Raises `InputError` where there are keys and cryptography is not installed: verification is never skipped.
+    """
     path = folder or environment.get(KEYS_ENVIRONMENT)
-    return Keys(Path(path).expanduser()) if path else None
+    if not path:
+        return None
+    try:
+        import cryptography  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing_package(error, f"keys {path}") or error from error
+    return Keys(Path(path).expanduser())
 
 
 def keygen(name: Path) -> tuple[Path, Path, str]:

@@ -1,0 +1,27 @@
+"""Optional dependencies: the extra of the distribution that brings each package, for messages where one is missing."""
+
+from __future__ import annotations
+
+from arbitrank.errors import InputError
+
+__all__ = ["EXTRAS", "missing_package"]
+
+EXTRAS = {
+    "train": ("joblib", "lightgbm", "pycrfsuite", "scipy", "sklearn", "threadpoolctl"),
+    "serve": ("cryptography", "httptools", "jinja2", "prometheus_client", "starlette", "uvicorn", "uvloop"),
+    "report": ("matplotlib",),
+    "s3": ("obstore",),
+    "parquet": ("pyarrow",),
+    "dask": ("dask", "distributed"),
+}
+"""The packages that each extra brings, by the names that they are imported by."""
+
+
+def missing_package(error: ImportError, what: str = "") -> InputError | None:
+    """The error that names the extra to install for a package that `what` needs; None where no extra brings it."""
+    package = (error.name or "").partition(".")[0]
+    for extra, packages in EXTRAS.items():
+        if package in packages:
+            needs = f"{what}: needs the package {package}" if what else f"needs the package {package}"
+            return InputError(f'{needs}; run: pip install "arbitrank[{extra}]"')
+    return None

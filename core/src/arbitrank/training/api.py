@@ -1,0 +1,72 @@
+"""Training of one domain from Python: `arbitrank.train("weather", data="corpus.jsonl")`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arbitrank.domain import Settings
+from arbitrank.errors import InputError
+from arbitrank.extras import missing_package
+from arbitrank.registry import discover, loaded
+from arbitrank.store.signing import open_key
+from arbitrank.store.store import Store, open_store
+
+if TYPE_CHECKING:
+    from arbitrank.training.task import TrainingOutcome
+
+
+def train(
+    domain: str,
+    *,
+    data: str | Path | None = None,
+    store: str | Path | None = None,
+    settings: Settings = Settings(),
+    promote: bool = False,
+    force: bool = False,
+    key: str | Path | None = None,
+    out: str | Path | None = None,
+) -> TrainingOutcome:
+    """Train an installed domain and publish its weights as the store's `candidate`, or with `promote` as `stable`.
+
+    `data` is a file, folder or URL of examples, None for the domain's own. `force` trains although data, code and
+    settings are those of the weights that are there. `key` is the private key to sign with. With `out`, the artifact is
+    written there and nothing is published. Training runs in a child process. Raises `InputError` where the domain is
+    not installed, the extra `train` is not, or the training failed.
+    """
+    try:
+        from arbitrank.training.backends import local
+        from arbitrank.training.datasets import Dataset
+        from arbitrank.training.run import TrainingRun, train_domains
+    except ModuleNotFoundError as error:
+        raise missing_package(error, "train") or error from error
+    found = discover()
+    if domain not in loaded(found):
+        known = ", ".join(loaded(found)) or "none"
+        raise InputError(f"domain {domain!r} is not loaded (loaded: {known}); run: arbitrank domains")
+    opened = open_store(store)
+    run = TrainingRun(
+        store=opened,
+        settings=settings,
+        data=None if data is None else Dataset(str(data)),
+        promote=promote,
+        force=force,
+        key=open_key(key),
+        out=None if out is None else Path(out),
+        logs=log_folder(opened),
+    )
+    if promote and out is None and run.store.audit_set() is not None:
+        raise InputError(f"promote: {run.store} has an audit set; train without it, then: arbitrank promote {domain}")
+    (outcome,) = train_domains(run, [domain], local(1), known=[one.name for one in found])
+    if outcome.kind in ("failed", "killed"):
+        raise InputError(f"domain {domain}: not trained: {outcome.reason}")
+    return outcome
+
+
+def log_folder(store: Store) -> Path:
+    """The folder of the domains' logs by default: beside a store on this machine, else among the user's logs."""
+    if "://" not in str(store):
+        return Path(f"{store}.logs")
+    from platformdirs import user_log_path
+
+    return user_log_path("arbitrank") / "training"
