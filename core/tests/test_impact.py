@@ -101,7 +101,7 @@ def test_many_requests_at_once_and_one_at_a_time_give_the_same(
     exchange: ReplayPlan, made: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast = replay(exchange, made.audit)
-    monkeypatch.setattr("arbitrank.impact.batch_scores.toolkit_reranker", lambda model: None)
+    monkeypatch.setattr("arbitrank.impact.batch_scores.matrix_reranker", lambda model: None)
     slow = replay(exchange, made.audit)
     for side in ("before", "after"):
         for column in fast.rows[side].dtype.names or ():

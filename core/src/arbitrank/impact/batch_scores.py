@@ -1,8 +1,8 @@
 """Scores of one domain for many requests at once.
 
 A service scores one request at a time (`arbitration.dispatch`), a replay hundreds of thousands. The features of all
-requests go through one of the toolkit's re-rankers as one matrix. Any other model is called request by request, and so
-is the toolkit's where its scores violate the contract, for the reason. Both ways give the same scores.
+requests go through one of the toolkit's factored or boosted re-rankers as one matrix. Any other model is called request
+by request, and so are those where their scores violate the contract, for the reason. Both ways give the same scores.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from arbitrank.arbitration.merge import BestReadings, temperature_scaled, temper
 from arbitrank.domain import Model, Scores
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator
-from arbitrank.learn.features import parts, plain_rows
-from arbitrank.learn.losses import probabilities
 from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
-from arbitrank.learn.rerankers import R0, Factored, LogLinear, baseline
-from arbitrank.probability import Floats, Starts, bounded_groups
+from arbitrank.learn.rerankers import Factored, baseline
+from arbitrank.probability import bounded_groups
 from arbitrank.values import Hypothesis, Ranked, Request
 
 Reading = Hypothesis | Ranked
-ToolkitReranker = R0 | LogLinear | Factored | Boosted
+MatrixReranker = Factored | Boosted
 Brought = Sequence[Sequence[Hypothesis] | None]
 
 _SLACK = 1e-9
@@ -65,7 +63,7 @@ def score_batch(
     """
     found = DomainReadings(BestReadings.empty(len(requests)), [own or () for own in brought], [])
     rest = [i for i, own in enumerate(brought) if own is None or len(own)]
-    reranker = toolkit_reranker(model)
+    reranker = matrix_reranker(model)
     if reranker:
         together = [i for i in rest if brought[i] is not None]
         done = _score_together(*reranker, requests, brought, together, temperature, found.best) if together else set()
@@ -81,20 +79,18 @@ def score_batch(
     return found
 
 
-def toolkit_reranker(model: Model) -> tuple[ToolkitReranker, Calibrator | None] | None:
-    """The toolkit's re-ranker in a model that does nothing but call it; None for any other model."""
-    if isinstance(model, Baseline):
-        return model.reranker, None
+def matrix_reranker(model: Model) -> tuple[MatrixReranker, Calibrator | None] | None:
+    """The re-ranker, and its calibrator, in a model that does nothing but call it; None for any other model."""
     if not isinstance(model, ReferenceModel) or type(model).rerank is not ReferenceModel.rerank:
         return None
     inner, calibrator = model.reranker, None
     if isinstance(inner, Calibrated):
         inner, calibrator = inner.reranker, inner.calibrator
-    return (inner, calibrator) if isinstance(inner, ToolkitReranker) else None
+    return (inner, calibrator) if isinstance(inner, MatrixReranker) else None
 
 
 def _score_together(
-    reranker: ToolkitReranker,
+    reranker: MatrixReranker,
     calibrator: Calibrator | None,
     requests: Sequence[Request],
     brought: Brought,
@@ -107,7 +103,7 @@ def _score_together(
     sizes = np.array([len(request.hypotheses or ()) for request in own])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     with np.errstate(all="ignore"):  # requests with scores that are not finite are scored alone, for the reason
-        mine, right = _score(reranker, own, starts)
+        mine, right = reranker.score(*matrices(reranker.spec, own, starts), starts)
         if calibrator is not None:
             mine, right = bounded_groups(calibrator(right), starts, mine)
         total = np.add.reduceat(right, starts)
@@ -122,21 +118,6 @@ def _score_together(
     best.mine[at], best.best[at] = mine[sound], (first - starts)[sound]
     best.right[at], best.total[at] = top[sound], total[sound]
     return set(at.tolist())
-
-
-def _score(reranker: ToolkitReranker, requests: Sequence[Request], starts: Starts) -> tuple[Floats, Floats]:
-    """P(mine) of R requests and P(right) of their N readings."""
-    match reranker:
-        case R0():
-            rated = [parts(request, reranker.spec.fill) for request in requests]
-            product = np.array([d * i * s for one in rated for d, i, s in zip(*one[:3], strict=True)])
-            return bounded_groups(product, starts)
-        case LogLinear():
-            matrix = np.array([row for request in requests for row in plain_rows(reranker.spec, request)])
-            right = probabilities(matrix @ np.array(reranker.weights.values), starts, reranker.form)
-            return bounded_groups(right, starts)
-        case _:
-            return reranker.score(*matrices(reranker.spec, requests, starts), starts)
 
 
 def _own(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
