@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from arbitrank.cli.train import command
+from arbitrank.cli import train as cli
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.signing import Keys, keygen
@@ -125,7 +125,7 @@ def test_where_there_is_an_audit_set_nothing_is_promoted_past_the_gate(store: St
     audit = tmp_path / "audit.jsonl"
     audit.write_bytes(msgspec.json.encode({**ASKED[0], "truth": {"domain": "music", "intent": "PlayMusic"}}))
     store.set_audit_set(audit)
-    asked = CliRunner().invoke(command, ["music", "--data", data, "--promote", "--store", str(store)])
+    asked = CliRunner().invoke(cli.train, ["music", "--data", data, "--promote", "--store", str(store)])
     assert isinstance(asked.exception, InputError)
     assert "arbitrank promote music" in str(asked.exception)
     assert store.state("music") == before
@@ -135,6 +135,6 @@ def test_a_boosted_model_that_cannot_be_had_is_refused_before_the_training(
     store: Store, data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    trained = CliRunner().invoke(command, ["music", "--data", data, "--model", "boosted", "--store", str(store)])
+    trained = CliRunner().invoke(cli.train, ["music", "--data", data, "--model", "boosted", "--store", str(store)])
     assert "pip install lightgbm" in str(trained.exception)
     assert trained.output == ""

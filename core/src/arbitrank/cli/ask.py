@@ -18,13 +18,13 @@ from arbitrank.wire import decode_request
 @click.command("ask")
 @click.argument("text")
 @options.store
-@click.option("--device", metavar="D", help="The device that was spoken to: tv, speaker, phone …")
-@click.option("--context", "pairs", metavar="K=V", multiple=True, help="More of the situation; may be repeated.")
+@click.option("--device", metavar="D", help="The device in use: tv, speaker, phone …")
+@click.option("--context", "pairs", metavar="K=V", multiple=True, help="More context; may be repeated.")
 @options.decisions()
 @options.hyprank_folder
 @options.explain
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
-def command(
+@options.as_json
+def ask(
     text: str,
     store: Store,
     device: str | None,
@@ -34,7 +34,7 @@ def command(
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Ask every installed domain about TEXT and rank what they say.
+    """Query every installed domain with TEXT and rank the hypotheses.
 
     Example: arbitrank ask "play mary poppins" --device tv
     """
@@ -45,22 +45,22 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:
-        from arbitrank.cli.tables import show_answer
+        from arbitrank.cli.answer_tables import show_answer
 
         show_answer(answer, explain=explain)
-    if nobody_could(answer):
+    if no_domain_could_answer(answer):
         raise SystemExit(1)
 
 
-def nobody_could(answer: Answer) -> bool:
-    """Whether there were domains to answer, and all of them failed or came late."""
+def no_domain_could_answer(answer: Answer) -> bool:
+    """True where there were domains to query, and all of them failed or were late."""
     statuses = {report.status for report in answer.domains.values()}
     return bool(statuses & {"failed", "late"}) and "answered" not in statuses
 
 
 def _checked(request: Request) -> Request:
-    """The request as a line of a file could bring it: the same promises hold for both."""
+    """The request, checked as a line of a file is."""
     try:
         return decode_request(msgspec.json.encode(request))
     except UnicodeEncodeError:
-        raise InputError("TEXT or context: saw bytes that are no UTF-8, promised text in UTF-8") from None
+        raise InputError("TEXT or context: bytes that are no UTF-8, expected text in UTF-8") from None

@@ -24,32 +24,32 @@ _SHOWN = 10
 @click.command("audit-set")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @options.store
-def command(file: Path | None, store: Store) -> None:
+def audit_set(file: Path | None, store: Store) -> None:
     """Make FILE the store's audit set: requests with their truth, and with all domains' hypotheses where there are any.
 
-    Every line has to be sound. Of a log's folder those requests are taken whose truth was told. Without FILE, say which
-    file is the audit set.
+    Every line has to be valid. Of a log's folder the labelled requests are taken. Without FILE, print which file is the
+    audit set.
     """
     if file is None:
         present = store.audit_set()
         click.echo(f"{present}" if present else f"no audit set in {store}; run: arbitrank audit-set FILE")
         return
-    with _single(file) as one:
-        owners, hypotheses, words = _checked(one)
-        found = store.set_audit_set(one)
+    with _single(file) as requests:
+        owners, hypotheses, words = _checked(requests)
+        digest = store.set_audit_set(requests)
     n = owners.total()
-    domains = ", ".join(f"{name or 'nobody'} {count}" for name, count in owners.most_common())
-    click.echo(f"audit set {found[:12]} in {store}: {n} requests, {hypotheses} hypotheses; owned by {domains}")
+    domains = ", ".join(f"{name or 'out of scope'} {count}" for name, count in owners.most_common())
+    click.echo(f"audit set {digest[:12]} in {store}: {n} requests, {hypotheses} hypotheses; owned by {domains}")
     if words:
-        click.echo(f"{words} requests bring no hypotheses: the domains read their words anew each time")
+        click.echo(f"{words} requests bring no hypotheses: the domains recognise their words each time")
     missing = sorted({*loaded(discover())} - {*owners})
     if missing:
-        click.echo(f"no request is truly of {', '.join(missing)}: what happens to them is not seen")
+        click.echo(f"no request belongs to {', '.join(missing)}: effects on them are not measured")
 
 
 @contextmanager
 def _single(path: Path) -> Iterator[Path]:
-    """The file, or one with the labelled requests of a log's folder; lines of a log that are torn are told."""
+    """The file, or one with the labelled requests of a log's folder; torn lines of a log are reported."""
     if not path.is_dir():
         yield path
         return
@@ -60,12 +60,12 @@ def _single(path: Path) -> Iterator[Path]:
         for line in bad[:_SHOWN]:
             print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
         if not n:
-            raise DataError(f"{path}: nobody told the truth of a request in this log; nothing was set")
+            raise DataError(f"{path}: no request of this log has a truth; nothing was set")
         yield one
 
 
 def _checked(file: Path) -> tuple[Counter[str | None], int, int]:
-    """How many requests each domain owns, how many hypotheses there are, and how many requests bring none."""
+    """Requests of each domain, number of hypotheses, and of requests without any."""
     owners: Counter[str | None] = Counter()
     hypotheses = words = bad = 0
     for number, raw in read_lines(file):
@@ -74,7 +74,7 @@ def _checked(file: Path) -> tuple[Counter[str | None], int, int]:
                 raise InputError(raw.reason)
             line = decode_logged(raw)
             if line.truth is None:
-                raise InputError("truth: absent, promised what the request really meant")
+                raise InputError("truth: missing, expected the true domain, intent and slots")
         except InputError as error:
             bad += 1
             if bad <= _SHOWN:
@@ -84,7 +84,7 @@ def _checked(file: Path) -> tuple[Counter[str | None], int, int]:
         hypotheses += len(line.hypotheses or ())
         words += line.hypotheses is None
     if bad:
-        raise DataError(f"{file}: {bad} lines that an audit set can't hold; nothing was set; see docs/formats.md")
+        raise DataError(f"{file}: {bad} invalid lines; nothing was set; see docs/formats.md")
     if not owners:
         raise DataError(f"{file}: no request; nothing was set; see docs/formats.md")
     return owners, hypotheses, words

@@ -1,4 +1,4 @@
-"""arbitrank domains: what was found, and what became of it."""
+"""arbitrank domains: installed domains, their status and their weights."""
 
 from __future__ import annotations
 
@@ -20,15 +20,12 @@ from arbitrank.store.store import Store
 if TYPE_CHECKING:
     from arbitrank.serve.messages import DomainRow
 
-_PATIENCE = 10.0  # seconds that a service is waited for
-_MOST = 16 << 20  # bytes of its answer
+_TIMEOUT = 10.0  # seconds to wait for a service
+_MAX_BYTES = 16 << 20  # of its answer
 
 
 class Row(msgspec.Struct, frozen=True):
-    """What is known of one domain: the package it comes from, and the weights that would answer.
-
-    `shrunk` is the temperature by which the log-odds of its claims are divided, where the operator has it so.
-    """
+    """One domain: its package, and the weights that answer; `shrunk` is its temperature where that is not 1."""
 
     name: str
     status: str
@@ -45,11 +42,11 @@ class Row(msgspec.Struct, frozen=True):
 @click.option(
     "--service",
     metavar="URL",
-    help="Ask a service instead, which also says whom it lets be for a while; ARBITRANK_TOKEN is shown to it.",
+    help="Query a service instead, which also reports open circuit breakers; with the token in ARBITRANK_TOKEN.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
-def command(store: Store, service: str | None, as_json: bool) -> None:
-    """List every domain that is installed: loaded, refused or disabled, why, and which weights would answer.
+@options.as_json
+def domains(store: Store, service: str | None, as_json: bool) -> None:
+    """List every installed domain: loaded, refused or disabled, why, and which weights answer.
 
     ARBITRANK_DOMAINS=a,b loads those domains alone; set and empty, it loads none.
     """
@@ -61,40 +58,40 @@ def command(store: Store, service: str | None, as_json: bool) -> None:
 
 
 def _installed(store: Store) -> list[Row]:
-    """What this environment has."""
+    """The domains of this environment."""
     found = discover()
     models = load_domains(loaded(found), store)
     return [_row(one, models.get(one.name) if isinstance(one, Loaded) else None) for one in found]
 
 
 def _served(url: str) -> list[Row]:
-    """What a service has; of several workers, the one that answers.
+    """The domains of a service; of several workers, of the one that answers.
 
-    Raises `InputError` where the URL is none or the service refuses, `StoreError` where it can't be reached.
+    Raises `InputError` for a bad URL or a refusal, `StoreError` where the service cannot be reached.
     """
     from arbitrank.serve.messages import DomainRow
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"--service {url!r}: promised a URL as in http://127.0.0.1:8080")
+        raise InputError(f"--service {url!r}: no URL, expected one as in http://127.0.0.1:8080")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     token = os.environ.get("ARBITRANK_TOKEN")
     try:
-        connection = kind(parts.hostname, parts.port, timeout=_PATIENCE)
+        connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT)
         headers = {"authorization": f"Bearer {token}"} if token else {}
         connection.request("GET", parts.path.rstrip("/") + "/v1/domains", headers=headers)
         reply = connection.getresponse()
-        body = reply.read(_MOST)
+        body = reply.read(_MAX_BYTES)
         if reply.status != 200:
             raise InputError(f"--service {url}: answered {reply.status}: {body[:200].decode(errors='replace')}")
-        return [_told(one) for one in msgspec.json.decode(body, type=list[DomainRow])]
+        return [_row_of(one) for one in msgspec.json.decode(body, type=list[DomainRow])]
     except (OSError, http.client.HTTPException) as error:
         raise StoreError(f"--service {url}: cannot be reached: {error}; is it running? see: arbitrank serve") from error
     except (ValueError, msgspec.MsgspecError) as error:
-        raise InputError(f"--service {url}: answered what is no list of domains: {error}") from error
+        raise InputError(f"--service {url}: its answer is no list of domains: {error}") from error
 
 
-def _told(one: DomainRow) -> Row:
+def _row_of(one: DomainRow) -> Row:
     shrunk = one.state.temperature if one.state is not None and one.state.temperature != 1.0 else None
     status = "let be" if one.status == "loaded" and one.breaker else one.status
     reason = one.breaker or one.problem

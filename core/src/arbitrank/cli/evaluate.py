@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from arbitrank.cli import options
+from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
-from arbitrank.cli.tables import escape
 
 
 @click.command("evaluate")
@@ -22,17 +22,17 @@ from arbitrank.cli.tables import escape
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write metrics.json, predictions.jsonl, plots and report.html here."
 )
-@click.option("--plugins", is_flag=True, help="Train and ask the installed plugins, R0 beside them.")
+@click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
 @options.seed
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Domains to build at once.")
-@click.option("--json", "as_json", is_flag=True, help="Print the metrics as one JSON object.")
-def command(path: Path, out: Path | None, plugins: bool, seed: int, jobs: int, as_json: bool) -> None:
+@options.as_json
+def evaluate(path: Path, out: Path | None, plugins: bool, seed: int, jobs: int, as_json: bool) -> None:
     """Compare R0 to R3, the factored, the boosted and a joint re-ranker on a corpus, or on hypotheses with truths.
 
-    PATH is a folder with train and dev or test splits (.jsonl or .jsonl.gz), of which every domain is built anew, each
-    apart; or a file of hypotheses, on which re-rankers are cross-fitted. Installed domains play no part, unless with
-    --plugins, which needs one for each domain of the corpus. Where LightGBM cannot be imported, what needs it is left
-    out and named. The same seed gives the same figures whatever the number of jobs.
+    PATH is a folder with train and dev or test splits (.jsonl or .jsonl.gz), from which every domain is built
+    separately; or a file of hypotheses, on which re-rankers are cross-fitted. Installed domains are not used, except
+    with --plugins, which needs one for each domain of the corpus. Where LightGBM cannot be imported, the systems that
+    need it are left out and named. The same seed gives the same figures for any number of jobs.
     """
     from arbitrank.evaluate.experiment import evaluate
 

@@ -23,17 +23,17 @@ from arbitrank.store.store import Store
     type=click.Path(path_type=Path),
     help="Requests, in a log's folder or a file of them, logged or with truths; default: the store's audit set.",
 )
-@click.option("--against", metavar="stable|V", default="stable", show_default=True, help="What it is compared with.")
+@click.option("--against", metavar="stable|V", default="stable", show_default=True, help="The version to compare with.")
 @options.decisions(clarify=False)
 @options.tolerance
 @options.max_ece
 @options.max_temperature
 @options.seed
 @options.jobs
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@options.as_json
 @click.option("--out", type=click.Path(path_type=Path), help="Write impact.json and impact.html here.")
 @options.store
-def command(
+def impact(
     domain: str,
     candidate: str | None,
     path: Path | None,
@@ -48,12 +48,12 @@ def command(
     out: Path | None,
     store: Store,
 ) -> None:
-    """Replay requests with the model of DOMAIN exchanged: who answers differently, and what becomes of the errors.
+    """Replay requests with the model of DOMAIN exchanged: changed answers, and errors before and after.
 
-    All domains' hypotheses are ranked twice, with what DOMAIN answers with now and with its candidate. Where that has
-    another recogniser, it reads the words again. Changes nothing, and says what the gate of `promote` would.
+    All domains' hypotheses are ranked twice, with the present version of DOMAIN and with its candidate. A candidate
+    with another recogniser recognises the words again. Changes nothing, and prints the judgement of `promote`'s gate.
     """
-    from arbitrank.cli.judgement import show_impact
+    from arbitrank.cli.impact_tables import show_impact
     from arbitrank.impact.gate import GateLimits, judge, over_limit
     from arbitrank.impact.plan import plan
     from arbitrank.impact.report import measure

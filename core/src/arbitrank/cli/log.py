@@ -1,4 +1,4 @@
-"""arbitrank log: what a log holds, and an end to what is too old."""
+"""Verbs on a log of answers: log status, log prune, replay."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from pathlib import Path
 import click
 import msgspec
 
-from arbitrank.answerlog.segments import prune
-from arbitrank.cli.tables import when
-from arbitrank.errors import DataError
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.cli import options
+from arbitrank.cli.answer_tables import show_replay, when
+from arbitrank.errors import DataError, InputError
+from arbitrank.store.store import Store
 
-folder = click.argument("folder", type=click.Path(path_type=Path))
+_folder = click.argument("folder", type=click.Path(path_type=Path))
 
 
 @click.group("log")
-def command() -> None:
-    """Look after the folder that answers and feedback are logged to."""
+def log() -> None:
+    """Maintain the folder to which answers and feedback are logged."""
 
 
-@command.command("status")
-@folder
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@log.command("status")
+@_folder
+@options.as_json
 def status(folder: Path, as_json: bool) -> None:
     """Count what the log in FOLDER holds: requests, those of known truth, and lines that cannot be read."""
     from arbitrank.answerlog.joining import view
@@ -37,23 +39,55 @@ def status(folder: Path, as_json: bool) -> None:
         f"their truth, {found.with_outcome} with an outcome; {found.segments} segments, {found.bytes} bytes"
     )
     if found.bad_lines:
-        one = found.bad_lines == 1
-        lines = "1 line cannot be read and is" if one else f"{found.bad_lines} lines cannot be read and are"
+        lines = (
+            "1 line cannot be read and is"
+            if found.bad_lines == 1
+            else f"{found.bad_lines} lines cannot be read and are"
+        )
         click.echo(f"{lines} skipped, as {found.bad[0]}")
 
 
-@command.command("prune")
-@folder
+@log.command("prune")
+@_folder
 @click.option(
     "--days",
     type=click.FloatRange(0, min_open=True),
     required=True,
     help="Remove the segments that were begun longer ago.",
 )
-def prune_(folder: Path, days: float) -> None:
-    """Remove what was logged to FOLDER too long ago. A service that runs with --log-days does it by itself."""
+def prune(folder: Path, days: float) -> None:
+    """Remove what was logged to FOLDER too long ago. A service with --log-days does this itself."""
+    from arbitrank.answerlog.segments import prune
+
     try:
         removed = prune(folder, days, time.time())
     except OSError as error:
-        raise DataError(f"{folder}: cannot be pruned: {error.strerror}; promised the folder of a log") from error
+        raise DataError(f"{folder}: cannot be pruned: {error.strerror}; expected the folder of a log") from error
     click.echo(f"{folder}: removed {', '.join(path.name for path in removed) or 'nothing'}")
+
+
+@click.command("replay")
+@click.argument("id")
+@click.option("--log", "folder", type=click.Path(path_type=Path), required=True, help="The log's folder.")
+@options.store
+@options.decisions()
+@options.explain
+@options.as_json
+def replay(id: str, folder: Path, store: Store, decisions: DecisionSettings, explain: bool, as_json: bool) -> None:
+    """Answer the logged request ID again: its answer then, its answer today, and what changed.
+
+    The domains recognise its words again where they did so then and the log keeps them; else they score the hypotheses
+    in the log. No policy of a service is applied.
+    """
+    from arbitrank.answerlog.joining import view
+    from arbitrank.answerlog.reader import find
+    from arbitrank.impact.replay_one import replay
+
+    line = find(view(folder), id)
+    if line is None:
+        raise InputError(f"{folder}: no request with the id {id!r}; run: arbitrank log status {folder}")
+    found = replay(line, options.arbitrator(store, decisions), explain=explain)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        show_replay(found, line.time, explain=explain)

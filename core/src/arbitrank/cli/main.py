@@ -1,4 +1,4 @@
-"""The entry point: finds the verb, runs it, and turns every expected error into one line and an exit status.
+"""Entry point of the command line: runs a verb, and turns each expected error into one line and an exit status.
 
 Exit status: 0 done, 1 a gate refused or a check failed, 2 the call or its input is wrong, 130 interrupted.
 """
@@ -16,34 +16,34 @@ import click
 from arbitrank.errors import ArbitrankError
 from arbitrank.extras import missing_package
 
-VERBS = {
-    "ask": "Text in, ranked list out.",
-    "rank": "Hypotheses in, answers out (JSON Lines).",
-    "domains": "What was found: loaded, refused, disabled, why; versions.",
-    "train": "Train domains and publish their weights.",
-    "evaluate": "Measure all systems on a corpus or a hypotheses file.",
-    "publish": "Take an artifact into the store as its domain's candidate.",
-    "impact": "What a candidate would do to everybody, by replaying requests.",
-    "audit-set": "Set the requests with their truth that promotions are judged on.",
-    "promote": "Make a version the one that serves, if the gate lets it pass.",
-    "shrink": "Divide the claims of a domain that claims too much.",
-    "canary": "Let a domain's candidate answer a share of the requests.",
-    "rollback": "Take the last promotion of a domain back.",
-    "history": "What was done to a domain, when, by whom and why.",
-    "replay": "Answer a logged request again: then, now, what changed.",
-    "log": "What a log of answers holds; remove what is too old.",
-    "verify": "Check an artifact, a version or a whole store.",
-    "prune": "Remove old versions that nothing names.",
-    "keygen": "Make a pair of keys to sign with.",
-    "sign": "Sign an artifact.",
-    "shortlist": "Choose the few skills worth asking: train, evaluate, query.",
-    "serve": "Answer requests over HTTP.",
-    "token": "Make a token for the service.",
+VERBS: dict[str, tuple[str, str]] = {
+    "ask": ("ask", "Text in, ranked list out."),
+    "rank": ("rank", "Hypotheses in, answers out (JSON Lines)."),
+    "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
+    "train": ("train", "Train domains and publish their weights."),
+    "evaluate": ("evaluate", "Measure all systems on a corpus or a hypotheses file."),
+    "publish": ("versions", "Copy an artifact into the store as its domain's candidate."),
+    "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
+    "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
+    "promote": ("promote", "Make a version stable, if the gate passes it."),
+    "shrink": ("shrink", "Divide the log-odds of a domain that claims too much."),
+    "canary": ("versions", "Answer a share of the requests with a domain's candidate."),
+    "rollback": ("versions", "Undo a domain's last promotion."),
+    "history": ("versions", "Changes of a domain: what, when, by whom and why."),
+    "replay": ("log", "Answer a logged request again: then, now, what changed."),
+    "log": ("log", "Contents of a log of answers; remove what is too old."),
+    "verify": ("versions", "Check an artifact, a version or a whole store."),
+    "prune": ("versions", "Remove old versions that no alias names."),
+    "keygen": ("keys", "Make a pair of keys to sign with."),
+    "sign": ("keys", "Sign an artifact."),
+    "shortlist": ("shortlist", "Choose the few skills worth asking: train, evaluate, query."),
+    "serve": ("serve", "Answer requests over HTTP."),
+    "token": ("keys", "Make a token for the service."),
 }
 
 
 class _Verbs(click.Group):
-    """A group that imports a verb's module only when the verb is called, so that each starts as fast as it can."""
+    """A group that imports a verb's module when the verb is called, which keeps start-up fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -51,12 +51,14 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"arbitrank.cli.{cmd_name.replace('-', '_')}").command
+        command: click.Command = getattr(
+            import_module(f"arbitrank.cli.{VERBS[cmd_name][0]}"), cmd_name.replace("-", "_")
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([(verb, help) for verb, (_, help) in VERBS.items()])
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,7 +69,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    # A terminal that cannot show a title's letters still gets the answer.
+    # A terminal that cannot show a character still gets the answer.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -89,7 +91,7 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has had enough; leave no complaint behind.
+        # The reader of the output has closed it: no error to report.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 

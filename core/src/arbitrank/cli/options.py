@@ -1,10 +1,11 @@
-"""What several verbs share: options, and an arbitrator from them."""
+"""Options that several verbs share, and the values made from them."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable, Collection, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,31 +27,18 @@ if TYPE_CHECKING:
     from arbitrank.shortlist.hyprank import HypRank
 
 
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
 class Share(click.FloatRange):
-    """A number in a range; unlike click's own, it takes no NaN."""
+    """A number in a range; unlike click's own type, it refuses NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number that `value` says; fails where that is outside the range."""
+        """The number; fails where it is outside the range."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
         return number
-
-
-def store(command: Callable[..., None]) -> Callable[..., None]:
-    """`--store` and `--keys`, which the verb gets as one `store: Store`."""
-
-    @click.option(
-        "--store", metavar="URL", help="The store of weights; default ARBITRANK_STORE, else your data folder."
-    )
-    @click.option(
-        "--keys", metavar="DIR", help="Trust only artifacts signed by keys in here, DOMAIN.pub; default ARBITRANK_KEYS."
-    )
-    @functools.wraps(command)
-    def opened(*, store: str | None, keys: str | None, **others: Any) -> None:
-        command(store=open_store(store, open_keys(keys)), **others)
-
-    return opened
 
 
 signing_key = click.option(
@@ -59,7 +47,15 @@ signing_key = click.option(
 name = click.argument("domain", callback=lambda context, parameter, value: checked_name(value))
 """The DOMAIN of a verb, or a stage: .shortlist, .hyprank or .decisions."""
 
-explain = click.option("--explain", is_flag=True, help="Say what each group of features added, in nats.")
+store_url = click.option(
+    "--store", metavar="URL", help="The store of weights; default ARBITRANK_STORE, else your data folder."
+)
+keys_folder = click.option(
+    "--keys", metavar="DIR", help="Trust only artifacts signed by keys in here, DOMAIN.pub; default ARBITRANK_KEYS."
+)
+reason = click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+explain = click.option("--explain", is_flag=True, help="Show the contribution of each group of features, in nats.")
 _none = click.option(
     "--none",
     "none",
@@ -73,20 +69,20 @@ _clarify = click.option(
     type=Share(0, 1),
     default=DecisionSettings().clarify,
     show_default=True,
-    help="Ask back where the best two domains' P(mine) differ by less than this.",
+    help="Ask the user where the best two domains' P(mine) differ by less than this.",
 )
 _normalise = click.option(
     "--normalise/--no-normalise",
     default=False,
     show_default=True,
-    help="Measure the domains' P(mine) against one another: for domains that could really serve the same requests.",
+    help="Normalise P(mine) over the domains: for domains that can serve the same requests.",
 )
 _independence = click.option(
     "--independence",
     type=Share(0, 1),
     default=DecisionSettings().independence,
     show_default=True,
-    help="With --normalise: 1 where each domain knows what others don't, 0 where all see the same.",
+    help="With --normalise: 1 where each domain has evidence of its own, 0 where all see the same.",
 )
 _rank_unserved = click.option(
     "--rank-unserved", is_flag=True, help="Rank hypotheses of domains that are not installed by R0; else report them."
@@ -97,7 +93,7 @@ tolerance = click.option(
     default=0.1,
     show_default=True,
     metavar="POINTS",
-    help="How much worse IRER may surely get, for all requests and for each neighbour.",
+    help="The largest certain increase of IRER, of all requests and of each other domain's.",
 )
 max_ece = click.option(
     "--max-ece",
@@ -105,26 +101,26 @@ max_ece = click.option(
     default=5.0,
     show_default=True,
     metavar="PERCENT",
-    help="The highest calibration error that a domain's claims may have.",
+    help="The largest calibration error of a domain's claims.",
 )
 max_temperature = click.option(
     "--max-temperature",
     type=Share(1, 1000),
     default=1.5,
     show_default=True,
-    help="How many times too strong the log-odds of its claims may surely be.",
+    help="The largest certain temperature of its claims: the factor by which log-odds are too strong.",
 )
 isolate = click.option(
     "--isolate",
     metavar="DOMAIN|all|each",
     multiple=True,
-    help="Run this domain in a process of its own; all: all share one; each: each has one. May be repeated.",
+    help="Run this domain in a worker process; all: all share one; each: one each. May be repeated.",
 )
 deadline = click.option(
     "--deadline",
     type=Share(1, 60_000),
     metavar="MS",
-    help="With --isolate: go on without domains that haven't answered by then.  [default: 200]",
+    help="With --isolate: continue without domains that have not answered by then.  [default: 200]",
 )
 shortlist_k = click.option(
     "--shortlist-k",
@@ -160,22 +156,37 @@ seed = click.option(
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 
 
-def decisions(*, clarify: bool = True, unserved: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of the decision settings, which the verb gets as one `decisions: DecisionSettings`."""
-    offered = [_none, *([_clarify] if clarify else []), _normalise, _independence]
-    offered += [_rank_unserved] if unserved else []
+def gathered(name: str, make: Callable[..., object], *offered: Decorator) -> Decorator:
+    """Options that a verb receives as one value: `name=make(…)`, called with those parameters of `make` that are
+    given."""
+    parameters = signature(make).parameters
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def gathered(**values: Any) -> None:
-            chosen = {name: values.pop(name) for name in DecisionSettings.__struct_fields__ if name in values}
-            command(decisions=DecisionSettings(**chosen), **values)
+        def called(**values: Any) -> None:
+            chosen = {key: values.pop(key) for key in parameters if key in values}
+            command(**{name: make(**chosen)}, **values)
 
+        decorated: Callable[..., None] = called
         for option in reversed(offered):
-            gathered = option(gathered)
-        return gathered
+            decorated = option(decorated)
+        return decorated
 
     return decorate
+
+
+def _open_store(store: str | None, keys: str | None) -> Store:
+    return open_store(store, open_keys(keys))
+
+
+store = gathered("store", _open_store, store_url, keys_folder)
+"""`--store` and `--keys`, which the verb receives as `store: Store`."""
+
+
+def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
+    """The options of the decision settings, which the verb receives as `decisions: DecisionSettings`."""
+    offered = [_none, *([_clarify] if clarify else []), _normalise, _independence]
+    return gathered("decisions", DecisionSettings, *offered, *([_rank_unserved] if unserved else []))
 
 
 def arbitrator(
@@ -212,21 +223,21 @@ def _stable_hyprank(store: Store) -> HypRank | None:
 
 
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:
-    """Which of the domains run in worker processes; None where none does."""
+    """The domains that run in worker processes; None where none does."""
     from arbitrank.isolation.groups import isolation_of
 
     if deadline is not None and not isolate:
-        raise InputError("--deadline: no --isolate; promised both")
+        raise InputError("--deadline: no --isolate; expected both")
     return isolation_of(isolate, domains, deadline)
 
 
 def context(device: str | None, pairs: tuple[str, ...]) -> Context:
-    """The context that options give: `K=V`, the value a boolean or number where it looks like one."""
+    """The context of `K=V` options: values are booleans or numbers where they look like them."""
     found: Context = {} if device is None else {"device": device}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise InputError(f"--context: saw {pair!r}, promised KEY=VALUE, as in has_screen=true")
+            raise InputError(f"--context: {pair!r} is no pair, expected KEY=VALUE, as in has_screen=true")
         found[key] = _value(text)
     return found
 

@@ -23,12 +23,12 @@ from arbitrank import domain
 from arbitrank.training.task import TrainingOutcome
 from arbitrank.training.worker import Event
 
-_SELDOM = 10.0  # seconds between two lines of one stage in a pipe
+_INTERVAL = 10.0  # seconds between two lines of one stage in a pipe
 
 
 @contextmanager
 def shown(label: str) -> Iterator[domain.Progress]:
-    """A function to tell of progress: one bar a stage on standard error, where that is a terminal."""
+    """A progress callback: one bar a stage on standard error, where that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda stage, done, total: None
@@ -37,30 +37,30 @@ def shown(label: str) -> Iterator[domain.Progress]:
     with Progress(*columns, console=console, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def told(stage: str, done: int, total: int) -> None:
+        def advance(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(f"{label} {stage}".strip(), total=total)
             progress.update(tasks[stage], completed=done, total=total)
 
-        yield told
+        yield advance
 
 
 class Board:
-    """How far many domains are: told of events, and of each outcome, which takes its domain off the board."""
+    """Display of many domains' progress: events, notes, and an outcome for each."""
 
     def event(self, event: Event) -> None:
-        """A domain is further, or has figures to show."""
+        """Show progress or figures of a domain."""
 
     def outcome(self, outcome: TrainingOutcome) -> None:
-        """A domain has ended."""
+        """Show that a domain has ended."""
 
     def note(self, text: str) -> None:
-        """Something that people should know."""
+        """Show a remark."""
         print(f"arbitrank: {text}", file=sys.stderr)
 
 
 class Lines(Board):
-    """A line on standard error where a stage begins, and then one every few seconds."""
+    """A line on standard error at the start of each stage, and then every few seconds."""
 
     def __init__(self) -> None:
         self._stages: dict[str, tuple[str, float]] = {}
@@ -70,9 +70,9 @@ class Lines(Board):
         self._rows[event.domain] = event.figures.get("rows", self._rows.get(event.domain, 0.0))
         stage, last = self._stages.get(event.domain, ("", 0.0))
         now = time.monotonic()
-        if event.stage != stage or now - last >= _SELDOM:
+        if event.stage != stage or now - last >= _INTERVAL:
             self._stages[event.domain] = event.stage, now
-            print(f"{event.domain}: {_said(event, self._rows[event.domain])}", file=sys.stderr, flush=True)
+            print(f"{event.domain}: {_text(event, self._rows[event.domain])}", file=sys.stderr, flush=True)
 
 
 class Events(Board):
@@ -92,7 +92,7 @@ class Events(Board):
 
 
 class Bars(Board):
-    """A bar for each domain that is being trained, with its stage, rows, round, loss and the time it will yet take."""
+    """A bar for each domain in training, with its stage, rows, round, loss and remaining time."""
 
     def __init__(self, progress: Progress, n: int) -> None:
         self._progress, self._tasks, self._rows = progress, dict[str, tuple[TaskID, str]](), dict[str, float]()
@@ -106,7 +106,7 @@ class Bars(Board):
                 self._progress.remove_task(task)
             task = self._progress.add_task(event.domain, total=event.total or None)
             self._tasks[event.domain] = task, event.stage
-        text = f"{event.domain}: {_said(event, self._rows[event.domain])}"
+        text = f"{event.domain}: {_text(event, self._rows[event.domain])}"
         self._progress.update(task, description=text, completed=event.done, total=event.total or None)
 
     def outcome(self, outcome: TrainingOutcome) -> None:
@@ -131,7 +131,7 @@ def board(n: int, *, json: bool = False) -> Iterator[Board]:
         yield Bars(progress, n)
 
 
-def _said(event: Event, rows: float) -> str:
+def _text(event: Event, rows: float) -> str:
     steps = [f"{event.stage} {event.done}/{event.total}" if event.total > 1 else event.stage]
     steps += [f"{rows:.0f} rows"] if rows else []
     steps += [f"{name} {value:.6g}" for name, value in event.figures.items() if name != "rows"]

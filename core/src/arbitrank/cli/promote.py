@@ -24,14 +24,14 @@ REFUSED = 1
 @options.name
 @click.argument("version", required=False)
 @click.option("--force", is_flag=True, help="Promote it although the gate refuses; needs --reason.")
-@click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
+@options.reason
 @options.tolerance
 @options.max_ece
 @options.max_temperature
 @options.decisions(clarify=False)
 @options.jobs
 @options.store
-def command(
+def promote(
     domain: str,
     version: str | None,
     force: bool,
@@ -51,7 +51,7 @@ def command(
     card or the limit allows; a Shortlister that surely lists fewer owners of requests. Passing resets the temperature
     to 1.
     """
-    from arbitrank.cli.judgement import show_reasons
+    from arbitrank.cli.impact_tables import show_reasons
     from arbitrank.impact.gate import GateLimits
     from arbitrank.promotion import check_reason, consider, promote
 
@@ -114,6 +114,6 @@ def _warn(impact: Impact, limits: GateLimits, temperature: float) -> None:
             click.echo(over)
     else:
         click.echo(
-            f"its claims stay shrunk by {temperature:.2f}, as for the version before; fit that anew: arbitrank shrink "
-            f"{impact.domain}; or take it off: arbitrank shrink {impact.domain} --off"
+            f"its log-odds stay divided by {temperature:.2f}, as for the version before; fit that again: arbitrank "
+            f"shrink {impact.domain}; or remove it: arbitrank shrink {impact.domain} --off"
         )

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 @options.decisions(unserved=True)
 @options.hyprank_folder
 @options.explain
-@click.option(
-    "--follow", is_flag=True, help="Answer each line as it arrives, with what the store calls stable by then."
-)
+@click.option("--follow", is_flag=True, help="Answer each line as it arrives, with the stable versions of that moment.")
 @click.option(
     "--poll",
     type=options.Share(0.01, 3600),
@@ -43,11 +41,11 @@ if TYPE_CHECKING:
     "--shadow",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="With --follow: ask the candidates too, and append to FILE what they say; it is not served.",
+    help="With --follow: query the candidates too, and append their answers to FILE; they are not served.",
 )
 @options.isolate
 @options.deadline
-def command(
+def rank(
     file: str,
     store: Store,
     decisions: DecisionSettings,
@@ -62,12 +60,12 @@ def command(
     """Rank the hypotheses of each request in FILE (JSON Lines, .gz too; - for standard input); print answers.
 
     A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2. With
-    --follow, what changes in the store and what is refused is told on standard error as well.
+    --follow, changes in the store and refusals are reported on standard error as well.
     """
     following = {"--poll": poll, "--shadow": shadow, "--isolate": isolate or None, "--deadline": deadline}
     for option, value in following.items():
         if value is not None and not follow:
-            raise InputError(f"{option}: no --follow; promised both")
+            raise InputError(f"{option}: no --follow; expected both")
     sorting = options.hyprank(hyprank, store)
     bad = 0
     with ExitStack() as stack:
@@ -80,7 +78,7 @@ def command(
         for line in read_requests(file):
             if isinstance(line, BadLine):
                 bad += 1
-                _complain(f"{line.where}: {line.reason}")
+                _report(f"{line.where}: {line.reason}")
             else:
                 sys.stdout.buffer.write(msgspec.json.encode(arbitrator.answer(line, explain=explain)) + b"\n")
                 if follow:
@@ -101,7 +99,7 @@ def _live(
     deadline: float | None,
     hyprank: HypRank | None,
 ) -> Iterator[Live]:
-    """What follows the store, and complains of what was not compared when it ends."""
+    """The follower of the store; reports at its end how many comparisons were lost."""
     from arbitrank.live.live import Live
     from arbitrank.live.shadow import ShadowFile
 
@@ -114,7 +112,7 @@ def _live(
             poll=poll,
             shadow=shadow is not None,
             compared=stack.enter_context(ShadowFile(shadow)) if shadow else None,
-            notify=_complain,
+            notify=_report,
             isolation=options.isolation(isolate, deadline, domains),
             hyprank=hyprank,
         )
@@ -122,8 +120,8 @@ def _live(
             yield live
         status = live.status()
         if lost := status.waiting + status.dropped + status.failed:
-            _complain(f"{lost} requests were not compared: {status.failed} not written, the others came too fast")
+            _report(f"{lost} requests were not compared: {status.failed} not written, the others over capacity")
 
 
-def _complain(what: str) -> None:
-    print(f"arbitrank: {what}", file=sys.stderr, flush=True)
+def _report(text: str) -> None:
+    print(f"arbitrank: {text}", file=sys.stderr, flush=True)

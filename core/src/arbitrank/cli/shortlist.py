@@ -1,4 +1,4 @@
-"""arbitrank shortlist: train, measure and ask the Shortlister."""
+"""arbitrank shortlist: train, evaluate and query the Shortlister, and train HypRank."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Skills = Literal["skill", "intent", "domain"]
 
-_TELLING = 100  # utterances below which a calibration error says next to nothing
+_ENOUGH = 100  # utterances below which a calibration error has no meaning
 
 _data = click.option(
     "--data", metavar="PATH", multiple=True, help="A corpus or hypotheses file, or a log's folder. May be repeated."
@@ -39,67 +39,19 @@ _skills = click.option(
     type=click.Choice(["skill", "intent", "domain"]),
     default="skill",
     show_default=True,
-    help="What a line's skill is: its `skill` (its domain where it has none), its intent, or its domain.",
+    help="A line's skill: its `skill` (its domain where it has none), its intent, or its domain.",
 )
 _domains = click.option(
-    "--domains/--no-domains", default=True, show_default=True, help="Know the skills of the installed domains too."
+    "--domains/--no-domains", default=True, show_default=True, help="Include the skills of the installed domains."
 )
 
 
 @click.group("shortlist")
-def command() -> None:
-    """Choose, of very many skills, the few that are worth asking."""
+def shortlist() -> None:
+    """Select, from very many skills, the few worth querying."""
 
 
-@command.command("train")
-@_data
-@_skills
-@_domains
-@click.option("--learned", is_flag=True, help="Train the discriminative model too, to score what the index finds.")
-@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Of --learned.")
-@click.option(
-    "--pseudo-labels",
-    type=options.Share(0, 1, min_open=True),
-    metavar="RATIO",
-    help="Of --learned: a skill that scores above RATIO times the given one, epoch after epoch, is a label too.",
-)
-@click.option("--top", type=click.IntRange(1), default=2, show_default=True, help="Pseudo-labels of an utterance.")
-@click.option("--in-a-row", type=click.IntRange(1), default=4, show_default=True, help="Epochs for a pseudo-label.")
-@click.option(
-    "--together",
-    type=options.Share(0, 1),
-    default=0.0,
-    show_default=True,
-    metavar="SHARE",
-    help="Only for two skills that are found so in this share of the utterances.",
-)
-@click.option(
-    "--distil",
-    type=options.Share(0, 1, max_open=True),
-    metavar="SHARE",
-    help="Of --learned: of the last epoch's outputs.",
-)
-@click.option(
-    "--unlabelled",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Of --learned: utterances that it labels itself, one a line.",
-)
-@click.option(
-    "--feedback",
-    type=click.Path(path_type=Path),
-    metavar="LOG",
-    help="Of --learned: a log's folder, whose rejected answers it is fine-tuned against.",
-)
-@options.seed
-@options.store
-@options.signing_key
-@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
-def train(
-    data: tuple[str, ...],
-    skills: Skills,
-    domains: bool,
+def _recipe(
     learned: bool,
     epochs: int,
     pseudo_labels: float | None,
@@ -109,28 +61,16 @@ def train(
     distil: float | None,
     unlabelled: Path | None,
     feedback: Path | None,
-    seed: int,
-    store: Store,
-    key: str | None,
-    promote: bool,
-    out: Path | None,
-) -> None:
-    """Train the Shortlister on what was said to which skill, and publish it as the store's candidate `.shortlist`.
-
-    Skills of the installed domains that nobody used yet are known by their sample phrases and descriptions.
-    """
-    from arbitrank.shortlist.build import build, write
-    from arbitrank.store.signing import open_key
-
-    _check_promote(promote and not out, store, SHORTLIST)
-    lesson = {"--pseudo-labels": pseudo_labels, "--distil": distil, "--unlabelled": unlabelled, "--feedback": feedback}
-    for option, value in lesson.items():
+) -> Callable[[Sequence[SkillUtterance], int], Any]:
+    """A function that makes the classifier's trainer from the lines and the seed; it returns None without --learned."""
+    needing = {"--pseudo-labels": pseudo_labels, "--distil": distil, "--unlabelled": unlabelled, "--feedback": feedback}
+    for option, value in needing.items():
         if value is not None and not learned:
-            raise InputError(f"{option}: no --learned; promised both")
-    lines = _lines(data, skills)
-    private = open_key(key)
-    classifier = None
-    if learned:
+            raise InputError(f"{option}: no --learned; expected both")
+
+    def made(lines: Sequence[SkillUtterance], seed: int) -> Any:
+        if not learned:
+            return None
         from arbitrank.shortlist.classifier_training import ClassifierRecipe
         from arbitrank.shortlist.epochs import TrainingPlan
         from arbitrank.shortlist.targets import Distillation, PseudoLabels
@@ -141,19 +81,96 @@ def train(
             distil=Distillation(distil) if distil else None,
             seed=seed,
         )
-        recipe = ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines))
-        classifier = recipe.train
+        return ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)).train
+
+    return made
+
+
+_classifier = options.gathered(
+    "recipe",
+    _recipe,
+    click.option("--learned", is_flag=True, help="Train the classifier too, which scores what the index retrieves."),
+    click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Of --learned."),
+    click.option(
+        "--pseudo-labels",
+        type=options.Share(0, 1, min_open=True),
+        metavar="RATIO",
+        help="Of --learned: a skill that scores above RATIO times the given one in successive epochs is a label too.",
+    ),
+    click.option("--top", type=click.IntRange(1), default=2, show_default=True, help="Pseudo-labels of an utterance."),
+    click.option("--in-a-row", type=click.IntRange(1), default=4, show_default=True, help="Epochs for a pseudo-label."),
+    click.option(
+        "--together",
+        type=options.Share(0, 1),
+        default=0.0,
+        show_default=True,
+        metavar="SHARE",
+        help="Only for pairs of skills that occur so in this share of the utterances.",
+    ),
+    click.option(
+        "--distil",
+        type=options.Share(0, 1, max_open=True),
+        metavar="SHARE",
+        help="Of --learned: the weight of the last epoch's outputs.",
+    ),
+    click.option(
+        "--unlabelled",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Of --learned: utterances that it labels itself, one a line.",
+    ),
+    click.option(
+        "--feedback",
+        type=click.Path(path_type=Path),
+        metavar="LOG",
+        help="Of --learned: a log's folder, whose rejected answers are negative examples.",
+    ),
+)
+
+
+@shortlist.command("train")
+@_data
+@_skills
+@_domains
+@_classifier
+@options.seed
+@options.store
+@options.signing_key
+@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
+def train(
+    data: tuple[str, ...],
+    skills: Skills,
+    domains: bool,
+    recipe: Callable[[Sequence[SkillUtterance], int], Any],
+    seed: int,
+    store: Store,
+    key: str | None,
+    promote: bool,
+    out: Path | None,
+) -> None:
+    """Train the Shortlister on utterances and their skills, and publish it as the store's candidate `.shortlist`.
+
+    Skills of the installed domains without utterances are known by their sample phrases and descriptions.
+    """
+    from arbitrank.shortlist.build import build, write
+    from arbitrank.store.signing import open_key
+
+    _check_promote(promote and not out, store, SHORTLIST)
+    lines = _lines(data, skills)
+    private = open_key(key)
+    classifier = recipe(lines, seed)
     built = build(lines, loaded(discover()) if domains else {}, classifier=classifier)
-    model = "index and learned" if learned else "index"
+    model = "index and learned" if classifier else "index"
     version, where = _kept(lambda target: write(built, target, seed=seed, model=model), store, private, promote, out)
     index = built.shortlister.index
     click.echo(
         f"{SHORTLIST} {version}: {built.utterances} utterances, {len(index)} skills, "
-        f"{index.nbytes / 1e6:.1f} MB; {_said(built.quality)}; {where}"
+        f"{index.nbytes / 1e6:.1f} MB; {_measured(built.quality)}; {where}"
     )
 
 
-@command.command("hyprank")
+@shortlist.command("hyprank")
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--rounds", type=click.IntRange(1), default=120, show_default=True, help="Trees to grow.")
 @options.seed
@@ -182,10 +199,10 @@ def hyprank(log: Path, rounds: int, seed: int, store: Store, key: str | None, pr
 
 
 def _check_promote(promote: bool, store: Store, name: str) -> None:
-    """Raise `InputError` where the gate has to judge what becomes stable."""
+    """Raise `InputError` where an audit set makes the gate the judge of new versions."""
     if promote and store.audit_set() is not None:
         raise InputError(
-            f"--promote: {store} has an audit set, by which the gate judges what becomes stable; run without it, then: "
+            f"--promote: {store} has an audit set, by which the gate judges new versions; run without it, then: "
             f"arbitrank promote {name}"
         )
 
@@ -193,7 +210,7 @@ def _check_promote(promote: bool, store: Store, name: str) -> None:
 def _kept(
     write: Callable[[Path], Manifest], store: Store, key: Ed25519PrivateKey | None, promote: bool, out: Path | None
 ) -> tuple[str, str]:
-    """Write an artifact to `out`, or publish it; its version, and where it is."""
+    """Write an artifact to `out`, or publish it; its version, and its place for people."""
     from arbitrank.store.signing import sign
 
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
@@ -207,13 +224,13 @@ def _kept(
     return manifest.version, f"{'stable' if promote else 'candidate'} in {store}"
 
 
-@command.command("evaluate")
+@shortlist.command("evaluate")
 @click.argument("path")
 @_skills
 @click.option("--version", metavar="VERSION", help="By default the stable one.")
 @click.option("--folder", type=click.Path(path_type=Path), help="An artifact's folder, instead of the store's.")
 @options.store
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@options.as_json
 def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None, store: Store, as_json: bool) -> None:
     """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration."""
     from arbitrank.shortlist.build import quality
@@ -225,10 +242,10 @@ def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None
         card = msgspec.to_builtins(found.card)
         click.echo(msgspec.json.encode({"n": found.n, **recall, "missed": found.missed, "calibration": card}))
         return
-    click.echo(_said(found))
+    click.echo(_measured(found))
 
 
-@command.command("query")
+@shortlist.command("query")
 @click.argument("text")
 @click.option("--enabled", metavar="SKILL", multiple=True, help="The account has it enabled. May be repeated.")
 @options.shortlist_k
@@ -237,7 +254,7 @@ def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None
 @click.option("--folder", type=click.Path(path_type=Path), help="An artifact's folder, instead of the store's.")
 @_domains
 @options.store
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+@options.as_json
 def query(
     text: str,
     enabled: tuple[str, ...],
@@ -249,7 +266,7 @@ def query(
     store: Store,
     as_json: bool,
 ) -> None:
-    """Print the skills most worth asking about TEXT, each with P(it is acceptable)."""
+    """Print the skills most worth querying with TEXT, each with P(it is acceptable)."""
     from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
     from arbitrank.store.artifact_checks import printable
 
@@ -281,7 +298,7 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
             raise InputError(f"no shortlister is stable in {store}; run: arbitrank {run} --store {store}")
         folder = store.fetch(SHORTLIST, version)
     elif version is not None:
-        raise InputError("--folder and --version: saw both, promised one")
+        raise InputError("--folder and --version: both given, expected one")
     manifest = verified(folder, store.keys)
     if problem := wrong_name(manifest, SHORTLIST):
         raise InputError(f"{folder}: {problem}")
@@ -294,9 +311,7 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
     try:
         return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"--unlabelled {path}: saw {describe(error)}, promised a text file, an utterance a line"
-        ) from None
+        raise InputError(f"--unlabelled {path}: {describe(error)}; expected a text file, an utterance a line") from None
 
 
 def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Corrections:
@@ -308,9 +323,8 @@ def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Correctio
         return Corrections()
     found = corrections(_logged(read_log(log)), {line.skill for line in lines})
     click.echo(
-        f"{log}: {len(found.utterances)} corrections; left out are {found.unknown} of requests whose words it lacks "
-        f"or of skills that no line of --data has, as nothing is learned of these, and {found.contradictory} that "
-        "cancel out",
+        f"{log}: {len(found.utterances)} corrections; left out are {found.unknown} without words or of skills "
+        f"that no line of --data has, and {found.contradictory} that cancel out",
         err=True,
     )
     return found
@@ -348,13 +362,13 @@ def _lines(paths: Sequence[str], skills: Skills) -> list[SkillUtterance]:
     return lines
 
 
-def _said(found: ShortlistQuality) -> str:
+def _measured(found: ShortlistQuality) -> str:
     if not found.n:
-        return "nothing was kept back to measure it on"
+        return "no held-out utterance to measure it on"
     recall: dict[int, Any] = dict(found.recall)
     shares = ", ".join(f"@{k} {100 * share:.1f} %" for k, share in recall.items())
     ece = f"ECE of the best {100 * found.card.ece:.1f} % (floor {100 * found.card.ece_floor:.1f} %)"
     return (
         f"on {found.n}: recall {shares}; no known word in {100 * found.missed:.1f} %; "
-        f"{ece if found.n >= _TELLING else 'too few to tell its calibration'}"
+        f"{ece if found.n >= _ENOUGH else 'too few to measure its calibration'}"
     )

@@ -1,4 +1,4 @@
-"""arbitrank shrink: divide the claims of a domain that claims too much."""
+"""arbitrank shrink: divide the log-odds of an over-confident domain by a temperature."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from arbitrank.store.store import Store
     type=click.Path(path_type=Path),
     help="Fit the temperature to these requests with their truths; default: the store's audit set.",
 )
-@click.option("--temperature", type=options.Share(1, 1000), help="Use this one, and fit none.")
-@click.option("--off", is_flag=True, help="Take the claims as they are again.")
-@click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
+@click.option("--temperature", type=options.Share(1, 1000), help="Use this one instead of fitting one.")
+@click.option("--off", is_flag=True, help="Remove the temperature.")
+@options.reason
 @options.jobs
 @options.store
-def command(
+def shrink(
     domain: str,
     path: Path | None,
     temperature: float | None,
@@ -36,14 +36,14 @@ def command(
     jobs: int,
     store: Store,
 ) -> None:
-    """Divide the log-odds of all that DOMAIN claims by a temperature, so that it robs no neighbour.
+    """Divide the log-odds of DOMAIN's claims by a temperature, so that it takes no requests from other domains.
 
-    The temperature, at least 1, is the one under which its claims are most likely, or the one given. It is kept in the
-    store, shows in answers and in `domains`, and holds until it is taken off or a version passes the gate.
+    The temperature, at least 1, is the maximum-likelihood one, or the one given. It is kept in the store, is shown in
+    answers and in `domains`, and holds until it is removed or a version passes the gate.
     """
     given = [option for option, value in (("--on", path), ("--temperature", temperature), ("--off", off)) if value]
     if len(given) > 1:
-        raise InputError(f"{' and '.join(given)}: promised one of them")
+        raise InputError(f"{' and '.join(given)}: expected one of them")
     number, state = store.state(domain)
     if off or temperature is not None:
         _known(domain, state, store)
@@ -51,13 +51,13 @@ def command(
     else:
         chosen = _fitted(domain, path, jobs, store)
         if chosen == 1.0:
-            click.echo(f"{domain} does not claim too much")
+            click.echo(f"{domain} is not over-confident")
     change = store.change(domain, "shrink", msgspec.structs.replace(state, temperature=chosen), number, reason=reason)
     click.echo(f"{domain}: {change.state} (change {change.number})")
 
 
 def _known(domain: str, state: State, store: Store) -> None:
-    """Raise `InputError` for a domain of which neither the store nor this machine has heard."""
+    """Raise `InputError` for a domain that is neither in the store nor installed."""
     if state == State() and domain not in loaded(discover()):
         raise InputError(f"domain {domain!r} is neither installed nor in {store}; run: arbitrank domains")
 

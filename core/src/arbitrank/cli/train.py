@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 
@@ -21,173 +21,187 @@ from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store
 from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
-from arbitrank.training.build import Split
 from arbitrank.training.datasets import Dataset
 from arbitrank.training.locations import since
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.task import TrainingOutcome
 
+_FOLDER = click.Path(path_type=Path)
+
+
+def _settings(
+    seed: int,
+    model: Literal["factored", "loglinear", "boosted", "corrected", "auto"],
+    loss: Literal["r1", "r2", "r3"] | None,
+    form: Literal["sigmoid", "softmax", "null"],
+    kept: float,
+) -> Settings:
+    if model in ("boosted", "corrected"):
+        lightgbm()  # its absence is reported before the training rather than after it
+    if model == "auto" and (reason := missing()):
+        print(f"arbitrank: boosted models are left out of the choice: {reason}", file=sys.stderr)
+    return Settings(seed=seed, model=model, loss=loss, form=form, kept=kept)
+
+
+def _data(data: str | None, begins: str | None) -> Dataset | None:
+    if begins and not data:
+        raise InputError("--since: no --data; expected both")
+    return Dataset(data, since(begins) if begins else None) if data else None
+
+
+def _limits(limit_seconds: float | None, limit_memory: int | None, retries: int) -> TrainingLimits:
+    return TrainingLimits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries)
+
+
+def _backend(backend: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:
+    if backend == "local":
+        if scheduler or partitioned:
+            raise InputError(f"{'--scheduler' if scheduler else '--partitioned'}: no --backend dask; expected both")
+        return local(jobs)
+    if scheduler is None:
+        raise InputError(
+            "--backend dask: no --scheduler; expected its address, as tcp://HOST:8786; see docs/training.md"
+        )
+    return dask(scheduler, partitioned=partitioned)
+
+
+_training_data = options.gathered(
+    "data",
+    _data,
+    click.option(
+        "--data",
+        metavar="PATH|URL",
+        help="A corpus or hypotheses (JSON Lines or Parquet; a file, or a folder by domain=…/day=…), or a log's "
+        "folder; default: each domain's own data.",
+    ),
+    click.option("--since", "begins", metavar="DATE|Nd", help="Only requests from then on: a date, a time, or 30d."),
+)
+_learning = options.gathered(
+    "settings",
+    _settings,
+    click.option(
+        "--model",
+        type=click.Choice(["factored", "loglinear", "boosted", "corrected", "auto"]),
+        default="factored",
+        show_default=True,
+    ),
+    click.option(
+        "--loss",
+        type=click.Choice(["r1", "r2", "r3"]),
+        help="Of a log-linear (default r3) or boosted model (default r2, the cross-entropy).",
+    ),
+    click.option(
+        "--form",
+        type=click.Choice(["sigmoid", "softmax", "null"]),
+        default="null",
+        show_default=True,
+        help="Of a log-linear model.",
+    ),
+    click.option(
+        "--kept",
+        type=options.Share(0, 1, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="The share of other domains' traffic in the data, where it was sampled.",
+    ),
+    options.seed,
+)
+_running = options.gathered(
+    "limits",
+    _limits,
+    click.option("--limit-seconds", type=options.Share(0, min_open=True), help="End a domain's training after this."),
+    click.option("--limit-memory", metavar="MB", type=click.IntRange(1), help="End a domain's training above this."),
+    click.option(
+        "--retries",
+        type=click.IntRange(0),
+        default=1,
+        show_default=True,
+        help="Restart a domain so often whose process was ended from outside.",
+    ),
+)
+_computing = options.gathered(
+    "backend",
+    _backend,
+    options.jobs,
+    click.option(
+        "--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Where to train."
+    ),
+    click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the scheduler, or a file of it."),
+    click.option(
+        "--partitioned",
+        is_flag=True,
+        help="With --backend dask: each domain over the whole cluster; for data larger than a machine.",
+    ),
+)
+
 
 @click.command("train")
 @click.argument("names", metavar="[DOMAIN …]", nargs=-1)
-@click.option("--all", "everybody", is_flag=True, help="All installed domains, as when none is named.")
-@click.option(
-    "--data",
-    metavar="PATH|URL",
-    help="A corpus or hypotheses (JSON Lines or Parquet; a file, or a folder by domain=…/day=…), or a log's folder; "
-    "default: each domain's own data.",
-)
-@click.option("--since", "begins", metavar="DATE|Nd", help="Only requests from then on: a date, a time, or 30d.")
+@click.option("--all", "all_domains", is_flag=True, help="All installed domains, as when none is named.")
+@_training_data
 @click.option(
     "--split-by",
     "split",
     type=click.Choice(["words", "time"]),
     default="words",
     show_default=True,
-    help="What is kept back to measure on: one in ten by its words, or the latest tenth.",
+    help="The held-out requests: one in ten by a hash of the words, or the latest tenth.",
 )
-@click.option(
-    "--model",
-    type=click.Choice(["factored", "loglinear", "boosted", "corrected", "auto"]),
-    default="factored",
-    show_default=True,
-)
-@click.option(
-    "--loss",
-    type=click.Choice(["r1", "r2", "r3"]),
-    help="Of a log-linear (default r3) or boosted model (default r2, the cross-entropy).",
-)
-@click.option(
-    "--form",
-    type=click.Choice(["sigmoid", "softmax", "null"]),
-    default="null",
-    show_default=True,
-    help="Of a log-linear model.",
-)
-@click.option(
-    "--kept",
-    type=options.Share(0, 1, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="The share of other domains' traffic that is in the data, where it was sampled.",
-)
-@options.seed
-@options.jobs
-@click.option("--limit-seconds", type=options.Share(0, min_open=True), help="End a domain's training after this long.")
-@click.option(
-    "--limit-memory",
-    metavar="MB",
-    type=click.IntRange(1),
-    help="End a domain's training where it holds more.",
-)
-@click.option(
-    "--retries",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    help="Begin a domain anew so often where its process was ended from outside.",
-)
-@click.option("--force", is_flag=True, help="Train also where data, code and settings are those of what is there.")
-@click.option("--warm", is_flag=True, help="Begin from the weights that serve.")
-@click.option(
-    "--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Where domains train."
-)
-@click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the cluster's scheduler, or a file of it.")
-@click.option(
-    "--partitioned",
-    is_flag=True,
-    help="With --backend dask: each domain over all the cluster, one by one; for those larger than a machine.",
-)
-@click.option(
-    "--log-dir", type=click.Path(path_type=Path), help="The folder of each domain's log; default: STORE.logs."
-)
-@click.option("--scratch", type=click.Path(path_type=Path), help="The folder for what is written on the way.")
+@_learning
+@_computing
+@_running
+@click.option("--force", is_flag=True, help="Train also where data, code and settings are unchanged.")
+@click.option("--warm", is_flag=True, help="Start from the weights that serve.")
+@click.option("--log-dir", "logs", type=_FOLDER, help="The folder of each domain's log; default: STORE.logs.")
+@click.option("--scratch", "root", type=_FOLDER, help="The folder of working files.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and outcomes as JSON Lines.")
 @options.store
 @options.signing_key
 @click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Write the artifact of one domain here, and publish nothing."
-)
-def command(
+@click.option("--out", type=_FOLDER, help="Write the artifact of one domain here, and publish nothing.")
+def train(
     names: tuple[str, ...],
-    everybody: bool,
-    data: str | None,
-    begins: str | None,
-    split: Split,
-    model: Literal["factored", "loglinear", "boosted", "corrected", "auto"],
-    loss: Literal["r1", "r2", "r3"] | None,
-    form: Literal["sigmoid", "softmax", "null"],
-    kept: float,
-    seed: int,
-    jobs: int,
-    limit_seconds: float | None,
-    limit_memory: int | None,
-    retries: int,
-    force: bool,
-    warm: bool,
-    backend: Literal["local", "dask"],
-    scheduler: str | None,
-    partitioned: bool,
-    log_dir: Path | None,
-    scratch: Path | None,
+    all_domains: bool,
+    backend: TrainingBackend,
+    logs: Path | None,
     as_json: bool,
     store: Store,
     key: str | None,
     promote: bool,
     out: Path | None,
+    **settings: Any,
 ) -> None:
     """Train each DOMAIN (all installed ones by default) and publish its weights as `candidate`.
 
-    Each is trained in a process of its own, and what becomes of one touches no other. A domain whose data, code and
-    settings are unchanged is skipped; one whose new weights are worse than none at all, on requests kept back, is
-    refused. The same data, code and seed give the same version. The exit status is 1 where a domain was refused, 2
-    where one could not be trained.
+    Each is trained in a process of its own, isolated from the others' failures. A domain whose data, code and settings
+    are unchanged is skipped; one whose new weights are worse than R0 (no weights) on held-out requests is refused. The
+    same data, code and seed give the same version. The exit status is 1 where a domain was refused, 2 where one could
+    not be trained.
     """
     found = discover()
-    chosen = _chosen(found, () if everybody else names)
+    chosen = _chosen(found, () if all_domains else names)
     if out and len(chosen) != 1:
-        raise InputError(
-            f"--out: {len(chosen)} domains are to be trained, promised one; name it: arbitrank train DOMAIN --out …"
-        )
+        raise InputError(f"--out: {len(chosen)} domains to train, expected one: arbitrank train DOMAIN --out …")
     if promote and not out and store.audit_set() is not None:
         raise InputError(
-            f"--promote: {store} has an audit set, by which the gate judges what becomes stable; "
+            f"--promote: {store} has an audit set, by which the gate judges new versions; "
             f"run without it, then: arbitrank promote {chosen[0].name if len(chosen) == 1 else 'DOMAIN'}"
         )
-    if model in ("boosted", "corrected"):
-        lightgbm()  # what is missing is better told before the training than after it
-    if model == "auto" and (absent := missing()):
-        print(f"arbitrank: boosted models are left out of the choice: {absent}", file=sys.stderr)
-    if begins and not data:
-        raise InputError("--since: no --data; promised both")
     run = TrainingRun(
-        store=store,
-        settings=Settings(seed=seed, model=model, loss=loss, form=form, kept=kept),
-        data=Dataset(data, since(begins) if begins else None) if data else None,
-        split=split,
-        force=force,
-        warm=warm,
-        promote=promote,
-        key=open_key(key),
-        out=out,
-        logs=log_dir or log_folder(store),
-        root=scratch,
-        limits=TrainingLimits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries),
+        store=store, promote=promote, key=open_key(key), out=out, logs=logs or log_folder(store), **settings
     )
-    trained = _backend(backend, scheduler, partitioned, jobs)
     signal.signal(signal.SIGTERM, _interrupted)
     where = str(out) if out else f"{'stable' if promote else 'candidate'} in {store}"
-    known = [one.name for one in found]
+    known = [entry.name for entry in found]
     outcomes = []
     with board(len(chosen), json=as_json) as shown:
-        domains = [one.name for one in chosen]
-        with closing(train_domains(run, domains, trained, known=known, tell=shown.event, note=shown.note)) as ended:
+        domains = [entry.name for entry in chosen]
+        with closing(train_domains(run, domains, backend, known=known, tell=shown.event, note=shown.note)) as ended:
             for outcome in ended:
                 outcomes.append(outcome)
                 shown.outcome(outcome)
-                _tell(outcome, where, shown, as_json)
+                _report(outcome, where, shown, as_json)
     _finish(outcomes)
 
 
@@ -200,19 +214,7 @@ def _chosen(found: Sequence[Found], names: Sequence[str]) -> list[Loaded]:
     return [ready[name] for name in dict.fromkeys(names or ready)]
 
 
-def _backend(kind: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:
-    if kind == "local":
-        if scheduler or partitioned:
-            raise InputError(f"{'--scheduler' if scheduler else '--partitioned'}: no --backend dask; promised both")
-        return local(jobs)
-    if scheduler is None:
-        raise InputError(
-            "--backend dask: no --scheduler; promised an address, as tcp://HOST:8786; see docs/training.md"
-        )
-    return dask(scheduler, partitioned=partitioned)
-
-
-def _tell(outcome: TrainingOutcome, where: str, shown: Board, as_json: bool) -> None:
+def _report(outcome: TrainingOutcome, where: str, shown: Board, as_json: bool) -> None:
     if not as_json:
         for text in outcome.notes:
             shown.note(text)
@@ -220,18 +222,18 @@ def _tell(outcome: TrainingOutcome, where: str, shown: Board, as_json: bool) -> 
             log = f"; its log: {outcome.log}" if outcome.log else ""
             shown.note(f"domain {outcome.domain}: {_without(outcome)}{log}")
         elif outcome.kind == "unchanged":
-            text = "unchanged: its data, code and settings are those of what is there; --force trains it all the same"
+            text = "unchanged: the version of these data, code and settings is in the store; --force trains it anyway"
             click.echo(f"{outcome.domain} {outcome.version}: {text}")
         else:
             click.echo(
-                f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {outcome.model}; on {outcome.held} kept "
-                f"back: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), ECE {100 * outcome.ece:.1f} % (floor "
-                f"{100 * outcome.ece_floor:.1f} %); {where}"
+                f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {outcome.model}; on {outcome.held} "
+                f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), ECE {100 * outcome.ece:.1f} % "
+                f"(floor {100 * outcome.ece_floor:.1f} %); {where}"
             )
 
 
 def _without(outcome: TrainingOutcome) -> str:
-    """The reason, without the name that it may begin with."""
+    """The reason, without the domain's name at its start."""
     return (outcome.reason or outcome.kind).removeprefix(f"domain {outcome.domain}: ")
 
 
@@ -244,5 +246,5 @@ def _finish(outcomes: Sequence[TrainingOutcome]) -> None:
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:
-    """End as by Ctrl-C, so that nothing is left behind."""
+    """End as by Ctrl-C, which cleans up."""
     raise KeyboardInterrupt

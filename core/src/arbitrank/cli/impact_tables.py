@@ -1,4 +1,4 @@
-"""The impact report and the gate's judgement as a person reads them."""
+"""Tables of the impact report and of the gate's judgement on a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from arbitrank.cli.tables import escape
+from arbitrank.cli.answer_tables import escape
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.impact.flips import Flip
@@ -20,7 +20,7 @@ _WIDTH = 120  # of what is not a terminal
 
 
 def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
-    """Print what a candidate does: figures before and after, who gets whose requests, and the flips that matter."""
+    """Print the effect of a candidate: figures before and after, requests gained and lost, and the worst flips."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     place = f"{escape(impact.domain)}: {impact.after} in the place of {impact.before or 'nothing'}"
     counted = f"{impact.n} requests, {impact.labelled} with a truth; {impact.flips} are answered differently"
@@ -38,13 +38,13 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
     for flip in impact.worst:
         console.print(_flip(flip), soft_wrap=True)
     if reasons or impact.labelled:
-        show_reasons(reasons, "would refuse", "would let it pass", console)
+        show_reasons(reasons, "would refuse", "would pass it", console)
     else:
         console.print("[yellow]the gate would have nothing to judge by[/yellow]: no request has a truth")
 
 
 def show_reasons(reasons: Sequence[GateReason], refuses: str, passes: str, console: Console | None = None) -> None:
-    """Print why the gate refuses, or that it doesn't."""
+    """Print the gate's reasons, or that it passes."""
     console = console or Console(highlight=False)
     if not reasons:
         console.print(f"[green]the gate {passes}[/green]")

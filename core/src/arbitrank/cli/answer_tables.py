@@ -1,4 +1,4 @@
-"""Answers as a person reads them."""
+"""Tables of answers, replays and metrics on a terminal."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from arbitrank.values import Answer, Ranked
 if TYPE_CHECKING:
     from arbitrank.impact.replay_one import Replay
 
-_WORTH_SHOWING = 0.01
+_SHOWN_FROM = 0.01
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def escape(text: str) -> str:
-    """The text for a terminal: its brackets are no markup, and its control characters are shown and not obeyed."""
+    """The text for a terminal, with brackets and control characters made harmless."""
     return markup.escape(_CONTROL.sub("\ufffd", text))
 
 
 def show_answer(answer: Answer, *, explain: bool = False) -> None:
-    """Print the ranked list, the decision in words, and whoever did not answer.
+    """Print the ranked list, the decision in words, and the domains that did not answer.
 
-    The list holds each domain's best reading and every other reading that is right with 1 % or more.
+    The list holds each domain's best reading and every other reading with P(right) of at least 1 %.
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
-    shown = _worth_showing(answer)
+    shown = _shown(answer)
     if shown:
         console.print(_ranking(answer, shown, explain))
     if len(answer.ranked) > len(shown):
@@ -43,11 +43,11 @@ def show_answer(answer: Answer, *, explain: bool = False) -> None:
             console.print(f"[yellow]{escape(name)}[/yellow] {report.status}: {escape(report.reason or '')}")
 
 
-def _worth_showing(answer: Answer) -> list[int]:
+def _shown(answer: Answer) -> list[int]:
     seen: set[str] = set()
     shown = []
     for i, entry in enumerate(answer.ranked):
-        if entry.domain not in seen or entry.probability >= _WORTH_SHOWING:
+        if entry.domain not in seen or entry.probability >= _SHOWN_FROM:
             shown.append(i)
         seen.add(entry.domain)
     return shown
@@ -77,7 +77,7 @@ def _ranking(answer: Answer, shown: Sequence[int], explain: bool) -> Table:
 
 
 def _why(why: Mapping[str, float], explain: bool) -> str:
-    """All contributions, or in short the two that count most."""
+    """All contributions, or the two largest."""
     largest = sorted(why.items(), key=lambda item: -abs(item[1]))
     if explain:
         return "  ".join(f"{group} {value:+.2f}" for group, value in largest)
@@ -92,9 +92,9 @@ def _decision(answer: Answer) -> str:
         return f"[bold yellow]clarify[/bold yellow]  {' or '.join(map(_named, chosen))}?"
     statuses = {report.status for report in answer.domains.values()}
     if not statuses & {"failed", "late"}:
-        return "[bold]none[/bold]  this is nobody's request"
+        return "[bold]none[/bold]  out of scope: no domain owns this request"
     if "answered" in statuses:
-        return "[bold]none[/bold]  nobody's request, as far as those know who answered"
+        return "[bold]none[/bold]  out of scope for the domains that answered"
     return "[bold red]none[/bold red]  no domain could answer"
 
 
@@ -110,12 +110,12 @@ def _percent(p: float) -> str:
 def show_replay(replay: Replay, answered: float | None, *, explain: bool = False) -> None:
     """Print a logged request, its answer then and now, and what changed between them."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
-    words = f"“{escape(replay.utterance)}”" if replay.utterance is not None else "its words were not kept"
+    words = f"“{escape(replay.utterance)}”" if replay.utterance is not None else "its words were not logged"
     console.print(f"request {escape(replay.id or '')}, {words}", soft_wrap=True)
     console.print(f"\n[bold]answered {when(answered)}[/bold]")
     if replay.logged:
         show_answer(replay.logged, explain=explain)
-    how = "read anew" if replay.anew else "scored by the hypotheses in the log"
+    how = "recognised again" if replay.anew else "scored by the hypotheses in the log"
     console.print(f"\n[bold]today[/bold], {how}")
     show_answer(replay.today, explain=explain)
     console.print("\n[bold]changed[/bold]" if replay.changed else "\nnothing changed")
@@ -123,7 +123,7 @@ def show_replay(replay: Replay, answered: float | None, *, explain: bool = False
         console.print(escape(line), soft_wrap=True)
     if replay.truth:
         slots = ", ".join(f"{slot.name}={slot.value}" for slot in replay.truth.slots)
-        meant = f"{replay.truth.domain} {replay.truth.intent or ''} {slots}" if replay.truth.domain else "nobody's"
+        meant = f"{replay.truth.domain} {replay.truth.intent or ''} {slots}" if replay.truth.domain else "out of scope"
         console.print(f"it was meant: {escape(meant)}", soft_wrap=True)
     if replay.outcome:
         console.print(f"the user {replay.outcome} it")

@@ -1,0 +1,68 @@
+"""Verbs on keys and tokens: keygen, sign, token."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from arbitrank.cli import options
+from arbitrank.errors import InputError
+
+
+@click.command("keygen")
+@click.argument("name", type=click.Path(path_type=Path))
+def keygen(name: Path) -> None:
+    """Write NAME.key, which signs and stays with the domain's team, and NAME.pub, which stores and services trust.
+
+    To trust it, put it into the folder of --keys as DOMAIN.pub, or DOMAIN.2.pub beside an older one.
+    """
+    from arbitrank.store.signing import keygen
+
+    private, public, identity = keygen(name)
+    click.echo(f"key {identity}: {private} signs, keep it; {public} is for those who trust it")
+
+
+@click.command("sign")
+@click.argument("path", type=click.Path(path_type=Path))
+@options.signing_key
+def sign(path: Path, key: str | None) -> None:
+    """Sign the artifact in the folder PATH in place; any signature it has is replaced."""
+    from arbitrank.store.signing import open_key, sign
+
+    private = open_key(key)
+    if private is None:
+        raise InputError("no key to sign with; give one with --key FILE, made by: arbitrank keygen NAME")
+    manifest = sign(path, private)
+    assert manifest.signature
+    click.echo(f"{manifest.domain} {manifest.version}: signed by key {manifest.signature.key}")
+
+
+@click.command("token")
+@click.argument("name")
+@click.argument("scopes", nargs=-1, required=True)
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append its line to the service's file of tokens; else the line is printed.",
+)
+def token(name: str, scopes: tuple[str, ...], tokens: Path | None) -> None:
+    """Make a token for NAME with the SCOPES rank, feedback, publish:DOMAIN or admin.
+
+    It is printed and stored nowhere: the service's file holds its SHA-256. A running service accepts it within seconds.
+    """
+    from arbitrank.serve.auth import make_token
+
+    secret, grant = make_token(name, scopes)
+    if tokens is not None:
+        try:
+            descriptor = os.open(tokens, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+                file.write(f"{grant}\n")
+        except OSError as error:
+            raise InputError(f"--tokens {tokens}: cannot be written: {error.strerror}") from error
+    click.echo(secret)
+    if tokens is None:
+        click.echo(str(grant))

@@ -1,0 +1,151 @@
+"""Verbs on the versions in a store: publish, rollback, canary, history, verify, prune."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from arbitrank.cli import options
+from arbitrank.cli.answer_tables import when
+from arbitrank.errors import InputError
+from arbitrank.store.artifact import MANIFEST
+from arbitrank.store.artifact_checks import Check, checks, printable
+from arbitrank.store.kinds import checked_name, is_name, kind_of, name_in_store, train_command
+from arbitrank.store.prune import GRACE
+from arbitrank.store.prune import prune as remove_old_versions
+from arbitrank.store.signing import open_key
+from arbitrank.store.state import Change
+from arbitrank.store.store import Store, open_store
+from arbitrank.store.store_checks import store_checks, version_checks
+
+
+@click.command("publish")
+@click.argument("path", type=click.Path(path_type=Path))
+@options.store
+@options.signing_key
+def publish(path: Path, store: Store, key: str | None) -> None:
+    """Copy the artifact in the folder PATH into the store, as the `candidate` of its domain or stage.
+
+    The stable version keeps serving. With a key the copy is signed. An existing version is left as it is, or repaired
+    where it is damaged.
+    """
+    manifest = store.publish(path, key=open_key(key))
+    name = name_in_store(manifest.domain, manifest.files)
+    click.echo(f"{name} {manifest.version}: candidate in {store}; run: arbitrank promote {name}")
+
+
+@click.command("rollback")
+@options.name
+@click.option("--to-package", is_flag=True, help="Serve the weights in the domain's package, no version of the store.")
+@options.reason
+@options.store
+def rollback(domain: str, to_package: bool, reason: str | None, store: Store) -> None:
+    """Make the `previous` version of DOMAIN stable again, and the stable one `previous`.
+
+    DOMAIN is a domain, .shortlist, .hyprank or .decisions. Nothing is trained and no code of the domain runs.
+    """
+    change = store.rollback(domain, to_package=to_package, reason=reason)
+    serves = "" if change.state.stable else f"; {kind_of(domain).fallback}"
+    click.echo(f"{domain}: {change.state} (change {change.number}){serves}")
+
+
+@click.command("canary")
+@options.name
+@click.argument("share", type=options.Share(0, 1))
+@options.reason
+@options.store
+def canary(domain: str, share: float, reason: str | None, store: Store) -> None:
+    """Answer SHARE of the requests, 0 to 1, with DOMAIN's candidate, in every process that follows the store.
+
+    DOMAIN is a domain, .shortlist or .hyprank. A session keeps its version as long as the candidate stays, also when
+    the share grows. 0 ends it; so does promoting the candidate or publishing another.
+    """
+    change = store.canary(domain, share, reason=reason)
+    click.echo(f"{domain}: {change.state} (change {change.number})")
+
+
+@click.command("history")
+@options.name
+@options.store
+@options.as_json
+def history(domain: str, store: Store, as_json: bool) -> None:
+    """List every change of DOMAIN, oldest first: its number, when, by whom, what, and the state after it."""
+    changes = store.history(domain)
+    if as_json:
+        click.echo(msgspec.json.encode(changes))
+        return
+    for change in changes:
+        click.echo(_line(change))
+    if not changes:
+        click.echo(f"{domain} has no history in {store}; run: {train_command(domain)}")
+
+
+def _line(change: Change) -> str:
+    verb = f"{change.verb} (forced)" if change.forced else change.verb
+    reason = f"; {change.reason}" if change.reason else ""
+    action = f"{printable(verb)}: {change.state}{printable(reason)}"
+    return f"{change.number:4}  {when(change.time)}  {printable(change.by)}  {action}"
+
+
+@click.command("prune")
+@click.argument("domains", metavar="[DOMAIN …]", nargs=-1)
+@options.store
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Keep what an alias named after any of so many last changes.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=GRACE,
+    show_default=True,
+    help="Keep what arrived less than so many seconds ago: it may be being published.",
+)
+def prune(domains: tuple[str, ...], store: Store, keep: int, grace: float) -> None:
+    """Remove versions of each DOMAIN (all by default) that no alias names or named lately. The history stays."""
+    for domain in domains or store.domains():
+        removed = remove_old_versions(store, domain, keep=keep, grace=grace)
+        click.echo(f"{domain}: removed {', '.join(removed) or 'nothing'}")
+
+
+@click.command("verify")
+@click.argument("path", required=False)
+@options.store
+def verify(path: str | None, store: Store) -> None:
+    """Check PATH and print a line for each check: `PASS what`, or `FAIL what: why`; exit 1 on a FAIL.
+
+    PATH is an artifact's folder, a store, or a DOMAIN or DOMAIN/VERSION of the store; by default it is the store. No
+    code of an artifact is run.
+    """
+    failed = False
+    for check in _checks_of(path, store):
+        failed |= bool(check.problem)
+        click.echo(printable(f"FAIL {check.what}: {check.problem}" if check.problem else f"PASS {check.what}"))
+    if failed:
+        sys.exit(1)
+
+
+def _checks_of(path: str | None, store: Store) -> Iterable[Check]:
+    if path is None:
+        return store_checks(store)
+    folder = Path(path)
+    if path.startswith("s3://") or _is_store(folder):
+        return store_checks(open_store(path, store.keys))
+    domain, _, version = path.partition("/")
+    if folder.exists() and ((folder / MANIFEST).exists() or domain not in store.domains()):
+        return checks(folder, store.keys)
+    if not is_name(domain):
+        raise InputError(f"{path}: no such folder, expected an artifact, a store, a DOMAIN or DOMAIN/VERSION")
+    domain = checked_name(domain)
+    return version_checks(store, domain, version) if version else store_checks(store, domain)
+
+
+def _is_store(folder: Path) -> bool:
+    return folder.is_dir() and any((entry / "history").is_dir() for entry in folder.iterdir())
