@@ -174,7 +174,7 @@ def test_by_default_the_model_is_factored(model: ReferenceModel) -> None:
 @pytest.mark.parametrize(
     ("examples", "message"),
     [
-        (corpus() + with_hypotheses(), "60 of 100 examples bring hypotheses, promised all or none"),
+        (corpus() + with_hypotheses(), "60 of 100 examples bring hypotheses, expected all or none"),
         ([e for e in corpus() if e.truth.domain is None], "0 of 16 examples are its own"),
         ([e for e in corpus() if e.truth.domain], "24 of 24 examples are its own"),
         ([], "0 of 0 examples are its own"),
@@ -217,7 +217,7 @@ def test_what_another_domain_was_trained_for_is_refused(
     (tmp_path / other).mkdir()
     for path in (trained[0] / other).iterdir():
         (tmp_path / other / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(ArtifactError, match="of 'heating', promised one of 'lights'"):
+    with pytest.raises(ArtifactError, match="of 'heating', expected one of 'lights'"):
         Lights().load(tmp_path)
 
 

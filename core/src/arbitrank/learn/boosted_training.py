@@ -35,7 +35,7 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
     or r3 the article's, in the sigmoid form. Traffic that was sampled weighs 1 / `settings.kept`.
     """
     spec, batch = evidence.spec, evidence.batch
-    batch = batch._replace(weight=batch.weight * np.where(batch.mine > 0, 1.0, 1.0 / settings.kept))
+    batch = batch._replace(weight=batch.counts(settings.kept))
     start = None if base is None else log_odds(base.score(*evidence.factored, batch.starts)[1])
     names = [f"f{i}" for i in range(len(feature_names(spec)))]  # LightGBM's text can't hold every name
     data = lightgbm().Dataset(

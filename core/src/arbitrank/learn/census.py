@@ -18,8 +18,8 @@ def fit_features(
 ) -> FeatureSpec:
     """The features that the requests, holding the domain's own hypotheses, have data for.
 
-    `keys` are the context keys to look at; numbers and booleans are taken as they are, texts by their values. Without
-    `context` the re-ranker sees confidences and hypothesis features alone.
+    `keys` are the context keys to read; numbers and booleans are taken as they are, texts by their values. Without
+    `context` there are the features of confidences and hypotheses alone.
     """
     census = Census(domain, keys)
     for request in requests:
@@ -28,10 +28,7 @@ def fit_features(
 
 
 class Census:
-    """Counts of what requests hold, which decide the features.
-
-    Counts of parts of the requests, made anywhere, are added together by `merge`.
-    """
+    """Counts of what requests hold, which decide the features; those of parts of the requests add up by `merge`."""
 
     def __init__(self, domain: str, keys: Iterable[str] = CORE_KEYS) -> None:
         self._domain, self._own = domain, f"preference.{domain}"
@@ -55,7 +52,7 @@ class Census:
         self._previous += "previous_domain" in context
 
     def merge(self, other: Census) -> None:
-        """Add what another part of the requests has."""
+        """Add the counts of another part of the requests."""
         self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
         self._known = [a + b for a, b in zip(self._known, other._known, strict=True)]
         self._extras |= other._extras
@@ -65,7 +62,7 @@ class Census:
         self._previous += other._previous
 
     def spec(self, *, context: bool = True) -> FeatureSpec:
-        """The features that there are data for."""
+        """The features that the counted requests have data for."""
         fill = Confidences(*(s / n if n else 0.5 for s, n in zip(self._sums, self._known, strict=True)))
         extras = tuple(sorted(self._extras))
         if not context:

@@ -1,4 +1,4 @@
-"""Re-rankers as files, names beside numbers, so that a person can read what a domain ships.
+"""Files of re-rankers, names beside numbers, so that a person can read what a domain ships.
 
 weights.json       the kind of re-ranker, its features, and its weights
 trees.txt          LightGBM's text, of a boosted one
@@ -50,60 +50,47 @@ def load(folder: Path) -> Plain | Calibrated:
             calibrator = msgspec.json.decode((folder / CALIBRATION).read_bytes(), type=Affine | Isotonic)
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder}: not a re-ranker that can be read: {error}") from error
-    if isinstance(model, LogLinear):
-        _check(folder, model.weights, model.spec.plain_names)
-    elif isinstance(model, Factored):
-        _check_factored(folder, model)
-    elif isinstance(model, Boosted):
+    if isinstance(model, Boosted):
         model.check(folder)
-        if model.base:
-            _check_factored(folder, model.base)
+    base = model.base if isinstance(model, Boosted) and model.base else model
+    names = (
+        [base.spec.plain_names] if isinstance(base, LogLinear) else [base.spec.request_names, base.spec.reading_names]
+    )
+    for weights, expected in zip(linear_of(base), names, strict=False):
+        _check(folder, weights, expected)
     return model if calibrator is None else Calibrated(model, calibrator)
 
 
 def spec_of(reranker: Plain | Calibrated) -> FeatureSpec:
     """The features that a re-ranker was trained with."""
-    return reranker.reranker.spec if isinstance(reranker, Calibrated) else reranker.spec
+    return _uncalibrated(reranker).spec
 
 
 def linear_of(reranker: Plain | Calibrated) -> tuple[Weights, ...]:
-    """The linear models that a re-ranker is made of, or that it corrects; none where it is no such."""
-    match reranker:
-        case Calibrated():
-            return linear_of(reranker.reranker)
-        case Boosted():
-            return linear_of(reranker.base) if reranker.base else ()
-        case Factored():
-            return reranker.mine, reranker.right
-        case LogLinear():
-            return (reranker.weights,)
-        case _:
-            return ()
+    """The linear models that a re-ranker consists of or corrects, P(mine) first; none of R0 and of trees alone."""
+    plain = _uncalibrated(reranker)
+    base = plain.base if isinstance(plain, Boosted) else plain
+    if isinstance(base, Factored):
+        return base.mine, base.right
+    return (base.weights,) if isinstance(base, LogLinear) else ()
 
 
 def feature_names(reranker: Plain | Calibrated) -> list[str]:
-    """The features a re-ranker weighs, in order; those of a factored one's P(mine) first."""
-    match reranker:
-        case Calibrated():
-            return feature_names(reranker.reranker)
-        case Factored():
-            return [*reranker.mine.names, *reranker.right.names]
-        case LogLinear():
-            return list(reranker.weights.names)
-        case Boosted():
-            return list(boosted_names(reranker.spec))
-        case _:
-            return []
+    """Names of a re-ranker's features, in order; those of a factored one's P(mine) first."""
+    plain = _uncalibrated(reranker)
+    if isinstance(plain, Boosted):
+        return list(boosted_names(plain.spec))
+    return [name for weights in linear_of(plain) for name in weights.names]
 
 
-def _check_factored(folder: Path, model: Factored) -> None:
-    _check(folder, model.mine, model.spec.request_names)
-    _check(folder, model.right, model.spec.reading_names)
+def _uncalibrated(reranker: Plain | Calibrated) -> Plain:
+    plain: Plain = reranker.reranker if isinstance(reranker, Calibrated) else reranker
+    return plain
 
 
-def _check(folder: Path, weights: Weights, promised: tuple[str, ...]) -> None:
-    if weights.names != promised or not len(weights.values) == len(weights.means) == len(promised):
-        unknown = sorted(set(weights.names) ^ set(promised))
+def _check(folder: Path, weights: Weights, expected: tuple[str, ...]) -> None:
+    if weights.names != expected or not len(weights.values) == len(weights.means) == len(expected):
+        unknown = sorted(set(weights.names) ^ set(expected))
         raise ArtifactError(
             f"{folder / WEIGHTS}: its features are not those of this arbitrank (they differ in {unknown or 'order'}); "
             "train again"

@@ -76,7 +76,7 @@ class LinearModel(Enum):
         batch, own = evidence.batch, evidence.batch.mine > 0
         if self is LinearModel.PLAIN:
             # Hypotheses are judged each for itself, so shifting the bias would be wrong: the requests are weighted.
-            weighted = batch._replace(weight=batch.weight * np.where(own, 1.0, 1.0 / settings.kept))
+            weighted = batch._replace(weight=batch.counts(settings.kept))
             r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, LAMBDA)}[settings.loss or "r3"]
             return evidence.plain, weighted, partial(mixed, form=settings.form, r1=r1, r2=r2)
         of_requests, of_readings = evidence.factored

@@ -42,6 +42,10 @@ class Batch(NamedTuple):
         """Number of hypotheses of each request, shape (R,)."""
         return np.diff(np.append(self.starts, len(self.right)))
 
+    def counts(self, kept: float) -> Floats:
+        """Requests that each one stands for, shape (R,): others', sampled at the rate `kept`, for 1/kept each."""
+        return self.weight * np.where(self.mine > 0, 1.0, 1.0 / kept)
+
     def only(self, chosen: NDArray[np.bool_]) -> tuple[Batch, NDArray[np.bool_]]:
         """The batch of the chosen requests, a mask of shape (R,), and the mask of their hypotheses, shape (N,)."""
         sizes = self.sizes

@@ -61,7 +61,7 @@ def select(evidence: Evidence, settings: Settings) -> Selected:
     """The same with the cross-fitted scores that were computed on the way."""
     kind: str = settings.model
     scores = None
-    counts = _counts(evidence, settings)
+    counts = evidence.batch.counts(settings.kept)
     if kind == "auto":
         kinds = ("factored", "boosted", "corrected") if missing() is None else ("factored",)
         tried = {name: cross_fit(evidence, settings, TRAINERS[name]) for name in kinds}
@@ -88,7 +88,7 @@ def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, Cross
     scarcer = min(own, len(evidence.batch.mine) - own)
     if settings.l2 is not None or not _FEW <= scarcer < ENOUGH:
         return train_factored, None
-    counts = _counts(evidence, settings)
+    counts = evidence.batch.counts(settings.kept)
     weight = counts / counts.mean()
     chosen: Trainer = train_factored
     scores = cross_fit(evidence, settings, chosen)
@@ -139,8 +139,3 @@ TRAINERS: dict[str, Trainer] = {
     "corrected": _corrected,
 }
 """Training functions by the name of the model."""
-
-
-def _counts(evidence: Evidence, settings: Settings) -> Floats:
-    """Requests that each one stands for, shape (R,): others' that were sampled at `settings.kept` for 1/kept."""
-    return evidence.batch.weight * np.where(evidence.batch.mine > 0, 1.0, 1.0 / settings.kept)

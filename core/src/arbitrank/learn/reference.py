@@ -1,6 +1,6 @@
-"""A domain built on the toolkit: a recogniser of its own, a re-ranker of its own, features of its own.
+"""Reference domain: trains and loads the toolkit's recogniser and re-ranker.
 
-A plugin subclasses `ReferenceDomain`, names itself and its data, and adds what it knows: context keys to look at, and
+A plugin subclasses `ReferenceDomain`, names itself and its data, and adds its own knowledge: context keys to read, and
 numbers that describe a hypothesis (is that title in my catalogue?).
 """
 
@@ -28,17 +28,17 @@ RECOGNISER = "recogniser"
 
 
 class ReferenceDomain(Domain):
-    """A domain of which the toolkit does the learning. Subclass it, set `name`, and override what you know better."""
+    """A domain whose learning the toolkit does. Subclass it, set `name`, and override what you know better."""
 
     context_keys: Sequence[str] = CORE_KEYS
-    """The context keys that the re-ranker looks at: the core's, and any of the domain's own."""
+    """Context keys that the re-ranker reads: the core's, and any of the domain's own."""
 
     def __init__(self, name: str | None = None) -> None:
         if name is not None:
             self.name = name
 
     def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
-        """Numbers that say more of a hypothesis than its confidences, the same names for each; none by default."""
+        """Features of a hypothesis beside its confidences, the same names for each; none by default."""
         return {}
 
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
@@ -57,7 +57,7 @@ class ReferenceDomain(Domain):
             weights[i] = example.weight
         if 0 < given < len(examples):
             raise DataError(
-                f"domain {self.name}: {given} of {len(examples)} examples bring hypotheses, promised all or none"
+                f"domain {self.name}: {given} of {len(examples)} examples bring hypotheses, expected all or none"
             )
         if own == 0 or own == len(examples):
             raise DataError(
@@ -68,7 +68,7 @@ class ReferenceDomain(Domain):
         if given:
             requests = Each(examples, lambda e: own_request(e.request, self._own(e.request.hypotheses or ())))
         else:
-            examples = list(examples)  # its recogniser looks at them again and again
+            examples = list(examples)  # the recogniser reads them many times
             fitted = self._recognised(examples, out, settings)
             requests = [own_request(e.request, n_best) for e, n_best in zip(examples, fitted, strict=True)]
         progress("re-ranker", 0, 1)
@@ -96,8 +96,8 @@ class ReferenceDomain(Domain):
         from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
 
         settings.progress("recogniser", 0, 1)
-        seen = encode_all(examples)
-        train_recogniser(self.name, examples, settings.seed, encoded=seen).save(out / RECOGNISER)
+        encoded = encode_all(examples)
+        train_recogniser(self.name, examples, settings.seed, encoded=encoded).save(out / RECOGNISER)
         settings.progress("recogniser", 1, 1)
         fitted = cross_fit(
             self.name,
@@ -106,20 +106,20 @@ class ReferenceDomain(Domain):
             seed=settings.seed,
             jobs=settings.jobs,
             progress=settings.progress,
-            encoded=seen,
+            encoded=encoded,
             spread=settings.spread,
         )
         return [[self.described(h) for h in n_best] for n_best in fitted]
 
     def load(self, folder: Path) -> Model:
-        """The model in the folder; without a recogniser there, it serves only requests that bring hypotheses."""
+        """The model in the folder; without a recogniser, it serves only requests that bring hypotheses."""
         recogniser = Recogniser.load(folder / RECOGNISER) if (folder / RECOGNISER).is_dir() else None
         if recogniser and recogniser.domain != self.name:
-            raise ArtifactError(f"{folder}: a recogniser of {recogniser.domain!r}, promised one of {self.name!r}")
+            raise ArtifactError(f"{folder}: a recogniser of {recogniser.domain!r}, expected one of {self.name!r}")
         reranker = files.load(folder / RERANKER)
         trained_for = files.spec_of(reranker).domain
         if trained_for != self.name:
-            raise ArtifactError(f"{folder}: a re-ranker of {trained_for!r}, promised one of {self.name!r}")
+            raise ArtifactError(f"{folder}: a re-ranker of {trained_for!r}, expected one of {self.name!r}")
         return ReferenceModel(self, recogniser, reranker)
 
     def described(self, hypothesis: Hypothesis) -> Hypothesis:

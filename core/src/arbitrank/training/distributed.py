@@ -296,7 +296,7 @@ def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Se
 def columns(share: FileShard, settings: Settings) -> tuple[Floats, Floats, Floats]:
     """A file's features, labels and weights, as LightGBM takes them."""
     batch = share.evidence.batch
-    weight = np.repeat(batch.weight * np.where(batch.mine > 0, 1.0, 1.0 / settings.kept), batch.sizes)
+    weight = np.repeat(batch.counts(settings.kept), batch.sizes)
     return matrix(*share.evidence.factored, batch.starts), batch.right, weight
 
 
