@@ -286,7 +286,7 @@ def log_of(folder: Path, n: int) -> Path:
 def test_a_log_gives_refusals_and_right_skills(tmp_path: Path) -> None:
     lines = [line for line in read_log(log_of(tmp_path, 9)) if isinstance(line, Logged)]
     refused = corrections(lines, SKILLS)
-    assert set(refused.utterances) == {"go on"}
+    assert {utterance for utterance, _ in refused.refusals} == {"go on"}
     assert refused.unknown == 0
     found = labelled_lists(lines)
     assert len(found) == 9
@@ -308,7 +308,7 @@ def test_refusals_are_net_of_confirmations_and_unusable_feedback_is_counted() ->
         line("9", "cabs", "rejected"),
         line("1", "gone", "rejected"),
     ]
-    assert corrections(lines, ["cabs", "songs"]) == Corrections(("a taxi",), ("cabs",), (2,), 2, 1)
+    assert corrections(lines, ["cabs", "songs"]) == Corrections({("a taxi", "cabs"): 2}, unknown=2, contradictory=1)
 
 
 def test_lists_sorted_by_hyprank_are_not_learned_from(hyprank: HypRank) -> None:

@@ -351,7 +351,7 @@ def test_a_model_that_would_be_too_large_gets_a_hidden_layer(monkeypatch: pytest
 
 def test_corrections_of_known_skills_reach_the_second_kernel() -> None:
     lines = [line_of("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
-    wrong = Corrections(("a taxi please", "a taxi please"), ("cars", "gone"), (3, 3))
+    wrong = Corrections({("a taxi please", "cars"): 3, ("a taxi please", "gone"): 3})
     plan, rule = TrainingPlan(NetworkShape(rate=0.1, batch=8), epochs=6), FineTuning(epochs=8, weight=4.0, slower=1.0)
     kernel = ClassifierRecipe(plan, corrections=wrong, fine_tuning=rule).train(lines, [0] * 20 + [1] * 20)
     assert kernel.best("a taxi please", 1)[0].tolist() == [0]

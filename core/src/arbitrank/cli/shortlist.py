@@ -323,7 +323,7 @@ def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Correctio
         return Corrections()
     found = corrections(_logged(read_log(log)), {line.skill for line in lines})
     click.echo(
-        f"{log}: {len(found.utterances)} corrections; left out are {found.unknown} without words or of skills "
+        f"{log}: {len(found.refusals)} corrections; left out are {found.unknown} without words or of skills "
         f"that no line of --data has, and {found.contradictory} that cancel out",
         err=True,
     )

@@ -54,13 +54,12 @@ class ClassifierRecipe:
         if self.unlabelled:
             trained = retrain(trained, x, inputs(bags(self.unlabelled), words), plan, self.self_training)
         column_of = {line.skill: column for line, column in zip(lines, columns.tolist(), strict=True)}
-        wrong = self.corrections
-        known = [i for i, skill in enumerate(wrong.skills) if skill in column_of]
+        refusals = self.corrections.refusals.items()
+        known = [(utterance, column_of[skill], n) for (utterance, skill), n in refusals if skill in column_of]
         if known:
-            corrected = inputs(bags([wrong.utterances[i] for i in known]), words)
-            refusing = np.array([column_of[wrong.skills[i]] for i in known])
-            times = np.array([wrong.times[i] for i in known])
-            fine_tune(trained, x, corrected, refusing, self.fine_tuning, times)
+            utterances, refusing, times = zip(*known, strict=True)
+            corrected = inputs(bags(utterances), words)
+            fine_tune(trained, x, corrected, np.array(refusing), self.fine_tuning, np.array(times))
         return trained.network.frozen(skills, words, trained.usual)
 
 

@@ -13,7 +13,8 @@ that the correction of one utterance does not penalise the skill everywhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +49,12 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Net refusals: `skills[i]` refused `utterances[i]` `times[i]` times more often than it answered.
+    """Net refusals: how many times more often each pair of an utterance and a skill was refused than answered.
 
     `unknown` counts feedback for unknown requests or skills, `contradictory` pairs whose feedback cancels out.
     """
 
-    utterances: tuple[str, ...] = ()
-    skills: tuple[str, ...] = ()
-    times: tuple[int, ...] = ()
+    refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unknown: int = 0
     contradictory: int = 0
 

@@ -30,20 +30,14 @@ def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
             utterances[line.id] = line.utterance
         if line.outcome is not None and line.answer is not None and line.answer.ranked:
             outcomes.append((line.id, skill_of(line.answer.ranked[0]), line.outcome == "rejected"))
-    known, net, refusals = set(skills), Counter[tuple[str, str]](), set[tuple[str, str]]()
-    usable = [(utterances[id], skill, no) for id, skill, no in outcomes if id in utterances and skill in known]
-    for utterance, skill, no in usable:
-        net[utterance, skill] += 1 if no else -1
+    known, net, refused = set(skills), Counter[tuple[str, str]](), set[tuple[str, str]]()
+    usable = [((utterances[id], skill), no) for id, skill, no in outcomes if id in utterances and skill in known]
+    for pair, no in usable:
+        net[pair] += 1 if no else -1
         if no:
-            refusals.add((utterance, skill))
-    left = {pair: n for pair, n in net.items() if n > 0}
-    return Corrections(
-        tuple(utterance for utterance, _ in left),
-        tuple(skill for _, skill in left),
-        tuple(left.values()),
-        len(outcomes) - len(usable),
-        len(refusals) - len(left),
-    )
+            refused.add(pair)
+    refusals = {pair: n for pair, n in net.items() if n > 0}
+    return Corrections(refusals, len(outcomes) - len(usable), len(refused) - len(refusals))
 
 
 def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
