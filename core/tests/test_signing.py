@@ -224,12 +224,12 @@ def test_a_key_that_is_none_or_of_another_kind_is_refused(tmp_path: Path, made: 
     (tmp_path / "none.key").write_text("none")
     with pytest.raises(InputError, match="expected one for Ed25519"):
         open_key(tmp_path / "curve.key")
-    with pytest.raises(InputError, match="no private key that can be read; run: arbitrank keygen"):
+    with pytest.raises(InputError, match="no key that can be read, expected one for Ed25519; run: arbitrank keygen"):
         open_key(None, {"ARBITRANK_SIGNING_KEY": str(tmp_path / "none.key")})
     with pytest.raises(InputError, match=r"missing\.key: cannot be read"):
         open_key(tmp_path / "missing.key")
     public = curve.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for content, problem in ((public, "expected one for Ed25519"), (b"none", "no public key that can be read")):
+    for content, problem in ((public, "expected one for Ed25519"), (b"none", "no key that can be read")):
         (keys.folder / "lights.pub").write_bytes(content)
         with pytest.raises(InputError, match=problem):
             keys.problem(read_manifest(made))

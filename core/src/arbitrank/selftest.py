@@ -25,7 +25,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import read_hyprank
-from arbitrank.shortlist.selftests import hyprank_problem, shortlister_problem
+from arbitrank.shortlist.selftests import UTTERANCES, hyprank_problem, shortlister_problem
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.decision_settings import load_decisions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
@@ -173,23 +173,12 @@ def probes(domain: Domain) -> Iterator[Request]:
     """Requests that a model has to answer: usual, empty, oversized and malformed ones."""
     name = domain.name
     phrases = [phrase for skill in domain.skills for phrase in skill.phrases][:20]
-    contexts: tuple[Context, ...] = (
-        {},
-        {"device": "tv", "has_screen": True, f"preference.{name}": 1.0, "previous_domain": name},
-    )
-    for text in (
-        *phrases,
-        "",
-        " ",
-        "play one two three",
-        "\u0000\ud7ff\U0001f600 ünï",
-        "x" * 10_000,
-        "一 二 三 " * 300,
-    ):
-        yield Request(utterance=text, context=dict(contexts[1]))
+    usual: Context = {"device": "tv", "has_screen": True, f"preference.{name}": 1.0, "previous_domain": name}
+    for text in (*phrases, *UTTERANCES):
+        yield Request(utterance=text, context=dict(usual))
     odd = {"device": 5, "has_screen": "yes", f"preference.{name}": "much", "locale": None, "nested": {"a": [1, {}]}}
     for readings in _readings(name):
-        for context in (*contexts, odd):
+        for context in ({}, usual, odd):
             yield Request(utterance="play one", context=dict(context), hypotheses=readings)
     yield Request(hypotheses=(Hypothesis(name, "Probe"),))
 

@@ -9,9 +9,9 @@ from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting
 from arbitrank.values import Candidate, Ranked, Request
 
-__all__ = ["hyprank_problem", "shortlister_problem"]
+__all__ = ["UTTERANCES", "hyprank_problem", "shortlister_problem"]
 
-_UTTERANCES = ("", " ", "play one two three", "\u0000\ud7ff\U0001f600 ünï", "x" * 10_000, "一 二 三 " * 300)
+UTTERANCES = ("", " ", "play one two three", "\u0000\ud7ff\U0001f600 ünï", "x" * 10_000, "一 二 三 " * 300)
 _SITUATIONS = (
     Request(),
     Request(
@@ -36,7 +36,7 @@ def shortlister_problem(shortlister: Shortlister) -> str | None:
     requests = [
         Request(utterance=text, account=one.account, dialogue=one.dialogue, context=one.context)
         for one in _SITUATIONS
-        for text in (*_UTTERANCES, *names)
+        for text in (*UTTERANCES, *names)
     ]
     lists = [stage(request) for request in requests]
     if lists != [stage(request) for request in reversed(requests)][::-1]:

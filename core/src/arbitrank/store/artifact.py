@@ -103,7 +103,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def replaceable(folder: Path) -> bool:
-    """Whether an artifact may be written there: the folder is new, empty or an artifact."""
+    """True where an artifact may be written: the folder is new, empty or an artifact."""
     try:
         return not folder.exists() or (folder / MANIFEST).is_file() or (folder.is_dir() and not any(folder.iterdir()))
     except OSError:  # a file is in the way, which creating the folder reports

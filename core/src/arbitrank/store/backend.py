@@ -68,7 +68,6 @@ class FolderBackend:
         return str(self.root)
 
     def read(self, key: str) -> bytes | None:
-        """See `StoreBackend`."""
         with self._reading(key):
             try:
                 return (self.root / key).read_bytes()
@@ -76,7 +75,6 @@ class FolderBackend:
                 return None
 
     def create(self, key: str, content: bytes) -> bool:
-        """See `StoreBackend`."""
         with self._writing(key), self._part(content) as part:
             try:
                 _placed(os.link, part, self.root / key)
@@ -85,12 +83,10 @@ class FolderBackend:
             return True
 
     def write(self, key: str, content: bytes) -> None:
-        """See `StoreBackend`."""
         with self._writing(key), self._part(content) as part:
             _placed(os.replace, part, self.root / key)
 
     def under(self, prefix: str) -> list[Kept]:
-        """See `StoreBackend`."""
         kept = []
         with self._reading(prefix):
             now = time.time()
@@ -105,7 +101,6 @@ class FolderBackend:
         return sorted(kept)
 
     def folders(self) -> list[str]:
-        """See `StoreBackend`."""
         with self._reading(""):
             try:
                 return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
@@ -113,7 +108,7 @@ class FolderBackend:
                 return []
 
     def delete(self, key: str) -> None:
-        """See `StoreBackend`. Folders that become empty are removed too."""
+        """Folders that become empty are removed too."""
         with self._writing(key):
             path = self.root / key
             path.unlink(missing_ok=True)
@@ -124,13 +119,11 @@ class FolderBackend:
                     break
 
     def sweep(self, age: float) -> None:
-        """See `StoreBackend`."""
         for part in self.under(".parts"):
             if part.age > age:
                 (self.root / part.key).unlink(missing_ok=True)
 
     def local(self, prefix: str) -> Path | None:
-        """See `StoreBackend`."""
         return self.root / prefix
 
     @contextmanager

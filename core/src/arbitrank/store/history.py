@@ -26,11 +26,6 @@ from arbitrank.store.backend import StoreBackend
 _NAME = re.compile(r"(\d{8})\.json")
 
 
-def now() -> float:
-    """This machine's time in seconds since 1970."""
-    return time.time()
-
-
 def user() -> str:
     """The user that runs this process."""
     try:
@@ -43,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of every change: number, time (seconds since 1970), user, and a `token` that makes it unique."""
 
     number: int
-    time: float = msgspec.field(default_factory=now)
+    time: float = msgspec.field(default_factory=lambda: time.time())  # noqa: PLW0108 — a clock that tests can replace
     by: str = msgspec.field(default_factory=user)
     token: str = msgspec.field(default_factory=lambda: secrets.token_hex(8))
 
@@ -72,7 +67,7 @@ class History(Generic[E]):
         return latest
 
     def holds(self) -> bool:
-        """Whether the entry that `latest` last returned still exists."""
+        """True while the entry that `latest` last returned exists."""
         return self._latest is None or self.backend.read(self._key(self._latest.number)) is not None
 
     def entry(self, number: int) -> E:

@@ -66,12 +66,12 @@ RESERVED = {
 
 
 def is_domain(name: str) -> bool:
-    """Whether a domain can have this name."""
+    """True if a domain can have this name."""
     return re.fullmatch("[a-z0-9_-]+", name) is not None
 
 
 def is_name(name: str) -> bool:
-    """Whether an artifact can have this name: a domain's, or a reserved one."""
+    """True if an artifact can have this name: a domain's, or a reserved one."""
     return name in RESERVED or is_domain(name)
 
 

@@ -7,8 +7,17 @@ import uuid
 from pathlib import Path
 
 from arbitrank.errors import ArtifactError, StoreError
-from arbitrank.store.artifact import MAX_FILE, MAX_FILES, MAX_TOTAL, write_durably
+from arbitrank.store.artifact import MAX_FILE, MAX_FILES, MAX_TOTAL, digest, write_durably
 from arbitrank.store.backend import StoreBackend
+
+
+def copies(backend: StoreBackend, cache: Path | None) -> Path:
+    """The folder for the copies of a store in `cache`, by default in the user's."""
+    if cache is None:
+        from platformdirs import user_cache_path
+
+        cache = user_cache_path("arbitrank") / "store"
+    return cache / digest(str(backend).encode())[:12]
 
 
 def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:

@@ -63,17 +63,15 @@ class BucketBackend:
         return self._url
 
     def read(self, key: str) -> bytes | None:
-        """See `StoreBackend`."""
         with self._reporting(key):
             try:
                 return bytes(self._obstore.get(self._bucket, key).bytes())
             except self._absent as error:
-                if "NoSuchBucket" in str(error):  # a missing bucket is not an empty one
+                if _code(error) == "NoSuchBucket":  # a missing bucket is not an empty one
                     raise
                 return None
 
     def create(self, key: str, content: bytes) -> bool:
-        """See `StoreBackend`."""
         with self._reporting(key):
             try:
                 self._obstore.put(self._bucket, key, content, mode="create", use_multipart=False)
@@ -82,12 +80,10 @@ class BucketBackend:
             return True
 
     def write(self, key: str, content: bytes) -> None:
-        """See `StoreBackend`."""
         with self._reporting(key):
             self._obstore.put(self._bucket, key, content, use_multipart=False)
 
     def under(self, prefix: str) -> list[Kept]:
-        """See `StoreBackend`."""
         now = datetime.now(UTC)
         with self._reporting(prefix):
             pages = self._obstore.list(self._bucket, prefix=f"{prefix}/")
@@ -98,13 +94,11 @@ class BucketBackend:
             )
 
     def folders(self) -> list[str]:
-        """See `StoreBackend`."""
         with self._reporting("its folders"):
             listing = self._obstore.list_with_delimiter(self._bucket)
             return sorted(path.strip("/").split("/")[-1] for path in listing["common_prefixes"])
 
     def delete(self, key: str) -> None:
-        """See `StoreBackend`."""
         with self._reporting(key):
             try:
                 self._obstore.delete(self._bucket, key)
@@ -112,10 +106,9 @@ class BucketBackend:
                 return
 
     def sweep(self, age: float) -> None:
-        """See `StoreBackend`. An interrupted upload leaves nothing."""
+        """An interrupted upload leaves nothing."""
 
     def local(self, prefix: str) -> Path | None:
-        """See `StoreBackend`."""
         return None
 
     @contextmanager
@@ -125,6 +118,12 @@ class BucketBackend:
         # obstore raises Python's own errors for some failures.
         except (self._errors, OSError, ValueError) as error:
             raise StoreError(f"store {self}: {key}: the request failed: {cause(error)}; try again") from error
+
+
+def _code(error: BaseException) -> str | None:
+    """The code of S3's error, None where the server sent none."""
+    code = re.search("<Code>(.*?)</Code>", str(error))
+    return code[1] if code else None
 
 
 def cause(error: BaseException) -> str:

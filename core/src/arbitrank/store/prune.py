@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from arbitrank.errors import Conflict, StoreError
 from arbitrank.store.artifact import MANIFEST
 from arbitrank.store.kinds import folders
-from arbitrank.store.local_copies import remove_copy
+from arbitrank.store.local_copies import copies, remove_copy
 from arbitrank.store.state import Change, is_version
 from arbitrank.store.store import Store
 
@@ -56,7 +56,7 @@ def _remove(store: Store, name: str, version: str) -> None:
         for key in sorted(keys, key=lambda key: not key.endswith(f"{version}/{MANIFEST}")):
             store.backend.delete(key)
         if store.backend.local(folder) is None:
-            remove_copy(store.copies() / folder / version)
+            remove_copy(copies(store.backend, store.cache) / folder / version)
 
 
 def _unmark(store: Store, name: str, gone: set[str]) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from arbitrank.errors import ArtifactError, InputError
-from arbitrank.extras import missing_package
 from arbitrank.store.artifact import MANIFEST, Manifest, Signature, digest, encode_manifest, write_durably
 from arbitrank.store.artifact_checks import verified
 
@@ -29,6 +29,10 @@ KEY_ENVIRONMENT = "ARBITRANK_SIGNING_KEY"
 """The environment variable that names the private key to sign with where the command line doesn't."""
 
 _CONTEXT = b"arbitrank artifact 1\n"  # domain separation: no signature of other content is valid here
+
+_REMEDY = "expected one for Ed25519; run: arbitrank keygen NAME"
+
+K = TypeVar("K")
 
 
 class Keys:
@@ -45,57 +49,45 @@ class Keys:
         trusted = self.of(manifest.domain)
         if not trusted:
             return f"no key of {manifest.domain} in {self.folder}, expected {manifest.domain}.pub"
-        signature = manifest.signature
+        signature, named = manifest.signature, " or ".join(trusted)
         if isinstance(signature, msgspec.UnsetType):
-            return f"unsigned, expected a signature by {' or '.join(trusted)}; sign it: arbitrank sign PATH --key FILE"
+            return f"unsigned, expected a signature by {named}; sign it: arbitrank sign PATH --key FILE"
         key = trusted.get(signature.key)
         if key is None:
-            return f"signed by key {signature.key}, expected one of {manifest.domain}: {' or '.join(trusted)}"
+            return f"signed by key {signature.key}, expected one of {manifest.domain}: {named}"
         return None if _valid(key, signature, manifest) else f"not valid for key {signature.key}: altered since"
 
-    def of(self, domain: str) -> dict[str, Ed25519PublicKey]:
+    def of(self, name: str) -> dict[str, Ed25519PublicKey]:
         """The keys of a name by their ids. Raises `InputError` where a file cannot be read as one."""
         try:
             files = sorted(self.folder.iterdir())
         except OSError as error:
             raise InputError(f"keys {self.folder}: cannot be read: {error.strerror}; expected a folder") from error
-        named = re.compile(rf"{re.escape(domain)}(\.[^.]+)?\.pub")
+        named = re.compile(rf"{re.escape(name)}(\.[^.]+)?\.pub")
         keys = [_public_key(path) for path in files if named.fullmatch(path.name)]
         return {key_id(key): key for key in keys}
 
 
 def open_keys(folder: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Keys | None:
-    """The public keys in `folder`, else in ARBITRANK_KEYS, else None: signatures are not required.
-
-    Raises `InputError` where there are keys and cryptography is not installed: verification is never skipped.
-    """
+    """The public keys in `folder`, else in ARBITRANK_KEYS, else None: signatures are not required."""
     path = folder or environment.get(KEYS_ENVIRONMENT)
-    if not path:
-        return None
-    try:
-        import cryptography  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise missing_package(error, f"keys {path}") or error from error
-    return Keys(Path(path).expanduser())
+    return Keys(Path(path).expanduser()) if path else None
 
 
 def keygen(name: Path) -> tuple[Path, Path, str]:
     """Write a new key pair, `NAME.key` with mode 600 and `NAME.pub`; both paths and the key's id."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    key = Ed25519PrivateKey.generate()
-    plain = serialization.NoEncryption()
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    serialization, ed25519 = _cryptography()
+    key = ed25519.Ed25519PrivateKey.generate()
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
     paths = (name.with_name(f"{name.name}.key"), name.with_name(f"{name.name}.pub"))
     try:
         for path in paths:
             if path.exists():
                 raise FileExistsError(None, None, str(path))
         for path, content, mode in zip(paths, (private, public), (0o600, 0o644), strict=True):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)
     except FileExistsError as error:
         raise InputError(f"{error.filename}: exists; a key is never overwritten, choose another name") from None
@@ -122,22 +114,13 @@ def sign(folder: Path, key: Ed25519PrivateKey) -> Manifest:
 
 def open_key(path: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Ed25519PrivateKey | None:
     """The private key in `path`, else in ARBITRANK_SIGNING_KEY, else None. Raises `InputError` where it is invalid."""
-    named = path or environment.get(KEY_ENVIRONMENT)
-    if not named:
+    file = path or environment.get(KEY_ENVIRONMENT)
+    if not file:
         return None
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(Path(named).expanduser().read_bytes(), password=None)
-    except OSError as error:
-        raise InputError(f"key {named}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise InputError(f"key {named}: no private key that can be read; run: arbitrank keygen NAME") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise InputError(f"key {named}: a {type(key).__name__}, expected one for Ed25519; run: arbitrank keygen NAME")
-    return key
+    serialization, ed25519 = _cryptography()
+    load = partial(serialization.load_pem_private_key, password=None)
+    private: type[Ed25519PrivateKey] = ed25519.Ed25519PrivateKey
+    return _decoded(Path(file).expanduser(), load, private)
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -146,17 +129,33 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:
+    serialization, ed25519 = _cryptography()
+    public: type[Ed25519PublicKey] = ed25519.Ed25519PublicKey
+    return _decoded(path, serialization.load_pem_public_key, public)
+
+
+def _decoded(path: Path, load: Callable[[bytes], Any], expected: type[K]) -> K:
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise InputError(f"key {path}: no public key that can be read, expected one by arbitrank keygen") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise InputError(f"key {path}: a {type(key).__name__}, expected one for Ed25519")
+        key = load(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"key {path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InputError(f"key {path}: no key that can be read, {_REMEDY}") from error
+    if not isinstance(key, expected):
+        raise InputError(f"key {path}: a {type(key).__name__}, {_REMEDY}")
     return key
+
+
+def _cryptography() -> tuple[Any, Any]:
+    """The modules for encoding and algorithm. Raises `InputError` without them: verification is never skipped."""
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError as error:
+        raise InputError("keys and signatures need the package cryptography; run: pip install cryptography") from error
+    return serialization, ed25519
 
 
 def _valid(key: Ed25519PublicKey, signature: Signature, manifest: Manifest) -> bool:

@@ -16,7 +16,7 @@ Version = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$")]
 
 
 def is_version(text: str) -> bool:
-    """Whether a version can have this name."""
+    """True for 12 hexadecimal digits, as every version has."""
     return re.fullmatch("[0-9a-f]{12}", text) is not None
 
 

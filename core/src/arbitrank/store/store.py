@@ -23,13 +23,13 @@ from msgspec.structs import replace
 
 from arbitrank.errors import ArtifactError, Conflict, InputError, StoreError
 from arbitrank.store import state as states
-from arbitrank.store.artifact import MANIFEST, Manifest, digest
+from arbitrank.store.artifact import MANIFEST, Manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.audit_set import read_audit_set, write_audit_set
 from arbitrank.store.backend import FolderBackend, StoreBackend
 from arbitrank.store.history import History
 from arbitrank.store.kinds import checked_name, folders, is_name, kind_of, name_in_store, train_command
-from arbitrank.store.local_copies import copy_artifact
+from arbitrank.store.local_copies import copies, copy_artifact
 from arbitrank.store.signing import Keys, open_keys, signed
 from arbitrank.store.state import Change, State, conflict, is_version
 from arbitrank.store.versions import home, upload, wrong_name
@@ -51,13 +51,11 @@ class Store:
     """
 
     def __init__(self, backend: StoreBackend, keys: Keys | None = None, cache: Path | None = None) -> None:
-        self.backend, self.keys, self._cache = backend, keys, cache
+        self.backend, self.keys, self.cache = backend, keys, cache
         self._histories: dict[str, History[Change]] = {}
 
     def __str__(self) -> str:
         return str(self.backend)
-
-    # ---------------------------------------------------------------------------------------------------- reading
 
     def state(self, name: str) -> tuple[int, State]:
         """The number of the last change under a name, and the state after it; 0 and no aliases where there is none.
@@ -82,7 +80,7 @@ class Store:
         return [self._history(one) for one in found or [name]]
 
     def holds(self, name: str) -> bool:
-        """Whether the change that `state` last returned still exists; not so in a store that was removed."""
+        """True while the change that `state` last returned exists: not in a store that was removed."""
         return self._history(checked_name(name)).holds()
 
     def forget(self, name: str) -> None:
@@ -111,7 +109,7 @@ class Store:
         prefix = home(self.backend, name, version)
         folder = self.backend.local(prefix)
         if folder is None:
-            folder = self.copies() / prefix
+            folder = copies(self.backend, self.cache) / prefix
             try:
                 self._verified(folder, name, version)
                 return folder
@@ -134,19 +132,9 @@ class Store:
             self._verified(local, name, version, copy=Path(work))
             yield Path(work)
 
-    def copies(self) -> Path:
-        """The folder for local copies of a remote store."""
-        if self._cache is None:
-            from platformdirs import user_cache_path
-
-            self._cache = user_cache_path("arbitrank") / "store"
-        return self._cache / digest(str(self).encode())[:12]
-
     def audit_set(self) -> Path | None:
         """The labelled requests that changes are judged on, as a file; None where none was set."""
-        return read_audit_set(self.backend, self.copies())
-
-    # ---------------------------------------------------------------------------------------------------- changing
+        return read_audit_set(self.backend, copies(self.backend, self.cache))
 
     def publish(self, artifact: Path, *, promote: bool = False, key: Ed25519PrivateKey | None = None) -> Manifest:
         """Copy a sealed artifact into the store as the name's `candidate`, or with `promote` as its `stable`.
@@ -259,8 +247,6 @@ class Store:
     def set_audit_set(self, path: Path) -> str:
         """Keep a file as the audit set; its SHA-256."""
         return write_audit_set(self.backend, path)
-
-    # ------------------------------------------------------------------------------------------------------- inside
 
     def _history(self, folder: str) -> History[Change]:
         if folder not in self._histories:
