@@ -8,13 +8,18 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.parser import Parser
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {
@@ -66,8 +71,18 @@ class Home:
         """What this process's pip prints when it works on the environment."""
         return self._output(sys.executable, "-m", "pip", "--python", str(self.python), *args)
 
+    def fails(self, *args: str) -> tuple[int, str]:
+        """The exit status of its `arbitrank`, and the line on standard error."""
+        done = self._run(str(self.python.with_name("arbitrank")), *args)
+        return done.returncode, done.stderr
+
     def _output(self, *command: str, input: str | None = None) -> str:
-        done = subprocess.run(
+        done = self._run(*command, input=input)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def _run(self, *command: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             command,
             cwd=self.folder,
             input=input,
@@ -77,8 +92,6 @@ class Home:
             timeout=300,
             check=False,
         )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
 
 
 @pytest.fixture
@@ -110,10 +123,44 @@ def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_home(tmp_path_factory: pytest.TempPathFactory, dependencies: Path) -> Callable[[], Home]:
-    """Make a fresh environment that has the dependencies and nothing of ours."""
+def bare(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str, Path], new_home: Callable[..., Home]) -> Home:
+    """An environment with the core and the music domain, without any extra: their own dependencies alone."""
+    folder = tmp_path_factory.mktemp("bare")
+    linked: set[str] = set()
+    wanted = _requirements(wheels["arbitrank"])
+    while wanted:
+        name = canonicalize_name(wanted.pop())
+        if name in linked:
+            continue
+        linked.add(name)
+        found = distribution(name)
+        wanted |= _applying(found.requires or ())
+        for top in {path.parts[0] for path in found.files or () if path.parts[0] not in ("..", "__pycache__")}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(Path(str(found.locate_file(top))))
+    home = new_home(folder)
+    home.install(wheels["arbitrank"], wheels["arbitrank-music"])
+    return home
 
-    def make() -> Home:
+
+def _requirements(wheel: Path) -> set[str]:
+    """The distributions that a wheel needs without an extra."""
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = Parser().parsestr(archive.read(path).decode())
+    return _applying(metadata.get_all("Requires-Dist", []))
+
+
+def _applying(requirements: Sequence[str]) -> set[str]:
+    parsed = [Requirement(text) for text in requirements]
+    return {one.name for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})}
+
+
+@pytest.fixture(scope="session")
+def new_home(tmp_path_factory: pytest.TempPathFactory, dependencies: Path) -> Callable[..., Home]:
+    """Make a fresh environment that has the dependencies (or those in another folder) and nothing of ours."""
+
+    def make(dependencies: Path = dependencies) -> Home:
         folder = tmp_path_factory.mktemp("home")
         assert ROOT not in folder.parents
         venv.create(folder / "venv", with_pip=False, symlinks=True)
