@@ -32,7 +32,6 @@ UNFINISHED: Mapping[str, str] = {
         training
         isolation
         live
-        store
     """,
     "long_function": """
         cli
@@ -40,21 +39,14 @@ UNFINISHED: Mapping[str, str] = {
     "broad_except": """
         isolation
         live
-        selftest.py
         training
     """,
     "docstring_opening": """
         cli
         isolation
         live
-        promotion.py
-        selftest.py
-        store
         testing
         training
-    """,
-    "matches_error_text": """
-        store
     """,
     "classes": """
         Backend
