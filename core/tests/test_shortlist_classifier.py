@@ -384,7 +384,7 @@ def test_the_command_trains_it_with_every_technique(tmp_path: Path, arbitrank) -
     assert json.loads(found.stdout)[0]["skill"] == "d4"
     refused = arbitrank(*train_, "--distil", "0.2")
     assert refused.returncode == 2
-    assert "--distil: no --learned; promised both" in refused.stderr
+    assert "--distil: no --learned; expected both" in refused.stderr
     refused = arbitrank(*train_, "--learned", "--unlabelled", str(tmp_path / "nothing"))
     assert refused.returncode == 2
-    assert "promised a text file" in refused.stderr
+    assert "expected a text file" in refused.stderr

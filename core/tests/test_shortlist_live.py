@@ -311,7 +311,7 @@ def test_train_evaluate_query(corpus: Path, tmp_path: Path) -> None:
         (["train", "--no-domains"], "no skill"),
         (["train", "--data", "no-such-file", "--no-domains"], "cannot be read"),
         (["evaluate", "no-such-file", "--version", "0123456789ab", "--folder", "f"], "cannot be read"),
-        (["query", "lamp", "--version", "0123456789ab", "--folder", "f"], "saw both"),
+        (["query", "lamp", "--version", "0123456789ab", "--folder", "f"], "both given"),
     ],
 )
 def test_a_wrong_call_is_refused_with_a_reason(arguments: list[str], reason: str, tmp_path: Path) -> None:
