@@ -1,7 +1,7 @@
-"""How long does the report on what a candidate does to its neighbours take, and how much memory?
+"""Time and memory of the impact report of a candidate.
 
 100,000 requests, to each of which 18 domains bring five readings, are replayed with one domain's weights exchanged;
-every score is computed anew. The requests are drawn, and repeat after a while, which changes nothing of the work.
+every score is computed again. The requests are sampled, and repeat after a while, which does not change the work.
 Seconds and memory are those of the replay and the report with its plots, all processes together; the domains are built
 and the file is written before. With --quick 3,000 requests are replayed, and the seconds are scaled up.
 """
@@ -32,7 +32,7 @@ _POOL = 2_000  # different requests in the file
 
 
 def plan_of(made: World, folder: Path) -> ReplayPlan:
-    """Every domain as it answers, and for the first one a candidate that was trained on half of the data."""
+    """A plan with all domains, and for the first one a candidate that was trained on half of the data."""
     parts = {
         name: DomainVersion(domain, made.artifacts[name], read_manifest(made.artifacts[name]).version)
         for name, domain in made.domains.items()
@@ -75,7 +75,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def peak() -> Iterator[list[int]]:
-    """The most bytes that this process and all under it had in memory at one time; shared pages count once for each."""
+    """The peak memory, in bytes, of this process and all its descendants together; shared pages count once for each."""
     highest, done = [_resident()], threading.Event()
 
     def watch() -> None:
@@ -105,7 +105,7 @@ def _resident() -> int:
 
 
 def print_table(found: Mapping[str, Any]) -> None:
-    """What it took."""
+    """Print the time and the memory."""
     print(
         f"{found['requests']} requests × {found['domains']} domains ({found['file_mb']:.0f} MB), {found['jobs']} jobs: "
         f"{found['seconds']:.1f} s, of them {found['measure_seconds']:.1f} s until the figures stand; "

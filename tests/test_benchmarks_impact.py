@@ -1,4 +1,4 @@
-"""The benchmark of the impact report gives the figures that it promises."""
+"""The benchmark of the impact report has the documented figures."""
 
 from __future__ import annotations
 

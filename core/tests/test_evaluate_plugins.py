@@ -18,7 +18,7 @@ from arbitrank.values import Example, Hypothesis, Request
 
 
 class WordModel(Model):
-    """Knows a request by a word of its own; fails where it reads "fail"."""
+    """Recognises a request by a word of its own; fails where it reads "fail"."""
 
     def __init__(self, name: str, word: str) -> None:
         self.name, self.word = name, word
@@ -36,7 +36,7 @@ class WordModel(Model):
 
 
 class Word(Domain):
-    """Learns no more than how many requests it was shown."""
+    """Learns nothing but the number of its training requests."""
 
     def __init__(self, name: str, word: str) -> None:
         self.name, self.word = name, word
@@ -78,7 +78,7 @@ def run(path: Path) -> Any:
     return evaluate(path, plugins=True, progress=lambda stage, done, total: None)
 
 
-def test_plugins_are_trained_on_train_and_asked_what_is_held_out(
+def test_plugins_are_trained_on_train_and_scored_on_held_out_requests(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lamps, tunes = Word("lamps", "light"), Word("tunes", "tune")
@@ -93,9 +93,7 @@ def test_plugins_are_trained_on_train_and_asked_what_is_held_out(
     write_report(metrics, outcomes, found.held, "plugins", tmp_path / "out")
 
 
-def test_plugins_rerank_the_hypotheses_of_a_file_and_are_trained_apart_from_what_they_are_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plugins_rerank_the_hypotheses_of_a_file_out_of_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lamps, tunes = Word("lamps", ""), Word("tunes", "")
     install(monkeypatch, lamps, tunes)
     path = tmp_path / "h.jsonl"

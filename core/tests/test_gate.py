@@ -9,7 +9,7 @@ import pytest
 from benchmarks.exchanged import World, doubled, world
 from msgspec.structs import replace
 
-from arbitrank.evaluate.intervals import Estimate, least_loss
+from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.impact.gate import GateLimits, judge, losing_neighbours, over_limit
 from arbitrank.impact.plan import ReplayPlan, plan
@@ -128,15 +128,6 @@ def test_a_neighbour_is_judged_by_its_own_requests(doubling: Impact) -> None:
     assert "loses 30 right answers and gains 2" in reason.text
     own = replace(doubling, pooled=none, per_domain={**others, OVER: losing})
     assert judge(own, None, GateLimits(max_ece=1.0, max_temperature=1e3)) == []
-
-
-def test_losses_of_one_of_many_neighbours_that_chance_explains_do_not_count() -> None:
-    assert least_loss(6, 0, 400) > 0.001
-    assert least_loss(6, 0, 400, together=17) <= 0.001
-    assert least_loss(40, 0, 400, together=17) > 0.001
-    assert least_loss(3, 3, 400) < 0
-    for n, lost, sure in ((1, 1, False), (2, 2, False), (10, 10, True)):
-        assert (least_loss(lost, 0, n, together=2) > 0.001) == sure
 
 
 def card(**figures: object) -> Calibration:

@@ -19,7 +19,6 @@ from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError, InputError
-from arbitrank.evaluate.intervals import differences
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.impact.flips import FLIPS, KINDS
 from arbitrank.impact.gate import judge
@@ -158,15 +157,6 @@ def test_the_flips_that_matter_most_come_first_and_read_well(impact: Impact, mad
     assert (flip.utterance, flip.id) == (example.request.utterance, example.request.id)
     assert flip.truth == flip.before.reading
     assert flip.truth == f"{example.truth.domain}: {example.truth.intent} (name “{example.truth.slots[0].value}”)"
-
-
-def test_the_interval_is_the_one_of_drawing_all_requests_again() -> None:
-    rng = np.random.default_rng(0)
-    delta = np.where(rng.random(500) < 0.1, rng.choice([-1.0, 1.0, 1.0], 500), 0.0)
-    (found,) = differences(delta[:, None], draws=20_000)
-    whole = rng.multinomial(500, np.full(500, 1 / 500), 20_000) @ delta / 500
-    assert found.mean == pytest.approx(delta.mean())
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(whole, [0.025, 0.975])), abs=0.002)
 
 
 def test_requests_without_truth_count_for_flips_alone(

@@ -16,14 +16,14 @@ def heads(claims: np.ndarray, right: np.ndarray) -> LabelledReadings:
 
 
 def rivals(n: int, seed: int) -> list[LabelledReadings]:
-    """Two domains that could serve every request: each claims half of what it is due, as it leaves room for others."""
+    """Two domains that could serve every request: each is under-confident by half, as it leaves room for the other."""
     rng = np.random.default_rng(seed)
     share = rng.uniform(0.1, 0.9, n)
     first = rng.random(n) < share
     return [heads(share / 2, first), heads((1 - share) / 2, ~first)]
 
 
-def strangers(n: int, seed: int) -> list[LabelledReadings]:
+def unrelated(n: int, seed: int) -> list[LabelledReadings]:
     """Two domains of which neither owns half of the requests, each calibrated by itself and apart."""
     rng = np.random.default_rng(seed)
     claims = rng.uniform(0.0, 0.5, (2, n))
@@ -32,7 +32,7 @@ def strangers(n: int, seed: int) -> list[LabelledReadings]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_rivals_for_the_same_requests_are_measured_against_one_another(seed: int) -> None:
+def test_p_mine_of_rivals_for_the_same_requests_is_normalised(seed: int) -> None:
     found = choose(rivals(1_000, seed))
     assert found.independence is not None
     assert found.nll_gain > 2 * found.error > 0.0
@@ -40,13 +40,13 @@ def test_rivals_for_the_same_requests_are_measured_against_one_another(seed: int
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_strangers_are_left_alone(seed: int) -> None:
-    found = choose(strangers(1_000, seed))
+def test_p_mine_of_unrelated_domains_is_left_as_it_is(seed: int) -> None:
+    found = choose(unrelated(1_000, seed))
     assert found.independence is None
     assert found.nll_gain < 0.0
 
 
-def test_requests_that_one_or_none_has_a_reading_of_say_nothing() -> None:
+def test_requests_that_at_most_one_domain_has_a_reading_of_do_not_count() -> None:
     silent = LabelledReadings(BestReadings.empty(50), np.zeros(50))
     alone = heads(np.full(50, 0.4), np.arange(50) < 20)
     for domains in ([silent, silent], [alone, silent]):
@@ -55,7 +55,7 @@ def test_requests_that_one_or_none_has_a_reading_of_say_nothing() -> None:
 
 
 def echoes(n: int, seed: int, domains: int = 5) -> tuple[list[BestReadings], np.ndarray]:
-    """Domains of which the first owns nearly every request, and each claims it in part, as it can't tell them apart."""
+    """Domains of which the first owns nearly every request; all have some P(mine), as they cannot tell them apart."""
     rng = np.random.default_rng(seed)
     owners = np.where(rng.random(n) < 0.02, -1, 0)
     first = np.where(owners == 0, rng.uniform(0.3, 0.9, n), rng.uniform(0.0, 0.3, n))
@@ -64,7 +64,7 @@ def echoes(n: int, seed: int, domains: int = 5) -> tuple[list[BestReadings], np.
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_where_nobodys_chance_comes_out_too_high_it_takes_more_of_it(seed: int) -> None:
+def test_where_p_out_of_scope_is_too_high_the_threshold_is_higher(seed: int) -> None:
     claims, owners = echoes(2_000, seed)
     found = choose_none(claims, owners)
     assert found.threshold == pytest.approx(0.7, abs=0.051)

@@ -1,4 +1,4 @@
-"""Figures of merit."""
+"""Calibration metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def split(outcomes: Pairs) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "promised_nll", "promised_brier", "promised_ece"),
+    ("outcomes", "expected_nll", "expected_brier", "expected_ece"),
     [
         ([(1.0, 1.0)], 1e-6, 0.0, 0.0),
         ([(0.0, 0.0)], 1e-6, 0.0, 0.0),
@@ -32,15 +32,15 @@ def split(outcomes: Pairs) -> tuple[np.ndarray, np.ndarray]:
         ([(0.25, 1.0), (0.75, 1.0)], -(math.log(0.25) + math.log(0.75)) / 2, (0.5625 + 0.0625) / 2, 0.5),
     ],
 )
-def test_figures_of_a_few(outcomes: Pairs, promised_nll: float, promised_brier: float, promised_ece: float) -> None:
+def test_figures_of_a_few(outcomes: Pairs, expected_nll: float, expected_brier: float, expected_ece: float) -> None:
     p, y = split(outcomes)
-    assert nll(p, y) == pytest.approx(promised_nll, rel=1e-5)
-    assert brier(p, y) == pytest.approx(promised_brier)
-    assert ece(p, y) == pytest.approx(promised_ece)
+    assert nll(p, y) == pytest.approx(expected_nll, rel=1e-5)
+    assert brier(p, y) == pytest.approx(expected_brier)
+    assert ece(p, y) == pytest.approx(expected_ece)
 
 
 def test_the_ece_is_of_15_bins_of_equal_mass() -> None:
-    """In each bin of ten, all claim 0.5 and eight are right."""
+    """In each bin of ten, all probabilities are 0.5 and eight outcomes are right."""
     p = np.repeat(np.linspace(0.49, 0.51, 15), 10)
     y = np.tile(np.repeat([1.0, 0.0], [8, 2]), 15)
     assert ece(p, y) == pytest.approx(0.3, abs=0.004)
@@ -57,7 +57,7 @@ def test_rates_are_rates(outcomes: Pairs) -> None:
 
 
 @given(pairs, st.integers(1, 20))
-def test_the_ece_is_what_the_reliability_diagram_shows(outcomes: Pairs, bins: int) -> None:
+def test_the_ece_is_the_mean_gap_of_the_reliability_diagram(outcomes: Pairs, bins: int) -> None:
     p, y = split(outcomes)
     found = reliability(p, y, bins)
     assert sum(n for _, _, n in found) == len(p)
@@ -76,7 +76,7 @@ def test_no_bins_show_more_than_each_request_does(outcomes: Pairs) -> None:
 @given(st.floats(0.01, 0.99))
 @settings(max_examples=30)
 def test_nll_and_brier_are_proper(truth: float) -> None:
-    """Of all claims, the true chance has the best expected NLL and Brier."""
+    """Of all probabilities, the true one has the best expected NLL and Brier score."""
     claims = np.linspace(0.01, 0.99, 99)
 
     def expected(score, p: float) -> float:
@@ -94,19 +94,19 @@ def test_a_calibrated_system_is_at_its_floor() -> None:
     low, high = card.ece_band
     assert low <= card.ece <= high
     assert low < card.ece_floor < high
-    assert 0.005 < card.ece_floor < 0.03  # what chance alone shows on 3,000 requests
+    assert 0.005 < card.ece_floor < 0.03  # chance alone, on 3,000 requests
     assert card.ece_interval[0] < card.ece_interval[1]
     assert abs(card.over) < 0.03
     assert card.n == 3000
 
 
-@pytest.mark.parametrize(("claimed", "sign"), [(0.95, 1.0), (0.4, -1.0)])
-def test_a_system_that_claims_too_much_or_too_little_is_outside_its_floors_band(claimed: float, sign: float) -> None:
+@pytest.mark.parametrize(("predicted", "sign"), [(0.95, 1.0), (0.4, -1.0)])
+def test_an_over_or_under_confident_system_is_outside_the_band(predicted: float, sign: float) -> None:
     y = (np.random.default_rng(2).random(2000) < 0.7).astype(np.float64)
-    card = calibration(np.full(2000, claimed), y)
+    card = calibration(np.full(2000, predicted), y)
     assert card.ece > card.ece_band[1]
     assert math.copysign(1.0, card.over) == sign
-    assert card.over == pytest.approx(claimed - y.mean())
+    assert card.over == pytest.approx(predicted - y.mean())
 
 
 def test_the_same_seed_gives_the_same_card() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbitrank.semer import entirely_right, semantic_errors, semer
+from arbitrank.semer import entirely_right, same_reading, semantic_errors, semer
 from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 
 Pairs = list[tuple[str, str]]
@@ -70,6 +70,16 @@ def test_a_truth_without_an_intent_means_the_domains_one_intent() -> None:
 def test_nothing_is_right_of_a_request_out_of_scope(seen: Pairs, rate: float) -> None:
     assert semer(hypothesis(seen), Truth(None)) == rate
     assert not entirely_right(hypothesis(seen), Truth(None))
+
+
+def test_readings_are_the_same_whatever_the_order_of_their_slots() -> None:
+    one, other = hypothesis([ROOM, LEVEL]), Ranked("lights", "On", slots([LEVEL, ROOM]))
+    assert same_reading(one, other)
+    assert same_reading(None, None)
+    assert not same_reading(one, None)
+    assert not same_reading(one, hypothesis([ROOM]))
+    assert not same_reading(one, hypothesis([ROOM, LEVEL], intent="Off"))
+    assert not same_reading(one, hypothesis([ROOM, (LEVEL[0], LEVEL[1].upper() + "x")]))
 
 
 def test_a_ranked_entry_is_measured_like_a_hypothesis() -> None:
