@@ -32,7 +32,7 @@ from arbitrank.evaluate.merge_tuning import AfterWinning
 from arbitrank.evaluate.metrics import BINS, Calibration
 from arbitrank.impact.replay_one import Replay
 from arbitrank.impact.report import Impact
-from arbitrank.learn import features
+from arbitrank.learn import census, features
 from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.live.shadow import ShadowLine
@@ -391,8 +391,8 @@ def test_learning_md_has_the_numbers_that_the_code_has() -> None:
         f"λ = {fitting.LAMBDA:g}",
         f"R1 + {fitting._FACTORED_R2:g} · R2",
         f"l2 = min(max(({fitting.ENOUGH} / m)², 1), {fitting._STRONGEST:g}) / n",
-        f"each value met in at least {features._RARE} requests",
-        f"cut into {FOLDS} folds",
+        f"each value that occurs in at least {census._RARE} requests",
+        f"split into {FOLDS} folds",
         f"{BINS} bins",
     ):
         assert said in text, said
