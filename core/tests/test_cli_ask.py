@@ -116,7 +116,7 @@ def test_strange_text_is_answered(arbitrank, text: str) -> None:
 def test_no_words_are_nobodys(arbitrank, text: str) -> None:
     done = arbitrank("ask", text)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "none  this is nobody's request"
+    assert done.stdout.splitlines()[-1] == "none  out of scope: no domain owns this request"
 
 
 def test_an_unknown_device_says_nothing(arbitrank) -> None:
@@ -141,8 +141,8 @@ WRONG = {
     "a threshold below 0": (("x", "--clarify", "-0.1"), "-0.1 is not in the range 0<=x<=1"),
     "a threshold of NaN": (("x", "--clarify", "nan"), "nan is not in the range 0<=x<=1"),
     "a threshold in words": (("x", "--none", "half"), "'half' is not a valid float"),
-    "context without a value": (("x", "--context", "tv"), "--context: saw 'tv', promised KEY=VALUE"),
-    "context without a key": (("x", "--context", "=tv"), "--context: saw '=tv', promised KEY=VALUE"),
+    "context without a value": (("x", "--context", "tv"), "--context: 'tv' is no pair, expected KEY=VALUE"),
+    "context without a key": (("x", "--context", "=tv"), "--context: '=tv' is no pair, expected KEY=VALUE"),
     "a preference above 1": (
         ("x", "--context", "preference.music=7"),
         "context['preference.music']: 7.0 is out of range, expected a number in [0, 1]",
@@ -151,7 +151,7 @@ WRONG = {
         ("x", "--context", "preference.music=nan"),
         '"nan" is invalid, expected a number in [0, 1]',
     ),
-    "bytes that are no text": (("play \udcff",), "saw bytes that are no UTF-8"),
+    "bytes that are no text": (("play \udcff",), "bytes that are no UTF-8"),
 }
 
 
@@ -217,7 +217,7 @@ def test_where_domains_could_not_answer_nobody_says_that_it_is_nobodys(arbitrank
     (damaged / "00000001.json").write_text("{")
     some = arbitrank("ask", "what is the weather", "--store", str(tmp_path / "store"))
     assert some.returncode == 0
-    assert "as far as those know who answered" in some.stdout
+    assert "out of scope for the domains that answered" in some.stdout
 
 
 def test_a_seed_is_a_number_that_all_of_training_can_take(arbitrank) -> None:

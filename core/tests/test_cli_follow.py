@@ -159,4 +159,4 @@ def test_a_share_is_between_0_and_1(arbitrank, share: str) -> None:
 @pytest.mark.parametrize("option", [("--poll", "2"), ("--shadow", "shadow.jsonl")])
 def test_options_of_following_need_it(arbitrank, option: tuple[str, str]) -> None:
     done = arbitrank("rank", *option, input="")
-    assert (done.returncode, done.stderr) == (2, f"arbitrank: {option[0]}: no --follow; promised both\n")
+    assert (done.returncode, done.stderr) == (2, f"arbitrank: {option[0]}: no --follow; expected both\n")

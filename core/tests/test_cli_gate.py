@@ -114,7 +114,7 @@ def test_an_over_claimer_is_refused_forced_in_and_shrunk(fruit, requests: Path, 
 
     done = run("promote", "apples")
     assert done.returncode == 1, done.stderr
-    assert "the gate refuses: apples claims too much" in done.stdout
+    assert "the gate refuses: it is worse calibrated than its card" in done.stdout
     assert f"arbitrank promote apples {greedy} --force --reason TEXT" in done.stdout
     assert store.state("apples") == (number, before)
 
@@ -129,7 +129,7 @@ def test_an_over_claimer_is_refused_forced_in_and_shrunk(fruit, requests: Path, 
     assert (forced.state.stable, forced.forced) == (greedy, True)
     assert forced.reason
     assert forced.reason.startswith("the fair is today (overrode: ")
-    assert "claims too much" in forced.reason
+    assert "worse calibrated than its card" in forced.reason
     assert "promote (forced)" in run("history", "apples").stdout
 
     done = run("shrink", "apples")
@@ -231,10 +231,10 @@ def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, r
         (("impact", "apples", "--on", "FILE", "--candidate", "v2"), "expected 12 hexadecimal digits"),
         (
             ("impact", "apples", "--on", "FILE", "--candidate", "ARTIFACT", "--out", "FILE"),
-            "cannot be made: File exists; promised a folder",
+            "cannot be created: File exists; expected a folder",
         ),
         (("shrink", "apples"), "no --on, and no audit set in"),
-        (("shrink", "apples", "--off", "--temperature", "2"), "--temperature and --off: promised one of them"),
+        (("shrink", "apples", "--off", "--temperature", "2"), "--temperature and --off: expected one of them"),
         (("shrink", "apples", "--temperature", "0.5"), "is not in the range 1<=x<=1000"),
         (("shrink", "plums", "--off"), "domain 'plums' is neither installed nor in"),
         (("audit-set", "nothing.jsonl"), "nothing.jsonl: cannot be read"),
@@ -263,7 +263,7 @@ def test_an_audit_set_holds_sound_lines_alone(fruit, tmp_path: Path) -> None:
     done = run("audit-set", str(path))
     assert done.returncode == 2
     assert [line.split(": ", 2)[1:] for line in done.stderr.splitlines()[:3]] == [
-        [f"{path}:2", "truth: absent, promised what the request really meant"],
+        [f"{path}:2", "truth: missing, expected the true domain, intent and slots"],
         [f"{path}:3", "the line has neither an utterance nor hypotheses, expected one of them"],
         [f"{path}:4", "utterance: 1 is invalid, expected str | null, got int"],
     ]

@@ -52,7 +52,7 @@ def run(site: Path, tmp_path: Path, distributions: ModuleType, arbitrank) -> Cal
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A log of several segments, the last of which is torn: 400 requests, the truth of 300 told."""
+    """A log of several segments, the last of which is torn: 400 requests, 300 of them labelled."""
     drawn = random.Random(1)
     arbitrator = Arbitrator({})
     with AnswerLog(tmp_path / "log", LogSettings(segment_bytes=40_000)) as log:
@@ -97,8 +97,8 @@ def test_domains_are_trained_measured_and_judged_on_a_log(run, log: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "ends in the middle of a line" in done.stderr
     trained = [int(n) for n in re.findall(r"(\d+) examples", done.stdout)]
-    kept_back = [int(n) for n in re.findall(r"on (\d+) kept back", done.stdout)]
-    assert [a + b for a, b in zip(trained, kept_back, strict=True)] == [300, 300]
+    held_out = [int(n) for n in re.findall(r"on (\d+) held-out requests", done.stdout)]
+    assert [a + b for a, b in zip(trained, held_out, strict=True)] == [300, 300]
 
     done = run("evaluate", log, "--json")
     assert done.returncode == 0, done.stderr
@@ -123,7 +123,7 @@ def test_a_log_of_which_nobody_told_a_truth_teaches_nothing(run, tmp_path: Path)
     for verb in (("train", "--data"), ("audit-set",)):
         done = run(*verb, tmp_path / "log")
         assert done.returncode == 2
-        assert "the truth of" in done.stderr
+        assert "has a truth" in done.stderr
 
 
 def test_a_logged_request_is_replayed_by_its_id(run, log: Path) -> None:

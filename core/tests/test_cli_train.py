@@ -98,10 +98,10 @@ def test_events_are_json_lines(run, data: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--since", "30d"), "--since: no --data; promised both"),
+        (("--since", "30d"), "--since: no --data; expected both"),
         (("--scheduler", "tcp://127.0.0.1:1"), "--scheduler: no --backend dask"),
         (("--partitioned",), "--partitioned: no --backend dask"),
-        (("--backend", "dask"), "no --scheduler; promised an address"),
+        (("--backend", "dask"), "no --scheduler; expected its address"),
         (("--data", "no/such/file"), "no/such/file: cannot be read"),
     ],
 )

@@ -68,7 +68,7 @@ def test_the_measure_of_lightness_sees_what_is_heavy(tmp_path: Path) -> None:
 def test_help_lists_every_verb(arbitrank) -> None:
     done = arbitrank("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for verb, summary in VERBS.items():
+    for verb, (_, summary) in VERBS.items():
         assert f"  {verb}" in done.stdout
         assert summary in done.stdout
 
@@ -113,7 +113,7 @@ WRONG = {
     "train: an unknown model": (("train", "--model", "magic"), "'magic' is not one of"),
     "train: no share kept": (("train", "--kept", "0"), "0.0 is not in the range 0<x<=1"),
     "train: no process": (("train", "--jobs", "0"), "0 is not in the range x>=1"),
-    "train: one folder for three": (("train", "--out", "here"), "--out: 3 domains are to be trained, promised one"),
+    "train: one folder for three": (("train", "--out", "here"), "--out: 3 domains to train, expected one"),
     "evaluate: nothing": (("evaluate",), "Missing argument 'PATH'"),
     "evaluate: no such path": (("evaluate", "absent"), "absent"),
 }
