@@ -13,6 +13,9 @@ Every message names the subject, the value seen, the value expected and, where t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from arbitrank.guard import describe
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "PluginError",
     "StoreError",
     "describe",
+    "os_errors",
 ]
 
 
@@ -53,3 +57,12 @@ class StoreError(ArbitrankError):
 
 class Conflict(StoreError):
     """Raised when a domain's state was changed since it was read. Read it again, then retry."""
+
+
+@contextmanager
+def os_errors(kind: type[ArbitrankError], subject: str, remedy: str = "") -> Iterator[None]:
+    """A block in which an `OSError` is raised as `kind`: "SUBJECT: the system's reason", and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{subject}: {error.strerror or error}{remedy}") from error

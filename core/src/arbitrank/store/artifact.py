@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.domain import CONTRACT
-from arbitrank.errors import ArtifactError, InputError
+from arbitrank.errors import ArtifactError, InputError, os_errors
 from arbitrank.evaluate.metrics import Calibration
 
 MANIFEST = "manifest.json"
@@ -87,11 +87,9 @@ def replacing(folder: Path) -> Iterator[Path]:
     """
     if not replaceable(folder):
         raise InputError(f"{folder}: holds something else, expected a new or empty folder or an artifact to replace")
-    try:
+    with os_errors(InputError, f"{folder}: cannot be created", "; name another one"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be created: {error.strerror}; name another one") from error
     try:
         yield work
         if folder.exists():

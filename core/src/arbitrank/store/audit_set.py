@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from arbitrank.errors import DataError, StoreError
+from arbitrank.errors import DataError, StoreError, os_errors
 from arbitrank.store.artifact import digest, file_digest
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import Entry, History
@@ -48,10 +48,8 @@ def read_audit_set(backend: StoreBackend, copies: Path) -> Path | None:
 
 def write_audit_set(backend: StoreBackend, path: Path) -> str:
     """Keep a file as the audit set; its SHA-256."""
-    try:
+    with os_errors(DataError, f"{path}: cannot be read"):
         content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     sha256 = digest(content)
     key = _key(sha256, path.name)
     backend.write(key, content)

@@ -9,11 +9,11 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from arbitrank.errors import StoreError
+from arbitrank.errors import StoreError, os_errors
 
 _PLACINGS = 20  # tries to give a file its name; each fails where its folder is removed meanwhile
 
@@ -68,19 +68,15 @@ class FolderBackend:
         return str(self.root)
 
     def read(self, key: str) -> bytes | None:
-        with self._reading(key):
-            try:
-                return (self.root / key).read_bytes()
-            except FileNotFoundError:
-                return None
+        with self._reading(key), suppress(FileNotFoundError):
+            return (self.root / key).read_bytes()
+        return None
 
     def create(self, key: str, content: bytes) -> bool:
-        with self._writing(key), self._part(content) as part:
-            try:
-                _placed(os.link, part, self.root / key)
-            except FileExistsError:
-                return False
+        with self._writing(key), self._part(content) as part, suppress(FileExistsError):
+            _placed(os.link, part, self.root / key)
             return True
+        return False
 
     def write(self, key: str, content: bytes) -> None:
         with self._writing(key), self._part(content) as part:
@@ -93,19 +89,15 @@ class FolderBackend:
             for folder, _, names in os.walk(self.root / prefix, onerror=_raise_unless_gone):
                 for name in names:
                     path = Path(folder) / name
-                    try:
+                    with suppress(FileNotFoundError):  # removed since it was listed
                         stat = path.lstat()
-                    except FileNotFoundError:  # removed since it was listed
-                        continue
-                    kept.append(Kept(path.relative_to(self.root).as_posix(), now - stat.st_mtime, stat.st_size))
+                        kept.append(Kept(path.relative_to(self.root).as_posix(), now - stat.st_mtime, stat.st_size))
         return sorted(kept)
 
     def folders(self) -> list[str]:
-        with self._reading(""):
-            try:
-                return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
-            except FileNotFoundError:
-                return []
+        with self._reading("its folder"), suppress(FileNotFoundError):
+            return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
+        return []
 
     def delete(self, key: str) -> None:
         """Folders that become empty are removed too."""
@@ -140,24 +132,12 @@ class FolderBackend:
         finally:
             part.unlink(missing_ok=True)
 
-    @contextmanager
-    def _reading(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(
-                f"store {self}: {key or 'its folder'} cannot be read: {error.strerror or error}"
-            ) from error
+    def _reading(self, key: str) -> AbstractContextManager[None]:
+        return os_errors(StoreError, f"store {self}: {key} cannot be read")
 
-    @contextmanager
-    def _writing(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise StoreError(
-                f"store {self}: {key} cannot be written: {reason}; free space or name another with --store"
-            ) from error
+    def _writing(self, key: str) -> AbstractContextManager[None]:
+        remedy = "; free space or name another with --store"
+        return os_errors(StoreError, f"store {self}: {key} cannot be written", remedy)
 
 
 def _placed(place: Callable[[Path, Path], None], part: Path, target: Path) -> None:

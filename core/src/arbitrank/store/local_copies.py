@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from arbitrank.errors import ArtifactError, StoreError
+from arbitrank.errors import ArtifactError, StoreError, os_errors
 from arbitrank.store.artifact import MAX_FILE, MAX_FILES, MAX_TOTAL, digest, write_durably
 from arbitrank.store.backend import StoreBackend
 
@@ -31,7 +32,9 @@ def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:
         raise ArtifactError(f"store {backend}: {prefix}: {len(keys)} files of {sum(sizes)} bytes; publish it again")
     arriving = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     old = arriving.with_suffix(".old")
-    try:
+    with _writing(folder), ExitStack() as after:
+        after.callback(remove_copy, arriving)
+        after.callback(remove_copy, old)
         arriving.mkdir(parents=True)
         for kept in keys:
             path = arriving / kept.key.removeprefix(f"{prefix}/")
@@ -44,11 +47,6 @@ def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:
         except OSError:  # the folder exists: it is to be replaced, or another process was first
             folder.rename(old)
             arriving.rename(folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        remove_copy(arriving)
-        remove_copy(old)
 
 
 def copy_file(backend: StoreBackend, key: str, path: Path) -> None:
@@ -56,11 +54,9 @@ def copy_file(backend: StoreBackend, key: str, path: Path) -> None:
     content = backend.read(key)
     if content is None:
         return
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, content)
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
 def remove_copy(folder: Path) -> None:
@@ -68,6 +64,6 @@ def remove_copy(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    reason = error.strerror or str(error)
-    return StoreError(f"cache {path}: cannot be written: {reason}; free space or set XDG_CACHE_HOME to another folder")
+def _writing(path: Path) -> AbstractContextManager[None]:
+    remedy = "; free space or set XDG_CACHE_HOME to another folder"
+    return os_errors(StoreError, f"cache {path}: cannot be written", remedy)

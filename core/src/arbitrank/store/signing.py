@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from arbitrank.errors import ArtifactError, InputError
+from arbitrank.errors import ArtifactError, InputError, os_errors
 from arbitrank.store.artifact import MANIFEST, Manifest, Signature, digest, encode_manifest, write_durably
 from arbitrank.store.artifact_checks import verified
 
@@ -59,10 +59,8 @@ class Keys:
 
     def of(self, name: str) -> dict[str, Ed25519PublicKey]:
         """The keys of a name by their ids. Raises `InputError` where a file cannot be read as one."""
-        try:
+        with os_errors(InputError, f"keys {self.folder}: cannot be read", "; expected a folder"):
             files = sorted(self.folder.iterdir())
-        except OSError as error:
-            raise InputError(f"keys {self.folder}: cannot be read: {error.strerror}; expected a folder") from error
         named = re.compile(rf"{re.escape(name)}(\.[^.]+)?\.pub")
         keys = [_public_key(path) for path in files if named.fullmatch(path.name)]
         return {key_id(key): key for key in keys}
@@ -82,17 +80,13 @@ def keygen(name: Path) -> tuple[Path, Path, str]:
     private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     public = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
     paths = (name.with_name(f"{name.name}.key"), name.with_name(f"{name.name}.pub"))
-    try:
-        for path in paths:
-            if path.exists():
-                raise FileExistsError(None, None, str(path))
+    for path in paths:
+        if path.exists():
+            raise InputError(f"{path}: exists; a key is never overwritten, choose another name")
+    with os_errors(InputError, f"{name}: cannot be written"):
         for path, content, mode in zip(paths, (private, public), (0o600, 0o644), strict=True):
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)
-    except FileExistsError as error:
-        raise InputError(f"{error.filename}: exists; a key is never overwritten, choose another name") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be written: {error.strerror}") from error
     return *paths, key_id(key.public_key())
 
 
@@ -105,10 +99,8 @@ def signed(manifest: Manifest, key: Ed25519PrivateKey) -> Manifest:
 def sign(folder: Path, key: Ed25519PrivateKey) -> Manifest:
     """Sign an artifact in its folder. Raises `ArtifactError` where a check fails."""
     manifest = signed(verified(folder, remedy=f"run: arbitrank verify {folder}"), key)
-    try:
+    with os_errors(ArtifactError, f"{folder}: its manifest cannot be written"):
         write_durably(folder / MANIFEST, encode_manifest(manifest))
-    except OSError as error:
-        raise ArtifactError(f"{folder}: its manifest cannot be written: {error.strerror}") from error
     return manifest
 
 
@@ -137,10 +129,10 @@ def _public_key(path: Path) -> Ed25519PublicKey:
 def _decoded(path: Path, load: Callable[[bytes], Any], expected: type[K]) -> K:
     from cryptography.exceptions import UnsupportedAlgorithm
 
+    with os_errors(InputError, f"key {path}: cannot be read"):
+        content = path.read_bytes()
     try:
-        key = load(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"key {path}: cannot be read: {error.strerror}") from error
+        key = load(content)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError(f"key {path}: no key that can be read, {_REMEDY}") from error
     if not isinstance(key, expected):

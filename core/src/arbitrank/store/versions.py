@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from arbitrank.errors import ArtifactError
+from arbitrank.errors import ArtifactError, os_errors
 from arbitrank.store.artifact import MANIFEST, Manifest, digest, encode_manifest, version_of
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.kinds import checked_name, folders, name_in_store
@@ -74,10 +74,8 @@ def wrong_name(manifest: Manifest, name: str, version: str | None = None) -> str
 
 
 def _content(path: Path, sha256: str) -> bytes:
-    try:
+    with os_errors(ArtifactError, f"{path}: cannot be read"):
         content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
     if digest(content) != sha256:
         raise ArtifactError(f"{path}: changed during publication; publish it again")
     return content
