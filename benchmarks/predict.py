@@ -1,10 +1,10 @@
-"""What does an answer cost, from a request to the ranked list, against what numpy and LightGBM need for its arithmetic?
+"""Cost of an answer, from a request to the ranked list, relative to the bare arithmetic in numpy and LightGBM.
 
 Generated domains with the toolkit's re-rankers, 20 features a reading, answer requests that bring 5 hypotheses of each.
-The floor of factored domains is numpy's product of feature matrices that already stand with the weights, a sigmoid and
-a sort, of the same size; that of boosted ones (100 trees of 31 leaves) LightGBM's own C functions over rows that
-already stand, whichever of its two is faster. All take turns over rotating inputs in one process; the medians' ratios
-count. Then: the whole way from bytes to bytes, the installed domains from text, and what more domains cost.
+The floor of factored domains is numpy's product of existing feature matrices with the weights, a sigmoid and a sort, of
+the same size; that of boosted ones (100 trees of 31 leaves) LightGBM's own C functions over existing rows, the faster
+of its two. All run interleaved over rotating inputs in one process; the ratios of medians count. Further: from bytes to
+bytes, the installed domains from text, and the cost of more domains.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def factored(domain: str, rng: np.random.Generator) -> Factored:
 
 @cache
 def trees(seed: int) -> str:
-    """Trees of the promised size over features drawn by chance."""
+    """Trees of the stated size over random features."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(6_000, len(feature_names(spec("any")))))
     label = rows[:, 0] + rows[:, 1] * rows[:, 20] + rng.normal(size=len(rows)) > 0
@@ -115,7 +115,7 @@ def requests(domains: Sequence[str], n: int, seed: int = 0) -> list[Request]:
 
 
 def floor(domains: int, seed: int = 0) -> Callable[[int], Any]:
-    """numpy's product, sigmoid and sort over matrices that already stand, one of each of some requests."""
+    """numpy's product, sigmoid and sort over existing matrices, one of each of some requests."""
     rng = np.random.default_rng(seed)
     shape = (domains * READINGS, 20)
     weights = rng.normal(size=shape)
@@ -129,7 +129,7 @@ def floor(domains: int, seed: int = 0) -> Callable[[int], Any]:
 
 
 def bare(models: Sequence[Boosted], rows: Sequence[np.ndarray], *, single: bool) -> Callable[[int], Any]:
-    """LightGBM's C function for each model: for a matrix, or row by row with what it prepares for that."""
+    """LightGBM's C function for each model: for a matrix, or row by row with its prepared configuration."""
     library = lightgbm().basic._LIB
     width, out, length = rows[0].shape[1], np.empty(READINGS), ctypes.c_int64()
     out_at, length_at, step = out.ctypes.data, ctypes.addressof(length), 8 * width
@@ -168,9 +168,9 @@ def bare(models: Sequence[Boosted], rows: Sequence[np.ndarray], *, single: bool)
 
 
 def medians(contestants: Mapping[str, Callable[[int], Any]], seconds: float) -> dict[str, float]:
-    """Microseconds of a call of each, the median of batches of about half a millisecond, which take turns.
+    """Microseconds of a call of each: the median of interleaved batches of about half a millisecond.
 
-    The thread's own time counts, as all is done in it: what else the machine is doing stays out.
+    The thread's own time counts, which leaves out other load of the machine.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     sizes = {}
@@ -201,7 +201,7 @@ def answering(domains: int, kind: str = "factored", n: int = 64) -> tuple[Arbitr
 
 
 def from_text(seconds: float) -> dict[str, Any]:
-    """The installed domains, from text: how long, and where the time goes."""
+    """Time of an answer of the installed domains from text, and its shares by stage."""
     domains = loaded(discover())
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         served = Arbitrator(load_domains(domains, open_store(folder, environment={})))
@@ -230,7 +230,7 @@ def from_text(seconds: float) -> dict[str, Any]:
 
 
 def growing(seconds: float) -> list[dict[str, float]]:
-    """What more domains cost: each request brings hypotheses of all, or of three."""
+    """Time and memory by the number of domains: each request brings hypotheses of all, or of three."""
     rows = []
     for domains in (3, 30, 300, 3_000):
         tracemalloc.start()
@@ -293,7 +293,7 @@ def cold(runs: int) -> dict[str, float]:
 def measured(seconds: float, *, quick: bool) -> dict[str, Any]:
     """The figures."""
     figures: dict[str, Any] = {}
-    # Requests come fresh from a decoder: so few of the large ones take turns that they stay in the processor's cache.
+    # In service requests come fresh from a decoder: so few of the large ones rotate that they stay in the cache.
     for domains, n in ((3, 64), (300, 4)):
         one, asked = answering(domains, n=n)
         raw = [msgspec.json.encode(request) for request in asked]
@@ -333,17 +333,17 @@ def print_table(figures: Mapping[str, Any]) -> None:
         return f"{figures[key]:.1f}"
 
     table(
-        ("request to answer, µs", "floor", "answer", "ratio", "promised", "bytes to bytes"),
+        ("request to answer, µs", "floor", "answer", "ratio", "target", "bytes to bytes"),
         [
             *(
                 (
                     f"{n} factored domains × 5",
                     *(us(f"{key}_{n}_us") for key in ("floor", "arbitrate")),
                     f"{figures[f'arbitrate_{n}_over_floor']:.1f}",
-                    f"≤ {promised}",
+                    f"≤ {target}",
                     us(f"bytes_to_bytes_{n}_us"),
                 )
-                for n, promised in ((3, 10), (300, 40))
+                for n, target in ((3, 10), (300, 40))
             ),
             (
                 "3 boosted domains × 5",

@@ -86,8 +86,8 @@ def test_trees_learn_what_a_weighted_sum_cannot() -> None:
 def test_more_domain_confidence_is_never_worse() -> None:
     model = trained("boosted")
     for base in traffic(seed=5)[0][:40]:
-        asked = gather("lights", [_with_domain(base, d) for d in np.linspace(0.01, 0.99, 15)], [Truth(None)] * 15)
-        z = model.booster.predict(matrix(*asked.factored, asked.batch.starts), raw_score=True)
+        queried = gather("lights", [_with_domain(base, d) for d in np.linspace(0.01, 0.99, 15)], [Truth(None)] * 15)
+        z = model.booster.predict(matrix(*queried.factored, queried.batch.starts), raw_score=True)
         assert (np.diff(z[::2]) >= -1e-12).all()
 
 

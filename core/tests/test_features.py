@@ -1,4 +1,4 @@
-"""What a re-ranker sees of a request."""
+"""Features of a request."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_the_plain_features_are_the_logs_of_the_three_confidences() -> None:
 def test_the_features_of_the_request_and_of_each_reading() -> None:
     spec = FeatureSpec("lights", extras=("known",), fill=FILL)
     slots = (Slot("room", "hall"), Slot("level", "5"))
-    asked = request(
+    example = request(
         reading(0.8, 0.3, 1 / 3),
         reading(0.8, 0.6, 0.5, "Off", slots=slots, features={"known": 2.0}),
         utterance="dim it",
     )
-    of_request, of_readings = rows(spec, asked)
+    of_request, of_readings = rows(spec, example)
     entropy = -(0.3 * math.log(0.3) + 0.6 * math.log(0.6))
     assert named(spec.request_names, of_request) == pytest.approx(
         {
@@ -164,10 +164,10 @@ def test_a_reading_gets_its_own_intents_preference_and_whether_it_is_asked_again
         "previous_domain": "lights",
         "previous_intent": "Off",
     }
-    asked = Request(
+    example = Request(
         context=context, hypotheses=tuple(reading(0.5, 0.3, 1.0, intent) for intent in ("On", "Off", "Dim"))
     )
-    found = [named(spec.reading_names, row) for row in rows(spec, asked)[1]]
+    found = [named(spec.reading_names, row) for row in rows(spec, example)[1]]
     own = ("context.intent_preference", "context.intent_margin", "context.intent_previous", "context.intent_favourite")
     assert [tuple(row[name] for name in own) for row in found] == [
         pytest.approx((0.9, 0.3, 0.0, 1.0)),
@@ -189,11 +189,11 @@ def test_an_intents_rivals_are_those_that_the_recogniser_believes_in() -> None:
 
 def test_the_context_is_crossed_with_the_confidences() -> None:
     spec = FeatureSpec("lights", SITUATIONS[:1])
-    asked = request(reading(0.8, 0.5, 0.25), device="tv")
-    plain = named(spec.plain_names, plain_rows(spec, asked)[0])
+    example = request(reading(0.8, 0.5, 0.25), device="tv")
+    plain = named(spec.plain_names, plain_rows(spec, example)[0])
     for score in ("domain.logit", "intent.log", "slots.log"):
         assert plain[f"context.device=tv×{score}"] == plain[score]
-    of_request = named(spec.request_names, rows(spec, asked)[0])
+    of_request = named(spec.request_names, rows(spec, example)[0])
     assert of_request["context.device=tv×logit"] == of_request["domain.logit"]
 
 
@@ -213,7 +213,7 @@ def fitted(contexts: list[dict[str, Any]], **options: Any) -> FeatureSpec:
         ([{"has_screen": True}] * 2 + [{}] * 2, (Situation("has_screen"),)),
         ([{"has_screen": True}] * 4, ()),
         ([{"device": ["tv"]}] * 5 + [{"device": None}] * 5, ()),
-        ([{"colour": "red"}] * 5 + [{"colour": "blue"}] * 5, ()),  # nobody asked to look at it
+        ([{"colour": "red"}] * 5 + [{"colour": "blue"}] * 5, ()),  # the key is not read
     ],
 )
 def test_the_situations_are_those_that_the_data_can_tell_apart(
@@ -257,17 +257,17 @@ def test_extras_are_the_names_of_the_hypotheses_own_features() -> None:
         "lights", [request(reading(0.5, 0.5, 0.5, features={"b": 1.0}), reading(0.5, 0.5, 0.5, features={"a": 2.0}))]
     )
     assert spec.extras == ("a", "b")
-    asked = request(reading(0.5, 0.5, 0.5, features={"a": 1e308, "unheard": 3.0}))
-    assert named(spec.reading_names, rows(spec, asked)[1][0])["features.a"] == 1e9
+    example = request(reading(0.5, 0.5, 0.5, features={"a": 1e308, "unknown": 3.0}))
+    assert named(spec.reading_names, rows(spec, example)[1][0])["features.a"] == 1e9
 
 
 def test_names_and_rows_have_the_same_length() -> None:
     spec = FeatureSpec("lights", SITUATIONS, True, True, ("known",), FILL)
-    asked = request(reading(0.5, None, 0.5), reading(None, 0.5, None))
-    of_request, of_readings = rows(spec, asked)
+    example = request(reading(0.5, None, 0.5), reading(None, 0.5, None))
+    of_request, of_readings = rows(spec, example)
     assert len(of_request) == len(spec.request_names) == len(set(spec.request_names))
     assert {len(row) for row in of_readings} == {len(spec.reading_names)}
-    assert {len(row) for row in plain_rows(spec, asked)} == {len(spec.plain_names)}
+    assert {len(row) for row in plain_rows(spec, example)} == {len(spec.plain_names)}
     assert len(context_row(spec, {})) == len(spec.context_names)
 
 

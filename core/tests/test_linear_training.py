@@ -101,9 +101,9 @@ def test_the_situation_is_learned() -> None:
     assert {s.name for s in reranker.spec.situations} == {"context.device=hub", "context.device=phone"}
     (request, *_), _ = fresh()
     chances = []
-    for device in ("phone", "unheard of", "hub"):
-        asked = Request(utterance=request.utterance, context={"device": device}, hypotheses=request.hypotheses)
-        chances.append(reranker.rerank(asked).mine)
+    for device in ("phone", "unknown", "hub"):
+        queried = Request(utterance=request.utterance, context={"device": device}, hypotheses=request.hypotheses)
+        chances.append(reranker.rerank(queried).mine)
     assert chances == sorted(chances, reverse=True)
     assert chances[0] > chances[2] + 0.05
     assert fitted(plenty(), context=False).spec.situations == ()

@@ -192,10 +192,10 @@ def test_examples_that_do_not_suffice_are_refused(tmp_path: Path, examples: list
         Lights().train(examples, tmp_path, Settings())
 
 
-def test_progress_is_told_by_stage(tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    Lights().train(corpus(), tmp_path, Settings(folds=2, progress=lambda *step: told.append(step)))
-    assert told == [
+def test_progress_is_reported_by_stage(tmp_path: Path) -> None:
+    reported: list[tuple[str, int, int]] = []
+    Lights().train(corpus(), tmp_path, Settings(folds=2, progress=lambda *step: reported.append(step)))
+    assert reported == [
         ("recogniser", 0, 1),
         ("recogniser", 1, 1),
         ("cross-fitting", 1, 2),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import numpy as np
 import pytest
 
 from arbitrank.errors import ArtifactError
+from arbitrank.learn.calibration import Affine, Calibrated
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
 from arbitrank.learn.files import WEIGHTS, feature_names, load, save, spec_of
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
+from arbitrank.values import Hypothesis, Request
 
 SPEC = FeatureSpec(
     "lights", (Situation("device", "tv"),), preferences=True, extras=("known",), fill=Confidences(0.4, 0.6, 0.8)
@@ -97,3 +101,27 @@ def test_weights_that_cannot_be_read_are_refused(raw: bytes, tmp_path: Path) -> 
     (tmp_path / WEIGHTS).write_bytes(raw)
     with pytest.raises(ArtifactError, match="not a re-ranker that can be read"):
         load(tmp_path)
+
+
+_SERVE = """
+import sys
+for name in ("scipy", "sklearn", "lightgbm", "pycrfsuite", "joblib", "cryptography"):
+    sys.modules[name] = None  # its import raises ImportError, as where it is not installed
+from pathlib import Path
+from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.values import Hypothesis, Request
+model = ReferenceDomain("lights").load(Path(sys.argv[1]))
+request = Request(context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.8, 0.7),))
+print(model.rerank(request).mine, len(model.explain(request)))
+"""
+
+
+@pytest.mark.parametrize("reranker", [R0(SPEC), *FORMS, FACTORED], ids=["R0", "sigmoid", "softmax", "null", "factored"])
+def test_linear_models_serve_without_what_training_needs(reranker: Any, tmp_path: Path) -> None:
+    save(Calibrated(reranker, Affine(1.2, 0.1)), tmp_path / "reranker")
+    run = subprocess.run([sys.executable, "-c", _SERVE, tmp_path], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    mine, explained = run.stdout.split()
+    request = Request(context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.8, 0.7),))
+    assert float(mine) == load(tmp_path / "reranker").rerank(request).mine
+    assert explained == "1"

@@ -77,7 +77,7 @@ readings = st.builds(
         st.builds(Slot, name=st.just("room"), value=st.just("hall"), confidence=confidences), max_size=2
     ).map(tuple),
     slots_confidence=confidences,
-    features=st.dictionaries(st.sampled_from(["known", "unheard"]), numbers, max_size=2),
+    features=st.dictionaries(st.sampled_from(["known", "unknown"]), numbers, max_size=2),
 )
 requests = st.builds(
     Request,
