@@ -92,7 +92,7 @@ def catalogue(
 
     Raises `InputError` where two domains have a skill of one name, or a domain has the reserved name.
     """
-    found: dict[str, Skill] = {}
+    known: dict[str, Skill] = {}
     owners: dict[str, str] = {}
     skills = [(name, skill) for name, domain in sorted(domains.items()) for skill in domain.skills]
     for domain, skill in [*skills, *((line.domain, Skill(line.skill)) for line in lines)]:
@@ -101,8 +101,8 @@ def catalogue(
         owner = owners.setdefault(skill.name, domain)
         if owner != domain:
             raise InputError(f"skill {skill.name!r}: domain {domain!r} and domain {owner!r} have one; rename one")
-        found.setdefault(skill.name, skill)
-    return SkillCatalogue(tuple(found), tuple(owners[name] for name in found)), found
+        known.setdefault(skill.name, skill)
+    return SkillCatalogue(tuple(known), tuple(owners[name] for name in known)), known
 
 
 def build(
@@ -167,9 +167,9 @@ def _outcomes(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> NDAr
     """The rank of each line's first acceptable skill, infinite for none, and the best candidate's score: (n, 2)."""
     outcomes = np.zeros((len(lines), 2))
     for row, line in enumerate(lines):
-        found = shortlister.shortlist(line.utterance, max(_RANKS), profile=account_profile(line.request))
-        rank = next((rank for rank, candidate in enumerate(found) if candidate.skill in line.acceptable), np.inf)
-        outcomes[row] = rank, found[0].score if found else np.nan
+        candidates = shortlister.shortlist(line.utterance, max(_RANKS), profile=account_profile(line.request))
+        rank = next((rank for rank, candidate in enumerate(candidates) if candidate.skill in line.acceptable), np.inf)
+        outcomes[row] = rank, candidates[0].score if candidates else np.nan
     return outcomes
 
 

@@ -46,9 +46,9 @@ class ClassifierRecipe:
         have no effect, as the model does not know them.
         """
         skills, columns = np.unique(np.array(numbers, np.int64), return_inverse=True)
-        found = bags([line.utterance for line in lines])
-        words = vocabulary(found, least=2 if len(lines) >= _MANY else 1)
-        x, y = inputs(found, words), one_label(columns, len(skills))
+        grams = bags([line.utterance for line in lines])
+        words = vocabulary(grams, least=2 if len(lines) >= _MANY else 1)
+        x, y = inputs(grams, words), one_label(columns, len(skills))
         plan = _narrowed(self.plan, len(words), len(skills))
         trained = train(x, y, plan)
         if self.unlabelled:

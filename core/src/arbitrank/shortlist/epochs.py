@@ -75,9 +75,9 @@ def train(
         trained = TrainedNetwork(network, labels, usual)
         if epoch + 1 == plan.epochs or not (plan.pseudo or plan.distil):
             continue
-        found, outputs, statistic = _classified(x, y, plan, trained)
+        further, outputs, statistic = _classified(x, y, plan, trained)
         if streaks:
-            labels = targets = csr_array(y.maximum(streaks.update(found, y)))
+            labels = targets = csr_array(y.maximum(streaks.update(further, y)))
         if plan.distil and epoch + 1 >= plan.distil.after:
             targets = mixed(labels, outputs, plan.distil.share)
             if with_summary:
@@ -89,9 +89,9 @@ def train(
 def _classified(
     x: csr_array, y: csr_array, plan: TrainingPlan, trained: TrainedNetwork
 ) -> tuple[csr_array, csr_array, Singles]:
-    """The further labels found, the highest probabilities, and the statistics of the first outputs, by row of x."""
+    """The further labels, the highest probabilities, and the statistics of the first outputs, by row of x."""
     step = max(1, _CELLS // y.shape[1])
-    found, outputs, summaries = [], [], []
+    further, outputs, summaries = [], [], []
     for at in range(0, y.shape[0], step):
         rows = slice(at, at + step)
         z = trained.network.log_odds(x[rows])
@@ -99,6 +99,6 @@ def _classified(
         if trained.usual is not None:
             z = trained.network.log_odds(x[rows], summaries[-1] - trained.usual)
         p = sigmoid(z.astype(np.float64))
-        found.append(above(p, y[rows], plan.pseudo) if plan.pseudo else csr_array(p.shape, dtype=np.int32))
+        further.append(above(p, y[rows], plan.pseudo) if plan.pseudo else csr_array(p.shape, dtype=np.int32))
         outputs.append(highest(p, plan.distil.most) if plan.distil else csr_array(p.shape, dtype=np.float32))
-    return csr_array(vstack(found)), csr_array(vstack(outputs)), np.concatenate(summaries)
+    return csr_array(vstack(further)), csr_array(vstack(outputs)), np.concatenate(summaries)

@@ -45,10 +45,10 @@ def _changes(
 ) -> Iterator[tuple[str, bool, bool]]:
     """Each request's domain, and 1 where its first reading is right, before and after."""
     for domain, example in audited(audit):
-        found = answer(example.request)
-        shortlist = {} if found.shortlist is UNSET else {one.skill: one.score for one in found.shortlist.candidates}
+        merged = answer(example.request)
+        shortlist = {} if merged.shortlist is UNSET else {one.skill: one.score for one in merged.shortlist.candidates}
         first, then = (
-            found.ranked if hyprank is None else hyprank.sort(example.request, found.ranked, shortlist)
+            merged.ranked if hyprank is None else hyprank.sort(example.request, merged.ranked, shortlist)
             for hyprank in (before, after)
         )
         yield domain, _right(first, example.truth), _right(then, example.truth)

@@ -50,21 +50,24 @@ def train_hyprank(lists: Sequence[LabelledList], *, seed: int = 0, rounds: int =
     The calibrator is fitted to all lists, dropped ones included, by trees not trained on the list's group. Raises
     `DataError` where no list has a right answer beside a wrong one.
     """
-    acts = _frequent(act for one in lists for act in _acts(one.request))
+    acts = _frequent(act for merged in lists for act in _acts(merged.request))
     settings = _frequent(
-        name for one in lists for name, value in (one.request.account or {}).items() if isinstance(value, int | float)
+        name
+        for merged in lists
+        for name, value in (merged.request.account or {}).items()
+        if isinstance(value, int | float)
     )
     blocks, right = [], []
-    for one in lists:
-        chosen = [one.ranked[index] for index in best_of_skills(one.ranked)]
-        blocks.append(features(one.request, chosen, one.shortlist, acts, settings))
-        right.append(np.array([float(skill_of(reading) in one.right) for reading in chosen]))
+    for merged in lists:
+        chosen = [merged.ranked[index] for index in best_of_skills(merged.ranked)]
+        blocks.append(features(merged.request, chosen, merged.shortlist, acts, settings))
+        right.append(np.array([float(skill_of(reading) in merged.right) for reading in chosen]))
     useful = np.array([y.sum() > 0.0 for y in right], bool)
     if not any(0.0 < y.sum() < len(y) for y in right):
         raise DataError(f"{len(lists)} merged lists, none with a right answer beside a wrong one: nothing to sort")
     grow = _ListBooster(blocks, right, seed, rounds)
     try:
-        calibrator = _calibrator(grow, useful, np.array([one.group for one in lists]), seed)
+        calibrator = _calibrator(grow, useful, np.array([merged.group for merged in lists]), seed)
         text = grow(np.flatnonzero(useful)).model_to_string()
     except lightgbm().basic.LightGBMError as error:
         reason = " ".join(str(error).split())

@@ -113,15 +113,15 @@ class Index:
         added, a = dict(self.added), self.settings.smoothing
         base, missing = [], []
         for number, own in enumerate(texts, len(self)):
-            found = np.concatenate([np.zeros(0, np.uint32), *map(index_grams, own)])
-            hashes, counts = np.unique(found, return_counts=True)
+            grams = np.concatenate([np.zeros(0, np.uint32), *map(index_grams, own)])
+            hashes, counts = np.unique(grams, return_counts=True)
             weights = np.log1p(counts * np.exp(self._rarity(hashes)) / a)
             packed = np.uint32(number) << _BITS | _quantised(weights, self.step)
             for gram, posting in zip(hashes.tolist(), packed, strict=True):
                 before = added.get(gram)
                 added[gram] = np.array([posting]) if before is None else np.append(before, posting)
             base.append(self.unused)
-            missing.append(np.log(a / (len(found) + a)))
+            missing.append(np.log(a / (len(grams) + a)))
         return replace(
             self,
             added=added,

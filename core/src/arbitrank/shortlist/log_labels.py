@@ -46,7 +46,7 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
     Right are the skills of the true domain's readings with the true intent, of any intent where none has it. Lists
     that HypRank sorted are skipped, as their scores are not the domains'.
     """
-    found = []
+    labelled = []
     groups: dict[str, int] = {}
     for line in lines:
         if line.answer is None or line.truth is None or line.truth.domain is None or "hyprank" in line.answer.ms:
@@ -55,7 +55,7 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
         exact = [reading for reading in own if line.truth.intent in (None, reading.intent)]
         right = frozenset(map(skill_of, exact or own)) or frozenset([line.truth.domain])
         shortlist = line.answer.shortlist
-        scores = {} if shortlist is UNSET else {one.skill: one.score for one in shortlist.candidates}
+        scores = {} if shortlist is UNSET else {candidate.skill: candidate.score for candidate in shortlist.candidates}
         name = next((name for name in (line.dialogue, line.session) if isinstance(name, str)), f"request {len(groups)}")
-        found.append(LabelledList(line, line.answer.ranked, right, scores, groups.setdefault(name, len(groups))))
-    return found
+        labelled.append(LabelledList(line, line.answer.ranked, right, scores, groups.setdefault(name, len(groups))))
+    return labelled

@@ -42,9 +42,9 @@ def words(utterance: str) -> list[str]:
 
 def index_grams(utterance: str) -> Hashes:
     """The hashes of an utterance's words, of its pairs of words and of its long words' beginnings: shape (n,)."""
-    found = words(utterance)
-    hashes = np.array([crc(word) for word in found], np.uint32)
-    prefixes = np.array([crc(word[:_PREFIX]) for word in found if len(word) >= _PREFIX], np.uint32)
+    tokens = words(utterance)
+    hashes = np.array([crc(word) for word in tokens], np.uint32)
+    prefixes = np.array([crc(word[:_PREFIX]) for word in tokens if len(word) >= _PREFIX], np.uint32)
     first = hashes * _FIRST
     return np.concatenate((first, _pairs(first[:-1], hashes[1:]), prefixes * _BEGINNING))
 
@@ -55,10 +55,10 @@ def index_grams_of_all(utterances: Iterable[str]) -> tuple[Hashes, NDArray[np.in
     rows, hashes, count = [_NO_ROWS], [_NO_HASHES], 0
     for batch in _batches(utterances):
         text = _END.join(utterance[:MAX_CHARACTERS].replace(_END, " ") for utterance in batch)
-        found = _WORD_OR_END.findall(text.casefold())
-        known |= {word: _both(word) for word in set(found) - known.keys()}
-        both = np.fromiter(map(known.__getitem__, found), np.uint64, len(found))
-        ends = np.fromiter(map(_END.__eq__, found), np.bool_, len(found))
+        tokens = _WORD_OR_END.findall(text.casefold())
+        known |= {word: _both(word) for word in set(tokens) - known.keys()}
+        both = np.fromiter(map(known.__getitem__, tokens), np.uint64, len(tokens))
+        ends = np.fromiter(map(_END.__eq__, tokens), np.bool_, len(tokens))
         rows.append((count + np.cumsum(ends))[~ends])
         hashes.append(both[~ends])
         count += len(batch)
@@ -97,10 +97,10 @@ class Bags(NamedTuple):
 
 def classifier_grams(utterance: str) -> Hashes:
     """The hashes of an utterance's words, pairs of words, ends and long words' beginnings: ascending and unique."""
-    found = [token.text for token in tokenise(utterance)]
-    hashes = {crc(word) for word in found}
-    hashes.update(crc(f"{word[:_PREFIX]}*") for word in found if len(word) > _PREFIX)
-    hashes.update(crc(f"{left} {right}") for left, right in pairwise(["<", *found, ">"]) if found)
+    words = [token.text for token in tokenise(utterance)]
+    hashes = {crc(word) for word in words}
+    hashes.update(crc(f"{word[:_PREFIX]}*") for word in words if len(word) > _PREFIX)
+    hashes.update(crc(f"{left} {right}") for left, right in pairwise(["<", *words, ">"]) if words)
     return np.array(sorted(hashes), np.uint32)
 
 
@@ -114,5 +114,5 @@ def bags(utterances: Sequence[str]) -> Bags:
 
 def vocabulary(of: Bags, least: int = 2) -> Hashes:
     """The n-grams that at least `least` utterances have, ascending; rarer ones identify single utterances."""
-    found, counts = np.unique(of.hashes, return_counts=True)
-    return np.asarray(found[counts >= least])
+    grams, counts = np.unique(of.hashes, return_counts=True)
+    return np.asarray(grams[counts >= least])

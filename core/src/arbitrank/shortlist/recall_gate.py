@@ -72,5 +72,5 @@ def losses(changes: Iterable[tuple[str, bool, bool]], tolerance: float) -> Itera
 
 
 def _listed(shortlister: Shortlister, request: Request, domain: str) -> bool:
-    found = shortlister.shortlist(request.utterance, K, profile=account_profile(request))
-    return any(candidate.domain == domain for candidate in found)
+    candidates = shortlister.shortlist(request.utterance, K, profile=account_profile(request))
+    return any(candidate.domain == domain for candidate in candidates)

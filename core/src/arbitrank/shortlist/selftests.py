@@ -34,14 +34,14 @@ def shortlister_problem(shortlister: Shortlister) -> str | None:
     stage = Shortlisting(shortlister)
     names = [name for _, name, _ in islice(shortlister.catalogue.present(), 20)]  # words that it knows
     requests = [
-        Request(utterance=text, account=one.account, dialogue=one.dialogue, context=one.context)
-        for one in _SITUATIONS
+        Request(utterance=text, account=situation.account, dialogue=situation.dialogue, context=situation.context)
+        for situation in _SITUATIONS
         for text in (*UTTERANCES, *names)
     ]
     lists = [stage(request) for request in requests]
     if lists != [stage(request) for request in reversed(requests)][::-1]:
         return "the same request gets another shortlist later"
-    if any(len({one.skill for one in candidates}) < len(candidates) for candidates in lists):
+    if any(len({candidate.skill for candidate in candidates}) < len(candidates) for candidates in lists):
         return "a shortlist has a skill twice"
     return _bad_scores(lists)
 

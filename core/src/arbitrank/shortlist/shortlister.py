@@ -112,10 +112,10 @@ class Shortlister:
 
 def _skills(name: str, domain: Domain) -> Sequence[Skill]:
     """The skills of a domain; its name alone where its code raises or returns something else."""
-    found = guarded(lambda: list(domain.skills))
-    if isinstance(found, Fault) or not found or not all(isinstance(skill, Skill) for skill in found):
+    skills = guarded(lambda: list(domain.skills))
+    if isinstance(skills, Fault) or not skills or not all(isinstance(skill, Skill) for skill in skills):
         return (Skill(name),)
-    return found
+    return skills
 
 
 class ShortlistSettings(Struct, frozen=True):
