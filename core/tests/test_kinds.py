@@ -66,10 +66,13 @@ def test_the_files_of_an_artifact_tell_a_hyprank_from_a_domain_of_this_name() ->
     assert name_in_store("hyprank", ["reranker/weights.json"]) == "hyprank"
 
 
-def test_an_artifact_without_the_files_of_its_kind_is_refused(tmp_path: Path, store: Store) -> None:
+@pytest.mark.parametrize(("name", "file"), [(HYPRANK, "hyprank.json"), ("shortlist", "shortlist.json")])
+def test_an_artifact_without_the_files_of_its_kind_is_refused(
+    tmp_path: Path, store: Store, name: str, file: str
+) -> None:
     (tmp_path / "a").mkdir()
-    seal(tmp_path / "a", Manifest(domain=HYPRANK, package="arbitrank", package_version="1"))
-    with pytest.raises(ArtifactError, match=r"files: hyprank\.json is missing, expected in \.hyprank"):
+    seal(tmp_path / "a", Manifest(domain=name, package="arbitrank", package_version="1"))
+    with pytest.raises(ArtifactError, match=f"files: {file} is missing, expected in {name}"):
         store.publish(tmp_path / "a")
 
 

@@ -25,44 +25,28 @@ NAMES = "lower-case letters, digits, '_' and '-', or one of .shortlist, .hyprank
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of artifact: `title` for messages, `train` the verb that produces one, `files` those that each contains.
+    """A kind of artifact: the verb that makes one, what serves while none is stable, and the files each contains.
 
-    `earlier` is the name that it had up to version 0.1, in stores or in artifacts. `fallback` says what serves while
-    none is stable.
+    `earlier` is the name that it had up to version 0.1, in stores or in artifacts.
     """
 
-    title: str
-    train: str
+    verb: str
+    fallback: str
     files: tuple[str, ...] = ()
     earlier: str | None = None
-    fallback: str = "the weights in its package serve"
 
 
-DOMAIN = Kind("domain", "train")
-
+_DOMAIN = Kind("train", "the weights in its package serve")
 RESERVED = {
     SHORTLIST: Kind(
-        "Shortlister",
-        "shortlist train",
-        ("shortlist.json", "skills.json", "index.npz"),
-        "shortlist",
-        "every domain is queried",
+        "shortlist train", "every domain is queried", ("shortlist.json", "skills.json", "index.npz"), "shortlist"
     ),
     HYPRANK: Kind(
-        "HypRank",
-        "shortlist hyprank",
-        ("hyprank.json", "trees.txt"),
-        "hyprank",
-        "lists stay in the order of the merge",
+        "shortlist hyprank", "lists stay in the order of the merge", ("hyprank.json", "trees.txt"), "hyprank"
     ),
-    DECISIONS: Kind(
-        "decision settings",
-        "publish",
-        ("decisions.json",),
-        fallback="the settings of the command line decide",
-    ),
+    DECISIONS: Kind("publish", "the settings of the command line decide", ("decisions.json",)),
 }
-"""The kinds of which a store has one, by their reserved names."""
+"""The kinds of which a store has one artifact, by their reserved names."""
 
 
 def is_domain(name: str) -> bool:
@@ -89,31 +73,29 @@ def checked_name(name: str) -> str:
 
 def kind_of(name: str) -> Kind:
     """The kind of the artifacts under a name."""
-    return RESERVED.get(name, DOMAIN)
+    return RESERVED.get(name, _DOMAIN)
 
 
 def folders(name: str) -> tuple[str, ...]:
     """The folders of a store that keep the versions and changes of a name: the present one first."""
     name = checked_name(name)
-    earlier = kind_of(name).earlier
-    return (name, earlier) if earlier and checked_name(earlier) == name else (name,)
+    return (name, "shortlist") if name == SHORTLIST else (name,)
 
 
 def train_command(name: str) -> str:
-    """The command that produces a candidate of this name."""
-    kind = kind_of(name)
-    return f"arbitrank {kind.train}" if name in RESERVED else f"arbitrank {kind.train} {name}"
+    """The command that makes a candidate of this name."""
+    verb = kind_of(name).verb
+    return f"arbitrank {verb}" if name in RESERVED else f"arbitrank {verb} {name}"
 
 
 def name_in_store(name: str, files: Iterable[str]) -> str:
     """The name under which a store keeps an artifact whose manifest has this name and these files.
 
-    Up to version 0.1 a Shortlister and a HypRank had names that a domain could have too; their files tell.
+    Up to version 0.1 a HypRank had a name that a domain can have too; its files tell which it is.
     """
-    for reserved, kind in RESERVED.items():
-        if name == kind.earlier and set(kind.files) <= set(files):
-            return reserved
-    return name
+    present = set(files)
+    earlier = (key for key, kind in RESERVED.items() if name == kind.earlier and present.issuperset(kind.files))
+    return next(earlier, canonical(name))
 
 
 def missing_file(name: str, files: Iterable[str]) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from arbitrank.errors import ArtifactError, InputError, os_errors
+from arbitrank.extras import missing_package
 from arbitrank.store.artifact import MANIFEST, Manifest, Signature, digest, encode_manifest, write_durably
 from arbitrank.store.artifact_checks import verified
 
@@ -146,7 +147,7 @@ def _cryptography() -> tuple[Any, Any]:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
-        raise InputError("keys and signatures need the package cryptography; run: pip install cryptography") from error
+        raise missing_package(error, "keys and signatures") or error from error
     return serialization, ed25519
 
 
