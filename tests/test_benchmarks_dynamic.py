@@ -1,4 +1,4 @@
-"""The benchmark of what a Shortlister learns: its task, its figures, and the facts that it rests on."""
+"""The benchmark of the classifier's training: its tasks and its figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVICES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Dialogues of four services, two a domain, in the shape of sgd."""
+    """Dialogues of four services, two per domain, in the format of sgd."""
     path = tmp_path_factory.mktemp("sgd")
     (path / "services.json").write_text(json.dumps(SERVICES))
     rng = np.random.default_rng(0)
@@ -41,11 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_request_may_be_served_by_its_domains_other_service(folder: Path) -> None:
+def test_both_services_of_a_domain_are_acceptable(folder: Path) -> None:
     task = sgd(folder, spare=0.2)
     assert task.skills == ("Table_1", "Table_2", "Taxi_1", "Taxi_2")
-    assert task.will_do.sum(axis=1).tolist() == [2] * len(task.named)
-    assert task.will_do[np.arange(len(task.named)), task.named].all()
+    assert task.acceptable.sum(axis=1).tolist() == [2] * len(task.named)
+    assert task.acceptable[np.arange(len(task.named)), task.named].all()
     assert all(task.utterances[row].startswith("yes") for row in task.failed)
     assert 0 < len(task.spare) < 60
     assert all(
@@ -53,7 +53,7 @@ def test_a_request_may_be_served_by_its_domains_other_service(folder: Path) -> N
     )
 
 
-def test_bbai_labels_one_of_those_that_answered_and_hears_refusals(tmp_path: Path) -> None:
+def test_bbai_draws_a_label_from_the_assistants_that_answered_and_reads_refusals(tmp_path: Path) -> None:
     for split, lines in {
         "train": [{"text": "a", "agents_ok": ["x", "y"]}],
         "dev": [{"text": "b", "agents_ok": ["y"]}],
@@ -62,7 +62,7 @@ def test_bbai_labels_one_of_those_that_answered_and_hears_refusals(tmp_path: Pat
         with gzip.open(tmp_path / f"{split}.jsonl.gz", "wt") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
     task = bbai(tmp_path)
-    assert task.will_do.tolist() == [[True, True], [False, True]]
+    assert task.acceptable.tolist() == [[True, True], [False, True]]
     assert task.named[1] == 1
     assert task.refused is not None
     assert task.refused.tolist() == [[True, False]]
@@ -79,14 +79,14 @@ def test_f1_counts_pairs_at_the_threshold_of_the_other_part() -> None:
     assert relative([held], [held], None, 0) == (0.0, 0.0, 0.0)
 
 
-def test_the_quick_figures_show_what_pseudo_labels_are_for() -> None:
+def test_the_quick_figures_show_the_gain_of_pseudo_labels() -> None:
     found = dynamic.compared(lambda seed: synthetic(700, seed=seed), dynamic._main, range(1))["arms"]
     assert found["pseudo-labels, chosen"]["f1_half"] > 1.1 * found["one label"]["f1_half"]
     assert found["oracle labels"]["f1"] >= found["one label"]["f1"]
     dynamic.print_tables({"synthetic": {"n": 1, "seeds": 1, "arms": found}})
 
 
-def test_the_dialogue_tells_hyprank_which_service_is_meant(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hyprank_reads_the_intended_service_from_the_dialogue(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = sorted_lists(folder, range(1), lambda text: None)
     mean, low, _ = found["accuracy"]["the very service, of those seen"]["HypRank with the dialogue"]
     assert mean >= low > 0.0
