@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -23,7 +22,7 @@ from arbitrank.evaluate.merge_tuning import AfterWinning, LabelledReadings, None
 from arbitrank.evaluate.plugins import PLUGINS, run_plugins
 from arbitrank.evaluate.results import SystemResults, judge
 from arbitrank.evaluate.runs import Clock, DomainRun, splits
-from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, peak, share, total
+from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, in_processes, peak, total
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
 from arbitrank.learn.evidence import Evidence, gather, own_request
@@ -144,23 +143,14 @@ def run(
     corpus: Corpus, paths: Mapping[str, Path], *, seed: int = 0, jobs: int = 1, progress: Progress
 ) -> list[DomainRun]:
     """Train and score every system of every domain, each domain in a task of its own; in the order of their names."""
-    runs: list[DomainRun] = []
-    with tempfile.TemporaryDirectory(prefix="arbitrank-") as scratch:
-        shared = share(corpus, Path(scratch) / "corpus")
-        tasks = (delayed(_run_shared)(shared, path, seed) for path in paths.values())
-        for one in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
-            runs.append(one)
-            progress("re-rankers", len(runs), len(paths))
+    tasks = [(path, seed) for path in paths.values()]
+    runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="re-rankers", progress=progress)
     return sorted(runs, key=lambda one: one.domain)
 
 
-def _run_shared(corpus: SharedCorpus, path: Path, seed: int) -> DomainRun:
-    return run_domain(corpus.value, path, seed)
-
-
-def run_domain(corpus: Corpus, path: Path, seed: int) -> DomainRun:
+def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
     """Run of one domain alone: every system's re-ranker from the domain's own hypotheses, and its held-out scores."""
-    recognised = load(path)
+    corpus, recognised = shared.value, load(path)
     learning, learned = _with_hypotheses(corpus.train, recognised.train)
     unreported: LabelledReadings | None = None
     clock = Clock()

@@ -6,16 +6,14 @@ those of many domains would not fit in memory together.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import msgspec
-from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, peak, share
+from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, in_processes, peak
 from arbitrank.nlu.training import cross_fit, train_recogniser
 from arbitrank.values import Hypothesis
 
@@ -48,13 +46,10 @@ def recognise_corpus(
     # The largest domains first, so that none of them runs alone at the end.
     order = sorted(corpus.domains, key=lambda name: (-sizes[name], name))
     paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
-    with tempfile.TemporaryDirectory(prefix="arbitrank-") as scratch:
-        shared = share(corpus, Path(scratch) / "corpus")
-        tasks = (delayed(_recognise)(name, shared, paths[name], seed) for name in order)
-        for done, held in enumerate(Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks), 1):
-            progress("recognisers", done, len(order))
-            if peaks is not None:
-                peaks.append(held)
+    tasks = [(name, paths[name], seed) for name in order]
+    held = in_processes(_recognise, corpus, tasks, jobs=jobs, stage="recognisers", progress=progress)
+    if peaks is not None:
+        peaks += held
     return paths
 
 
@@ -81,7 +76,7 @@ def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _recognise(domain: str, shared: SharedCorpus, path: Path, seed: int) -> Peak | None:
+def _recognise(shared: SharedCorpus, domain: str, path: Path, seed: int) -> Peak | None:
     corpus, (of_train, of_tuning, of_held) = shared.value, shared.seen
     with threadpool_limits(1):
         fitted = cross_fit(domain, corpus.train, seed=seed, encoded=of_train)

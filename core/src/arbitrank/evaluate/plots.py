@@ -8,20 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
 import numpy as np
 
-from arbitrank.errors import InputError
 from arbitrank.evaluate.metrics import reliability
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.probability import Floats
-
-try:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-except ImportError as error:
-    raise InputError("plots: needs the package matplotlib; run: pip install 'arbitrank[report]'") from error
 
 MOST_DOMAINS = 24
 """Domains in the per-domain plot; the figures of all are in `metrics.json`."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration.dispatch import Failed, query
@@ -22,7 +21,7 @@ from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings, Recognised, save
 from arbitrank.evaluate.merge_tuning import LabelledReadings
 from arbitrank.evaluate.runs import Clock, DomainRun, splits
-from arbitrank.evaluate.shared_corpus import SharedCorpus, peak, share
+from arbitrank.evaluate.shared_corpus import SharedCorpus, in_processes, peak
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.evidence import own_request
 from arbitrank.learn.rerankers import baseline
@@ -47,18 +46,12 @@ def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, p
             f"{corpus.name}: no plugin is loaded for {', '.join(lacking)} (loaded: {', '.join(ready) or 'none'}); "
             "run: arbitrank domains, or evaluate without --plugins"
         )
-    shared = share(corpus, folder / "corpus")
-    tasks = (
-        delayed(_run)(name, shared, folder / f"{number}.msgpack", seed) for number, name in enumerate(corpus.domains)
-    )
-    runs: list[DomainRun] = []
-    for one in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
-        runs.append(one)
-        progress("plugins", len(runs), len(corpus.domains))
+    tasks = [(name, folder / f"{number}.msgpack", seed) for number, name in enumerate(corpus.domains)]
+    runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="plugins", progress=progress)
     return sorted(runs, key=lambda one: one.domain)
 
 
-def _run(name: str, shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
+def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
     corpus, domain = shared.value, loaded(discover())[name]  # again, as this may be another process
     clock = Clock()
     best = {system: BestReadings.empty(len(corpus.held)) for system in ("R0", PLUGINS)}

@@ -70,19 +70,35 @@ def judge(
     With `none_counts`, deciding "none" is an answer: right for requests out of scope and wrong for all others. Without,
     the best hypothesis is the answer.
     """
-    empty = np.array([head is None for head in top], bool)
-    none = decides_none(heads.out_of_scope, empty, decisions) if none_counts else empty
     right = np.array([float(h is not None and entirely_right(h, truth)) for h, truth in zip(top, truths, strict=True)])
     domain_right = np.array([float(h is not None and h.domain == t.domain) for h, t in zip(top, truths, strict=True)])
     errors = np.array([1.0 if h is None else semer(h, truth) for h, truth in zip(top, truths, strict=True)])
-    unowned = np.array([float(truth.domain is None) for truth in truths])
+    unowned = np.array([truth.domain is None for truth in truths], bool)
+    return decided(heads, right, domain_right, errors, unowned, decisions if none_counts else None, tuple(top))
+
+
+def decided(
+    heads: MergedHeads,
+    right: Floats,
+    domain_right: Floats,
+    errors: Floats,
+    unowned: NDArray[np.bool_],
+    decisions: DecisionSettings | None,
+    top: tuple[Hypothesis | None, ...] = (),
+) -> SystemResults:
+    """The results where "none" is decided by `decisions`; with None, only where a list is empty.
+
+    `right`, `domain_right` and `errors` judge the heads; `unowned` marks the requests that are out of scope.
+    """
+    empty = heads.domain < 0
+    none = empty if decisions is None else decides_none(heads.out_of_scope, empty, decisions)
     return SystemResults(
-        tuple(top),
+        top,
         heads.probability,
         right,
         heads.out_of_scope,
         none,
         np.where(none, unowned, right),
         np.where(none, unowned, domain_right),
-        np.where(none, 1.0 - unowned, errors),
+        np.where(none, ~unowned, errors),
     )

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from joblib import Parallel, delayed
 
+from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.nlu.encoded import Encoded
 from arbitrank.nlu.training import encode_all
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +38,26 @@ class SharedCorpus:
         return _read, (self.path,)
 
 
-def share(corpus: Corpus, path: Path) -> SharedCorpus:
-    """Write the corpus to `path`, from which other processes read it when the result is sent to them."""
-    path.write_bytes(msgspec.msgpack.encode(corpus))
-    return SharedCorpus(corpus, path)
+def in_processes(
+    function: Callable[..., T],
+    corpus: Corpus,
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    jobs: int,
+    stage: str,
+    progress: Progress,
+) -> list[T]:
+    """The results of `function(shared corpus, *task)` for each task, in the order in which they end."""
+    results: list[T] = []
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        path = Path(folder) / "corpus"
+        path.write_bytes(msgspec.msgpack.encode(corpus))
+        shared = SharedCorpus(corpus, path)
+        calls = (delayed(function)(shared, *task) for task in tasks)
+        for result in Parallel(n_jobs=jobs, return_as="generator_unordered")(calls):
+            results.append(result)
+            progress(stage, len(results), len(tasks))
+    return results
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,7 @@ from arbitrank.arbitration.merge import BestReadings, temperature_scaled, temper
 from arbitrank.domain import Model, Scores
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator
+from arbitrank.learn.evidence import own_request
 from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
 from arbitrank.learn.rerankers import Factored, baseline
@@ -99,7 +100,7 @@ def _score_together(
     best: BestReadings,
 ) -> set[int]:
     """Fill in the scores of the requests at `places`; the places whose scores are sound, the others being left out."""
-    own = [_own(requests[i], brought[i] or ()) for i in places]
+    own = [own_request(requests[i], brought[i] or ()) for i in places]
     sizes = np.array([len(request.hypotheses or ()) for request in own])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     with np.errstate(all="ignore"):  # requests with scores that are not finite are scored alone, for the reason
@@ -118,13 +119,3 @@ def _score_together(
     best.mine[at], best.best[at] = mine[sound], (first - starts)[sound]
     best.right[at], best.total[at] = top[sound], total[sound]
     return set(at.tolist())
-
-
-def _own(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
-    # Features are read from these fields alone.
-    return Request(
-        utterance=request.utterance,
-        utterance_length=request.utterance_length,
-        context=request.context,
-        hypotheses=tuple(hypotheses),
-    )

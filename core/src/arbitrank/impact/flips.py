@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import DecisionSettings, decides_none
-from arbitrank.arbitration.merge import merge_heads
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import MergedHeads, merge_heads
+from arbitrank.evaluate.results import SystemResults, decided
 from arbitrank.impact.batch_scores import DomainReadings, Reading
-from arbitrank.probability import Floats
 from arbitrank.semer import entirely_right, semantic_errors
 from arbitrank.values import Truth
 from arbitrank.wire import Logged
@@ -114,49 +114,33 @@ class Flip(msgspec.Struct, frozen=True):
     truth: str | None
 
 
-class JudgedAnswers(NamedTuple):
-    """The answers of one side: "none", right, of the right domain, and their semantic error rates; one a request."""
-
-    none: NDArray[np.bool_]
-    right: NDArray[np.bool_]
-    domain_right: NDArray[np.bool_]
-    semer: Floats
-
-
-def judged(rows: Rows, side: Side, decisions: DecisionSettings, *, none_counts: bool) -> JudgedAnswers:
-    """The answers as `arbitrank.evaluate.results` judges them: with `none_counts` the decision "none" is an answer."""
-    one, unowned = rows[side], rows["owner"] < 0
-    empty = one["head"] < 0
-    none = decides_none(one["out_of_scope"], empty, decisions) if none_counts else empty
-    return JudgedAnswers(
-        none,
-        np.where(none, unowned, one["right"]),
-        np.where(none, unowned, one["domain_right"]),
-        np.where(none, 1.0 - unowned, one["semer"]),
-    )
+def judged(rows: Rows, side: Side, decisions: DecisionSettings | None) -> SystemResults:
+    """The results of one side, as in an evaluation; with `decisions` the decision "none" counts as an answer."""
+    one = rows[side]
+    heads = MergedHeads(one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"])
+    right, domain_right = one["right"].astype(np.float64), one["domain_right"].astype(np.float64)
+    return decided(heads, right, domain_right, one["semer"], rows["owner"] < 0, decisions)
 
 
-def flips(rows: Rows, decisions: DecisionSettings, *, none_counts: bool) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def flips(rows: Rows, decisions: DecisionSettings | None) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """The mask of the requests that are answered differently, and each one's kind of change, a number in `KINDS`."""
-    before, after = (judged(rows, side, decisions, none_counts=none_counts) for side in SIDES)
+    before, after = (judged(rows, side, decisions) for side in SIDES)
     flipped = (before.none != after.none) | (rows["moved"] & ~before.none & ~after.none)
-    kind = np.where(before.right & ~after.right, 0, np.where(~before.right & after.right, 1, 2))
-    return flipped, np.where(rows["labelled"], kind, 3)
+    gain = after.answer_right - before.answer_right
+    return flipped, np.where(rows["labelled"], np.where(gain < 0.0, 0, np.where(gain > 0.0, 1, 2)), 3)
 
 
 def worst_flips(
     rows: Rows,
     lines: Sequence[Logged],
     heads: Sequence[Sequence[Reading | None]],
-    decisions: DecisionSettings,
-    *,
-    none_counts: bool,
+    decisions: DecisionSettings | None,
 ) -> list[Flip]:
     """The flips among the requests of `lines` that matter most; `heads` are their best readings before and after."""
-    flipped, kind = flips(rows, decisions, none_counts=none_counts)
+    flipped, kind = flips(rows, decisions)
     at = np.flatnonzero(flipped)
     chosen = at[np.lexsort((rows["line"][at], -rows["after"]["probability"][at], kind[at]))][:FLIPS]
-    none = [judged(rows, side, decisions, none_counts=none_counts).none for side in SIDES]
+    none = [judged(rows, side, decisions).none for side in SIDES]
 
     def answered(side: int, i: int) -> FlipSide:
         head = None if none[side][i] else heads[side][i]

@@ -159,7 +159,7 @@ class _Work:
         heads = [fill_side(rows[side], name, own, lines, self.names, plan.decisions) for side, own in sides]
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
         for counts, kept in self.found.worst.items():
-            new = worst_flips(rows, lines, heads, plan.decisions, none_counts=counts)
+            new = worst_flips(rows, lines, heads, plan.decisions if counts else None)
             self.found.worst[counts] = worst([*kept, *new])
         return rows
 

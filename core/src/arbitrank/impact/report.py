@@ -130,27 +130,19 @@ def none_counts(rows: Rows) -> bool:
 
 def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemResults]:
     """Both sides' results on the labelled requests, without the readings: what plots and metrics are made of."""
-    rows, counts = found.rows[found.rows["labelled"]], none_counts(found.rows)
-    sides: dict[str, SystemResults] = {}
-    for side in SIDES:
-        one, answers = rows[side], judged(rows, side, decisions, none_counts=counts)
-        sides[side] = SystemResults(
-            (),
-            one["probability"],
-            one["right"].astype(np.float64),
-            one["out_of_scope"],
-            answers.none,
-            answers.right.astype(np.float64),
-            answers.domain_right.astype(np.float64),
-            answers.semer,
-        )
-    return sides
+    rows = found.rows[found.rows["labelled"]]
+    return {side: judged(rows, side, _counting(found.rows, decisions)) for side in SIDES}
+
+
+def _counting(rows: Rows, decisions: DecisionSettings) -> DecisionSettings | None:
+    """The settings for the decision "none" where it counts as an answer."""
+    return decisions if none_counts(rows) else None
 
 
 def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None, seed: int) -> Impact:
     rows, names = found.rows, found.names
-    counts = none_counts(rows)
-    flipped, kind = flips(rows, plan.decisions, none_counts=counts)
+    decisions = _counting(rows, plan.decisions)
+    flipped, kind = flips(rows, decisions)
     comparison = _Comparison(found, plan.decisions, seed)
     labelled = comparison.rows
     owners, devices = labelled["owner"], labelled["device"]
@@ -165,11 +157,11 @@ def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None
         n=len(rows),
         labelled=len(labelled),
         bad_lines=found.bad_lines,
-        none_counts=counts,
+        none_counts=decisions is not None,
         temperature=before.temperature if before else 1.0,
         notes=list(_notes(plan, found)),
         flips=int(flipped.sum()),
-        pairs=_flip_counts(rows[flipped], kind[flipped], names, plan.decisions, counts),
+        pairs=_flip_counts(rows[flipped], kind[flipped], names, decisions),
         pooled=comparison.slice(np.ones(len(labelled), np.bool_)) if len(labelled) else None,
         per_domain={
             name: comparison.slice(owners == numbers[name], headed_by=numbers[name])
@@ -189,7 +181,7 @@ def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None
         ),
         card=card,
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
-        worst=found.worst[counts],
+        worst=found.worst[decisions is not None],
     )
 
 
@@ -235,13 +227,10 @@ def _own_calibration(side: Rows, seed: int) -> Calibration | None:
 
 
 def _flip_counts(
-    rows: Rows, kind: NDArray[np.int64], names: list[str], decisions: DecisionSettings, counts: bool
+    rows: Rows, kind: NDArray[np.int64], names: list[str], decisions: DecisionSettings | None
 ) -> list[FlipCount]:
     """The flips by the domains involved, the largest number first."""
-    heads = [
-        np.where(judged(rows, side, decisions, none_counts=counts).none, -1, rows[side]["head"]).tolist()
-        for side in SIDES
-    ]
+    heads = [np.where(judged(rows, side, decisions).none, -1, rows[side]["head"]).tolist() for side in SIDES]
     table: dict[tuple[int, int], list[int]] = {}
     for before, after, k in zip(*heads, kind.tolist(), strict=True):
         table.setdefault((before, after), [0] * len(KINDS))[k] += 1
