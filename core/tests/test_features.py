@@ -10,8 +10,9 @@ import pytest
 
 from arbitrank.learn.census import fit_features
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
-from arbitrank.learn.features import context_row, parts, plain_rows, rows
-from arbitrank.probability import CLIP
+from arbitrank.learn.features import context_row, parts, rows
+from arbitrank.learn.matrices import plain_matrix
+from arbitrank.probability import ALL, CLIP
 from arbitrank.values import Hypothesis, Request, Slot
 
 FILL = Confidences(0.4, 0.6, 0.8)
@@ -39,7 +40,7 @@ def test_a_missing_confidence_is_filled_with_the_mean_and_flagged() -> None:
 
 def test_the_plain_features_are_the_logs_of_the_three_confidences() -> None:
     spec = FeatureSpec("lights", fill=FILL)
-    (row,) = plain_rows(spec, request(reading(0.8, 0.5, None)))
+    (row,) = plain_matrix(spec, [request(reading(0.8, 0.5, None))], ALL).tolist()
     assert named(spec.plain_names, row) == pytest.approx(
         {
             "domain.logit": math.log(4.0),
@@ -190,7 +191,7 @@ def test_an_intents_rivals_are_those_that_the_recogniser_believes_in() -> None:
 def test_the_context_is_crossed_with_the_confidences() -> None:
     spec = FeatureSpec("lights", SITUATIONS[:1])
     example = request(reading(0.8, 0.5, 0.25), device="tv")
-    plain = named(spec.plain_names, plain_rows(spec, example)[0])
+    plain = named(spec.plain_names, plain_matrix(spec, [example], ALL)[0].tolist())
     for score in ("domain.logit", "intent.log", "slots.log"):
         assert plain[f"context.device=tv×{score}"] == plain[score]
     of_request = named(spec.request_names, rows(spec, example)[0])
@@ -267,7 +268,7 @@ def test_names_and_rows_have_the_same_length() -> None:
     of_request, of_readings = rows(spec, example)
     assert len(of_request) == len(spec.request_names) == len(set(spec.request_names))
     assert {len(row) for row in of_readings} == {len(spec.reading_names)}
-    assert {len(row) for row in plain_rows(spec, example)} == {len(spec.plain_names)}
+    assert plain_matrix(spec, [example], ALL).shape == (2, len(spec.plain_names))
     assert len(context_row(spec, {})) == len(spec.context_names)
 
 

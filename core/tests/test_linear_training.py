@@ -11,9 +11,9 @@ import pytest
 from arbitrank.domain import Settings
 from arbitrank.evaluate.metrics import brier, nll
 from arbitrank.learn.evidence import gather, label, own_request
-from arbitrank.learn.features import plain_rows
 from arbitrank.learn.linear_training import train_factored, train_loglinear
 from arbitrank.learn.losses import mixed
+from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.rerankers import Factored, LogLinear, baseline
 from arbitrank.values import Hypothesis, Request, Slot, Truth
 
@@ -117,7 +117,7 @@ def test_training_lowers_the_loss_it_is_for(loss: str, form: Any) -> None:
     reranker = train_loglinear(evidence, Settings(model="loglinear", loss=loss, form=form, l2=1e-6))  # type: ignore[arg-type]
     assert isinstance(reranker, LogLinear)
     assert reranker.form == form
-    matrix = np.array([row for request in data[0] for row in plain_rows(reranker.spec, request)])
+    matrix = plain_matrix(reranker.spec, evidence.requests, evidence.batch.starts)
     r1, r2 = {"r1": (1.0, 0.0), "r2": (0.0, 1.0), "r3": (1.0, 1.0)}[loss]
     start = np.array([float(name in ("domain.logit", "intent.log", "slots.log")) for name in reranker.spec.plain_names])
     before, _ = mixed(matrix @ start, evidence.batch, form, r1, r2)

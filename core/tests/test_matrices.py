@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
-from arbitrank.learn.features import plain_rows, rows
+from arbitrank.learn.features import rows
 from arbitrank.learn.matrices import matrices, plain_matrix
+from arbitrank.probability import ALL
 from arbitrank.values import Hypothesis, Request, Slot
 
 confidences = st.none() | st.sampled_from([0.0, 1e-9, 0.25, 0.5, 0.5, 1.0]) | st.floats(0.0, 1.0)
@@ -56,5 +57,5 @@ def test_the_matrices_hold_the_rows_of_each_request(spec: FeatureSpec, several: 
     assert of_readings.shape == (sum(sizes), len(spec.reading_names))
     np.testing.assert_allclose(of_requests, [row for row, _ in expected], rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(of_readings, [row for _, some in expected for row in some], rtol=1e-12, atol=1e-9)
-    plain = [row for request in several for row in plain_rows(spec, request)]
+    plain = np.concatenate([plain_matrix(spec, [request], ALL) for request in several])
     np.testing.assert_allclose(plain_matrix(spec, several, starts), plain, rtol=1e-12, atol=1e-9)

@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
-from arbitrank.learn.features import plain_rows
+from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
-from arbitrank.probability import CLIP
+from arbitrank.probability import ALL, CLIP
 from arbitrank.values import Hypothesis, Request, Slot
 
 SPEC = FeatureSpec(
@@ -169,7 +169,7 @@ def test_contributions_add_up_to_the_log_odds_against_the_average_request(reques
         plain, means=tuple(1.0 if name == "bias" else m for name, m in zip(plain.names, plain.means, strict=True))
     )
     average = np.dot(plain.values, plain.means)
-    log_odds = np.array(plain_rows(SPEC, request)) @ np.array(plain.values)
+    log_odds = plain_matrix(SPEC, [request], ALL) @ np.array(plain.values)
     found = [sum(groups.values()) for groups in LogLinear(SPEC, "sigmoid", plain).explain(request)]
     assert found == pytest.approx(log_odds - average, rel=1e-6, abs=1e-6)
 

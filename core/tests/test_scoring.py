@@ -16,9 +16,10 @@ from arbitrank.domain import LinearForm, Model, Scores
 from arbitrank.learn.boosted import Boosted, feature_names
 from arbitrank.learn.calibration import Affine, Calibrated, Isotonic, recalibrated
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
-from arbitrank.learn.features import plain_rows, rows
+from arbitrank.learn.features import rows
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.losses import probabilities
+from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.learn.rerankers import Factored, LogLinear, Weights
 from arbitrank.probability import ALL, bounded
@@ -113,7 +114,7 @@ def reference(reranker: Any, request: Request) -> Scores:
     if isinstance(reranker, Calibrated):
         return recalibrated(reference(reranker.reranker, request), reranker.calibrator)
     if isinstance(reranker, LogLinear):
-        z = np.array(plain_rows(reranker.spec, request)) @ np.array(reranker.weights.values)
+        z = plain_matrix(reranker.spec, [request], ALL) @ np.array(reranker.weights.values)
         return bounded(probabilities(z, ALL, reranker.form))
     of_request, of_readings = rows(reranker.spec, request)
     mine, right = reranker.score(np.array([of_request]), np.array(of_readings), ALL)

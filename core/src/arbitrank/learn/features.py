@@ -5,7 +5,7 @@ missing confidence is replaced by the mean of the training data and has an indic
 [1e-6, 1 - 1e-6] before logarithms are taken. The factored re-ranker gets those of intents and slots as logs, which add
 up as a product does, and as logits, which still differ where a recogniser pushes them all towards 1.
 
-`rows` and `plain_rows` are the reference for `arbitrank.learn.matrices` and `arbitrank.learn.scoring`.
+`rows` is the reference for `arbitrank.learn.matrices` and `arbitrank.learn.scoring`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Context, Hypothesis, Request
 
 CORE_KEYS = ("device", "has_screen", "locale")
-"""Context keys that every domain looks at; `previous_*` and `preference.*` are read for the domain's own sake."""
+"""Context keys that every domain reads; `previous_*` and `preference.*` are read for the domain's own sake."""
 
 LARGE = 1e9
 """Numbers are clipped to this, so that no sum of them overflows."""
@@ -99,18 +99,6 @@ def parts(request: Request, fill: Confidences) -> Parts:
         intent.append(clipped(fill.intent if i is None else i))
         slots.append(clipped(fill.slots if s is None else s))
     return Parts(domain, intent, slots, missing)
-
-
-def plain_rows(spec: FeatureSpec, request: Request) -> list[list[float]]:
-    """A row for each hypothesis, in the order of `spec.plain_names`."""
-    confidences = parts(request, spec.fill)
-    context = context_row(spec, request.context)
-    rows = []
-    for h, d, i, s, missing in zip(request.hypotheses or (), *confidences, strict=True):
-        scores = (logit(d), math.log(i), math.log(s))
-        crossed = [c * score for c in context for score in scores]
-        rows.append([*scores, *missing, 1.0, *context, *crossed, *extras(spec, h.features)])
-    return rows
 
 
 def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[float]]]:

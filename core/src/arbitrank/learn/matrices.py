@@ -1,6 +1,6 @@
-"""Features of many requests as matrices: `arbitrank.learn.features.rows` and `plain_rows` in vectorised form.
+"""Features of many requests as matrices: `arbitrank.learn.features.rows` in vectorised form, and log-linear models'.
 
-Those functions are the reference; the numbers are the same but for the rounding of sums.
+`rows` is the reference; the numbers are the same but for the rounding of sums.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.features import best_intents, context_row, extras, intent_contexts
-from arbitrank.probability import CLIP, Floats, Starts
+from arbitrank.probability import CLIP, Floats, Starts, log_odds
 from arbitrank.values import Hypothesis, Request
 
 
@@ -23,9 +23,7 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
     found = [h for request in requests for h in request.hypotheses or ()]
     sizes = np.diff(np.append(starts, len(found)))
     group = np.repeat(np.arange(len(requests)), sizes)
-    domain, no_domain = _filled([h.domain_confidence for h in found], spec.fill.domain)
-    intent, no_intent = _filled([h.intent_confidence for h in found], spec.fill.intent)
-    slots, no_slots = _filled([h.reading_confidence for h in found], spec.fill.slots)
+    (domain, intent, slots), (no_domain, no_intent, no_slots) = _confidences(found, spec)
     product = intent * slots
     order = np.lexsort((-product, group))
     rank = np.empty(len(found))
@@ -34,7 +32,7 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
     count = np.array([len(h.slots) for h in found], np.float64)
     best = np.log(np.maximum.reduceat(product, starts))
     null = np.log(np.maximum(CLIP, 1.0 - np.add.reduceat(product, starts)))
-    logit = _logit(np.maximum.reduceat(domain, starts))
+    logit = log_odds(np.maximum.reduceat(domain, starts))
     best_intent, best_slots = np.maximum.reduceat(intent, starts), np.maximum.reduceat(slots, starts)
     entropy = _entropy(found, intent, group, len(requests))
     context = np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
@@ -43,11 +41,11 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
         logit,
         no_domain[first],
         np.log(best_intent),
-        _logit(best_intent),
+        log_odds(best_intent),
         entropy,
         no_intent[first],
         np.log(best_slots),
-        _logit(best_slots),
+        log_odds(best_slots),
         no_slots[first],
         count[first],
         np.log1p([length or 0 for length in lengths]),
@@ -62,8 +60,8 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
         log_product - null[group],
         np.log(intent),
         np.log(slots),
-        _logit(intent),
-        _logit(slots),
+        log_odds(intent),
+        log_odds(slots),
         no_intent,
         no_slots,
         entropy[group],
@@ -81,10 +79,8 @@ def plain_matrix(spec: FeatureSpec, requests: Sequence[Request], starts: Starts)
     """The features of a log-linear re-ranker of N readings, by `spec.plain_names`."""
     found = [h for request in requests for h in request.hypotheses or ()]
     sizes = np.diff(np.append(starts, len(found)))
-    domain, no_domain = _filled([h.domain_confidence for h in found], spec.fill.domain)
-    intent, no_intent = _filled([h.intent_confidence for h in found], spec.fill.intent)
-    slots, no_slots = _filled([h.reading_confidence for h in found], spec.fill.slots)
-    scores = (_logit(domain), np.log(intent), np.log(slots))
+    (domain, intent, slots), (no_domain, no_intent, no_slots) = _confidences(found, spec)
+    scores = (log_odds(domain), np.log(intent), np.log(slots))
     context = np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
     each = np.repeat(context, sizes, axis=0).T
     crossed = [column * score for column in each for score in scores]
@@ -92,15 +88,15 @@ def plain_matrix(spec: FeatureSpec, requests: Sequence[Request], starts: Starts)
     return np.stack(columns, axis=1)
 
 
-def _logit(p: Floats) -> Floats:
-    return np.asarray(np.log(p / (1.0 - p)), np.float64)
-
-
-def _filled(confidences: Sequence[float | None], fill: float) -> tuple[Floats, Floats]:
-    """The confidences, missing ones filled and all clipped, and flags of what is missing."""
-    values = np.array(confidences, np.float64)  # None becomes NaN
+def _confidences(found: Sequence[Hypothesis], spec: FeatureSpec) -> tuple[Floats, Floats]:
+    """Confidences of domain, intent and slots, filled and clipped, and indicators of missing ones: shapes (3, N)."""
+    values = np.array(
+        [(h.domain_confidence, h.intent_confidence, h.reading_confidence) for h in found], np.float64
+    ).T.copy()  # None becomes NaN
     missing = np.isnan(values)
-    return np.clip(np.where(missing, fill, values), CLIP, 1.0 - CLIP), missing.astype(np.float64)
+    return np.clip(np.where(missing, np.array(spec.fill)[:, None], values), CLIP, 1.0 - CLIP), missing.astype(
+        np.float64
+    )
 
 
 def _entropy(found: Sequence[Hypothesis], intent: Floats, group: Starts, n: int) -> Floats:

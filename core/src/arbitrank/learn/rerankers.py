@@ -16,8 +16,9 @@ import numpy as np
 from arbitrank.domain import Scores
 from arbitrank.learn.census import fit_features
 from arbitrank.learn.feature_spec import FeatureSpec
-from arbitrank.learn.features import parts, plain_rows, rows
+from arbitrank.learn.features import parts, rows
 from arbitrank.learn.losses import Form
+from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.scoring import FactoredScorer, LogLinearScorer
 from arbitrank.probability import ALL, CLIP, Floats, Starts, bounded, null_softmax, sigmoid
 from arbitrank.values import Request
@@ -83,7 +84,7 @@ class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", 
         return LogLinearScorer(self.spec, self.form, self.weights.values)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        return [self.weights.contributions(row) for row in plain_rows(self.spec, request)]
+        return [self.weights.contributions(row) for row in plain_matrix(self.spec, [request], ALL).tolist()]
 
 
 class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind", dict=True):
