@@ -211,7 +211,11 @@ def _read(one: Call, kind: str, raw: bytes, error: bytes) -> Any:
     try:
         if kind == "checks":
             words = [line.split(b" ", 1)[0].decode() for line in raw.splitlines() if line.strip()]
-            return {"passed": "PASS" in words, "failed": words.count("FAIL"), "others": sorted({*words} - {"PASS", "FAIL"})}
+            return {
+                "passed": "PASS" in words,
+                "failed": words.count("FAIL"),
+                "others": sorted({*words} - {"PASS", "FAIL"}),
+            }
         if kind == "keys":
             return sorted(json.loads(raw))
         found = [json.loads(line) for line in raw.splitlines() if line.strip()] if kind == "lines" else json.loads(raw)
@@ -387,7 +391,6 @@ def text() -> list[Call]:
         call("normalised, independent", f"{some} --normalise --independence 1 --explain", "lines"),
         call("eager", f"{some} --none 1 --clarify 0", "lines", drop=("ranked",)),
         call("shy", f"{some} --none 0.1 --clarify 0.6", "lines", drop=("ranked",)),
-        call("hyprank", f"{some} --hyprank hyprank", "lines"),
         call("two domains", some, "lines", env={"ARBITRANK_DOMAINS": "books,music"}),
         call("no domain", some, "lines", env={"ARBITRANK_DOMAINS": ""}),
         call("bad lines", "rank bad.jsonl", "lines"),
@@ -399,7 +402,7 @@ def text() -> list[Call]:
                 "'play mary poppins' --device tv", "'play mary poppins' --device speaker --explain", "'play cinderella'",
                 "'read me mary poppins' --none 0.9 --clarify 0.5", "'what is the weather'", "''",
                 "'play dune' --context previous_domain=music --context has_screen=true --normalise",
-                "'play dune' --context preference.music=0.9 --hyprank hyprank",
+                "'play dune' --context preference.music=0.9",
             ))
         ),
     ]  # fmt: skip
@@ -416,7 +419,6 @@ def brought() -> list[Call]:
         call("normalised, unserved ranked", f"{some} --normalise --rank-unserved --independence 0.8", "lines"),
         call("eager", f"{some} --none 1 --clarify 0", "lines", drop=("ranked",)),
         call("shy", f"{some} --none 0.05 --clarify 0.9", "lines", drop=("ranked",)),
-        call("hyprank", f"{some} --hyprank hyprank --explain", "lines"),
         call("one domain", f"{some} --rank-unserved --explain", "lines", env={"ARBITRANK_DOMAINS": "video"}),
         call("with truths", "rank some-truths.jsonl", "lines"),
         call("follow", f"{some} --follow", "lines", own=True),
@@ -450,6 +452,9 @@ def stores() -> list[Call]:
         call("main, from text", "rank some-text.jsonl --store stores/main", "lines"),
         call("words, from text", "rank text.jsonl --store stores/words", "lines"),
         call("words, explained", "rank some-text.jsonl --store stores/words --explain --normalise", "lines"),
+        call("hyprank from text", "rank some-text.jsonl --hyprank hyprank", "lines"),
+        call("hyprank brought", "rank some-brought.jsonl --hyprank hyprank --explain", "lines"),
+        call("hyprank ask", "ask --json 'play dune' --context preference.music=0.9 --hyprank hyprank", "json"),
         call("words, hyprank", "rank some-text.jsonl --store stores/words --hyprank hyprank", "lines"),
         call("shortlist history", "history shortlist --json --store stores/main", "json", keep=("reason",)),
         call("shortlist verify", "verify shortlist --store stores/main", "checks"),
@@ -461,7 +466,7 @@ def stores() -> list[Call]:
         call("follow main", f"{rank}/main --follow --shadow shadow.jsonl", "lines", own=True,
              files={"shadow.jsonl": "exists"}),
         call("follow main, isolated", f"{rank}/main --follow --isolate all --deadline 60000", "lines", own=True),
-        call("follow words, each isolated", "rank some-text.jsonl --store stores/words --follow --isolate each "
+        call("follow words, one isolated", "rank some-text.jsonl --store stores/words --follow --isolate music "
              "--deadline 60000", "lines", own=True),
     ]  # fmt: skip
     return made
@@ -580,7 +585,6 @@ def verbs() -> list[Call]:
         call("train dask", "train music --backend dask"), call("train scheduler", "train music --scheduler tcp://a:1"),
         call("train bad model", "train music --model magic"), call("train kept", "train music --kept 0"),
         call("train bad loss", "train music --loss r4"), call("train two out", "train music video --out both"),
-        call("train too few", f"train music --data few.jsonl {scratch}"),
         call("train", f"train music --data truths.jsonl --model loglinear {scratch}"),
         call("train json", f"train video --data truths.jsonl --json --promote {scratch}"),
         call("train out", "train books --data truths.jsonl --out trained",
@@ -683,6 +687,7 @@ def verbs() -> list[Call]:
 def experiment() -> list[Call]:
     """The experiment on hypotheses with their truths."""
     return [
+        call("trains too few", "train music --data few.jsonl --store scratch", own=True),
         call("hypotheses", "evaluate truths.jsonl --out measured --json --jobs 1", "json", own=True,
              files={"measured/metrics.json": "json", "measured/report.html": "exists",
                     "measured/predictions.jsonl": "lines", "measured/calibration.png": "exists"}),
