@@ -30,19 +30,8 @@ from arbitrank.evaluate.metrics import Calibration
 MANIFEST = "manifest.json"
 CARD = "card.json"
 
-MAX_FILE = 1 << 30
-"""Bytes of the largest file that an artifact may have."""
-
-MAX_TOTAL = 2 << 30
-"""Bytes that all files of an artifact together may have, and what a compressed one inflates to."""
-
-MAX_FILES = 1000
-"""Files that an artifact may have."""
-
-MAX_MANIFEST = 4 << 20
-"""Bytes that a manifest may have."""
-
-_PIECE = 1 << 20
+# Limits of an artifact: its number of files; bytes of one file, of all together, also inflated, and of the manifest.
+MAX_FILES, MAX_FILE, MAX_TOTAL, MAX_MANIFEST = 1_000, 1 << 30, 2 << 30, 4 << 20
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -146,7 +135,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ArtifactError(f"{folder}: its manifest is larger than {MAX_MANIFEST} bytes")
         return msgspec.json.decode(raw, type=Manifest)
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{folder}: no manifest that can be read: {_reason(error)}") from error
+        raise _unreadable(folder, "manifest", error) from error
 
 
 def read_card(folder: Path) -> Calibration:
@@ -154,8 +143,7 @@ def read_card(folder: Path) -> Calibration:
     try:
         return msgspec.json.decode((folder / CARD).read_bytes(), type=Calibration)
     except (OSError, ValueError, RecursionError) as error:
-        reason = _reason(error)
-        raise ArtifactError(f"{folder}: no calibration card that can be read: {reason}; train again") from error
+        raise _unreadable(folder, "calibration card", error, "; train again") from error
 
 
 def paths(folder: Path) -> list[str]:
@@ -164,8 +152,9 @@ def paths(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in files if p != folder / MANIFEST)
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _unreadable(folder: Path, what: str, error: Exception, remedy: str = "") -> ArtifactError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    return ArtifactError(f"{folder}: no {what} that can be read: {reason}{remedy}")
 
 
 def digest(content: bytes) -> str:
@@ -173,18 +162,10 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def file_digest(path: Path, copy: Path | None = None) -> str:
-    """SHA-256 of a file, read in pieces, and copied to `copy` as it is read."""
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
-        if copy is None:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        content = hashlib.sha256()
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with copy.open("wb") as other:
-            while piece := file.read(_PIECE):
-                content.update(piece)
-                other.write(piece)
-        return content.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def printable(text: str) -> str:
 def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> Iterator[Check]:
     """All checks of an artifact that run none of its code, one after another; with `keys`, its signature's too.
 
-    With `copy`, an empty folder, the manifest and every file whose check passes are copied into it as they are hashed.
+    With `copy`, an empty folder, the manifest and the files are copied into it, and the copies are checked.
     """
     try:
         manifest = read_manifest(folder)
@@ -116,10 +117,15 @@ def _file_problem(folder: Path, path: str, expected: str | None, present: bool, 
         return "named in the manifest, but missing"
     if (folder / path).stat().st_size > MAX_FILE:
         return f"larger than {MAX_FILE} bytes"
-    seen = file_digest(folder / path, copy / path if copy else None)
+    file = folder / path
+    if copy:
+        file = copy / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / path, file)
+    seen = file_digest(file)
     if seen != expected:
         return f"its SHA-256 is {seen[:12]}…, expected {expected[:12]}…"
-    inflated = _inflated((copy or folder) / path)
+    inflated = _inflated(file)
     return f"inflates to {inflated} bytes, expected at most {MAX_TOTAL}" if inflated > MAX_TOTAL else None
 
 

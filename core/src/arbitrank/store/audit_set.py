@@ -12,10 +12,10 @@ from typing import Annotated
 import msgspec
 
 from arbitrank.errors import DataError, StoreError, os_errors
-from arbitrank.store.artifact import digest, file_digest
+from arbitrank.store.artifact import digest, file_digest, write_durably
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import Entry, History
-from arbitrank.store.local_copies import copy_file
+from arbitrank.store.local_copies import writing_copy
 
 
 class AuditChange(Entry, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ def read_audit_set(backend: StoreBackend, copies: Path) -> Path | None:
     if path is None:
         path = copies / key
         if not path.is_file() or file_digest(path) != latest.digest:
-            copy_file(backend, key, path)
+            _copy(backend, key, path)
     if not path.is_file() or file_digest(path) != latest.digest:
         raise StoreError(f"store {backend}: the audit set is damaged; set it again: arbitrank audit-set FILE")
     return path
@@ -61,6 +61,14 @@ def write_audit_set(backend: StoreBackend, path: Path) -> str:
         number = latest.number + 1 if latest else 1
         if history.append(AuditChange(number=number, digest=sha256, name=path.name)):
             return sha256
+
+
+def _copy(backend: StoreBackend, key: str, path: Path) -> None:
+    content = backend.read(key)
+    if content is not None:
+        with writing_copy(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(path, content)
 
 
 def _key(sha256: str, name: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from arbitrank.errors import ArtifactError, StoreError, os_errors
-from arbitrank.store.artifact import MAX_FILE, MAX_FILES, MAX_TOTAL, digest, write_durably
+from arbitrank.store.artifact import MAX_FILE, MAX_FILES, MAX_TOTAL, digest
 from arbitrank.store.backend import StoreBackend
 
 
@@ -32,7 +32,7 @@ def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:
         raise ArtifactError(f"store {backend}: {prefix}: {len(keys)} files of {sum(sizes)} bytes; publish it again")
     arriving = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     old = arriving.with_suffix(".old")
-    with _writing(folder), ExitStack() as after:
+    with writing_copy(folder), ExitStack() as after:
         after.callback(remove_copy, arriving)
         after.callback(remove_copy, old)
         arriving.mkdir(parents=True)
@@ -49,21 +49,12 @@ def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:
             arriving.rename(folder)
 
 
-def copy_file(backend: StoreBackend, key: str, path: Path) -> None:
-    """Copy one key to a path, replacing the file there."""
-    content = backend.read(key)
-    if content is None:
-        return
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, content)
-
-
 def remove_copy(folder: Path) -> None:
     """Remove a copy, if it exists."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _writing(path: Path) -> AbstractContextManager[None]:
+def writing_copy(path: Path) -> AbstractContextManager[None]:
+    """A block that writes a copy and raises `StoreError` where the cache cannot be written."""
     remedy = "; free space or set XDG_CACHE_HOME to another folder"
     return os_errors(StoreError, f"cache {path}: cannot be written", remedy)

@@ -122,7 +122,7 @@ class Store:
     def checked_out(self, name: str, version: str) -> Iterator[Path]:
         """A folder as from `fetch` that no other user can modify: whoever reads it need not verify it again.
 
-        It is copied while it is hashed, where the store is a folder, and removed at the end.
+        Where the store is a folder, it is a copy, which is removed at the end.
         """
         local = self.backend.local(home(self.backend, name, version))
         if local is None:
