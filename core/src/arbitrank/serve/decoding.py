@@ -24,11 +24,9 @@ def read_request(raw: bytes) -> Request:
     _check_length("utterance", request.utterance, MAX_UTTERANCE)
     _check_length("id", request.id, MAX_ID)
     _check_length("session", request.session, MAX_ID)
-    if any(isinstance(value, dict | list) for value in request.context.values()):
-        _check_depth("context", request.context)
-    for name in ("session", "account", "dialogue"):
-        if isinstance(value := getattr(request, name), dict):
-            _check_depth(name, value)
+    for name in ("context", "session", "account", "dialogue"):
+        if _too_deep(getattr(request, name), MAX_DEPTH):
+            raise InputError(f"{name}: nested too deeply, expected at most {MAX_DEPTH} levels")
     return request
 
 
@@ -59,11 +57,9 @@ def _check_length(name: str, value: object, most: int) -> None:
         raise InputError(f"{name}: {len(value)} characters, expected at most {most}")
 
 
-def _check_depth(name: str, value: Any) -> None:
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise InputError(f"{name}: nested too deeply, expected at most {MAX_DEPTH} levels")
-        children = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
-        level = [inner for inner in children if isinstance(inner, dict | list)]
+def _too_deep(value: Any, levels: int) -> bool:
+    """True where objects and lists are nested in more than `levels` levels."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_too_deep(each, levels - 1) for each in inner)

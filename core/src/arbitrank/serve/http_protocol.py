@@ -111,7 +111,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def sweep(self, now: float) -> None:
         """Close the connection where the client is too slow to send a call, or to accept its response."""
         if self._since is not None and now - self._since > self.load.limits.seconds:
-            self._cut("slow", _LATE if self._arriving and not self._responding() else b"")
+            responding = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+            self._cut("slow", _LATE if self._arriving and not responding else b"")
         elif self._stuck is not None and now - self._stuck > self.load.limits.seconds:
             self.load.count_cut("stuck")
             self.transport.abort()
@@ -194,10 +195,6 @@ class LimitedProtocol(HttpToolsProtocol):
         """Bytes that the body of the arriving call may have."""
         path, limits = self.cycle.scope["raw_path"], self.load.limits
         return limits.batch_body if path == RANK else limits.body if path == FEEDBACK else _SMALL
-
-    def _responding(self) -> bool:
-        """True while a response is being written, into which another must not fall."""
-        return self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
 
     def _release(self) -> None:
         self.load.held -= self._held
