@@ -566,7 +566,7 @@ def test_the_command_shows_open_circuits_of_a_running_service(world: World, site
     assert (gone.returncode, gone.stderr.count("\n")) == (2, 1)
     assert "cannot be reached" in gone.stderr
     for wrong in ("ftp://a", "a:b", "http://"):
-        assert "expected a URL" in arbitrank("domains", "--service", wrong).stderr
+        assert "no URL" in arbitrank("domains", "--service", wrong).stderr
 
 
 def test_the_command_sends_the_token_that_a_service_needs(world: World, site: Path, tmp_path: Path, arbitrank) -> None:
