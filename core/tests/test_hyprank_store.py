@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+import services
+from waiting import until
 
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.live.live import Live
@@ -14,7 +19,7 @@ from arbitrank.promotion import consider, promote
 from arbitrank.shortlist.hyprank import HypRank, save_hyprank, skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
 from arbitrank.store.artifact import Manifest, seal
-from arbitrank.store.kinds import HYPRANK, kind_of
+from arbitrank.store.kinds import HYPRANK, SHORTLIST, kind_of
 from arbitrank.store.state import State
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Hypothesis, Ranked, Request
@@ -58,13 +63,13 @@ def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "store", environment={})
 
 
-def trained(*, follows_dialogue: bool) -> HypRank:
+def trained(*, follows_dialogue: bool, skills: Sequence[str] = tuple(SKILLS)) -> HypRank:
     """One for which the previous skill is right, or the first of the merged list."""
     rng = np.random.default_rng(0)
     lists = []
     for group in range(600):
-        previous = list(SKILLS)[rng.integers(3)]
-        scores = sorted(((float(rng.uniform(0.2, 0.8)), name) for name in SKILLS), reverse=True)
+        previous = skills[rng.integers(len(skills))]
+        scores = sorted(((float(rng.uniform(0.2, 0.8)), name) for name in skills), reverse=True)
         ranked = tuple(Ranked(name, "i", score=p * p, domain_probability=p, probability=p) for p, name in scores)
         right = previous if follows_dialogue else skill_of(ranked[0])
         request = Request(dialogue={"previous_skill": previous, "failed": False})
@@ -207,3 +212,41 @@ def test_ask_and_rank_sort_by_the_stable_one(dialogue: HypRank, store: Store, tm
     done = arbitrank("rollback", HYPRANK, "--to-package", "--store", str(store))
     assert "lists stay in the order of the merge" in done.stdout
     assert ranked() == "a"
+
+
+def test_the_service_promotes_follows_and_rolls_back_by_its_routes(
+    tmp_path: Path, distributions: ModuleType, arbitrank
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    distributions.install(site, "arbitrank-lights", services.PLUGIN)
+    store = open_store(tmp_path / "store", environment={})
+    for name, mine in (("lights", 0.7), ("shades", 0.6)):
+        weights = tmp_path / name / "reranker"
+        weights.mkdir(parents=True)
+        (weights / "weights.json").write_text(json.dumps({"intent": "Do", "mine": mine}))
+        seal(weights.parent, Manifest(domain=name, package="p", package_version="1"))
+        store.publish(weights.parent, promote=True)
+    version = publish(store, trained(follows_dialogue=True, skills=("lights", "shades")), tmp_path / "made")
+    tokens = tmp_path / "tokens"
+    team = arbitrank("token", "team", f"publish:{HYPRANK},rank", "--tokens", str(tokens)).stdout.strip()
+    request = {"utterance": "go on", "dialogue": {"previous_skill": "shades", "failed": False}}
+    with services.Service(site, tmp_path / "store", "--tokens", str(tokens), "--poll", "0.1") as service:
+
+        def first() -> str:
+            return str(service.rank(request, token=team)[1]["ranked"][0]["domain"])
+
+        def call(method: str, verb: str, body: object = None, name: str = HYPRANK) -> tuple[int, Any]:
+            return service.call(method, f"/v1/domains/{name}/{verb}", body, team)[:2]
+
+        assert first() == "lights"
+        assert call("GET", "versions")[1]["versions"] == [version]
+        status, reply = call("POST", "promote")
+        assert (status, reply["domain"], reply["state"]["stable"]) == (200, HYPRANK, version)
+        until(lambda: first() == "shades")
+        assert call("POST", "canary", {"share": 0.5})[0] == 409  # there is no candidate any more
+        assert call("POST", "rollback")[0] == 409  # nor a previous version
+        store.rollback(HYPRANK, to_package=True)
+        until(lambda: first() == "lights")
+        assert call("GET", "versions", name="shortlist")[1]["domain"] == SHORTLIST
+        assert call("POST", "promote", name="shortlist")[0] == 403  # of another scope
