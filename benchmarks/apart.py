@@ -8,12 +8,12 @@ from typing import Any
 
 from arbitrank.domain import Scores
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.results import SystemResults, results
+from arbitrank.evaluate.results import SystemResults
 from arbitrank.evaluate.summary import summarise
 from arbitrank.evaluate.systems import score
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.values import Example, Request
-from benchmarks.common import Bench
+from benchmarks.common import Bench, results
 
 Learner = Callable[[Evidence], Any]
 

@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import arbitrank.nlu
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.domain import Scores
 from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Recognised, load, recognise_corpus
+from arbitrank.evaluate.results import SystemResults, judge
+from arbitrank.values import Hypothesis, Truth
 from benchmarks.synthetic import synthetic_corpus
 
 DATA = Path("../shared/data")
@@ -108,3 +113,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def between(mean: float, low: float, high: float, scale: float = 100.0, digits: int = 2) -> str:
     """A difference and its interval, with signs: "+0.31 [+0.02, +0.60]"."""
     return f"{scale * mean:+.{digits}f} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+
+
+def results(
+    hypotheses: Sequence[Sequence[Sequence[Hypothesis]]],
+    scores: Sequence[Sequence[Scores | None]],
+    truths: Sequence[Truth],
+    *,
+    none_counts: bool,
+    decisions: DecisionSettings = DecisionSettings(),
+) -> SystemResults:
+    """Merge the domains' hypotheses and judge the head of each list, as `arbitrank.evaluate.results.judge` does.
+
+    `hypotheses` and `scores` hold, for each domain in the order of names, those of each request.
+    """
+    domains = []
+    for of_domain in scores:
+        domains.append(BestReadings.empty(len(truths)))
+        domains[-1].put(range(len(truths)), of_domain)
+    heads = merge_heads(domains, decisions)
+    top = [None if d < 0 else hypotheses[d][i][k] for i, (d, k) in enumerate(zip(*heads[:2], strict=True))]
+    return judge(heads, top, truths, none_counts=none_counts, decisions=decisions)

@@ -26,14 +26,14 @@ from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings
 from arbitrank.evaluate.merge_tuning import LabelledReadings, choose, label
 from arbitrank.evaluate.metrics import calibration
-from arbitrank.evaluate.results import SystemResults, results
+from arbitrank.evaluate.results import SystemResults
 from arbitrank.evaluate.systems import Fitted, score, score_unseen
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.model_selection import select
 from arbitrank.learn.rerankers import baseline
 from arbitrank.values import Example, Hypothesis, Slot
 from arbitrank.wire import BadLine, read_examples
-from benchmarks.common import Bench, options, recognised, show, table
+from benchmarks.common import Bench, options, recognised, results, show, table
 from benchmarks.titles import MEDIA, Titles, chances, draw, invented_titles, read_titles
 
 NAME = "context"

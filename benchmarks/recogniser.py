@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.results import results
 from arbitrank.evaluate.summary import summarise
 from arbitrank.learn.rerankers import baseline
 from arbitrank.nlu import training
@@ -29,7 +28,7 @@ from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.semer import entirely_right
 from benchmarks.apart import Spoken, requests, spoken
-from benchmarks.common import between, options, show, table
+from benchmarks.common import between, options, results, show, table
 
 NAME = "recogniser"
 CORPORA = ("slurp", "snips")

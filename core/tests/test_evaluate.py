@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from benchmarks.common import results
 
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.merge import Contribution, after_winning, merge
@@ -20,7 +21,6 @@ from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.joint import sampled
 from arbitrank.evaluate.plots import MOST_DOMAINS
 from arbitrank.evaluate.report import write_report
-from arbitrank.evaluate.results import results
 from arbitrank.evaluate.shared_corpus import Peak, total
 from arbitrank.evaluate.summary import cost
 from arbitrank.nlu.text import crc

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import DecisionSettings, decides_none
-from arbitrank.arbitration.merge import BestReadings, MergedHeads, merge_heads
-from arbitrank.domain import Scores
+from arbitrank.arbitration.merge import MergedHeads
 from arbitrank.probability import Floats
 from arbitrank.semer import entirely_right, semer
 from arbitrank.values import Hypothesis, Truth
@@ -33,28 +32,6 @@ class SystemResults:
     answer_right: Floats
     domain_right: Floats
     semer: Floats
-
-
-def results(
-    hypotheses: Sequence[Sequence[Sequence[Hypothesis]]],
-    scores: Sequence[Sequence[Scores | None]],
-    truths: Sequence[Truth],
-    *,
-    none_counts: bool,
-    decisions: DecisionSettings = DecisionSettings(),
-) -> SystemResults:
-    """Merge the domains' hypotheses, as `arbitrank.arbitration.merge` does, and judge the head of each list.
-
-    `hypotheses` and `scores` hold, for each domain in the order of names, those of each request. For the rest see
-    `judge`.
-    """
-    domains = []
-    for of_domain in scores:
-        domains.append(BestReadings.empty(len(truths)))
-        domains[-1].put(range(len(truths)), of_domain)
-    heads = merge_heads(domains, decisions)
-    top = [None if d < 0 else hypotheses[d][i][k] for i, (d, k) in enumerate(zip(*heads[:2], strict=True))]
-    return judge(heads, top, truths, none_counts=none_counts, decisions=decisions)
 
 
 def judge(

@@ -22,7 +22,7 @@ from arbitrank.learn.evidence import own_request
 from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
 from arbitrank.learn.rerankers import Factored, baseline
-from arbitrank.probability import bounded_groups
+from arbitrank.probability import best_of_each, bounded_groups
 from arbitrank.values import Hypothesis, Ranked, Request
 
 Reading = Hypothesis | Ranked
@@ -112,10 +112,8 @@ def _score_together(
         if temperature != 1.0:
             mine, right = temperature_scaled_groups(mine, right, starts, temperature)
             total = np.add.reduceat(right, starts)
-    top = np.maximum.reduceat(right, starts)
-    rows = np.arange(len(right))
-    first = np.minimum.reduceat(np.where(right == np.repeat(top, sizes), rows, len(rows)), starts)
+    first = best_of_each(right, starts)[sound]
     at: NDArray[np.int64] = np.array(places)[sound]
-    best.mine[at], best.best[at] = mine[sound], (first - starts)[sound]
-    best.right[at], best.total[at] = top[sound], total[sound]
+    best.mine[at], best.best[at] = mine[sound], first - starts[sound]
+    best.right[at], best.total[at] = right[first], total[sound]
     return set(at.tolist())
