@@ -257,8 +257,14 @@ def _times(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | str) else "<number>"
 
 
-def differences(expected: Any, actual: Any, added: frozenset[str] = frozenset(), where: str = "") -> Iterator[str]:
-    """Where the two differ; numbers by more than 1e-9, and keys unless they are among `added`.
+def differences(
+    expected: Any,
+    actual: Any,
+    added: frozenset[str] = frozenset(),
+    tolerance: float = TOLERANCE,
+    where: str = "",
+) -> Iterator[str]:
+    """Where the two differ; numbers by more than the tolerance, and keys unless they are among `added`.
 
     A call that does not succeed may say more on standard error than it did.
     """
@@ -271,14 +277,14 @@ def differences(expected: Any, actual: Any, added: frozenset[str] = frozenset(),
         for key in sorted(expected.keys() & actual.keys()):
             if warns and key == "stderr":
                 continue
-            yield from differences(expected[key], actual[key], added, f"{where}.{key}")
+            yield from differences(expected[key], actual[key], added, tolerance, f"{where}.{key}")
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             yield f"{where}: {len(actual)} values, were {len(expected)}"
         for i, (one, other) in enumerate(zip(expected, actual, strict=False)):
-            yield from differences(one, other, added, f"{where}[{i}]")
+            yield from differences(one, other, added, tolerance, f"{where}[{i}]")
     elif _number(expected) and _number(actual):
-        if not abs(expected - actual) <= TOLERANCE * max(1.0, abs(expected)):
+        if not abs(expected - actual) <= tolerance * max(1.0, abs(expected)):
             yield f"{where}: {actual!r}, was {expected!r}"
     elif expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
         yield f"{where}: {_short(actual)}, was {_short(expected)}"
