@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
 from arbitrank.probability import CLIP, sigmoid
+from arbitrank.shortlist.kernel import lookup, top
 from arbitrank.shortlist.ngrams import classifier_grams
 
 __all__ = ["STATISTICS", "WEIGHTS", "SkillClassifier", "load_classifier", "save_classifier", "statistics"]
@@ -64,18 +65,13 @@ class SkillClassifier:
         z = self._log_odds(utterance, None)
         if z is None or k < 1:
             return np.empty(0, np.int64), np.empty(0)
-        # More than k are sorted where several tie.
-        near = np.flatnonzero(z >= np.partition(z, -k)[-k]) if k < len(z) else np.arange(len(z))
-        order = near[np.argsort(-z[near], kind="stable")[:k]]
+        order = top(z, k)
         return self.skills[order], z[order]
 
     def scores(self, utterance: str, skills: NDArray[np.int64]) -> Floats:
         """The log-odds of these skills; NaN for unknown skills, and for all where no word is known."""
         scores = np.full(len(skills), np.nan)
-        if not len(self.skills):
-            return scores
-        at = np.minimum(np.searchsorted(self.skills, skills), len(self.skills) - 1)
-        known = self.skills[at] == skills
+        at, known = lookup(self.skills, skills)
         z = self._log_odds(utterance, at[known])
         if z is not None:
             scores[known] = z
@@ -83,12 +79,9 @@ class SkillClassifier:
 
     def _log_odds(self, utterance: str, columns: NDArray[np.int64] | None) -> Floats | None:
         """The log-odds of those columns, all for None; None where no n-gram is known."""
-        hashes = classifier_grams(utterance)
-        if not len(hashes) or not len(self.vocabulary) or not len(self.skills):
-            return None
-        at = np.minimum(np.searchsorted(self.vocabulary, hashes), len(self.vocabulary) - 1)
-        rows = at[self.vocabulary[at] == hashes]
-        if not len(rows):
+        at, known = lookup(self.vocabulary, classifier_grams(utterance))
+        rows = at[known]
+        if not len(rows) or not len(self.skills):
             return None
         every = columns is None or self.again.size > 0  # the statistics are of all skills
         z = self._forward(rows, None if every else columns)

@@ -23,6 +23,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from arbitrank.errors import InputError
+from arbitrank.shortlist.kernel import lookup, top
 from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all
 
 __all__ = ["MAX_SKILLS", "Index", "IndexSettings", "train_index"]
@@ -84,10 +85,7 @@ class Index:
     def best(self, utterance: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The at most `k` skills of the highest log P(utterance, skill), up to a constant; see `Kernel`."""
         skills, scores, _ = self._matches(utterance)
-        if len(scores) > k:
-            near = (scores >= np.partition(scores, len(scores) - k)[len(scores) - k]).nonzero()[0]
-            skills, scores = skills.take(near), scores.take(near)
-        order = np.argsort(-scores, kind="stable")[:k]  # skills ascend, so ties go to the lower number
+        order = top(scores, k)  # skills ascend, so ties go to the lower number
         if len(order) and scores[order[-1]] == -np.inf:
             order = order[np.isfinite(scores[order])]
         return skills[order], scores[order].astype(np.float64)
@@ -99,10 +97,8 @@ class Index:
         known = np.flatnonzero((skills >= 0) & (skills < len(self)))
         numbers = skills[known]
         scores[known] = self.base[numbers] + length * self.missing[numbers]
-        if len(matches):
-            place = np.minimum(np.searchsorted(matches, numbers), len(matches) - 1)
-            there = matches[place] == numbers
-            scores[known[there]] = matched[place[there]]
+        place, there = lookup(matches, numbers)
+        scores[known[there]] = matched[place[there]]
         scores[~np.isfinite(scores)] = np.nan
         return scores
 
@@ -135,19 +131,13 @@ class Index:
         base[list(skills)] = -np.inf
         return replace(self, base=base)
 
-    def _places(self, hashes: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The positions of these grams among the known ones, and which of them are known."""
-        place = np.searchsorted(self.grams, hashes)
-        place[place == len(self.grams)] = 0
-        return place, self.grams[place] == hashes
-
     def _rarity(self, hashes: NDArray[np.uint32]) -> NDArray[np.float64]:
-        place, known = self._places(hashes)
+        place, known = lookup(self.grams, hashes)
         return np.where(known, self.rarity[place] / _RARITY, self.unseen)
 
     def _lists(self, hashes: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
         """The posting lists of the known ones of these grams."""
-        place, known = self._places(hashes)
+        place, known = lookup(self.grams, hashes)
         place = place[known]
         ends = self.starts[place + 1].tolist()
         lists = [self.postings[a:b] for a, b in zip(self.starts[place].tolist(), ends, strict=True)]

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from arbitrank.probability import sigmoid
 from arbitrank.shortlist.classifier import STATISTICS, Singles, SkillClassifier
+from arbitrank.shortlist.kernel import lookup
 from arbitrank.shortlist.ngrams import Bags
 
 __all__ = ["Network", "NetworkShape", "inputs", "one_label"]
@@ -43,10 +44,7 @@ class NetworkShape:
 
 def inputs(of: Bags, vocabulary: NDArray[np.uint32]) -> csr_array:
     """A row for each utterance, 1/√n at each of its n known n-grams: float32, shape (utterances, vocabulary)."""
-    if not len(vocabulary):
-        return csr_array((len(of), 0), dtype=np.float32)
-    at = np.minimum(np.searchsorted(vocabulary, of.hashes), len(vocabulary) - 1)
-    known = vocabulary[at] == of.hashes
+    at, known = lookup(vocabulary, of.hashes)
     starts = np.concatenate([[0], np.cumsum(known)])[of.starts]
     sizes = np.diff(starts)
     values = np.repeat(1.0 / np.sqrt(np.maximum(sizes, 1)), sizes).astype(np.float32)
