@@ -13,6 +13,7 @@ import pytest
 import services
 from click.testing import CliRunner
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model, Scores, Settings, Skill
@@ -194,6 +195,25 @@ def test_a_candidate_that_is_not_shortlisted_is_not_counted(
     assert not found.report()
     found.answer(Request(utterance="boil water"))
     assert found.report()["kettle"].arms["stable"].answers == 1
+
+
+def test_a_canary_lists_for_its_share_of_the_requests_and_is_compared(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    stable = publish(store, tmp_path / "one", *PHRASES, promoted=True)
+    candidate = publish(store, tmp_path / "two", "lights", "kettle")
+    store.canary(SHORTLIST, 0.5)
+    one = live(domains, store)
+    answers = [one.answer(replace(LAMP, id=str(number))) for number in range(100)]
+    versions = [answer.shortlist.version for answer in answers if answer.shortlist]
+    assert set(versions) == {stable, candidate}
+    arms = one.report()[SHORTLIST].arms
+    assert (arms["stable"].answers, arms["canary"].answers) == (versions.count(stable), versions.count(candidate))
+    store.promote(SHORTLIST, candidate)
+    one.look()
+    shortlist = one.answer(LAMP).shortlist
+    assert shortlist
+    assert shortlist.version == candidate
 
 
 def test_the_service_queries_the_domains_that_the_stores_shortlister_chooses(
