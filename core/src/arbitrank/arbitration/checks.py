@@ -19,6 +19,7 @@ MAX_HYPOTHESES = 100
 """Hypotheses that a domain may recognise in one request."""
 
 _SLACK = 1e-9
+_F64 = np.dtype(np.float64)
 _FEW = 20
 _CONFIDENCES = ("domain_confidence", "intent_confidence", "slots_confidence")
 
@@ -80,7 +81,12 @@ def checked_scores(scores: object, n: int) -> Scores:
     if not isinstance(scores, Scores):
         raise PluginError(f"rerank returned {type(scores).__name__}, expected Scores")
     mine, right = scores.mine, scores.right
-    if type(scores) is not Scores or type(mine) is not float or not _is_plain(right):
+    if (
+        type(scores) is not Scores
+        or type(mine) is not float
+        or type(right) is not np.ndarray
+        or right.dtype is not _F64
+    ):
         mine, right = float(mine), np.asarray(right, np.float64)
         scores = Scores(mine, right)
     if right.shape != (n,):
@@ -96,10 +102,6 @@ def checked_scores(scores: object, n: int) -> Scores:
             f"right is {right.tolist()}, expected numbers of at least 0 that sum to at most mine = {mine}"
         )
     return scores
-
-
-def _is_plain(right: Any) -> bool:
-    return type(right) is np.ndarray and right.dtype == np.float64
 
 
 def checked_explanation(why: Any, n: int) -> Sequence[dict[str, float]]:

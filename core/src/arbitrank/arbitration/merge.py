@@ -86,10 +86,12 @@ def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
     scores: list[float] = []
     for domain, hypotheses, of_domain, version, why in with_readings:
         mine, right = of_domain.mine, of_domain.right.tolist()
-        scores += [mine * p for p in right]
+        products = [mine * p for p in right]
+        scores += products
+        reasons = map(dict, why) if why else repeat(None)
         ranked += [
-            Ranked(domain, h.intent, h.slots, mine * p, mine, p, version, h.skill, None if one is None else dict(one))
-            for h, p, one in zip(hypotheses, right, why or repeat(None), strict=False)
+            Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill, reason)
+            for h, score, p, reason in zip(hypotheses, products, right, reasons, strict=False)
         ]
     # A stable sort leaves equal scores in the order of domains and readings.
     order = np.argsort(np.negative(scores), kind="stable").tolist()
