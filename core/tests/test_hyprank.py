@@ -101,6 +101,10 @@ def test_training_names_the_features_that_serving_reads(hyprank: HypRank) -> Non
     assert hyprank.names == (*FEATURES, "act.failure", "act.offer", "account.child")
 
 
+def test_its_repr_is_short(hyprank: HypRank) -> None:
+    assert repr(hyprank) == "HypRank(22 features, 1080 lists)"
+
+
 def test_the_same_lists_and_seed_give_the_same_model(hyprank: HypRank) -> None:
     assert train_hyprank(lists(), rounds=60) == hyprank
 

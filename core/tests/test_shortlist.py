@@ -65,6 +65,10 @@ def test_the_best_skill_comes_first_with_its_domain_and_a_probability(shortliste
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 
 
+def test_its_repr_is_short(shortlister: Shortlister) -> None:
+    assert repr(shortlister) == "Shortlister(4 skills, version None)"
+
+
 def test_k_and_the_floor_cut_the_list(shortlister: Shortlister) -> None:
     whole = shortlister.shortlist("play radio music", 4)
     assert len(whole) > 1

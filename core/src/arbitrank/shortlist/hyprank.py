@@ -147,6 +147,9 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
     kept: int = 0
     text: str = ""
 
+    def __repr__(self) -> str:
+        return f"HypRank({len(self.names)} features, {self.kept} lists)"
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the feature columns."""

@@ -15,7 +15,7 @@ __all__ = ["Kernel", "lookup", "top"]
 
 
 def lookup(ascending: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The positions of values in an ascending array, and which of them it contains; the position of others is arbitrary."""
+    """The positions of values in an ascending array, arbitrary for absent ones, and which values it contains."""
     if not len(ascending):
         return np.zeros(len(values), np.int64), np.zeros(len(values), np.bool_)
     at = np.searchsorted(ascending, values)

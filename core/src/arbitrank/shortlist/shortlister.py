@@ -51,6 +51,9 @@ class Shortlister:
         if len(self.catalogue) != len(self.index):
             raise InputError(f"a catalogue of {len(self.catalogue)} skills, an index of {len(self.index)}")
 
+    def __repr__(self) -> str:
+        return f"Shortlister({len(self.catalogue)} skills, version {self.version})"
+
     def shortlist(
         self, utterance: str | None, k: int = 10, *, profile: AccountProfile = AccountProfile(), floor: float = 0.0
     ) -> tuple[Candidate, ...]:
