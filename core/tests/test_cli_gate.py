@@ -124,7 +124,7 @@ def test_an_over_claimer_is_refused_forced_in_and_shrunk(fruit, requests: Path, 
 
     done = run("promote", "apples", "--force", "--reason", "the fair is today")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().endswith("it can be shrunk: arbitrank shrink apples")
+    assert done.stdout.rstrip().endswith("run: arbitrank shrink apples")
     forced = store.history("apples")[-1]
     assert (forced.state.stable, forced.forced) == (greedy, True)
     assert forced.reason

@@ -90,7 +90,7 @@ def over_limit(
     version = f"{impact.domain} as it answers now" if now else impact.domain
     losses = "" if now else _losses(impact)
     when = "" if now or promoted else "once it is stable, "
-    return f"{version} is over-confident: {seen}{losses}; {when}shrink it by: arbitrank shrink {impact.domain}"
+    return f"{version} is over-confident: {seen}{losses}; {when}run: arbitrank shrink {impact.domain}"
 
 
 def losing_neighbours(impact: Impact) -> tuple[str, ...]:
