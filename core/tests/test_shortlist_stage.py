@@ -158,11 +158,3 @@ def test_without_a_shortlist_the_answer_has_no_trace_of_it() -> None:
 def test_an_answer_with_a_shortlist_survives_encoding() -> None:
     answer = arbitrator(models_of(), stage(k=2)).answer(Request(utterance="the lamp"))
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
-
-
-def test_another_stage_shares_what_was_made_for_all_domains() -> None:
-    whole = arbitrator(models_of())
-    whole.prepare()
-    listed = whole.with_shortlisting(stage(k=1))
-    assert listed._unqueried is whole._unqueried
-    assert listed.with_shortlisting(None).answer(Request(utterance="the lamp")).shortlist is UNSET

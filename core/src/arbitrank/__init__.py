@@ -18,66 +18,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator
     from arbitrank.arbitration.decide import DecisionSettings
-    from arbitrank.errors import (
-        ArbitrankError,
-        ArtifactError,
-        Conflict,
-        DataError,
-        InputError,
-        PluginError,
-        StoreError,
-    )
+    from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, DataError, InputError, PluginError, StoreError
     from arbitrank.evaluate import evaluate
     from arbitrank.live.live import Live
     from arbitrank.training.api import train
     from arbitrank.values import Answer, Decision, DomainReport, Example, Hypothesis, Ranked, Request, Slot, Truth
 
 _MODULES = {
-    "arbitrank.arbitration.arbitrator": ("Arbitration", "Arbitrator"),
-    "arbitrank.arbitration.decide": ("DecisionSettings",),
-    "arbitrank.errors": (
-        *("ArbitrankError", "ArtifactError", "Conflict", "DataError", "InputError", "PluginError", "StoreError"),
-    ),
-    "arbitrank.live.live": ("Live",),
-    "arbitrank.training.api": ("train",),
-    "arbitrank.values": (
-        *("Answer", "Decision", "DomainReport", "Example", "Hypothesis", "Ranked", "Request", "Slot", "Truth"),
-    ),
+    "arbitration.arbitrator": ("Arbitration", "Arbitrator"),
+    "arbitration.decide": ("DecisionSettings",),
+    "live.live": ("Live",),
+    "training.api": ("train",),
+    "values": ("Answer", "Decision", "DomainReport", "Example", "Hypothesis", "Ranked", "Request", "Slot", "Truth"),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
+# fmt: off
 __all__ = [
-    "Answer",
-    "ArbitrankError",
-    "Arbitration",
-    "Arbitrator",
-    "ArtifactError",
-    "Conflict",
-    "DataError",
-    "Decision",
-    "DecisionSettings",
-    "DomainReport",
-    "Example",
-    "Hypothesis",
-    "InputError",
-    "Live",
-    "PluginError",
-    "Ranked",
-    "Request",
-    "Slot",
-    "StoreError",
-    "Truth",
-    "evaluate",
-    "train",
+    "Answer", "ArbitrankError", "Arbitration", "Arbitrator", "ArtifactError", "Conflict", "DataError", "Decision",
+    "DecisionSettings", "DomainReport", "Example", "Hypothesis", "InputError", "Live", "PluginError", "Ranked",
+    "Request", "Slot", "StoreError", "Truth", "evaluate", "train",
 ]
+# fmt: on
 
 
 def __getattr__(name: str) -> Any:
     if name == "evaluate":  # the package itself, which can be called
         return import_module("arbitrank.evaluate")
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    module = next((module for module, names in _MODULES.items() if name in names), "errors")
+    value = getattr(import_module(f"arbitrank.{module}"), name)
     globals()[name] = value
     return value
 

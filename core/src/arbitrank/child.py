@@ -23,7 +23,7 @@ from time import monotonic, sleep
 
 from arbitrank.errors import ArbitrankError
 
-__all__ = ["Child", "Ended", "Expired", "environment", "how_ended", "kill_group", "last_line", "limit", "serve"]
+__all__ = ["Child", "Ended", "Expired", "environment", "how_ended", "last_line", "limit", "serve"]
 
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # by the prefix of the variable that sets their threads
 _TAIL = 4096  # bytes kept of what a child writes to standard error
@@ -132,7 +132,8 @@ class Child:
     def kill(self) -> None:
         """Kill the process and everything it started, at once; `close` has to follow."""
         if self.process.returncode is None:
-            kill_group(self.process.pid)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Kill the process and everything it started, reap it and close its pipes."""
@@ -155,12 +156,6 @@ class Child:
                 self._written += content[-_TAIL:]
                 del self._written[:-_TAIL]
         os.close(errors)
-
-
-def kill_group(pid: int) -> None:
-    """Kill a process that leads a group, and everything in the group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def environment() -> dict[str, str]:

@@ -166,12 +166,6 @@ class Arbitrator:
         """This arbitrator with other models of some domains."""
         return replace(self, domains={**self.domains, **chosen})
 
-    def with_shortlisting(self, stage: ShortlistStage | None) -> Arbitrator:
-        """This arbitrator with another shortlist stage, or without one."""
-        other = replace(self, shortlisting=stage)
-        vars(other).update({name: vars(self)[name] for name in ("_unqueried", "_serving") if name in vars(self)})
-        return other
-
     # -------------------------------------------------------------------------------------------------- the stages
 
     @cached_property

@@ -81,7 +81,7 @@ def with_serving(arbitrator: Arbitrator, name: str, serving: Serving | Broken) -
     """An arbitrator with another version under a name: a domain's, the Shortlister's or the HypRank's."""
     if name in (SHORTLIST, HYPRANK):
         stage: Any = serving.model if isinstance(serving, Serving) else None
-        return arbitrator.with_shortlisting(stage) if name == SHORTLIST else replace(arbitrator, hyprank=stage)
+        return replace(arbitrator, **{"shortlisting" if name == SHORTLIST else "hyprank": stage})
     return arbitrator.with_others({name: serving})
 
 
