@@ -80,7 +80,7 @@ class WorkerGroups:
                 self._by_domain[domain] = pair
 
     def __contains__(self, domain: str) -> bool:
-        """Whether a domain runs in a worker."""
+        """True for a domain that runs in a worker."""
         return domain in self._by_domain
 
     def load(self, domain: str, folder: Path) -> Model:

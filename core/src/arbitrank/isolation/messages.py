@@ -59,16 +59,22 @@ class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
     problem: str | None
 
 
-class Query(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """A request without hypotheses, and the numbers of the models to call, with each one's hypotheses where given.
+class Query(msgspec.Struct, frozen=True, tag=True):
+    """Call of the models with these numbers; `content` is an encoded `QueryContent`.
 
-    The outcomes repeat `id`, a random number: a plugin that writes to the socket does not know it.
+    All replies repeat `id`, a random number: a plugin that writes to the socket does not know it.
     """
 
     id: int
-    explain: bool
-    request: Request
     models: tuple[int, ...]
+    explain: bool
+    content: msgspec.Raw
+
+
+class QueryContent(msgspec.Struct, frozen=True):
+    """A request without hypotheses, and where hypotheses are given, those of each model."""
+
+    request: Request
     given: tuple[tuple[Hypothesis, ...], ...] | None
 
 
@@ -102,6 +108,7 @@ class DomainOutcome(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaul
 class QueryDone(msgspec.Struct, frozen=True, tag=True):
     """The end of a query; `problem` is the reason why it could not be read."""
 
+    query: int
     problem: str | None = None
 
 
@@ -111,6 +118,9 @@ FromWorker = WorkerReady | ModelLoaded | DomainOutcome | QueryDone
 encode = msgspec.msgpack.Encoder().encode
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+query_content = msgspec.msgpack.Decoder(QueryContent)
 
 
 class Channel(Generic[T]):
@@ -153,7 +163,7 @@ class Channel(Generic[T]):
             yield message
 
     def waiting(self) -> bool:
-        """Whether anything has arrived that was not read yet. Raises `EOFError` where the other side is gone."""
+        """True where anything has arrived that was not read yet. Raises `EOFError` where the other side is gone."""
         try:
             if not self.connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK):
                 raise EOFError

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Raw
 from msgspec.structs import replace
 
 from arbitrank.arbitration.checks import MAX_HYPOTHESES, check_features, checked_explanation, checked_scores
-from arbitrank.arbitration.dispatch import OPENS, Answered, Call, Failed, HostedModel, Late, Outcome
+from arbitrank.arbitration.dispatch import OPENS, Answered, Call, Failed, Late, Outcome
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.isolation.messages import (
@@ -22,6 +23,7 @@ from arbitrank.isolation.messages import (
     FromWorker,
     Malformed,
     Query,
+    QueryContent,
     QueryDone,
     StopQuery,
     encode,
@@ -29,26 +31,15 @@ from arbitrank.isolation.messages import (
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, wait_for_any
 from arbitrank.values import Hypothesis, Request
 
+if TYPE_CHECKING:
+    from arbitrank.isolation.worker_pair import WorkerPair
+
 _RESTARTING = "its worker process is being started again"
 _GRACE = 0.01  # seconds in which a query that is read only after its deadline still receives outcomes
 _STOP = encode(StopQuery())
 
 
-class PairLease(Protocol):
-    """Exclusive use of two workers: `active` answers, `spare` stands by."""
-
-    deadline: float
-    active: WorkerProcess | None
-    spare: WorkerProcess | None
-
-    def retire(self, worker: WorkerProcess) -> None:
-        """Kill a worker and have it replaced; the spare becomes active where the active one is retired."""
-
-    def release(self) -> None:
-        """End the exclusive use."""
-
-
-@dataclass
+@dataclass(eq=False)
 class _Assignment:
     """Domains that one worker was sent, in order: `done` have their outcome, the first `kept` are its to answer.
 
@@ -79,17 +70,16 @@ class PendingCall(Call):
 
     def __init__(
         self,
-        lease: PairLease,
-        models: Mapping[str, HostedModel],
+        pair: WorkerPair,
+        numbers: Mapping[str, int],
         request: Request,
         given: Mapping[str, Sequence[Hypothesis]] | None,
         explain: bool,
         began: float,
     ) -> None:
-        self._lease, self._given, self._explain = lease, given, explain
-        self._numbers: dict[str, int] = {name: model.number for name, model in models.items()}  # type: ignore[attr-defined]
+        self._pair, self._numbers, self._given, self._explain = pair, numbers, given, explain
         self._request = replace(request, hypotheses=None)
-        self._half, self._end = began + lease.deadline / 2, began + lease.deadline
+        self._half, self._end = began + pair.deadline / 2, began + pair.deadline
         self._open: list[_Assignment] = []
         self._outcomes: dict[str, Outcome] = {}
 
@@ -108,7 +98,7 @@ class PendingCall(Call):
         given = None if self._given is None else tuple(tuple(self._given[name]) for name in names)
         models = tuple(self._numbers[name] for name in names)
         try:
-            content = encode(Query(number, self._explain, self._request, models, given))
+            content = encode(Query(number, models, self._explain, Raw(encode(QueryContent(self._request, given)))))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             self._fail(names, f"the request cannot be sent: {describe(error)}")
             return
@@ -143,14 +133,17 @@ class PendingCall(Call):
             return self._outcomes
         finally:
             for one in self._open:  # an unforeseen exception
-                self._lease.retire(one.worker)
-            self._lease.release()
+                self._pair.retire(one.worker)
+            self._pair.release()
 
     def _receive(self, one: _Assignment) -> None:
         """Read the messages of a worker, or how it ended."""
         try:
             for message in one.worker.received():
-                self._take(one, message)
+                if one in self._open:
+                    self._take(one, message)
+                else:  # a domain wrote to the socket
+                    self._pair.retire(one.worker)
         except Malformed as error:
             self._ended(one, WorkerEnded(f"sent a malformed message and was killed: {error}"))
         except WorkerEnded as error:
@@ -166,12 +159,11 @@ class PendingCall(Call):
             self._add(name, checked_outcome(name, message, given, self._explain))
             one.done += 1
             one.unfit = one.unfit or message.out_of_memory
-        elif isinstance(message, QueryDone) and message.problem is not None:
-            self._fail(one.names, f"its worker process could not read the request: {message.problem}")
-            self._open.remove(one)
-        elif isinstance(message, QueryDone) and one.running is None:
+        elif isinstance(message, QueryDone) and message.query == one.id and (message.problem or one.running is None):
+            if message.problem:
+                self._fail(one.names, f"its worker process could not read the request: {message.problem}")
             if one.unfit:
-                self._lease.retire(one.worker)
+                self._pair.retire(one.worker)
             self._open.remove(one)
         else:
             raise Malformed(f"{type(message).__name__} in place of an outcome")
@@ -183,7 +175,7 @@ class PendingCall(Call):
             return
         self._add(blamed, Failed(f"its worker process {error}", _ms_since(one.began), counts=OPENS))
         if rest:
-            other = self._lease.active
+            other = self._pair.active
             busy = any(assignment.worker is other for assignment in self._open)
             self.start(
                 None if busy or perf_counter() >= self._end else other,
@@ -193,10 +185,10 @@ class PendingCall(Call):
 
     def _hand_over(self, one: _Assignment) -> None:
         """Half of the time is gone: send the spare all domains that wait for the one that is running."""
-        if one.worker.dead:
+        if one.worker.status() is not None:
             self._ended(one, WorkerEnded(one.worker.end()))
             return
-        rest, spare = one.rest, self._lease.spare
+        rest, spare = one.rest, self._pair.spare
         if rest and spare:
             one.kept = one.done + 1
             with suppress(WorkerEnded):  # which the next wait reports
@@ -211,15 +203,15 @@ class PendingCall(Call):
         ms = _ms_since(one.began)
         own = ms - sum(_took(self._outcomes[name]) for name in one.names[: one.done])
         # A domain that had little of the time is charged with one failure and no more.
-        counts = OPENS if own >= 0.4e3 * self._lease.deadline else 1
-        limit = 1e3 * self._lease.deadline
+        counts = OPENS if own >= 0.4e3 * self._pair.deadline else 1
+        limit = 1e3 * self._pair.deadline
         self._add(blamed, Late(f"no answer within {limit:.0f} ms; its worker process was killed", ms, counts))
         for name in rest:
             self._add(name, Late(f"{blamed}, with which it shares a worker process, took all the time", ms, counts=0))
 
     def _retire(self, one: _Assignment) -> tuple[str | None, list[str]]:
         """Have a worker replaced: the domain that was running, if any, and those that waited for it."""
-        self._lease.retire(one.worker)
+        self._pair.retire(one.worker)
         self._open.remove(one)
         return one.running, one.rest
 

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
+import msgspec
+
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.dispatch import Answered
 from arbitrank.child import limit
@@ -28,7 +30,6 @@ from arbitrank.isolation.messages import (
     Channel,
     DomainOutcome,
     LoadModel,
-    Malformed,
     ModelLoaded,
     Query,
     QueryDone,
@@ -36,6 +37,7 @@ from arbitrank.isolation.messages import (
     ToWorker,
     WorkerReady,
     encode,
+    query_content,
     to_worker,
 )
 from arbitrank.registry import Loaded, discover
@@ -64,11 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         channel.send(encode(WorkerReady()))
         answered = 0
         while True:
-            try:
-                message = channel.receive()
-            except Malformed as error:
-                channel.send(encode(QueryDone(_short(str(error)))))
-                continue
+            message = channel.receive()
             if isinstance(message, LoadModel):
                 channel.send(encode(ModelLoaded(_load(message, domains, missing, models))))
             elif isinstance(message, Query):
@@ -93,27 +91,28 @@ def _answer(
     """
     last: list[bytes] = []
     try:
-        request = dispatch.prepared(query.request)
-    except RecursionError as error:
-        return [encode(QueryDone(describe(error)))]
+        content = query_content.decode(query.content)
+        request = dispatch.prepared(content.request)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return [encode(QueryDone(query.id, _short(describe(error))))]
     left = MAX_OUTCOMES
     for place, number in enumerate(query.models):
         _send(channel, *last)  # before the next domain runs, which would be blamed for what this one did
         if perf_counter() > hand_over and channel.waiting() and isinstance(channel.receive(), StopQuery):
             break
         name, model = models[number]
-        given = None if query.given is None else query.given[place]
+        given = None if content.given is None else content.given[place]
         try:
             outcome = dispatch.query_prepared(name, model, request, given, query.explain)
         except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
             outcome = dispatch.Failed(describe(error), 0.0)
-        content = encode(_message(query.id, place, outcome, given is not None))
-        if len(content) > left:
+        message = encode(_message(query.id, place, outcome, given is not None))
+        if len(message) > left:
             problem = "its answer is larger than the answers to one request may be"
-            content = encode(DomainOutcome(query.id, place, problem))
-        left -= len(content)
-        last = [content]
-    return [*last, encode(QueryDone())]
+            message = encode(DomainOutcome(query.id, place, problem))
+        left -= len(message)
+        last = [message]
+    return [*last, encode(QueryDone(query.id))]
 
 
 def _send(channel: Channel[ToWorker], *contents: bytes) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from arbitrank.arbitration.dispatch import Call, Host, HostedModel, Late, Outcome
-from arbitrank.errors import ArbitrankError, PluginError, describe
+from arbitrank.errors import ArbitrankError, PluginError
+from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import LoadModel
 from arbitrank.isolation.pending import PendingCall
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, WorkerUnavailable
@@ -85,7 +86,7 @@ class WorkerPair(Host):
 
     @property
     def ready(self) -> bool:
-        """Whether the spare stands by."""
+        """True where the spare stands by."""
         return self.spare is not None
 
     def begin(
@@ -102,7 +103,10 @@ class WorkerPair(Host):
             return CompletedCall(dict.fromkeys(models, late))
         with ExitStack() as stack:
             stack.callback(self._lock.release)
-            call = PendingCall(self, models, request, given, explain, began)
+            if self.active and self.active.readable(0.0):  # it has ended, or a domain wrote to its socket
+                self.retire(self.active)
+            numbers = {name: model.number for name, model in models.items()}  # type: ignore[attr-defined]
+            call = PendingCall(self, numbers, request, given, explain, began)
             call.start(self.active, list(models))
             stack.pop_all()  # the call releases it
         return call
@@ -209,14 +213,14 @@ class WorkerPair(Host):
                 sleep(_FIRST)
             self._wake.clear()
             self._reap()
-            try:
-                self._replace_unfit()
-                self._restore()
+            self._replace_unfit()
+            fault = guarded(self._restore)  # without a thread, memory or file now, it tries again later
+            if isinstance(fault, Fault):
+                ended = isinstance(fault.error, WorkerEnded)
+                self.problem = f"its worker process {fault.error}" if ended else fault.reason
+                pause = min(2 * pause, _LONGEST)
+            else:
                 self.problem, pause = None, _CHECK
-            except WorkerEnded as error:
-                self.problem, pause = f"its worker process {error}", min(2 * pause, _LONGEST)
-            except Exception as error:  # supervising loop: no thread, memory or file now, so it tries again later
-                self.problem, pause = describe(error), min(2 * pause, _LONGEST)
 
     def _reap(self) -> None:
         with self._lock:
@@ -226,7 +230,7 @@ class WorkerPair(Host):
 
     def _replace_unfit(self) -> None:
         for worker in (self.active, self.spare):
-            if worker and (worker.dead or worker.unfit()):
+            if worker and (worker.status() is not None or worker.unfit()):
                 with self._lock:
                     if worker in (self.active, self.spare):
                         self.retire(worker)

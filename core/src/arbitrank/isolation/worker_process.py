@@ -1,4 +1,4 @@
-"""A worker process as its parent sees it: start, messages, resource use and end."""
+"""A worker process as its parent sees it: a child process, its messages and its resource use."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class WorkerUnavailable(WorkerEnded):
     """Raised when the system cannot start a worker now."""
 
 
-class WorkerProcess:
+class WorkerProcess(Child):
     """One process and its socket: `loaded` has the numbers of its models, `refused` why others could not be loaded."""
 
     def __init__(self, memory: int, deadline: float) -> None:
@@ -52,7 +52,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         arguments = [str(argument) for argument in (theirs.fileno(), memory, deadline)]
         try:
-            self._child = Child(
+            super().__init__(
                 "-m", "arbitrank.isolation.worker_main", *arguments, pass_fds=(theirs.fileno(),), output=True
             )
         except OSError as error:
@@ -63,11 +63,6 @@ class WorkerProcess:
         self._channel: Channel[FromWorker] = Channel(ours, from_worker, MAX_OUTCOMES)
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._child.pid
 
     # ------------------------------------------------------------------------------------------------------- messages
 
@@ -116,7 +111,7 @@ class WorkerProcess:
             raise WorkerEnded(self.end()) from error
 
     def readable(self, seconds: float) -> bool:
-        """Whether a message or the end of the process arrives in that time."""
+        """True as soon as a message or the end of the process arrives, False after `seconds`."""
         return bool(self._poll.poll(1e3 * max(seconds, 0.0)))
 
     def fileno(self) -> int:
@@ -125,27 +120,18 @@ class WorkerProcess:
 
     # ---------------------------------------------------------------------------------------------------- state, end
 
-    @property
-    def dead(self) -> bool:
-        """Whether the process has ended."""
-        return self._child.status() is not None
-
     def end(self) -> str:
         """Kill the process, which has closed its socket; the text says how it ended."""
-        how = self._child.end()
-        return "has had its connection closed" if self._child.status() in (None, CLOSED) else how
-
-    def kill(self) -> None:
-        """Kill it and the processes it started; `close` has to follow."""
-        self._child.kill()
+        how = super().end()
+        return "has had its connection closed" if self.status() == CLOSED else how
 
     def close(self) -> None:
-        """Kill it, wait for its end and close the socket."""
-        self._child.close()
+        """Kill it and everything it started, wait for its end and close the socket."""
+        super().close()
         self._channel.connection.close()
 
     def unfit(self) -> bool:
-        """Whether it should be replaced before it does harm: it uses too much memory, or too many processes."""
+        """True where it should be replaced before it does harm: it uses too much memory, or too many processes."""
         available = self._limit - self._base * _page
         if self._base and (self._pages() - self._base) * _page > 0.8 * available:
             return True
@@ -166,6 +152,6 @@ def wait_for_any(workers: list[WorkerProcess], seconds: float) -> list[WorkerPro
         return workers[:] if workers[0].readable(seconds) else []
     poll = select.poll()
     for worker in workers:
-        poll.register(worker.fileno(), select.POLLIN)
+        poll.register(worker, select.POLLIN)
     ready = {fd for fd, _ in poll.poll(1e3 * max(seconds, 0.0))}
     return [worker for worker in workers if worker.fileno() in ready]
