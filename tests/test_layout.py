@@ -30,21 +30,15 @@ UNFINISHED: Mapping[str, str] = {
     "long_module": """
         cli
         training
-        isolation
-        live
     """,
     "long_function": """
         cli
     """,
     "broad_except": """
-        isolation
-        live
         training
     """,
     "docstring_opening": """
         cli
-        isolation
-        live
         testing
         training
     """,

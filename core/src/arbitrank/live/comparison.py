@@ -220,7 +220,7 @@ def _report(counts: _ArmCounts) -> ArmReport:
 
 
 def _outcome(head: AnswerHead, truth: Truth) -> tuple[float, float, float]:
-    """Whether the answer is right; P(right) of its best reading, and whether that is right."""
+    """The answer's correctness, P(right) of its best reading, and that reading's correctness."""
     best_right = float(head.best is not None and entirely_right(head.best, truth))
     out_of_scope = float(truth.domain is None)
     answer_right = out_of_scope if head.none or head.best is None else best_right

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.errors import ArbitrankError
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
+from arbitrank.guard import Fault
 from arbitrank.live.routing import LoadedCandidate
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.kinds import train_command
@@ -53,13 +54,6 @@ class LoadedVersion:
     origin: str
 
 
-@dataclass(frozen=True)
-class RefusedVersion:
-    """The reason why a version is not loaded until the state changes."""
-
-    reason: str
-
-
 @dataclass
 class FollowedState:
     """A name that is followed: the state last read from the store, and the versions loaded. Not thread-safe.
@@ -99,15 +93,19 @@ class FollowedState:
             return None
         return version if alias != "candidate" or self._candidate_wanted() else None
 
-    def take(self, version: str, result: LoadedVersion | RefusedVersion | str, number: int) -> None:
-        """Note the result of loading a version that change `number` named: a text where it may succeed later."""
+    def take(self, version: str, result: LoadedVersion | Fault, number: int) -> None:
+        """Note the result of loading a version that change `number` named. One that is refused stays so until the next.
+
+        The store's errors, and those of the self-test's process, refuse nothing: loading may succeed later.
+        """
         self.attempted.add(version)
         if isinstance(result, LoadedVersion):
             self.versions[version] = result
-        elif isinstance(result, str):
-            self.unread = result
+        elif isinstance(result.error, ArbitrankError) and not isinstance(result.error, ArtifactError | PluginError):
+            self.unread = str(result.error)
         elif number == self.number:
-            self.refused[version] = result.reason
+            known = isinstance(result.error, ArbitrankError)
+            self.refused[version] = str(result.error) if known else f"cannot be loaded: {result.reason}"
 
     def settle(self, keys: Keys | None) -> bool:
         """Choose what answers among the loaded versions, and release those that no alias names; True if that is new."""
@@ -157,7 +155,7 @@ class FollowedState:
 
     @property
     def _absent(self) -> bool:
-        """Whether it is an optional stage of which no version is stable."""
+        """True for an optional stage of which no version is stable."""
         return self.optional and (self.state is None or self.state.stable is None)
 
     def _named(self, alias: Alias) -> str | None:

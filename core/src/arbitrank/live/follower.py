@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from time import monotonic
 
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
+from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.domain_state import (
     ALIASES,
@@ -18,7 +18,6 @@ from arbitrank.live.domain_state import (
     Alias,
     FollowedState,
     LoadedVersion,
-    RefusedVersion,
     next_missing,
 )
 from arbitrank.store.store import Store
@@ -187,7 +186,7 @@ class Follower:
             state, version = missing
             loaded = guarded(self._load, state.name, None if version == PACKAGE else version)
             with self.lock:
-                state.take(version, _refused(loaded) if isinstance(loaded, Fault) else loaded, number)
+                state.take(version, loaded, number)
                 self._settle(state)
         self._publish_news()
         return True
@@ -206,15 +205,6 @@ class Follower:
             news, self._news = self._news, []
         for line in news:
             guarded(self._notify, line)  # its failure must not end the following
-
-
-def _refused(fault: Fault) -> RefusedVersion | str:
-    """The refusal of a version that cannot be loaded; a text where it may be loaded later."""
-    if isinstance(fault.error, ArtifactError | PluginError):
-        return RefusedVersion(str(fault.error))
-    if isinstance(fault.error, ArbitrankError):
-        return str(fault.error)
-    return RefusedVersion(f"cannot be loaded: {fault.reason}")
 
 
 def _text(fault: Fault) -> str:

@@ -8,7 +8,7 @@ A request is answered by the versions that were stable when it arrived; a swap r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -147,11 +147,6 @@ class Live:
     def arbitrate(self, request: Request, *, explain: bool = False) -> Arbitration:
         """The answer together with each queried domain's outcome, as by `Arbitrator.arbitrate`."""
         return self._arbitrate(self._routing, request, explain)
-
-    def answers(self, requests: Iterable[Request], *, explain: bool = False) -> list[Answer]:
-        """The answers to several requests, all by the same versions."""
-        routing = self._routing
-        return [self._arbitrate(routing, request, explain).answer for request in requests]
 
     def held(self) -> Callable[[Request], Arbitration]:
         """A function that answers by the versions stable now, whatever is swapped meanwhile: for one long call."""

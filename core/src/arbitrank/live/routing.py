@@ -71,7 +71,7 @@ class Routing:
 
 
 def takes_part(name: str, answer: Answer) -> bool:
-    """Whether a domain was queried for an answer, or a stage ran for it."""
+    """True where a domain was queried for an answer, or a stage ran for it."""
     if name == SHORTLIST:
         return answer.shortlist is not UNSET
     return name == HYPRANK or name in answer.domains

@@ -85,16 +85,6 @@ class Shadow:
                 pass
             self._thread = None
 
-    def drain(self) -> None:
-        """Compare the requests that wait now, in the calling thread."""
-        while True:
-            try:
-                task = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if task is not None:
-                self._compare(task)
-
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
             self._compare(task)
