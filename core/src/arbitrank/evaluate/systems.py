@@ -20,20 +20,12 @@ from arbitrank.learn.rerankers import R0, Factored
 from arbitrank.probability import best_of_each
 
 DEFAULT = "factored"
-SYSTEMS = {
-    "R0": "the product of the three confidences",
-    "R0 temperature": "R0, each domain's log-odds divided by a temperature of its own",
-    "R1": "three weights, expected semantic error",
-    "R2": "three weights, cross-entropy",
-    "R3": "three weights, both: the article's choice",
-    DEFAULT: "P(mine) × P(reading | mine): the default",
-    "boosted": "LightGBM by domain, cross-entropy",
-    "corrected": "LightGBM on top of the factored log-odds",
-}
-"""The systems whose domains are trained apart, in the order in which they are reported."""
 
 BOOSTED = ("boosted", "corrected")
-"""The systems that need LightGBM."""
+"""The systems that need LightGBM: one by domain, and one on top of the factored log-odds."""
+
+SYSTEMS = ("R0", "R0 temperature", "R1", "R2", "R3", DEFAULT, *BOOSTED)
+"""The systems whose domains are trained alone, in the order in which they are reported."""
 
 _PLAIN = Settings(model="loglinear", form="sigmoid")
 
