@@ -46,7 +46,7 @@ def artifact(tmp_path: Path) -> Path:
 
 
 def reseal(folder: Path, **changes: object) -> None:
-    """Write a manifest that says what it likes and has the version that belongs to it, as an attacker would."""
+    """Write a manifest with altered fields and the version that belongs to them, as an attacker would."""
     content = msgspec.structs.replace(read_manifest(folder), **changes, version="", time=0)
     version = digest(msgspec.json.encode(content, order="deterministic"))[:12]
     (folder / MANIFEST).write_bytes(msgspec.json.encode(msgspec.structs.replace(content, version=version)))
@@ -123,7 +123,7 @@ def test_a_bit_that_flips_anywhere_is_found_and_its_file_named(artifact: Path, p
         verified(artifact)
 
 
-def test_a_manifest_with_a_flipped_bit_is_refused_or_says_the_same(artifact: Path) -> None:
+def test_a_manifest_with_a_flipped_bit_is_refused_or_equal(artifact: Path) -> None:
     """Its time alone is outside of the version; a flip in a key whose value is the default one changes nothing."""
     raw = (artifact / MANIFEST).read_bytes()
     good = msgspec.structs.replace(read_manifest(artifact), time=0)

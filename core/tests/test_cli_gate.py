@@ -96,7 +96,7 @@ def requests(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_an_audit_set_it_says_that_nothing_was_audited(fruit, tmp_path: Path) -> None:
+def test_without_an_audit_set_it_reports_that_nothing_was_audited(fruit, tmp_path: Path) -> None:
     store, run = fruit
     version = store.publish(artifact(tmp_path / "new", "apples", 1.1)).version
     done = run("promote", "apples")
@@ -148,7 +148,7 @@ def test_an_over_claimer_is_refused_forced_in_and_shrunk(fruit, requests: Path, 
     assert store.state("apples")[1].temperature == 1.0
 
 
-def test_a_shrunk_domain_says_so_in_its_answers(fruit, arbitrank, site: Path) -> None:
+def test_a_shrunk_domain_has_its_temperature_in_answers(fruit, arbitrank, site: Path) -> None:
     store, run = fruit
     assert run("shrink", "apples", "--temperature", "2").returncode == 0
     done = arbitrank(
@@ -208,7 +208,9 @@ def test_the_report_as_text_json_and_a_page(fruit, requests: Path, tmp_path: Pat
     assert (same["before"], same["flips"]) == (version, shown["flips"])
 
 
-def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, requests: Path, tmp_path: Path) -> None:
+def test_of_requests_without_a_truth_the_gate_reports_that_it_cannot_judge(
+    fruit, requests: Path, tmp_path: Path
+) -> None:
     _, run = fruit
     rows = [json.loads(line) for line in requests.read_text().splitlines()[:20]]
     log, empty, out = tmp_path / "log.jsonl", tmp_path / "empty.jsonl", tmp_path / "out"
@@ -222,7 +224,7 @@ def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, r
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (("impact", "apples"), "no --on, and no audit set in"),
         (("impact", "apples", "--on", "FILE"), "apples: no candidate in"),
@@ -243,13 +245,13 @@ def test_of_requests_without_a_truth_the_gate_says_that_it_cannot_judge(fruit, r
     ids=str,
 )
 def test_a_wrong_call_is_explained(
-    fruit, requests: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+    fruit, requests: Path, tmp_path: Path, arguments: tuple[str, ...], reason: str
 ) -> None:
     _, run = fruit
     named = {"FILE": str(requests), "ARTIFACT": str(tmp_path / "made" / "apples")}
     done = run(*(named.get(argument, argument) for argument in arguments))
     assert done.returncode == 2
-    assert said in done.stderr
+    assert reason in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -267,7 +269,7 @@ def test_an_audit_set_holds_sound_lines_alone(fruit, tmp_path: Path) -> None:
         [f"{path}:3", "the line has neither an utterance nor hypotheses, expected one of them"],
         [f"{path}:4", "utterance: 1 is invalid, expected str | null, got int"],
     ]
-    assert "3 lines that an audit set can't hold; nothing was set" in done.stderr
+    assert "3 invalid lines; nothing was set" in done.stderr
     path.write_text("")
     assert "no request; nothing was set" in run("audit-set", str(path)).stderr
     assert store.audit_set() is None

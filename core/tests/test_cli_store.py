@@ -13,13 +13,13 @@ from arbitrank.store.store import open_store
 
 
 def artifact(folder: Path, text: str) -> tuple[str, str]:
-    """An artifact of a domain that nobody has installed; its folder and version."""
+    """An artifact of a domain that is not installed; its folder and version."""
     (folder / "reranker").mkdir(parents=True)
     (folder / "reranker" / "weights.json").write_text(text)
     return str(folder), seal(folder, Manifest(domain="lights", package="p", package_version="1")).version
 
 
-def test_published_promoted_rolled_back_and_told(arbitrank, tmp_path: Path) -> None:
+def test_published_promoted_rolled_back_and_listed(arbitrank, tmp_path: Path) -> None:
     store = str(tmp_path / "store")
 
     def run(*args: str, status: int = 0) -> str:

@@ -21,11 +21,11 @@ from arbitrank.hookspecs import hookimpl
 
 class Odd(Model):
     def __init__(self, does):
-        self.does, self.asked = does, 0
+        self.does, self.calls = does, 0
 
     def rerank(self, request):
         n = len(request.hypotheses)
-        self.asked += 1
+        self.calls += 1
         if self.does == "crash":
             os.kill(os.getpid(), 11)
         if self.does == "exit":
@@ -43,7 +43,7 @@ class Odd(Model):
         if self.does == "nan":
             return Scores(0.5, np.full(n, np.nan))
         if self.does == "remember":
-            return Scores(0.5, np.full(n, 0.5 / n / self.asked))
+            return Scores(0.5, np.full(n, 0.5 / n / self.calls))
         if self.does == "print":
             print("null" * 3, flush=True)
             os.write(1, b"noise")
@@ -122,18 +122,18 @@ def test_an_artifact_of_another_domain_or_without_a_manifest_is_not_run(tmp_path
 
 
 def test_a_domain_that_is_not_installed_is_named(tmp_path: Path) -> None:
-    found = selftest(artifact(tmp_path / "a", "well"), "nobody")
-    assert found == "domain 'nobody' cannot be loaded: it is not installed; run: arbitrank domains"
+    found = selftest(artifact(tmp_path / "a", "well"), "absent")
+    assert found == "domain 'absent' cannot be loaded: it is not installed; run: arbitrank domains"
 
 
 def test_the_probes_hold_what_hurts() -> None:
-    asked = list(probes(ReferenceDomain("lights")))
-    sizes = {len(request.hypotheses) for request in asked if request.hypotheses is not None}
+    requests = list(probes(ReferenceDomain("lights")))
+    sizes = {len(request.hypotheses) for request in requests if request.hypotheses is not None}
     assert {1, 100} <= sizes
-    given = [h for request in asked for h in request.hypotheses or ()]
+    given = [h for request in requests for h in request.hypotheses or ()]
     assert any(h.domain_confidence is None for h in given)
     assert {0.0, 1.0} <= {h.domain_confidence for h in given}
-    assert any(request.hypotheses is None and request.utterance == "" for request in asked)
+    assert any(request.hypotheses is None and request.utterance == "" for request in requests)
 
 
 def test_a_damaged_text_of_trees_ends_no_more_than_the_child(

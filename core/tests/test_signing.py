@@ -192,7 +192,7 @@ def test_keys_are_rotated_by_a_second_one_beside_the_first(
     assert following
     public.rename(keys.folder / "lights.2.pub")
     verified(store.fetch("lights", version), keys)  # the old one still counts
-    store.publish(made, key=following)  # the same version, signed anew
+    store.publish(made, key=following)  # the same version, signed again
     (keys.folder / "lights.pub").unlink()
     verified(store.fetch("lights", version), keys)
     assert store.versions("lights") == [version]

@@ -152,7 +152,7 @@ def test_a_first_version_is_taken_back_to_the_packages_weights_and_brought_again
     assert store.state("lights")[1].stable == versions[0]
 
 
-def test_the_history_says_what_was_done_and_the_state_after_it(store: Store, versions: list[str]) -> None:
+def test_the_history_has_every_change_and_the_state_after_it(store: Store, versions: list[str]) -> None:
     one, two, three = versions
     store.promote("lights", one)
     store.promote("lights", two, reason="looks fine", forced=True)
@@ -170,7 +170,7 @@ def test_the_history_says_what_was_done_and_the_state_after_it(store: Store, ver
     assert (5, history[-1].state) == store.state("lights")
 
 
-def test_a_change_is_refused_where_somebody_else_was_first(store: Store, root: Path, versions: list[str]) -> None:
+def test_a_change_is_refused_after_a_concurrent_one(store: Store, root: Path, versions: list[str]) -> None:
     number, _ = store.state("lights")
     other = open_store(root, environment={})
     other.promote("lights", versions[0])
@@ -237,7 +237,7 @@ def test_a_share_goes_to_a_candidate_beside_what_is_stable_alone(store: Store, v
         store.canary("lights", 0.5)
 
 
-def test_what_cannot_be_read_fails_its_check_and_the_others_are_checked_all_the_same(
+def test_a_version_that_cannot_be_read_fails_its_check_and_the_others_are_checked(
     store: Store, versions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.publish(artifact(tmp_path / "other", "other", domain="heating"), promote=True)
@@ -400,9 +400,9 @@ def test_a_version_that_is_not_there_or_elsewhere_is_not_promoted(
 
 @pytest.mark.parametrize("domain", ["../lights", "", ".audit", "Lights", "a/b"])
 def test_a_domain_that_has_no_domains_name_is_refused(store: Store, domain: str) -> None:
-    for asked in (store.state, store.history, store.versions, store.rollback, lambda name: prune(store, name)):
+    for call in (store.state, store.history, store.versions, store.rollback, lambda name: prune(store, name)):
         with pytest.raises(InputError, match="expected lower-case letters"):
-            asked(domain)
+            call(domain)
 
 
 def test_many_publishers_at_once_lose_no_version_and_no_change(tmp_path: Path, root: Path, store: Store) -> None:
@@ -424,16 +424,16 @@ def test_many_publishers_at_once_lose_no_version_and_no_change(tmp_path: Path, r
 @pytest.mark.parametrize(
     "raw", [b"", b'{"number": 4, "verb"', b"[]", b'{"number": 4, "verb": "promote", "state": {"stable": "../../etc"}}']
 )
-def test_a_change_that_cannot_be_read_is_reported_and_what_was_before_it_is_not_served_in_its_place(
+def test_a_change_that_cannot_be_read_is_reported_and_the_change_before_it_is_not_used(
     store: Store, root: Path, versions: list[str], raw: bytes
 ) -> None:
     """It may have been a rollback: to go on with the state before it would serve what was taken back."""
     torn = root / "lights" / "history" / "00000004.json"
     torn.write_bytes(raw)
-    for asked in (store, open_store(root, environment={})):
-        for question in (asked.state, asked.stable, asked.history, asked.rollback):
+    for opened in (store, open_store(root, environment={})):
+        for call in (opened.state, opened.stable, opened.history, opened.rollback):
             with pytest.raises(StoreError, match=r"00000004\.json is no change that can be decoded.*move it away"):
-                question("lights")
+                call("lights")
     assert any("00000004.json" in problem for problem in problems(store))
     torn.unlink()
     assert open_store(root, environment={}).state("lights")[0] == 3
@@ -457,7 +457,7 @@ def test_what_is_no_change_and_what_is_missing_is_reported(store: Store, root: P
     assert "00000002.json is missing" in problem
 
 
-def test_a_history_that_vanishes_is_never_begun_anew(store: Store, root: Path, versions: list[str]) -> None:
+def test_a_history_that_vanishes_is_never_begun_again(store: Store, root: Path, versions: list[str]) -> None:
     """As where a network disk is away: the folder is empty and can be written."""
     before = store.state("lights")
     root.rename(root.with_name("away"))
@@ -473,7 +473,7 @@ def test_an_alias_of_a_version_that_is_not_there_is_reported(store: Store, versi
     assert problems(store) == [f"lights stable: {'0' * 12} is missing"]
 
 
-def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_raises_an_error_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     store = open_store(tmp_path / "file", environment={})
     with pytest.raises(StoreError, match=r"cannot be (read|written): Not a directory"):
@@ -530,7 +530,7 @@ def test_pruning_takes_the_remains_of_what_was_killed(store: Store, root: Path, 
 def test_what_is_being_removed_can_be_neither_published_nor_promoted(
     tmp_path: Path, store: Store, root: Path, versions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A `prune` is killed between what it says and what it does; the next one ends its work."""
+    """A `prune` is killed after it marked the versions; the next one completes it."""
     age(root)
 
     class Killed(BaseException):
@@ -558,7 +558,9 @@ def test_what_is_being_removed_can_be_neither_published_nor_promoted(
     assert problems(store) == []
 
 
-def test_a_promotion_that_was_judged_before_a_pruning_is_told(store: Store, root: Path, versions: list[str]) -> None:
+def test_a_promotion_that_was_judged_before_a_pruning_raises_a_conflict(
+    store: Store, root: Path, versions: list[str]
+) -> None:
     number, _ = store.state("lights")
     age(root)
     prune(store, "lights", keep=1)

@@ -138,7 +138,7 @@ def test_killed_at_any_step_the_store_is_as_before_or_as_after(
 
 
 def toil(root: Path, folders: list[Path], seed: int, acknowledge: int) -> None:
-    """Publish, promote, roll back and prune without end; each change that was acknowledged is told."""
+    """Publish, promote, roll back and prune without end; each acknowledged change is reported."""
     rng, store = random.Random(seed), opened(root)
     os.write(acknowledge, b"0\n")
     while True:
@@ -174,8 +174,8 @@ def test_killed_at_random_moments_the_store_verifies_clean_and_stable_loads(
         time.sleep(rng.uniform(0.0, 0.15))
         os.kill(child, signal.SIGKILL)
         assert ended(child) == -signal.SIGKILL
-        with os.fdopen(reading) as told:
-            acknowledged = [int(line) for line in told.read().splitlines()]
+        with os.fdopen(reading) as pipe:
+            acknowledged = [int(line) for line in pipe.read().splitlines()]
         sound(root)
         numbers = [change.number for change in opened(root).history("lights")]
         assert numbers == list(range(1, len(numbers) + 1))
@@ -188,7 +188,7 @@ def test_killed_at_random_moments_the_store_verifies_clean_and_stable_loads(
 
 
 @pytest.mark.full
-def test_of_eight_processes_that_promote_at_once_one_wins_each_number_and_the_others_are_told(
+def test_of_eight_processes_that_promote_at_once_one_wins_each_number_and_the_others_get_a_conflict(
     tmp_path: Path, scale: float
 ) -> None:
     root, wins = tmp_path / "store", tmp_path / "wins"
@@ -199,7 +199,7 @@ def test_of_eight_processes_that_promote_at_once_one_wins_each_number_and_the_ot
     rounds = max(5, round(50 * scale))
 
     def compete(i: int) -> None:
-        store, told, tries = opened(root), 0, 0
+        store, conflicts, tries = opened(root), 0, 0
         while tries < rounds:
             number, state = store.state("lights")
             if state.stable == versions[i]:
@@ -209,14 +209,14 @@ def test_of_eight_processes_that_promote_at_once_one_wins_each_number_and_the_ot
                 change = store.promote("lights", versions[i], expected=number)
                 (wins / f"{change.number}.{i}").touch()
             except Conflict:
-                told += 1
-        (wins / f"told.{i}").write_text(str(told))
+                conflicts += 1
+        (wins / f"conflicts.{i}").write_text(str(conflicts))
 
     children = [forked(lambda i=i: compete(i)) for i in range(8)]
     stopped = time.monotonic() + 60
     while children and time.monotonic() < stopped:
         children = [child for child in children if os.waitpid(child, os.WNOHANG) == (0, 0)]
-        # The last one left waits for itself to be replaced, which nobody will.
+        # The last one left would wait for another to replace its version, which none does.
         if len(children) == 1:
             os.kill(children[0], signal.SIGTERM)
         time.sleep(0.01)
@@ -225,8 +225,8 @@ def test_of_eight_processes_that_promote_at_once_one_wins_each_number_and_the_ot
     for change in promotions:
         winners = [path.suffix for path in wins.glob(f"{change.number}.*")]
         assert winners in ([f".{versions.index(change.state.stable)}"], []), "two think that they won"
-    assert sum(1 for path in wins.iterdir() if not path.name.startswith("told")) >= len(promotions) - 1
-    assert sum(int(path.read_text()) for path in wins.glob("told.*")) > 0
+    assert sum(1 for path in wins.iterdir() if not path.name.startswith("conflicts")) >= len(promotions) - 1
+    assert sum(int(path.read_text()) for path in wins.glob("conflicts.*")) > 0
     sound(root)
 
 
@@ -292,7 +292,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_what_was_there(
     folders, root, (one, two, _) = list(made.values()), tmp_path / "store", made
     opened(root).publish(folders[0], promote=True)
     before, fsync = opened(root).state("lights"), os.fsync
-    told: list[str] = []
+    errors: list[str] = []
     for full in range(1, 100):
         count = iter(range(1, 1000))
 
@@ -305,7 +305,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_what_was_there(
         try:
             opened(root).publish(folders[1], promote=True)
         except StoreError as error:
-            told.append(str(error))
+            errors.append(str(error))
         else:
             break
         sound(root)
@@ -316,8 +316,8 @@ def test_a_disk_that_is_full_at_any_write_leaves_what_was_there(
                 before[0] + 1,
                 msgspec.structs.replace(before[1], stable=two, previous=one),
             )
-    assert len(told) > 5
-    assert all("No space left on device; free space" in reason for reason in told)
+    assert len(errors) > 5
+    assert all("No space left on device; free space" in reason for reason in errors)
     assert opened(root).state("lights")[1].stable == two
 
 
@@ -325,7 +325,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_what_was_there(
 
 
 def reseal(folder: Path, **changes: object) -> None:
-    """Write a manifest that says what it likes and has the version that belongs to it, as an attacker would."""
+    """Write a manifest with altered fields and the version that belongs to them, as an attacker would."""
     content = msgspec.structs.replace(read_manifest(folder), **changes)
     sealed = msgspec.structs.replace(content, version=version_of(content))
     (folder / MANIFEST).write_bytes(msgspec.json.encode(sealed))
@@ -387,7 +387,7 @@ def test_a_hostile_artifact_is_refused_and_what_serves_goes_on(
     with pytest.raises(ArtifactError, match=problem):
         store.publish(made[two], promote=True)
 
-    # Smuggled in past `publish`, as whoever can write the folder may, under the version that it claims.
+    # Written past `publish`, as anyone with access to the folder can, under the version in its manifest.
     target = root / "lights" / two
     shutil.copytree(made[two], target, symlinks=True, copy_function=_copy)
     with pytest.raises(ArtifactError, match=problem):

@@ -147,7 +147,7 @@ def test_two_stores_in_one_bucket_are_nothing_to_each_other(tmp_path: Path, stor
         assert open_store(beside).state("lights") == (0, State())
 
 
-def test_what_is_cached_and_damaged_is_fetched_anew(tmp_path: Path, store: Store) -> None:
+def test_a_damaged_local_copy_is_fetched_again(tmp_path: Path, store: Store) -> None:
     store.publish(artifact(tmp_path / "one"), promote=True)
     folder = store.stable("lights")
     assert folder
@@ -175,7 +175,7 @@ def test_what_is_damaged_in_the_bucket_is_neither_promoted_nor_fetched_until_it_
     store.promote("lights", version)
 
 
-def test_of_those_who_change_at_once_one_wins_and_the_others_are_told(tmp_path: Path, store: Store, url: str) -> None:
+def test_of_concurrent_changes_one_wins_and_the_others_raise_a_conflict(tmp_path: Path, store: Store, url: str) -> None:
     versions = [store.publish(artifact(tmp_path / name, name)).version for name in ("one", "two", "three", "four")]
     number, _ = store.state("lights")
 
@@ -295,7 +295,7 @@ def test_more_than_an_artifact_may_have_is_not_even_fetched(
 
 def test_a_key_that_climbs_out_of_the_cache_is_refused(tmp_path: Path) -> None:
     class Climbing(FolderBackend):
-        """An object store may have such a key, though its library lets nobody write one."""
+        """An object store may have such a key, although its library does not write one."""
 
         def local(self, prefix: str) -> None:
             return None
@@ -324,7 +324,7 @@ def test_the_audit_set_is_fetched(tmp_path: Path, store: Store, url: str) -> Non
     assert problems(store) == []
 
 
-def test_a_version_that_is_signed_anew_is_fetched_anew(tmp_path: Path, url: str) -> None:
+def test_a_version_that_is_signed_again_is_fetched_again(tmp_path: Path, url: str) -> None:
     trusted = tmp_path / "keys"
     trusted.mkdir()
     source = artifact(tmp_path / "one")
@@ -339,7 +339,7 @@ def test_a_version_that_is_signed_anew_is_fetched_anew(tmp_path: Path, url: str)
     assert strict.stable("lights") == plain.stable("lights")
 
 
-def test_a_server_that_goes_away_is_told_and_what_it_kept_is_there_when_it_is_back(
+def test_an_unavailable_server_is_reported_and_keeps_its_content(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
     store = open_store(url)
@@ -348,16 +348,16 @@ def test_a_server_that_goes_away_is_told_and_what_it_kept_is_there_when_it_is_ba
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     away = open_store(url)
     for question in (away.state, away.stable, away.history, away.versions):
-        with pytest.raises(StoreError, match=r"s3://weights.*: the request failed: Connection refused") as told:
+        with pytest.raises(StoreError, match=r"s3://weights.*: the request failed: Connection refused") as raised:
             question("lights")
-        assert "\n" not in str(told.value)
-        assert len(str(told.value)) < 500
+        assert "\n" not in str(raised.value)
+        assert len(str(raised.value)) < 500
     with pytest.raises(StoreError):
         away.publish(artifact(tmp_path / "two", "two"))
     assert store.state("lights")[1].stable == version
 
 
-def test_a_server_that_never_answers_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_responds_is_reported(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -367,7 +367,7 @@ def test_a_server_that_never_answers_is_told(url: str, monkeypatch: pytest.Monke
             open_store(url).state("lights")
 
 
-def test_a_bucket_that_is_not_there_and_an_address_that_is_none_are_told(url: str) -> None:
+def test_a_missing_bucket_and_an_invalid_address_are_reported(url: str) -> None:
     another = open_store("s3://another/x")
     for question in (lambda: another.state("lights"), another.domains, lambda: another.backend.read("x")):
         with pytest.raises(StoreError, match="NoSuchBucket: The specified bucket does not exist"):
@@ -377,7 +377,7 @@ def test_a_bucket_that_is_not_there_and_an_address_that_is_none_are_told(url: st
             open_store(wrong)
 
 
-def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:

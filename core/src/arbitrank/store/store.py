@@ -120,7 +120,7 @@ class Store:
 
     @contextmanager
     def checked_out(self, name: str, version: str) -> Iterator[Path]:
-        """A folder as from `fetch` that no other user can modify: whoever reads it need not verify it again.
+        """A folder as from `fetch` that no other user can modify, so that it need not be verified again.
 
         Where the store is a folder, it is a copy, which is removed at the end.
         """
