@@ -277,5 +277,5 @@ def test_an_audit_set_holds_sound_lines_alone(fruit, tmp_path: Path) -> None:
     path.write_text('{"utterance": "x", "truth": {"domain": "apples"}}\n')
     done = run("audit-set", str(path))
     assert "1 requests bring no hypotheses" in done.stdout
-    assert "no request is truly of pears" in done.stdout
+    assert "no request belongs to pears" in done.stdout
     assert store.audit_set()
