@@ -1,4 +1,4 @@
-"""Domains trained apart, as the experiments need them: one domain's requests, what it learns, what it then says."""
+"""Domains trained alone, for the experiments: each one's requests, re-ranker and scores."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Learner = Callable[[Evidence], Any]
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What one domain brings to the merged lists: its readings of the held-out requests and its scores of them."""
+class Scored:
+    """Contribution of a domain to the merged lists: its readings of the held-out requests and its scores."""
 
     readings: Readings
     scores: Sequence[Scores | None]
@@ -31,28 +31,28 @@ def learned(domain: str, examples: Sequence[Example], readings: Readings, learne
     return learner(gather(domain, requests(examples, readings), [e.truth for e in examples]))
 
 
-def spoken(reranker: Any, examples: Sequence[Example], readings: Readings) -> Spoken:
-    """What a domain says with the re-ranker."""
+def scored(reranker: Any, examples: Sequence[Example], readings: Readings) -> Scored:
+    """The domain's readings with the re-ranker's scores."""
     spec = (reranker.reranker if hasattr(reranker, "calibrator") else reranker).spec
-    asked = requests(examples, readings)
-    kept = [(request, example.truth) for request, example in zip(asked, examples, strict=True) if request.hypotheses]
+    own = requests(examples, readings)
+    kept = [(request, example.truth) for request, example in zip(own, examples, strict=True) if request.hypotheses]
     evidence = Evidence.of(spec, [request for request, _ in kept], [truth for _, truth in kept])
     found = iter(score(reranker, evidence))
-    return Spoken(readings, [next(found) if request.hypotheses else None for request in asked])
+    return Scored(readings, [next(found) if request.hypotheses else None for request in own])
 
 
-def built(bench: Bench, learner: Learner) -> tuple[dict[str, Any], dict[str, Spoken]]:
-    """Each domain's re-ranker, trained apart on all the training data, and what it says of the held-out requests."""
+def built(bench: Bench, learner: Learner) -> tuple[dict[str, Any], dict[str, Scored]]:
+    """Each domain's re-ranker, trained alone on all the training data, and its scores of the held-out requests."""
     rerankers, sides = {}, {}
     for domain in bench.corpus.domains:
         recognised = bench.readings(domain)
         rerankers[domain] = learned(domain, bench.corpus.train, recognised.train, learner)
-        sides[domain] = spoken(rerankers[domain], bench.corpus.held, recognised.held)
+        sides[domain] = scored(rerankers[domain], bench.corpus.held, recognised.held)
     return rerankers, sides
 
 
-def merged(bench: Bench, sides: Mapping[str, Spoken]) -> SystemResults:
-    """How the merged lists fare, the domains in the order of their names."""
+def merged(bench: Bench, sides: Mapping[str, Scored]) -> SystemResults:
+    """The results of the merged lists, the domains in the order of their names."""
     order = [sides[domain] for domain in bench.corpus.domains]
     return results(
         [one.readings for one in order],
@@ -63,10 +63,10 @@ def merged(bench: Bench, sides: Mapping[str, Spoken]) -> SystemResults:
 
 
 def compared(bench: Bench, outcomes: Mapping[str, SystemResults], against: str, seed: int = 0) -> dict[str, Any]:
-    """The figures of each outcome, with paired differences to one of them."""
+    """The metrics of each system, with paired differences to one of them."""
     return summarise(outcomes, bench.corpus.held, against=(against,), seed=seed)
 
 
 def requests(examples: Sequence[Example], readings: Readings) -> list[Request]:
-    """The examples' requests as a domain with these readings sees them."""
+    """The examples' requests with these readings alone."""
     return [own_request(example.request, found) for example, found in zip(examples, readings, strict=True)]

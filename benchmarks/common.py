@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, corpora that are recognised once and kept, and how figures are printed."""
+"""Common parts of the benchmarks: options, corpora that are recognised once and kept, printing of figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Bench:
     paths: Mapping[str, Path]
 
     def readings(self, domain: str) -> Recognised:
-        """What one domain reads; each call reads the file again, so that not all are in memory at once."""
+        """The hypotheses of one domain; each call reads the file again, so that not all are in memory at once."""
         return load(self.paths[domain])
 
 
@@ -69,7 +69,7 @@ def _recognised(folder: Path, cache: Path, jobs: int) -> Bench:
 
 
 def recognised(corpus: Corpus, made_of: bytes, cache: Path, jobs: int = 1) -> Bench:
-    """The corpus and its readings; those are made where what it is made of, or the recogniser, has changed."""
+    """The corpus and its readings; the readings are made again where the corpus or the recogniser has changed."""
     sources = sorted(Path(arbitrank.nlu.__path__[0]).glob("*.py"))
     digest = hashlib.sha256(made_of + b"".join(path.read_bytes() for path in sources))
     kept = cache / f"{corpus.name}-{digest.hexdigest()[:12]}"

@@ -1,9 +1,10 @@
-"""What is the context worth, and how much of that do domains get that know only themselves?
+"""Effect of the context, and the part of it that domains gain that know only themselves.
 
-proslu: Chinese requests that name a title and seldom its medium; the user's preferences say more than the words. Train
-and dev together, ten folds, several seeds; recogniser and re-ranker of each domain see nine tenths. titles: requests
-drawn from a known model, so that the best possible decision is known. A title is in two or three media, the device
-leans to one, and each domain knows its own catalogue alone. --quick invents the titles and leaves out proslu.
+proslu: Chinese requests that name a title and seldom its medium; the user's preferences are more informative than the
+words. Train and dev together, ten folds, several seeds; recogniser and re-ranker of each domain see nine tenths.
+titles: requests sampled from a known model, so that the best possible decision is known. A title is in two or three
+media, the device leans to one, and each domain knows its own catalogue alone. --quick invents the titles and leaves out
+proslu.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ Enrich = Callable[[str, Example, Hypothesis], dict[str, float]]
 
 
 class Arm(NamedTuple):
-    """How the domains are built: with a trained re-ranker, with the context, with features of their own; and whether
-    their claims are measured against one another where training requests, cross-fitted, say so."""
+    """Construction of the domains: with a trained re-ranker, with the context, with features of their own.
+
+    With `measured`, P(mine) is normalised over the domains where cross-fitted training requests favour that.
+    """
 
     trained: bool = True
     context: bool = True
@@ -60,7 +63,7 @@ BARE = {"R0": Arm(trained=False), "no context": Arm(context=False), "context": A
 
 
 class Said(NamedTuple):
-    """One domain's readings of the held-out requests, their scores, and its heads of the training requests."""
+    """Readings of the held-out requests by one domain, their scores, and its best readings of the training requests."""
 
     readings: Readings
     scores: list[Scores | None]
@@ -68,7 +71,7 @@ class Said(NamedTuple):
 
 
 def judged(bench: Bench, arm: Arm, seed: int = 0) -> SystemResults:
-    """How the domains fare together, each built by itself."""
+    """The results of the merged domains, each built alone."""
     corpus = bench.corpus
     said = [_said(bench, domain, arm, seed) for domain in corpus.domains]
     unseen = [one.unseen for one in said if one.unseen]
@@ -155,7 +158,7 @@ def _folds(examples: Sequence[Example], seed: int) -> Iterator[Corpus]:
 
 
 def entities(corpus: Corpus) -> Enrich:
-    """What each domain knows of the entities named in its slots: how usual their types are among its own requests.
+    """Features of the entities named in a domain's slots: the frequency of their types among its own requests.
 
     `entity_share` is the share of the domain's own training requests that name an entity of such a type, the highest of
     the types that the named entity has; `entity_types` is how many it has, as log(1 + n).
@@ -175,10 +178,10 @@ def entities(corpus: Corpus) -> Enrich:
 
 
 def situations(corpus: Corpus) -> Enrich:
-    """What each domain knows of when people ask for what: how much more usual the situation is with the intent.
+    """Feature of the situation: how much more frequent it is with the intent, by a domain's own requests.
 
     `situation` is Σ log P(value | intent) / P(value) over the keys of `SITUATION`, counted in the domain's own training
-    requests, of which the one that is looked at is left out.
+    requests without the one that is scored.
     """
     counts: dict[str, Counter[tuple[str | None, ...]]] = {}
     for domain in corpus.domains:
@@ -208,7 +211,7 @@ def situations(corpus: Corpus) -> Enrich:
 
 
 def _cells(example: Example, intent: str | None) -> Iterator[tuple[str | None, ...]]:
-    """What one request adds a count to: all, its intent, each value of its situation, and the two together."""
+    """The cells that a request is counted in: all, its intent, each value of its situation, and the two together."""
     yield ()
     yield (intent,)
     for key in SITUATION:
@@ -257,8 +260,8 @@ def shared_titles(
 ) -> dict[str, Any]:
     """The figures of each arm and of the best possible decision: means over the seeds.
 
-    `domain_accuracy` is what the chosen domains' true chances come to, not what luck made of them. `headroom` is the
-    share of the way from R0, or from trained domains without context where they do better, to the best possible.
+    `domain_accuracy` is the mean of the chosen domains' true probabilities, without the noise of sampling. `headroom`
+    is the share of the way from R0, or from trained domains without context where they do better, to the best possible.
     """
     own = catalogues(titles)
     arms = {
@@ -330,7 +333,7 @@ def _of(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plot(found: Mapping[str, Any], path: Path) -> None:
-    """Write a picture of what each arm gets right, and of how far its probabilities are from the truth."""
+    """Write a plot of each arm's accuracy and of its calibration error."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -356,7 +359,7 @@ def _plot(found: Mapping[str, Any], path: Path) -> None:
 
 
 def print_table(found: Mapping[str, Any]) -> None:
-    """What each arm does."""
+    """Print each arm's figures."""
     columns = {
         "proslu": {"accuracy": "domain_accuracy", "of media": "media_domain_accuracy"},
         "titles": {"accuracy": "domain_accuracy", "headroom": "headroom"},

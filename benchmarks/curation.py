@@ -1,7 +1,7 @@
-"""Must every domain keep all other domains' traffic to learn what isn't its own?
+"""Re-rankers trained on a sample of the other domains' traffic, with and without prior correction.
 
 Each domain's re-ranker learns from all its own requests and from 100, 10 or 1 % of the others'. With prior correction
-it is told the share that was kept (`Settings.kept`), without it is not. Differences to full data are paired over the
+it knows the share that was kept (`Settings.kept`), without it does not. Differences to full data are paired over the
 held-out requests, with 95 % bootstrap intervals.
 """
 
@@ -19,7 +19,7 @@ from arbitrank.evaluate.plots import calibration_plot
 from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.model_selection import learn
 from arbitrank.values import Example
-from benchmarks.apart import Spoken, compared, merged, requests, spoken
+from benchmarks.apart import Scored, compared, merged, requests, scored
 from benchmarks.common import Bench, benches, between, options, show, table
 
 NAME = "curation"
@@ -31,7 +31,7 @@ _MEASURES = ("domain_accuracy", "irer", "nll")
 
 
 def sampled(evidence: Evidence, share: float, seed: int) -> Evidence:
-    """The evidence with all of the domain's own requests and a share of the others', drawn one by one."""
+    """The evidence with all of the domain's own requests and a sample of the others', drawn one by one."""
     if share == 1.0:
         return evidence
     drawn = np.random.default_rng(seed).random(len(evidence.requests)) < share
@@ -43,7 +43,7 @@ def measured(
 ) -> dict[str, Any]:
     """The figures of one corpus: for each share, with and without prior correction, against full data."""
     train, held = bench.corpus.train, bench.corpus.held
-    sides: dict[str, dict[str, Spoken]] = {}
+    sides: dict[str, dict[str, Scored]] = {}
     for domain in bench.corpus.domains:
         recognised = bench.readings(domain)
         evidence = gather(domain, requests(train, recognised.train), [e.truth for e in train])
@@ -51,7 +51,7 @@ def measured(
             part = sampled(evidence, share, _seed(domain, seed))
             for name, kept in _arms(share):
                 settings = Settings(model=model, kept=kept, seed=seed)  # type: ignore[arg-type]  # a model's name
-                sides.setdefault(name, {})[domain] = spoken(learn(part, settings), held, recognised.held)
+                sides.setdefault(name, {})[domain] = scored(learn(part, settings), held, recognised.held)
     outcomes = {name: merged(bench, one) for name, one in sides.items()}
     if out:
         out.mkdir(parents=True, exist_ok=True)
@@ -64,14 +64,14 @@ def measured(
 
 
 def _arms(share: float) -> list[tuple[str, float]]:
-    """What is compared at a share: its name, and what training is told of it."""
+    """The comparisons at a share: their names, and the share that training is given."""
     if share == 1.0:
         return [(FULL, 1.0)]
     return [(f"{100 * share:g} % {how}", kept) for how, kept in zip(HOW, (share, 1.0), strict=True)]
 
 
 def _seed(domain: str, seed: int) -> list[int]:
-    """Each domain draws for itself."""
+    """A seed for each domain."""
     return [seed, *domain.encode()]
 
 
@@ -97,7 +97,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def print_table(found: Mapping[str, Any]) -> None:
-    """What each share gives, and how it differs from full data."""
+    """Print the figures of each share, and its difference to full data."""
     for name, corpus in found.items():
         print(f"{name}: {corpus['n']} held-out requests; on average {corpus['others']} requests are others'; per cent")
         rows = []

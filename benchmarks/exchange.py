@@ -1,10 +1,10 @@
-"""One domain changes: what is lost, and what comes back when that domain alone retrains its re-ranker?
+"""Losses when one domain changes, and the part that is recovered when that domain alone retrains its re-ranker.
 
 Each domain of a corpus in turn has its confidences sharpened, flattened or shifted (their log-odds ×2, ×½, ±2), one
-kind of confidence at a time and all together, in training data and in what is asked alike (with more than ten domains
-only all together); or its recogniser is swapped for one trained on other data. First its old re-ranker goes on; then
-it learns again from its own new hypotheses. All the others do nothing, and their scores in an arbitrator's answers
-are compared bit by bit. Losses are in points (of a hundred) of the merged lists.
+kind of confidence at a time and all together, in training and held-out data alike (with more than ten domains
+only all together); or its recogniser is swapped for one trained on other data. First it keeps its old re-ranker; then
+that is trained again on the domain's new hypotheses. The other domains do not change, and their scores in an
+arbitrator's answers are compared bit by bit. Losses are in points (of a hundred) of the merged lists.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from msgspec.structs import replace
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.domain import Settings
 from arbitrank.evaluate.hypotheses import Readings, Recognised
+from arbitrank.evaluate.metrics import nll
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.learn.model_selection import learn
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
 from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Ranked
-from benchmarks.apart import Learner, Spoken, built, learned, merged, spoken
+from benchmarks.apart import Learner, Scored, built, learned, merged, scored
 from benchmarks.common import Bench, benches, options, show, table
 
 NAME = "exchange"
 CORPORA = ("slurp", "snips")
 CONFIDENCES = ("domain_confidence", "intent_confidence", "slots_confidence")
-_ASKED = 20  # requests that the whole arbitrator answers before and after each change
-_TELLING = 1.0  # points lost from which on the share that comes back says something
+_COMPARED = 20  # requests that the whole arbitrator answers before and after each change
+_LARGE = 1.0  # points lost from which on the recovered share is reported
 
 
 class Fault(NamedTuple):
@@ -47,7 +48,7 @@ class Fault(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What is done to what: "domain sharpened"."""
+        """The changed confidence and the change: "domain sharpened"."""
         changed = "all" if len(self.fields) > 1 else self.fields[0].partition("_")[0]
         return f"{changed} {self.kind}"
 
@@ -63,8 +64,8 @@ _MANY = 10  # domains from which on only these few are tried
 _FEW = tuple(fault for fault in FAULTS if len(fault.fields) > 1)
 
 
-Apart = tuple[Mapping[str, Any], Mapping[str, Spoken]]
-"""The re-ranker of each domain, and what it says."""
+Apart = tuple[Mapping[str, Any], Mapping[str, Scored]]
+"""Each domain's re-ranker and scores."""
 
 
 class Case(NamedTuple):
@@ -95,23 +96,23 @@ def bent(readings: Readings, fault: Fault) -> Readings:
 
 
 def half_recogniser(domain: str, bench: Bench, seed: int) -> Recognised:
-    """The domain's readings by recognisers that know a random half of the data: each half is read by the other's."""
+    """The domain's readings by recognisers trained on a random half of the data: each half is read by the other's."""
     train, held = bench.corpus.train, bench.corpus.held
     first = np.random.default_rng(seed).random(len(train)) < 0.5
     readings: Readings = [()] * len(train)
-    asked: Readings = []
+    held_readings: Readings = []
     for known in (~first, first):
         recogniser = train_recogniser(domain, [e for e, yes in zip(train, known, strict=True) if yes], seed)
         places = np.flatnonzero(~known)
         found = recogniser.recognise_many(encode_all([train[i] for i in places]))
         for i, n_best in zip(places, found, strict=True):
             readings[i] = n_best
-        asked = recogniser.recognise_many(encode_all(held))
-    return Recognised(domain, readings, [], asked)
+        held_readings = recogniser.recognise_many(encode_all(held))
+    return Recognised(domain, readings, [], held_readings)
 
 
 def few_negatives_recogniser(domain: str, bench: Bench, seed: int) -> Recognised:
-    """The domain's readings by a recogniser that knows all its own requests and a tenth of the others'."""
+    """The domain's readings by a recogniser trained on all its own requests and a tenth of the others'."""
     train, held = bench.corpus.train, bench.corpus.held
     own = np.array([e.truth.domain == domain for e in train])
     known = own | (np.random.default_rng(seed).random(len(train)) < 0.1)
@@ -166,9 +167,9 @@ def _cases_of(
             name, new = change.name, _bent(recognised, change)
         else:
             name, new = change, SWAPS[change](domain, bench, seed)
-        before = merged(bench, {**sides, domain: spoken(rerankers[domain], held, new.held)})
+        before = merged(bench, {**sides, domain: scored(rerankers[domain], held, new.held)})
         again = learned(domain, train, new.train, learner)
-        after = merged(bench, {**sides, domain: spoken(again, held, new.held)})
+        after = merged(bench, {**sides, domain: scored(again, held, new.held)})
         same = others_same(bench, domain, apart, again, new.held)
         found.append(Case(domain, name, _lost(start, before), _lost(start, after), same))
     return found
@@ -179,23 +180,23 @@ def _bent(recognised: Recognised, fault: Fault) -> Recognised:
 
 
 def others_same(bench: Bench, domain: str, apart: Apart, again: Any, readings: Readings) -> bool:
-    """Whether an arbitrator that asks all domains hears the same of the others, to the bit, before and after."""
+    """True where an arbitrator's answers hold the same of the other domains, to the bit, before and after."""
     rerankers, sides = apart
-    now = ({**rerankers, domain: again}, {**sides, domain: Spoken(readings, ())})
-    return _heard(bench, domain, rerankers, sides) == _heard(bench, domain, *now)
+    now = ({**rerankers, domain: again}, {**sides, domain: Scored(readings, ())})
+    return _answers(bench, domain, rerankers, sides) == _answers(bench, domain, *now)
 
 
-def _heard(bench: Bench, but: str, rerankers: Mapping[str, Any], sides: Mapping[str, Spoken]) -> list[list[Ranked]]:
-    """What an arbitrator answers to the first held-out requests, without the readings of the domain `but`."""
+def _answers(bench: Bench, but: str, rerankers: Mapping[str, Any], sides: Mapping[str, Scored]) -> list[list[Ranked]]:
+    """An arbitrator's answers to the first held-out requests, without the readings of the domain `but`."""
     serving: dict[str, Serving | Broken] = {
         name: Serving(ReferenceModel(ReferenceDomain(name), None, reranker), "0", "store")
         for name, reranker in rerankers.items()
     }
     arbitrator = Arbitrator(serving)
     answers = []
-    for i, example in enumerate(bench.corpus.held[:_ASKED]):
-        said = tuple(h for one in sides.values() for h in one.readings[i])
-        answer = arbitrator.answer(replace(example.request, hypotheses=said))
+    for i, example in enumerate(bench.corpus.held[:_COMPARED]):
+        brought = tuple(h for one in sides.values() for h in one.readings[i])
+        answer = arbitrator.answer(replace(example.request, hypotheses=brought))
         answers.append([one for one in answer.ranked if one.domain != but])
     return answers
 
@@ -205,17 +206,12 @@ def _lost(start: SystemResults, now: SystemResults) -> dict[str, float]:
     return {
         "domain_accuracy": 100.0 * float(start.domain_right.mean() - now.domain_right.mean()),
         "irer": 100.0 * float(start.answer_right.mean() - now.answer_right.mean()),
-        "nll": _nll(now) - _nll(start),
+        "nll": nll(now.probability, now.right) - nll(start.probability, start.right),
     }
 
 
-def _nll(one: SystemResults) -> float:
-    p = np.clip(one.probability, 1e-6, 1.0 - 1e-6)
-    return float(-np.mean(one.right * np.log(p) + (1.0 - one.right) * np.log(1.0 - p)))
-
-
 def summary(found: Sequence[Case]) -> dict[str, Any]:
-    """For each measure: the sum of all losses, the share that came back, the largest residual where the loss told."""
+    """For each measure: the sum of all losses, the recovered share, the largest residual of the large losses."""
     return {
         "cases": len(found),
         "others_same": all(case.others_same for case in found),
@@ -226,20 +222,20 @@ def summary(found: Sequence[Case]) -> dict[str, Any]:
 def _recovered(found: Sequence[Case], measure: str) -> dict[str, float | str | None]:
     lost = sum(case.before[measure] for case in found)
     left = sum(case.after[measure] for case in found)
-    telling = [case for case in found if case.before["domain_accuracy" if measure == "nll" else measure] > _TELLING]
-    worst = max(telling, key=lambda case: case.after[measure], default=None)
+    large = [case for case in found if case.before["domain_accuracy" if measure == "nll" else measure] > _LARGE]
+    worst = max(large, key=lambda case: case.after[measure], default=None)
     return {
         "lost": lost,
         "left": left,
         "recovered": (lost - left) / lost if lost > 0 else None,
-        "telling": len(telling),
+        "telling": len(large),
         "largest_residual": worst.after[measure] if worst else None,
         "of": f"{worst.domain}: {worst.change} ({worst.before[measure]:.2f} lost)" if worst else None,
     }
 
 
 def figures(chosen: argparse.Namespace) -> dict[str, Any]:
-    """The figures of each corpus: faults and swaps apart."""
+    """The figures of each corpus: of faults and of swaps."""
     found = {}
     for bench in benches(chosen):
         faults = _FEW if chosen.quick or len(bench.corpus.domains) > _MANY else FAULTS
@@ -263,7 +259,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plot(found: Sequence[Case], path: Path) -> None:
-    """Write a picture of each case: points of accuracy lost before its domain retrained, and after."""
+    """Write a plot of each case: points of accuracy lost before its domain retrained, and after."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -285,7 +281,7 @@ def _plot(found: Sequence[Case], path: Path) -> None:
 
 
 def print_table(found: Mapping[str, Any]) -> None:
-    """What each kind of change costs, summed over the domains, and what comes back."""
+    """Print the loss of each kind of change, summed over the domains, and the recovered share."""
     for name, corpus in found.items():
         print(f"{name}: points lost, summed over the domains; before and after the changed domain retrains")
         sums = {"all faults": corpus["faults"], **({"all swaps": corpus["swaps"]} if corpus["swaps"] else {})}

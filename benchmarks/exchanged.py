@@ -1,4 +1,4 @@
-"""Synthetic domains to exchange: artifacts, requests with their truth, and one that claims twice as much."""
+"""Synthetic domains to exchange: artifacts, requests with their truth, and one that is over-confident."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOUBLED = "reranker/doubled"
 
 
 class Synthetic(ReferenceDomain):
-    """A domain of the toolkit's, whose model claims twice as much where the artifact says so."""
+    """A domain of the toolkit, whose model doubles its log-odds where the artifact holds a mark."""
 
     def load(self, folder: Path) -> Model:
         model = super().load(folder)
@@ -36,7 +36,7 @@ class Synthetic(ReferenceDomain):
 
 
 class Twice(ReferenceModel):
-    """Doubles the log-odds of all that a model claims."""
+    """Model that doubles the log-odds of P(mine) and P(right)."""
 
     def rerank(self, request: Request) -> Scores:
         scores = super().rerank(request)
@@ -45,14 +45,14 @@ class Twice(ReferenceModel):
 
 
 def doubled(artifact: Path, to: Path) -> Path:
-    """The artifact, claiming twice as much as its card says."""
+    """A copy of the artifact whose log-odds are doubled, unlike those on its card."""
     shutil.copytree(artifact, to)
     (to / DOUBLED).touch()
     return sealed(to)
 
 
 def sealed(folder: Path) -> Path:
-    """The folder, its manifest written anew."""
+    """The folder, its manifest written again."""
     manifest = read_manifest(folder)
     (folder / MANIFEST).unlink()
     seal(folder, manifest)
@@ -109,7 +109,7 @@ def _together(examples: Sequence[Example], readings: Sequence[Readings]) -> list
 
 
 def write(path: Path, examples: Sequence[Example], *, n: int | None = None, truth: bool = True) -> None:
-    """A file of n requests, the examples over and over, with their truth or without."""
+    """Write a file of n requests, the examples repeated, with their truth or without."""
     lines = []
     for e in examples:
         fields = {name: getattr(e.request, name) for name in Request.__struct_fields__}

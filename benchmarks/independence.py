@@ -1,4 +1,4 @@
-"""Do domains that are trained apart decide as well together as one model that sees everything?
+"""Domains trained alone and merged, compared with R0 and with one joint model over all domains' hypotheses.
 
 Each system's domains learn from their own hypotheses alone and are merged; the joint model is one LightGBM over all
 hypotheses of all domains. Differences are paired over the held-out requests, with 95 % bootstrap intervals.
@@ -29,7 +29,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def measured(bench: Bench, seed: int = 0, out: Path | None = None, jobs: int = 1) -> dict[str, Any]:
-    """The figures of one corpus: each system's, and those of systems trained apart against R0 and the joint model."""
+    """The figures of one corpus: each system's, and those of systems trained alone against R0 and the joint model."""
     corpus = bench.corpus
     runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=lambda stage, done, total: None)
     outcomes, _ = judged(corpus, runs, seed=seed, winning=after_winning(corpus, runs))
@@ -60,7 +60,7 @@ def _triple(one: Estimate) -> tuple[float, float, float]:
 
 
 def print_table(found: Mapping[str, Any]) -> None:
-    """What each system does, and by how much it differs."""
+    """Print each system's figures, and the differences."""
     for name, corpus in found.items():
         print(f"{name}: {corpus['n']} held-out requests; per cent, NLL in nats")
         rows = [

@@ -1,7 +1,7 @@
-"""How many requests of its own does a domain need before its re-ranker is worth having, and does it ever do harm?
+"""Re-rankers trained on few of a domain's own requests, compared with R0.
 
-Every domain's re-ranker learns from so many of its own requests and from as large a share of the others'; the
-recognisers stay as they are. Small samples are drawn several times and the figures averaged. Differences to R0, which
+Every domain's re-ranker learns from a given number of its own requests and from the same share of the others'; the
+recognisers stay the same. Small samples are drawn several times and the figures averaged. Differences to R0, which
 has nothing to learn, are paired over the held-out requests, with 95 % bootstrap intervals.
 """
 
@@ -21,7 +21,7 @@ from arbitrank.evaluate.results import SystemResults
 from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.model_selection import learn
 from arbitrank.learn.rerankers import baseline
-from benchmarks.apart import Spoken, merged, requests, spoken
+from benchmarks.apart import Scored, merged, requests, scored
 from benchmarks.common import Bench, benches, between, options, show, table
 
 NAME = "little_data"
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 
 def little(evidence: Evidence, own: int, seed: Sequence[int]) -> Evidence:
-    """So many of the domain's own requests, all where it hasn't as many, and the same share of the others'."""
+    """A number of the domain's own requests, all where it has fewer, and the same share of the others'."""
     rng = np.random.default_rng(seed)
     mine = evidence.batch.mine > 0
     share = min(1.0, own / max(1, int(mine.sum())))
@@ -50,18 +50,18 @@ def measured(
 ) -> dict[str, Any]:
     """The figures of one corpus: R0's, and those of each number of own requests, against R0."""
     train, held = bench.corpus.train, bench.corpus.held
-    sides: dict[tuple[str, int], dict[str, Spoken]] = {}
+    sides: dict[tuple[str, int], dict[str, Scored]] = {}
     settings = Settings(model=model, seed=seed)  # type: ignore[arg-type]  # a model's name
     for domain in bench.corpus.domains:
         recognised = bench.readings(domain)
         asked = requests(train, recognised.train)
         evidence = gather(domain, asked, [e.truth for e in train])
-        sides.setdefault(("R0", 0), {})[domain] = spoken(baseline(domain, asked), held, recognised.held)
-        sides.setdefault((ALL, 0), {})[domain] = spoken(learn(evidence, settings), held, recognised.held)
+        sides.setdefault(("R0", 0), {})[domain] = scored(baseline(domain, asked), held, recognised.held)
+        sides.setdefault((ALL, 0), {})[domain] = scored(learn(evidence, settings), held, recognised.held)
         for own in sizes:
             for draw in range(draws):
                 part = little(evidence, own, [seed, draw, *domain.encode()])
-                said = spoken(learn(part, settings), held, recognised.held)
+                said = scored(learn(part, settings), held, recognised.held)
                 sides.setdefault((str(own), draw), {})[domain] = said
     outcomes: dict[str, list[SystemResults]] = {}
     for (name, _), one in sides.items():
@@ -71,7 +71,7 @@ def measured(
 
 
 def _figures(drawn: Sequence[SystemResults], reference: SystemResults, seed: int) -> dict[str, Any]:
-    """The means over the draws, and the paired differences of the means to the reference."""
+    """The means over the samples, and the paired differences of the means to the reference."""
     found = [_measures(one) for one in drawn]
     means = {name: np.mean([one[name] for one in found], axis=0) for name in _MEASURES}
     against = {name: _difference(means[name] - _measures(reference)[name], seed) for name in _MEASURES}
@@ -108,7 +108,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plot(own: Mapping[str, Any], path: Path) -> None:
-    """Write a picture of accuracy, NLL and ECE against the number of a domain's own requests; R0 is dotted."""
+    """Write a plot of accuracy, NLL and ECE against the number of a domain's own requests; R0 is dotted."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -127,7 +127,7 @@ def _plot(own: Mapping[str, Any], path: Path) -> None:
 
 
 def print_table(found: Mapping[str, Any]) -> None:
-    """What each number of own requests gives, and how it differs from R0."""
+    """Print the figures of each number of own requests, and the difference to R0."""
     for name, corpus in found.items():
         print(f"{name}: {corpus['n']} held-out requests; per cent, NLL in nats")
         rows = [

@@ -1,4 +1,4 @@
-"""A corpus that needs no data: domains whose confidences are drawn, each bent in its own way, readings included."""
+"""A corpus that needs no data: domains with sampled confidences, each distorted in its own way, and readings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VALUES = ("one", "two")
 def synthetic_corpus(
     folder: Path, *, domains: int = 4, train: int = 2_400, held: int = 1_200, seed: int = 0
 ) -> tuple[Corpus, Mapping[str, Path]]:
-    """A corpus of requests without words, and files of what each domain reads in them, as an evaluation keeps them.
+    """A corpus of requests without words, and files of each domain's hypotheses, as an evaluation keeps them.
 
     A domain's log-odds are those of two overlapping normal distributions, stretched and shifted by amounts of its own,
     so that raw confidences can't be compared between domains and calibrated ones can.

@@ -1,7 +1,7 @@
-"""Requests for titles that several media share, drawn from a known model: so the best possible decision is known too.
+"""Requests for titles that several media share, sampled from a known model, so that the best decision is known.
 
-A title exists in two or three media, a person on a device asks for it in words that would do for any of them, and means
-one of the media by the chances that the device gives to those that have it. Nobody's words tell which.
+A title exists in two or three media. A user on a device asks for it in words that fit all of them, and means one of the
+media with the probability that the device gives it. The words do not reveal which.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEVICES: Mapping[str, tuple[float, float, float]] = {
     "phone": (0.20, 0.45, 0.35),
     "tablet": (0.40, 0.15, 0.45),
 }
-"""What a person on a device asks for, by `MEDIA`, where all of them have the title. Invented."""
+"""Invented shares of `MEDIA` on each device, where all of them have the title."""
 
 PHRASES = ("play {}", "start {}", "put on {}", "open {}", "find {}", "i want {}", "play {} please", "can you play {}")
 
