@@ -31,33 +31,7 @@ UNFINISHED: Mapping[str, str] = {
         cli
         training
     """,
-    "long_function": """
-        cli
-    """,
     "broad_except": """
-        training
-    """,
-    "docstring_opening": """
-        cli
-        testing
-        training
-    """,
-    "classes": """
-        Backend
-        Candidate
-        Limits
-        Outcome
-        Reading
-        Refusal
-        Refused
-        Settings
-        Share
-        Side
-        Task
-        Told
-        Unseen
-    """,
-    "circles": """
         training
     """,
 }
