@@ -1,4 +1,4 @@
-"""The laws that the experiments of the claim show hold on a corpus small enough for a test."""
+"""The results of the experiments hold on a corpus small enough for a test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arbitrank.learn.linear_training import train_factored
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Four domains whose confidences can't be compared."""
+    """Four domains whose confidences are not comparable."""
     folder: Path = tmp_path_factory.mktemp("synthetic")
     return Bench(*synthetic_corpus(folder, train=2_000, held=800))
 
@@ -28,7 +28,7 @@ def plain(evidence: Evidence) -> Any:
     return train_factored(evidence, Settings())
 
 
-def test_domains_trained_apart_beat_the_baseline_and_match_the_joint_model(bench: Bench) -> None:
+def test_domains_trained_alone_beat_the_baseline_and_match_the_joint_model(bench: Bench) -> None:
     systems = independence.measured(bench)["systems"]
     _, low, _ = systems["factored"]["against"]["R0"]["domain_accuracy"]
     assert low > 0.0
@@ -36,7 +36,7 @@ def test_domains_trained_apart_beat_the_baseline_and_match_the_joint_model(bench
     assert high > 0.0
 
 
-def test_a_domain_that_changed_comes_back_by_itself_and_nobody_else_is_touched(bench: Bench) -> None:
+def test_a_changed_domain_recovers_when_it_alone_retrains_and_the_others_stay_the_same(bench: Bench) -> None:
     faults = [fault for fault in FAULTS if fault.fields == ("domain_confidence",)][2:]  # raised and lowered
     found = exchange.summary(exchange.cases(bench, plain, faults=faults))
     assert found["others_same"]
@@ -45,7 +45,7 @@ def test_a_domain_that_changed_comes_back_by_itself_and_nobody_else_is_touched(b
     assert found["nll"]["recovered"] > 0.95
 
 
-def test_a_fault_bends_log_odds_and_nothing_else(bench: Bench) -> None:
+def test_a_fault_changes_log_odds_and_nothing_else(bench: Bench) -> None:
     readings = bench.readings("domain0").held[:20]
     (sharper,) = (fault for fault in FAULTS if fault.name == "domain sharpened ×2")
     for old, new in zip(readings, bent(readings, sharper), strict=True):

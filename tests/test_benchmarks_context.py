@@ -1,4 +1,4 @@
-"""The laws that the context benchmark shows hold on titles that were made up."""
+"""The results of the context benchmark hold on invented titles."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return context.shared_titles(TITLES, tmp_path_factory.mktemp("kept"), sizes=(900, 900), seed=1)
 
 
-def test_device_and_own_catalogue_make_strangers_decide_nearly_as_well_as_can_be(found: Any) -> None:
+def test_with_device_and_own_catalogue_independent_domains_decide_nearly_as_well_as_possible(found: Any) -> None:
     arms = found["arms"]
     assert arms["no context"]["domain_accuracy"] < 0.5
     assert arms["context"]["headroom"] > 0.15
     assert 0.9 < arms["context, own catalogue"]["headroom"] <= 1.0
 
 
-def test_rivals_claim_too_little_until_they_are_measured_against_one_another(found: Any) -> None:
+def test_rivals_are_under_confident_until_p_mine_is_normalised_over_them(found: Any) -> None:
     before, after = (found["arms"][name] for name in ("context, own catalogue", "the same, after winning"))
     assert before["over_confidence"] < -0.02
     assert after["nll"] < before["nll"] - 0.02
     assert abs(after["over_confidence"]) < abs(before["over_confidence"])
 
 
-def test_the_model_that_requests_come_from_is_the_one_that_is_known() -> None:
+def test_requests_are_sampled_from_the_known_model() -> None:
     corpus = draw(TITLES, train=3_000, held=3_000, seed=2)
     titles = [{e.truth.slots[0].value for e in part} for part in (corpus.train, corpus.held)]
     assert not titles[0] & titles[1]
@@ -62,19 +62,19 @@ def corpus_of(*rows: tuple[str, str, str, str]) -> Corpus:
 def test_a_domain_knows_the_types_and_situations_of_its_own_requests_alone() -> None:
     rows = [("a", "Go", "car", "Book"), ("a", "Stay", "still", "Film")] * 20 + [("b", "Play", "car", "Song")] * 40
     corpus = corpus_of(*rows)
-    asked = Example(
+    example = Example(
         Request(id="new", context={"movement": "car"}),
         Truth("b", "Play"),
         {"knowledge": [{"subject": "Emma", "type": "Book"}, {"subject": "Emma", "type": None}]},
     )
     named = Hypothesis("a", "Go", slots=(Slot("title", "Emma"),))
     entity = context.entities(corpus)
-    assert entity("a", asked, named) == pytest.approx({"entity_share": 0.5, "entity_types": np.log(2)})
-    assert entity("b", asked, named)["entity_share"] == 0.0
-    assert entity("a", asked, Hypothesis("a", "Go")) == {"entity_share": 0.0, "entity_types": 0.0}
+    assert entity("a", example, named) == pytest.approx({"entity_share": 0.5, "entity_types": np.log(2)})
+    assert entity("b", example, named)["entity_share"] == 0.0
+    assert entity("a", example, Hypothesis("a", "Go")) == {"entity_share": 0.0, "entity_types": 0.0}
     situation = context.situations(corpus)
-    assert situation("a", asked, named)["situation"] > 0.3
-    assert situation("a", asked, Hypothesis("a", "Stay"))["situation"] < -0.3
+    assert situation("a", example, named)["situation"] > 0.3
+    assert situation("a", example, Hypothesis("a", "Stay"))["situation"] < -0.3
 
 
 def test_a_request_does_not_count_among_those_that_it_is_compared_with() -> None:
