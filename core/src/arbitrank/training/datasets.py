@@ -8,14 +8,12 @@ hypotheses are for every domain, so they are written once. Lines that cannot be 
 from __future__ import annotations
 
 import gzip
-import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
@@ -25,6 +23,7 @@ from arbitrank.errors import DataError, InputError
 from arbitrank.training.build import time_of
 from arbitrank.training.example_file import Writer
 from arbitrank.training.locations import DAY, DataFile, files, files_for, is_url, opened
+from arbitrank.training.parquet import row_lines
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, decode_example, decode_request, lines_in, place
 
@@ -33,7 +32,6 @@ COMMON = "*"
 
 _QUOTED = 5  # bad lines that are quoted
 _NAMED = 8  # fields of a line that are listed
-_ROWS = 1024  # of a Parquet file that are decoded at a time
 
 
 class Dataset(msgspec.Struct, frozen=True, tag=True):
@@ -214,10 +212,11 @@ def _read(file: DataFile) -> Iterator[Example | BadLine | UnlabelledLine]:
     try:
         with opened(file) as raw:
             if file.where.endswith(".parquet"):
-                yield from _rows(raw, file.where)
-                return
-            stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if file.where.endswith(".gz") else raw  # type: ignore[assignment]
-            for number, line in lines_in(stream, file.where):
+                lines = row_lines(raw, file.where)
+            else:
+                unzipped: Any = gzip.GzipFile(fileobj=raw) if file.where.endswith(".gz") else raw
+                lines = lines_in(unzipped, file.where)
+            for number, line in lines:
                 yield line if isinstance(line, BadLine) else _decoded(line, place(file.where, number))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file.where}: cannot be read: {error}") from error
@@ -248,55 +247,6 @@ def _is_request(line: bytes) -> bool:
     except InputError:
         return False
     return True
-
-
-def _rows(file: IO[bytes], where: str) -> Iterator[Example | BadLine | UnlabelledLine]:
-    """The rows of a Parquet file, in small batches; a null there is an absent value."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(f"{where}: needs the package pyarrow; run: pip install 'arbitrank[parquet]'") from error
-    try:
-        batches = parquet.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=_ROWS, use_threads=False)
-        number = 0
-        for batch in batches:
-            for row in batch.to_pylist(maps_as_pydicts="lossy"):
-                number += 1
-                at = place(where, number)
-                try:
-                    line = msgspec.json.encode(_bare(row))
-                except ValueError as error:
-                    yield BadLine(at, str(error))
-                    continue
-                yield _decoded(line, at)
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{where}: not a readable Parquet file: {' '.join(str(error).split())[:300]}") from error
-
-
-def _bare(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the object on a line; context, truth and hypotheses may be JSON in a text."""
-    found = {key: _value(value, key) for key, value in row.items() if value is not None}
-    for key in ("context", "truth", "hypotheses"):
-        if isinstance(found.get(key), str):
-            found[key] = msgspec.Raw(found[key].encode())
-    if "truth" in found and isinstance(found["truth"], dict):
-        found["truth"].setdefault("domain", None)
-    elif "text" in found:
-        found.setdefault("domain", None)
-    return found
-
-
-def _value(value: Any, path: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _value(inner, f"{path}.{key}") for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_value(inner, f"{path}[{i}]") for i, inner in enumerate(value)]
-    if isinstance(value, datetime):
-        return value.timestamp()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path}: {value} is out of range, expected a finite number")
-    return value
 
 
 def _is_log(location: str) -> bool:

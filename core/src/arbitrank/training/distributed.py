@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,30 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.domain import Settings
-from arbitrank.errors import ArbitrankError, DataError, InputError, describe
+from arbitrank.errors import ArbitrankError, DataError, InputError
+from arbitrank.guard import Fault, guarded
 from arbitrank.learn import files as weights_files
-from arbitrank.learn.boosted import Boosted, matrix
+from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.boosted_training import parameters
-from arbitrank.learn.census import Census
-from arbitrank.learn.evidence import Evidence
-from arbitrank.learn.feature_spec import Confidences, FeatureSpec
-from arbitrank.learn.linear_training import BlockedLoss, LinearModel, fit_linear, linear_models
+from arbitrank.learn.feature_spec import FeatureSpec
+from arbitrank.learn.linear_training import LinearModel, fit_linear, linear_models
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
-from arbitrank.registry import Loaded
 from arbitrank.store.artifact import Manifest
 from arbitrank.training.backends import Tell
-from arbitrank.training.build import BuiltArtifact, claims, figures_of, held_out, write_sealed
-from arbitrank.training.dask_backend import client_of, pack, unpack
-from arbitrank.training.datasets import Dataset, prepare
-from arbitrank.training.example_file import ExampleFile, data_digest
+from arbitrank.training.build import BuiltArtifact, figures_of, write_sealed
+from arbitrank.training.dask_backend import client_of, pack
+from arbitrank.training.datasets import Dataset
 from arbitrank.training.locations import files_for
 from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.shards import FileCounts, columns, count, count_of, gradient, hold, judge, nth, shape
 from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask, domain_of, outcome_of
-from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Event
-from arbitrank.values import Example
 
 _ROUNDS = 150
 """Trees of a boosted model: there is no early stopping over machines."""
@@ -71,43 +66,21 @@ def train_all(
 def _tried(client: Any, task: TrainingTask, limits: TrainingLimits, tell: Tell) -> TrainingOutcome:
     outcome = TrainingOutcome(domain=task.domain, kind="failed")
     for attempt in range(1, limits.retries + 2):
-        try:
-            return msgspec.structs.replace(_train(client, task, tell), attempts=attempt)
-        except ArbitrankError as error:
-            return TrainingOutcome(domain=task.domain, kind="failed", reason=str(error), attempts=attempt)
         # Dask and LightGBM have no class of their own for a worker lost in mid-training.
-        except Exception as error:
-            outcome = TrainingOutcome(
-                domain=task.domain, kind="killed", reason=f"on the cluster: {describe(error)}", attempts=attempt
-            )
+        trained = guarded(_train, client, task, tell)
+        if not isinstance(trained, Fault):
+            return msgspec.structs.replace(trained, attempts=attempt)
+        if isinstance(trained.error, ArbitrankError):
+            return msgspec.structs.replace(outcome, reason=str(trained.error), attempts=attempt)
+        reason = f"on the cluster: {trained.reason}"
+        outcome = TrainingOutcome(domain=task.domain, kind="killed", reason=reason, attempts=attempt)
     return outcome
-
-
-@dataclass(frozen=True)
-class FileShard:
-    """The part of a file that a worker holds: the evidence, and the held-out examples."""
-
-    evidence: Evidence
-    held: Sequence[Example]
-
-
-class FileCounts(msgspec.Struct, frozen=True):
-    """Counts of a file before training."""
-
-    census: Any
-    rows: int
-    own: int
-    given: int
-    digest: str
-    notes: tuple[str, ...]
 
 
 def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
     if not isinstance(task.data, Dataset) or task.split != "words":
         raise InputError("--partitioned: expected --data with a folder or URL by domain=…, and --split-by words")
-    found = domain_of(task)
-    package = (found.source.distribution, found.source.version) if isinstance(found, Loaded) else ("", "")
-    domain = found.domain if isinstance(found, Loaded) else found
+    domain, package = domain_of(task)
     settings = Settings(**task.settings)
     if not isinstance(domain, ReferenceDomain) or settings.model not in ("factored", "loglinear", "boosted"):
         raise InputError(
@@ -171,71 +144,6 @@ def _check(task: TrainingTask, counts: Sequence[FileCounts]) -> None:
         )
 
 
-def count(task: TrainingTask, part: str) -> FileCounts:
-    """Read a file and count what determines the features."""
-    training, _, digest, notes = _read(task, part)
-    domain = cast(ReferenceDomain, _domain(task))
-    census = Census(task.domain, domain.context_keys)
-    own = given = 0
-    for example in training:
-        own += example.truth.domain == task.domain
-        given += example.request.hypotheses is not None
-        if example.request.hypotheses:
-            census.count(example.request)
-    return FileCounts(census, len(training), own, given, digest, notes)
-
-
-def hold(task: TrainingTask, part: str, spec: FeatureSpec) -> FileShard:
-    """Read a file into matrices."""
-    training, held, _, _ = _read(task, part)
-    useful = [example for example in training if example.request.hypotheses]
-    weights = np.array([example.weight for example in useful])
-    evidence = Evidence.of(spec, [one.request for one in useful], [one.truth for one in useful], weights)
-    return FileShard(evidence, held)
-
-
-def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], str, tuple[str, ...]]:
-    """A file's training and held-out examples, the digest of both, and notes on the file."""
-    assert isinstance(task.data, Dataset)
-    with working_folder() as folder:
-        path = folder / "examples"
-        notes = prepare(Dataset(part, task.data.since), [task.domain], {task.domain: path}).notes(task.domain)
-        examples = ExampleFile(path)
-        back = held_out(task.domain, examples)
-        both = list(examples)
-        digest = data_digest(examples)
-    sides = [[one for one, held in zip(both, back.tolist(), strict=True) if held == side] for side in (False, True)]
-    return sides[0], sides[1], digest, notes
-
-
-def gradient(share: FileShard, model: LinearModel, settings: Settings, w: Floats) -> tuple[float, float, Floats]:
-    """The weight of a file's requests, their mean loss at w, and its gradient."""
-    rows, batch, loss = model.of(share.evidence, settings)
-    if not len(batch.starts):
-        return 0.0, 0.0, np.zeros_like(w)
-    sums = BlockedLoss(loss, rows, batch)
-    return (sums.weight, *sums(w))
-
-
-def count_of(share: FileShard, model: LinearModel, settings: Settings) -> tuple[int, int, int, Floats]:
-    """Number of a file's requests for a model, of its own among them, of feature rows, and the sums of features."""
-    rows, batch, _ = model.of(share.evidence, settings)
-    return len(batch.starts), int(np.count_nonzero(batch.mine)), len(rows), rows.sum(axis=0)
-
-
-def judge(task: TrainingTask, share: FileShard, trained: dict[str, bytes], means: Confidences) -> Floats:
-    """The rows of `claims` of the trained weights on the held-out examples."""
-    with working_folder() as folder:
-        unpack(trained, folder)
-        model = _domain(task).load(folder / ARTIFACT)
-    return claims(task.domain, model, share.held, means, float(task.settings.get("kept", 1.0)))
-
-
-def _domain(task: TrainingTask) -> Any:
-    found = domain_of(task)
-    return found.domain if isinstance(found, Loaded) else found
-
-
 def _over_all(
     client: Any,
     shares: Sequence[Any],
@@ -279,7 +187,7 @@ def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Se
     whole, right, weight = (
         da.concatenate(
             [
-                da.from_delayed(delayed(_nth)(part, k), (n, width) if k == 0 else (n,), np.float64)
+                da.from_delayed(delayed(nth)(part, k), (n, width) if k == 0 else (n,), np.float64)
                 for part, (n, _) in zip(parts, sizes, strict=True)
             ]
         )
@@ -291,20 +199,3 @@ def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Se
     model = DaskLGBMClassifier(client=client, n_estimators=_ROUNDS, **chosen)
     model.fit(whole, right, sample_weight=weight)
     return Boosted(spec, None, model.booster_.model_to_string())
-
-
-def columns(share: FileShard, settings: Settings) -> tuple[Floats, Floats, Floats]:
-    """A file's features, labels and weights, as LightGBM takes them."""
-    batch = share.evidence.batch
-    weight = np.repeat(batch.counts(settings.kept), batch.sizes)
-    return matrix(*share.evidence.factored, batch.starts), batch.right, weight
-
-
-def shape(part: tuple[Floats, Floats, Floats]) -> tuple[int, int]:
-    """Rows and columns of a file's features."""
-    rows, width = part[0].shape
-    return rows, width
-
-
-def _nth(part: Sequence[Any], k: int) -> Any:
-    return part[k]

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -97,8 +97,7 @@ class _Worker:
                 kill(self.process.pid, signal.SIGKILL)
         self.process.join()
         self.connection.close()
-        status: int | None = self.process.exitcode
-        return status
+        return cast("int | None", self.process.exitcode)
 
 
 @dataclass(eq=False)
@@ -288,15 +287,15 @@ class _Pool:
                     peak=worker.peak or None,
                     log=job.task.log,
                 )
-        if part is not None and part.spread is not worker.spread:
-            if again and part.attempts <= self.limits.retries:
-                self.parts.appendleft(part)
-            else:
-                part.spread.reason = f"a part of it: {reason}"
+        if part is None or part.spread is worker.spread:
+            return
+        if again and part.attempts <= self.limits.retries:
+            self.parts.appendleft(part)
+        else:
+            part.spread.reason = f"a part of it: {reason}"
 
 
 def _ended(status: int | None) -> str:
-    if status is not None and status < 0:
-        name = signal.Signals(-status).name
-        return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    return f"ended with status {status}"
+    if status is None or status >= 0:
+        return f"ended with status {status}"
+    return f"was ended by {signal.Signals(-status).name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")

@@ -15,12 +15,13 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
 from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
-from arbitrank.errors import ArbitrankError, DataError, InputError, describe
+from arbitrank.errors import ArbitrankError, DataError, InputError
+from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest
 from arbitrank.training.build import BuiltArtifact, Split, build
@@ -35,7 +36,12 @@ DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
 
 _LIBRARIES = ("arbitrank", "numpy", "scipy", "scikit-learn", "python-crfsuite", "lightgbm", "msgspec")
-_SOURCES = ("arbitrank.learn", "arbitrank.nlu")  # in a checkout these change under one version
+_SOURCES = (
+    "arbitrank.learn",
+    "arbitrank.nlu",
+    "arbitrank.probability",
+    "arbitrank.values",
+)  # in a checkout these change under one version
 
 
 class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -99,22 +105,23 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 def run(task: TrainingTask, *, progress: Progress, figures: Figures, spread: Spread | None = None) -> TrainingOutcome:
     """Train the domain of the task. Raises only what ends the process."""
     began = time.monotonic()
-    try:
-        outcome = _run(task, progress, figures, spread)
-    except ArbitrankError as error:
-        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=str(error))
-    except MemoryError:
-        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason="out of memory; see --limit-memory")
-    except Exception as error:
-        traceback.print_exc()  # into the task's log
-        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=f"its training failed: {describe(error)}")
+    outcome = guarded(_run, task, progress, figures, spread)
+    if isinstance(outcome, Fault):
+        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=_failure(outcome))
     return msgspec.structs.replace(outcome, seconds=time.monotonic() - began)
 
 
+def _failure(fault: Fault) -> str:
+    if isinstance(fault.error, ArbitrankError):
+        return str(fault.error)
+    if isinstance(fault.error, MemoryError):
+        return "out of memory; see --limit-memory"
+    traceback.print_exception(fault.error)  # into the task's log
+    return f"its training failed: {fault.reason}"
+
+
 def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Spread | None) -> TrainingOutcome:
-    found = domain_of(task)
-    package = (found.source.distribution, found.source.version) if isinstance(found, Loaded) else ("", "")
-    domain = found.domain if isinstance(found, Loaded) else found
+    domain, package = domain_of(task)
     progress("data", 0, 1)
     examples, notes = _examples(task, domain)
     figures({"rows": len(examples)})
@@ -164,17 +171,15 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
     )
 
 
-def domain_of(task: TrainingTask) -> Loaded | Domain:
-    """The domain of a task. Raises `InputError` where it is not installed here."""
+def domain_of(task: TrainingTask) -> tuple[Domain, tuple[str, str]]:
+    """The domain of a task, and its package's name and version. Raises `InputError` where it is not installed here."""
     if task.factory is not None:
         module, _, name = task.factory.partition(":")
-        return cast(Domain, getattr(importlib.import_module(module), name)(task.domain))
+        return getattr(importlib.import_module(module), name)(task.domain), ("", "")
     found = _installed().get(task.domain)
     if found is None:
-        raise InputError(
-            f"domain {task.domain!r} is not loaded where it is to be trained; run there: arbitrank domains"
-        )
-    return found
+        raise InputError(f"domain {task.domain!r} is not loaded in the training process; run there: arbitrank domains")
+    return found.domain, (found.source.distribution, found.source.version)
 
 
 @cache
@@ -211,10 +216,9 @@ def _warm_start(base: Path | None) -> Path:
 
 
 def _code(domain: Domain) -> dict[str, str]:
-    modules = (
-        [type(domain).__module__.partition(".")[0]] if not type(domain).__module__.startswith("arbitrank.") else []
-    )
-    return {**{name: _version(name) for name in _LIBRARIES}, **{name: _sources(name) for name in (*_SOURCES, *modules)}}
+    package = type(domain).__module__.partition(".")[0]
+    sources = (*_SOURCES, *([] if package == "arbitrank" else [package]))
+    return {**{name: _version(name) for name in _LIBRARIES}, **{name: _sources(name) for name in sources}}
 
 
 @cache
