@@ -26,15 +26,7 @@ BROAD = {
 }
 """Modules that may catch everything, with the reason: the guard, supervising loops, child processes' main functions."""
 
-UNFINISHED: Mapping[str, str] = {
-    "long_module": """
-        cli
-        training
-    """,
-    "broad_except": """
-        training
-    """,
-}
+UNFINISHED: Mapping[str, str] = {}
 """Packages that do not keep a rule yet, or names that break it, by the rule. The lists may only shrink."""
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from arbitrank.training.pool import TrainingLimits, run_all
 from arbitrank.training.task import TrainingOutcome, TrainingTask
-from arbitrank.training.worker import Event
-
-Tell = Callable[[Event], None]
-"""Receives the progress of tasks."""
+from arbitrank.training.worker import Tell
 
 
 class TrainingBackend(Protocol):

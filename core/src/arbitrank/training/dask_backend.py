@@ -19,11 +19,10 @@ from typing import Any
 import msgspec
 
 from arbitrank.errors import InputError
-from arbitrank.training.backends import Tell
 from arbitrank.training.pool import TrainingLimits, TrainingStopped, run_all
 from arbitrank.training.task import ARTIFACT, DATA, TrainingOutcome, TrainingTask
 from arbitrank.training.workdir import working_folder
-from arbitrank.training.worker import Event
+from arbitrank.training.worker import Event, Tell
 
 _TOPIC = "arbitrank-training"
 _BASE = "base"

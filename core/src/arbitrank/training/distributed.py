@@ -32,7 +32,6 @@ from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
 from arbitrank.store.artifact import Manifest
-from arbitrank.training.backends import Tell
 from arbitrank.training.build import BuiltArtifact, figures_of, write_sealed
 from arbitrank.training.dask_backend import client_of, pack
 from arbitrank.training.datasets import Dataset
@@ -40,7 +39,7 @@ from arbitrank.training.locations import files_for
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.shards import FileCounts, columns, count, count_of, gradient, hold, judge, nth, shape
 from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask, domain_of, outcome_of
-from arbitrank.training.worker import Event
+from arbitrank.training.worker import Event, Tell
 
 _ROUNDS = 150
 """Trees of a boosted model: there is no early stopping over machines."""

@@ -24,6 +24,7 @@ from typing import Any, cast
 
 import msgspec
 
+from arbitrank.child import how_ended
 from arbitrank.training.task import TrainingOutcome, TrainingTask
 from arbitrank.training.worker import (
     Event,
@@ -32,6 +33,7 @@ from arbitrank.training.worker import (
     PartResult,
     SpreadCall,
     SpreadResults,
+    Tell,
     decode_from_worker,
     encode,
     serve,
@@ -141,7 +143,7 @@ def run_all(
     jobs: int,
     temporary: Path,
     limits: TrainingLimits = TrainingLimits(),
-    tell: Callable[[Event], None],
+    tell: Tell,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[TrainingOutcome]:
     """The outcome of every task, in the order in which they end; `jobs` processes compute at a time.
@@ -158,7 +160,7 @@ def run_all(
 
 
 class _Pool:
-    def __init__(self, jobs: int, temporary: Path, limits: TrainingLimits, tell: Callable[[Event], None]) -> None:
+    def __init__(self, jobs: int, temporary: Path, limits: TrainingLimits, tell: Tell) -> None:
         self.jobs, self.temporary, self.limits, self.tell = jobs, temporary, limits, tell
         self.workers: list[_Worker] = []
         self.parts: deque[_RunningPart] = deque()
@@ -271,7 +273,8 @@ class _Pool:
         status = worker.end()
         self.workers.remove(worker)
         job, part = worker.job, worker.part
-        reason = limit or f"its process {_ended(status)}"
+        hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+        reason = limit or f"its process {how_ended(status or 0)}{hint}"
         again = limit is None
         if job is not None:
             self.parts = deque(one for one in self.parts if one.spread is not worker.spread)
@@ -293,9 +296,3 @@ class _Pool:
             self.parts.appendleft(part)
         else:
             part.spread.reason = f"a part of it: {reason}"
-
-
-def _ended(status: int | None) -> str:
-    if status is None or status >= 0:
-        return f"ended with status {status}"
-    return f"was ended by {signal.Signals(-status).name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")

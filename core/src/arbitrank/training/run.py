@@ -21,13 +21,14 @@ from arbitrank.errors import ArbitrankError, ArtifactError, InputError
 from arbitrank.store.artifact import read_manifest, replaceable
 from arbitrank.store.signing import sign
 from arbitrank.store.store import Store
-from arbitrank.training.backends import Tell, TrainingBackend
+from arbitrank.training.backends import TrainingBackend
 from arbitrank.training.build import Split
 from arbitrank.training.datasets import COMMON, Dataset, is_partitioned, prepare, unread
 from arbitrank.training.locations import files
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask
 from arbitrank.training.workdir import working_folder
+from arbitrank.training.worker import Tell
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -14,13 +14,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from arbitrank.guard import Fault, guarded
 from arbitrank.training.task import TrainingOutcome, TrainingTask, run
 
 _INTERVAL = 0.1  # seconds between two events of one stage
@@ -35,6 +36,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     done: int = 0
     total: int = 0
     figures: dict[str, float] = {}
+
+
+Tell = Callable[[Event], None]
+"""Receives the progress of tasks."""
 
 
 class SpreadCall(msgspec.Struct, frozen=True, tag=True):
@@ -104,11 +109,8 @@ def _train(task: TrainingTask, connection: Connection) -> TrainingOutcome:
 
 
 def _call(part: PartCall) -> PartResult:
-    try:
-        return PartResult(call(part.function, part.arguments))
-    # A part of a plugin's training may raise anything; the reason goes to the domain's process.
-    except Exception as error:
-        return PartResult(reason=f"{type(error).__name__}: {error}")
+    result = guarded(call, part.function, part.arguments)
+    return PartResult(reason=result.reason) if isinstance(result, Fault) else PartResult(result)
 
 
 def call(function: str, arguments: Sequence[Any]) -> bytes:

@@ -1,0 +1,287 @@
+"""arbitrank shortlist train and hyprank: training of the Shortlister and of HypRank."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from arbitrank.cli import options
+from arbitrank.errors import InputError, describe
+from arbitrank.registry import discover, loaded
+from arbitrank.store.kinds import HYPRANK, SHORTLIST
+from arbitrank.store.store import Store
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance
+    from arbitrank.shortlist.corrections import Corrections
+    from arbitrank.store.artifact import Manifest
+    from arbitrank.wire import BadLine, Logged
+
+Skills = Literal["skill", "intent", "domain"]
+
+_ENOUGH = 100  # utterances below which a calibration error has no meaning
+
+_data = click.option(
+    "--data", metavar="PATH", multiple=True, help="A corpus or hypotheses file, or a log's folder. May be repeated."
+)
+skills_option = click.option(
+    "--skills",
+    type=click.Choice(["skill", "intent", "domain"]),
+    default="skill",
+    show_default=True,
+    help="A line's skill: its `skill` (its domain where it has none), its intent, or its domain.",
+)
+domains_option = click.option(
+    "--domains/--no-domains", default=True, show_default=True, help="Include the skills of the installed domains."
+)
+
+
+def _recipe(
+    learned: bool,
+    epochs: int,
+    pseudo_labels: float | None,
+    top: int,
+    in_a_row: int,
+    together: float,
+    distil: float | None,
+    unlabelled: Path | None,
+    feedback: Path | None,
+) -> Callable[[Sequence[SkillUtterance], int], Any]:
+    """A function that makes the classifier's trainer from the lines and the seed; it returns None without --learned."""
+    needing = {"--pseudo-labels": pseudo_labels, "--distil": distil, "--unlabelled": unlabelled, "--feedback": feedback}
+    for option, value in needing.items():
+        if value is not None and not learned:
+            raise InputError(f"{option}: no --learned; expected both")
+
+    def made(lines: Sequence[SkillUtterance], seed: int) -> Any:
+        if not learned:
+            return None
+        from arbitrank.shortlist.classifier_training import ClassifierRecipe
+        from arbitrank.shortlist.epochs import TrainingPlan
+        from arbitrank.shortlist.targets import Distillation, PseudoLabels
+
+        plan = TrainingPlan(
+            epochs=epochs,
+            pseudo=PseudoLabels(top, in_a_row, pseudo_labels, share=together) if pseudo_labels else None,
+            distil=Distillation(distil) if distil else None,
+            seed=seed,
+        )
+        return ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)).train
+
+    return made
+
+
+_classifier = options.gathered(
+    "recipe",
+    _recipe,
+    click.option("--learned", is_flag=True, help="Train the classifier too, which scores what the index retrieves."),
+    click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Of --learned."),
+    click.option(
+        "--pseudo-labels",
+        type=options.Share(0, 1, min_open=True),
+        metavar="RATIO",
+        help="Of --learned: a skill that scores above RATIO times the given one in successive epochs is a label too.",
+    ),
+    click.option("--top", type=click.IntRange(1), default=2, show_default=True, help="Pseudo-labels of an utterance."),
+    click.option("--in-a-row", type=click.IntRange(1), default=4, show_default=True, help="Epochs for a pseudo-label."),
+    click.option(
+        "--together",
+        type=options.Share(0, 1),
+        default=0.0,
+        show_default=True,
+        metavar="SHARE",
+        help="Only for pairs of skills that occur so in this share of the utterances.",
+    ),
+    click.option(
+        "--distil",
+        type=options.Share(0, 1, max_open=True),
+        metavar="SHARE",
+        help="Of --learned: the weight of the last epoch's outputs.",
+    ),
+    click.option(
+        "--unlabelled",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Of --learned: utterances that it labels itself, one a line.",
+    ),
+    click.option(
+        "--feedback",
+        type=click.Path(path_type=Path),
+        metavar="LOG",
+        help="Of --learned: a log's folder, whose rejected answers are negative examples.",
+    ),
+)
+
+
+@click.command("train")
+@_data
+@skills_option
+@domains_option
+@_classifier
+@options.seed
+@options.store
+@options.signing_key
+@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
+def train(
+    data: tuple[str, ...],
+    skills: Skills,
+    domains: bool,
+    recipe: Callable[[Sequence[SkillUtterance], int], Any],
+    seed: int,
+    store: Store,
+    key: str | None,
+    promote: bool,
+    out: Path | None,
+) -> None:
+    """Train the Shortlister on utterances and their skills, and publish it as the store's candidate `.shortlist`.
+
+    Skills of the installed domains without utterances are known by their sample phrases and descriptions.
+    """
+    from arbitrank.shortlist.build import build, write
+    from arbitrank.store.signing import open_key
+
+    _check_promote(promote and not out, store, SHORTLIST)
+    lines = read_lines(data, skills)
+    private = open_key(key)
+    classifier = recipe(lines, seed)
+    built = build(lines, loaded(discover()) if domains else {}, classifier=classifier)
+    model = "index and learned" if classifier else "index"
+    version, where = _kept(lambda target: write(built, target, seed=seed, model=model), store, private, promote, out)
+    index = built.shortlister.index
+    click.echo(
+        f"{SHORTLIST} {version}: {built.utterances} utterances, {len(index)} skills, "
+        f"{index.nbytes / 1e6:.1f} MB; {quality_text(built.quality)}; {where}"
+    )
+
+
+@click.command("hyprank")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--rounds", type=click.IntRange(1), default=120, show_default=True, help="Trees to grow.")
+@options.seed
+@options.store
+@options.signing_key
+@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
+def hyprank(log: Path, rounds: int, seed: int, store: Store, key: str | None, promote: bool, out: Path | None) -> None:
+    """Train HypRank on the labelled merged lists of a LOG's folder; publish it as the store's candidate `.hyprank`.
+
+    Every process that follows the store sorts by the stable one; ask, rank and serve take a folder by --hyprank.
+    """
+    from arbitrank.answerlog.reader import read_log
+    from arbitrank.shortlist.hyprank import save_hyprank
+    from arbitrank.shortlist.hyprank_training import train_hyprank
+    from arbitrank.shortlist.log_labels import labelled_lists
+    from arbitrank.store.signing import open_key
+
+    _check_promote(promote and not out, store, HYPRANK)
+    private = open_key(key)
+    model = train_hyprank(labelled_lists(_logged(read_log(log))), seed=seed, rounds=rounds)
+    version, where = _kept(lambda target: save_hyprank(model, target), store, private, promote, out)
+    dropped = model.lists - model.kept
+    lists = f"{model.lists} lists, {dropped} of them dropped, as they hold no right answer"
+    click.echo(f"{HYPRANK} {version}: {lists}; {where}")
+
+
+def _check_promote(promote: bool, store: Store, name: str) -> None:
+    """Raise `InputError` where an audit set makes the gate the judge of new versions."""
+    if promote and store.audit_set() is not None:
+        raise InputError(
+            f"--promote: {store} has an audit set, by which the gate judges new versions; run without it, then: "
+            f"arbitrank promote {name}"
+        )
+
+
+def _kept(
+    write: Callable[[Path], Manifest], store: Store, key: Ed25519PrivateKey | None, promote: bool, out: Path | None
+) -> tuple[str, str]:
+    """Write an artifact to `out`, or publish it; its version, and its place for people."""
+    from arbitrank.store.signing import sign
+
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        target = out or Path(folder) / "artifact"
+        manifest = write(target)
+        if key:
+            sign(target, key)
+        if out:
+            return manifest.version, str(out)
+        store.publish(target, promote=promote)
+    return manifest.version, f"{'stable' if promote else 'candidate'} in {store}"
+
+
+def _unlabelled(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise InputError(f"--unlabelled {path}: {describe(error)}; expected a text file, an utterance a line") from None
+
+
+def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Corrections:
+    from arbitrank.answerlog.reader import read_log
+    from arbitrank.shortlist.corrections import Corrections
+    from arbitrank.shortlist.log_labels import corrections
+
+    if log is None:
+        return Corrections()
+    found = corrections(_logged(read_log(log)), {line.skill for line in lines})
+    click.echo(
+        f"{log}: {len(found.refusals)} corrections; left out are {found.unknown} without words or of skills "
+        f"that no line of --data has, and {found.contradictory} that cancel out",
+        err=True,
+    )
+    return found
+
+
+def _logged(lines: Iterable[Logged | BadLine]) -> Iterator[Logged]:
+    from arbitrank.wire import BadLine
+
+    for line in lines:
+        if isinstance(line, BadLine):
+            print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+        else:
+            yield line
+
+
+def read_lines(paths: Sequence[str], skills: Skills) -> list[SkillUtterance]:
+    """The utterances with a skill in files or logs; others are counted on standard error. Raises `InputError`."""
+    from arbitrank.answerlog.reader import read_truths
+    from arbitrank.shortlist.build import skill_utterance
+    from arbitrank.wire import BadLine
+
+    lines: list[SkillUtterance] = []
+    without = 0
+    for path in paths:
+        for line in read_truths(path):
+            if isinstance(line, BadLine):
+                print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+            elif (utterance := skill_utterance(line, skills)) is not None:
+                lines.append(utterance)
+            else:
+                without += 1
+    if without:
+        print(f"arbitrank: {without} lines without words, or whose {skills} is no name, are left out", file=sys.stderr)
+    if paths and not lines:
+        raise InputError(f"{', '.join(paths)}: no utterance with its {skills} that can be read; see docs/shortlist.md")
+    return lines
+
+
+def quality_text(found: ShortlistQuality) -> str:
+    """Recall, misses and calibration in one line."""
+    if not found.n:
+        return "no held-out utterance to measure it on"
+    recall: dict[int, Any] = dict(found.recall)
+    shares = ", ".join(f"@{k} {100 * share:.1f} %" for k, share in recall.items())
+    ece = f"ECE of the best {100 * found.card.ece:.1f} % (floor {100 * found.card.ece_floor:.1f} %)"
+    return (
+        f"on {found.n}: recall {shares}; no known word in {100 * found.missed:.1f} %; "
+        f"{ece if found.n >= _ENOUGH else 'too few to measure its calibration'}"
+    )
