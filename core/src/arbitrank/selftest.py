@@ -20,7 +20,7 @@ import numpy as np
 from arbitrank.arbitration import dispatch
 from arbitrank.child import Child, Ended, Expired, limit, serve
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError
+from arbitrank.errors import ArbitrankError, os_errors
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.shortlist.artifact import load_shortlister
@@ -41,6 +41,7 @@ MEMORY = 4 << 30
 
 _REPEATED = 200  # self-tests by one process, so that what leaks stays small
 _MANY = 100
+_ENDING = "not tested, as this process is about to end"
 
 
 class NotTested(ArbitrankError):
@@ -90,28 +91,26 @@ class SelfTester:
     def _test(self, folder: Path, name: str) -> tuple[str | None, bool]:
         """The problem, and whether the test exceeded its time."""
         if self._child is None and not self._closed:
-            try:
+            with os_errors(NotTested, "no process for the self-test"):
                 self._child = Child("-m", "arbitrank.selftest", str(self.memory), str(self.timeout))
-            except OSError as error:
-                raise NotTested(f"no process for the self-test: {error}") from error
             self._tests = 0
-        child = self._child
-        late, problem = False, None
-        if child is not None and not self._closed:
-            self._tests += 1
-            try:
-                reply = child.exchange(msgspec.json.encode((str(folder), name)), self.timeout)
-                problem = msgspec.json.decode(reply, type=str | None)
-            except Ended as error:
-                late = isinstance(error, Expired)
-                problem = str(error) if late else f"the self-test's process {error}"
-            except msgspec.DecodeError:
-                problem = "the self-test's process sent an invalid reply"
-            if problem is not None or self._tests >= _REPEATED:
-                child.close()
-                self._child = None
+        child, late = self._child, False
         if self._closed or child is None:
-            raise NotTested("not tested, as this process is about to end")
+            raise NotTested(_ENDING)
+        self._tests += 1
+        try:
+            reply = child.exchange(msgspec.json.encode((str(folder), name)), self.timeout)
+            problem = msgspec.json.decode(reply, type=str | None)
+        except Ended as error:
+            late = isinstance(error, Expired)
+            problem = str(error) if late else f"the self-test's process {error}"
+        except msgspec.DecodeError:
+            problem = "the self-test's process sent an invalid reply"
+        if self._closed:
+            raise NotTested(_ENDING)
+        if problem is not None or self._tests >= _REPEATED:
+            child.close()
+            self._child = None
         return problem, late
 
 
