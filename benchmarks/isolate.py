@@ -1,10 +1,9 @@
-"""What does it cost to have domains in a worker process, and what does a domain that hangs cost its request?
+"""Cost of domains in a worker process, and of a domain that hangs there.
 
-Thirty domains of a plugin made for this, five hypotheses each, are asked in this process and in one worker, in turns;
-`overhead_us_30` is the median, over rounds, of the difference of the two medians, with the hypotheses in the request
-and with words that the domains recognise, the larger of both. `hang_overshoot_ms` is how far beyond its deadline a
-request ends in which one of the thirty hangs, the worst of all; its own breaker is off, so that each time a worker is
-killed.
+Thirty domains of a plugin made for this, five hypotheses each, are queried in this process and in one worker, in turns.
+`overhead_us_30` is the median, over rounds, of the difference of the two medians, with hypotheses in the request and
+with words that the domains recognise, the larger of both. `hang_overshoot_ms` is the longest time beyond its deadline
+that a request takes in which one of the thirty hangs, without breakers, so that a worker is killed each time.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Does the service stand ten minutes at 70 % of what it can, with swaps, and plugins that fail at random?
+"""Soak test of the service: ten minutes at 70 % of its capacity, with swaps, and plugins that fail at random.
 
-`arbitrank serve` with the installed domains, a log, and two domains more: one raises now and then, one in a worker
+`arbitrank serve` with the installed domains, a log, and two more domains: one raises now and then, one in a worker
 process of its own ends that process. Another process promotes a version of an installed domain every few seconds. Each
 answer is read: a request counts as failed where its status is neither 200 nor the 503 of a full queue, or where a
-domain other than those two did not answer. Memory is the worker's resident set, and its slope a least-squares line over
-the second half, in megabytes an hour.
+domain other than those two did not answer. Memory is the worker's resident set, its slope that of a least-squares line
+over the second half, in megabytes per hour.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def arbitrank_domains():
 
 
 class Watch:
-    """What the answers say: how many were good, turned away and failed, and how the two plugins fared."""
+    """Counts of the answers by outcome, and of the two plugins' statuses."""
 
     def __init__(self, others: Sequence[str]) -> None:
         self._others = others
@@ -86,7 +86,7 @@ class Watch:
         self.wrong: list[str] = []
 
     def __call__(self, status: int, body: bytes) -> None:
-        """Look at an answer."""
+        """Count an answer."""
         if status == 503:
             self.seen["turned away"] += 1
             return
@@ -102,7 +102,7 @@ class Watch:
 
 
 def installed(site: Path) -> None:
-    """The package with the two domains that fail."""
+    """Install the package with the two domains that fail."""
     for name in (RAISES, ENDS):
         folder = site / "shipped" / name
         (folder / "reranker").mkdir(parents=True)
@@ -111,8 +111,8 @@ def installed(site: Path) -> None:
     distribution(site, "failing", _PLUGIN)
 
 
-def asked() -> list[bytes]:
-    """The requests of the service's benchmark, with a hypothesis of each of the two domains more."""
+def queries() -> list[bytes]:
+    """The requests of the service's benchmark, with a hypothesis for each of the two domains as well."""
     more = [{"domain": name, "intent": "Fail", "domain_confidence": 0.1} for name in (RAISES, ENDS)]
     found = []
     for body in bodies():
@@ -122,17 +122,17 @@ def asked() -> list[bytes]:
 
 
 def resident(pid: int) -> float:
-    """Megabytes of a process that are in memory."""
+    """The resident set of a process, in megabytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def measured(minutes: float, load: float, every: float) -> dict[str, Any]:
-    """The figures."""
+def measured(minutes: float, load: float, every: float, least: int = 0) -> dict[str, Any]:
+    """The figures of a run of some minutes, and until `least` requests were answered and a version was promoted."""
     domains = loaded(discover())
     swapped = min(domains)
     processors = sorted(os.sched_getaffinity(0))
     server, client = (processors[0], processors[1]) if len(processors) > 1 else (None, None)
-    calls, watch = asked(), Watch(sorted(domains))
+    calls, watch = queries(), Watch(sorted(domains))
     latencies: list[float] = []
     sizes: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as temporary:
@@ -153,7 +153,9 @@ def measured(minutes: float, load: float, every: float) -> dict[str, Any]:
                 capacity = closed_loop(port, calls, 3.0)
                 orders.send(True)
                 began, turn = time.monotonic(), 0
-                while time.monotonic() - began < 60.0 * minutes:
+                while time.monotonic() - began < 60.0 * minutes or (
+                    least and not (watch.seen["answered"] >= least and orders.poll())
+                ):
                     seen = open_loop(port, calls, load * capacity, min(_CHUNK, 60.0 * minutes), seed=turn, look=watch)
                     latencies += seen.latencies
                     watch.seen["unsent"] += seen.unsent
@@ -192,7 +194,7 @@ def print_table(figures: Mapping[str, Any]) -> None:
           f"p99 {figures['p99_ms']:.2f} ms\n")  # fmt: skip
     for line in figures["wrong"]:
         print(f"  {line}")
-    table(("how the two domains fared that fail", "requests"), [(k, str(n)) for k, n in figures["plugins"].items()])
+    table(("status of the two domains that fail", "requests"), [(k, str(n)) for k, n in figures["plugins"].items()])
     first, middle, last = figures["memory_mb"]
     print(
         f"memory: {first:.1f} MB at first, {middle:.1f} at half time, {last:.1f} at the end; slope over "

@@ -1,10 +1,11 @@
-"""What do swaps cost the requests that are answered meanwhile?
+"""Cost of swaps for the requests that are answered meanwhile.
 
-One thread asks the installed domains as fast as it can, in words that they recognise, while the process follows a store
-with its default settings. Blocks with and without swaps take turns in one run. In a block with swaps another process
-promotes a version of one domain once a poll, always one that is not in memory, so that each is checked, tried in the
-child, loaded and swapped in. Latencies are pooled over the blocks of each kind; `failed` counts requests that raised,
-in which a domain failed, or that were answered by a version which was not stable within the poll before.
+One thread sends requests to the installed domains as fast as it can, in words that they recognise, while the process
+follows a store with its default settings. Blocks with and without swaps alternate in one run. In a block with swaps
+another process promotes a version of one domain once per polling interval, always one that is not in memory, so that
+each is verified, self-tested in the child process, loaded and swapped in. Latencies are pooled over the blocks of each
+kind. `failed` counts the requests that raised, in which a domain failed, or that were answered by a version that had
+not been stable within the polling interval before; `stale` are the latter.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _CONTEXTS: tuple[dict[str, Any], ...] = ({}, {"device": "tv", "has_screen": True
 
 @dataclass
 class Block:
-    """What was seen in one block: seconds of each request, those that failed, and how often was swapped."""
+    """Measurements of one block: seconds of each request, number of failed requests and of swaps."""
 
     latencies: list[float] = field(default_factory=list)
     failed: int = 0
@@ -68,7 +69,8 @@ def versions(domain: Domain, folder: Path) -> list[Path]:
 
 
 def promote(store: str, domain: str, names: Sequence[str], every: float, orders: Connection) -> None:
-    """In a process of its own: promote the versions in turn while told to, and tell when each was stable."""
+    """Main function of the promoting process: promote the versions in turn while ordered to; send when each became
+    stable."""
     opened, turn = open_store(store, environment={}), 0
     on: bool | None = False
     while on is not None:
@@ -81,36 +83,41 @@ def promote(store: str, domain: str, names: Sequence[str], every: float, orders:
             on = orders.recv()
 
 
-def ask(live: Live, asked: Sequence[Request], domain: str, seconds: float, first: int) -> tuple[Block, list[Any]]:
-    """Ask for some seconds; what was seen, and which versions answered from when until when."""
-    block, spoken = Block(), []
+def load(
+    live: Live, queries: Sequence[Request], domain: str, seconds: float, first: int, least: int = 0
+) -> tuple[Block, list[Any]]:
+    """Send requests for some seconds, and until there were so many swaps at `least`.
+
+    Returns the measurements, and the spells in which one version answered: from when until when, and its name.
+    """
+    block, spells = Block(), []
     before, end, i = live.status().swaps, time.monotonic() + seconds, first
-    while (began := time.monotonic()) < end:
+    while (began := time.monotonic()) < end or (least and live.status().swaps - before < least):
         try:
-            answer = live.answer(asked[i % len(asked)])
+            answer = live.answer(queries[i % len(queries)])
             done = time.monotonic()
             block.failed += any(report.status == "failed" for report in answer.domains.values())
-            if not spoken or spoken[-1][2] != answer.domains[domain].version:
-                spoken.append((began, done, answer.domains[domain].version))
-            spoken[-1] = (spoken[-1][0], done, spoken[-1][2])
+            if not spells or spells[-1][2] != answer.domains[domain].version:
+                spells.append((began, done, answer.domains[domain].version))
+            spells[-1] = (spells[-1][0], done, spells[-1][2])
         except Exception:
             done = time.monotonic()
             block.failed += 1
         block.latencies.append(done - began)
         i += 1
     block.swaps = live.status().swaps - before
-    return block, spoken
+    return block, spells
 
 
-def stale(spoken: Sequence[Any], stable: Sequence[Any], poll: float) -> int:
-    """How many of the spells in which one version answered reach beyond a poll after it was stable."""
+def stale(spells: Sequence[Any], stable: Sequence[Any], poll: float) -> int:
+    """The number of spells that reach beyond a polling interval after their version was stable."""
     ends = [done for _, done, _ in stable[1:]] + [float("inf")]
     return sum(
         not any(
             version == name and began <= until and until - poll <= end
             for (began, _, name), end in zip(stable, ends, strict=True)
         )
-        for _, until, version in spoken
+        for _, until, version in spells
     )
 
 
@@ -125,24 +132,25 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         made = versions(domains[name], folder / "versions")
         store = open_store(folder / "store", environment={})
         names = [store.publish(one, promote=True).version for one in made]
-        asked = requests(domains)
+        queries = requests(domains)
         stable: list[Any] = [(0.0, 0.0, names[-1])]
-        spoken: list[Any] = []
+        spells: list[Any] = []
         live = Live(domains, open_store(folder / "store", environment={}), poll=chosen.poll)
         with live, promoter(str(folder / "store"), name, names, chosen.poll / chosen.per_poll) as orders:
-            ask(live, asked, name, 1.0, 0)
+            load(live, queries, name, 1.0, 0)
             for number in range(blocks):
                 swapping = number % 4 in (1, 2)
                 orders.send(swapping)
-                block, said = ask(live, asked, name, seconds, sum(len(one.latencies) for one in seen[False]))
+                first, least = sum(len(one.latencies) for one in seen[False]), chosen.least if swapping else 0
+                block, own = load(live, queries, name, seconds, first, least)
                 orders.send(False)
                 if swapping:
-                    ask(live, asked, name, 2 * chosen.poll, 0)  # what was promoted last is loaded
+                    load(live, queries, name, 2 * chosen.poll, 0)  # so that the last promoted version is loaded
                 while orders.poll():
                     stable.append(orders.recv())
                 seen[swapping].append(block)
-                spoken += said
-        late = stale(spoken, stable, chosen.poll)
+                spells += own
+        late = stale(spells, stable, chosen.poll)
     without, swapped = (np.array([x for b in seen[kind] for x in b.latencies]) for kind in (False, True))
     quantile = {q: (np.quantile(without, q), np.quantile(swapped, q)) for q in (0.5, 0.9, 0.99, 0.999)}
     return {
@@ -156,12 +164,13 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         "p50_ratio": float(quantile[0.5][1] / quantile[0.5][0]),
         "p99_ratio": float(quantile[0.99][1] / quantile[0.99][0]),
         "failed": sum(block.failed for kind in seen.values() for block in kind) + late,
+        "stale": late,
     }
 
 
 @contextmanager
 def promoter(store: str, domain: str, names: Sequence[str], every: float) -> Iterator[Connection]:
-    """The process that promotes, and a connection that tells it when."""
+    """The promoting process, as a connection that takes orders and has the times of the promotions."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=promote, args=(store, domain, names, every, theirs), daemon=True)
@@ -191,6 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each block (%(default)s)")
     parser.add_argument("--poll", type=float, default=POLL, help="seconds (%(default)s)")
     parser.add_argument("--per-poll", type=float, default=1.0, help="promotions (%(default)s)")
+    parser.add_argument("--least", type=int, default=0, help="swaps per block with swaps (%(default)s)")
     chosen = parser.parse_args(argv)
     if chosen.quick:
         chosen.blocks, chosen.seconds = 8, 2.0
