@@ -633,8 +633,8 @@ def test_on_the_command_line_isolated_domains_answer_as_others_do(arbitrank: Com
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--isolate", "all"), "--isolate: no --follow; promised both"),
-        (("--follow", "--deadline", "100"), "--deadline: no --isolate; promised both"),
+        (("--isolate", "all"), "--isolate: no --follow; expected both"),
+        (("--follow", "--deadline", "100"), "--deadline: no --isolate; expected both"),
         (("--follow", "--isolate", "nobody"), "--isolate: domain 'nobody' is not loaded"),
     ],
 )
