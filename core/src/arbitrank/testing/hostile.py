@@ -16,9 +16,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from arbitrank.domain import Domain, Model, Scores, Settings
@@ -123,6 +125,19 @@ def _forge(request: Request) -> Any:
             continue
 
 
+def _forge_a_message(request: Request) -> Any:
+    """Write messages that a worker could send, wherever something can be written."""
+    for message in ({"type": "DomainOutcome", "query": 0, "place": 2}, {"type": "QueryDone", "query": 0}):
+        content = msgspec.msgpack.encode(message)
+        for fd in range(3, 256):
+            with suppress(OSError):
+                os.write(fd, len(content).to_bytes(4) + content)
+
+
+def _forge_later(request: Request) -> Any:
+    threading.Timer(0.05, _forge, (request,)).start()
+
+
 def _mutate(request: Request) -> Any:
     try:
         request.context["device"] = "mine"  # refused: the context can only be read
@@ -168,6 +183,8 @@ DEEDS: Mapping[str, Callable[[Request], Any]] = {
     "start threads": _start_threads,
     "close files": _close_files,
     "forge": _forge,
+    "forge a message": _forge_a_message,
+    "forge later": _forge_later,
     "mutate": _mutate,
     "nan": _nan,
     "too sure": _too_sure,
