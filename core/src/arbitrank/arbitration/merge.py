@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import DecisionSettings, p_out_of_scope
 from arbitrank.domain import Scores
-from arbitrank.probability import ALL, CLIP, Floats, Starts, log_odds, sigmoid
+from arbitrank.probability import CLIP, Floats, Starts, log_odds, sigmoid
 from arbitrank.values import Hypothesis, Ranked
 
 
@@ -40,19 +40,15 @@ def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[S
     """
     if len(scores) < 2:
         return list(scores)
-    weights = _weights(np.array([one.mine for one in scores]), independence)
-    total = float(weights.sum())
+    # On few numbers Python is quicker than NumPy; `_after_winning` does the same for many requests.
+    weights = [one.mine / max(1.0 - one.mine, CLIP) ** independence for one in scores]
+    total = sum(weights)
     if total == 0.0:
         return list(scores)
-    shares = (weights / total).tolist()
     return [
-        Scores(share, one.right / max(one.mine, float(one.right.sum()), _TINY) * share)
-        for one, share in zip(scores, shares, strict=True)
+        Scores(weight / total, one.right / max(one.mine, float(one.right.sum()), _TINY) * (weight / total))
+        for one, weight in zip(scores, weights, strict=True)
     ]
-
-
-def _weights(mine: Floats, independence: float) -> Floats:
-    return np.asarray(mine / np.maximum(1.0 - mine, CLIP) ** independence)
 
 
 def temperature_scaled(scores: Scores, temperature: float) -> Scores:
@@ -62,15 +58,20 @@ def temperature_scaled(scores: Scores, temperature: float) -> Scores:
     """
     if temperature == 1.0 or not len(scores.right):
         return scores
-    mine, right = temperature_scaled_groups(np.array([scores.mine]), scores.right, ALL, temperature)
-    return Scores(float(mine[0]), right)
+    scaled = _divided(np.append(scores.mine, scores.right), temperature)
+    mine, right = float(scaled[0]), scaled[1:]
+    return Scores(mine, right * min(1.0, mine / float(right.sum())))
 
 
 def temperature_scaled_groups(mine: Floats, right: Floats, starts: Starts, temperature: float) -> tuple[Floats, Floats]:
     """`temperature_scaled` for R requests at once: P(mine), shape (R,), and P(right), shape (N,)."""
-    mine, right = sigmoid(log_odds(mine) / temperature), sigmoid(log_odds(right) / temperature)
+    mine, right = _divided(mine, temperature), _divided(right, temperature)
     scale = np.minimum(1.0, mine / np.add.reduceat(right, starts))
     return mine, right * np.repeat(scale, np.diff(np.append(starts, len(right))))
+
+
+def _divided(p: Floats, temperature: float) -> Floats:
+    return sigmoid(log_odds(p) / temperature)
 
 
 def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
@@ -164,7 +165,7 @@ def merge_heads(domains: Sequence[BestReadings], decisions: DecisionSettings = D
 
 def _after_winning(domains: Sequence[BestReadings], independence: float) -> list[BestReadings]:
     """`after_winning` for many requests at once."""
-    weights = [_weights(one.mine, independence) for one in domains]
+    weights = [one.mine / np.maximum(1.0 - one.mine, CLIP) ** independence for one in domains]
     total = np.add.reduce(weights)
     several = (np.add.reduce([one.best >= 0 for one in domains], dtype=np.int64) > 1) & (total > 0.0)
     changed = []
