@@ -207,14 +207,14 @@ def from_text(seconds: float) -> dict[str, Any]:
         served = Arbitrator(load_domains(domains, open_store(folder, environment={})))
     examples = [e.request.utterance or "" for one in domains.values() for e in one.examples()]
     words = [examples[i] for i in np.random.default_rng(0).permutation(len(examples))]
-    asked = [Request(utterance=text, context=_CONTEXTS[i % 2]) for i, text in enumerate(words)]
+    batch = [Request(utterance=text, context=_CONTEXTS[i % 2]) for i, text in enumerate(words)]
     times, whole, stages = [], 0.0, {"recognise": 0.0, "rerank": 0.0, "merge": 0.0}
-    for request in asked[:200]:
+    for request in batch[:200]:
         served.answer(request)
     end, i = time.perf_counter() + seconds, 200
     while time.perf_counter() < end:
         began, clock = time.thread_time(), time.perf_counter()
-        answer = served.answer(asked[i % len(asked)])
+        answer = served.answer(batch[i % len(batch)])
         times.append(time.thread_time() - began)
         whole += 1e3 * (time.perf_counter() - clock)
         for stage in stages:
@@ -238,12 +238,12 @@ def growing(seconds: float) -> list[dict[str, float]]:
         one.prepare()
         held = tracemalloc.get_traced_memory()[0] / domains
         tracemalloc.stop()
-        asked = requests(list(one.domains), max(2, min(64, 1_200 // domains)))
+        batch = requests(list(one.domains), max(2, min(64, 1_200 // domains)))
         few = requests(list(one.domains)[:3], 16)
         one.answer(few[0])
         cost = medians(
             {
-                "all": lambda i, o=one, a=asked: o.answer(a[i % len(a)]),
+                "all": lambda i, o=one, a=batch: o.answer(a[i % len(a)]),
                 "three": lambda i, o=one, a=few: o.answer(a[i % 16]),
             },
             seconds,
@@ -295,12 +295,12 @@ def measured(seconds: float, *, quick: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     # In service requests come fresh from a decoder: so few of the large ones rotate that they stay in the cache.
     for domains, n in ((3, 64), (300, 4)):
-        one, asked = answering(domains, n=n)
-        raw = [msgspec.json.encode(request) for request in asked]
+        one, batch = answering(domains, n=n)
+        raw = [msgspec.json.encode(request) for request in batch]
         cost = medians(
             {
                 "floor": floor(domains),
-                "answer": lambda i, o=one, a=asked: o.answer(a[i % len(a)]),
+                "answer": lambda i, o=one, a=batch: o.answer(a[i % len(a)]),
                 "bytes": lambda i, o=one, r=raw: msgspec.json.encode(o.answer(decode_request(r[i % len(r)]))),
             },
             seconds,
@@ -309,7 +309,7 @@ def measured(seconds: float, *, quick: bool) -> dict[str, Any]:
         figures[f"arbitrate_{domains}_us"] = cost["answer"]
         figures[f"bytes_to_bytes_{domains}_us"] = cost["bytes"]
         figures[f"arbitrate_{domains}_over_floor"] = cost["answer"] / cost["floor"]
-    one, asked = answering(3, "boosted")
+    one, batch = answering(3, "boosted")
     models = [serving.model.reranker for serving in one.domains.values()]  # type: ignore[union-attr]
     rng = np.random.default_rng(0)
     rows = [rng.normal(size=(READINGS, len(feature_names(spec("any"))))) for _ in range(64)]
@@ -317,7 +317,7 @@ def measured(seconds: float, *, quick: bool) -> dict[str, Any]:
         {
             "matrix": bare(models, rows, single=False),
             "rows": bare(models, rows, single=True),
-            "answer": lambda i: one.answer(asked[i % len(asked)]),
+            "answer": lambda i: one.answer(batch[i % len(batch)]),
         },
         seconds,
     )

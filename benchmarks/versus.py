@@ -29,17 +29,17 @@ _CHILD = """
 import gc, json, sys, time
 from benchmarks.predict import answering
 kind, domains = sys.argv[1], int(sys.argv[2])
-arbitrator, asked = answering(domains, kind, n=4 if domains > 100 else 16)
-answers = [arbitrator.answer(request).ranked for request in asked]
+arbitrator, batch = answering(domains, kind, n=4 if domains > 100 else 16)
+answers = [arbitrator.answer(request).ranked for request in batch]
 ranked = [[(r.domain, r.intent, r.probability, r.domain_probability) for r in answer] for answer in answers]
 print(json.dumps(ranked), flush=True)
 gc.collect()
 for line in sys.stdin:
     began = time.thread_time()
     for _ in range(int(line)):
-        for request in asked:
+        for request in batch:
             arbitrator.answer(request)
-    print((time.thread_time() - began) / int(line) / len(asked), flush=True)
+    print((time.thread_time() - began) / int(line) / len(batch), flush=True)
 """
 
 

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.learn import lazy
 from arbitrank.learn.buffers import blocks, buffer, taken
 from arbitrank.learn.census import fit_features
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.features import CORE_KEYS
-from arbitrank.learn.lazy import Chosen
 from arbitrank.learn.losses import Batch
 from arbitrank.learn.matrices import matrices, plain_matrix
 from arbitrank.probability import Floats, Starts
@@ -48,8 +48,7 @@ class Evidence:
 
     def without_context(self) -> Evidence:
         """The same evidence with the features of the confidences alone."""
-        bare = FeatureSpec(self.spec.domain, fill=self.spec.fill)
-        return replace(self, spec=bare)
+        return replace(self, spec=FeatureSpec(self.spec.domain, fill=self.spec.fill))
 
     @cached_property
     def plain(self) -> Floats:
@@ -83,7 +82,7 @@ class Evidence:
     def only(self, chosen: NDArray[np.bool_]) -> Evidence:
         """The evidence of the chosen requests, a mask of shape (R,), with the same features."""
         batch, each = self.batch.only(chosen)
-        part = Evidence(self.spec, Chosen(self.requests, np.flatnonzero(chosen)), batch)
+        part = Evidence(self.spec, lazy.chosen(self.requests, np.flatnonzero(chosen)), batch)
         of_requests, of_readings = self.factored
         # Rows once computed hold for any part: they fill the cached property.
         part.__dict__["factored"] = (taken(of_requests, chosen), taken(of_readings, each))
@@ -105,7 +104,7 @@ def gather(
     sequences are never in memory as a whole.
     """
     places = np.flatnonzero(np.fromiter((bool(request.hypotheses) for request in requests), bool, len(requests)))
-    kept, true = Chosen(requests, places), Chosen(truths, places)
+    kept, true = lazy.chosen(requests, places), lazy.chosen(truths, places)
     spec = fit_features(domain, kept, keys=keys, context=context)
     return Evidence.of(spec, kept, true, None if weights is None else weights[places])
 

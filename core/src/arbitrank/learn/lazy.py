@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,22 +36,6 @@ class Each(Sequence[T]):
         return self._function(self._items[index])
 
 
-class Chosen(Sequence[T]):
+def chosen(items: Sequence[T], places: NDArray[np.int64]) -> Each[T]:
     """Some items of a sequence, by their places."""
-
-    def __init__(self, items: Sequence[T], places: NDArray[np.int64]) -> None:
-        self._items, self._places = items, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
-        if isinstance(index, slice):
-            return Chosen(self._items, self._places[index])
-        return self._items[int(self._places[index])]
+    return Each(cast(Sequence[np.int64], places), lambda place: items[int(place)])

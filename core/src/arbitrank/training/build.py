@@ -19,6 +19,8 @@ from arbitrank.arbitration import dispatch
 from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import DataError
 from arbitrank.evaluate.metrics import Calibration, calibration
+from arbitrank.learn.census import Census
+from arbitrank.learn.evidence import own_request
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
@@ -198,17 +200,12 @@ def _nll(p: Floats, y: Floats, weight: Floats) -> float:
 
 def _means(name: str, examples: Sequence[Example]) -> Confidences:
     """The domain's mean confidences in its training data, where that brings hypotheses."""
-    sums, counts = np.zeros(3), np.zeros(3)
+    census = Census(name, ())
     for example in examples:
-        for h in example.request.hypotheses or ():
-            if h.domain == name:
-                for i, c in enumerate((h.domain_confidence, h.intent_confidence, h.reading_confidence)):
-                    if c is not None:
-                        sums[i] += c
-                        counts[i] += 1
         if example.request.hypotheses is None:
             break
-    return Confidences(*(float(s / n) if n else 0.5 for s, n in zip(sums, counts, strict=True)))
+        census.count(own_request(example.request, [h for h in example.request.hypotheses if h.domain == name]))
+    return census.spec(context=False).fill
 
 
 def _identity(example: Example) -> str:
