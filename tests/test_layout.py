@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -25,9 +25,6 @@ BROAD = {
     "guard.py": "the boundary around plugin code: whatever that raises becomes a value",
 }
 """Modules that may catch everything, with the reason: the guard, supervising loops, child processes' main functions."""
-
-UNFINISHED: Mapping[str, str] = {}
-"""Packages that do not keep a rule yet, or names that break it, by the rule. The lists may only shrink."""
 
 
 def test_the_core_names_no_domain() -> None:
@@ -65,15 +62,9 @@ def modules() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(CORE.rglob("*.py"))}
 
 
-def keep(rule: Callable[[Path, ast.Module], Iterator[str]]) -> list[str]:
-    """The places where a rule is broken outside the packages that are unfinished."""
-    unfinished = UNFINISHED.get(rule.__name__, "").split()
-    return [
-        f"{path.relative_to(CORE)}:{place}"
-        for path, tree in modules().items()
-        if path.relative_to(CORE).parts[0] not in unfinished
-        for place in rule(path, tree)
-    ]
+def broken(rule: Callable[[Path, ast.Module], Iterator[str]]) -> list[str]:
+    """The places where a rule is broken."""
+    return [f"{path.relative_to(CORE)}:{place}" for path, tree in modules().items() for place in rule(path, tree)]
 
 
 def long_module(path: Path, tree: ast.Module) -> Iterator[str]:
@@ -132,7 +123,7 @@ def matches_error_text(path: Path, tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("rule", [long_module, long_function, broad_except, docstring_opening, matches_error_text])
 def test_every_module_keeps_the_rule(rule: Callable[[Path, ast.Module], Iterator[str]]) -> None:
-    assert keep(rule) == []
+    assert broken(rule) == []
 
 
 def test_a_module_that_may_catch_everything_does() -> None:
@@ -146,8 +137,7 @@ def test_a_class_name_exists_once() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(f"{path.relative_to(CORE)}:{node.lineno}")
-    known = UNFINISHED.get("classes", "").split()
-    assert {name: found for name, found in places.items() if len(found) > 1 and name not in known} == {}
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_there_is_no_import_circle() -> None:
@@ -158,9 +148,8 @@ def test_there_is_no_import_circle() -> None:
     imports["arbitrank.arbitration.arbitrator"].remove("arbitrank.store.loading")  # inside `from_installed`
     while leaves := {name for name, found in imports.items() if not found}:
         imports = {name: found - leaves for name, found in imports.items() if name not in leaves}
-    known = UNFINISHED.get("circles", "").split()
     within = set().union(*imports.values())
-    assert {name: found for name, found in imports.items() if name in within and name.split(".")[1] not in known} == {}
+    assert {name: found for name, found in imports.items() if name in within} == {}
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
