@@ -29,10 +29,6 @@ from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
 
-def _silent(note: str) -> None:
-    """Report nothing."""
-
-
 @dataclass(frozen=True)
 class Judgement:
     """The judgement of a version that is to be promoted; `reasons` are the gate's against it, none where it passes.
@@ -44,7 +40,6 @@ class Judgement:
     domain: str
     version: str
     number: int
-    limits: GateLimits
     audit: Path | None
     problem: str | None
     impact: Impact | None
@@ -60,7 +55,7 @@ def consider(
     limits: GateLimits = GateLimits(),
     decisions: DecisionSettings = DecisionSettings(),
     jobs: int = 1,
-    note: Callable[[str], None] = _silent,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Judgement:
     """Self-test a version of a domain or stage, by default its candidate, and judge it on the audit set by its gate.
 
@@ -86,7 +81,7 @@ def consider(
             for one in impact.notes:
                 note(one)
             reasons = judge(impact, card, limits)
-    return Judgement(name, chosen, number, limits, audit, problem, impact, tuple(reasons))
+    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons))
 
 
 def _stage_reasons(

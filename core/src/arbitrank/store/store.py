@@ -187,9 +187,7 @@ class Store:
         expected = number if expected is None else expected
         return self.change(name, "promote", after, expected, reason=reason, forced=forced)
 
-    def rollback(
-        self, name: str, *, to_package: bool = False, expected: int | None = None, reason: str | None = None
-    ) -> Change:
+    def rollback(self, name: str, *, to_package: bool = False, reason: str | None = None) -> Change:
         """Make the previous version stable again, at the temperature it had, and the stable one `previous`.
 
         With `to_package` none is stable any more, so that the weights in the domain's package serve. Raises
@@ -209,7 +207,7 @@ class Store:
             served = (history.entry(each).state for each in range(number, 0, -1))
             temperature = next((one.temperature for one in served if one.stable == state.previous), 1.0)
             after = states.rolled_back(state, temperature)
-        return self.change(name, "rollback", after, number if expected is None else expected, reason=reason)
+        return self.change(name, "rollback", after, number, reason=reason)
 
     def canary(self, name: str, share: float, *, reason: str | None = None) -> Change:
         """Let the candidate answer a share of the requests, in [0, 1]; 0 ends it.
