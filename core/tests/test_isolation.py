@@ -57,6 +57,7 @@ EXPECTED = {
     "hang in Python": ({"late"}, "no answer within 1000 ms; its worker process was killed"),
     "hang in C": ({"late"}, "no answer within 1000 ms"),
     "sleep": ({"late"}, "no answer within 1000 ms"),
+    "pause": ({"answered"}, ""),
     "deaf sleep": ({"late"}, "no answer within 1000 ms"),
     "stop": ({"late"}, "no answer within 1000 ms"),
     "leak": (MAY, "MemoryError|no answer"),
@@ -170,6 +171,18 @@ def test_the_others_answer_in_time_whatever_a_domain_does(world: World, deed: st
     assert {one.domain for one in answer.ranked} >= {"before", "later"}
     # And soon all answer again.
     world.until(lambda: answered(world.ask()) == set(NAMES))
+
+
+def test_a_slow_domain_answers_within_its_deadline_and_costs_no_worker(world: World) -> None:
+    """At half the deadline the domains that wait for it are the spare's, and the worker stops after it."""
+    world.until(world.ready)
+    before = world.workers.status()["shared"]
+    request = Request(context={"deed of hostile": "pause", "seconds": 0.6 * DEADLINE})
+    outcomes = dispatch.query_all(world.models, request)
+    assert answered(outcomes) == set(NAMES)
+    assert answered(world.ask()) == set(NAMES)
+    after = world.workers.status()["shared"]
+    assert (after.restarts, after.pids) == (before.restarts, before.pids)
 
 
 def test_a_worker_is_replaced_when_a_domain_wrote_to_its_socket_after_it_had_answered(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Following the store: what is stable there answers here within a poll, whatever else happens, and nothing is mixed."""
+"""Following the store: its stable versions answer within a polling interval, whatever happens, and none are mixed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from arbitrank.values import Hypothesis
 
 
 class Lamp(Model):
-    '''Reads every request as the intent in its weights, and claims what they say: who mixes two is found out.'''
+    '''Reads every request as the intent in its weights, and claims what they say: mixing two is detected.'''
 
     def __init__(self, domain, weights):
         self.domain, self.intent, self.mine = domain, weights["intent"], weights["mine"]
@@ -111,7 +111,7 @@ def domains(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType)
 
 @pytest.fixture(scope="module")
 def trial() -> Iterator[SelfTester]:
-    """One process that tries the versions of all tests here."""
+    """One process that self-tests the versions of all tests here."""
     one = SelfTester(timeout=10)
     yield one
     one.close()
@@ -179,8 +179,8 @@ def version_in(answer: Answer, name: str = "lights") -> str | None:
     return answer.domains[name].version
 
 
-def whole(world: World, answer: Answer) -> str:
-    """The version of a domain that answered with all of itself: its intent, its claim and its name."""
+def answering_version(world: World, answer: Answer) -> str:
+    """The version that answered; its intent, claim and name all have to be that version's."""
     report = answer.domains["lights"]
     assert report.status == "answered", report.reason
     (entry,) = [entry for entry in answer.ranked if entry.domain == "lights"]
@@ -193,11 +193,11 @@ def whole(world: World, answer: Answer) -> str:
 # ------------------------------------------------------------------------------------------------------------ hot swap
 
 
-def test_before_it_starts_nobody_answers_and_afterwards_the_stable_versions_do(world: World) -> None:
+def test_before_it_starts_no_domain_answers_and_afterwards_the_stable_versions_do(world: World) -> None:
     live = world.live()
     assert live.answer(HELLO).domains["lights"].reason == "the store was not looked at yet"
     with live:
-        assert whole(world, live.answer(HELLO)) == world.versions[0]
+        assert answering_version(world, live.answer(HELLO)) == world.versions[0]
         assert live.status().domains["lights"].origin == "store"
 
 
@@ -207,10 +207,10 @@ def test_a_promotion_and_a_rollback_take_effect_with_the_next_look(world: World)
     world.promote(1)
     assert version_in(live.answer(HELLO)) == world.versions[0]
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[1]
     world.store.rollback("lights")
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[0]
 
 
 def test_a_rollback_needs_neither_the_plugins_code_nor_the_versions_files(world: World) -> None:
@@ -221,7 +221,7 @@ def test_a_rollback_needs_neither_the_plugins_code_nor_the_versions_files(world:
     world.domains = {}
     live._domains = {}  # whatever is loaded now fails
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[1]
 
 
 def test_a_first_version_is_rolled_back_to_the_package_without_its_code(world: World, tmp_path: Path) -> None:
@@ -236,14 +236,14 @@ def test_a_first_version_is_rolled_back_to_the_package_without_its_code(world: W
     world.store.change("lights", "promote", State(stable=state.stable), number)
     live = Live({"lights": Shipping("lights")}, opened(world.root), selftest=world.trial)
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[0]
     live._domains = {}  # whatever is loaded now fails
     world.store.rollback("lights", to_package=True)
     live.look()
-    assert whole(world, live.answer(HELLO)) == shipped
+    assert answering_version(world, live.answer(HELLO)) == shipped
     world.store.rollback("lights")
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[0]
 
 
 def test_a_long_call_is_answered_by_the_same_versions_to_its_end(world: World) -> None:
@@ -269,7 +269,7 @@ def test_a_temperature_is_followed_too(world: World) -> None:
 
 
 class Timeline:
-    """When which version was stable: a change happened at some moment between the two times noted of it."""
+    """The stable versions in time: each change happened at some moment between its two times."""
 
     def __init__(self, version: str) -> None:
         self.changes = [(0.0, 0.0, version)]
@@ -288,8 +288,8 @@ class Timeline:
         )
 
 
-class Asker:
-    """Threads that ask as fast as they can, and what they were answered: from when, until when, by which version."""
+class Load:
+    """Threads that send requests as fast as they can, and their answers: from when, until when, by which version."""
 
     def __init__(self, world: World, live: Live, threads: int = 2) -> None:
         self.world, self.live = world, live
@@ -302,12 +302,12 @@ class Asker:
         try:
             while not self.done.is_set():
                 began = time.monotonic()
-                version = whole(self.world, self.live.answer(HELLO))
+                version = answering_version(self.world, self.live.answer(HELLO))
                 self.answered.append((began, time.monotonic(), version))
         except BaseException as error:
             self.failures.append(error)
 
-    def __enter__(self) -> Asker:
+    def __enter__(self) -> Load:
         for thread in self.threads:
             thread.start()
         return self
@@ -345,16 +345,16 @@ def test_under_load_every_answer_names_a_version_that_was_stable_when_the_store_
             looks.append((began, time.monotonic()))
 
     following = threading.Thread(target=follow)
-    with Asker(world, live, threads=1) as asker:
+    with Load(world, live, threads=1) as load:
         following.start()
         for _ in range(int(1_000 * scale)):
             timeline.note(change(world, rng), world.store)
-            time.sleep(rng.uniform(0, 0.02))  # no event to wait for: who promotes doesn't know who follows
+            time.sleep(rng.uniform(0, 0.02))  # no event to wait for: a promotion does not know its followers
         changed.set()
         following.join()
-    assert asker.failures == []
+    assert load.failures == []
     ends = [end for _, end in looks]
-    for began, ended_at, version in asker.answered:
+    for began, ended_at, version in load.answered:
         looked, _ = looks[bisect.bisect_right(ends, began) - 1]  # the last look that had ended when the request came
         assert timeline.was_stable(version, looked, ended_at)
     assert live.status().swaps > 50 * scale
@@ -369,17 +369,17 @@ def test_under_load_each_of_many_promotions_and_rollbacks_answers_once_it_was_lo
     live = world.live()
     live.look()
     seen = []
-    with Asker(world, live) as asker:
+    with Load(world, live) as load:
         for _ in range(int(1_000 * scale)):
             change(world, rng)()
-            before = len(asker.answered)
+            before = len(load.answered)
             live.look()
             looked, (_, state) = time.monotonic(), world.store.state("lights")
             seen.append((before, looked, state.stable))
-            assert whole(world, live.answer(HELLO)) == state.stable
-    assert asker.failures == []
+            assert answering_version(world, live.answer(HELLO)) == state.stable
+    assert load.failures == []
     for (first, since, version), (last, _, _) in itertools.pairwise(seen):
-        for began, _, answered_by in asker.answered[first:last]:
+        for began, _, answered_by in load.answered[first:last]:
             assert began < since or answered_by == version
 
 
@@ -411,7 +411,7 @@ def test_a_version_that_fails_is_refused_and_the_one_before_serves_and_says_so(
     bad = world.add(does, text="tree\nnum_leaves=3\nleft_child=99999\n")
     live.look()
     answer = live.answer(HELLO)
-    assert whole(world, answer) == world.versions[0]
+    assert answering_version(world, answer) == world.versions[0]
     reason = answer.domains["lights"].reason or ""
     assert reason.startswith(f"serves {world.versions[0]}; {bad} refused: ")
     assert wrong in reason
@@ -432,7 +432,7 @@ def test_a_damaged_a_foreign_and_an_altered_version_are_refused(world: World) ->
         world.store.change("lights", "promote", State(stable=version, previous=state.stable), number)
         live.look()
         answer = live.answer(HELLO)
-        assert whole(world, answer) == world.versions[0]
+        assert answering_version(world, answer) == world.versions[0]
         return answer.domains["lights"].reason or ""
 
     damaged = artifact(home / "damaged", 7)
@@ -472,15 +472,14 @@ def test_where_keys_are_configured_what_is_unsigned_is_refused(world: World, tmp
     assert "unsigned" in (answer.domains["lights"].reason or "")
 
 
-def test_one_that_hangs_is_refused_in_time_and_keeps_nobody_from_being_rolled_back(world: World) -> None:
+def test_a_version_that_hangs_is_refused_in_time_and_delays_no_rollback(world: World) -> None:
     trial = SelfTester(timeout=3)
     live = world.live(selftest=trial)
     live.look()
     hangs = world.add("hang")
     looking = threading.Thread(target=live.look)
     looking.start()
-    while live.status().domains["lights"].state.stable != hangs:
-        pass
+    until(lambda: live.status().domains["lights"].state.stable == hangs)
     world.store.rollback("lights")
     live._follower.read()
     assert looking.is_alive()
@@ -536,16 +535,16 @@ def test_without_a_stable_version_the_packages_weights_answer(world: World, tmp_
     number, _ = world.store.state("lights")
     world.store.change("lights", "retire", State(), number)
     live.look()
-    assert whole(world, live.answer(HELLO)) == shipped
+    assert answering_version(world, live.answer(HELLO)) == shipped
     assert live.status().domains["lights"].origin == "package"
 
     world.promote(1)
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[1]
     shutil.rmtree(world.root / "lights")
     for _ in range(3):
         live.look()
-    assert whole(world, live.answer(HELLO)) == shipped
+    assert answering_version(world, live.answer(HELLO)) == shipped
 
 
 # ---------------------------------------------------------------------------------------------- the store, the child
@@ -553,8 +552,8 @@ def test_without_a_stable_version_the_packages_weights_answer(world: World, tmp_
 
 @pytest.mark.parametrize("how", ["gone", "a file in its place", "empty"])
 def test_while_the_store_is_away_what_is_loaded_answers_and_says_so(world: World, tmp_path: Path, how: str) -> None:
-    told: list[str] = []
-    live = world.live(notify=told.append)
+    lines: list[str] = []
+    live = world.live(notify=lines.append)
     live.look()
     away = tmp_path / "away"
     world.root.rename(away)
@@ -562,14 +561,14 @@ def test_while_the_store_is_away_what_is_loaded_answers_and_says_so(world: World
         world.root.write_text("")
     if how == "empty":
         world.root.mkdir()
-    told.clear()
+    lines.clear()
     for _ in range(3):
         live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[0]
     status = live.status()
     assert status.problem
     assert str(world.root) in status.problem
-    assert told == [status.problem]
+    assert lines == [status.problem]
     assert live._follower.unanswered == 3
 
     if world.root.is_dir():
@@ -578,9 +577,9 @@ def test_while_the_store_is_away_what_is_loaded_answers_and_says_so(world: World
     away.rename(world.root)
     world.promote(1)
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[1]
     assert (live.status().problem, live._follower.unanswered) == (None, 0)
-    assert f"store {world.root}: answers again" in told
+    assert f"store {world.root}: answers again" in lines
 
 
 def test_it_begins_without_a_store_that_answers_and_recovers(world: World, tmp_path: Path) -> None:
@@ -600,25 +599,25 @@ def test_a_damaged_history_keeps_no_other_domain_from_being_followed(world: Worl
     world.promote(1)
     live.look()
     answer = live.answer(HELLO)
-    assert whole(world, answer) == world.versions[1]
+    assert answering_version(world, answer) == world.versions[1]
     assert answer.domains["shades"].status == "answered"
     assert "no change that can be decoded" in (live.status().domains["shades"].problem or "")
     assert live._follower.unanswered == 0
 
 
-def test_a_history_that_lost_its_end_is_told_and_not_followed_back(world: World) -> None:
-    """What is missing may have been a rollback."""
-    told: list[str] = []
-    live = world.live(notify=told.append)
+def test_a_history_that_lost_its_end_is_reported_and_not_followed_back(world: World) -> None:
+    """The missing change may have been a rollback."""
+    lines: list[str] = []
+    live = world.live(notify=lines.append)
     live.look()
     last = sorted((world.root / "lights" / "history").iterdir())[-1]
     content = last.read_bytes()
     last.unlink()
-    told.clear()
+    lines.clear()
     for _ in range(6):
         live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[0]
-    (line,) = told
+    assert answering_version(world, live.answer(HELLO)) == world.versions[0]
+    (line,) = lines
     assert line.endswith("the history of lights lost changes; restore a backup")
     assert live.status().domains["lights"].problem == line
     assert live._follower.unanswered == 0
@@ -636,23 +635,23 @@ def test_a_store_that_raises_anything_at_all_is_a_store_that_does_not_answer(wor
 
     live.store.state = state  # type: ignore[method-assign]
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[0]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[0]
     assert live.status().problem == "MemoryError: no"
 
 
-def test_a_store_that_is_slow_to_fail_is_asked_for_one_domain_alone(world: World) -> None:
+def test_a_store_that_is_slow_to_fail_is_read_for_one_domain_alone(world: World) -> None:
     live = world.live(poll=0.01)
     live.look()
-    asked = []
+    read = []
 
     def state(domain: str) -> tuple[int, State]:
-        asked.append(domain)
+        read.append(domain)
         time.sleep(0.02)
         raise StoreError("not answered")
 
     live.store.state = state  # type: ignore[method-assign]
     live.look()
-    assert len(asked) == 1
+    assert len(read) == 1
     assert live._follower.unanswered == 1
 
 
@@ -673,7 +672,7 @@ def test_what_cannot_be_fetched_now_is_fetched_later(world: World) -> None:
     assert live.status().domains["lights"].problem == "not now"
     live.store.fetch = fetch  # type: ignore[method-assign]
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[1]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -686,28 +685,27 @@ def test_a_child_that_is_killed_is_replaced(world: World) -> None:
     world.add("", 7)
     world.numbers[world.store.state("lights")[1].stable or ""] = 7
     live.look()
-    assert whole(world, live.answer(HELLO)) != world.versions[0]
+    assert answering_version(world, live.answer(HELLO)) != world.versions[0]
 
     waits = world.add("wait", 8)
     world.numbers[waits] = 8
     looking = threading.Thread(target=live.look)
     looking.start()
-    while live.status().domains["lights"].state.stable != waits:
-        pass
+    until(lambda: live.status().domains["lights"].state.stable == waits)
     os.kill(trial.pid, signal.SIGKILL)
     (world.folder / "go on").touch()
     (world.root / "go on").touch()
     looking.join()
-    assert whole(world, live.answer(HELLO)) == waits
+    assert answering_version(world, live.answer(HELLO)) == waits
     trial.close()
 
 
 def tree(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file under a folder: when it was written, and its content."""
+    """The files under a folder, each with its time of change and its content."""
     return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def test_who_follows_writes_nothing_to_the_store_so_a_kill_harms_nothing(world: World) -> None:
+def test_following_writes_nothing_to_the_store_so_a_kill_does_no_harm(world: World) -> None:
     live = world.live()
     live.look()
     world.add("crash")
@@ -750,7 +748,7 @@ def test_clocks_may_run_backwards(world: World, monkeypatch: pytest.MonkeyPatch)
     for number in (1, 0, 1):
         world.promote(number)
         live.look()
-        assert whole(world, live.answer(HELLO)) == world.versions[number]
+        assert answering_version(world, live.answer(HELLO)) == world.versions[number]
 
 
 # ------------------------------------------------------------------------------------------------ shadow and canary
@@ -763,22 +761,22 @@ def candidate(world: World, number: int = 1, share: float = 0.0) -> None:
     world.store.change("lights", "canary", msgspec.structs.replace(state, canary=share), number)
 
 
-def test_a_shadow_is_asked_compared_and_never_served(world: World) -> None:
-    told: list[ShadowLine] = []
-    live = world.live(shadow=["lights"], compared=told.append)
+def test_a_shadow_answer_is_compared_and_never_served(world: World) -> None:
+    lines: list[ShadowLine] = []
+    live = world.live(shadow=["lights"], compared=lines.append)
     candidate(world)
     live.look()
     for i in range(20):
         request = Request(id=str(i), utterance="more light", session="s", context={"device": "tv"})
         answer = live.answer(request)
-        assert whole(world, answer) == world.versions[0]
+        assert answering_version(world, answer) == world.versions[0]
         assert answer.domains["lights"].reason is None
     compare(live)
-    assert len(told) == 20
-    for i, line in enumerate(told):
+    assert len(lines) == 20
+    for i, line in enumerate(lines):
         found = line.shadow["lights"]
         assert (found.version, found.candidate, found.flips) == (world.versions[1], True, True)
-        assert whole(world, found.answer) == world.versions[1]
+        assert answering_version(world, found.answer) == world.versions[1]
         again = decode_logged(msgspec.json.encode(line))  # what a replay reads
         assert (again.id, again.context, again.answer) == (str(i), {"device": "tv"}, line.answer)
     arms = live.report()["lights"].arms
@@ -811,11 +809,11 @@ def test_a_shadow_that_is_too_slow_drops_requests_and_counts_them(world: World) 
     assert live.status().waiting == 0
 
 
-def test_who_is_told_of_comparisons_may_raise(world: World, tmp_path: Path) -> None:
-    def told(line: ShadowLine) -> None:
+def test_the_receiver_of_comparisons_may_raise(world: World, tmp_path: Path) -> None:
+    def lines(line: ShadowLine) -> None:
         raise OSError("disk full")
 
-    live = world.live(shadow=True, compared=told)
+    live = world.live(shadow=True, compared=lines)
     candidate(world)
     live.look()
     live.answer(HELLO)
@@ -832,7 +830,7 @@ def test_a_candidate_that_is_refused_changes_nothing_of_the_answers(world: World
     live = world.live(shadow=True)
     live.look()
     answer = live.answer(HELLO)
-    assert (whole(world, answer), answer.domains["lights"].reason) == (world.versions[0], None)
+    assert (answering_version(world, answer), answer.domains["lights"].reason) == (world.versions[0], None)
     assert "SIGSEGV" in live.status().domains["lights"].refused[bad]
 
 
@@ -843,7 +841,7 @@ def test_a_canary_answers_its_share_of_the_sessions_and_always_the_same(world: W
     sessions = [f"session {i}" for i in range(2_000)]
 
     def answered() -> dict[str, str]:
-        return {s: whole(world, live.answer(Request(utterance="x", session=s, id=s))) for s in sessions}
+        return {s: answering_version(world, live.answer(Request(utterance="x", session=s, id=s))) for s in sessions}
 
     first = answered()
     assert answered() == first
@@ -867,15 +865,15 @@ def test_a_canary_answers_its_share_of_the_sessions_and_always_the_same(world: W
 
 
 def test_a_canary_is_compared_with_the_stable_version_where_that_is_in_shadow(world: World) -> None:
-    told: list[ShadowLine] = []
-    live = world.live(shadow=True, compared=told.append)
+    lines: list[ShadowLine] = []
+    live = world.live(shadow=True, compared=lines.append)
     candidate(world, share=1.0)
     live.look()
-    assert whole(world, live.answer(HELLO)) == world.versions[1]
+    assert answering_version(world, live.answer(HELLO)) == world.versions[1]
     compare(live)
-    (line,) = told
+    (line,) = lines
     assert not line.shadow["lights"].candidate
-    assert whole(world, line.shadow["lights"].answer) == world.versions[0]
+    assert answering_version(world, line.shadow["lights"].answer) == world.versions[0]
     arms = live.report()["lights"].arms
     assert set(arms) == {"canary", "shadowed"}
     assert (arms["canary"].flips, arms["shadowed"].version) == (1, world.versions[0])
@@ -887,7 +885,9 @@ def test_a_canary_is_compared_with_the_stable_version_where_that_is_in_shadow(wo
     who=st.text(),
     version=st.from_regex("[0-9a-f]{12}", fullmatch=True),
 )
-def test_who_is_drawn_stays_drawn_when_the_share_grows(share: float, more: float, who: str, version: str) -> None:
+def test_a_drawn_key_stays_drawn_when_the_share_grows(
+    share: float, more: float, who: str, version: str
+) -> None:
     drawn = draw("lights", version, who)
     assert 0.0 <= drawn < 1.0
     assert drawn == draw("lights", version, who)
@@ -896,7 +896,7 @@ def test_who_is_drawn_stays_drawn_when_the_share_grows(share: float, more: float
 
 
 @given(domain=st.sampled_from(["lights", "shades"]), seed=st.integers(0, 10_000), share=st.floats(0.01, 0.99))
-def test_the_share_that_is_drawn_is_the_one_asked_for(domain: str, seed: int, share: float) -> None:
+def test_the_drawn_share_is_the_one_that_was_set(domain: str, seed: int, share: float) -> None:
     n = 2_000
     drawn = sum(draw(domain, "0" * 12, f"session {seed} {i}") < share for i in range(n)) / n
     assert abs(drawn - share) < 6 * (share * (1 - share) / n) ** 0.5
@@ -918,12 +918,12 @@ def test_feedback_measures_the_arms(world: World) -> None:
     for i in range(200):
         live.answer(Request(id=str(i), utterance="more light"))
         truth = Truth("lights", f"intent{i % 4 == 0:d}") if i % 5 else Truth(None)
-        if i == 100:  # some truths are known before the shadow has spoken, some after
+        if i == 100:  # some truths are known before the shadow answer, some after
             compare(live)
         assert live.feedback(str(i), truth)
     compare(live)
     assert not live.feedback("0", Truth("lights", "intent0"))
-    assert not live.feedback("unheard of", Truth("lights", "intent0"))
+    assert not live.feedback("unknown", Truth("lights", "intent0"))
     arms = live.report()["lights"].arms
     stable, shadow = arms["stable"].outcomes, arms["shadow"].outcomes
     assert stable
@@ -942,10 +942,10 @@ def test_slots_make_a_flip_and_confidence_does_not() -> None:
     from arbitrank.live.comparison import AnswerHead
     from arbitrank.values import Ranked
 
-    def told(probability: float, *slots: Slot) -> AnswerHead:
+    def lines(probability: float, *slots: Slot) -> AnswerHead:
         return AnswerHead(False, Ranked("lights", "intent", slots, probability=probability))
 
-    assert not told(0.5, Slot("a", "1", 0.5)).flips(told(0.9, Slot("a", "1", 0.7)))
-    assert told(0.5, Slot("a", "1")).flips(told(0.5, Slot("a", "2")))
-    assert told(0.5).flips(AnswerHead(True, None))
-    assert not AnswerHead(True, None).flips(AnswerHead(True, told(0.5).best))
+    assert not lines(0.5, Slot("a", "1", 0.5)).flips(lines(0.9, Slot("a", "1", 0.7)))
+    assert lines(0.5, Slot("a", "1")).flips(lines(0.5, Slot("a", "2")))
+    assert lines(0.5).flips(AnswerHead(True, None))
+    assert not AnswerHead(True, None).flips(AnswerHead(True, lines(0.5).best))

@@ -98,6 +98,7 @@ def _answer(
     left = MAX_OUTCOMES
     for place, number in enumerate(query.models):
         _send(channel, *last)  # before the next domain runs, which would be blamed for what this one did
+        last = []
         if perf_counter() > hand_over and channel.waiting() and isinstance(channel.receive(), StopQuery):
             break
         name, model = models[number]

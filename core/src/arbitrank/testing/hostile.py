@@ -59,6 +59,10 @@ def _sleep(request: Request) -> Any:
     time.sleep(3_600)
 
 
+def _pause(request: Request) -> Any:
+    time.sleep(request.context.get("seconds", 0.0))
+
+
 def _deaf_sleep(request: Request) -> Any:
     for one in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(one, signal.SIG_IGN)
@@ -170,6 +174,7 @@ DEEDS: Mapping[str, Callable[[Request], Any]] = {
     "hang in Python": _hang_in_python,
     "hang in C": _hang_in_c,
     "sleep": _sleep,
+    "pause": _pause,
     "deaf sleep": _deaf_sleep,
     "stop": _stop,
     "leak": _leak,
