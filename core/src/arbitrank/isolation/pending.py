@@ -140,10 +140,10 @@ class PendingCall(Call):
         """Read the messages of a worker, or how it ended."""
         try:
             for message in one.worker.received():
-                if one in self._open:
-                    self._take(one, message)
-                else:  # a domain wrote to the socket
+                if one not in self._open:  # a domain wrote to the socket
                     self._pair.retire(one.worker)
+                    return
+                self._take(one, message)
         except Malformed as error:
             self._ended(one, WorkerEnded(f"sent a malformed message and was killed: {error}"))
         except WorkerEnded as error:
