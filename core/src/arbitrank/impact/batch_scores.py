@@ -23,7 +23,8 @@ from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
 from arbitrank.learn.rerankers import Factored, baseline
 from arbitrank.probability import best_of_each, bounded_groups
-from arbitrank.values import Hypothesis, Ranked, Request
+from arbitrank.semer import semantic_errors
+from arbitrank.values import Hypothesis, Ranked, Request, Truth
 
 Reading = Hypothesis | Ranked
 MatrixReranker = Factored | Boosted
@@ -33,15 +34,25 @@ _SLACK = 1e-9
 
 
 class DomainReadings(NamedTuple):
-    """Readings of each request by one domain, the scores of the best ones, and the reasons of failed calls."""
+    """Readings of each request by one domain, the scores of the best ones, and the reasons of failed calls.
+
+    `known` holds the semantic errors that were counted already, by the request's index.
+    """
 
     best: BestReadings
     readings: list[Sequence[Reading]]
     failures: list[str]
+    known: dict[int, int]
 
     def head(self, i: int) -> Reading:
         """The most probable reading of request i, which has one."""
         return self.readings[i][int(self.best.best[i])]
+
+    def errors(self, i: int, truth: Truth) -> int:
+        """The semantic errors of that reading, counted once for both sides of a replay."""
+        if i not in self.known:
+            self.known[i] = semantic_errors(self.head(i), truth)
+        return self.known[i]
 
 
 class Baseline(Model):
@@ -62,7 +73,7 @@ def score_batch(
 
     `temperature` is the one that divides the log-odds of its scores.
     """
-    found = DomainReadings(BestReadings.empty(len(requests)), [own or () for own in brought], [])
+    found = DomainReadings(BestReadings.empty(len(requests)), [own or () for own in brought], [], {})
     rest = [i for i, own in enumerate(brought) if own is None or len(own)]
     reranker = matrix_reranker(model)
     if reranker:

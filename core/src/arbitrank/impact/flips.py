@@ -13,7 +13,6 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import MergedHeads, merge_heads
 from arbitrank.evaluate.results import SystemResults, decided
 from arbitrank.impact.batch_scores import DomainReadings, Reading
-from arbitrank.semer import entirely_right, semantic_errors
 from arbitrank.values import Truth
 from arbitrank.wire import Logged
 
@@ -80,7 +79,7 @@ def fill_side(
         if head:
             side["head"][i] = numbers[head.domain]
         if head and line.truth:
-            errors = semantic_errors(head, line.truth)
+            errors = order[merged.domain[i]].errors(i, line.truth)
             side["right"][i], side["semer"][i] = errors == 0, errors / (1 + len(line.truth.slots))
             side["domain_right"][i] = head.domain == line.truth.domain
     own = readings.get(name)
@@ -88,7 +87,7 @@ def fill_side(
         has = own.best.best >= 0
         side["own_reading"], side["own_mine"], side["own_probability"] = has, own.best.mine, own.best.right
         side["own_right"] = [
-            bool(has[i] and line.truth and entirely_right(own.head(i), line.truth)) for i, line in enumerate(lines)
+            bool(has[i] and line.truth and own.errors(i, line.truth) == 0) for i, line in enumerate(lines)
         ]
     return heads
 
