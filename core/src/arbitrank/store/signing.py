@@ -68,9 +68,15 @@ class Keys:
 
 
 def open_keys(folder: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Keys | None:
-    """The public keys in `folder`, else in ARBITRANK_KEYS, else None: signatures are not required."""
+    """The public keys in `folder`, else in ARBITRANK_KEYS, else None: signatures are not required.
+
+    Raises `InputError` where there are keys and cryptography is not installed.
+    """
     path = folder or environment.get(KEYS_ENVIRONMENT)
-    return Keys(Path(path).expanduser()) if path else None
+    if not path:
+        return None
+    _cryptography()
+    return Keys(Path(path).expanduser())
 
 
 def keygen(name: Path) -> tuple[Path, Path, str]:
