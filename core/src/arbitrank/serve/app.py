@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from arbitrank.errors import ArbitrankError
-from arbitrank.guard import Fault, guarded_async
+from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.serve.decoding import read_request
 from arbitrank.serve.http_protocol import RANK
 from arbitrank.serve.messages import Error
@@ -69,16 +69,12 @@ class App:
         state, status = self.state, 200
         headers = [_JSON]
         try:
-            body = await guarded_async(self._ranked, scope, receive)
-        finally:
-            state.load.pending -= 1
-        if isinstance(body, Fault):
-            error = body.error
-            if not isinstance(error, HTTPException):
-                state.events.failure("internal error", error, path="/v1/rank")
-                error = HTTPException(500, INTERNAL_ERROR)
+            body = await self._ranked(scope, receive)
+        except HTTPException as error:
             status, body = error.status_code, _encode(Error.of(error.detail))
             headers += [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
+        finally:
+            state.load.pending -= 1
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -110,12 +106,19 @@ class App:
             request = read_request(body)
         except ArbitrankError as error:
             raise HTTPException(400, str(error)) from None
-        return _encode(await self._answered(state.answerer(), request))
+        return await self._answered(state.answerer(), request)
 
-    async def _answered(self, answer: Callable[[Request], Answer], request: Request) -> Answer:
+    async def _answered(self, answer: Callable[[Request], Answer], request: Request) -> bytes:
+        """The encoded answer. Raises `HTTPException` 500 where a defect of the service prevents it."""
         if self.state.pool is None:
-            return answer(request)
-        return await asyncio.get_running_loop().run_in_executor(self.state.pool, answer, request)
+            result = guarded(_encoded, answer, request)
+        else:
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(self.state.pool, guarded, _encoded, answer, request)
+        if isinstance(result, Fault):
+            self.state.events.failure("internal error", result.error, path="/v1/rank")
+            raise HTTPException(500, INTERNAL_ERROR)
+        return result
 
     async def _batch(self, body: bytes) -> bytes:
         """The encoded answers to a list of requests, all by the same versions; other calls are served in between."""
@@ -129,7 +132,7 @@ class App:
             for request in requests:
                 answers.append(await self._answered(answer, request))
                 await asyncio.sleep(0)
-            return _encode(answers)
+            return b"[" + b",".join(answers) + b"]"
         finally:
             self._batches -= 1
 
@@ -153,6 +156,10 @@ class App:
         if status >= 500 or random.random() < self.state.settings.sample:
             level = "error" if status >= 500 and route != "/readyz" else "info"
             self.state.events.write_limited("call", level, path=route, status=status, ms=round(1e3 * seconds, 3))
+
+
+def _encoded(answer: Callable[[Request], Answer], request: Request) -> bytes:
+    return _encode(answer(request))
 
 
 async def _requests(body: bytes) -> list[Request]:

@@ -16,16 +16,19 @@ from arbitrank.wire import decode_request
 T = TypeVar("T")
 
 _EXACT = 1 << 53
+_LENGTHS = (("utterance", MAX_UTTERANCE), ("id", MAX_ID), ("session", MAX_ID))
 
 
 def read_request(raw: bytes) -> Request:
     """The request in a body. Raises `InputError` where it is malformed, or exceeds the service's bounds."""
     request = decode(decode_request, raw)
-    _check_length("utterance", request.utterance, MAX_UTTERANCE)
-    _check_length("id", request.id, MAX_ID)
-    _check_length("session", request.session, MAX_ID)
+    for name, most in _LENGTHS:
+        value = getattr(request, name)
+        if isinstance(value, str) and len(value) > most:
+            raise InputError(f"{name}: {len(value)} characters, expected at most {most}")
     for name in ("context", "session", "account", "dialogue"):
-        if _too_deep(getattr(request, name), MAX_DEPTH):
+        value = getattr(request, name)
+        if isinstance(value, dict) and _too_deep(value, MAX_DEPTH):
             raise InputError(f"{name}: nested too deeply, expected at most {MAX_DEPTH} levels")
     return request
 
@@ -52,14 +55,7 @@ def _integral(value: Any) -> Any:
     return [_integral(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _check_length(name: str, value: object, most: int) -> None:
-    if isinstance(value, str) and len(value) > most:
-        raise InputError(f"{name}: {len(value)} characters, expected at most {most}")
-
-
-def _too_deep(value: Any, levels: int) -> bool:
+def _too_deep(value: dict[str, Any] | list[Any], levels: int) -> bool:
     """True where objects and lists are nested in more than `levels` levels."""
-    if not isinstance(value, dict | list):
-        return False
     inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_too_deep(each, levels - 1) for each in inner)
+    return levels == 0 or any(_too_deep(each, levels - 1) for each in inner if isinstance(each, dict | list))
