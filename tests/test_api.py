@@ -13,6 +13,7 @@ import pytest
 from api_example import answer_once, follow, learn, measure, verify_signatures
 
 import arbitrank as ar
+from arbitrank.arbitration.arbitrator import Serving
 from arbitrank.domain import Scores
 
 HEAVY = ["lightgbm", "matplotlib", "msgspec", "numpy", "scipy", "sklearn", "starlette", "uvicorn", "cryptography"]
@@ -97,7 +98,13 @@ def _line(i: int) -> str:
 
 def test_reprs_are_short(tmp_path: Path) -> None:
     arbitrator = ar.Arbitrator.from_installed(store=tmp_path)
-    shown = [arbitrator, *arbitrator.domains.values(), arbitrator.arbitrate(ar.Request(utterance="play thriller"))]
+    models = [one.model for one in arbitrator.domains.values() if isinstance(one, Serving)]
+    shown = [
+        arbitrator,
+        *models,
+        *arbitrator.domains.values(),
+        arbitrator.arbitrate(ar.Request(utterance="play thriller")),
+    ]
     shown += [arbitrator.answer("play thriller"), ar.Live.from_installed(store=tmp_path)]
     shown += [Scores(0.5, np.zeros(1000))]
     for value in shown:

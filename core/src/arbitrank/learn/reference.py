@@ -7,7 +7,7 @@ numbers that describe a hypothesis (is that title in my catalogue?).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ class ReferenceModel(Model):
 
     domain: ReferenceDomain
     recogniser: Recogniser | None
-    reranker: Reranker
+    reranker: Reranker = field(repr=False)
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         if self.recogniser is None or not request.utterance:

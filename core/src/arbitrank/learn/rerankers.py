@@ -41,6 +41,9 @@ class Weights(msgspec.Struct, frozen=True):
     values: tuple[float, ...]
     means: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        return f"<weights of {len(self.names)} features>"
+
     def contributions(self, row: Sequence[float]) -> dict[str, float]:
         """Contribution of each group, relative to the average of the training data."""
         groups: dict[str, float] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ class Recogniser:
     """The recogniser of one domain; `tagger` and `fit` are None where the domain has no slots."""
 
     domain: str
-    classifier: Classifier
-    tagger: Tagger | None
-    fit: IntentSlots | None
+    classifier: Classifier = field(repr=False)
+    tagger: Tagger | None = field(repr=False)
+    fit: IntentSlots | None = field(repr=False)
 
     def recognise(self, utterance: str, n: int = N_BEST) -> tuple[Hypothesis, ...]:
         """The n best readings, best first by P(intent)·P(slots | intent); none for an utterance without a token."""
