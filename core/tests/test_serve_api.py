@@ -1,7 +1,4 @@
-"""The service's interface against what it is said to be: schemathesis reads /openapi.json, and tries what it promises.
-
-And against whoever means harm: whatever bytes come, no answer is a 500 and the service goes on.
-"""
+"""The service conforms to its OpenAPI document, and no body or bytes cause a 500 or stop it."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from hypothesis import strategies as st
 from arbitrank.serve import openapi
 from arbitrank.serve.auth import make_token
 
-# A test that a schema takes is as large as the schema; data are drawn, not searched for slowness.
+# Data drawn from a schema are as large as the schema, and drawing them may be slow.
 CALM = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example)
 
 
@@ -30,7 +27,7 @@ TOKEN, GRANT = make_token("tester", ["admin"])
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType) -> Iterator[services.Service]:
-    """A service whose token may do everything."""
+    """A service with an administrator's token."""
     folder = tmp_path_factory.mktemp("api")
     (folder / "site").mkdir()
     distributions.install(folder / "site", "arbitrank-lights", services.PLUGIN)
@@ -40,7 +37,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType)
 
 
 def memory(service: services.Service) -> int:
-    """Bytes that the service's process holds."""
+    """Resident bytes of the service's process."""
     status = Path(f"/proc/{service.process.pid}/status").read_text()
     return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
@@ -54,7 +51,7 @@ def calls() -> list[str]:
 
 @pytest.mark.full
 @pytest.mark.parametrize("label", calls())
-def test_every_call_is_as_it_is_described(service: services.Service, scale: float, label: str) -> None:
+def test_every_operation_conforms_to_the_document(service: services.Service, scale: float, label: str) -> None:
     operation = next(one.ok() for one in DESCRIBED.get_all_operations() if one.ok().label == label)
     modes = list(schemathesis.GenerationMode)
 
@@ -64,7 +61,7 @@ def test_every_call_is_as_it_is_described(service: services.Service, scale: floa
         case.headers["Authorization"] = f"Bearer {TOKEN}"
         case.call_and_validate(
             base_url=f"http://127.0.0.1:{service.port}",
-            excluded_checks=[schemathesis.checks.ignored_auth],  # the token is given to the case, not to the schema
+            excluded_checks=[schemathesis.checks.ignored_auth],  # the token comes with the case, not with the schema
         )
 
     tried()

@@ -1,4 +1,4 @@
-"""The policy: what it makes of a decision, and why; the list stays as it is ranked."""
+"""The policy overrides decisions and gives reasons; the ranking stays as it is."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def applied(text: str, tmp_path: Path, given: Answer, **context: object) -> Deci
         ("[domains.shop.intents.Buy]\ncost = 5", answer(PURCHASE), {}, "accept", (0,), None),
         ("[domains.shop]\nask = true", answer(PURCHASE), {}, "clarify", (0,), "shop Buy always asks"),
         ("[domains.shop]\nask = true\nintents.Buy.ask = false", answer(PURCHASE), {}, "accept", (0,), None),
-        # blocks: where it is the barred domain's request, nobody acts
+        # blocks: a request that belongs to a barred domain becomes none
         ('[[blocks]]\ndomain = "shop"\nwhen = {device = "toy"}', answer(PURCHASE, BOOK), {"device": "toy"}, "none", (),
          "shop Buy is blocked here"),
         ('[[blocks]]\ndomain = "shop"\nwhen = {device = ["tv", "toy"]}', answer(PURCHASE), {"device": "tv"}, "none", (),
@@ -77,7 +77,7 @@ def applied(text: str, tmp_path: Path, given: Answer, **context: object) -> Deci
         ('[[pins]]\ndomain = "music"\n[domains.music]\nask = true', answer(SONG), {}, "clarify", (0,), "always asks"),
     ],
 )  # fmt: skip
-def test_a_decision_is_what_the_policy_makes_of_it(
+def test_the_policy_overrides_a_decision(
     text: str, given: Answer, context: dict, action: str, contenders: tuple, reason: str | None, tmp_path: Path
 ) -> None:
     decision = applied(text, tmp_path, given, **context)
@@ -89,7 +89,7 @@ def test_a_decision_is_what_the_policy_makes_of_it(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("[domains.music]\naccept = 1.4", "accept"),
         ("[domains.music]\naccept = nan", "accept"),
@@ -101,13 +101,13 @@ def test_a_decision_is_what_the_policy_makes_of_it(
         ("= =", "line 1"),
     ],
 )
-def test_a_wrong_policy_is_refused_by_name(text: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=said) as raised:
+def test_an_invalid_policy_is_refused_by_its_key(text: str, error: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=error) as raised:
         policy(tmp_path, text)
     assert "policy.toml" in str(raised.value)
 
 
-def test_an_absent_policy_is_refused(tmp_path: Path) -> None:
+def test_a_missing_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_policy(tmp_path / "none.toml")
 
@@ -138,7 +138,7 @@ policies = st.fixed_dictionaries(
     st.lists(entries, max_size=6),
     st.fixed_dictionaries({}, optional={"device": st.just("tv"), "locale": st.just("de")}),
 )
-def test_whatever_the_policy_contenders_are_readings_that_may_be_acted_on(
+def test_contenders_are_readings_that_may_be_acted_on_under_any_policy(
     spec: dict, ranked: list[Ranked], context: dict
 ) -> None:
     made, before = msgspec.convert(spec, Policy), answer(*ranked)

@@ -1,7 +1,8 @@
 """HTTP protocol of a connection: uvicorn's, with limits that bound the cost of any client.
 
 A call reaches the application once it has arrived whole, so a slow client holds a connection and nothing else. Beyond
-the limit of pending rank calls, further ones are refused here, before anything is done for them.
+the limit of pending rank calls, further ones are refused here, before anything is done for them. Uvicorn by itself
+neither bounds headers, nor the time in which a call arrives, and closes no connection beyond a limit.
 """
 
 from __future__ import annotations
