@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from arbitrank.arbitration import dispatch
@@ -23,8 +26,16 @@ from arbitrank.arbitration.dispatch import Answered, Failed, Late, Outcome, Skip
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
 from arbitrank.isolation.groups import Isolation, WorkerGroups, groups_of
-from arbitrank.isolation.messages import DomainOutcome
-from arbitrank.isolation.pending import checked_outcome
+from arbitrank.isolation.messages import (
+    MAX_OUTCOMES,
+    Channel,
+    DomainOutcome,
+    FromWorker,
+    QueryDone,
+    encode,
+    from_worker,
+)
+from arbitrank.isolation.pending import PendingCall, checked_outcome
 from arbitrank.live.live import Live
 from arbitrank.registry import discover, loaded
 from arbitrank.store.artifact import Manifest, seal
@@ -171,6 +182,41 @@ def test_the_others_answer_in_time_whatever_a_domain_does(world: World, deed: st
     assert {one.domain for one in answer.ranked} >= {"before", "later"}
     # And soon all answer again.
     world.until(lambda: answered(world.ask()) == set(NAMES))
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 64, struct.pack("!I", 11) + b"\x81\xa4type\xa4Nope"])
+def test_what_follows_the_end_of_a_query_costs_the_worker_and_no_outcome(garbage: bytes) -> None:
+    class Worker:
+        loaded, refused = {1}, {}
+
+        def send(self, content: bytes, seconds: float) -> None:
+            query = msgspec.msgpack.decode(content)
+            frames = [encode(DomainOutcome(query["id"], 0, "no")), encode(QueryDone(query["id"]))]
+            theirs.sendall(b"".join(struct.pack("!I", len(one)) + one for one in frames) + garbage)
+
+        def readable(self, seconds: float) -> bool:
+            return True
+
+        def received(self) -> Iterator[FromWorker]:
+            return channel.received()
+
+    class Pair:
+        deadline, active, spare = 10.0, None, None
+        retired, released = 0, 0
+
+        def retire(self, worker: Worker) -> None:
+            self.retired += 1
+
+        def release(self) -> None:
+            self.released += 1
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel, pair = Channel(ours, from_worker, MAX_OUTCOMES), Pair()
+        call = PendingCall(pair, {"d": 1}, Request(), None, False, time.perf_counter())  # type: ignore[arg-type]
+        call.start(Worker(), ["d"])  # type: ignore[arg-type]
+        assert call.outcomes() == {"d": Failed("no", 0.0)}
+        assert (pair.retired, pair.released) == (1, 1)
 
 
 def test_a_slow_domain_answers_within_its_deadline_and_costs_no_worker(world: World) -> None:

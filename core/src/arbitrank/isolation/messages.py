@@ -162,15 +162,6 @@ class Channel(Generic[T]):
         while (message := self._next()) is not None:
             yield message
 
-    def waiting(self) -> bool:
-        """True where anything has arrived that was not read yet. Raises `EOFError` where the other side is gone."""
-        try:
-            if not self.connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK):
-                raise EOFError
-        except BlockingIOError:
-            return bool(self._buffer)
-        return True
-
     def _read(self, flags: int) -> None:
         content = self.connection.recv(_CHUNK, flags)
         if not content:

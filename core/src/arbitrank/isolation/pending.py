@@ -140,9 +140,6 @@ class PendingCall(Call):
         """Read the messages of a worker, or how it ended."""
         try:
             for message in one.worker.received():
-                if one not in self._open:  # a domain wrote to the socket
-                    self._pair.retire(one.worker)
-                    return
                 self._take(one, message)
         except Malformed as error:
             self._ended(one, WorkerEnded(f"sent a malformed message and was killed: {error}"))
@@ -151,6 +148,8 @@ class PendingCall(Call):
 
     def _take(self, one: _Assignment, message: FromWorker) -> None:
         """Take a message. Raises `Malformed` where it is not the one that is due."""
+        if one not in self._open:
+            raise Malformed("a message after the end of its query")
         if isinstance(message, DomainOutcome):
             if (message.query, message.place) != (one.id, one.done) or one.done >= len(one.names):
                 raise Malformed("an outcome out of order")
@@ -212,7 +211,8 @@ class PendingCall(Call):
     def _retire(self, one: _Assignment) -> tuple[str | None, list[str]]:
         """Have a worker replaced: the domain that was running, if any, and those that waited for it."""
         self._pair.retire(one.worker)
-        self._open.remove(one)
+        if one in self._open:  # else its query is done, and a domain wrote to the socket since
+            self._open.remove(one)
         return one.running, one.rest
 
     def _add(self, name: str, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -33,7 +34,6 @@ from arbitrank.isolation.messages import (
     ModelLoaded,
     Query,
     QueryDone,
-    StopQuery,
     ToWorker,
     WorkerReady,
     encode,
@@ -99,7 +99,8 @@ def _answer(
     for place, number in enumerate(query.models):
         _send(channel, *last)  # before the next domain runs, which would be blamed for what this one did
         last = []
-        if perf_counter() > hand_over and channel.waiting() and isinstance(channel.receive(), StopQuery):
+        if perf_counter() > hand_over and select.select([channel.connection], [], [], 0)[0]:
+            channel.receive()  # a `StopQuery`, as there is one query at a time
             break
         name, model = models[number]
         given = None if content.given is None else content.given[place]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -39,13 +39,6 @@ class ShadowLine(Logged, frozen=True, omit_defaults=True, kw_only=True):
     shadow: dict[str, ShadowAnswer]
 
 
-class _Task(NamedTuple):
-    routing: Routing
-    request: Request
-    drawn: frozenset[str]
-    answer: Answer
-
-
 class Shadow:
     """A thread that has requests answered by the other version too.
 
@@ -55,13 +48,13 @@ class Shadow:
     def __init__(self, comparison: Comparison, compared: Callable[[ShadowLine], None] | None) -> None:
         self.dropped, self.failed = 0, 0
         self._comparison, self._compared = comparison, compared
-        self._queue: queue.Queue[_Task | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
 
     def compare(self, routing: Routing, request: Request, drawn: frozenset[str], answer: Answer) -> None:
         """Enqueue a request that was answered with the candidates of `drawn`."""
         try:
-            self._queue.put_nowait(_Task(routing, request, drawn, answer))
+            self._queue.put_nowait(partial(self._compare, routing, request, drawn, answer))
         except queue.Full:
             self.dropped += 1
 
@@ -87,10 +80,9 @@ class Shadow:
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
-            self._compare(task)
+            task()
 
-    def _compare(self, task: _Task) -> None:
-        routing, request, drawn, answer = task
+    def _compare(self, routing: Routing, request: Request, drawn: frozenset[str], answer: Answer) -> None:
         found = {}
         for name, candidate in routing.candidates.items():
             if not candidate.shadow or not takes_part(name, answer):
