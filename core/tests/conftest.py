@@ -6,13 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from shutil import which
 from sysconfig import get_path
-from types import ModuleType
 
 import pytest
+from distributions import install, serving
 from hypothesis import settings
 
 settings.register_profile("arbitrank", deadline=None)  # how long an example takes says how busy the machine is
@@ -56,14 +55,12 @@ def arbitrank(empty_store: str) -> Command:
 
 
 @pytest.fixture(scope="session")
-def distributions() -> ModuleType:
-    """The module beside this one that builds distributions."""
-    spec = spec_from_file_location("distributions", Path(__file__).with_name("distributions.py"))
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def lights_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of installed packages, with one of two fake domains: lights and shades."""
+    folder = tmp_path_factory.mktemp("lights") / "site"
+    folder.mkdir()
+    install(folder, "arbitrank-lights", serving("lights", "shades"))
+    return folder
 
 
 @pytest.fixture

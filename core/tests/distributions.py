@@ -9,28 +9,14 @@ from pathlib import Path
 from hatchling.builders.wheel import WheelBuilder
 
 GROUP = "arbitrank.domains.v1"
-
-DOMAIN = """
-from arbitrank.domain import Domain
-from arbitrank.hookspecs import hookimpl
+FAKES = Path(__file__).with_name("fakes.py").read_text(encoding="utf-8")
+"""The head of a plugin's module: the domains that its hook may return."""
 
 
-class Plain(Domain):
-    def __init__(self, name):
-        self.name = name
-
-    def train(self, examples, out, settings):
-        return {}
-
-    def load(self, folder):
-        raise NotImplementedError
-"""
-"""The head of a plugin's module: what a domain needs to be found."""
-
-
-def serving(*names: str) -> str:
-    """The code of a plugin that keeps every promise of discovery and serves domains of these names."""
-    return f"{DOMAIN}\n\n@hookimpl\ndef arbitrank_domains():\n    return [Plain(name) for name in {names!r}]\n"
+def serving(*names: str, kind: str = "FakeDomain") -> str:
+    """The code of a valid plugin with domains of these names, of a class of `fakes`."""
+    hook = f"@hookimpl\ndef arbitrank_domains():\n    return [{kind}(name) for name in {names!r}]\n"
+    return f"{FAKES}\n\nfrom arbitrank.hookspecs import hookimpl\n\n\n{hook}"
 
 
 def install(
@@ -38,7 +24,7 @@ def install(
 ) -> None:
     """Build distribution `name`, one module of `code`, and unpack it into `site`.
 
-    Its entry point is called `entry`, by default what the rule of names asks for.
+    Its entry point is called `entry`, by default `name` without its prefix.
     """
     module = name.replace("-", "_")
     source = site.parent / "sources" / name

@@ -16,60 +16,6 @@ from sysconfig import get_path
 from types import TracebackType
 from typing import Any
 
-PLUGIN = """
-import json, time
-from pathlib import Path
-import numpy as np
-from arbitrank.domain import Domain, Model, Scores
-from arbitrank.hookspecs import hookimpl
-from arbitrank.values import Hypothesis
-
-
-class Lamp(Model):
-    '''Reads every request as the intent in its weights. "wait FILE" waits for a file, "fail" fails.'''
-
-    def __init__(self, domain, intent, mine):
-        self.domain, self.intent, self.mine = domain, intent, mine
-
-    def recognise(self, request):
-        words = (request.utterance or "").split()
-        if words[:1] == ["wait"]:
-            Path(words[1] + ".begun").touch()
-            while not Path(words[1]).exists():
-                time.sleep(0.005)
-        if words[:1] == ["fail"]:
-            raise RuntimeError("out of order")
-        if words[:1] == ["sleep"]:
-            time.sleep(float(words[1]))
-        return [Hypothesis(self.domain, self.intent, 0.5)]
-
-    def rerank(self, request):
-        n = len(request.hypotheses)
-        return Scores(self.mine, np.full(n, self.mine / n))
-
-
-class Lights(Domain):
-    def __init__(self, name):
-        self.name = name
-
-    def train(self, examples, out, settings):
-        return {}
-
-    def load(self, folder):
-        weights = json.loads((folder / "reranker" / "weights.json").read_text())
-        if weights.get("does") == "raise":
-            raise RuntimeError("broken")
-        if "wait" in weights:
-            while not Path(weights["wait"]).exists():
-                time.sleep(0.005)
-        return Lamp(self.name, weights["intent"], weights["mine"])
-
-
-@hookimpl
-def arbitrank_domains():
-    return [Lights("lights"), Lights("shades")]
-"""
-
 
 class Service:
     """`arbitrank serve` with a store and options; its events are in `lines`. Leaving the context stops it."""

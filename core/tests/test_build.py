@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from fakes import FakeDomain, FakeModel
 
-from arbitrank.domain import Domain, Model, Scores, Settings
+from arbitrank.domain import Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.store.artifact import read_card, read_manifest
@@ -20,24 +20,11 @@ from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 PACKAGE = ("arbitrank-lights", "1.2")
 
 
-class Certain(Model):
-    """Says of every request that it is its own, with the confidence that it was given."""
-
-    def __init__(self, confidence: float) -> None:
-        self.confidence = confidence
-
-    def recognise(self, request: Request) -> Sequence[Hypothesis]:
-        return [Hypothesis("lights", "On")] if request.utterance else []
-
-    def rerank(self, request: Request) -> Scores:
-        n = len(request.hypotheses or ())
-        return Scores(self.confidence, np.full(n, self.confidence / n))
-
-
-class Lights(Domain):
+class Lights(FakeDomain):
     """Writes down which words it was trained on, and learns nothing."""
 
-    name = "lights"
+    def __init__(self) -> None:
+        super().__init__("lights", model=FakeModel("lights", "On"))
 
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> dict[str, Any]:
         if any(example.request.utterance == "fail" for example in examples):
@@ -47,9 +34,6 @@ class Lights(Domain):
         words = "\n".join(example.request.utterance or "" for example in examples)
         (out / "reranker" / "weights.json").write_text(f"{settings.seed}\n{words}")
         return {"features": ["a", "b"]}
-
-    def load(self, folder: Path) -> Model:
-        return Certain(0.5)
 
 
 def example(text: str, domain: str | None = None) -> Example:
@@ -188,19 +172,21 @@ def test_too_few_examples_to_train_on_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_card_measures_the_best_reading_of_every_request_its_own_or_not() -> None:
-    card = measure("lights", Certain(0.5), [example("on", "lights"), example("off"), example("", "lights")]).card
+    card = measure(
+        "lights", FakeModel("lights", "On", 0.5), [example("on", "lights"), example("off"), example("", "lights")]
+    ).card
     assert card.n == 2  # of the blank one there is no reading
     assert card.over == pytest.approx(0.0)
     given = Example(
         Request(hypotheses=(Hypothesis("lights", "On"), Hypothesis("heating", "On"))), Truth("lights", "On")
     )
-    assert measure("lights", Certain(1.0), [given]).card.brier == 0.0
-    assert measure("lights", Certain(1.0), []).card.n == 0
+    assert measure("lights", FakeModel("lights", "On", 1.0), [given]).card.brier == 0.0
+    assert measure("lights", FakeModel("lights", "On", 1.0), []).card.n == 0
 
 
 def test_a_model_that_fails_on_an_example_is_named_with_it() -> None:
     with pytest.raises(DataError, match="domain lights: fails on example '7': PluginError"):
-        measure("lights", Certain(1.5), [Example(Request(id="7", utterance="on"), Truth("lights"))])
+        measure("lights", FakeModel("lights", "On", 1.5), [Example(Request(id="7", utterance="on"), Truth("lights"))])
 
 
 def test_the_digest_of_a_data_set_is_of_its_examples_in_order() -> None:

@@ -5,68 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fakes
 import pytest
+from distributions import install, serving
 
-from arbitrank.store.artifact import CARD, Manifest, seal
 from arbitrank.store.store import Store, open_store
-
-PLUGIN = """
-import numpy as np
-from arbitrank.domain import Domain, Model, Scores
-from arbitrank.hookspecs import hookimpl
-
-
-class Steady(Model):
-    def __init__(self, strength):
-        self.strength = strength
-
-    def rerank(self, request):
-        h = request.hypotheses[0]
-        p = min(max(h.domain_confidence or 0.5, 1e-6), 1.0 - 1e-6)
-        odds = (p / (1.0 - p)) ** self.strength
-        n = len(request.hypotheses)
-        if self.strength > 90:
-            raise RuntimeError("out of order")
-        return Scores(odds / (1.0 + odds), np.full(n, odds / (1.0 + odds) / n))
-
-
-class Steadfast(Domain):
-    def __init__(self, name):
-        self.name = name
-
-    def train(self, examples, out, settings):
-        return {}
-
-    def load(self, folder):
-        return Steady(float((folder / "strength").read_text()))
-
-
-@hookimpl
-def arbitrank_domains():
-    return [Steadfast("apples"), Steadfast("pears")]
-"""
-
-CARD_OF_THE_HONEST = {
-    "n": 2000, "nll": 0.5, "brier": 0.18, "ece": 0.02, "ece_interval": [0.012, 0.03], "ece_floor": 0.018,
-    "ece_band": [0.01, 0.028], "over": 0.0,
-}  # fmt: skip
 
 
 def artifact(folder: Path, domain: str, strength: float) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "strength").write_text(str(strength))
-    (folder / CARD).write_text(json.dumps(CARD_OF_THE_HONEST))
-    seal(folder, Manifest(domain=domain, package="arbitrank-fruit", package_version="1.2.3"))
+    fakes.artifact(folder, domain, fakes.CARD, strength=strength, does="raise" if strength > 90 else "")
     return folder
 
 
 @pytest.fixture
-def fruit(site: Path, tmp_path: Path, distributions: ModuleType, arbitrank) -> tuple[Store, Callable[..., Any]]:
+def fruit(site: Path, tmp_path: Path, arbitrank) -> tuple[Store, Callable[..., Any]]:
     """A store in which two honest domains serve, and the command that sees them."""
-    distributions.install(site, "arbitrank-fruit", PLUGIN)
+    install(site, "arbitrank-fruit", serving("apples", "pears"))
     store = open_store(tmp_path / "store", environment={})
     for name in ("apples", "pears"):
         store.publish(artifact(tmp_path / "made" / name, name, 1.0), promote=True)

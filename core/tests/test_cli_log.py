@@ -7,10 +7,10 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from distributions import install, serving
 
 from arbitrank.answerlog.segments import segments
 from arbitrank.answerlog.settings import Feedback, LogSettings
@@ -18,29 +18,11 @@ from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.values import Hypothesis, Request, Truth
 
-PLUGIN = """
-from arbitrank.hookspecs import hookimpl
-from arbitrank.learn.reference import ReferenceDomain
-
-
-class Apples(ReferenceDomain):
-    name = "apples"
-
-
-class Pears(ReferenceDomain):
-    name = "pears"
-
-
-@hookimpl
-def arbitrank_domains():
-    return [Apples(), Pears()]
-"""
-
 
 @pytest.fixture
-def run(site: Path, tmp_path: Path, distributions: ModuleType, arbitrank) -> Callable[..., Any]:
+def run(site: Path, tmp_path: Path, arbitrank) -> Callable[..., Any]:
     """The command that sees two domains without weights, and a store of its own."""
-    distributions.install(site, "arbitrank-fruit", PLUGIN)
+    install(site, "arbitrank-fruit", serving("apples", "pears", kind="ReferenceDomain"))
 
     def run(*args: object) -> Any:
         names = "fruit,apples,pears"

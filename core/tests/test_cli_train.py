@@ -6,36 +6,16 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-
-PLUGIN = """
-from arbitrank.hookspecs import hookimpl
-from arbitrank.learn.reference import ReferenceDomain
-
-
-class Fruit(ReferenceDomain):
-    def __init__(self, name):
-        self.name = name
-
-    def train(self, examples, out, settings):
-        if self.name == "rotten":
-            raise ValueError("nobody would eat that")
-        return super().train(examples, out, settings)
-
-
-@hookimpl
-def arbitrank_domains():
-    return [Fruit("apples"), Fruit("pears"), Fruit("rotten")]
-"""
+from distributions import install, serving
 
 
 @pytest.fixture
-def run(site: Path, tmp_path: Path, distributions: ModuleType, arbitrank) -> Callable[..., Any]:
+def run(site: Path, tmp_path: Path, arbitrank) -> Callable[..., Any]:
     """The command that sees three domains without weights, and a store of its own."""
-    distributions.install(site, "arbitrank-fruit", PLUGIN)
+    install(site, "arbitrank-fruit", serving("apples", "pears", "rotten", kind="FakeReferenceDomain"))
 
     def run(*args: object) -> Any:
         store = str(tmp_path / "store")
@@ -71,7 +51,7 @@ def test_one_that_fails_is_named_with_its_log_and_the_others_are_published(run, 
     assert published.startswith("apples ")
     assert "candidate in" in published
     log = tmp_path / "store.logs" / "rotten.log"
-    assert f"domain rotten: its training failed: ValueError: nobody would eat that; its log: {log}" in done.stderr
+    assert f"domain rotten: its training failed: ValueError: the data are rotten; its log: {log}" in done.stderr
     assert "domain pears: 0 examples are too few" in done.stderr
     assert "not trained: " in done.stderr.splitlines()[-1]
     assert "Traceback" in log.read_text()

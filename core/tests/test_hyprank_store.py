@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fakes
 import numpy as np
 import pytest
 import services
+from fakes import FakeDomain
 from waiting import until
 
-from arbitrank.domain import Domain, Model, Scores, Settings
+from arbitrank.domain import Domain
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
 from arbitrank.shortlist.hyprank import HypRank, save_hyprank, skill_of
@@ -27,35 +28,12 @@ from arbitrank.values import Answer, Hypothesis, Ranked, Request
 SKILLS = {"a": 0.7, "b": 0.6, "c": 0.5}
 
 
-class Fixed(Model):
-    def __init__(self, mine: float) -> None:
-        self.mine = mine
-
-    def rerank(self, request: Request) -> Scores:
-        n = len(request.hypotheses or ())
-        return Scores(self.mine, np.full(n, self.mine / max(n, 1)))
-
-
-class Shipping(Domain):
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self._folder = name, folder
-        self._folder.mkdir(parents=True)
-        seal(self._folder, Manifest(domain=name, package="made", package_version="1"))
-
-    @property
-    def shipped(self) -> Path:
-        return self._folder
-
-    def train(self, examples: object, out: Path, settings: Settings) -> dict[str, object]:
-        return {}
-
-    def load(self, folder: Path) -> Model:
-        return Fixed(SKILLS[self.name])
-
-
 @pytest.fixture
 def domains(tmp_path: Path) -> dict[str, Domain]:
-    return {name: Shipping(name, tmp_path / "domains" / name) for name in SKILLS}
+    folder = tmp_path / "domains"
+    for name, mine in SKILLS.items():
+        fakes.artifact(folder / name, name, mine=mine)
+    return {name: FakeDomain(name, folder / name) for name in SKILLS}
 
 
 @pytest.fixture
@@ -215,23 +193,17 @@ def test_ask_and_rank_sort_by_the_stable_one(dialogue: HypRank, store: Store, tm
 
 
 def test_the_service_promotes_follows_and_rolls_back_by_its_routes(
-    tmp_path: Path, distributions: ModuleType, arbitrank
+    tmp_path: Path, lights_site: Path, arbitrank
 ) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    distributions.install(site, "arbitrank-lights", services.PLUGIN)
     store = open_store(tmp_path / "store", environment={})
     for name, mine in (("lights", 0.7), ("shades", 0.6)):
-        weights = tmp_path / name / "reranker"
-        weights.mkdir(parents=True)
-        (weights / "weights.json").write_text(json.dumps({"intent": "Do", "mine": mine}))
-        seal(weights.parent, Manifest(domain=name, package="p", package_version="1"))
-        store.publish(weights.parent, promote=True)
+        fakes.artifact(tmp_path / name, name, mine=mine)
+        store.publish(tmp_path / name, promote=True)
     version = publish(store, trained(follows_dialogue=True, skills=("lights", "shades")), tmp_path / "made")
     tokens = tmp_path / "tokens"
     team = arbitrank("token", "team", f"publish:{HYPRANK},rank", "--tokens", str(tokens)).stdout.strip()
     request = {"utterance": "go on", "dialogue": {"previous_skill": "shades", "failed": False}}
-    with services.Service(site, tmp_path / "store", "--tokens", str(tokens), "--poll", "0.1") as service:
+    with services.Service(lights_site, tmp_path / "store", "--tokens", str(tokens), "--poll", "0.1") as service:
 
         def first() -> str:
             return str(service.rank(request, token=team)[1]["ranked"][0]["domain"])

@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from benchmarks.exchanged import World, world, write
+from fakes import FakeDomain, FakeModel
 from msgspec.structs import replace
 from msgspec.structs import replace as replaced
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.domain import Domain, Model, Scores
+from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.impact.flips import FLIPS, KINDS
@@ -29,7 +30,7 @@ from arbitrank.impact.report import Impact, measure
 from arbitrank.learn.rerankers import baseline
 from arbitrank.store.artifact import Manifest, read_card, seal
 from arbitrank.store.store import Store, open_store
-from arbitrank.values import Answer, Example, Hypothesis, Request, Truth
+from arbitrank.values import Answer, Request, Truth
 from arbitrank.wire import Logged, decode_logged
 
 NAME = "domain1"
@@ -245,34 +246,13 @@ def test_a_line_of_a_corpus_is_read_as_words_with_their_truth() -> None:
 # ------------------------------------------------------------------------------------------- domains of other kinds
 
 
-class Fixed(Model):
-    """Returns the scores that its artifact holds, and reads the utterance if it has a recogniser."""
-
-    def __init__(self, name: str, mine: float, intent: str | None) -> None:
-        self.name, self.mine, self.intent = name, mine, intent
-
-    def recognise(self, request: Request) -> Sequence[Hypothesis]:
-        return [Hypothesis(self.name, self.intent)] if self.intent else []
-
-    def rerank(self, request: Request) -> Scores:
-        if self.mine > 1:
-            raise RuntimeError("no")
-        n = len(request.hypotheses or ())
-        return Scores(self.mine, np.full(n, self.mine / n))
-
-
-class Stub(Domain):
+class Stub(FakeDomain):
     """A domain whose artifacts hold the scores and the intent of their models."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def train(self, examples: Sequence[Example], out: Path, settings: object) -> dict[str, object]:
-        return {}
-
     def load(self, folder: Path) -> Model:
-        intent = folder / "recogniser" / "intent"
-        return Fixed(self.name, float((folder / "mine").read_text()), intent.read_text() if intent.exists() else None)
+        intent, mine = folder / "recogniser" / "intent", float((folder / "mine").read_text())
+        does = "raise" if mine > 1 else ""
+        return FakeModel(self.name, intent.read_text() if intent.exists() else None, mine, does)
 
 
 class Other(Stub):
@@ -338,7 +318,7 @@ def test_a_candidate_that_fails_is_out_and_the_others_answer(tmp_path: Path, stu
     path = lines(tmp_path / "log.jsonl", {"hypotheses": [OWN], "truth": {"domain": "a", "intent": "Old"}})
     found, _ = measure(plan(domains, store, "a", stub(tmp_path / "new", "a", 2.0)), path)
     assert found.failures == {"candidate": 1}
-    assert any("candidate failed on 1 requests: RuntimeError: no" in note for note in found.notes)
+    assert any("candidate failed on 1 requests: RuntimeError: out of order" in note for note in found.notes)
     assert "failures" in {one.what for one in judge(found, None)}
 
 

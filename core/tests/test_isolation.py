@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import msgspec
 import pytest
+from distributions import install
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
@@ -95,11 +95,11 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def domains(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType) -> Iterator[dict[str, Domain]]:
+def domains(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Domain]]:
     """Two steady domains and a hostile one, installed where workers find them."""
     site = tmp_path_factory.mktemp("isolation") / "site"
     site.mkdir()
-    distributions.install(site, "arbitrank-hostile", PLUGIN)
+    install(site, "arbitrank-hostile", PLUGIN)
     sys.path.insert(0, str(site))
     yield {name: one for name, one in loaded(discover()).items() if name in NAMES}
     sys.path.remove(str(site))

@@ -14,8 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
+import fakes
 import msgspec
 import pytest
 from hypothesis import given
@@ -29,84 +29,21 @@ from arbitrank.live.routing import draw, draw_key
 from arbitrank.live.shadow import ShadowFile, ShadowLine
 from arbitrank.registry import discover, loaded
 from arbitrank.selftest import SelfTester
-from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, version_of
+from arbitrank.store.artifact import MANIFEST, encode_manifest, read_manifest, version_of
 from arbitrank.store.signing import Keys, keygen, open_key
 from arbitrank.store.state import State
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request, Slot, Truth
 from arbitrank.wire import decode_logged
 
-PLUGIN = """
-import json, os, signal, time
-import numpy as np
-from arbitrank.domain import Domain, Model, Scores
-from arbitrank.errors import ArtifactError
-from arbitrank.hookspecs import hookimpl
-from arbitrank.values import Hypothesis
-
-
-class Lamp(Model):
-    '''Reads every request as the intent in its weights, and claims what they say: mixing two is detected.'''
-
-    def __init__(self, domain, weights):
-        self.domain, self.intent, self.mine = domain, weights["intent"], weights["mine"]
-
-    def recognise(self, request):
-        return [Hypothesis(self.domain, self.intent, 0.5)]
-
-    def rerank(self, request):
-        n = len(request.hypotheses)
-        return Scores(self.mine, np.full(n, self.mine / n))
-
-
-class Lights(Domain):
-    def __init__(self, name):
-        self.name = name
-
-    def train(self, examples, out, settings):
-        return {}
-
-    def load(self, folder):
-        weights = json.loads((folder / "reranker" / "weights.json").read_text())
-        does = weights.get("does", "")
-        if does == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if does == "hang":
-            time.sleep(600)
-        if does == "wait":
-            while not (folder.parents[2] / "go on").exists():
-                time.sleep(0.01)
-        if does == "other features":
-            raise ArtifactError("features: saw ['b'], promised ['a']")
-        if does == "raise":
-            raise SystemExit("no")
-        if does == "number":
-            return 5
-        if does == "trees":
-            import lightgbm
-            lightgbm.Booster(model_str=weights["text"])
-        return Lamp(self.name, weights)
-
-
-@hookimpl
-def arbitrank_domains():
-    return [Lights("lights")]
-"""
-SHADES = PLUGIN.replace('Lights("lights")', 'Lights("shades")')
-
 
 @pytest.fixture(scope="module")
-def domains(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType) -> Iterator[dict[str, Domain]]:
+def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
     """Two domains, installed where this process and its children find them."""
-    site = tmp_path_factory.mktemp("live") / "site"
-    site.mkdir()
-    distributions.install(site, "arbitrank-lights", PLUGIN)
-    distributions.install(site, "arbitrank-shades", SHADES)
-    sys.path.insert(0, str(site))
+    sys.path.insert(0, str(lights_site))
     yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
-    sys.path.remove(str(site))
-    for name in ("arbitrank_lights", "arbitrank_shades"):
-        sys.modules.pop(name, None)
+    sys.path.remove(str(lights_site))
+    sys.modules.pop("arbitrank_lights", None)
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +54,9 @@ def trial() -> Iterator[SelfTester]:
     one.close()
 
 
-def artifact(folder: Path, number: int = 0, does: str = "", domain: str = "lights", **more: str) -> str:
+def artifact(folder: Path, number: int = 0, load: str = "", domain: str = "lights", **more: str) -> str:
     """An artifact whose model reads every request as `intentN` and claims `claim(N)`; its version."""
-    (folder / "reranker").mkdir(parents=True)
-    weights = {"intent": f"intent{number}", "mine": claim(number), "does": does, **more}
-    (folder / "reranker" / "weights.json").write_bytes(msgspec.json.encode(weights))
-    (folder / "card.json").write_text("{}")
-    return seal(folder, Manifest(domain=domain, package="p", package_version="1")).version
+    return fakes.artifact(folder, domain, intent=f"intent{number}", mine=claim(number), load=load, **more)
 
 
 def claim(number: int) -> float:
@@ -153,10 +86,10 @@ class World:
     def promote(self, number: int) -> None:
         self.store.promote("lights", self.versions[number])
 
-    def add(self, does: str, number: int = 9, **more: str) -> str:
+    def add(self, load: str, number: int = 9, **more: str) -> str:
         """Promote a version that does something when it is loaded."""
-        folder = self.folder / f"{does} {number}"
-        version = artifact(folder, number, does, **more)
+        folder = self.folder / f"{load} {number}"
+        version = artifact(folder, number, load, **more)
         self.store.publish(folder, promote=True)
         return version
 
@@ -394,21 +327,22 @@ def test_a_rollback_takes_effect_in_a_process_that_follows_and_stays(world: Worl
 
 
 @pytest.mark.parametrize(
-    ("does", "wrong"),
+    ("load", "wrong"),
     [
         ("crash", "crashed with SIGSEGV"),
-        ("other features", "promised ['a']"),
+        ("other features", "expected ['a']"),
         ("raise", ""),
+        ("exit", ""),
         ("number", "load returned int, expected a Model"),
         ("trees", ""),
     ],
 )
 def test_a_version_that_fails_is_refused_and_the_one_before_serves_and_says_so(
-    world: World, does: str, wrong: str
+    world: World, load: str, wrong: str
 ) -> None:
     live = world.live()
     live.look()
-    bad = world.add(does, text="tree\nnum_leaves=3\nleft_child=99999\n")
+    bad = world.add(load, text="tree\nnum_leaves=3\nleft_child=99999\n")
     live.look()
     answer = live.answer(HELLO)
     assert answering_version(world, answer) == world.versions[0]
@@ -687,14 +621,13 @@ def test_a_child_that_is_killed_is_replaced(world: World) -> None:
     live.look()
     assert answering_version(world, live.answer(HELLO)) != world.versions[0]
 
-    waits = world.add("wait", 8)
+    waits = world.add("wait", 8, file=str(world.folder / "go on"))
     world.numbers[waits] = 8
     looking = threading.Thread(target=live.look)
     looking.start()
     until(lambda: live.status().domains["lights"].state.stable == waits)
     os.kill(trial.pid, signal.SIGKILL)
     (world.folder / "go on").touch()
-    (world.root / "go on").touch()
     looking.join()
     assert answering_version(world, live.answer(HELLO)) == waits
     trial.close()
@@ -715,10 +648,10 @@ def test_following_writes_nothing_to_the_store_so_a_kill_does_no_harm(world: Wor
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("does", ["", "hang"])
-def test_the_child_ends_with_the_process_that_is_killed(world: World, does: str) -> None:
+@pytest.mark.parametrize("load", ["", "hang"])
+def test_the_child_ends_with_the_process_that_is_killed(world: World, load: str) -> None:
     folder = world.folder / "tried"
-    artifact(folder, 9, does)
+    artifact(folder, 9, load)
     code = (
         "import sys; from pathlib import Path; from arbitrank.selftest import SelfTester\n"
         "trial = SelfTester(timeout=2)\n"
@@ -885,9 +818,7 @@ def test_a_canary_is_compared_with_the_stable_version_where_that_is_in_shadow(wo
     who=st.text(),
     version=st.from_regex("[0-9a-f]{12}", fullmatch=True),
 )
-def test_a_drawn_key_stays_drawn_when_the_share_grows(
-    share: float, more: float, who: str, version: str
-) -> None:
+def test_a_drawn_key_stays_drawn_when_the_share_grows(share: float, more: float, who: str, version: str) -> None:
     drawn = draw("lights", version, who)
     assert 0.0 <= drawn < 1.0
     assert drawn == draw("lights", version, who)

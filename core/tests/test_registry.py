@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from types import ModuleType
 from typing import Never
 
 import pytest
+from distributions import FAKES, install, serving
 
 from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
 
@@ -22,16 +22,16 @@ def beside_reference(found: list[Found]) -> list[Found]:
     return [one for one in found if one not in ours]
 
 
-def test_a_plugin_that_keeps_its_promises_is_loaded(site: Path, distributions: ModuleType) -> None:
-    distributions.install(site, "arbitrank-weather", distributions.serving("weather"))
+def test_a_plugin_that_keeps_its_promises_is_loaded(site: Path) -> None:
+    install(site, "arbitrank-weather", serving("weather"))
     (weather,) = beside_reference(discover({}))
     assert isinstance(weather, Loaded)
     assert (weather.name, str(weather.source)) == ("weather", "weather (arbitrank-weather 1.2.3)")
     assert loaded(discover({})).keys() == REFERENCE | {"weather"}
 
 
-def test_a_package_may_serve_several_domains(site: Path, distributions: ModuleType) -> None:
-    distributions.install(site, "acme-home", distributions.serving("lights", "timers"), entry="home")
+def test_a_package_may_serve_several_domains(site: Path) -> None:
+    install(site, "acme-home", serving("lights", "timers"), entry="home")
     lights, timers = beside_reference(discover({}))
     assert (lights.name, timers.name) == ("lights", "timers")
     assert isinstance(lights, Loaded)
@@ -82,25 +82,40 @@ WRONGS = {
 RETURNS = {
     "nothing": ("pass", "arbitrank_domains() returned NoneType, expected a list of Domains"),
     "a text": ("return 'weather'", "arbitrank_domains() returned str, expected a list of Domains"),
-    "a domain outside a list": ("return Plain('weather')", "arbitrank_domains() returned Plain, expected a list"),
+    "a domain outside a list": (
+        "return FakeDomain('weather')",
+        "arbitrank_domains() returned FakeDomain, expected a list",
+    ),
     "what is no domain": ("return [object()]", "arbitrank_domains() returned object without a name, expected a Domain"),
     "a class, not its object": (
-        "return [Plain]",
+        "return [FakeDomain]",
         "arbitrank_domains() returned ABCMeta without a name, expected a Domain",
     ),
     "a domain whose name raises": ("return [Raising('weather')]", "RuntimeError: no name today"),
-    "a domain whose name is a number": ("return [Plain(7)]", "returned Plain without a name, expected a Domain"),
-    "a domain whose name is empty": (
-        "return [Plain('')]",
-        "returned Plain named '', expected a Domain named in a-z, 0-9",
+    "a domain whose name is a number": (
+        "return [FakeDomain(7)]",
+        "returned FakeDomain without a name, expected a Domain",
     ),
-    "a domain with a name nobody could type": ("return [Plain('Wétter')]", "returned Plain named 'Wétter', expected"),
-    "the Shortlister's own": ("return [Plain('shortlist')]", "is named 'shortlist', which is the Shortlister's name"),
+    "a domain whose name is empty": (
+        "return [FakeDomain('')]",
+        "returned FakeDomain named '', expected a Domain named in a-z, 0-9",
+    ),
+    "a domain with a name nobody could type": (
+        "return [FakeDomain('Wétter')]",
+        "returned FakeDomain named 'Wétter', expected",
+    ),
+    "the Shortlister's own": (
+        "return [FakeDomain('shortlist')]",
+        "is named 'shortlist', which is the Shortlister's name",
+    ),
     "an error": ("raise LookupError('no licence')", "LookupError: no licence"),
 }
 
 HOOK = """
-class Raising(Plain):
+from arbitrank.hookspecs import hookimpl
+
+
+class Raising(FakeDomain):
     @property
     def name(self):
         raise RuntimeError("no name today")
@@ -127,19 +142,19 @@ def assert_refused(found: list[Found], reason: str) -> None:
 
 
 @pytest.mark.parametrize(("code", "reason"), WRONGS.values(), ids=WRONGS)
-def test_a_plugin_is_refused_that(site: Path, distributions: ModuleType, code: str, reason: str) -> None:
-    distributions.install(site, "arbitrank-wrong", code)
+def test_a_plugin_is_refused_that(site: Path, code: str, reason: str) -> None:
+    install(site, "arbitrank-wrong", code)
     assert_refused(discover({}), reason)
 
 
 @pytest.mark.parametrize(("body", "reason"), RETURNS.values(), ids=RETURNS)
-def test_a_plugin_is_refused_whose_hook_returns(site: Path, distributions: ModuleType, body: str, reason: str) -> None:
-    distributions.install(site, "arbitrank-wrong", f"{distributions.DOMAIN}\n{HOOK}    {body}\n")
+def test_a_plugin_is_refused_whose_hook_returns(site: Path, body: str, reason: str) -> None:
+    install(site, "arbitrank-wrong", f"{FAKES}\n{HOOK}    {body}\n")
     assert_refused(discover({}), reason)
 
 
-def test_one_wrong_domain_of_a_package_leaves_its_other_loaded(site: Path, distributions: ModuleType) -> None:
-    distributions.install(site, "acme-home", distributions.serving("lights", "Timers!"), entry="home")
+def test_one_wrong_domain_of_a_package_leaves_its_other_loaded(site: Path) -> None:
+    install(site, "acme-home", serving("lights", "Timers!"), entry="home")
     refused, lights = beside_reference(discover({}))
     assert isinstance(lights, Loaded)
     assert isinstance(refused, Refused)
@@ -150,29 +165,25 @@ def test_one_wrong_domain_of_a_package_leaves_its_other_loaded(site: Path, distr
     ("requires", "seen"),
     [("arbitrank>=99", "needs arbitrank>=99"), ("Arbitrank<0.1", "needs arbitrank<0.1"), ("arbitrank===x", "===x")],
 )
-def test_a_plugin_for_another_core_is_refused_before_it_is_imported(
-    site: Path, distributions: ModuleType, requires: str, seen: str
-) -> None:
+def test_a_plugin_for_another_core_is_refused_before_it_is_imported(site: Path, requires: str, seen: str) -> None:
     imported = site.parent / "imported"
-    code = f"open({str(imported)!r}, 'w').close()\n{distributions.serving('wrong')}"
-    distributions.install(site, "arbitrank-wrong", code, requires=[requires])
+    code = f"open({str(imported)!r}, 'w').close()\n{serving('wrong')}"
+    install(site, "arbitrank-wrong", code, requires=[requires])
     assert_refused(discover({}), seen)
     assert not imported.exists()
 
 
-def test_a_range_of_core_that_does_not_apply_here_refuses_nothing(site: Path, distributions: ModuleType) -> None:
+def test_a_range_of_core_that_does_not_apply_here_refuses_nothing(site: Path) -> None:
     requires = ["arbitrank>=0.1", "arbitrank>=99; python_version < '3'", "arbitrank<0; sys_platform == 'amiga'"]
-    distributions.install(site, "arbitrank-weather", distributions.serving("weather"), requires=requires)
+    install(site, "arbitrank-weather", serving("weather"), requires=requires)
     (weather,) = beside_reference(discover({}))
     assert isinstance(weather, Loaded)
 
 
 @pytest.mark.parametrize("distribution", ["aaa-music", "zzz-music"])
 @pytest.mark.parametrize("entry", ["music", "tunes"])
-def test_a_taken_name_is_refused_naming_both_who_claim_it(
-    site: Path, distributions: ModuleType, distribution: str, entry: str
-) -> None:
-    distributions.install(site, distribution, distributions.serving("music"), entry=entry)
+def test_a_taken_name_is_refused_naming_both_who_claim_it(site: Path, distribution: str, entry: str) -> None:
+    install(site, distribution, serving("music"), entry=entry)
     (refused,) = beside_reference(discover({}))
     assert isinstance(refused, Refused)
     assert (refused.name, refused.source.distribution) == ("music", distribution)
@@ -180,12 +191,12 @@ def test_a_taken_name_is_refused_naming_both_who_claim_it(
 
 
 def test_of_two_that_claim_a_name_one_is_loaded_whatever_the_order_of_the_path(
-    site: Path, distributions: ModuleType, monkeypatch: pytest.MonkeyPatch
+    site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = site.parent / "second"
     second.mkdir()
-    distributions.install(site, "bbb-weather", distributions.serving("weather"))
-    distributions.install(second, "aaa-weather", distributions.serving("weather"))
+    install(site, "bbb-weather", serving("weather"))
+    install(second, "aaa-weather", serving("weather"))
     monkeypatch.syspath_prepend(str(second))
     one_way = [(type(one), one.source) for one in beside_reference(discover({}))]
     monkeypatch.syspath_prepend(str(site))
@@ -242,22 +253,20 @@ def test_unset_the_environment_loads_all() -> None:
     assert states(discover({})) == dict.fromkeys(REFERENCE, Loaded)
 
 
-def test_a_disabled_plugin_is_not_imported(site: Path, distributions: ModuleType) -> None:
+def test_a_disabled_plugin_is_not_imported(site: Path) -> None:
     imported = site.parent / "imported"
-    distributions.install(site, "arbitrank-weather", f"open({str(imported)!r}, 'w').close()\n")
+    install(site, "arbitrank-weather", f"open({str(imported)!r}, 'w').close()\n")
     assert states(discover({"ARBITRANK_DOMAINS": "music"}))["weather"] is Disabled
     assert not imported.exists()
 
 
-def test_what_was_refused_costs_the_answer_nothing_and_is_listed(
-    site: Path, distributions: ModuleType, arbitrank
-) -> None:
+def test_what_was_refused_costs_the_answer_nothing_and_is_listed(site: Path, arbitrank) -> None:
     """With a package of each kind beside them the three answer as before; `domains` says who was refused, and why."""
     before = arbitrank("ask", "play mary poppins", "--device", "tv", "--json")
     for i, (code, _) in enumerate(WRONGS.values()):
-        distributions.install(site, f"arbitrank-wrong-{i}", code)
-    distributions.install(site, "aaa-music", distributions.serving("music"))
-    distributions.install(site, "arbitrank-future", distributions.serving("future"), requires=["arbitrank>=99"])
+        install(site, f"arbitrank-wrong-{i}", code)
+    install(site, "aaa-music", serving("music"))
+    install(site, "arbitrank-future", serving("future"), requires=["arbitrank>=99"])
 
     after = arbitrank("ask", "play mary poppins", "--device", "tv", "--json", PYTHONPATH=str(site))
     assert after.returncode == 0

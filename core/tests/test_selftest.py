@@ -4,103 +4,46 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import ModuleType
 
+import fakes
 import pytest
+from distributions import install, serving
 
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.selftest import probes, selftest
-from arbitrank.store.artifact import MANIFEST, Manifest, read_manifest, seal
-
-PLUGIN = """
-import os, sys, time
-import numpy as np
-from arbitrank.domain import Domain, Model, Scores
-from arbitrank.hookspecs import hookimpl
-
-
-class Odd(Model):
-    def __init__(self, does):
-        self.does, self.calls = does, 0
-
-    def rerank(self, request):
-        n = len(request.hypotheses)
-        self.calls += 1
-        if self.does == "crash":
-            os.kill(os.getpid(), 11)
-        if self.does == "exit":
-            os._exit(3)
-        if self.does == "hang":
-            time.sleep(60)
-        if self.does == "eat":
-            self.eaten = np.ones(1 << 40, np.uint8)
-        if self.does == "raise":
-            raise RuntimeError("no")
-        if self.does == "many" and n > 50:
-            raise IndexError("too many")
-        if self.does == "missing" and any(h.domain_confidence is None for h in request.hypotheses):
-            raise TypeError("no confidence")
-        if self.does == "nan":
-            return Scores(0.5, np.full(n, np.nan))
-        if self.does == "remember":
-            return Scores(0.5, np.full(n, 0.5 / n / self.calls))
-        if self.does == "print":
-            print("null" * 3, flush=True)
-            os.write(1, b"noise")
-        return Scores(0.5, np.full(n, 0.5 / n))
-
-
-class Plain(Domain):
-    name = "odd"
-
-    def train(self, examples, out, settings):
-        return {}
-
-    def load(self, folder):
-        does = (folder / "does").read_text()
-        if does == "load":
-            raise ValueError("cannot read that")
-        return 5 if does == "number" else Odd(does)
-
-
-@hookimpl
-def arbitrank_domains():
-    return [Plain()]
-"""
+from arbitrank.store.artifact import MANIFEST, read_manifest, seal
 
 
 @pytest.fixture
-def odd(site: Path, distributions: ModuleType) -> None:
-    distributions.install(site, "arbitrank-odd", PLUGIN)
+def odd(site: Path) -> None:
+    install(site, "arbitrank-odd", serving("odd"))
 
 
-def artifact(folder: Path, does: str, domain: str = "odd") -> Path:
-    folder.mkdir()
-    (folder / "does").write_text(does)
-    seal(folder, Manifest(domain=domain, package="arbitrank-odd", package_version="1.2.3"))
+def artifact(folder: Path, does: str = "", domain: str = "odd", **more: str) -> Path:
+    fakes.artifact(folder, domain, does=does, **more)
     return folder
 
 
 @pytest.mark.usefixtures("odd")
 @pytest.mark.parametrize(
-    ("does", "wrong"),
+    ("weights", "wrong"),
     [
-        ("well", None),
-        ("print", None),
-        ("crash", "the self-test's process crashed with SIGSEGV"),
-        ("exit", "the self-test's process ended with status 3"),
-        ("eat", "MemoryError"),
-        ("raise", "a request with 1 hypotheses: RuntimeError: no"),
-        ("many", "a request with 100 hypotheses: IndexError: too many"),
-        ("missing", "a request with 1 hypotheses: TypeError: no confidence"),
-        ("nan", "PluginError: right is [nan]"),
-        ("remember", "another answer to the same request"),
-        ("load", "ValueError: cannot read that"),
-        ("number", "load returned int, expected a Model"),
+        ({}, None),
+        ({"does": "print"}, None),
+        ({"does": "crash"}, "the self-test's process crashed with SIGSEGV"),
+        ({"does": "exit"}, "the self-test's process ended with status 3"),
+        ({"does": "exhaust memory"}, "MemoryError"),
+        ({"does": "raise"}, "RuntimeError: out of order"),
+        ({"does": "raise for many"}, "a request with 100 hypotheses: IndexError: too many"),
+        ({"does": "raise without confidence"}, "a request with 1 hypotheses: TypeError: no confidence"),
+        ({"does": "nan"}, "PluginError: right is [nan]"),
+        ({"does": "remember"}, "another answer to the same request"),
+        ({"load": "raise"}, "RuntimeError: broken"),
+        ({"load": "number"}, "load returned int, expected a Model"),
     ],
 )
-def test_whatever_it_does_the_reason_is_returned(tmp_path: Path, does: str, wrong: str | None) -> None:
-    found = selftest(artifact(tmp_path / "a", does), "odd")
+def test_whatever_it_does_the_reason_is_returned(tmp_path: Path, weights: dict[str, str], wrong: str | None) -> None:
+    found = selftest(artifact(tmp_path / "a", **weights), "odd")
     if wrong is None:
         assert found is None
     else:
@@ -122,7 +65,7 @@ def test_an_artifact_of_another_domain_or_without_a_manifest_is_not_run(tmp_path
 
 
 def test_a_domain_that_is_not_installed_is_named(tmp_path: Path) -> None:
-    found = selftest(artifact(tmp_path / "a", "well"), "absent")
+    found = selftest(artifact(tmp_path / "a"), "absent")
     assert found == "domain 'absent' cannot be loaded: it is not installed; run: arbitrank domains"
 
 
@@ -136,25 +79,14 @@ def test_the_probes_hold_what_hurts() -> None:
     assert any(request.hypotheses is None and request.utterance == "" for request in requests)
 
 
-def test_a_damaged_text_of_trees_ends_no_more_than_the_child(
-    site: Path, distributions: ModuleType, tmp_path: Path
-) -> None:
+def test_a_damaged_text_of_trees_ends_no_more_than_the_child(site: Path, tmp_path: Path) -> None:
     """Cut off in the middle of its trees, or with a tree that points outside itself."""
     from benchmarks.exchanged import world
 
     from arbitrank.domain import Settings
     from arbitrank.training.build import build
 
-    code = """
-from arbitrank.hookspecs import hookimpl
-from arbitrank.learn.reference import ReferenceDomain
-
-
-@hookimpl
-def arbitrank_domains():
-    return [ReferenceDomain("domain0")]
-"""
-    distributions.install(site, "arbitrank-domain0", code)
+    install(site, "arbitrank-domain0", serving("domain0", kind="ReferenceDomain"))
     made = world(tmp_path / "world", domains=2, train=400, held=20)
     sound = tmp_path / "sound"
     build(made.domains["domain0"], ("p", "1"), made.training, sound, Settings(model="boosted"))

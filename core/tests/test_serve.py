@@ -13,42 +13,26 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
-import msgspec
+import fakes
 import pytest
 import services
 from services import Service, answer_on, answers_on, raw_call
 from waiting import until
 
 from arbitrank.serve.auth import make_token
-from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.kinds import RESERVED
 from arbitrank.store.store import open_store
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType) -> Path:
-    """A folder with a package of two domains."""
-    folder = tmp_path_factory.mktemp("serve") / "site"
-    folder.mkdir()
-    distributions.install(folder, "arbitrank-lights", services.PLUGIN)
-    return folder
-
-
-CARD = {
-    "n": 2000, "nll": 0.5, "brier": 0.18, "ece": 0.02, "ece_interval": [0.012, 0.03], "ece_floor": 0.018,
-    "ece_band": [0.01, 0.028], "over": 0.0,
-}  # fmt: skip
+def site(lights_site: Path) -> Path:
+    return lights_site
 
 
 def artifact(folder: Path, number: int = 0, domain: str = "lights", **more: str) -> str:
     """An artifact that reads every request as `intentN`; its version."""
-    (folder / "reranker").mkdir(parents=True)
-    weights = {"intent": f"intent{number}", "mine": 0.6 + number / 100, **more}
-    (folder / "reranker" / "weights.json").write_bytes(msgspec.json.encode(weights))
-    (folder / "card.json").write_bytes(msgspec.json.encode(CARD))
-    return seal(folder, Manifest(domain=domain, package="p", package_version="1")).version
+    return fakes.artifact(folder, domain, fakes.CARD, intent=f"intent{number}", mine=0.6 + number / 100, **more)
 
 
 class World:
@@ -257,7 +241,7 @@ def token(arbitrank, file: Path, name: str, *scopes: str) -> str:
 def test_promotions_are_judged_and_answers_follow(world: World, site: Path, arbitrank, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     admin, team = token(arbitrank, tokens, "op", "admin"), token(arbitrank, tokens, "team", "publish:lights")
-    broken = world.add("broken", does="raise")
+    broken = world.add("broken", load="raise")
     world.store.publish(world.folder / "v2")  # the candidate again
     with Service(site, world.root, "--tokens", str(tokens), "--poll", "0.1") as service:
 
@@ -402,7 +386,7 @@ def test_a_certificate_enables_tls(world: World, site: Path, tmp_path: Path) -> 
 
 
 def test_the_service_is_ready_once_the_stable_versions_are_loaded(world: World, site: Path, tmp_path: Path) -> None:
-    world.store.promote("lights", world.add("waits", wait=str(tmp_path / "go")))
+    world.store.promote("lights", world.add("waits", load="wait", file=str(tmp_path / "go")))
     with Service(site, world.root, wait=False) as service:
         assert service.call("GET", "/healthz")[0] == 200
         status, health, _ = service.call("GET", "/readyz")

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import schemathesis
@@ -26,13 +25,11 @@ TOKEN, GRANT = make_token("tester", ["admin"])
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, distributions: ModuleType) -> Iterator[services.Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, lights_site: Path) -> Iterator[services.Service]:
     """A service with an administrator's token."""
     folder = tmp_path_factory.mktemp("api")
-    (folder / "site").mkdir()
-    distributions.install(folder / "site", "arbitrank-lights", services.PLUGIN)
     (folder / "tokens").write_text(f"{GRANT}\n")
-    with services.Service(folder / "site", folder / "store", "--tokens", str(folder / "tokens")) as one:
+    with services.Service(lights_site, folder / "store", "--tokens", str(folder / "tokens")) as one:
         yield one
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
+import fakes
 import pytest
 import services
 from click.testing import CliRunner
+from fakes import FakeDomain
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from arbitrank.cli.main import cli
-from arbitrank.domain import Domain, Model, Scores, Settings, Skill
+from arbitrank.domain import Domain, Skill
 from arbitrank.impact.gate import GateLimits
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
@@ -25,41 +25,9 @@ from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.kinds import SHORTLIST, kind_of
 from arbitrank.store.store import Store, open_store
-from arbitrank.values import Example, Hypothesis, Request
+from arbitrank.values import Request
 
 PHRASES = {"lights": "turn on the lamp", "blinds": "pull down the shades", "kettle": "boil some water"}
-
-
-class Claims(Model):
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def recognise(self, request: Request) -> Sequence[Hypothesis]:
-        return (Hypothesis(self.name, "Do", domain_confidence=0.7),)
-
-    def rerank(self, request: Request) -> Scores:
-        return Scores(0.7, np.full(len(request.hypotheses or ()), 0.7))
-
-
-class Made(Domain):
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self._folder = name, folder / name
-        self._folder.mkdir(parents=True)
-        seal(self._folder, Manifest(domain=name, package="made", package_version="1"))
-
-    @property
-    def shipped(self) -> Path:
-        return self._folder
-
-    @property
-    def skills(self) -> Sequence[Skill]:
-        return (Skill(self.name, PHRASES.get(self.name, "")),)
-
-    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
-        return {}
-
-    def load(self, folder: Path) -> Model:
-        return Claims(self.name)
 
 
 def lines(*skills: str) -> list[SkillUtterance]:
@@ -75,7 +43,10 @@ def publish(store: Store, folder: Path, *skills: str, promoted: bool = False) ->
 
 @pytest.fixture
 def domains(tmp_path: Path) -> dict[str, Domain]:
-    return {name: Made(name, tmp_path / "domains") for name in PHRASES}
+    folder = tmp_path / "domains"
+    for name in PHRASES:
+        fakes.artifact(folder / name, name, mine=0.7)
+    return {name: FakeDomain(name, folder / name, skills=[Skill(name, text)]) for name, text in PHRASES.items()}
 
 
 @pytest.fixture
@@ -164,28 +135,20 @@ def test_domains_are_swapped_while_the_shortlister_stays(
 ) -> None:
     publish(store, tmp_path / "one", *PHRASES, promoted=True)
     one = live(domains, store)
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "card.json").write_text("{}")
-    version = store.publish(sealed(weights, "lights"), promote=True).version
+    fakes.artifact(tmp_path / "weights", mine=0.9)
+    version = store.publish(tmp_path / "weights", promote=True).version
     one.look()
     answer = one.answer(LAMP)
     assert answer.domains["lights"].version == version
     assert list(answer.domains) == ["lights"]
 
 
-def sealed(folder: Path, name: str) -> Path:
-    seal(folder, Manifest(domain=name, package="made", package_version="2"))
-    return folder
-
-
 def test_a_candidate_that_is_not_shortlisted_is_not_counted(
     domains: dict[str, Domain], store: Store, tmp_path: Path
 ) -> None:
     publish(store, tmp_path / "one", *PHRASES, promoted=True)
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    store.publish(sealed(weights, "kettle"))
+    fakes.artifact(tmp_path / "weights", "kettle", mine=0.9)
+    store.publish(tmp_path / "weights")
     store.canary("kettle", 0.0)
     found = Live(
         domains, store, selftest=lambda folder, name: None, shadow=["kettle"], shortlist=ShortlistSettings(k=1)
@@ -216,18 +179,11 @@ def test_a_canary_lists_for_its_share_of_the_requests_and_is_compared(
     assert shortlist.version == candidate
 
 
-def test_the_service_queries_the_domains_that_the_stores_shortlister_chooses(
-    tmp_path: Path, distributions: ModuleType
-) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    distributions.install(site, "arbitrank-lights", services.PLUGIN)
+def test_the_service_queries_the_domains_that_the_stores_shortlister_chooses(tmp_path: Path, lights_site: Path) -> None:
     store = open_store(tmp_path / "store", environment={})
     for name in ("lights", "shades"):
-        weights = tmp_path / name / "reranker"
-        weights.mkdir(parents=True)
-        (weights / "weights.json").write_text('{"intent": "Do", "mine": 0.9}')
-        store.publish(sealed(weights.parent, name), promote=True)
+        fakes.artifact(tmp_path / name, name, mine=0.9)
+        store.publish(tmp_path / name, promote=True)
     utterances = [
         SkillUtterance(text, name, name, frozenset([name]), Request(utterance=text))
         for name, text in (("lights", "the lamp"), ("shades", "the window"))
@@ -235,7 +191,7 @@ def test_the_service_queries_the_domains_that_the_stores_shortlister_chooses(
     write(build(utterances), tmp_path / "artifact")
     version = store.publish(tmp_path / "artifact", promote=True).version
     options = ("--shortlist", "--shortlist-k", "1", "--poll", "0.1")
-    with services.Service(site, tmp_path / "store", *options) as service:
+    with services.Service(lights_site, tmp_path / "store", *options) as service:
         status, answer = service.rank({"utterance": "a lamp"})
         assert (status, list(answer["domains"])) == (200, ["lights"])
         assert [one["skill"] for one in answer["shortlist"]["candidates"]] == ["lights"]

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from fakes import FakeDomain, FakeModel
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.store.artifact import MANIFEST, Manifest, encode_manifest, read_manifest, seal, version_of
 from arbitrank.store.artifact_checks import verified
@@ -22,26 +22,9 @@ from arbitrank.store.signing import Keys, keygen, open_key, open_keys, sign, sig
 from arbitrank.store.store import Store, open_store
 
 
-class Silent(Domain):
-    """A domain that ships an artifact, or none, and loads whatever is there."""
-
-    def __init__(self, shipped: Path | None = None) -> None:
-        self.name, self._shipped = "lights", shipped
-
-    @property
-    def shipped(self) -> Path | None:
-        return self._shipped
-
-    def train(self, examples: Any, out: Path, settings: Any) -> Any:
-        raise NotImplementedError
-
-    def load(self, folder: Path) -> Model:
-        return SilentModel()
-
-
-class SilentModel(Model):
-    def rerank(self, request: Any) -> Any:
-        raise NotImplementedError
+def fake(shipped: Path | None = None) -> FakeDomain:
+    """A domain that loads any artifact."""
+    return FakeDomain("lights", shipped, FakeModel("lights"))
 
 
 @pytest.fixture
@@ -107,7 +90,7 @@ def test_to_sign_changes_neither_version_nor_files(made: Path, team: Any, keys: 
 def test_what_the_domains_key_signed_is_published_promoted_and_loaded(store: Store, made: Path, team: Any) -> None:
     store.publish(made, key=team, promote=True)
     assert not read_manifest(made).signature  # the copy alone is signed
-    model = load_domains({"lights": Silent()}, store)["lights"]
+    model = load_domains({"lights": fake()}, store)["lights"]
     assert isinstance(model, Serving)
 
 
@@ -124,8 +107,8 @@ def refusals(store: Store, made: Path) -> list[str]:
         store.promote("lights", version)
     reasons.append(str(refused.value))
     blind.promote("lights", version)
-    assert isinstance(load_domains({"lights": Silent()}, blind)["lights"], Serving)
-    model = load_domains({"lights": Silent()}, store)["lights"]
+    assert isinstance(load_domains({"lights": fake()}, blind)["lights"], Serving)
+    model = load_domains({"lights": fake()}, store)["lights"]
     assert isinstance(model, Broken)
     reasons.append(model.reason)
     return reasons
@@ -170,11 +153,11 @@ def test_a_signature_that_is_none_is_refused(made: Path, team: Any, keys: Keys, 
 
 
 def test_weights_that_a_package_ships_are_held_to_the_same(store: Store, made: Path, team: Any) -> None:
-    model = load_domains({"lights": Silent(made)}, store)["lights"]
+    model = load_domains({"lights": fake(made)}, store)["lights"]
     assert isinstance(model, Broken)
     assert "unsigned" in model.reason
     sign(made, team)
-    assert isinstance(load_domains({"lights": Silent(made)}, store)["lights"], Serving)
+    assert isinstance(load_domains({"lights": fake(made)}, store)["lights"], Serving)
 
 
 def test_a_domain_without_a_key_is_refused_where_keys_are_asked_for(store: Store, made: Path, keys: Keys) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.util import find_spec
@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pytest
+from fakes import FakeDomain, FakeModel
 from pyarrow import parquet
 
-from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, Conflict, DataError, InputError, StoreError
 from arbitrank.live.live import Live
 from arbitrank.store.artifact import MANIFEST, Manifest, seal
@@ -37,7 +36,7 @@ from arbitrank.store.store import Store, open_store
 from arbitrank.store.store_checks import store_checks
 from arbitrank.training.datasets import Dataset, is_partitioned, prepare
 from arbitrank.training.example_file import ExampleFile
-from arbitrank.values import Example, Request
+from arbitrank.values import Request
 
 absent = [name for name in ("obstore", "moto", "flask") if find_spec(name) is None]
 pytestmark = pytest.mark.skipif(
@@ -402,28 +401,19 @@ def test_the_command_line_takes_an_address(arbitrank: Any, url: str, tmp_path: P
 # ---------------------------------------------------------------------------------------------------------- followed
 
 
-class Lamp(Model):
-    def rerank(self, request: Request) -> Scores:
-        n = len(request.hypotheses or ())
-        return Scores(0.5, np.full(n, 0.5 / n))
-
-
-class Lights(Domain):
-    name = "lights"
-
-    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> dict[str, Any]:
-        return {}
-
-    def load(self, folder: Path) -> Model:
-        return Lamp()
-
-
 def test_a_process_follows_a_bucket_answers_while_it_is_away_and_follows_again(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server(tmp_path / "log")  # of its own, as it goes away
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    store, live = open_store(url), Live({"lights": Lights()}, open_store(url), selftest=lambda folder, domain: None)
+    store, live = (
+        open_store(url),
+        Live(
+            {"lights": FakeDomain("lights", model=FakeModel("lights"))},
+            open_store(url),
+            selftest=lambda folder, domain: None,
+        ),
+    )
     made = [artifact(tmp_path / name, name) for name in ("one", "two")]
     first, second = (store.publish(folder, promote=True).version for folder in made)
 
