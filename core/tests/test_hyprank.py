@@ -19,6 +19,7 @@ from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.shortlist.corrections import Corrections
+from arbitrank.shortlist.gates import order_reasons
 from arbitrank.shortlist.hyprank import (
     FEATURES,
     HypRank,
@@ -28,7 +29,6 @@ from arbitrank.shortlist.hyprank import (
     save_hyprank,
     skill_of,
 )
-from arbitrank.shortlist.hyprank_gate import order_reasons
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
 from arbitrank.shortlist.log_labels import corrections, labelled_lists
 from arbitrank.shortlist.selftests import hyprank_problem

@@ -19,9 +19,8 @@ from arbitrank.impact.plan import plan
 from arbitrank.impact.report import Impact, measure
 from arbitrank.learn.rerankers import baseline
 from arbitrank.selftest import selftest
+from arbitrank.shortlist.gates import order_reasons, recall_reasons
 from arbitrank.shortlist.hyprank import read_hyprank
-from arbitrank.shortlist.hyprank_gate import order_reasons
-from arbitrank.shortlist.recall_gate import recall_reasons
 from arbitrank.store.artifact import read_card
 from arbitrank.store.kinds import HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
 from arbitrank.store.loading import load_domains

@@ -1,0 +1,115 @@
+"""Gates of a Shortlister and of a HypRank: neither may surely lose requests of the audit set."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from msgspec import UNSET
+
+from arbitrank.evaluate.intervals import least_loss
+from arbitrank.impact.gate import GateLimits, GateReason
+from arbitrank.semer import entirely_right
+from arbitrank.shortlist.artifact import load_shortlister
+from arbitrank.shortlist.calibration import account_profile
+from arbitrank.shortlist.hyprank import HypRank
+from arbitrank.shortlist.shortlister import Shortlister
+from arbitrank.values import Answer, Example, Request
+from arbitrank.wire import BadLine, read_examples
+
+__all__ = ["K", "order_reasons", "recall_reasons"]
+
+K = 10
+"""Skills of the shortlists that are compared."""
+
+
+def recall_reasons(
+    candidate: Path, stable: Path | None, audit: Path, limits: GateLimits = GateLimits()
+) -> tuple[GateReason, ...]:
+    """The reasons against making a Shortlister stable; none where it passes, or no version is stable yet.
+
+    It is refused where it surely loses, by more than the tolerance, requests of the audit set whose domain was among
+    the best `K` skills' before: of all requests, or of one domain's (intervals hold jointly with 95 %).
+    """
+    if stable is None:
+        return ()
+    after, before = load_shortlister(candidate), load_shortlister(stable)
+    changes = (
+        (domain, _listed(before, example.request, domain), _listed(after, example.request, domain))
+        for domain, example in _audited(audit)
+        if example.request.utterance
+    )
+    return tuple(
+        GateReason(
+            "recall",
+            f"the owner's domain is no longer on the shortlist of requests of which it was: {seen}; surely "
+            f"{100 * low:.2f} points fewer",
+        )
+        for _, seen, low in _losses(changes, limits.tolerance)
+    )
+
+
+def order_reasons(
+    before: HypRank | None,
+    after: HypRank,
+    audit: Path,
+    answer: Callable[[Request], Answer],
+    limits: GateLimits = GateLimits(),
+) -> tuple[GateReason, ...]:
+    """The reasons against the HypRank `after` in the place of `before`, the stable one if any; none where it passes.
+
+    `answer` gives the service's answer to a request without HypRank. Refused is a candidate that surely loses, by more
+    than the tolerance, requests whose first reading was entirely right before: in the order of the stable HypRank, or
+    in that of the merged list where none is stable. Judged are all requests, and each domain's (intervals hold jointly
+    with 95 %).
+    """
+    changes = (
+        (domain, _first_right(before, merged, example), _first_right(after, merged, example))
+        for domain, example in _audited(audit)
+        for merged in [answer(example.request)]
+    )
+    return tuple(
+        GateReason(
+            "irer" if name is None else "neighbour",
+            f"its order is wrong where the one before was right: {seen}; surely {100 * low:.2f} points more errors",
+            () if name is None else (name,),
+        )
+        for name, seen, low in _losses(changes, limits.tolerance)
+    )
+
+
+def _audited(audit: Path) -> Iterator[tuple[str, Example]]:
+    """The readable, in-scope examples of an audit set, each with its true domain."""
+    for line in read_examples(audit):
+        if not isinstance(line, BadLine) and line.truth.domain is not None:
+            yield line.truth.domain, line
+
+
+def _losses(changes: Iterable[tuple[str, bool, bool]], tolerance: float) -> Iterator[tuple[str | None, str, float]]:
+    """The slices that surely lose more than the tolerance: domain (None for all), counts in words, certain share lost.
+
+    `changes` holds each request's domain, and its success before and after.
+    """
+    counts: defaultdict[str | None, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for domain, before, after in changes:
+        for own in (counts[None], counts[domain]):
+            own[0] += before and not after
+            own[1] += after and not before
+            own[2] += 1
+    for name, (lost, won, n) in sorted(counts.items(), key=lambda item: item[0] or ""):
+        low = least_loss(lost, won, n, 1 if name is None else len(counts) - 1)
+        if low > tolerance:
+            yield name, f"{name or 'all domains'}: {lost} of {n} requests lost, {won} won", low
+
+
+def _listed(shortlister: Shortlister, request: Request, domain: str) -> bool:
+    candidates = shortlister.shortlist(request.utterance, K, profile=account_profile(request))
+    return any(candidate.domain == domain for candidate in candidates)
+
+
+def _first_right(hyprank: HypRank | None, merged: Answer, example: Example) -> bool:
+    """True where the first reading is entirely right, in the order of the HypRank or else of the merged list."""
+    shortlist = {} if merged.shortlist is UNSET else {one.skill: one.score for one in merged.shortlist.candidates}
+    ranked = merged.ranked if hyprank is None else hyprank.sort(example.request, merged.ranked, shortlist)
+    return bool(ranked) and entirely_right(ranked[0], example.truth)
