@@ -18,7 +18,7 @@ from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError, InputError
-from arbitrank.shortlist.corrections import Corrections
+from arbitrank.shortlist.classifier_training import Corrections
 from arbitrank.shortlist.gates import order_reasons
 from arbitrank.shortlist.hyprank import (
     FEATURES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from arbitrank.shortlist.calibration import (
     fit,
 )
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
-from arbitrank.shortlist.classifier_training import ClassifierRecipe
+from arbitrank.shortlist.classifier_training import train_classifier
 from arbitrank.shortlist.epochs import TrainingPlan
 from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.selftests import shortlister_problem
@@ -258,7 +259,7 @@ def test_the_fit_recovers_the_weights_that_generated_the_data() -> None:
 
 
 def test_the_classifier_scores_the_candidates_of_the_index() -> None:
-    built = build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=2)).train)
+    built = build(lines(), classifier=partial(train_classifier, plan=TrainingPlan(epochs=2)))
     found = built.shortlister.shortlist("will it be wet tomorrow", 2)
     assert found[0].skill == "rain"
     more = built.shortlister.with_skills({"lights": [Skill("lamp", "lava lamp")]})
@@ -270,7 +271,7 @@ def test_above_many_skills_the_classifier_scores_only_the_candidates_of_the_inde
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("arbitrank.shortlist.shortlister.TWO_STAGES", 3)
-    built = build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=1)).train)
+    built = build(lines(), classifier=partial(train_classifier, plan=TrainingPlan(epochs=1)))
     scored = []
 
     class Watched:
@@ -322,10 +323,10 @@ def test_a_line_may_name_further_acceptable_skills() -> None:
 
 
 def test_a_written_shortlister_answers_the_same_and_has_the_same_version(tmp_path: Path) -> None:
-    built = build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=1)).train)
+    built = build(lines(), classifier=partial(train_classifier, plan=TrainingPlan(epochs=1)))
     one, two = (
         write(built, tmp_path / "one"),
-        write(build(lines(), classifier=ClassifierRecipe(TrainingPlan(epochs=1)).train), tmp_path / "two"),
+        write(build(lines(), classifier=partial(train_classifier, plan=TrainingPlan(epochs=1))), tmp_path / "two"),
     )
     assert one.version == two.version
     assert verified(tmp_path / "one").domain == NAME

@@ -17,14 +17,19 @@ from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.probability import sigmoid
 from arbitrank.shortlist.build import SkillUtterance
 from arbitrank.shortlist.classifier import WEIGHTS, SkillClassifier, load_classifier, save_classifier, statistics
-from arbitrank.shortlist.classifier_training import ClassifierRecipe
-from arbitrank.shortlist.corrections import Corrections, FineTuning, fine_tune
+from arbitrank.shortlist.classifier_training import (
+    Corrections,
+    FineTuning,
+    SelfTraining,
+    fine_tune,
+    retrain,
+    train_classifier,
+)
 from arbitrank.shortlist.epochs import TrainingPlan, train
 from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.network import Network, NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, classifier_grams, vocabulary
 from arbitrank.shortlist.targets import Distillation, LabelStreaks, PseudoLabels, above, frequent_pairs, highest, mixed
-from arbitrank.shortlist.unlabelled import SelfTraining, retrain
 from arbitrank.values import Request
 
 THINGS = ("taxi", "tune", "table", "flight")
@@ -336,7 +341,7 @@ def test_the_second_kernel_knows_skills_by_their_numbers() -> None:
     lines = [line_of(f"a {thing} please", thing) for thing in THINGS for _ in range(10)]
     numbers = [7 * THINGS.index(line.skill) for line in lines]
     plan = TrainingPlan(NetworkShape(rate=0.1, batch=16), epochs=6)
-    kernel = ClassifierRecipe(plan, unlabelled=("one taxi", "one tune")).train(lines, numbers)
+    kernel = train_classifier(lines, numbers, plan, unlabelled=("one taxi", "one tune"))
     assert kernel.skills.tolist() == [0, 7, 14, 21]
     assert kernel.best("a flight please", 1)[0].tolist() == [21]
 
@@ -344,7 +349,7 @@ def test_the_second_kernel_knows_skills_by_their_numbers() -> None:
 def test_a_model_that_would_be_too_large_gets_a_hidden_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arbitrank.shortlist.classifier_training._WEIGHTS", 20)
     lines = [line_of(f"a {thing} please", thing) for thing in THINGS for _ in range(60)]
-    kernel = ClassifierRecipe().train(lines, [THINGS.index(line.skill) for line in lines])
+    kernel = train_classifier(lines, [THINGS.index(line.skill) for line in lines])
     assert kernel.hidden.shape[1] == 64
     assert kernel.best("a flight please", 1)[0].tolist() == [3]
 
@@ -353,7 +358,7 @@ def test_corrections_of_known_skills_reach_the_second_kernel() -> None:
     lines = [line_of("a taxi please", skill) for skill in ("cabs", "cars") for _ in range(20)]
     wrong = Corrections({("a taxi please", "cars"): 3, ("a taxi please", "gone"): 3})
     plan, rule = TrainingPlan(NetworkShape(rate=0.1, batch=8), epochs=6), FineTuning(epochs=8, weight=4.0, slower=1.0)
-    kernel = ClassifierRecipe(plan, corrections=wrong, fine_tuning=rule).train(lines, [0] * 20 + [1] * 20)
+    kernel = train_classifier(lines, [0] * 20 + [1] * 20, plan, corrections=wrong, fine_tuning=rule)
     assert kernel.best("a taxi please", 1)[0].tolist() == [0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance
-    from arbitrank.shortlist.corrections import Corrections
+    from arbitrank.shortlist.classifier_training import Corrections
     from arbitrank.store.artifact import Manifest
     from arbitrank.wire import BadLine, Logged
 
@@ -63,7 +64,7 @@ def _recipe(
     def made(lines: Sequence[SkillUtterance], seed: int) -> Any:
         if not learned:
             return None
-        from arbitrank.shortlist.classifier_training import ClassifierRecipe
+        from arbitrank.shortlist.classifier_training import train_classifier
         from arbitrank.shortlist.epochs import TrainingPlan
         from arbitrank.shortlist.targets import Distillation, PseudoLabels
 
@@ -73,7 +74,8 @@ def _recipe(
             distil=Distillation(distil) if distil else None,
             seed=seed,
         )
-        return ClassifierRecipe(plan, _unlabelled(unlabelled), corrections=_corrections(feedback, lines)).train
+        refused = _corrections(feedback, lines)
+        return partial(train_classifier, plan=plan, unlabelled=_unlabelled(unlabelled), corrections=refused)
 
     return made
 
@@ -227,7 +229,7 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
 
 def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Corrections:
     from arbitrank.answerlog.reader import read_log
-    from arbitrank.shortlist.corrections import Corrections
+    from arbitrank.shortlist.classifier_training import Corrections
     from arbitrank.shortlist.log_labels import corrections
 
     if log is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from arbitrank.shortlist.corrections import Corrections
+from arbitrank.shortlist.classifier_training import Corrections
 from arbitrank.shortlist.hyprank import skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList
 from arbitrank.wire import Logged
