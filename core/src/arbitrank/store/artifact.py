@@ -20,12 +20,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from arbitrank.domain import CONTRACT
 from arbitrank.errors import ArtifactError, InputError, os_errors
 from arbitrank.evaluate.metrics import Calibration
+
+T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 CARD = "card.json"
@@ -101,13 +104,9 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Hash the folder's files and write the manifest with the version, which completes the artifact."""
     files = {path: file_digest(folder / path) for path in paths(folder)}
     features = digest("\n".join(manifest.features).encode())
-    content = msgspec.structs.replace(manifest, files=files, features_digest=features)
-    sealed = msgspec.structs.replace(
-        content,
-        version=version_of(content),
-        time=int(os.environ.get("SOURCE_DATE_EPOCH", time.time())),
-        signature=msgspec.UNSET,
-    )
+    content = msgspec.structs.replace(manifest, files=files, features_digest=features, signature=msgspec.UNSET)
+    made = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    sealed = msgspec.structs.replace(content, version=version_of(content), time=made)
     write_durably(folder / MANIFEST, encode_manifest(sealed))
     return sealed
 
@@ -125,36 +124,33 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of an artifact, its files unchecked. Raises `ArtifactError` where it is missing or invalid."""
-    path = folder / MANIFEST
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
-            raise ArtifactError(f"{folder}: its manifest is no regular file")
-        with path.open("rb") as file:
-            raw = file.read(MAX_MANIFEST + 1)
-        if len(raw) > MAX_MANIFEST:
-            raise ArtifactError(f"{folder}: its manifest is larger than {MAX_MANIFEST} bytes")
-        return msgspec.json.decode(raw, type=Manifest)
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(folder, "manifest", error) from error
+    return read_json(folder / MANIFEST, Manifest, "manifest")
 
 
 def read_card(folder: Path) -> Calibration:
     """The calibration card of an artifact. Raises `ArtifactError` where it is missing or invalid."""
+    return read_json(folder / CARD, Calibration, "calibration card", "; train again")
+
+
+def read_json(path: Path, kind: type[T], name: str, remedy: str = "") -> T:
+    """A JSON file of an artifact, called `name` in messages. Raises `ArtifactError` where it is missing or invalid."""
     try:
-        return msgspec.json.decode((folder / CARD).read_bytes(), type=Calibration)
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
+            raise ArtifactError(f"{path.parent}: its {name} is no regular file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_MANIFEST + 1)
+        if len(raw) > MAX_MANIFEST:
+            raise ArtifactError(f"{path.parent}: its {name} is larger than {MAX_MANIFEST} bytes")
+        return msgspec.json.decode(raw, type=kind)
     except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(folder, "calibration card", error, "; train again") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ArtifactError(f"{path.parent}: no {name} that can be read: {reason}{remedy}") from error
 
 
 def paths(folder: Path) -> list[str]:
     """The files of an artifact except its manifest; links are left out, so nothing outside the folder is read."""
     files = (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     return sorted(p.relative_to(folder).as_posix() for p in files if p != folder / MANIFEST)
-
-
-def _unreadable(folder: Path, what: str, error: Exception, remedy: str = "") -> ArtifactError:
-    reason = (error.strerror if isinstance(error, OSError) else None) or error
-    return ArtifactError(f"{folder}: no {what} that can be read: {reason}{remedy}")
 
 
 def digest(content: bytes) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.errors import ArtifactError
-from arbitrank.store.artifact import Manifest, replacing, seal
+from arbitrank.store.artifact import Manifest, read_json, replacing, seal
 from arbitrank.store.kinds import DECISIONS
 
 _FILE = "decisions.json"
@@ -24,7 +23,4 @@ def save_decisions(settings: DecisionSettings, folder: Path) -> Manifest:
 
 def load_decisions(folder: Path) -> DecisionSettings:
     """The settings in a verified artifact. Raises `ArtifactError` where they cannot be decoded or are out of range."""
-    try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=DecisionSettings)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{folder}: no decision settings that can be read: {error}; publish others") from error
+    return read_json(folder / _FILE, DecisionSettings, "decision settings", "; publish others")
