@@ -39,9 +39,11 @@ def read_audit_set(backend: StoreBackend, copies: Path) -> Path | None:
     path = backend.local(key)
     if path is None:
         path = copies / key
-        if not path.is_file() or file_digest(path) != latest.digest:
-            _copy(backend, key, path)
-    if not path.is_file() or file_digest(path) != latest.digest:
+        if not _intact(path, latest) and (content := backend.read(key)) is not None:
+            with writing_copy(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(path, content)
+    if not _intact(path, latest):
         raise StoreError(f"store {backend}: the audit set is damaged; set it again: arbitrank audit-set FILE")
     return path
 
@@ -63,12 +65,8 @@ def write_audit_set(backend: StoreBackend, path: Path) -> str:
             return sha256
 
 
-def _copy(backend: StoreBackend, key: str, path: Path) -> None:
-    content = backend.read(key)
-    if content is not None:
-        with writing_copy(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(path, content)
+def _intact(path: Path, change: AuditChange) -> bool:
+    return path.is_file() and file_digest(path) == change.digest
 
 
 def _key(sha256: str, name: str) -> str:

@@ -33,8 +33,8 @@ def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:
     arriving = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     old = arriving.with_suffix(".old")
     with writing_copy(folder), ExitStack() as after:
-        after.callback(remove_copy, arriving)
-        after.callback(remove_copy, old)
+        for folder_left in (arriving, old):
+            after.callback(shutil.rmtree, folder_left, ignore_errors=True)
         arriving.mkdir(parents=True)
         for kept in keys:
             path = arriving / kept.key.removeprefix(f"{prefix}/")
@@ -47,11 +47,6 @@ def copy_artifact(backend: StoreBackend, prefix: str, folder: Path) -> None:
         except OSError:  # the folder exists: it is to be replaced, or another process was first
             folder.rename(old)
             arriving.rename(folder)
-
-
-def remove_copy(folder: Path) -> None:
-    """Remove a copy, if it exists."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def writing_copy(path: Path) -> AbstractContextManager[None]:

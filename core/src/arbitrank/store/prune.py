@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from arbitrank.errors import Conflict, StoreError
 from arbitrank.store.artifact import MANIFEST
 from arbitrank.store.kinds import folders
-from arbitrank.store.local_copies import copies, remove_copy
+from arbitrank.store.local_copies import copies
 from arbitrank.store.state import Change, is_version
 from arbitrank.store.store import Store
 
@@ -44,7 +46,13 @@ def prune(store: Store, name: str, *, keep: int = 10, grace: float = GRACE) -> l
         store.append(name, Change(number=number + 1, verb="prune", state=marked))
         for version in sorted(going):
             _remove(store, name, version)
-        _unmark(store, name, going)
+        removed = False
+        while not removed:
+            number, state = store.state(name)
+            left = tuple(version for version in state.removing if version not in going)
+            with suppress(Conflict):
+                store.change(name, "pruned", replace(state, removing=left), number)
+                removed = True
     store.backend.sweep(max(grace, GRACE))  # a write may be slow, however short the caller's grace is
     return sorted(going & set(ages))
 
@@ -56,15 +64,4 @@ def _remove(store: Store, name: str, version: str) -> None:
         for key in sorted(keys, key=lambda key: not key.endswith(f"{version}/{MANIFEST}")):
             store.backend.delete(key)
         if store.backend.local(folder) is None:
-            remove_copy(copies(store.backend, store.cache) / folder / version)
-
-
-def _unmark(store: Store, name: str, gone: set[str]) -> None:
-    while True:
-        number, state = store.state(name)
-        left = tuple(version for version in state.removing if version not in gone)
-        try:
-            store.change(name, "pruned", replace(state, removing=left), number)
-            return
-        except Conflict:
-            continue
+            shutil.rmtree(copies(store.backend, store.cache) / folder / version, ignore_errors=True)

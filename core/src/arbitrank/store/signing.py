@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,8 +32,6 @@ KEY_ENVIRONMENT = "ARBITRANK_SIGNING_KEY"
 _CONTEXT = b"arbitrank artifact 1\n"  # domain separation: no signature of other content is valid here
 
 _REMEDY = "expected one for Ed25519; run: arbitrank keygen NAME"
-
-K = TypeVar("K")
 
 
 class Keys:
@@ -63,7 +61,9 @@ class Keys:
         with os_errors(InputError, f"keys {self.folder}: cannot be read", "; expected a folder"):
             files = sorted(self.folder.iterdir())
         named = re.compile(rf"{re.escape(name)}(\.[^.]+)?\.pub")
-        keys = [_public_key(path) for path in files if named.fullmatch(path.name)]
+        serialization, ed25519 = _cryptography()
+        load, public = serialization.load_pem_public_key, ed25519.Ed25519PublicKey
+        keys = [_decoded(path, load, public) for path in files if named.fullmatch(path.name)]
         return {key_id(key): key for key in keys}
 
 
@@ -118,8 +118,8 @@ def open_key(path: str | Path | None = None, environment: Mapping[str, str] = os
         return None
     serialization, ed25519 = _cryptography()
     load = partial(serialization.load_pem_private_key, password=None)
-    private: type[Ed25519PrivateKey] = ed25519.Ed25519PrivateKey
-    return _decoded(Path(file).expanduser(), load, private)
+    key: Ed25519PrivateKey = _decoded(Path(file).expanduser(), load, ed25519.Ed25519PrivateKey)
+    return key
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -127,13 +127,7 @@ def key_id(key: Ed25519PublicKey) -> str:
     return digest(key.public_bytes_raw())[:16]
 
 
-def _public_key(path: Path) -> Ed25519PublicKey:
-    serialization, ed25519 = _cryptography()
-    public: type[Ed25519PublicKey] = ed25519.Ed25519PublicKey
-    return _decoded(path, serialization.load_pem_public_key, public)
-
-
-def _decoded(path: Path, load: Callable[[bytes], Any], expected: type[K]) -> K:
+def _decoded(path: Path, load: Callable[[bytes], Any], expected: type) -> Any:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     with os_errors(InputError, f"key {path}: cannot be read"):

@@ -75,11 +75,6 @@ def promoted(state: State, version: str) -> State:
     return replace(state, stable=version, previous=state.stable)
 
 
-def rolled_back(state: State, temperature: float) -> State:
-    """The state with `stable` and `previous` exchanged, at the temperature that the latter had."""
-    return replace(state, stable=state.previous, previous=state.stable, temperature=temperature)
-
-
 def conflict(store: StoreBackend, name: str, latest: Change | None) -> Conflict:
     """The error for a change that another one preceded, `latest` being the last change."""
     if latest is None:

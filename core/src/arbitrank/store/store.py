@@ -203,10 +203,10 @@ class Store:
             raise InputError(f"{name}: no previous version to go back to in {self}; run: {way}")
         else:
             self.fetch(name, state.previous)
-            history = self._history(checked_name(name))
-            served = (history.entry(each).state for each in range(number, 0, -1))
+            entry = self._history(checked_name(name)).entry
+            served = (entry(each).state for each in range(number, 0, -1))
             temperature = next((one.temperature for one in served if one.stable == state.previous), 1.0)
-            after = states.rolled_back(state, temperature)
+            after = replace(state, stable=state.previous, previous=state.stable, temperature=temperature)
         return self.change(name, "rollback", after, number, reason=reason)
 
     def canary(self, name: str, share: float, *, reason: str | None = None) -> Change:
