@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -228,6 +229,6 @@ def test_a_hypothesis_without_numbers_fails_its_own_domain_alone() -> None:
 def test_a_version_in_anothers_place_answers() -> None:
     arbitrator = Arbitrator({"lights": Serving(ReferenceModel(ReferenceDomain("lights"), None, PLAIN), "1", "package")})
     arbitrator.prepare()
-    other = arbitrator.with_others({"lights": Serving(Own(), "2", "store")})
+    other = replace(arbitrator, domains={**arbitrator.domains, "lights": Serving(Own(), "2", "store")})
     (ranked,) = other.answer(Request(hypotheses=(KNOWN,))).ranked
     assert (ranked.probability, ranked.version) == (1.0, "2")

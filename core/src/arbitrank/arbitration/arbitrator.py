@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
-from msgspec.structs import replace as replace_fields
+from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
@@ -136,7 +136,8 @@ class Arbitrator:
         began = perf_counter()
         selection = self._select(request)
         selected = perf_counter()
-        outcomes = self._query(selection, request, explain)
+        models = {name: serving.model for name, serving in selection.queried.items()}
+        outcomes = query_all(models, request, selection.given, explain=explain, breakers=self.breakers)
         contributions = self._contributions(selection, outcomes, request, explain)
         queried = perf_counter()
         ranked = merge(self._conditioned(contributions))
@@ -161,10 +162,6 @@ class Arbitrator:
     def prepare(self) -> None:
         """Compute now what the first answer would otherwise compute."""
         _ = self._unqueried
-
-    def with_others(self, chosen: Mapping[str, Serving | Broken]) -> Arbitrator:
-        """This arbitrator with other models of some domains."""
-        return replace(self, domains={**self.domains, **chosen})
 
     # -------------------------------------------------------------------------------------------------- the stages
 
@@ -198,10 +195,6 @@ class Arbitrator:
 
     def _served(self, names: Iterable[str]) -> Mapping[str, Serving]:
         return {name: self._serving[name] for name in sorted(names) if name in self._serving}
-
-    def _query(self, selection: _Selection, request: Request, explain: bool) -> Mapping[str, Outcome]:
-        models = {name: serving.model for name, serving in selection.queried.items()}
-        return query_all(models, request, selection.given, explain=explain, breakers=self.breakers)
 
     def _contributions(
         self, selection: _Selection, outcomes: Mapping[str, Outcome], request: Request, explain: bool
@@ -259,7 +252,7 @@ def as_request(request: str | Request, context: Context | None = None, device: s
     if context is None and device is None:
         return request
     own = {} if device is None else {"device": device}
-    return replace_fields(request, context={**request.context, **(context or {}), **own})
+    return replace(request, context={**request.context, **(context or {}), **own})
 
 
 def _report(serving: Serving, outcome: Outcome) -> DomainReport:

@@ -84,7 +84,7 @@ class Breakers:
     def succeeded(self, name: str, model: Model) -> None:
         """Close a domain's breaker: it answered in time."""
         with self._lock:
-            self._remove(name, lambda breaker: breaker.model is model)
+            self._leave(name, [one for one in self._failing.get(name, ()) if one.model is not model])
 
     def failed(self, name: str, model: Model, reason: str, counts: int = 1) -> None:
         """Count a failure `counts` times; 0 does not blame the domain, and only ends its trial."""
@@ -109,9 +109,9 @@ class Breakers:
 
     def keep(self, name: str, models: Iterable[Model]) -> None:
         """Drop the breakers of a domain's other versions."""
-        kept = list(models)
+        kept = list(models)  # compared by identity
         with self._lock:
-            self._remove(name, lambda breaker: not any(breaker.model is model for model in kept))
+            self._leave(name, [one for one in self._failing.get(name, ()) if any(one.model is m for m in kept)])
 
     def status(self) -> dict[str, str]:
         """The reasons why domains are skipped, by name, for those whose breaker is not closed."""
@@ -122,14 +122,11 @@ class Breakers:
     def _of(self, name: str, model: Model) -> _Breaker | None:
         return next((one for one in self._failing.get(name, ()) if one.model is model), None)
 
-    def _remove(self, name: str, matches: Callable[[_Breaker], bool]) -> None:
-        breakers = self._failing.get(name)
+    def _leave(self, name: str, breakers: list[_Breaker]) -> None:
         if breakers:
-            left = [one for one in breakers if not matches(one)]
-            if left:
-                self._failing[name] = left
-            else:
-                del self._failing[name]
+            self._failing[name] = breakers
+        else:
+            self._failing.pop(name, None)
 
 
 def _reason(breaker: _Breaker, now: float) -> str:

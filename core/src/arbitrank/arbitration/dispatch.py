@@ -7,7 +7,7 @@ process, then waits for the others' outcomes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeGuard
@@ -66,12 +66,11 @@ OPENS = 1_000_000
 """Count of a failure that opens a breaker at once: it cost a worker process, say."""
 
 
-class Call(ABC):
-    """A request that domains in another process are answering."""
+Call: TypeAlias = Callable[[], dict[str, Outcome]]
+"""A request that domains in another process are answering.
 
-    @abstractmethod
-    def outcomes(self) -> dict[str, Outcome]:
-        """Each domain's outcome; returns by the deadline, whatever they do. Must be called exactly once."""
+Called exactly once, it returns each domain's outcome by the deadline, whatever they do.
+"""
 
 
 class Host(ABC):
@@ -116,8 +115,7 @@ class HostedModel(Model):
 
     def _answered(self, request: Request, given: Sequence[Hypothesis] | None, explain: bool) -> Answered:
         own = None if given is None else {self.name: given}
-        call = self.host.begin({self.name: self}, request, own, explain, perf_counter())
-        outcome = call.outcomes()[self.name]
+        outcome = self.host.begin({self.name: self}, request, own, explain, perf_counter())()[self.name]
         if not isinstance(outcome, Answered):
             raise PluginError(outcome.reason)
         return outcome
@@ -145,7 +143,7 @@ def query_all(
         if breakers is not None:
             _count(breakers, models, outcomes)
         return outcomes
-    open_, trials = breakers.admit(models, _ready)
+    open_, trials = breakers.admit(models, lambda model: not _is_hosted(model) or model.host.ready)
     # Trials come last, so that other domains of the same process have answered when one fails again.
     order = sorted(models, key=set(trials).__contains__)
     admitted = {name: models[name] for name in order if name not in open_}
@@ -180,7 +178,7 @@ def _query(
         outcomes = {name: Failed(describe(error), 0.0, counts=0) for name in models}
     finally:
         for call in calls:
-            outcomes |= call.outcomes()
+            outcomes |= call()
     return outcomes
 
 
@@ -200,10 +198,6 @@ def _by_host(
 
 def _is_hosted(model: Model) -> TypeGuard[HostedModel]:
     return getattr(type(model), "_hosted", False) is True
-
-
-def _ready(model: Model) -> bool:
-    return not _is_hosted(model) or model.host.ready
 
 
 def _count(

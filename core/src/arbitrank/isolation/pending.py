@@ -14,7 +14,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from arbitrank.arbitration.checks import MAX_HYPOTHESES, check_features, checked_explanation, checked_scores
-from arbitrank.arbitration.dispatch import OPENS, Answered, Call, Failed, Late, Outcome
+from arbitrank.arbitration.dispatch import OPENS, Answered, Failed, Late, Outcome
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.isolation.messages import (
@@ -65,7 +65,7 @@ class _Assignment:
         return self.names[self.done + 1 : self.kept]
 
 
-class PendingCall(Call):
+class PendingCall:
     """A call that the active worker answers and, where that one hangs or ends, the spare."""
 
     def __init__(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
 
-from arbitrank.arbitration.dispatch import Call, Host, HostedModel, Late, Outcome
+from arbitrank.arbitration.dispatch import Call, Host, HostedModel, Late
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import LoadModel
@@ -38,17 +38,6 @@ class RemoteModel(HostedModel):
     def __init__(self, name: str, place: Host, number: int) -> None:
         super().__init__(name, place)
         self.number = number
-
-
-class CompletedCall(Call):
-    """A call whose outcomes are known at once."""
-
-    def __init__(self, outcomes: dict[str, Outcome]) -> None:
-        self._outcomes = outcomes
-
-    def outcomes(self) -> dict[str, Outcome]:
-        """The outcomes by domain."""
-        return self._outcomes
 
 
 @dataclass
@@ -100,7 +89,7 @@ class WorkerPair(Host):
         """Send a request to domains of this group."""
         if not self._lock.acquire(timeout=max(began + self.deadline - perf_counter(), 0.0)):
             late = Late("its worker process was busy with other requests", 1e3 * self.deadline, counts=0)
-            return CompletedCall(dict.fromkeys(models, late))
+            return lambda: dict.fromkeys(models, late)
         with ExitStack() as stack:
             stack.callback(self._lock.release)
             if self.active and self.active.readable(0.0):  # it has ended, or a domain wrote to its socket
@@ -109,7 +98,7 @@ class WorkerPair(Host):
             call = PendingCall(self, numbers, request, given, explain, began)
             call.start(self.active, list(models))
             stack.pop_all()  # the call releases it
-        return call
+        return call.outcomes
 
     def retire(self, worker: WorkerProcess) -> None:
         """Kill a worker and have it replaced; the spare takes over where it was active. The lock is held."""

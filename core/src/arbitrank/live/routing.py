@@ -82,7 +82,7 @@ def with_serving(arbitrator: Arbitrator, name: str, serving: Serving | Broken) -
     if name in (SHORTLIST, HYPRANK):
         stage: Any = serving.model if isinstance(serving, Serving) else None
         return replace(arbitrator, **{"shortlisting" if name == SHORTLIST else "hyprank": stage})
-    return arbitrator.with_others({name: serving})
+    return replace(arbitrator, domains={**arbitrator.domains, name: serving})
 
 
 def draw(name: str, version: str, key: str) -> float:
