@@ -15,8 +15,10 @@ from scipy.sparse import csr_array
 
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.probability import sigmoid
+from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance
-from arbitrank.shortlist.classifier import WEIGHTS, SkillClassifier, load_classifier, save_classifier, statistics
+from arbitrank.shortlist.catalogue import SkillCatalogue
+from arbitrank.shortlist.classifier import SkillClassifier, statistics
 from arbitrank.shortlist.classifier_training import (
     Corrections,
     FineTuning,
@@ -26,9 +28,10 @@ from arbitrank.shortlist.classifier_training import (
     train_classifier,
 )
 from arbitrank.shortlist.epochs import TrainingPlan, train
-from arbitrank.shortlist.kernel import Kernel
+from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.network import Network, NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, classifier_grams, vocabulary
+from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.shortlist.targets import Distillation, LabelStreaks, PseudoLabels, above, frequent_pairs, highest, mixed
 from arbitrank.values import Request
 
@@ -53,6 +56,13 @@ def corpus(each: int = 40, seed: int = 0) -> tuple[list[str], np.ndarray, np.nda
 def matrices(utterances: list[str], named: np.ndarray, skills: int = 5) -> tuple[csr_array, csr_array, np.ndarray]:
     words = vocabulary(bags(utterances), least=1)
     return inputs(bags(utterances), words), one_label(named, skills), words
+
+
+def saved(classifier: SkillClassifier, folder: Path) -> Path:
+    """A Shortlister with this classifier, saved; the path of the classifier's arrays."""
+    index = train_index([], np.empty(0, np.int64), 0)
+    save_shortlister(Shortlister(SkillCatalogue(), index, classifier=classifier), folder)
+    return folder / "learned" / "weights.npz"
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +100,7 @@ def test_inputs_have_length_one_over_the_known_grams() -> None:
 # The model as it serves
 
 
-def test_the_model_is_a_kernel(learned: SkillClassifier) -> None:
-    assert isinstance(learned, Kernel)
+def test_the_best_skill_comes_first(learned: SkillClassifier) -> None:
     numbers, z = learned.best("could you find a flight", 2)
     assert numbers[0] == 13
     assert z[0] > z[1]
@@ -122,15 +131,16 @@ def test_the_served_classifier_equals_the_trained_network(hidden: int, with_stat
         NetworkShape(hidden=hidden, batch=16), epochs=4, distil=Distillation(0.2, statistics=with_statistics)
     )
     trained = train(x, y, plan)
-    save_classifier(trained.network.frozen(np.arange(5), words, trained.usual), tmp_path)
-    model = load_classifier(tmp_path)
+    saved(trained.network.frozen(np.arange(5), words, trained.usual), tmp_path)
+    model = load_shortlister(tmp_path).classifier
+    assert model is not None
     expected = trained.log_odds(x)
     for i in range(0, len(utterances), 7):
         assert model.scores(utterances[i], np.arange(5)) == pytest.approx(expected[i], abs=1e-4)
 
 
 def test_damaged_weights_are_refused_by_name(learned: SkillClassifier, tmp_path: Path) -> None:
-    save_classifier(learned, tmp_path)
+    path = saved(learned, tmp_path)
     arrays = {field.name: getattr(learned, field.name) for field in fields(SkillClassifier)}
     for name, wrong in [
         ("bias", np.full_like(learned.bias, np.nan)),
@@ -138,19 +148,20 @@ def test_damaged_weights_are_refused_by_name(learned: SkillClassifier, tmp_path:
         ("skills", learned.skills[::-1].copy()),
         ("vocabulary", learned.vocabulary.astype(np.int64)),
     ]:
-        np.savez(tmp_path / WEIGHTS, **{**arrays, name: wrong})
+        np.savez(path, **{**arrays, name: wrong})
         with pytest.raises(ArtifactError, match=name):
-            load_classifier(tmp_path)
-    (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:200])
+            load_shortlister(tmp_path)
+    path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ArtifactError, match="train it again"):
-        load_classifier(tmp_path)
+        load_shortlister(tmp_path)
 
 
 def test_pickled_arrays_are_never_read(learned: SkillClassifier, tmp_path: Path) -> None:
+    path = saved(learned, tmp_path)
     arrays = {field.name: getattr(learned, field.name) for field in fields(SkillClassifier)}
-    np.savez(tmp_path / WEIGHTS, **{**arrays, "bias": np.array([{}, None], object)})
-    with pytest.raises(ArtifactError, match="not a readable classifier"):
-        load_classifier(tmp_path)
+    np.savez(path, **{**arrays, "bias": np.array([{}, None], object)})
+    with pytest.raises(ArtifactError, match="not a readable shortlister"):
+        load_shortlister(tmp_path)
 
 
 # Training

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from arbitrank.errors import InputError
 from arbitrank.shortlist.index import Index, IndexSettings, train_index
-from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all, words
 
 TRAINING = [
@@ -27,10 +26,6 @@ def small(**settings: float) -> Index:
     return train_index(
         [text for text, _ in TRAINING], np.array([skill for _, skill in TRAINING]), 3, IndexSettings(**settings)
     )  # type: ignore[arg-type]
-
-
-def test_it_is_a_kernel() -> None:
-    assert isinstance(small(), Kernel)
 
 
 @pytest.mark.parametrize(("query", "skill"), [("rain", 1), ("alarm please", 2), ("some jazz now", 0), ("ALARM", 2)])

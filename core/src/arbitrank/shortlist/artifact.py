@@ -1,15 +1,19 @@
-"""Files of a Shortlister, sealed as an artifact of the reserved name `shortlist`.
+"""Files of a Shortlister, sealed as an artifact of the reserved name `.shortlist`.
 
-shortlist.json   the index's settings and the calibration's weights
-skills.json      the skills' names and domains, by number
-index.npz        the index's arrays, uncompressed and without pickled objects
-learned/         the weights of the classifier, if there is one
+shortlist.json        the index's settings and the calibration's weights
+skills.json           the skills' names and domains, by number
+index.npz             the index's arrays
+learned/weights.npz   the arrays of the classifier, if there is one
+
+Arrays are kept uncompressed and without pickled objects.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +23,7 @@ import numpy as np
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration
 from arbitrank.shortlist.catalogue import SkillCatalogue
-from arbitrank.shortlist.classifier import SkillClassifier, load_classifier, save_classifier
+from arbitrank.shortlist.classifier import STATISTICS, SkillClassifier
 from arbitrank.shortlist.index import MAX_SKILLS, Index, IndexSettings
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.kinds import SHORTLIST
@@ -28,15 +32,12 @@ from arbitrank.values import Name
 __all__ = ["NAME", "load_shortlister", "save_shortlister"]
 
 NAME = SHORTLIST
-_DESCRIPTION, _SKILLS, _INDEX, _CLASSIFIER = "shortlist.json", "skills.json", "index.npz", "learned"
-_ARRAYS = {
-    "grams": np.uint32,
-    "starts": np.int32,
-    "postings": np.uint32,
-    "rarity": np.uint8,
-    "base": np.float32,
-    "missing": np.float32,
-}
+_DESCRIPTION, _SKILLS, _INDEX, _CLASSIFIER = "shortlist.json", "skills.json", "index.npz", "learned/weights.npz"
+_INDEX_ARRAYS = ("grams", "starts", "postings", "rarity", "base", "missing")
+_CLASSIFIER_ARRAYS = tuple(field.name for field in fields(SkillClassifier))
+
+Arrays = Mapping[str, Any]
+Expected = Mapping[str, tuple[tuple[int, ...], type[np.generic]]]
 
 
 class _ShortlisterFile(msgspec.Struct, frozen=True):
@@ -62,10 +63,9 @@ def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
     (folder / _DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
     skills = _SkillsFile(list(catalogue.names), list(catalogue.domains))
     (folder / _SKILLS).write_bytes(msgspec.json.encode(skills))
-    with (folder / _INDEX).open("wb") as file:
-        np.savez(file, **{name: getattr(index, name) for name in _ARRAYS})
-    if isinstance(shortlister.classifier, SkillClassifier):
-        save_classifier(shortlister.classifier, folder / _CLASSIFIER)
+    _save(folder / _INDEX, index, _INDEX_ARRAYS)
+    if shortlister.classifier is not None:
+        _save(folder / _CLASSIFIER, shortlister.classifier, _CLASSIFIER_ARRAYS)
 
 
 def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
@@ -73,37 +73,47 @@ def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
     try:
         description = msgspec.json.decode((folder / _DESCRIPTION).read_bytes(), type=_ShortlisterFile)
         skills = msgspec.json.decode((folder / _SKILLS).read_bytes(), type=_SkillsFile)
-        with np.load(folder / _INDEX, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
+        arrays = _load(folder / _INDEX, _INDEX_ARRAYS)
+        # Looked for as a folder, so that a lost file is an error.
+        learned = (folder / _CLASSIFIER).parent.is_dir()
+        weights = _load(folder / _CLASSIFIER, _CLASSIFIER_ARRAYS) if learned else None
     except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{folder}: not a readable shortlister: {error}; train it again") from error
-    problem = next(_problems(arrays, skills, description), None)
-    if problem:
+    problems = chain(_problems(arrays, skills, description), _classifier_problems(weights) if weights else ())
+    if problem := next(problems, None):
         raise ArtifactError(f"{folder}: not a usable shortlister: {problem}; train it again")
     scalars = {name: getattr(description, name) for name in ("settings", "step", "unseen", "unused")}
-    index = Index(**scalars, **arrays)
     # Domains are few; the name of each is kept in memory once.
     names = {name: name for name in skills.domains}
     catalogue = SkillCatalogue(tuple(skills.names), tuple(names[name] for name in skills.domains))
-    classifier = load_classifier(folder / _CLASSIFIER) if (folder / _CLASSIFIER).is_dir() else None
-    return Shortlister(catalogue, index, description.calibration, classifier, version)
+    classifier = SkillClassifier(**weights) if weights else None
+    return Shortlister(catalogue, Index(**scalars, **arrays), description.calibration, classifier, version)
 
 
-def _problems(arrays: Mapping[str, Any], skills: _SkillsFile, description: _ShortlisterFile) -> Iterator[str]:
+def _save(path: Path, of: object, names: Iterable[str]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(file, **{name: getattr(of, name) for name in names})
+
+
+def _load(path: Path, names: Iterable[str]) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names}
+
+
+def _problems(arrays: Arrays, skills: _SkillsFile, description: _ShortlisterFile) -> Iterator[str]:
     """The defects that a lookup would fail on: a wrong type or shape, an index out of bounds."""
     n, known = len(skills.names), len(arrays["grams"])
-    shapes = {
-        "grams": (known,),
-        "starts": (known + 1,),
-        "postings": (len(arrays["postings"]),),
-        "rarity": (known,),
-        "base": (n,),
-        "missing": (n,),
-    }
-    for name, array in arrays.items():
-        if array.shape != shapes[name] or array.dtype != _ARRAYS[name]:
-            yield f"{name} is {array.dtype} {array.shape}, expected {np.dtype(_ARRAYS[name])} {shapes[name]}"
     starts, grams, postings = arrays["starts"], arrays["grams"], arrays["postings"]
+    expected: Expected = {
+        "grams": ((known,), np.uint32),
+        "starts": ((known + 1,), np.int32),
+        "postings": ((len(postings),), np.uint32),
+        "rarity": ((known,), np.uint8),
+        "base": ((n,), np.float32),
+        "missing": ((n,), np.float32),
+    }
+    yield from _misfits(arrays, expected)
     defects = {
         "it has no gram": known == 0,
         "its grams are not ascending": bool((grams[1:] <= grams[:-1]).any()),
@@ -111,9 +121,36 @@ def _problems(arrays: Mapping[str, Any], skills: _SkillsFile, description: _Shor
             starts[0] != 0 or starts[-1] != len(postings) or (np.diff(starts) < 0).any()
         ),
         "a posting names a skill that does not exist": len(postings) > 0 and int(postings.max() >> 8) >= n,
-        "its weights are not finite": not all(np.isfinite(arrays[name]).all() for name in ("base", "missing")),
         "it has too many skills, or not one domain per skill": n != len(skills.domains) or n > MAX_SKILLS,
         "it names a skill twice": len(set(skills.names)) != n,
         "its calibration has other features": len(description.calibration.weights) != len(FEATURES),
     }
     yield from (defect for defect, present in defects.items() if present)
+
+
+def _classifier_problems(arrays: Arrays) -> Iterator[str]:
+    k, words, hidden, again = len(arrays["skills"]), len(arrays["vocabulary"]), arrays["hidden"], arrays["again"]
+    inner = hidden.shape[1] if hidden.size else words
+    expected: Expected = {
+        "skills": ((k,), np.int64),
+        "vocabulary": ((words,), np.uint32),
+        "output": ((inner, k), np.float32),
+        "bias": ((k,), np.float32),
+        "hidden": ((words, inner) if hidden.size else (0, 0), np.float32),
+        "hidden_bias": ((inner,) if hidden.size else (0,), np.float32),
+        "again": ((STATISTICS, k) if again.size else (0, 0), np.float32),
+        "usual": ((STATISTICS,) if again.size else (0,), np.float32),
+    }
+    yield from _misfits(arrays, expected)
+    for name in ("skills", "vocabulary"):
+        if (np.diff(arrays[name].astype(np.int64)) <= 0).any():
+            yield f"{name} of the classifier are not ascending and unique"
+
+
+def _misfits(arrays: Arrays, expected: Expected) -> Iterator[str]:
+    for name, (shape, kind) in expected.items():
+        array = arrays[name]
+        if array.shape != shape or array.dtype != kind:
+            yield f"{name} is {array.dtype} {array.shape}, expected {np.dtype(kind)} {shape}"
+        elif kind is np.float32 and not np.isfinite(array).all():
+            yield f"{name} has values that are not finite"

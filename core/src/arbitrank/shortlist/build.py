@@ -19,8 +19,8 @@ from arbitrank.nlu.text import crc
 from arbitrank.shortlist.artifact import NAME, save_shortlister
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
+from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.index import train_index
-from arbitrank.shortlist.kernel import Kernel
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
 from arbitrank.values import Example, Request
@@ -29,8 +29,8 @@ _HELD_OUT = 10  # one in so many utterances is held out for the calibration
 _ENOUGH = 20  # utterances to calibrate on
 _RANKS = (1, 5, 10)
 
-ClassifierTrainer = Callable[[Sequence["SkillUtterance"], Sequence[int]], Kernel]
-"""Trains the second kernel on utterances and the numbers of their skills."""
+ClassifierTrainer = Callable[[Sequence["SkillUtterance"], Sequence[int]], SkillClassifier]
+"""Trains the classifier on utterances and the numbers of their skills."""
 
 
 @dataclass(frozen=True)

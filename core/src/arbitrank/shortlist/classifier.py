@@ -4,26 +4,22 @@
     z = h W + b                      log-odds that the skill is acceptable
     z + (s(z) − s̄) U                 if trained with statistics of its own first outputs as an input
 
-Trained in `arbitrank.shortlist.network`. Weights are kept as NumPy's npz, without pickled objects.
+Trained in `arbitrank.shortlist.classifier_training`, kept by `arbitrank.shortlist.artifact`.
 """
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.errors import ArtifactError
 from arbitrank.probability import CLIP, sigmoid
 from arbitrank.shortlist.kernel import lookup, top
 from arbitrank.shortlist.ngrams import classifier_grams
 
-__all__ = ["STATISTICS", "WEIGHTS", "SkillClassifier", "load_classifier", "save_classifier", "statistics"]
+__all__ = ["STATISTICS", "SkillClassifier", "statistics"]
 
-WEIGHTS = "weights.npz"
 STATISTICS = 4
 
 Floats = NDArray[np.float64]
@@ -97,46 +93,3 @@ class SkillClassifier:
             return np.asarray(output[rows].sum(axis=0) * scale + bias)
         inner = np.tanh(self.hidden[rows].sum(axis=0) * scale + self.hidden_bias)
         return np.asarray(inner @ output + bias)
-
-
-def save_classifier(model: SkillClassifier, folder: Path) -> None:
-    """Write the model's weights into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / WEIGHTS).open("wb") as file:
-        np.savez(file, **{field.name: getattr(model, field.name) for field in fields(model)})
-
-
-def load_classifier(folder: Path) -> SkillClassifier:
-    """The classifier in a folder. Raises `ArtifactError` where the file is damaged or arrays do not fit together."""
-    path = folder / WEIGHTS
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            model = SkillClassifier(**{field.name: file[field.name] for field in fields(SkillClassifier)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{path}: not a readable classifier: {error}; train it again") from error
-    _check(model, path)
-    return model
-
-
-def _check(model: SkillClassifier, path: Path) -> None:
-    k, words = len(model.skills), len(model.vocabulary)
-    inner = model.hidden.shape[1] if model.hidden.size else words
-    expected = {
-        "skills": ((k,), np.int64),
-        "vocabulary": ((words,), np.uint32),
-        "output": ((inner, k), np.float32),
-        "bias": ((k,), np.float32),
-        "hidden": ((words, inner) if model.hidden.size else (0, 0), np.float32),
-        "hidden_bias": ((inner,) if model.hidden.size else (0,), np.float32),
-        "again": ((STATISTICS, k) if model.again.size else (0, 0), np.float32),
-        "usual": ((STATISTICS,) if model.again.size else (0,), np.float32),
-    }
-    for name, (shape, kind) in expected.items():
-        seen = getattr(model, name)
-        if seen.shape != shape or seen.dtype != kind:
-            raise ArtifactError(f"{path}: {name} is {seen.dtype} {seen.shape}, expected {np.dtype(kind)} {shape}")
-        if kind is np.float32 and not np.isfinite(seen).all():
-            raise ArtifactError(f"{path}: {name} has values that are not finite; train it again")
-    for name in ("skills", "vocabulary"):
-        if (np.diff(getattr(model, name).astype(np.int64)) <= 0).any():
-            raise ArtifactError(f"{path}: {name} are not ascending and unique; train it again")

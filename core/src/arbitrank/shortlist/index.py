@@ -52,7 +52,7 @@ class IndexSettings(Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """A kernel (`arbitrank.shortlist.kernel.Kernel`) over skills 0 … n − 1.
+    """A kernel over skills 0 … n − 1.
 
     `grams`: the hashes of the G ≥ 1 known grams, ascending, uint32 (G,). `starts`: where the postings of each begin,
     int32 (G + 1,). `postings`: uint32, by gram. `step`: nats per step of a weight. `rarity`: −log P(gram) in tenths of
@@ -83,7 +83,10 @@ class Index:
         return sum(array.nbytes for array in own) + sum(array.nbytes for array in self.added.values())
 
     def best(self, utterance: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The at most `k` skills of the highest log P(utterance, skill), up to a constant; see `Kernel`."""
+        """The at most `k` skills of the highest log P(utterance, skill), up to a constant, and these, best first.
+
+        Scores are finite; ties go to the lower number. Empty where no word of the utterance is known.
+        """
         skills, scores, _ = self._matches(utterance)
         order = top(scores, k)  # skills ascend, so ties go to the lower number
         if len(order) and scores[order[-1]] == -np.inf:

@@ -19,8 +19,8 @@ from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
 from arbitrank.shortlist.calibration import AccountProfile, CandidateCalibration, account_profile, features
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
+from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.index import Index
-from arbitrank.shortlist.kernel import Kernel
 from arbitrank.values import Candidate, Request
 
 __all__ = ["FIRST_STAGE", "TWO_STAGES", "ShortlistSettings", "Shortlister", "Shortlisting"]
@@ -44,7 +44,7 @@ class Shortlister:
     catalogue: SkillCatalogue
     index: Index
     calibration: CandidateCalibration = field(default=CandidateCalibration())
-    classifier: Kernel | None = None
+    classifier: SkillClassifier | None = None
     version: str | None = None
 
     def __post_init__(self) -> None:
