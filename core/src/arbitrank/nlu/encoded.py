@@ -27,7 +27,5 @@ def encode(utterance: str) -> Encoded:
     return Encoded(utterance, ngrams(utterance), attributes(utterance), runs(words))
 
 
-@lru_cache(maxsize=256)
-def encode_cached(utterance: str) -> Encoded:
-    """The same, cached, because every domain encodes the same utterance."""
-    return encode(utterance)
+encode_cached = lru_cache(maxsize=256)(encode)
+"""The same, cached, because every domain encodes the same utterance."""

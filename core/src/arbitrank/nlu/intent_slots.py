@@ -33,21 +33,14 @@ class IntentSlots:
     absent: NDArray[np.float32]
 
     @cached_property
-    def _place(self) -> dict[str, int]:
-        return {name: i for i, name in enumerate(self.names)}
-
-    @cached_property
     def _sums(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """The log-ratio of a reading without slots, and the term that each name adds."""
         return self.absent.sum(axis=1, keepdims=True), (self.present - self.absent).astype(np.float64)
 
     def given_intents(self, readings: Sequence[Reading]) -> NDArray[np.float64]:
         """P(reading | intent), shape (intents, readings); each row keeps the readings' total probability."""
-        has = np.zeros((len(readings), len(self.names)), np.bool_)
-        for row, reading in enumerate(readings):
-            for slot in reading.slots:
-                if (place := self._place.get(slot.name)) is not None:
-                    has[row, place] = True
+        named = [{slot.name for slot in reading.slots} for reading in readings]
+        has = np.array([[name in names for name in self.names] for names in named])
         chances = np.array([reading.probability for reading in readings])
         lacking, having = self._sums
         logs = lacking + having @ has.T

@@ -34,7 +34,6 @@ from arbitrank.values import Context, Example, Request, Slot, Truth
 
 _CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
 _PLACE = re.compile(r"\{(\w*)(?:=(\w+))?\}")
-_SPACES = re.compile(r"\s+")
 
 
 def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
@@ -48,15 +47,16 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
     spec = tomllib.loads((folder / "patterns.toml").read_text(encoding="utf-8"))
     examples: list[Example] = []
     seen: set[tuple[str, str | None]] = set()
-    for owner, label, section in _sections(spec, domain):
+    for owner, label, section, common in _sections(spec, domain):
         rng = random.Random(f"{seed}/{owner}/{label}")
-        shelf = (
-            _Shelf(works, rng, spec.get("shared")) if owner in (domain, None) else _Shelf(_also_in(works, owner), rng)
-        )
-        situations = _situations(spec.get("context", {}), section, owner, domain)
+        if owner in (domain, None):
+            draws = _drawn(works, rng, spec.get("shared"))
+        else:
+            draws = _drawn([work for work in works if owner in also_of(work)], rng, None)
+        situations = {**common, **section.get("context", {})}
         drawn = 0
         for _ in range(20 * section["count"]):
-            text, slots = _expand(rng.choice(section["patterns"]), shelf, lists, rng, f"{folder.name}: {owner}.{label}")
+            text, slots = _expand(rng.choice(section["patterns"]), draws, lists, rng, f"{folder.name}: {owner}.{label}")
             if (text, owner) in seen:
                 continue
             seen.add((text, owner))
@@ -70,55 +70,37 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
     return examples
 
 
-def _sections(spec: Mapping[str, Any], domain: str) -> Iterator[tuple[str | None, str, Mapping[str, Any]]]:
+def _sections(
+    spec: Mapping[str, Any], domain: str
+) -> Iterator[tuple[str | None, str, Mapping[str, Any], Mapping[str, Any]]]:
+    """The owner, label and table of each section, and the context that it shares with others."""
+    contexts = spec.get("context", {})
     for intent, section in spec.get("own", {}).items():
-        yield domain, intent, section
+        yield domain, intent, section, contexts.get("own", {})
     for other, section in spec.get("others", {}).items():
-        yield other, "other", section
+        yield other, "other", section, contexts.get("others", {}).get(other, {})
     for kind, section in spec.get("none", {}).items():
-        yield None, kind, section
+        yield None, kind, section, contexts.get("none", {})
 
 
-class _Shelf:
-    """The works that a section draws from, in rotation, so that none is favoured by chance.
+def _drawn(works: Sequence[Work], rng: random.Random, share: float | None) -> Iterator[Work]:
+    """The works that a section draws from, without end, in rotation, so that none is favoured by chance.
 
     `share` of the draws are of works that another domain has too; None draws from all alike.
     """
-
-    def __init__(self, works: Sequence[Work], rng: random.Random, share: float | None = None) -> None:
-        shared = [work for work in works if also_of(work)]
-        single = [work for work in works if not also_of(work)]
-        self._rng = rng
-        self._share = share if share is not None and shared and single else None
-        self._turns = {
-            kind: _turns(rng, group) for kind, group in (("all", works), ("shared", shared), ("single", single))
-        }
-
-    def draw(self) -> Work | None:
-        if self._share is None:
-            return next(self._turns["all"], None)
-        return next(self._turns["shared" if self._rng.random() < self._share else "single"], None)
+    shared = [work for work in works if also_of(work)]
+    single = [work for work in works if not also_of(work)]
+    if share is None or not shared or not single:
+        yield from _turns(rng, works)
+    else:
+        of_shared, of_single = _turns(rng, shared), _turns(rng, single)
+        while True:
+            yield next(of_shared if rng.random() < share else of_single)
 
 
 def _turns(rng: random.Random, works: Sequence[Work]) -> Iterator[Work]:
     while works:
         yield from rng.sample(works, len(works))
-
-
-def _also_in(works: Sequence[Work], domain: str) -> list[Work]:
-    return [work for work in works if domain in also_of(work)]
-
-
-def _situations(
-    contexts: Mapping[str, Any], section: Mapping[str, Any], owner: str | None, domain: str
-) -> Mapping[str, Mapping[Any, float]]:
-    if owner == domain:
-        common = contexts.get("own", {})
-    elif owner is None:
-        common = contexts.get("none", {})
-    else:
-        common = contexts.get("others", {}).get(owner, {})
-    return {**common, **section.get("context", {})}
 
 
 def _draw_context(
@@ -137,12 +119,12 @@ def _draw_context(
 
 
 def _expand(
-    pattern: str, shelf: _Shelf, lists: Mapping[str, Sequence[str]], rng: random.Random, where: str
+    pattern: str, draws: Iterator[Work], lists: Mapping[str, Sequence[str]], rng: random.Random, where: str
 ) -> tuple[str, tuple[Slot, ...]]:
     while match := _CHOICE.search(pattern):
         choice = rng.choice(match[1].split("|")) if match[1] is not None else rng.choice(("", match[2]))
         pattern = pattern[: match.start()] + choice + pattern[match.end() :]
-    pattern = _SPACES.sub(" ", pattern).strip()
+    pattern = " ".join(pattern.split())
     work: Work | None = None
     text, slots, rest = "", [], 0
     for place in _PLACE.finditer(pattern):
@@ -152,7 +134,7 @@ def _expand(
         if source in lists:
             value = rng.choice(lists[source])
         else:
-            work = work or shelf.draw()
+            work = work or next(draws, None)
             if work is None:
                 raise DataError(f"{where}: pattern {pattern!r} draws from the catalogue, but no work fits")
             if source not in work:

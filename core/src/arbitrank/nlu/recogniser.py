@@ -142,8 +142,8 @@ def _load_classifier(folder: Path, meta: _Meta) -> Classifier:
         buckets, rarity, bias = arrays["buckets"], arrays["rarity"], arrays["bias"]
         domain, own, intents = arrays["domain"], arrays["own"], arrays["intents"]
     n, columns = len(buckets), 1 + len(meta.intents)
-    _check_shapes("classifier.npz", (rarity, (n,)), (domain, (n,)), (intents, (len(own), columns - 1)))
-    _check_shapes("classifier.npz", (bias, (columns,)))
+    expected = ((rarity, (n,)), (domain, (n,)), (intents, (len(own), columns - 1)), (bias, (columns,)))
+    _check_shapes("classifier.npz", *expected)
     weights = np.zeros((n + 1, columns), np.float32)
     weights[:-1, 0] = domain
     weights[own, 1:] = intents

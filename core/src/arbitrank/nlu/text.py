@@ -64,7 +64,7 @@ def ngrams(utterance: str) -> NDArray[np.uint32]:
     Characters: two to five in a row within a word and its borders.
     """
     words = [token.text for token in tokenise(utterance)]
-    buckets = {crc32(gram.encode("utf-8", "surrogatepass")) % BUCKETS for gram in _grams(words)}
+    buckets = {crc(gram) % BUCKETS for gram in _grams(words)}
     return np.fromiter(sorted(buckets), np.uint32, len(buckets))
 
 

@@ -10,8 +10,6 @@ from arbitrank.nlu.text import crc, tokenise
 PER_TOKEN = 23
 """The number of attributes of a token."""
 
-_EDGE = ("\x02", "\x03")
-
 
 def attributes(utterance: str) -> NDArray[np.uint32]:
     """The attributes of each token: uint32 hashes, shape (tokens, attributes), the same number for every token.
@@ -19,18 +17,12 @@ def attributes(utterance: str) -> NDArray[np.uint32]:
     The token, its neighbours and pairs of them, its beginnings and endings, its shape, and its neighbours' endings and
     shapes.
     """
-    rows = _named(utterance)
-    return np.array([[crc(name) for name in row] for row in rows], np.uint32).reshape(len(rows), PER_TOKEN)
+    row = ["\x02", "\x02", *(token.text for token in tokenise(utterance)), "\x03", "\x03"]
+    hashes = [[crc(name) for name in _named(*row[i : i + 5])] for i in range(len(row) - 4)]
+    return np.array(hashes, np.uint32).reshape(-1, PER_TOKEN)
 
 
-def _named(utterance: str) -> list[list[str]]:
-    words = [token.text for token in tokenise(utterance)]
-    row = [_EDGE[0], _EDGE[0], *words, _EDGE[1], _EDGE[1]]
-    return [_of_token(row, i + 2) for i in range(len(words))]
-
-
-def _of_token(row: list[str], i: int) -> list[str]:
-    before2, before, word, after, after2 = row[i - 2 : i + 3]
+def _named(before2: str, before: str, word: str, after: str, after2: str) -> list[str]:
     return [
         "bias",
         f"w {word}",

@@ -6,7 +6,7 @@ This module alone imports scikit-learn and python-crfsuite; nothing that serves 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from arbitrank.errors import DataError
 from arbitrank.nlu.classifier import SHORTEST, Classifier
 from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.gazetteer import PER_NAME, learn_gazetteer
-from arbitrank.nlu.intent_slots import IntentSlots, learn_intent_slots
-from arbitrank.nlu.recogniser import N_BEST, Recogniser
+from arbitrank.nlu.intent_slots import learn_intent_slots
+from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.tagger import Tagger, slot_names, spans
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.values import Example, Hypothesis, Slot
@@ -59,7 +59,12 @@ def train_recogniser(
     classifier = _train_classifier(domain, examples, encoded, seed)
     mine = [examples[i] for i in own]
     tagger = _train_tagger(mine, [encoded[i] for i in own])
-    return Recogniser(domain, classifier, tagger, _learn_fit(domain, mine, tagger, classifier) if tagger else None)
+    if tagger is None:
+        return Recogniser(domain, classifier, None, None)
+    rows = [(example.truth.intent or domain, {slot.name for slot in example.truth.slots}) for example in mine]
+    return Recogniser(
+        domain, classifier, tagger, learn_intent_slots(slot_names(tagger.labels), classifier.intents, rows)
+    )
 
 
 def encode_all(examples: Sequence[Example]) -> list[Encoded]:
@@ -84,84 +89,62 @@ def cross_fit(
     would learn from confidences that do not occur in service. The folds are spread by `spread`, or over `jobs`
     processes; the hypotheses are the same.
     """
-    if spread is not None:
-        return _cross_fit_elsewhere(domain, examples, folds, seed, progress, spread)
-    encoded = encode_all(examples) if encoded is None else encoded
-    parts = [_fold(examples, folds, seed, f) for f in range(folds)]
-    tasks = (
-        delayed(_fit_and_recognise)(
-            domain, [examples[i] for i in rest], [encoded[i] for i in rest], [encoded[i] for i in held], seed
-        )
-        for rest, held in parts
-    )
-    hypotheses: list[tuple[Hypothesis, ...]] = [()] * len(examples)
-    finished = Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    for done, ((_, held), found) in enumerate(zip(parts, finished, strict=True), 1):
-        if progress:
-            progress("cross-fitting", done, folds)
-        for i, n_best in zip(held, found, strict=True):
-            hypotheses[i] = n_best
-    return hypotheses
-
-
-def _fold(examples: Sequence[Example], folds: int, seed: int, number: int) -> tuple[list[int], list[int]]:
-    """Indices of the examples that a fold's recogniser learns from, and of those that it reads."""
-    inside = np.array([crc(f"{seed}/{_words(example)}") % folds == number for example in examples], bool)
-    return np.flatnonzero(~inside).tolist(), np.flatnonzero(inside).tolist()
-
-
-def _cross_fit_elsewhere(
-    domain: str, examples: Sequence[Example], folds: int, seed: int, progress: Progress | None, spread: Spread
-) -> list[tuple[Hypothesis, ...]]:
-    hypotheses: list[tuple[Hypothesis, ...]] = [()] * len(examples)
     if progress:
         progress("cross-fitting", 0, folds)
-    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        path = Path(folder) / "examples"
-        path.write_bytes(_encode(list(examples)))  # once for all folds
-        done = spread(f"{__name__}:fit_fold", [[domain, str(path), folds, seed, f] for f in range(folds)])
-    for f, found in enumerate(done):
-        for i, n_best in zip(_fold(examples, folds, seed, f)[1], _decode_readings(found), strict=True):
+    fold_of = _fold_of(examples, folds, seed)
+    if spread is None:
+        encoded = encode_all(examples) if encoded is None else encoded
+        every = list(examples)  # a file of examples cannot be sent to another process
+        tasks = (delayed(_fit_and_recognise)(domain, every, encoded, fold_of == f, seed) for f in range(folds))
+        finished: Iterable[list[tuple[Hypothesis, ...]]] = Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    else:
+        with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+            path = Path(folder) / "examples"
+            path.write_bytes(_encode(list(examples)))  # once for all folds
+            parts = spread(f"{__name__}:fit_fold", [[domain, str(path), folds, seed, f] for f in range(folds)])
+        finished = map(_decode_readings, parts)
+    hypotheses: list[tuple[Hypothesis, ...]] = [()] * len(examples)
+    for f, recognised in enumerate(finished):
+        for i, n_best in zip(np.flatnonzero(fold_of == f).tolist(), recognised, strict=True):
             hypotheses[i] = n_best
-    if progress:
-        progress("cross-fitting", folds, folds)
+        if progress:
+            progress("cross-fitting", f + 1, folds)
     return hypotheses
 
 
 def fit_fold(domain: str, path: str, folds: int, seed: int, number: int) -> bytes:
     """The hypotheses of one fold, in MessagePack, by a recogniser trained on the others; examples from a file."""
-    examples, encoded = _shared(Path(path))
-    rest, held = _fold(examples, folds, seed, number)
-    return _encode(
-        _fit_and_recognise(
-            domain, [examples[i] for i in rest], [encoded[i] for i in rest], [encoded[i] for i in held], seed
-        )
-    )
+    examples, encoded, fold_of = _shared(Path(path), folds, seed)
+    return _encode(_fit_and_recognise(domain, examples, encoded, fold_of == number, seed))
 
 
 @lru_cache(maxsize=1)
-def _shared(path: Path) -> tuple[list[Example], list[Encoded]]:
+def _shared(path: Path, folds: int, seed: int) -> tuple[list[Example], list[Encoded], NDArray[np.int64]]:
     """The examples in the file, read and encoded once by a process for all its folds."""
     examples = msgspec.msgpack.decode(path.read_bytes(), type=list[Example])
-    return examples, encode_all(examples)
+    return examples, encode_all(examples), _fold_of(examples, folds, seed)
+
+
+def _fold_of(examples: Sequence[Example], folds: int, seed: int) -> NDArray[np.int64]:
+    words = (" ".join(token.text for token in tokenise(_text(example))) for example in examples)
+    return np.array([crc(f"{seed}/{text}") % folds for text in words], np.int64)
 
 
 def _fit_and_recognise(
-    domain: str, rest: Sequence[Example], encoded: Sequence[Encoded], held: Sequence[Encoded], seed: int
+    domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], held: NDArray[np.bool_], seed: int
 ) -> list[tuple[Hypothesis, ...]]:
-    if not any(example.truth.domain == domain for example in rest):
-        return [()] * len(held)
+    """The hypotheses of the held examples by a recogniser trained on the rest; none where that has no own example."""
+    rest, read = np.flatnonzero(~held).tolist(), [encoded[i] for i in np.flatnonzero(held).tolist()]
+    learnt = [examples[i] for i in rest]
+    if not any(example.truth.domain == domain for example in learnt):
+        return [()] * len(read)
     # One thread in every process: sums in another order would give other weights.
     with threadpool_limits(1):
-        return train_recogniser(domain, rest, seed, encoded=encoded).recognise_many(held, N_BEST)
+        return train_recogniser(domain, learnt, seed, encoded=[encoded[i] for i in rest]).recognise_many(read)
 
 
 def _text(example: Example) -> str:
     return example.request.utterance or ""
-
-
-def _words(example: Example) -> str:
-    return " ".join(token.text for token in tokenise(_text(example)))
 
 
 def _train_classifier(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Classifier:
@@ -204,11 +187,6 @@ def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[
     matrix = whole[:, buckets] @ sp.diags(rarity.astype(np.float64))
     lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     return (sp.diags(1.0 / np.maximum(lengths, SHORTEST)) @ matrix).tocsr(), buckets.astype(np.uint32), rarity
-
-
-def _learn_fit(domain: str, own: Sequence[Example], tagger: Tagger, classifier: Classifier) -> IntentSlots:
-    rows = [(example.truth.intent or domain, {slot.name for slot in example.truth.slots}) for example in own]
-    return learn_intent_slots(slot_names(tagger.labels), classifier.intents, rows)
 
 
 def _train_tagger(own: Sequence[Example], encoded: Sequence[Encoded]) -> Tagger | None:
