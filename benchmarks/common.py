@@ -16,7 +16,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, merge_heads
 from arbitrank.domain import Scores
 from arbitrank.evaluate.corpus import Corpus, read_corpus
-from arbitrank.evaluate.hypotheses import Recognised, load, recognise_corpus
+from arbitrank.evaluate.hypotheses import Recognised, files, load, recognise_corpus
 from arbitrank.evaluate.results import SystemResults, judge
 from arbitrank.values import Hypothesis, Truth
 from benchmarks.synthetic import synthetic_corpus
@@ -73,7 +73,7 @@ def recognised(corpus: Corpus, made_of: bytes, cache: Path, jobs: int = 1) -> Be
     sources = sorted(Path(arbitrank.nlu.__path__[0]).glob("*.py"))
     digest = hashlib.sha256(made_of + b"".join(path.read_bytes() for path in sources))
     kept = cache / f"{corpus.name}-{digest.hexdigest()[:12]}"
-    paths = {name: kept / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    paths = files(corpus, kept)
     if not all(path.is_file() for path in paths.values()):
         kept.mkdir(parents=True, exist_ok=True)
         recognise_corpus(corpus, kept, jobs=jobs, progress=lambda stage, done, total: None)
@@ -133,4 +133,4 @@ def results(
         domains[-1].put(range(len(truths)), of_domain)
     heads = merge_heads(domains, decisions)
     top = [None if d < 0 else hypotheses[d][i][k] for i, (d, k) in enumerate(zip(*heads[:2], strict=True))]
-    return judge(heads, top, truths, none_counts=none_counts, decisions=decisions)
+    return judge(heads, top, truths, decisions if none_counts else None)

@@ -21,7 +21,7 @@ from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.joint import sampled
 from arbitrank.evaluate.plots import MOST_DOMAINS
 from arbitrank.evaluate.report import write_report
-from arbitrank.evaluate.shared_corpus import Peak, total
+from arbitrank.evaluate.runs import Peak, total
 from arbitrank.evaluate.summary import cost
 from arbitrank.nlu.text import crc
 from arbitrank.values import Hypothesis, Truth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,32 +62,20 @@ def read_corpus(folder: Path) -> Corpus:
     split = "test" if read["test"] else "dev"
     held, tuning = read[split], read["dev"] if split == "test" else []
     if not read["train"] or not held:
-        what = (
-            f"{folder}: expected utterances in train and dev or test (.jsonl or .jsonl.gz), found {_contents(folder)}"
-        )
-        raise DataError(_because(what, notes))
+        raise _refusal(f"{folder}: expected train.jsonl(.gz) and dev or test, found {_contents(folder)}", notes)
     later = {_tokens(example) for example in (*held, *tuning)}
     train = [example for example in read["train"] if _tokens(example) not in later]
-    if len(train) < len(read["train"]):
-        notes.append(
-            f"train: {len(read['train']) - len(train)} utterances are in a later split too; dropped from train"
-        )
+    repeated = len(read["train"]) - len(train)
+    if repeated:
+        notes.append(f"train: {repeated} utterances are in a later split too; dropped from train")
     domains = sorted({example.truth.domain for example in train if example.truth.domain is not None})
     if len(domains) < 2:
         named = f"one domain, {domains[0]}" if domains else "no domain"
-        raise DataError(_because(f"{folder}: train has {named}, expected at least 2; nothing to arbitrate", notes))
+        raise _refusal(f"{folder}: train has {named}, expected at least 2; nothing to arbitrate", notes)
     tuning, held = _of_known(tuning, domains, "dev", notes), _of_known(held, domains, split, notes)
     if not held:
-        raise DataError(_because(f"{folder}: {split} has no request to measure on", notes))
-    return Corpus(
-        name=folder.name,
-        domains=tuple(domains),
-        train=tuple(train),
-        tuning=tuple(tuning),
-        held=tuple(held),
-        split=split,
-        notes=tuple(notes),
-    )
+        raise _refusal(f"{folder}: {split} has no request to measure on", notes)
+    return Corpus(folder.name, tuple(domains), tuple(train), tuple(tuning), tuple(held), split, tuple(notes))
 
 
 def read_hypotheses(path: Path) -> Corpus:
@@ -98,33 +86,28 @@ def read_hypotheses(path: Path) -> Corpus:
     hypotheses are more than `MAX_HYPOTHESES`.
     """
     lines: list[Example | BadLine] = []
-    held = 0
+    count = 0
     for line in read_truths(path):
         lines.append(line)
-        held += len(line.request.hypotheses or ()) if isinstance(line, Example) else 0
-        if held > MAX_HYPOTHESES:
+        count += len(line.request.hypotheses or ()) if isinstance(line, Example) else 0
+        if count > MAX_HYPOTHESES:
             raise DataError(
-                f"{path}: more than {MAX_HYPOTHESES:,} hypotheses by line {len(lines)}, expected at most as many, as "
-                f"more may not fit in memory; measure a sample, as in: shuf -n {len(lines) // 2} {path}"
+                f"{path}: more than {MAX_HYPOTHESES:,} hypotheses by line {len(lines)}, which may not fit in memory; "
+                f"measure a sample, as in: shuf -n {len(lines) // 2} {path}"
             )
-    good = _numbered((line for line in lines if isinstance(line, Example)), "line")
-    bad = [line for line in lines if isinstance(line, BadLine)]
-    notes = [_left_out(bad)] if bad else []
+    notes: list[str] = []
+    good = _good(lines, "line", "", notes)
     domains = sorted({h.domain for e in good for h in e.request.hypotheses or ()})
     with_hypotheses = sum(bool(e.request.hypotheses) for e in good)
     if len(domains) < 2 or with_hypotheses < _FEW:
         what = f"{with_hypotheses} labelled requests with hypotheses, of {len(domains)} domains"
-        raise DataError(_because(f"{path}: {what}; expected at least {_FEW} of at least 2", notes))
+        raise _refusal(f"{path}: {what}; expected at least {_FEW} of at least 2", notes)
     owners = Counter(e.truth.domain for e in good if e.truth.domain is not None)
     if not owners.keys() & set(domains):
-        raise DataError(
-            _because(f"{path}: no request is of a domain that has hypotheses, so there is nothing to learn", notes)
-        )
+        raise _refusal(f"{path}: no request is of a domain that has hypotheses; nothing to learn", notes)
     unknown = sum(n for name, n in owners.items() if name not in domains)
     if unknown:
-        notes.append(
-            f"{unknown} requests are of domains without a hypothesis in the file; no domain can be right on them"
-        )
+        notes.append(f"{unknown} requests are of domains without a hypothesis in the file, so no answer can be right")
     return Corpus(path.name.partition(".")[0], tuple(domains), tuple(good), (), tuple(good), CROSS_FITTED, tuple(notes))
 
 
@@ -137,23 +120,19 @@ def without_hypotheses(corpus: Corpus) -> Corpus:
 def _read(folder: Path, split: str, notes: list[str]) -> list[Example]:
     for path in (folder / f"{split}.jsonl", folder / f"{split}.jsonl.gz"):
         if path.is_file():
-            lines = list(read_examples(path))
-            bad = [line for line in lines if isinstance(line, BadLine)]
-            if bad:
-                notes.append(f"{split}: {_left_out(bad)}")
-            good = [line for line in lines if isinstance(line, Example) and line.request.utterance]
-            return _numbered(good, split)
+            lines = [line for line in read_examples(path) if isinstance(line, BadLine) or line.request.utterance]
+            return _good(lines, split, f"{split}: ", notes)
     return []
 
 
-def _left_out(bad: Sequence[BadLine]) -> str:
-    return f"{len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}"
-
-
-def _numbered(examples: Iterable[Example], split: str) -> list[Example]:
-    """The examples, each with an id, to which predictions refer."""
+def _good(lines: Sequence[Example | BadLine], split: str, prefix: str, notes: list[str]) -> list[Example]:
+    """The examples among the lines, each with an id, to which predictions refer; bad lines are noted."""
+    bad = [line for line in lines if isinstance(line, BadLine)]
+    if bad:
+        notes.append(f"{prefix}{len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}")
+    good = (line for line in lines if isinstance(line, Example))
     return [
-        e if e.request.id else replace(e, request=replace(e.request, id=f"{split}-{i}")) for i, e in enumerate(examples)
+        e if e.request.id else replace(e, request=replace(e.request, id=f"{split}-{i}")) for i, e in enumerate(good)
     ]
 
 
@@ -161,7 +140,7 @@ def _of_known(examples: Sequence[Example], domains: Sequence[str], split: str, n
     known = {None, *domains}
     kept = [example for example in examples if example.truth.domain in known]
     if len(kept) < len(examples):
-        lacking = sorted({str(example.truth.domain) for example in examples} - {str(name) for name in known})
+        lacking = sorted({str(example.truth.domain) for example in examples if example.truth.domain not in known})
         what = f"{len(examples) - len(kept)} requests of {len(lacking)} domains that train lacks, such as {lacking[0]}"
         notes.append(f"{split}: {what}; left out")
     return kept
@@ -171,9 +150,9 @@ def _tokens(example: Example) -> tuple[str, ...]:
     return tuple(token.text for token in tokenise(example.request.utterance or ""))
 
 
-def _because(what: str, notes: Sequence[str]) -> str:
-    """The reason of a refusal, with the notes on data left out before, which may explain it."""
-    return "; ".join([what, *notes])
+def _refusal(what: str, notes: Sequence[str]) -> DataError:
+    """The error with the notes on data left out before, which may explain it."""
+    return DataError("; ".join([what, *notes]))
 
 
 def _contents(folder: Path) -> str:

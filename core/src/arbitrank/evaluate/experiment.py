@@ -21,9 +21,8 @@ from arbitrank.evaluate.joint import joint_readings, joint_rows, sampled
 from arbitrank.evaluate.merge_tuning import AfterWinning, LabelledReadings, NoneChoice, choose, choose_none, label
 from arbitrank.evaluate.plugins import PLUGINS, run_plugins
 from arbitrank.evaluate.results import SystemResults, judge
-from arbitrank.evaluate.runs import Clock, DomainRun, splits
-from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, in_processes, peak, total
-from arbitrank.evaluate.summary import summarise
+from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
+from arbitrank.evaluate.summary import BY_SYSTEM, summarise
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.lightgbm import missing
@@ -40,7 +39,8 @@ def evaluate(
 
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses.
     """
-    clock, peaks = Clock(), list[Peak | None]()
+    clock = Clock()
+    peaks: list[Peak | None] = []
     corpus = read_corpus(path) if path.is_dir() and not is_log(path) else read_hypotheses(path)
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
@@ -54,7 +54,7 @@ def evaluate(
                 paths = split_hypotheses(corpus, folder)
                 corpus = without_hypotheses(corpus)
             else:
-                paths = recognise_corpus(corpus, folder, seed=seed, jobs=jobs, progress=progress, peaks=peaks)
+                paths, peaks = recognise_corpus(corpus, folder, seed=seed, jobs=jobs, progress=progress)
             clock.lap("recognise")
             runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
             clock.lap("re-rankers")
@@ -63,6 +63,7 @@ def evaluate(
     clock.lap("merge" if plugins else "joint and merge")
     systems = summarise(results, corpus.held, against=("R0", JOINT), seed=seed)
     clock.lap("figures")
+    by_system = {key: round(sum(one.seconds.get(key, 0.0) for one in runs), 2) for key in runs[0].seconds}
     metrics = {
         "corpus": corpus.name,
         "split": corpus.split,
@@ -75,7 +76,7 @@ def evaluate(
         "after_winning_choice": winning,
         "none_choice": nones,
         "systems": systems,
-        "seconds": {**clock.laps, "by system, all domains": _total([one.seconds for one in runs])},
+        "seconds": {**clock.laps, BY_SYSTEM: by_system},
         "peak_memory_bytes": total([peak(), *peaks, *(one.peak for one in runs)]),
     }
     return metrics, results, corpus
@@ -87,7 +88,7 @@ def after_winning(corpus: Corpus, runs: Sequence[DomainRun]) -> AfterWinning | N
     None where no data are left to choose by, and where requests may be out of scope: then not every request is owned by
     exactly one domain.
     """
-    unreported = [one.unreported for one in runs if one.unreported is not None]
+    unreported = _unreported(runs)
     return choose(unreported) if unreported and not corpus.has_out_of_scope else None
 
 
@@ -100,13 +101,11 @@ def judged(
     P(out of scope) of these and of the joint model, chosen on requests that the report is not on.
     """
     nones: dict[str, NoneChoice] = {}
-    unreported = [one.unreported for one in runs if one.unreported is not None]
+    unreported = _unreported(runs)
     if corpus.has_out_of_scope and unreported:
         owners = _owners(corpus, corpus.tuning or corpus.train)
         nones[DEFAULT] = nones[PLUGINS] = choose_none([one.readings for one in unreported], owners)
-    readings: dict[str, list[BestReadings]] = {
-        system: [one.readings[system] for one in runs] for system in runs[0].readings
-    }
+    readings = {system: [one.readings[system] for one in runs] for system in runs[0].readings}
     rows = [one.joint for one in runs if one.joint is not None]
     if rows and missing() is None:
         train, held = zip(*rows, strict=True)
@@ -121,16 +120,21 @@ def judged(
     # One domain's hypotheses at a time, as those of all domains may not fit in memory.
     top: dict[str, list[Hypothesis | None]] = {system: [None] * len(corpus.held) for system in lists}
     for d, one in enumerate(runs):
-        own = _held(corpus, load(one.hypotheses))
+        recognised = load(one.hypotheses)
+        own = recognised.held or recognised.train  # kept once where these are the training requests
         for system, heads in lists.items():
             for i in np.flatnonzero(heads.domain == d).tolist():
                 top[system][i] = own[i][heads.reading[i]]
-    truths, counts = [example.truth for example in corpus.held], corpus.has_out_of_scope
+    truths = [example.truth for example in corpus.held]
     results = {}
     for system, heads in lists.items():
         decisions = DecisionSettings(none=nones[system].threshold) if system in nones else usual
-        results[system] = judge(heads, top[system], truths, none_counts=counts, decisions=decisions)
+        results[system] = judge(heads, top[system], truths, decisions if corpus.has_out_of_scope else None)
     return results, {system: one for system, one in nones.items() if system in lists}
+
+
+def _unreported(runs: Sequence[DomainRun]) -> list[LabelledReadings]:
+    return [one.unreported for one in runs if one.unreported is not None]
 
 
 def _owners(corpus: Corpus, examples: Sequence[Example]) -> NDArray[np.int64]:
@@ -139,9 +143,7 @@ def _owners(corpus: Corpus, examples: Sequence[Example]) -> NDArray[np.int64]:
     return np.array([-1 if e.truth.domain is None else places.get(e.truth.domain, -2) for e in examples], np.int64)
 
 
-def run(
-    corpus: Corpus, paths: Mapping[str, Path], *, seed: int = 0, jobs: int = 1, progress: Progress
-) -> list[DomainRun]:
+def run(corpus: Corpus, paths: Mapping[str, Path], *, seed: int, jobs: int, progress: Progress) -> list[DomainRun]:
     """Train and score every system of every domain, each domain in a task of its own; in the order of their names."""
     tasks = [(path, seed) for path in paths.values()]
     runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="re-rankers", progress=progress)
@@ -167,10 +169,10 @@ def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
                 readings[fitted.system].put(places, score(fitted.reranker, held))
                 clock.lap(fitted.system)
                 if fitted.system == DEFAULT and not corpus.cross_fitted:
-                    unreported = _unreported(corpus, recognised, fitted, evidence, learned)
+                    unreported = _labelled(corpus, recognised, fitted, evidence, learned)
         kept = taught_joint(corpus)[learned]
         rows = joint_rows(training.only(kept), learned[kept]), joint_rows(scoring, scored)
-    return DomainRun(recognised.domain, path, readings, rows, clock.laps, unreported, (), peak())
+    return DomainRun(recognised.domain, path, readings, clock.laps, unreported, peak(), rows)
 
 
 def taught_joint(corpus: Corpus) -> NDArray[np.bool_]:
@@ -193,7 +195,7 @@ def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:
     return []
 
 
-def _unreported(
+def _labelled(
     corpus: Corpus, recognised: Recognised, fitted: Fitted, evidence: Evidence, learned: NDArray[np.int64]
 ) -> LabelledReadings:
     if not corpus.tuning:
@@ -208,17 +210,7 @@ def _evidence(like: Evidence, examples: Sequence[Example], readings: Readings) -
     return Evidence.of(like.spec, requests, [examples[i].truth for i in places]), places
 
 
-def _held(corpus: Corpus, recognised: Recognised) -> Readings:
-    """The readings of the held-out requests; where these are the training requests, they are kept once."""
-    return recognised.held or (recognised.train if corpus.cross_fitted else recognised.held)
-
-
 def _with_hypotheses(examples: Sequence[Example], readings: Readings) -> tuple[list[Request], NDArray[np.int64]]:
     """The requests that the domain has a reading of, holding it, and their places among all."""
     places = [i for i, own in enumerate(readings) if own]
     return [own_request(examples[i].request, readings[i]) for i in places], np.array(places, np.int64)
-
-
-def _total(laps: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The seconds of each stage, summed over the domains."""
-    return {stage: round(sum(one.get(stage, 0.0) for one in laps), 2) for stage in laps[0]}

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.shared_corpus import Peak, SharedCorpus, in_processes, peak
+from arbitrank.evaluate.runs import Peak, SharedCorpus, in_processes, peak
 from arbitrank.nlu.training import cross_fit, train_recogniser
 from arbitrank.values import Hypothesis
 
@@ -30,27 +30,20 @@ class Recognised(msgspec.Struct, frozen=True):
 
 
 def recognise_corpus(
-    corpus: Corpus,
-    folder: Path,
-    *,
-    seed: int = 0,
-    jobs: int = 1,
-    progress: Progress,
-    peaks: list[Peak | None] | None = None,
-) -> dict[str, Path]:
-    """Have every domain read the corpus, and write its hypotheses into the folder: a file for each domain.
-
-    The peak memory of each task's process is appended to `peaks`.
-    """
+    corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, progress: Progress
+) -> tuple[dict[str, Path], list[Peak | None]]:
+    """Have every domain read the corpus, and write its hypotheses into the folder: a file for each, and peak memory."""
     sizes = {name: sum(e.truth.domain == name for e in corpus.train) for name in corpus.domains}
     # The largest domains first, so that none of them runs alone at the end.
     order = sorted(corpus.domains, key=lambda name: (-sizes[name], name))
-    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    paths = files(corpus, folder)
     tasks = [(name, paths[name], seed) for name in order]
-    held = in_processes(_recognise, corpus, tasks, jobs=jobs, stage="recognisers", progress=progress)
-    if peaks is not None:
-        peaks += held
-    return paths
+    return paths, in_processes(_recognise, corpus, tasks, jobs=jobs, stage="recognisers", progress=progress)
+
+
+def files(corpus: Corpus, folder: Path) -> dict[str, Path]:
+    """The file of each domain's hypotheses in a folder."""
+    return {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
 
 
 def load(path: Path) -> Recognised:
@@ -65,7 +58,7 @@ def save(recognised: Recognised, path: Path) -> None:
 
 def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
     """The files of `recognise_corpus` from requests that bring hypotheses: each domain gets its own."""
-    paths = {name: folder / f"{number}.msgpack" for number, name in enumerate(corpus.domains)}
+    paths = files(corpus, folder)
     own: dict[str, Readings] = {name: [()] * len(corpus.held) for name in corpus.domains}
     for i, example in enumerate(corpus.held):
         for h in example.request.hypotheses or ():

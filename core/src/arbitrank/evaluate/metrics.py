@@ -53,12 +53,12 @@ def calibration(p: Floats, y: Floats, *, seed: int = 0, draws: int = 400) -> Cal
 
 def nll(p: Floats, y: Floats) -> float:
     """Mean negative log-likelihood of the outcomes, in nats; probabilities are clipped to [1e-6, 1 − 1e-6]."""
-    return float(np.mean(log_loss(p, y)))
+    return float(log_loss(p, y).mean())
 
 
 def brier(p: Floats, y: Floats) -> float:
     """Mean squared difference of probability and outcome."""
-    return float(np.mean((p - y) ** 2))
+    return float(((p - y) ** 2).mean())
 
 
 def ece(p: Floats, y: Floats, bins: int = BINS) -> float:

@@ -18,10 +18,9 @@ from arbitrank.arbitration.merge import BestReadings
 from arbitrank.domain import Domain, Model, Progress, Scores, Settings
 from arbitrank.errors import ArbitrankError, InputError, PluginError
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.hypotheses import Readings, Recognised, save
+from arbitrank.evaluate.hypotheses import Readings, Recognised, files, save
 from arbitrank.evaluate.merge_tuning import LabelledReadings
-from arbitrank.evaluate.runs import Clock, DomainRun, splits
-from arbitrank.evaluate.shared_corpus import SharedCorpus, in_processes, peak
+from arbitrank.evaluate.runs import Clock, DomainRun, SharedCorpus, in_processes, peak, splits
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.evidence import own_request
 from arbitrank.learn.rerankers import baseline
@@ -46,7 +45,7 @@ def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, p
             f"{corpus.name}: no plugin is loaded for {', '.join(lacking)} (loaded: {', '.join(ready) or 'none'}); "
             "run: arbitrank domains, or evaluate without --plugins"
         )
-    tasks = [(name, folder / f"{number}.msgpack", seed) for number, name in enumerate(corpus.domains)]
+    tasks = [(name, path, seed) for name, path in files(corpus, folder).items()]
     runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="plugins", progress=progress)
     return sorted(runs, key=lambda one: one.domain)
 
@@ -75,12 +74,11 @@ def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
                 best["R0"].put([i], [plain.rerank(own_request(corpus.held[i].request, hypotheses))])
         clock.lap("plugins: ask")
     save(Recognised(name, [], [], readings), path)
-    notes: tuple[str, ...] = ()
-    if failures:
-        notes = (
-            f"domain {name}: failed on {len(failures)} requests, which have no reading of it; the first: {failures[0]}",
-        )
-    return DomainRun(name, path, best, None, clock.laps, unreported, notes, peak())
+    run = DomainRun(name, path, best, clock.laps, unreported, peak())
+    if not failures:
+        return run
+    note = f"domain {name}: failed on {len(failures)} requests, which have no reading of it; the first: {failures[0]}"
+    return run._replace(notes=(note,))
 
 
 def _trained(domain: Domain, examples: Sequence[Example], folder: Path, seed: int) -> Model:

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 
 from arbitrank.evaluate.plots import MOST_DOMAINS, calibration_plot, coverage_plot, data_uri, domains_plot
-from arbitrank.evaluate.results import SystemResults
+from arbitrank.evaluate.results import SystemResults, text
 from arbitrank.evaluate.summary import cost
 from arbitrank.pages import render
-from arbitrank.values import Example, Hypothesis, Truth
+from arbitrank.values import Example
 
 _MISTAKES = 15
 
@@ -65,11 +65,4 @@ def _mistakes(one: SystemResults, held: Sequence[Example]) -> Iterator[tuple[str
     wrong = np.flatnonzero(one.right == 0.0)
     for i in wrong[np.argsort(-one.probability[wrong], kind="stable")][:_MISTAKES].tolist():
         example = held[i]
-        yield example.request.utterance or "", float(one.probability[i]), _text(one.top[i]), _text(example.truth)
-
-
-def _text(reading: Hypothesis | Truth | None) -> str:
-    if reading is None or reading.domain is None:
-        return "out of scope"
-    slots = ", ".join(f"{slot.name} “{slot.value}”" for slot in reading.slots)
-    return f"{reading.domain}: {reading.intent}" + (f" ({slots})" if slots else "")
+        yield example.request.utterance or "", float(one.probability[i]), text(one.top[i]), text(example.truth)

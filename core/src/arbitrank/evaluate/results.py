@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from arbitrank.arbitration.decide import DecisionSettings, decides_none
 from arbitrank.arbitration.merge import MergedHeads
 from arbitrank.probability import Floats
-from arbitrank.semer import entirely_right, semer
-from arbitrank.values import Hypothesis, Truth
+from arbitrank.semer import semer
+from arbitrank.values import Hypothesis, Ranked, Truth
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,18 @@ def judge(
     heads: MergedHeads,
     top: Sequence[Hypothesis | None],
     truths: Sequence[Truth],
-    *,
-    none_counts: bool,
-    decisions: DecisionSettings = DecisionSettings(),
+    decisions: DecisionSettings | None,
 ) -> SystemResults:
     """The results of the heads of merged lists, `top` being their hypotheses.
 
-    With `none_counts`, deciding "none" is an answer: right for requests out of scope and wrong for all others. Without,
+    With `decisions`, deciding "none" is an answer: right for requests out of scope and wrong for all others. With None,
     the best hypothesis is the answer.
     """
-    right = np.array([float(h is not None and entirely_right(h, truth)) for h, truth in zip(top, truths, strict=True)])
     domain_right = np.array([float(h is not None and h.domain == t.domain) for h, t in zip(top, truths, strict=True)])
     errors = np.array([1.0 if h is None else semer(h, truth) for h, truth in zip(top, truths, strict=True)])
     unowned = np.array([truth.domain is None for truth in truths], bool)
-    return decided(heads, right, domain_right, errors, unowned, decisions if none_counts else None, tuple(top))
+    right = (errors == 0.0).astype(np.float64)
+    return decided(heads, right, domain_right, errors, unowned, decisions, tuple(top))
 
 
 def decided(
@@ -79,3 +77,11 @@ def decided(
         np.where(none, unowned, domain_right),
         np.where(none, ~unowned, errors),
     )
+
+
+def text(reading: Hypothesis | Ranked | Truth | None) -> str:
+    """A reading for people."""
+    if reading is None or reading.domain is None:
+        return "out of scope"
+    slots = ", ".join(f"{slot.name} “{slot.value}”" for slot in reading.slots)
+    return f"{reading.domain}: {reading.intent or reading.domain}" + (f" ({slots})" if slots else "")

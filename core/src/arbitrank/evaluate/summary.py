@@ -17,6 +17,9 @@ from arbitrank.values import Example
 MEASURES = ("domain_accuracy", "irer", "semer", "nll", "brier")
 """The means over requests that are reported, in this order; lower is better, except for the accuracy."""
 
+BY_SYSTEM = "by system, all domains"
+"""Key, among the seconds by stage, of those of each system."""
+
 _SLICE = 30  # requests below which a slice is not reported
 
 
@@ -56,11 +59,9 @@ def measured(one: SystemResults) -> Floats:
 
 def cost(metrics: Mapping[str, Any]) -> str:
     """The seconds by stage, those of each system summed over the domains, and the peak memory where it is known."""
-    stages = {stage: spent for stage, spent in metrics["seconds"].items() if not isinstance(spent, Mapping)}
-    by_system = next(iter(spent for spent in metrics["seconds"].values() if isinstance(spent, Mapping)), {})
-    text = f"{sum(stages.values()):.0f} s: {_seconds(stages)}"
-    if by_system:
-        text += f"; by system, all domains: {_seconds(by_system)}"
+    stages = dict(metrics["seconds"])
+    by_system = stages.pop(BY_SYSTEM)
+    text = f"{sum(stages.values()):.0f} s: {_seconds(stages)}; {BY_SYSTEM}: {_seconds(by_system)}"
     held = metrics["peak_memory_bytes"]
     return text if held is None else f"{text}; at most {held / 1e9:.2f} GB of memory"
 
@@ -78,13 +79,8 @@ def _differences(delta: Floats, drawn: Floats) -> dict[str, Estimate]:
 
 def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
     figures = calibration(p, y, seed=seed)
-    return {
-        "ece": figures.ece,
-        "ece_interval": figures.ece_interval,
-        "ece_floor": figures.ece_floor,
-        "ece_band": figures.ece_band,
-        "over_confidence": figures.over,
-    }
+    ece = {name: getattr(figures, name) for name in ("ece", "ece_interval", "ece_floor", "ece_band")}
+    return {**ece, "over_confidence": figures.over}
 
 
 def _per_domain(one: SystemResults, held: Sequence[Example], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import MergedHeads, merge_heads
-from arbitrank.evaluate.results import SystemResults, decided
+from arbitrank.evaluate.results import SystemResults, decided, text
 from arbitrank.impact.batch_scores import DomainReadings, Reading
-from arbitrank.values import Truth
 from arbitrank.wire import Logged
 
 FLIPS = 20
@@ -168,11 +167,3 @@ def worst_flips(
 def worst(found: Sequence[Flip]) -> list[Flip]:
     """The flips that matter most: right to wrong first, and the most confident ones of each kind."""
     return sorted(found, key=lambda flip: (KINDS.index(flip.kind), -flip.after.probability, flip.line))[:FLIPS]
-
-
-def text(reading: Reading | Truth | None) -> str:
-    """A reading for people."""
-    if reading is None or reading.domain is None:
-        return "out of scope"
-    slots = ", ".join(f"{slot.name} “{slot.value}”" for slot in reading.slots)
-    return f"{reading.domain}: {reading.intent or reading.domain}" + (f" ({slots})" if slots else "")
