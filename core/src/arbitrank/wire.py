@@ -36,9 +36,9 @@ class BadLine(NamedTuple):
     reason: str
 
 
-class _Corpus(msgspec.Struct, frozen=True, kw_only=True):
+class _Corpus(msgspec.Struct, frozen=True, kw_only=True, rename={"utterance": "text"}):
     id: str | None = None
-    text: str
+    utterance: str
     domain: Name | None
     intent: Name | None = None
     slots: tuple[Slot, ...] = ()
@@ -71,7 +71,10 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
 
 _decode_request = msgspec.json.Decoder(Request).decode
 _decode_logged = msgspec.json.Decoder(Logged).decode
-_EXAMPLE_FIELDS = {"corpus": set(_Corpus.__struct_fields__), "hypotheses": {*_Labelled.__struct_fields__, "answer"}}
+_EXAMPLE_FIELDS = {
+    "corpus": set(_Corpus.__struct_encode_fields__),
+    "hypotheses": {*_Labelled.__struct_fields__, "answer"},
+}
 
 
 def decode_request(raw: bytes | str) -> Request:
@@ -96,8 +99,7 @@ def decode_logged(raw: bytes | str) -> Logged:
     example = decode_example(raw)
     if example.request.utterance is None:
         raise InputError("the line has neither an utterance nor hypotheses, expected one of them")
-    fields = {name: getattr(example.request, name) for name in Request.__struct_fields__}
-    return Logged(**fields, truth=example.truth)
+    return Logged(**_request_fields(example.request), truth=example.truth)
 
 
 def read_requests(path: str) -> Iterator[Request | BadLine]:
@@ -163,34 +165,27 @@ def _example(raw: bytes | str) -> Example:
         raise InputError("the object: lacks the field text")
     if kind == "corpus":
         corpus = msgspec.convert(line, _Corpus)
-        _check_offsets(corpus)
-        context = corpus.context
+        for i, slot in enumerate(corpus.slots):
+            if slot.start is not None and slot.end is not None:
+                seen = corpus.utterance[slot.start : slot.end]
+                if seen != slot.value:
+                    where = f"slots[{i}]: text[{slot.start}:{slot.end}]"
+                    raise InputError(f"{where} is {seen!r}, expected its value {slot.value!r}")
+        fields = _request_fields(corpus)
         if corpus.locale is not None:
-            context = {"locale": corpus.locale, **context}
-        request = Request(
-            id=corpus.id,
-            utterance=corpus.text,
-            context=context,
-            session=corpus.session,
-            account=corpus.account,
-            dialogue=corpus.dialogue,
-        )
+            fields["context"] = {"locale": corpus.locale, **corpus.context}
         truth = Truth(corpus.domain, corpus.intent, corpus.slots)
     else:
         labelled = msgspec.convert(line, _Labelled)
-        request = Request(**{name: getattr(labelled, name) for name in Request.__struct_fields__})
-        truth = labelled.truth
+        fields, truth = _request_fields(labelled), labelled.truth
+    request = Request(**fields)
     _check_request(request)
     return Example(request, truth, {key: value for key, value in line.items() if key not in _EXAMPLE_FIELDS[kind]})
 
 
-def _check_offsets(line: _Corpus) -> None:
-    for i, slot in enumerate(line.slots):
-        if slot.start is not None and slot.end is not None and line.text[slot.start : slot.end] != slot.value:
-            seen = line.text[slot.start : slot.end]
-            raise InputError(
-                f"slots[{i}]: text[{slot.start}:{slot.end}] is {seen!r}, expected its value {slot.value!r}"
-            )
+def _request_fields(line: Request | _Corpus) -> dict[str, Any]:
+    """The fields of the request in a line, those that a line of a corpus lacks being None."""
+    return {name: getattr(line, name, None) for name in Request.__struct_fields__}
 
 
 def _check_request(request: Request) -> None:
@@ -274,6 +269,6 @@ def _non_finite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
             yield from _non_finite(inner, f"{path}[{i}]")
 
 
-def _short(value: Any, limit: int = 60) -> str:
+def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return text if len(text) <= 60 else f"{text[:59]}…"
