@@ -6,7 +6,7 @@ change = promote(store, judgement)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +67,21 @@ def consider(
     if chosen is None:
         raise InputError(f"{name}: no candidate in {store}; run: {train_command(name)}, or name a version")
     impact = None
+    reasons: Sequence[GateReason]
     with store.checked_out(name, chosen) as folder:
         problem, audit = selftest(folder, name), store.audit_set()
         card = None if name in RESERVED else read_card(folder)
         if audit is None or problem:
             reasons = judge(None, card, limits, problem=problem)
-        elif name in RESERVED:
-            reasons = _stage_reasons(store, domains, name, folder, audit, limits, decisions)
+        elif name == SHORTLIST:
+            reasons = recall_reasons(folder, store.stable(name), audit, limits)
+        elif name == HYPRANK:
+            stable = store.stable(name)
+            before = None if stable is None else read_hyprank(stable)
+            answer = Arbitrator(load_domains(domains, store), decisions, fallback=baseline).answer
+            reasons = order_reasons(before, read_hyprank(folder), audit, answer, limits)
+        elif name in RESERVED:  # decision settings have no gate
+            reasons = ()
         else:
             replayed = plan(domains, store, name, folder, checked=True, decisions=decisions)
             impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
@@ -81,26 +89,6 @@ def consider(
                 note(one)
             reasons = judge(impact, card, limits)
     return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons))
-
-
-def _stage_reasons(
-    store: Store,
-    domains: Mapping[str, Domain],
-    name: str,
-    folder: Path,
-    audit: Path,
-    limits: GateLimits,
-    decisions: DecisionSettings,
-) -> list[GateReason]:
-    """The reasons of a stage's gate on the audit set: recall of a Shortlister, order of a HypRank; none of settings."""
-    stable = store.stable(name)
-    if name == SHORTLIST:
-        return [*recall_reasons(folder, stable, audit, limits)]
-    if name == HYPRANK:
-        before = None if stable is None else read_hyprank(stable)
-        answer = Arbitrator(load_domains(domains, store), decisions, fallback=baseline).answer
-        return [*order_reasons(before, read_hyprank(folder), audit, answer, limits)]
-    return []
 
 
 def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: str | None = None) -> Change | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ class SelfTester:
     and to `close` during a call, which then raises `NotTested`.
     """
 
-    def __init__(self, timeout: float = TIMEOUT, memory: int = MEMORY) -> None:
-        self.timeout, self.memory = timeout, memory
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self.timeout = timeout
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._tests = 0
@@ -92,7 +93,7 @@ class SelfTester:
         """The problem, and whether the test exceeded its time."""
         if self._child is None and not self._closed:
             with os_errors(NotTested, "no process for the self-test"):
-                self._child = Child("-m", "arbitrank.selftest", str(self.memory), str(self.timeout))
+                self._child = Child("-m", "arbitrank.selftest", str(MEMORY), str(self.timeout))
             self._tests = 0
         child, late = self._child, False
         if self._closed or child is None:
@@ -114,15 +115,13 @@ class SelfTester:
         return problem, late
 
 
-def selftest(folder: Path, name: str, timeout: float = TIMEOUT, memory: int = MEMORY) -> str | None:
+def selftest(folder: Path, name: str, timeout: float = TIMEOUT) -> str | None:
     """The problem of a verified artifact of an installed domain or a stage, None where it may serve. Never raises."""
-    tester = SelfTester(timeout, memory)
-    try:
-        return tester(folder, name)
-    except NotTested as error:
-        return str(error)
-    finally:
-        tester.close()
+    with closing(SelfTester(timeout)) as tester:
+        try:
+            return tester(folder, name)
+        except NotTested as error:
+            return str(error)
 
 
 # ------------------------------------------------------------------------------------------------------- in the child
