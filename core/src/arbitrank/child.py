@@ -23,7 +23,7 @@ from time import monotonic, sleep
 
 from arbitrank.errors import ArbitrankError
 
-__all__ = ["Child", "Ended", "Expired", "environment", "how_ended", "last_line", "limit", "serve"]
+__all__ = ["Child", "Ended", "Expired", "how_ended", "last_line", "limit", "serve"]
 
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # by the prefix of the variable that sets their threads
 _TAIL = 4096  # bytes kept of what a child writes to standard error
@@ -50,6 +50,8 @@ class Child:
 
     def __init__(self, *arguments: str, pass_fds: Sequence[int] = (), output: bool = False) -> None:
         errors, into = os.pipe()
+        path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
+        threads = {f"{name}_NUM_THREADS": "1" for name in _LIBRARIES}
         try:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -57,7 +59,7 @@ class Child:
                 stdout=into if output else subprocess.PIPE,
                 stderr=into,
                 pass_fds=pass_fds,
-                env=environment(),
+                env={**os.environ, "PYTHONPATH": path, **threads},
                 start_new_session=True,
             )
         except OSError:
@@ -156,12 +158,6 @@ class Child:
                 self._written += content[-_TAIL:]
                 del self._written[:-_TAIL]
         os.close(errors)
-
-
-def environment() -> dict[str, str]:
-    """The environment of a child: it finds the modules that this process does, and starts no threads by itself."""
-    path = os.pathsep.join(path for path in sys.path if path)
-    return {**os.environ, "PYTHONPATH": path, **{f"{name}_NUM_THREADS": "1" for name in _LIBRARIES}}
 
 
 def how_ended(status: int) -> str:

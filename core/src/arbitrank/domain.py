@@ -59,12 +59,8 @@ Spread = Callable[[str, Sequence[Sequence[Any]]], list[bytes]]
 the calls returned, in order. They run in this process, or in idle processes of the pool that it belongs to."""
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Ignore progress."""
-
-
-def _unwatched(figures: Mapping[str, float]) -> None:
-    """Ignore figures."""
+def _ignored(*report: object) -> None:
+    """Ignore progress or figures."""
 
 
 class Scores(Struct, frozen=True, eq=False):
@@ -130,8 +126,8 @@ class Settings:
     folds: int = 5
     warm: Path | None = None
     jobs: int = field(default=1, compare=False)
-    progress: Progress = field(default=_silent, compare=False)
-    figures: Figures = field(default=_unwatched, compare=False)
+    progress: Progress = field(default=_ignored, compare=False)
+    figures: Figures = field(default=_ignored, compare=False)
     spread: Spread | None = field(default=None, compare=False)
 
 

@@ -119,8 +119,8 @@ def fit_logistic(
     """Weights v of P(y = 1) = sigmoid(x · v), shape (F,), by Newton's method on the penalised log loss.
 
     `x` has shape (n, F) and `y` (n,). The penalty is pull / 2 · |v − prior|², `pull` above 0; `weight`, shape (n,),
-    counts observations. `bounds`
-    are the least and the greatest weight. A step is halved until it helps, as from far away a whole one may overshoot.
+    counts observations. `bounds` are the least and the greatest weight. A step is halved until it helps, as from far
+    away a whole one may overshoot.
     """
     w = np.ones(len(y)) if weight is None else weight
 

@@ -28,9 +28,7 @@ from arbitrank.hookspecs import GROUP
 ENVIRONMENT = "ARBITRANK_DOMAINS"
 """The environment variable that names the domains to load, separated by commas; empty loads none, unset loads all."""
 
-SHORTLIST = "shortlist"
-"""The name that Shortlisters have in a store; no domain may have it."""
-
+_SHORTLIST = "shortlist"  # the name of Shortlisters in stores of version 0.1; no domain may have it
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _HOOK = "arbitrank_domains"
 
@@ -112,12 +110,12 @@ def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
             continue
         if name is not None:  # as older does
             seen.setdefault(canonicalize_name(name), distribution)
-    pairs = [(entry, d) for d in seen.values() for entry in d.entry_points if entry.group == GROUP]
-    return sorted(pairs, key=lambda pair: (not _follows_rule(*pair), canonicalize_name(pair[1].name), pair[0].name))
 
+    def rank(pair: tuple[EntryPoint, Distribution]) -> tuple[bool, str, str]:
+        entry, name = pair[0].name, canonicalize_name(pair[1].name)
+        return name != canonicalize_name(f"arbitrank-{entry}"), name, entry
 
-def _follows_rule(entry: EntryPoint, distribution: Distribution) -> bool:
-    return canonicalize_name(distribution.name) == canonicalize_name(f"arbitrank-{entry.name}")
+    return sorted(((entry, d) for d in seen.values() for entry in d.entry_points if entry.group == GROUP), key=rank)
 
 
 def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: set[str] | None) -> Iterator[Found]:
@@ -138,8 +136,8 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
             yield Refused(
                 entry.name, source, f"{_HOOK}() returned {seen}, expected a Domain named in a-z, 0-9, _ and -"
             )
-        elif name == SHORTLIST:
-            yield Refused(name, source, f"is named {SHORTLIST!r}, which is the Shortlister's name; give it another")
+        elif name == _SHORTLIST:
+            yield Refused(name, source, f"is named {_SHORTLIST!r}, which is the Shortlister's name; give it another")
         elif names is not None and name not in names:
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:
@@ -154,15 +152,12 @@ def _unfit(distribution: Distribution) -> str | None:
             requirement = Requirement(text)
         except InvalidRequirement as error:
             return f"its metadata cannot be read: {error}"
-        ours = canonicalize_name(requirement.name) == "arbitrank" and _applies(requirement)
+        # One of an extra, or of another system or Python, does not apply.
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ours = canonicalize_name(requirement.name) == "arbitrank" and applies
         if ours and not requirement.specifier.contains(mine, prereleases=True):
             return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
     return None
-
-
-def _applies(requirement: Requirement) -> bool:
-    """True for a requirement that applies here: not of an extra, nor of another system or Python."""
-    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
@@ -186,6 +181,5 @@ def _hint(plugin: Any) -> str:
     near = get_close_matches(_HOOK, [name for name in dir(plugin) if not name.startswith("__")], n=1)
     if not near:
         return ""
-    return f"; it has {near[0]!r}, " + (
-        "which is not marked with @hookimpl" if near[0] == _HOOK else "did you mean that?"
-    )
+    hint = "which is not marked with @hookimpl" if near[0] == _HOOK else "did you mean that?"
+    return f"; it has {near[0]!r}, {hint}"

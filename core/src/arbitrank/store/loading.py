@@ -69,8 +69,7 @@ def load_installed(
 
     Raises `InputError` where a domain of `only` is not installed.
     """
-    domains = installed(only)
-    return load_domains(domains, open_store(store, open_keys(keys))), baseline
+    return load_domains(installed(only), open_store(store, open_keys(keys))), baseline
 
 
 def installed(only: Collection[str] | None = None) -> dict[str, Domain]:
