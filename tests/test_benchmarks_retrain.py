@@ -1,4 +1,4 @@
-"""The benchmark of retraining gives the figures that it promises."""
+"""The benchmark of retraining has the documented figures."""
 
 from __future__ import annotations
 

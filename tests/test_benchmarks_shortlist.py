@@ -1,4 +1,4 @@
-"""The benchmark of the Shortlister gives the figures that it documents."""
+"""The benchmark of the Shortlister has the documented figures."""
 
 from __future__ import annotations
 

@@ -303,10 +303,9 @@ def test_when_too_many_wait_more_are_dropped_and_nobody_waits(tmp_path: Path, mo
     log = AnswerLog(tmp_path, LogSettings(waiting=10))
     say(log, "first")
     assert stuck.wait(30)
-    began = time.monotonic()
     for i in range(25):
-        say(log, str(i))
-    assert time.monotonic() - began < 5
+        say(log, str(i))  # returns though nothing is written before `go_on`
+    assert not go_on.is_set()
     assert (log.status().dropped, log.status().waiting) == (15, 10)
     go_on.set()
     log.close()
