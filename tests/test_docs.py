@@ -113,7 +113,7 @@ def commands() -> str:
     return "\n".join(["# Commands\n", f"{note}\n", *texts])
 
 
-def test_commands_md_is_what_help_says() -> None:
+def test_commands_md_is_the_output_of_help() -> None:
     """Lines may be broken elsewhere."""
     assert (DOCS / "commands.md").read_text(encoding="utf-8").split() == commands().split(), WRITE
 
@@ -172,7 +172,9 @@ def asked() -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("command", "first", "decision"), asked())
-def test_the_readmes_table_says_who_answers(command: str, first: str, decision: str, tmp_path: Path) -> None:
+def test_the_readmes_table_names_the_domain_that_answers(
+    command: str, first: str, decision: str, tmp_path: Path
+) -> None:
     answer = msgspec.json.decode(run(f"{command} --json", tmp_path), type=Answer)
     assert answer.decision.action == decision
     if first:

@@ -1,4 +1,4 @@
-"""Artifacts, stores, logs and plugins made before core was laid out anew, and the answers that they gave then.
+"""Artifacts, stores, logs and plugins made before the new layout of core, and the answers that they gave then.
 
 `tests/golden/record.py` shows how they were made. Wording, times and places may differ; keys, order, decisions,
 statuses, versions and exit statuses may not, and numbers by 1e-9 at most.

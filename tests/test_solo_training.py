@@ -106,7 +106,7 @@ def test_a_candidate_does_not_speak_and_another_seed_is_another_version(checkout
     assert checkout.answers(ASKED, "--store", str(store)) == [before]
 
 
-def test_a_damaged_version_that_serves_keeps_nobody_from_training_anew_signed(
+def test_a_damaged_stable_version_does_not_prevent_a_signed_retraining(
     checkout: Any, store: Store, data: str, tmp_path: Path
 ) -> None:
     stable = store.stable("music")

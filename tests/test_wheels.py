@@ -106,7 +106,9 @@ def test_a_domain_is_uninstalled_and_back_and_the_others_never_notice(
     assert home.answers(REQUESTS) == whole
 
 
-def test_the_core_alone_says_that_no_domain_is_installed(new_home: Callable[[], Any], wheels: dict[str, Path]) -> None:
+def test_the_core_alone_reports_that_no_domain_is_installed(
+    new_home: Callable[[], Any], wheels: dict[str, Path]
+) -> None:
     bare = new_home()
     bare.install(wheels["arbitrank"])
     assert json.loads(bare.arbitrank("domains", "--json")) == []

@@ -29,7 +29,7 @@ def environment(**changes: str | None) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store without any version, so that the weights in the packages speak."""
+    """A store without any version, so that the weights in the packages answer."""
     return str(tmp_path_factory.mktemp("store"))
 
 

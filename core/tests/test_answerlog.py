@@ -180,7 +180,7 @@ def test_feedback_is_joined_by_id_from_whatever_segment_it_stands_in(tmp_path: P
     assert (found.requests, found.with_truth, found.with_outcome, found.bad_lines) == (3, 2, 1, 0)
 
 
-def test_of_a_truth_that_was_told_twice_the_latter_counts_whatever_the_clock_says(tmp_path: Path) -> None:
+def test_the_later_of_two_truths_counts_whatever_the_clock_shows(tmp_path: Path) -> None:
     with AnswerLog(tmp_path, LogSettings(segment_bytes=1), clock=at(3e9, 3e9, 2e9, 2e9, 1e9, 1e9)) as log:
         for truth in ("lights", "heating"):
             log.feedback(Feedback(id="1", truth=Truth(truth)))
@@ -191,7 +191,7 @@ def test_of_a_truth_that_was_told_twice_the_latter_counts_whatever_the_clock_say
     assert line.truth == Truth("heating")
 
 
-def test_feedback_says_something() -> None:
+def test_feedback_is_not_empty() -> None:
     with pytest.raises(msgspec.ValidationError, match="neither truth nor outcome, expected one of them"):
         msgspec.json.decode('{"id": "1"}', type=Feedback)
 
@@ -225,7 +225,7 @@ def test_the_clock_going_back_leaves_a_process_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("time", [float("nan"), 1e300, -1e300])
-def test_a_clock_that_tells_no_time_is_a_problem_and_stops_nothing(tmp_path: Path, time: float) -> None:
+def test_an_invalid_clock_is_a_problem_and_stops_nothing(tmp_path: Path, time: float) -> None:
     log = AnswerLog(tmp_path, LogSettings(days=1), clock=at(time))
     say(log, "1")
     log.flush()
@@ -290,7 +290,7 @@ def test_a_folder_without_a_log_is_named(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- it never waits nor raises
 
 
-def test_when_too_many_wait_more_are_dropped_and_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_drops_lines_and_blocks_no_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck, go_on = threading.Event(), threading.Event()
     write = os.write
 
@@ -352,7 +352,7 @@ def test_after_its_end_nothing_is_taken(tmp_path: Path) -> None:
     assert log.status().dropped == 1
 
 
-def test_a_full_disk_is_told_costs_its_lines_and_is_recovered_from(
+def test_a_full_disk_is_reported_costs_its_lines_and_is_recovered_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = [10_000_000]
@@ -406,7 +406,7 @@ def test_a_limit_on_the_size_of_files_costs_a_line_now_and_then(tmp_path: Path) 
     assert 80 < len(read(tmp_path)) < 100
 
 
-def test_a_sync_that_fails_is_told_and_what_follows_goes_elsewhere(
+def test_a_failed_sync_is_reported_and_the_next_lines_go_to_another_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(file: int) -> None:
@@ -426,7 +426,7 @@ def test_a_sync_that_fails_is_told_and_what_follows_goes_elsewhere(
 # ------------------------------------------------------------------------------------------------------ torn and killed
 
 
-def test_a_torn_line_is_told_and_skipped_and_never_appended_to(tmp_path: Path) -> None:
+def test_a_torn_line_is_reported_and_skipped_and_never_appended_to(tmp_path: Path) -> None:
     with AnswerLog(tmp_path / "log") as log:
         for i in range(3):
             say(log, str(i))
@@ -672,7 +672,7 @@ def test_equal_values_stay_equal_and_another_key_gives_others() -> None:
     assert len(value) == 24
 
 
-def test_the_operator_says_which_context_is_kept() -> None:
+def test_the_operator_chooses_the_context_that_is_kept() -> None:
     context = {
         "device": "hub", "who": "Ada", "lamp.hall": 1, "lamp": 2, "locale": {"nested": "x"}, "has_screen": True,
         "preference.lights.On": 0.5, "previous_domain": "x" * 201,
@@ -684,7 +684,7 @@ def test_the_operator_says_which_context_is_kept() -> None:
     assert Redactor("drop", None, ()).line(Logged(context=context)).context == {}
 
 
-def test_what_the_core_said_of_a_domain_stays_and_of_a_plugins_error_its_class() -> None:
+def test_redaction_keeps_the_cores_reasons_and_the_class_of_a_plugins_error() -> None:
     reports = {
         "a": DomainReport("failed", "1", 0.1, "KeyError: 'light the hall'"),
         "b": DomainReport("failed", "1", 0.1, "light the hall: no"),

@@ -174,7 +174,7 @@ def test_files_that_cannot_be_read_fail_their_check(artifact: Path, monkeypatch:
         verified(artifact)
 
 
-def test_what_is_wrong_is_said_once_and_with_what_to_do(artifact: Path) -> None:
+def test_an_error_is_reported_once_and_with_the_next_command(artifact: Path) -> None:
     (artifact / MANIFEST).unlink()
     with pytest.raises(ArtifactError) as raised:
         verified(artifact, remedy="run: arbitrank verify PATH")

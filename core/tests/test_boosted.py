@@ -134,7 +134,7 @@ def test_damaged_trees_are_refused(tmp_path: Path) -> None:
         files.load(tmp_path)
 
 
-def test_without_the_systems_openmp_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_systems_openmp_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:

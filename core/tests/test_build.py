@@ -47,7 +47,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_built_is_sealed_and_says_how_it_was_made(tmp_path: Path) -> None:
+def test_an_artifact_is_sealed_with_the_settings_of_its_training(tmp_path: Path) -> None:
     built = build(Lights(), PACKAGE, EXAMPLES, tmp_path / "a", Settings(seed=3))
     manifest = verified(tmp_path / "a")
     assert manifest == built.manifest

@@ -40,7 +40,7 @@ def test_a_cue_in_the_words_decides(arbitrank, text: str, domain: str) -> None:
     assert domains_in_order(answered(arbitrank, text))[0] == domain
 
 
-def test_what_is_nobodys_is_none(arbitrank) -> None:
+def test_an_out_of_scope_request_is_none(arbitrank) -> None:
     assert answered(arbitrank, "what is the weather")["decision"] == {"action": "none", "contenders": []}
 
 
@@ -113,13 +113,13 @@ def test_strange_text_is_answered(arbitrank, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \t\n ", "\u200b"], ids=["empty", "blank", "invisible"])
-def test_no_words_are_nobodys(arbitrank, text: str) -> None:
+def test_empty_text_is_out_of_scope(arbitrank, text: str) -> None:
     done = arbitrank("ask", text)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "none  out of scope: no domain owns this request"
 
 
-def test_an_unknown_device_says_nothing(arbitrank) -> None:
+def test_an_unknown_device_changes_nothing(arbitrank) -> None:
     unknown = answered(arbitrank, POPPINS, "--device", "toaster")
     assert unknown["ranked"] == answered(arbitrank, POPPINS, "--device", "🍞")["ranked"]
     assert domains_in_order(unknown)[0] in {"video", "music", "books"}
@@ -206,7 +206,7 @@ def test_no_domain_at_all_decides_none(arbitrank) -> None:
     assert answer["decision"]["action"] == "none"
 
 
-def test_where_domains_could_not_answer_nobody_says_that_it_is_nobodys(arbitrank, tmp_path: Path) -> None:
+def test_where_domains_failed_the_request_is_not_called_out_of_scope(arbitrank, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     none = arbitrank("ask", "play dune", "--store", str(tmp_path / "file"))
     assert none.returncode == 1

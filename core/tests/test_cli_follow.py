@@ -68,7 +68,7 @@ class Following:
         return answer
 
     def end(self) -> tuple[int, str]:
-        """Close its input; its exit status and what it told."""
+        """Close its input; its exit status and standard error."""
         _, told = self.process.communicate(timeout=30)
         return self.process.returncode, told.decode()
 

@@ -99,7 +99,7 @@ def test_domains_are_trained_measured_and_judged_on_a_log(run, log: Path, tmp_pa
     assert "ends in the middle of a line" in done.stderr
 
 
-def test_a_log_of_which_nobody_told_a_truth_teaches_nothing(run, tmp_path: Path) -> None:
+def test_a_log_without_truths_trains_nothing(run, tmp_path: Path) -> None:
     with AnswerLog(tmp_path / "log") as log:
         log.write(Request(id="1", hypotheses=()), Arbitrator({}).answer(Request(hypotheses=())))
     for verb in (("train", "--data"), ("audit-set",)):

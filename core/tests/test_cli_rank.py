@@ -94,7 +94,7 @@ def test_a_bad_line_is_named_with_its_file_line_and_field(mixed, name: str) -> N
     assert promised in reason
 
 
-def test_bad_lines_make_the_status_2_and_nothing_else_is_said(mixed) -> None:
+def test_bad_lines_make_the_status_2_and_print_nothing_else(mixed) -> None:
     path, done = mixed
     assert done.returncode == 2
     *complaints, summary = done.stderr.splitlines()
@@ -121,7 +121,7 @@ def ranked(run, *lines: Any, args: tuple[str, ...] = (), **variables: str) -> li
     return answers
 
 
-def test_hypotheses_of_a_domain_nobody_serves_are_reported_and_not_ranked(arbitrank) -> None:
+def test_hypotheses_of_an_unserved_domain_are_reported_and_not_ranked(arbitrank) -> None:
     weather = {"domain": "weather", "intent": "AskRain", "domain_confidence": 0.99}
     beside, alone = ranked(arbitrank, {"hypotheses": [weather, MUSIC]}, {"hypotheses": [weather]})
     assert [entry["domain"] for entry in beside["ranked"]] == ["music"]
@@ -152,13 +152,13 @@ def test_without_hypotheses_the_domains_recognise(arbitrank) -> None:
     assert answer["ranked"]
 
 
-def test_an_empty_list_of_hypotheses_says_that_nobody_has_a_reading(arbitrank) -> None:
+def test_an_empty_list_of_hypotheses_means_that_no_domain_has_one(arbitrank) -> None:
     (answer,) = ranked(arbitrank, {"utterance": "play mary poppins", "hypotheses": []})
     assert (answer["ranked"], answer["decision"]) == ([], {"action": "none", "contenders": []})
     assert {report["status"] for report in answer["domains"].values()} == {"skipped"}
 
 
-def test_neither_words_nor_hypotheses_are_nobodys(arbitrank) -> None:
+def test_a_request_without_words_and_hypotheses_is_out_of_scope(arbitrank) -> None:
     for answer in ranked(arbitrank, {}, {"utterance": "  \t "}, {"utterance": None, "hypotheses": None}):
         assert (answer["ranked"], answer["decision"]["action"]) == ([], "none")
         assert {report["status"] for report in answer["domains"].values()} == {"answered"}
@@ -184,7 +184,7 @@ def test_every_confidence_may_be_absent(arbitrank) -> None:
     assert 0 < entry["probability"] <= entry["domain_probability"] < 1
 
 
-def test_an_intent_the_domain_never_heard_of_is_ranked(arbitrank) -> None:
+def test_an_intent_that_the_domain_does_not_know_is_ranked(arbitrank) -> None:
     (answer,) = ranked(arbitrank, {"hypotheses": [{**MUSIC, "intent": "BakeBread"}]})
     assert [entry["intent"] for entry in answer["ranked"]] == ["BakeBread"]
 

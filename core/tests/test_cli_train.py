@@ -100,7 +100,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused_in_one_line(run, data: Path,
     assert option in said
 
 
-def test_a_partition_that_nobody_has_is_told(run, data: Path, tmp_path: Path) -> None:
+def test_a_partition_without_a_domain_is_reported(run, data: Path, tmp_path: Path) -> None:
     for name in ("apples", "aples"):
         part = tmp_path / "lab" / f"domain={name}" / "part.jsonl"
         part.parent.mkdir(parents=True)

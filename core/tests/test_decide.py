@@ -53,8 +53,8 @@ def test_the_decision(chances: dict[str, float], thresholds: DecisionSettings, e
     assert decide(ranked(**chances), thresholds) == expected
 
 
-def test_what_the_domains_said_of_nobody_counts_though_the_list_was_measured_anew() -> None:
-    """Two domains that hardly believe in a request share it all between them; it is still nobody's."""
+def test_the_probability_of_no_domain_comes_from_the_first_claims_also_after_winning() -> None:
+    """Two domains that hardly believe in a request share it all between them; it is still out of scope."""
     assert decide(ranked(a=0.8, b=0.2), out_of_scope=0.72) == NONE
     assert decide(ranked(a=0.8, b=0.2), out_of_scope=0.2) == ACCEPT
     assert decide((), out_of_scope=0.0) == NONE
@@ -97,7 +97,7 @@ def test_contenders_are_of_different_domains_and_stand_in_the_lists_order(
 
 
 @given(chances, st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-def test_a_higher_threshold_none_is_nobodys_less_often(
+def test_a_higher_threshold_none_makes_none_rarer(
     spoken: dict[str, float], low: float, high: float, clarify: float
 ) -> None:
     low, high = sorted((low, high))

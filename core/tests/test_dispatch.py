@@ -32,7 +32,7 @@ ASKED = Request(
 
 
 class Steady(Model):
-    """A model that keeps every promise: two readings, always scored alike."""
+    """A sound model: two readings, always scored alike."""
 
     def __init__(self, name: str, mine: float = 0.6) -> None:
         self.name, self.mine = name, mine
@@ -218,7 +218,7 @@ def test_the_user_may_still_interrupt() -> None:
             Arbitrator(served(Hostile(**{method: raising(KeyboardInterrupt())}))).answer(ASKED)
 
 
-def test_where_all_fail_nobody_is_asked_to_act() -> None:
+def test_where_all_domains_fail_none_is_chosen() -> None:
     answer = Arbitrator(served(Hostile(recognise=raising(OSError("disk"))))).answer(ASKED)
     assert answer.ranked == ()
     assert answer.decision.action == "none"
@@ -344,7 +344,7 @@ def test_the_thresholds_decide(
     assert (decision.action, decision.contenders) == (action, contenders)
 
 
-def test_measured_against_one_another_the_claims_grow_and_nobodys_stay_nobodys() -> None:
+def test_after_winning_the_claims_grow_and_out_of_scope_stays_out_of_scope() -> None:
     models = served(Steady("one", 0.5), Steady("two", 0.25), Steady("silent", 0.0))
     plain, measured = (
         Arbitrator(models, DecisionSettings(normalise=n, independence=1.0)).answer(ASKED).ranked for n in (False, True)

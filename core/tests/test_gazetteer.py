@@ -44,7 +44,7 @@ def test_part_of_a_value_is_not_known() -> None:
     assert gazetteer.marks(encode("room").runs) == []
 
 
-def test_in_training_what_nobody_else_said_is_new() -> None:
+def test_in_training_a_value_of_no_other_example_is_new() -> None:
     _, marks = learned(("hall on", [("room", 0, 0)]), ("attic on", [("room", 0, 0)]), ("hall off", [("room", 0, 0)]))
     assert marks == [[(0, begin("room", 1))], [], [(0, begin("room", 1))]]
 

@@ -614,7 +614,7 @@ def test_workers_end_when_their_parent_is_killed(
     world.until(lambda: not any(map(alive, pids)))
 
 
-def test_a_worker_that_cannot_load_says_why(world: World, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_load_reports_the_reason(world: World, tmp_path: Path) -> None:
     (tmp_path / "deed").write_text("raise")
     with pytest.raises(PluginError, match=r"cannot be loaded: RuntimeError: I won't"):
         world.workers.load("hostile", tmp_path)

@@ -126,13 +126,13 @@ def test_no_model_recognises_words_that_it_was_trained_on(folds: int, monkeypatc
 
 @pytest.mark.parametrize("corpus", [OWN[:1], OWN[:1] + NOBODY[:1], NOBODY[:2] + OWN[:1], []])
 def test_a_fold_whose_rest_has_nothing_of_the_domain_gives_no_hypothesis(corpus: list[Example]) -> None:
-    """The one own example is held out of its own fold, and nobody can be trained for it."""
+    """The one own example is held out of its own fold, and no model can be trained for it."""
     found = cross_fit("lights", corpus, folds=3)
     own = [n_best for one, n_best in zip(corpus, found, strict=True) if one.truth.domain == "lights"]
     assert own == [()] * len(own)
 
 
-def test_progress_is_told_fold_by_fold() -> None:
+def test_progress_is_reported_fold_by_fold() -> None:
     told: list[tuple[str, int, int]] = []
     cross_fit("lights", CORPUS, folds=3, progress=lambda *steps: told.append(steps))
     assert told == [("cross-fitting", done, 3) for done in (0, 1, 2, 3)]

@@ -65,7 +65,7 @@ def test_it_reads_what_it_never_saw() -> None:
     | st.lists(st.sampled_from(["dim", "turn on", "Hall", "50", "灯", "\u0301", "👍", " "])).map(" ".join)
 )
 @settings(max_examples=60)
-def test_whatever_is_said_the_readings_are_well_formed(utterance: str) -> None:
+def test_the_hypotheses_of_any_utterance_are_well_formed(utterance: str) -> None:
     found = recogniser().recognise(utterance)
     assert len(found) <= N_BEST
     assert bool(found) == bool(len(encode(utterance).attributes))

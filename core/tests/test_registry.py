@@ -22,7 +22,7 @@ def beside_reference(found: list[Found]) -> list[Found]:
     return [one for one in found if one not in ours]
 
 
-def test_a_plugin_that_keeps_its_promises_is_loaded(site: Path) -> None:
+def test_a_valid_plugin_is_loaded(site: Path) -> None:
     install(site, "arbitrank-weather", serving("weather"))
     (weather,) = beside_reference(discover({}))
     assert isinstance(weather, Loaded)

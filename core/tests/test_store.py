@@ -220,7 +220,7 @@ def test_a_state_that_is_none_is_never_kept(store: Store, versions: list[str], w
     assert store.state("lights") == (number, state)
 
 
-def test_a_state_is_said_in_words() -> None:
+def test_a_state_is_described_in_words() -> None:
     assert str(State()) == "no alias"
     state = State(stable="a" * 12, candidate="b" * 12, temperature=1.5, canary=0.05)
     assert str(state) == f"stable {'a' * 12}, candidate {'b' * 12}, temperature 1.5, canary 5 %"

@@ -140,7 +140,7 @@ def test_published_promoted_rolled_back_and_fetched(tmp_path: Path, store: Store
     assert problems(other) == []
 
 
-def test_two_stores_in_one_bucket_are_nothing_to_each_other(tmp_path: Path, store: Store, url: str) -> None:
+def test_two_stores_in_one_bucket_are_independent(tmp_path: Path, store: Store, url: str) -> None:
     store.publish(artifact(tmp_path / "one"), promote=True)
     for beside in (f"{url}x", "s3://weights"):
         assert open_store(beside).state("lights") == (0, State())

@@ -79,7 +79,7 @@ def spans(labels: Sequence[str]) -> Iterator[tuple[str, int, int]]:
 
 
 def reading(utterance: str, labels: Sequence[str], sequences: Sequences) -> Reading:
-    """What the tagger promises to give for a label sequence, by enumeration."""
+    """The reference by enumeration of all label sequences."""
     chances: dict[tuple[str, int, int], float] = defaultdict(float)
     for other, probability in sequences.items():
         for span in spans(other):

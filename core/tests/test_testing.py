@@ -81,7 +81,7 @@ def test_a_broken_guarantee_is_named(check: checks.Check, domain: Domain, reason
         check(domain)
 
 
-def test_every_check_says_its_guarantee() -> None:
+def test_every_checks_docstring_is_its_guarantee() -> None:
     assert len({check.__name__ for check in CHECKS}) == len(CHECKS)
     assert all((check.__doc__ or "").endswith(".") for check in CHECKS)
 

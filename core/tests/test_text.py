@@ -88,7 +88,7 @@ def test_a_composed_and_a_decomposed_accent_give_as_many_tokens() -> None:
         )
 
 
-def test_no_more_is_read_than_promised() -> None:
+def test_no_more_is_read_than_the_limit() -> None:
     assert len(tokenise("a " * 10_000)) == MAX_CHARACTERS // 2
     assert len(tokenise("灯" * 10_000)) == MAX_CHARACTERS
     assert len(ngrams("a" * 10_000)) == len(ngrams("a" * MAX_CHARACTERS))

@@ -1,4 +1,4 @@
-"""Many domains trained side by side: what becomes of one is its own affair."""
+"""Many domains trained side by side: each one's outcome is independent of the others."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def kinds(outcomes: dict[str, TrainingOutcome]) -> dict[str, str]:
 # --------------------------------------------------------------------------------------------------- one and the others
 
 
-def test_what_becomes_of_one_domain_touches_no_other(train: Any, store: Store, tmp_path: Path) -> None:
+def test_the_outcome_of_one_domain_affects_no_other(train: Any, store: Store, tmp_path: Path) -> None:
     names = ("good", "killed", "raises", "hungry", "better", "poor", "once")
     outcomes = train(*names, limits=TrainingLimits(memory=600 << 20))
     assert kinds(outcomes) == {

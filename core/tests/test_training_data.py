@@ -160,7 +160,7 @@ def test_a_url_that_is_none_is_refused_in_one_line(url: str, said: str) -> None:
     assert re.fullmatch(said, str(caught.value))  # `.` is no end of a line
 
 
-def test_an_object_store_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_store_that_does_not_answer_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from obstore.store import from_url
 
     at_once = partial(from_url, retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
@@ -175,7 +175,7 @@ def test_an_object_store_that_does_not_answer_is_told_in_one_line(monkeypatch: p
             assert "{" not in str(caught.value)
 
 
-def test_a_file_that_is_gone_from_an_object_store_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_from_an_object_store_is_reported_in_one_line(tmp_path: Path) -> None:
     url = f"{tmp_path.as_uri()}/data.jsonl"
     with pytest.raises(DataError, match=f"^{url}: cannot be read: No such file") as caught:
         opened(DataFile(url, 1))
@@ -320,7 +320,7 @@ def test_lines_that_tell_no_truth_are_counted_and_the_first_is_named(tmp_path: P
         (dict.fromkeys("ghijklmnop", 1), "g, h, i, j, k, l, m, n, …"),
     ],
 )
-def test_where_no_line_tells_a_truth_what_is_missing_is_named(
+def test_where_no_line_is_labelled_the_missing_field_is_named(
     tmp_path: Path, name: str, row: dict[str, Any], fields: str
 ) -> None:
     path = write(tmp_path / name, [row] * 3)
@@ -352,7 +352,7 @@ def test_parquet_files_of_several_schemas_are_read_each_by_its_own(tmp_path: Pat
     assert report.n_bad == 1
 
 
-def test_repeated_ids_count_once_and_unknown_domains_are_negatives_and_both_are_told(tmp_path: Path) -> None:
+def test_repeated_ids_count_once_unknown_domains_are_negatives_and_both_are_reported(tmp_path: Path) -> None:
     rows = [line(1), line(2), {**line(1), "utterance": "later"}, {**line(3), "truth": {"domain": "lams"}}]
     report, found = read(write(tmp_path / "data.jsonl", rows), tmp_path)
     assert [one.request.utterance for one in found] == ["words 2", "later", "words 3"]

@@ -262,7 +262,7 @@ def test_a_bad_example_is_explained(raw: str, message: str) -> None:
 GOOD = line(utterance="on")
 
 
-def test_a_file_gives_its_good_lines_and_says_where_the_bad_ones_are(tmp_path: Path) -> None:
+def test_a_file_gives_its_good_lines_and_the_places_of_the_bad_ones(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     path.write_text(f"{GOOD}\n\n   \n[1]\n{GOOD}\r\n{{\n{GOOD}")
     found = list(read_requests(str(path)))

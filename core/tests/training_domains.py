@@ -1,4 +1,4 @@
-"""Domains to train in processes of their own; what becomes of one is in its name."""
+"""Domains to train in processes of their own, each with the outcome in its name."""
 
 from __future__ import annotations
 
