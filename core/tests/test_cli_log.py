@@ -113,9 +113,9 @@ def test_a_logged_request_is_replayed_by_its_id(run, log: Path) -> None:
     done = run("replay", "7", "--log", log)
     assert done.returncode == 0, done.stderr
     assert "request 7, “fruit 7”" in done.stdout
-    assert "today, scored by the hypotheses in the log" in done.stdout
+    assert "today, rescored from the logged hypotheses" in done.stdout
     assert "apples: unserved, now answered" in done.stdout
-    assert "it was meant: " in done.stdout
+    assert "truth: " in done.stdout
     found = json.loads(run("replay", "8", "--log", log, "--json").stdout)
     assert (found["id"], found["outcome"], found["anew"]) == ("8", "accepted", False)
     assert found["today"]["ranked"]

@@ -272,7 +272,7 @@ def differences(
         for key in sorted(expected.keys() - actual.keys()):
             yield f"{where}.{key}: is missing, was {_short(expected[key])}"
         for key in sorted(actual.keys() - expected.keys() - added):
-            yield f"{where}.{key}: is new: {_short(actual[key])}"
+            yield f"{where}.{key}: is new: {_short(actual[key])}; if meant, add it to ADDED in tests/test_golden.py"
         warns = expected.get("stderr") is False and expected.get("status") not in (0, None)
         for key in sorted(expected.keys() & actual.keys()):
             if warns and key == "stderr":

@@ -27,7 +27,7 @@ class Serving:
     """A domain that is ready to answer: its model and version, and their origin (`store` or `package`).
 
     The log-odds of its probabilities are divided by `temperature`, above 1 for an over-confident domain. `note` is
-    reported although it answers: that a newer version was refused, say.
+    reported with its answers, e.g. that a newer version was refused.
     """
 
     model: Model = field(repr=False)
@@ -76,8 +76,8 @@ class Arbitrator:
     `domains` holds every domain that may be queried, by name; `decisions` order and decide the merged list. `breakers`
     skip domains that fail repeatedly; None queries every domain each time. `hyprank` sorts the merged list by the
     account and the dialogue. With `shortlisting`, only the domains whose skills are on the request's shortlist are
-    queried, so that a request's cost does not depend on the number of domains; hypotheses that the caller brings need
-    none. `fallback` scores, by name, the hypotheses of domains that are not installed; the setting `rank_unserved`
+    queried, so that a request's cost does not depend on the number of domains; a request with hypotheses needs no
+    shortlist. `fallback` scores, by name, the hypotheses of domains that are not installed; the setting `rank_unserved`
     needs one, else `InputError` is raised.
     """
 
@@ -90,7 +90,7 @@ class Arbitrator:
 
     def __post_init__(self) -> None:
         if self.decisions.rank_unserved and self.fallback is None:
-            raise InputError("rank_unserved: no fallback scorer, expected one; arbitrank.learn.rerankers.baseline is")
+            raise InputError("rank_unserved: no fallback scorer, expected one, as arbitrank.learn.rerankers.baseline")
 
     def __repr__(self) -> str:
         return f"Arbitrator({len(self.domains)} domains: {', '.join(sorted(self.domains)[:10])})"
@@ -227,10 +227,10 @@ class Arbitrator:
         if self.shortlisting is None or selection.given is not None:
             reports = dict(self._unqueried)
         else:
-            gone = DomainReport("unserved", reason="no installed domain has this name, but a shortlisted skill is its")
+            missing = DomainReport("unserved", reason="not installed, but it owns a shortlisted skill")
             always = [name for name in self.shortlisting.always if name in self.domains]
             names = {one.domain for one in selection.candidates}.union(always) - self._serving.keys()
-            reports = {name: self._unqueried.get(name, gone) for name in sorted(names)}
+            reports = {name: self._unqueried.get(name, missing) for name in sorted(names)}
         for name, outcome in outcomes.items():
             reports[name] = _report(selection.queried[name], outcome)
         for name in sorted(selection.unserved):

@@ -64,7 +64,7 @@ class Breakers:
     def admit(self, models: Mapping[str, Model], ready: Callable[[Model], bool]) -> tuple[dict[str, str], list[str]]:
         """The domains to skip, with the reason, and those that are on trial with this request.
 
-        A trial must end in `succeeded` or `failed`. A half-open domain that is not `ready` is skipped as yet.
+        A trial must end in `succeeded` or `failed`. A half-open domain that is not `ready` is still skipped.
         """
         skip: dict[str, str] = {}
         trials: list[str] = []

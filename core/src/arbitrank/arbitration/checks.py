@@ -1,4 +1,4 @@
-"""Checks of the values that a domain returned, before they count."""
+"""Checks of the values that a domain returned, before they are used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
     hypotheses: tuple[Any, ...] = tuple(islice(returned, MAX_HYPOTHESES + 1))
     if len(hypotheses) > MAX_HYPOTHESES:
         raise PluginError(f"recognise returned more than the {MAX_HYPOTHESES} hypotheses allowed")
-    # Decoding checks types and ranges; a number that is not finite is another value afterwards.
+    # Decoding checks types and ranges; a non-finite number does not survive the round trip.
     try:
         plain = _decode(_encode(hypotheses))
         if plain == hypotheses and all(h.domain == name for h in plain):

@@ -1,4 +1,4 @@
-"""The decision on a merged list: accept its head, ask the user back, or declare it out of scope."""
+"""The decision on a merged list: accept its head, ask the user to choose, or declare it out of scope."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def p_out_of_scope(mine: Iterable[Any]) -> Any:
 
 
 def decides_none(out_of_scope: Any, empty: Any, settings: DecisionSettings) -> Any:
-    """Test for the decision `none`: P(out of scope) is above its threshold, or the list is `empty`; arrays will do."""
+    """Test for the decision `none`: P(out of scope) is above its threshold, or the list is `empty`; works elementwise
+    on arrays."""
     return (out_of_scope > settings.none) | empty
 
 
@@ -47,7 +48,7 @@ def decide(
     """`none` where P(out of scope) is above its threshold, else `clarify` or `accept`.
 
     `out_of_scope` is that probability; None computes Π(1 − P(mine)) over the list's domains, which is wrong once their
-    P(mine) were conditioned on one another (`arbitrank.arbitration.merge.after_winning`).
+    P(mine) have been conditioned on one another (`arbitrank.arbitration.merge.after_winning`).
 
     Contenders are indices into `ranked`: for `clarify` the best reading of every domain whose P(mine) is close to the
     best domain's, for `accept` the head of the list, for `none` nothing.

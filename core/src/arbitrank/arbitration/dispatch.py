@@ -37,7 +37,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False):
 class Failed(msgspec.Struct, frozen=True):
     """A domain raised or violated the contract: the reason, and after how many milliseconds.
 
-    `counts` is the number of failures that a breaker takes it for: `OPENS` opens it at once, 0 does not blame the
+    `counts` is the number of failures that it counts as: `OPENS` opens it at once, 0 does not blame the
     domain.
     """
 
@@ -90,7 +90,7 @@ class Host(ABC):
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """True where a domain may be tried that cost the host a process before."""
+        """True where a domain that crashed a process may be tried again."""
 
 
 class HostedModel(Model):
@@ -222,7 +222,7 @@ def query(
     """Have one model recognise the request, unless hypotheses are given, and score it. Never raises its errors."""
     try:
         shared = prepared(request)
-    except RecursionError as error:  # as above
+    except RecursionError as error:  # the context is nested too deeply
         return Failed(describe(error), 0.0, counts=0)
     return query_prepared(name, model, shared, hypotheses, explain)
 

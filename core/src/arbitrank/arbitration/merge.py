@@ -32,7 +32,7 @@ _TINY = float(np.finfo(np.float64).tiny)
 def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[Scores]:
     """The scores conditioned on exactly one of these domains owning the request.
 
-    Domains that could all serve a request each leave room for the others, so the winner is under-confident. Its P(mine)
+    Domains trained separately each reserve probability for the others, so the winner is under-confident. Its P(mine)
     becomes w / Σ w with w = P(mine) / (1 − P(mine))^independence. At 1 these are odds: right where each domain has
     evidence of its own, while evidence that all of them saw counts several times. At 0 they are the probabilities:
     right where all saw the same. P(right | mine) stays. A single domain, and several whose P(mine) are all 0, are
@@ -147,11 +147,11 @@ class MergedHeads(NamedTuple):
 def merge_heads(domains: Sequence[BestReadings], decisions: DecisionSettings = DecisionSettings()) -> MergedHeads:
     """The heads of the lists that `merge` makes, for many requests at once; after `after_winning` where it is set.
 
-    The domains are in the order of their names, by which ties fall.
+    The domains are in the order of their names, which breaks ties.
     """
     n = len(domains[0].mine)
-    nowhere = np.full(n, -1, np.int32)
-    heads = MergedHeads(nowhere, nowhere.copy(), np.zeros(n), p_out_of_scope(one.mine for one in domains))
+    no_index = np.full(n, -1, np.int32)
+    heads = MergedHeads(no_index, no_index.copy(), np.zeros(n), p_out_of_scope(one.mine for one in domains))
     if decisions.normalise:
         domains = _after_winning(domains, decisions.independence)
     highest = np.full(n, -1.0)

@@ -115,7 +115,7 @@ def show_replay(replay: Replay, answered: float | None, *, explain: bool = False
     console.print(f"\n[bold]answered {when(answered)}[/bold]")
     if replay.logged:
         show_answer(replay.logged, explain=explain)
-    how = "recognised again" if replay.anew else "scored by the hypotheses in the log"
+    how = "recognised again" if replay.anew else "rescored from the logged hypotheses"
     console.print(f"\n[bold]today[/bold], {how}")
     show_answer(replay.today, explain=explain)
     console.print("\n[bold]changed[/bold]" if replay.changed else "\nnothing changed")
@@ -124,7 +124,7 @@ def show_replay(replay: Replay, answered: float | None, *, explain: bool = False
     if replay.truth:
         slots = ", ".join(f"{slot.name}={slot.value}" for slot in replay.truth.slots)
         meant = f"{replay.truth.domain} {replay.truth.intent or ''} {slots}" if replay.truth.domain else "out of scope"
-        console.print(f"it was meant: {escape(meant)}", soft_wrap=True)
+        console.print(f"truth: {escape(meant)}", soft_wrap=True)
     if replay.outcome:
         console.print(f"the user {replay.outcome} it")
 
@@ -132,6 +132,6 @@ def show_replay(replay: Replay, answered: float | None, *, explain: bool = False
 def when(time: float | None) -> str:
     """A time in UTC, for people."""
     try:
-        return "at no time" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S}Z"
+        return "at an unknown time" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S}Z"
     except (OverflowError, ValueError, OSError):
-        return "at no time"
+        return "at an unknown time"

@@ -16,6 +16,7 @@ import click
 from arbitrank.errors import ArbitrankError
 from arbitrank.extras import missing_package
 
+# Each verb with the module of `arbitrank.cli` that has the function of its name, and its summary.
 VERBS: dict[str, tuple[str, str]] = {
     "ask": ("ask", "Text in, ranked list out."),
     "rank": ("rank", "Hypotheses in, answers out (JSON Lines)."),

@@ -19,7 +19,7 @@ from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Context, Hypothesis, Request
 
 CORE_KEYS = ("device", "has_screen", "locale")
-"""Context keys that every domain reads; `previous_*` and `preference.*` are read for the domain's own sake."""
+"""Context keys that every domain reads; `previous_*` and `preference.*` are read only for the domain itself."""
 
 LARGE = 1e9
 """Numbers are clipped to this, so that no sum of them overflows."""

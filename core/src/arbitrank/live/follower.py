@@ -30,7 +30,7 @@ class Follower:
     """Keeps the state of each name as the store has it. `lock` protects the states and what `settled` changes.
 
     `load` returns a version of a name (None: the package's), loaded, and raises where it is refused or cannot be had
-    now. `settled` is called, with the lock held, whenever a state was read or a version loaded, and is told whether
+    now. `settled` is called, with the lock held, whenever a state was read or a version loaded, and receives whether
     another version or candidate is to answer. `notify` receives a line per change, with no lock held.
     """
 

@@ -44,7 +44,7 @@ class Gazetteer:
     def marks(self, runs: NDArray[np.uint32], own: Iterable[Span] = ()) -> list[tuple[int, int]]:
         """The distinct pairs of token and mark, sorted, of an utterance whose `Encoded.runs` these are.
 
-        A mark is below `PER_NAME` · number of names. What `own` holds, with the names' and runs' places, is left out.
+        A mark is below `PER_NAME` · number of names. Spans in `own` are not marked.
         """
         first = np.searchsorted(self.runs, runs, "left")
         behind = np.searchsorted(self.runs, runs, "right")

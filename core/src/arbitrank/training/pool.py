@@ -46,7 +46,7 @@ _ONE_THREAD = dict.fromkeys(
 
 
 class TrainingLimits(msgspec.Struct, frozen=True):
-    """Limits of one domain's training: seconds, bytes of memory of a process, and retries after another end of it."""
+    """Limits of one domain's training: seconds, bytes of memory of a process, and retries after a crash."""
 
     seconds: float | None = None
     memory: int | None = None
@@ -76,10 +76,10 @@ class _Worker:
         """True while it computes, rather than waits for others or is idle."""
         return self.part is not None or (self.job is not None and self.spread is None)
 
-    def tell(self, told: FromPool) -> None:
+    def send(self, message: FromPool) -> None:
         """Send it a message. A lost process is noticed when it is next read from."""
         with suppress(OSError):
-            self.connection.send_bytes(encode(told))
+            self.connection.send_bytes(encode(message))
 
     def memory(self) -> int:
         """Its private memory in bytes; 0 where the system does not report it."""
@@ -183,19 +183,19 @@ class _Pool:
             if worker.spread and worker.spread.done and not worker.part and self._room():
                 spread, worker.spread = worker.spread, None
                 self.parts = deque(one for one in self.parts if one.spread is not spread)
-                worker.tell(SpreadResults([one or b"" for one in spread.results], spread.reason))
+                worker.send(SpreadResults([one or b"" for one in spread.results], spread.reason))
         while self.parts and self._room():
             worker, part = self._next_part()
             self.parts.remove(part)
             worker.part, worker.since = part, time.monotonic() if worker.job is None else worker.since
             part.attempts += 1
-            worker.tell(part.part)
+            worker.send(part.part)
         while self.waiting and self._room():
             job = self.waiting.popleft()
             worker = self._free()
             worker.job, worker.since, worker.peak = job, time.monotonic(), 0
             job.attempts += 1
-            worker.tell(job.task)
+            worker.send(job.task)
 
     def _room(self) -> bool:
         return sum(worker.computing for worker in self.workers) < self.jobs
