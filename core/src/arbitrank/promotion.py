@@ -110,9 +110,3 @@ def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: 
         temperature=1.0 if passed else None,
         checked=True,
     )
-
-
-def check_reason(force: bool, reason: str | None) -> None:
-    """Raise `InputError` for a forced promotion without a reason."""
-    if force and not (reason or "").strip():
-        raise InputError("--force: no --reason; expected one, it is kept in the history")

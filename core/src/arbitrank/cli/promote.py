@@ -9,6 +9,7 @@ import click
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
+from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.kinds import RESERVED, train_command
 from arbitrank.store.store import Store
@@ -53,9 +54,10 @@ def promote(
     """
     from arbitrank.cli.impact_tables import show_reasons
     from arbitrank.impact.gate import GateLimits
-    from arbitrank.promotion import check_reason, consider, promote
+    from arbitrank.promotion import consider, promote
 
-    check_reason(force, reason)
+    if force and not (reason or "").strip():
+        raise InputError("--force: no --reason; expected one, it is kept in the history")
     limits = GateLimits(tolerance / 100, max_ece / 100, max_temperature)
     judgement = consider(
         store,
