@@ -57,13 +57,11 @@ def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> 
     yield Check("manifest")
     other = manifest.contract != CONTRACT
     yield Check("contract", f"made for contract {manifest.contract}, this is {CONTRACT}" if other else None)
-    bad_name = f"is {manifest.domain!r}, expected {NAMES}"
-    yield Check("domain", None if is_name(manifest.domain) else bad_name)
-    version = version_of(manifest)
-    named = f"is {manifest.version}, the content's is {version}"
-    yield Check("version", None if version == manifest.version else named)
-    features = digest("\n".join(manifest.features).encode()) == manifest.features_digest
-    yield Check("features", None if features else "the digest is not that of their names")
+    yield Check("domain", None if is_name(manifest.domain) else f"is {manifest.domain!r}, expected {NAMES}")
+    same = (version := version_of(manifest)) == manifest.version
+    yield Check("version", None if same else f"is {manifest.version}, the content's is {version}")
+    same = digest("\n".join(manifest.features).encode()) == manifest.features_digest
+    yield Check("features", None if same else "the digest is not that of their names")
     if keys is not None:
         yield Check("signature", keys.problem(manifest))
     try:
@@ -111,13 +109,13 @@ def _file_checks(folder: Path, manifest: Manifest, copy: Path | None) -> Iterato
 def _file_problem(folder: Path, path: str, expected: str | None, present: bool, copy: Path | None) -> str | None:
     if expected is None:
         return "not named in the manifest"
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+    relative, file = PurePosixPath(path), folder / path
+    if relative.is_absolute() or ".." in relative.parts:
         return "named in the manifest, but outside the folder"
     if not present:
         return "named in the manifest, but missing"
-    if (folder / path).stat().st_size > MAX_FILE:
+    if file.stat().st_size > MAX_FILE:
         return f"larger than {MAX_FILE} bytes"
-    file = folder / path
     if copy:
         file = copy / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -21,10 +21,10 @@ def home(backend: StoreBackend, name: str, version: str) -> str:
             f"store {backend}: {name} has no version {version!r}, expected 12 hexadecimal digits; "
             f"run: arbitrank history {name}"
         )
-    first, *earlier = (f"{folder}/{version}" for folder in folders(name))
-    if earlier and stored_manifest(backend, first) is None:
-        return next((one for one in earlier if stored_manifest(backend, one)), first)
-    return first
+    prefixes = [f"{folder}/{version}" for folder in folders(name)]
+    if len(prefixes) == 1:
+        return prefixes[0]
+    return next((one for one in prefixes if stored_manifest(backend, one)), prefixes[0])
 
 
 def upload(backend: StoreBackend, artifact: Path, name: str, manifest: Manifest, keys: Keys | None) -> None:
