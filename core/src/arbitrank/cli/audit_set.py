@@ -22,7 +22,7 @@ _SHOWN = 10
 
 
 @click.command("audit-set")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=options.PATH, required=False)
 @options.store
 def audit_set(file: Path | None, store: Store) -> None:
     """Make FILE the store's audit set: requests with their truth, and with all domains' hypotheses where there are any.

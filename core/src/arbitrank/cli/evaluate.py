@@ -18,13 +18,11 @@ from arbitrank.cli.progress import shown
 
 
 @click.command("evaluate")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Write metrics.json, predictions.jsonl, plots and report.html here."
-)
+@click.argument("path", type=options.PATH)
+@click.option("--out", type=options.PATH, help="Write metrics.json, predictions.jsonl, plots and report.html here.")
 @click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
 @options.seed
-@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Domains to build at once.")
+@click.option("--jobs", type=click.IntRange(1), default=2, help="Domains to build at once.")
 @options.as_json
 def evaluate(path: Path, out: Path | None, plugins: bool, seed: int, jobs: int, as_json: bool) -> None:
     """Compare R0 to R3, the factored, the boosted and a joint re-ranker on a corpus, or on hypotheses with truths.

@@ -20,10 +20,10 @@ from arbitrank.store.store import Store
 @click.option(
     "--on",
     "path",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Requests, in a log's folder or a file of them, logged or with truths; default: the store's audit set.",
 )
-@click.option("--against", metavar="stable|V", default="stable", show_default=True, help="The version to compare with.")
+@click.option("--against", metavar="stable|V", default="stable", help="The version to compare with.")
 @options.decisions(clarify=False)
 @options.tolerance
 @options.max_ece
@@ -31,7 +31,7 @@ from arbitrank.store.store import Store
 @options.seed
 @options.jobs
 @options.as_json
-@click.option("--out", type=click.Path(path_type=Path), help="Write impact.json and impact.html here.")
+@click.option("--out", type=options.PATH, help="Write impact.json and impact.html here.")
 @options.store
 def impact(
     domain: str,
@@ -68,14 +68,7 @@ def impact(
 
         report_folder(out)
     compared = None if against == "stable" else artifact(store, domain, against)
-    replayed = plan(
-        loaded(discover()),
-        store,
-        domain,
-        folder,
-        against=compared,
-        decisions=decisions,
-    )
+    replayed = plan(loaded(discover()), store, domain, folder, against=compared, decisions=decisions)
     impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
     limits = GateLimits(tolerance / 100, max_ece / 100, max_temperature)
     reasons = judge(impact, impact.card, limits)

@@ -12,7 +12,7 @@ from arbitrank.errors import InputError
 
 
 @click.command("keygen")
-@click.argument("name", type=click.Path(path_type=Path))
+@click.argument("name", type=options.PATH)
 def keygen(name: Path) -> None:
     """Write NAME.key, which signs and stays with the domain's team, and NAME.pub, which stores and services trust.
 
@@ -25,7 +25,7 @@ def keygen(name: Path) -> None:
 
 
 @click.command("sign")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=options.PATH)
 @options.signing_key
 def sign(path: Path, key: str | None) -> None:
     """Sign the artifact in the folder PATH in place; any signature it has is replaced."""
@@ -44,7 +44,7 @@ def sign(path: Path, key: str | None) -> None:
 @click.argument("scopes", nargs=-1, required=True)
 @click.option(
     "--tokens",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="FILE",
     help="Append its line to the service's file of tokens; else the line is printed.",
 )

@@ -14,7 +14,7 @@ from arbitrank.cli.answer_tables import show_replay, when
 from arbitrank.errors import DataError, InputError
 from arbitrank.store.store import Store
 
-_folder = click.argument("folder", type=click.Path(path_type=Path))
+_folder = click.argument("folder", type=options.PATH)
 
 
 @click.group("log")
@@ -68,7 +68,7 @@ def prune(folder: Path, days: float) -> None:
 
 @click.command("replay")
 @click.argument("id")
-@click.option("--log", "folder", type=click.Path(path_type=Path), required=True, help="The log's folder.")
+@click.option("--log", "folder", type=options.PATH, required=True, help="The log's folder.")
 @options.store
 @options.decisions()
 @options.explain

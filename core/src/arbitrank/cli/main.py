@@ -62,7 +62,7 @@ class _Verbs(click.Group):
             formatter.write_dl([(verb, help) for verb, (_, help) in VERBS.items()])
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(version("arbitrank"), prog_name="arbitrank")
 def cli() -> None:
     """Decide which of many independently built domains should answer a request."""

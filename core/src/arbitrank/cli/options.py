@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+PATH = click.Path(path_type=Path)
 
 
 class Share(click.FloatRange):
@@ -61,27 +62,23 @@ _none = click.option(
     "none",
     type=Share(0, 1),
     default=DecisionSettings().none,
-    show_default=True,
     help="Decide none where the probability that no domain owns the request is above this.",
 )
 _clarify = click.option(
     "--clarify",
     type=Share(0, 1),
     default=DecisionSettings().clarify,
-    show_default=True,
     help="Ask the user where the best two domains' P(mine) differ by less than this.",
 )
 _normalise = click.option(
     "--normalise/--no-normalise",
     default=False,
-    show_default=True,
     help="Normalise P(mine) over the domains: for domains that can serve the same requests.",
 )
 _independence = click.option(
     "--independence",
     type=Share(0, 1),
     default=DecisionSettings().independence,
-    show_default=True,
     help="With --normalise: 1 where each domain has evidence of its own, 0 where all see the same.",
 )
 _rank_unserved = click.option(
@@ -91,7 +88,6 @@ tolerance = click.option(
     "--tolerance",
     type=Share(0, 100),
     default=0.1,
-    show_default=True,
     metavar="POINTS",
     help="The largest certain increase of IRER, of all requests and of each other domain's.",
 )
@@ -99,7 +95,6 @@ max_ece = click.option(
     "--max-ece",
     type=Share(0, 100),
     default=5.0,
-    show_default=True,
     metavar="PERCENT",
     help="The largest calibration error of a domain's claims.",
 )
@@ -107,7 +102,6 @@ max_temperature = click.option(
     "--max-temperature",
     type=Share(1, 1000),
     default=1.5,
-    show_default=True,
     help="The largest certain temperature of its claims: the factor by which log-odds are too strong.",
 )
 isolate = click.option(
@@ -123,37 +117,26 @@ deadline = click.option(
     help="With --isolate: continue without domains that have not answered by then.  [default: 200]",
 )
 shortlist_k = click.option(
-    "--shortlist-k",
-    "k",
-    type=click.IntRange(1, 1000),
-    default=10,
-    show_default=True,
-    metavar="K",
-    help="Skills of a shortlist.",
+    "--shortlist-k", "k", type=click.IntRange(1, 1000), default=10, metavar="K", help="Skills of a shortlist."
 )
 shortlist_floor = click.option(
     "--shortlist-floor",
     "floor",
     type=Share(0, 1),
     default=0.0,
-    show_default=True,
     metavar="P",
     help="Leave skills out whose score is below this.",
 )
 hyprank_folder = click.option(
     "--hyprank",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="Sort the merged list by the HypRank in FOLDER, not by the store's stable one.",
 )
 seed = click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=0,
-    show_default=True,
-    help="The same seed gives the same weights.",
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="The same seed gives the same weights."
 )
-jobs = click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
+jobs = click.option("--jobs", type=click.IntRange(1), default=1, help="Processes to use.")
 
 
 def gathered(name: str, make: Callable[..., object], *offered: Decorator) -> Decorator:
@@ -189,12 +172,7 @@ def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
     return gathered("decisions", DecisionSettings, *offered, *([_rank_unserved] if unserved else []))
 
 
-def arbitrator(
-    store: Store,
-    decisions: DecisionSettings,
-    *,
-    hyprank: HypRank | None = None,
-) -> Arbitrator:
+def arbitrator(store: Store, decisions: DecisionSettings, *, hyprank: HypRank | None = None) -> Arbitrator:
     """An arbitrator over all installed domains, with the weights of the store or of their packages."""
     domains = load_domains(loaded(discover()), store)
     return Arbitrator(domains, decisions, hyprank=hyprank or _stable_hyprank(store), fallback=baseline)

@@ -60,14 +60,7 @@ def promote(
         raise InputError("--force: no --reason; expected one, it is kept in the history")
     limits = GateLimits(tolerance / 100, max_ece / 100, max_temperature)
     judgement = consider(
-        store,
-        loaded(discover()),
-        domain,
-        version,
-        limits=limits,
-        decisions=decisions,
-        jobs=jobs,
-        note=_note,
+        store, loaded(discover()), domain, version, limits=limits, decisions=decisions, jobs=jobs, note=_note
     )
     chosen, impact = judgement.version, judgement.impact
     if judgement.audit is None:

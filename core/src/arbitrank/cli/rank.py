@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--shadow",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="FILE",
     help="With --follow: query the candidates too, and append their answers to FILE; they are not served.",
 )

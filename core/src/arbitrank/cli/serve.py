@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from arbitrank.serve.settings import ServiceLimits, Tls
     from arbitrank.shortlist.shortlister import ShortlistSettings
 
-_FILE = click.Path(path_type=Path)
-
 
 def _log_settings(
     log_share: float, log_words: Words, log_key: Path | None, log_context: tuple[str, ...], log_days: float | None
@@ -62,21 +60,19 @@ def _tls(ssl_certfile: Path | None, ssl_keyfile: Path | None, ssl_keyfile_passwo
 _log = options.gathered(
     "log_settings",
     _log_settings,
-    click.option("--log-share", type=options.Share(0, 1), default=1.0, show_default=True, help="Sampled share of it."),
+    click.option("--log-share", type=options.Share(0, 1), default=1.0, help="Sampled share of it."),
     click.option(
         "--log-words",
         type=click.Choice(["keep", "hash", "drop"]),
         default="keep",
-        show_default=True,
         help="Treatment of utterances and slot values in the log.",
     ),
-    click.option("--log-key", type=_FILE, metavar="FILE", help="The key to hash them with."),
+    click.option("--log-key", type=options.PATH, metavar="FILE", help="The key to hash them with."),
     click.option(
         "--log-context",
         metavar="KEY",
         multiple=True,
         default=CONTEXT,
-        show_default=True,
         help="With words hashed or dropped, the context keys to keep; a final * matches any ending. May be repeated.",
     ),
     click.option("--log-days", type=click.FloatRange(0, min_open=True), help="Remove older segments.  [default: keep]"),
@@ -94,57 +90,58 @@ _shortlisting = options.gathered(
 _limiting = options.gathered(
     "limits",
     _limits,
-    click.option("--limit-waiting", type=click.IntRange(1), default=16, show_default=True, help="Pending calls."),
-    click.option("--limit-connections", type=click.IntRange(1), default=1_000, show_default=True, help="Of a worker."),
-    click.option("--limit-body", type=click.IntRange(1), default=1 << 20, show_default=True, help="Bytes of a call."),
-    click.option("--limit-batch", type=click.IntRange(1), default=8 << 20, show_default=True, help="Bytes of a list."),
+    click.option("--limit-waiting", type=click.IntRange(1), default=16, help="Pending calls."),
+    click.option("--limit-connections", type=click.IntRange(1), default=1_000, help="Of a worker."),
+    click.option("--limit-body", type=click.IntRange(1), default=1 << 20, help="Bytes of a call."),
+    click.option("--limit-batch", type=click.IntRange(1), default=8 << 20, help="Bytes of a list."),
     click.option(
         "--limit-seconds",
         type=options.Share(0.1, 3600),
         default=10.0,
-        show_default=True,
         help="For a call to arrive, and for its answer to be read.",
     ),
 )
 _encryption = options.gathered(
     "tls",
     _tls,
-    click.option("--ssl-certfile", type=_FILE, metavar="FILE", help="Serve TLS with this certificate."),
-    click.option("--ssl-keyfile", type=_FILE, metavar="FILE", help="Its key, where that is in another file."),
+    click.option("--ssl-certfile", type=options.PATH, metavar="FILE", help="Serve TLS with this certificate."),
+    click.option("--ssl-keyfile", type=options.PATH, metavar="FILE", help="Its key, where that is in another file."),
     click.option("--ssl-keyfile-password", metavar="TEXT", help="The password of the key."),
 )
 
 
 @click.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes any free port.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
+@click.option("--host", default="127.0.0.1", help="The address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0 takes any free port.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes that answer.")
 @options.store_url
 @options.keys_folder
 @click.option(
     "--poll",
     type=options.Share(0.01, 3600),
     default=1.0,
-    show_default=True,
     metavar="SECONDS",
     help="Interval within which a change in the store takes effect.",
 )
-@click.option("--policy", type=_FILE, metavar="FILE", help="Exceptions to decisions, in TOML; reloaded on change.")
-@click.option("--tokens", type=_FILE, metavar="FILE", help="Tokens and their scopes; reloaded on change.")
+@click.option(
+    "--policy", type=options.PATH, metavar="FILE", help="Exceptions to decisions, in TOML; reloaded on change."
+)
+@click.option("--tokens", type=options.PATH, metavar="FILE", help="Tokens and their scopes; reloaded on change.")
 @click.option("--open", "open_", is_flag=True, help="Listen to other machines without --tokens.")
-@click.option("--log", type=_FILE, metavar="DIR", help="Log requests, answers and feedback here.")
+@click.option("--log", type=options.PATH, metavar="DIR", help="Log requests, answers and feedback here.")
 @_log
-@click.option("--shadow", type=_FILE, metavar="FILE", help="Query the candidates too; append their answers here.")
+@click.option(
+    "--shadow", type=options.PATH, metavar="FILE", help="Query the candidates too; append their answers here."
+)
 @options.isolate
 @options.deadline
 @_shortlisting
 @options.hyprank_folder
-@click.option("--sample", type=options.Share(0, 1), default=0.01, show_default=True, help="Share of calls reported.")
+@click.option("--sample", type=options.Share(0, 1), default=0.01, help="Share of calls reported.")
 @click.option(
     "--drain",
     type=options.Share(0, 600),
     default=0.0,
-    show_default=True,
     metavar="SECONDS",
     help="Report that it is not ready for so long before it stops.",
 )

@@ -41,7 +41,7 @@ shortlist.add_command(hyprank)
 @click.argument("path")
 @skills_option
 @click.option("--version", metavar="VERSION", help="By default the stable one.")
-@click.option("--folder", type=click.Path(path_type=Path), help="An artifact's folder, instead of the store's.")
+@click.option("--folder", type=options.PATH, help="An artifact's folder, instead of the store's.")
 @options.store
 @options.as_json
 def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None, store: Store, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None
 @options.shortlist_k
 @options.shortlist_floor
 @click.option("--version", metavar="VERSION", help="By default the stable one.")
-@click.option("--folder", type=click.Path(path_type=Path), help="An artifact's folder, instead of the store's.")
+@click.option("--folder", type=options.PATH, help="An artifact's folder, instead of the store's.")
 @domains_option
 @options.store
 @options.as_json

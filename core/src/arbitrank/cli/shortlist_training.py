@@ -36,11 +36,10 @@ skills_option = click.option(
     "--skills",
     type=click.Choice(["skill", "intent", "domain"]),
     default="skill",
-    show_default=True,
     help="A line's skill: its `skill` (its domain where it has none), its intent, or its domain.",
 )
 domains_option = click.option(
-    "--domains/--no-domains", default=True, show_default=True, help="Include the skills of the installed domains."
+    "--domains/--no-domains", default=True, help="Include the skills of the installed domains."
 )
 
 
@@ -84,20 +83,19 @@ _classifier = options.gathered(
     "recipe",
     _recipe,
     click.option("--learned", is_flag=True, help="Train the classifier too, which scores what the index retrieves."),
-    click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Of --learned."),
+    click.option("--epochs", type=click.IntRange(1), default=8, help="Of --learned."),
     click.option(
         "--pseudo-labels",
         type=options.Share(0, 1, min_open=True),
         metavar="RATIO",
         help="Of --learned: a skill that scores above RATIO times the given one in successive epochs is a label too.",
     ),
-    click.option("--top", type=click.IntRange(1), default=2, show_default=True, help="Pseudo-labels of an utterance."),
-    click.option("--in-a-row", type=click.IntRange(1), default=4, show_default=True, help="Epochs for a pseudo-label."),
+    click.option("--top", type=click.IntRange(1), default=2, help="Pseudo-labels of an utterance."),
+    click.option("--in-a-row", type=click.IntRange(1), default=4, help="Epochs for a pseudo-label."),
     click.option(
         "--together",
         type=options.Share(0, 1),
         default=0.0,
-        show_default=True,
         metavar="SHARE",
         help="Only for pairs of skills that occur so in this share of the utterances.",
     ),
@@ -109,13 +107,13 @@ _classifier = options.gathered(
     ),
     click.option(
         "--unlabelled",
-        type=click.Path(path_type=Path),
+        type=options.PATH,
         metavar="FILE",
         help="Of --learned: utterances that it labels itself, one a line.",
     ),
     click.option(
         "--feedback",
-        type=click.Path(path_type=Path),
+        type=options.PATH,
         metavar="LOG",
         help="Of --learned: a log's folder, whose rejected answers are negative examples.",
     ),
@@ -131,7 +129,7 @@ _classifier = options.gathered(
 @options.store
 @options.signing_key
 @click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
+@click.option("--out", type=options.PATH, help="Write the artifact here, and publish nothing.")
 def train(
     data: tuple[str, ...],
     skills: Skills,
@@ -165,13 +163,13 @@ def train(
 
 
 @click.command("hyprank")
-@click.argument("log", type=click.Path(path_type=Path))
-@click.option("--rounds", type=click.IntRange(1), default=120, show_default=True, help="Trees to grow.")
+@click.argument("log", type=options.PATH)
+@click.option("--rounds", type=click.IntRange(1), default=120, help="Trees to grow.")
 @options.seed
 @options.store
 @options.signing_key
 @click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the artifact here, and publish nothing.")
+@click.option("--out", type=options.PATH, help="Write the artifact here, and publish nothing.")
 def hyprank(log: Path, rounds: int, seed: int, store: Store, key: str | None, promote: bool, out: Path | None) -> None:
     """Train HypRank on the labelled merged lists of a LOG's folder; publish it as the store's candidate `.hyprank`.
 

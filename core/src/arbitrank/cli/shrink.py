@@ -19,7 +19,7 @@ from arbitrank.store.store import Store
 @click.option(
     "--on",
     "path",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Fit the temperature to these requests with their truths; default: the store's audit set.",
 )
 @click.option("--temperature", type=options.Share(1, 1000), help="Use this one instead of fitting one.")
@@ -28,13 +28,7 @@ from arbitrank.store.store import Store
 @options.jobs
 @options.store
 def shrink(
-    domain: str,
-    path: Path | None,
-    temperature: float | None,
-    off: bool,
-    reason: str | None,
-    jobs: int,
-    store: Store,
+    domain: str, path: Path | None, temperature: float | None, off: bool, reason: str | None, jobs: int, store: Store
 ) -> None:
     """Divide the log-odds of DOMAIN's claims by a temperature, so that it takes no requests from other domains.
 

@@ -27,8 +27,6 @@ from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.task import TrainingOutcome
 
-_FOLDER = click.Path(path_type=Path)
-
 
 def _settings(
     seed: int,
@@ -81,10 +79,7 @@ _learning = options.gathered(
     "settings",
     _settings,
     click.option(
-        "--model",
-        type=click.Choice(["factored", "loglinear", "boosted", "corrected", "auto"]),
-        default="factored",
-        show_default=True,
+        "--model", type=click.Choice(["factored", "loglinear", "boosted", "corrected", "auto"]), default="factored"
     ),
     click.option(
         "--loss",
@@ -92,17 +87,12 @@ _learning = options.gathered(
         help="Of a log-linear (default r3) or boosted model (default r2, the cross-entropy).",
     ),
     click.option(
-        "--form",
-        type=click.Choice(["sigmoid", "softmax", "null"]),
-        default="null",
-        show_default=True,
-        help="Of a log-linear model.",
+        "--form", type=click.Choice(["sigmoid", "softmax", "null"]), default="null", help="Of a log-linear model."
     ),
     click.option(
         "--kept",
         type=options.Share(0, 1, min_open=True),
         default=1.0,
-        show_default=True,
         help="The share of other domains' traffic in the data, where it was sampled.",
     ),
     options.seed,
@@ -116,7 +106,6 @@ _running = options.gathered(
         "--retries",
         type=click.IntRange(0),
         default=1,
-        show_default=True,
         help="Restart a domain so often whose process was ended from outside.",
     ),
 )
@@ -124,9 +113,7 @@ _computing = options.gathered(
     "backend",
     _backend,
     options.jobs,
-    click.option(
-        "--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True, help="Where to train."
-    ),
+    click.option("--backend", type=click.Choice(["local", "dask"]), default="local", help="Where to train."),
     click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the scheduler, or a file of it."),
     click.option(
         "--partitioned",
@@ -145,7 +132,6 @@ _computing = options.gathered(
     "split",
     type=click.Choice(["words", "time"]),
     default="words",
-    show_default=True,
     help="The held-out requests: one in ten by a hash of the words, or the latest tenth.",
 )
 @_learning
@@ -153,13 +139,13 @@ _computing = options.gathered(
 @_running
 @click.option("--force", is_flag=True, help="Train also where data, code and settings are unchanged.")
 @click.option("--warm", is_flag=True, help="Start from the weights that serve.")
-@click.option("--log-dir", "logs", type=_FOLDER, help="The folder of each domain's log; default: STORE.logs.")
-@click.option("--scratch", "root", type=_FOLDER, help="The folder of working files.")
+@click.option("--log-dir", "logs", type=options.PATH, help="The folder of each domain's log; default: STORE.logs.")
+@click.option("--scratch", "root", type=options.PATH, help="The folder of working files.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and outcomes as JSON Lines.")
 @options.store
 @options.signing_key
 @click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option("--out", type=_FOLDER, help="Write the artifact of one domain here, and publish nothing.")
+@click.option("--out", type=options.PATH, help="Write the artifact of one domain here, and publish nothing.")
 def train(
     names: tuple[str, ...],
     all_domains: bool,

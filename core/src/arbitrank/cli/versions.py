@@ -24,7 +24,7 @@ from arbitrank.store.store_checks import store_checks, version_checks
 
 
 @click.command("publish")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=options.PATH)
 @options.store
 @options.signing_key
 def publish(path: Path, store: Store, key: str | None) -> None:
@@ -95,17 +95,12 @@ def _line(change: Change) -> str:
 @click.argument("domains", metavar="[DOMAIN …]", nargs=-1)
 @options.store
 @click.option(
-    "--keep",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Keep what an alias named after any of so many last changes.",
+    "--keep", type=click.IntRange(1), default=10, help="Keep what an alias named after any of so many last changes."
 )
 @click.option(
     "--grace",
     type=click.FloatRange(0),
     default=GRACE,
-    show_default=True,
     help="Keep what arrived less than so many seconds ago: it may be being published.",
 )
 def prune(domains: tuple[str, ...], store: Store, keep: int, grace: float) -> None:
