@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from arbitrank import hookspecs
 from arbitrank.domain import Domain
-from arbitrank.errors import PluginError
+from arbitrank.errors import InputError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.hookspecs import GROUP
 
@@ -98,6 +98,14 @@ def discover(environment: Mapping[str, str] = os.environ) -> list[Found]:
 def loaded(found: Iterable[Found]) -> dict[str, Domain]:
     """The loaded domains, by name."""
     return {one.name: one.domain for one in found if isinstance(one, Loaded)}
+
+
+def domain_named(name: str, domains: Mapping[str, Domain]) -> Domain:
+    """The domain of that name. Raises `InputError` where it is not loaded."""
+    if name not in domains:
+        known = ", ".join(sorted(domains)) or "none"
+        raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
+    return domains[name]
 
 
 def _entry_points() -> list[tuple[EntryPoint, Distribution]]:

@@ -35,6 +35,9 @@ class BadLine(NamedTuple):
     where: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
 
 class _Corpus(msgspec.Struct, frozen=True, kw_only=True, rename={"utterance": "text"}):
     id: str | None = None

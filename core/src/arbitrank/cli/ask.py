@@ -39,9 +39,7 @@ def ask(
     Example: arbitrank ask "play mary poppins" --device tv
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
-    sorting = options.hyprank(hyprank, store)
-    arbitrator = options.arbitrator(store, decisions, hyprank=sorting)
-    answer = arbitrator.answer(request, explain=explain or not as_json)
+    answer = options.arbitrator(store, decisions, hyprank).answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -58,7 +57,7 @@ def _single(path: Path) -> Iterator[Path]:
         with one.open("wb") as file:
             n, bad = write_truths(path, file)
         for line in bad[:_SHOWN]:
-            print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+            options.note(line)
         if not n:
             raise DataError(f"{path}: no request of this log has a truth; nothing was set")
         yield one
@@ -78,7 +77,7 @@ def _checked(file: Path) -> tuple[Counter[str | None], int, int]:
         except InputError as error:
             bad += 1
             if bad <= _SHOWN:
-                print(f"arbitrank: {place(file, number)}: {error}", file=sys.stderr)
+                options.note(f"{place(file, number)}: {error}")
             continue
         owners[line.truth.domain] += 1
         hypotheses += len(line.hypotheses or ())

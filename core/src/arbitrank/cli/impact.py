@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -12,6 +13,42 @@ from arbitrank.cli import options
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store
+
+if TYPE_CHECKING:
+    from arbitrank.impact.gate import GateLimits
+
+
+def _gate_limits(tolerance: float, max_ece: float, max_temperature: float) -> GateLimits:
+    from arbitrank.impact.gate import GateLimits
+
+    return GateLimits(tolerance / 100, max_ece / 100, max_temperature)
+
+
+gate_limits = options.gathered(
+    "limits",
+    _gate_limits,
+    click.option(
+        "--tolerance",
+        type=options.Share(0, 100),
+        default=0.1,
+        metavar="POINTS",
+        help="The largest certain increase of IRER, of all requests and of each other domain's.",
+    ),
+    click.option(
+        "--max-ece",
+        type=options.Share(0, 100),
+        default=5.0,
+        metavar="PERCENT",
+        help="The largest calibration error of a domain's claims.",
+    ),
+    click.option(
+        "--max-temperature",
+        type=options.Share(1, 1000),
+        default=1.5,
+        help="The largest certain temperature of its claims: the factor by which log-odds are too strong.",
+    ),
+)
+"""The limits of the gate, which the verb receives as `limits: GateLimits`."""
 
 
 @click.command("impact")
@@ -25,9 +62,7 @@ from arbitrank.store.store import Store
 )
 @click.option("--against", metavar="stable|V", default="stable", help="The version to compare with.")
 @options.decisions(clarify=False)
-@options.tolerance
-@options.max_ece
-@options.max_temperature
+@gate_limits
 @options.seed
 @options.jobs
 @options.as_json
@@ -39,9 +74,7 @@ def impact(
     path: Path | None,
     against: str,
     decisions: DecisionSettings,
-    tolerance: float,
-    max_ece: float,
-    max_temperature: float,
+    limits: GateLimits,
     seed: int,
     jobs: int,
     as_json: bool,
@@ -54,23 +87,21 @@ def impact(
     with another recogniser recognises the words again. Changes nothing, and prints the judgement of `promote`'s gate.
     """
     from arbitrank.cli.impact_tables import show_impact
-    from arbitrank.impact.gate import GateLimits, judge, over_limit
+    from arbitrank.impact.gate import judge, over_limit
     from arbitrank.impact.plan import plan
     from arbitrank.impact.report import measure
     from arbitrank.store.artifact import read_card
 
-    on, called = path or store.audit_set(), None if path else "the audit set"
-    if on is None:
-        raise InputError(f"no --on, and no audit set in {store}; run: arbitrank audit-set FILE, or name a file")
-    folder = artifact(store, domain, candidate or "candidate")
+    on = options.requests(path, store)
+    folder = _artifact(store, domain, candidate or "candidate")
     if out:  # before minutes of work, not after them
         from arbitrank.impact.page import report_folder
 
         report_folder(out)
-    compared = None if against == "stable" else artifact(store, domain, against)
+    compared = None if against == "stable" else _artifact(store, domain, against)
     replayed = plan(loaded(discover()), store, domain, folder, against=compared, decisions=decisions)
+    called = None if path else "the audit set"
     impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
-    limits = GateLimits(tolerance / 100, max_ece / 100, max_temperature)
     reasons = judge(impact, impact.card, limits)
     if out:
         from arbitrank.impact.page import write_impact
@@ -80,13 +111,12 @@ def impact(
         click.echo(msgspec.json.encode(impact))
         return
     show_impact(impact, reasons)
-    over = over_limit(impact, limits, now=True)
-    if over:
+    if over := over_limit(impact, limits, now=True):
         click.echo(over)
     click.echo(f"written: {out}/impact.html" if out else "--out DIR writes this as JSON and as a page with plots")
 
 
-def artifact(store: Store, domain: str, named: str) -> Path:
+def _artifact(store: Store, domain: str, named: str) -> Path:
     """The folder of an artifact: that of an alias or a version in the store, or a path."""
     _, state = store.state(domain)
     version = state.names().get(named)

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from arbitrank.cli import options
-from arbitrank.errors import InputError
+from arbitrank.errors import InputError, os_errors
+from arbitrank.serve.auth import make_token
+from arbitrank.store import signing
 
 
 @click.command("keygen")
@@ -18,23 +20,18 @@ def keygen(name: Path) -> None:
 
     To trust it, put it into the folder of --keys as DOMAIN.pub, or DOMAIN.2.pub beside an older one.
     """
-    from arbitrank.store.signing import keygen
-
-    private, public, identity = keygen(name)
+    private, public, identity = signing.keygen(name)
     click.echo(f"key {identity}: {private} signs, keep it; {public} is for those who trust it")
 
 
 @click.command("sign")
 @click.argument("path", type=options.PATH)
 @options.signing_key
-def sign(path: Path, key: str | None) -> None:
+def sign(path: Path, key: options.PrivateKey | None) -> None:
     """Sign the artifact in the folder PATH in place; any signature it has is replaced."""
-    from arbitrank.store.signing import open_key, sign
-
-    private = open_key(key)
-    if private is None:
+    if key is None:
         raise InputError("no key to sign with; give one with --key FILE, made by: arbitrank keygen NAME")
-    manifest = sign(path, private)
+    manifest = signing.sign(path, key)
     assert manifest.signature
     click.echo(f"{manifest.domain} {manifest.version}: signed by key {manifest.signature.key}")
 
@@ -53,16 +50,12 @@ def token(name: str, scopes: tuple[str, ...], tokens: Path | None) -> None:
 
     It is printed and stored nowhere: the service's file holds its SHA-256. A running service accepts it within seconds.
     """
-    from arbitrank.serve.auth import make_token
-
     secret, grant = make_token(name, scopes)
     if tokens is not None:
-        try:
+        with os_errors(InputError, f"--tokens {tokens}: cannot be written"):
             descriptor = os.open(tokens, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8") as file:
                 file.write(f"{grant}\n")
-        except OSError as error:
-            raise InputError(f"--tokens {tokens}: cannot be written: {error.strerror}") from error
     click.echo(secret)
     if tokens is None:
         click.echo(str(grant))

@@ -8,10 +8,13 @@ from pathlib import Path
 import click
 import msgspec
 
+from arbitrank.answerlog import segments
+from arbitrank.answerlog.joining import view
+from arbitrank.answerlog.reader import find, report
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.cli.answer_tables import show_replay, when
-from arbitrank.errors import DataError, InputError
+from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.store.store import Store
 
 _folder = click.argument("folder", type=options.PATH)
@@ -27,9 +30,6 @@ def log() -> None:
 @options.as_json
 def status(folder: Path, as_json: bool) -> None:
     """Count what the log in FOLDER holds: requests, those of known truth, and lines that cannot be read."""
-    from arbitrank.answerlog.joining import view
-    from arbitrank.answerlog.reader import report
-
     found = report(view(folder))
     if as_json:
         click.echo(msgspec.json.encode(found))
@@ -38,12 +38,8 @@ def status(folder: Path, as_json: bool) -> None:
         f"{folder}: {found.requests} requests from {when(found.first)} to {when(found.last)}, {found.with_truth} with "
         f"their truth, {found.with_outcome} with an outcome; {found.segments} segments, {found.bytes} bytes"
     )
-    if found.bad_lines:
-        lines = (
-            "1 line cannot be read and is"
-            if found.bad_lines == 1
-            else f"{found.bad_lines} lines cannot be read and are"
-        )
+    if n := found.bad_lines:
+        lines = "1 line cannot be read and is" if n == 1 else f"{n} lines cannot be read and are"
         click.echo(f"{lines} skipped, as {found.bad[0]}")
 
 
@@ -57,12 +53,8 @@ def status(folder: Path, as_json: bool) -> None:
 )
 def prune(folder: Path, days: float) -> None:
     """Remove what was logged to FOLDER too long ago. A service with --log-days does this itself."""
-    from arbitrank.answerlog.segments import prune
-
-    try:
-        removed = prune(folder, days, time.time())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be pruned: {error.strerror}; expected the folder of a log") from error
+    with os_errors(DataError, f"{folder}: cannot be pruned", "; expected the folder of a log"):
+        removed = segments.prune(folder, days, time.time())
     click.echo(f"{folder}: removed {', '.join(path.name for path in removed) or 'nothing'}")
 
 
@@ -79,8 +71,6 @@ def replay(id: str, folder: Path, store: Store, decisions: DecisionSettings, exp
     The domains recognise its words again where they did so then and the log keeps them; else they score the hypotheses
     in the log. No policy of a service is applied.
     """
-    from arbitrank.answerlog.joining import view
-    from arbitrank.answerlog.reader import find
     from arbitrank.impact.replay_one import replay
 
     line = find(view(folder), id)

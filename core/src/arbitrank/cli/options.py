@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,14 +19,17 @@ from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
 from arbitrank.store.kinds import HYPRANK, checked_name
 from arbitrank.store.loading import load_domains
-from arbitrank.store.signing import open_keys
+from arbitrank.store.signing import open_key, open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Context
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from arbitrank.isolation.groups import Isolation
     from arbitrank.shortlist.hyprank import HypRank
 
+    PrivateKey = Ed25519PrivateKey
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 PATH = click.Path(path_type=Path)
@@ -43,8 +47,13 @@ class Share(click.FloatRange):
 
 
 signing_key = click.option(
-    "--key", metavar="FILE", help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all."
+    "--key",
+    metavar="FILE",
+    callback=lambda context, parameter, value: open_key(value),
+    help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all.",
 )
+"""The key to sign with, opened; None without one."""
+
 name = click.argument("domain", callback=lambda context, parameter, value: checked_name(value))
 """The DOMAIN of a verb, or a stage: .shortlist, .hyprank or .decisions."""
 
@@ -84,26 +93,6 @@ _independence = click.option(
 _rank_unserved = click.option(
     "--rank-unserved", is_flag=True, help="Rank hypotheses of domains that are not installed by R0; else report them."
 )
-tolerance = click.option(
-    "--tolerance",
-    type=Share(0, 100),
-    default=0.1,
-    metavar="POINTS",
-    help="The largest certain increase of IRER, of all requests and of each other domain's.",
-)
-max_ece = click.option(
-    "--max-ece",
-    type=Share(0, 100),
-    default=5.0,
-    metavar="PERCENT",
-    help="The largest calibration error of a domain's claims.",
-)
-max_temperature = click.option(
-    "--max-temperature",
-    type=Share(1, 1000),
-    default=1.5,
-    help="The largest certain temperature of its claims: the factor by which log-odds are too strong.",
-)
 isolate = click.option(
     "--isolate",
     metavar="DOMAIN|all|each",
@@ -140,30 +129,60 @@ jobs = click.option("--jobs", type=click.IntRange(1), default=1, help="Processes
 
 
 def gathered(name: str, make: Callable[..., object], *offered: Decorator) -> Decorator:
-    """Options that a verb receives as one value: `name=make(…)`, called with those parameters of `make` that are
-    given."""
-    parameters = signature(make).parameters
+    """Options that a verb receives as one value: `name=make(…)`, called with the options that are its parameters."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def called(**values: Any) -> None:
-            chosen = {key: values.pop(key) for key in parameters if key in values}
+            chosen = {key: values.pop(key) for key in parameters}
             command(**{name: make(**chosen)}, **values)
 
         decorated: Callable[..., None] = called
+        before = len(getattr(command, "__click_params__", ()))
         for option in reversed(offered):
             decorated = option(decorated)
+        added = {option.name for option in vars(decorated)["__click_params__"][before:]}
+        parameters = [key for key in signature(make).parameters if key in added]
         return decorated
 
     return decorate
 
 
-def _open_store(store: str | None, keys: str | None) -> Store:
-    return open_store(store, open_keys(keys))
-
-
-store = gathered("store", _open_store, store_url, keys_folder)
+store = gathered("store", lambda store, keys: open_store(store, open_keys(keys)), store_url, keys_folder)
 """`--store` and `--keys`, which the verb receives as `store: Store`."""
+
+
+class Destination(NamedTuple):
+    """Destination of a new version: `store`, signed with `key` and made stable with `promote`, or the folder `out`."""
+
+    store: Store
+    key: Ed25519PrivateKey | None
+    promote: bool
+    out: Path | None
+
+    def check(self, name: str) -> None:
+        """Raise `InputError` for --promote where an audit set makes the gate the judge of new versions."""
+        if self.promote and not self.out and self.store.audit_set() is not None:
+            raise InputError(
+                f"--promote: {self.store} has an audit set, by which the gate judges new versions; run without it, "
+                f"then: arbitrank promote {name}"
+            )
+
+    def __str__(self) -> str:
+        return str(self.out) if self.out else f"{'stable' if self.promote else 'candidate'} in {self.store}"
+
+
+destination = gathered(
+    "destination",
+    Destination,
+    store,
+    signing_key,
+    click.option(
+        "--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set."
+    ),
+    click.option("--out", type=PATH, help="Write the artifact here, and publish nothing."),
+)
+"""The options of a training's result, which the verb receives as `destination: Destination`."""
 
 
 def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
@@ -172,10 +191,13 @@ def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
     return gathered("decisions", DecisionSettings, *offered, *([_rank_unserved] if unserved else []))
 
 
-def arbitrator(store: Store, decisions: DecisionSettings, *, hyprank: HypRank | None = None) -> Arbitrator:
-    """An arbitrator over all installed domains, with the weights of the store or of their packages."""
-    domains = load_domains(loaded(discover()), store)
-    return Arbitrator(domains, decisions, hyprank=hyprank or _stable_hyprank(store), fallback=baseline)
+def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = None) -> Arbitrator:
+    """An arbitrator over all installed domains, with the weights of the store or of their packages.
+
+    `folder`: of the HypRank that sorts, by default the store's stable one.
+    """
+    order = hyprank(folder, store) or _stable_hyprank(store)
+    return Arbitrator(load_domains(loaded(discover()), store), decisions, hyprank=order, fallback=baseline)
 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:
@@ -194,7 +216,7 @@ def _stable_hyprank(store: Store) -> HypRank | None:
 
         return read_hyprank(folder)
     except ArtifactError as error:
-        click.echo(f"arbitrank: {HYPRANK}: not used: {error}", err=True)
+        note(f"{HYPRANK}: not used: {error}")
     except StoreError:  # the answer's domains tell
         pass
     return None
@@ -207,6 +229,19 @@ def isolation(isolate: Sequence[str], deadline: float | None, domains: Collectio
     if deadline is not None and not isolate:
         raise InputError("--deadline: no --isolate; expected both")
     return isolation_of(isolate, domains, deadline)
+
+
+def requests(path: Path | None, store: Store) -> Path:
+    """The requests to measure on: those given by --on, by default the store's audit set."""
+    on = path or store.audit_set()
+    if on is None:
+        raise InputError(f"no --on, and no audit set in {store}; run: arbitrank audit-set FILE, or give --on FILE")
+    return on
+
+
+def note(text: object) -> None:
+    """Print a remark on standard error."""
+    print(f"arbitrank: {text}", file=sys.stderr, flush=True)
 
 
 def context(device: str | None, pairs: tuple[str, ...]) -> Context:

@@ -9,6 +9,7 @@ import click
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
+from arbitrank.cli.impact import gate_limits
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.kinds import RESERVED, train_command
@@ -18,17 +19,13 @@ if TYPE_CHECKING:
     from arbitrank.impact.gate import GateLimits
     from arbitrank.impact.report import Impact
 
-REFUSED = 1
-
 
 @click.command("promote")
 @options.name
 @click.argument("version", required=False)
 @click.option("--force", is_flag=True, help="Promote it although the gate refuses; needs --reason.")
 @options.reason
-@options.tolerance
-@options.max_ece
-@options.max_temperature
+@gate_limits
 @options.decisions(clarify=False)
 @options.jobs
 @options.store
@@ -37,9 +34,7 @@ def promote(
     version: str | None,
     force: bool,
     reason: str | None,
-    tolerance: float,
-    max_ece: float,
-    max_temperature: float,
+    limits: GateLimits,
     decisions: DecisionSettings,
     jobs: int,
     store: Store,
@@ -53,14 +48,12 @@ def promote(
     to 1.
     """
     from arbitrank.cli.impact_tables import show_reasons
-    from arbitrank.impact.gate import GateLimits
     from arbitrank.promotion import consider, promote
 
     if force and not (reason or "").strip():
         raise InputError("--force: no --reason; expected one, it is kept in the history")
-    limits = GateLimits(tolerance / 100, max_ece / 100, max_temperature)
     judgement = consider(
-        store, loaded(discover()), domain, version, limits=limits, decisions=decisions, jobs=jobs, note=_note
+        store, loaded(discover()), domain, version, limits=limits, decisions=decisions, jobs=jobs, note=options.note
     )
     chosen, impact = judgement.version, judgement.impact
     if judgement.audit is None:
@@ -71,14 +64,10 @@ def promote(
     change = promote(store, judgement, force=force, reason=reason)
     if change is None:
         _print_next_step(domain, chosen, judgement.problem is None)
-        sys.exit(REFUSED)
+        sys.exit(1)
     click.echo(f"{domain}: {change.state} (change {change.number})")
     if impact is not None:
         _warn(impact, limits, change.state.temperature)
-
-
-def _note(text: str) -> None:
-    print(f"arbitrank: {text}", file=sys.stderr)
 
 
 def _in_short(impact: Impact) -> str:
@@ -92,8 +81,8 @@ def _in_short(impact: Impact) -> str:
 
 
 def _print_next_step(domain: str, version: str, loads: bool) -> None:
-    look = f"look closer: arbitrank impact {domain} --candidate {version} --out DIR; "
-    look = look if loads and domain not in RESERVED else ""
+    measured = loads and domain not in RESERVED
+    look = f"look closer: arbitrank impact {domain} --candidate {version} --out DIR; " if measured else ""
     click.echo(
         f"not promoted; {look}train again: {train_command(domain)}; "
         f"or override the gate: arbitrank promote {domain} {version} --force --reason TEXT"
@@ -104,8 +93,7 @@ def _warn(impact: Impact, limits: GateLimits, temperature: float) -> None:
     from arbitrank.impact.gate import over_limit
 
     if temperature == 1.0:
-        over = over_limit(impact, limits, promoted=True)
-        if over:
+        if over := over_limit(impact, limits, promoted=True):
             click.echo(over)
     else:
         click.echo(

@@ -21,7 +21,6 @@ from arbitrank.wire import BadLine, read_requests
 
 if TYPE_CHECKING:
     from arbitrank.live.live import Live
-    from arbitrank.shortlist.hyprank import HypRank
 
 
 @click.command("rank")
@@ -66,19 +65,18 @@ def rank(
     for option, value in following.items():
         if value is not None and not follow:
             raise InputError(f"{option}: no --follow; expected both")
-    sorting = options.hyprank(hyprank, store)
     bad = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live
         if follow:
-            live = _live(store, decisions, poll or 1.0, shadow, isolate, deadline, sorting)
+            live = _live(store, decisions, poll or 1.0, shadow, isolate, deadline, hyprank)
             arbitrator = stack.enter_context(live)
         else:
-            arbitrator = options.arbitrator(store, decisions, hyprank=sorting)
+            arbitrator = options.arbitrator(store, decisions, hyprank)
         for line in read_requests(file):
             if isinstance(line, BadLine):
                 bad += 1
-                _report(f"{line.where}: {line.reason}")
+                options.note(line)
             else:
                 sys.stdout.buffer.write(msgspec.json.encode(arbitrator.answer(line, explain=explain)) + b"\n")
                 if follow:
@@ -97,7 +95,7 @@ def _live(
     shadow: Path | None,
     isolate: tuple[str, ...],
     deadline: float | None,
-    hyprank: HypRank | None,
+    hyprank: Path | None,
 ) -> Iterator[Live]:
     """The follower of the store; reports at its end how many comparisons were lost."""
     from arbitrank.live.live import Live
@@ -112,16 +110,12 @@ def _live(
             poll=poll,
             shadow=shadow is not None,
             compared=stack.enter_context(ShadowFile(shadow)) if shadow else None,
-            notify=_report,
+            notify=options.note,
             isolation=options.isolation(isolate, deadline, domains),
-            hyprank=hyprank,
+            hyprank=options.hyprank(hyprank, store),
         )
         with live:
             yield live
         status = live.status()
         if lost := status.waiting + status.dropped + status.failed:
-            _report(f"{lost} requests were not compared: {status.failed} not written, the others over capacity")
-
-
-def _report(text: str) -> None:
-    print(f"arbitrank: {text}", file=sys.stderr, flush=True)
+            options.note(f"{lost} requests were not compared: {status.failed} not written, the others over capacity")

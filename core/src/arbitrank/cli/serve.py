@@ -4,54 +4,29 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from arbitrank.answerlog.redaction import CONTEXT, Words, redactor
+from arbitrank.answerlog.redaction import CONTEXT, redactor
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.cli import options
 from arbitrank.errors import InputError
+from arbitrank.serve.auth import read_tokens
+from arbitrank.serve.policy import read_policy
+from arbitrank.serve.settings import ServiceLimits, ServiceSettings, Tls
+from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 
-if TYPE_CHECKING:
-    from arbitrank.serve.settings import ServiceLimits, Tls
-    from arbitrank.shortlist.shortlister import ShortlistSettings
-
-
-def _log_settings(
-    log_share: float, log_words: Words, log_key: Path | None, log_context: tuple[str, ...], log_days: float | None
-) -> LogSettings:
-    redactor(log_words, log_key)  # a bad key is reported here once, rather than by every worker
-    return LogSettings(share=log_share, words=log_words, key=log_key, context=log_context, days=log_days)
-
 
 def _shortlist(shortlist: bool, k: int, floor: float, shortlist_always: tuple[str, ...]) -> ShortlistSettings | None:
-    from arbitrank.shortlist.shortlister import ShortlistSettings
-
     if shortlist_always and not shortlist:
         raise InputError("--shortlist-always: no --shortlist; expected both")
     return ShortlistSettings(k, floor, frozenset(shortlist_always)) if shortlist else None
 
 
-def _limits(
-    limit_waiting: int, limit_connections: int, limit_body: int, limit_batch: int, limit_seconds: float
-) -> ServiceLimits:
-    from arbitrank.serve.settings import ServiceLimits
-
-    return ServiceLimits(
-        waiting=limit_waiting,
-        connections=limit_connections,
-        body=limit_body,
-        batch_body=limit_batch,
-        seconds=limit_seconds,
-    )
-
-
 def _tls(ssl_certfile: Path | None, ssl_keyfile: Path | None, ssl_keyfile_password: str | None) -> Tls:
-    from arbitrank.serve.settings import Tls
-
     if ssl_keyfile is not None and ssl_certfile is None:
         raise InputError("--ssl-keyfile: no --ssl-certfile; expected both")
     return Tls(ssl_certfile, ssl_keyfile, ssl_keyfile_password)
@@ -59,23 +34,27 @@ def _tls(ssl_certfile: Path | None, ssl_keyfile: Path | None, ssl_keyfile_passwo
 
 _log = options.gathered(
     "log_settings",
-    _log_settings,
-    click.option("--log-share", type=options.Share(0, 1), default=1.0, help="Sampled share of it."),
+    LogSettings,
+    click.option("--log-share", "share", type=options.Share(0, 1), default=1.0, help="Sampled share of it."),
     click.option(
         "--log-words",
+        "words",
         type=click.Choice(["keep", "hash", "drop"]),
         default="keep",
         help="Treatment of utterances and slot values in the log.",
     ),
-    click.option("--log-key", type=options.PATH, metavar="FILE", help="The key to hash them with."),
+    click.option("--log-key", "key", type=options.PATH, metavar="FILE", help="The key to hash them with."),
     click.option(
         "--log-context",
+        "context",
         metavar="KEY",
         multiple=True,
         default=CONTEXT,
         help="With words hashed or dropped, the context keys to keep; a final * matches any ending. May be repeated.",
     ),
-    click.option("--log-days", type=click.FloatRange(0, min_open=True), help="Remove older segments.  [default: keep]"),
+    click.option(
+        "--log-days", "days", type=click.FloatRange(0, min_open=True), help="Remove older segments.  [default: keep]"
+    ),
 )
 _shortlisting = options.gathered(
     "shortlist",
@@ -89,13 +68,14 @@ _shortlisting = options.gathered(
 )
 _limiting = options.gathered(
     "limits",
-    _limits,
-    click.option("--limit-waiting", type=click.IntRange(1), default=16, help="Pending calls."),
-    click.option("--limit-connections", type=click.IntRange(1), default=1_000, help="Of a worker."),
-    click.option("--limit-body", type=click.IntRange(1), default=1 << 20, help="Bytes of a call."),
-    click.option("--limit-batch", type=click.IntRange(1), default=8 << 20, help="Bytes of a list."),
+    ServiceLimits,
+    click.option("--limit-waiting", "waiting", type=click.IntRange(1), default=16, help="Pending calls."),
+    click.option("--limit-connections", "connections", type=click.IntRange(1), default=1_000, help="Of a worker."),
+    click.option("--limit-body", "body", type=click.IntRange(1), default=1 << 20, help="Bytes of a call."),
+    click.option("--limit-batch", "batch_body", type=click.IntRange(1), default=8 << 20, help="Bytes of a list."),
     click.option(
         "--limit-seconds",
+        "seconds",
         type=options.Share(0.1, 3600),
         default=10.0,
         help="For a call to arrive, and for its answer to be read.",
@@ -153,10 +133,7 @@ def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank
 
     Events are reported on standard error, one JSON object a line.
     """
-    from arbitrank.serve.auth import read_tokens
-    from arbitrank.serve.policy import read_policy
     from arbitrank.serve.server import run
-    from arbitrank.serve.settings import ServiceSettings
 
     host, policy, tokens = settings["host"], settings["policy"], settings["tokens"]
     loopback = _loopback(host)
@@ -167,6 +144,7 @@ def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank
     if deadline is not None and not isolate:
         raise InputError("--deadline: no --isolate; expected both")
     # A bad file is reported here once, rather than by every worker.
+    redactor(settings["log_settings"].words, settings["log_settings"].key)
     options.hyprank(hyprank, open_store(settings["store"], open_keys(settings["keys"])))
     if policy is not None:
         read_policy(policy)

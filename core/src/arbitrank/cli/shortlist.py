@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -20,12 +19,14 @@ from arbitrank.cli.shortlist_training import (
 )
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
+from arbitrank.shortlist.artifact import load_shortlister
+from arbitrank.shortlist.build import quality
+from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
+from arbitrank.store.artifact_checks import printable, verified
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store
+from arbitrank.store.versions import wrong_name
 from arbitrank.values import Request
-
-if TYPE_CHECKING:
-    from arbitrank.shortlist.shortlister import Shortlister
 
 
 @click.group("shortlist")
@@ -37,72 +38,7 @@ shortlist.add_command(train)
 shortlist.add_command(hyprank)
 
 
-@shortlist.command("evaluate")
-@click.argument("path")
-@skills_option
-@click.option("--version", metavar="VERSION", help="By default the stable one.")
-@click.option("--folder", type=options.PATH, help="An artifact's folder, instead of the store's.")
-@options.store
-@options.as_json
-def evaluate(path: str, skills: Skills, version: str | None, folder: Path | None, store: Store, as_json: bool) -> None:
-    """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration."""
-    from arbitrank.shortlist.build import quality
-
-    lines = read_lines((path,), skills)
-    found = quality(_load(store, version, folder), lines)
-    if as_json:
-        recall = {f"recall@{k}": share for k, share in found.recall.items()}
-        card = msgspec.to_builtins(found.card)
-        click.echo(msgspec.json.encode({"n": found.n, **recall, "missed": found.missed, "calibration": card}))
-        return
-    click.echo(quality_text(found))
-
-
-@shortlist.command("query")
-@click.argument("text")
-@click.option("--enabled", metavar="SKILL", multiple=True, help="The account has it enabled. May be repeated.")
-@options.shortlist_k
-@options.shortlist_floor
-@click.option("--version", metavar="VERSION", help="By default the stable one.")
-@click.option("--folder", type=options.PATH, help="An artifact's folder, instead of the store's.")
-@domains_option
-@options.store
-@options.as_json
-def query(
-    text: str,
-    enabled: tuple[str, ...],
-    k: int,
-    floor: float,
-    version: str | None,
-    folder: Path | None,
-    domains: bool,
-    store: Store,
-    as_json: bool,
-) -> None:
-    """Print the skills most worth querying with TEXT, each with P(it is acceptable)."""
-    from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
-    from arbitrank.store.artifact_checks import printable
-
-    shortlister = _load(store, version, folder)
-    if domains:
-        shortlister = shortlister.serving(loaded(discover()))
-    request = Request(utterance=text, account={"enabled": list(enabled)})
-    found = Shortlisting(shortlister, ShortlistSettings(k, floor))(request)
-    if as_json:
-        click.echo(msgspec.json.encode(found))
-        return
-    for one in found:
-        owner = f" ({printable(one.domain)})" if one.domain != one.skill else ""
-        click.echo(f"{100 * one.score:5.1f} %  {printable(one.skill)}{owner}")
-    if not found:
-        click.echo("no skill: none of the words is known, or every score is below the floor")
-
-
 def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister:
-    from arbitrank.shortlist.artifact import load_shortlister
-    from arbitrank.store.artifact_checks import verified
-    from arbitrank.store.versions import wrong_name
-
     if folder is None:
         state = store.state(SHORTLIST)[1]
         version = version or state.stable
@@ -116,3 +52,55 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
     if problem := wrong_name(manifest, SHORTLIST):
         raise InputError(f"{folder}: {problem}")
     return load_shortlister(folder, manifest.version)
+
+
+_shortlister = options.gathered(
+    "shortlister",
+    _load,
+    click.option("--version", metavar="VERSION", help="By default the stable one."),
+    click.option("--folder", type=options.PATH, help="An artifact's folder, instead of the store's."),
+    options.store,
+)
+
+
+@shortlist.command("evaluate")
+@click.argument("path")
+@skills_option
+@_shortlister
+@options.as_json
+def evaluate(path: str, skills: Skills, shortlister: Shortlister, as_json: bool) -> None:
+    """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration."""
+    lines = read_lines((path,), skills)
+    found = quality(shortlister, lines)
+    if as_json:
+        recall = {f"recall@{k}": share for k, share in found.recall.items()}
+        card = msgspec.to_builtins(found.card)
+        click.echo(msgspec.json.encode({"n": found.n, **recall, "missed": found.missed, "calibration": card}))
+        return
+    click.echo(quality_text(found))
+
+
+@shortlist.command("query")
+@click.argument("text")
+@click.option("--enabled", metavar="SKILL", multiple=True, help="The account has it enabled. May be repeated.")
+@options.shortlist_k
+@options.shortlist_floor
+@domains_option
+@_shortlister
+@options.as_json
+def query(
+    text: str, enabled: tuple[str, ...], k: int, floor: float, domains: bool, shortlister: Shortlister, as_json: bool
+) -> None:
+    """Print the skills most worth querying with TEXT, each with P(it is acceptable)."""
+    if domains:
+        shortlister = shortlister.serving(loaded(discover()))
+    request = Request(utterance=text, account={"enabled": list(enabled)})
+    found = Shortlisting(shortlister, ShortlistSettings(k, floor))(request)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    for one in found:
+        owner = f" ({printable(one.domain)})" if one.domain != one.skill else ""
+        click.echo(f"{100 * one.score:5.1f} %  {printable(one.skill)}{owner}")
+    if not found:
+        click.echo("no skill: none of the words is known, or every score is below the floor")

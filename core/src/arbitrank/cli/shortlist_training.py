@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -11,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from arbitrank.answerlog.reader import read_log, read_truths
 from arbitrank.cli import options
 from arbitrank.errors import InputError, describe
 from arbitrank.registry import discover, loaded
+from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance, build, skill_utterance, write
+from arbitrank.shortlist.hyprank import save_hyprank
+from arbitrank.store.artifact import Manifest
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.store import Store
+from arbitrank.store.signing import sign
+from arbitrank.wire import BadLine, Logged
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance
     from arbitrank.shortlist.classifier_training import Corrections
-    from arbitrank.store.artifact import Manifest
-    from arbitrank.wire import BadLine, Logged
 
 Skills = Literal["skill", "intent", "domain"]
 
@@ -126,39 +125,29 @@ _classifier = options.gathered(
 @domains_option
 @_classifier
 @options.seed
-@options.store
-@options.signing_key
-@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option("--out", type=options.PATH, help="Write the artifact here, and publish nothing.")
+@options.destination
 def train(
     data: tuple[str, ...],
     skills: Skills,
     domains: bool,
     recipe: Callable[[Sequence[SkillUtterance], int], Any],
     seed: int,
-    store: Store,
-    key: str | None,
-    promote: bool,
-    out: Path | None,
+    destination: options.Destination,
 ) -> None:
     """Train the Shortlister on utterances and their skills, and publish it as the store's candidate `.shortlist`.
 
     Skills of the installed domains without utterances are known by their sample phrases and descriptions.
     """
-    from arbitrank.shortlist.build import build, write
-    from arbitrank.store.signing import open_key
-
-    _check_promote(promote and not out, store, SHORTLIST)
+    destination.check(SHORTLIST)
     lines = read_lines(data, skills)
-    private = open_key(key)
     classifier = recipe(lines, seed)
     built = build(lines, loaded(discover()) if domains else {}, classifier=classifier)
     model = "index and learned" if classifier else "index"
-    version, where = _kept(lambda target: write(built, target, seed=seed, model=model), store, private, promote, out)
+    version = _written(lambda target: write(built, target, seed=seed, model=model), destination)
     index = built.shortlister.index
     click.echo(
         f"{SHORTLIST} {version}: {built.utterances} utterances, {len(index)} skills, "
-        f"{index.nbytes / 1e6:.1f} MB; {quality_text(built.quality)}; {where}"
+        f"{index.nbytes / 1e6:.1f} MB; {quality_text(built.quality)}; {destination}"
     )
 
 
@@ -166,54 +155,33 @@ def train(
 @click.argument("log", type=options.PATH)
 @click.option("--rounds", type=click.IntRange(1), default=120, help="Trees to grow.")
 @options.seed
-@options.store
-@options.signing_key
-@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option("--out", type=options.PATH, help="Write the artifact here, and publish nothing.")
-def hyprank(log: Path, rounds: int, seed: int, store: Store, key: str | None, promote: bool, out: Path | None) -> None:
+@options.destination
+def hyprank(log: Path, rounds: int, seed: int, destination: options.Destination) -> None:
     """Train HypRank on the labelled merged lists of a LOG's folder; publish it as the store's candidate `.hyprank`.
 
     Every process that follows the store sorts by the stable one; ask, rank and serve take a folder by --hyprank.
     """
-    from arbitrank.answerlog.reader import read_log
-    from arbitrank.shortlist.hyprank import save_hyprank
     from arbitrank.shortlist.hyprank_training import train_hyprank
     from arbitrank.shortlist.log_labels import labelled_lists
-    from arbitrank.store.signing import open_key
 
-    _check_promote(promote and not out, store, HYPRANK)
-    private = open_key(key)
+    destination.check(HYPRANK)
     model = train_hyprank(labelled_lists(_logged(read_log(log))), seed=seed, rounds=rounds)
-    version, where = _kept(lambda target: save_hyprank(model, target), store, private, promote, out)
+    version = _written(lambda target: save_hyprank(model, target), destination)
     dropped = model.lists - model.kept
     lists = f"{model.lists} lists, {dropped} of them dropped, as they hold no right answer"
-    click.echo(f"{HYPRANK} {version}: {lists}; {where}")
+    click.echo(f"{HYPRANK} {version}: {lists}; {destination}")
 
 
-def _check_promote(promote: bool, store: Store, name: str) -> None:
-    """Raise `InputError` where an audit set makes the gate the judge of new versions."""
-    if promote and store.audit_set() is not None:
-        raise InputError(
-            f"--promote: {store} has an audit set, by which the gate judges new versions; run without it, then: "
-            f"arbitrank promote {name}"
-        )
-
-
-def _kept(
-    write: Callable[[Path], Manifest], store: Store, key: Ed25519PrivateKey | None, promote: bool, out: Path | None
-) -> tuple[str, str]:
-    """Write an artifact to `out`, or publish it; its version, and its place for people."""
-    from arbitrank.store.signing import sign
-
+def _written(write: Callable[[Path], Manifest], destination: options.Destination) -> str:
+    """Write an artifact to its destination; its version."""
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        target = out or Path(folder) / "artifact"
+        target = destination.out or Path(folder) / "artifact"
         manifest = write(target)
-        if key:
-            sign(target, key)
-        if out:
-            return manifest.version, str(out)
-        store.publish(target, promote=promote)
-    return manifest.version, f"{'stable' if promote else 'candidate'} in {store}"
+        if destination.key:
+            sign(target, destination.key)
+        if not destination.out:
+            destination.store.publish(target, promote=destination.promote)
+    return manifest.version
 
 
 def _unlabelled(path: Path | None) -> tuple[str, ...]:
@@ -226,7 +194,6 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
 
 
 def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Corrections:
-    from arbitrank.answerlog.reader import read_log
     from arbitrank.shortlist.classifier_training import Corrections
     from arbitrank.shortlist.log_labels import corrections
 
@@ -242,33 +209,27 @@ def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Correctio
 
 
 def _logged(lines: Iterable[Logged | BadLine]) -> Iterator[Logged]:
-    from arbitrank.wire import BadLine
-
     for line in lines:
         if isinstance(line, BadLine):
-            print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+            options.note(line)
         else:
             yield line
 
 
 def read_lines(paths: Sequence[str], skills: Skills) -> list[SkillUtterance]:
     """The utterances with a skill in files or logs; others are counted on standard error. Raises `InputError`."""
-    from arbitrank.answerlog.reader import read_truths
-    from arbitrank.shortlist.build import skill_utterance
-    from arbitrank.wire import BadLine
-
     lines: list[SkillUtterance] = []
     without = 0
     for path in paths:
         for line in read_truths(path):
             if isinstance(line, BadLine):
-                print(f"arbitrank: {line.where}: {line.reason}", file=sys.stderr)
+                options.note(line)
             elif (utterance := skill_utterance(line, skills)) is not None:
                 lines.append(utterance)
             else:
                 without += 1
     if without:
-        print(f"arbitrank: {without} lines without words, or whose {skills} is no name, are left out", file=sys.stderr)
+        options.note(f"{without} lines without words, or whose {skills} is no name, are left out")
     if paths and not lines:
         raise InputError(f"{', '.join(paths)}: no utterance with its {skills} that can be read; see docs/shortlist.md")
     return lines

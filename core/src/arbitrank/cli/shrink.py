@@ -9,7 +9,7 @@ import msgspec
 
 from arbitrank.cli import options
 from arbitrank.errors import InputError
-from arbitrank.registry import discover, loaded
+from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.state import State
 from arbitrank.store.store import Store
 
@@ -40,7 +40,8 @@ def shrink(
         raise InputError(f"{' and '.join(given)}: expected one of them")
     number, state = store.state(domain)
     if off or temperature is not None:
-        _known(domain, state, store)
+        if state == State() and domain not in loaded(discover()):
+            raise InputError(f"domain {domain!r} is neither installed nor in {store}; run: arbitrank domains")
         chosen = temperature or 1.0
     else:
         chosen = _fitted(domain, path, jobs, store)
@@ -50,31 +51,18 @@ def shrink(
     click.echo(f"{domain}: {change.state} (change {change.number})")
 
 
-def _known(domain: str, state: State, store: Store) -> None:
-    """Raise `InputError` for a domain that is neither in the store nor installed."""
-    if state == State() and domain not in loaded(discover()):
-        raise InputError(f"domain {domain!r} is neither installed nor in {store}; run: arbitrank domains")
-
-
 def _fitted(domain: str, path: Path | None, jobs: int, store: Store) -> float:
     from arbitrank.impact.plan import plan
     from arbitrank.impact.temperature import fit
     from arbitrank.store.loading import present
 
-    on = path or store.audit_set()
-    if on is None:
-        raise InputError(
-            f"no --on, and no audit set in {store}; run: arbitrank audit-set FILE, or give --on FILE or --temperature"
-        )
+    on = options.requests(path, store)
     domains = loaded(discover())
-    if domain not in domains:
-        known = ", ".join(sorted(domains)) or "none"
-        raise InputError(f"domain {domain!r} is not loaded (loaded: {known}); run: arbitrank domains")
-    now = present(domain, domains[domain], store)
+    now = present(domain, domain_named(domain, domains), store)
     found = fit(plan({domain: domains[domain]}, store, domain, now.folder), on, jobs=jobs)
     fitted, before, after = found.temperature, found.before, found.after
     click.echo(
         f"{domain} {now.manifest.version} on {before.n} requests: temperature {fitted.fitted:.2f} takes ECE from "
         f"{100 * before.ece:.2f} to {100 * after.ece:.2f} %, NLL from {before.nll:.4f} to {after.nll:.4f}"
     )
-    return round(found.temperature.fitted, 4)
+    return round(fitted.fitted, 4)

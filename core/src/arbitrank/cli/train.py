@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -16,9 +15,7 @@ from arbitrank.cli.progress import Board, board
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.learn.lightgbm import lightgbm, missing
-from arbitrank.registry import Found, Loaded, discover
-from arbitrank.store.signing import open_key
-from arbitrank.store.store import Store
+from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
 from arbitrank.training.datasets import Dataset
@@ -28,28 +25,10 @@ from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.task import TrainingOutcome
 
 
-def _settings(
-    seed: int,
-    model: Literal["factored", "loglinear", "boosted", "corrected", "auto"],
-    loss: Literal["r1", "r2", "r3"] | None,
-    form: Literal["sigmoid", "softmax", "null"],
-    kept: float,
-) -> Settings:
-    if model in ("boosted", "corrected"):
-        lightgbm()  # its absence is reported before the training rather than after it
-    if model == "auto" and (reason := missing()):
-        print(f"arbitrank: boosted models are left out of the choice: {reason}", file=sys.stderr)
-    return Settings(seed=seed, model=model, loss=loss, form=form, kept=kept)
-
-
 def _data(data: str | None, begins: str | None) -> Dataset | None:
     if begins and not data:
         raise InputError("--since: no --data; expected both")
     return Dataset(data, since(begins) if begins else None) if data else None
-
-
-def _limits(limit_seconds: float | None, limit_memory: int | None, retries: int) -> TrainingLimits:
-    return TrainingLimits(limit_seconds, None if limit_memory is None else limit_memory << 20, retries)
 
 
 def _backend(backend: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:
@@ -77,7 +56,7 @@ _training_data = options.gathered(
 )
 _learning = options.gathered(
     "settings",
-    _settings,
+    Settings,
     click.option(
         "--model", type=click.Choice(["factored", "loglinear", "boosted", "corrected", "auto"]), default="factored"
     ),
@@ -99,9 +78,18 @@ _learning = options.gathered(
 )
 _running = options.gathered(
     "limits",
-    _limits,
-    click.option("--limit-seconds", type=options.Share(0, min_open=True), help="End a domain's training after this."),
-    click.option("--limit-memory", metavar="MB", type=click.IntRange(1), help="End a domain's training above this."),
+    TrainingLimits,
+    click.option(
+        "--limit-seconds", "seconds", type=options.Share(0, min_open=True), help="End a domain's training after this."
+    ),
+    click.option(
+        "--limit-memory",
+        "memory",
+        metavar="MB",
+        type=click.IntRange(1),
+        callback=lambda context, parameter, megabytes: megabytes and megabytes << 20,
+        help="End a domain's training above this.",
+    ),
     click.option(
         "--retries",
         type=click.IntRange(0),
@@ -142,20 +130,14 @@ _computing = options.gathered(
 @click.option("--log-dir", "logs", type=options.PATH, help="The folder of each domain's log; default: STORE.logs.")
 @click.option("--scratch", "root", type=options.PATH, help="The folder of working files.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and outcomes as JSON Lines.")
-@options.store
-@options.signing_key
-@click.option("--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set.")
-@click.option("--out", type=options.PATH, help="Write the artifact of one domain here, and publish nothing.")
+@options.destination
 def train(
     names: tuple[str, ...],
     all_domains: bool,
     backend: TrainingBackend,
     logs: Path | None,
     as_json: bool,
-    store: Store,
-    key: str | None,
-    promote: bool,
-    out: Path | None,
+    destination: options.Destination,
     **settings: Any,
 ) -> None:
     """Train each DOMAIN (all installed ones by default) and publish its weights as `candidate`.
@@ -165,48 +147,39 @@ def train(
     same data, code and seed give the same version. The exit status is 1 where a domain was refused, 2 where one could
     not be trained.
     """
+    if settings["settings"].model in ("boosted", "corrected"):
+        lightgbm()  # its absence is reported before the training rather than after it
+    if settings["settings"].model == "auto" and (reason := missing()):
+        options.note(f"boosted models are left out of the choice: {reason}")
     found = discover()
-    chosen = _chosen(found, () if all_domains else names)
-    if out and len(chosen) != 1:
+    ready = loaded(found)
+    chosen = [*dict.fromkeys(ready if all_domains else names or ready)]
+    for name in chosen:
+        domain_named(name, ready)
+    if destination.out and len(chosen) != 1:
         raise InputError(f"--out: {len(chosen)} domains to train, expected one: arbitrank train DOMAIN --out …")
-    if promote and not out and store.audit_set() is not None:
-        raise InputError(
-            f"--promote: {store} has an audit set, by which the gate judges new versions; "
-            f"run without it, then: arbitrank promote {chosen[0].name if len(chosen) == 1 else 'DOMAIN'}"
-        )
-    run = TrainingRun(
-        store=store, promote=promote, key=open_key(key), out=out, logs=logs or log_folder(store), **settings
-    )
+    destination.check(chosen[0] if len(chosen) == 1 else "DOMAIN")
+    run = TrainingRun(**destination._asdict(), logs=logs or log_folder(destination.store), **settings)
     signal.signal(signal.SIGTERM, _interrupted)
-    where = str(out) if out else f"{'stable' if promote else 'candidate'} in {store}"
-    known = [entry.name for entry in found]
     outcomes = []
     with board(len(chosen), json=as_json) as shown:
-        domains = [entry.name for entry in chosen]
-        with closing(train_domains(run, domains, backend, known=known, tell=shown.event, note=shown.note)) as ended:
+        known = [entry.name for entry in found]
+        with closing(train_domains(run, chosen, backend, known=known, tell=shown.event, note=shown.note)) as ended:
             for outcome in ended:
                 outcomes.append(outcome)
                 shown.outcome(outcome)
-                _report(outcome, where, shown, as_json)
+                _report(outcome, destination, shown, as_json)
     _finish(outcomes)
 
 
-def _chosen(found: Sequence[Found], names: Sequence[str]) -> list[Loaded]:
-    ready = {one.name: one for one in found if isinstance(one, Loaded)}
-    for name in names:
-        if name not in ready:
-            known = ", ".join(ready) or "none"
-            raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
-    return [ready[name] for name in dict.fromkeys(names or ready)]
-
-
-def _report(outcome: TrainingOutcome, where: str, shown: Board, as_json: bool) -> None:
+def _report(outcome: TrainingOutcome, destination: options.Destination, shown: Board, as_json: bool) -> None:
     if not as_json:
         for text in outcome.notes:
             shown.note(text)
         if not outcome.good:
             log = f"; its log: {outcome.log}" if outcome.log else ""
-            shown.note(f"domain {outcome.domain}: {_without(outcome)}{log}")
+            subject = f"domain {outcome.domain}: "
+            shown.note(f"{subject}{(outcome.reason or outcome.kind).removeprefix(subject)}{log}")
         elif outcome.kind == "unchanged":
             text = "unchanged: the version of these data, code and settings is in the store; --force trains it anyway"
             click.echo(f"{outcome.domain} {outcome.version}: {text}")
@@ -214,13 +187,8 @@ def _report(outcome: TrainingOutcome, where: str, shown: Board, as_json: bool) -
             click.echo(
                 f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {outcome.model}; on {outcome.held} "
                 f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), ECE {100 * outcome.ece:.1f} % "
-                f"(floor {100 * outcome.ece_floor:.1f} %); {where}"
+                f"(floor {100 * outcome.ece_floor:.1f} %); {destination}"
             )
-
-
-def _without(outcome: TrainingOutcome) -> str:
-    """The reason, without the domain's name at its start."""
-    return (outcome.reason or outcome.kind).removeprefix(f"domain {outcome.domain}: ")
 
 
 def _finish(outcomes: Sequence[TrainingOutcome]) -> None:

@@ -17,7 +17,6 @@ from arbitrank.store.artifact_checks import Check, checks, printable
 from arbitrank.store.kinds import checked_name, is_name, kind_of, name_in_store, train_command
 from arbitrank.store.prune import GRACE
 from arbitrank.store.prune import prune as remove_old_versions
-from arbitrank.store.signing import open_key
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store, open_store
 from arbitrank.store.store_checks import store_checks, version_checks
@@ -27,13 +26,13 @@ from arbitrank.store.store_checks import store_checks, version_checks
 @click.argument("path", type=options.PATH)
 @options.store
 @options.signing_key
-def publish(path: Path, store: Store, key: str | None) -> None:
+def publish(path: Path, store: Store, key: options.PrivateKey | None) -> None:
     """Copy the artifact in the folder PATH into the store, as the `candidate` of its domain or stage.
 
     The stable version keeps serving. With a key the copy is signed. An existing version is left as it is, or repaired
     where it is damaged.
     """
-    manifest = store.publish(path, key=open_key(key))
+    manifest = store.publish(path, key=key)
     name = name_in_store(manifest.domain, manifest.files)
     click.echo(f"{name} {manifest.version}: candidate in {store}; run: arbitrank promote {name}")
 

@@ -13,9 +13,9 @@ import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError
+from arbitrank.errors import ArbitrankError, ArtifactError
 from arbitrank.guard import Fault, guarded
-from arbitrank.registry import discover, loaded
+from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.loading import present
@@ -69,9 +69,7 @@ def plan(
     whatever `decisions` has for them. Raises `InputError` where the domain is not loaded, `ArtifactError` where an
     artifact is damaged.
     """
-    if name not in domains:
-        known = ", ".join(sorted(domains)) or "none"
-        raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
+    domain_named(name, domains)
     parts, silent, recognisers = {}, {}, {}
     for each, domain in sorted(domains.items()):
         now = guarded(present, each, domain, store)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.extras import missing_package
-from arbitrank.registry import discover, loaded
+from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store, open_store
 
@@ -41,9 +41,7 @@ def train(
     except ModuleNotFoundError as error:
         raise missing_package(error, "train") or error from error
     found = discover()
-    if domain not in loaded(found):
-        known = ", ".join(loaded(found)) or "none"
-        raise InputError(f"domain {domain!r} is not loaded (loaded: {known}); run: arbitrank domains")
+    domain_named(domain, loaded(found))
     opened = open_store(store)
     run = TrainingRun(
         store=opened,
