@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from arbitrank.answerlog.segments import segments
 from arbitrank.answerlog.settings import Feedback
-from arbitrank.errors import DataError
+from arbitrank.errors import DataError, os_errors
 from arbitrank.values import Truth
 from arbitrank.wire import MAX_LINE, BadLine, Outcome
 
@@ -43,10 +43,8 @@ class LogView:
 
 def view(folder: Path) -> LogView:
     """The log in a folder now. Raises `DataError` where the folder holds none."""
-    try:
+    with os_errors(DataError, f"{folder}: cannot be read", "; expected the folder of a log"):
         sizes = tuple((path.name, -1 if path.suffix == ".gz" else size_of(path)) for path in segments(folder))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}; expected the folder of a log") from error
     if not sizes:
         raise DataError(f"{folder}: no segment of a log in it, expected a service's log; see docs/operating.md")
     return LogView(folder, sizes)
@@ -96,8 +94,7 @@ class FeedbackById:
 
     def joined(self, line: bytes, head: LineHead) -> bytes:
         """A request's line with its feedback appended. Of a repeated key the latter counts."""
-        truth = self.truths.get(head.id) if head.id is not None else None
-        outcome = self.outcomes.get(head.id) if head.id is not None else None
+        truth, outcome = self.truths.get(head.id or ""), self.outcomes.get(head.id or "")
         if truth is None and outcome is None:
             return line
         fields = b"" if truth is None else b',"truth":' + msgspec.json.encode(truth)

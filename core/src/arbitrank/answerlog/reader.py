@@ -8,16 +8,7 @@ from typing import IO
 
 import msgspec
 
-from arbitrank.answerlog.joining import (
-    FeedbackById,
-    LineHead,
-    LogView,
-    head_of,
-    joined_lines,
-    raw_lines,
-    size_of,
-    view,
-)
+from arbitrank.answerlog.joining import FeedbackById, LineHead, LogView, head_of, joined_lines, raw_lines, size_of, view
 from arbitrank.errors import DataError, InputError
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, Logged, decode_example, decode_logged, place, read_lines
@@ -57,12 +48,12 @@ def write_truths(folder: Path, file: IO[bytes]) -> tuple[int, list[BadLine]]:
     """Write the requests of a log with a known truth; their number, and the lines that cannot be read."""
     n, bad = 0, []
     for where, line in joined_lines(view(folder), labelled=True):
-        problem = line if isinstance(line, BadLine) else _decoded((where, line))
-        if isinstance(line, bytes) and not isinstance(problem, BadLine):
+        request = _decoded((where, line))
+        if isinstance(request, BadLine):
+            bad.append(request)
+        elif isinstance(line, bytes):
             file.write(line.rstrip() + b"\n")
             n += 1
-        elif isinstance(problem, BadLine):
-            bad.append(problem)
     return n, bad
 
 
@@ -86,7 +77,7 @@ def find(log: LogView, id: str) -> Logged | None:
     where, line, head = latest
     request = _decoded((where, feedback.joined(line, head)))
     if isinstance(request, BadLine):
-        raise DataError(f"{request.where}: {request.reason}")
+        raise DataError(str(request))
     return request
 
 
@@ -117,7 +108,7 @@ def report(log: LogView) -> LogReport:
         if isinstance(request, BadLine):
             bad_lines += 1
             if bad_lines <= _EXAMPLES:
-                bad.append(f"{request.where}: {request.reason}")
+                bad.append(str(request))
             continue
         requests += 1
         truths += request.truth is not None

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from arbitrank.errors import InputError
+from arbitrank.errors import InputError, os_errors
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Slot, Truth
 from arbitrank.wire import Logged
 
@@ -38,16 +38,11 @@ R = TypeVar("R", Hypothesis, Ranked)
 
 
 class Redactor:
-    """Redacts lines by `hash` or `drop`; hashing needs a key of at least 16 bytes, else `InputError`. No repr of the
-    key."""
+    """Redacts lines: hashes words with a key, drops them without one. The key does not appear in its repr."""
 
-    def __init__(self, words: Literal["hash", "drop"], key: bytes | None, context: Collection[str] = CONTEXT) -> None:
-        self._word: Callable[[str], str] = _nothing
-        if words == "hash":
-            if key is None or len(key) < KEY_BYTES:
-                raise InputError(f"a key of {0 if key is None else len(key)} bytes, expected at least {KEY_BYTES}")
-            self._word = _hasher(key)
-        self._hashes = words == "hash"
+    def __init__(self, key: bytes | None, context: Collection[str] = CONTEXT) -> None:
+        self._word = _hasher(key) if key else lambda word: ""
+        self._hashes = key is not None
         self._context = {key for key in context if not key.endswith("*")}
         self._starts = tuple(key[:-1] for key in context if key.endswith("*"))
 
@@ -100,24 +95,18 @@ def redactor(words: Words, key: Path | None, context: Collection[str] = CONTEXT)
     if words == "keep":
         return None
     if words == "drop":
-        return Redactor("drop", None, context)
+        return Redactor(None, context)
     if key is None:
         raise InputError("a log of hashed words needs a key to hash with; make one: openssl rand -hex 32 > log.key")
-    return Redactor("hash", read_key(key), context)
+    return Redactor(_read_key(key), context)
 
 
-def read_key(path: Path) -> bytes:
-    """The key in a file, blanks around it left out. Raises `InputError` where it can't be read or is too short."""
-    try:
+def _read_key(path: Path) -> bytes:
+    remedy = f"expected a key of at least {KEY_BYTES} bytes; make one: openssl rand -hex 32 > {path}"
+    with os_errors(InputError, f"{path}: cannot be read", f"; {remedy}"):
         key = path.expanduser().read_bytes().strip()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read: {error.strerror}; expected a key; make one: openssl rand -hex 32 > {path}"
-        ) from error
     if len(key) < KEY_BYTES:
-        raise InputError(
-            f"{path}: {len(key)} bytes, expected a key of at least {KEY_BYTES}; make one: openssl rand -hex 32 > {path}"
-        )
+        raise InputError(f"{path}: {len(key)} bytes, {remedy}")
     return key
 
 
@@ -129,10 +118,6 @@ def _hasher(key: bytes) -> Callable[[str], str]:
         return hmac.digest(key, content, "sha256").hex()[:_HEX]
 
     return hashed
-
-
-def _nothing(word: str) -> str:
-    return ""
 
 
 def _report(report: DomainReport) -> DomainReport:

@@ -74,19 +74,21 @@ class Segment:
 def segments(folder: Path) -> list[Path]:
     """The segments of a log in the order in which they were begun, gzipped ones too. Raises `OSError`."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if _NAME.fullmatch(path.name):
-            # Of the two, the plain file is complete: gzip removes it when done.
-            found.setdefault(path.name.removesuffix(".gz"), path)
+    for path in _files(folder):  # of the two, the plain file is complete: gzip removes it when done
+        found.setdefault(path.name.removesuffix(".gz"), path)
     return [found[name] for name in sorted(found)]
 
 
 def is_log(folder: Path) -> bool:
     """True for a folder that holds segments of a log."""
     try:
-        return folder.is_dir() and any(_NAME.fullmatch(path.name) for path in folder.iterdir())
+        return bool(_files(folder))
     except OSError:
         return False
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 def begun(path: Path) -> datetime:
@@ -103,7 +105,7 @@ def prune(folder: Path, days: float, now: float) -> list[Path]:
     A segment dated in the future (a clock was wrong) is kept.
     """
     limit = datetime.fromtimestamp(now, UTC) - timedelta(days=days)
-    old = [path for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name) and begun(path) < limit]
+    old = [path for path in _files(folder) if begun(path) < limit]
     for path in old:
         path.unlink(missing_ok=True)  # another process may prune too
     if old:

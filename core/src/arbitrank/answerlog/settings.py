@@ -50,7 +50,7 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             raise ValueError("neither truth nor outcome, expected one of them")
 
 
-class LogStatus(msgspec.Struct, frozen=True):
+class LogStatus(msgspec.Struct):
     """Counters of a log since the start: lines written, and lines lost by cause.
 
     `dropped`: the buffer was full. `refused`: could not be encoded, or longer than a reader accepts. `failed`: could
@@ -59,7 +59,7 @@ class LogStatus(msgspec.Struct, frozen=True):
     """
 
     folder: str
-    segment: str | None
+    segment: str | None = None
     written: int = 0
     waiting: int = 0
     unsynced: int = 0

@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 
 import msgspec
+from msgspec.structs import replace
 
 from arbitrank.answerlog.redaction import redactor
 from arbitrank.answerlog.segments import Segment, prune
 from arbitrank.answerlog.settings import Feedback, LogSettings, LogStatus
-from arbitrank.errors import DataError, describe
+from arbitrank.errors import DataError, describe, os_errors
 from arbitrank.values import Answer, Hypothesis, Request
 from arbitrank.wire import MAX_LINE, Logged
 
@@ -32,15 +32,6 @@ _INTERVAL = 0.05  # seconds between looks at the buffer; waking up for each line
 _BATCH, _BATCH_SECONDS = 16, 0.0002  # lines and time of encoding before other threads get the interpreter
 _PER_LINE = 20  # buffered hypotheses for each line of the buffer
 _HOUR = 3600.0
-
-
-class _LogCounts(msgspec.Struct):
-    written: int = 0
-    unsynced: int = 0
-    refused: int = 0
-    failed: int = 0
-    removed: int = 0
-    problem: str | None = None
 
 
 _Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float]
@@ -57,22 +48,19 @@ class AnswerLog:
     ) -> None:
         self.folder, self.settings = folder, settings
         self._redactor = redactor(settings.words, settings.key, settings.context)
-        try:
+        with os_errors(DataError, f"log {folder}: cannot be made", "; expected a folder to write to"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"log {folder}: cannot be made: {error.strerror}; expected a folder to write to") from error
         self._clock, self._latest = clock, 0.0
         self._waiting: deque[_Entry] = deque()
         self._buffered, self._dropped, self._putting = 0, 0, threading.Lock()  # buffered hypotheses; lines lost
-        self._counts = _LogCounts()
+        self._counts = LogStatus(str(folder))
         self._segment: Segment | None = None
         self._number = 0
         self._synced = self._pruned = monotonic()
         self._encode = msgspec.json.Encoder().encode
         self._writing = threading.Lock()  # held by whoever does the thread's work
         self._wake, self._stopping = threading.Event(), False
-        with self._writing:
-            self._prune()
+        self._prune()
         self._thread = threading.Thread(target=self._work, name="arbitrank log", daemon=True)
         self._thread.start()
 
@@ -107,14 +95,8 @@ class AnswerLog:
 
     def status(self) -> LogStatus:
         """The counters now."""
-        segment = self._segment
-        return LogStatus(
-            str(self.folder),
-            segment.path.name if segment else None,
-            waiting=len(self._waiting),
-            dropped=self._dropped,
-            **msgspec.structs.asdict(self._counts),
-        )
+        name = segment.path.name if (segment := self._segment) else None
+        return replace(self._counts, segment=name, waiting=len(self._waiting), dropped=self._dropped)
 
     def flush(self) -> None:
         """Write and sync the buffer; returns when that is done."""
@@ -131,9 +113,7 @@ class AnswerLog:
     def __enter__(self) -> AnswerLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _work(self) -> None:
@@ -176,24 +156,21 @@ class AnswerLog:
             line = self._encode(self._redacted(*entry)) + b"\n"
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             # A request built in Python may hold values that JSON cannot express.
-            self._refuse(f"a line cannot be encoded: {type(error).__name__}")
-            return None
-        if len(line) > MAX_LINE:
-            self._refuse(f"a line of {len(line)} bytes, expected at most {MAX_LINE}")
-            return None
-        return line
-
-    def _refuse(self, problem: str) -> None:
+            self._counts.problem = f"a line cannot be encoded: {type(error).__name__}"
+        else:
+            if len(line) <= MAX_LINE:
+                return line
+            self._counts.problem = f"a line of {len(line)} bytes, expected at most {MAX_LINE}"
         self._counts.refused += 1
-        self._counts.problem = problem
+        return None
 
     def _redacted(
         self, subject: Request | Feedback, answer: Answer | None, recognised: Sequence[Hypothesis], when: float
     ) -> Logged | Feedback:
         redactor = self._redactor
         if isinstance(subject, Feedback):
-            truth = subject.truth if subject.truth is None or redactor is None else redactor.truth(subject.truth)
-            return Feedback(id=subject.id, truth=truth, outcome=subject.outcome, time=when)
+            truth = redactor.truth(subject.truth) if redactor and subject.truth else subject.truth
+            return replace(subject, truth=truth, time=when)
         brought = subject.hypotheses
         line = Logged(
             id=subject.id,
@@ -244,21 +221,19 @@ class AnswerLog:
 
     def _sync(self) -> None:
         self._synced = monotonic()
-        if self._segment is None:
+        if (segment := self._segment) is None:
             return
-        if not self._segment.exists:
-            self._counts.problem = f"{self._segment.path.name}: removed by someone else, its lines with it"
-            self._counts.unsynced = 0
-            self._leave()
-        elif self._counts.unsynced:
+        problem = None if segment.exists else "removed by someone else, its lines with it"
+        if self._counts.unsynced and not problem:
             try:
-                self._segment.sync()
-                self._counts.unsynced = 0
+                segment.sync()
             except OSError as error:
                 # The system may have dropped the pages that it could not write: continue in a new segment.
-                self._counts.problem = f"{self._segment.path.name}: not synced: {describe(error)}"
-                self._counts.unsynced = 0
-                self._leave()
+                problem = f"not synced: {describe(error)}"
+        self._counts.unsynced = 0
+        if problem:
+            self._counts.problem = f"{segment.path.name}: {problem}"
+            self._leave()
 
     def _end(self) -> None:
         self._sync()
