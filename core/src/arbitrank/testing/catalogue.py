@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arbitrank.nlu.catalogue import also_of, read_works
 from arbitrank.nlu.patterns import generate
-from arbitrank.testing.checks import CheckFailed
+from arbitrank.testing.checks import expect
 
 
 def check_catalogue(
@@ -23,18 +23,18 @@ def check_catalogue(
     rows = read_works(folder)
     columns = {"title", creator, "year", "kind", "also"}
     for row in rows:
-        _expect(set(row) == columns, f"{row}: expected the columns {sorted(columns)}")
-        _expect(bool(row[creator]) and row["title"].strip() == row["title"] != "", f"{row}: a value is missing")
-        _expect(-3000 < int(row["year"]) < 2100, f"{row}: year out of range, expected -3000 to 2100")
-        _expect(set(also_of(row)) <= set(others), f"{row}: `also` names no other domain")
+        expect(set(row) == columns, f"{row}: expected the columns {sorted(columns)}")
+        expect(bool(row[creator]) and row["title"].strip() == row["title"] != "", f"{row}: a value is missing")
+        expect(-3000 < int(row["year"]) < 2100, f"{row}: year out of range, expected -3000 to 2100")
+        expect(set(also_of(row)) <= set(others), f"{row}: `also` names no other domain")
     keys = Counter((row["title"].casefold(), row[creator].casefold(), row["kind"]) for row in rows)
-    _expect(max(keys.values(), default=1) == 1, f"repeated: {[key for key, n in keys.items() if n > 1]}")
-    _expect({row["kind"] for row in rows} == set(kinds), f"kinds {sorted({row['kind'] for row in rows})}")
-    _expect(len({row["title"] for row in rows}) >= works, f"fewer than {works} titles")
-    _expect(len({row["title"] for row in rows if also_of(row)}) >= shared, f"fewer than {shared} shared titles")
+    expect(max(keys.values(), default=1) == 1, f"repeated: {[key for key, n in keys.items() if n > 1]}")
+    expect({row["kind"] for row in rows} == set(kinds), f"kinds {sorted({row['kind'] for row in rows})}")
+    expect(len({row["title"] for row in rows}) >= works, f"fewer than {works} titles")
+    expect(len({row["title"] for row in rows if also_of(row)}) >= shared, f"fewer than {shared} shared titles")
     for other in others:
         n = sum(other in also_of(row) for row in rows)
-        _expect(n >= shared // 3, f"{n} works shared with {other}, expected {shared // 3} at least")
+        expect(n >= shared // 3, f"{n} works shared with {other}, expected {shared // 3} at least")
 
 
 def check_corpus(
@@ -55,27 +55,22 @@ def check_corpus(
     least. Another seed draws another corpus. Raises `CheckFailed`.
     """
     examples = generate(folder, domain)
-    _expect(examples != generate(folder, domain, seed=1), "another seed draws the same corpus")
+    expect(examples != generate(folder, domain, seed=1), "another seed draws the same corpus")
     found = Counter(e.truth.intent for e in examples if e.truth.domain == domain)
-    _expect(set(found) == set(intents), f"intents {sorted(found, key=str)}, expected {sorted(intents)}")
-    _expect(min(found.values()) >= each, f"an intent with fewer than {each} requests: {found}")
+    expect(set(found) == set(intents), f"intents {sorted(found, key=str)}, expected {sorted(intents)}")
+    expect(min(found.values()) >= each, f"an intent with fewer than {each} requests: {found}")
     owners = Counter(e.truth.domain for e in examples)
-    _expect(set(owners) == {domain, None, *others}, f"owners {sorted(map(str, owners))}")
+    expect(set(owners) == {domain, None, *others}, f"owners {sorted(map(str, owners))}")
     shared = {work["title"].casefold() for work in read_works(folder) if also_of(work)}
     for other in others:
         requests = [e for e in examples if e.truth.domain == other]
-        _expect(len(requests) >= of_others, f"{len(requests)} requests of {other}, expected {of_others} at least")
-        _expect(not any(e.truth.slots for e in requests), f"requests of {other} have slots")
+        expect(len(requests) >= of_others, f"{len(requests)} requests of {other}, expected {of_others} at least")
+        expect(not any(e.truth.slots for e in requests), f"requests of {other} have slots")
         texts = [(e.request.utterance or "").casefold() for e in requests]
         n = sum(any(title in text for title in shared) for text in texts)
-        _expect(n > 0.3 * len(texts), f"{n} of {len(texts)} requests of {other} name a shared title, expected 30 %")
+        expect(n > 0.3 * len(texts), f"{n} of {len(texts)} requests of {other} name a shared title, expected 30 %")
     none = [e for e in examples if e.truth.domain is None]
     distinct = {(e.request.utterance or "").casefold() for e in none}
-    _expect(len(distinct) >= out_of_scope, f"{len(distinct)} out-of-scope requests, expected {out_of_scope} at least")
+    expect(len(distinct) >= out_of_scope, f"{len(distinct)} out-of-scope requests, expected {out_of_scope} at least")
     counts = Counter(e.extra["kind"] for e in none)
-    _expect(len(counts) == kinds and min(counts.values()) >= 40, f"kinds of out-of-scope requests: {counts}")
-
-
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise CheckFailed(otherwise)
+    expect(len(counts) == kinds and min(counts.values()) >= 40, f"kinds of out-of-scope requests: {counts}")

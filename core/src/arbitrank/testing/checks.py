@@ -38,25 +38,31 @@ class CheckFailed(AssertionError):
 Check = Callable[[Domain], None]
 
 
+def expect(holds: bool, otherwise: str) -> None:
+    """Raise `CheckFailed` with the text `otherwise` where a condition does not hold."""
+    if not holds:
+        raise CheckFailed(otherwise)
+
+
 def name_and_skills_are_valid(domain: Domain) -> None:
     """The name is of lower-case letters, digits, `_` and `-`, and each skill has a name and sample phrases."""
-    _expect(is_domain(domain.name), f"its name is {domain.name!r}, expected lower-case letters, digits, _ and -")
-    _expect(len(domain.skills) > 0, "it has no skills, expected one at least")
+    expect(is_domain(domain.name), f"its name is {domain.name!r}, expected lower-case letters, digits, _ and -")
+    expect(len(domain.skills) > 0, "it has no skills, expected one at least")
     for skill in domain.skills:
-        _expect(bool(skill.name and skill.phrases), f"skill {skill.name!r} has no sample phrases; give it some")
+        expect(bool(skill.name and skill.phrases), f"skill {skill.name!r} has no sample phrases; give it some")
 
 
 def training_data_is_reproducible(domain: Domain) -> None:
     """`examples()` yields the same examples each time it is called."""
-    _expect(_examples(domain) == list(domain.examples()), "examples() yields other examples when called again")
+    expect(_examples(domain) == list(domain.examples()), "examples() yields other examples when called again")
 
 
 def training_data_has_own_and_foreign_requests(domain: Domain) -> None:
     """The examples hold the domain's own requests and requests of others or out of scope: it learns from both."""
     owners = {example.truth.domain for example in _examples(domain)}
     if owners:
-        _expect(domain.name in owners, f"no example is labelled {domain.name!r}, its own name")
-        _expect(len(owners) > 1, "all examples are its own; add requests of other domains and out-of-scope requests")
+        expect(domain.name in owners, f"no example is labelled {domain.name!r}, its own name")
+        expect(len(owners) > 1, "all examples are its own; add requests of other domains and out-of-scope requests")
 
 
 def slots_are_where_their_offsets_say(domain: Domain) -> None:
@@ -65,7 +71,7 @@ def slots_are_where_their_offsets_say(domain: Domain) -> None:
         text = example.request.utterance or ""
         for slot in example.truth.slots:
             cut = text[slot.start : slot.end] if slot.start is not None else slot.value
-            _expect(bool(slot.value) and cut == slot.value, f"{text!r}: slot {slot.name}: {slot.value!r}, not {cut!r}")
+            expect(bool(slot.value) and cut == slot.value, f"{text!r}: slot {slot.name}: {slot.value!r}, not {cut!r}")
 
 
 def utterances_are_clean_text(domain: Domain) -> None:
@@ -73,9 +79,9 @@ def utterances_are_clean_text(domain: Domain) -> None:
     for example in _examples(domain):
         text = example.request.utterance
         if text is not None:
-            _expect(0 < len(text) <= 200, f"{text[:50]!r} has {len(text)} characters, expected 1 to 200")
-            _expect(text == " ".join(text.split()), f"{text!r} has blanks at its ends or several in a row")
-            _expect(not set(text) & set("{}[]|\\"), f"{text!r} has the brackets of a pattern")
+            expect(0 < len(text) <= 200, f"{text[:50]!r} has {len(text)} characters, expected 1 to 200")
+            expect(text == " ".join(text.split()), f"{text!r} has blanks at its ends or several in a row")
+            expect(not set(text) & set("{}[]|\\"), f"{text!r} has the brackets of a pattern")
 
 
 def shipped_weights_are_intact(domain: Domain) -> None:
@@ -84,15 +90,15 @@ def shipped_weights_are_intact(domain: Domain) -> None:
     if folder is None:
         return
     manifest = verified(folder)
-    _expect(manifest.domain == domain.name, f"{folder} is an artifact of {manifest.domain!r}, not {domain.name!r}")
+    expect(manifest.domain == domain.name, f"{folder} is an artifact of {manifest.domain!r}, not {domain.name!r}")
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    _expect(size <= MAX_SHIPPED_BYTES, f"{folder} has {size} bytes, expected at most {MAX_SHIPPED_BYTES}")
+    expect(size <= MAX_SHIPPED_BYTES, f"{folder} has {size} bytes, expected at most {MAX_SHIPPED_BYTES}")
     for path in files:
-        _expect(path.suffix in _FILES, f"{path}: expected JSON, npz or text files alone")
+        expect(path.suffix in _FILES, f"{path}: expected JSON, npz or text files alone")
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                _expect(all(a.dtype.kind in "fui" for a in arrays.values()), f"{path}: expected arrays of numbers")
+                expect(all(a.dtype.kind in "fui" for a in arrays.values()), f"{path}: expected arrays of numbers")
 
 
 def shipped_weights_are_of_the_present_data(domain: Domain) -> None:
@@ -102,8 +108,8 @@ def shipped_weights_are_of_the_present_data(domain: Domain) -> None:
         return
     manifest = verified(folder)
     train = f"run: arbitrank train {domain.name} --out {folder}"
-    _expect(manifest.data_digest == data_digest(examples), f"the data changed since the weights were trained; {train}")
-    _expect(manifest.rows < len(examples), f"nothing was held out for the card; {train}")
+    expect(manifest.data_digest == data_digest(examples), f"the data changed since the weights were trained; {train}")
+    expect(manifest.rows < len(examples), f"nothing was held out for the card; {train}")
 
 
 def shipped_weights_are_calibrated(domain: Domain) -> None:
@@ -111,15 +117,15 @@ def shipped_weights_are_calibrated(domain: Domain) -> None:
     if domain.shipped is None:
         return
     card = read_card(domain.shipped)
-    _expect(card.n > 0, "its card counts no held-out request")
-    _expect(card.ece <= MAX_CARD_ECE, f"its card has an ECE of {card.ece:.3f}, expected at most {MAX_CARD_ECE}")
+    expect(card.n > 0, "its card counts no held-out request")
+    expect(card.ece <= MAX_CARD_ECE, f"its card has an ECE of {card.ece:.3f}, expected at most {MAX_CARD_ECE}")
 
 
 def shipped_model_passes_the_self_test(domain: Domain) -> None:
     """The shipped model answers all probes with finite scores in range, the same when queried again."""
     if domain.shipped is not None:
         reason = problem(domain.shipped, domain.name, domain)
-        _expect(reason is None, f"its shipped weights fail the self-test: {reason}")
+        expect(reason is None, f"its shipped weights fail the self-test: {reason}")
 
 
 def loading_twice_gives_the_same_answers(domain: Domain) -> None:
@@ -128,7 +134,7 @@ def loading_twice_gives_the_same_answers(domain: Domain) -> None:
         first, second = _model(domain), domain.load(domain.shipped)
         for phrase in (phrase for skill in domain.skills for phrase in skill.phrases):
             request = Request(utterance=phrase)
-            _expect(list(first.recognise(request)) == list(second.recognise(request)), f"{phrase!r}: other hypotheses")
+            expect(list(first.recognise(request)) == list(second.recognise(request)), f"{phrase!r}: other hypotheses")
 
 
 def text_without_words_is_out_of_scope(domain: Domain) -> None:
@@ -136,7 +142,7 @@ def text_without_words_is_out_of_scope(domain: Domain) -> None:
     if domain.shipped is not None:
         for text in _BLANK:
             mine = probability_mine(domain, text)
-            _expect(mine < 0.2, f"{text!r}: P(mine) is {mine:.2f}, expected below 0.2")
+            expect(mine < 0.2, f"{text!r}: P(mine) is {mine:.2f}, expected below 0.2")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -161,11 +167,6 @@ def probability_mine(domain: Domain, utterance: str, **context: str | bool) -> f
     if not isinstance(outcome, Answered):
         raise CheckFailed(f"{utterance!r}: {outcome.reason}")
     return outcome.scores.mine
-
-
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise CheckFailed(otherwise)
 
 
 def _examples(domain: Domain) -> list[Example]:

@@ -8,6 +8,7 @@ domains in a worker process.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import re
 import signal
@@ -49,11 +50,6 @@ def _deaf_sleep(request: Request) -> Any:
     time.sleep(3_600)
 
 
-def _leak(request: Request) -> Any:
-    while True:
-        _kept.append(bytearray(32 << 20))
-
-
 def _print(request: Request) -> Any:
     """Write a gigabyte, more than any buffer holds."""
     line = b"na" * (1 << 19)
@@ -66,24 +62,16 @@ def _print_some(request: Request) -> Any:
         print("na" * (1 << 19), file=stream, flush=True)
 
 
-def _start_processes(request: Request) -> Any:
-    _kept.extend(subprocess.Popen(["sleep", "3600"]) for _ in range(20))
-
-
 def _start_threads(request: Request) -> Any:
     for _ in range(20):
         threading.Thread(target=time.sleep, args=(3_600,), daemon=True).start()
 
 
-def _write_everywhere(content: bytes) -> Any:
+def _write_everywhere(content: bytes = b"\xff" * 64) -> Any:
+    """Write to every open file, by default bytes that are no message."""
     for fd in range(3, 256):
         with suppress(OSError):
             os.write(fd, content)
-
-
-def _forge(request: Request) -> Any:
-    """Write bytes that are no message to every open file."""
-    _write_everywhere(b"\xff" * 64)
 
 
 def _forge_a_message(request: Request) -> Any:
@@ -116,19 +104,19 @@ DEEDS: Mapping[str, Callable[[Request], Any]] = {
     "pause": lambda request: time.sleep(request.context.get("seconds", 0.0)),
     "deaf sleep": _deaf_sleep,
     "stop": lambda request: os.kill(os.getpid(), signal.SIGSTOP),
-    "leak": _leak,
+    "leak": lambda request: _kept.extend(bytearray(32 << 20) for _ in itertools.count()),
     "leak a little": lambda request: _kept.append(bytearray(8 << 20)),
     "segfault": lambda request: ctypes.string_at(0),
     "abort": lambda request: os.abort(),
     "leave": lambda request: os._exit(3),
     "print": _print,
     "print some": _print_some,
-    "start processes": _start_processes,
+    "start processes": lambda request: _kept.extend(subprocess.Popen(["sleep", "3600"]) for _ in range(20)),
     "start threads": _start_threads,
     "close files": lambda request: os.closerange(0, 256),
-    "forge": _forge,
+    "forge": lambda request: _write_everywhere(),
     "forge a message": _forge_a_message,
-    "forge later": lambda request: threading.Timer(0.05, _forge, (request,)).start(),
+    "forge later": lambda request: threading.Timer(0.05, _write_everywhere).start(),
     "mutate": _mutate,
     "nan": lambda request: _filled(request, float("nan")),
     "too sure": lambda request: _filled(request, 0.9),
@@ -137,24 +125,23 @@ DEEDS: Mapping[str, Callable[[Request], Any]] = {
 }
 """Misbehaviours of `rerank`, by name; where one returns None, valid scores follow, except for those in `_ANSWERS`."""
 
-_READINGS = {"too many": 1_000, "too large": 1}
-READINGS = tuple(_READINGS)
-"""Misbehaviours of `recognise`."""
+READINGS = {"too many": 1_000, "too large": 1}
+"""Misbehaviours of `recognise`: the number of hypotheses of each."""
 _ANSWERS = ("nan", "too sure", "shape", "none")
 
 
 class HostileModel(Model):
     """Reads every request alike, and does the deed that the context names, for all domains or for this one."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, steady: bool = False) -> None:
+        self.name, self.steady = name, steady
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """One reading, or as the deed demands."""
         deed = self._deed(request)
         if deed == "too large":
             return [Hypothesis(self.name, "Do", 0.5, 0.5, skill="s" * (8 << 20))]
-        return [Hypothesis(self.name, "Do", 0.5, 0.5)] * _READINGS.get(deed, 1)
+        return [Hypothesis(self.name, "Do", 0.5, 0.5)] * READINGS.get(deed, 1)
 
     def rerank(self, request: Request) -> Scores:
         """The same scores each time, except for the deed."""
@@ -166,7 +153,8 @@ class HostileModel(Model):
         return Scores(0.5, np.full(n, 0.5 / n))
 
     def _deed(self, request: Request) -> str:
-        return str(request.context.get(f"deed of {self.name}", request.context.get("deed", "")))
+        deed = request.context.get(f"deed of {self.name}", request.context.get("deed", ""))
+        return "" if self.steady else str(deed)
 
 
 class Hostile(Domain):
@@ -184,9 +172,4 @@ class Hostile(Domain):
         deed = folder / "deed"
         if deed.exists():
             DEEDS[deed.read_text()](Request())
-        return _Steady(self.name) if self.steady else HostileModel(self.name)
-
-
-class _Steady(HostileModel):
-    def _deed(self, request: Request) -> str:
-        return ""
+        return HostileModel(self.name, self.steady)
