@@ -222,12 +222,18 @@ def _stable_hyprank(store: Store) -> HypRank | None:
     return None
 
 
+def needs(needed: str, given: object, **dependent: object) -> None:
+    """Raise `InputError` for an option of `dependent` that is set although the option `needed` is not `given`."""
+    for name, value in dependent.items():
+        if not given and value is not None and value is not False and value != ():
+            raise InputError(f"--{name.replace('_', '-')}: no {needed}; expected both")
+
+
 def isolation(isolate: Sequence[str], deadline: float | None, domains: Collection[str]) -> Isolation | None:
     """The domains that run in worker processes; None where none does."""
     from arbitrank.isolation.groups import isolation_of
 
-    if deadline is not None and not isolate:
-        raise InputError("--deadline: no --isolate; expected both")
+    needs("--isolate", isolate, deadline=deadline)
     return isolation_of(isolate, domains, deadline)
 
 

@@ -61,10 +61,7 @@ def rank(
     A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2. With
     --follow, changes in the store and refusals are reported on standard error as well.
     """
-    following = {"--poll": poll, "--shadow": shadow, "--isolate": isolate or None, "--deadline": deadline}
-    for option, value in following.items():
-        if value is not None and not follow:
-            raise InputError(f"{option}: no --follow; expected both")
+    options.needs("--follow", follow, poll=poll, shadow=shadow, isolate=isolate, deadline=deadline)
     bad = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live

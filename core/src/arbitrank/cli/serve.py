@@ -21,14 +21,12 @@ from arbitrank.store.store import open_store
 
 
 def _shortlist(shortlist: bool, k: int, floor: float, shortlist_always: tuple[str, ...]) -> ShortlistSettings | None:
-    if shortlist_always and not shortlist:
-        raise InputError("--shortlist-always: no --shortlist; expected both")
+    options.needs("--shortlist", shortlist, shortlist_always=shortlist_always)
     return ShortlistSettings(k, floor, frozenset(shortlist_always)) if shortlist else None
 
 
 def _tls(ssl_certfile: Path | None, ssl_keyfile: Path | None, ssl_keyfile_password: str | None) -> Tls:
-    if ssl_keyfile is not None and ssl_certfile is None:
-        raise InputError("--ssl-keyfile: no --ssl-certfile; expected both")
+    options.needs("--ssl-certfile", ssl_certfile, ssl_keyfile=ssl_keyfile)
     return Tls(ssl_certfile, ssl_keyfile, ssl_keyfile_password)
 
 
@@ -141,8 +139,7 @@ def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank
         raise InputError(f"--host {host}: open to other machines, and no --tokens; expected that, or --open")
     if settings["shadow"] is not None and settings["workers"] > 1:
         raise InputError(f"--shadow: {settings['workers']} workers would write one file; expected --workers 1")
-    if deadline is not None and not isolate:
-        raise InputError("--deadline: no --isolate; expected both")
+    options.needs("--isolate", isolate, deadline=deadline)
     # A bad file is reported here once, rather than by every worker.
     redactor(settings["log_settings"].words, settings["log_settings"].key)
     options.hyprank(hyprank, open_store(settings["store"], open_keys(settings["keys"])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -55,8 +57,8 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
 
 
 _shortlister = options.gathered(
-    "shortlister",
-    _load,
+    "load",
+    lambda store, version, folder: partial(_load, store, version, folder),
     click.option("--version", metavar="VERSION", help="By default the stable one."),
     click.option("--folder", type=options.PATH, help="An artifact's folder, instead of the store's."),
     options.store,
@@ -68,10 +70,10 @@ _shortlister = options.gathered(
 @skills_option
 @_shortlister
 @options.as_json
-def evaluate(path: str, skills: Skills, shortlister: Shortlister, as_json: bool) -> None:
+def evaluate(path: str, skills: Skills, load: Callable[[], Shortlister], as_json: bool) -> None:
     """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration."""
     lines = read_lines((path,), skills)
-    found = quality(shortlister, lines)
+    found = quality(load(), lines)
     if as_json:
         recall = {f"recall@{k}": share for k, share in found.recall.items()}
         card = msgspec.to_builtins(found.card)
@@ -89,9 +91,16 @@ def evaluate(path: str, skills: Skills, shortlister: Shortlister, as_json: bool)
 @_shortlister
 @options.as_json
 def query(
-    text: str, enabled: tuple[str, ...], k: int, floor: float, domains: bool, shortlister: Shortlister, as_json: bool
+    text: str,
+    enabled: tuple[str, ...],
+    k: int,
+    floor: float,
+    domains: bool,
+    load: Callable[[], Shortlister],
+    as_json: bool,
 ) -> None:
     """Print the skills most worth querying with TEXT, each with P(it is acceptable)."""
+    shortlister = load()
     if domains:
         shortlister = shortlister.serving(loaded(discover()))
     request = Request(utterance=text, account={"enabled": list(enabled)})

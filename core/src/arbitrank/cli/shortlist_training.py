@@ -54,10 +54,9 @@ def _recipe(
     feedback: Path | None,
 ) -> Callable[[Sequence[SkillUtterance], int], Any]:
     """A function that makes the classifier's trainer from the lines and the seed; it returns None without --learned."""
-    needing = {"--pseudo-labels": pseudo_labels, "--distil": distil, "--unlabelled": unlabelled, "--feedback": feedback}
-    for option, value in needing.items():
-        if value is not None and not learned:
-            raise InputError(f"{option}: no --learned; expected both")
+    options.needs(
+        "--learned", learned, pseudo_labels=pseudo_labels, distil=distil, unlabelled=unlabelled, feedback=feedback
+    )
 
     def made(lines: Sequence[SkillUtterance], seed: int) -> Any:
         if not learned:

@@ -26,20 +26,16 @@ from arbitrank.training.task import TrainingOutcome
 
 
 def _data(data: str | None, begins: str | None) -> Dataset | None:
-    if begins and not data:
-        raise InputError("--since: no --data; expected both")
+    options.needs("--data", data, since=begins or None)
     return Dataset(data, since(begins) if begins else None) if data else None
 
 
 def _backend(backend: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:
     if backend == "local":
-        if scheduler or partitioned:
-            raise InputError(f"{'--scheduler' if scheduler else '--partitioned'}: no --backend dask; expected both")
+        options.needs("--backend dask", False, scheduler=scheduler or None, partitioned=partitioned)
         return local(jobs)
     if scheduler is None:
-        raise InputError(
-            "--backend dask: no --scheduler; expected its address, as tcp://HOST:8786; see docs/training.md"
-        )
+        raise InputError("--backend dask: no --scheduler; expected its address, tcp://HOST:8786; see docs/training.md")
     return dask(scheduler, partitioned=partitioned)
 
 
