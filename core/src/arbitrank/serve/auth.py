@@ -103,13 +103,8 @@ def authorize(
         if scope not in ("rank", "feedback", ANY):
             return Denied(403, "no tokens are set, so nothing can be changed; start the service with --tokens FILE")
         return _cross_origin(headers) if loopback else None
-    presented = None
-    for name, value in headers:
-        if name == b"authorization":
-            kind, _, presented = value.decode("latin-1").partition(" ")
-            if kind.lower() != "bearer":
-                presented = None
-    if not presented:
+    kind, _, presented = dict(headers).get(b"authorization", b"").decode("latin-1").partition(" ")
+    if kind.lower() != "bearer" or not presented:
         return Denied(401, "no bearer token")
     seen = hashlib.sha256(presented.strip().encode("latin-1")).hexdigest()
     known = None
@@ -124,12 +119,8 @@ def authorize(
 
 
 def _cross_origin(headers: Iterable[tuple[bytes, bytes]]) -> Denied | None:
-    host = origin = None
-    for name, value in headers:
-        if name == b"host":
-            host = value
-        elif name == b"origin":
-            origin = value
+    values = dict(headers)
+    host, origin = values.get(b"host"), values.get(b"origin")
     if host is not None and not _LOOPBACK.fullmatch(host):
         return Denied(403, "Host is not this machine; without tokens no other is served")
     if origin is not None and origin.rpartition(b"//")[2] != host:
