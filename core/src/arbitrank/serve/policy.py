@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.errors import InputError
@@ -47,8 +47,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def over(self, other: Rule) -> Rule:
         """The rule, with the other's values where it has none."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return replace(other, **{name: value for name, value in values.items() if value is not None})
+        return replace(other, **{name: value for name, value in asdict(self).items() if value is not None})
 
     @property
     def bar(self) -> float:
@@ -82,10 +81,6 @@ class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return all(_equals(context.get(key), expected) for key, expected in self.when.items())
 
 
-class Block(Selector, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Readings that are never acted on."""
-
-
 class Pin(Selector, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Readings that are acted on before all others, where their domain's P(mine) is at least `least`."""
 
@@ -93,11 +88,14 @@ class Pin(Selector, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """All rules. `locales`: the only domains that may act in a locale, or in a language; other locales allow all."""
+    """All rules. Readings of `blocks` are never acted on.
+
+    `locales`: the only domains that may act in a locale, or in a language; other locales allow all.
+    """
 
     domains: dict[Name, DomainRule] = {}
     pins: tuple[Pin, ...] = ()
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[Selector, ...] = ()
     locales: dict[str, tuple[Name, ...]] = {}
 
     def apply(self, request: Request, answer: Answer, decisions: DecisionSettings = DecisionSettings()) -> Answer:
@@ -105,21 +103,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
 
         `decisions` are the settings that the answer was decided by.
         """
-        decision = self._decided(request, answer, decisions)
-        return answer if decision is answer.decision else replace(answer, decision=decision)
-
-    def rule(self, entry: Ranked) -> Rule:
-        """The conditions for acting on a reading."""
-        rule = self.domains.get(entry.domain)
-        if rule is None:
-            return _NO_RULE
-        return rule.intents[entry.intent].over(rule) if entry.intent in rule.intents else rule
-
-    def _decided(self, request: Request, answer: Answer, decisions: DecisionSettings) -> Decision:
         ranked, decision = answer.ranked, answer.decision
         reasons: list[str] = []
         barred = self.barred(request.context, ranked)
-        if barred and not barred.keys().isdisjoint(decision.contenders):
+        if not barred.keys().isdisjoint(decision.contenders):
             decision = _without(barred, ranked, decisions)
             reasons.append(barred[min(barred)])
         pin = self._pinned(request.context, ranked, barred)
@@ -131,12 +118,20 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
             if stricter is not None:
                 decision = stricter
                 reasons.append(str(stricter.reason))
-        return Decision(decision.action, decision.contenders, "; ".join(reasons)) if reasons else decision
+        if not reasons:
+            return answer
+        return replace(answer, decision=Decision(decision.action, decision.contenders, "; ".join(reasons)))
+
+    def rule(self, entry: Ranked) -> Rule:
+        """The conditions for acting on a reading."""
+        rule = self.domains.get(entry.domain, _NO_RULE)
+        own = rule.intents.get(entry.intent)
+        return own.over(rule) if own else rule
 
     def barred(self, context: Context, ranked: tuple[Ranked, ...]) -> dict[int, str]:
         """Indices of the readings that may not be acted on, with the reasons."""
         blocks = [block for block in self.blocks if block.applies(context)]
-        allowed = self._allowed(context.get("locale")) if self._languages else None
+        allowed = self._allowed(context.get("locale"))
         barred = {}
         for i, entry in enumerate(ranked):
             if allowed is not None and entry.domain not in allowed:
@@ -179,7 +174,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         return None
 
 
-_NO_RULE = Rule()
+_NO_RULE = DomainRule()
 
 
 def read_policy(path: Path) -> Policy:
