@@ -38,7 +38,6 @@ class App:
         self.state = WorkerState(settings)
         self._routes = application(self.state)
         self._batches = 0
-        self.on_start: Callable[[], object] = lambda: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call, or the application's lifespan."""
@@ -53,12 +52,12 @@ class App:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         scope["state"]["load"] = self.state.load
-        self.on_start()
         starting = asyncio.create_task(self.state.start())
-        self.state.watch_files()
+        reloading = asyncio.create_task(self.state.watch_files())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await asyncio.gather(starting, return_exceptions=True)
+        reloading.cancel()
         await self.state.stop()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -34,11 +34,13 @@ class WorkerServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
-        self._state = app.state
+        self._state, self._parent = app.state, multiprocessing.parent_process()
         self._stop_at: float | None = None
 
     async def on_tick(self, counter: int) -> bool:
-        """Sweep the connections once a second; true where the server is to stop."""
+        """Sweep the connections once a second; true where the server is to stop, as it does without its parent."""
+        if self._parent is not None and not self._parent.is_alive():
+            self.handle_exit()
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for client in list(self.server_state.connections):
@@ -60,7 +62,7 @@ class WorkerServer(uvicorn.Server):
 def run(settings: ServiceSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `InputError` where the address cannot be listened at."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(listening) for listening in _listen(settings)]
+        sockets = _listen(settings, stack)
         host, port = sockets[0].getsockname()[:2]
         scheme = "https" if settings.tls.certificate else "http"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -84,9 +86,6 @@ def work(settings: ServiceSettings, listening: socket.socket, started: dict[str,
     if started is not None:
         events.write(**started)
     server = WorkerServer(_config(settings, app), app)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        app.on_start = lambda: asyncio.get_running_loop().add_reader(parent.sentinel, server.handle_exit)
     try:
         server.run(sockets=[listening])
     finally:
@@ -143,31 +142,27 @@ def _supervise(settings: ServiceSettings, sockets: list[socket.socket], started:
                 if not connection.wait([signalled], _RESTART_SECONDS):
                     workers[number] = start(number)
     for worker in workers:
-        if worker.is_alive():
-            worker.terminate()
+        worker.terminate()
     for worker in workers:
         worker.join(settings.drain + _GRACE + 10)
-        if worker.is_alive():
-            worker.kill()
-            worker.join()
+        worker.kill()
+        worker.join()
     events.write("stopped")
     events.close()
 
 
-def _listen(settings: ServiceSettings) -> list[socket.socket]:
-    """A socket for each worker, all at one port: the kernel spreads connections over them."""
+def _listen(settings: ServiceSettings, stack: ExitStack) -> list[socket.socket]:
+    """A socket for each worker, closed by `stack`, all at one port: the kernel spreads connections over them."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     sockets: list[socket.socket] = []
     port, several = settings.port, settings.workers > 1
     try:
         for _ in range(settings.workers):
-            sockets.append(
-                socket.create_server((settings.host, port), family=family, backlog=_BACKLOG, reuse_port=several)
-            )
-            sockets[-1].setblocking(False)
-            port = sockets[0].getsockname()[1]
+            address = settings.host, port
+            listening = socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=several)
+            sockets.append(stack.enter_context(listening))
+            listening.setblocking(False)
+            port = listening.getsockname()[1]
     except (OSError, ValueError) as error:  # a system without SO_REUSEPORT has one worker
-        for listening in sockets:
-            listening.close()
         raise InputError(f"--host {settings.host} --port {settings.port}: cannot listen: {error}") from error
     return sockets

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
 from arbitrank.answerlog.writer import AnswerLog
-from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
@@ -26,7 +25,7 @@ from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.http_protocol import LoadCounters
 from arbitrank.serve.messages import Health
 from arbitrank.serve.metrics import Metrics
-from arbitrank.serve.policy import Policy, read_policy
+from arbitrank.serve.policy import read_policy
 from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.shortlist.hyprank import load_hyprank
@@ -56,7 +55,6 @@ class WorkerState:
         self.problem: str | None = "the stable versions are being loaded"
         self._stack = ExitStack()
         self._prefix, self._numbers = secrets.token_hex(6), count()
-        self._reloading: asyncio.Task[None] | None = None
 
     # -------------------------------------------------------------------------------------------- starting and stopping
 
@@ -102,20 +100,15 @@ class WorkerState:
         self.live = live
         return live
 
-    def watch_files(self) -> None:
-        """Reload the policy and the tokens from now on where they change."""
-        self._reloading = asyncio.create_task(self._reload_loop())
-
     async def stop(self) -> None:
         """Release what `start` opened."""
         self.stopping = True
-        if self._reloading:
-            self._reloading.cancel()
         await asyncio.to_thread(self._stack.close)
         self.events.write("stopped")
         self.events.close()
 
-    async def _reload_loop(self) -> None:
+    async def watch_files(self) -> None:
+        """Reload the policy and the tokens where they change, until cancelled."""
         while True:
             await asyncio.sleep(_RELOAD_SECONDS)
             for name, file in (("policy", self.policy), ("tokens", self.tokens)):
@@ -155,29 +148,21 @@ class WorkerState:
 
     def answerer(self) -> Callable[[Request], Answer]:
         """A function that answers, logs and counts requests, by the versions and the policy of this moment."""
-        live, log = self.live, self.log
-        assert live is not None
-        arbitrate = live.held()
+        assert self.live is not None
+        arbitrate, log = self.live.held(), self.log
         policy = self.policy.value if self.policy is not None else None
-        return lambda request: self._answer(request, arbitrate, policy, log)
 
-    def _answer(
-        self,
-        request: Request,
-        arbitrate: Callable[[Request], Arbitration],
-        policy: Policy | None,
-        log: AnswerLog | None,
-    ) -> Answer:
-        if request.id is None:
-            request = replace(request, id=f"{self._prefix}-{next(self._numbers)}")
-        arbitration = arbitrate(request)
-        answer = arbitration.answer
-        if policy is not None:
-            decided = policy.apply(request, answer, self.settings.decisions)
-            if decided is not answer:
+        def answered(request: Request) -> Answer:
+            if request.id is None:
+                request = replace(request, id=f"{self._prefix}-{next(self._numbers)}")
+            arbitration = arbitrate(request)
+            answer = arbitration.answer
+            if policy and (decided := policy.apply(request, answer, self.settings.decisions)) is not answer:
                 self.metrics.policy.inc()
                 answer = decided
-        if log is not None:
-            log.write(request, answer, arbitration.hypotheses if request.hypotheses is None else ())
-        self.metrics.answered(answer)
-        return answer
+            if log is not None:
+                log.write(request, answer, arbitration.hypotheses if request.hypotheses is None else ())
+            self.metrics.answered(answer)
+            return answer
+
+        return answered
