@@ -30,8 +30,6 @@ from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.store.kinds import RESERVED, canonical
 
-Handler = Callable[[Call, Any, Grant | None], Awaitable[Response]]
-
 INTERNAL_ERROR = "internal error; see the service's event log"
 
 _encode = msgspec.json.Encoder().encode
@@ -41,9 +39,9 @@ def application(state: WorkerState) -> Starlette:
     """The application with the routes of all operations that have a handler."""
     handlers = Handlers(state)
     routes = [
-        Route(operation.path, _endpoint(operation, handler, handlers), methods=[operation.method])
+        Route(operation.path, _endpoint(operation, handlers), methods=[operation.method])
         for operation in OPERATIONS
-        if (handler := getattr(handlers, operation.name, None)) is not None
+        if operation.name != "rank"
     ]
     errors = {HTTPException: _http_error, ArbitrankError: _arbitrank_error, Exception: handlers.internal_error}
     made = Starlette(routes=routes, exception_handlers=errors)
@@ -51,31 +49,30 @@ def application(state: WorkerState) -> Starlette:
     return made
 
 
-def _endpoint(operation: Operation, handler: Handler, handlers: Handlers) -> Callable[[Call], Awaitable[Response]]:
+def _endpoint(operation: Operation, handlers: Handlers) -> Callable[[Call], Awaitable[Response]]:
     """The handler of an operation, called once the caller is admitted and the body decoded."""
+    state = handlers.state
+    handler: Callable[[Call, Any, Grant | None], Awaitable[Response]] = getattr(handlers, operation.name)
 
     async def endpoint(call: Call) -> Response:
-        grant, body = None, None
-        if operation.scope == "publish":
-            grant = handlers.admit(call, f"publish:{handlers.domain(call)}")
-        elif operation.scope is not None:
-            grant = handlers.admit(call, operation.scope)
-        if operation.body is not None:
-            body = await _body(call, operation.body, optional=operation.optional)
+        scope = operation.scope
+        if scope == "publish":
+            scope = f"publish:{handlers.domain(call)}"
+        grant = None if scope is None else state.admit(call.scope["headers"], scope, route_of(call.scope))
+        body = None if operation.body is None else await _body(call, operation.body, optional=operation.optional)
         return await handler(call, body, grant)
 
     return endpoint
 
 
 class Handlers:
-    """Handlers of the operations, each a method with the operation's name."""
+    """Handlers of the operations, each a method with its operation's name; the table documents them."""
 
     def __init__(self, state: WorkerState) -> None:
         self.state = state
         self._promoting = asyncio.Lock()
 
     async def feedback(self, call: Call, body: Feedback, grant: Grant | None) -> Response:
-        """Write the feedback to the log, and count it for the canary."""
         if len(body.id) > MAX_ID:
             raise HTTPException(400, f"id: {len(body.id)} characters, expected at most {MAX_ID}")
         live, log = self.state.live, self.state.log
@@ -88,7 +85,6 @@ class Handlers:
         return _json(Taken(body.id, log is not None, counted))
 
     async def domains(self, call: Call, body: None, grant: Grant | None) -> Response:
-        """List the installed domains."""
         status = self.state.live.status().domains if self.state.live is not None else {}
         rows = []
         for found in self.state.found:
@@ -105,13 +101,11 @@ class Handlers:
         return _json(rows)
 
     async def versions(self, call: Call, body: None, grant: Grant | None) -> Response:
-        """List the versions of a domain."""
         domain, store = self.domain(call), self.state.store
         number, state = await asyncio.to_thread(store.state, domain)
         return _json(Versions(domain, number, state, await asyncio.to_thread(store.versions, domain)))
 
     async def promote(self, call: Call, body: PromoteCall, grant: Grant | None) -> Response:
-        """Judge a version in a child process, while requests are answered, and make it stable if accepted."""
         domain, settings = self.domain(call), self.state.settings
         if body.force and not (body.reason or "").strip():
             raise HTTPException(400, "force: no reason, expected one for the history")
@@ -127,50 +121,39 @@ class Handlers:
         return _json(verdict.body, verdict.status, {"retry-after": "10"} if verdict.status == 503 else None)
 
     async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
-        """Make the previous version stable again."""
         domain, reason = self.domain(call), _signed(body.reason, grant)
         change = await asyncio.to_thread(self.state.store.rollback, domain, reason=reason)
         self.state.events.write("rollback", domain=domain, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
 
     async def canary(self, call: Call, body: CanaryCall, grant: Grant | None) -> Response:
-        """Have the candidate answer a share of the requests."""
         domain, reason = self.domain(call), _signed(body.reason, grant)
         change = await asyncio.to_thread(self.state.store.canary, domain, body.share, reason=reason)
         self.state.events.write("canary", domain=domain, share=body.share, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
 
     async def healthz(self, call: Call, body: None, grant: None) -> Response:
-        """Report that the process is alive."""
         return _json({"alive": True})
 
     async def readyz(self, call: Call, body: None, grant: None) -> Response:
-        """Report readiness."""
         health = self.state.health()
         return _json(health, 200 if health.ready else 503)
 
     async def metrics(self, call: Call, body: None, grant: Grant | None) -> Response:
-        """Report counters and timings."""
         live, log = self.state.live, self.state.log
         page = self.state.metrics.page(self.state.load, live.status() if live else None, log.status() if log else None)
         return Response(page, headers={"content-type": metrics.TYPE})
 
     async def openapi(self, call: Call, body: None, grant: None) -> Response:
-        """Describe the service for programs."""
         return Response(openapi.document(), media_type="application/json")
 
     async def docs(self, call: Call, body: None, grant: None) -> Response:
-        """Describe the service for people."""
         return HTMLResponse(openapi.page(), headers={"content-security-policy": openapi.SECURITY})
 
     async def internal_error(self, call: Call, error: Exception) -> Response:
         """Reply 500, and log where the error was raised."""
         self.state.events.failure("internal error", error, path=route_of(call.scope))
         return _json(Error(INTERNAL_ERROR), 500)
-
-    def admit(self, call: Call, scope: str) -> Grant | None:
-        """The caller's grant. Raises `HTTPException` where the call is refused."""
-        return self.state.admit(call.scope["headers"], scope, route_of(call.scope))
 
     def domain(self, call: Call) -> str:
         """The artifact's name in the path: an installed domain's, or a reserved one. Raises `HTTPException` 404."""
