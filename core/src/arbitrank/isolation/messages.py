@@ -18,6 +18,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -118,8 +119,6 @@ FromWorker = WorkerReady | ModelLoaded | DomainOutcome | QueryDone
 encode = msgspec.msgpack.Encoder().encode
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
-
-
 query_content = msgspec.msgpack.Decoder(QueryContent)
 
 
@@ -134,21 +133,14 @@ class Channel(Generic[T]):
     def send(self, *contents: bytes, seconds: float | None = None) -> None:
         """Send encoded messages; at most for `seconds`, then the rest of them is left out. Raises `OSError`."""
         frame = b"".join([_LENGTH.pack(len(content)) + content for content in contents])
-        if seconds is None:
-            self.connection.sendall(frame)
-            return
-        try:
-            sent = self.connection.send(frame, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            sent = 0
+        sent = 0
+        with suppress(BlockingIOError):
+            sent = self.connection.send(frame, 0 if seconds is None else socket.MSG_DONTWAIT)
         if sent < len(frame):
-            self.connection.settimeout(max(seconds, 1e-3))
-            try:
+            self.connection.settimeout(None if seconds is None else max(seconds, 1e-3))
+            with suppress(TimeoutError):
                 self.connection.sendall(memoryview(frame)[sent:])
-            except TimeoutError:
-                pass
-            finally:
-                self.connection.settimeout(None)
+            self.connection.settimeout(None)
 
     def receive(self) -> T:
         """The next message, waited for. Raises `Malformed`, `EOFError` where the other side is gone, and `OSError`."""
