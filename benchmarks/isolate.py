@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         installed(site)
         domains = {name: one for name, one in loaded(discover()).items() if name.startswith("bench")}
         names = sorted(domains)
-        with WorkerGroups(Isolation({"bench": tuple(names)}, deadline_ms=_DEADLINE)) as workers:
+        with closing(WorkerGroups(Isolation({"bench": tuple(names)}, deadline_ms=_DEADLINE))) as workers:
             began = time.perf_counter()
             models = {name: workers.load(name, artifact) for name in names}
             starting = time.perf_counter() - began

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.dispatch import Answered, Failed, Late, Outcome, Skipped
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
-from arbitrank.isolation.groups import Isolation, WorkerGroups, groups_of
+from arbitrank.isolation.groups import Isolation, WorkerGroups, isolation_of
 from arbitrank.isolation.messages import (
     MAX_OUTCOMES,
     Channel,
@@ -138,7 +139,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(domains: dict[str, Domain], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     one = World(tmp_path_factory.mktemp("artifact"))
-    with one.workers:
+    with closing(one.workers):
         yield one
 
 
@@ -251,7 +252,7 @@ def test_a_worker_that_fills_its_memory_is_replaced_before_it_is_full(
     domains: dict[str, Domain], tmp_path: Path
 ) -> None:
     world = World(tmp_path, memory_mb=1_024)
-    with world.workers:
+    with closing(world.workers):
         seen = []
         for _ in range(300):
             seen.append(answered(world.ask("leak a little")))
@@ -306,7 +307,7 @@ def test_a_crash_after_a_hand_over_is_charged_to_the_domain_that_crashed(
     domains: dict[str, Domain], tmp_path: Path
 ) -> None:
     names = ("hostile", "second", "later")
-    with WorkerGroups(Isolation({"g": names}, deadline_ms=1e3 * DEADLINE)) as workers:
+    with closing(WorkerGroups(Isolation({"g": names}, deadline_ms=1e3 * DEADLINE))) as workers:
         models = {name: workers.load(name, tmp_path) for name in names}
         by = time.monotonic() + 30
         while not workers.status()["g"].ready:
@@ -658,13 +659,14 @@ def test_workers_can_be_ended_while_one_hangs_in_loading(domains: dict[str, Doma
     ],
 )
 def test_groups_of_an_option(words: Sequence[str], groups: dict[str, tuple[str, ...]]) -> None:
-    assert groups_of(words, ["b", "a"]) == groups
+    isolation = isolation_of(words, ["b", "a"], None)
+    assert (isolation.groups if isolation else {}) == groups
 
 
 @pytest.mark.parametrize("words", [("c",), ("all", "a"), ("each", "all")])
 def test_an_option_that_cannot_be_isolated_is_refused(words: Sequence[str]) -> None:
     with pytest.raises(InputError, match="--isolate: "):
-        groups_of(words, ["b", "a"])
+        isolation_of(words, ["b", "a"], None)
 
 
 def test_a_domain_is_in_one_group() -> None:

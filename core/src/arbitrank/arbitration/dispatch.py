@@ -94,12 +94,12 @@ class Host(ABC):
 
 
 class HostedModel(Model):
-    """A model in another process. `query_all` queries all models of a host together; its own methods query it alone."""
+    """A model in another process, by its `number` there. `query_all` queries all models of a host together."""
 
     _hosted = True  # read instead of `isinstance`, which is slow for abstract classes
 
-    def __init__(self, name: str, host: Host) -> None:
-        self.name, self.host = name, host
+    def __init__(self, name: str, host: Host, number: int) -> None:
+        self.name, self.host, self.number = name, host, number
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """The model's readings. Raises `PluginError` where it did not answer."""

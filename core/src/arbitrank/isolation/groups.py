@@ -11,11 +11,8 @@ from arbitrank.domain import Model
 from arbitrank.errors import InputError
 from arbitrank.isolation.worker_pair import WorkerPair
 
-ALL = "all"
-"""All domains share one worker."""
-
-EACH = "each"
-"""Each domain has a worker of its own."""
+ALL, EACH = "all", "each"
+"""Words for one worker that all domains share, and for a worker of its own for each domain."""
 
 
 class Isolation(msgspec.Struct, frozen=True):
@@ -31,26 +28,23 @@ class Isolation(msgspec.Struct, frozen=True):
     loading_s: float = 30.0
 
 
-def groups_of(words: Sequence[str], domains: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """The groups that `all`, `each` or names of domains stand for: each named domain has a worker of its own."""
+def isolation_of(words: Sequence[str], domains: Collection[str], deadline_ms: float | None) -> Isolation | None:
+    """The isolation of the domains that `all`, `each` or their names stand for; None where there are no words.
+
+    Each named domain has a worker of its own. Raises `InputError` for a name of no domain, or other words beside `all`.
+    """
     if not words:
-        return {}
+        return None
+    names = words
     if ALL in words or EACH in words:
         if len(set(words)) > 1:
             raise InputError(f"--isolate: saw {', '.join(words)}, expected {ALL}, {EACH} or names of domains")
-        return {ALL: tuple(sorted(domains))} if ALL in words else {name: (name,) for name in sorted(domains)}
-    for name in words:
+        names = sorted(domains)
+    for name in names:
         if name not in domains:
             known = ", ".join(sorted(domains)) or "none"
             raise InputError(f"--isolate: domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
-    return {name: (name,) for name in dict.fromkeys(words)}
-
-
-def isolation_of(words: Sequence[str], domains: Collection[str], deadline_ms: float | None) -> Isolation | None:
-    """The isolation of the domains that `words` name as in `groups_of`; None where there are no words."""
-    groups = groups_of(words, domains)
-    if not groups:
-        return None
+    groups = {ALL: tuple(names)} if ALL in words else {name: (name,) for name in names}
     return Isolation(groups) if deadline_ms is None else Isolation(groups, deadline_ms)
 
 
@@ -90,9 +84,7 @@ class WorkerGroups:
     def status(self) -> dict[str, GroupStatus]:
         """The status of each group."""
         return {
-            name: GroupStatus(
-                tuple(self.settings.groups[name]), tuple(pair.pids()), pair.restarts, pair.ready, pair.problem
-            )
+            name: GroupStatus(self.settings.groups[name], tuple(pair.pids()), pair.restarts, pair.ready, pair.problem)
             for name, pair in self._groups.items()
         }
 
@@ -100,9 +92,3 @@ class WorkerGroups:
         """End the workers for good."""
         for pair in self._groups.values():
             pair.close()
-
-    def __enter__(self) -> WorkerGroups:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

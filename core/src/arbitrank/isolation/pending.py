@@ -91,8 +91,7 @@ class PendingCall:
         for name in [name for name in names if self._numbers[name] not in worker.loaded]:
             refused = worker.refused.get(self._numbers[name], "it ended the worker process")
             self._fail([name], f"cannot be loaded again: {refused}")
-        names = [name for name in names if name not in self._outcomes]
-        if not names:
+        if not (names := [name for name in names if name not in self._outcomes]):
             return
         number = int.from_bytes(os.urandom(6))
         given = None if self._given is None else tuple(tuple(self._given[name]) for name in names)
@@ -113,7 +112,7 @@ class PendingCall:
             self._ended(assignment, error)
 
     def outcomes(self) -> dict[str, Outcome]:
-        """The outcomes by domain, by the deadline."""
+        """The outcomes by domain, by the deadline. Must be called exactly once."""
         entered = perf_counter()
         until, end = self._half, self._end
         if entered > until:  # a worker may be waiting until what it has sent is read
@@ -200,11 +199,12 @@ class PendingCall:
         if blamed is None:
             return
         ms = _ms_since(one.began)
-        own = ms - sum(_took(self._outcomes[name]) for name in one.names[: one.done])
+        done = [self._outcomes[name] for name in one.names[: one.done]]
+        own = ms - sum(each.recognise_ms + each.rerank_ms for each in done if isinstance(each, Answered))
         # A domain that had little of the time is charged with one failure and no more.
         counts = OPENS if own >= 0.4e3 * self._pair.deadline else 1
-        limit = 1e3 * self._pair.deadline
-        self._add(blamed, Late(f"no answer within {limit:.0f} ms; its worker process was killed", ms, counts))
+        reason = f"no answer within {1e3 * self._pair.deadline:.0f} ms; its worker process was killed"
+        self._add(blamed, Late(reason, ms, counts))
         for name in rest:
             self._add(name, Late(f"{blamed}, with which it shares a worker process, took all the time", ms, counts=0))
 
@@ -238,26 +238,17 @@ def checked_outcome(
         if len(message.right) != 8 * len(hypotheses):
             raise PluginError(f"right has {len(message.right)} bytes, expected {8 * len(hypotheses)}")
         scores = checked_scores(Scores(message.mine, np.frombuffer(message.right)), len(hypotheses))
-        if given is None:
-            _check_readings(name, hypotheses)
+        if given is None and len(hypotheses) > MAX_HYPOTHESES:
+            raise PluginError(f"{len(hypotheses)} hypotheses, expected at most {MAX_HYPOTHESES}")
+        for i, hypothesis in enumerate(hypotheses if given is None else ()):
+            if hypothesis.domain != name:
+                raise PluginError(f"hypothesis {i} is of domain {hypothesis.domain!r}, expected {name!r}")
+            if hypothesis.features:
+                check_features(i, hypothesis)
         why = checked_explanation(message.why or (), len(hypotheses)) if explain else None
     except PluginError as error:
         return Failed(str(error), message.recognise_ms + message.rerank_ms)
     return Answered(hypotheses, scores, why, message.recognise_ms, message.rerank_ms)
-
-
-def _check_readings(name: str, hypotheses: Sequence[Hypothesis]) -> None:
-    if len(hypotheses) > MAX_HYPOTHESES:
-        raise PluginError(f"{len(hypotheses)} hypotheses, expected at most {MAX_HYPOTHESES}")
-    for i, hypothesis in enumerate(hypotheses):
-        if hypothesis.domain != name:
-            raise PluginError(f"hypothesis {i} is of domain {hypothesis.domain!r}, expected {name!r}")
-        if hypothesis.features:
-            check_features(i, hypothesis)
-
-
-def _took(outcome: Outcome) -> float:
-    return outcome.recognise_ms + outcome.rerank_ms if isinstance(outcome, Answered) else 0.0
 
 
 def _ms_since(began: float) -> float:

@@ -32,21 +32,13 @@ _LONGEST = 30.0  # seconds between two attempts to start a worker, at most
 _CRASHES = 2  # times that loading a model again may end a worker before the model is left out
 
 
-class RemoteModel(HostedModel):
-    """A model in a pair of workers, by its number there."""
-
-    def __init__(self, name: str, place: Host, number: int) -> None:
-        super().__init__(name, place)
-        self.number = number
-
-
 @dataclass
 class _LoadedModel:
     """A model that each worker has to hold: a copy of its artifact, and whether anything refers to it still."""
 
     domain: str
     folder: Path
-    remote: weakref.ref[RemoteModel]
+    remote: weakref.ref[HostedModel]
     crashes: int = 0
 
 
@@ -94,7 +86,7 @@ class WorkerPair(Host):
             stack.callback(self._lock.release)
             if self.active and self.active.readable(0.0):  # it has ended, or a domain wrote to its socket
                 self.retire(self.active)
-            numbers = {name: model.number for name, model in models.items()}  # type: ignore[attr-defined]
+            numbers = {name: model.number for name, model in models.items()}
             call = PendingCall(self, numbers, request, given, explain, began)
             call.start(self.active, list(models))
             stack.pop_all()  # the call releases it
@@ -117,7 +109,7 @@ class WorkerPair(Host):
 
     # -------------------------------------------------------------------------------------------------------- loading
 
-    def load(self, domain: str, folder: Path) -> RemoteModel:
+    def load(self, domain: str, folder: Path) -> HostedModel:
         """Load an artifact into the workers.
 
         Raises `PluginError` where that fails, `ArbitrankError` where no worker could be started.
@@ -125,18 +117,17 @@ class WorkerPair(Host):
         with self._loading:
             self._number += 1
             number = self._number
-            remote = RemoteModel(domain, self, number)
+            remote = HostedModel(domain, self, number)
             copy = Path(self._folder.name) / str(number)
             shutil.copytree(folder, copy)  # a worker that is started later needs it after the original is gone
             self._models[number] = _LoadedModel(domain, copy, weakref.ref(remote))
             with ExitStack() as stack:
                 stack.callback(self._forget, number)
                 worker = self._load_into_idle()
-                if number not in worker.refused:
-                    stack.pop_all()
-            if number in worker.refused:
-                self._outdated = worker
-                raise PluginError(worker.refused[number])
+                if number in worker.refused:
+                    self._outdated = worker
+                    raise PluginError(worker.refused[number])
+                stack.pop_all()
             with self._lock:
                 self.active, self._outdated = worker, self.active
             return remote
@@ -196,13 +187,21 @@ class WorkerPair(Host):
         self._wake.set()
 
     def _keep_two(self) -> None:
+        """Reap the workers that were retired, replace unfit ones and fill both roles, again and again."""
         pause = _CHECK
         while not self._closed:
             if self._wake.wait(pause):
                 sleep(_FIRST)
             self._wake.clear()
-            self._reap()
-            self._replace_unfit()
+            with self._lock:
+                retired, self._retired = self._retired, []
+            for worker in retired:
+                worker.close()
+            for unfit in (self.active, self.spare):
+                if unfit and (unfit.status() is not None or unfit.unfit()):
+                    with self._lock:
+                        if unfit in (self.active, self.spare):
+                            self.retire(unfit)
             fault = guarded(self._restore)  # without a thread, memory or file now, it tries again later
             if isinstance(fault, Fault):
                 ended = isinstance(fault.error, WorkerEnded)
@@ -210,19 +209,6 @@ class WorkerPair(Host):
                 pause = min(2 * pause, _LONGEST)
             else:
                 self.problem, pause = None, _CHECK
-
-    def _reap(self) -> None:
-        with self._lock:
-            retired, self._retired = self._retired, []
-        for worker in retired:
-            worker.close()
-
-    def _replace_unfit(self) -> None:
-        for worker in (self.active, self.spare):
-            if worker and (worker.status() is not None or worker.unfit()):
-                with self._lock:
-                    if worker in (self.active, self.spare):
-                        self.retire(worker)
 
     def _restore(self) -> None:
         """Fill both roles with workers that have all models. Raises `WorkerEnded`."""
@@ -245,8 +231,7 @@ class WorkerPair(Host):
         """End the processes for good."""
         self._closed = True
         self._wake.set()
-        rising = self._rising
-        if rising:
+        if rising := self._rising:
             rising.kill()
         with self._loading, self._lock:
             retired = [*self._retired, *(worker for worker in (self.active, self.spare, self._outdated) if worker)]
