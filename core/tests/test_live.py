@@ -26,7 +26,7 @@ from arbitrank.domain import CONTRACT, Domain
 from arbitrank.errors import DataError, StoreError
 from arbitrank.live.live import Live
 from arbitrank.live.routing import draw, draw_key
-from arbitrank.live.shadow import ShadowFile, ShadowLine
+from arbitrank.live.shadow import ShadowLine, shadow_file
 from arbitrank.registry import discover, loaded
 from arbitrank.selftest import SelfTester
 from arbitrank.store.artifact import MANIFEST, encode_manifest, read_manifest, version_of
@@ -752,8 +752,8 @@ def test_the_receiver_of_comparisons_may_raise(world: World, tmp_path: Path) -> 
     live.answer(HELLO)
     compare(live)
     assert live.status().failed == 1
-    with pytest.raises(DataError, match="cannot be written"):
-        ShadowFile(tmp_path / "none" / "shadow.jsonl")
+    with pytest.raises(DataError, match="cannot be written"), shadow_file(tmp_path / "none" / "shadow.jsonl"):
+        pass
 
 
 def test_a_candidate_that_is_refused_changes_nothing_of_the_answers(world: World) -> None:

@@ -96,7 +96,7 @@ def _live(
 ) -> Iterator[Live]:
     """The follower of the store; reports at its end how many comparisons were lost."""
     from arbitrank.live.live import Live
-    from arbitrank.live.shadow import ShadowFile
+    from arbitrank.live.shadow import shadow_file
 
     domains = loaded(discover())
     with ExitStack() as stack:
@@ -106,7 +106,7 @@ def _live(
             decisions=decisions,
             poll=poll,
             shadow=shadow is not None,
-            compared=stack.enter_context(ShadowFile(shadow)) if shadow else None,
+            compared=stack.enter_context(shadow_file(shadow)) if shadow else None,
             notify=options.note,
             isolation=options.isolation(isolate, deadline, domains),
             hyprank=options.hyprank(hyprank, store),

@@ -97,6 +97,11 @@ class ComparedVersions(NamedTuple):
     share: float
     arm: Arm
 
+    @property
+    def version(self) -> str:
+        """The version that answered."""
+        return self.candidate if self.arm in ("canary", "shadow") else self.stable
+
 
 @dataclass
 class _ArmCounts:
@@ -108,14 +113,6 @@ class _ArmCounts:
     compared: int = 0
     flips: int = 0
     outcomes: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-
-
-@dataclass
-class _VersionCounts:
-    stable: str
-    candidate: str
-    share: float
-    arms: dict[Arm, _ArmCounts] = field(default_factory=dict)
 
 
 @dataclass
@@ -131,7 +128,7 @@ class Comparison:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._names: dict[str, _VersionCounts] = {}
+        self._names: dict[str, tuple[ComparedVersions, dict[Arm, _ArmCounts]]] = {}
         self._answered: OrderedDict[str, _AnsweredRequest] = OrderedDict()
 
     def served(self, answer: Answer, sides: Mapping[str, ComparedVersions]) -> None:
@@ -152,7 +149,7 @@ class Comparison:
         with self._lock:
             request = self._answered.get(answer.id) if answer.id is not None else None
             counts = self._count(name, side, answer, request)
-            twin = self._names[name].arms.get("stable" if side.arm == "shadow" else "canary")
+            twin = self._names[name][1].get("stable" if side.arm == "shadow" else "canary")
             for arm in (counts, twin):
                 if arm is not None:
                     arm.compared += 1
@@ -175,23 +172,17 @@ class Comparison:
         with self._lock:
             names = deepcopy(self._names)
         return {
-            name: ComparisonReport(
-                counts.stable,
-                counts.candidate,
-                counts.share,
-                {arm: _report(counts.arms[arm]) for arm in ARMS if arm in counts.arms},
-            )
-            for name, counts in sorted(names.items())
+            name: ComparisonReport(*versions[:3], {arm: _report(arms[arm]) for arm in ARMS if arm in arms})
+            for name, (versions, arms) in sorted(names.items())
         }
 
     def _count(self, name: str, side: ComparedVersions, answer: Answer, request: _AnsweredRequest | None) -> _ArmCounts:
         """Count an answer in its arm; counting restarts where the versions are others than before."""
-        versions = self._names.get(name)
-        if versions is None or (versions.stable, versions.candidate) != (side.stable, side.candidate):
-            versions = self._names[name] = _VersionCounts(side.stable, side.candidate, side.share)
-        versions.share = side.share
-        version = side.candidate if side.arm in ("canary", "shadow") else side.stable
-        counts = versions.arms.setdefault(side.arm, _ArmCounts(version))
+        before, arms = self._names.get(name, (side, {}))
+        if before[:2] != side[:2]:
+            arms = {}
+        self._names[name] = side, arms
+        counts = arms.setdefault(side.arm, _ArmCounts(side.version))
         counts.answers += 1
         counts.actions[answer.decision.action] += 1
         domain = answer.domains.get(name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from arbitrank.errors import DataError, describe
+from arbitrank.errors import DataError, os_errors
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.comparison import Comparison
 from arbitrank.live.routing import Routing, takes_part
@@ -45,16 +45,16 @@ class Shadow:
     `dropped` counts the requests for which there was no time, `failed` the comparisons that `compared` raised on.
     """
 
-    def __init__(self, comparison: Comparison, compared: Callable[[ShadowLine], None] | None) -> None:
+    def __init__(self, comparison: Comparison, compared: Callable[[ShadowLine], object] | None) -> None:
         self.dropped, self.failed = 0, 0
         self._comparison, self._compared = comparison, compared
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[tuple[Routing, Request, frozenset[str], Answer] | None] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
 
     def compare(self, routing: Routing, request: Request, drawn: frozenset[str], answer: Answer) -> None:
         """Enqueue a request that was answered with the candidates of `drawn`."""
         try:
-            self._queue.put_nowait(partial(self._compare, routing, request, drawn, answer))
+            self._queue.put_nowait((routing, request, drawn, answer))
         except queue.Full:
             self.dropped += 1
 
@@ -71,16 +71,14 @@ class Shadow:
     def stop(self, timeout: float) -> None:
         """Compare the requests that wait, for `timeout` seconds at most, and end."""
         if self._thread:
-            try:
+            with suppress(queue.Full):  # it hangs in a plugin
                 self._queue.put(None, timeout=timeout)
                 self._thread.join(timeout)
-            except queue.Full:  # it hangs in a plugin
-                pass
             self._thread = None
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
-            task()
+            self._compare(*task)
 
     def _compare(self, routing: Routing, request: Request, drawn: frozenset[str], answer: Answer) -> None:
         found = {}
@@ -88,32 +86,19 @@ class Shadow:
             if not candidate.shadow or not takes_part(name, answer):
                 continue
             other = routing.arbitrator(drawn ^ {name}).answer(request)
-            flips = self._comparison.unserved(
-                name, candidate.side("shadowed" if name in drawn else "shadow"), other, answer
-            )
-            version = candidate.beside if name in drawn else candidate.serving.version
-            found[name] = ShadowAnswer(version, name not in drawn, flips, other)
+            side = candidate.side("shadowed" if name in drawn else "shadow")
+            flips = self._comparison.unserved(name, side, other, answer)
+            found[name] = ShadowAnswer(side.version, side.arm == "shadow", flips, other)
         if found and self._compared:
             fields = {name: getattr(request, name) for name in Request.__struct_fields__}
             written = guarded(self._compared, ShadowLine(**fields, answer=answer, shadow=found))
             self.failed += isinstance(written, Fault)
 
 
-class ShadowFile:
-    """Appends comparisons to a JSON Lines file; raises `DataError` where it cannot be written."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = path.open("ab", buffering=0)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written: {describe(error)}") from error
-
-    def __call__(self, line: ShadowLine) -> None:
-        """Append one comparison."""
-        self._file.write(msgspec.json.encode(line) + b"\n")
-
-    def __enter__(self) -> ShadowFile:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
+@contextmanager
+def shadow_file(path: Path) -> Iterator[Callable[[ShadowLine], object]]:
+    """A function that appends comparisons to a JSON Lines file; raises `DataError` where that cannot be written."""
+    with os_errors(DataError, f"{path}: cannot be written"):
+        file = path.open("ab", buffering=0)
+    with file:
+        yield lambda line: file.write(msgspec.json.encode(line) + b"\n")

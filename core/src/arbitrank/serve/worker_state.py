@@ -18,7 +18,7 @@ from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
-from arbitrank.live.shadow import ShadowFile
+from arbitrank.live.shadow import shadow_file
 from arbitrank.registry import Found, discover, loaded
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
 from arbitrank.serve.event_log import EventLog
@@ -77,7 +77,7 @@ class WorkerState:
             self.log = AnswerLog(settings.log, settings.log_settings)
             self._stack.callback(self.log.close)
         self.found = discover()
-        comparisons = self._stack.enter_context(ShadowFile(settings.shadow)) if settings.shadow else None
+        comparisons = self._stack.enter_context(shadow_file(settings.shadow)) if settings.shadow else None
         domains = loaded(self.found)
         live = Live(
             domains,
