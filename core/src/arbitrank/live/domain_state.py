@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -199,12 +198,6 @@ class FollowedState:
         note = f"canary, {100 * share:g} % of the requests; stable is {self.serving.version}"
         serving = Serving(loaded.model, loaded.manifest.version, loaded.origin, note=note)
         return LoadedCandidate(serving, self.serving.version, share, self.shadowed)
-
-
-def next_missing(names: Collection[FollowedState], aliases: Collection[Alias]) -> tuple[FollowedState, str] | None:
-    """The next version to load, and of which name; None where none is missing."""
-    missing = ((state, state.missing(alias)) for alias in aliases for state in names)
-    return next(((state, version) for state, version in missing if version), None)
 
 
 def _untrusted(loaded: LoadedVersion, keys: Keys | None) -> str | None:

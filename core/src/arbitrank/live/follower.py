@@ -12,14 +12,7 @@ from time import monotonic
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
-from arbitrank.live.domain_state import (
-    ALIASES,
-    PACKAGE,
-    Alias,
-    FollowedState,
-    LoadedVersion,
-    next_missing,
-)
+from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, FollowedState, LoadedVersion
 from arbitrank.store.store import Store
 
 SLOWEST = 10
@@ -61,9 +54,7 @@ class Follower:
 
     def start(self) -> None:
         """Load the stable versions, then follow the store in the background."""
-        self.read()
-        while self._load_next(["stable"]):
-            pass
+        self.look(["stable"])
         self._stopping.clear()
         for work, name in ((self._read_repeatedly, "follow"), (self._load_repeatedly, "load")):
             thread = threading.Thread(target=work, name=f"arbitrank {name}", daemon=True)
@@ -82,10 +73,10 @@ class Follower:
             thread.join(timeout)
         self._threads.clear()
 
-    def look(self) -> None:
+    def look(self, aliases: Collection[Alias] = ALIASES) -> None:
         """Read the store once, and load and swap whatever has changed; returns when that is done."""
         self.read()
-        while self._load_next(ALIASES):
+        while self._load_next(aliases):
             pass
 
     def _read_repeatedly(self) -> None:
@@ -135,10 +126,9 @@ class Follower:
 
     def _read_state(self, state: FollowedState, problems: dict[str, str]) -> None:
         found = guarded(self._store.state, state.name)  # whatever it raises, the loaded versions keep answering
-        if isinstance(found, Fault):
-            problems[state.name] = _text(found)
         with self.lock:
             if isinstance(found, Fault):
+                problems[state.name] = _text(found)
                 state.see(state.number, state.state, problems[state.name])
             else:
                 state.see(*found, None)
@@ -179,11 +169,11 @@ class Follower:
         """Load one version that is missing; False where none is."""
         with self._loading:
             with self.lock:
-                missing = next_missing(self.states.values(), aliases)
-                number = missing[0].number if missing else 0
+                named = ((state, state.missing(alias)) for alias in aliases for state in self.states.values())
+                missing = next(((state, version, state.number) for state, version in named if version), None)
             if missing is None:
                 return False
-            state, version = missing
+            state, version, number = missing
             loaded = guarded(self._load, state.name, None if version == PACKAGE else version)
             with self.lock:
                 state.take(version, loaded, number)

@@ -83,7 +83,7 @@ class Live:
         decisions: DecisionSettings = DecisionSettings(),
         poll: float = POLL,
         shadow: bool | Collection[str] = False,
-        compared: Callable[[ShadowLine], None] | None = None,
+        compared: Callable[[ShadowLine], object] | None = None,
         notify: Callable[[str], None] = lambda line: None,
         selftest: Callable[[Path, str], str | None] | None = None,
         isolation: Isolation | None = None,
@@ -106,9 +106,7 @@ class Live:
         if hyprank is None:
             states.append(FollowedState(HYPRANK, HYPRANK in shadowed, packaged=False, optional=True))
         self._routing = Routing(Arbitrator(serving, decisions, self._breakers, hyprank, fallback=baseline))
-        self._follower = Follower(
-            store, states, poll=poll, load=self._load, settled=self._settled, notify=notify
-        )  # fmt: skip
+        self._follower = Follower(store, states, poll=poll, load=self._load, settled=self._settled, notify=notify)
 
     @classmethod
     def from_installed(
@@ -248,8 +246,5 @@ class Live:
         stable = with_serving(before, state.name, state.serving)
         if not isinstance(before.domains.get(state.name), Broken):
             stable.prepare()  # here, so that no request waits for it
-        candidates = {**self._routing.candidates}
-        candidates.pop(state.name, None)
-        if state.candidate:
-            candidates[state.name] = state.candidate
-        self._routing = Routing(stable, candidates)
+        candidates = {**self._routing.candidates, state.name: state.candidate}
+        self._routing = Routing(stable, {name: candidate for name, candidate in candidates.items() if candidate})
