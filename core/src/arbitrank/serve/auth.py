@@ -50,15 +50,10 @@ class Denied:
 
 def make_token(name: str, scopes: Iterable[str]) -> tuple[str, Grant]:
     """A new token and its grant. Raises `InputError` where a scope or the name is invalid."""
-    token = secrets.token_urlsafe(32)
     if not re.fullmatch(r"\S{1,100}", name) or name.startswith("#"):
         raise InputError(f"name {name!r}: expected 1 to 100 characters without white space")
-    return token, Grant(_scopes(",".join(scopes)), digest(token), name)
-
-
-def digest(token: str) -> str:
-    """The SHA-256 of a token. A token is 256 random bits, so it needs no slower digest."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+    token = secrets.token_urlsafe(32)  # 256 random bits, which need no slower digest than SHA-256
+    return token, Grant(_scopes(",".join(scopes)), hashlib.sha256(token.encode()).hexdigest(), name)
 
 
 def read_tokens(path: Path) -> tuple[Grant, ...]:

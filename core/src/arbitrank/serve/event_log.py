@@ -11,9 +11,8 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
 from time import monotonic, time
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -23,10 +22,10 @@ _RATE = 20  # lines of one event per second that clients can cause; further ones
 
 
 class EventLog:
-    """Writes events to `out`, by default standard error. Thread-safe."""
+    """Writes events to standard error. Thread-safe."""
 
-    def __init__(self, out: BinaryIO | None = None, clock: Callable[[], float] = monotonic) -> None:
-        self._out, self._clock = out or sys.stderr.buffer, clock
+    def __init__(self) -> None:
+        self._out = sys.stderr.buffer
         self._lines: deque[bytes] = deque()
         self._rates: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
@@ -48,7 +47,7 @@ class EventLog:
 
     def write_limited(self, event: str, level: str = "warning", **fields: Any) -> None:
         """Write an event that clients can cause at will: at most 20 a second; further ones count as lost."""
-        now = self._clock()
+        now = monotonic()
         with self._lock:
             began, n = self._rates.get(event, (now, 0))
             if now - began >= 1.0:
@@ -64,10 +63,10 @@ class EventLog:
         frames = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
         self.write_limited(event, "error", error=type(error).__name__, frames=frames, **fields)
 
-    def close(self, timeout: float = 2.0) -> None:
-        """Write the buffered lines, for at most `timeout` seconds."""
+    def close(self) -> None:
+        """Write the buffered lines, for at most two seconds."""
         self._ending.set()
-        self._thread.join(timeout)
+        self._thread.join(2.0)
 
     def _work(self) -> None:
         while self._lines or not self._ending.is_set():
