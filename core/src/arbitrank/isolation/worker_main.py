@@ -19,9 +19,9 @@ from time import perf_counter
 import msgspec
 
 from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.dispatch import Answered
+from arbitrank.arbitration.dispatch import Answered, Failed
 from arbitrank.child import limit
-from arbitrank.domain import Domain, Model
+from arbitrank.domain import Model
 from arbitrank.errors import ArbitrankError, describe
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import (
@@ -40,7 +40,7 @@ from arbitrank.isolation.messages import (
     query_content,
     to_worker,
 )
-from arbitrank.registry import Loaded, discover
+from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.loading import load_model
 
 SLACK = 1.0
@@ -56,8 +56,6 @@ def main(arguments: Sequence[str]) -> None:
     limit(memory)
     channel = Channel(connection, to_worker, MAX_QUERY)
     found = {one.name: one for one in discover()}
-    domains = {name: one.domain for name, one in found.items() if isinstance(one, Loaded)}
-    missing = {name: getattr(one, "reason", "") for name, one in found.items() if name not in domains}
     models: dict[int, tuple[str, Model]] = {}
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     gc.disable()  # garbage is collected after a query is answered, so that no request waits for it
@@ -68,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         while True:
             message = channel.receive()
             if isinstance(message, LoadModel):
-                channel.send(encode(ModelLoaded(_load(message, domains, missing, models))))
+                channel.send(encode(ModelLoaded(_load(message, found, models))))
             elif isinstance(message, Query):
                 _alarm(deadline + SLACK)
                 _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * deadline))
@@ -107,7 +105,7 @@ def _answer(
         try:
             outcome = dispatch.query_prepared(name, model, request, given, query.explain)
         except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
-            outcome = dispatch.Failed(describe(error), 0.0)
+            outcome = Failed(describe(error), 0.0)
         message = encode(_message(query.id, place, outcome, given is not None))
         if len(message) > left:
             problem = "its answer is larger than the answers to one request may be"
@@ -127,7 +125,7 @@ def _send(channel: Channel[ToWorker], *contents: bytes) -> None:
         os._exit(CLOSED)
 
 
-def _message(query: int, place: int, outcome: dispatch.Answered | dispatch.Failed, given: bool) -> DomainOutcome:
+def _message(query: int, place: int, outcome: Answered | Failed, given: bool) -> DomainOutcome:
     if isinstance(outcome, Answered):
         return DomainOutcome(
             query,
@@ -143,20 +141,18 @@ def _message(query: int, place: int, outcome: dispatch.Answered | dispatch.Faile
     return DomainOutcome(query, place, reason, recognise_ms=outcome.ms, out_of_memory="MemoryError" in reason)
 
 
-def _load(
-    task: LoadModel, domains: Mapping[str, Domain], missing: Mapping[str, str], models: dict[int, tuple[str, Model]]
-) -> str | None:
+def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[str, Model]]) -> str | None:
     """Load a model; the reason where that fails."""
     for number in models.keys() - set(task.keep):
         del models[number]
     gc.collect()
-    domain = domains.get(task.domain)
-    if domain is None:
-        reason = missing.get(task.domain) or "it is not installed"
+    plugin = found.get(task.domain)
+    if not isinstance(plugin, Loaded):
+        reason = plugin.reason if plugin else "it is not installed"
         return f"domain {task.domain!r} cannot be loaded: {reason}; run: arbitrank domains"
     _alarm(task.seconds + SLACK)
     try:
-        model = guarded(load_model, domain, Path(task.folder))
+        model = guarded(load_model, plugin.domain, Path(task.folder))
     except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
         model = Fault(error)
     _alarm(0.0)

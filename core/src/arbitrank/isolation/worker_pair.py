@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -56,7 +57,7 @@ class WorkerPair(Host):
         self._rising: WorkerProcess | None = None  # is loading them
         self._retired: list[WorkerProcess] = []
         self._models: dict[int, _LoadedModel] = {}
-        self._number = 0
+        self._numbers = count(1)
         self._folder = tempfile.TemporaryDirectory(prefix="arbitrank-", ignore_cleanup_errors=True)
         self._wake, self._closed = threading.Event(), False
         self._supervisor: threading.Thread | None = None
@@ -115,8 +116,7 @@ class WorkerPair(Host):
         Raises `PluginError` where that fails, `ArbitrankError` where no worker could be started.
         """
         with self._loading:
-            self._number += 1
-            number = self._number
+            number = next(self._numbers)
             remote = HostedModel(domain, self, number)
             copy = Path(self._folder.name) / str(number)
             shutil.copytree(folder, copy)  # a worker that is started later needs it after the original is gone
@@ -152,9 +152,8 @@ class WorkerPair(Host):
 
     def _load_missing(self, worker: WorkerProcess) -> None:
         """Load the models that a worker lacks. Raises `WorkerEnded`, and kills the worker then; `_loading` is held."""
-        self._rising = worker
-        with ExitStack() as stack:
-            stack.callback(self._discard, worker)
+        self._rising, done = worker, False
+        try:
             worker.wait_until_ready()
             for number in [number for number, model in self._models.items() if model.remote() is None]:
                 self._forget(number)
@@ -164,15 +163,13 @@ class WorkerPair(Host):
                     model.crashes += 1
                     worker.load(LoadModel(number, model.domain, str(model.folder), tuple(self._models), self._seconds))
                     model.crashes = 0
-            stack.pop_all()
-        self._rising = None
-
-    def _discard(self, worker: WorkerProcess) -> None:
-        """Kill a worker that has no role."""
-        worker.kill()
-        self._rising = None
-        with self._lock:
-            self._retired.append(worker)
+            done = True
+        finally:
+            self._rising = None
+            if not done:
+                worker.kill()
+                with self._lock:
+                    self._retired.append(worker)
 
     def _forget(self, number: int) -> None:
         shutil.rmtree(self._models.pop(number).folder, ignore_errors=True)
@@ -223,9 +220,12 @@ class WorkerPair(Host):
                     else:
                         self.spare = worker
 
+    def _workers(self) -> list[WorkerProcess]:
+        return [worker for worker in (self.active, self.spare, self._outdated) if worker]
+
     def pids(self) -> list[int]:
         """The numbers of the processes, the active one's first."""
-        return [worker.pid for worker in (self.active, self.spare, self._outdated) if worker]
+        return [worker.pid for worker in self._workers()]
 
     def close(self) -> None:
         """End the processes for good."""
@@ -234,7 +234,7 @@ class WorkerPair(Host):
         if rising := self._rising:
             rising.kill()
         with self._loading, self._lock:
-            retired = [*self._retired, *(worker for worker in (self.active, self.spare, self._outdated) if worker)]
+            retired = self._retired + self._workers()
             self._retired, self.active, self.spare, self._outdated = [], None, None, None
         for worker in retired:
             worker.close()
