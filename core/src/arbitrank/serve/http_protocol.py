@@ -80,7 +80,6 @@ class LimitedProtocol(HttpToolsProtocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release what was held for the connection."""
         self._release()
         self._since = self._stuck = None
         self._postponed = None
@@ -119,12 +118,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def pause_writing(self) -> None:
-        """Note when the client stopped accepting its response."""
         self._stuck = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Note that the client accepts its response again."""
         self._stuck = None
         super().resume_writing()
 
@@ -150,7 +147,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        """Hold a part of the body, within the limits."""
         if self.cycle.response_complete or self.transport.is_closing():
             return
         self.cycle.body += body

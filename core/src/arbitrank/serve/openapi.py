@@ -37,6 +37,11 @@ _ERRORS = {
     501: "The service lacks the packages of `arbitrank[train]`, which the gate needs.",
     503: "Not ready, overloaded, or the store does not answer. `Retry-After` says when to try again.",
 }
+_TOKEN = {
+    "type": "http", "scheme": "bearer",
+    "description": "A token made by `arbitrank token`. Where no tokens are set, rank, feedback and calls that only "
+    "read need none.",
+}  # fmt: skip
 _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
 
 
@@ -68,21 +73,12 @@ def description() -> dict[str, Any]:
         item[operation.method.lower()] = _operation(operation)
         if "{domain}" in operation.path:
             item["parameters"] = [_DOMAIN]
-    token = {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "A token made by `arbitrank token`. Where no tokens are set, rank, feedback and calls that only "
-        "read need none.",
-    }
+    about = "Decides which of many independently built domains should answer a request."
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "arbitrank",
-            "version": version("arbitrank"),
-            "description": "Decides which of many independently built domains should answer a request.",
-        },
+        "info": {"title": "arbitrank", "version": version("arbitrank"), "description": about},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"token": token}},
+        "components": {"schemas": schemas, "securitySchemes": {"token": _TOKEN}},
         "security": [{}, {"token": []}],
     }
 

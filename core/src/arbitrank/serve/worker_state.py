@@ -62,7 +62,7 @@ class WorkerState:
         """Open the log, load the stable versions, and follow the store; a failure is kept as `problem`."""
         result = await asyncio.to_thread(guarded, self._start)
         if not isinstance(result, Fault):
-            self.problem = None
+            self.live, self.problem = result, None
             self.events.write("ready", domains=sorted(result.status().domains))
         elif isinstance(result.error, ArbitrankError):
             self.problem = str(result.error)
@@ -97,7 +97,6 @@ class WorkerState:
             self.pool = self._stack.enter_context(ThreadPoolExecutor(1, "arbitrank answer"))
         gc.collect()
         gc.freeze()  # what is loaded stays, so collections beside requests need not traverse it
-        self.live = live
         return live
 
     async def stop(self) -> None:
