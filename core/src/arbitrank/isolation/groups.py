@@ -63,15 +63,14 @@ class WorkerGroups:
 
     def __init__(self, settings: Isolation) -> None:
         self.settings = settings
-        self._groups: dict[str, WorkerPair] = {}
+        limits = settings.deadline_ms / 1e3, settings.memory_mb << 20, settings.loading_s
+        self._groups = {name: WorkerPair(name, *limits) for name in settings.groups}
         self._by_domain: dict[str, WorkerPair] = {}
         for name, domains in settings.groups.items():
-            pair = WorkerPair(name, settings.deadline_ms / 1e3, settings.memory_mb << 20, settings.loading_s)
-            self._groups[name] = pair
             for domain in domains:
                 if domain in self._by_domain:
                     raise InputError(f"isolation: domain {domain!r} is in two groups, expected one")
-                self._by_domain[domain] = pair
+                self._by_domain[domain] = self._groups[name]
 
     def __contains__(self, domain: str) -> bool:
         """True for a domain that runs in a worker."""

@@ -33,7 +33,7 @@ from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.loading import Present, installed, load_model, weights
+from arbitrank.store.loading import installed, load_model, weights
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Context, Request, Truth
@@ -92,8 +92,8 @@ class Live:
         hyprank: HypRank | None = None,
     ) -> None:
         self.store, self._domains, self._shortlist = store, domains, shortlist
-        self._own_tester = SelfTester(SELF_TEST) if selftest is None else None
-        self._selftest = selftest or self._own_tester
+        self._tester = SelfTester(SELF_TEST)
+        self._selftest = selftest or self._tester
         self._comparison = Comparison()
         self._shadow = Shadow(self._comparison, compared)
         self._workers = WorkerGroups(isolation) if isolation else None
@@ -184,8 +184,7 @@ class Live:
     def stop(self, timeout: float = 10.0) -> None:
         """End the threads and the child processes for good; the versions in this process keep answering."""
         self._follower.end()
-        if self._own_tester:
-            self._own_tester.close()
+        self._tester.close()
         self._follower.join(timeout)
         self._shadow.stop(timeout)
         if self._workers:
@@ -198,7 +197,7 @@ class Live:
     def status(self) -> LiveStatus:
         """The status of the store, of each name and of the workers."""
         breakers = self._breakers.status() if self._breakers else {}
-        follower = self._follower
+        follower, shadow = self._follower, self._shadow
         with follower.lock:
             domains = {
                 name: state.status(breakers.get(name))
@@ -211,30 +210,28 @@ class Live:
                 follower.problem,
                 follower.swaps,
                 domains,
-                self._shadow.waiting,
-                self._shadow.dropped,
-                self._shadow.failed,
+                shadow.waiting,
+                shadow.dropped,
+                shadow.failed,
                 self._workers.status() if self._workers else {},
             )
 
     def _load(self, name: str, version: str | None) -> LoadedVersion:
         """One version, verified, tested and loaded; None is the package's. Raises where it is refused."""
         found = weights(name, self._domains.get(name), self.store, version)
-        problem = self._selftest(found.folder, name) if self._selftest else None
-        if problem is not None:
+        if (problem := self._selftest(found.folder, name)) is not None:
             raise ArtifactError(problem)
-        return LoadedVersion(self._model(name, found), found.manifest, found.origin)
-
-    def _model(self, name: str, found: Present) -> Any:
-        """The model of a domain, or the stage of another kind of artifact."""
+        model: Any
         if name == SHORTLIST:
             shortlister = load_shortlister(found.folder, found.manifest.version).serving(self._domains)
-            return Shortlisting(shortlister, self._shortlist or ShortlistSettings())
-        if name == HYPRANK:
-            return read_hyprank(found.folder)
-        if self._workers and name in self._workers:
-            return self._workers.load(name, found.folder)
-        return load_model(self._domains[name], found.folder)
+            model = Shortlisting(shortlister, self._shortlist or ShortlistSettings())
+        elif name == HYPRANK:
+            model = read_hyprank(found.folder)
+        elif self._workers and name in self._workers:
+            model = self._workers.load(name, found.folder)
+        else:
+            model = load_model(self._domains[name], found.folder)
+        return LoadedVersion(model, found.manifest, found.origin)
 
     def _settled(self, state: FollowedState, changed: bool) -> None:
         """Swap the one reference where another version or candidate is to answer."""
