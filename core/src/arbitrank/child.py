@@ -9,7 +9,6 @@ code under test prints goes to standard error, of which the parent keeps the end
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import select
@@ -23,7 +22,7 @@ from time import monotonic, sleep
 
 from arbitrank.errors import ArbitrankError
 
-__all__ = ["Child", "Ended", "Expired", "how_ended", "last_line", "limit", "serve"]
+__all__ = ["Child", "Ended", "Expired", "alarm", "how_ended", "last_line", "limit", "serve"]
 
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # by the prefix of the variable that sets their threads
 _TAIL = 4096  # bytes kept of what a child writes to standard error
@@ -201,16 +200,17 @@ def serve(answer: Callable[[bytes], bytes], seconds: float | None = None) -> Non
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     for line in lines:
-        _alarm(seconds)
+        alarm(seconds)
         reply = answer(line)
-        _alarm(None)
+        alarm(None)
         with suppress(OSError):  # the parent is gone
             replies.write(reply + b"\n")
             replies.flush()
     os._exit(0)  # no code of a plugin's is to run at exit
 
 
-def _alarm(seconds: float | None) -> None:
-    if hasattr(signal, "alarm"):
+def alarm(seconds: float | None) -> None:
+    """End this process a second after `seconds`, in case its parent dies before it can do that; None cancels."""
+    if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(0 if seconds is None else math.ceil(seconds) + 1)
+        signal.setitimer(signal.ITIMER_REAL, 0.0 if seconds is None else seconds + 1.0)

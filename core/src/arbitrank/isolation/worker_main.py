@@ -20,7 +20,7 @@ import msgspec
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.dispatch import Answered, Failed
-from arbitrank.child import limit
+from arbitrank.child import alarm, limit
 from arbitrank.domain import Model
 from arbitrank.errors import ArbitrankError, describe
 from arbitrank.guard import Fault, guarded
@@ -43,9 +43,6 @@ from arbitrank.isolation.messages import (
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.loading import load_model
 
-SLACK = 1.0
-"""Seconds beyond its deadline after which a worker ends by itself, should the other process not be there to kill it."""
-
 _SWEEP = 20  # queries between two garbage collections
 _REASON = 2_000  # characters of an error that are sent
 
@@ -57,7 +54,6 @@ def main(arguments: Sequence[str]) -> None:
     channel = Channel(connection, to_worker, MAX_QUERY)
     found = {one.name: one for one in discover()}
     models: dict[int, tuple[str, Model]] = {}
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     gc.disable()  # garbage is collected after a query is answered, so that no request waits for it
     gc.freeze()  # what is there now stays, and need not be looked through again
     try:
@@ -68,9 +64,9 @@ def main(arguments: Sequence[str]) -> None:
             if isinstance(message, LoadModel):
                 channel.send(encode(ModelLoaded(_load(message, found, models))))
             elif isinstance(message, Query):
-                _alarm(deadline + SLACK)
+                alarm(deadline)
                 _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * deadline))
-                _alarm(0.0)
+                alarm(None)
                 answered += 1
                 if answered % _SWEEP == 0:
                     gc.collect(1)
@@ -150,12 +146,12 @@ def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[s
     if not isinstance(plugin, Loaded):
         reason = plugin.reason if plugin else "it is not installed"
         return f"domain {task.domain!r} cannot be loaded: {reason}; run: arbitrank domains"
-    _alarm(task.seconds + SLACK)
+    alarm(task.seconds)
     try:
         model = guarded(load_model, plugin.domain, Path(task.folder))
     except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
         model = Fault(error)
-    _alarm(0.0)
+    alarm(None)
     if isinstance(model, Fault):
         known = isinstance(model.error, ArbitrankError)
         return _short(str(model.error) if known else f"cannot be loaded: {model.reason}")
@@ -166,11 +162,6 @@ def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[s
 
 def _short(reason: str) -> str:
     return reason.encode(errors="replace").decode()[:_REASON]
-
-
-def _alarm(seconds: float) -> None:
-    """End this process by itself, should the other one die before it can do that; 0 cancels."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 if __name__ == "__main__":
