@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     connection, memory, deadline = socket.socket(fileno=int(arguments[0])), int(arguments[1]), float(arguments[2])
     limit(memory)
     channel = Channel(connection, to_worker, MAX_QUERY)
-    found = {one.name: one for one in discover()}
+    found = {one.name: one for one in sorted(discover(), key=lambda one: isinstance(one, Loaded))}  # a loaded one wins
     models: dict[int, tuple[str, Model]] = {}
     gc.disable()  # garbage is collected after a query is answered, so that no request waits for it
     gc.freeze()  # what is there now stays, and need not be looked through again
