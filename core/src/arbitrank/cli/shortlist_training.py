@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -19,11 +19,12 @@ from arbitrank.shortlist.hyprank import save_hyprank
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
 from arbitrank.store.signing import sign
-from arbitrank.wire import BadLine, Logged
+from arbitrank.wire import BadLine
 
 if TYPE_CHECKING:
     from arbitrank.shortlist.classifier_training import Corrections
 
+T = TypeVar("T")
 Skills = Literal["skill", "intent", "domain"]
 
 _ENOUGH = 100  # utterances below which a calibration error has no meaning
@@ -164,7 +165,7 @@ def hyprank(log: Path, rounds: int, seed: int, destination: options.Destination)
     from arbitrank.shortlist.log_labels import labelled_lists
 
     destination.check(HYPRANK)
-    model = train_hyprank(labelled_lists(_logged(read_log(log))), seed=seed, rounds=rounds)
+    model = train_hyprank(labelled_lists(_readable(read_log(log))), seed=seed, rounds=rounds)
     version = _written(lambda target: save_hyprank(model, target), destination)
     dropped = model.lists - model.kept
     lists = f"{model.lists} lists, {dropped} of them dropped, as they hold no right answer"
@@ -198,7 +199,7 @@ def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Correctio
 
     if log is None:
         return Corrections()
-    found = corrections(_logged(read_log(log)), {line.skill for line in lines})
+    found = corrections(_readable(read_log(log)), {line.skill for line in lines})
     click.echo(
         f"{log}: {len(found.refusals)} corrections; left out are {found.unknown} without words or of skills "
         f"that no line of --data has, and {found.contradictory} that cancel out",
@@ -207,7 +208,7 @@ def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Correctio
     return found
 
 
-def _logged(lines: Iterable[Logged | BadLine]) -> Iterator[Logged]:
+def _readable(lines: Iterable[T | BadLine]) -> Iterator[T]:
     for line in lines:
         if isinstance(line, BadLine):
             options.note(line)
@@ -220,10 +221,8 @@ def read_lines(paths: Sequence[str], skills: Skills) -> list[SkillUtterance]:
     lines: list[SkillUtterance] = []
     without = 0
     for path in paths:
-        for line in read_truths(path):
-            if isinstance(line, BadLine):
-                options.note(line)
-            elif (utterance := skill_utterance(line, skills)) is not None:
+        for line in _readable(read_truths(path)):
+            if (utterance := skill_utterance(line, skills)) is not None:
                 lines.append(utterance)
             else:
                 without += 1
@@ -238,8 +237,7 @@ def quality_text(found: ShortlistQuality) -> str:
     """Recall, misses and calibration in one line."""
     if not found.n:
         return "no held-out utterance to measure it on"
-    recall: dict[int, Any] = dict(found.recall)
-    shares = ", ".join(f"@{k} {100 * share:.1f} %" for k, share in recall.items())
+    shares = ", ".join(f"@{k} {100 * share:.1f} %" for k, share in found.recall.items())
     ece = f"ECE of the best {100 * found.card.ece:.1f} % (floor {100 * found.card.ece_floor:.1f} %)"
     return (
         f"on {found.n}: recall {shares}; no known word in {100 * found.missed:.1f} %; "
