@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from arbitrank.errors import InputError
 
-__all__ = ["EXTRAS", "missing_package"]
+__all__ = ["EXTRAS", "missing_package", "required"]
 
 EXTRAS = {
     "train": ("joblib", "lightgbm", "pycrfsuite", "scipy", "sklearn", "threadpoolctl"),
@@ -25,3 +28,12 @@ def missing_package(error: ImportError, what: str = "") -> InputError | None:
             needs = f"{what}: needs the package {package}" if what else f"needs the package {package}"
             return InputError(f'{needs}; run: pip install "arbitrank[{extra}]"')
     return None
+
+
+@contextmanager
+def required(what: str) -> Iterator[None]:
+    """A block of imports that `what` needs. Raises `InputError` that names the extra of a package that is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise missing_package(error, what) or error from error

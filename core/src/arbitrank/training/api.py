@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
-from arbitrank.extras import missing_package
+from arbitrank.extras import required
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.signing import open_key
 from arbitrank.store.store import Store, open_store
@@ -34,12 +34,10 @@ def train(
     written there and nothing is published. Training runs in a child process. Raises `InputError` where the domain is
     not installed, the extra `train` is not, or the training failed.
     """
-    try:
+    with required("train"):
         from arbitrank.training.backends import local
         from arbitrank.training.datasets import Dataset
         from arbitrank.training.run import TrainingRun, train_domains
-    except ModuleNotFoundError as error:
-        raise missing_package(error, "train") or error from error
     found = discover()
     domain_named(domain, loaded(found))
     opened = open_store(store)

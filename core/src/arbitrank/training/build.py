@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,11 +53,10 @@ class HeldOutFigures:
 
 @dataclass(frozen=True)
 class BuiltArtifact:
-    """A sealed artifact: its manifest, its held-out figures, and the report of the domain's training."""
+    """A sealed artifact: its manifest and its held-out figures."""
 
     manifest: Manifest
     measured: HeldOutFigures
-    report: Mapping[str, Any]
 
     @property
     def card(self) -> Calibration:
@@ -99,26 +98,34 @@ def build(
         settings.progress("measuring", 0, 1)
         figures = measure(domain.name, domain.load(work), test, _means(domain.name, training), settings.kept)
         settings.progress("measuring", 1, 1)
-        about = Manifest(
-            domain=domain.name,
-            package=package[0],
-            package_version=package[1],
+        return sealed(
+            work,
+            domain.name,
+            package,
+            settings,
+            figures,
             features=tuple(report.get("features", ())),
-            model=settings.model,
-            loss=settings.loss or "",
-            seed=settings.seed,
             rows=len(training),
             data_digest=data_digest(examples),
             made_of=made_of,
         )
-        manifest = write_sealed(work, about, figures)
-    return BuiltArtifact(manifest, figures, report)
 
 
-def write_sealed(folder: Path, about: Manifest, figures: HeldOutFigures) -> Manifest:
-    """Write the card, then the manifest, into a folder with trained weights."""
-    write_durably(folder / CARD, msgspec.json.format(msgspec.json.encode(figures.card), indent=1))
-    return seal(folder, about)
+def sealed(
+    folder: Path, domain: str, package: tuple[str, str], settings: Settings, measured: HeldOutFigures, **more: Any
+) -> BuiltArtifact:
+    """Write the card, then the manifest, into a folder with trained weights. `more`: further fields of the manifest."""
+    write_durably(folder / CARD, msgspec.json.format(msgspec.json.encode(measured.card), indent=1))
+    about = Manifest(
+        domain=domain,
+        package=package[0],
+        package_version=package[1],
+        model=settings.model,
+        loss=settings.loss or "",
+        seed=settings.seed,
+        **more,
+    )
+    return BuiltArtifact(seal(folder, about), measured)
 
 
 def held_out(domain: str, examples: Iterable[Example], split: Split = "words") -> NDArray[np.bool_]:

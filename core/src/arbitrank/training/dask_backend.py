@@ -12,14 +12,15 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from arbitrank.errors import InputError
-from arbitrank.training.pool import TrainingLimits, TrainingStopped, run_all
+from arbitrank.extras import required
+from arbitrank.training.pool import TrainingLimits, run_all
 from arbitrank.training.task import ARTIFACT, DATA, TrainingOutcome, TrainingTask
 from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Event, Tell
@@ -52,8 +53,10 @@ def train_on_cluster(
     patience: float,
 ) -> Generator[TrainingOutcome]:
     """The outcome of every task as it ends, each trained by one worker of the cluster."""
-    with client_of(scheduler, patience) as client, _forwarding(client, tell):
+    with client_of(scheduler, patience) as client:
         from distributed import as_completed
+
+        client.subscribe_topic(_TOPIC, lambda event: tell(msgspec.convert(dict(event[1]), Event)))
 
         largest = sorted(tasks, key=lambda task: (-task.size, task.domain))
         # The scheduler keeps a task's data, so that a task whose worker is lost starts again on another.
@@ -62,25 +65,23 @@ def train_on_cluster(
             for future in as_completed(list(futures)):
                 yield _outcome(futures[future], future)
         finally:
+            client.unsubscribe_topic(_TOPIC)
             client.cancel(list(futures), force=True)
 
 
 @contextmanager
 def client_of(scheduler: str, patience: float) -> Iterator[Any]:
     """A client of a running cluster. Raises `InputError` where Dask is absent or the cluster does not answer."""
-    try:
+    with required("--backend dask"):
         import dask as dask_
         from distributed import Client
-    except ImportError as error:
-        raise InputError("--backend dask: needs the package distributed; run: pip install 'arbitrank[dask]'") from error
     named = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
     with dask_.config.set({"distributed.admin.large-graph-warning-threshold": _LARGE}):
         try:
             client = Client(**named, timeout=patience)
         except (OSError, TimeoutError, ValueError) as error:
-            raise InputError(
-                f"--scheduler {scheduler}: no answer: {error}; expected a running Dask scheduler"
-            ) from error
+            why = f"no answer: {error}; expected a running Dask scheduler"
+            raise InputError(f"--scheduler {scheduler}: {why}") from error
         with client, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield client
@@ -116,11 +117,10 @@ def train_here(parcel: bytes) -> bytes:
             base=str(own / _BASE) if given.about.base else None,
             log=str(folder / _LOG),
         )
-        outcome = TrainingOutcome(domain=task.domain, kind="killed", reason="its client was gone")
-        with suppress(TrainingStopped):
-            alone = run_all([task], jobs=1, temporary=folder / "tmp", limits=given.limits, tell=tell, stopped=cancelled)
-            with closing(alone) as outcomes:
-                outcome = next(outcomes)
+        gone = TrainingOutcome(domain=task.domain, kind="killed", reason="its client was gone")
+        alone = run_all([task], jobs=1, temporary=folder / "tmp", limits=given.limits, tell=tell, stopped=cancelled)
+        with closing(alone) as outcomes:
+            outcome = next(outcomes, gone)
         files = pack(own / ARTIFACT, ARTIFACT) if outcome.kind == "built" else {}
         log = folder / _LOG
         return _encode(Parcel(outcome, {**files, **({_LOG: log.read_bytes()} if log.is_file() else {})}))
@@ -149,20 +149,6 @@ def _outcome(task: TrainingTask, future: Any) -> TrainingOutcome:
         Path(task.log).parent.mkdir(parents=True, exist_ok=True)
         Path(task.log).write_bytes(parcel.files[_LOG])
     return msgspec.structs.replace(parcel.about, log=task.log)
-
-
-@contextmanager
-def _forwarding(client: Any, tell: Tell) -> Iterator[None]:
-    """Forward the progress of the tasks."""
-
-    def forward(event: tuple[Any, Mapping[str, Any]]) -> None:
-        tell(msgspec.convert(dict(event[1]), Event))
-
-    client.subscribe_topic(_TOPIC, forward)
-    try:
-        yield
-    finally:
-        client.unsubscribe_topic(_TOPIC)
 
 
 def pack(folder: Path, name: str) -> dict[str, bytes]:

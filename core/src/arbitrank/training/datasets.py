@@ -10,8 +10,8 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,8 @@ class Dataset(msgspec.Struct, frozen=True, tag=True):
     since: float | None = None
 
 
-class UnlabelledLine(msgspec.Struct, frozen=True):
-    """A request without a truth: `FILE:LINE`, and the names of its fields."""
-
-    where: str
-    fields: tuple[str, ...]
-
-    def __str__(self) -> str:
-        names = ", ".join(self.fields[:_NAMED]) + (", …" if len(self.fields) > _NAMED else "")
-        return f"{self.where}: its fields are {names or 'none'}; expected text (a corpus) or truth (hypotheses)"
+class UnlabelledLine(BadLine):
+    """A request without a truth: `FILE:LINE`, and a reason that names its fields."""
 
 
 class ReadReport:
@@ -69,18 +62,14 @@ class ReadReport:
         found = [f"{one.where}: {one.reason}" for one in self.bad]
         if self.n_bad > len(self.bad):
             found.append(f"{self.location}: and {self.n_bad - len(self.bad)} more bad lines")
-        if self.first_unlabelled:
-            found.append(
-                f"{self.location}: {self.n_unlabelled} lines are unlabelled and left out; "
-                f"the first: {self.first_unlabelled}"
-            )
+        if first := self.first_unlabelled:
+            text = f"{self.n_unlabelled} lines are unlabelled and left out; the first: {first.where}: {first.reason}"
+            found.append(f"{self.location}: {text}")
         if self.undated:
             found.append(f"{self.location}: {self.undated} requests without a time are left out with --since")
         if self.unknown:
-            found.append(
-                f"{self.location}: no plugin is loaded for {_counted(self.unknown)}; "
-                "their requests serve other domains as negatives"
-            )
+            text = "their requests serve other domains as negatives"
+            found.append(f"{self.location}: no plugin is loaded for {_counted(self.unknown)}; {text}")
         repeated = sum(n for name, n in self.repeated.items() if domain in (None, name) or name == COMMON)
         if repeated:
             found.append(f"{self.location}: {repeated} examples repeat an id; of each the last counts")
@@ -92,10 +81,9 @@ def is_partitioned(location: str) -> bool:
     return not _is_log(location) and any(one.domain is not None for one in files(location))
 
 
-def unread(location: str, found: Sequence[DataFile], known: Iterable[str]) -> tuple[str, ...]:
+def unread(location: str, found: Sequence[DataFile], known: Collection[str]) -> tuple[str, ...]:
     """Remarks on partitions of unknown domains among the files of a location."""
-    known_names = {*known}
-    unknown = Counter(one.domain for one in found if one.domain is not None and one.domain not in known_names)
+    unknown = Counter(one.domain for one in found if one.domain is not None and one.domain not in known)
     if not unknown:
         return ()
     return (f"{location}: no plugin is loaded for {_counted(unknown)}; their files are not read",)
@@ -146,25 +134,18 @@ def prepare(
 
 
 def _check(read: ReadReport) -> None:
-    several = sum(n for name, n in read.examples.items() if name != COMMON)
-    if read.examples[COMMON] and several:
-        raise DataError(
-            f"{read.location}: {read.examples[COMMON]} examples bring no hypotheses and others do, expected all or none"
-        )
-    if not read.examples[COMMON] and not several and _is_log(read.location):
-        raise DataError(
-            f"{read.location}: no request of this log has a truth ({read.n_bad} bad lines); see docs/operating.md"
-        )
-    if not read.examples[COMMON] and not several:
-        why = [f"{read.n_bad} bad lines"]
-        why += [f"{read.early} before --since"] if read.early else []
-        why += [f"{read.undated} without a time"] if read.undated else []
-        why += [f"{read.n_unlabelled} unlabelled"] if read.first_unlabelled else []
-        firsts = [f"{one.where}: {one.reason}" for one in read.bad[:1]] + (
-            [str(read.first_unlabelled)] if read.first_unlabelled else []
-        )
-        first = f"; the first: {'; '.join(firsts)}" if firsts else ""
-        raise DataError(f"{read.location}: no example to train on ({', '.join(why)}{first}); see docs/training.md")
+    common, where = read.examples[COMMON], read.location
+    if common and read.examples.total() > common:
+        raise DataError(f"{where}: {common} examples bring no hypotheses and others do, expected all or none")
+    if read.examples.total():
+        return
+    if _is_log(where):
+        raise DataError(f"{where}: no request of this log has a truth ({read.n_bad} bad lines); see docs/operating.md")
+    counts = {"before --since": read.early, "without a time": read.undated, "unlabelled": read.n_unlabelled}
+    why = ", ".join([f"{read.n_bad} bad lines", *(f"{n} {cause}" for cause, n in counts.items() if n)])
+    firsts = "; ".join(f"{one.where}: {one.reason}" for one in (*read.bad[:1], read.first_unlabelled) if one)
+    first = f"; the first: {firsts}" if firsts else ""
+    raise DataError(f"{where}: no example to train on ({why}{first}); see docs/training.md")
 
 
 def _own(example: Example, domain: str) -> Example | None:
@@ -186,29 +167,26 @@ def _examples(reading: Dataset, domains: Sequence[str], read: ReadReport) -> Ite
         elif isinstance(line, BadLine):
             read.n_bad += 1
             read.bad += [line] if read.n_bad <= _QUOTED else []
-        elif reading.since is not None and (time := time_of(line)) is None and (file is None or file.day is None):
+        elif reading.since is not None and (time := time_of(line)) is None and file.day is None:
             read.undated += 1
         elif reading.since is not None and time is not None and time < reading.since:
             read.early += 1
         else:
-            yield (None if file is None else file.domain), line
+            yield file.domain, line
 
 
-def _lines(
-    reading: Dataset, domains: Sequence[str]
-) -> Iterator[tuple[DataFile | None, Example | BadLine | UnlabelledLine]]:
+def _lines(reading: Dataset, domains: Sequence[str]) -> Iterator[tuple[DataFile, Example | BadLine]]:
     if _is_log(reading.location):
-        for line in read_truths(reading.location):
-            yield None, line
+        log = DataFile(reading.location, 0)
+        yield from ((log, line) for line in read_truths(reading.location))
         return
     for file in files_for(domains, reading.location):
         # A day that ends before the window does not have to be opened.
         if reading.since is None or file.day is None or file.day + DAY > reading.since:
-            for example in _read(file):
-                yield file, example
+            yield from ((file, line) for line in _read(file))
 
 
-def _read(file: DataFile) -> Iterator[Example | BadLine | UnlabelledLine]:
+def _read(file: DataFile) -> Iterator[Example | BadLine]:
     try:
         with opened(file) as raw:
             if file.where.endswith(".parquet"):
@@ -222,13 +200,18 @@ def _read(file: DataFile) -> Iterator[Example | BadLine | UnlabelledLine]:
         raise DataError(f"{file.where}: cannot be read: {error}") from error
 
 
-def _decoded(line: bytes, where: str) -> Example | BadLine | UnlabelledLine:
+def _decoded(line: bytes, where: str) -> Example | BadLine:
     """The example on a line, or the reason why it is none."""
     try:
         example = decode_example(line)
     except InputError as error:
-        if _is_request(line):
-            return UnlabelledLine(where, tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw])))
+        if b'"truth"' not in line and b'"text"' not in line:
+            with suppress(InputError):
+                decode_request(line)
+                fields = list(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+                names = ", ".join(fields[:_NAMED]) + (", …" if len(fields) > _NAMED else "")
+                reason = f"its fields are {names or 'none'}; expected text (a corpus) or truth (hypotheses)"
+                return UnlabelledLine(where, reason)
         return BadLine(where, str(error))
     weight = example.extra.get("weight")
     if weight is not None and (
@@ -236,17 +219,6 @@ def _decoded(line: bytes, where: str) -> Example | BadLine | UnlabelledLine:
     ):
         return BadLine(where, f"weight: {weight!r} is out of range, expected a number above 0")
     return example
-
-
-def _is_request(line: bytes) -> bool:
-    """True for a well-formed request that only lacks a truth."""
-    if b'"truth"' in line or b'"text"' in line:
-        return False
-    try:
-        decode_request(line)
-    except InputError:
-        return False
-    return True
 
 
 def _is_log(location: str) -> bool:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,13 +33,12 @@ from arbitrank.learn.linear_training import LinearModel, fit_linear, linear_mode
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
-from arbitrank.store.artifact import Manifest
-from arbitrank.training.build import BuiltArtifact, figures_of, write_sealed
+from arbitrank.training.build import figures_of, sealed
 from arbitrank.training.dask_backend import client_of, pack
 from arbitrank.training.datasets import Dataset
 from arbitrank.training.locations import files_for
 from arbitrank.training.pool import TrainingLimits
-from arbitrank.training.shards import FileCounts, columns, count, count_of, gradient, hold, judge, nth, shape
+from arbitrank.training.shards import FileCounts, columns, count, count_of, gradient, hold, judge
 from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask, domain_of, outcome_of
 from arbitrank.training.worker import Event, Tell
 
@@ -95,9 +96,8 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
     for file in counts[1:]:
         census.merge(file.census)
     spec = census.spec()
-    tell(
-        Event(domain=task.domain, stage="training", total=len(parts), figures={"rows": sum(one.rows for one in counts)})
-    )
+    total = sum(one.rows for one in counts)
+    tell(Event(domain=task.domain, stage="training", total=len(parts), figures={"rows": total}))
     # Pinned by these futures; Dask recomputes those of a lost worker elsewhere.
     shares = [client.submit(hold, task, part, spec, pure=False) for part in parts]
     reranker: LogLinear | Factored | Boosted
@@ -112,25 +112,19 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
         shutil.copytree(base / "recogniser", folder / "recogniser")
     trained = pack(folder, ARTIFACT)
     rows = client.gather([client.submit(judge, task, one, trained, spec.fill, pure=False) for one in shares])
-    measured = figures_of(np.concatenate(rows))
-    manifest = write_sealed(
+    built = sealed(
         folder,
-        Manifest(
-            domain=task.domain,
-            package=package[0],
-            package_version=package[1],
-            features=tuple(weights_files.feature_names(reranker)),
-            model=settings.model,
-            loss=settings.loss or "",
-            seed=settings.seed,
-            rows=sum(one.rows for one in counts),
-            data_digest=hashlib.sha256("".join(one.digest for one in counts).encode()).hexdigest(),
-        ),
-        measured,
+        task.domain,
+        package,
+        settings,
+        figures_of(np.concatenate(rows)),
+        features=tuple(weights_files.feature_names(reranker)),
+        rows=total,
+        data_digest=hashlib.sha256("".join(one.digest for one in counts).encode()).hexdigest(),
     )
     notes = tuple(note for one in counts for note in one.notes)
     more = (f"{task.data.location}: and {len(notes) - _NOTES} notes more",) if len(notes) > _NOTES else ()
-    return outcome_of(task, BuiltArtifact(manifest, measured, {}), notes[:_NOTES] + more)
+    return outcome_of(task, built, notes[:_NOTES] + more)
 
 
 def _check(task: TrainingTask, counts: Sequence[FileCounts]) -> None:
@@ -156,20 +150,15 @@ def _over_all(
     counts = client.gather([client.submit(count_of, one, model, settings, pure=False) for one in shares])
     requests, own, rows = (sum(one[k] for one in counts) for k in range(3))
 
-    def report(figures: Mapping[str, float]) -> None:
-        tell(Event(domain=domain, stage="training", figures=dict(figures)))
-
     def loss(w: Floats) -> tuple[float, Floats]:
         found = client.gather([client.submit(gradient, one, model, settings, w, pure=False) for one in shares])
         weight = sum(one[0] for one in found)
         return sum(one[0] * one[1] for one in found) / weight, sum(one[0] * one[2] for one in found) / weight
 
-    watched = Settings(**{**_plain(settings), "figures": report})
+    watched = replace(
+        settings, figures=lambda figures: tell(Event(domain=domain, stage="training", figures=dict(figures)))
+    )
     return fit_linear(loss, model, names, requests, own, watched), sum(one[3] for one in counts) / max(rows, 1)
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}
 
 
 def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Settings) -> Boosted:
@@ -181,20 +170,18 @@ def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Se
     if settings.loss in ("r1", "r3"):
         raise InputError("--partitioned: a boosted model over machines has LightGBM's own loss; leave --loss out")
     parts = [client.submit(columns, one, settings, pure=False) for one in shares]
-    sizes = client.gather([client.submit(shape, one, pure=False) for one in parts])
+    sizes = client.gather([client.submit(lambda part: part[0].shape, one, pure=False) for one in parts])
     width = sizes[0][1]
     whole, right, weight = (
         da.concatenate(
             [
-                da.from_delayed(delayed(nth)(part, k), (n, width) if k == 0 else (n,), np.float64)
+                da.from_delayed(delayed(itemgetter(k))(part), (n, width) if k == 0 else (n,), np.float64)
                 for part, (n, _) in zip(parts, sizes, strict=True)
             ]
         )
         for k in range(3)
     )
-    chosen = {
-        name: value for name, value in parameters(spec, settings).items() if name not in ("metric", "num_threads")
-    }
+    chosen = {k: value for k, value in parameters(spec, settings).items() if k not in ("metric", "num_threads")}
     model = DaskLGBMClassifier(client=client, n_estimators=_ROUNDS, **chosen)
     model.fit(whole, right, sample_weight=weight)
     return Boosted(spec, None, model.booster_.model_to_string())

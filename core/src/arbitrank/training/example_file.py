@@ -51,10 +51,10 @@ class Writer:
     def close(self) -> None:
         """Finish both files."""
         self._file.close()
-        ends = np.frombuffer(self._ends, np.int64) if self._ends else np.zeros(0, np.int64)
-        kept = _latest(np.frombuffer(self._keys, np.uint64) if self._keys else np.zeros(0, np.uint64))
+        ends = np.array(self._ends, np.int64)
+        kept = _latest(np.array(self._keys, np.uint64))
         self.repeated = len(ends) - len(kept)
-        np.save(_places(self.path), np.stack([_begins(ends)[kept], ends[kept]]))
+        np.save(_places(self.path), np.stack([np.append(0, ends)[kept], ends[kept]]))
 
     def __enter__(self) -> Writer:
         return self
@@ -79,11 +79,10 @@ class ExampleFile(Sequence[Example]):
         places = np.load(_places(path), mmap_mode="r")
         self._places: NDArray[np.int64] = places if chosen is None else places[:, chosen]
         self._chosen = chosen
+        self._bytes = memoryview(b"")
         if path.stat().st_size:
             with path.open("rb") as file:
                 self._bytes = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        else:
-            self._bytes = memoryview(b"")
 
     def __len__(self) -> int:
         return int(self._places.shape[1])
@@ -144,10 +143,6 @@ def _latest(keys: NDArray[np.uint64]) -> Indices:
     kept = np.zeros(len(keys), bool)
     kept[len(keys) - 1 - last] = True
     return np.flatnonzero(kept | (keys == 0))
-
-
-def _begins(ends: Indices) -> Indices:
-    return np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
 
 
 def _places(path: Path) -> Path:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from arbitrank.errors import DataError, InputError
+from arbitrank.errors import DataError, InputError, os_errors
+from arbitrank.extras import required
 from arbitrank.store.object_store import cause
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -55,10 +56,8 @@ def files(location: str) -> list[DataFile]:
     else:
         path = Path(location)
         paths = [path] if not path.is_dir() else (p for p in path.rglob("*") if p.is_file())
-        try:
+        with os_errors(DataError, f"{location}: cannot be read"):
             found = [_found(str(p), str(p.relative_to(path)), p.stat().st_size) for p in paths]
-        except OSError as error:
-            raise DataError(f"{location}: cannot be read: {error.strerror}") from error
         if path.is_dir():
             found = [one for one in found if one.where.endswith(SUFFIXES)]
     if not found:
@@ -85,16 +84,15 @@ def opened(file: DataFile) -> IO[bytes]:
     return io.BufferedReader(raw, _AHEAD)
 
 
-def since(text: str, now: datetime | None = None) -> float:
+def since(text: str) -> float:
     """Seconds since 1970 that `2026-11-20`, `2026-11-20T12:00`, or `30d` (days ago) stand for. Raises `InputError`."""
     if days := re.fullmatch(r"(\d{1,5})d", text):
-        return ((now or datetime.now(UTC)) - timedelta(days=int(days[1]))).timestamp()
+        return (datetime.now(UTC) - timedelta(days=int(days[1]))).timestamp()
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(
-            f"--since: {text!r} is no date, expected one as 2026-11-20, a time, or days as in 30d"
-        ) from None
+        expected = "one as 2026-11-20, a time, or days as in 30d"
+        raise InputError(f"--since: {text!r} is no date, expected {expected}") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
@@ -148,14 +146,12 @@ def _readable(url: str) -> Iterator[None]:
         raise DataError(f"{url}: cannot be read: {cause(error)}") from error
 
 
-def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, str, Any]:
+def _store(url: str) -> tuple[Any, str, Any]:
     """The object store of a URL, the path in it, and the library."""
-    try:
+    with required(url):
         import obstore
         from obstore.exceptions import BaseError
         from obstore.store import from_url
-    except ImportError as error:
-        raise InputError(f"{url}: needs the package obstore; run: pip install 'arbitrank[s3]'") from error
     options: dict[str, Any] = {}
     try:
         parts = urlsplit(url)
@@ -163,7 +159,7 @@ def _store(url: str, environment: Mapping[str, str] = os.environ) -> tuple[Any, 
             raise InputError(f"{url}: names no bucket or host, expected {parts.scheme}://NAME/PATH")
         if parts.scheme == "s3":
             names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-            endpoint = next((environment[name] for name in names if environment.get(name)), "")
+            endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
             if endpoint:
                 options["config"] = {"endpoint": endpoint}
             options["client_options"] = {"allow_http": endpoint.startswith("http://")}

@@ -9,7 +9,8 @@ from typing import IO, Any
 
 import msgspec
 
-from arbitrank.errors import DataError, InputError
+from arbitrank.errors import DataError
+from arbitrank.extras import required
 from arbitrank.wire import BadLine, place
 
 _ROWS = 1024  # decoded at a time
@@ -20,21 +21,17 @@ def row_lines(file: IO[bytes], where: str) -> Iterator[tuple[int, bytes | BadLin
 
     Raises `InputError` without pyarrow, `DataError` where the file cannot be read.
     """
-    try:
+    with required(where):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(f"{where}: needs the package pyarrow; run: pip install 'arbitrank[parquet]'") from error
     try:
         batches = parquet.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=_ROWS, use_threads=False)
-        number = 0
-        for batch in batches:
-            for row in batch.to_pylist(maps_as_pydicts="lossy"):
-                number += 1
-                try:
-                    yield number, msgspec.json.encode(_bare(row))
-                except ValueError as error:
-                    yield number, BadLine(place(where, number), str(error))
+        rows = (row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy"))
+        for number, row in enumerate(rows, 1):
+            try:
+                yield number, msgspec.json.encode(_bare(row))
+            except ValueError as error:
+                yield number, BadLine(place(where, number), str(error))
     except pyarrow.ArrowException as error:
         raise DataError(f"{where}: not a readable Parquet file: {' '.join(str(error).split())[:300]}") from error
 

@@ -1,12 +1,9 @@
 """Executor of training tasks, each in a process of its own, isolated from the failures of others.
 
 joblib's loky starts the processes: fresh, never forked after OpenMP ran, with one thread for every library. Its
-executor is not used: it ends all its processes when one dies, and would train all domains again because one ran out of
-memory. This executor is one loop, which hands out work, receives messages, kills processes over a limit, and knows the
-work of each process that is lost.
-
-A process performs one task after another. One whose task waits for parts (folds of a cross-fitting) performs some of
-them itself; idle processes take the rest.
+executor is not used, because it ends all its processes when one dies. This one is a loop, which hands out work,
+receives messages, and kills processes over a limit. A process performs one task after another. One whose task waits for
+parts (folds of a cross-fitting) performs some of them itself; idle processes take the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,15 +63,19 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.connection: Connection = ours
-        self.job: _Job | None = None
+        self.task: TrainingTask | None = None
         self.part: _RunningPart | None = None
         self.spread: _Spread | None = None
         self.since, self.peak, self.stage = 0.0, 0, ""
 
     @property
+    def idle(self) -> bool:
+        return self.part is None and self.task is None
+
+    @property
     def computing(self) -> bool:
         """True while it computes, rather than waits for others or is idle."""
-        return self.part is not None or (self.job is not None and self.spread is None)
+        return self.part is not None or (self.task is not None and self.spread is None)
 
     def send(self, message: FromPool) -> None:
         """Send it a message. A lost process is noticed when it is next read from."""
@@ -103,14 +104,6 @@ class _Worker:
 
 
 @dataclass(eq=False)
-class _Job:
-    """A task, and the number of attempts at it."""
-
-    task: TrainingTask
-    attempts: int = 0
-
-
-@dataclass(eq=False)
 class _Spread:
     """The parts that a task waits for: their results so far, or the reason of a failure."""
 
@@ -133,10 +126,6 @@ class _RunningPart:
     attempts: int = 0
 
 
-class TrainingStopped(Exception):
-    """Raised where a run is stopped."""
-
-
 def run_all(
     tasks: Sequence[TrainingTask],
     *,
@@ -148,12 +137,14 @@ def run_all(
 ) -> Generator[TrainingOutcome]:
     """The outcome of every task, in the order in which they end; `jobs` processes compute at a time.
 
-    The largest start first, so that the processors end at about the same time. On an early exit (an interrupt, or where
-    `stopped` returns True) all processes are killed. `temporary`: the processes' folder of temporary files.
+    The largest start first, so that the processors end at about the same time. It ends early where `stopped` returns
+    True. At any end all processes are killed. `temporary`: the processes' folder of temporary files.
     """
     pool = _Pool(jobs, temporary, limits, tell)
+    pool.waiting.extend(sorted(tasks, key=lambda task: (-task.size, task.domain)))
     try:
-        yield from pool.run(sorted(tasks, key=lambda task: (-task.size, task.domain)), stopped)
+        while not stopped() and (pool.waiting or any(worker.task for worker in pool.workers)):
+            yield from pool.step()
     finally:
         for worker in pool.workers:
             worker.end()
@@ -164,18 +155,17 @@ class _Pool:
         self.jobs, self.temporary, self.limits, self.tell = jobs, temporary, limits, tell
         self.workers: list[_Worker] = []
         self.parts: deque[_RunningPart] = deque()
-        self.waiting: deque[_Job] = deque()
+        self.waiting: deque[TrainingTask] = deque()
+        self.attempts: Counter[str] = Counter()  # of each domain
 
-    def run(self, tasks: Sequence[TrainingTask], stopped: Callable[[], bool]) -> Iterator[TrainingOutcome]:
-        self.waiting = deque(map(_Job, tasks))
-        while self.waiting or any(worker.job for worker in self.workers):
-            if stopped():
-                raise TrainingStopped
-            self._hand_out()
-            readable = wait([worker.connection for worker in self.workers], timeout=_INTERVAL)
-            for worker in [one for one in self.workers if one.connection in readable]:
-                yield from self._receive(worker)
-            yield from self._check_limits()
+    def step(self) -> Iterator[TrainingOutcome]:
+        self._hand_out()
+        readable = wait([worker.connection for worker in self.workers], timeout=_INTERVAL)
+        for worker in [one for one in self.workers if one.connection in readable]:
+            yield from self._receive(worker)
+        for worker in self.workers[:]:
+            if not worker.idle and (limit := self._exceeded(worker)):
+                yield from self._lost(worker, limit)
 
     def _hand_out(self) -> None:
         """Hand out results first, so that started tasks continue; then parts; then new tasks."""
@@ -187,15 +177,14 @@ class _Pool:
         while self.parts and self._room():
             worker, part = self._next_part()
             self.parts.remove(part)
-            worker.part, worker.since = part, time.monotonic() if worker.job is None else worker.since
+            worker.part, worker.since = part, time.monotonic() if worker.task is None else worker.since
             part.attempts += 1
             worker.send(part.part)
         while self.waiting and self._room():
-            job = self.waiting.popleft()
-            worker = self._free()
-            worker.job, worker.since, worker.peak = job, time.monotonic(), 0
-            job.attempts += 1
-            worker.send(job.task)
+            worker, task = self._free(), self.waiting.popleft()
+            worker.task, worker.since, worker.peak = task, time.monotonic(), 0
+            self.attempts[task.domain] += 1
+            worker.send(task)
 
     def _room(self) -> bool:
         return sum(worker.computing for worker in self.workers) < self.jobs
@@ -210,7 +199,7 @@ class _Pool:
     def _free(self) -> _Worker:
         """An idle process; a new one where there is none."""
         for worker in self.workers:
-            if worker.job is None and worker.part is None:
+            if worker.idle:
                 return worker
         worker = _Worker(self.temporary)
         self.workers.append(worker)
@@ -238,61 +227,50 @@ class _Pool:
                     doing.spread.results[doing.number] = result
                 else:
                     doing.spread.reason = reason
-                self._tell_parts(doing.spread)
-            case TrainingOutcome():
-                job, worker.job = worker.job, None
-                assert job
+                owner, results = doing.spread.owner, doing.spread.results
+                if owner.spread is doing.spread and owner.task:
+                    done = sum(one is not None for one in results)
+                    self.tell(Event(domain=owner.task.domain, stage=owner.stage, done=done, total=len(results)))
+            case TrainingOutcome(domain=domain):
+                worker.task = None
                 worker.memory()
-                yield msgspec.structs.replace(message, attempts=job.attempts, peak=worker.peak or None)
+                yield msgspec.structs.replace(message, attempts=self.attempts[domain], peak=worker.peak or None)
 
-    def _tell_parts(self, spread: _Spread) -> None:
-        """Report the number of parts done of a task's stage, while the task runs."""
-        owner = spread.owner
-        if owner.spread is spread and owner.job is not None:
-            done = sum(result is not None for result in spread.results)
-            domain = owner.job.task.domain
-            self.tell(Event(domain=domain, stage=owner.stage, done=done, total=len(spread.results)))
-
-    def _check_limits(self) -> Iterator[TrainingOutcome]:
-        """Kill the processes over a limit."""
-        now = time.monotonic()
-        for worker in self.workers[:]:
-            if worker.job is None and worker.part is None:
-                continue
-            held = worker.memory()
-            if self.limits.seconds is not None and now - worker.since > self.limits.seconds:
-                yield from self._lost(worker, f"took more than its limit of {self.limits.seconds:g} seconds")
-            elif self.limits.memory is not None and held > self.limits.memory:
-                yield from self._lost(
-                    worker,
-                    f"held {held >> 20} MB, more than its limit of {self.limits.memory >> 20} MB (--limit-memory)",
-                )
+    def _exceeded(self, worker: _Worker) -> str | None:
+        """The limit that a process is over, as the reason of its end."""
+        limits, held = self.limits, worker.memory()
+        if limits.seconds is not None and time.monotonic() - worker.since > limits.seconds:
+            return f"took more than its limit of {limits.seconds:g} seconds"
+        if limits.memory is not None and held > limits.memory:
+            return f"held {held >> 20} MB, more than its limit of {limits.memory >> 20} MB (--limit-memory)"
+        return None
 
     def _lost(self, worker: _Worker, limit: str | None) -> Iterator[TrainingOutcome]:
         """Retry or give up the task and the part of a process that is lost or over a limit."""
         status = worker.end()
         self.workers.remove(worker)
-        job, part = worker.job, worker.part
+        task, part = worker.task, worker.part
         hint = " (out of memory?)" if status == -signal.SIGKILL else ""
         reason = limit or f"its process {how_ended(status or 0)}{hint}"
-        again = limit is None
-        if job is not None:
+        retries = -1 if limit else self.limits.retries
+        if task is not None:
             self.parts = deque(one for one in self.parts if one.spread is not worker.spread)
-            if again and job.attempts <= self.limits.retries:
-                self.waiting.appendleft(job)
+            attempts = self.attempts[task.domain]
+            if attempts <= retries:
+                self.waiting.appendleft(task)
             else:
                 yield TrainingOutcome(
-                    domain=job.task.domain,
+                    domain=task.domain,
                     kind="killed",
-                    reason=reason if job.attempts == 1 else f"{reason}, {job.attempts} times",
-                    attempts=job.attempts,
+                    reason=reason if attempts == 1 else f"{reason}, {attempts} times",
+                    attempts=attempts,
                     seconds=time.monotonic() - worker.since,
                     peak=worker.peak or None,
-                    log=job.task.log,
+                    log=task.log,
                 )
         if part is None or part.spread is worker.spread:
             return
-        if again and part.attempts <= self.limits.retries:
+        if part.attempts <= retries:
             self.parts.appendleft(part)
         else:
             part.spread.reason = f"a part of it: {reason}"

@@ -132,7 +132,7 @@ def _data(
     names = list(folders)
     if is_partitioned(run.data.location):
         sizes, found = dict.fromkeys(names, 0), files(run.data.location)
-        for text in unread(run.data.location, found, (*known, *names)):
+        for text in unread(run.data.location, found, {*known, *names}):
             note(text)
         for one in found:
             for name in names if one.domain is None else [one.domain] if one.domain in sizes else []:

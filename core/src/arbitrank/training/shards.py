@@ -23,7 +23,7 @@ from arbitrank.probability import Floats
 from arbitrank.training.build import claims, held_out
 from arbitrank.training.dask_backend import unpack
 from arbitrank.training.datasets import Dataset, prepare
-from arbitrank.training.example_file import ExampleFile, data_digest
+from arbitrank.training.example_file import ExampleFile, data_digest, select
 from arbitrank.training.task import ARTIFACT, TrainingTask, domain_of
 from arbitrank.training.workdir import working_folder
 from arbitrank.values import Example
@@ -78,11 +78,8 @@ def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], 
         path = folder / "examples"
         notes = prepare(Dataset(part, task.data.since), [task.domain], {task.domain: path}).notes(task.domain)
         examples = ExampleFile(path)
-        back = held_out(task.domain, examples)
-        both = list(examples)
-        digest = data_digest(examples)
-    sides = [[one for one, held in zip(both, back.tolist(), strict=True) if held == side] for side in (False, True)]
-    return sides[0], sides[1], digest, notes
+        held = held_out(task.domain, examples)
+        return list(select(examples, ~held)), list(select(examples, held)), data_digest(examples), notes
 
 
 def gradient(share: FileShard, model: LinearModel, settings: Settings, w: Floats) -> tuple[float, float, Floats]:
@@ -113,14 +110,3 @@ def columns(share: FileShard, settings: Settings) -> tuple[Floats, Floats, Float
     batch = share.evidence.batch
     weight = np.repeat(batch.counts(settings.kept), batch.sizes)
     return matrix(*share.evidence.factored, batch.starts), batch.right, weight
-
-
-def shape(part: tuple[Floats, Floats, Floats]) -> tuple[int, int]:
-    """Rows and columns of a file's features."""
-    rows, width = part[0].shape
-    return rows, width
-
-
-def nth(part: Sequence[Any], k: int) -> Any:
-    """The k-th of a file's arrays."""
-    return part[k]

@@ -36,12 +36,8 @@ DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
 
 _LIBRARIES = ("arbitrank", "numpy", "scipy", "scikit-learn", "python-crfsuite", "lightgbm", "msgspec")
-_SOURCES = (
-    "arbitrank.learn",
-    "arbitrank.nlu",
-    "arbitrank.probability",
-    "arbitrank.values",
-)  # in a checkout these change under one version
+# In a checkout these change under one version.
+_SOURCES = ("arbitrank.learn", "arbitrank.nlu", "arbitrank.probability", "arbitrank.values")
 
 
 class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -134,7 +130,9 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
         )
     base = Path(task.base) if task.base else domain.shipped
     if task.warm:
-        settings = replace(settings, warm=_warm_start(base))
+        if base is None:
+            raise DataError("--warm: no weights serve that training could start from; run without it")
+        settings = replace(settings, warm=base)
     folder = Path(task.folder) / ARTIFACT
     built = build(domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of)
     return outcome_of(task, built, notes)
@@ -142,8 +140,7 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
 
 def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...]) -> TrainingOutcome:
     """The outcome of a task whose artifact is built, by its self-check against R0."""
-    card, manifest = built.card, built.manifest
-    figures = built.measured
+    card, manifest, figures = built.card, built.manifest, built.measured
     reason = None
     if not card.n:
         reason = (
@@ -207,12 +204,6 @@ def fingerprint(task: TrainingTask, domain: Domain, package: tuple[str, str], ex
         kept = {path: sha for path, sha in read_manifest(base).files.items() if path.startswith("recogniser/")}
     parts = [task.domain, data_digest(examples), task.settings, task.split, task.warm, package, _code(domain), kept]
     return digest(msgspec.json.encode(parts, order="deterministic"))
-
-
-def _warm_start(base: Path | None) -> Path:
-    if base is None:
-        raise DataError("--warm: no weights serve that training could start from; run without it")
-    return base
 
 
 def _code(domain: Domain) -> dict[str, str]:

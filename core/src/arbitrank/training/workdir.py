@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from arbitrank.errors import InputError
+from arbitrank.errors import InputError, os_errors
 
 _LOCK = "lock"
 _UNLOCKED = 60.0  # seconds after which a folder without a lock counts as abandoned
@@ -26,15 +26,12 @@ def working_folder(root: Path | None = None) -> Iterator[Path]:
 
     Raises `InputError` where none can be made.
     """
-    root = Path(tempfile.gettempdir()) / f"arbitrank-training-{_user()}" if root is None else root
-    try:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    root = root or Path(tempfile.gettempdir()) / f"arbitrank-training-{user}"
+    with os_errors(InputError, f"{root}: no working folder can be made there", "; give another with --scratch"):
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         sweep(root)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
-    except OSError as error:
-        raise InputError(
-            f"{root}: no working folder can be made there: {error.strerror}; give another with --scratch"
-        ) from error
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _taken(lock)
@@ -74,7 +71,3 @@ def _taken(lock: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0

@@ -197,10 +197,8 @@ def _end_with(parent: int) -> None:
     """Have the system kill this process when its parent ends; where it cannot, poll once a second."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_DEATH, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text(
-                "500"
-            )  # out of memory: kill this process rather than the parent
+        with contextlib.suppress(OSError):  # out of memory: kill this process rather than the parent
+            Path("/proc/self/oom_score_adj").write_text("500")
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:  # the parent had ended already
