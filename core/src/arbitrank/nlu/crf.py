@@ -51,24 +51,17 @@ class Lattice:
         self.transitions = chain.transitions
         self.scores = scores
         self.scores[:, 0] += chain.begin
-        self.forward = self._forward()
+        self.forward = scores.copy()
+        for t in range(1, scores.shape[1]):
+            self.forward[:, t] += _log_product(self.forward[:, t - 1], chain.ahead)
         self.log_z = _logsumexp(self.forward[np.arange(len(lengths)), np.maximum(lengths - 1, 0)])
-
-    def _forward(self) -> NDArray[np.float64]:
-        weights = self.chain.ahead
-        forward = np.empty_like(self.scores)
-        forward[:, 0] = self.scores[:, 0]
-        for t in range(1, forward.shape[1]):
-            forward[:, t] = self.scores[:, t] + _log_product(forward[:, t - 1], weights)
-        return forward
 
     @cached_property
     def backward(self) -> NDArray[np.float64]:
         """The log of the sum over all continuations after each position and label; 0 at the last token."""
-        weights = self.chain.behind
         backward = np.zeros_like(self.scores)
         for t in range(backward.shape[1] - 2, -1, -1):
-            ahead = _log_product(self.scores[:, t + 1] + backward[:, t + 1], weights)
+            ahead = _log_product(self.scores[:, t + 1] + backward[:, t + 1], self.chain.behind)
             backward[:, t] = self._inside(t, ahead)
         return backward
 
@@ -97,9 +90,7 @@ class Lattice:
             origins[t] = np.argpartition(-ways, k - 1, axis=1)[:, :k]
             kept = ways[every, origins[t], across] + scores[:, t, None]
             stages.append(kept)
-        return [
-            self._paths(row, [stage[row] for stage in stages], origins[:, row], places[row], k) for row in range(rows)
-        ]
+        return [self._paths(row, [stage[row] for stage in stages], origins[:, row], places[row]) for row in range(rows)]
 
     def _likely(self, m: int) -> NDArray[np.int64]:
         """The m labels of each token whose best whole sequence scores highest: shape (rows, tokens, m)."""
@@ -118,17 +109,12 @@ class Lattice:
         return places
 
     def _paths(
-        self,
-        row: int,
-        stages: list[NDArray[np.float64]],
-        origins: NDArray[np.int64],
-        places: NDArray[np.int64],
-        k: int,
+        self, row: int, stages: list[NDArray[np.float64]], origins: NDArray[np.int64], places: NDArray[np.int64]
     ) -> list[Path]:
         last = int(self.lengths[row]) - 1
         if last < 0:
             return [Path((), 1.0)]
-        m = places.shape[1]
+        k, m = stages[last].shape
         final = stages[last].reshape(-1)
         paths = []
         chosen = np.argsort(-final, kind="stable")[:k]

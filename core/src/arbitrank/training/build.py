@@ -135,7 +135,8 @@ def held_out(domain: str, examples: Iterable[Example], split: Split = "words") -
     `DataError` where an example has no time then.
     """
     if split == "words":
-        return np.array([crc(_identity(e)) % _HELD_OUT == 0 for e in examples], bool)
+        texts = (e.request.utterance or e.extra.get("utterance_hash") or e.request.id or "" for e in examples)
+        return np.array([crc(str(text).casefold()) % _HELD_OUT == 0 for text in texts], bool)
     times = [time_of(example) for example in examples]
     if None in times:
         raise DataError(
@@ -213,8 +214,3 @@ def _means(name: str, examples: Sequence[Example]) -> Confidences:
             break
         census.count(own_request(example.request, [h for h in example.request.hypotheses if h.domain == name]))
     return census.spec(context=False).fill
-
-
-def _identity(example: Example) -> str:
-    words = example.request.utterance or example.extra.get("utterance_hash")
-    return str(words or example.request.id or "").casefold()

@@ -8,22 +8,24 @@ hypotheses are for every domain, so they are written once. Lines that cannot be 
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from arbitrank.answerlog.reader import read_truths
 from arbitrank.answerlog.segments import segments
 from arbitrank.errors import DataError, InputError
+from arbitrank.extras import required
 from arbitrank.training.build import time_of
 from arbitrank.training.example_file import Writer
 from arbitrank.training.locations import DAY, DataFile, files, files_for, is_url, opened
-from arbitrank.training.parquet import row_lines
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, decode_example, decode_request, lines_in, place
 
@@ -190,7 +192,7 @@ def _read(file: DataFile) -> Iterator[Example | BadLine]:
     try:
         with opened(file) as raw:
             if file.where.endswith(".parquet"):
-                lines = row_lines(raw, file.where)
+                lines = _rows(raw, file.where)
             else:
                 unzipped: Any = gzip.GzipFile(fileobj=raw) if file.where.endswith(".gz") else raw
                 lines = lines_in(unzipped, file.where)
@@ -223,3 +225,48 @@ def _decoded(line: bytes, where: str) -> Example | BadLine:
 
 def _is_log(location: str) -> bool:
     return not is_url(location) and Path(location).is_dir() and bool(segments(Path(location)))
+
+
+def _rows(file: IO[bytes], where: str) -> Iterator[tuple[int, bytes | BadLine]]:
+    """The rows of a Parquet file as numbered lines, in small batches; a null is an absent value.
+
+    Raises `InputError` without pyarrow, `DataError` where the file cannot be read.
+    """
+    with required(where):
+        import pyarrow
+        from pyarrow import parquet
+    try:
+        batches = parquet.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=1024, use_threads=False)
+        rows = (row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy"))
+        for number, row in enumerate(rows, 1):
+            try:
+                yield number, msgspec.json.encode(_bare(row))
+            except ValueError as error:
+                yield number, BadLine(place(where, number), str(error))
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{where}: not a readable Parquet file: {' '.join(str(error).split())[:300]}") from error
+
+
+def _bare(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as the object on a line; context, truth and hypotheses may be JSON in a text."""
+    found = {key: _value(value, key) for key, value in row.items() if value is not None}
+    for key in ("context", "truth", "hypotheses"):
+        if isinstance(found.get(key), str):
+            found[key] = msgspec.Raw(found[key].encode())
+    if "truth" in found and isinstance(found["truth"], dict):
+        found["truth"].setdefault("domain", None)
+    elif "text" in found:
+        found.setdefault("domain", None)
+    return found
+
+
+def _value(value: Any, path: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _value(inner, f"{path}.{key}") for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_value(inner, f"{path}[{i}]") for i, inner in enumerate(value)]
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path}: {value} is out of range, expected a finite number")
+    return value

@@ -13,7 +13,6 @@ import mmap
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, overload
 
 import msgspec
@@ -48,19 +47,16 @@ class Writer:
         self._ends.append(self._end)
         self._keys.append(0 if self._every else _key(example.request.id))
 
-    def close(self) -> None:
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
         """Finish both files."""
         self._file.close()
         ends = np.array(self._ends, np.int64)
         kept = _latest(np.array(self._keys, np.uint64))
         self.repeated = len(ends) - len(kept)
         np.save(_places(self.path), np.stack([np.append(0, ends)[kept], ends[kept]]))
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> ExampleFile:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -94,10 +94,9 @@ def train_domains(
 def _check_folder(option: str, folder: Path) -> None:
     """Raise `InputError` where a folder neither exists nor can be made."""
     there = next(one for one in (folder, *folder.absolute().parents) if os.path.exists(one))
-    if not there.is_dir():
-        raise InputError(f"{option} {folder}: {there} is no folder, expected one, or a place for a new one")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{option} {folder}: {there} is not writable, expected a folder that is")
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        fault = "not writable" if there.is_dir() else "no folder"
+        raise InputError(f"{option} {folder}: {there} is {fault}, expected a writable folder or a place for a new one")
 
 
 def _tasks(
@@ -107,13 +106,14 @@ def _tasks(
     for one in folders.values():
         one.mkdir()
     data, sizes = _data(run, folders, folder, known, note)
+    determining = [one.name for one in fields(Settings) if one.compare and one.name != "warm"]
     for name, own in folders.items():
         yield TrainingTask(
             domain=name,
             folder=str(own),
             factory=run.factory,
             data=data.get(name),
-            settings=_determining(run.settings),
+            settings={name: getattr(run.settings, name) for name in determining},
             split=run.split,
             base=_base(run.store, name, note),
             warm=run.warm,
@@ -147,12 +147,6 @@ def _data(
     return {name: str(path) for name, path in chosen.items()}, {n: p.stat().st_size for n, p in chosen.items()}
 
 
-def _determining(settings: Settings) -> dict[str, Any]:
-    """The settings that determine the weights."""
-    others = ("warm", "jobs", "progress", "figures", "spread")
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__ if name not in others}
-
-
 def _base(store: Store, name: str, note: Callable[[str], None]) -> str | None:
     """The artifact that serves. A damaged one does not keep its domain from being trained."""
     try:
@@ -168,12 +162,10 @@ def _fingerprints(store: Store, name: str) -> dict[str, str]:
     _, state = store.state(name)
     found = {}
     for version in filter(None, (state.stable, state.candidate)):
-        try:
+        with suppress(ArtifactError):  # damaged: the new version replaces it
             manifest = read_manifest(store.fetch(name, version))
-        except ArtifactError:  # damaged: the new version replaces it
-            continue
-        if manifest.made_of is not msgspec.UNSET:
-            found[manifest.made_of] = version
+            if manifest.made_of is not msgspec.UNSET:
+                found[manifest.made_of] = version
     return found
 
 

@@ -99,7 +99,7 @@ def serve(connection: Connection, parent: int) -> None:
 def _train(task: TrainingTask, connection: Connection) -> TrainingOutcome:
     report = _Reporter(task.domain, connection)
     try:
-        with _logged(task.log):
+        with _logged(task.log) if task.log else contextlib.nullcontext():
             outcome = run(task, progress=report.progress, figures=report.figures, spread=report.spread)
             note(f"{outcome.kind}: {outcome.reason or outcome.version}")
     except OSError as error:  # `run` raises none: the log's
@@ -170,11 +170,8 @@ def note(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _logged(path: str | None) -> Iterator[None]:
+def _logged(path: str) -> Iterator[None]:
     """Redirect standard output and standard error, C code's too, to the file."""
-    if path is None:
-        yield
-        return
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [(fd, os.dup(fd)) for fd in (1, 2)]
