@@ -55,7 +55,7 @@ def test_an_artifact_is_sealed_with_the_settings_of_its_training(tmp_path: Path)
     assert (manifest.model, manifest.loss, manifest.seed, manifest.features) == ("factored", "", 3, ("a", "b"))
     assert manifest.data_digest == data_digest(EXAMPLES)
     assert set(manifest.files) == {"reranker/weights.json", "card.json"}
-    assert read_card(tmp_path / "a") == built.card
+    assert read_card(tmp_path / "a") == built.measured.card
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -63,15 +63,15 @@ def test_the_card_is_of_requests_that_the_training_never_saw(tmp_path: Path) -> 
     built = build(Lights(), PACKAGE, EXAMPLES, tmp_path / "a", Settings())
     seen = (tmp_path / "a" / "reranker" / "weights.json").read_text().splitlines()[1:]
     assert built.manifest.rows == len(seen)
-    assert built.card.n == len(EXAMPLES) - len(seen)
-    assert 0.03 * len(EXAMPLES) < built.card.n < 0.2 * len(EXAMPLES)
+    assert built.measured.card.n == len(EXAMPLES) - len(seen)
+    assert 0.03 * len(EXAMPLES) < built.measured.card.n < 0.2 * len(EXAMPLES)
 
 
 def test_the_same_words_are_never_on_both_sides(tmp_path: Path) -> None:
     each = [example(case(f"turn on {i}")) for i in range(60) for case in (str.lower, str.upper, str.title)]
     built = build(Lights(), PACKAGE, [*each, *EXAMPLES], tmp_path / "a", Settings())
     seen = (tmp_path / "a" / "reranker" / "weights.json").read_text().splitlines()[1:]
-    assert built.card.n > 0
+    assert built.measured.card.n > 0
     words = [text.casefold() for text in seen]
     assert all(words.count(word) in (1, 4) for word in words)
 

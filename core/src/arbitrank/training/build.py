@@ -58,11 +58,6 @@ class BuiltArtifact:
     manifest: Manifest
     measured: HeldOutFigures
 
-    @property
-    def card(self) -> Calibration:
-        """The calibration card."""
-        return self.measured.card
-
 
 def build(
     domain: Domain,

@@ -3,8 +3,6 @@
 A task runs in a process of its own there as here, so that it gives the same version, has the same limits, and cannot
 take a worker of the cluster down. Workers need arbitrank and the plugins, but no shared folder and no access to the
 store. Messages are MessagePack inside Dask's frames; Dask trusts whoever reaches its scheduler.
-
-Each task is a future of its own, so that losing one does not cost the others, as it would with joblib's backend.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ def train_on_cluster(
         client.subscribe_topic(_TOPIC, lambda event: tell(msgspec.convert(dict(event[1]), Event)))
 
         largest = sorted(tasks, key=lambda task: (-task.size, task.domain))
-        # The scheduler keeps a task's data, so that a task whose worker is lost starts again on another.
+        # A future each, so that losing one costs no other; the scheduler keeps its data and starts it again elsewhere.
         futures = {client.submit(train_here, _packed(task, limits), pure=False): task for task in largest}
         try:
             for future in as_completed(list(futures)):

@@ -61,21 +61,21 @@ class ReadReport:
 
     def notes(self, domain: str | None = None) -> tuple[str, ...]:
         """Remarks on the data, for people."""
-        found = [f"{one.where}: {one.reason}" for one in self.bad]
+        texts = []
         if self.n_bad > len(self.bad):
-            found.append(f"{self.location}: and {self.n_bad - len(self.bad)} more bad lines")
+            texts.append(f"and {self.n_bad - len(self.bad)} more bad lines")
         if first := self.first_unlabelled:
-            text = f"{self.n_unlabelled} lines are unlabelled and left out; the first: {first.where}: {first.reason}"
-            found.append(f"{self.location}: {text}")
+            seen = f"{first.where}: {first.reason}"
+            texts.append(f"{self.n_unlabelled} lines are unlabelled and left out; the first: {seen}")
         if self.undated:
-            found.append(f"{self.location}: {self.undated} requests without a time are left out with --since")
+            texts.append(f"{self.undated} requests without a time are left out with --since")
         if self.unknown:
-            text = "their requests serve other domains as negatives"
-            found.append(f"{self.location}: no plugin is loaded for {_counted(self.unknown)}; {text}")
-        repeated = sum(n for name, n in self.repeated.items() if domain in (None, name) or name == COMMON)
-        if repeated:
-            found.append(f"{self.location}: {repeated} examples repeat an id; of each the last counts")
-        return tuple(found)
+            names = _counted(self.unknown)
+            texts.append(f"no plugin is loaded for {names}; their requests serve other domains as negatives")
+        if repeated := sum(n for name, n in self.repeated.items() if domain in (None, name) or name == COMMON):
+            texts.append(f"{repeated} examples repeat an id; of each the last counts")
+        quoted = (f"{one.where}: {one.reason}" for one in self.bad)
+        return (*quoted, *(f"{self.location}: {text}" for text in texts))
 
 
 def is_partitioned(location: str) -> bool:
@@ -112,25 +112,19 @@ def prepare(
     """
     read = ReadReport(reading.location)
     known_names = None if known is None else {*known, *domains}
+    targets = {**paths, COMMON: common} if common else paths
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(Writer(path)) for name, path in paths.items()}
-        shared = stack.enter_context(Writer(common)) if common else None
+        writers = {name: stack.enter_context(Writer(path)) for name, path in targets.items()}
         for owner, example in _examples(reading, domains, read):
             name = example.truth.domain
             if known_names is not None and name is not None and name not in known_names:
                 read.unknown[name] += 1
-            if example.request.hypotheses is None and shared is not None and owner is None:
-                shared.add(example)
-                read.examples[COMMON] += 1
-                continue
-            for domain in domains if owner is None else [owner]:
-                own = _own(example, domain)
-                if own is not None:
-                    writers[domain].add(own)
-                    read.examples[domain] += 1
+            every = [COMMON] if common and example.request.hypotheses is None else domains
+            for receiver in every if owner is None else [owner]:
+                if own := _own(example, receiver):
+                    writers[receiver].add(own)
+                    read.examples[receiver] += 1
     read.repeated.update({name: writer.repeated for name, writer in writers.items()})
-    if shared:
-        read.repeated[COMMON] = shared.repeated
     _check(read)
     return read
 

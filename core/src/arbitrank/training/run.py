@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +33,6 @@ from arbitrank.training.worker import Tell
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-_DEFAULTS, _UNLIMITED = Settings(), TrainingLimits()
-
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -47,7 +45,7 @@ class TrainingRun:
     """
 
     store: Store
-    settings: Settings = _DEFAULTS
+    settings: Settings = field(default=Settings())
     data: Dataset | None = None
     split: Split = "words"
     force: bool = False
@@ -57,7 +55,7 @@ class TrainingRun:
     out: Path | None = None
     logs: Path | None = None
     root: Path | None = None
-    limits: TrainingLimits = _UNLIMITED
+    limits: TrainingLimits = field(default=TrainingLimits())
     factory: str | None = None
 
 

@@ -1,8 +1,4 @@
-"""Training of one domain as a value: the task, and its outcome.
-
-A `TrainingTask` holds all that a process needs, on this machine or another; `run` performs it and always returns a
-`TrainingOutcome`. Nothing is published here: the artifact is left in the task's folder.
-"""
+"""Training of one domain as a value: `run` performs a task, in any process, and leaves its artifact in its folder."""
 
 from __future__ import annotations
 
@@ -140,7 +136,7 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
 
 def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...]) -> TrainingOutcome:
     """The outcome of a task whose artifact is built, by its self-check against R0."""
-    card, manifest, figures = built.card, built.manifest, built.measured
+    manifest, figures, card = built.manifest, built.measured, built.measured.card
     reason = None
     if not card.n:
         reason = (

@@ -87,13 +87,11 @@ def serve(connection: Connection, parent: int) -> None:
     faulthandler.enable()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            match _decode(connection.recv_bytes()):
+            match _decode(connection.recv_bytes()):  # results of calls that failed meanwhile are left
                 case TrainingTask() as task:
                     connection.send_bytes(encode(_train(task, connection)))
                 case PartCall() as part:
                     connection.send_bytes(encode(_call(part)))
-                case SpreadResults():
-                    pass  # of calls that failed meanwhile
 
 
 def _train(task: TrainingTask, connection: Connection) -> TrainingOutcome:
@@ -151,8 +149,6 @@ class _Reporter:
                     if reason is not None:
                         raise RuntimeError(reason)
                     return results
-                case TrainingTask():
-                    raise AssertionError("a task for a process that has one")
 
     def _due(self) -> bool:
         return time.monotonic() - self._last >= _INTERVAL
