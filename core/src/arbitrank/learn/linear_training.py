@@ -6,7 +6,6 @@ The serving path never imports this module; it loads scipy.optimize.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from enum import Enum
 from functools import partial
 
@@ -46,9 +45,7 @@ def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
 
     With `settings.kept` < 1 other domains' traffic was sampled at that rate; what is left weighs as much as all did.
     """
-    reranker = linear_models(evidence.spec, replace(settings, model="loglinear"), partial(_fitted, evidence, settings))
-    assert isinstance(reranker, LogLinear)
-    return reranker
+    return loglinear(evidence.spec, settings, partial(_fitted, evidence, settings))
 
 
 def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None = None) -> Factored:
@@ -58,10 +55,7 @@ def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None
     is added to P(mine)'s log-odds. The shift alone would fit best where the sampled odds are even, far from where
     domains compete; weights alone would let a handful of requests decide.
     """
-    fit = partial(_fitted, evidence, settings, pull=pull)
-    reranker = linear_models(evidence.spec, replace(settings, model="factored"), fit)
-    assert isinstance(reranker, Factored)
-    return reranker
+    return factored(evidence.spec, partial(_fitted, evidence, settings, pull=pull))
 
 
 class LinearModel(Enum):
@@ -98,15 +92,15 @@ class LinearModel(Enum):
         return 0.5 * float(np.log(settings.kept)) if self is LinearModel.MINE else 0.0
 
 
-def linear_models(spec: FeatureSpec, settings: Settings, fit: Fit) -> LogLinear | Factored:
-    """The re-ranker that the settings name, its linear models fitted by `fit`."""
-    if settings.model == "loglinear":
-        return LogLinear(spec, settings.form, _weights(spec.plain_names, *fit(LinearModel.PLAIN, spec.plain_names)))
-    return Factored(
-        spec,
-        _weights(spec.request_names, *fit(LinearModel.MINE, spec.request_names)),
-        _weights(spec.reading_names, *fit(LinearModel.RIGHT, spec.reading_names)),
-    )
+def loglinear(spec: FeatureSpec, settings: Settings, fit: Fit) -> LogLinear:
+    """The log-linear re-ranker whose linear model is fitted by `fit`."""
+    return LogLinear(spec, settings.form, _weights(LinearModel.PLAIN, spec.plain_names, fit))
+
+
+def factored(spec: FeatureSpec, fit: Fit) -> Factored:
+    """The factored re-ranker whose linear models are fitted by `fit`."""
+    mine = _weights(LinearModel.MINE, spec.request_names, fit)
+    return Factored(spec, mine, _weights(LinearModel.RIGHT, spec.reading_names, fit))
 
 
 def _fitted(
@@ -129,12 +123,19 @@ def fit_linear(
     settings: Settings,
     pull: float | None = None,
 ) -> Floats:
-    """The weights of a linear model by its mean loss over so many requests, wherever that is summed."""
+    """The weights of a linear model by its mean loss over so many requests, wherever that is summed.
+
+    The regularisation is 1/n, so that each further request weakens it, and more where there are few of the scarcer kind
+    (own or others'), as the weights are learned from these. Below a hundred of them, trained weights lost to R0 on
+    held-out requests, so there next to nothing is learned.
+    """
     start = model.start(names, settings)
     if not requests:
         return start
     scarcer = own if model is LinearModel.RIGHT else min(own, requests - own)
-    l2 = _l2(settings, requests, scarcer, None if model is LinearModel.PLAIN else pull)
+    if pull is None:
+        pull = min(max((ENOUGH / max(scarcer, 1)) ** 2, 1.0), _STRONGEST)
+    l2 = pull / requests if settings.l2 is None else settings.l2
     fitted = minimised(loss, start, l2, settings, names)
     if "bias" in names:
         fitted[list(names).index("bias")] += model.shift(settings)
@@ -221,17 +222,7 @@ def _warm_start(settings: Settings, names: Sequence[str], start: Floats) -> Floa
     return np.array([known.get(name, value) for name, value in zip(names, start.tolist(), strict=True)], np.float64)
 
 
-def _l2(settings: Settings, n: int, scarcer: int, pull: float | None = None) -> float:
-    """The regularisation on a mean over n requests: 1/n, so that each further request weakens it, and more where there
-    are few of the scarcer kind (own or others'), as the weights are learned from these.
-
-    Below a hundred of them, trained weights lost to R0 on held-out requests, so there next to nothing is learned.
-    """
-    if settings.l2 is not None:
-        return settings.l2
-    return (min(max((ENOUGH / max(scarcer, 1)) ** 2, 1.0), _STRONGEST) if pull is None else pull) / n
-
-
-def _weights(names: tuple[str, ...], values: Floats, means: Floats) -> Weights:
+def _weights(model: LinearModel, names: tuple[str, ...], fit: Fit) -> Weights:
     # Ten digits are more than the optimiser's precision, and few enough to read.
-    return Weights(names, tuple(float(f"{w:.10g}") for w in values), tuple(float(f"{m:.10g}") for m in means))
+    values, means = (tuple(float(f"{x:.10g}") for x in numbers) for numbers in fit(model, names))
+    return Weights(names, values, means)

@@ -31,7 +31,7 @@ from arbitrank.learn.boosted_training import parameters
 from arbitrank.learn.census import Census
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
-from arbitrank.learn.linear_training import BlockedLoss, LinearModel, fit_linear, linear_models
+from arbitrank.learn.linear_training import BlockedLoss, LinearModel, factored, fit_linear, loglinear
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
@@ -127,7 +127,8 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
     if settings.model == "boosted":
         reranker = _boosted(client, shares, spec, settings)
     else:
-        reranker = linear_models(spec, settings, partial(_over_all, client, shares, settings, tell, task.domain))
+        fit = partial(_over_all, client, shares, settings, tell, task.domain)
+        reranker = loglinear(spec, settings, fit) if settings.model == "loglinear" else factored(spec, fit)
     folder = Path(task.folder) / ARTIFACT
     weights_files.save(reranker, folder / RERANKER)
     base = Path(task.base) if task.base else domain.shipped
