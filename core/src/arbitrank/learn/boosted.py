@@ -18,9 +18,8 @@ from arbitrank.errors import ArtifactError
 from arbitrank.learn.buffers import blocks, buffer
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.features import rows
-from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.rerankers import Factored
-from arbitrank.learn.trees import Trees
+from arbitrank.learn.lightgbm import Trees, lightgbm
+from arbitrank.learn.rerankers import Factored, add_by_group
 from arbitrank.probability import Floats, Starts, bounded, bounded_groups, log_odds, sigmoid
 from arbitrank.values import Request
 
@@ -94,7 +93,8 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         """LightGBM's own contributions, summed by group, on top of the base's."""
         parts = self.booster.predict(self._columns(request), pred_contrib=True, num_threads=1)
         base: list[Mapping[str, float]] = self.base.explain(request) if self.base else [{} for _ in parts]
-        return [self._grouped(row[:-1], dict(below)) for row, below in zip(parts, base, strict=True)]
+        names = feature_names(self.spec)
+        return [add_by_group(dict(below), names, row[:-1].tolist()) for row, below in zip(parts, base, strict=True)]
 
     def _columns(self, request: Request) -> Floats:
         """The columns of `matrix` for one request."""
@@ -103,10 +103,3 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         columns = np.empty((len(of_readings), width + len(of_request)))
         columns[:, :width], columns[:, width:] = of_readings, of_request
         return columns
-
-    def _grouped(self, row: Floats, groups: dict[str, float]) -> dict[str, float]:
-        for name, value in zip(feature_names(self.spec), row, strict=True):
-            group = name.partition("@")[0].partition(".")[0]
-            if group != "bias":
-                groups[group] = groups.get(group, 0.0) + float(value)
-        return groups

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,33 +57,30 @@ def _best_rounds(spec: FeatureSpec, data: Any, batch: Batch, held: Any, settings
     (learning, each), (stopping, stop) = batch.only(~held), batch.only(held)
     if not stopping.right.any() or not learning.right.any():
         return 50
-    early = lightgbm().early_stopping(_PATIENCE, verbose=False)
     parts = [data.subset(np.flatnonzero(chosen)) for chosen in (each, stop)]
-    booster = grow(spec, parts[0], learning, settings, _ROUNDS, parts[1], [early])
+    booster = grow(spec, parts[0], learning, settings, _ROUNDS, parts[1])
     return max(1, int(booster.best_iteration))
 
 
-def grow(
-    spec: FeatureSpec,
-    data: Any,
-    batch: Batch,
-    settings: Settings,
-    rounds: int,
-    stop: Any = None,
-    callbacks: Sequence[Any] = (),
-) -> Any:
-    """A booster of so many rounds on LightGBM's `data`, whose labels and weights are those of the batch."""
+def grow(spec: FeatureSpec, data: Any, batch: Batch, settings: Settings, rounds: int, stop: Any = None) -> Any:
+    """A booster of so many rounds on LightGBM's `data`, whose labels and weights are those of the batch.
+
+    With `stop`, data held out, it is of fewer where their loss does not improve any more.
+    """
     custom = settings.loss in ("r1", "r3")
     chosen = {**parameters(spec, settings), **({"objective": objective(settings.loss, batch)} if custom else {})}
-    extra = {"feval": _log_loss} if custom and stop is not None else {}
-    valid = [] if stop is None else [stop]
+    extra: dict[str, Any] = {}
+    callbacks = []
+    if stop is not None:
+        callbacks.append(lightgbm().early_stopping(_PATIENCE, verbose=False))
+        extra = {"valid_sets": [stop], "feval": _log_loss if custom else None}
 
     def report(env: Any) -> None:
         loss = {"loss": env.evaluation_result_list[0][2]} if env.evaluation_result_list else {}
         settings.progress("growing trees", env.iteration + 1, env.end_iteration)
         settings.figures({"round": env.iteration + 1, **loss})
 
-    return lightgbm().train(chosen, data, rounds, valid_sets=valid, callbacks=[*callbacks, report], **extra)
+    return lightgbm().train(chosen, data, rounds, callbacks=[*callbacks, report], **extra)
 
 
 def parameters(spec: FeatureSpec, settings: Settings) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from arbitrank.learn.feature_spec import HIGHEST, LOWEST, Confidences, FeatureSpec, Situation
 from arbitrank.learn.features import CORE_KEYS, number
@@ -47,7 +46,8 @@ class Census:
             self._extras.update(h.features)
         context = request.context
         for key, seen in self._seen.items():
-            seen[_scalar(context.get(key))] += 1
+            value = context.get(key)
+            seen[value if isinstance(value, str) else number(value)] += 1
         self._preferences |= any(key == self._own or key.startswith(f"{self._own}.") for key in context)
         self._previous += "previous_domain" in context
 
@@ -79,9 +79,3 @@ def _situations(key: str, seen: Counter[str | float | None]) -> list[Situation]:
         found = [Situation(key, low=min(LOWEST, *numbers), high=max(HIGHEST, *numbers))]
     constant = len(texts) == 1 and len(seen) == 1
     return found + ([] if constant else [Situation(key, text) for text in texts])
-
-
-def _scalar(value: Any) -> str | float | None:
-    if isinstance(value, str):
-        return value
-    return number(value)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar, cast, overload
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.learn import lazy
 from arbitrank.learn.buffers import blocks, buffer, taken
 from arbitrank.learn.census import fit_features
 from arbitrank.learn.feature_spec import FeatureSpec
@@ -21,6 +21,38 @@ from arbitrank.learn.matrices import matrices, plain_matrix
 from arbitrank.probability import Floats, Starts
 from arbitrank.semer import semer
 from arbitrank.values import Hypothesis, Request, Truth
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Each(Sequence[T]):
+    """The results of a function for each item of a sequence, computed when needed and never in memory as a whole."""
+
+    def __init__(self, items: Sequence[S], function: Callable[[S], T]) -> None:
+        self._items, self._function = items, function
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._function, self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        if isinstance(index, slice):
+            return Each(self._items[index], self._function)
+        return self._function(self._items[index])
+
+
+def at_places(items: Sequence[T], places: NDArray[np.int64]) -> Each[T]:
+    """Some items of a sequence, by their places."""
+    return Each(cast(Sequence[np.int64], places), lambda place: items[int(place)])
 
 
 def own_request(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
@@ -82,7 +114,7 @@ class Evidence:
     def only(self, chosen: NDArray[np.bool_]) -> Evidence:
         """The evidence of the chosen requests, a mask of shape (R,), with the same features."""
         batch, each = self.batch.only(chosen)
-        part = Evidence(self.spec, lazy.chosen(self.requests, np.flatnonzero(chosen)), batch)
+        part = Evidence(self.spec, at_places(self.requests, np.flatnonzero(chosen)), batch)
         of_requests, of_readings = self.factored
         # Rows once computed hold for any part: they fill the cached property.
         part.__dict__["factored"] = (taken(of_requests, chosen), taken(of_readings, each))
@@ -104,7 +136,7 @@ def gather(
     sequences are never in memory as a whole.
     """
     places = np.flatnonzero(np.fromiter((bool(request.hypotheses) for request in requests), bool, len(requests)))
-    kept, true = lazy.chosen(requests, places), lazy.chosen(truths, places)
+    kept, true = at_places(requests, places), at_places(truths, places)
     spec = fit_features(domain, kept, keys=keys, context=context)
     return Evidence.of(spec, kept, true, None if weights is None else weights[places])
 

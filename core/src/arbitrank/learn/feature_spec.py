@@ -86,32 +86,13 @@ class FeatureSpec(msgspec.Struct, frozen=True):
 
 _PLAIN = ("domain.logit", "intent.log", "slots.log", "domain.missing", "intent.missing", "slots.missing", "bias")
 _REQUEST = (
-    "domain.logit",
-    "domain.missing",
-    "intent.best",
-    "intent.best_logit",
-    "intent.entropy",
-    "intent.missing",
-    "slots.best",
-    "slots.best_logit",
-    "slots.missing",
-    "slots.count",
-    "context.length",
-    "context.length_missing",
-    "bias",
+    *("domain.logit", "domain.missing"),
+    *("intent.best", "intent.best_logit", "intent.entropy", "intent.missing"),
+    *("slots.best", "slots.best_logit", "slots.missing", "slots.count"),
+    *("context.length", "context.length_missing", "bias"),
 )
 _READING = (
-    "reading.null_odds",
-    "intent.log",
-    "slots.log",
-    "intent.logit",
-    "slots.logit",
-    "intent.missing",
-    "slots.missing",
-    "intent.entropy",
-    "reading.gap",
-    "reading.rank",
-    "slots.count",
-    "bias",
+    *("reading.null_odds", "intent.log", "slots.log", "intent.logit", "slots.logit", "intent.missing", "slots.missing"),
+    *("intent.entropy", "reading.gap", "reading.rank", "slots.count", "bias"),
 )
 _OWN_CONTEXT = ("context.intent_preference", "context.intent_margin", "context.intent_previous")

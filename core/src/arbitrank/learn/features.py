@@ -56,16 +56,13 @@ def situation_number(value: Any, low: float, high: float) -> float:
 def preference_row(spec: FeatureSpec, context: Context) -> list[float]:
     """The user's preference for the domain, its margin to the strongest other's, 1 where it is missing, the sign of
     the margin."""
-    mine = number(context.get(f"preference.{spec.domain}"))
+    own = f"preference.{spec.domain}"
+    mine = number(context.get(own))
     if mine is None:
         return [0.0, 0.0, 1.0, 0.0]
-    rivals = [number(v) for k, v in context.items() if _is_rival(k, spec.domain)]
+    rivals = [number(v) for k, v in context.items() if k.startswith("preference.") and k.count(".") == 1 and k != own]
     margin = mine - max((r for r in rivals if r is not None), default=mine)
     return [mine, margin, 0.0, _sign(margin)]
-
-
-def _is_rival(key: str, domain: str) -> bool:
-    return key.startswith("preference.") and key.count(".") == 1 and key != f"preference.{domain}"
 
 
 def _sign(value: float) -> float:

@@ -14,7 +14,7 @@ import msgspec
 from arbitrank.errors import ArtifactError
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.boosted import feature_names as boosted_names
-from arbitrank.learn.calibration import Affine, Calibrated, Isotonic
+from arbitrank.learn.calibration import Calibrated, Calibrator
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
 
@@ -25,8 +25,11 @@ CALIBRATION = "calibration.json"
 Plain = R0 | LogLinear | Factored | Boosted
 """The kinds of re-ranker that are written."""
 
+Saved = Plain | Calibrated
+"""What a file may hold."""
 
-def save(reranker: Plain | Calibrated, folder: Path) -> None:
+
+def save(reranker: Saved, folder: Path) -> None:
     """Write a re-ranker's files into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(reranker, Calibrated):
@@ -39,7 +42,7 @@ def save(reranker: Plain | Calibrated, folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(_json(reranker))
 
 
-def load(folder: Path) -> Plain | Calibrated:
+def load(folder: Path) -> Saved:
     """Read what `save` wrote. Raises `ArtifactError` where it is damaged or its features are not this toolkit's."""
     try:
         model = msgspec.json.decode((folder / WEIGHTS).read_bytes(), type=Plain)
@@ -47,7 +50,7 @@ def load(folder: Path) -> Plain | Calibrated:
             model = msgspec.structs.replace(model, text=(folder / TREES).read_text(encoding="utf-8"))
         calibrator = None
         if (folder / CALIBRATION).is_file():
-            calibrator = msgspec.json.decode((folder / CALIBRATION).read_bytes(), type=Affine | Isotonic)
+            calibrator = msgspec.json.decode((folder / CALIBRATION).read_bytes(), type=Calibrator)
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder}: not a re-ranker that can be read: {error}") from error
     if isinstance(model, Boosted):
@@ -61,12 +64,12 @@ def load(folder: Path) -> Plain | Calibrated:
     return model if calibrator is None else Calibrated(model, calibrator)
 
 
-def spec_of(reranker: Plain | Calibrated) -> FeatureSpec:
+def spec_of(reranker: Saved) -> FeatureSpec:
     """The features that a re-ranker was trained with."""
     return _uncalibrated(reranker).spec
 
 
-def linear_of(reranker: Plain | Calibrated) -> tuple[Weights, ...]:
+def linear_of(reranker: Saved) -> tuple[Weights, ...]:
     """The linear models that a re-ranker consists of or corrects, P(mine) first; none of R0 and of trees alone."""
     plain = _uncalibrated(reranker)
     base = plain.base if isinstance(plain, Boosted) else plain
@@ -75,7 +78,7 @@ def linear_of(reranker: Plain | Calibrated) -> tuple[Weights, ...]:
     return (base.weights,) if isinstance(base, LogLinear) else ()
 
 
-def feature_names(reranker: Plain | Calibrated) -> list[str]:
+def feature_names(reranker: Saved) -> list[str]:
     """Names of a re-ranker's features, in order; those of a factored one's P(mine) first."""
     plain = _uncalibrated(reranker)
     if isinstance(plain, Boosted):
@@ -83,7 +86,7 @@ def feature_names(reranker: Plain | Calibrated) -> list[str]:
     return [name for weights in linear_of(plain) for name in weights.names]
 
 
-def _uncalibrated(reranker: Plain | Calibrated) -> Plain:
+def _uncalibrated(reranker: Saved) -> Plain:
     plain: Plain = reranker.reranker if isinstance(reranker, Calibrated) else reranker
     return plain
 
@@ -97,5 +100,5 @@ def _check(folder: Path, weights: Weights, expected: tuple[str, ...]) -> None:
         )
 
 
-def _json(value: Plain | Affine | Isotonic) -> bytes:
+def _json(value: Plain | Calibrator) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=1)

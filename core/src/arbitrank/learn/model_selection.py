@@ -10,10 +10,11 @@ import numpy as np
 
 from arbitrank.domain import Settings
 from arbitrank.learn.boosted import Boosted
+from arbitrank.learn.boosted_training import train_boosted
 from arbitrank.learn.calibration import IDENTITY, Calibrated
 from arbitrank.learn.calibration_fitting import choose
 from arbitrank.learn.evidence import Evidence
-from arbitrank.learn.files import Plain
+from arbitrank.learn.files import Plain, Saved
 from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.linear_training import ENOUGH, train_factored, train_loglinear
 from arbitrank.learn.rerankers import Factored
@@ -40,25 +41,18 @@ class CrossFitted(NamedTuple):
         return p, np.where(p > 0.0, evidence.batch.right[best], 0.0)
 
 
-class Selected(NamedTuple):
-    """A re-ranker with the cross-fitted scores of its evidence before calibration, where they were needed."""
-
-    reranker: Plain | Calibrated
-    cross_fitted: CrossFitted | None
-
-
-def learn(evidence: Evidence, settings: Settings) -> Plain | Calibrated:
+def learn(evidence: Evidence, settings: Settings) -> Saved:
     """The re-ranker that the settings name; `auto` takes the kind with the lowest cross-fitted NLL, the boosted ones
     only where LightGBM can be imported.
 
     A factored one whose domain has few requests is regularised less where that lowers the cross-fitted NLL. With
     `settings.calibrate` its probabilities go through the map that lowers that NLL, if any.
     """
-    return select(evidence, settings).reranker
+    return select(evidence, settings)[0]
 
 
-def select(evidence: Evidence, settings: Settings) -> Selected:
-    """The same with the cross-fitted scores that were computed on the way."""
+def select(evidence: Evidence, settings: Settings) -> tuple[Saved, CrossFitted | None]:
+    """The same with the cross-fitted scores of the evidence before calibration, where they were needed."""
     kind: str = settings.model
     scores = None
     counts = evidence.batch.counts(settings.kept)
@@ -72,10 +66,10 @@ def select(evidence: Evidence, settings: Settings) -> Selected:
         trainer, scores = _regularised(evidence, settings)
     reranker = trainer(evidence, settings)
     if not settings.calibrate or kind == "loglinear":
-        return Selected(reranker, scores)
+        return reranker, scores
     scores = scores or cross_fit(evidence, settings, trainer)
     calibrator = choose(*scores.claims(evidence), counts, seed=settings.seed)
-    return Selected(reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator), scores)
+    return reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator), scores
 
 
 def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, CrossFitted | None]:
@@ -120,22 +114,10 @@ def cross_fit(evidence: Evidence, settings: Settings, trainer: Trainer) -> Cross
     return scores
 
 
-def _boosted(evidence: Evidence, settings: Settings) -> Boosted:
-    from arbitrank.learn.boosted_training import train_boosted
-
-    return train_boosted(evidence, settings)
-
-
-def _corrected(evidence: Evidence, settings: Settings) -> Boosted:
-    from arbitrank.learn.boosted_training import train_boosted
-
-    return train_boosted(evidence, settings, train_factored(evidence, settings))
-
-
 TRAINERS: dict[str, Trainer] = {
     "factored": train_factored,
     "loglinear": train_loglinear,
-    "boosted": _boosted,
-    "corrected": _corrected,
+    "boosted": train_boosted,
+    "corrected": lambda evidence, settings: train_boosted(evidence, settings, train_factored(evidence, settings)),
 }
 """Training functions by the name of the model."""

@@ -18,8 +18,6 @@ from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, DataError
 from arbitrank.learn import files
 from arbitrank.learn.features import CORE_KEYS
-from arbitrank.learn.lazy import Each
-from arbitrank.learn.rerankers import Reranker
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.values import Example, Hypothesis, Request
 
@@ -46,41 +44,39 @@ class ReferenceDomain(Domain):
 
         Raises `DataError` where no example is the domain's own, all are, or only some bring hypotheses.
         """
-        from arbitrank.learn.evidence import gather, own_request
+        from arbitrank.learn.evidence import Each, gather, own_request
         from arbitrank.learn.model_selection import learn
 
-        given = own = 0
+        subject, given, own = f"domain {self.name}", 0, 0
         weights = np.ones(len(examples))
         for i, example in enumerate(examples):
             given += example.request.hypotheses is not None
             own += example.truth.domain == self.name
             weights[i] = example.weight
         if 0 < given < len(examples):
+            raise DataError(f"{subject}: {given} of {len(examples)} examples bring hypotheses, expected all or none")
+        if own in (0, len(examples)):
             raise DataError(
-                f"domain {self.name}: {given} of {len(examples)} examples bring hypotheses, expected all or none"
+                f"{subject}: {own} of {len(examples)} examples are its own; it learns from its own and others'"
             )
-        if own == 0 or own == len(examples):
-            raise DataError(
-                f"domain {self.name}: {own} of {len(examples)} examples are its own; it learns from its own and others'"
-            )
-        progress = settings.progress
         requests: Sequence[Request]
         if given:
-            requests = Each(examples, lambda e: own_request(e.request, self._own(e.request.hypotheses or ())))
+            requests = Each(
+                examples,
+                lambda e: own_request(e.request, [h for h in e.request.hypotheses or () if h.domain == self.name]),
+            )
         else:
             examples = list(examples)  # the recogniser reads them many times
             fitted = self._recognised(examples, out, settings)
             requests = [own_request(e.request, n_best) for e, n_best in zip(examples, fitted, strict=True)]
-        progress("re-ranker", 0, 1)
+        settings.progress("re-ranker", 0, 1)
         truths = Each(examples, lambda e: e.truth)
         evidence = gather(self.name, requests, truths, keys=self.context_keys, weights=weights)
         if not evidence.requests:
-            raise DataError(
-                f"domain {self.name}: no hypothesis of {len(examples)} examples is its own; nothing to learn"
-            )
+            raise DataError(f"{subject}: no hypothesis of {len(examples)} examples is its own; nothing to learn")
         reranker = learn(evidence, settings)
         files.save(reranker, out / RERANKER)
-        progress("re-ranker", 1, 1)
+        settings.progress("re-ranker", 1, 1)
         return {
             "examples": len(examples),
             "own": own,
@@ -88,9 +84,6 @@ class ReferenceDomain(Domain):
             "model": settings.model,
             "features": files.feature_names(reranker),
         }
-
-    def _own(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
-        return [h for h in hypotheses if h.domain == self.name]
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
         from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
@@ -134,7 +127,7 @@ class ReferenceModel(Model):
 
     domain: ReferenceDomain
     recogniser: Recogniser | None
-    reranker: Reranker = field(repr=False)
+    reranker: files.Saved = field(repr=False)
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         if self.recogniser is None or not request.utterance:

@@ -1,14 +1,14 @@
 """Linear re-rankers and the baseline: R0, log-linear and factored. Trained in `arbitrank.learn.linear_training`.
 
-Each scores a request that holds one domain's hypotheses, at least one, and explains its scores. They are frozen;
+Each scores a request that holds one domain's hypotheses, at least one: `rerank` gives P(mine) and P(right), `explain`
+the contribution of each group of features to each hypothesis's log-odds, in nats. They are frozen;
 `arbitrank.learn.files` writes and reads them. The boosted one is in `arbitrank.learn.boosted`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -24,14 +24,13 @@ from arbitrank.probability import ALL, CLIP, Floats, Starts, bounded, null_softm
 from arbitrank.values import Request
 
 
-class Reranker(Protocol):
-    """Scores and explanations of one domain's hypotheses."""
-
-    def rerank(self, request: Request) -> Scores:
-        """P(mine) and P(right) of the request's hypotheses."""
-
-    def explain(self, request: Request) -> list[Mapping[str, float]]:
-        """Contribution of each group of features to each hypothesis's log-odds, in nats."""
+def add_by_group(groups: dict[str, float], names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
+    """The same contributions by group, with those of the named features added; the bias has none."""
+    for name, value in zip(names, values, strict=True):
+        group = name.partition("@")[0].partition(".")[0]
+        if group != "bias":
+            groups[group] = groups.get(group, 0.0) + value
+    return groups
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -46,12 +45,8 @@ class Weights(msgspec.Struct, frozen=True):
 
     def contributions(self, row: Sequence[float]) -> dict[str, float]:
         """Contribution of each group, relative to the average of the training data."""
-        groups: dict[str, float] = {}
-        for name, weight, mean, x in zip(self.names, self.values, self.means, row, strict=True):
-            group = name.partition(".")[0]
-            if group != "bias":
-                groups[group] = groups.get(group, 0.0) + weight * (x - mean)
-        return groups
+        products = (weight * (x - mean) for weight, mean, x in zip(self.values, self.means, row, strict=True))
+        return add_by_group({}, self.names, products)
 
 
 class R0(msgspec.Struct, frozen=True, tag="r0", tag_field="kind"):

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
 from arbitrank.learn.calibration import Affine
-from arbitrank.learn.lightgbm import lightgbm
-from arbitrank.learn.trees import Trees
+from arbitrank.learn.lightgbm import Trees, lightgbm
 from arbitrank.probability import CLIP, clipped, logit, softmax
 from arbitrank.store.artifact import Manifest, read_manifest, replacing, seal
 from arbitrank.store.artifact_checks import verified
