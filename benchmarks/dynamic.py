@@ -24,10 +24,9 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.probability import sigmoid
 from arbitrank.shortlist.classifier_training import FineTuning, SelfTraining, fine_tune, retrain
-from arbitrank.shortlist.epochs import TrainedNetwork, TrainingPlan, train
+from arbitrank.shortlist.epochs import Distillation, PseudoLabels, TrainedNetwork, TrainingPlan, train
 from arbitrank.shortlist.network import NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, vocabulary
-from arbitrank.shortlist.targets import Distillation, PseudoLabels
 from benchmarks.cold import cold_start, print_cold
 from benchmarks.common import DATA, between, show, table
 from benchmarks.lists import print_lists, sorted_lists

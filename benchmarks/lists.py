@@ -13,11 +13,10 @@ from scipy.sparse import csr_array
 
 from arbitrank.evaluate.metrics import ece
 from arbitrank.probability import sigmoid
-from arbitrank.shortlist.epochs import TrainingPlan, train
+from arbitrank.shortlist.epochs import PseudoLabels, TrainingPlan, train
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
 from arbitrank.shortlist.network import NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, vocabulary
-from arbitrank.shortlist.targets import PseudoLabels
 from arbitrank.values import Ranked, Request
 from benchmarks.common import between, table
 from benchmarks.skills import Services, opens, truths, turns

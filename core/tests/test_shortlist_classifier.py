@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -27,12 +26,21 @@ from arbitrank.shortlist.classifier_training import (
     retrain,
     train_classifier,
 )
-from arbitrank.shortlist.epochs import TrainingPlan, train
+from arbitrank.shortlist.epochs import (
+    Distillation,
+    PseudoLabels,
+    TrainingPlan,
+    above,
+    frequent_pairs,
+    highest,
+    lasting,
+    streaks,
+    train,
+)
 from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.network import Network, NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, classifier_grams, vocabulary
 from arbitrank.shortlist.shortlister import Shortlister
-from arbitrank.shortlist.targets import Distillation, LabelStreaks, PseudoLabels, above, frequent_pairs, highest, mixed
 from arbitrank.values import Request
 
 THINGS = ("taxi", "tune", "table", "flight")
@@ -208,9 +216,10 @@ def test_only_labels_above_the_assigned_one_are_found_and_at_most_the_given_numb
 
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=12), st.integers(1, 4))
 def test_a_pseudo_label_is_found_in_all_of_the_trailing_epochs(history: list[list[bool]], epochs: int) -> None:
-    streaks, truth = LabelStreaks(1, 3, PseudoLabels(epochs=epochs)), csr_array((1, 3), dtype=np.float32)
+    length, truth = csr_array((1, 3), dtype=np.int32), csr_array((1, 3), dtype=np.float32)
     for past, found in enumerate(history, 1):
-        labels = streaks.update(csr_array(np.array([found], np.int32)), truth).toarray()[0] > 0
+        length = streaks(length, csr_array(np.array([found], np.int32)))
+        labels = lasting(length, truth, PseudoLabels(epochs=epochs)).toarray()[0] > 0
         trailing = np.array(history[max(0, past - epochs) : past]).all(axis=0)
         assert labels.tolist() == (trailing if past >= epochs else np.zeros(3, bool)).tolist()
 
@@ -247,10 +256,9 @@ def test_rules_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 # Self-distillation
 
 
-def test_targets_are_mixed_from_labels_and_outputs() -> None:
+def test_the_highest_outputs_of_each_row_are_kept() -> None:
     outputs = highest(np.array([[0.9, 0.2, 0.4]]), 2)
     assert outputs.toarray() == pytest.approx(np.array([[0.9, 0.0, 0.4]]))
-    assert mixed(one_label(np.array([1]), 3), outputs, 0.25).toarray() == pytest.approx(np.array([[0.225, 0.75, 0.1]]))
 
 
 @given(st.lists(st.floats(-8, 8), min_size=1, max_size=6))
@@ -334,11 +342,6 @@ def test_unlabelled_utterances_teach_words_that_labelled_ones_lack() -> None:
     gap = [float(np.diff(trained.log_odds(cab)[0])[0]) for trained in (first, second)]
     assert gap[0] == pytest.approx(0.0, abs=0.2)
     assert gap[1] < -0.5
-
-
-def test_settings_for_unlabelled_utterances_have_bounds() -> None:
-    with pytest.raises(InputError, match="least in"):
-        SelfTraining(least=math.inf)
 
 
 # The second kernel, and the command

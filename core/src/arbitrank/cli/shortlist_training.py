@@ -63,8 +63,7 @@ def _recipe(
         if not learned:
             return None
         from arbitrank.shortlist.classifier_training import train_classifier
-        from arbitrank.shortlist.epochs import TrainingPlan
-        from arbitrank.shortlist.targets import Distillation, PseudoLabels
+        from arbitrank.shortlist.epochs import Distillation, PseudoLabels, TrainingPlan
 
         plan = TrainingPlan(
             epochs=epochs,

@@ -1,5 +1,8 @@
 """Catalogue of the skills: the number and the domain of each. Skills are added and removed; numbers stay.
 
+A skill's number is its position in the order in which skills joined, from 0. It is never reused, so the index and the
+classifier, trained at different times, agree on its meaning.
+
 A frozen value: adding or removing skills gives a new catalogue that shares its data with the old one.
 """
 
@@ -46,9 +49,6 @@ class SkillCatalogue:
         if number < len(self.names):
             return self.names[number], self.domains[number]
         return self.later[number - len(self.names)]
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.number(name) is not None
 
     def number(self, name: str) -> int | None:
         """The number of a present skill, None where no skill has this name."""

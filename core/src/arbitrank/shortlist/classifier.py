@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.probability import CLIP, sigmoid
-from arbitrank.shortlist.kernel import lookup, top
+from arbitrank.shortlist.index import lookup, top
 from arbitrank.shortlist.ngrams import classifier_grams
 
 __all__ = ["STATISTICS", "SkillClassifier", "statistics"]

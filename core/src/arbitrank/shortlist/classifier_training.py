@@ -21,13 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from arbitrank.errors import InputError
 from arbitrank.probability import log_odds, sigmoid
 from arbitrank.shortlist.classifier import SkillClassifier
-from arbitrank.shortlist.epochs import TrainedNetwork, TrainingPlan, train
+from arbitrank.shortlist.epochs import TrainedNetwork, TrainingPlan, highest, train
 from arbitrank.shortlist.network import inputs, one_label
 from arbitrank.shortlist.ngrams import bags, vocabulary
-from arbitrank.shortlist.targets import highest
 
 if TYPE_CHECKING:
     from arbitrank.shortlist.build import SkillUtterance
@@ -49,10 +47,6 @@ class SelfTraining:
     most: int = 3
     weight: float = 0.5
 
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.least <= 1.0 or self.most < 1 or self.weight <= 0.0:
-            raise InputError(f"{self}: expected least in [0, 1], most of at least 1, a positive weight")
-
 
 @dataclass(frozen=True)
 class FineTuning:
@@ -66,10 +60,6 @@ class FineTuning:
     weight: float = 1.0
     epochs: int = 2
     slower: float = 4.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.wrong < 0.5 or self.weight <= 0.0 or self.epochs < 1 or self.slower <= 0.0:
-            raise InputError(f"{self}: expected wrong in (0, 0.5), a positive weight and slower, at least one epoch")
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from arbitrank.errors import InputError
-from arbitrank.shortlist.kernel import lookup, top
 from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all
 
-__all__ = ["MAX_SKILLS", "Index", "IndexSettings", "train_index"]
+__all__ = ["MAX_SKILLS", "Index", "IndexSettings", "lookup", "top", "train_index"]
 
 MAX_SKILLS = 1 << 24
 """Skills that an index can number."""
@@ -114,7 +114,9 @@ class Index:
         for number, own in enumerate(texts, len(self)):
             grams = np.concatenate([np.zeros(0, np.uint32), *map(index_grams, own)])
             hashes, counts = np.unique(grams, return_counts=True)
-            weights = np.log1p(counts * np.exp(self._rarity(hashes)) / a)
+            place, known = lookup(self.grams, hashes)
+            rarity = np.where(known, self.rarity[place] / _RARITY, self.unseen)
+            weights = np.log1p(counts * np.exp(rarity) / a)
             packed = np.uint32(number) << _BITS | _quantised(weights, self.step)
             for gram, posting in zip(hashes.tolist(), packed, strict=True):
                 before = added.get(gram)
@@ -133,10 +135,6 @@ class Index:
         base = self.base.copy()
         base[list(skills)] = -np.inf
         return replace(self, base=base)
-
-    def _rarity(self, hashes: NDArray[np.uint32]) -> NDArray[np.float64]:
-        place, known = lookup(self.grams, hashes)
-        return np.where(known, self.rarity[place] / _RARITY, self.unseen)
 
     def _lists(self, hashes: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
         """The posting lists of the known ones of these grams."""
@@ -162,6 +160,24 @@ class Index:
         scores = steps * np.float32(self.step) + np.float32(len(lists)) * self.missing.take(skills)
         scores += self.base.take(skills)
         return skills, scores, len(lists)
+
+
+def lookup(ascending: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The positions of values in an ascending array, arbitrary for absent ones, and which values it contains."""
+    if not len(ascending):
+        return np.zeros(len(values), np.int64), np.zeros(len(values), np.bool_)
+    at = np.searchsorted(ascending, values)
+    at[at == len(ascending)] = 0
+    return at, ascending[at] == values
+
+
+def top(scores: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """The indices of the at most k ≥ 1 highest scores, best first; ties go to the lower index."""
+    if k >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    # More than k where several tie.
+    near: NDArray[np.int64] = (scores >= np.partition(scores, -k)[-k]).nonzero()[0]
+    return near.take(np.argsort(-scores.take(near), kind="stable")[:k])
 
 
 def train_index(

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from arbitrank.probability import sigmoid
 from arbitrank.shortlist.classifier import STATISTICS, Singles, SkillClassifier
-from arbitrank.shortlist.kernel import lookup
+from arbitrank.shortlist.index import lookup
 from arbitrank.shortlist.ngrams import Bags
 
 __all__ = ["Network", "NetworkShape", "inputs", "one_label"]

@@ -8,7 +8,7 @@ marks the utterance's ends. Trained models depend on either scheme, so neither c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -53,7 +53,8 @@ def index_grams_of_all(utterances: Iterable[str]) -> tuple[Hashes, NDArray[np.in
     """The grams of many utterances and the row of the utterance that each comes from: two arrays of one shape."""
     known: dict[str, int] = {_END: 0}
     rows, hashes, count = [_NO_ROWS], [_NO_HASHES], 0
-    for batch in _batches(utterances):
+    remaining = iter(utterances)
+    while batch := list(islice(remaining, _BATCH)):
         text = _END.join(utterance[:MAX_CHARACTERS].replace(_END, " ") for utterance in batch)
         tokens = _WORD_OR_END.findall(text.casefold())
         known |= {word: _both(word) for word in set(tokens) - known.keys()}
@@ -77,12 +78,6 @@ def _both(word: str) -> int:
 
 def _pairs(first: Hashes, second: Hashes) -> Hashes:
     return first ^ (second * _SECOND + _PAIR)
-
-
-def _batches(utterances: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(utterances)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch
 
 
 class Bags(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+from msgspec.structs import replace
+
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting
 from arbitrank.values import Candidate, Ranked, Request
@@ -33,11 +35,7 @@ def shortlister_problem(shortlister: Shortlister) -> str | None:
     """The first broken guarantee, None where there is none: sorted scores in [0, 1], no skill twice, repeatable."""
     stage = Shortlisting(shortlister)
     names = [name for _, name, _ in islice(shortlister.catalogue.present(), 20)]  # words that it knows
-    requests = [
-        Request(utterance=text, account=situation.account, dialogue=situation.dialogue, context=situation.context)
-        for situation in _SITUATIONS
-        for text in (*UTTERANCES, *names)
-    ]
+    requests = [replace(situation, utterance=text) for situation in _SITUATIONS for text in (*UTTERANCES, *names)]
     lists = [stage(request) for request in requests]
     if lists != [stage(request) for request in reversed(requests)][::-1]:
         return "the same request gets another shortlist later"

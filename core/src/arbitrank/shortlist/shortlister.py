@@ -108,7 +108,7 @@ class Shortlister:
         taken: set[str] = set()
         for name, domain in sorted(domains.items()):
             own = {skill.name: skill for skill in _skills(name, domain)}
-            lacking[name] = [s for s in own.values() if s.name not in self.catalogue and s.name not in taken]
+            lacking[name] = [own[s] for s in own if self.catalogue.number(s) is None and s not in taken]
             taken.update(own)
         return self.with_skills(lacking) if any(lacking.values()) else self
 
