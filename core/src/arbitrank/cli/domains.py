@@ -31,9 +31,9 @@ class Row(msgspec.Struct, frozen=True):
     status: str
     package: str
     package_version: str
-    version: str | None
-    weights: str | None
-    reason: str | None
+    version: str | None = None
+    weights: str | None = None
+    reason: str | None = None
     shrunk: float | None = None
 
 
@@ -99,22 +99,18 @@ def _row_of(one: DomainRow) -> Row:
 
 
 def _row(found: Found, model: Serving | Broken | None) -> Row:
-    source = found.source
-    version, origin, reason, shrunk = None, None, None, None
-    match found:
-        case Refused(reason=why):
-            status, reason = "refused", why
-        case Disabled(reason=why):
-            status, reason = "disabled", why
-        case Loaded():
-            status = "loaded"
-    match model:
-        case Serving():
-            version, origin = model.version, model.origin
-            shrunk = model.temperature if model.temperature != 1.0 else None
-        case Broken():
-            status, reason = "failed", model.reason
-    return Row(found.name, status, source.distribution, source.version, version, origin, reason, shrunk)
+    package = found.source.distribution, found.source.version
+    match found, model:
+        case Refused(reason=why), _:
+            return Row(found.name, "refused", *package, reason=why)
+        case Disabled(reason=why), _:
+            return Row(found.name, "disabled", *package, reason=why)
+        case _, Broken(reason=why):
+            return Row(found.name, "failed", *package, reason=why)
+        case _, Serving(version=version, origin=origin, temperature=temperature):
+            shrunk = temperature if temperature != 1.0 else None
+            return Row(found.name, "loaded", *package, version, origin, shrunk=shrunk)
+    return Row(found.name, "loaded", *package)
 
 
 def _show(rows: list[Row]) -> None:
