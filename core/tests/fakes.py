@@ -103,7 +103,7 @@ class FakeDomain(Domain):
     def __init__(
         self, name: str, shipped: Path | None = None, model: Model | None = None, skills: Sequence[Skill] = ()
     ) -> None:
-        self.name, self.model, self._shipped, self._skills = name, model, shipped, skills
+        self.name, self.model, self._shipped, self._skills = name, model, shipped, skills or None  # None is sendable
 
     @property
     def shipped(self) -> Path | None:
@@ -111,7 +111,7 @@ class FakeDomain(Domain):
 
     @property
     def skills(self) -> Sequence[Skill]:
-        return self._skills
+        return self._skills or ()
 
     def train(self, examples: object, out: Path, settings: object) -> dict[str, Any]:
         return {}
