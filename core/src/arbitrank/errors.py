@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from arbitrank.guard import describe
+from arbitrank.guard import Fault, describe
 
 __all__ = [
     "ArbitrankError",
@@ -27,6 +27,7 @@ __all__ = [
     "PluginError",
     "StoreError",
     "describe",
+    "message",
     "os_errors",
 ]
 
@@ -57,6 +58,11 @@ class StoreError(ArbitrankError):
 
 class Conflict(StoreError):
     """Raised when a domain's state was changed since it was read. Read it again, then retry."""
+
+
+def message(fault: Fault, prefix: str = "") -> str:
+    """The text of an `ArbitrankError`; class and text of any other exception, after the prefix."""
+    return str(fault.error) if isinstance(fault.error, ArbitrankError) else prefix + fault.reason
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import numpy as np
 from arbitrank.arbitration import dispatch
 from arbitrank.child import Child, Ended, Expired, limit, serve
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, os_errors
+from arbitrank.errors import ArbitrankError, message, os_errors
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.shortlist.artifact import load_shortlister
@@ -142,7 +142,7 @@ def problem(folder: Path, name: str, domain: Domain | None = None) -> str | None
         return found
     if isinstance(found.error, MemoryError):
         return "it needs more memory than a self-test may use"
-    return str(found.error) if isinstance(found.error, ArbitrankError) else found.reason
+    return message(found)
 
 
 def _problem(folder: Path, name: str, domain: Domain | None) -> str | None:

@@ -59,8 +59,7 @@ def _fitted(domain: str, path: Path | None, jobs: int, store: Store) -> float:
     on = options.requests(path, store)
     domains = loaded(discover())
     now = present(domain, domain_named(domain, domains), store)
-    found = fit(plan({domain: domains[domain]}, store, domain, now.folder), on, jobs=jobs)
-    fitted, before, after = found.temperature, found.before, found.after
+    fitted, before, after = fit(plan({domain: domains[domain]}, store, domain, now.folder), on, jobs=jobs)
     click.echo(
         f"{domain} {now.manifest.version} on {before.n} requests: temperature {fitted.fitted:.2f} takes ECE from "
         f"{100 * before.ece:.2f} to {100 * after.ece:.2f} %, NLL from {before.nll:.4f} to {after.nll:.4f}"

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.dispatch import Failed, query
 from arbitrank.arbitration.merge import BestReadings, temperature_scaled, temperature_scaled_groups
-from arbitrank.domain import Model, Scores
+from arbitrank.domain import Model
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator
 from arbitrank.learn.evidence import own_request
 from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
-from arbitrank.learn.rerankers import Factored, baseline
+from arbitrank.learn.rerankers import Factored
 from arbitrank.probability import best_of_each, bounded_groups
 from arbitrank.semer import semantic_errors
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
@@ -53,17 +53,6 @@ class DomainReadings(NamedTuple):
         if i not in self.known:
             self.known[i] = semantic_errors(self.head(i), truth)
         return self.known[i]
-
-
-class Baseline(Model):
-    """R0, for a domain that is not installed."""
-
-    def __init__(self, name: str) -> None:
-        self.reranker = baseline(name)
-
-    def rerank(self, request: Request) -> Scores:
-        """The product of the confidences."""
-        return self.reranker.rerank(request)
 
 
 def score_batch(

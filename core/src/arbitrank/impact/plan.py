@@ -13,7 +13,7 @@ import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError
+from arbitrank.errors import ArtifactError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.artifact import Manifest, read_manifest
@@ -74,7 +74,7 @@ def plan(
     for each, domain in sorted(domains.items()):
         now = guarded(present, each, domain, store)
         if isinstance(now, Fault):
-            silent[each] = str(now.error) if isinstance(now.error, ArbitrankError) else now.reason
+            silent[each] = message(now)
         else:
             parts[each] = DomainVersion(domain, now.folder, now.manifest.version, now.temperature)
             recognisers[each] = recogniser_of(now.manifest)

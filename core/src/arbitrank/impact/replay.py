@@ -7,23 +7,26 @@ request, so that a file of any length can be replayed.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import lines_of, source
 from arbitrank.domain import Model, Scores
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe, message
 from arbitrank.guard import Fault, guarded
-from arbitrank.impact.batch_scores import Baseline, Brought, DomainReadings, score_batch
+from arbitrank.impact.batch_scores import Brought, DomainReadings, score_batch
 from arbitrank.impact.flips import ROW, SIDES, Flip, Rows, fill_side, worst, worst_flips
 from arbitrank.impact.plan import ReplayPlan, sendable
+from arbitrank.learn.rerankers import baseline
 from arbitrank.semer import same_reading
 from arbitrank.values import Hypothesis, Ranked
 from arbitrank.wire import BadLine, Logged, decode_logged, place
@@ -46,9 +49,9 @@ class Replayed:
     could not read. `unserved` are domains that are not installed, `broken` those that cannot be loaded.
     """
 
-    rows: Rows
-    names: list[str]
-    devices: list[str]
+    rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
+    names: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
     worst: dict[bool, list[Flip]] = field(default_factory=lambda: {False: [], True: []})
     bad: list[BadLine] = field(default_factory=list)
     bad_lines: int = 0
@@ -56,7 +59,17 @@ class Replayed:
     unread: int = 0
     unserved: set[str] = field(default_factory=set)
     broken: dict[str, str] = field(default_factory=dict)
-    failures: dict[str, Counter[str]] = field(default_factory=dict)
+    failures: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    @property
+    def labelled(self) -> Rows:
+        """The rows of the requests with a truth."""
+        rows: Rows = self.rows[self.rows["labelled"]]
+        return rows
+
+    def owned(self, name: str) -> NDArray[np.bool_]:
+        """The mask, among `labelled`, of the requests that a domain owns."""
+        return np.asarray(self.labelled["owner"] == (self.names.index(name) if name in self.names else -2))
 
 
 def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> Replayed:
@@ -85,7 +98,7 @@ def _share(plan: ReplayPlan, path: Path | LogView, k: int, of: int) -> Replayed:
     with threadpool_limits(1):
         work = _Work.load(plan)
         rows = [work.chunk(lines, path) for lines in _chunks(path, k, of)]
-    work.found.rows = np.concatenate(rows) if rows else np.zeros(0, ROW)
+    work.found.rows = np.concatenate([work.found.rows, *rows])
     work.found.names, work.found.devices = list(work.names), list(work.devices)
     return work.found
 
@@ -117,18 +130,18 @@ class _Work:
     plan: ReplayPlan
     models: dict[str, Model]
     candidate: Model
+    found: Replayed
     names: _Numbers = field(default_factory=_Numbers)
     devices: _Numbers = field(default_factory=_Numbers)
-    found: Replayed = field(default_factory=lambda: Replayed(np.zeros(0, ROW), [], []))
 
     @classmethod
     def load(cls, plan: ReplayPlan) -> _Work:
         """Load the models; one that cannot be loaded is left out, except for the candidate's."""
-        models, broken = {}, {}
+        models, found = {}, Replayed()
         for name, part in sorted(plan.parts.items()):
             model = guarded(part.load)
             if isinstance(model, Fault):
-                broken[name] = str(model.error) if isinstance(model.error, ArbitrankError) else model.reason
+                found.broken[name] = message(model)
             else:
                 models[name] = model
         candidate = guarded(plan.candidate.load)
@@ -136,9 +149,7 @@ class _Work:
             if isinstance(candidate.error, ArbitrankError):
                 raise candidate.error
             raise ArtifactError(f"{plan.candidate.folder}: cannot be loaded: {candidate.reason}") from candidate.error
-        work = cls(plan, models, candidate)
-        work.found.broken = broken
-        return work
+        return cls(plan, models, candidate, found)
 
     def chunk(self, raw: Lines, path: Path | LogView) -> Rows:
         """The rows of some lines; flips and bad lines are noted."""
@@ -203,7 +214,8 @@ class _Work:
         self.found.unserved |= unserved
         for name in unserved if plan.decisions.rank_unserved else ():
             brought = [own.get(name, ()) if own else () for own in grouped]
-            readings[name] = self._score(name, Baseline(name), lines, brought, 1.0, name)
+            scorer = cast("Model", baseline(name))  # all that it has to do is to rerank
+            readings[name] = self._score(name, scorer, lines, brought, 1.0, name)
         return readings
 
     def _score(
@@ -211,7 +223,7 @@ class _Work:
     ) -> DomainReadings:
         scored = score_batch(name, model, lines, brought, temperature)
         if scored.failures:
-            self.found.failures.setdefault(called, Counter()).update(scored.failures)
+            self.found.failures[called].update(scored.failures)
         return scored
 
     def _brought_again(self, lines: Sequence[Logged], grouped: Grouped) -> Brought:
@@ -272,7 +284,7 @@ def _agree(entries: Sequence[Ranked], fresh: DomainReadings, i: int) -> bool:
 def _together(shares: Sequence[Replayed]) -> Replayed:
     """The results of several processes, as one process would have them."""
     names, devices = _Numbers(), _Numbers()
-    whole = Replayed(np.zeros(0, ROW), [], [])
+    whole = Replayed()
     for share in shares:
         rows = share.rows
         for column, table, known in (
@@ -292,7 +304,7 @@ def _together(shares: Sequence[Replayed]) -> Replayed:
         whole.unserved |= share.unserved
         whole.broken |= share.broken
         for name, reasons in share.failures.items():
-            whole.failures.setdefault(name, Counter()).update(reasons)
+            whole.failures[name].update(reasons)
     rows = np.concatenate([share.rows for share in shares])
     whole.rows = rows[np.argsort(rows["line"], kind="stable")]
     whole.names, whole.devices = list(names), list(devices)

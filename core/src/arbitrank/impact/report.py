@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.evaluate.intervals import Estimate, differences
-from arbitrank.evaluate.metrics import Calibration, calibration
+from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.evaluate.summary import MEASURES, measured
 from arbitrank.impact.flips import KINDS, SIDES, Flip, Rows, flips, judged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replay import Replayed, replay
-from arbitrank.impact.temperature import Temperature, temperature
-from arbitrank.probability import Floats
+from arbitrank.impact.temperature import Temperature, calibration_of, own_calibration, temperature
 
 _SLICE = 30  # requests below which a device is not reported
 
@@ -123,20 +122,14 @@ def measure(
     return _impact(plan, called or path.name, found, card, seed), found
 
 
-def none_counts(rows: Rows) -> bool:
-    """True where some request is known to be out of scope, so that the decision "none" can be right."""
-    return bool((rows["labelled"] & (rows["owner"] < 0)).any())
-
-
 def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemResults]:
     """Both sides' results on the labelled requests, without the readings: what plots and metrics are made of."""
-    rows = found.rows[found.rows["labelled"]]
-    return {side: judged(rows, side, _counting(found.rows, decisions)) for side in SIDES}
+    return {side: judged(found.labelled, side, _counting(found.rows, decisions)) for side in SIDES}
 
 
 def _counting(rows: Rows, decisions: DecisionSettings) -> DecisionSettings | None:
-    """The settings for the decision "none" where it counts as an answer."""
-    return decisions if none_counts(rows) else None
+    """The settings where some request is known to be out of scope, so that the decision "none" can be right."""
+    return decisions if (rows["labelled"] & (rows["owner"] < 0)).any() else None
 
 
 def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None, seed: int) -> Impact:
@@ -146,7 +139,6 @@ def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None
     comparison = _Comparison(found, plan.decisions, seed)
     labelled = comparison.rows
     owners, devices = labelled["owner"], labelled["device"]
-    mine = names.index(plan.name) if plan.name in names else -2
     before = None if plan.name in found.broken else plan.parts.get(plan.name)
     numbers, device_numbers = ({name: k for k, name in enumerate(known)} for known in (names, found.devices))
     return Impact(
@@ -174,10 +166,10 @@ def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None
             if (devices == device_numbers[name]).sum() >= _SLICE
         },
         claims=OwnCalibration(
-            _own_calibration(labelled["before"], seed),
-            _own_calibration(labelled["after"], seed),
-            temperature(labelled["before"], owners == mine),
-            temperature(labelled["after"], owners == mine),
+            own_calibration(labelled["before"], seed),
+            own_calibration(labelled["after"], seed),
+            temperature(labelled["before"], found.owned(plan.name)),
+            temperature(labelled["after"], found.owned(plan.name)),
         ),
         card=card,
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
@@ -189,7 +181,7 @@ class _Comparison:
     """Both sides of the requests with a truth, and each request's measures."""
 
     def __init__(self, found: Replayed, decisions: DecisionSettings, seed: int) -> None:
-        self.rows, self.seed = found.rows[found.rows["labelled"]], seed
+        self.rows, self.seed = found.labelled, seed
         self.results = list(results(found, decisions).values())
         self.columns = [np.ascontiguousarray(measured(one).T) for one in self.results]
 
@@ -201,7 +193,7 @@ class _Comparison:
         for side in SIDES:
             one = self.rows[side]
             one = one[chosen] if headed_by is None else one[one["head"] == headed_by]
-            calibrations.append(_calibration(one["probability"], one["right"], self.seed))
+            calibrations.append(calibration_of(one["probability"], one["right"], self.seed))
         return Slice(
             int(chosen.sum()),
             Rates(*map(float, before.mean(axis=0))),
@@ -211,19 +203,6 @@ class _Comparison:
             int((~was & now).sum()),
             *calibrations,
         )
-
-
-def _calibration(p: Floats, right: NDArray[np.bool_], seed: int) -> Calibration | None:
-    if not len(p):
-        return None
-    # Sorting takes the time; on many requests the intervals are narrow, so that fewer draws suffice.
-    draws = int(np.clip(1_000_000 // len(p), 100, 400))
-    return calibration(np.ascontiguousarray(p), right.astype(np.float64), seed=seed, draws=draws)
-
-
-def _own_calibration(side: Rows, seed: int) -> Calibration | None:
-    own = side[side["own_reading"]]
-    return _calibration(own["own_probability"], own["own_right"], seed)
 
 
 def _flip_counts(

@@ -29,14 +29,6 @@ class Temperature(msgspec.Struct, frozen=True):
     high: float
 
 
-class TemperatureFit(msgspec.Struct, frozen=True):
-    """A temperature, and the calibration of the domain's own scores without and with it."""
-
-    temperature: Temperature
-    before: Calibration
-    after: Calibration
-
-
 def temperature(side: Rows, owned: NDArray[np.bool_]) -> Temperature | None:
     """The temperature of a domain's scores on requests with a truth, one side of `flips.ROW` each; None without any.
 
@@ -56,30 +48,37 @@ def temperature(side: Rows, owned: NDArray[np.bool_]) -> Temperature | None:
     return Temperature(1.0 / slope, 1.0 / (slope + _Z * error), 1.0 / max(slope - _Z * error, _SLOPES[0]))
 
 
-def fit(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> TemperatureFit:
+def fit(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> tuple[Temperature, Calibration, Calibration]:
     """The temperature, at least 1, under which the candidate's scores on the requests of a file are most likely.
 
-    Raises `DataError` where there is no request with a truth that the domain has a reading of.
+    Also the calibration of these scores without and with it. Raises `DataError` where there is no request with a truth
+    that the domain has a reading of.
     """
     decisions = msgspec.structs.replace(plan.decisions, rank_unserved=False)
     alone = dataclasses.replace(plan, parts={}, silent={}, decisions=decisions)
-    rows, owned = _own_rows(alone, path, jobs)
-    fitted = temperature(rows["after"], owned)
+    found = replay(alone, path, jobs=jobs)
+    fitted = temperature(found.labelled["after"], found.owned(plan.name))
     if fitted is None:
         raise DataError(f"{path}: no request with a truth that {plan.name} has a reading of; nothing to fit")
     fitted = msgspec.structs.replace(fitted, fitted=max(1.0, fitted.fitted))
     shrunk = dataclasses.replace(plan.candidate, temperature=fitted.fitted)
-    again, _ = _own_rows(dataclasses.replace(alone, candidate=shrunk), path, jobs)
-    return TemperatureFit(fitted, _calibration(rows["after"]), _calibration(again["after"]))
+    again = replay(dataclasses.replace(alone, candidate=shrunk), path, jobs=jobs)
+    before, after = (own_calibration(one.labelled["after"]) for one in (found, again))
+    assert before is not None
+    assert after is not None
+    return fitted, before, after
 
 
-def _own_rows(plan: ReplayPlan, path: Path, jobs: int) -> tuple[Rows, NDArray[np.bool_]]:
-    """The labelled rows of a replay, and the mask of those that the plan's domain owns."""
-    found = replay(plan, path, jobs=jobs)
-    rows = found.rows[found.rows["labelled"]]
-    return rows, rows["owner"] == (found.names.index(plan.name) if plan.name in found.names else -2)
-
-
-def _calibration(side: Rows) -> Calibration:
+def own_calibration(side: Rows, seed: int = 0) -> Calibration | None:
+    """Calibration of a domain's best readings, one side of `flips.ROW` each; None without any."""
     own = side[side["own_reading"]]
-    return calibration(own["own_probability"], own["own_right"].astype(np.float64))
+    return calibration_of(own["own_probability"], own["own_right"], seed)
+
+
+def calibration_of(p: Floats, right: NDArray[np.bool_], seed: int) -> Calibration | None:
+    """Calibration of the probabilities, with fewer draws the more there are; None without any."""
+    if not len(p):
+        return None
+    # Sorting takes the time; on many requests the intervals are narrow, so that fewer draws suffice.
+    draws = int(np.clip(1_000_000 // len(p), 100, 400))
+    return calibration(np.ascontiguousarray(p), right.astype(np.float64), seed=seed, draws=draws)

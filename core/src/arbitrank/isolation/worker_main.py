@@ -22,7 +22,7 @@ from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.dispatch import Answered, Failed
 from arbitrank.child import alarm, limit
 from arbitrank.domain import Model
-from arbitrank.errors import ArbitrankError, describe
+from arbitrank.errors import describe, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import (
     CLOSED,
@@ -153,8 +153,7 @@ def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[s
         model = Fault(error)
     alarm(None)
     if isinstance(model, Fault):
-        known = isinstance(model.error, ArbitrankError)
-        return _short(str(model.error) if known else f"cannot be loaded: {model.reason}")
+        return _short(message(model, "cannot be loaded: "))
     models[task.number] = task.domain, model
     gc.freeze()
     return None

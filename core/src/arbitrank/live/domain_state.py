@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, message
 from arbitrank.guard import Fault
 from arbitrank.live.routing import LoadedCandidate
 from arbitrank.store.artifact import Manifest
@@ -103,8 +103,7 @@ class FollowedState:
         elif isinstance(result.error, ArbitrankError) and not isinstance(result.error, ArtifactError | PluginError):
             self.unread = str(result.error)
         elif number == self.number:
-            known = isinstance(result.error, ArbitrankError)
-            self.refused[version] = str(result.error) if known else f"cannot be loaded: {result.reason}"
+            self.refused[version] = message(result, "cannot be loaded: ")
 
     def settle(self, keys: Keys | None) -> bool:
         """Choose what answers among the loaded versions, and release those that no alias names; True if that is new."""

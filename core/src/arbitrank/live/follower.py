@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from time import monotonic
 
-from arbitrank.errors import ArbitrankError
+from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, FollowedState, LoadedVersion
 from arbitrank.store.store import Store
@@ -128,7 +128,7 @@ class Follower:
         found = guarded(self._store.state, state.name)  # whatever it raises, the loaded versions keep answering
         with self.lock:
             if isinstance(found, Fault):
-                problems[state.name] = _text(found)
+                problems[state.name] = message(found)
                 state.see(state.number, state.state, problems[state.name])
             else:
                 state.see(*found, None)
@@ -145,7 +145,7 @@ class Follower:
             names.add(seen[next(self._turn) % len(seen)])
         found = guarded(self._missing, sorted(names))
         if isinstance(found, Fault):
-            return _text(found)
+            return message(found)
         missing, others = found
         for name in names:
             self.states[name].lost = None
@@ -195,7 +195,3 @@ class Follower:
             news, self._news = self._news, []
         for line in news:
             guarded(self._notify, line)  # its failure must not end the following
-
-
-def _text(fault: Fault) -> str:
-    return str(fault.error) if isinstance(fault.error, ArbitrankError) else fault.reason
