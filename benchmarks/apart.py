@@ -8,8 +8,7 @@ from typing import Any
 
 from arbitrank.domain import Scores
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.results import SystemResults
-from arbitrank.evaluate.summary import summarise
+from arbitrank.evaluate.results import SystemResults, summarise
 from arbitrank.evaluate.systems import score
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.values import Example, Request

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from arbitrank.domain import Settings
-from arbitrank.evaluate.plots import calibration_plot
+from arbitrank.evaluate.report import calibration_plot
 from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.model_selection import learn
 from arbitrank.values import Example

@@ -13,8 +13,8 @@ from typing import Any
 
 from arbitrank.evaluate.experiment import JOINT, after_winning, judged, run
 from arbitrank.evaluate.intervals import Estimate
-from arbitrank.evaluate.plots import calibration_plot
-from arbitrank.evaluate.summary import summarise
+from arbitrank.evaluate.report import calibration_plot
+from arbitrank.evaluate.results import summarise
 from benchmarks.common import Bench, benches, between, options, show, table
 
 NAME = "independence"

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.summary import summarise
+from arbitrank.evaluate.results import summarise
 from arbitrank.learn.rerankers import baseline
 from arbitrank.nlu import training
 from arbitrank.nlu.encoded import Encoded, encode

@@ -19,10 +19,9 @@ from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
 from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.joint import sampled
-from arbitrank.evaluate.plots import MOST_DOMAINS
-from arbitrank.evaluate.report import write_report
+from arbitrank.evaluate.report import MOST_DOMAINS, write_report
+from arbitrank.evaluate.results import cost
 from arbitrank.evaluate.runs import Peak, total
-from arbitrank.evaluate.summary import cost
 from arbitrank.nlu.text import crc
 from arbitrank.values import Hypothesis, Truth
 

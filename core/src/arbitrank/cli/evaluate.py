@@ -49,7 +49,7 @@ def evaluate(path: Path, out: Path | None, plugins: bool, seed: int, jobs: int, 
 
 def _show(metrics: Mapping[str, Any]) -> None:
     """Print one line a system: rates in per cent with their 95 % intervals, and calibration beside its floor."""
-    from arbitrank.evaluate.summary import cost
+    from arbitrank.evaluate.results import cost
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     for note in metrics["notes"]:

@@ -20,9 +20,8 @@ from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_
 from arbitrank.evaluate.joint import joint_readings, joint_rows, sampled
 from arbitrank.evaluate.merge_tuning import AfterWinning, LabelledReadings, NoneChoice, choose, choose_none, label
 from arbitrank.evaluate.plugins import PLUGINS, run_plugins
-from arbitrank.evaluate.results import SystemResults, judge
+from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, judge, summarise
 from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
-from arbitrank.evaluate.summary import BY_SYSTEM, summarise
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.lightgbm import missing

@@ -103,9 +103,7 @@ def choose_none(domains: Sequence[BestReadings], owners: NDArray[np.int64]) -> N
 
 
 def _normalising(independence: float | None) -> DecisionSettings:
-    if independence is None:
-        return DecisionSettings()
-    return DecisionSettings(normalise=True, independence=independence)
+    return DecisionSettings() if independence is None else DecisionSettings(normalise=True, independence=independence)
 
 
 def _best(gains: dict[float, Floats]) -> tuple[float, float, float]:

@@ -1,18 +1,30 @@
-"""Results of a system: the head of each merged list, judged against the truth."""
+"""Results of systems: the heads of merged lists, judged against the truth, and their metrics with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import DecisionSettings, decides_none
 from arbitrank.arbitration.merge import MergedHeads
-from arbitrank.probability import Floats
+from arbitrank.evaluate.intervals import Estimate, bootstrap_means, interval
+from arbitrank.evaluate.metrics import calibration
+from arbitrank.probability import Floats, log_loss
 from arbitrank.semer import semer
-from arbitrank.values import Hypothesis, Ranked, Truth
+from arbitrank.values import Example, Hypothesis, Ranked, Truth
+
+MEASURES = ("domain_accuracy", "irer", "semer", "nll", "brier")
+"""The means over requests that are reported, in this order; lower is better, except for the accuracy."""
+
+BY_SYSTEM = "by system, all domains"
+"""Key, among the seconds by stage, of those of each system."""
+
+_SLICE = 30  # requests below which a slice is not reported
 
 
 @dataclass(frozen=True)
@@ -85,3 +97,94 @@ def text(reading: Hypothesis | Ranked | Truth | None) -> str:
         return "out of scope"
     slots = ", ".join(f"{slot.name} “{slot.value}”" for slot in reading.slots)
     return f"{reading.domain}: {reading.intent or reading.domain}" + (f" ({slots})" if slots else "")
+
+
+def summarise(
+    results: Mapping[str, SystemResults], held: Sequence[Example], *, against: Sequence[str], seed: int = 0
+) -> dict[str, Any]:
+    """The metrics of each system, and its paired differences from each system named in `against`.
+
+    Rates are in [0, 1], NLL in nats. `ci` holds 95 % bootstrap intervals over requests. `per_domain` has accuracy and
+    errors over the requests that the domain owns, and calibration over those that it wins.
+    """
+    columns = {system: measured(one) for system, one in results.items()}
+    place = {system: slice(k * len(MEASURES), (k + 1) * len(MEASURES)) for k, system in enumerate(columns)}
+    drawn = bootstrap_means(np.ascontiguousarray(np.vstack(list(columns.values())).T), seed).T
+    return {
+        system: {
+            **dict(zip(MEASURES, map(float, columns[system].mean(axis=1)), strict=True)),
+            **_calibration(one.probability, one.right, seed),
+            "ci": dict(zip(MEASURES, map(interval, drawn[place[system]]), strict=True)),
+            "against": {
+                other: _differences(columns[system] - columns[other], drawn[place[system]] - drawn[place[other]])
+                for other in against
+                if other in results and other != system
+            },
+            "per_domain": dict(_per_domain(one, held, seed)),
+            "per_context": dict(_per_context(columns[system], held)),
+        }
+        for system, one in results.items()
+    }
+
+
+def measured(one: SystemResults) -> Floats:
+    """Each request's value of each of `MEASURES`, shape (5, n)."""
+    nll, brier = log_loss(one.probability, one.right), (one.probability - one.right) ** 2
+    return np.stack([one.domain_right, 1.0 - one.answer_right, one.semer, nll, brier])
+
+
+def cost(metrics: Mapping[str, Any]) -> str:
+    """The seconds by stage, those of each system summed over the domains, and the peak memory where it is known."""
+    stages = dict(metrics["seconds"])
+    by_system = stages.pop(BY_SYSTEM)
+    text = f"{sum(stages.values()):.0f} s: {_seconds(stages)}; {BY_SYSTEM}: {_seconds(by_system)}"
+    held = metrics["peak_memory_bytes"]
+    return text if held is None else f"{text}; at most {held / 1e9:.2f} GB of memory"
+
+
+def _seconds(stages: Mapping[str, float]) -> str:
+    return ", ".join(f"{stage} {spent:.1f}" for stage, spent in stages.items())
+
+
+def _differences(delta: Floats, drawn: Floats) -> dict[str, Estimate]:
+    return {
+        name: Estimate(float(mean), *interval(draws))
+        for name, mean, draws in zip(MEASURES, delta.mean(axis=1), drawn, strict=True)
+    }
+
+
+def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
+    figures = calibration(p, y, seed=seed)
+    ece = {name: getattr(figures, name) for name in ("ece", "ece_interval", "ece_floor", "ece_band")}
+    return {**ece, "over_confidence": figures.over}
+
+
+def _per_domain(one: SystemResults, held: Sequence[Example], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    owner = np.array([example.truth.domain or "" for example in held])
+    winner = np.array([hypothesis.domain if hypothesis else "" for hypothesis in one.top])
+    for name in sorted({*owner, *winner} - {""}):
+        own, won = owner == name, winner == name
+        yield (
+            str(name),
+            {
+                "n": int(own.sum()),
+                "domain_accuracy": _mean(one.domain_right[own]),
+                "irer": _mean(1.0 - one.answer_right[own]),
+                "won": int(won.sum()),
+                **_calibration(one.probability[won], one.right[won], seed),
+            },
+        )
+
+
+def _per_context(columns: Floats, held: Sequence[Example]) -> Iterator[tuple[str, dict[str, Any]]]:
+    seen = Counter(
+        (key, value) for e in held for key, value in e.request.context.items() if isinstance(value, str | bool)
+    )
+    for (key, value), n in sorted(seen.items(), key=str):
+        if _SLICE <= n < len(held):
+            mask = np.array([e.request.context.get(key) == value for e in held])
+            yield f"{key}={value}", {"n": n, **dict(zip(MEASURES, map(_mean, columns[:, mask]), strict=True))}
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None

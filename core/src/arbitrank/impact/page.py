@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.errors import InputError
-from arbitrank.evaluate.plots import calibration_plot, data_uri, save, subplots
+from arbitrank.errors import InputError, os_errors
+from arbitrank.evaluate.report import calibration_plot, data_uri, differences_plot
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.impact.gate import GateReason
 from arbitrank.impact.replay import Replayed
-from arbitrank.impact.report import Impact, Slice, results
+from arbitrank.impact.report import Impact, results
 from arbitrank.pages import render
 
 _PAIRS = 20
@@ -22,10 +22,8 @@ _PAIRS = 20
 
 def report_folder(out: Path) -> None:
     """Create the folder for a report. Raises `InputError`."""
-    try:
+    with os_errors(InputError, f"{out}: cannot be created", "; expected a folder for the report"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be created: {error.strerror}; expected a folder for the report") from error
 
 
 def write_impact(
@@ -53,31 +51,18 @@ def write_impact(
         },
         plots=_plots(impact, results(found, decisions)) if impact.labelled else {},
     )
-    try:
-        (out / "impact.json").write_bytes(msgspec.json.format(msgspec.json.encode(impact), indent=1))
-        (out / "impact.html").write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
+    for name, content in (
+        ("impact.json", msgspec.json.format(msgspec.json.encode(impact), indent=1)),
+        ("impact.html", page.encode()),
+    ):
+        with os_errors(InputError, f"{out / name}: cannot be written"):
+            (out / name).write_bytes(content)
 
 
 def _plots(impact: Impact, sides: Mapping[str, SystemResults]) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         irer, reliability = Path(folder) / "irer.png", Path(folder) / "calibration.png"
-        irer_plot({"all": impact.pooled, **impact.per_domain} if impact.pooled else {}, irer)
+        slices = {"all": impact.pooled, **impact.per_domain} if impact.pooled else {}
+        differences_plot({name: one.difference["irer"] for name, one in slices.items()}, "IRER", irer)
         calibration_plot(sides, reliability)
         return {"irer": data_uri(irer), "calibration": data_uri(reliability)}
-
-
-def irer_plot(slices: Mapping[str, Slice], path: Path) -> None:
-    """Write a plot of the IRER's differences with their intervals: to the right of the line it increased."""
-    names = list(slices)[::-1]
-    figure, axes = subplots(figsize=(6.4, 1.0 + 0.28 * len(names)))
-    for place, one in enumerate(slices[name].difference["irer"] for name in names):
-        colour = "#a40000" if one.low > 0 else "#14691b" if one.high < 0 else "#555555"
-        axes.plot([100 * one.low, 100 * one.high], [place, place], color=colour)
-        axes.plot([100 * one.mean], [place], marker="o", markersize=4, color=colour)
-    axes.axvline(0.0, linestyle=":", color="black", linewidth=1)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("change of IRER, points")
-    axes.grid(alpha=0.3, axis="x")
-    save(figure, path)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.evaluate.intervals import Estimate, differences
 from arbitrank.evaluate.metrics import Calibration
-from arbitrank.evaluate.results import SystemResults
-from arbitrank.evaluate.summary import MEASURES, measured
+from arbitrank.evaluate.results import MEASURES, SystemResults, measured
 from arbitrank.impact.flips import KINDS, SIDES, Flip, Rows, flips, judged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replay import Replayed, replay
