@@ -41,17 +41,26 @@ Lines = Sequence[tuple[int, bytes | BadLine]]
 Grouped = Sequence[Mapping[str, list[Hypothesis]] | None]
 
 
+class Numbers(dict[str, int]):
+    """Numbers for names, in the order of their first use."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = len(self)
+        return self[name]
+
+
 @dataclass
 class Replayed:
-    """Results of a replay. `worst` holds the flips that matter most, by whether "none" counts as an answer.
+    """Results of a replay. `rows` number the domains by `names` and the devices by `devices`. `worst` holds the flips
+    that matter most, by whether "none" counts as an answer.
 
     `from_log` counts the scores that were taken from the log, `unread` the requests that the candidate's recogniser
     could not read. `unserved` are domains that are not installed, `broken` those that cannot be loaded.
     """
 
     rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
-    names: list[str] = field(default_factory=list)
-    devices: list[str] = field(default_factory=list)
+    names: Numbers = field(default_factory=Numbers)
+    devices: Numbers = field(default_factory=Numbers)
     worst: dict[bool, list[Flip]] = field(default_factory=lambda: {False: [], True: []})
     bad: list[BadLine] = field(default_factory=list)
     bad_lines: int = 0
@@ -69,7 +78,7 @@ class Replayed:
 
     def owned(self, name: str) -> NDArray[np.bool_]:
         """The mask, among `labelled`, of the requests that a domain owns."""
-        return np.asarray(self.labelled["owner"] == (self.names.index(name) if name in self.names else -2))
+        return np.asarray(self.labelled["owner"] == self.names.get(name, -2))
 
 
 def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> Replayed:
@@ -99,7 +108,6 @@ def _share(plan: ReplayPlan, path: Path | LogView, k: int, of: int) -> Replayed:
         work = _Work.load(plan)
         rows = [work.chunk(lines, path) for lines in _chunks(path, k, of)]
     work.found.rows = np.concatenate([work.found.rows, *rows])
-    work.found.names, work.found.devices = list(work.names), list(work.devices)
     return work.found
 
 
@@ -115,14 +123,6 @@ def _chunks(path: Path | LogView, k: int, of: int) -> Iterator[Lines]:
         yield chunk
 
 
-class _Numbers(dict[str, int]):
-    """Numbers for names, in the order of their first use."""
-
-    def __missing__(self, name: str) -> int:
-        self[name] = len(self)
-        return self[name]
-
-
 @dataclass
 class _Work:
     """Share of one process in a replay: the models, and the results so far."""
@@ -131,8 +131,6 @@ class _Work:
     models: dict[str, Model]
     candidate: Model
     found: Replayed
-    names: _Numbers = field(default_factory=_Numbers)
-    devices: _Numbers = field(default_factory=_Numbers)
 
     @classmethod
     def load(cls, plan: ReplayPlan) -> _Work:
@@ -157,17 +155,18 @@ class _Work:
         if not lines:
             return np.zeros(0, ROW)
         grouped = [_by_domain(line) for line in lines]
-        name, plan = self.plan.name, self.plan
+        name, plan, names = self.plan.name, self.plan, self.found.names
         before = self._present(lines, grouped)
         brought = self._brought_again(lines, grouped)
         candidate = self._score(name, self.candidate, lines, brought, plan.candidate.temperature, "candidate")
         rows = np.zeros(len(lines), ROW)
         rows["line"] = numbers
         rows["labelled"] = [line.truth is not None for line in lines]
-        rows["owner"] = [self.names[line.truth.domain] if line.truth and line.truth.domain else -1 for line in lines]
-        rows["device"] = [self._device(line) for line in lines]
+        rows["owner"] = [names[line.truth.domain] if line.truth and line.truth.domain else -1 for line in lines]
+        known = (line.context.get("device") for line in lines)
+        rows["device"] = [self.found.devices[device] if isinstance(device, str) else -1 for device in known]
         sides = zip(SIDES, (before, {**before, name: candidate}), strict=True)
-        heads = [fill_side(rows[side], name, own, lines, self.names, plan.decisions) for side, own in sides]
+        heads = [fill_side(rows[side], name, own, lines, names, plan.decisions) for side, own in sides]
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
         for counts, kept in self.found.worst.items():
             new = worst_flips(rows, lines, heads, plan.decisions if counts else None)
@@ -207,13 +206,14 @@ class _Work:
             for i, was in enumerate(kept):
                 if was:
                     readings[name].readings[i] = was
-                    readings[name].best.put((i,), (_scores(was),))
+                    scores = Scores(was[0].domain_probability, np.array([entry.probability for entry in was]))
+                    readings[name].best.put((i,), (scores,))
             self.found.from_log += sum(map(bool, kept))
         known = {*plan.parts, *plan.silent, plan.name}
         unserved = {name for own in grouped for name in own or () if name not in known}
         self.found.unserved |= unserved
         for name in unserved if plan.decisions.rank_unserved else ():
-            brought = [own.get(name, ()) if own else () for own in grouped]
+            brought = [own or () for own in _brought(name, grouped)]
             scorer = cast("Model", baseline(name))  # all that it has to do is to rerank
             readings[name] = self._score(name, scorer, lines, brought, 1.0, name)
         return readings
@@ -254,26 +254,18 @@ class _Work:
         witnesses = [name for name in fresh if name in kept]
         return kept if witnesses and all(_agree(kept[name], fresh[name], i) for name in witnesses) else {}
 
-    def _device(self, line: Logged) -> int:
-        device = line.context.get("device")
-        return self.devices[device] if isinstance(device, str) else -1
-
 
 def _by_domain(line: Logged) -> dict[str, list[Hypothesis]] | None:
     if line.hypotheses is None:
         return None
-    grouped: dict[str, list[Hypothesis]] = {}
+    grouped = defaultdict[str, list[Hypothesis]](list)
     for hypothesis in line.hypotheses:
-        grouped.setdefault(hypothesis.domain, []).append(hypothesis)
+        grouped[hypothesis.domain].append(hypothesis)
     return grouped
 
 
 def _brought(name: str, grouped: Grouped) -> Brought:
     return [None if own is None else own.get(name, ()) for own in grouped]
-
-
-def _scores(entries: Sequence[Ranked]) -> Scores:
-    return Scores(entries[0].domain_probability, np.array([entry.probability for entry in entries]))
 
 
 def _agree(entries: Sequence[Ranked], fresh: DomainReadings, i: int) -> bool:
@@ -283,15 +275,14 @@ def _agree(entries: Sequence[Ranked], fresh: DomainReadings, i: int) -> bool:
 
 def _together(shares: Sequence[Replayed]) -> Replayed:
     """The results of several processes, as one process would have them."""
-    names, devices = _Numbers(), _Numbers()
     whole = Replayed()
     for share in shares:
         rows = share.rows
         for column, table, known in (
-            (rows["owner"], names, share.names),
-            (rows["before"]["head"], names, share.names),
-            (rows["after"]["head"], names, share.names),
-            (rows["device"], devices, share.devices),
+            (rows["owner"], whole.names, share.names),
+            (rows["before"]["head"], whole.names, share.names),
+            (rows["after"]["head"], whole.names, share.names),
+            (rows["device"], whole.devices, share.devices),
         ):
             numbers = np.array([*(table[name] for name in known), -1])
             column[...] = numbers[column]
@@ -307,5 +298,4 @@ def _together(shares: Sequence[Replayed]) -> Replayed:
             whole.failures[name].update(reasons)
     rows = np.concatenate([share.rows for share in shares])
     whole.rows = rows[np.argsort(rows["line"], kind="stable")]
-    whole.names, whole.devices = list(names), list(devices)
     return whole

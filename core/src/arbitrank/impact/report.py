@@ -118,33 +118,18 @@ def measure(
     In the report the file goes by its own name, or by `called`.
     """
     found = replay(plan, path, jobs=jobs)
-    return _impact(plan, called or path.name, found, card, seed), found
-
-
-def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemResults]:
-    """Both sides' results on the labelled requests, without the readings: what plots and metrics are made of."""
-    return {side: judged(found.labelled, side, _counting(found.rows, decisions)) for side in SIDES}
-
-
-def _counting(rows: Rows, decisions: DecisionSettings) -> DecisionSettings | None:
-    """The settings where some request is known to be out of scope, so that the decision "none" can be right."""
-    return decisions if (rows["labelled"] & (rows["owner"] < 0)).any() else None
-
-
-def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None, seed: int) -> Impact:
-    rows, names = found.rows, found.names
+    rows = found.rows
     decisions = _counting(rows, plan.decisions)
     flipped, kind = flips(rows, decisions)
     comparison = _Comparison(found, plan.decisions, seed)
     labelled = comparison.rows
     owners, devices = labelled["owner"], labelled["device"]
     before = None if plan.name in found.broken else plan.parts.get(plan.name)
-    numbers, device_numbers = ({name: k for k, name in enumerate(known)} for known in (names, found.devices))
-    return Impact(
+    impact = Impact(
         domain=plan.name,
         before=before.version if before else None,
         after=plan.candidate.version,
-        on=on,
+        on=called or path.name,
         n=len(rows),
         labelled=len(labelled),
         bad_lines=found.bad_lines,
@@ -152,17 +137,17 @@ def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None
         temperature=before.temperature if before else 1.0,
         notes=list(_notes(plan, found)),
         flips=int(flipped.sum()),
-        pairs=_flip_counts(rows[flipped], kind[flipped], names, decisions),
+        pairs=_flip_counts(rows[flipped], kind[flipped], [*found.names], decisions),
         pooled=comparison.slice(np.ones(len(labelled), np.bool_)) if len(labelled) else None,
         per_domain={
-            name: comparison.slice(owners == numbers[name], headed_by=numbers[name])
-            for name in sorted(names)
-            if (owners == numbers[name]).any()
+            name: comparison.slice(owners == number, headed_by=number)
+            for name, number in sorted(found.names.items())
+            if (owners == number).any()
         },
         per_device={
-            name: comparison.slice(devices == device_numbers[name])
-            for name in sorted(found.devices)
-            if (devices == device_numbers[name]).sum() >= _SLICE
+            name: comparison.slice(devices == number)
+            for name, number in sorted(found.devices.items())
+            if (devices == number).sum() >= _SLICE
         },
         claims=OwnCalibration(
             own_calibration(labelled["before"], seed),
@@ -174,6 +159,17 @@ def _impact(plan: ReplayPlan, on: str, found: Replayed, card: Calibration | None
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
         worst=found.worst[decisions is not None],
     )
+    return impact, found
+
+
+def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemResults]:
+    """Both sides' results on the labelled requests, without the readings: what plots and metrics are made of."""
+    return {side: judged(found.labelled, side, _counting(found.rows, decisions)) for side in SIDES}
+
+
+def _counting(rows: Rows, decisions: DecisionSettings) -> DecisionSettings | None:
+    """The settings where some request is known to be out of scope, so that the decision "none" can be right."""
+    return decisions if (rows["labelled"] & (rows["owner"] < 0)).any() else None
 
 
 class _Comparison:
