@@ -38,8 +38,7 @@ def evaluate(
 
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses.
     """
-    clock = Clock()
-    peaks: list[Peak | None] = []
+    clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path) if path.is_dir() and not is_log(path) else read_hypotheses(path)
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
@@ -108,9 +107,9 @@ def judged(
     rows = [one.joint for one in runs if one.joint is not None]
     if rows and missing() is None:
         train, held = zip(*rows, strict=True)
-        readings[JOINT], stopping = joint_readings(train, held, splits(corpus, seed), seed=seed)
+        readings[JOINT], stopping, places = joint_readings(train, held, splits(corpus, seed), seed=seed)
         if corpus.has_out_of_scope and not corpus.cross_fitted:
-            nones[JOINT] = choose_none(stopping.readings, _owners(corpus, corpus.train)[stopping.places])
+            nones[JOINT] = choose_none(stopping, _owners(corpus, corpus.train)[places])
     usual = DecisionSettings()
     lists = {
         system: merge_heads(domains, winning.decisions if winning and system in (DEFAULT, PLUGINS) else usual)
@@ -185,13 +184,11 @@ def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:
     """Notes on systems that were not measured, or not on all data."""
     if any(one.joint is None for one in runs):
         return []
-    lack = missing()
-    if lack is not None:
+    if lack := missing():
         return [f"left out: {', '.join((*BOOSTED, JOINT))}: {lack}"]
-    taught = int(taught_joint(corpus).sum())
-    if taught < len(corpus.train):
-        return [f"joint: learns from {taught} of {len(corpus.train)} training requests; more would not fit in memory"]
-    return []
+    taught, n = int(taught_joint(corpus).sum()), len(corpus.train)
+    note = f"joint: learns from {taught} of {n} training requests; more would not fit in memory"
+    return [note] if taught < n else []
 
 
 def _labelled(

@@ -15,7 +15,6 @@ DRAWS = 1_000
 """Bootstrap samples of an interval."""
 
 _Z = 1.96
-_ALPHA = 0.05
 _LOSS_DRAWS = 20_000
 _AT_ONCE = 1_000_000  # numbers drawn at a time, which bounds the memory
 
@@ -83,7 +82,7 @@ def least_loss(lost: int, won: int, n: int, together: int = 1) -> float:
         return -1.0
     shares = np.array([lost, won, n - lost - won + 1]) / (n + 1)
     drawn = np.random.default_rng(0).multinomial(n, shares, _LOSS_DRAWS)
-    return float(np.quantile((drawn[:, 0] - drawn[:, 1]) / n, 0.5 * _ALPHA / together))
+    return float(np.quantile((drawn[:, 0] - drawn[:, 1]) / n, 0.025 / together))
 
 
 def normal_mean(values: Floats) -> Estimate:

@@ -38,13 +38,6 @@ class JointRows(NamedTuple):
     request: NDArray[np.int32]
 
 
-class StoppingReadings(NamedTuple):
-    """Each domain's best readings, by the joint model, of the training requests at `places`."""
-
-    places: NDArray[np.int64]
-    readings: list[BestReadings]
-
-
 def joint_rows(evidence: Evidence, places: NDArray[np.int64]) -> JointRows:
     """The rows of one domain; `places` are those of its requests among all, shape (R,)."""
     names = feature_names(evidence.spec)
@@ -66,13 +59,13 @@ def sampled(n: int, domains: int, readings: int) -> NDArray[np.bool_]:
 
 def joint_readings(
     train: Sequence[JointRows], held: Sequence[JointRows], splits: Sequence[Masks], *, seed: int
-) -> tuple[list[BestReadings], StoppingReadings]:
+) -> tuple[list[BestReadings], list[BestReadings], NDArray[np.int64]]:
     """Train on all domains' rows and score the held-out ones: each domain's best readings.
 
-    Also those of the training requests that only stopped the first of the trainings. `splits` are pairs of masks: the
-    training requests to learn from, and the held-out ones that are then scored. Beside the features of the distributed
-    re-rankers the model has the domain as a category, and the domain's lead over its best rival. One thread, so that
-    the figures are the same for any number of jobs.
+    Also those of the training requests that only stopped the first of the trainings, and the places of these. `splits`
+    are pairs of masks: the training requests to learn from, and the held-out ones that are then scored. Beside the
+    features of the distributed re-rankers the model has the domain as a category, and the domain's lead over its best
+    rival. One thread, so that the figures are the same for any number of jobs.
     """
     names = sorted({name for one in train for name in one.names})
     right, request = np.concatenate([one.right for one in train]), np.concatenate([one.request for one in train])
@@ -80,18 +73,15 @@ def joint_readings(
     for block in _columns(train, names, len(splits[0][0])):
         learning[filled : filled + len(block)] = block
         filled += len(block)
-    boosters = []
     stop = request % _HELD == 0
-    for rest, _ in splits:
-        teach = rest[request]
-        boosters.append(_grow(learning, right, teach & ~stop, teach & stop, seed))
+    taught = (rest[request] for rest, _ in splits)
+    boosters = [_grow(learning, right, teach & ~stop, teach & stop, seed) for teach in taught]
     probability = boosters[0].predict(learning[stop], num_threads=1) if stop.any() else np.zeros(0)
     del learning
-    stopping = StoppingReadings(np.unique(request[stop]).astype(np.int64), [])
+    places = np.unique(request[stop]).astype(np.int64)
     stops = [one.request[one.request % _HELD == 0] for one in train]
-    for own, p in zip(stops, np.split(probability, np.cumsum([len(own) for own in stops])[:-1]), strict=True):
-        places = stopping.places
-        stopping.readings.append(_by_request(np.searchsorted(places, own), p, len(places)))
+    parts = np.split(probability, np.cumsum([len(own) for own in stops])[:-1])
+    stopping = [_by_request(np.searchsorted(places, own), p, len(places)) for own, p in zip(stops, parts, strict=True)]
     n = len(splits[0][1])
     readings = []
     for one, columns in zip(held, _columns(held, names, n), strict=True):
@@ -101,7 +91,7 @@ def joint_readings(
             if rows.any():
                 p[rows] = booster.predict(columns[rows], num_threads=1)
         readings.append(_by_request(one.request, p, n))
-    return readings, stopping
+    return readings, stopping, places
 
 
 def _grow(
@@ -135,7 +125,6 @@ def _grow(
 
 def _columns(parts: Sequence[JointRows], names: Sequence[str], n: int) -> Iterator[Floats32]:
     """Each domain's rows under common names, then the best rival's log-odds, the lead over it, the domain's number."""
-    place = {name: i for i, name in enumerate(names)}
     # The best two of each request: the rival of the best domain is the second.
     best, second, leader = np.full(n, _ABSENT), np.full(n, _ABSENT), np.full(n, -1)
     own = []
@@ -148,7 +137,7 @@ def _columns(parts: Sequence[JointRows], names: Sequence[str], n: int) -> Iterat
         best, leader = np.where(ahead, logit, best), np.where(ahead, d, leader)
     for d, one in enumerate(parts):
         block = np.zeros((len(one.rows), len(names) + 3), np.float32)
-        block[:, [place[name] for name in one.names]] = one.rows
+        block[:, [names.index(name) for name in one.names]] = one.rows
         rival = np.where(leader == d, second, best)[one.request]
         block[:, -3], block[:, -2], block[:, -1] = rival, own[d] - rival, d
         yield block
