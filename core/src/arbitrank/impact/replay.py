@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import cast
 
@@ -51,11 +52,11 @@ class Numbers(dict[str, int]):
 
 @dataclass
 class Replayed:
-    """Results of a replay. `rows` number the domains by `names` and the devices by `devices`. `worst` holds the flips
-    that matter most, by whether "none" counts as an answer.
+    """Results of a replay. `worst` holds the flips that matter most, by whether "none" counts as an answer.
 
-    `from_log` counts the scores that were taken from the log, `unread` the requests that the candidate's recogniser
-    could not read. `unserved` are domains that are not installed, `broken` those that cannot be loaded.
+    `rows` number the domains by `names` and the devices by `devices`. `from_log` counts the scores that were taken from
+    the log, `unread` the requests that the candidate's recogniser could not read. `unserved` are domains that are not
+    installed, `broken` those that cannot be loaded.
     """
 
     rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
@@ -112,15 +113,9 @@ def _share(plan: ReplayPlan, path: Path | LogView, k: int, of: int) -> Replayed:
 
 
 def _chunks(path: Path | LogView, k: int, of: int) -> Iterator[Lines]:
-    chunk: list[tuple[int, bytes | BadLine]] = []
-    for index, (number, line) in enumerate(lines_of(path)):
-        if index // CHUNK % of == k:
-            chunk.append((number, line))
-            if len(chunk) == CHUNK:
-                yield chunk
-                chunk = []
-    if chunk:
-        yield chunk
+    for chunk, lines in groupby(enumerate(lines_of(path)), lambda line: line[0] // CHUNK):
+        if chunk % of == k:
+            yield [line for _, line in lines]
 
 
 @dataclass
