@@ -146,22 +146,20 @@ def worst_flips(
             head.domain if head else None, text(head), float(rows[SIDES[side]]["probability"][i]) if head else 0.0
         )
 
-    found = []
-    for i in chosen.tolist():
+    def flip(i: int) -> Flip:
         line, device = lines[i], lines[i].context.get("device")
-        found.append(
-            Flip(
-                int(rows["line"][i]),
-                line.id,
-                line.utterance,
-                device if isinstance(device, str) else None,
-                KINDS[kind[i]],
-                answered(0, i),
-                answered(1, i),
-                None if line.truth is None else text(line.truth),
-            )
+        return Flip(
+            line=int(rows["line"][i]),
+            id=line.id,
+            utterance=line.utterance,
+            device=device if isinstance(device, str) else None,
+            kind=KINDS[kind[i]],
+            before=answered(0, i),
+            after=answered(1, i),
+            truth=text(line.truth) if line.truth else None,
         )
-    return found
+
+    return [flip(i) for i in chosen.tolist()]
 
 
 def worst(found: Sequence[Flip]) -> list[Flip]:

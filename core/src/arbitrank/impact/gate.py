@@ -54,7 +54,10 @@ def judge(
     """
     reasons = [GateReason("self-test", f"its self-test failed: {problem}")] if problem else []
     if impact is not None:
-        reasons += _failures(impact)
+        failed, before = impact.failures.get("candidate", 0), impact.failures.get(impact.domain, 0)
+        if failed > before:
+            text = f"it fails on {failed} of {impact.n} requests; the version that serves now fails on {before}"
+            reasons.append(GateReason("failures", text))
         if impact.pooled is not None:
             reasons += _irer(impact, impact.pooled, limits.tolerance)
             reasons += _neighbours(impact, limits.tolerance)
@@ -79,14 +82,11 @@ def over_limit(
     too_strong = temperature.low > limits.max_temperature
     if not too_far and not too_strong:
         return None
-    seen = (
-        f"ECE is {_points(calibration.ece)} on {calibration.n} requests, at most {_points(limits.max_ece)} is allowed"
-    )
+    ece, limit = _points(calibration.ece), _points(limits.max_ece)
+    seen = f"ECE is {ece} on {calibration.n} requests, at most {limit} is allowed"
     if too_strong:
-        seen = (
-            f"its log-odds are {temperature.fitted:.2f} times what they should be [{temperature.low:.2f}, "
-            f"{temperature.high:.2f}], at most {limits.max_temperature:g} is allowed"
-        )
+        interval = f"[{temperature.low:.2f}, {temperature.high:.2f}], at most {limits.max_temperature:g} is allowed"
+        seen = f"its log-odds are {temperature.fitted:.2f} times what they should be {interval}"
     version = f"{impact.domain} as it answers now" if now else impact.domain
     losses = "" if now else _losses(impact)
     when = "" if now or promoted else "once it is stable, "
@@ -97,13 +97,6 @@ def losing_neighbours(impact: Impact) -> tuple[str, ...]:
     """The neighbours that lose right answers, the greatest net loss first."""
     lost = {name: one for name, one in impact.per_domain.items() if one.right_to_wrong and name != impact.domain}
     return tuple(sorted(lost, key=lambda name: (lost[name].wrong_to_right - lost[name].right_to_wrong, name)))
-
-
-def _failures(impact: Impact) -> Iterator[GateReason]:
-    failed, before = impact.failures.get("candidate", 0), impact.failures.get(impact.domain, 0)
-    if failed > before:
-        text = f"it fails on {failed} of {impact.n} requests; the version that serves now fails on {before}"
-        yield GateReason("failures", text)
 
 
 def _irer(impact: Impact, pooled: Slice, tolerance: float) -> Iterator[GateReason]:

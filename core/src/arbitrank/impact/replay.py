@@ -97,16 +97,15 @@ def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> Replayed:
         with parallel_config(backend="loky", inner_max_num_threads=1):
             shares = Parallel(n_jobs=jobs)(delayed(_share)(sent, requests, k, jobs) for k in range(jobs))
     except BrokenExecutor as error:
-        raise PluginError(
-            f"a process that replayed {path.name} crashed, or ran out of memory: {describe(error)}"
-        ) from error
+        text = f"a process that replayed {path.name} crashed, or ran out of memory: {describe(error)}"
+        raise PluginError(text) from error
     return _together(shares)
 
 
 def _share(plan: ReplayPlan, path: Path | LogView, k: int, of: int) -> Replayed:
     """Every `of`-th chunk of the file, from the k-th on."""
     with threadpool_limits(1):
-        work = _Work.load(plan)
+        work = _Work(plan)
         rows = [work.chunk(lines, path) for lines in _chunks(path, k, of)]
     work.found.rows = np.concatenate([work.found.rows, *rows])
     return work.found
@@ -118,31 +117,24 @@ def _chunks(path: Path | LogView, k: int, of: int) -> Iterator[Lines]:
             yield [line for _, line in lines]
 
 
-@dataclass
 class _Work:
     """Share of one process in a replay: the models, and the results so far."""
 
-    plan: ReplayPlan
-    models: dict[str, Model]
-    candidate: Model
-    found: Replayed
-
-    @classmethod
-    def load(cls, plan: ReplayPlan) -> _Work:
-        """Load the models; one that cannot be loaded is left out, except for the candidate's."""
-        models, found = {}, Replayed()
+    def __init__(self, plan: ReplayPlan) -> None:
+        self.plan, self.found = plan, Replayed()
+        self.models: dict[str, Model] = {}
         for name, part in sorted(plan.parts.items()):
             model = guarded(part.load)
             if isinstance(model, Fault):
-                found.broken[name] = message(model)
+                self.found.broken[name] = message(model)
             else:
-                models[name] = model
+                self.models[name] = model
         candidate = guarded(plan.candidate.load)
         if isinstance(candidate, Fault):
             if isinstance(candidate.error, ArbitrankError):
                 raise candidate.error
             raise ArtifactError(f"{plan.candidate.folder}: cannot be loaded: {candidate.reason}") from candidate.error
-        return cls(plan, models, candidate, found)
+        self.candidate = candidate
 
     def chunk(self, raw: Lines, path: Path | LogView) -> Rows:
         """The rows of some lines; flips and bad lines are noted."""
