@@ -21,14 +21,13 @@ with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.arbitration.arbitrator import Arbitrator
     from arbitrank.errors import ArbitrankError
     from arbitrank.registry import discover, loaded
-    from arbitrank.serve import bounds
-    from arbitrank.serve import decoding as whole
-    from arbitrank.serve.auth import read_tokens, refused
+    from arbitrank.serve.auth import authorize, read_tokens
+    from arbitrank.serve.decoding import read_request
     from arbitrank.serve.policy import read_policy
     from arbitrank.store.artifact import read_manifest
     from arbitrank.store.loading import load_domains
     from arbitrank.store.store import open_store
-    from arbitrank.wire import decode_example, decode_logged, decode_request
+    from arbitrank.wire import decode_example, decode_logged
 
 RUNS = 20_000
 _LONG = 60  # characters from which recognising takes the time that more runs are worth
@@ -70,8 +69,7 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
     served = Arbitrator(load_domains(loaded(discover()), open_store(folder / "store", environment={})))
 
     def request(raw: bytes) -> None:
-        found = whole.read(decode_request, raw)
-        bounds.check(found)
+        found = read_request(raw)
         if found.hypotheses is None and len(found.utterance or "") > _LONG:
             return
         failed = {name: one.reason for name, one in served.answer(found).domains.items() if one.status == "failed"}
@@ -86,7 +84,7 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
 
     def headers(raw: bytes) -> object:
         parts = raw.split(b"\0")
-        return refused((), list(zip(parts[::2], parts[1::2], strict=False)), "rank", loopback=True)
+        return authorize((), list(zip(parts[::2], parts[1::2], strict=False)), "rank", loopback=True)
 
     return {
         "request": request,

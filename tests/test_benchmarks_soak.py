@@ -30,5 +30,5 @@ def test_a_short_run_fails_no_request_though_a_plugin_fails() -> None:
     figures = measured(minutes=0.03, load=0.5, every=0.3, least=20)
     assert figures["failed"] == 0, figures["wrong"]
     assert figures["swaps"] >= 1
-    assert figures["plugins"][f"{RAISES} answered"] > 10
+    assert sum(n for key, n in figures["plugins"].items() if key.startswith(RAISES)) >= 20  # queried each time
     assert min(figures["memory_mb"]) > 10

@@ -247,7 +247,12 @@ def test_a_line_of_a_corpus_is_read_as_words_with_their_truth() -> None:
 
 
 class Stub(FakeDomain):
-    """A domain whose artifacts hold the scores and the intent of their models."""
+    """A domain whose artifacts hold the scores and the intent of their models; its state is its name."""
+
+    _skills = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def load(self, folder: Path) -> Model:
         intent, mine = folder / "recogniser" / "intent", float((folder / "mine").read_text())
