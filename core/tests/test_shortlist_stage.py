@@ -111,7 +111,7 @@ def test_a_shortlisted_domain_that_is_not_installed_is_reported_unserved() -> No
     del models["lights"]
     answer = arbitrator(models, stage(k=1)).answer(Request(utterance="the lamp"))
     assert answer.domains["lights"].status == "unserved"
-    assert "no installed domain" in (answer.domains["lights"].reason or "")
+    assert "not installed" in (answer.domains["lights"].reason or "")
     assert answer.decision.action == "none"
     assert answer.shortlist
     assert not answer.shortlist.miss
