@@ -27,7 +27,7 @@ from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.semer import entirely_right
-from benchmarks.apart import Spoken, requests, spoken
+from benchmarks.apart import Scored, requests, scored
 from benchmarks.common import between, options, results, show, table
 
 NAME = "recogniser"
@@ -132,8 +132,8 @@ def _read(step: Step, corpus: Corpus, seed: int) -> Iterator[tuple[str, Readings
         yield domain, found
 
 
-def _by_r0(corpus: Corpus, domain: str, found: Readings) -> Spoken:
-    return spoken(baseline(domain, requests(corpus.held, found)), corpus.held, found)
+def _by_r0(corpus: Corpus, domain: str, found: Readings) -> Scored:
+    return scored(baseline(domain, requests(corpus.held, found)), corpus.held, found)
 
 
 def _right_readings(corpus: Corpus, read: Mapping[str, Readings]) -> dict[str, float]:
