@@ -198,6 +198,7 @@ def test_progress_is_reported_by_stage(tmp_path: Path) -> None:
     assert reported == [
         ("recogniser", 0, 1),
         ("recogniser", 1, 1),
+        ("cross-fitting", 0, 2),
         ("cross-fitting", 1, 2),
         ("cross-fitting", 2, 2),
         ("re-ranker", 0, 1),
