@@ -42,7 +42,10 @@ class Service:
         assert self.process.stderr
         for line in self.process.stderr:
             with self._new:
-                self.lines.append(json.loads(line))
+                try:
+                    self.lines.append(json.loads(line))
+                except ValueError:  # not the service's: an interpreter or a tool that dies at exit writes here too
+                    self.lines.append({"event": "text", "text": line.decode(errors="replace")})
                 self._new.notify_all()
         with self._new:
             self.lines.append({"event": "ended"})
