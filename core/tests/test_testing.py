@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from arbitrank.domain import Domain, Model, Settings, Skill
+from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.testing import CHECKS, CheckFailed, checks
-from arbitrank.testing.catalogue import check_catalogue, check_corpus
+from arbitrank.testing.catalogue import check_catalogue, check_corpus, check_features, check_screens
 from arbitrank.values import Example, Request, Slot, Truth
 
 
@@ -122,3 +123,15 @@ def test_a_corpus_that_lacks_requests_is_named(tmp_path: Path) -> None:
         limits = {"intents": ["Read"], "each": 1, "of_others": 1, "out_of_scope": 1, "kinds": 0, **changed}
         with pytest.raises(CheckFailed, match=reason):
             check_corpus(folder, "books", others=["films"], **limits)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("context", [{"device": "tv"}, {"has_screen": True}, {"device": "car", "has_screen": True}])
+def test_a_context_whose_screen_does_not_follow_from_its_device_is_named(context: dict[str, object]) -> None:
+    check_screens([Example(Request(context={"device": "tv", "has_screen": True}), Truth(None))])
+    with pytest.raises(CheckFailed, match="context"):
+        check_screens([Example(Request(context=context), Truth(None))])
+
+
+def test_a_domain_that_does_not_describe_its_titles_is_named() -> None:
+    with pytest.raises(CheckFailed, match="features"):
+        check_features(ReferenceDomain("plain"), "author", "frank")

@@ -9,9 +9,9 @@ import pytest
 import arbitrank_music
 from arbitrank.nlu.catalogue import also_of, read_works
 from arbitrank.testing import CHECKS, Check
-from arbitrank.testing.catalogue import check_catalogue, check_corpus
+from arbitrank.testing.catalogue import check_catalogue, check_corpus, check_features, check_screens
 from arbitrank.testing.checks import probability_mine
-from arbitrank.values import Hypothesis, Request, Slot
+from arbitrank.values import Request
 from arbitrank_music.domain import Music
 from arbitrank_music.plugin import arbitrank_domains
 
@@ -52,10 +52,7 @@ def test_a_well_known_title_is_shared(title: str) -> None:
 
 
 def test_a_context_says_what_its_device_can_show() -> None:
-    for example in Music().examples():
-        context = example.request.context
-        shows = {"has_screen": context["device"] not in ("speaker", "car")} if "device" in context else {}
-        assert {key: value for key, value in context.items() if key == "has_screen"} == shows
+    check_screens(Music().examples())
 
 
 @pytest.mark.parametrize(
@@ -99,17 +96,5 @@ def test_a_title_is_recognised_and_known_to_the_catalogue() -> None:
     assert best.features["title_known"] == best.features["title_shared"] == 1.0
 
 
-@pytest.mark.parametrize(
-    ("slots", "expected"),
-    [
-        ((), (0.0, 0.0, 0.0, 0.0)),
-        ((Slot("title", "MARY poppins "),), (1.0, 0.0, 1.0, 0.0)),
-        ((Slot("title", "a title of no work"),), (0.0, 1.0, 0.0, 0.0)),
-        ((Slot("artist", "howard shore"),), (0.0, 0.0, 0.0, 1.0)),
-        ((Slot("artist", "mary poppins"),), (0.0, 0.0, 0.0, 0.0)),
-    ],
-)
-def test_features_of_a_hypothesis_come_from_the_catalogue(slots: tuple[Slot, ...], expected: tuple[float, ...]) -> None:
-    names = ("title_known", "title_unknown", "title_shared", "artist_known")
-    features = Music().describe(Hypothesis("music", "Any", slots=slots))
-    assert features == dict(zip(names, expected, strict=True))
+def test_features_of_a_hypothesis_come_from_the_catalogue() -> None:
+    check_features(Music(), "artist", "howard shore")

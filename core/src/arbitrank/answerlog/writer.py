@@ -58,7 +58,7 @@ class AnswerLog:
         self._number = 0
         self._synced = self._pruned = monotonic()
         self._encode = msgspec.json.Encoder().encode
-        self._writing = threading.Lock()  # held by whoever does the thread's work
+        self._writing = threading.Lock()  # held while lines are written, synced or pruned
         self._wake, self._stopping = threading.Event(), False
         self._prune()
         self._thread = threading.Thread(target=self._work, name="arbitrank log", daemon=True)

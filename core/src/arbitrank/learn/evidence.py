@@ -79,7 +79,7 @@ class Evidence:
         return cls(spec, requests, label(spec.domain, requests, truths, weights))
 
     def without_context(self) -> Evidence:
-        """The same evidence with the features of the confidences alone."""
+        """This evidence, restricted to the features of the confidences."""
         return replace(self, spec=FeatureSpec(self.spec.domain, fill=self.spec.fill))
 
     @cached_property

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.nlu.catalogue import also_of, read_works
 from arbitrank.nlu.patterns import generate
 from arbitrank.testing.checks import expect
+from arbitrank.values import Example, Hypothesis, Slot
 
 
 def check_catalogue(
@@ -74,3 +76,28 @@ def check_corpus(
     expect(len(distinct) >= out_of_scope, f"{len(distinct)} out-of-scope requests, expected {out_of_scope} at least")
     counts = Counter(e.extra["kind"] for e in none)
     expect(len(counts) == kinds and min(counts.values()) >= 40, f"kinds of out-of-scope requests: {counts}")
+
+
+def check_screens(examples: Iterable[Example], without: Collection[str] = ("speaker", "car")) -> None:
+    """A context has `has_screen` just where it has a device: False for those `without` one. Raises `CheckFailed`."""
+    for example in examples:
+        context = example.request.context
+        shown = {"has_screen": context["device"] not in without} if "device" in context else {}
+        expect({key: value for key, value in context.items() if key == "has_screen"} == shown, f"context {context}")
+
+
+def check_features(domain: ReferenceDomain, creator: str, name: str) -> None:
+    """`describe` tells known, unknown and shared titles apart, and knows `name` in the column `creator` alone.
+
+    The catalogue must share the title Mary Poppins and have no creator of that name. Raises `CheckFailed`.
+    """
+    names = ("title_known", "title_unknown", "title_shared", f"{creator}_known")
+    for slots, values in (
+        ((), (0.0, 0.0, 0.0, 0.0)),
+        ((Slot("title", "MARY poppins "),), (1.0, 0.0, 1.0, 0.0)),
+        ((Slot("title", "a title of no work"),), (0.0, 1.0, 0.0, 0.0)),
+        ((Slot(creator, name),), (0.0, 0.0, 0.0, 1.0)),
+        ((Slot(creator, "mary poppins"),), (0.0, 0.0, 0.0, 0.0)),
+    ):
+        features = domain.describe(Hypothesis(domain.name, "Any", slots=slots))
+        expect(features == dict(zip(names, values, strict=True)), f"{slots}: features {features}")
