@@ -35,6 +35,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -165,6 +166,18 @@ class Domain(ABC):
 
     name: str
     """Lower-case letters, digits, `_` and `-`; unique among the installed domains."""
+
+    title: str | None = None
+    """The domain's display name, shown to users; None shows `name`."""
+
+    intent_titles: Mapping[str, str] = MappingProxyType({})
+    """Display names of intents, as they complete "do you want to …?"; an intent without one shows its name."""
+
+    scales: Mapping[str, str] = MappingProxyType({})
+    """Scales of the recogniser's scores that are not probabilities, by field (`arbitrank.scales`)."""
+
+    fallback: bool = False
+    """True for a domain that can answer anything: it acts only where no other domain should."""
 
     @property
     def skills(self) -> Sequence[Skill]:

@@ -14,6 +14,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 Confidence = Annotated[float, Meta(ge=0.0, le=1.0)]
 """A model's probability, in [0, 1]; not comparable between models until it is calibrated."""
 
+Score = Any
+"""A confidence as its domain gives it, on the scale that the domain states (`arbitrank.scales`), until the boundary has
+read it; a domain's re-ranker sees it as a `Confidence`, or None where it is missing."""
+
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 """The name of a domain, intent, slot or skill: 1 to 200 characters."""
 
@@ -29,13 +33,17 @@ Status = Literal["answered", "failed", "late", "skipped", "unserved"]
 
 
 class Slot(Struct, frozen=True, omit_defaults=True, gc=False):
-    """One named value in an utterance; `start` and `end`, where given, count characters of the utterance."""
+    """One named value in an utterance; `start` and `end`, where given, count characters of the utterance.
+
+    `value` holds the words, `resolved` any JSON that the domain made of them: a date, an entity's id.
+    """
 
     name: Name
     value: str
-    confidence: Confidence | None = None
+    confidence: Score | None = None
     start: Offset | None = None
     end: Offset | None = None
+    resolved: Any = None
 
 
 class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -48,10 +56,10 @@ class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
 
     domain: Name
     intent: Name
-    domain_confidence: Confidence | None = None
-    intent_confidence: Confidence | None = None
+    domain_confidence: Score | None = None
+    intent_confidence: Score | None = None
     slots: tuple[Slot, ...] = ()
-    slots_confidence: Confidence | None = None
+    slots_confidence: Score | None = None
     skill: str | None = None
     features: dict[str, float] = {}
 
@@ -71,12 +79,21 @@ class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
         return product
 
 
+class Wording(Struct, frozen=True, omit_defaults=True, gc=False):
+    """One of several wordings of an utterance that a speech recogniser returned, with its confidence, in [0, 1]."""
+
+    text: str
+    confidence: Confidence | None = None
+
+
 class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """An utterance with its context and, where the caller brings them, its hypotheses.
 
     `hypotheses` is None where the domains are to recognise the utterance themselves, and empty where no domain has a
     reading. A plugin is given a request that holds its own hypotheses alone. `utterance_length`, in characters, stands
-    for an utterance that must not be shown: its length is a feature of re-rankers.
+    for an utterance that must not be shown: its length is a feature of re-rankers. `utterances` are the wordings that a
+    speech recogniser returned, best first. `refused` names the domains whose hypotheses could not be read, each with
+    its reason; they fail in the answer.
     """
 
     id: str | None = None
@@ -87,6 +104,8 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
     account: dict[str, Any] | None = None
     dialogue: str | dict[str, Any] | None = None
     utterance_length: Annotated[int, Meta(ge=0, le=1 << 31)] | None = None
+    utterances: tuple[Wording, ...] = ()
+    refused: dict[str, str] = {}
 
     @property
     def length(self) -> int | None:
@@ -158,6 +177,7 @@ class DomainReport(Struct, frozen=True, gc=False):
     """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
     `shrunk`, where it is not None, is the temperature by which the log-odds of its probabilities were divided.
+    `scales`, where set, are the scales of its scores that were mapped to [0, 1], by field.
     """
 
     status: Status
@@ -165,6 +185,7 @@ class DomainReport(Struct, frozen=True, gc=False):
     ms: float = 0.0
     reason: str | None = None
     shrunk: float | None = None
+    scales: dict[str, str] | UnsetType = UNSET
 
 
 class Candidate(Struct, frozen=True, gc=False):

@@ -18,7 +18,9 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     best two domains' P(mine) differ by less; 0 never does. `normalise`: condition the domains' P(mine) on exactly one
     of them owning the request before they order the list (`arbitrank.arbitration.merge.after_winning`), with
     `independence`, in [0, 1], of the domains' evidence. `rank_unserved`: rank hypotheses of domains that are not
-    installed by R0 instead of only reporting them.
+    installed by R0 instead of only reporting them. `accept`, in [0, 1]: never accept a head whose P(right) is below it.
+    `fallback`: the domain that acts where no other should. `scales`: by domain and field, the scales of scores that are
+    not probabilities (`arbitrank.scales`).
     """
 
     none: Confidence = 0.5
@@ -26,6 +28,9 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     normalise: bool = False
     independence: Confidence = 0.5
     rank_unserved: bool = False
+    accept: Confidence = 0.3
+    fallback: str | None = None
+    scales: dict[str, dict[str, str]] = {}
 
 
 def p_out_of_scope(mine: Iterable[Any]) -> Any:
