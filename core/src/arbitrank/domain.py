@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -113,7 +113,8 @@ class Settings:
     keep it where it improves the probabilities of held-out data. `kept`: the share of other domains' traffic that is in
     the data, in (0, 1]; less than 1 where it was sampled, so that the prior is corrected. `l2`: the strength of the
     regularisation towards R0, None for the default by the amount of data. `folds`: the folds of cross-fitting. `warm`:
-    the folder of an artifact whose weights to start from. `jobs`: the number of processes where there is no `spread`,
+    the folder of an artifact whose weights to start from. `context_keys`: context keys to read beside the domain's own.
+    `jobs`: the number of processes where there is no `spread`,
     which runs parts of the training elsewhere. The same seed gives the same weights.
     """
 
@@ -126,6 +127,7 @@ class Settings:
     l2: float | None = None
     folds: int = 5
     warm: Path | None = None
+    context_keys: tuple[str, ...] = ()
     jobs: int = field(default=1, compare=False)
     progress: Progress = field(default=_ignored, compare=False)
     figures: Figures = field(default=_ignored, compare=False)
@@ -134,6 +136,12 @@ class Settings:
 
 class Model(ABC):
     """A domain's loaded weights. Frozen: equal requests get equal answers, in any order and from any thread."""
+
+    context_keys: Collection[str] | None = None
+    """The context keys that the model reads beside those that the core knows; None where it does not state them."""
+
+    hypothesis_features: Collection[str] | None = None
+    """Names of the hypotheses' own `features` that the model reads; None where it does not state them."""
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """The domain's readings of `request.utterance`, best first; empty where it has none.
@@ -175,6 +183,9 @@ class Domain(ABC):
 
     scales: Mapping[str, str] = MappingProxyType({})
     """Scales of the recogniser's scores that are not probabilities, by field (`arbitrank.scales`)."""
+
+    context_keys: Collection[str] | None = None
+    """The context keys that training has the re-ranker read; None where the domain does not state them."""
 
     fallback: bool = False
     """True for a domain that can answer anything: it acts only where no other domain should."""

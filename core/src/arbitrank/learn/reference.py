@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ class ReferenceDomain(Domain):
             requests = [own_request(e.request, n_best) for e, n_best in zip(examples, fitted, strict=True)]
         settings.progress("re-ranker", 0, 1)
         truths = Each(examples, lambda e: e.truth)
-        evidence = gather(self.name, requests, truths, keys=self.context_keys, weights=weights)
+        keys = tuple(dict.fromkeys((*self.context_keys, *settings.context_keys)))
+        evidence = gather(self.name, requests, truths, keys=keys, weights=weights)
         if not evidence.requests:
             raise DataError(f"{subject}: no hypothesis of {len(examples)} examples is its own; nothing to learn")
         reranker = learn(evidence, settings)
@@ -128,6 +130,14 @@ class ReferenceModel(Model):
     domain: ReferenceDomain
     recogniser: Recogniser | None
     reranker: files.Saved = field(repr=False)
+
+    @cached_property
+    def context_keys(self) -> Sequence[str]:  # type: ignore[override]  # the contract's is set, this one is computed
+        return files.spec_of(self.reranker).context_keys
+
+    @cached_property
+    def hypothesis_features(self) -> Sequence[str]:  # type: ignore[override]
+        return files.spec_of(self.reranker).extras
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         if self.recogniser is None or not request.utterance:

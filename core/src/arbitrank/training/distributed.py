@@ -218,7 +218,8 @@ def count(task: TrainingTask, part: str) -> FileCounts:
     """Read a file and count what determines the features."""
     training, _, digest, notes = _read(task, part)
     domain = cast(ReferenceDomain, domain_of(task)[0])
-    census = Census(task.domain, domain.context_keys)
+    named = task.settings.get("context_keys", ())
+    census = Census(task.domain, dict.fromkeys((*domain.context_keys, *named)))
     own = given = 0
     for example in training:
         own += example.truth.domain == task.domain

@@ -1,0 +1,101 @@
+"""Context keys that domains read, and remarks on those that no domain reads.
+
+A key that no weights read cannot change an answer, so a caller who sends one is told, once. A model states the keys
+that it reads as `context_keys` (`arbitrank.domain.Model`); of one that states nothing, any key may be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from arbitrank.domain import Domain, Model
+from arbitrank.guard import Fault, guarded
+
+__all__ = ["KNOWN", "UnreadKeys", "is_known", "keys_of", "keys_read", "naming", "remark"]
+
+KNOWN = ("device", "has_screen", "locale", "previous_domain", "previous_intent")
+"""Context keys that the core knows, beside `preference.DOMAIN` and `preference.DOMAIN.INTENT`."""
+
+_PREFERENCE = "preference."
+_REMARKS = 10  # keys that are remarked on at most
+_SEEN = 1_000  # keys that are remembered at most
+_SHOWN = 80  # characters of a key
+
+
+def is_known(key: str) -> bool:
+    """True for a key that the core knows, which needs no naming."""
+    return key in KNOWN or key.startswith(_PREFERENCE)
+
+
+def keys_of(one: Domain | Model) -> frozenset[str] | None:
+    """The context keys that a model reads, or that a domain has its re-ranker read; None where it does not state them.
+
+    A statement that is no list of texts counts as none, so that a plugin's mistake costs only the remark.
+    """
+    found = guarded(_stated, one)
+    return None if isinstance(found, Fault) else found
+
+
+def _stated(one: Domain | Model) -> frozenset[str] | None:
+    keys: Any = one.context_keys
+    if keys is None or isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+        return None
+    return frozenset(keys)
+
+
+def keys_read(readers: Iterable[Domain | Model]) -> frozenset[str] | None:
+    """All context keys that one of the domains or models reads; None where one of them does not state its keys."""
+    found: frozenset[str] = frozenset()
+    for one in readers:
+        keys = keys_of(one)
+        if keys is None:
+            return None
+        found |= keys
+    return found
+
+
+def naming(keys: Iterable[str], domain: str = "NAME") -> str:
+    """The line of `arbitrank.toml` by which a domain reads these keys from its next training on."""
+    listed = ", ".join(f'"{key}"' for key in keys)
+    return f"[domains.{domain}] context_keys = [{listed}]"
+
+
+def remark(key: str, read: Collection[str], seen: str = "") -> str:
+    """The sentence on a key that no domain reads: its near miss, or the way to name it; `seen`: how often it came."""
+    key = key if len(key) <= _SHOWN else f"{key[:_SHOWN]}…"
+    text = f"context key {key!r}{seen} is read by no domain"
+    near = get_close_matches(key.casefold(), {*KNOWN, *read}, n=1, cutoff=0.8)
+    if near:
+        return f"{text}; did you mean {near[0]!r}?"
+    return (
+        f"{text}, so it changes no answer; to have a domain learn from it, train with --context-key {key}, or with "
+        f"{naming([key])} in arbitrank.toml"
+    )
+
+
+class UnreadKeys:
+    """Remarks on the context keys of requests that no domain reads, each key once and a bounded number in all.
+
+    `models` returns those that answer now; `also` are keys that something else reads, such as a policy.
+    """
+
+    def __init__(self, models: Callable[[], Iterable[Domain | Model]], also: Collection[str] = ()) -> None:
+        self._models, self._also = models, frozenset(also)
+        self._seen: set[str] = set()
+        self.remarks: list[str] = []
+
+    def __call__(self, context: Mapping[str, Any]) -> list[str]:
+        """The remarks that the context of one more request gives cause to; empty for keys that were seen before."""
+        seen = self._seen
+        if seen.issuperset(context) or len(seen) >= _SEEN:
+            return []
+        added = [key for key in context if key not in seen]
+        seen.update(added)
+        unknown = [key for key in added if not is_known(key) and key not in self._also]
+        if not unknown or len(self.remarks) >= _REMARKS or (read := keys_read(self._models())) is None:
+            return []
+        found = [remark(key, read) for key in unknown if key not in read][: _REMARKS - len(self.remarks)]
+        self.remarks += found
+        return found
