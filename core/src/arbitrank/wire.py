@@ -187,8 +187,8 @@ def _example(raw: bytes | str) -> Example:
 
 
 def _request_fields(line: Request | _Corpus) -> dict[str, Any]:
-    """The fields of the request in a line, those that a line of a corpus lacks being None."""
-    return {name: getattr(line, name, None) for name in Request.__struct_fields__}
+    """The fields of the request in a line; a line of a corpus lacks some of them."""
+    return {name: getattr(line, name) for name in Request.__struct_fields__ if hasattr(line, name)}
 
 
 def _check_request(request: Request) -> None:
