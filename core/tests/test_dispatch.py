@@ -324,15 +324,15 @@ def test_many_threads_get_the_answers_that_one_gets() -> None:
     ("mine", "none", "clarify", "action", "contenders"),
     [
         ((0.7, 0.3), 0.5, 0.1, "accept", (0,)),
-        ((0.6, 0.55), 0.5, 0.1, "clarify", (0, 2)),
+        ((0.6, 0.58), 0.5, 0.1, "clarify", (0, 2)),
         ((0.3, 0.25), 0.5, 0.1, "none", ()),  # 0.7 · 0.75 = 0.525: more likely nobody's
-        ((0.3, 0.25), 0.525, 0.1, "clarify", (0, 2)),  # at a threshold is not above it
-        ((0.75, 0.5), 0.5, 0.25, "accept", (0,)),  # nor below it
+        ((0.3, 0.25), 0.525, 0.2, "clarify", (0, 2)),  # at a threshold is not above it
+        ((0.75, 0.5), 0.5, 0.5, "accept", (0,)),  # nor below it
         ((0.6, 0.6), 0.5, 0.0, "accept", (0,)),  # 0 never asks back, not even in a tie
         ((0.9, 0.9), 0.0, 0.1, "none", ()),  # 0 acts only where it's certain whose it is
         ((1.0, 0.0), 0.0, 0.0, "accept", (0,)),
         ((1.0, 1.0), 0.0, 1.0, "clarify", (0, 2)),
-        ((0.0, 0.0), 1.0, 0.0, "accept", (0,)),  # 1 always acts
+        ((0.0, 0.0), 1.0, 0.0, "clarify", (0,)),  # 1 never decides none
         ((0.9, 0.1), 0.5, 1.0, "clarify", (0, 2)),
     ],
 )

@@ -145,7 +145,9 @@ class Arbitrator:
         if self.hyprank is not None:
             ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
-        decision = decide(ranked, self.decisions, out_of_scope=p_out_of_scope(one.scores.mine for one in contributions))
+        exclusive = self.decisions.normalise or self.hyprank is not None
+        out_of_scope = p_out_of_scope(one.scores.mine for one in contributions)
+        decision = decide(ranked, self.decisions, out_of_scope=out_of_scope, exclusive=exclusive)
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
         ms = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import DecisionSettings, p_out_of_scope
+from arbitrank.arbitration.decide import DecisionSettings, action_codes, choosable, margin, p_out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.probability import CLIP, Floats, Starts, log_odds, sigmoid
 from arbitrank.values import Hypothesis, Ranked
@@ -135,13 +136,20 @@ class BestReadings(NamedTuple):
 class MergedHeads(NamedTuple):
     """The head of each request's merged list: the domain's number and the reading's index (−1 where there is none).
 
-    `probability` is P(right) of that reading, `out_of_scope` is P(no domain owns the request).
+    `probability` is P(right) of that reading, `out_of_scope` is P(no domain owns the request), `closest` the least
+    `arbitrank.arbitration.decide.margin` between the head's domain and another one that a user may be asked about.
     """
 
     domain: NDArray[np.int32]
     reading: NDArray[np.int32]
     probability: Floats
     out_of_scope: Floats
+    closest: Floats
+
+    def actions(self, settings: DecisionSettings) -> NDArray[np.int64]:
+        """The decision on each list, as an index in `arbitrank.arbitration.decide.ACTIONS`: what `decide` decides."""
+        codes = action_codes(self.out_of_scope, self.domain < 0, self.probability, self.closest, settings)
+        return np.asarray(codes, np.int64)
 
 
 def merge_heads(domains: Sequence[BestReadings], decisions: DecisionSettings = DecisionSettings()) -> MergedHeads:
@@ -150,16 +158,20 @@ def merge_heads(domains: Sequence[BestReadings], decisions: DecisionSettings = D
     The domains are in the order of their names, which breaks ties.
     """
     n = len(domains[0].mine)
-    no_index = np.full(n, -1, np.int32)
-    heads = MergedHeads(no_index, no_index.copy(), np.zeros(n), p_out_of_scope(one.mine for one in domains))
+    no_index, out_of_scope = np.full(n, -1, np.int32), p_out_of_scope(one.mine for one in domains)
+    heads = MergedHeads(no_index, no_index.copy(), np.zeros(n), out_of_scope, np.full(n, math.inf))
     if decisions.normalise:
         domains = _after_winning(domains, decisions.independence)
-    highest = np.full(n, -1.0)
+    highest, mine = np.full(n, -1.0), np.zeros(n)
     for number, one in enumerate(domains):
         score = np.where(one.best >= 0, one.mine * one.right, -1.0)
         ahead = score > highest
-        highest[ahead], heads.domain[ahead] = score[ahead], number
+        highest[ahead], heads.domain[ahead], mine[ahead] = score[ahead], number, one.mine[ahead]
         heads.reading[ahead], heads.probability[ahead] = one.best[ahead], one.right[ahead]
+    for number, one in enumerate(domains):
+        other = (one.best >= 0) & (heads.domain != number) & choosable(one.mine, one.right)
+        distance = np.where(other, np.abs(margin(mine, one.mine, decisions.normalise)), math.inf)
+        np.minimum(heads.closest, distance, out=heads.closest)
     return heads
 
 

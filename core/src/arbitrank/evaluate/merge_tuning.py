@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import DecisionSettings, decides_none
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, merge_heads
 from arbitrank.domain import Scores
 from arbitrank.learn.evidence import Evidence
@@ -94,7 +94,7 @@ def choose_none(domains: Sequence[BestReadings], owners: NDArray[np.int64]) -> N
     heads = merge_heads(domains)
 
     def rightly(decisions: DecisionSettings) -> Floats:
-        none = decides_none(heads.out_of_scope, heads.domain < 0, decisions)
+        none = heads.actions(decisions) == ACTIONS.index("none")
         return np.asarray(np.where(none, -1, heads.domain) == owners, np.float64)
 
     before = rightly(default)

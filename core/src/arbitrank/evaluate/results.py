@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import DecisionSettings, decides_none
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.arbitration.merge import MergedHeads
 from arbitrank.evaluate.intervals import Estimate, bootstrap_means, interval
 from arbitrank.evaluate.metrics import calibration
@@ -78,7 +78,7 @@ def decided(
     `right`, `domain_right` and `errors` judge the heads; `unowned` marks the requests that are out of scope.
     """
     empty = heads.domain < 0
-    none = empty if decisions is None else decides_none(heads.out_of_scope, empty, decisions)
+    none = empty if decisions is None else heads.actions(decisions) == ACTIONS.index("none")
     return SystemResults(
         top,
         heads.probability,

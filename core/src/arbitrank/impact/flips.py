@@ -32,6 +32,7 @@ _SIDE = np.dtype(
         ("domain_right", "?"),
         ("semer", "f8"),
         ("out_of_scope", "f8"),
+        ("closest", "f8"),
         # The exchanged domain: has it a reading, P(mine), P(right) of its best reading, is that reading right?
         ("own_reading", "?"),
         ("own_mine", "f8"),
@@ -67,12 +68,12 @@ def fill_side(
 
     `name` is the exchanged domain; `numbers` gives the domains their numbers.
     """
-    side["head"], side["out_of_scope"] = -1, 1.0
+    side["head"], side["out_of_scope"], side["closest"] = -1, 1.0, np.inf
     if not readings:
         return [None] * len(lines)
     order = [readings[domain] for domain in sorted(readings)]
     merged = merge_heads([one.best for one in order], decisions)
-    side["probability"], side["out_of_scope"] = merged.probability, merged.out_of_scope
+    side["probability"], side["out_of_scope"], side["closest"] = merged.probability, merged.out_of_scope, merged.closest
     heads = [order[d].head(i) if d >= 0 else None for i, d in enumerate(merged.domain.tolist())]
     for i, (head, line) in enumerate(zip(heads, lines, strict=True)):
         if head:
@@ -115,7 +116,7 @@ class Flip(msgspec.Struct, frozen=True):
 def judged(rows: Rows, side: Side, decisions: DecisionSettings | None) -> SystemResults:
     """The results of one side, as in an evaluation; with `decisions` the decision "none" counts as an answer."""
     one = rows[side]
-    heads = MergedHeads(one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"])
+    heads = MergedHeads(one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"], one["closest"])
     right, domain_right = one["right"].astype(np.float64), one["domain_right"].astype(np.float64)
     return decided(heads, right, domain_right, one["semer"], rows["owner"] < 0, decisions)
 
