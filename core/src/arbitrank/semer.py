@@ -11,9 +11,12 @@ from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 def semer(hypothesis: Hypothesis | Ranked, truth: Truth) -> float:
     """Semantic error rate: errors / (1 intent + slots of the truth), at least 0 and possibly more than 1.
 
-    Errors are a wrong domain or intent (one), and slots inserted, deleted or substituted (right name, wrong value).
+    Errors are a wrong domain or intent (one), and slots inserted, deleted or substituted (right name, wrong value). Of
+    several truths the nearest counts.
     """
-    return semantic_errors(hypothesis, truth) / (1 + len(truth.slots))
+    if truth.also:
+        return min(semer(hypothesis, one) for one in truth.each)
+    return _errors(hypothesis, truth) / (1 + len(truth.slots))
 
 
 def entirely_right(hypothesis: Hypothesis | Ranked, truth: Truth) -> bool:
@@ -22,8 +25,22 @@ def entirely_right(hypothesis: Hypothesis | Ranked, truth: Truth) -> bool:
 
 
 def semantic_errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
-    """The number of errors: one for the wrong domain or intent, and one for each slot to insert, delete or change."""
-    wrong = (hypothesis.domain, hypothesis.intent) != (truth.domain, truth.intent or truth.domain)
+    """The number of errors: one for the wrong domain or intent, and one for each slot to insert, delete or change.
+
+    Of several truths the nearest counts.
+    """
+    return min(_errors(hypothesis, one) for one in truth.each) if truth.also else _errors(hypothesis, truth)
+
+
+def truths_found(readings: Iterable[Hypothesis | Ranked], truth: Truth) -> float:
+    """The share, in [0, 1], of the truths of an utterance that one of the readings equals entirely."""
+    given = tuple(readings)
+    every = truth.each
+    return sum(any(entirely_right(reading, one) for reading in given) for one in every) / len(every)
+
+
+def _errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
+    wrong = not truth.owned_by(hypothesis.domain) or hypothesis.intent != (truth.intent or hypothesis.domain)
     if not hypothesis.slots and not truth.slots:
         return int(wrong)
     seen, expected = _counted(hypothesis.slots), _counted(truth.slots)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.structs import force_setattr, replace
 
 Confidence = Annotated[float, Meta(ge=0.0, le=1.0)]
 """A model's probability, in [0, 1]; not comparable between models until it is calibrated."""
@@ -113,12 +114,66 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.utterance_length if self.utterance is None else len(self.utterance)
 
 
-class Truth(Struct, frozen=True, omit_defaults=True):
-    """The correct reading of a request; `domain` is None where it is out of scope."""
+_ABSENT: Any = UNSET
 
-    domain: str | None
+
+class Truth(Struct, frozen=True, omit_defaults=True):
+    """The correct reading of a request; `domain` is None where it is out of scope.
+
+    `domains`, where not None, are all the domains whose reading with this intent and these slots is right, `domain`
+    being the first; None among them says that declaring the request out of scope is right too. One domain is kept in
+    `domain` alone; an empty `domains` is of a request in scope that no domain can serve. `also` holds the further
+    truths of an utterance with several intents, any of which is right. Raises `ValueError` without `domain` and
+    `domains`.
+    """
+
+    domain: str | None = _ABSENT
     intent: str | None = None
     slots: tuple[Slot, ...] = ()
+    domains: tuple[str | None, ...] | None = None
+    also: tuple[Truth, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.domains is not None:
+            given = self.domains if self.domain is None or self.domain is _ABSENT else (self.domain, *self.domains)
+            names = sorted(dict.fromkeys(given), key=lambda name: name is None)  # None comes last
+            several = len(names) > 1 or (not names and self.intent is not None)
+            force_setattr(self, "domain", names[0] if names else None)
+            force_setattr(self, "domains", tuple(names) if several else None)
+        elif self.domain is _ABSENT:
+            raise ValueError("Object missing required field `domain`")
+        if any(one.also for one in self.also):
+            force_setattr(self, "also", tuple(flat for one in self.also for flat in one.each))
+
+    @property
+    def each(self) -> tuple[Truth, ...]:
+        """This truth and those of `also`, each without any `also`."""
+        return (replace(self, also=()), *self.also) if self.also else (self,)
+
+    @property
+    def out_of_scope(self) -> bool:
+        """True where declaring the request out of scope is right."""
+        every = (self, *self.also)
+        return any(one.domain is None if one.domains is None else None in one.domains for one in every)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The names of the domains that may serve the request, each once; empty where none should or can."""
+        named = (one.domains or (one.domain,) for one in (self, *self.also))
+        return tuple(dict.fromkeys(name for names in named for name in names if name is not None))
+
+    def owned_by(self, domain: str) -> bool:
+        """True where a reading of this domain can be right."""
+        if self.domains is None and not self.also:
+            return self.domain == domain
+        return domain in self.owners
+
+    def seen_by(self, domain: str) -> Truth:
+        """The truth as this domain learns from it: where it can be right, with `domain` as the only one."""
+        if self.domains is None and not self.also:
+            return self
+        own = [replace(one, domain=domain, domains=None, also=()) for one in self.each if one.owned_by(domain)]
+        return replace(own[0], also=tuple(own[1:])) if own else self
 
 
 class Example(Struct, frozen=True):
@@ -137,6 +192,11 @@ class Example(Struct, frozen=True):
         """The number of requests that the example stands for: the line's `weight`, 1 where it has none."""
         weight = self.extra.get("weight", 1.0)
         return float(weight) if isinstance(weight, int | float) and not isinstance(weight, bool) else 1.0
+
+    def seen_by(self, domain: str) -> Example:
+        """The example as a domain learns from it, with `Truth.seen_by`."""
+        truth = self.truth.seen_by(domain)
+        return self if truth is self.truth else replace(self, truth=truth)
 
 
 class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):

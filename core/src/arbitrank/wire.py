@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import force_setattr
 
 from arbitrank.errors import DataError, InputError
-from arbitrank.values import Answer, Confidence, Context, Example, Name, Request, Slot, Truth
+from arbitrank.truths import Labelling, any_of, corpus_truth, or_acceptable
+from arbitrank.values import Answer, Confidence, Context, Example, Name, Request, Slot
 
 T = TypeVar("T")
 
@@ -42,7 +45,8 @@ class BadLine(NamedTuple):
 class _Corpus(msgspec.Struct, frozen=True, kw_only=True, rename={"utterance": "text"}):
     id: str | None = None
     utterance: str
-    domain: Name | None
+    domain: Name | UnsetType | None = UNSET
+    domains: tuple[Name | None, ...] | None = None
     intent: Name | None = None
     slots: tuple[Slot, ...] = ()
     locale: str | None = None
@@ -53,7 +57,10 @@ class _Corpus(msgspec.Struct, frozen=True, kw_only=True, rename={"utterance": "t
 
 
 class _Labelled(Request, frozen=True, kw_only=True):
-    truth: Truth
+    truth: Labelling
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "truth", any_of(self.truth))
 
 
 class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
@@ -64,12 +71,16 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
     kept.
     """
 
-    truth: Truth | None = None
+    truth: Labelling | None = None
     answer: Answer | None = None
     recognised: bool = False
     time: float | None = None
     outcome: Outcome | None = None
     utterance_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.truth is not None:
+            force_setattr(self, "truth", any_of(self.truth))
 
 
 _decode_request = msgspec.json.Decoder(Request).decode
@@ -97,6 +108,8 @@ def decode_logged(raw: bytes | str) -> Logged:
     """One line of a log, or of a corpus or hypotheses file. Raises `InputError` as `decode_request` does."""
     line = _decoded(_decode_logged, raw)
     if line.utterance is not None or line.hypotheses is not None:
+        if line.truth is not None and "acceptable" in (raw if isinstance(raw, str) else str(raw, "utf-8", "replace")):
+            return msgspec.structs.replace(line, truth=or_acceptable(line.truth, msgspec.json.decode(raw)))
         return line
     # Neither an utterance nor hypotheses: perhaps a line of a corpus, whose utterance is called `text`.
     example = decode_example(raw)
@@ -177,10 +190,10 @@ def _example(raw: bytes | str) -> Example:
         fields = _request_fields(corpus)
         if corpus.locale is not None:
             fields["context"] = {"locale": corpus.locale, **corpus.context}
-        truth = Truth(corpus.domain, corpus.intent, corpus.slots)
+        truth = corpus_truth(line, corpus.domain, corpus.domains, corpus.intent, corpus.slots)
     else:
         labelled = msgspec.convert(line, _Labelled)
-        fields, truth = _request_fields(labelled), labelled.truth
+        fields, truth = _request_fields(labelled), or_acceptable(labelled.truth, line)
     request = Request(**fields)
     _check_request(request)
     return Example(request, truth, {key: value for key, value in line.items() if key not in _EXAMPLE_FIELDS[kind]})
@@ -231,7 +244,8 @@ def _explain(message: str, raw: bytes | str) -> str:
     bounded = re.fullmatch(r"expected float (>=|<=).*|Number out of range", expected) is not None
     if bounded or re.fullmatch(r"expected float( \| null)?, got \w+", expected):
         expected = f"expected {range_}"
-    expected = re.sub(r"expected object, got \w+", "expected an object", expected)
+    expected = re.sub(r"expected object( \| null)?, got \w+", "expected an object", expected)
+    expected = re.sub(r"expected object \| array( \| null)?, got \w+", "expected an object or a list of them", expected)
     where = path.lstrip(".") or "the line"
     try:
         seen: Any = json.loads(raw)

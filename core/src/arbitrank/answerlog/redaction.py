@@ -58,13 +58,15 @@ class Redactor:
             session=self._session(line.session),
             account=None,
             dialogue=None,
+            utterances=(),
+            refused=dict.fromkeys(line.refused, "refused"),
             truth=None if line.truth is None else self.truth(line.truth),
             answer=None if line.answer is None else self._answer(line.answer),
         )
 
     def truth(self, truth: Truth) -> Truth:
         """The truth without words."""
-        return replace(truth, slots=self._slots(truth.slots))
+        return replace(truth, slots=self._slots(truth.slots), also=tuple(map(self.truth, truth.also)))
 
     def _answer(self, answer: Answer) -> Answer:
         ranked = tuple(map(self._reading, answer.ranked))

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from arbitrank.answerlog.redaction import CONTEXT, Words
-from arbitrank.values import Confidence, Truth
+from arbitrank.truths import Labelling, any_of
+from arbitrank.values import Confidence
 from arbitrank.wire import Outcome
 
 
@@ -41,11 +43,13 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
 
     id: Annotated[str, Meta(min_length=1)]
-    truth: Truth | None = None
+    truth: Labelling | None = None
     outcome: Outcome | None = None
     time: float | None = None
 
     def __post_init__(self) -> None:
+        if self.truth is not None:
+            force_setattr(self, "truth", any_of(self.truth))
         if self.truth is None and self.outcome is None:
             raise ValueError("neither truth nor outcome, expected one of them")
 

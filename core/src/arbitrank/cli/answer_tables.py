@@ -12,7 +12,7 @@ from rich import markup
 from rich.console import Console
 from rich.table import Table
 
-from arbitrank.values import Answer, Ranked
+from arbitrank.values import Answer, Ranked, Truth
 
 if TYPE_CHECKING:
     from arbitrank.impact.replay_one import Replay
@@ -122,11 +122,16 @@ def show_replay(replay: Replay, answered: float | None, *, explain: bool = False
     for line in replay.changed:
         console.print(escape(line), soft_wrap=True)
     if replay.truth:
-        slots = ", ".join(f"{slot.name}={slot.value}" for slot in replay.truth.slots)
-        meant = f"{replay.truth.domain} {replay.truth.intent or ''} {slots}" if replay.truth.domain else "out of scope"
+        meant = "; or ".join(map(_meant, replay.truth.each))
         console.print(f"truth: {escape(meant)}", soft_wrap=True)
     if replay.outcome:
         console.print(f"the user {replay.outcome} it")
+
+
+def _meant(truth: Truth) -> str:
+    slots = ", ".join(f"{slot.name}={slot.value}" for slot in truth.slots)
+    domains = " or ".join(truth.owners)
+    return f"{domains} {truth.intent or ''} {slots}" if domains else "out of scope"
 
 
 def when(time: float | None) -> str:

@@ -34,9 +34,8 @@ def audit_set(file: Path | None, store: Store) -> None:
         click.echo(f"{present}" if present else f"no audit set in {store}; run: arbitrank audit-set FILE")
         return
     with _single(file) as requests:
-        owners, hypotheses, words = _checked(requests)
+        n, owners, hypotheses, words = _checked(requests)
         digest = store.set_audit_set(requests)
-    n = owners.total()
     domains = ", ".join(f"{name or 'out of scope'} {count}" for name, count in owners.most_common())
     click.echo(f"audit set {digest[:12]} in {store}: {n} requests, {hypotheses} hypotheses; owned by {domains}")
     if words:
@@ -63,10 +62,10 @@ def _single(path: Path) -> Iterator[Path]:
         yield one
 
 
-def _checked(file: Path) -> tuple[Counter[str | None], int, int]:
-    """Requests of each domain, number of hypotheses, and of requests without any."""
+def _checked(file: Path) -> tuple[int, Counter[str | None], int, int]:
+    """Number of requests, those of each domain, number of hypotheses, and of requests without any."""
     owners: Counter[str | None] = Counter()
-    hypotheses = words = bad = 0
+    n = hypotheses = words = bad = 0
     for number, raw in read_lines(file):
         try:
             if isinstance(raw, BadLine):
@@ -79,11 +78,12 @@ def _checked(file: Path) -> tuple[Counter[str | None], int, int]:
             if bad <= _SHOWN:
                 options.note(f"{place(file, number)}: {error}")
             continue
-        owners[line.truth.domain] += 1
+        n += 1
+        owners.update(line.truth.owners or (None,))
         hypotheses += len(line.hypotheses or ())
         words += line.hypotheses is None
     if bad:
         raise DataError(f"{file}: {bad} invalid lines; nothing was set; see docs/formats.md")
     if not owners:
         raise DataError(f"{file}: no request; nothing was set; see docs/formats.md")
-    return owners, hypotheses, words
+    return n, owners, hypotheses, words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,7 @@ class Corpus:
     @property
     def has_out_of_scope(self) -> bool:
         """True where training has out-of-scope requests, so that "none" counts as an answer."""
-        return any(example.truth.domain is None for example in self.train)
+        return any(example.truth.out_of_scope for example in self.train)
 
 
 def read_corpus(folder: Path) -> Corpus:
@@ -68,7 +67,7 @@ def read_corpus(folder: Path) -> Corpus:
     repeated = len(read["train"]) - len(train)
     if repeated:
         notes.append(f"train: {repeated} utterances are in a later split too; dropped from train")
-    domains = sorted({example.truth.domain for example in train if example.truth.domain is not None})
+    domains = sorted({name for example in train for name in example.truth.owners})
     if len(domains) < 2:
         named = f"one domain, {domains[0]}" if domains else "no domain"
         raise _refusal(f"{folder}: train has {named}, expected at least 2; nothing to arbitrate", notes)
@@ -102,10 +101,10 @@ def read_hypotheses(path: Path) -> Corpus:
     if len(domains) < 2 or with_hypotheses < _FEW:
         what = f"{with_hypotheses} labelled requests with hypotheses, of {len(domains)} domains"
         raise _refusal(f"{path}: {what}; expected at least {_FEW} of at least 2", notes)
-    owners = Counter(e.truth.domain for e in good if e.truth.domain is not None)
-    if not owners.keys() & set(domains):
+    owned = [set(e.truth.owners) for e in good]
+    if not any(own & set(domains) for own in owned):
         raise _refusal(f"{path}: no request is of a domain that has hypotheses; nothing to learn", notes)
-    unknown = sum(n for name, n in owners.items() if name not in domains)
+    unknown = sum(not e.truth.out_of_scope and not own & set(domains) for e, own in zip(good, owned, strict=True))
     if unknown:
         notes.append(f"{unknown} requests are of domains without a hypothesis in the file, so no answer can be right")
     return Corpus(path.name.partition(".")[0], tuple(domains), tuple(good), (), tuple(good), CROSS_FITTED, tuple(notes))
@@ -137,10 +136,10 @@ def _good(lines: Sequence[Example | BadLine], split: str, prefix: str, notes: li
 
 
 def _of_known(examples: Sequence[Example], domains: Sequence[str], split: str, notes: list[str]) -> list[Example]:
-    known = {None, *domains}
-    kept = [example for example in examples if example.truth.domain in known]
+    known = set(domains)
+    kept = [e for e in examples if e.truth.out_of_scope or not e.truth.owners or known & set(e.truth.owners)]
     if len(kept) < len(examples):
-        lacking = sorted({str(example.truth.domain) for example in examples if example.truth.domain not in known})
+        lacking = sorted({name for example in examples for name in example.truth.owners if name not in known})
         what = f"{len(examples) - len(kept)} requests of {len(lacking)} domains that train lacks, such as {lacking[0]}"
         notes.append(f"{split}: {what}; left out")
     return kept

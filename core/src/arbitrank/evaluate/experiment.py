@@ -135,10 +135,10 @@ def _unreported(runs: Sequence[DomainRun]) -> list[LabelledReadings]:
     return [one.unreported for one in runs if one.unreported is not None]
 
 
-def _owners(corpus: Corpus, examples: Sequence[Example]) -> NDArray[np.int64]:
-    """The number of each example's domain, −1 for out of scope, −2 for a domain that is not measured."""
-    places = {name: number for number, name in enumerate(corpus.domains)}
-    return np.array([-1 if e.truth.domain is None else places.get(e.truth.domain, -2) for e in examples], np.int64)
+def _owners(corpus: Corpus, examples: Sequence[Example]) -> NDArray[np.bool_]:
+    """Marks of each example's domains, and in the last column of those out of scope; shape (n, domains + 1)."""
+    truths = [example.truth for example in examples]
+    return np.array([[*map(truth.owned_by, corpus.domains), truth.out_of_scope] for truth in truths], bool)
 
 
 def run(corpus: Corpus, paths: Mapping[str, Path], *, seed: int, jobs: int, progress: Progress) -> list[DomainRun]:

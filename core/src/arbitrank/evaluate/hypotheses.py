@@ -33,7 +33,7 @@ def recognise_corpus(
     corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, progress: Progress
 ) -> tuple[dict[str, Path], list[Peak | None]]:
     """Have every domain read the corpus, and write its hypotheses into the folder: a file for each, and peak memory."""
-    sizes = {name: sum(e.truth.domain == name for e in corpus.train) for name in corpus.domains}
+    sizes = {name: sum(e.truth.owned_by(name) for e in corpus.train) for name in corpus.domains}
     # The largest domains first, so that none of them runs alone at the end.
     order = sorted(corpus.domains, key=lambda name: (-sizes[name], name))
     paths = files(corpus, folder)

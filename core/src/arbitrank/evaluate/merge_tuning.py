@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -84,8 +84,10 @@ def choose(domains: Sequence[LabelledReadings], *, seed: int = 0) -> AfterWinnin
     return AfterWinning(best if gain > 2.0 * error else None, gain, error, len(chosen))
 
 
-def choose_none(domains: Sequence[BestReadings], owners: NDArray[np.int64]) -> NoneChoice:
+def choose_none(domains: Sequence[BestReadings], owners: NDArray[Any]) -> NoneChoice:
     """The threshold that decides best on requests whose owners are `owners`: the domain's number, −1 for none.
+
+    `owners` of shape (n, domains + 1) marks each domain that owns a request, and in the last column those out of scope.
 
     P(out of scope) takes the domains' P(mine) for independent; as all of them read the same words it comes out too
     high. The gain over the default threshold has to exceed two standard errors, or the default stays.
@@ -95,7 +97,9 @@ def choose_none(domains: Sequence[BestReadings], owners: NDArray[np.int64]) -> N
 
     def rightly(decisions: DecisionSettings) -> Floats:
         none = heads.actions(decisions) == ACTIONS.index("none")
-        return np.asarray(np.where(none, -1, heads.domain) == owners, np.float64)
+        decided = np.where(none, -1, heads.domain)
+        right = decided == owners if owners.ndim == 1 else owners[np.arange(len(owners)), decided]
+        return np.asarray(right, np.float64)
 
     before = rightly(default)
     best, gain, error = _best({t: rightly(DecisionSettings(none=t)) - before for t in THRESHOLDS})

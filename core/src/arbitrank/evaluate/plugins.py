@@ -83,7 +83,7 @@ def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
 
 def _trained(domain: Domain, examples: Sequence[Example], folder: Path, seed: int) -> Model:
     def train() -> Model:
-        domain.train(examples, folder, Settings(seed=seed))
+        domain.train([example.seen_by(domain.name) for example in examples], folder, Settings(seed=seed))
         return domain.load(folder)
 
     model = guarded(train)

@@ -16,7 +16,7 @@ from arbitrank.evaluate.intervals import Estimate, bootstrap_means, interval
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.probability import Floats, log_loss
 from arbitrank.semer import semer
-from arbitrank.values import Example, Hypothesis, Ranked, Truth
+from arbitrank.values import Example, Hypothesis, Ranked, Slot, Truth
 
 MEASURES = ("domain_accuracy", "irer", "semer", "nll", "brier")
 """The means over requests that are reported, in this order; lower is better, except for the accuracy."""
@@ -57,9 +57,9 @@ def judge(
     With `decisions`, deciding "none" is an answer: right for requests out of scope and wrong for all others. With None,
     the best hypothesis is the answer.
     """
-    domain_right = np.array([float(h is not None and h.domain == t.domain) for h, t in zip(top, truths, strict=True)])
+    domain_right = np.array([float(h is not None and t.owned_by(h.domain)) for h, t in zip(top, truths, strict=True)])
     errors = np.array([1.0 if h is None else semer(h, truth) for h, truth in zip(top, truths, strict=True)])
-    unowned = np.array([truth.domain is None for truth in truths], bool)
+    unowned = np.array([truth.out_of_scope for truth in truths], bool)
     right = (errors == 0.0).astype(np.float64)
     return decided(heads, right, domain_right, errors, unowned, decisions, tuple(top))
 
@@ -92,11 +92,22 @@ def decided(
 
 
 def text(reading: Hypothesis | Ranked | Truth | None) -> str:
-    """A reading for people."""
-    if reading is None or reading.domain is None:
-        return "out of scope"
-    slots = ", ".join(f"{slot.name} “{slot.value}”" for slot in reading.slots)
-    return f"{reading.domain}: {reading.intent or reading.domain}" + (f" ({slots})" if slots else "")
+    """A reading, or all that would be right, for people."""
+    if isinstance(reading, Truth):
+        return ", or ".join(map(_truth_text, reading.each))
+    return "out of scope" if reading is None else _reading_text(reading.domain, reading.intent, reading.slots)
+
+
+def _truth_text(truth: Truth) -> str:
+    if truth.domain is None:
+        return "out of scope" if truth.domains is None else f"no domain: {truth.intent}"
+    names = " or ".join(name or "out of scope" for name in truth.domains or (truth.domain,))
+    return _reading_text(names, truth.intent or truth.domain, truth.slots)
+
+
+def _reading_text(domain: str, intent: str, given: Sequence[Slot]) -> str:
+    slots = ", ".join(f"{slot.name} “{slot.value}”" for slot in given)
+    return f"{domain}: {intent}" + (f" ({slots})" if slots else "")
 
 
 def summarise(
@@ -160,10 +171,10 @@ def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
 
 
 def _per_domain(one: SystemResults, held: Sequence[Example], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    owner = np.array([example.truth.domain or "" for example in held])
+    owners = [example.truth.owners for example in held]
     winner = np.array([hypothesis.domain if hypothesis else "" for hypothesis in one.top])
-    for name in sorted({*owner, *winner} - {""}):
-        own, won = owner == name, winner == name
+    for name in sorted({*winner, *(name for names in owners for name in names)} - {""}):
+        own, won = np.array([name in names for names in owners]), winner == name
         yield (
             str(name),
             {

@@ -23,7 +23,7 @@ from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
 from arbitrank.learn.rerankers import Factored
 from arbitrank.probability import best_of_each, bounded_groups
-from arbitrank.semer import semantic_errors
+from arbitrank.semer import semer
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
 
 Reading = Hypothesis | Ranked
@@ -36,22 +36,22 @@ _SLACK = 1e-9
 class DomainReadings(NamedTuple):
     """Readings of each request by one domain, the scores of the best ones, and the reasons of failed calls.
 
-    `known` holds the semantic errors that were counted already, by the request's index.
+    `known` holds the semantic error rates that were computed already, by the request's index.
     """
 
     best: BestReadings
     readings: list[Sequence[Reading]]
     failures: list[str]
-    known: dict[int, int]
+    known: dict[int, float]
 
     def head(self, i: int) -> Reading:
         """The most probable reading of request i, which has one."""
         return self.readings[i][int(self.best.best[i])]
 
-    def errors(self, i: int, truth: Truth) -> int:
-        """The semantic errors of that reading, counted once for both sides of a replay."""
+    def semer(self, i: int, truth: Truth) -> float:
+        """The semantic error rate of that reading, computed once for both sides of a replay."""
         if i not in self.known:
-            self.known[i] = semantic_errors(self.head(i), truth)
+            self.known[i] = semer(self.head(i), truth)
         return self.known[i]
 
 

@@ -44,7 +44,8 @@ ROW = np.dtype(
     [
         ("line", "i8"),
         ("labelled", "?"),
-        ("owner", "i4"),  # a number in `names`, -1 where it is out of scope
+        ("owners", "i4"),  # a number in `Replayed.owners`, the sets of domains that own a request
+        ("unowned", "?"),  # out of scope is right
         ("device", "i4"),  # a number in `devices`, -1 where it is not known
         ("moved", "?"),  # another reading heads the list
         ("before", _SIDE),
@@ -79,15 +80,15 @@ def fill_side(
         if head:
             side["head"][i] = numbers[head.domain]
         if head and line.truth:
-            errors = order[merged.domain[i]].errors(i, line.truth)
-            side["right"][i], side["semer"][i] = errors == 0, errors / (1 + len(line.truth.slots))
-            side["domain_right"][i] = head.domain == line.truth.domain
+            rate = order[merged.domain[i]].semer(i, line.truth)
+            side["right"][i], side["semer"][i] = rate == 0.0, rate
+            side["domain_right"][i] = line.truth.owned_by(head.domain)
     own = readings.get(name)
     if own:
         has = own.best.best >= 0
         side["own_reading"], side["own_mine"], side["own_probability"] = has, own.best.mine, own.best.right
         side["own_right"] = [
-            bool(has[i] and line.truth and own.errors(i, line.truth) == 0) for i, line in enumerate(lines)
+            bool(has[i] and line.truth and own.semer(i, line.truth) == 0.0) for i, line in enumerate(lines)
         ]
     return heads
 
@@ -118,7 +119,7 @@ def judged(rows: Rows, side: Side, decisions: DecisionSettings | None) -> System
     one = rows[side]
     heads = MergedHeads(one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"], one["closest"])
     right, domain_right = one["right"].astype(np.float64), one["domain_right"].astype(np.float64)
-    return decided(heads, right, domain_right, one["semer"], rows["owner"] < 0, decisions)
+    return decided(heads, right, domain_right, one["semer"], rows["unowned"], decisions)
 
 
 def flips(rows: Rows, decisions: DecisionSettings | None) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

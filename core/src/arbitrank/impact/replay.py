@@ -13,7 +13,7 @@ from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +38,16 @@ CHUNK = 256
 _BAD = 5  # bad lines whose reasons are kept
 _SAME = 1e-6  # largest distance of a logged score from the model's present one
 
+K = TypeVar("K")
+
 Lines = Sequence[tuple[int, bytes | BadLine]]
 Grouped = Sequence[Mapping[str, list[Hypothesis]] | None]
 
 
-class Numbers(dict[str, int]):
+class Numbers(dict[K, int]):
     """Numbers for names, in the order of their first use."""
 
-    def __missing__(self, name: str) -> int:
+    def __missing__(self, name: K) -> int:
         self[name] = len(self)
         return self[name]
 
@@ -54,14 +56,15 @@ class Numbers(dict[str, int]):
 class Replayed:
     """Results of a replay. `worst` holds the flips that matter most, by whether "none" counts as an answer.
 
-    `rows` number the domains by `names` and the devices by `devices`. `from_log` counts the scores that were taken from
-    the log, `unread` the requests that the candidate's recogniser could not read. `unserved` are domains that are not
-    installed, `broken` those that cannot be loaded.
+    `rows` number the domains by `names`, the devices by `devices` and the sets of owners by `owners`. `from_log` counts
+    the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
+    `unserved` are domains that are not installed, `broken` those that cannot be loaded.
     """
 
     rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
-    names: Numbers = field(default_factory=Numbers)
-    devices: Numbers = field(default_factory=Numbers)
+    names: Numbers[str] = field(default_factory=Numbers)
+    devices: Numbers[str] = field(default_factory=Numbers)
+    owners: Numbers[tuple[str, ...]] = field(default_factory=Numbers)
     worst: dict[bool, list[Flip]] = field(default_factory=lambda: {False: [], True: []})
     bad: list[BadLine] = field(default_factory=list)
     bad_lines: int = 0
@@ -79,7 +82,8 @@ class Replayed:
 
     def owned(self, name: str) -> NDArray[np.bool_]:
         """The mask, among `labelled`, of the requests that a domain owns."""
-        return np.asarray(self.labelled["owner"] == self.names.get(name, -2))
+        sets = [number for owners, number in self.owners.items() if name in owners]
+        return np.isin(self.labelled["owners"], sets)
 
 
 def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> Replayed:
@@ -149,7 +153,9 @@ class _Work:
         rows = np.zeros(len(lines), ROW)
         rows["line"] = numbers
         rows["labelled"] = [line.truth is not None for line in lines]
-        rows["owner"] = [names[line.truth.domain] if line.truth and line.truth.domain else -1 for line in lines]
+        truths = [line.truth for line in lines]
+        rows["owners"] = [self.found.owners[truth.owners if truth else ()] for truth in truths]
+        rows["unowned"] = [truth is None or truth.out_of_scope for truth in truths]
         known = (line.context.get("device") for line in lines)
         rows["device"] = [self.found.devices[device] if isinstance(device, str) else -1 for device in known]
         sides = zip(SIDES, (before, {**before, name: candidate}), strict=True)
@@ -265,12 +271,13 @@ def _together(shares: Sequence[Replayed]) -> Replayed:
     whole = Replayed()
     for share in shares:
         rows = share.rows
-        for column, table, known in (
-            (rows["owner"], whole.names, share.names),
+        columns: list[tuple[NDArray[np.int32], Numbers[Any], Numbers[Any]]] = [
+            (rows["owners"], whole.owners, share.owners),
             (rows["before"]["head"], whole.names, share.names),
             (rows["after"]["head"], whole.names, share.names),
             (rows["device"], whole.devices, share.devices),
-        ):
+        ]
+        for column, table, known in columns:
             numbers = np.array([*(table[name] for name in known), -1])
             column[...] = numbers[column]
         for counts, some in share.worst.items():

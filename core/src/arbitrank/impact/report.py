@@ -123,7 +123,8 @@ def measure(
     flipped, kind = flips(rows, decisions)
     comparison = _Comparison(found, plan.decisions, seed)
     labelled = comparison.rows
-    owners, devices = labelled["owner"], labelled["device"]
+    devices = labelled["device"]
+    owned = {name: found.owned(name) for name in sorted({name for names in found.owners for name in names})}
     before = None if plan.name in found.broken else plan.parts.get(plan.name)
     impact = Impact(
         domain=plan.name,
@@ -140,9 +141,7 @@ def measure(
         pairs=_flip_counts(rows[flipped], kind[flipped], [*found.names], decisions),
         pooled=comparison.slice(np.ones(len(labelled), np.bool_)) if len(labelled) else None,
         per_domain={
-            name: comparison.slice(owners == number, headed_by=number)
-            for name, number in sorted(found.names.items())
-            if (owners == number).any()
+            name: comparison.slice(own, headed_by=found.names.get(name, -2)) for name, own in owned.items() if own.any()
         },
         per_device={
             name: comparison.slice(devices == number)
@@ -169,7 +168,7 @@ def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemRes
 
 def _counting(rows: Rows, decisions: DecisionSettings) -> DecisionSettings | None:
     """The settings where some request is known to be out of scope, so that the decision "none" can be right."""
-    return decisions if (rows["labelled"] & (rows["owner"] < 0)).any() else None
+    return decisions if (rows["labelled"] & (rows["unowned"])).any() else None
 
 
 class _Comparison:

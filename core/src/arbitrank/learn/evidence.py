@@ -148,9 +148,10 @@ def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth], wei
     """
     sizes, errors, mine = array("q"), array("d"), array("d")
     for request, truth in zip(requests, truths, strict=True):
-        own, hypotheses = truth.domain == domain, request.hypotheses or ()
+        own, hypotheses = truth.owned_by(domain), request.hypotheses or ()
+        seen = truth.seen_by(domain)
         sizes.append(len(hypotheses))
-        errors.extend(semer(h, truth) if own else 1.0 for h in hypotheses)
+        errors.extend(semer(h, seen) if own else 1.0 for h in hypotheses)
         mine.append(float(own))
     semers = np.array(errors, np.float64)
     return Batch(

@@ -52,7 +52,7 @@ class ReferenceDomain(Domain):
         weights = np.ones(len(examples))
         for i, example in enumerate(examples):
             given += example.request.hypotheses is not None
-            own += example.truth.domain == self.name
+            own += example.truth.owned_by(self.name)
             weights[i] = example.weight
         if 0 < given < len(examples):
             raise DataError(f"{subject}: {given} of {len(examples)} examples bring hypotheses, expected all or none")

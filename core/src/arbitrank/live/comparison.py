@@ -213,7 +213,7 @@ def _report(counts: _ArmCounts) -> ArmReport:
 def _outcome(head: AnswerHead, truth: Truth) -> tuple[float, float, float]:
     """The answer's correctness, P(right) of its best reading, and that reading's correctness."""
     best_right = float(head.best is not None and entirely_right(head.best, truth))
-    out_of_scope = float(truth.domain is None)
+    out_of_scope = float(truth.out_of_scope)
     answer_right = out_of_scope if head.none or head.best is None else best_right
     return answer_right, head.best.probability if head.best else 0.0, best_right
 

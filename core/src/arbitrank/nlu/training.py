@@ -28,7 +28,7 @@ from arbitrank.nlu.intent_slots import learn_intent_slots
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.tagger import Tagger, slot_names, spans
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
-from arbitrank.values import Example, Hypothesis, Slot
+from arbitrank.values import Example, Hypothesis, Slot, Truth
 
 INVERSE_REGULARISATION = 30.0
 """C of the maximum-entropy models; chosen once for all corpora, on their dev splits."""
@@ -53,15 +53,15 @@ def train_recogniser(
     example is the domain's own.
     """
     encoded = encode_all(examples) if encoded is None else encoded
-    own = [i for i, example in enumerate(examples) if example.truth.domain == domain]
+    own = [i for i, example in enumerate(examples) if example.truth.owned_by(domain)]
     if not own:
         raise DataError(f"domain {domain}: none of the {len(examples)} examples is its own; give it some to learn from")
     classifier = _train_classifier(domain, examples, encoded, seed)
-    mine = [examples[i] for i in own]
+    mine = [(_text(examples[i]), examples[i].truth.seen_by(domain)) for i in own]
     tagger = _train_tagger(mine, [encoded[i] for i in own])
     if tagger is None:
         return Recogniser(domain, classifier, None, None)
-    rows = [(example.truth.intent or domain, {slot.name for slot in example.truth.slots}) for example in mine]
+    rows = [(truth.intent or domain, {slot.name for slot in truth.slots}) for _, truth in mine]
     return Recogniser(
         domain, classifier, tagger, learn_intent_slots(slot_names(tagger.labels), classifier.intents, rows)
     )
@@ -136,7 +136,7 @@ def _fit_and_recognise(
     """The hypotheses of the held examples by a recogniser trained on the rest; none where that has no own example."""
     rest, read = np.flatnonzero(~held).tolist(), [encoded[i] for i in np.flatnonzero(held).tolist()]
     learnt = [examples[i] for i in rest]
-    if not any(example.truth.domain == domain for example in learnt):
+    if not any(example.truth.owned_by(domain) for example in learnt):
         return [()] * len(read)
     # One thread in every process: sums in another order would give other weights.
     with threadpool_limits(1):
@@ -149,8 +149,9 @@ def _text(example: Example) -> str:
 
 def _train_classifier(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Classifier:
     matrix, buckets, rarity = _design([one.ngrams for one in encoded])
-    mine = np.array([example.truth.domain == domain for example in examples])
-    names = [example.truth.intent or domain for example in examples if example.truth.domain == domain]
+    mine = np.array([example.truth.owned_by(domain) for example in examples])
+    own = (example.truth for example, is_own in zip(examples, mine.tolist(), strict=True) if is_own)
+    names = [truth.seen_by(domain).intent or domain for truth in own]
     intents = tuple(sorted(set(names)))
     weights = np.zeros((len(buckets) + 1, 1 + len(intents)), np.float32)
     bias = np.zeros(1 + len(intents), np.float32)
@@ -189,8 +190,8 @@ def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[
     return (sp.diags(1.0 / np.maximum(lengths, SHORTEST)) @ matrix).tocsr(), buckets.astype(np.uint32), rarity
 
 
-def _train_tagger(own: Sequence[Example], encoded: Sequence[Encoded]) -> Tagger | None:
-    labelled = [bio_labels(_text(example), example.truth.slots) for example in own]
+def _train_tagger(own: Sequence[tuple[str, Truth]], encoded: Sequence[Encoded]) -> Tagger | None:
+    labelled = [bio_labels(utterance, truth.slots) for utterance, truth in own]
     labels = tuple(sorted({label for row in labelled for label in row} | {"O"}))
     if labels == ("O",):
         return None  # no slots, or none with known offsets

@@ -71,18 +71,19 @@ def skill_utterance(example: Example, of: Literal["skill", "intent", "domain"] =
     """The utterance of an example with its skill; None where it has no text or no owner.
 
     The skill is the line's `skill` (its domain where it has none), its intent or its domain; the line's `acceptable`
-    adds more.
+    and further truths add more.
     """
     request, truth = example.request, example.truth
-    if not request.utterance or truth.domain is None:
+    if not request.utterance or not truth.owners:
         return None
     skill, others = example.extra.get("skill"), example.extra.get("acceptable")
+    more = [name for name in others if isinstance(name, str)] if isinstance(others, list) else []
     if of != "skill" or skill is None:
-        skill = truth.intent if of == "intent" else truth.domain
+        named = [one.intent for one in truth.each if one.intent] if of == "intent" else [*truth.owners]
+        skill, more = (named[0] if named else None), [*named[1:], *more]
     if not skill or not isinstance(skill, str):
         return None
-    more = [name for name in others if isinstance(name, str)] if isinstance(others, list) else []
-    return SkillUtterance(request.utterance, skill, truth.domain, frozenset([skill, *more]), request)
+    return SkillUtterance(request.utterance, skill, truth.owners[0], frozenset([skill, *more]), request)
 
 
 def catalogue(

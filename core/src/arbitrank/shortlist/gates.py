@@ -36,8 +36,8 @@ def recall_reasons(
         return ()
     after, before = load_shortlister(candidate), load_shortlister(stable)
     changes = (
-        (domain, _listed(before, example.request, domain), _listed(after, example.request, domain))
-        for domain, example in _audited(audit)
+        (owners, _listed(before, example.request, owners), _listed(after, example.request, owners))
+        for owners, example in _audited(audit)
         if example.request.utterance
     )
     return tuple(
@@ -65,8 +65,8 @@ def order_reasons(
     with 95 %).
     """
     changes = (
-        (domain, _first_right(before, merged, example), _first_right(after, merged, example))
-        for domain, example in _audited(audit)
+        (owners, _first_right(before, merged, example), _first_right(after, merged, example))
+        for owners, example in _audited(audit)
         for merged in [answer(example.request)]
     )
     return tuple(
@@ -79,21 +79,23 @@ def order_reasons(
     )
 
 
-def _audited(audit: Path) -> Iterator[tuple[str, Example]]:
-    """The readable, in-scope examples of an audit set, each with its true domain."""
+def _audited(audit: Path) -> Iterator[tuple[tuple[str, ...], Example]]:
+    """The readable, in-scope examples of an audit set, each with its true domains."""
     for line in read_examples(audit):
-        if not isinstance(line, BadLine) and line.truth.domain is not None:
-            yield line.truth.domain, line
+        if not isinstance(line, BadLine) and line.truth.owners:
+            yield line.truth.owners, line
 
 
-def _losses(changes: Iterable[tuple[str, bool, bool]], tolerance: float) -> Iterator[tuple[str | None, str, float]]:
+def _losses(
+    changes: Iterable[tuple[tuple[str, ...], bool, bool]], tolerance: float
+) -> Iterator[tuple[str | None, str, float]]:
     """The slices that surely lose more than the tolerance: domain (None for all), counts in words, certain share lost.
 
-    `changes` holds each request's domain, and its success before and after.
+    `changes` holds each request's domains, and its success before and after.
     """
     counts: defaultdict[str | None, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for domain, before, after in changes:
-        for own in (counts[None], counts[domain]):
+    for owners, before, after in changes:
+        for own in (counts[None], *(counts[domain] for domain in owners)):
             own[0] += before and not after
             own[1] += after and not before
             own[2] += 1
@@ -103,9 +105,9 @@ def _losses(changes: Iterable[tuple[str, bool, bool]], tolerance: float) -> Iter
             yield name, f"{name or 'all domains'}: {lost} of {n} requests lost, {won} won", low
 
 
-def _listed(shortlister: Shortlister, request: Request, domain: str) -> bool:
+def _listed(shortlister: Shortlister, request: Request, owners: tuple[str, ...]) -> bool:
     candidates = shortlister.shortlist(request.utterance, K, profile=account_profile(request))
-    return any(candidate.domain == domain for candidate in candidates)
+    return any(candidate.domain in owners for candidate in candidates)
 
 
 def _first_right(hyprank: HypRank | None, merged: Answer, example: Example) -> bool:

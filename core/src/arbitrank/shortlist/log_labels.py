@@ -49,11 +49,16 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
     labelled = []
     groups: dict[str, int] = {}
     for line in lines:
-        if line.answer is None or line.truth is None or line.truth.domain is None or "hyprank" in line.answer.ms:
+        if line.answer is None or line.truth is None or not line.truth.owners or "hyprank" in line.answer.ms:
             continue
-        own = [reading for reading in line.answer.ranked if reading.domain == line.truth.domain]
-        exact = [reading for reading in own if line.truth.intent in (None, reading.intent)]
-        right = frozenset(map(skill_of, exact or own)) or frozenset([line.truth.domain])
+        truth, read = line.truth, line.answer.ranked
+        own = [reading for reading in read if truth.owned_by(reading.domain)]
+        exact = [
+            reading
+            for reading in own
+            if any(one.owned_by(reading.domain) and one.intent in (None, reading.intent) for one in truth.each)
+        ]
+        right = frozenset(map(skill_of, exact or own)) or frozenset(truth.owners)
         shortlist = line.answer.shortlist
         scores = {} if shortlist is UNSET else {candidate.skill: candidate.score for candidate in shortlist.candidates}
         name = next((name for name in (line.dialogue, line.session) if isinstance(name, str)), f"request {len(groups)}")

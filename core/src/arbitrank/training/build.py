@@ -20,7 +20,7 @@ from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import DataError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.learn.census import Census
-from arbitrank.learn.evidence import own_request
+from arbitrank.learn.evidence import Each, own_request
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
@@ -87,7 +87,7 @@ def build(
         import arbitrank.nlu.training  # noqa: F401
 
         with threadpool_limits(1):
-            report = domain.train(training, work, settings)
+            report = domain.train(Each(training, lambda example: example.seen_by(domain.name)), work, settings)
         if base and not (work / "recogniser").exists() and (base / "recogniser").is_dir():
             shutil.copytree(base / "recogniser", work / "recogniser")
         settings.progress("measuring", 0, 1)
@@ -186,7 +186,7 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
         if outcome.hypotheses:
             recognised = msgspec.structs.replace(example.request, hypotheses=tuple(outcome.hypotheses))
             r0 = baseline.rerank(recognised).right
-            weight = example.weight * (1.0 if example.truth.domain == name else 1.0 / kept)
+            weight = example.weight * (1.0 if example.truth.owned_by(name) else 1.0 / kept)
             of_both = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))
             rows.append((*next(of_both), *next(of_both), weight))
     return np.array(rows, np.float64).reshape(-1, 5)

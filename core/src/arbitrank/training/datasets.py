@@ -116,9 +116,8 @@ def prepare(
     with ExitStack() as stack:
         writers = {name: stack.enter_context(Writer(path)) for name, path in targets.items()}
         for owner, example in _examples(reading, domains, read):
-            name = example.truth.domain
-            if known_names is not None and name is not None and name not in known_names:
-                read.unknown[name] += 1
+            if known_names is not None:
+                read.unknown.update(name for name in example.truth.owners if name not in known_names)
             every = [COMMON] if common and example.request.hypotheses is None else domains
             for receiver in every if owner is None else [owner]:
                 if own := _own(example, receiver):
@@ -149,7 +148,7 @@ def _own(example: Example, domain: str) -> Example | None:
     if example.request.hypotheses is None:
         return example
     own = [h for h in example.request.hypotheses if h.domain == domain]
-    if not own and example.truth.domain != domain:
+    if not own and not example.truth.owned_by(domain):
         return None
     return Example(msgspec.structs.replace(example.request, hypotheses=tuple(own)), example.truth, example.extra)
 
@@ -248,8 +247,9 @@ def _bare(row: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(found.get(key), str):
             found[key] = msgspec.Raw(found[key].encode())
     if "truth" in found and isinstance(found["truth"], dict):
-        found["truth"].setdefault("domain", None)
-    elif "text" in found:
+        if "domains" not in found["truth"]:
+            found["truth"].setdefault("domain", None)
+    elif "text" in found and "domains" not in found:
         found.setdefault("domain", None)
     return found
 

@@ -222,7 +222,7 @@ def count(task: TrainingTask, part: str) -> FileCounts:
     census = Census(task.domain, dict.fromkeys((*domain.context_keys, *named)))
     own = given = 0
     for example in training:
-        own += example.truth.domain == task.domain
+        own += example.truth.owned_by(task.domain)
         given += example.request.hypotheses is not None
         if example.request.hypotheses:
             census.count(example.request)
