@@ -143,11 +143,15 @@ class Model(ABC):
     hypothesis_features: Collection[str] | None = None
     """Names of the hypotheses' own `features` that the model reads; None where it does not state them."""
 
+    recognises_probabilities: bool = False
+    """True where what `recognise` returns is in [0, 1] by construction, whatever scale an operator states for the
+    domain's scores: that scale is then of the hypotheses which callers bring."""
+
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """The domain's readings of `request.utterance`, best first; empty where it has none.
 
         You get a request without hypotheses. You return at most 100 hypotheses that name your domain, confidences in
-        [0, 1]. Called once per request, unless the caller brought hypotheses. A domain without language understanding
+        [0, 1] or on the domain's `scales`. Called once per request, unless the caller brought hypotheses. A domain without language understanding
         of its own leaves this out and serves only requests that bring hypotheses.
         """
         return ()
@@ -156,7 +160,8 @@ class Model(ABC):
     def rerank(self, request: Request) -> Scores:
         """P(this request is the domain's), and P(entirely right) of each of its hypotheses.
 
-        You get a request whose hypotheses are your own, at least one. You return `Scores` in the hypotheses' order.
+        You get a request whose hypotheses are your own, at least one, each reading once and every confidence in [0, 1] or
+        None. You return `Scores` in the hypotheses' order.
         Called once per request, after `recognise`.
         """
 
@@ -182,7 +187,11 @@ class Domain(ABC):
     """Display names of intents, as they complete "do you want to …?"; an intent without one shows its name."""
 
     scales: Mapping[str, str] = MappingProxyType({})
-    """Scales of the recogniser's scores that are not probabilities, by field (`arbitrank.scales`)."""
+    """Scales of the recogniser's scores that are not probabilities, by field: `{"domain_confidence": "0..100"}`.
+
+    `arbitrank.scales` lists them. An operator's statement goes before this one, and training gets hypotheses that have
+    been read.
+    """
 
     context_keys: Collection[str] | None = None
     """The context keys that training has the re-ranker read; None where the domain does not state them."""

@@ -20,6 +20,10 @@ from arbitrank.values import Hypothesis, Slot
 _SLACK = 1e-6  # rounding of sums in float32, as a share of the scale's range
 
 
+Kept = tuple[tuple[int, int], ...]
+"""Places of distinct readings among a domain's hypotheses, each with the number of hypotheses that equal it."""
+
+
 class ScoreError(InputError):
     """Raised when a number of a hypothesis cannot be read; `index` is the hypothesis's among those of its domain."""
 
@@ -39,24 +43,32 @@ def read_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SCALES
     return tuple(_read(i, h, scales) for i, h in enumerate(hypotheses))
 
 
-def distinct_hypotheses(
-    hypotheses: Sequence[Hypothesis], scales: Scales = NO_SCALES
-) -> tuple[Sequence[Hypothesis], tuple[Hypothesis, ...]]:
-    """One domain's distinct readings, as they were given and as `read_hypotheses` reads them.
+def distinct(read: Sequence[Hypothesis]) -> Kept | None:
+    """The distinct readings of a domain, of hypotheses that have been read; None where all of them are.
 
-    Of readings with equal intent, skill and slots (names and values) the one with the highest confidences is kept, in
-    the first one's place, with their number as the feature `repeated`. Raises as `read_hypotheses` does.
+    Readings are equal where intent, skill and slots (names and values) are. The one with the highest confidences is
+    kept, in the first one's place.
     """
-    read = read_hypotheses(hypotheses, scales)
-    if len(read) < 2 or len({h.intent for h in read}) == len(read):
-        return hypotheses, read
+    if len({h.intent for h in read}) == len(read):
+        return None
     groups: dict[object, list[int]] = {}
     for i, h in enumerate(read):
         groups.setdefault(_identity(h), []).append(i)
     if len(groups) == len(read):
-        return hypotheses, read
-    kept = [(max(group, key=lambda i: _confidence(read[i])), len(group)) for group in groups.values()]
-    return tuple(_counted(hypotheses[i], n) for i, n in kept), tuple(_counted(read[i], n) for i, n in kept)
+        return None
+    return tuple((max(group, key=lambda i: _confidence(read[i])), len(group)) for group in groups.values())
+
+
+def only(hypotheses: Sequence[Hypothesis], kept: Kept) -> tuple[Hypothesis, ...]:
+    """The hypotheses that are kept, with their number as the feature `repeated` where that is above 1."""
+    return tuple(_counted(hypotheses[i], n) for i, n in kept)
+
+
+def distinct_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SCALES) -> tuple[Hypothesis, ...]:
+    """The distinct readings of a domain, read: as its re-ranker gets them. Raises as `read_hypotheses` does."""
+    read = read_hypotheses(hypotheses, scales)
+    kept = distinct(read)
+    return read if kept is None else only(read, kept)
 
 
 def _identity(h: Hypothesis) -> object:

@@ -19,7 +19,7 @@ from arbitrank.arbitration.merge import Contribution, after_winning, merge, temp
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
-from arbitrank.values import Answer, Candidate, Context, DomainReport, Hypothesis, Request, Shortlist, Status
+from arbitrank.values import Answer, Candidate, Context, DomainReport, Hypothesis, Request, Shortlist
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Arbitrator:
         }
         if self.hyprank is not None:
             ms["hyprank"] = _ms(sorted_ - merged)
-        reports, shortlist = self._reports(selection, outcomes), self._shortlist(selection)
+        reports, shortlist = self._reports(selection, outcomes, request), self._shortlist(selection)
         return Arbitration(Answer(request.id, decision, ranked, reports, ms, shortlist), outcomes)
 
     def prepare(self) -> None:
@@ -224,7 +224,9 @@ class Arbitrator:
         scores = after_winning([one.scores for one in reading], self.decisions.independence)
         return [one._replace(scores=conditioned) for one, conditioned in zip(reading, scores, strict=True)]
 
-    def _reports(self, selection: _Selection, outcomes: Mapping[str, Outcome]) -> dict[str, DomainReport]:
+    def _reports(
+        self, selection: _Selection, outcomes: Mapping[str, Outcome], request: Request
+    ) -> dict[str, DomainReport]:
         """The status of each domain; with a shortlist, only of those that it names or that are always queried."""
         if self.shortlisting is None or selection.given is not None:
             reports = dict(self._unqueried)
@@ -234,7 +236,7 @@ class Arbitrator:
             names = {one.domain for one in selection.candidates}.union(always) - self._serving.keys()
             reports = {name: self._unqueried.get(name, missing) for name in sorted(names)}
         for name, outcome in outcomes.items():
-            reports[name] = _report(selection.queried[name], outcome)
+            reports[name] = _report(name, selection.queried[name], outcome, request)
         for name in sorted(selection.unserved):
             ranked = "ranked by R0" if self.decisions.rank_unserved else "not ranked"
             reports[name] = DomainReport("unserved", reason=f"no installed domain has this name; {ranked}")
@@ -257,15 +259,24 @@ def as_request(request: str | Request, context: Context | None = None, device: s
     return replace(request, context={**request.context, **(context or {}), **own})
 
 
-def _report(serving: Serving, outcome: Outcome) -> DomainReport:
+def _report(name: str, serving: Serving, outcome: Outcome, request: Request) -> DomainReport:
     if isinstance(outcome, Answered):
         temperature = serving.temperature if serving.temperature != 1.0 else None
         ms = round(outcome.recognise_ms + outcome.rerank_ms, 4)
-        return DomainReport("answered", serving.version, ms, serving.note, temperature)
+        return DomainReport("answered", serving.version, ms, serving.note, temperature, outcome.scales or UNSET)
     if isinstance(outcome, Skipped):
         return DomainReport("skipped", serving.version, reason=outcome.reason)
-    status: Status = "failed" if isinstance(outcome, Failed) else "late"
-    return DomainReport(status, serving.version, round(outcome.ms, 4), outcome.reason)
+    if isinstance(outcome, Failed):
+        return DomainReport("failed", serving.version, round(outcome.ms, 4), _reason(name, outcome, request))
+    return DomainReport("late", serving.version, round(outcome.ms, 4), outcome.reason)
+
+
+def _reason(name: str, failed: Failed, request: Request) -> str:
+    """The reason of a failure, in which a hypothesis is numbered as in the request."""
+    if failed.unread is None or request.hypotheses is None:
+        return failed.reason
+    places = [i for i, h in enumerate(request.hypotheses) if h.domain == name]
+    return f"hypotheses[{places[failed.unread]}]{failed.reason.removeprefix(f'hypotheses[{failed.unread}]')}"
 
 
 def _ms(seconds: float) -> float:

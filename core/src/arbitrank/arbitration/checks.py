@@ -31,7 +31,7 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
     hypotheses: tuple[Any, ...] = tuple(islice(returned, MAX_HYPOTHESES + 1))
     if len(hypotheses) > MAX_HYPOTHESES:
         raise PluginError(f"recognise returned more than the {MAX_HYPOTHESES} hypotheses allowed")
-    # Decoding checks types and ranges; a non-finite number does not survive the round trip.
+    # Decoding checks types, and scores are read by their scale later; a non-finite number does not survive it.
     try:
         plain = _decode(_encode(hypotheses))
         if plain == hypotheses and all(h.domain == name for h in plain):
@@ -54,8 +54,8 @@ def _check_hypothesis(name: str, i: int, hypothesis: Any) -> None:
     claimed = [(field, getattr(hypothesis, field)) for field in _CONFIDENCES]
     claimed += [(f"the confidence of slot {slot.name!r}", slot.confidence) for slot in hypothesis.slots]
     for field, value in claimed:
-        if value is not None and not 0.0 <= value <= 1.0:
-            raise PluginError(f"hypothesis {i}: {field}: {value} is out of range, expected a number in [0, 1]")
+        if isinstance(value, Real) and not math.isfinite(value):  # JSON would make it a missing one
+            raise PluginError(f"hypothesis {i}: {field}: {value} is out of range, expected a finite number")
     check_features(i, hypothesis)
 
 

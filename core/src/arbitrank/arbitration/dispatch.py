@@ -18,32 +18,42 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.checks import checked_explanation, checked_hypotheses, checked_scores
+from arbitrank.arbitration.scaled_model import ScaledModel
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.guard import Fault, guarded
+from arbitrank.scales import NO_SCALES
+from arbitrank.scores import Kept, ScoreError, distinct, only, read_hypotheses
 from arbitrank.values import Hypothesis, Request
 
 
 class Answered(msgspec.Struct, frozen=True, eq=False):
-    """A domain's answer: its hypotheses, their scores and, with `explain`, their contributions (`why`)."""
+    """A domain's answer: its distinct hypotheses as they were given, their scores and, with `explain`, their `why`.
+
+    `kept` are the places and numbers of those among all of the domain's, None where all are distinct. `scales` are
+    those that its scores were read by, where they are not 0..1.
+    """
 
     hypotheses: Sequence[Hypothesis]
     scores: Scores
     why: Sequence[Mapping[str, float]] | None
     recognise_ms: float
     rerank_ms: float
+    kept: Kept | None = None
+    scales: Mapping[str, str] | None = None
 
 
 class Failed(msgspec.Struct, frozen=True):
     """A domain raised or violated the contract: the reason, and after how many milliseconds.
 
     `counts` is the number of failures that it counts as: `OPENS` opens it at once, 0 does not blame the
-    domain.
+    domain. `unread` is the place of a hypothesis among the domain's whose scores cannot be read.
     """
 
     reason: str
     ms: float
     counts: int = 1
+    unread: int | None = None
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -238,20 +248,31 @@ def query_prepared(
 
 def _answer(
     name: str, model: Model, shared: Request, hypotheses: Sequence[Hypothesis] | None, explain: bool
-) -> Answered:
+) -> Answered | Failed:
     began = perf_counter()
+    given, scales, shown = hypotheses is not None, NO_SCALES, None
+    if type(model) is ScaledModel:
+        scales = model.given if given else model.recognised
+        shown = model.shown[not given]
+        model = model.model
     if hypotheses is None:
         hypotheses = checked_hypotheses(name, model.recognise(shared))
     recognised = perf_counter()
-    scores = NO_SCORES
+    scores, kept = NO_SCORES, None
     why: Sequence[Mapping[str, float]] | None = () if explain else None
     if hypotheses:
-        own = replace(shared, hypotheses=tuple(hypotheses))
-        scores = checked_scores(model.rerank(own), len(hypotheses))
+        try:
+            read = read_hypotheses(hypotheses, scales)
+        except ScoreError as error:  # of given hypotheses it is not the domain's fault
+            return Failed(str(error), 1e3 * (perf_counter() - began), int(not given), error.index)
+        if len(read) > 1 and (kept := distinct(read)) is not None:
+            hypotheses, read = only(hypotheses, kept), only(read, kept)
+        own = replace(shared, hypotheses=read)
+        scores = checked_scores(model.rerank(own), len(read))
         if explain:
-            why = checked_explanation(model.explain(own), len(hypotheses))
+            why = checked_explanation(model.explain(own), len(read))
     done = perf_counter()
-    return Answered(hypotheses, scores, why, 1e3 * (recognised - began), 1e3 * (done - recognised))
+    return Answered(hypotheses, scores, why, 1e3 * (recognised - began), 1e3 * (done - recognised), kept, shown)
 
 
 def prepared(request: Request) -> Request:

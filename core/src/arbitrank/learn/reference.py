@@ -139,6 +139,10 @@ class ReferenceModel(Model):
     def hypothesis_features(self) -> Sequence[str]:  # type: ignore[override]
         return files.spec_of(self.reranker).extras
 
+    @cached_property
+    def recognises_probabilities(self) -> bool:  # type: ignore[override]
+        return type(self).recognise is ReferenceModel.recognise
+
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         if self.recogniser is None or not request.utterance:
             return ()
