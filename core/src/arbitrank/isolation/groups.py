@@ -76,9 +76,12 @@ class WorkerGroups:
         """True for a domain that runs in a worker."""
         return domain in self._by_domain
 
-    def load(self, domain: str, folder: Path) -> Model:
-        """A domain's model in its worker. Raises `PluginError` where it cannot be loaded there."""
-        return self._by_domain[domain].load(domain, folder)
+    def load(self, domain: str, folder: Path, scales: Mapping[str, str] = {}) -> Model:
+        """A domain's model in its worker, with the scales stated for it by field.
+
+        Raises `PluginError` where it cannot be loaded there.
+        """
+        return self._by_domain[domain].load(domain, folder, scales)
 
     def status(self) -> dict[str, GroupStatus]:
         """The status of each group."""

@@ -23,6 +23,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from arbitrank.scores import Kept
 from arbitrank.values import Hypothesis, Request
 
 MAX_QUERY: Final = 16 << 20
@@ -45,13 +46,17 @@ class Malformed(Exception):
 
 
 class LoadModel(msgspec.Struct, frozen=True, tag=True):
-    """Load a domain's artifact as model `number`, and release all models that are not in `keep`."""
+    """Load a domain's artifact as model `number`, and release all models that are not in `keep`.
+
+    `scales` are stated for the domain's scores, by field; those that the domain itself states are known there.
+    """
 
     number: int
     domain: str
     folder: str
     keep: tuple[int, ...]
     seconds: float
+    scales: dict[str, str] = {}
 
 
 class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
@@ -90,8 +95,9 @@ class WorkerReady(msgspec.Struct, frozen=True, tag=True):
 class DomainOutcome(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
     """The outcome of one model: `place` is its index in the query; `failure` is the reason why it has no answer.
 
-    `right` holds float64 numbers. `hypotheses` is None where they were given. `out_of_memory` says that an allocation
-    failed.
+    `right` holds float64 numbers. `hypotheses` is None where they were given; `kept` are then the places and numbers of
+    the distinct ones, None where all are. `unread` is as in `Failed`, `scales` as in `Answered`. `out_of_memory` says
+    that an allocation failed.
     """
 
     query: int
@@ -104,6 +110,9 @@ class DomainOutcome(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaul
     recognise_ms: float = 0.0
     rerank_ms: float = 0.0
     out_of_memory: bool = False
+    kept: Kept | None = None
+    unread: int | None = None
+    scales: dict[str, str] | None = None
 
 
 class QueryDone(msgspec.Struct, frozen=True, tag=True):

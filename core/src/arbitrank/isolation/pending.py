@@ -29,6 +29,7 @@ from arbitrank.isolation.messages import (
     encode,
 )
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, wait_for_any
+from arbitrank.scores import Kept, only
 from arbitrank.values import Hypothesis, Request
 
 if TYPE_CHECKING:
@@ -232,9 +233,13 @@ def checked_outcome(
     The worker has checked all of it, so a violation means that something there went very wrong.
     """
     if message.failure is not None:
+        if given is not None and message.unread is not None and 0 <= message.unread < len(given):
+            return Failed(message.failure, message.recognise_ms, 0, message.unread)
         return Failed(message.failure, message.recognise_ms)
     hypotheses = (message.hypotheses or ()) if given is None else given
     try:
+        if given is not None and message.kept is not None:
+            hypotheses = only(given, _checked_places(message.kept, len(given)))
         if len(message.right) != 8 * len(hypotheses):
             raise PluginError(f"right has {len(message.right)} bytes, expected {8 * len(hypotheses)}")
         scores = checked_scores(Scores(message.mine, np.frombuffer(message.right)), len(hypotheses))
@@ -248,7 +253,15 @@ def checked_outcome(
         why = checked_explanation(message.why or (), len(hypotheses)) if explain else None
     except PluginError as error:
         return Failed(str(error), message.recognise_ms + message.rerank_ms)
-    return Answered(hypotheses, scores, why, message.recognise_ms, message.rerank_ms)
+    kept = None if given is None else message.kept
+    return Answered(hypotheses, scores, why, message.recognise_ms, message.rerank_ms, kept, message.scales)
+
+
+def _checked_places(kept: Kept, n: int) -> Kept:
+    """The places of distinct readings among `n`. Raises `PluginError` where they are none."""
+    if len({i for i, _ in kept}) < len(kept) or not all(0 <= i < n for i, _ in kept) or sum(k for _, k in kept) != n:
+        raise PluginError(f"{len(kept)} distinct readings of {n}, expected each once")
+    return kept
 
 
 def _ms_since(began: float) -> float:

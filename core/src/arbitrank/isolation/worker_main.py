@@ -132,9 +132,14 @@ def _message(query: int, place: int, outcome: Answered | Failed, given: bool) ->
             why=None if outcome.why is None else [dict(row) for row in outcome.why],
             recognise_ms=outcome.recognise_ms,
             rerank_ms=outcome.rerank_ms,
+            kept=outcome.kept if given else None,
+            scales=None if outcome.scales is None else dict(outcome.scales),
         )
     reason = _short(outcome.reason)
-    return DomainOutcome(query, place, reason, recognise_ms=outcome.ms, out_of_memory="MemoryError" in reason)
+    short_of_memory = "MemoryError" in reason
+    return DomainOutcome(
+        query, place, reason, recognise_ms=outcome.ms, out_of_memory=short_of_memory, unread=outcome.unread
+    )
 
 
 def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[str, Model]]) -> str | None:
@@ -148,7 +153,7 @@ def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[s
         return f"domain {task.domain!r} cannot be loaded: {reason}; run: arbitrank domains"
     alarm(task.seconds)
     try:
-        model = guarded(load_model, plugin.domain, Path(task.folder))
+        model = guarded(load_model, plugin.domain, Path(task.folder), task.scales)
     except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
         model = Fault(error)
     alarm(None)

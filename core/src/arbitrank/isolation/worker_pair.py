@@ -40,6 +40,7 @@ class _LoadedModel:
     domain: str
     folder: Path
     remote: weakref.ref[HostedModel]
+    scales: dict[str, str]
     crashes: int = 0
 
 
@@ -110,7 +111,7 @@ class WorkerPair(Host):
 
     # -------------------------------------------------------------------------------------------------------- loading
 
-    def load(self, domain: str, folder: Path) -> HostedModel:
+    def load(self, domain: str, folder: Path, scales: Mapping[str, str] = {}) -> HostedModel:
         """Load an artifact into the workers.
 
         Raises `PluginError` where that fails, `ArbitrankError` where no worker could be started.
@@ -120,7 +121,7 @@ class WorkerPair(Host):
             remote = HostedModel(domain, self, number)
             copy = Path(self._folder.name) / str(number)
             shutil.copytree(folder, copy)  # a worker that is started later needs it after the original is gone
-            self._models[number] = _LoadedModel(domain, copy, weakref.ref(remote))
+            self._models[number] = _LoadedModel(domain, copy, weakref.ref(remote), dict(scales))
             with ExitStack() as stack:
                 stack.callback(self._forget, number)
                 worker = self._load_into_idle()
@@ -161,7 +162,8 @@ class WorkerPair(Host):
                 known = number in worker.loaded or number in worker.refused
                 if not known and model.crashes < _CRASHES:
                     model.crashes += 1
-                    worker.load(LoadModel(number, model.domain, str(model.folder), tuple(self._models), self._seconds))
+                    numbers, folder = tuple(self._models), str(model.folder)
+                    worker.load(LoadModel(number, model.domain, folder, numbers, self._seconds, model.scales))
                     model.crashes = 0
             done = True
         finally:

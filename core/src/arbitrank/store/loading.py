@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
+from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
 from arbitrank.registry import ENVIRONMENT, Loaded, discover, loaded
+from arbitrank.scales import domain_scales
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.kinds import train_command
@@ -54,12 +56,15 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
     return Present(folder, manifest, origin, temperature)
 
 
-def load_model(domain: Domain, folder: Path) -> Model:
-    """The model in an artifact folder. Raises `PluginError` where it is none, and whatever `domain.load` raises."""
+def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = {}) -> Model:
+    """The model in an artifact folder, which reads scores by `scales`, by field, else by those of the domain.
+
+    Raises `PluginError` where it is none, `InputError` for an unknown scale, and whatever `domain.load` raises.
+    """
     model = domain.load(folder)
     if not isinstance(model, Model):
         raise PluginError(f"{folder}: load returned {type(model).__name__}, expected a Model")
-    return model
+    return scaled(model, domain_scales({**domain.scales, **scales}), domain_scales(domain.scales))
 
 
 def load_installed(
