@@ -54,5 +54,5 @@ def describe(error: BaseException) -> str:
     text = guarded(str, error)
     if isinstance(text, Fault):
         text = f"its text raises {type(text.error).__name__}"
-    text = " ".join(text.split())
+    text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()  # JSON holds no lone surrogate
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

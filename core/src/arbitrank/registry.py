@@ -1,8 +1,9 @@
 """Discovery of the installed domains: each package is loaded, or refused or disabled with a reason.
 
 Entry points are loaded one at a time and each error is kept as a value, so that no package can keep another from
-loading. A package's metadata is read before its code runs. The order of packages depends on their names alone; of two
-that claim one domain, the one that follows the naming rule (distribution `arbitrank-NAME`) gets it.
+loading. A package's metadata is read before its code runs (`arbitrank.packages`). The order of packages depends on
+their names alone; of two that claim one domain, the one that follows the naming rule (distribution `arbitrank-NAME`)
+gets it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import Distribution, EntryPoint, distributions, version
-from typing import Any
+from importlib.metadata import EntryPoint, distributions
+from typing import Any, NamedTuple
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from arbitrank import hookspecs
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
 from arbitrank.guard import Fault, guarded
-from arbitrank.hookspecs import GROUP
+from arbitrank.packages import UNKNOWN, Package, core_version, is_near_group, packages, wrong_group
+from arbitrank.titles import display_names
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
 """The environment variable that names the domains to load, separated by commas; empty loads none, unset loads all."""
@@ -47,11 +49,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A domain that is ready to load a model."""
+    """A domain that is ready to load a model; `notes` are remarks that do not keep it from answering."""
 
     name: str
     source: Source
     domain: Domain
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,24 +78,49 @@ class Disabled:
 Found = Loaded | Refused | Disabled
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A problem beside the domains: of a distribution's metadata, or of a name that no package has."""
+
+    name: str
+    version: str
+    reason: str
+
+
+class Survey(NamedTuple):
+    """All domains that were found, sorted by name, and what is wrong in the environment beside them."""
+
+    found: list[Found]
+    unreadable: list[Unreadable]
+
+
 def discover(environment: Mapping[str, str] = os.environ) -> list[Found]:
     """All domains of all installed packages, sorted by name. Runs the code of those that are not disabled."""
+    return survey(environment).found
+
+
+def survey(environment: Mapping[str, str] = os.environ) -> Survey:
+    """All domains as `discover` finds them, and the problems of the environment. Never raises."""
     wanted = environment.get(ENVIRONMENT)
     names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
+    installed = packages(distributions())
     found: list[Found] = []
     claimed: dict[str, Source] = {}
-    for entry, distribution in _entry_points():
-        source = Source(entry.name, distribution.name, distribution.version)
-        for one in _load(entry, distribution, source, names):
+    for entry, package in _entry_points(installed):
+        source = Source(entry.name, package.name, package.version)
+        for one in _load(entry, package, source, names):
             if not isinstance(one, Loaded):
                 found.append(one)
             elif one.name in claimed:
-                reason = f"claims {one.name!r}, which {claimed[one.name]} has; uninstall one of them"
+                twice = claimed[one.name].distribution == source.distribution
+                remedy = "leave out one of its entry points" if twice else "uninstall one of them"
+                reason = f"claims {one.name!r}, which {claimed[one.name]} has; {remedy}"
                 found.append(Refused(one.name, source, reason))
             else:
                 claimed[one.name] = source
                 found.append(one)
-    return sorted(found, key=lambda one: (one.name, one.source.distribution))
+    found.sort(key=lambda one: (one.name, one.source.distribution))
+    return Survey(found, [*_problems(installed, found), *_unknown(names, found)])
 
 
 def loaded(found: Iterable[Found]) -> dict[str, Domain]:
@@ -108,29 +136,48 @@ def domain_named(name: str, domains: Mapping[str, Domain]) -> Domain:
     return domains[name]
 
 
-def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
-    # Only the first distribution of a name on the path is the one that imports find.
-    seen: dict[str, Distribution] = {}
-    for distribution in distributions():
-        try:
-            name = distribution.metadata["Name"]
-        except FileNotFoundError:  # what an uninstall left behind, as newer importlib.metadata sees it
-            continue
-        if name is not None:  # as older does
-            seen.setdefault(canonicalize_name(name), distribution)
+def _problems(installed: Iterable[Package], found: Iterable[Found]) -> Iterator[Unreadable]:
+    """The problems of packages that no domain's notes or refusal tell."""
+    told = {(one.source.distribution, text) for one in found for text in _texts(one)}
+    for package in sorted(installed, key=lambda one: canonicalize_name(one.name)):
+        for problem in package.problems:
+            if (package.name, problem) not in told:
+                yield Unreadable(package.name, package.version, problem)
 
-    def rank(pair: tuple[EntryPoint, Distribution]) -> tuple[bool, str, str]:
+
+def _texts(found: Found) -> tuple[str, ...]:
+    return found.notes if isinstance(found, Loaded) else (found.reason,)
+
+
+def _unknown(names: set[str] | None, found: Sequence[Found]) -> Iterator[Unreadable]:
+    """The names in the environment variable that neither a domain nor an entry point has."""
+    known = {name for one in found for name in (one.name, one.source.name)}
+    for name in sorted((names or set()) - known):
+        reason = f"{ENVIRONMENT} names it, and no installed package has an entry point of that name"
+        unnamed = sorted({str(one.source) for one in found if isinstance(one, Disabled)})
+        if near := get_close_matches(name, known, n=1):
+            reason += f"; did you mean {near[0]!r}?"
+        elif unnamed:
+            reason += f"; a domain of another name is loaded by that of its entry point (not loaded: {unnamed[0]}"
+            reason += ", …)" if len(unnamed) > 1 else ")"
+        yield Unreadable(name, UNKNOWN, reason)
+
+
+def _entry_points(installed: Iterable[Package]) -> list[tuple[EntryPoint, Package]]:
+    """The entry points of plugins, those included that are in a group of a similar name."""
+
+    def rank(pair: tuple[EntryPoint, Package]) -> tuple[bool, str, str]:
         entry, name = pair[0].name, canonicalize_name(pair[1].name)
         return name != canonicalize_name(f"arbitrank-{entry}"), name, entry
 
-    return sorted(((entry, d) for d in seen.values() for entry in d.entry_points if entry.group == GROUP), key=rank)
+    return sorted(((entry, p) for p in installed for entry in p.entries if is_near_group(entry.group)), key=rank)
 
 
-def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: set[str] | None) -> Iterator[Found]:
+def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] | None) -> Iterator[Found]:
     if names is not None and entry.name not in names:
         yield Disabled(entry.name, source, f"{ENVIRONMENT} does not name it")
         return
-    reason = _unfit(distribution)
+    reason = wrong_group(entry.group) or _unfit(package) or _malformed(entry)
     if reason:
         yield Refused(entry.name, source, reason)
         return
@@ -138,6 +185,11 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
     if isinstance(domains, Fault):
         yield Refused(entry.name, source, f'{domains.reason}; to see where, run: python -c "import {entry.module}"')
         return
+    if not domains:
+        yield Refused(entry.name, source, f"{_HOOK}() returned no domain, expected at least one")
+    own = {name for name, _ in domains if isinstance(name, str)}
+    if names is not None and entry.name not in own and not names & own:
+        names = None  # the package is named as a whole, by its entry point
     for name, domain in domains:
         if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):
             seen = f"{type(domain).__name__} " + (f"named {name!r}" if isinstance(name, str) else "without a name")
@@ -149,22 +201,56 @@ def _load(entry: EntryPoint, distribution: Distribution, source: Source, names: 
         elif names is not None and name not in names:
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:
-            yield Loaded(name, source, domain)
+            yield Loaded(name, source, domain, (*_naming(name, source), *package.problems, *_titles(name, domain)))
 
 
-def _unfit(distribution: Distribution) -> str | None:
+def _naming(name: str, source: Source) -> Iterator[str]:
+    """The remark on a domain whose package or entry point has another name than the rule gives it."""
+    if canonicalize_name(source.distribution) != canonicalize_name(f"arbitrank-{name}") or source.name != name:
+        yield (
+            f"comes from {source.distribution}, entry point {source.name}; by the naming rule these are "
+            f"arbitrank-{name} and {name}"
+        )
+
+
+def _titles(name: str, domain: Domain) -> Iterator[str]:
+    for problem in display_names(name, domain).problems:
+        yield f"{problem}; its name is shown instead"
+
+
+def _malformed(entry: EntryPoint) -> str | None:
+    """The reason why an entry point cannot be loaded whatever its module holds."""
+    match = entry.pattern.fullmatch(entry.value)
+    parts = [] if match is None else match["module"].split(".") + (match["attr"] or "x").split(".")
+    if parts and all(part.isidentifier() for part in parts):
+        return None
+    return f"its entry point's value is {_short(entry.value)}, expected MODULE or MODULE:OBJECT"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:59]}…")
+
+
+def _unfit(package: Package) -> str | None:
     """The reason why a distribution does not support this core, None where its range includes it."""
-    mine = version("arbitrank")
-    for text in distribution.requires or ():
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            return f"its metadata cannot be read: {error}"
-        # One of an extra, or of another system or Python, does not apply.
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        ours = canonicalize_name(requirement.name) == "arbitrank" and applies
-        if ours and not requirement.specifier.contains(mine, prereleases=True):
-            return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
+    if not package.complete:
+        return package.problems[0]
+    required = package.requires
+    reason = f"its metadata cannot be read: {required.reason}" if isinstance(required, Fault) else None
+    for text in () if isinstance(required, Fault) else required:
+        unmet = guarded(_unmet, text)
+        reason = reason or (f"its metadata cannot be read: {unmet.reason}" if isinstance(unmet, Fault) else unmet)
+    return reason
+
+
+def _unmet(text: str) -> str | None:
+    """The reason why this core does not fulfil a requirement. Raises where it cannot be read."""
+    requirement, mine = Requirement(text), core_version()
+    # One of an extra, or of another system or Python, does not apply.
+    applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ours = canonicalize_name(requirement.name) == "arbitrank" and applies
+    if ours and mine != UNKNOWN and not requirement.specifier.contains(mine, prereleases=True):
+        return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
     return None
 
 

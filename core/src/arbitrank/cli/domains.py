@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.cli import options
 from arbitrank.errors import InputError, StoreError
-from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
+from arbitrank.registry import Disabled, Found, Loaded, Refused, loaded, survey
 from arbitrank.store.loading import load_domains
 from arbitrank.store.store import Store
+from arbitrank.titles import display_names
 
 if TYPE_CHECKING:
     from arbitrank.serve.messages import DomainRow
@@ -25,7 +27,11 @@ _MAX_BYTES = 16 << 20  # of its answer
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One domain: its package, and the weights that answer; `shrunk` is its temperature where that is not 1."""
+    """One domain: its package, and the weights that answer; `shrunk` is its temperature where that is not 1.
+
+    `title` is its display name, `notes` are remarks that do not keep it from answering. A row of the status
+    `unreadable` is no domain, but a package whose metadata are damaged, or a name that no package has.
+    """
 
     name: str
     status: str
@@ -35,6 +41,8 @@ class Row(msgspec.Struct, frozen=True):
     weights: str | None = None
     reason: str | None = None
     shrunk: float | None = None
+    title: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @click.command("domains")
@@ -58,10 +66,11 @@ def domains(store: Store, service: str | None, as_json: bool) -> None:
 
 
 def _installed(store: Store) -> list[Row]:
-    """The domains of this environment."""
-    found = discover()
+    """The domains of this environment, then what is wrong in it beside them."""
+    found, unreadable = survey()
     models = load_domains(loaded(found), store)
-    return [_row(one, models.get(one.name) if isinstance(one, Loaded) else None) for one in found]
+    rows = [_row(one, models.get(one.name) if isinstance(one, Loaded) else None) for one in found]
+    return rows + [Row(one.name, "unreadable", one.name, one.version, reason=one.reason) for one in unreadable]
 
 
 def _served(url: str) -> list[Row]:
@@ -95,22 +104,23 @@ def _row_of(one: DomainRow) -> Row:
     shrunk = one.state.temperature if one.state is not None and one.state.temperature != 1.0 else None
     status = "let be" if one.status == "loaded" and one.breaker else one.status
     reason = one.breaker or one.problem
-    return Row(one.name, status, one.package, one.package_version, one.version, one.origin, reason, shrunk)
+    return Row(
+        one.name, status, one.package, one.package_version, one.version, one.origin, reason, shrunk, one.title,
+        one.notes,
+    )  # fmt: skip
 
 
 def _row(found: Found, model: Serving | Broken | None) -> Row:
-    package = found.source.distribution, found.source.version
-    match found, model:
-        case Refused(reason=why), _:
-            return Row(found.name, "refused", *package, reason=why)
-        case Disabled(reason=why), _:
-            return Row(found.name, "disabled", *package, reason=why)
-        case _, Broken(reason=why):
-            return Row(found.name, "failed", *package, reason=why)
-        case _, Serving(version=version, origin=origin, temperature=temperature):
-            shrunk = temperature if temperature != 1.0 else None
-            return Row(found.name, "loaded", *package, version, origin, shrunk=shrunk)
-    return Row(found.name, "loaded", *package)
+    row = Row(found.name, "loaded", found.source.distribution, found.source.version)
+    if isinstance(found, Refused | Disabled):
+        return replace(row, status=type(found).__name__.lower(), reason=found.reason)
+    row = replace(row, title=display_names(found.name, found.domain).title, notes=found.notes)
+    if isinstance(model, Broken):
+        return replace(row, status="failed", reason=model.reason)
+    if model is None:
+        return row
+    shrunk = model.temperature if model.temperature != 1.0 else None
+    return replace(row, version=model.version, weights=model.origin, shrunk=shrunk)
 
 
 def _show(rows: list[Row]) -> None:
@@ -125,12 +135,16 @@ def _show(rows: list[Row]) -> None:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for header in ("domain", "status", "package", "weights", "reason"):
         table.add_column(header, overflow="fold")
-    colours = {"loaded": "green", "disabled": "dim", "refused": "red", "failed": "red", "let be": "yellow"}
+    colours = {"loaded": "green", "disabled": "dim", "let be": "yellow"}
     for row in rows:
         weights = f"{row.version} ({row.weights})" if row.version else ""
         if row.shrunk:
             weights += f", shrunk by {row.shrunk:.2f}"
-        package = f"{row.package} {row.package_version}"
-        status = f"[{colours[row.status]}]{row.status}[/]"
-        table.add_row(escape(row.name), status, escape(package), weights, escape(row.reason or ""))
+        titled = row.title and row.title.casefold() != row.name.casefold()
+        name = escape(row.name) + (f"\n[dim]{escape(row.title or '')}[/]" if titled else "")
+        colour = colours.get(row.status, "red")
+        reason = "\n".join([escape(row.reason or ""), *(f"[dim]{escape(note)}[/]" for note in row.notes)]).strip()
+        table.add_row(
+            name, f"[{colour}]{row.status}[/]", escape(f"{row.package} {row.package_version}"), weights, reason
+        )
     console.print(table)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from io import TextIOWrapper
 
 import click
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.extras import missing_package
+from arbitrank.packages import core_version
 
 # Each verb with the module of `arbitrank.cli` that has the function of its name, and its summary.
 VERBS: dict[str, tuple[str, str]] = {
@@ -63,7 +63,7 @@ class _Verbs(click.Group):
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.version_option(version("arbitrank"), prog_name="arbitrank")
+@click.version_option(core_version(), prog_name="arbitrank")
 def cli() -> None:
     """Decide which of many independently built domains should answer a request."""
 

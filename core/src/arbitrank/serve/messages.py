@@ -44,7 +44,9 @@ class Taken(msgspec.Struct, frozen=True):
 class DomainRow(msgspec.Struct, frozen=True):
     """An installed domain: the `version` that answers, the `problem` that keeps another from answering.
 
-    `breaker` is the reason why it is skipped for a while (its circuit is open).
+    `breaker` is the reason why it is skipped for a while (its circuit is open). `title` is its display name, `notes`
+    are remarks that do not keep it from answering. A row of the status `unreadable` is no domain, but a package whose
+    metadata are damaged.
     """
 
     name: str
@@ -56,6 +58,8 @@ class DomainRow(msgspec.Struct, frozen=True):
     state: State | None = None
     problem: str | None = None
     breaker: str | None = None
+    title: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Versions(msgspec.Struct, frozen=True):

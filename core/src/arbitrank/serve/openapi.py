@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.metadata import version
 from typing import Any, get_args
 
 import msgspec
 
+from arbitrank.packages import core_version
 from arbitrank.pages import render
 from arbitrank.serve.auth import ANY
 from arbitrank.serve.messages import Error
@@ -76,7 +76,7 @@ def description() -> dict[str, Any]:
     about = "Decides which of many independently built domains should answer a request."
     return {
         "openapi": "3.1.0",
-        "info": {"title": "arbitrank", "version": version("arbitrank"), "description": about},
+        "info": {"title": "arbitrank", "version": core_version(), "description": about},
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {"token": _TOKEN}},
         "security": [{}, {"token": []}],

@@ -29,6 +29,7 @@ from arbitrank.serve.promotion_process import PromotionTask, judged, status_of
 from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.store.kinds import RESERVED, canonical
+from arbitrank.titles import display_names
 
 INTERNAL_ERROR = "internal error; see the service's event log"
 
@@ -97,7 +98,11 @@ class Handlers:
                 )  # fmt: skip
             elif isinstance(found, Refused | Disabled):
                 row = replace(row, status=type(found).__name__.lower(), problem=found.reason)
+            if isinstance(found, Loaded):
+                row = replace(row, title=display_names(found.name, found.domain).title, notes=found.notes)
             rows.append(row)
+        for one in self.state.unreadable:
+            rows.append(DomainRow(one.name, "unreadable", one.name, one.version, problem=one.reason))
         return _json(rows)
 
     async def versions(self, call: Call, body: None, grant: Grant | None) -> Response:

@@ -19,7 +19,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.live.shadow import shadow_file
-from arbitrank.registry import Found, discover, loaded
+from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.http_protocol import LoadCounters
@@ -48,6 +48,7 @@ class WorkerState:
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
         self.store: Store = open_store(settings.store, open_keys(settings.keys))
         self.found: list[Found] = []
+        self.unreadable: list[Unreadable] = []
         self.live: Live | None = None
         self.log: AnswerLog | None = None
         self.pool: ThreadPoolExecutor | None = None
@@ -76,7 +77,7 @@ class WorkerState:
         if settings.log is not None:
             self.log = AnswerLog(settings.log, settings.log_settings)
             self._stack.callback(self.log.close)
-        self.found = discover()
+        self.found, self.unreadable = survey()
         comparisons = self._stack.enter_context(shadow_file(settings.shadow)) if settings.shadow else None
         domains = loaded(self.found)
         live = Live(
@@ -124,6 +125,7 @@ class WorkerState:
             problems.append("the service is stopping")
         ready = not problems
         problems += [file.problem for file in (self.policy, self.tokens) if file is not None and file.problem]
+        problems += [f"{one.name}: {one.reason}" for one in self.found if isinstance(one, Refused)]
         if self.live is not None:
             status = self.live.status()
             problems += [status.problem] if status.problem else []

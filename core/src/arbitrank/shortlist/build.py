@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from arbitrank.domain import Domain, Skill
 from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.nlu.text import crc
+from arbitrank.packages import core_version
 from arbitrank.shortlist.artifact import NAME, save_shortlister
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
@@ -154,7 +154,7 @@ def write(trained: TrainedShortlister, folder: Path, *, seed: int = 0, model: st
         manifest = Manifest(
             domain=NAME,
             package="arbitrank",
-            package_version=version("arbitrank"),
+            package_version=core_version(),
             features=FEATURES,
             model=model,
             seed=seed,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from arbitrank.errors import ArtifactError
 from arbitrank.learn.calibration import Affine
 from arbitrank.learn.lightgbm import Trees, lightgbm
+from arbitrank.packages import core_version
 from arbitrank.probability import CLIP, clipped, logit, softmax
 from arbitrank.store.artifact import Manifest, read_manifest, replacing, seal
 from arbitrank.store.artifact_checks import verified
@@ -205,7 +205,7 @@ def save_hyprank(model: HypRank, folder: Path) -> Manifest:
         manifest = Manifest(
             domain=HYPRANK,
             package="arbitrank",
-            package_version=version("arbitrank"),
+            package_version=core_version(),
             features=model.names,
             rows=model.kept,
         )

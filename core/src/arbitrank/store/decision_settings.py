@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.packages import core_version
 from arbitrank.store.artifact import Manifest, read_json, replacing, seal
 from arbitrank.store.kinds import DECISIONS
 
@@ -18,7 +18,7 @@ def save_decisions(settings: DecisionSettings, folder: Path) -> Manifest:
     """Write the settings as a sealed artifact into `folder`. Raises as `replacing` does."""
     with replacing(folder) as work:
         (work / _FILE).write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=1))
-        return seal(work, Manifest(domain=DECISIONS, package="arbitrank", package_version=version("arbitrank")))
+        return seal(work, Manifest(domain=DECISIONS, package="arbitrank", package_version=core_version()))
 
 
 def load_decisions(folder: Path) -> DecisionSettings:
