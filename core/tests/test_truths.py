@@ -116,6 +116,22 @@ def test_of_several_intents_any_is_right_and_the_nearest_counts() -> None:
     assert truths_found([Hypothesis("news", "Read"), Hypothesis("music", "Stop")], truth) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("value", "resolved", "right"),
+    [
+        ("half past seven", {"time": "07:30"}, True),
+        ("half past seven", None, False),
+        ("7:30", None, True),
+        ("7:30", {"time": "19:30"}, True),  # the words are right
+        ("half past seven", {"time": "19:30"}, False),
+    ],
+)
+def test_a_value_is_right_by_its_words_or_by_what_it_was_resolved_to(value: str, resolved: object, right: bool) -> None:
+    truth = Truth("clock", "Wake", (Slot("at", "7:30", resolved={"time": "07:30"}),))
+    assert entirely_right(Hypothesis("clock", "Wake", slots=(Slot("at", value, resolved=resolved),)), truth) is right
+    assert not entirely_right(Hypothesis("clock", "Wake", slots=(Slot("till", value, resolved=resolved),)), truth)
+
+
 def test_a_domain_learns_from_its_own_truths() -> None:
     truth = Truth("music", "Play", also=(Truth(None, "Read", domains=("news", "books")),))
     assert truth.seen_by("books") == Truth("books", "Read")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 
@@ -11,8 +11,8 @@ from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 def semer(hypothesis: Hypothesis | Ranked, truth: Truth) -> float:
     """Semantic error rate: errors / (1 intent + slots of the truth), at least 0 and possibly more than 1.
 
-    Errors are a wrong domain or intent (one), and slots inserted, deleted or substituted (right name, wrong value). Of
-    several truths the nearest counts.
+    Errors are a wrong domain or intent (one), and slots inserted, deleted or substituted (right name, wrong value). A
+    value is right by its words, or by what both sides resolved it to. Of several truths the nearest counts.
     """
     if truth.also:
         return min(semer(hypothesis, one) for one in truth.each)
@@ -43,7 +43,7 @@ def _errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
     wrong = not truth.owned_by(hypothesis.domain) or hypothesis.intent != (truth.intent or hypothesis.domain)
     if not hypothesis.slots and not truth.slots:
         return int(wrong)
-    seen, expected = _counted(hypothesis.slots), _counted(truth.slots)
+    seen, expected = _counted(_in_words_of(truth.slots, hypothesis.slots)), _counted(truth.slots)
     extra, lacking = seen - expected, expected - seen
     names_extra = Counter(name for name, _ in extra.elements())
     names_lacking = Counter(name for name, _ in lacking.elements())
@@ -62,6 +62,14 @@ def same_reading(one: Hypothesis | Ranked | None, other: Hypothesis | Ranked | N
 
 def _named(slots: Iterable[Slot]) -> list[tuple[str, str]]:
     return sorted((slot.name, slot.value) for slot in slots)
+
+
+def _in_words_of(expected: Sequence[Slot], slots: Sequence[Slot]) -> Iterator[Slot]:
+    """The slots, each with the words of the expected slot that was resolved to the same value, where there is one."""
+    resolved = [one for one in expected if one.resolved is not None]
+    for slot in slots:
+        same = (one for one in resolved if one.name == slot.name and one.resolved == slot.resolved)
+        yield next(same, slot)
 
 
 def _counted(slots: Iterable[Slot]) -> Counter[tuple[str, str]]:
