@@ -68,7 +68,7 @@ def nll(model: Any, data: Evidence) -> float:
 @pytest.mark.parametrize("model", ["boosted", "corrected"])
 def test_scores_of_many_are_those_of_one_and_keep_the_contract(model: str) -> None:
     requests = traffic(seed=3)[0][:50]
-    fresh = gather("lights", requests, traffic(seed=3)[1][:50])
+    fresh = Evidence.of(evidence().spec, requests, traffic(seed=3)[1][:50])
     mine, right = trained(model).score(*fresh.factored, fresh.batch.starts)
     for i, request in enumerate(requests):
         one = trained(model).rerank(request)
@@ -78,7 +78,7 @@ def test_scores_of_many_are_those_of_one_and_keep_the_contract(model: str) -> No
 
 
 def test_trees_learn_what_a_weighted_sum_cannot() -> None:
-    fresh = gather("lights", *traffic(seed=4))
+    fresh = Evidence.of(evidence().spec, *traffic(seed=4))
     assert nll(trained("boosted"), fresh) < nll(train_factored(evidence(), Settings()), fresh)
     assert nll(trained("corrected"), fresh) < nll(train_factored(evidence(), Settings()), fresh)
 
@@ -86,7 +86,8 @@ def test_trees_learn_what_a_weighted_sum_cannot() -> None:
 def test_more_domain_confidence_is_never_worse() -> None:
     model = trained("boosted")
     for base in traffic(seed=5)[0][:40]:
-        queried = gather("lights", [_with_domain(base, d) for d in np.linspace(0.01, 0.99, 15)], [Truth(None)] * 15)
+        readings = [_with_domain(base, d) for d in np.linspace(0.01, 0.99, 15)]
+        queried = Evidence.of(evidence().spec, readings, [Truth(None)] * 15)
         z = model.booster.predict(matrix(*queried.factored, queried.batch.starts), raw_score=True)
         assert (np.diff(z[::2]) >= -1e-12).all()
 

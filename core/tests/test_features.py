@@ -12,6 +12,7 @@ from arbitrank.learn.census import fit_features
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
 from arbitrank.learn.features import context_row, parts, rows
 from arbitrank.learn.matrices import plain_matrix
+from arbitrank.learn.standardisation import Number
 from arbitrank.probability import ALL, CLIP
 from arbitrank.values import Hypothesis, Request, Slot
 
@@ -225,11 +226,25 @@ def test_the_situations_are_those_that_the_data_can_tell_apart(
 
 
 @pytest.mark.parametrize(
-    ("values", "low", "high"), [((3, -7.5), -7.5, 3.0), ((0.5, 0.2), -1.0, 1.0), ((5, 6), -1.0, 6.0)]
+    ("values", "centre", "spread", "low", "high", "missing"),
+    [
+        ((3, -7.5, 5), 3.0, 2.0, -7.5, 5.0, False),
+        ((1, 0, 0, 0), 0.0, 1.0, 0.0, 1.0, False),
+        ((7, None, 7), 7.0, 1.0, 7.0, 7.0, True),
+        ((7, "loud", 8), 7.0, 1.0, 7.0, 8.0, True),
+    ],
 )
-def test_a_number_has_the_range_that_it_had_in_training(values: tuple[float, ...], low: float, high: float) -> None:
+def test_a_number_of_the_context_is_measured_by_its_distribution(
+    values: tuple[Any, ...], centre: float, spread: float, low: float, high: float, missing: bool
+) -> None:
     spec = fitted([{"volume": value} for value in values], keys=("volume",))
-    assert spec.situations == (Situation("volume", low=low, high=high),)
+    assert spec.situations == ()
+    assert spec.numbers == (Number("volume", centre, spread, low, high, missing),)
+
+
+def test_a_key_that_holds_booleans_too_has_the_range_that_it_had_in_training() -> None:
+    spec = fitted([{"volume": value} for value in (True, 3, -7.5)], keys=("volume",))
+    assert (spec.situations, spec.numbers) == ((Situation("volume", low=-7.5, high=3.0),), ())
 
 
 def test_a_domains_own_keys_are_looked_at_when_it_names_them() -> None:
@@ -257,13 +272,26 @@ def test_extras_are_the_names_of_the_hypotheses_own_features() -> None:
     spec = fit_features(
         "lights", [request(reading(0.5, 0.5, 0.5, features={"b": 1.0}), reading(0.5, 0.5, 0.5, features={"a": 2.0}))]
     )
-    assert spec.extras == ("a", "b")
-    example = request(reading(0.5, 0.5, 0.5, features={"a": 1e308, "unknown": 3.0}))
-    assert named(spec.reading_names, rows(spec, example)[1][0])["features.a"] == 1e9
+    assert spec.known == ("a", "b")
+    example = request(reading(0.5, 0.5, 0.5, features={"b": 1.0, "unknown": 3.0}))
+    found = named(spec.reading_names, rows(spec, example)[1][0])
+    assert {name: x for name, x in found.items() if name.startswith("features.")} == {
+        "features.a": 0.0,
+        "features.a.missing": 1.0,
+        "features.b": 0.0,
+        "features.b.missing": 0.0,
+    }
+
+
+def test_extras_of_an_old_artifact_are_taken_as_they_are_up_to_a_limit() -> None:
+    spec = FeatureSpec("lights", extras=("a",))
+    example = request(reading(0.5, 0.5, 0.5, features={"a": 1e308}), reading(0.5, 0.5, 0.5, features={"a": 0.25}))
+    assert [row[-1] for row in rows(spec, example)[1]] == [1e9, 0.25]
 
 
 def test_names_and_rows_have_the_same_length() -> None:
-    spec = FeatureSpec("lights", SITUATIONS, True, True, ("known",), FILL)
+    numbers = (Number("hour", 12.0, 6.0, 0.0, 23.0, True), Number("speed"))
+    spec = FeatureSpec("lights", SITUATIONS, True, True, ("known",), FILL, numbers, (Number("cosine", missing=True),))
     example = request(reading(0.5, None, 0.5), reading(None, 0.5, None))
     of_request, of_readings = rows(spec, example)
     assert len(of_request) == len(spec.request_names) == len(set(spec.request_names))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
 from arbitrank.learn.features import rows
 from arbitrank.learn.matrices import matrices, plain_matrix
+from arbitrank.learn.standardisation import Number
 from arbitrank.probability import ALL
 from arbitrank.values import Hypothesis, Request, Slot
 
@@ -37,12 +38,19 @@ requests = st.builds(
     hypotheses=st.lists(hypotheses, min_size=1, max_size=6).map(tuple),
 )
 SITUATIONS = (Situation("device", "tv"), Situation("device", "phone"), Situation("has_screen"), Situation("volume"))
+NUMBERS = (
+    Number("volume", 0.3, 0.2, 0.0, 5.0, True),
+    Number("known", 1e3, 7.0, -1e11, 1e4),
+    Number("shared", missing=True),
+    Number("unseen", missing=True),
+)
 SPECS = [
     FeatureSpec("lights"),
     FeatureSpec("lights", SITUATIONS, extras=("known", "shared"), fill=Confidences(0.2, 0.7, 0.4)),
     FeatureSpec("lights", SITUATIONS, previous=True),
     FeatureSpec("lights", SITUATIONS[:1], preferences=True, previous=True, extras=("other",)),
     FeatureSpec("lights", preferences=True),
+    FeatureSpec("lights", SITUATIONS[:1], extras=("other",), numbers=NUMBERS[:1], own=NUMBERS[1:], previous=True),
 ]
 
 

@@ -23,13 +23,14 @@ from arbitrank.learn.losses import probabilities
 from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.learn.rerankers import Factored, LogLinear, Weights
+from arbitrank.learn.standardisation import Number
 from arbitrank.probability import ALL, bounded
 from arbitrank.values import Hypothesis, Request, Slot
 
 NAMES = ("lights", "heating", "doors", "garden")
 confidences = st.none() | st.sampled_from([0.0, 1e-9, 0.25, 0.5, 0.5, 1.0]) | st.floats(0.0, 1.0)
 slots = st.lists(st.builds(Slot, st.sampled_from(["a", "b"]), st.just("x"), confidences), max_size=3).map(tuple)
-EXTRAS = ["known", "shared", "other"]
+EXTRAS = ["known", "shared", "other", "cosine", "rare"]
 
 
 def hypotheses(domain: str) -> st.SearchStrategy[tuple[Hypothesis, ...]]:
@@ -41,13 +42,13 @@ def hypotheses(domain: str) -> st.SearchStrategy[tuple[Hypothesis, ...]]:
         intent_confidence=confidences,
         slots=slots,
         slots_confidence=confidences,
-        features=st.dictionaries(st.sampled_from(EXTRAS), st.floats(-3.0, 3.0), max_size=3),
+        features=st.dictionaries(st.sampled_from(EXTRAS), st.floats(-3.0, 3.0) | st.floats(-1e12, 1e12), max_size=4),
     )
     return st.lists(one, min_size=1, max_size=6).map(tuple)
 
 
 keys = [
-    "device", "has_screen", "volume", "previous_domain", "previous_intent",
+    "device", "has_screen", "volume", "hour", "speed", "previous_domain", "previous_intent",
     *(f"preference.{name}" for name in NAMES[:3]), "preference.elsewhere",
     *(f"preference.{name}.{intent}" for name in NAMES[:2] for intent in ("On", "Off")),
 ]  # fmt: skip
@@ -74,6 +75,20 @@ def weights(draw: st.DrawFn, names: Sequence[str]) -> Weights:
     return Weights(tuple(names), tuple(rng.normal(size=len(names)).tolist()), (0.0,) * len(names))
 
 
+def measured(names: Sequence[str]) -> st.SearchStrategy[tuple[Number, ...]]:
+    """Standardised numbers, some of which leave the range in which they are linear."""
+    one = st.builds(
+        Number,
+        st.sampled_from(names),
+        numbers,
+        st.sampled_from([1e-3, 0.1, 1.0, 50.0]),
+        st.floats(-4.0, 0.0) | st.just(-1e300),
+        st.floats(0.0, 4.0) | st.just(1e300),
+        st.booleans(),
+    )
+    return st.lists(one, max_size=3, unique_by=lambda number: number.name).map(tuple)
+
+
 @st.composite
 def models(draw: st.DrawFn, domain: str, trees: bool = False) -> ReferenceModel:
     spec = FeatureSpec(
@@ -81,8 +96,10 @@ def models(draw: st.DrawFn, domain: str, trees: bool = False) -> ReferenceModel:
         draw(situations),
         draw(st.booleans()),
         draw(st.booleans()),
-        tuple(draw(st.lists(st.sampled_from(EXTRAS), unique=True))),
+        tuple(draw(st.lists(st.sampled_from(EXTRAS[1:3]), unique=True))),
         draw(st.builds(Confidences, *[st.floats(0.0, 1.0)] * 3)),
+        draw(measured(["hour", "speed"])),
+        draw(measured(["known", "cosine", "rare"])),
     )
     kind = draw(
         st.sampled_from(["factored", "sigmoid", "softmax", "null", *(["boosted", "corrected"] if trees else [])])

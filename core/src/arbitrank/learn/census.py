@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from arbitrank.learn.feature_spec import HIGHEST, LOWEST, Confidences, FeatureSpec, Situation
-from arbitrank.learn.features import CORE_KEYS, number
+from arbitrank.learn.features import CORE_KEYS, LARGE
+from arbitrank.learn.standardisation import Number, Sample, finite
 from arbitrank.values import Request
 
 _RARE = 5  # a context value seen in fewer requests than this is not worth a weight
@@ -17,7 +18,7 @@ def fit_features(
 ) -> FeatureSpec:
     """The features that the requests, holding the domain's own hypotheses, have data for.
 
-    `keys` are the context keys to read; numbers and booleans are taken as they are, texts by their values. Without
+    `keys` are the context keys to read; numbers are standardised, texts are taken by their values. Without
     `context` there are the features of confidences and hypotheses alone.
     """
     census = Census(domain, keys)
@@ -32,8 +33,10 @@ class Census:
     def __init__(self, domain: str, keys: Iterable[str] = CORE_KEYS) -> None:
         self._domain, self._own = domain, f"preference.{domain}"
         self._sums, self._known = [0.0, 0.0, 0.0], [0, 0, 0]
-        self._extras: set[str] = set()
+        self._own_features: dict[str, Sample] = {}
+        self._hypotheses = 0
         self._seen: dict[str, Counter[str | float | None]] = {key: Counter() for key in keys}
+        self._booleans: set[str] = set()
         self._preferences, self._previous = False, 0
 
     def count(self, request: Request) -> None:
@@ -43,11 +46,16 @@ class Census:
                 if confidence is not None:
                     self._sums[i] += confidence
                     self._known[i] += 1
-            self._extras.update(h.features)
+            self._hypotheses += 1
+            for name, given in h.features.items():
+                if (x := finite(given)) is not None:
+                    self._own_features.setdefault(name, Sample()).add(x)
         context = request.context
         for key, seen in self._seen.items():
             value = context.get(key)
-            seen[value if isinstance(value, str) else number(value)] += 1
+            seen[value if isinstance(value, str) else finite(value)] += 1
+            if isinstance(value, bool):
+                self._booleans.add(key)
         self._preferences |= any(key == self._own or key.startswith(f"{self._own}.") for key in context)
         self._previous += "previous_domain" in context
 
@@ -55,7 +63,10 @@ class Census:
         """Add the counts of another part of the requests."""
         self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
         self._known = [a + b for a, b in zip(self._known, other._known, strict=True)]
-        self._extras |= other._extras
+        self._hypotheses += other._hypotheses
+        self._booleans |= other._booleans
+        for name, sample in other._own_features.items():
+            self._own_features.setdefault(name, Sample()).merge(sample)
         for key, seen in other._seen.items():
             self._seen[key].update(seen)
         self._preferences |= other._preferences
@@ -64,18 +75,37 @@ class Census:
     def spec(self, *, context: bool = True) -> FeatureSpec:
         """The features that the counted requests have data for."""
         fill = Confidences(*(s / n if n else 0.5 for s, n in zip(self._sums, self._known, strict=True)))
-        extras = tuple(sorted(self._extras))
+        own = tuple(sample.number(name, self._hypotheses) for name, sample in sorted(self._own_features.items()))
         if not context:
-            return FeatureSpec(self._domain, extras=extras, fill=fill)
-        situations = tuple(s for key, seen in self._seen.items() for s in _situations(key, seen))
-        return FeatureSpec(self._domain, situations, self._preferences, self._previous >= _RARE, extras, fill)
+            return FeatureSpec(self._domain, fill=fill, own=own)
+        situations = tuple(s for key, seen in self._seen.items() for s in self._situations(key, seen))
+        numbers = tuple(n for key, seen in self._seen.items() for n in self._numbers(key, seen))
+        previous = self._previous >= _RARE
+        return FeatureSpec(self._domain, situations, self._preferences, previous, (), fill, numbers, own)
+
+    def _situations(self, key: str, seen: Counter[str | float | None]) -> list[Situation]:
+        """The texts of a key, and its booleans."""
+        texts = sorted(value for value, n in seen.items() if isinstance(value, str) and n >= _RARE)
+        numbers = [max(-LARGE, min(value, LARGE)) for value in seen if isinstance(value, float)]
+        found = []
+        if key in self._booleans and _informative(seen):
+            found = [Situation(key, low=min(LOWEST, *numbers), high=max(HIGHEST, *numbers))]
+        constant = len(texts) == 1 and len(seen) == 1
+        return found + ([] if constant else [Situation(key, text) for text in texts])
+
+    def _numbers(self, key: str, seen: Counter[str | float | None]) -> list[Number]:
+        """The number of a key that never holds a boolean; else it is one of the situations."""
+        if key in self._booleans or not _informative(seen):
+            return []
+        sample = Sample()
+        for value, n in seen.items():
+            if isinstance(value, float):
+                for _ in range(n):
+                    sample.add(value)
+        return [sample.number(key, seen.total())]
 
 
-def _situations(key: str, seen: Counter[str | float | None]) -> list[Situation]:
-    texts = sorted(value for value, n in seen.items() if isinstance(value, str) and n >= _RARE)
+def _informative(seen: Counter[str | float | None]) -> bool:
+    """True where a key holds several numbers, or a number here and nothing there."""
     numbers = {value for value in seen if isinstance(value, float)}
-    found = []
-    if len(numbers) > 1 or (numbers and None in seen):
-        found = [Situation(key, low=min(LOWEST, *numbers), high=max(HIGHEST, *numbers))]
-    constant = len(texts) == 1 and len(seen) == 1
-    return found + ([] if constant else [Situation(key, text) for text in texts])
+    return len(numbers) > 1 or (bool(numbers) and None in seen)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from arbitrank.learn.standardisation import Number
+
 LOWEST, HIGHEST = -1.0, 1.0
 """Least range of a number in the context. msgspec leaves a default out of a file only if it is the very same object."""
 
@@ -42,9 +44,10 @@ class Situation(msgspec.Struct, frozen=True, omit_defaults=True):
 class FeatureSpec(msgspec.Struct, frozen=True):
     """Features of a domain's re-ranker.
 
-    `situations` are the context's numbers; `preferences` and `previous` say that the user's preferences and the
-    previous domain are among them. `extras` are the names of the hypotheses' own features, `fill` replaces missing
-    confidences.
+    `situations` are the context's texts and booleans, `numbers` its numbers; `preferences` and `previous` say that the
+    user's preferences and the previous domain are features. `own` are the hypotheses' own features; `fill` replaces
+    missing confidences. Artifacts of 0.1 have no `numbers` and no `own`: numbers of the context are among their
+    `situations`, and `extras` names the hypotheses' own features, which are not standardised.
     """
 
     domain: str
@@ -53,6 +56,24 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     previous: bool = False
     extras: tuple[str, ...] = ()
     fill: Confidences = Confidences()
+    numbers: tuple[Number, ...] = ()
+    own: tuple[Number, ...] = ()
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of the hypotheses' own features that the re-ranker learned from."""
+        return (*self.extras, *(number.name for number in self.own))
+
+    @property
+    def context_keys(self) -> tuple[str, ...]:
+        """Keys of the context that the re-ranker learned from, but for preferences and the previous domain."""
+        return tuple(dict.fromkeys([*(s.key for s in self.situations), *(number.name for number in self.numbers)]))
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the values of `features.own_row`, which come last among all features."""
+        names = [f"features.{name}" for name in self.extras]
+        return (*names, *(name for number in self.own for name in number.names("features")))
 
     @property
     def context_keys(self) -> tuple[str, ...]:
@@ -63,6 +84,7 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     def context_names(self) -> tuple[str, ...]:
         """Names of the values of `features.context_row`."""
         names = [situation.name for situation in self.situations]
+        names += [name for number in self.numbers for name in number.names("context")]
         if self.preferences:
             names += ["context.preference", "context.preference_margin", "context.preference_missing"]
             names.append("context.favourite")
@@ -74,19 +96,19 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     def request_names(self) -> tuple[str, ...]:
         """Names of the request's features, the input of P(mine)."""
         crossed = [f"{name}×logit" for name in self.context_names]
-        return (*_REQUEST, *self.context_names, *crossed, *(f"features.{name}" for name in self.extras))
+        return (*_REQUEST, *self.context_names, *crossed, *self.own_names)
 
     @property
     def reading_names(self) -> tuple[str, ...]:
         """Names of each reading's features, the input of P(right | mine)."""
         favourite = ("context.intent_favourite",) if self.preferences else ()
-        return (*_READING, *_OWN_CONTEXT, *favourite, *(f"features.{name}" for name in self.extras))
+        return (*_READING, *_OWN_CONTEXT, *favourite, *self.own_names)
 
     @property
     def plain_names(self) -> tuple[str, ...]:
         """Names of a log-linear model's features: the article's confidences, and the context crossed with them."""
         crossed = [f"{name}×{score}" for name in self.context_names for score in _PLAIN[:3]]
-        return (*_PLAIN, *self.context_names, *crossed, *(f"features.{name}" for name in self.extras))
+        return (*_PLAIN, *self.context_names, *crossed, *self.own_names)
 
 
 _PLAIN = ("domain.logit", "intent.log", "slots.log", "domain.missing", "intent.missing", "slots.missing", "bias")

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
+from arbitrank.learn.standardisation import standardised_row
 from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Context, Hypothesis, Request
 
@@ -28,9 +29,10 @@ LARGE = 1e9
 def context_row(spec: FeatureSpec, context: Context) -> list[float]:
     """The context's numbers in the order of `spec.context_names`.
 
-    An unknown device or a missing key is all zeros. A boolean counts ±1, so that absent, at 0, is neither. A preference
-    counts as it is, by its margin to the strongest other domain's, and by whether it is the favourite: 1 where it is
-    above all others, -1 where it is not, 0 where there is nothing to compare.
+    An unknown device or a missing key is all zeros, but for the indicator of a missing number. A boolean counts ±1, so
+    that absent, at 0, is neither. A preference counts as it is, by its margin to the strongest other domain's, and by
+    whether it is the favourite: 1 where it is above all others, -1 where it is not, 0 where there is nothing to
+    compare.
     """
     row = []
     for situation in spec.situations:
@@ -39,6 +41,8 @@ def context_row(spec: FeatureSpec, context: Context) -> list[float]:
             row.append(1.0 if value == situation.value else 0.0)
         else:
             row.append(situation_number(value, situation.low, situation.high))
+    if spec.numbers:
+        row += standardised_row(spec.numbers, context)
     if spec.preferences:
         row += preference_row(spec, context)
     if spec.previous:
@@ -131,7 +135,7 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
             float(len(h.slots)),
             1.0,
             *own[h.intent],
-            *extras(spec, h.features),
+            *own_row(spec, h.features),
         ]
         of_readings.append(of_reading)
     mine, best_intent, best_slots, length = logit(max(domain)), max(intent), max(slots), request.length
@@ -151,7 +155,7 @@ def rows(spec: FeatureSpec, request: Request) -> tuple[list[float], list[list[fl
         1.0,
         *context,
         *(c * mine for c in context),
-        *extras(spec, hypotheses[first].features),
+        *own_row(spec, hypotheses[first].features),
     ]
     return of_request, of_readings
 
@@ -189,6 +193,7 @@ def intent_contexts(spec: FeatureSpec, context: Context, intents: Mapping[str, f
     return found
 
 
-def extras(spec: FeatureSpec, features: dict[str, float]) -> list[float]:
-    """A hypothesis's own features in the order of `spec.extras`, 0 for one that it doesn't have."""
-    return [number(features.get(name)) or 0.0 for name in spec.extras] if spec.extras else []
+def own_row(spec: FeatureSpec, features: Mapping[str, float]) -> list[float]:
+    """A hypothesis's own features in the order of `spec.own_names`; of `extras`, 0 for one that it doesn't have."""
+    row = [number(features.get(name)) or 0.0 for name in spec.extras] if spec.extras else []
+    return row + standardised_row(spec.own, features) if spec.own else row

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from arbitrank.learn.feature_spec import FeatureSpec
-from arbitrank.learn.features import best_intents, context_row, extras, intent_contexts
+from arbitrank.learn.features import best_intents, context_row, intent_contexts, number
+from arbitrank.learn.standardisation import standardised_columns
 from arbitrank.probability import CLIP, Floats, Starts, log_odds
 from arbitrank.values import Hypothesis, Request
 
@@ -53,7 +54,7 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
         np.ones(len(requests)),
         *context.T,
         *(context * logit[:, None]).T,
-        *_extras(spec, [found[i] for i in first.tolist()]).T,
+        *_own(spec, [found[i] for i in first.tolist()]),
     ]
     log_product = np.log(product)
     of_readings = [
@@ -70,7 +71,7 @@ def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> 
         count,
         np.ones(len(found)),
         *_intent_contexts(spec, requests, found, intent, starts).T,
-        *_extras(spec, found).T,
+        *_own(spec, found),
     ]
     return np.stack(of_requests, axis=1), np.stack(of_readings, axis=1)
 
@@ -84,7 +85,7 @@ def plain_matrix(spec: FeatureSpec, requests: Sequence[Request], starts: Starts)
     context = np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
     each = np.repeat(context, sizes, axis=0).T
     crossed = [column * score for column in each for score in scores]
-    columns = [*scores, no_domain, no_intent, no_slots, np.ones(len(found)), *each, *crossed, *_extras(spec, found).T]
+    columns = [*scores, no_domain, no_intent, no_slots, np.ones(len(found)), *each, *crossed, *_own(spec, found)]
     return np.stack(columns, axis=1)
 
 
@@ -110,10 +111,11 @@ def _entropy(found: Sequence[Hypothesis], intent: Floats, group: Starts, n: int)
     return np.asarray(-np.bincount(group[order][begins], p * np.log(p), minlength=n), np.float64)
 
 
-def _extras(spec: FeatureSpec, found: Sequence[Hypothesis]) -> Floats:
-    if not spec.extras:
-        return np.zeros((len(found), 0))
-    return np.array([extras(spec, h.features) for h in found])
+def _own(spec: FeatureSpec, found: Sequence[Hypothesis]) -> list[Floats]:
+    """The columns of the hypotheses' own features."""
+    each = [h.features for h in found]
+    columns = [np.array([number(features.get(name)) or 0.0 for features in each]) for name in spec.extras]
+    return columns + standardised_columns(spec.own, each)
 
 
 def _intent_contexts(

@@ -6,7 +6,7 @@ the same logarithm are added up once, and the context is looked up by what it ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import exp, isnan, log, log1p, log2, tanh
 from operator import mul
 
@@ -14,95 +14,16 @@ import numpy as np
 
 from arbitrank.domain import Scores
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
-from arbitrank.learn.features import LARGE, context_row, intent_contexts, number, preference_row, situation_number
+from arbitrank.learn.features import intent_contexts
 from arbitrank.learn.losses import Form
+from arbitrank.learn.weighted_sums import ContextSums, beyond, own_sum, own_weights
 from arbitrank.probability import CLIP, clipped, logit
-from arbitrank.values import Context, Hypothesis, Request
+from arbitrank.values import Hypothesis, Request
 
 _TOP = 1.0 - CLIP
 _READING, _REQUEST, _PLAIN = 12, 13, 7  # features that every reading, request and row of a log-linear model has
 _PLACES = 32  # readings whose terms by rank are computed beforehand
 _LN2 = log(2.0)  # `math.log` also takes integers of any size, and takes three times as long as `log2` for it
-
-Columns = Sequence[Sequence[float]]
-
-
-class ContextSums:
-    """The context's part of one or more weighted sums, by what the context holds.
-
-    `columns` holds the weights of each sum, in the order of `spec.context_names`.
-    """
-
-    def __init__(self, spec: FeatureSpec, columns: Columns) -> None:
-        self._spec = spec
-        rows = list(zip(*columns, strict=True))
-        empty = context_row(spec, {})
-        self.absent = tuple(sum(map(mul, empty, column)) for column in columns)
-        self._texts: dict[str, dict[str, list[float]]] = {}
-        self._numbers: dict[str, list[tuple[float, float, float, Sequence[float]]]] = {}
-        for situation, weights, absent in zip(spec.situations, rows, empty, strict=False):
-            if situation.value is None:
-                numeric = situation.low, situation.high, absent, weights
-                self._numbers.setdefault(situation.key, []).append(numeric)
-            else:
-                texts = self._texts.setdefault(situation.key, {})
-                known = texts.get(situation.value, [0.0] * len(columns))
-                texts[situation.value] = [a + b for a, b in zip(known, weights, strict=True)]
-        first = len(spec.situations)
-        self._preference = rows[first : first + 4] if spec.preferences else []
-        self._own = f"preference.{spec.domain}" if spec.preferences else ""
-        self._previous = rows[-1] if spec.previous else None
-
-    def __call__(self, context: Context) -> tuple[Sequence[float], bool]:
-        """The sums, and whether the context says anything of the domain's intents."""
-        if not context:
-            return self.absent, False
-        sums, texts, numbers, own, personal = list(self.absent), self._texts, self._numbers, self._own, False
-        for key, value in context.items():
-            if isinstance(value, str):
-                if (by_text := texts.get(key)) is not None and (weights := by_text.get(value)) is not None:
-                    for j, weight in enumerate(weights):
-                        sums[j] += weight
-            elif (numeric := numbers.get(key)) is not None:
-                for low, high, absent, per_unit in numeric:
-                    x = situation_number(value, low, high)
-                    for j, weight in enumerate(per_unit):
-                        sums[j] += weight * (x - absent)
-            if own and key.startswith(own):
-                if key == own:
-                    self._prefer(sums, context)
-                elif key[len(own)] == ".":
-                    personal = True
-        if self._previous is not None and context.get("previous_domain") == self._spec.domain:
-            _add(sums, self._previous)
-            personal = True
-        return sums, personal
-
-    def _prefer(self, sums: list[float], context: Context) -> None:
-        """Add the user's preference for the domain; without one, only the indicator of its absence is 1."""
-        for weights, x, absent in zip(
-            self._preference, preference_row(self._spec, context), (0.0, 0.0, 1.0, 0.0), strict=True
-        ):
-            _add(sums, weights, x - absent)
-
-
-def _add(sums: list[float], weights: Sequence[float], times: float = 1.0) -> None:
-    for j, weight in enumerate(weights):
-        sums[j] += weight * times
-
-
-def _weighted(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
-    """Weights other than 0 of hypotheses' own features, which come last among the `values`."""
-    last = values[len(values) - len(names) :]
-    return {name: weight for name, weight in zip(names, last, strict=True) if weight}
-
-
-def _extra_sum(features: Mapping[str, float], by_feature: Mapping[str, float]) -> float:
-    total = 0.0
-    for name, x in features.items():
-        if x and (weight := by_feature.get(name)):
-            total += weight * (x if -LARGE <= x <= LARGE else number(x) or 0.0)
-    return total
 
 
 def _filled(fill: Confidences, d: float | None, i: float | None, s: float | None) -> tuple[float, float, float]:
@@ -134,14 +55,15 @@ class FactoredScorer:
         of_i, of_s = _LN2 * (log_i + logit_i + null - gap), _LN2 * (log_s + logit_s + null - gap)
         self._reading = of_i, of_s, logit_i, logit_s, no_i, no_s, by_count
         self._shared = _LN2 * gap, _LN2 * null, _LN2 * by_entropy
+        self._of_reading, absent = own_weights(spec, right)
+        self._of_request, self._absent = own_weights(spec, mine)
+        bias += absent
         self._by_rank, self._bias = by_rank, bias
         self._of_place = tuple(bias + by_rank * log(place) for place in range(1, _PLACES + 1))
         d, no_d, log_i, logit_i, by_entropy, no_i, log_s, logit_s, *rest = mine[:_REQUEST]
         of_i, of_s, by_entropy = _LN2 * (log_i + logit_i), _LN2 * (log_s + logit_s), _LN2 * by_entropy
         self._request = d, no_d, of_i, logit_i, by_entropy, no_i, of_s, logit_s, *rest
-        self._own = right[_READING : len(right) - len(spec.extras)]
-        self._of_reading = _weighted(spec.extras, right)
-        self._of_request = _weighted(spec.extras, mine)
+        self._own = right[_READING : len(right) - len(spec.own_names)]
         self._context = ContextSums(
             spec, [mine[_REQUEST : _REQUEST + width], mine[_REQUEST + width : _REQUEST + 2 * width]]
         )
@@ -171,8 +93,9 @@ class FactoredScorer:
             total += by_i * log2(i) + by_s * log2(s) - logit_i * log1p(-i) - logit_s * log1p(-s)
             if by_feature:
                 for name, x in h.features.items():
-                    if x and (weight := by_feature.get(name)):
-                        total += weight * (x if -LARGE <= x <= LARGE else number(x) or 0.0)
+                    if (own := by_feature.get(name)) is not None:
+                        weight, centre, low, high, present, _ = own
+                        total += present + weight * (x - centre) if low <= x <= high else beyond(x, own)
             product = i * s
             if product > least:
                 ordered = False
@@ -241,7 +164,8 @@ class FactoredScorer:
             z += no_i
         if head.slots_confidence is None and head.reading_confidence is None:
             z += no_s
-        return z + _extra_sum(head.features, self._of_request) if self._of_request else z
+        z += self._absent
+        return z + own_sum(head.features, self._of_request) if self._of_request else z
 
 
 class LogLinearScorer:
@@ -251,8 +175,9 @@ class LogLinearScorer:
         """`values` are the weights by `spec.plain_names`."""
         width = len(spec.context_names)
         crossed = values[_PLAIN + width : _PLAIN + 4 * width]
-        self._fill, self._form, self._plain = spec.fill, form, values[:_PLAIN]
-        self._weighted = _weighted(spec.extras, values)
+        self._own, absent = own_weights(spec, values)
+        *weights, bias = values[:_PLAIN]
+        self._fill, self._form, self._plain = spec.fill, form, (*weights, bias + absent)
         self._context = ContextSums(spec, [values[_PLAIN : _PLAIN + width], *(crossed[k::3] for k in range(3))])
 
     def __call__(self, request: Request) -> Scores:
@@ -260,7 +185,7 @@ class LogLinearScorer:
         by_d, by_i, by_s, no_d, no_i, no_s, bias = self._plain
         (by_context, crossed_d, crossed_i, crossed_s), _ = self._context(request.context)
         by_d, by_i, by_s, bias = by_d + crossed_d, by_i + crossed_i, by_s + crossed_s, bias + by_context
-        weighted, fill = self._weighted, self._fill
+        own, fill = self._own, self._fill
         sums = []
         for h in request.hypotheses or ():
             d, i, s, z = h.domain_confidence, h.intent_confidence, h.reading_confidence, bias
@@ -268,8 +193,8 @@ class LogLinearScorer:
                 z += no_d * (d is None) + no_i * (i is None) + no_s * (s is None)
                 d, i, s = _filled(fill, d, i, s)
             z += by_d * logit(clipped(d)) + by_i * log(clipped(i)) + by_s * log(clipped(s))
-            if weighted:
-                z += _extra_sum(h.features, weighted)
+            if own:
+                z += own_sum(h.features, own)
             sums.append(z)
         right = self._shares(sums)
         total = sum(right)
