@@ -76,11 +76,6 @@ class FeatureSpec(msgspec.Struct, frozen=True):
         return (*names, *(name for number in self.own for name in number.names("features")))
 
     @property
-    def context_keys(self) -> tuple[str, ...]:
-        """The context keys that have a feature, preferences and the previous domain aside."""
-        return tuple(dict.fromkeys(situation.key for situation in self.situations))
-
-    @property
     def context_names(self) -> tuple[str, ...]:
         """Names of the values of `features.context_row`."""
         names = [situation.name for situation in self.situations]

@@ -137,7 +137,7 @@ class ReferenceModel(Model):
 
     @cached_property
     def hypothesis_features(self) -> Sequence[str]:  # type: ignore[override]
-        return files.spec_of(self.reranker).extras
+        return files.spec_of(self.reranker).known
 
     @cached_property
     def recognises_probabilities(self) -> bool:  # type: ignore[override]

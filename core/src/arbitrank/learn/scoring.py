@@ -16,7 +16,7 @@ from arbitrank.domain import Scores
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.learn.features import intent_contexts
 from arbitrank.learn.losses import Form
-from arbitrank.learn.weighted_sums import ContextSums, beyond, own_sum, own_weights
+from arbitrank.learn.weighted_sums import ContextSums, OwnWeights, beyond
 from arbitrank.probability import CLIP, clipped, logit
 from arbitrank.values import Hypothesis, Request
 
@@ -55,13 +55,14 @@ class FactoredScorer:
         of_i, of_s = _LN2 * (log_i + logit_i + null - gap), _LN2 * (log_s + logit_s + null - gap)
         self._reading = of_i, of_s, logit_i, logit_s, no_i, no_s, by_count
         self._shared = _LN2 * gap, _LN2 * null, _LN2 * by_entropy
-        self._of_reading, absent = own_weights(spec, right)
-        self._of_request, self._absent = own_weights(spec, mine)
-        bias += absent
+        self._of_reading, self._of_request = OwnWeights(spec, right), OwnWeights(spec, mine)
+        bias += self._of_reading.absent
         self._by_rank, self._bias = by_rank, bias
         self._of_place = tuple(bias + by_rank * log(place) for place in range(1, _PLACES + 1))
         d, no_d, log_i, logit_i, by_entropy, no_i, log_s, logit_s, *rest = mine[:_REQUEST]
         of_i, of_s, by_entropy = _LN2 * (log_i + logit_i), _LN2 * (log_s + logit_s), _LN2 * by_entropy
+        *rest, mine_bias = rest
+        rest.append(mine_bias + self._of_request.absent)
         self._request = d, no_d, of_i, logit_i, by_entropy, no_i, of_s, logit_s, *rest
         self._own = right[_READING : len(right) - len(spec.own_names)]
         self._context = ContextSums(
@@ -71,7 +72,8 @@ class FactoredScorer:
     def __call__(self, request: Request) -> Scores:  # noqa: PLR0912, PLR0915 - a call a reading would cost too much
         """P(mine) and P(right) of the request's hypotheses, at least one. Raises `ValueError` where one is NaN."""
         by_i, by_s, logit_i, logit_s, no_i, no_s, by_count = self._reading
-        hypotheses, by_feature, fill = request.hypotheses or (), self._of_reading, self._fill
+        hypotheses, by_feature, fill = request.hypotheses or (), self._of_reading.known, self._fill
+        zeros = self._of_reading.zeros
         of_place = self._of_place if len(hypotheses) <= _PLACES else self._places(len(hypotheses))
         products: list[float] = []
         sums: list[float] = []
@@ -93,9 +95,9 @@ class FactoredScorer:
             total += by_i * log2(i) + by_s * log2(s) - logit_i * log1p(-i) - logit_s * log1p(-s)
             if by_feature:
                 for name, x in h.features.items():
-                    if (own := by_feature.get(name)) is not None:
-                        weight, centre, low, high, present, _ = own
-                        total += present + weight * (x - centre) if low <= x <= high else beyond(x, own)
+                    if (x or zeros) and (own := by_feature.get(name)) is not None:
+                        low, high, weight, offset, _, _ = own
+                        total += weight * x + offset if low <= x <= high else beyond(x, own)
             product = i * s
             if product > least:
                 ordered = False
@@ -164,8 +166,7 @@ class FactoredScorer:
             z += no_i
         if head.slots_confidence is None and head.reading_confidence is None:
             z += no_s
-        z += self._absent
-        return z + own_sum(head.features, self._of_request) if self._of_request else z
+        return z + self._of_request(head.features) if self._of_request.known else z
 
 
 class LogLinearScorer:
@@ -175,9 +176,9 @@ class LogLinearScorer:
         """`values` are the weights by `spec.plain_names`."""
         width = len(spec.context_names)
         crossed = values[_PLAIN + width : _PLAIN + 4 * width]
-        self._own, absent = own_weights(spec, values)
+        self._own = OwnWeights(spec, values)
         *weights, bias = values[:_PLAIN]
-        self._fill, self._form, self._plain = spec.fill, form, (*weights, bias + absent)
+        self._fill, self._form, self._plain = spec.fill, form, (*weights, bias + self._own.absent)
         self._context = ContextSums(spec, [values[_PLAIN : _PLAIN + width], *(crossed[k::3] for k in range(3))])
 
     def __call__(self, request: Request) -> Scores:
@@ -193,8 +194,8 @@ class LogLinearScorer:
                 z += no_d * (d is None) + no_i * (i is None) + no_s * (s is None)
                 d, i, s = _filled(fill, d, i, s)
             z += by_d * logit(clipped(d)) + by_i * log(clipped(i)) + by_s * log(clipped(s))
-            if own:
-                z += own_sum(h.features, own)
+            if own.known:
+                z += own(h.features)
             sums.append(z)
         right = self._shares(sums)
         total = sum(right)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from operator import mul
 
 from arbitrank.learn.feature_spec import FeatureSpec
@@ -86,37 +87,51 @@ def _add(sums: list[float], weights: Sequence[float], times: float = 1.0) -> Non
 
 
 Own = tuple[float, float, float, float, float, Number | None]
-"""A hypothesis's own feature: its weight a unit, centre, range in which it is linear, what its presence adds."""
+"""A hypothesis's own feature x: the least and the greatest x for which its part is weight · x + offset; weight, offset;
+what its presence adds; its distribution."""
+
+_COARSE = 1e3  # spreads between a centre and 0 from which on weight · x + offset would lose digits
 
 
-def own_weights(spec: FeatureSpec, values: Sequence[float]) -> tuple[dict[str, Own], float]:
-    """The own features that have a weight, by name, and the sum where all are missing; they come last in `values`."""
-    weights = iter(values[len(values) - len(spec.own_names) :])
-    found: dict[str, Own] = {
-        name: (weight, 0.0, -LARGE, LARGE, 0.0, None) for name, weight in zip(spec.extras, weights, strict=False)
-    }
-    absent = 0.0
-    for one in spec.own:
-        weight, missing = next(weights), next(weights) if one.missing else 0.0
-        absent += missing
-        found[one.name] = weight / one.spread, one.centre, *one.linear, -missing, one
-    return {name: one for name, one in found.items() if one[0] or one[4]}, absent
+class OwnWeights:
+    """Weights of hypotheses' own features in one weighted sum.
+
+    `known` holds those that have a weight, by name, `absent` is the sum where all are missing; `zeros` is True where
+    one counts though it is 0.
+    """
+
+    def __init__(self, spec: FeatureSpec, values: Sequence[float]) -> None:
+        """`values` are the weights of all features, of which the own ones come last."""
+        self.known: dict[str, Own] = {}
+        self.absent = 0.0
+        weights = iter(values[len(values) - len(spec.own_names) :])
+        for name in spec.extras:
+            if weight := next(weights):
+                self.known[name] = -LARGE, LARGE, weight, 0.0, 0.0, None
+        for one in spec.own:
+            weight, missing = next(weights), next(weights) if one.missing else 0.0
+            self.absent += missing
+            slope, (low, high) = weight / one.spread, one.linear
+            if abs(one.centre) > _COARSE * one.spread:
+                low, high = inf, -inf
+            if weight or missing:
+                self.known[one.name] = low, high, slope, -missing - slope * one.centre, -missing, one
+        self.zeros = any(offset or not low <= 0.0 <= high for low, high, _, offset, _, _ in self.known.values())
+
+    def __call__(self, features: Mapping[str, float]) -> float:
+        """The part of a hypothesis's features in the sum, beside `absent`."""
+        total, known, zeros = 0.0, self.known, self.zeros
+        for name, x in features.items():
+            if (x or zeros) and (own := known.get(name)) is not None:
+                low, high, weight, offset, _, _ = own
+                total += weight * x + offset if low <= x <= high else beyond(x, own)
+        return total
 
 
 def beyond(x: float, own: Own) -> float:
-    """The part of a feature in the weighted sum where it is outside the range in which it is linear."""
-    weight, _, _, _, present, one = own
+    """The part of a feature in the weighted sum where it isn't weight · x + offset."""
+    _, _, weight, _, present, one = own
     if one is None:
         return weight * (number(x) or 0.0)
     given = finite(x)
     return 0.0 if given is None else present + weight * one.spread * one.standardised(given)
-
-
-def own_sum(features: Mapping[str, float], known: Mapping[str, Own]) -> float:
-    """The part of a hypothesis's own features in a weighted sum, beside that of all being missing."""
-    total = 0.0
-    for name, x in features.items():
-        if (own := known.get(name)) is not None:
-            weight, centre, low, high, present, _ = own
-            total += present + weight * (x - centre) if low <= x <= high else beyond(x, own)
-    return total
