@@ -33,7 +33,7 @@ Action = Literal["accept", "clarify", "none"]
 Status = Literal["answered", "failed", "late", "skipped", "unserved"]
 
 
-class Slot(Struct, frozen=True, omit_defaults=True, gc=False):
+class Slot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One named value in an utterance; `start` and `end`, where given, count characters of the utterance.
 
     `value` holds the words, `resolved` any JSON that the domain made of them: a date, an entity's id.
@@ -47,7 +47,7 @@ class Slot(Struct, frozen=True, omit_defaults=True, gc=False):
     resolved: Any = None
 
 
-class Hypothesis(Struct, frozen=True, omit_defaults=True, gc=False):
+class Hypothesis(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One domain's reading of an utterance, with the domain's own confidence in each part of it.
 
     Every confidence may be missing. `slots_confidence` is the probability of the whole slot reading, readings without

@@ -1,66 +1,59 @@
-"""JSON input: requests, corpora and hypotheses, one object or a file of lines; errors name the field and the value."""
+"""JSON input: requests, corpora and hypotheses, one object or a file of lines; errors name the field and the value.
+
+What is as expected is decoded by msgspec. Anything else is read field by field (`arbitrank.lenient`), so that one
+domain's unreadable hypothesis costs that domain alone its place.
+"""
 
 from __future__ import annotations
 
-import gzip
-import json
-import math
-import re
-import sys
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
-from arbitrank.errors import DataError, InputError
-from arbitrank.truths import Labelling, any_of, corpus_truth, or_acceptable
-from arbitrank.values import Answer, Confidence, Context, Example, Name, Request, Slot
+from arbitrank.errors import InputError
+from arbitrank.json_lines import MAX_LINE, BadLine, lines_in, place, read_lines
+from arbitrank.json_text import converted, json_object
+from arbitrank.labelled import example_of, truth_of
+from arbitrank.lenient import MAX_HYPOTHESES, read_request
+from arbitrank.notices import Notice, Notices, unnoticed
+from arbitrank.offsets import Offsets
+from arbitrank.request_checks import KNOWN, check_keys, checked
+from arbitrank.truths import Labelling, any_of, or_acceptable
+from arbitrank.values import Answer, Example, Request
+
+__all__ = [
+    "MAX_HYPOTHESES",
+    "MAX_LINE",
+    "BadLine",
+    "Logged",
+    "Outcome",
+    "decode_example",
+    "decode_logged",
+    "decode_request",
+    "lines_in",
+    "place",
+    "read_examples",
+    "read_lines",
+    "read_requests",
+]
 
 T = TypeVar("T")
-
-MAX_LINE = 1 << 20
-"""Bytes of one JSON object at most."""
 
 Outcome = Literal["accepted", "rejected"]
 """The user's reaction to an answer."""
 
-MAX_HYPOTHESES = 10_000
-"""Hypotheses of one request at most."""
 
+class _Outcomes(msgspec.Struct, frozen=True):
+    """The fields that a line of a log has beside the request's and its truth."""
 
-class BadLine(NamedTuple):
-    """A line that cannot be read: its place, as `FILE:LINE`, and the reason."""
-
-    where: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
-
-
-class _Corpus(msgspec.Struct, frozen=True, kw_only=True, rename={"utterance": "text"}):
-    id: str | None = None
-    utterance: str
-    domain: Name | UnsetType | None = UNSET
-    domains: tuple[Name | None, ...] | None = None
-    intent: Name | None = None
-    slots: tuple[Slot, ...] = ()
-    locale: str | None = None
-    context: Context = {}
-    session: str | dict[str, Any] | None = None
-    account: dict[str, Any] | None = None
-    dialogue: str | dict[str, Any] | None = None
-
-
-class _Labelled(Request, frozen=True, kw_only=True):
-    truth: Labelling
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "truth", any_of(self.truth))
+    answer: Answer | None = None
+    recognised: bool = False
+    time: float | None = None
+    outcome: Outcome | None = None
+    utterance_hash: str | None = None
 
 
 class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
@@ -85,207 +78,105 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
 
 _decode_request = msgspec.json.Decoder(Request).decode
 _decode_logged = msgspec.json.Decoder(Logged).decode
-_EXAMPLE_FIELDS = {
-    "corpus": set(_Corpus.__struct_encode_fields__),
-    "hypotheses": {*_Labelled.__struct_fields__, "answer"},
-}
+_decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
-def decode_request(raw: bytes | str) -> Request:
-    """One request from JSON. Raises `InputError` that names the field, the value seen and the value expected."""
-    return _decoded(_decode_request, raw)
+def decode_request(raw: bytes | str, notice: Notice = unnoticed, *, strict: bool = False) -> Request:
+    """One request from JSON; `notice` is called with remarks on what was read although it is not as expected.
+
+    Domains whose hypotheses cannot be read are in the request's `refused`. Raises `InputError` that names the field,
+    the value seen and the value expected where the whole cannot be read; with `strict` also where there is a domain
+    refused or a remark.
+    """
+    if strict:
+        notice = _raise
+    try:
+        request = _decode_request(raw)
+        keys: Collection[str] = _decode_keys(raw).keys()
+        if not KNOWN.issuperset(keys):
+            check_keys(msgspec.json.decode(raw), notice)
+    except _UNREADABLE:
+        request = _bounded(_slowly, raw, notice)
+    request = checked(request, notice)
+    if strict and request.refused:
+        raise InputError(next(iter(request.refused.values())))
+    return request
 
 
-def decode_example(raw: bytes | str) -> Example:
+def decode_example(raw: bytes | str, notice: Notice = unnoticed, *, offsets: Offsets = "characters") -> Example:
     """One labelled request from a line of a corpus (`text`) or of hypotheses (`truth`).
 
     Raises `InputError` as `decode_request` does, and where a slot's offsets do not cut its value from the text.
+    `offsets` is the unit that a corpus counts them in.
     """
-    return _decoded(_example, raw)
+    return _bounded(example_of, raw, notice, offsets)
 
 
-def decode_logged(raw: bytes | str) -> Logged:
+def decode_logged(raw: bytes | str, notice: Notice = unnoticed) -> Logged:
     """One line of a log, or of a corpus or hypotheses file. Raises `InputError` as `decode_request` does."""
-    line = _decoded(_decode_logged, raw)
+    try:
+        line = _decode_logged(raw)
+    except _UNREADABLE:
+        line = _bounded(_logged_slowly, raw, notice)
     if line.utterance is not None or line.hypotheses is not None:
         if line.truth is not None and "acceptable" in (raw if isinstance(raw, str) else str(raw, "utf-8", "replace")):
-            return msgspec.structs.replace(line, truth=or_acceptable(line.truth, msgspec.json.decode(raw)))
-        return line
+            line = msgspec.structs.replace(line, truth=or_acceptable(line.truth, json_object(raw)))
+        return checked(line, notice)
     # Neither an utterance nor hypotheses: perhaps a line of a corpus, whose utterance is called `text`.
-    example = decode_example(raw)
-    if example.request.utterance is None:
-        raise InputError("the line has neither an utterance nor hypotheses, expected one of them")
-    return Logged(**_request_fields(example.request), truth=example.truth)
+    example = decode_example(raw, notice)
+    return Logged(**msgspec.structs.asdict(example.request), truth=example.truth)
 
 
-def read_requests(path: str) -> Iterator[Request | BadLine]:
+def read_requests(path: str, notices: Notices | None = None, *, strict: bool = False) -> Iterator[Request | BadLine]:
     """The requests of a JSON Lines file, `-` for standard input; a line that cannot be read comes as `BadLine`."""
-    return _read(path, decode_request)
+    return _read(path, lambda line, notice: decode_request(line, notice, strict=strict), notices)
 
 
-def read_examples(path: str | Path) -> Iterator[Example | BadLine]:
+def read_examples(
+    path: str | Path, notices: Notices | None = None, *, offsets: Offsets = "characters"
+) -> Iterator[Example | BadLine]:
     """The labelled requests of a corpus or hypotheses file (JSON Lines, gzip accepted), bad lines as values."""
-    return _read(str(path), decode_example)
+    return _read(str(path), lambda line, notice: decode_example(line, notice, offsets=offsets), notices)
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, bytes | BadLine]]:
-    """The lines of a JSON Lines file that are not blank, undecoded, each with its number; a too long one is bad."""
-    path = str(path)
-    try:
-        with _open(path) as file:
-            yield from lines_in(file, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-
-
-def lines_in(file: IO[bytes], path: str) -> Iterator[tuple[int, bytes | BadLine]]:
-    """The lines of an open file as `read_lines` gives them; messages call it `path`."""
-    number = 0
-    while line := file.readline(MAX_LINE + 1):
-        number += 1
-        if len(line.removesuffix(b"\n")) > MAX_LINE:
-            while line and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE)
-            yield number, BadLine(place(path, number), f"longer than the {MAX_LINE} bytes allowed")
-        elif line.strip():
-            yield number, line
-
-
-def place(path: str | Path, number: int) -> str:
-    """The place of a line for messages: `FILE:LINE`."""
-    return f"{'standard input' if str(path) == '-' else path}:{number}"
-
-
-def _read(path: str, decode: Callable[[bytes], T]) -> Iterator[T | BadLine]:
+def _read(path: str, decode: Callable[[bytes, Notice], T], notices: Notices | None) -> Iterator[T | BadLine]:
     for number, line in read_lines(path):
         if isinstance(line, BadLine):
             yield line
             continue
+        where = place(path, number)
         try:
-            yield decode(line)
+            yield decode(line, unnoticed if notices is None else notices.at(where))
         except InputError as error:
-            yield BadLine(place(path, number), str(error))
+            yield BadLine(where, str(error))
 
 
-def _open(path: str) -> IO[bytes]:
-    if path == "-":
-        return sys.stdin.buffer
-    return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
+def _raise(key: str, text: str) -> None:
+    raise InputError(text)
 
 
-def _example(raw: bytes | str) -> Example:
-    line = msgspec.json.decode(raw)
-    kind = "corpus" if isinstance(line, dict) and "text" in line else "hypotheses"
-    # A line of hypotheses names a domain in its truth only; this one is meant for a corpus.
-    if isinstance(line, dict) and "domain" in line and not {"text", "truth", "hypotheses"} & line.keys():
-        raise InputError("the object: lacks the field text")
-    if kind == "corpus":
-        corpus = msgspec.convert(line, _Corpus)
-        for i, slot in enumerate(corpus.slots):
-            if slot.start is not None and slot.end is not None:
-                seen = corpus.utterance[slot.start : slot.end]
-                if seen != slot.value:
-                    where = f"slots[{i}]: text[{slot.start}:{slot.end}]"
-                    raise InputError(f"{where} is {seen!r}, expected its value {slot.value!r}")
-        fields = _request_fields(corpus)
-        if corpus.locale is not None:
-            fields["context"] = {"locale": corpus.locale, **corpus.context}
-        truth = corpus_truth(line, corpus.domain, corpus.domains, corpus.intent, corpus.slots)
-    else:
-        labelled = msgspec.convert(line, _Labelled)
-        fields, truth = _request_fields(labelled), or_acceptable(labelled.truth, line)
-    request = Request(**fields)
-    _check_request(request)
-    return Example(request, truth, {key: value for key, value in line.items() if key not in _EXAMPLE_FIELDS[kind]})
-
-
-def _request_fields(line: Request | _Corpus) -> dict[str, Any]:
-    """The fields of the request in a line; a line of a corpus lacks some of them."""
-    return {name: getattr(line, name) for name in Request.__struct_fields__ if hasattr(line, name)}
-
-
-def _check_request(request: Request) -> None:
-    if request.hypotheses is not None and len(request.hypotheses) > MAX_HYPOTHESES:
-        raise InputError(f"hypotheses: {len(request.hypotheses)} of them, expected at most {MAX_HYPOTHESES}")
-    for key, value in request.context.items():
-        if key.startswith("preference."):
-            try:
-                msgspec.convert(value, Confidence)
-            except msgspec.ValidationError:
-                problem = "out of range" if isinstance(value, int | float) else "invalid"
-                raise InputError(
-                    f"context[{key!r}]: {_short(value)} is {problem}, expected a number in [0, 1]"
-                ) from None
-
-
-def _decoded(decode: Callable[[bytes | str], T], raw: bytes | str) -> T:
+def _bounded(read: Callable[..., T], raw: bytes | str, *settings: Any) -> T:
     try:
-        value = decode(raw)
-        if isinstance(value, Request):
-            _check_request(value)
-        return value
-    except msgspec.ValidationError as error:
-        raise InputError(_explain(str(error), raw)) from None
-    except (msgspec.DecodeError, ValueError) as error:  # ValueError: no UTF-8, or an integer of thousands of digits
-        raise InputError(_explain_malformed(raw, error)) from None
+        return read(raw, *settings)
     except RecursionError:
         raise InputError("nested too deeply to be read") from None
 
 
-def _explain(message: str, raw: bytes | str) -> str:
-    """A validation error of msgspec as `FIELD: VALUE is invalid, expected …`; the value is looked up in the text."""
-    expected, _, path = message.partition(" - at `$")
-    expected = expected.replace("Expected ", "expected ").replace("`", "")
-    path = path.rstrip("`")
-    if "missing required field" in expected:
-        field = expected.replace("Object missing required field ", "lacks the field ")
-        return f"{path.lstrip('.') or 'the object'}: {field}"
-    range_ = "a finite number" if ".features" in path else "a number in [0, 1]"
-    bounded = re.fullmatch(r"expected float (>=|<=).*|Number out of range", expected) is not None
-    if bounded or re.fullmatch(r"expected float( \| null)?, got \w+", expected):
-        expected = f"expected {range_}"
-    expected = re.sub(r"expected object( \| null)?, got \w+", "expected an object", expected)
-    expected = re.sub(r"expected object \| array( \| null)?, got \w+", "expected an object or a list of them", expected)
-    where = path.lstrip(".") or "the line"
-    try:
-        seen: Any = json.loads(raw)
-    except (ValueError, RecursionError):  # what follows the invalid field is invalid too
-        return f"{where}: {expected}"
-    for name, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
-        if isinstance(seen, dict) and name in seen:
-            seen = seen[name]
-        elif isinstance(seen, list) and index.isdigit() and int(index) < len(seen):
-            seen = seen[int(index)]
-        else:
-            break
-    return f"{where}: {_short(seen)} is {'out of range' if bounded else 'invalid'}, {expected}"
+# --------------------------------------------------------------------------------------------------------- requests
 
 
-def _explain_malformed(raw: bytes | str, error: Exception) -> str:
-    try:
-        value = json.loads(raw.rstrip())
-    except RecursionError:
-        return "nested too deeply to be read"
-    except json.JSONDecodeError as problem:
-        return f"not JSON: {problem.msg}: column {problem.colno}; expected one complete JSON object per line"
-    except ValueError as problem:
-        return f"not JSON: {problem}; expected one complete JSON object per line"
-    for path, seen in _non_finite(value):
-        return f"{path.lstrip('.')}: {seen} is out of range, expected a finite number"
-    return f"not JSON: {error}; expected one complete JSON object per line"
+def _slowly(raw: bytes | str, notice: Notice) -> Request:
+    line = json_object(raw)
+    check_keys(line, notice)
+    return read_request(line, notice)
 
 
-def _non_finite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path or "the line", value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _non_finite(inner, f"{path}.{key}")
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from _non_finite(inner, f"{path}[{i}]")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+def _logged_slowly(raw: bytes | str, notice: Notice) -> Logged:
+    line = json_object(raw)
+    if "text" in line and line.get("utterance") is None and line.get("hypotheses") is None:
+        return Logged()  # a line of a corpus
+    outcomes = converted({key: line[key] for key in _Outcomes.__struct_fields__ if key in line}, _Outcomes)
+    truth = None if line.get("truth") is None else truth_of(line["truth"], line.get("utterance"), notice)
+    request = msgspec.structs.asdict(read_request(line, notice))
+    return Logged(**request, truth=truth, **msgspec.structs.asdict(outcomes))

@@ -135,6 +135,9 @@ class Arbitrator:
         """The answer together with each queried domain's outcome; never raises a plugin's error."""
         began = perf_counter()
         selection = self._select(request)
+        if request.refused:
+            readable = {name: one for name, one in selection.queried.items() if name not in request.refused}
+            selection = selection._replace(queried=readable)
         selected = perf_counter()
         models = {name: serving.model for name, serving in selection.queried.items()}
         outcomes = query_all(models, request, selection.given, explain=explain, breakers=self.breakers)
@@ -240,6 +243,8 @@ class Arbitrator:
         for name in sorted(selection.unserved):
             ranked = "ranked by R0" if self.decisions.rank_unserved else "not ranked"
             reports[name] = DomainReport("unserved", reason=f"no installed domain has this name; {ranked}")
+        for name, reason in request.refused.items():
+            reports[name] = DomainReport("failed", reason=reason)
         return reports
 
     def _shortlist(self, selection: _Selection) -> Shortlist | UnsetType:

@@ -15,6 +15,7 @@ from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
 from arbitrank.errors import InputError
+from arbitrank.notices import Notices
 from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store
 from arbitrank.wire import BadLine, read_requests
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="With --follow: query the candidates too, and append their answers to FILE; they are not served.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse a line in which anything is not as expected, which else costs one domain its place, or is reported.",
+)
 @options.isolate
 @options.deadline
 def rank(
@@ -53,13 +59,15 @@ def rank(
     follow: bool,
     poll: float | None,
     shadow: Path | None,
+    strict: bool,
     isolate: tuple[str, ...],
     deadline: float | None,
 ) -> None:
     """Rank the hypotheses of each request in FILE (JSON Lines, .gz too; - for standard input); print answers.
 
-    A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2. With
-    --follow, changes in the store and refusals are reported on standard error as well.
+    A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2. A
+    hypothesis that cannot be read fails its domain in that answer alone, unless --strict is given. With --follow,
+    changes in the store and refusals are reported on standard error as well.
     """
     options.needs("--follow", follow, poll=poll, shadow=shadow, isolate=isolate, deadline=deadline)
     bad = 0
@@ -70,7 +78,7 @@ def rank(
             arbitrator = stack.enter_context(live)
         else:
             arbitrator = options.arbitrator(store, decisions, hyprank)
-        for line in read_requests(file):
+        for line in read_requests(file, Notices(options.note), strict=strict):
             if isinstance(line, BadLine):
                 bad += 1
                 options.note(line)

@@ -1,0 +1,95 @@
+"""Offsets of slots in a text: characters, and UTF-16 code units as JavaScript, Java and C# count them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec.structs import replace
+
+from arbitrank.notices import Notice
+from arbitrank.values import Hypothesis, Slot
+
+__all__ = ["Offsets", "cut", "fitting", "in_characters", "misfit"]
+
+Offsets = Literal["characters", "utf16"]
+"""The unit of offsets: characters (code points), or UTF-16 code units, of which an emoji has two."""
+
+_REMEDY = "its offsets fit as UTF-16 code units"
+
+
+def cut(text: str, start: int, end: int) -> str | None:
+    """The part of a text between offsets in UTF-16 code units; None where they split a character or exceed it."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    if not 0 <= start <= end <= len(units) // 2:
+        return None
+    try:
+        units[: 2 * start].decode("utf-16-le")
+        return units[2 * start : 2 * end].decode("utf-16-le")
+    except UnicodeDecodeError:
+        return None
+
+
+def in_characters(text: str, slot: Slot) -> Slot:
+    """The slot with its offsets, in UTF-16 code units, as characters; as it is where they are no such offsets."""
+    if slot.start is None or slot.end is None or text.isascii():
+        return slot
+    found = cut(text, slot.start, slot.end)
+    before = cut(text, 0, slot.start)
+    if found is None or before is None:
+        return slot
+    return replace(slot, start=len(before), end=len(before) + len(found))
+
+
+def misfit(text: str, slot: Slot, unit: Offsets) -> str | None:
+    """The reason why a slot's offsets, in characters, do not cut its value from the text; None where they do."""
+    if slot.start is None or slot.end is None or (seen := text[slot.start : slot.end]) == slot.value:
+        return None
+    problem = f"text[{slot.start}:{slot.end}] is {seen!r}, expected its value {slot.value!r}"
+    if unit == "characters" and cut(text, slot.start, slot.end) == slot.value:
+        return f"{problem}; {_REMEDY}, which --offsets utf16 reads"
+    return problem
+
+
+def fitting(
+    hypotheses: tuple[Hypothesis, ...], text: str | None, length: int | None, notice: Notice
+) -> tuple[Hypothesis, ...]:
+    """The hypotheses without offsets that exceed a text of this length (None: unknown) or are in reverse."""
+    wide = text is not None and not text.isascii() and max(text) > "\uffff"
+    most = (1 << 31) + 1 if length is None else length
+    for hypothesis in hypotheses:
+        for slot in hypothesis.slots:
+            start, end = slot.start, slot.end
+            if start is None and end is None:
+                continue
+            if not (start or 0) <= (most if end is None else end) <= most:
+                return tuple(_fitted(one, most, text or "", notice) for one in hypotheses)
+            if wide and text is not None and start is not None and end is not None:
+                _remark(text, start, end, slot.value, notice)
+    return hypotheses
+
+
+def _fitted(hypothesis: Hypothesis, most: int, text: str, notice: Notice) -> Hypothesis:
+    slots: Sequence[Slot] = hypothesis.slots
+    if all((slot.start or 0) <= (most if slot.end is None else slot.end) <= most for slot in slots):
+        return hypothesis
+    for slot in slots:
+        _remark(text, slot.start or 0, slot.end or 0, slot.value, notice)
+    notice("offsets beyond the text", "a slot's offsets are beyond the text or in reverse, and left out; expected "
+           "0 <= start <= end <= the number of characters")  # fmt: skip
+    return replace(
+        hypothesis,
+        slots=tuple(
+            slot
+            if (slot.start or 0) <= (most if slot.end is None else slot.end) <= most
+            else replace(slot, start=None, end=None)
+            for slot in slots
+        ),
+    )
+
+
+def _remark(text: str, start: int, end: int, value: str, notice: Notice) -> None:
+    if text[start:end] != value and cut(text, start, end) == value:
+        notice(
+            "offsets as UTF-16", f"a slot's offsets do not cut its value from the text; {_REMEDY}, expected characters"
+        )
