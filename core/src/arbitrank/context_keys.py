@@ -6,14 +6,26 @@ that it reads as `context_keys` (`arbitrank.domain.Model`); of one that states n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from arbitrank.domain import Domain, Model
 from arbitrank.guard import Fault, guarded
 
-__all__ = ["KNOWN", "UnreadKeys", "is_known", "keys_of", "keys_read", "naming", "remark"]
+__all__ = [
+    "KNOWN",
+    "ContextCount",
+    "NamedKeys",
+    "UnreadKeys",
+    "is_known",
+    "keys_of",
+    "keys_read",
+    "named_for",
+    "naming",
+    "remark",
+]
 
 KNOWN = ("device", "has_screen", "locale", "previous_domain", "previous_intent")
 """Context keys that the core knows, beside `preference.DOMAIN` and `preference.DOMAIN.INTENT`."""
@@ -62,17 +74,61 @@ def naming(keys: Iterable[str], domain: str = "NAME") -> str:
     return f"[domains.{domain}] context_keys = [{listed}]"
 
 
-def remark(key: str, read: Collection[str], seen: str = "") -> str:
-    """The sentence on a key that no domain reads: its near miss, or the way to name it; `seen`: how often it came."""
+def remark(key: str, read: Collection[str], seen: str = "", reader: str = "no domain") -> str:
+    """The sentence on a key that is not read: its near miss, or the way to name it; `seen`: how often it came."""
     key = key if len(key) <= _SHOWN else f"{key[:_SHOWN]}…"
-    text = f"context key {key!r}{seen} is read by no domain"
+    text = f"context key {key!r}{seen} is read by {reader}"
     near = get_close_matches(key.casefold(), {*KNOWN, *read}, n=1, cutoff=0.8)
     if near:
         return f"{text}; did you mean {near[0]!r}?"
     return (
         f"{text}, so it changes no answer; to have a domain learn from it, train with --context-key {key}, or with "
-        f"{naming([key])} in arbitrank.toml"
+        f"{naming([key])} in arbitrank.toml, else leave it out"
     )
+
+
+NamedKeys = Mapping[str | None, Sequence[str]]
+"""Further context keys to learn from, by domain; those under None are for every domain."""
+
+
+def named_for(domain: str, named: NamedKeys) -> tuple[str, ...]:
+    """The keys that are named for a domain, each once."""
+    return tuple(dict.fromkeys((*named.get(None, ()), *named.get(domain, ()))))
+
+
+class ContextCount:
+    """Counts of the context keys in data, of a bounded number of keys."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._keys: Counter[str] = Counter()
+
+    def add(self, context: Mapping[str, Any]) -> None:
+        """Count the keys of one request."""
+        self.requests += 1
+        if len(self._keys) < _SEEN or self._keys.keys() >= context.keys():
+            self._keys.update(context.keys())
+
+    def remarks(
+        self, read: Collection[str] | None, named: Collection[str] = (), reader: str = "no domain"
+    ) -> list[str]:
+        """Remarks on keys in the data that are not among those that are `read`, and on `named` ones that are not there.
+
+        Where it is unknown what is read (None), only on the latter.
+        """
+        counts = self._keys.most_common()
+        absent = [key for key in named if self.requests and key not in self._keys]
+        found = [_absent(key, self._keys) for key in absent]
+        if read is not None:
+            every = {*read, *named}
+            unread = [(key, n) for key, n in counts if key not in every and not is_known(key)]
+            found += [remark(key, every, f" (in {n} of {self.requests} requests)", reader=reader) for key, n in unread]
+        return found[:_REMARKS] + ([f"and {len(found) - _REMARKS} context keys more"] if len(found) > _REMARKS else [])
+
+
+def _absent(key: str, counted: Collection[str]) -> str:
+    near = get_close_matches(key, counted, n=1)
+    return f"context key {key!r} is named, and in no request" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 class UnreadKeys:

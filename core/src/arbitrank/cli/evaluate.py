@@ -21,10 +21,13 @@ from arbitrank.cli.progress import shown
 @click.argument("path", type=options.PATH)
 @click.option("--out", type=options.PATH, help="Write metrics.json, predictions.jsonl, plots and report.html here.")
 @click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
+@options.context_keys
 @options.seed
 @click.option("--jobs", type=click.IntRange(1), default=2, help="Domains to build at once.")
 @options.as_json
-def evaluate(path: Path, out: Path | None, plugins: bool, seed: int, jobs: int, as_json: bool) -> None:
+def evaluate(
+    path: Path, out: Path | None, plugins: bool, context_keys: tuple[str, ...], seed: int, jobs: int, as_json: bool
+) -> None:
     """Compare R0 to R3, the factored, the boosted and a joint re-ranker on a corpus, or on hypotheses with truths.
 
     PATH is a folder with train and dev or test splits (.jsonl or .jsonl.gz), from which every domain is built
@@ -37,7 +40,9 @@ def evaluate(path: Path, out: Path | None, plugins: bool, seed: int, jobs: int, 
     if out:  # before minutes of work, in case a package is missing
         from arbitrank.evaluate.report import write_report
     with shown(path.name) as progress:
-        metrics, results, corpus = evaluate(path, seed=seed, jobs=jobs, plugins=plugins, progress=progress)
+        metrics, results, corpus = evaluate(
+            path, seed=seed, jobs=jobs, plugins=plugins, context_keys={None: context_keys}, progress=progress
+        )
     if out:
         write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", out)
     if as_json:

@@ -125,6 +125,13 @@ hyprank_folder = click.option(
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="The same seed gives the same weights."
 )
+context_keys = click.option(
+    "--context-key",
+    "context_keys",
+    metavar="KEY",
+    multiple=True,
+    help="Learn from this key of the context too, beside the domain's own; may be repeated.",
+)
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, help="Processes to use.")
 
 

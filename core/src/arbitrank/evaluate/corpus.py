@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from arbitrank.answerlog.reader import read_truths
+from arbitrank.context_keys import ContextCount, NamedKeys, keys_read, named_for
+from arbitrank.domain import Domain
 from arbitrank.errors import DataError
+from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.text import tokenise
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, read_examples
@@ -28,7 +31,8 @@ class Corpus:
     """Labelled utterances to build every domain from, and the held-out split to report on.
 
     `tuning` is the data for calibration and choices: dev where there is a test split to report on; else it is empty,
-    and cross-fitted training data are used. `notes` name what was left out, and the reasons.
+    and cross-fitted training data are used. `notes` name what was left out, and the reasons. `named` are the context
+    keys by domain that it learns from beside those of its own.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Corpus:
     held: tuple[Example, ...]
     split: str
     notes: tuple[str, ...]
+    named: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def cross_fitted(self) -> bool:
@@ -108,6 +113,20 @@ def read_hypotheses(path: Path) -> Corpus:
     if unknown:
         notes.append(f"{unknown} requests are of domains without a hypothesis in the file, so no answer can be right")
     return Corpus(path.name.partition(".")[0], tuple(domains), tuple(good), (), tuple(good), CROSS_FITTED, tuple(notes))
+
+
+def with_keys(corpus: Corpus, named: NamedKeys, readers: Iterable[Domain] | None) -> Corpus:
+    """The corpus with context keys named for its domains, and with notes on those in its requests that none reads.
+
+    `readers` are the plugins that are measured; None are the toolkit's re-rankers, which read the core's keys alone.
+    """
+    by_domain = {name: named_for(name, named) for name in corpus.domains}
+    own = frozenset(CORE_KEYS) if readers is None else keys_read(readers)
+    count = ContextCount()
+    for example in (*corpus.train, *(() if corpus.cross_fitted else corpus.held)):
+        count.add(example.request.context)
+    remarks = count.remarks(own, tuple(dict.fromkeys(key for keys in by_domain.values() for key in keys)))
+    return dataclasses.replace(corpus, notes=(*corpus.notes, *remarks), named=by_domain)
 
 
 def without_hypotheses(corpus: Corpus) -> Corpus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,18 @@ from threadpoolctl import threadpool_limits
 from arbitrank.answerlog.segments import is_log
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.context_keys import NamedKeys
 from arbitrank.domain import Progress
-from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, without_hypotheses
+from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_keys, without_hypotheses
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
 from arbitrank.evaluate.joint import joint_readings, joint_rows, sampled
 from arbitrank.evaluate.merge_tuning import AfterWinning, LabelledReadings, NoneChoice, choose, choose_none, label
-from arbitrank.evaluate.plugins import PLUGINS, run_plugins
+from arbitrank.evaluate.plugins import PLUGINS, installed, run_plugins
 from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, judge, summarise
 from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
 from arbitrank.learn.evidence import Evidence, gather, own_request
+from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.lightgbm import missing
 from arbitrank.nlu.recogniser import N_BEST
 from arbitrank.values import Example, Hypothesis, Request
@@ -32,14 +35,22 @@ JOINT = "joint"
 
 
 def evaluate(
-    path: Path, *, seed: int = 0, jobs: int = 1, plugins: bool = False, progress: Progress
+    path: Path,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    plugins: bool = False,
+    context_keys: NamedKeys = MappingProxyType({}),
+    progress: Progress,
 ) -> tuple[dict[str, Any], dict[str, SystemResults], Corpus]:
     """The metrics and the results of all systems on the corpus in `path`, and the corpus.
 
-    With `plugins`, the systems are the installed plugins and R0 on their hypotheses.
+    With `plugins`, the systems are the installed plugins and R0 on their hypotheses. `context_keys` are read beside
+    the domains' own.
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path) if path.is_dir() and not is_log(path) else read_hypotheses(path)
+    corpus = with_keys(corpus, context_keys, installed(corpus).values() if plugins else None)
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
         folder = Path(name)
@@ -154,9 +165,10 @@ def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
     learning, learned = _with_hypotheses(corpus.train, recognised.train)
     unreported: LabelledReadings | None = None
     clock = Clock()
+    keys = (*CORE_KEYS, *corpus.named.get(recognised.domain, ()))
     readings = {system: BestReadings.empty(len(corpus.held)) for system in available()}
     with threadpool_limits(1):
-        training = gather(recognised.domain, learning, [corpus.train[i].truth for i in learned])
+        training = gather(recognised.domain, learning, [corpus.train[i].truth for i in learned], keys=keys)
         scoring, scored = training, learned
         if not corpus.cross_fitted:
             scoring, scored = _evidence(training, corpus.held, recognised.held)

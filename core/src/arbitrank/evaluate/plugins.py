@@ -35,9 +35,17 @@ PLUGINS = "plugins"
 def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, progress: Progress) -> list[DomainRun]:
     """Train the plugin of every domain of the corpus and score the held-out requests; in the order of names.
 
-    Their hypotheses are kept in the folder. Raises `InputError` where a domain of the corpus has no plugin, and
-    `PluginError` where one cannot be trained.
+    Their hypotheses are kept in the folder. Raises `InputError` as `installed` does, and `PluginError` where one cannot
+    be trained.
     """
+    installed(corpus)
+    tasks = [(name, path, seed) for name, path in files(corpus, folder).items()]
+    runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="plugins", progress=progress)
+    return sorted(runs, key=lambda one: one.domain)
+
+
+def installed(corpus: Corpus) -> dict[str, Domain]:
+    """The plugins of the corpus's domains. Raises `InputError` where a domain has none."""
     ready = loaded(discover())
     lacking = [name for name in corpus.domains if name not in ready]
     if lacking:
@@ -45,9 +53,7 @@ def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, p
             f"{corpus.name}: no plugin is loaded for {', '.join(lacking)} (loaded: {', '.join(ready) or 'none'}); "
             "run: arbitrank domains, or evaluate without --plugins"
         )
-    tasks = [(name, path, seed) for name, path in files(corpus, folder).items()]
-    runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="plugins", progress=progress)
-    return sorted(runs, key=lambda one: one.domain)
+    return {name: ready[name] for name in corpus.domains}
 
 
 def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
@@ -61,7 +67,8 @@ def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
         training = [corpus.train[i] for i in np.flatnonzero(rest)]
         places = np.flatnonzero(chosen).tolist()
         with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-            model = _trained(domain, training, Path(folder), seed)
+            settings = Settings(seed=seed, context_keys=corpus.named.get(name, ()))
+            model = _trained(domain, training, Path(folder), settings)
             clock.lap("plugins: train")
             answers = _query(name, model, [corpus.held[i] for i in places], failures)
             if corpus.tuning:
@@ -81,9 +88,9 @@ def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
     return run._replace(notes=(note,))
 
 
-def _trained(domain: Domain, examples: Sequence[Example], folder: Path, seed: int) -> Model:
+def _trained(domain: Domain, examples: Sequence[Example], folder: Path, settings: Settings) -> Model:
     def train() -> Model:
-        domain.train([example.seen_by(domain.name) for example in examples], folder, Settings(seed=seed))
+        domain.train([example.seen_by(domain.name) for example in examples], folder, settings)
         return domain.load(folder)
 
     model = guarded(train)
