@@ -14,45 +14,20 @@ VIDEO = {"domain": "video", "intent": "PlayVideo", "domain_confidence": 0.6, "in
 TITLE = {"name": "title", "value": "mary poppins", "confidence": 0.9}
 
 
-def hypothesis(**changes: Any) -> str:
-    """A line whose first hypothesis is sound and whose second is changed."""
-    return json.dumps({"id": "bad", "hypotheses": [MUSIC, {**VIDEO, **changes}]})
-
-
-# A bad line; and the field, what was seen and what was promised that the one line about it names.
+# A bad line; and the field, what was seen and what was expected that the one line about it names.
 BAD = {
-    "NaN": (hypothesis(domain_confidence=float("nan")), "hypotheses[1].domain_confidence", "nan", "a finite number"),
-    "infinity": (hypothesis(slots_confidence=float("inf")), "hypotheses[1].slots_confidence", "inf", "a finite number"),
-    "1.2": (hypothesis(intent_confidence=1.2), "hypotheses[1].intent_confidence", "1.2", "a number in [0, 1]"),
-    "-0.1": (
-        hypothesis(slots=[TITLE, {**TITLE, "confidence": -0.1}]),
-        "hypotheses[1].slots[1].confidence",
-        "-0.1",
-        "a number in [0, 1]",
+    "nothing to read": ("{}", "neither utterance nor hypotheses", "", "utterance, hypotheses or both"),
+    "a blank utterance": ('{"utterance": " \\t "}', "a blank utterance", "", "utterance, hypotheses or both"),
+    "a misspelt key": ('{"utterence": "play dune"}', "utterence", "unknown key", "expected utterance"),
+    "a line of a corpus": ('{"text": "play dune", "domain": "video"}', "text", "a line of a corpus", "utterance"),
+    "a payload of Rasa": (
+        '{"text": "x", "intent_ranking": []}',
+        "it seems to be a payload of Rasa",
+        "",
+        "docs/formats",
     ),
-    "a string for a number": (
-        hypothesis(domain_confidence="0.9"),
-        "hypotheses[1].domain_confidence",
-        '"0.9"',
-        "a number in [0, 1]",
-    ),
-    "a boolean for a number": (
-        hypothesis(domain_confidence=True),
-        "hypotheses[1].domain_confidence",
-        "true",
-        "a number in [0, 1]",
-    ),
-    "a number for a string": (hypothesis(intent=7), "hypotheses[1].intent", "7", "str"),
-    "a feature in words": (hypothesis(features={"known": "yes"}), "hypotheses[1].features", "yes", "a finite number"),
-    "no domain": (json.dumps({"hypotheses": [{"intent": "PlayMusic"}]}), "hypotheses[0]", "lacks", "domain"),
-    "hypotheses as an object": ('{"hypotheses": {}}', "hypotheses", "{}", "array"),
+    "hypotheses as an object": ('{"hypotheses": {}}', "hypotheses", "{}", "a list"),
     "a context as a list": ('{"context": [1], "hypotheses": []}', "context", "[1]", "an object"),
-    "a preference of 2": (
-        '{"context": {"preference.music": 2}, "hypotheses": []}',
-        "context['preference.music']",
-        "2",
-        "a number in [0, 1]",
-    ),
     "truncated JSON": (
         '{"id": "bad", "hypotheses": [{"domain": "mus',
         "not JSON: Unterminated string",
@@ -60,12 +35,28 @@ BAD = {
         "one complete JSON object",
     ),
     "no JSON": ("play mary poppins", "not JSON", "", "one complete JSON object per line"),
+    "a trailing comma": ('{"hypotheses": []},', "not JSON", "a trailing comma", "one complete JSON object per line"),
+    "a comment": ("// requests", "not JSON", "a comment", "one complete JSON object per line"),
     "two objects": ('{"hypotheses": []} {"hypotheses": []}', "not JSON", "", "one complete JSON object per line"),
     "half a character": ('{"utterance": "\\ud83d", "hypotheses": []}', "not JSON", "", "one complete JSON object"),
     "a list": ("[1, 2]", "the line", "[1, 2]", "an object"),
     "a string": ('"play"', "the line", '"play"', "an object"),
     "a number": ("3", "the line", "3", "an object"),
     "null": ("null", "the line", "null", "an object"),
+}
+
+# What a hypothesis of one domain may have at fault; and the field, and what is said of it in that domain's reason.
+FAULTY = {
+    "NaN": ({"domain_confidence": float("nan")}, ".domain_confidence", "NaN"),
+    "infinity": ({"slots_confidence": float("inf")}, ".slots_confidence", "Infinity"),
+    "1.2": ({"intent_confidence": 1.2}, ".intent_confidence", "1.2 is out of range, expected a number in [0, 1]"),
+    "-0.1": ({"slots": [TITLE, {**TITLE, "confidence": -0.1}]}, ".slots[1].confidence", "-0.1 is out of range"),
+    "a string for a number": ({"domain_confidence": "0.9"}, ".domain_confidence", "0.9"),
+    "a boolean for a number": ({"domain_confidence": True}, ".domain_confidence", "rue"),
+    "a number for a string": ({"intent": 7}, ".intent", "7 is invalid, expected a text"),
+    "null for a string": ({"intent": None}, ".intent", "null is invalid, expected a text"),
+    "a feature in words": ({"features": {"known": "yes"}}, ".features.known", "expected a finite number"),
+    "a misspelt key": ({"conf": 0.9}, ".conf", "unknown key, expected domain_confidence"),
 }
 
 
@@ -92,6 +83,53 @@ def test_a_bad_line_is_named_with_its_file_line_and_field(mixed, name: str) -> N
     assert reason.startswith(field)
     assert seen in reason
     assert promised in reason
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_faulty_hypothesis_costs_its_domain_alone_its_place(faulty, name: str) -> None:
+    _, field, said = FAULTY[name]
+    answer = faulty[list(FAULTY).index(name)]
+    assert [entry["domain"] for entry in answer["ranked"]] == ["music"]
+    assert answer["domains"]["music"]["status"] == "answered"
+    assert answer["domains"]["video"]["status"] == "failed"
+    reason = answer["domains"]["video"]["reason"]
+    assert reason.startswith(f"hypotheses[1]{field}: ")
+    assert said in reason
+
+
+@pytest.fixture(scope="module")
+def faulty(arbitrank) -> list[dict[str, Any]]:
+    """The answers to a sound hypothesis of music beside each faulty one of video."""
+    lines = [{"hypotheses": [MUSIC, {**VIDEO, **changes}]} for changes, *_ in FAULTY.values()]
+    return ranked(arbitrank, *lines)
+
+
+def test_strict_refuses_a_line_with_a_fault(arbitrank) -> None:
+    lines = [{"hypotheses": [MUSIC, {**VIDEO, **changes}]} for changes, *_ in FAULTY.values()]
+    text = "".join(json.dumps(line) + "\n" for line in (*lines, {"hypotheses": [MUSIC, VIDEO]}))
+    done = arbitrank("rank", "-", "--strict", input=text)
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
+    *refused, summary = done.stderr.splitlines()
+    for i, ((_, field, said), line) in enumerate(zip(FAULTY.values(), refused, strict=True), 1):
+        assert line.startswith(f"arbitrank: standard input:{i}: hypotheses[1]{field}: ")
+        assert said in line
+    assert summary.startswith(f"arbitrank: {len(lines)} lines of standard input could not be read")
+
+
+def test_remarks_on_the_input_are_printed_once(arbitrank) -> None:
+    lines = [
+        {"id": i, "customer": "c", "utterance": "play dune", "context": {"audience": "guest", "has_screen": "true"},
+         "hypotheses": [{**MUSIC, "rank": i, "slots": [{"name": "title", "value": i, "start": 5, "end": 99}]}]}
+        for i in range(3)
+    ]  # fmt: skip
+    done = arbitrank("rank", "-", input="".join(json.dumps(line) + "\n" for line in lines))
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+    remarks = done.stderr.splitlines()
+    assert all(line.startswith("arbitrank: standard input:1: ") for line in remarks)
+    assert len(remarks) == 7
+    for said in ("id: a number", "customer: unknown key", "'audience' is read by no domain", "['has_screen']: a text",
+                 "rank: unknown key", "value: a number", "offsets are beyond the text"):  # fmt: skip
+        assert sum(said in line for line in remarks) == 1, said
 
 
 def test_bad_lines_make_the_status_2_and_print_nothing_else(mixed) -> None:
@@ -158,17 +196,11 @@ def test_an_empty_list_of_hypotheses_means_that_no_domain_has_one(arbitrank) -> 
     assert {report["status"] for report in answer["domains"].values()} == {"skipped"}
 
 
-def test_a_request_without_words_and_hypotheses_is_out_of_scope(arbitrank) -> None:
-    for answer in ranked(arbitrank, {}, {"utterance": "  \t "}, {"utterance": None, "hypotheses": None}):
-        assert (answer["ranked"], answer["decision"]["action"]) == ([], "none")
-        assert {report["status"] for report in answer["domains"].values()} == {"answered"}
-
-
 def test_strange_words_and_devices_are_answered(arbitrank) -> None:
     lines = [
         {"utterance": text, "context": {"device": device}, **extra}
         for text in ("a" * 10_000, "🎵", "שיר ושלום", "播放玛丽波平斯", "\x00")
-        for device in ("toaster", "", None, 7, ["tv"])
+        for device in ("toaster", "", None)
         for extra in ({}, {"hypotheses": [{**MUSIC, "slots": [{"name": "title", "value": text}]}]})
     ]
     for answer in ranked(arbitrank, *lines):
@@ -190,8 +222,9 @@ def test_an_intent_that_the_domain_does_not_know_is_ranked(arbitrank) -> None:
 
 
 def test_unknown_keys_and_blank_lines_are_passed_over(arbitrank) -> None:
-    done = arbitrank("rank", "-", input='\n{"hypotheses": [], "colour": "red"}\n   \n')
-    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
+    done = arbitrank("rank", "-", input='\n{"hypotheses": [], "colour": "red"}\n   \n{"hypotheses": [], "colour": 1}\n')
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+    assert done.stderr == "arbitrank: standard input:2: colour: unknown key, ignored\n"
 
 
 def test_no_lines_are_no_answers(arbitrank) -> None:
@@ -242,4 +275,29 @@ def test_a_file_of_another_encoding_is_a_bad_line(arbitrank, tmp_path: Path) -> 
     path.write_bytes(f"{good(0)}\n".encode() + '{"utterance": "café", "hypotheses": []}\n'.encode("latin-1"))
     done = arbitrank("rank", str(path))
     assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
-    assert done.stderr.startswith(f"arbitrank: {path}:2: not JSON: ")
+    assert done.stderr.startswith(f"arbitrank: {path}:2: not JSON: byte 0xe9 at column 19 is no UTF-8")
+    assert "it seems to be Latin-1 or Windows-1252" in done.stderr
+
+
+def test_byte_order_marks_are_read_and_utf_16_is_named(arbitrank, tmp_path: Path) -> None:
+    path = tmp_path / "marked.jsonl"
+    path.write_bytes(f"\ufeff{good(0)}\r\n\ufeff{good(1)}\r\n".encode())
+    done = arbitrank("rank", str(path))
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 2)
+    path.write_bytes(f"{good(0)}\n{good(1)}\n".encode("utf-16"))
+    done = arbitrank("rank", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"arbitrank: {path}:1: it seems to be UTF-16, expected UTF-8; convert it: iconv")
+
+
+def test_a_list_over_several_lines_is_refused_as_such(arbitrank, tmp_path: Path) -> None:
+    path = tmp_path / "list.jsonl"
+    for text in (f"[\n{good(0)},\n{good(1)}\n]\n", f"[{good(0)}, {good(1)}]"):
+        path.write_text(text)
+        done = arbitrank("rank", str(path))
+        assert (done.returncode, done.stdout) == (2, "")
+        (line, _) = done.stderr.splitlines()
+        assert (
+            line
+            == f"arbitrank: {path}:1: a JSON array, expected one object per line; convert it: jq -c '.[]' {path} > NEW"
+        )

@@ -164,6 +164,11 @@ class Arbitrator:
         reports, shortlist = self._reports(selection, outcomes, request), self._shortlist(selection)
         return Arbitration(Answer(request.id, decision, ranked, reports, ms, shortlist), outcomes)
 
+    @property
+    def models(self) -> list[Model]:
+        """The models that answer."""
+        return [serving.model for serving in self._serving.values()]
+
     def prepare(self) -> None:
         """Compute now what the first answer would otherwise compute."""
         _ = self._unqueried

@@ -9,6 +9,7 @@ import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import options
+from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request
@@ -39,7 +40,10 @@ def ask(
     Example: arbitrank ask "play mary poppins" --device tv
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
-    answer = options.arbitrator(store, decisions, hyprank).answer(request, explain=explain or not as_json)
+    arbitrator = options.arbitrator(store, decisions, hyprank)
+    for remark in UnreadKeys(lambda: arbitrator.models)(request.context):
+        options.note(remark)
+    answer = arbitrator.answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:
@@ -57,8 +61,8 @@ def no_domain_could_answer(answer: Answer) -> bool:
 
 
 def _checked(request: Request) -> Request:
-    """The request, checked as a line of a file is."""
+    """The request, checked as a line of a file is with --strict."""
     try:
-        return decode_request(msgspec.json.encode(request))
+        return decode_request(msgspec.json.encode(request), strict=True)
     except UnicodeEncodeError:
         raise InputError("TEXT or context: bytes that are no UTF-8, expected text in UTF-8") from None

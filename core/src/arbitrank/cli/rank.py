@@ -13,12 +13,15 @@ import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.dispatch import Failed
 from arbitrank.cli import options
+from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
-from arbitrank.notices import Notices
+from arbitrank.notices import Notice, Notices
 from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store
-from arbitrank.wire import BadLine, read_requests
+from arbitrank.values import Answer, Request
+from arbitrank.wire import BadLine, decode_request, place, read_lines
 
 if TYPE_CHECKING:
     from arbitrank.live.live import Live
@@ -78,18 +81,40 @@ def rank(
             arbitrator = stack.enter_context(live)
         else:
             arbitrator = options.arbitrator(store, decisions, hyprank)
-        for line in read_requests(file, Notices(options.note), strict=strict):
-            if isinstance(line, BadLine):
+        notices, unread = Notices(options.note), UnreadKeys(lambda: arbitrator.models)
+        for number, raw in read_lines(file):
+            where = place(file, number)
+            try:
+                request = _request(raw, notices.at(where), strict)
+                for text in unread(request.context):
+                    options.note(f"{where}: {text}")
+                answer = _answer(arbitrator, request, explain, strict)
+            except InputError as error:
                 bad += 1
-                options.note(line)
-            else:
-                sys.stdout.buffer.write(msgspec.json.encode(arbitrator.answer(line, explain=explain)) + b"\n")
-                if follow:
-                    sys.stdout.flush()
+                options.note(f"{where}: {error}")
+                continue
+            sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+            if follow:
+                sys.stdout.flush()
         sys.stdout.flush()
     if bad:
         name = "standard input" if file == "-" else file
         raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {name} could not be read, the others were answered")
+
+
+def _request(raw: bytes | BadLine, notice: Notice, strict: bool) -> Request:
+    if isinstance(raw, BadLine):
+        raise InputError(raw.reason)
+    return decode_request(raw, notice, strict=strict)
+
+
+def _answer(arbitrator: Arbitrator | Live, request: Request, explain: bool, strict: bool) -> Answer:
+    """The answer. Raises `InputError` with `strict` where a score of the request cannot be read."""
+    arbitration = arbitrator.arbitrate(request, explain=explain)
+    for name, outcome in arbitration.outcomes.items() if strict else ():
+        if isinstance(outcome, Failed) and outcome.unread is not None:
+            raise InputError(arbitration.answer.domains[name].reason or outcome.reason)
+    return arbitration.answer
 
 
 @contextmanager

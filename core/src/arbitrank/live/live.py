@@ -19,7 +19,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken, as_request
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.domain import Domain
+from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError
 from arbitrank.isolation.groups import GroupStatus, Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
@@ -149,6 +149,11 @@ class Live:
     def held(self) -> Callable[[Request], Arbitration]:
         """A function that answers by the versions stable now, whatever is swapped meanwhile: for one long call."""
         return partial(self._arbitrate, self._routing)
+
+    @property
+    def models(self) -> list[Model]:
+        """The stable models that answer now."""
+        return self._routing.stable.models
 
     def feedback(self, id: str, truth: Truth) -> bool:
         """Report the true meaning of a request; False where its answer is not remembered, or has its truth already."""

@@ -17,6 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
+from arbitrank.json_text import BOM
+from arbitrank.notices import Notice
 from arbitrank.serve.decoding import read_request
 from arbitrank.serve.http_protocol import RANK
 from arbitrank.serve.messages import Error
@@ -97,12 +99,13 @@ class App:
         body: bytes = (await receive()).get("body", b"")
         if state.live is None or state.problem:
             raise HTTPException(503, f"not ready: {state.problem}", _RETRY)
+        body = body.removeprefix(BOM)
         if body.lstrip()[:1] == b"[":
             return await self._batch(body)
         if len(body) > state.settings.limits.body:
             raise HTTPException(413, f"{len(body)} bytes, expected at most {state.settings.limits.body} of one request")
         try:
-            request = read_request(body)
+            request = read_request(body, state.notices)
         except ArbitrankError as error:
             raise HTTPException(400, str(error)) from None
         return await self._answered(state.answerer(), request)
@@ -125,7 +128,7 @@ class App:
             raise HTTPException(503, "too many batches are being answered; try again", _RETRY)
         self._batches += 1
         try:
-            requests = await _requests(body)
+            requests = await _requests(body, self.state.notices)
             answer = self.state.answerer()
             answers = []
             for request in requests:
@@ -161,7 +164,7 @@ def _encoded(answer: Callable[[Request], Answer], request: Request) -> bytes:
     return _encode(answer(request))
 
 
-async def _requests(body: bytes) -> list[Request]:
+async def _requests(body: bytes, notice: Notice) -> list[Request]:
     """The requests of a batch. Raises `HTTPException` that names the index of the first bad one."""
     try:
         items = _decode_batch(body)
@@ -172,7 +175,7 @@ async def _requests(body: bytes) -> list[Request]:
     requests = []
     for index, raw in enumerate(items):
         try:
-            requests.append(read_request(bytes(raw)))
+            requests.append(read_request(bytes(raw), notice))
         except ArbitrankError as error:
             raise HTTPException(400, f"[{index}]: {error}") from None
         if index % 50 == 49:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from arbitrank.errors import InputError
+from arbitrank.notices import Notice, unnoticed
 from arbitrank.serve.settings import MAX_DEPTH, MAX_ID, MAX_UTTERANCE
 from arbitrank.values import Request
 from arbitrank.wire import decode_request
@@ -19,9 +20,12 @@ _EXACT = 1 << 53
 _LENGTHS = (("utterance", MAX_UTTERANCE), ("id", MAX_ID), ("session", MAX_ID))
 
 
-def read_request(raw: bytes) -> Request:
+def read_request(raw: bytes, notice: Notice = unnoticed) -> Request:
     """The request in a body. Raises `InputError` where it is malformed, or exceeds the service's bounds."""
-    request = decode(decode_request, raw)
+    request = decode_request(raw, notice)
+    for i, wording in enumerate(request.utterances):
+        if len(wording.text) > MAX_UTTERANCE:
+            raise InputError(f"utterances[{i}]: {len(wording.text)} characters, expected at most {MAX_UTTERANCE}")
     for name, most in _LENGTHS:
         value = getattr(request, name)
         if isinstance(value, str) and len(value) > most:

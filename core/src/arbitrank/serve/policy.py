@@ -140,6 +140,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
                 barred[i] = f"{entry.domain} {entry.intent} is blocked here"
         return barred
 
+    @property
+    def context_keys(self) -> frozenset[str]:
+        """The context keys that a rule depends on."""
+        return frozenset(key for selector in (*self.pins, *self.blocks) for key in selector.when)
+
     @cached_property
     def _languages(self) -> Mapping[str, frozenset[str]]:
         return {_locale(name): frozenset(domains) for name, domains in self.locales.items()}

@@ -14,11 +14,13 @@ from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
 from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.live.shadow import shadow_file
+from arbitrank.notices import Notices
 from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
 from arbitrank.serve.event_log import EventLog
@@ -52,6 +54,11 @@ class WorkerState:
         self.live: Live | None = None
         self.log: AnswerLog | None = None
         self.pool: ThreadPoolExecutor | None = None
+        self.notices = Notices(self._remark)
+        self.unread = UnreadKeys(
+            lambda: self.live.models if self.live is not None else (),
+            () if self.policy is None else self.policy.value.context_keys,
+        )
         self.stopping = False
         self.problem: str | None = "the stable versions are being loaded"
         self._stack = ExitStack()
@@ -134,6 +141,10 @@ class WorkerState:
             problems.append(f"log: {problem}")
         return Health(ready, tuple(dict.fromkeys(problems)))
 
+    def _remark(self, text: str) -> None:
+        """Write a remark on the input of clients; none quotes a user's words."""
+        self.events.write_limited("input", what=text)
+
     # ---------------------------------------------------------------------------------------------- admission, answers
 
     def admit(self, headers: Iterable[tuple[bytes, bytes]], scope: str, route: str) -> Grant | None:
@@ -156,6 +167,8 @@ class WorkerState:
         def answered(request: Request) -> Answer:
             if request.id is None:
                 request = replace(request, id=f"{self._prefix}-{next(self._numbers)}")
+            for text in self.unread(request.context):
+                self._remark(text)
             arbitration = arbitrate(request)
             answer = arbitration.answer
             if policy and (decided := policy.apply(request, answer, self.settings.decisions)) is not answer:
