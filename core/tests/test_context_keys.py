@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes import FakeDomain, FakeModel
 
-from arbitrank.context_keys import UnreadKeys, keys_of, keys_read
+from arbitrank.context_keys import ContextCount, UnreadKeys, keys_of, keys_read, named_for
 from arbitrank.domain import Domain
 
 
@@ -44,7 +44,36 @@ def test_a_key_that_a_policy_reads_is_not() -> None:
 @pytest.mark.parametrize(("key", "meant"), [("Device", "device"), ("devise", "device"), ("playin", "playing")])
 def test_a_near_miss_is_named(key: str, meant: str) -> None:
     (text,) = remarks({key: "tv"})
-    assert text == f"context key {key!r} is read by no domain; did you mean {meant!r}?"
+    assert text.startswith(
+        f"context key {key!r} is read by no domain (did you mean {meant!r}?), so it changes no answer"
+    )
+
+
+def test_keys_in_data_are_counted_and_misspelt_names_are_told() -> None:
+    count = ContextCount()
+    for number in range(20):
+        count.add({"audience": "guest", "device": "tv"} if number % 2 else {"tier": number})
+    assert count.remarks({"device", "tier"}, ["audience"]) == []
+    assert count.remarks(None) == []
+    absent, unread = count.remarks({"device", "tier"}, ["audienc"])
+    assert absent == "context key 'audienc' is named, and in no request; did you mean 'audience'?"
+    assert unread.startswith("context key 'audience' (in 10 of 20 requests) is read by no domain, so")
+    (own, _) = count.remarks(set(), domain="faq")
+    assert own.startswith("context key 'tier' (in 10 of 20 requests) is not read by domain faq")
+    assert '[domains.faq] context_keys = ["tier"]' in own
+
+
+def test_a_count_of_many_keys_is_bounded() -> None:
+    count = ContextCount()
+    for number in range(20_000):
+        count.add({f"key{number}": 1})
+    assert len(count.remarks(set())) == 11
+
+
+def test_keys_are_named_for_one_domain_or_for_all() -> None:
+    named = {None: ["tier", "tier"], "faq": ["audience", "tier"]}
+    assert named_for("faq", named) == ("tier", "audience")
+    assert named_for("home", named) == ("tier",)
 
 
 def test_nothing_is_said_where_a_domain_does_not_state_its_keys() -> None:

@@ -74,16 +74,18 @@ def naming(keys: Iterable[str], domain: str = "NAME") -> str:
     return f"[domains.{domain}] context_keys = [{listed}]"
 
 
-def remark(key: str, read: Collection[str], seen: str = "", reader: str = "no domain") -> str:
-    """The sentence on a key that is not read: its near miss, or the way to name it; `seen`: how often it came."""
+def remark(key: str, read: Collection[str], seen: str = "", domain: str | None = None) -> str:
+    """The sentence on a key that no domain reads, or not the one that is named: its near miss, or the way to name it.
+
+    `seen` says how often it came.
+    """
     key = key if len(key) <= _SHOWN else f"{key[:_SHOWN]}…"
-    text = f"context key {key!r}{seen} is read by {reader}"
+    text = f"context key {key!r}{seen} is " + (f"not read by domain {domain}" if domain else "read by no domain")
     near = get_close_matches(key.casefold(), {*KNOWN, *read}, n=1, cutoff=0.8)
-    if near:
-        return f"{text}; did you mean {near[0]!r}?"
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
     return (
-        f"{text}, so it changes no answer; to have a domain learn from it, train with --context-key {key}, or with "
-        f"{naming([key])} in arbitrank.toml, else leave it out"
+        f"{text}{meant}, so it changes no answer; to have a domain learn from it, train with --context-key {key}, or "
+        f"with {naming([key], domain or 'NAME')} in arbitrank.toml, else leave it out"
     )
 
 
@@ -110,19 +112,18 @@ class ContextCount:
             self._keys.update(context.keys())
 
     def remarks(
-        self, read: Collection[str] | None, named: Collection[str] = (), reader: str = "no domain"
+        self, read: Collection[str] | None, named: Collection[str] = (), domain: str | None = None
     ) -> list[str]:
         """Remarks on keys in the data that are not among those that are `read`, and on `named` ones that are not there.
 
-        Where it is unknown what is read (None), only on the latter.
+        Where it is unknown what is read (None), only on the latter. `domain` is the only one that has the data.
         """
         counts = self._keys.most_common()
         absent = [key for key in named if self.requests and key not in self._keys]
         found = [_absent(key, self._keys) for key in absent]
         if read is not None:
-            every = {*read, *named}
-            unread = [(key, n) for key, n in counts if key not in every and not is_known(key)]
-            found += [remark(key, every, f" (in {n} of {self.requests} requests)", reader=reader) for key, n in unread]
+            unread = [(key, n) for key, n in counts if not (key in read or key in named or is_known(key))]
+            found += [remark(key, read, f" (in {n} of {self.requests} requests)", domain) for key, n in unread]
         return found[:_REMARKS] + ([f"and {len(found) - _REMARKS} context keys more"] if len(found) > _REMARKS else [])
 
 

@@ -12,6 +12,7 @@ import click
 
 from arbitrank.cli import options
 from arbitrank.cli.progress import Board, board
+from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.learn.lightgbm import lightgbm, missing
@@ -70,6 +71,7 @@ _learning = options.gathered(
         default=1.0,
         help="The share of other domains' traffic in the data, where it was sampled.",
     ),
+    options.context_keys,
     options.seed,
 )
 _running = options.gathered(
@@ -159,8 +161,9 @@ def train(
     signal.signal(signal.SIGTERM, _interrupted)
     outcomes = []
     with board(len(chosen), json=as_json) as shown:
-        known = [entry.name for entry in found]
-        with closing(train_domains(run, chosen, backend, known=known, tell=shown.event, note=shown.note)) as ended:
+        known, keys = [entry.name for entry in found], keys_read(loaded(found).values())
+        training = train_domains(run, chosen, backend, known=known, keys=keys, tell=shown.event, note=shown.note)
+        with closing(training) as ended:
             for outcome in ended:
                 outcomes.append(outcome)
                 shown.outcome(outcome)

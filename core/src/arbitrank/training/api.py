@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.extras import required
@@ -53,7 +54,8 @@ def train(
     )
     if promote and out is None and run.store.audit_set() is not None:
         raise InputError(f"promote: {run.store} has an audit set; train without it, then: arbitrank promote {domain}")
-    (outcome,) = train_domains(run, [domain], local(1), known=[one.name for one in found])
+    keys = keys_read(loaded(found).values())
+    (outcome,) = train_domains(run, [domain], local(1), known=[one.name for one in found], keys=keys)
     if outcome.kind in ("failed", "killed"):
         raise InputError(f"domain {domain}: not trained: {outcome.reason}")
     return outcome

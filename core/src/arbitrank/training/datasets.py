@@ -21,6 +21,7 @@ import msgspec
 
 from arbitrank.answerlog.reader import read_truths
 from arbitrank.answerlog.segments import segments
+from arbitrank.context_keys import ContextCount
 from arbitrank.errors import DataError, InputError
 from arbitrank.extras import required
 from arbitrank.training.build import time_of
@@ -58,6 +59,8 @@ class ReadReport:
         self.n_bad = self.n_unlabelled = self.undated = self.early = 0
         self.first_unlabelled: UnlabelledLine | None = None
         self.unknown: Counter[str] = Counter()
+        self.contexts = ContextCount()
+        self.contexts = ContextCount()
 
     def notes(self, domain: str | None = None) -> tuple[str, ...]:
         """Remarks on the data, for people."""
@@ -116,6 +119,7 @@ def prepare(
     with ExitStack() as stack:
         writers = {name: stack.enter_context(Writer(path)) for name, path in targets.items()}
         for owner, example in _examples(reading, domains, read):
+            read.contexts.add(example.request.context)
             if known_names is not None:
                 read.unknown.update(name for name in example.truth.owners if name not in known_names)
             every = [COMMON] if common and example.request.hypotheses is None else domains

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arbitrank.context_keys import NamedKeys, named_for
 from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError
 from arbitrank.store.artifact import read_manifest, replaceable
@@ -23,7 +24,7 @@ from arbitrank.store.signing import sign
 from arbitrank.store.store import Store
 from arbitrank.training.backends import TrainingBackend
 from arbitrank.training.build import Split
-from arbitrank.training.datasets import COMMON, Dataset, is_partitioned, prepare, unread
+from arbitrank.training.datasets import COMMON, Dataset, ReadReport, is_partitioned, prepare, unread
 from arbitrank.training.locations import files
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
 class TrainingRun:
     """Settings of a run that all domains share.
 
-    `data`: the examples for all; None has each use its own. `force`: train unchanged domains too. `warm`: start from
-    the weights that serve. Publishes to `store`, as `candidate` or with `promote` as `stable`; with `out`, the artifact
-    of the only domain is put there instead. `logs`: folder of a log of each domain. `root`: folder of working files.
-    `factory`: as in `TrainingTask`.
+    `data`: the examples for all; None has each use its own. `force`: train unchanged domains too. `warm`: start
+    from the weights that serve. `context_keys`: keys to read beside those of the settings, by domain. Publishes to
+    `store`, as `candidate` or with `promote` as `stable`; with `out`, the artifact of the only domain is put there
+    instead. `logs`: folder of a log of each domain. `root`: folder of working files. `factory`: as in
+    `TrainingTask`.
     """
 
     store: Store
@@ -56,6 +58,7 @@ class TrainingRun:
     logs: Path | None = None
     root: Path | None = None
     limits: TrainingLimits = field(default=TrainingLimits())
+    context_keys: NamedKeys = field(default_factory=dict)
     factory: str | None = None
 
 
@@ -65,13 +68,15 @@ def train_domains(
     backend: TrainingBackend,
     *,
     known: Sequence[str] = (),
+    keys: Collection[str] | None = None,
     tell: Tell = lambda event: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Generator[TrainingOutcome]:
     """The outcome of every domain, as it ends. `known`: further domains that truths in the data may name.
 
-    `note` receives remarks on the data. Raises, before anything starts, `DataError` where the data cannot be read and
-    `InputError` where one of the folders of `run` cannot be written to.
+    `keys`: the context keys that the installed domains read, None where that is unknown. `note` receives remarks on
+    the data. Raises, before anything starts, `DataError` where the data cannot be read and `InputError` where one
+    of the folders of `run` cannot be written to.
     """
     if run.out and not replaceable(run.out):
         raise InputError(f"{run.out}: holds something else, expected a new or empty folder or an artifact to replace")
@@ -81,7 +86,7 @@ def train_domains(
     with working_folder(run.root) as folder:
         temporary = folder / "tmp"
         temporary.mkdir()
-        tasks = {task.domain: task for task in _tasks(run, domains, folder, known, note)}
+        tasks = {task.domain: task for task in _tasks(run, domains, folder, known, keys, note)}
         with closing(backend(list(tasks.values()), temporary=temporary, limits=run.limits, tell=tell)) as outcomes:
             for outcome in outcomes:
                 task = tasks[outcome.domain]
@@ -98,12 +103,18 @@ def _check_folder(option: str, folder: Path) -> None:
 
 
 def _tasks(
-    run: TrainingRun, domains: Sequence[str], folder: Path, known: Sequence[str], note: Callable[[str], None]
+    run: TrainingRun,
+    domains: Sequence[str],
+    folder: Path,
+    known: Sequence[str],
+    keys: Collection[str] | None,
+    note: Callable[[str], None],
 ) -> Iterator[TrainingTask]:
     folders = {name: folder / f"{number}-{name}" for number, name in enumerate(domains)}
     for one in folders.values():
         one.mkdir()
-    data, sizes = _data(run, folders, folder, known, note)
+    named = {name: (*run.settings.context_keys, *named_for(name, run.context_keys)) for name in domains}
+    data, sizes = _data(run, folders, folder, known, note, lambda read: read.contexts.remarks(keys, _each(named)))
     determining = [one.name for one in fields(Settings) if one.compare and one.name != "warm"]
     for name, own in folders.items():
         yield TrainingTask(
@@ -111,7 +122,7 @@ def _tasks(
             folder=str(own),
             factory=run.factory,
             data=data.get(name),
-            settings={name: getattr(run.settings, name) for name in determining},
+            settings={**{key: getattr(run.settings, key) for key in determining}, "context_keys": named[name]},
             split=run.split,
             base=_base(run.store, name, note),
             warm=run.warm,
@@ -121,8 +132,17 @@ def _tasks(
         )
 
 
+def _each(named: Mapping[str, Sequence[str]]) -> list[str]:
+    return list(dict.fromkeys(key for keys in named.values() for key in keys))
+
+
 def _data(
-    run: TrainingRun, folders: Mapping[str, Path], scratch: Path, known: Sequence[str], note: Callable[[str], None]
+    run: TrainingRun,
+    folders: Mapping[str, Path],
+    scratch: Path,
+    known: Sequence[str],
+    note: Callable[[str], None],
+    remarks: Callable[[ReadReport], Sequence[str]],
 ) -> tuple[dict[str, str | Dataset], dict[str, int]]:
     """The data of each domain, and its size in bytes."""
     if run.data is None:
@@ -139,7 +159,7 @@ def _data(
     common = scratch / "examples"
     paths = {name: own / "examples" for name, own in folders.items()}
     read = prepare(run.data, names, paths, known=known, common=common)
-    for text in read.notes():
+    for text in (*read.notes(), *remarks(read)):
         note(text)
     chosen = {name: common if read.examples[COMMON] else path for name, path in paths.items()}
     return {name: str(path) for name, path in chosen.items()}, {n: p.stat().st_size for n, p in chosen.items()}

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from arbitrank.context_keys import ContextCount, keys_of
 from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError
 from arbitrank.guard import Fault, guarded
@@ -185,10 +186,15 @@ def _examples(task: TrainingTask, domain: Domain) -> tuple[Sequence[Example], tu
     path = Path(task.folder) / DATA
     if isinstance(task.data, str):
         return ExampleFile(Path(task.data)), ()
+    named = tuple(task.settings.get("context_keys", ()))
     if task.data is None:
-        return write_examples(path, list(domain.examples())), ()
+        examples, count = list(domain.examples()), ContextCount()
+        for example in examples:
+            count.add(example.request.context)
+        return write_examples(path, examples), tuple(count.remarks(keys_of(domain), named, task.domain))
     read = prepare(task.data, [task.domain], {task.domain: path})
-    return ExampleFile(path), read.notes(task.domain)
+    remarks = read.contexts.remarks(keys_of(domain), named, task.domain)
+    return ExampleFile(path), (*read.notes(task.domain), *remarks)
 
 
 def fingerprint(task: TrainingTask, domain: Domain, package: tuple[str, str], examples: Sequence[Example]) -> str:
