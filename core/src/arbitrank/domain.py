@@ -151,8 +151,8 @@ class Model(ABC):
         """The domain's readings of `request.utterance`, best first; empty where it has none.
 
         You get a request without hypotheses. You return at most 100 hypotheses that name your domain, confidences in
-        [0, 1] or on the domain's `scales`. Called once per request, unless the caller brought hypotheses. A domain without language understanding
-        of its own leaves this out and serves only requests that bring hypotheses.
+        [0, 1] or on the domain's `scales`. Called once per request, unless the caller brought hypotheses. A domain
+        without language understanding of its own leaves this out and serves only requests that bring hypotheses.
         """
         return ()
 
@@ -160,9 +160,8 @@ class Model(ABC):
     def rerank(self, request: Request) -> Scores:
         """P(this request is the domain's), and P(entirely right) of each of its hypotheses.
 
-        You get a request whose hypotheses are your own, at least one, each reading once and every confidence in [0, 1] or
-        None. You return `Scores` in the hypotheses' order.
-        Called once per request, after `recognise`.
+        You get a request whose hypotheses are your own, at least one, each reading once, with every confidence in
+        [0, 1] or None. You return `Scores` in the hypotheses' order. Called once per request, after `recognise`.
         """
 
     def explain(self, request: Request) -> Sequence[Mapping[str, float]]:

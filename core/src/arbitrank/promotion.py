@@ -78,7 +78,7 @@ def consider(
         elif name == HYPRANK:
             stable = store.stable(name)
             before = None if stable is None else read_hyprank(stable)
-            answer = Arbitrator(load_domains(domains, store), decisions, fallback=baseline).answer
+            answer = Arbitrator(load_domains(domains, store, decisions.scales), decisions, fallback=baseline).answer
             reasons = order_reasons(before, read_hyprank(folder), audit, answer, limits)
         elif name in RESERVED:  # decision settings have no gate
             reasons = ()

@@ -102,19 +102,21 @@ class Arbitrator:
         store: str | Path | None = None,
         only: Collection[str] | None = None,
         keys: str | Path | None = None,
-        decisions: DecisionSettings = DecisionSettings(),
+        decisions: DecisionSettings | None = None,
     ) -> Arbitrator:
         """An arbitrator over the installed domains, with the weights of a store, else those that their packages ship.
 
         `store` is a folder or a URL, None for ARBITRANK_STORE, else the user's data folder. `only` names the domains to
-        load, None loads all. `keys` is a folder of public keys, whose signatures are then required. Domains that cannot
-        be loaded are reported in each answer. Raises `InputError` where one of `only` is not installed, or where keys
+        load, None loads all. `keys` is a folder of public keys, whose signatures are then required. `decisions` are by
+        default those of the operator's configuration (`arbitrank.configuration`), which also states the scales and the
+        fallback where they do not. Domains that cannot be loaded are reported in each answer. Raises `InputError` where
+        the configuration cannot be read, where one of `only` is not installed, or where keys
         are given and cryptography is not installed.
         """
         from arbitrank.store.loading import load_installed
 
-        domains, fallback = load_installed(store, only=only, keys=keys)
-        return cls(domains, decisions, fallback=fallback)
+        domains, fallback, settings = load_installed(store, only=only, keys=keys, decisions=decisions)
+        return cls(domains, settings, fallback=fallback)
 
     def answer(
         self,

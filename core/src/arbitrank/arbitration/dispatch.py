@@ -40,7 +40,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False):
     recognise_ms: float
     rerank_ms: float
     kept: Kept | None = None
-    scales: Mapping[str, str] | None = None
+    scales: dict[str, str] | None = None
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -23,6 +22,7 @@ class ScaledModel(Model):
 
     def __init__(self, model: Model, given: Scales, recognised: Scales) -> None:
         self.model, self.given, self.recognised = model, given, recognised
+        self.context_keys, self.hypothesis_features = model.context_keys, model.hypothesis_features
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """The model's readings, as it gives them."""
@@ -37,16 +37,8 @@ class ScaledModel(Model):
         return self.model.explain(self._read(request))
 
     @cached_property
-    def context_keys(self) -> Any:  # type: ignore[override]
-        return self.model.context_keys
-
-    @cached_property
-    def hypothesis_features(self) -> Any:  # type: ignore[override]
-        return self.model.hypothesis_features
-
-    @cached_property
     def shown(self) -> tuple[dict[str, str] | None, dict[str, str] | None]:
-        """The scales for an answer: of hypotheses that callers bring, and of the model's own; None where all are 0..1."""
+        """The scales for an answer: of hypotheses that callers bring, and of the model's own; None if all are 0..1."""
         return shown(self.given) or None, shown(self.recognised) or None
 
     def _read(self, request: Request) -> Request:

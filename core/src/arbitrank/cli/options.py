@@ -204,7 +204,9 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
     `folder`: of the HypRank that sorts, by default the store's stable one.
     """
     order = hyprank(folder, store) or _stable_hyprank(store)
-    return Arbitrator(load_domains(loaded(discover()), store), decisions, hyprank=order, fallback=baseline)
+    return Arbitrator(
+        load_domains(loaded(discover()), store, decisions.scales), decisions, hyprank=order, fallback=baseline
+    )
 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:

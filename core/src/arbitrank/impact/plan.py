@@ -18,23 +18,27 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
-from arbitrank.store.loading import present
+from arbitrank.store.loading import Present, check_scales, load_model, present, with_stored
 from arbitrank.store.store import Store
 
 
 @dataclass(frozen=True)
 class DomainVersion:
-    """A version of a domain: its code, or the name of installed code, the folder of its weights, its temperature."""
+    """A version of a domain: its code, or the name of installed code, the folder of its weights, its temperature.
+
+    `scales` are stated for its scores by field.
+    """
 
     domain: Domain | str
     folder: Path
     version: str
     temperature: float = 1.0
+    scales: Mapping[str, str] = field(default_factory=dict)
 
     def load(self) -> Model:
         """The model. Raises whatever `Domain.load` raises."""
         domain = _installed()[self.domain] if isinstance(self.domain, str) else self.domain
-        return domain.load(self.folder)
+        return load_model(domain, self.folder, self.scales)
 
 
 @dataclass(frozen=True)
@@ -71,29 +75,37 @@ def plan(
     """
     domain_named(name, domains)
     parts, silent, recognisers = {}, {}, {}
+    scales = with_stored(decisions.scales, store)
     for each, domain in sorted(domains.items()):
-        now = guarded(present, each, domain, store)
+        now = guarded(_present, each, domain, store, scales.get(each, {}))
         if isinstance(now, Fault):
             silent[each] = message(now)
         else:
-            parts[each] = DomainVersion(domain, now.folder, now.manifest.version, now.temperature)
+            parts[each] = DomainVersion(domain, now.folder, now.manifest.version, now.temperature, scales.get(each, {}))
             recognisers[each] = recogniser_of(now.manifest)
     if against is not None:
         other, stable = _manifest(against, name, store), parts.get(name)
         temperature = stable.temperature if stable and stable.version == other.version else 1.0
-        parts[name] = DomainVersion(domains[name], against, other.version, temperature)
+        parts[name] = DomainVersion(domains[name], against, other.version, temperature, scales.get(name, {}))
         recognisers[name] = recogniser_of(other)
         silent.pop(name, None)
     manifest = read_manifest(candidate) if checked else _manifest(candidate, name, store)
+    check_scales(manifest, domains[name], scales.get(name, {}))
     recogniser = recogniser_of(manifest)
     return ReplayPlan(
         name,
         parts,
-        DomainVersion(domains[name], candidate, manifest.version),
+        DomainVersion(domains[name], candidate, manifest.version, scales=scales.get(name, {})),
         again=bool(recogniser) and recogniser != recognisers.get(name),
         silent=silent,
         decisions=msgspec.structs.replace(decisions, rank_unserved=True),
     )
+
+
+def _present(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Present:
+    found = present(name, domain, store)
+    check_scales(found.manifest, domain, stated)
+    return found
 
 
 def recogniser_of(manifest: Manifest) -> dict[str, str]:

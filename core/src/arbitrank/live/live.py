@@ -19,6 +19,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken, as_request
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.configuration import completed
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError
 from arbitrank.isolation.groups import GroupStatus, Isolation, WorkerGroups
@@ -33,7 +34,7 @@ from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.loading import installed, load_model, weights
+from arbitrank.store.loading import check_scales, installed, load_model, weights, with_stored
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Context, Request, Truth
@@ -91,7 +92,7 @@ class Live:
         shortlist: ShortlistSettings | None = None,
         hyprank: HypRank | None = None,
     ) -> None:
-        self.store, self._domains, self._shortlist = store, domains, shortlist
+        self.store, self._domains, self._shortlist, self._scales = store, domains, shortlist, decisions.scales
         self._tester = SelfTester(SELF_TEST)
         self._selftest = selftest or self._tester
         self._comparison = Comparison()
@@ -119,8 +120,10 @@ class Live:
     ) -> Live:
         """A `Live` that follows a store with the installed domains.
 
-        `store`, `only` and `keys` are as in `Arbitrator.from_installed`; `settings` are the other parameters of `Live`.
+        `store`, `only`, `keys` and `decisions` are as in `Arbitrator.from_installed`; `settings` are the other
+        parameters of `Live`.
         """
+        settings["decisions"] = completed(settings.get("decisions"))
         return cls(installed(only), open_store(store, open_keys(keys)), **settings)
 
     def __repr__(self) -> str:
@@ -232,10 +235,13 @@ class Live:
             model = Shortlisting(shortlister, self._shortlist or ShortlistSettings())
         elif name == HYPRANK:
             model = read_hyprank(found.folder)
-        elif self._workers and name in self._workers:
-            model = self._workers.load(name, found.folder)
         else:
-            model = load_model(self._domains[name], found.folder)
+            domain, stated = self._domains[name], with_stored(self._scales, self.store).get(name, {})
+            check_scales(found.manifest, domain, stated)
+            if self._workers and name in self._workers:
+                model = self._workers.load(name, found.folder, stated)
+            else:
+                model = load_model(domain, found.folder, stated)
         return LoadedVersion(model, found.manifest, found.origin)
 
     def _settled(self, state: FollowedState, changed: bool) -> None:

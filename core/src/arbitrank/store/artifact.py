@@ -48,8 +48,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The identity and provenance of an artifact.
 
     `domain` is its name, a domain's or a reserved one. `rows` counts the training examples, `data_digest` is their
-    digest; `made_of` is the digest of everything that determines the result of training, which is skipped where nothing
-    of that changed; `files` maps each file's path inside the artifact to its SHA-256; `time` is in seconds since 1970,
+    digest; `scales` are those of the scores in them that are not 0..1, by field, absent where they brought no scores;
+    `made_of` is the digest of everything that determines the result of training, which is skipped where nothing of that
+    changed; `files` maps each file's path inside the artifact to its SHA-256; `time` is in seconds since 1970,
     `SOURCE_DATE_EPOCH` where that is set. An unsigned one has no `signature` at all.
     """
 
@@ -65,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     rows: int = 0
     data_digest: str = ""
+    scales: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     made_of: str | msgspec.UnsetType = msgspec.UNSET
     files: dict[str, str] = {}
     time: int = 0

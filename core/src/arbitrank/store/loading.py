@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+
+from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.scaled_model import scaled
+from arbitrank.configuration import StatedScales, completed, layered
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
 from arbitrank.registry import ENVIRONMENT, Loaded, discover, loaded
-from arbitrank.scales import domain_scales
+from arbitrank.scales import DEFAULT, FIELDS, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
-from arbitrank.store.kinds import train_command
+from arbitrank.store.decision_settings import load_decisions
+from arbitrank.store.kinds import DECISIONS, train_command
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.store.versions import wrong_name
@@ -56,7 +62,7 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
     return Present(folder, manifest, origin, temperature)
 
 
-def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = {}) -> Model:
+def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = MappingProxyType({})) -> Model:
     """The model in an artifact folder, which reads scores by `scales`, by field, else by those of the domain.
 
     Raises `PluginError` where it is none, `InputError` for an unknown scale, and whatever `domain.load` raises.
@@ -68,13 +74,20 @@ def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = {}) -> 
 
 
 def load_installed(
-    store: str | Path | None = None, *, only: Collection[str] | None = None, keys: str | Path | None = None
-) -> tuple[dict[str, Serving | Broken], Callable[[str], R0]]:
+    store: str | Path | None = None,
+    *,
+    only: Collection[str] | None = None,
+    keys: str | Path | None = None,
+    decisions: DecisionSettings | None = None,
+) -> tuple[dict[str, Serving | Broken], Callable[[str], R0], DecisionSettings]:
     """The installed domains with their models, or the reason why they have none, and the scorer of all others.
 
-    Raises `InputError` where a domain of `only` is not installed.
+    The decision settings are completed by the operator's configuration. Raises `InputError` where a domain of `only` is
+    not installed, or the configuration cannot be read.
     """
-    return load_domains(installed(only), open_store(store, open_keys(keys))), baseline
+    decisions = completed(decisions)
+    served = load_domains(installed(only), open_store(store, open_keys(keys)), decisions.scales)
+    return served, baseline, decisions
 
 
 def installed(only: Collection[str] | None = None) -> dict[str, Domain]:
@@ -90,13 +103,44 @@ def installed(only: Collection[str] | None = None) -> dict[str, Domain]:
     return loaded(found[name] for name in only)
 
 
-def load_domains(domains: Mapping[str, Domain], store: Store) -> dict[str, Serving | Broken]:
-    """A model for each domain, or the reason why it has none; sorted by name."""
-    return {name: _loaded(name, domain, store) for name, domain in sorted(domains.items())}
+def load_domains(
+    domains: Mapping[str, Domain], store: Store, scales: StatedScales = MappingProxyType({})
+) -> dict[str, Serving | Broken]:
+    """A model for each domain, or the reason why it has none; sorted by name. `scales` are those of the operator."""
+    stated = with_stored(scales, store)
+    return {name: _loaded(name, domain, store, stated.get(name, {})) for name, domain in sorted(domains.items())}
 
 
-def _loaded(name: str, domain: Domain, store: Store) -> Serving | Broken:
-    loaded = guarded(_load, name, domain, store)
+def with_stored(scales: StatedScales, store: Store) -> StatedScales:
+    """The operator's scales, and where it states none, those of the store's stable decision settings.
+
+    Settings that cannot be read state none: a domain that was trained on other scales is then refused.
+    """
+    folder = guarded(store.stable, DECISIONS)
+    if folder is None or isinstance(folder, Fault):
+        return scales
+    stored = guarded(load_decisions, folder)
+    return scales if isinstance(stored, Fault) else layered(scales, stored.scales)
+
+
+def check_scales(manifest: Manifest, domain: Domain, stated: Mapping[str, str]) -> None:
+    """Raise `ArtifactError` where a domain's weights were trained on scores of other scales than are stated now."""
+    trained = manifest.scales
+    if trained is UNSET:  # trained on no scores but those of its own recogniser
+        return
+    then, now = ({**domain_scales(one)} for one in (trained, {**domain.scales, **stated}))
+    names = [name for name in FIELDS if then.get(name, scale(DEFAULT)) != now.get(name, scale(DEFAULT))]
+    if names:
+        was, is_ = (", ".join(f"{name} {one.get(name, DEFAULT)}" for name in names) for one in (then, now))
+        flags = " ".join(f"--scale {domain.name}.{name}={then.get(name, DEFAULT)}" for name in names)
+        raise ArtifactError(
+            f"{domain.name} {manifest.version}: trained on scores of the scale {was}, now it is {is_}; state "
+            f"{flags}, or run: {train_command(domain.name)} with the new scale"
+        )
+
+
+def _loaded(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Serving | Broken:
+    loaded = guarded(_load, name, domain, store, stated)
     if not isinstance(loaded, Fault):
         return loaded
     if isinstance(loaded.error, ArbitrankError):
@@ -104,6 +148,8 @@ def _loaded(name: str, domain: Domain, store: Store) -> Serving | Broken:
     return Broken(f"cannot be loaded: {loaded.reason}; run: arbitrank train {name} --promote")
 
 
-def _load(name: str, domain: Domain, store: Store) -> Serving:
+def _load(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Serving:
     found = present(name, domain, store)
-    return Serving(load_model(domain, found.folder), found.manifest.version, found.origin, found.temperature)
+    check_scales(found.manifest, domain, stated)
+    model = load_model(domain, found.folder, stated)
+    return Serving(model, found.manifest.version, found.origin, found.temperature)

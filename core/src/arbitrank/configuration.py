@@ -1,0 +1,232 @@
+"""Configuration by the operator: the file arbitrank.toml, environment variables and options, in one order.
+
+    [domains.books]
+    scale = "0..100"                                   # of all its scores
+    scales = { intent_confidence = "logprob" }         # of single ones
+
+    [decisions]
+    fallback = "llm"
+    accept = 0.4
+
+The file is the one that is named, else that of ARBITRANK_CONFIG (empty: none), else ./arbitrank.toml where it exists.
+A setting is that of the first that states it: option, environment variable, file, the store's decision settings, the
+plugin, default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import msgspec
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.errors import InputError, os_errors
+from arbitrank.scales import FIELDS, checked_field, domain_scales, short
+
+FILE = "arbitrank.toml"
+"""The name of the configuration file in the current folder."""
+
+ENVIRONMENT = "ARBITRANK_CONFIG"
+"""The environment variable that names the configuration file."""
+
+SCALES = "ARBITRANK_SCALE"
+"""The environment variable with scales, as in `music=0..100,books.intent_confidence=percent`."""
+
+MAX_BYTES = 1 << 20
+
+StatedScales = Mapping[str, Mapping[str, str]]
+"""Scales as texts, by domain and field."""
+
+T = TypeVar("T")
+
+
+class DomainConfiguration(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One domain in the file: the `scale` of all its scores, and the `scales` of single ones by field."""
+
+    scale: str | None = None
+    scales: dict[str, str] = {}
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """The scales by field."""
+        return {**({} if self.scale is None else dict.fromkeys(FIELDS, self.scale)), **self.scales}
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """The file's content: its domains by name, and those fields of `DecisionSettings` that it states."""
+
+    domains: dict[str, DomainConfiguration] = {}
+    decisions: dict[str, Any] = {}
+
+    @property
+    def scales(self) -> dict[str, dict[str, str]]:
+        """The scales that it states, by domain and field."""
+        return {name: one.stated for name, one in self.domains.items() if one.stated}
+
+
+# ------------------------------------------------------------------------------------------------------------ the file
+
+
+def configured(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """The configuration in the file that is named, by argument, environment or place; empty where there is none.
+
+    Raises `InputError` where it cannot be read, or holds an unknown key or a wrong value.
+    """
+    if path is None and ENVIRONMENT in environment:
+        if not environment[ENVIRONMENT]:
+            return Configuration()
+        path = Path(environment[ENVIRONMENT])
+    if path is None:
+        path = Path(FILE)
+        if not path.exists():
+            return Configuration()
+    return read_configuration(path)
+
+
+def read_configuration(path: Path) -> Configuration:
+    """The configuration in a file. Raises `InputError` as `configured` does."""
+    with (
+        os_errors(InputError, f"{path}: cannot be read", "; expected a file of settings in TOML"),
+        path.open("rb") as f,
+    ):
+        raw = f.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise InputError(f"{path}: larger than the {MAX_BYTES} bytes allowed")
+    import tomllib  # here, as most commands run without a file
+
+    try:
+        content = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8, expected TOML in UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from None
+    _check_keys(content, ("domains", "decisions"), f"{path}: table")
+    tables = {name: _table(content.get(name, {}), f"{path}: {name}") for name in ("domains", "decisions")}
+    domains = {name: _domain(table, f"{path}: domains.{name}") for name, table in tables["domains"].items()}
+    return Configuration(domains, _decisions(tables["decisions"], f"{path}: decisions"))
+
+
+def _domain(table: Any, where: str) -> DomainConfiguration:
+    _check_keys(_table(table, where), DomainConfiguration.__struct_fields__, f"{where}: key")
+    found = _converted(table, DomainConfiguration, where)
+    with_place(domain_scales, found.stated, where)
+    return found
+
+
+def _decisions(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if "scales" in table:
+        raise InputError(f"{where}.scales: unknown, expected scales in [domains.NAME]")
+    _check_keys(table, [name for name in DecisionSettings.__struct_fields__ if name != "scales"], f"{where}: key")
+    found = _converted(table, DecisionSettings, where)
+    return {name: getattr(found, name) for name in table}
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: {short(value)} is invalid, expected a table")
+    return value
+
+
+def _converted(table: Mapping[str, Any], kind: type[T], where: str) -> T:
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        expected, _, path = str(error).partition(" - at `$")
+        name = path.rstrip("`").lstrip(".").partition("[")[0]
+        seen = short(table.get(name, table))
+        expected = expected.replace("Expected", "expected").replace("`", "").replace("float", "number")
+        raise InputError(f"{where}.{name}: {seen} is invalid, {expected}") from None
+
+
+def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str) -> None:
+    known = list(known)
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{what} {short(key)}: unknown, expected {', '.join(known)}{hint}")
+
+
+def with_place(check: Any, value: T, where: str) -> T:
+    """The value, checked by a function whose `InputError` is raised again with the place in front."""
+    try:
+        check(value)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return value
+
+
+# ---------------------------------------------------------------------------------------------------------- precedence
+
+
+def first_stated(*layers: Mapping[str, T]) -> dict[str, T]:
+    """Each setting as the first of the layers has it that states it."""
+    found: dict[str, T] = {}
+    for layer in reversed(layers):
+        found.update(layer)
+    return found
+
+
+def layered(*layers: StatedScales) -> dict[str, dict[str, str]]:
+    """The scales of each domain, each field's as the first of the layers has it that states it."""
+    names = dict.fromkeys(name for layer in layers for name in layer)
+    return {name: first_stated(*(layer.get(name, {}) for layer in layers)) for name in names}
+
+
+def stated_scales(texts: Iterable[str], where: str = "--scale") -> dict[str, dict[str, str]]:
+    """The scales in texts as `DOMAIN=SCALE` or `DOMAIN.FIELD=SCALE`, by domain and field; that of a field goes first.
+
+    Raises `InputError`, beginning with `where`, for a text that is no statement, and an unknown field or scale.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in sorted(texts, key=lambda text: "." in text.partition("=")[0]):
+        subject, equals, spec = (part.strip() for part in text.partition("="))
+        domain, dot, name = subject.partition(".")
+        if not (equals and domain and spec):
+            raise InputError(f"{where} {short(text)}: no scale, expected DOMAIN=SCALE, as books=0..100")
+        names = [with_place(checked_field, name, where)] if dot else FIELDS
+        found.setdefault(domain, {}).update(dict.fromkeys(names, spec))
+        with_place(domain_scales, found[domain], f"{where} {text.strip()}")
+    return found
+
+
+def environment_scales(environment: Mapping[str, str] = os.environ) -> dict[str, dict[str, str]]:
+    """The scales in the environment, separated by commas, which words of a scale may contain as well."""
+    texts: list[str] = []
+    for part in environment.get(SCALES, "").split(","):
+        if "=" in part or not texts:
+            texts.append(part)
+        else:
+            texts[-1] += f",{part}"
+    return stated_scales((text for text in texts if text.strip()), SCALES)
+
+
+def operator_decisions(
+    options: Mapping[str, Any] = MappingProxyType({}),
+    scales: StatedScales = MappingProxyType({}),
+    path: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> DecisionSettings:
+    """The decision settings of options, environment and file, the others at their defaults.
+
+    Of `options`, None is not stated. `path` is the file's. Raises `InputError` as `configured` does.
+    """
+    file = configured(path, environment)
+    stated = {name: value for name, value in options.items() if value is not None}
+    every = layered(scales, environment_scales(environment), file.scales)
+    return DecisionSettings(**first_stated(stated, file.decisions), scales=every)
+
+
+def completed(decisions: DecisionSettings | None, environment: Mapping[str, str] = os.environ) -> DecisionSettings:
+    """Decision settings as a caller in Python gives them, with the scales and the fallback of the configuration."""
+    if decisions is None:
+        return operator_decisions(environment=environment)
+    for name, one in decisions.scales.items():
+        with_place(domain_scales, one, f"scales of {name}")
+    operator = operator_decisions({"fallback": decisions.fallback}, decisions.scales, environment=environment)
+    return msgspec.structs.replace(decisions, scales=operator.scales, fallback=operator.fallback)
