@@ -38,6 +38,9 @@ SCALES = "ARBITRANK_SCALE"
 """The environment variable with scales, as in `music=0..100,books.intent_confidence=percent`."""
 
 MAX_BYTES = 1 << 20
+"""Bytes of the file at most."""
+
+_PREFIX = "ARBITRANK_"
 
 StatedScales = Mapping[str, Mapping[str, str]]
 """Scales as texts, by domain and field."""
@@ -132,9 +135,9 @@ def _table(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _converted(table: Mapping[str, Any], kind: type[T], where: str) -> T:
+def _converted(table: Mapping[str, Any], kind: type[T], where: str, *, strict: bool = True) -> T:
     try:
-        return msgspec.convert(table, kind)
+        return msgspec.convert(table, kind, strict=strict)
     except msgspec.ValidationError as error:
         expected, _, path = str(error).partition(" - at `$")
         name = path.rstrip("`").lstrip(".").partition("[")[0]
@@ -206,6 +209,14 @@ def environment_scales(environment: Mapping[str, str] = os.environ) -> dict[str,
     return stated_scales((text for text in texts if text.strip()), SCALES)
 
 
+def environment_decisions(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The decision settings in the environment: `ARBITRANK_ACCEPT=0.4` and so on, by field."""
+    named = {name: f"{_PREFIX}{name.upper()}" for name in DecisionSettings.__struct_fields__ if name != "scales"}
+    table = {name: environment[key] for name, key in named.items() if environment.get(key)}
+    found = _converted(table, DecisionSettings, "the environment", strict=False)
+    return {name: getattr(found, name) for name in table}
+
+
 def operator_decisions(
     options: Mapping[str, Any] = MappingProxyType({}),
     scales: StatedScales = MappingProxyType({}),
@@ -219,7 +230,7 @@ def operator_decisions(
     file = configured(path, environment)
     stated = {name: value for name, value in options.items() if value is not None}
     every = layered(scales, environment_scales(environment), file.scales)
-    return DecisionSettings(**first_stated(stated, file.decisions), scales=every)
+    return DecisionSettings(**first_stated(stated, environment_decisions(environment), file.decisions), scales=every)
 
 
 def completed(decisions: DecisionSettings | None, environment: Mapping[str, str] = os.environ) -> DecisionSettings:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
@@ -21,7 +21,7 @@ from arbitrank.wire import decode_request
 @options.store
 @click.option("--device", metavar="D", help="The device in use: tv, speaker, phone …")
 @click.option("--context", "pairs", metavar="K=V", multiple=True, help="More context; may be repeated.")
-@options.decisions()
+@decision_options.decisions()
 @options.hyprank_folder
 @options.explain
 @options.as_json

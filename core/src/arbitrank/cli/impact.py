@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store
@@ -61,7 +61,7 @@ gate_limits = options.gathered(
     help="Requests, in a log's folder or a file of them, logged or with truths; default: the store's audit set.",
 )
 @click.option("--against", metavar="stable|V", default="stable", help="The version to compare with.")
-@options.decisions(clarify=False)
+@decision_options.decisions(clarify=False)
 @gate_limits
 @options.seed
 @options.jobs

@@ -12,7 +12,7 @@ from arbitrank.answerlog import segments
 from arbitrank.answerlog.joining import view
 from arbitrank.answerlog.reader import find, report
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import show_replay, when
 from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.store.store import Store
@@ -62,7 +62,7 @@ def prune(folder: Path, days: float) -> None:
 @click.argument("id")
 @click.option("--log", "folder", type=options.PATH, required=True, help="The log's folder.")
 @options.store
-@options.decisions()
+@decision_options.decisions()
 @options.explain
 @options.as_json
 def replay(id: str, folder: Path, store: Store, decisions: DecisionSettings, explain: bool, as_json: bool) -> None:

@@ -66,33 +66,6 @@ keys_folder = click.option(
 reason = click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 explain = click.option("--explain", is_flag=True, help="Show the contribution of each group of features, in nats.")
-_none = click.option(
-    "--none",
-    "none",
-    type=Share(0, 1),
-    default=DecisionSettings().none,
-    help="Decide none where the probability that no domain owns the request is above this.",
-)
-_clarify = click.option(
-    "--clarify",
-    type=Share(0, 1),
-    default=DecisionSettings().clarify,
-    help="Ask the user where the best two domains' P(mine) differ by less than this.",
-)
-_normalise = click.option(
-    "--normalise/--no-normalise",
-    default=False,
-    help="Normalise P(mine) over the domains: for domains that can serve the same requests.",
-)
-_independence = click.option(
-    "--independence",
-    type=Share(0, 1),
-    default=DecisionSettings().independence,
-    help="With --normalise: 1 where each domain has evidence of its own, 0 where all see the same.",
-)
-_rank_unserved = click.option(
-    "--rank-unserved", is_flag=True, help="Rank hypotheses of domains that are not installed by R0; else report them."
-)
 isolate = click.option(
     "--isolate",
     metavar="DOMAIN|all|each",
@@ -190,12 +163,6 @@ destination = gathered(
     click.option("--out", type=PATH, help="Write the artifact here, and publish nothing."),
 )
 """The options of a training's result, which the verb receives as `destination: Destination`."""
-
-
-def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
-    """The options of the decision settings, which the verb receives as `decisions: DecisionSettings`."""
-    offered = [_none, *([_clarify] if clarify else []), _normalise, _independence]
-    return gathered("decisions", DecisionSettings, *offered, *([_rank_unserved] if unserved else []))
 
 
 def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = None) -> Arbitrator:

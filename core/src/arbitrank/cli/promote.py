@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.cli.impact import gate_limits
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Promote it although the gate refuses; needs --reason.")
 @options.reason
 @gate_limits
-@options.decisions(clarify=False)
+@decision_options.decisions(clarify=False)
 @options.jobs
 @options.store
 def promote(

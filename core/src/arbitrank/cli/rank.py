@@ -14,7 +14,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import Failed
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.notices import Notice, Notices
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.command("rank")
 @click.argument("file", default="-")
 @options.store
-@options.decisions(unserved=True)
+@decision_options.decisions(unserved=True)
 @options.hyprank_folder
 @options.explain
 @click.option("--follow", is_flag=True, help="Answer each line as it arrives, with the stable versions of that moment.")

@@ -10,7 +10,7 @@ import click
 
 from arbitrank.answerlog.redaction import CONTEXT, redactor
 from arbitrank.answerlog.settings import LogSettings
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.policy import read_policy
@@ -125,7 +125,7 @@ _encryption = options.gathered(
 )
 @_limiting
 @_encryption
-@options.decisions(unserved=True)
+@decision_options.decisions(unserved=True)
 def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank: Path | None, **settings: Any) -> None:
     """Answer requests over HTTP, following the store; /docs describes the calls. SIGTERM finishes those in flight.
 

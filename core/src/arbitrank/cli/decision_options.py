@@ -1,0 +1,110 @@
+"""Options of the operator's configuration: the decision settings, the scales of scores, the file of both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.cli.options import PATH, Decorator, Share, gathered, note
+from arbitrank.configuration import StatedScales, operator_decisions, stated_scales
+
+_DEFAULT = DecisionSettings()
+
+_scale = click.option(
+    "--scale",
+    metavar="DOMAIN[.FIELD]=SCALE",
+    multiple=True,
+    help="The scale of a domain's scores: 0..100, percent, logprob, margin …; see docs/formats.md. May be repeated.",
+)
+_config = click.option(
+    "--config",
+    type=PATH,
+    metavar="FILE",
+    help="The configuration; default ARBITRANK_CONFIG, else ./arbitrank.toml where it exists.",
+)
+_none = click.option(
+    "--none",
+    "none",
+    type=Share(0, 1),
+    help="Decide none where the probability that no domain owns the request is above this.  "
+    f"[default: {_DEFAULT.none}]",
+)
+_accept = click.option(
+    "--accept",
+    type=Share(0, 1),
+    help="Accept no reading whose probability of being entirely right is below this: ask the user.  "
+    f"[default: {_DEFAULT.accept}]",
+)
+_clarify = click.option(
+    "--clarify",
+    type=Share(0, 1),
+    help="Ask the user where the shares of the best two domains, one against the other, differ by less than this.  "
+    f"[default: {_DEFAULT.clarify}]",
+)
+_fallback = click.option("--fallback", metavar="DOMAIN", help="The domain that acts where no other should.")
+_normalise = click.option(
+    "--normalise/--no-normalise",
+    default=None,
+    help="Normalise P(mine) over the domains: for domains that can serve the same requests.  [default: no-normalise]",
+)
+_independence = click.option(
+    "--independence",
+    type=Share(0, 1),
+    help="With --normalise: 1 where each domain has evidence of its own, 0 where all see the same.  "
+    f"[default: {_DEFAULT.independence}]",
+)
+_rank_unserved = click.option(
+    "--rank-unserved",
+    is_flag=True,
+    default=None,
+    help="Rank hypotheses of domains that are not installed by R0; else report them.",
+)
+
+
+def _decisions(
+    none: float | None = None,
+    accept: float | None = None,
+    clarify: float | None = None,
+    fallback: str | None = None,
+    normalise: bool | None = None,
+    independence: float | None = None,
+    rank_unserved: bool | None = None,
+    scale: tuple[str, ...] = (),
+    config: Path | None = None,
+) -> DecisionSettings:
+    stated = {
+        "none": none,
+        "accept": accept,
+        "clarify": clarify,
+        "fallback": fallback,
+        "normalise": normalise,
+        "independence": independence,
+        "rank_unserved": rank_unserved,
+    }
+    return operator_decisions(stated, stated_scales(scale), config)
+
+
+def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
+    """The options of the decision settings, which the verb receives as `decisions: DecisionSettings`."""
+    offered = [_none, _accept, *([_clarify] if clarify else []), _fallback, _normalise, _independence]
+    return gathered("decisions", _decisions, *offered, *([_rank_unserved] if unserved else []), _scale, _config)
+
+
+def _scales(scale: tuple[str, ...] = (), config: Path | None = None) -> StatedScales:
+    return operator_decisions({}, stated_scales(scale), config).scales
+
+
+scales = gathered("scales", _scales, _scale, _config)
+"""`--scale` and `--config`, of which the verb receives the operator's scales, by domain and field, as `scales`."""
+
+
+def note_unknown(scales: StatedScales, domains: Collection[str]) -> None:
+    """Print a remark on each domain that has a scale and is not among those known."""
+    for name in scales.keys() - set(domains):
+        near = get_close_matches(name, domains, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        note(f"a scale is stated for {name}, which is no domain here (there are: {', '.join(sorted(domains))}){hint}")
