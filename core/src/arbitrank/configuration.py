@@ -1,6 +1,6 @@
 """Configuration by the operator: the file arbitrank.toml, environment variables and options, in one order.
 
-    [domains.books]
+    [domains.weather]
     scale = "0..100"                                   # of all its scores
     scales = { intent_confidence = "logprob" }         # of single ones
 
@@ -35,7 +35,7 @@ ENVIRONMENT = "ARBITRANK_CONFIG"
 """The environment variable that names the configuration file."""
 
 SCALES = "ARBITRANK_SCALE"
-"""The environment variable with scales, as in `music=0..100,books.intent_confidence=percent`."""
+"""The environment variable with scales, as in `lights=0..100,weather.intent_confidence=percent`."""
 
 MAX_BYTES = 1 << 20
 """Bytes of the file at most."""
@@ -191,7 +191,7 @@ def stated_scales(texts: Iterable[str], where: str = "--scale") -> dict[str, dic
         subject, equals, spec = (part.strip() for part in text.partition("="))
         domain, dot, name = subject.partition(".")
         if not (equals and domain and spec):
-            raise InputError(f"{where} {short(text)}: no scale, expected DOMAIN=SCALE, as books=0..100")
+            raise InputError(f"{where} {short(text)}: no scale, expected DOMAIN=SCALE, as weather=0..100")
         names = [with_place(checked_field, name, where)] if dot else FIELDS
         found.setdefault(domain, {}).update(dict.fromkeys(names, spec))
         with_place(domain_scales, found[domain], f"{where} {text.strip()}")
