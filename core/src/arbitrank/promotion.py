@@ -12,6 +12,7 @@ from pathlib import Path
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.impact.gate import GateLimits, GateReason, judge
@@ -78,7 +79,8 @@ def consider(
         elif name == HYPRANK:
             stable = store.stable(name)
             before = None if stable is None else read_hyprank(stable)
-            answer = Arbitrator(load_domains(domains, store, decisions.scales), decisions, fallback=baseline).answer
+            served, profiles = load_domains(domains, store, decisions.scales), profiles_of(domains)
+            answer = Arbitrator(served, decisions, fallback=baseline, profiles=profiles).answer
             reasons = order_reasons(before, read_hyprank(folder), audit, answer, limits)
         elif name in RESERVED:  # decision settings have no gate
             reasons = ()

@@ -210,22 +210,24 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
     domain: str
     intent: str
     slots: tuple[Slot, ...] = field(default=())
-    score: float = 0.0
-    domain_probability: float = 0.0
-    probability: float = 0.0
+    score: float | None = 0.0
+    domain_probability: float | None = 0.0
+    probability: float | None = 0.0
     version: str | None = None
     skill: str | None = None
     why: dict[str, float] | None = None
 
     def __repr__(self) -> str:
         slots = "".join(f" {slot.name}={slot.value}" for slot in self.slots)
-        return f"<{self.domain} {self.intent}{slots} {self.probability:.3f}>"
+        probability = "unscored" if self.probability is None else f"{self.probability:.3f}"
+        return f"<{self.domain} {self.intent}{slots} {probability}>"
 
 
 class Decision(Struct, frozen=True):
     """The action on the ranked list; `contenders` are indices into it, of the readings that the action is about.
 
-    `reason` is set only where the operator's policy changed the decision that the probabilities give.
+    `reason` is set only where not the probabilities alone decided: `fallback` where the fallback acts, else why it does
+    not, or the rules of the operator's policy.
     """
 
     action: Action
@@ -237,7 +239,8 @@ class DomainReport(Struct, frozen=True, gc=False):
     """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
     `shrunk`, where it is not None, is the temperature by which the log-odds of its probabilities were divided.
-    `scales`, where set, are the scales of its scores that were mapped to [0, 1], by field.
+    `scales`, where set, are the scales of its scores that were mapped to [0, 1], by field. `title` and `intent_titles`,
+    set where its plugin states them, are the display names of the domain and of the intents in the ranked list.
     """
 
     status: Status
@@ -246,6 +249,8 @@ class DomainReport(Struct, frozen=True, gc=False):
     reason: str | None = None
     shrunk: float | None = None
     scales: dict[str, str] | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    intent_titles: dict[str, str] | UnsetType = UNSET
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -291,3 +296,14 @@ class Answer(Struct, frozen=True):
     def best(self) -> Ranked | None:
         """The head of the ranked list, None where it is empty; it is `decision` that says whether to act on it."""
         return self.ranked[0] if self.ranked else None
+
+    @property
+    def chosen(self) -> Ranked | None:
+        """The first reading that the decision is about, the one to act on for `accept`; None for `none`."""
+        return self.ranked[self.decision.contenders[0]] if self.decision.contenders else None
+
+    @property
+    def merged(self) -> tuple[Ranked, ...]:
+        """The ranked list without the reading that a fallback appended to it."""
+        unscored = bool(self.ranked) and self.ranked[-1].score is None
+        return self.ranked[:-1] if unscored else self.ranked

@@ -109,12 +109,12 @@ def decide(
     """
     last = len(ranked) - 1
     heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each domain stays
-    chances = {i: ranked[i].domain_probability for i in sorted(heads.values())}
+    chances = {i: ranked[i].domain_probability or 0.0 for i in sorted(heads.values())}
     if out_of_scope is None:
         out_of_scope = p_out_of_scope(chances.values())
     if not chances:
         return Decision("none")
-    right, mine = ranked[0].probability, chances.pop(0)
+    right, mine = ranked[0].probability or 0.0, chances.pop(0)
     exclusive = settings.normalise if exclusive is None else exclusive
     least = _least(mine, settings.clarify)
     margins = {

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from rich import markup
 from rich.console import Console
 from rich.table import Table
@@ -47,7 +48,7 @@ def _shown(answer: Answer) -> list[int]:
     seen: set[str] = set()
     shown = []
     for i, entry in enumerate(answer.ranked):
-        if entry.domain not in seen or entry.probability >= _SHOWN_FROM:
+        if entry.domain not in seen or i in answer.decision.contenders or (entry.probability or 0.0) >= _SHOWN_FROM:
             shown.append(i)
         seen.add(entry.domain)
     return shown
@@ -87,9 +88,13 @@ def _why(why: Mapping[str, float], explain: bool) -> str:
 def _decision(answer: Answer) -> str:
     action, chosen = answer.decision.action, [answer.ranked[i] for i in answer.decision.contenders]
     if action == "accept":
-        return f"[bold green]accept[/bold green]  {_named(chosen[0])}"
+        return f"[bold green]accept[/bold green]  {_named(chosen[0])}{_reason(answer)}"
     if action == "clarify":
-        return f"[bold yellow]clarify[/bold yellow]  {' or '.join(map(_named, chosen))}?"
+        return f"[bold yellow]clarify[/bold yellow]  {_question(answer, chosen)}{_reason(answer)}"
+    return _none(answer) + _reason(answer)
+
+
+def _none(answer: Answer) -> str:
     statuses = {report.status for report in answer.domains.values()}
     if not statuses & {"failed", "late"}:
         return "[bold]none[/bold]  out of scope: no domain owns this request"
@@ -98,12 +103,39 @@ def _decision(answer: Answer) -> str:
     return "[bold red]none[/bold red]  no domain could answer"
 
 
+def _question(answer: Answer, contenders: Sequence[Ranked]) -> str:
+    """The contenders by their display names, each with the probability that the decision looked at.
+
+    That is P(mine) of several, as they are close to one another, and P(right) of a single one, as it is low.
+    """
+    named = []
+    for entry in contenders:
+        report = answer.domains.get(entry.domain)
+        domain = entry.domain if report is None or report.title is UNSET else report.title
+        titles = {} if report is None or report.intent_titles is UNSET else report.intent_titles
+        p = (
+            f"{_percent(entry.domain_probability)} mine"
+            if len(contenders) > 1
+            else f"{_percent(entry.probability)} right"
+        )
+        named.append(f"{escape(domain)}, {escape(titles.get(entry.intent, entry.intent))} ({p})")
+    return f"{' or '.join(named)}?"
+
+
+def _reason(answer: Answer) -> str:
+    return "" if answer.decision.reason is UNSET else f"; {escape(answer.decision.reason)}"
+
+
 def _named(entry: Ranked) -> str:
-    version = f", version {entry.version}" if entry.version else ""
-    return f"{escape(entry.domain)} {escape(entry.intent)} ({_percent(entry.probability)} right{version})"
+    right = () if entry.probability is None else (f"{_percent(entry.probability)} right",)
+    version = (f"version {entry.version}",) if entry.version else ()
+    facts = ", ".join((*right, *version))
+    return f"{escape(entry.domain)} {escape(entry.intent)}" + (f" ({facts})" if facts else "")
 
 
-def _percent(p: float) -> str:
+def _percent(p: float | None) -> str:
+    if p is None:
+        return ""
     return f"{100 * p:.1f} %" if 0.0005 <= p < 0.9995 or p in (0.0, 1.0) else ("< 0.1 %" if p < 0.5 else "> 99.9 %")
 
 

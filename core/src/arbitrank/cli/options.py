@@ -16,9 +16,9 @@ from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
-from arbitrank.registry import discover, loaded
+from arbitrank.registry import discover
 from arbitrank.store.kinds import HYPRANK, checked_name
-from arbitrank.store.loading import load_domains
+from arbitrank.store.loading import load_found
 from arbitrank.store.signing import open_key, open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Context
@@ -171,9 +171,8 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
     `folder`: of the HypRank that sorts, by default the store's stable one.
     """
     order = hyprank(folder, store) or _stable_hyprank(store)
-    return Arbitrator(
-        load_domains(loaded(discover()), store, decisions.scales), decisions, hyprank=order, fallback=baseline
-    )
+    parts = load_found(discover(), store, decisions.scales)
+    return Arbitrator(decisions=decisions, hyprank=order, fallback=baseline, **parts._asdict())
 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:

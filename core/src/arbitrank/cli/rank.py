@@ -19,6 +19,7 @@ from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.notices import Notice, Notices
 from arbitrank.registry import discover, loaded
+from arbitrank.store.loading import unavailable
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request
 from arbitrank.wire import BadLine, decode_request, place, read_lines
@@ -131,7 +132,8 @@ def _live(
     from arbitrank.live.live import Live
     from arbitrank.live.shadow import shadow_file
 
-    domains = loaded(discover())
+    found = discover()
+    domains = loaded(found)
     with ExitStack() as stack:
         live = Live(
             domains,
@@ -143,6 +145,7 @@ def _live(
             notify=options.note,
             isolation=options.isolation(isolate, deadline, domains),
             hyprank=options.hyprank(hyprank, store),
+            unavailable=unavailable(found),
         )
         with live:
             yield live

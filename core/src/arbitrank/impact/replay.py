@@ -199,7 +199,8 @@ class _Work:
             for i, was in enumerate(kept):
                 if was:
                     readings[name].readings[i] = was
-                    scores = Scores(was[0].domain_probability, np.array([entry.probability for entry in was]))
+                    right = np.array([entry.probability for entry in was], np.float64)
+                    scores = Scores(was[0].domain_probability or 0.0, right)
                     readings[name].best.put((i,), (scores,))
             self.found.from_log += sum(map(bool, kept))
         known = {*plan.parts, *plan.silent, plan.name}
@@ -238,7 +239,7 @@ class _Work:
         if line.answer is None:
             return {}
         kept: dict[str, list[Ranked]] = {}
-        for entry in line.answer.ranked:
+        for entry in line.answer.merged:
             part, report = self.plan.parts.get(entry.domain), line.answer.domains.get(entry.domain)
             if not part or not report or report.status != "answered":
                 continue
@@ -262,7 +263,7 @@ def _brought(name: str, grouped: Grouped) -> Brought:
 
 
 def _agree(entries: Sequence[Ranked], fresh: DomainReadings, i: int) -> bool:
-    logged = entries[0].domain_probability, entries[0].probability
+    logged = entries[0].domain_probability or 0.0, entries[0].probability or 0.0
     return bool(np.allclose(logged, (fresh.best.mine[i], fresh.best.right[i]), rtol=0.0, atol=_SAME))
 
 

@@ -74,7 +74,7 @@ def _domain_changes(
 
 
 def _head(answer: Answer) -> Ranked | None:
-    return answer.ranked[0] if answer.ranked and answer.decision.action != "none" else None
+    return answer.chosen
 
 
 def _text(answer: Answer) -> str:

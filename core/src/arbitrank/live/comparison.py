@@ -81,7 +81,7 @@ class AnswerHead(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, answer: Answer) -> AnswerHead:
         """The head of an answer."""
-        return cls(answer.decision.action == "none", answer.ranked[0] if answer.ranked else None)
+        return cls(answer.decision.action == "none", answer.chosen or answer.best)
 
     def flips(self, other: AnswerHead) -> bool:
         """True where another answer differs: in `none`, in domain, in intent or in a slot."""
@@ -186,9 +186,9 @@ class Comparison:
         counts.answers += 1
         counts.actions[answer.decision.action] += 1
         domain = answer.domains.get(name)
-        own = answer.ranked if domain is None else [reading for reading in answer.ranked if reading.domain == name]
+        own = answer.merged if domain is None else [reading for reading in answer.ranked if reading.domain == name]
         counts.failed += domain is not None and domain.status == "failed"
-        counts.mine += own[0].domain_probability if own else 0.0
+        counts.mine += own[0].domain_probability or 0.0 if own else 0.0
         if request is not None:
             head = AnswerHead.of(answer)
             request.heads.append((counts, head))
@@ -215,7 +215,7 @@ def _outcome(head: AnswerHead, truth: Truth) -> tuple[float, float, float]:
     best_right = float(head.best is not None and entirely_right(head.best, truth))
     out_of_scope = float(truth.out_of_scope)
     answer_right = out_of_scope if head.none or head.best is None else best_right
-    return answer_right, head.best.probability if head.best else 0.0, best_right
+    return answer_right, head.best.probability or 0.0 if head.best else 0.0, best_right
 
 
 def _measures(outcomes: list[tuple[float, float, float]]) -> ArmMeasures:

@@ -19,6 +19,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken, as_request
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.configuration import completed
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError
@@ -29,15 +30,16 @@ from arbitrank.live.domain_state import DomainStatus, FollowedState, LoadedVersi
 from arbitrank.live.follower import Follower
 from arbitrank.live.routing import Routing, with_serving
 from arbitrank.live.shadow import Shadow, ShadowLine
+from arbitrank.registry import loaded
 from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.loading import check_scales, installed, load_model, weights, with_stored
+from arbitrank.store.loading import check_scales, installed, load_model, unavailable, weights, with_stored
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
-from arbitrank.values import Answer, Context, Request, Truth
+from arbitrank.values import Answer, Context, DomainReport, Request, Truth
 
 POLL = 1.0
 """Default polling interval, in seconds: a change in the store takes effect within it."""
@@ -74,6 +76,7 @@ class Live:
     problem; by default it is tested in a child process. `isolation` selects the domains that run in worker processes,
     `breaking` sets the circuit breakers, None has none. With `shortlist` the store's Shortlister selects the domains to
     query; while none is stable, all are queried. The store's HypRank, else `hyprank`, sorts the merged lists.
+    `unavailable` are the reports of packages that were refused or disabled.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Live:
         breaking: BreakerSettings | None = BreakerSettings(),
         shortlist: ShortlistSettings | None = None,
         hyprank: HypRank | None = None,
+        unavailable: Mapping[str, DomainReport] = {},
     ) -> None:
         self.store, self._domains, self._shortlist, self._scales = store, domains, shortlist, decisions.scales
         self._tester = SelfTester(SELF_TEST)
@@ -106,7 +110,9 @@ class Live:
             states.append(FollowedState(SHORTLIST, SHORTLIST in shadowed, packaged=False))
         if hyprank is None:
             states.append(FollowedState(HYPRANK, HYPRANK in shadowed, packaged=False, optional=True))
-        self._routing = Routing(Arbitrator(serving, decisions, self._breakers, hyprank, fallback=baseline))
+        profiles = profiles_of(domains)
+        arbitrator = Arbitrator(serving, decisions, self._breakers, hyprank, None, baseline, profiles, unavailable)
+        self._routing = Routing(arbitrator)
         self._follower = Follower(store, states, poll=poll, load=self._load, settled=self._settled, notify=notify)
 
     @classmethod
@@ -124,7 +130,8 @@ class Live:
         parameters of `Live`.
         """
         settings["decisions"] = completed(settings.get("decisions"))
-        return cls(installed(only), open_store(store, open_keys(keys)), **settings)
+        found = installed(only)
+        return cls(loaded(found), open_store(store, open_keys(keys)), unavailable=unavailable(found), **settings)
 
     def __repr__(self) -> str:
         return f"Live({len(self._domains)} domains, {self.store})"

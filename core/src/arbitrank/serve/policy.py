@@ -23,7 +23,8 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import asdict, replace
 
-from arbitrank.arbitration.decide import DecisionSettings, decide
+from arbitrank.arbitration.decide import DecisionSettings, choosable, decide, margin
+from arbitrank.arbitration.fallback import FALLBACK
 from arbitrank.errors import InputError
 from arbitrank.values import Answer, Confidence, Context, Decision, Name, Ranked, Request
 
@@ -35,8 +36,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `least`: below that P(mine) the decision is none. `accept`: below that P(right) it is clarify. `cost`: of a wrong
     action, in needless questions: acting costs (1 − p) · cost and asking p, so the decision is clarify below P(right) =
-    cost / (1 + cost). `clarify`: the decision is clarify where another domain's P(mine) is closer than that. `ask`: it
-    always is.
+    cost / (1 + cost). `clarify`: the decision is clarify where another domain is closer than that in odds, as in
+    `arbitrank.arbitration.decide.margin`. `ask`: it always is.
     """
 
     least: Confidence | None = None
@@ -106,15 +107,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         ranked, decision = answer.ranked, answer.decision
         reasons: list[str] = []
         barred = self.barred(request.context, ranked)
+        exclusive = decisions.normalise or "hyprank" in answer.ms
         if not barred.keys().isdisjoint(decision.contenders):
-            decision = _without(barred, ranked, decisions)
+            fallback = decision.reason == FALLBACK
+            decision = Decision("none") if fallback else _without(barred, ranked, decisions, exclusive)
             reasons.append(barred[min(barred)])
         pin = self._pinned(request.context, ranked, barred)
         if pin is not None and (decision.action, decision.contenders) != ("accept", (pin,)):
             decision = Decision("accept", (pin,))
             reasons.append(f"{ranked[pin].domain} is pinned")
         if decision.action == "accept":
-            stricter = self._stricter(ranked, decision.contenders[0], barred)
+            stricter = self._stricter(ranked, decision.contenders[0], barred, exclusive)
             if stricter is not None:
                 decision = stricter
                 reasons.append(str(stricter.reason))
@@ -159,20 +162,27 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         for pin in self.pins:
             if pin.applies(context):
                 for i, entry in enumerate(ranked):
-                    if i not in barred and pin.matches(entry) and entry.domain_probability >= pin.least:
+                    if i in barred or entry.score is None or not pin.matches(entry):
+                        continue
+                    if (entry.domain_probability or 0.0) >= pin.least:
                         return i
         return None
 
-    def _stricter(self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str]) -> Decision | None:
-        """The decision instead of acting on a reading, with the reason; None where acting on it is allowed."""
+    def _stricter(
+        self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str], exclusive: bool
+    ) -> Decision | None:
+        """The decision instead of acting on a reading, with the reason; None where acting on it is allowed.
+
+        Probabilities that a fallback's reading lacks count as 0.
+        """
         entry = ranked[head]
         rule, name = self.rule(entry), f"{entry.domain} {entry.intent}"
-        if rule.least is not None and entry.domain_probability < rule.least:
+        if rule.least is not None and (entry.domain_probability or 0.0) < rule.least:
             return Decision("none", (), f"P(mine) of {entry.domain} is below {rule.least:g}")
-        if rule.clarify is not None and (close := tuple(_close(ranked, head, rule.clarify, barred))):
-            reason = f"{name} asks where P(mine) is closer than {rule.clarify:g}"
+        if rule.clarify is not None and (close := tuple(_close(ranked, head, rule.clarify, barred, exclusive))):
+            reason = f"{name} asks where another domain is closer than {rule.clarify:g}"
             return Decision("clarify", (head, *close), reason)
-        if entry.probability < rule.bar:
+        if (entry.probability or 0.0) < rule.bar:
             return Decision("clarify", (head,), f"{name} needs P(right) of {rule.bar:.4g}")
         if rule.ask:
             return Decision("clarify", (head,), f"{name} always asks")
@@ -203,19 +213,24 @@ def _locale(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _without(barred: Mapping[int, str], ranked: tuple[Ranked, ...], decisions: DecisionSettings) -> Decision:
+def _without(
+    barred: Mapping[int, str], ranked: tuple[Ranked, ...], decisions: DecisionSettings, exclusive: bool
+) -> Decision:
     """The decision on the other readings by their own probabilities: none where the request is a barred domain's."""
-    places = [i for i in range(len(ranked)) if i not in barred]
-    decision = decide([ranked[i] for i in places], decisions)
+    places = [i for i, entry in enumerate(ranked) if i not in barred and entry.score is not None]
+    decision = decide([ranked[i] for i in places], decisions, exclusive=exclusive)
     return Decision(decision.action, tuple(places[i] for i in decision.contenders))
 
 
-def _close(ranked: tuple[Ranked, ...], head: int, margin: float, barred: Mapping[int, str]) -> Iterator[int]:
-    """Indices of the other domains' best readings whose P(mine) is close to the head's, or above it."""
-    seen = {ranked[head].domain}
+def _close(
+    ranked: tuple[Ranked, ...], head: int, closer: float, barred: Mapping[int, str], exclusive: bool
+) -> Iterator[int]:
+    """Indices of the other domains' best readings whose claim is close to the head's, or above it."""
+    seen, mine = {ranked[head].domain}, ranked[head].domain_probability
     for i, entry in enumerate(ranked):
-        if i in barred or entry.domain in seen:
+        other, right = entry.domain_probability, entry.probability
+        if i in barred or entry.domain in seen or mine is None or other is None or right is None:
             continue
         seen.add(entry.domain)
-        if ranked[head].domain_probability - entry.domain_probability < margin:
+        if choosable(other, right) and margin(mine, other, exclusive) < closer:
             yield i

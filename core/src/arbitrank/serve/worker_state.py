@@ -31,6 +31,7 @@ from arbitrank.serve.policy import read_policy
 from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.shortlist.hyprank import load_hyprank
+from arbitrank.store.loading import unavailable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request
@@ -98,6 +99,7 @@ class WorkerState:
             shortlist=settings.shortlist,
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
             notify=lambda line: self.events.write("store", what=line),
+            unavailable=unavailable(self.found),
         )
         self._stack.enter_context(live)
         if settings.isolate:

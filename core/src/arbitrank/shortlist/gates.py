@@ -113,5 +113,5 @@ def _listed(shortlister: Shortlister, request: Request, owners: tuple[str, ...])
 def _first_right(hyprank: HypRank | None, merged: Answer, example: Example) -> bool:
     """True where the first reading is entirely right, in the order of the HypRank or else of the merged list."""
     shortlist = {} if merged.shortlist is UNSET else {one.skill: one.score for one in merged.shortlist.candidates}
-    ranked = merged.ranked if hyprank is None else hyprank.sort(example.request, merged.ranked, shortlist)
+    ranked = merged.merged if hyprank is None else hyprank.sort(example.request, merged.merged, shortlist)
     return bool(ranked) and entirely_right(ranked[0], example.truth)

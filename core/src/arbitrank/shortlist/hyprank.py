@@ -104,21 +104,22 @@ def features(
     common = [float(before is not None), failed, _number(dialogue.get("turn"))]
     common += [float(act in done) for act in acts]
     common += [_number(account.get(name)) for name in settings]
-    scores = [math.log(max(reading.score, _LEAST)) for reading in candidates]
-    total = sum([reading.score for reading in candidates]) or 1.0
+    products = [reading.score or 0.0 for reading in candidates]
+    scores = [math.log(max(product, _LEAST)) for product in products]
+    total = sum(products) or 1.0
     n = len(candidates)
     rows = []
     for rank, (reading, score) in enumerate(zip(candidates, scores, strict=True)):
         name = skill_of(reading)
         same = _same(name, before)
         rows += [
-            logit(clipped(reading.domain_probability)),
-            logit(clipped(reading.probability)),
+            logit(clipped(reading.domain_probability or 0.0)),
+            logit(clipped(reading.probability or 0.0)),
             score,
             scores[0] - score,
             score - scores[rank + 1] if rank + 1 < n else _NAN,
             rank,
-            reading.score / total,
+            products[rank] / total,
             n,
             logit(clipped(shortlist[name])) if name in shortlist else _NAN,
             _NAN if enabled is None else float(name in enabled),
@@ -181,16 +182,17 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
         least = min(probabilities)
         rescored = []
         for one in ranked:
+            mine, right, product = one.domain_probability or 0.0, one.probability or 0.0, one.score or 0.0
             p, first = best.get(skill_of(one), (None, one))
             if p is None:
-                p = min(one.domain_probability, least)
-                score = min(one.score, least * CLIP)
+                p = min(mine, least)
+                score = min(product, least * CLIP)
             else:
-                score = p * (one.score / first.score if first.score > 0.0 else 1.0)
-            share = min(1.0, one.probability / one.domain_probability) if one.domain_probability > 0.0 else 0.0
+                score = p * (product / first.score if first.score else 1.0)
+            share = min(1.0, right / mine) if mine > 0.0 else 0.0
             why = one.why
             if why is not None:
-                why = {**why, "hyprank": math.log(max(score, _LEAST)) - math.log(max(one.score, _LEAST))}
+                why = {**why, "hyprank": math.log(max(score, _LEAST)) - math.log(max(product, _LEAST))}
             rescored.append(Ranked(one.domain, one.intent, one.slots, score, p, p * share, one.version, one.skill, why))
         rescored.sort(key=_by_score)  # stable: ties keep the order of the merged list
         return tuple(rescored)
@@ -241,7 +243,7 @@ def read_hyprank(folder: Path) -> HypRank:
 
 
 def _by_score(reading: Ranked) -> float:
-    return -reading.score
+    return -(reading.score or 0.0)
 
 
 def _number(value: Any) -> float:

@@ -18,8 +18,8 @@ __all__ = ["corrections", "labelled_lists"]
 def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
     """Net refusals by pair of utterance and skill, in the order of their first outcome.
 
-    An outcome counts for the first skill of the answer. Lines without id, reading or outcome are skipped; pairs with
-    confirmations alone are left out.
+    An outcome counts for the skill that acted, else the first of the answer. Lines without id, reading or outcome are
+    skipped; pairs with confirmations alone are left out.
     """
     utterances: dict[str, str] = {}
     outcomes = []
@@ -28,8 +28,11 @@ def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
             continue
         if line.utterance is not None:
             utterances[line.id] = line.utterance
-        if line.outcome is not None and line.answer is not None and line.answer.ranked:
-            outcomes.append((line.id, skill_of(line.answer.ranked[0]), line.outcome == "rejected"))
+        if line.outcome is None or line.answer is None:
+            continue
+        reading = line.answer.chosen or line.answer.best
+        if reading is not None:
+            outcomes.append((line.id, skill_of(reading), line.outcome == "rejected"))
     known, net, refused = set(skills), Counter[tuple[str, str]](), set[tuple[str, str]]()
     usable = [((utterances[id], skill), no) for id, skill, no in outcomes if id in utterances and skill in known]
     for pair, no in usable:
@@ -51,8 +54,8 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
     for line in lines:
         if line.answer is None or line.truth is None or not line.truth.owners or "hyprank" in line.answer.ms:
             continue
-        truth, read = line.truth, line.answer.ranked
-        own = [reading for reading in read if truth.owned_by(reading.domain)]
+        truth, merged = line.truth, line.answer.merged
+        own = [reading for reading in merged if truth.owned_by(reading.domain)]
         exact = [
             reading
             for reading in own
@@ -62,5 +65,5 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
         shortlist = line.answer.shortlist
         scores = {} if shortlist is UNSET else {candidate.skill: candidate.score for candidate in shortlist.candidates}
         name = next((name for name in (line.dialogue, line.session) if isinstance(name, str)), f"request {len(groups)}")
-        labelled.append(LabelledList(line, line.answer.ranked, right, scores, groups.setdefault(name, len(groups))))
+        labelled.append(LabelledList(line, merged, right, scores, groups.setdefault(name, len(groups))))
     return labelled

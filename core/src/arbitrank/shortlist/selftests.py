@@ -67,7 +67,7 @@ def _merged(n: int) -> tuple[Ranked, ...]:
 
 def _bad_scores(lists: Iterable[Sequence[Candidate | Ranked]]) -> str | None:
     for entries in lists:
-        scores = [entry.score for entry in entries]
+        scores = [-1.0 if entry.score is None else entry.score for entry in entries]
         if not all(0.0 <= score <= 1.0 for score in scores):
             return "a score is out of range, expected a number in [0, 1]"
         if scores != sorted(scores, reverse=True):

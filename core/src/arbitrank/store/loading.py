@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.profiles import DomainProfile, profiles_of
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.configuration import StatedScales, completed, layered
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
-from arbitrank.registry import ENVIRONMENT, Loaded, discover, loaded
+from arbitrank.registry import ENVIRONMENT, Found, Loaded, Refused, discover, loaded
 from arbitrank.scales import DEFAULT, FIELDS, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
@@ -26,6 +28,7 @@ from arbitrank.store.kinds import DECISIONS, train_command
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.store.versions import wrong_name
+from arbitrank.values import DomainReport
 
 
 @dataclass(frozen=True)
@@ -73,34 +76,63 @@ def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = Mapping
     return scaled(model, domain_scales({**domain.scales, **scales}), domain_scales(domain.scales))
 
 
+class LineupParts(NamedTuple):
+    """The domains of an arbitrator as its parameters take them: models or the reasons why there are none, profiles,
+    and reports of the packages that were refused or disabled."""
+
+    domains: dict[str, Serving | Broken]
+    profiles: dict[str, DomainProfile]
+    unavailable: dict[str, DomainReport]
+
+
 def load_installed(
     store: str | Path | None = None,
     *,
     only: Collection[str] | None = None,
     keys: str | Path | None = None,
     decisions: DecisionSettings | None = None,
-) -> tuple[dict[str, Serving | Broken], Callable[[str], R0], DecisionSettings]:
-    """The installed domains with their models, or the reason why they have none, and the scorer of all others.
+) -> tuple[LineupParts, Callable[[str], R0], DecisionSettings]:
+    """The installed domains as an arbitrator takes them, and the scorer of all others.
 
     The decision settings are completed by the operator's configuration. Raises `InputError` where a domain of `only` is
     not installed, or the configuration cannot be read.
     """
     decisions = completed(decisions)
-    served = load_domains(installed(only), open_store(store, open_keys(keys)), decisions.scales)
-    return served, baseline, decisions
+    return load_found(installed(only), open_store(store, open_keys(keys)), decisions.scales), baseline, decisions
 
 
-def installed(only: Collection[str] | None = None) -> dict[str, Domain]:
-    """The installed domains by name; `only` those, whose packages alone are imported. Raises as `load_installed`."""
+def load_found(
+    found: Sequence[Found], store: Store, scales: StatedScales = MappingProxyType({})
+) -> LineupParts:
+    """The domains that were discovered, as an arbitrator takes them; `scales` are those of the operator."""
+    domains = loaded(found)
+    return LineupParts(load_domains(domains, store, scales), profiles_of(domains), unavailable(found))
+
+
+def unavailable(found: Iterable[Found]) -> dict[str, DomainReport]:
+    """The reports of packages that were refused or disabled; by their distribution where another one has the name."""
+    reports: dict[str, DomainReport] = {}
+    taken = set(loaded(found := list(found)))
+    for one in found:
+        if not isinstance(one, Loaded):
+            name = one.source.distribution if one.name in taken else one.name
+            taken.add(name)
+            reports[name] = DomainReport("failed" if isinstance(one, Refused) else "skipped", reason=one.reason)
+    return reports
+
+
+def installed(only: Collection[str] | None = None) -> list[Found]:
+    """The installed domains; `only` those are loaded, and other packages not imported. Raises as `load_installed`."""
     if only is None:
-        return loaded(discover())
-    found = {one.name: one for one in discover({ENVIRONMENT: ",".join(only)})}
+        return discover()
+    found = discover({ENVIRONMENT: ",".join(only)})
+    by_name = {one.name: one for one in found}
     for name in only:
-        if not isinstance(one := found.get(name), Loaded):
+        if not isinstance(one := by_name.get(name), Loaded):
             raise InputError(
                 f"domain {name!r} cannot be loaded: {one.reason if one else 'not installed'}; run: arbitrank domains"
             )
-    return loaded(found[name] for name in only)
+    return found
 
 
 def load_domains(

@@ -1,0 +1,194 @@
+"""The domains of an arbitrator: those that a request is sent to, and each one's status in the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
+from arbitrank.arbitration.fallback import FallbackRole
+from arbitrank.arbitration.profiles import DomainProfile
+from arbitrank.arbitration.stages import ShortlistStage
+from arbitrank.domain import Model
+from arbitrank.values import Candidate, DomainReport, Hypothesis, Ranked, Request, Shortlist, Status
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A domain that is ready to answer: its model and version, and their origin (`store` or `package`).
+
+    The log-odds of its probabilities are divided by `temperature`, above 1 for an over-confident domain. `note` is
+    reported with its answers, e.g. that a newer version was refused.
+    """
+
+    model: Model = field(repr=False)
+    version: str
+    origin: str
+    temperature: float = 1.0
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A domain that cannot answer, and the reason."""
+
+    reason: str
+
+
+class Selection(NamedTuple):
+    """The domains to query, the hypotheses given for each, and those given of domains that are not installed."""
+
+    queried: Mapping[str, Serving]
+    given: Mapping[str, list[Hypothesis]] | None
+    unserved: Mapping[str, list[Hypothesis]]
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The installed domains, `unavailable` packages included, and their `role` as the fallback.
+
+    `ranks_unserved`: hypotheses of domains that are not installed are ranked by R0.
+    """
+
+    domains: Mapping[str, Serving | Broken]
+    profiles: Mapping[str, DomainProfile]
+    unavailable: Mapping[str, DomainReport]
+    role: FallbackRole
+    shortlisting: ShortlistStage | None
+    ranks_unserved: bool
+
+    @cached_property
+    def serving(self) -> Mapping[str, Serving]:
+        """The domains that may be queried, by name."""
+        return {
+            name: one for name, one in self.domains.items() if isinstance(one, Serving) and name not in self.role.idle
+        }
+
+    @cached_property
+    def unqueried(self) -> Mapping[str, DomainReport]:
+        """The report of every installed domain for a request with which it is not queried, sorted by name."""
+        reports = {name: self._titled(name, self._unqueried(name, one)) for name, one in self.domains.items()}
+        return dict(sorted({**self.unavailable, **reports}.items()))
+
+    @cached_property
+    def intents(self) -> Mapping[str, Mapping[str, str]]:
+        """The display names of intents, by the domains that state some."""
+        return {name: profile.names.intents for name, profile in self.profiles.items() if profile.names.intents}
+
+    @cached_property
+    def titles(self) -> Mapping[str, str]:
+        """The display names of the domains that state one."""
+        names = {name: profile.names.title for name, profile in self.profiles.items()}
+        return {name: title for name, title in names.items() if title != name}
+
+    def select(self, request: Request) -> Selection:
+        """All domains; or those whose hypotheses the request brings; or those of the shortlist."""
+        if request.hypotheses is not None:
+            given: dict[str, list[Hypothesis]] = {}
+            for hypothesis in request.hypotheses:
+                given.setdefault(hypothesis.domain, []).append(hypothesis)
+            known = self.domains.keys() | request.refused.keys()
+            unserved = {name: found for name, found in given.items() if name not in known}
+            return Selection(self._served(given, request), given, unserved, ())
+        if self.shortlisting is None:
+            return Selection(self._served(self.serving, request) if request.refused else self.serving, None, {}, ())
+        candidates = self.shortlisting(request)
+        wanted = {one.domain for one in candidates} | self.shortlisting.always | {self.role.name or ""}
+        return Selection(self._served(wanted, request), None, {}, candidates)
+
+    def _served(self, names: Iterable[str], request: Request) -> Mapping[str, Serving]:
+        """Those of the domains that may be queried; none whose hypotheses were refused."""
+        serving, refused = self.serving, request.refused
+        return {name: serving[name] for name in sorted(names) if name in serving and name not in refused}
+
+    def reports(
+        self, selection: Selection, outcomes: Mapping[str, Outcome], request: Request, ranked: Sequence[Ranked]
+    ) -> dict[str, DomainReport]:
+        """The status of each domain; with a shortlist, only of those that it names or that are always queried."""
+        if self.shortlisting is None or selection.given is not None:
+            reports = dict(self.unqueried)
+        else:
+            missing = DomainReport("unserved", reason="not installed, but it owns a shortlisted skill")
+            always = self.unqueried.keys() & {*self.shortlisting.always, self.role.name}
+            names = {one.domain for one in selection.candidates}.union(always) - selection.queried.keys()
+            reports = {name: self.unqueried.get(name, missing) for name in sorted(names)}
+        intents = self._intents_of(ranked) if self.intents else {}
+        for name, outcome in outcomes.items():
+            title, own = self.titles.get(name, UNSET), intents.get(name, UNSET)
+            reports[name] = _report(name, selection.queried[name], outcome, request, title, own)
+        for name in sorted(selection.unserved):
+            reports[name] = self._unserved(name)
+        for name, reason in request.refused.items():
+            domain = self.domains.get(name)
+            version = domain.version if isinstance(domain, Serving) else None
+            reports[name] = self._titled(name, DomainReport("failed", version, reason=reason))
+        return reports
+
+    def shortlist(self, selection: Selection) -> Shortlist | UnsetType:
+        """The shortlist of an answer, unset where none chose the domains."""
+        if self.shortlisting is None or selection.given is not None:
+            return UNSET
+        skipped = len(self.serving) - len(selection.queried)
+        return Shortlist(selection.candidates, not selection.candidates, skipped, self.shortlisting.version)
+
+    def _unqueried(self, name: str, one: Serving | Broken) -> DomainReport:
+        if isinstance(one, Broken):
+            return DomainReport("failed", reason=one.reason)
+        reason = self.role.idle.get(name, "the request brings no hypothesis of it")
+        return DomainReport("skipped", one.version, reason=reason)
+
+    def _unserved(self, name: str) -> DomainReport:
+        """The report of a domain that the request brings hypotheses of and that is not installed, or not loaded."""
+        if name == self.role.name:
+            return DomainReport("unserved", reason="no installed domain has this name; it is the fallback")
+        known = self.unavailable.get(name)
+        if known is not None and not self.ranks_unserved:
+            return known
+        seen = "no installed domain has this name" if known is None else known.reason
+        return DomainReport("unserved", reason=f"{seen}; {'ranked by R0' if self.ranks_unserved else 'not ranked'}")
+
+    def _titled(self, name: str, report: DomainReport) -> DomainReport:
+        return replace(report, title=self.titles[name]) if name in self.titles else report
+
+    def _intents_of(self, ranked: Sequence[Ranked]) -> dict[str, dict[str, str]]:
+        """The display names of the intents in the list, by domain."""
+        found: dict[str, dict[str, str]] = {}
+        for entry in ranked:
+            names = self.intents.get(entry.domain)
+            if names is not None and entry.intent in names:
+                found.setdefault(entry.domain, {})[entry.intent] = names[entry.intent]
+        return found
+
+
+def _report(
+    name: str,
+    serving: Serving,
+    outcome: Outcome,
+    request: Request,
+    title: str | UnsetType,
+    intents: dict[str, str] | UnsetType,
+) -> DomainReport:
+    if isinstance(outcome, Answered):
+        temperature = serving.temperature if serving.temperature != 1.0 else None
+        ms = round(outcome.recognise_ms + outcome.rerank_ms, 4)
+        scales = outcome.scales or UNSET
+        return DomainReport("answered", serving.version, ms, serving.note, temperature, scales, title, intents)
+    if isinstance(outcome, Skipped):
+        return DomainReport("skipped", serving.version, reason=outcome.reason, title=title)
+    status: Status = "failed" if isinstance(outcome, Failed) else "late"
+    reason = _reason(name, outcome, request) if isinstance(outcome, Failed) else outcome.reason
+    return DomainReport(status, serving.version, round(outcome.ms, 4), reason, title=title)
+
+
+def _reason(name: str, failed: Failed, request: Request) -> str:
+    """The reason of a failure, in which a hypothesis is numbered as in the request."""
+    if failed.unread is None or request.hypotheses is None:
+        return failed.reason
+    places = [i for i, h in enumerate(request.hypotheses) if h.domain == name]
+    return f"hypotheses[{places[failed.unread]}]{failed.reason.removeprefix(f'hypotheses[{failed.unread}]')}"
