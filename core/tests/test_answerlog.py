@@ -826,7 +826,7 @@ def test_a_request_is_replayed_by_its_words_or_by_what_was_logged(tmp_path: Path
     now = Arbitrator({**ARBITRATOR.domains, "heating": sure})
     other = replay(line, now)
     assert other.changed == [
-        "the answer: lights On (room=Hall), accept, now heating Warm, clarify",
+        "the answer: lights On (room=Hall), accept, now heating Warm, accept",
         "heating: version 2, now 3",
         "heating: P(mine) 0.2000, now 0.9900",
     ]

@@ -196,13 +196,19 @@ def test_contenders_are_shown_to_be_chosen_from(arbitrank) -> None:
 def test_a_subset_of_the_domains_answers(arbitrank) -> None:
     whole = answered(arbitrank, POPPINS)
     answer = answered(arbitrank, POPPINS, ARBITRANK_DOMAINS="music,books")
-    assert answer["domains"].keys() == {"music", "books"}
+    assert {name: one["status"] for name, one in answer["domains"].items()} == {
+        "books": "answered",
+        "music": "answered",
+        "video": "skipped",
+    }
+    assert answer["domains"]["video"]["reason"] == "ARBITRANK_DOMAINS does not name it"
     assert answer["ranked"] == [entry for entry in whole["ranked"] if entry["domain"] != "video"]
 
 
 def test_no_domain_at_all_decides_none(arbitrank) -> None:
     answer = answered(arbitrank, POPPINS, ARBITRANK_DOMAINS="")
-    assert (answer["ranked"], answer["domains"]) == ([], {})
+    assert answer["ranked"] == []
+    assert {one["status"] for one in answer["domains"].values()} == {"skipped"}
     assert answer["decision"]["action"] == "none"
 
 

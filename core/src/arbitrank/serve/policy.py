@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import asdict, replace
 
-from arbitrank.arbitration.decide import DecisionSettings, choosable, decide, margin
+from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.fallback import FALLBACK
 from arbitrank.errors import InputError
 from arbitrank.values import Answer, Confidence, Context, Decision, Name, Ranked, Request
@@ -36,8 +36,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `least`: below that P(mine) the decision is none. `accept`: below that P(right) it is clarify. `cost`: of a wrong
     action, in needless questions: acting costs (1 − p) · cost and asking p, so the decision is clarify below P(right) =
-    cost / (1 + cost). `clarify`: the decision is clarify where another domain is closer than that in odds, as in
-    `arbitrank.arbitration.decide.margin`. `ask`: it always is.
+    cost / (1 + cost). `clarify`: the decision is clarify where another domain's P(mine) is closer than that. `ask`: it
+    always is.
     """
 
     least: Confidence | None = None
@@ -117,7 +117,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
             decision = Decision("accept", (pin,))
             reasons.append(f"{ranked[pin].domain} is pinned")
         if decision.action == "accept":
-            stricter = self._stricter(ranked, decision.contenders[0], barred, exclusive)
+            stricter = self._stricter(ranked, decision.contenders[0], barred)
             if stricter is not None:
                 decision = stricter
                 reasons.append(str(stricter.reason))
@@ -168,9 +168,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
                         return i
         return None
 
-    def _stricter(
-        self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str], exclusive: bool
-    ) -> Decision | None:
+    def _stricter(self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str]) -> Decision | None:
         """The decision instead of acting on a reading, with the reason; None where acting on it is allowed.
 
         Probabilities that a fallback's reading lacks count as 0.
@@ -179,8 +177,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         rule, name = self.rule(entry), f"{entry.domain} {entry.intent}"
         if rule.least is not None and (entry.domain_probability or 0.0) < rule.least:
             return Decision("none", (), f"P(mine) of {entry.domain} is below {rule.least:g}")
-        if rule.clarify is not None and (close := tuple(_close(ranked, head, rule.clarify, barred, exclusive))):
-            reason = f"{name} asks where another domain is closer than {rule.clarify:g}"
+        if rule.clarify is not None and (close := tuple(_close(ranked, head, rule.clarify, barred))):
+            reason = f"{name} asks where P(mine) is closer than {rule.clarify:g}"
             return Decision("clarify", (head, *close), reason)
         if (entry.probability or 0.0) < rule.bar:
             return Decision("clarify", (head,), f"{name} needs P(right) of {rule.bar:.4g}")
@@ -222,15 +220,13 @@ def _without(
     return Decision(decision.action, tuple(places[i] for i in decision.contenders))
 
 
-def _close(
-    ranked: tuple[Ranked, ...], head: int, closer: float, barred: Mapping[int, str], exclusive: bool
-) -> Iterator[int]:
-    """Indices of the other domains' best readings whose claim is close to the head's, or above it."""
+def _close(ranked: tuple[Ranked, ...], head: int, margin: float, barred: Mapping[int, str]) -> Iterator[int]:
+    """Indices of the other domains' best readings whose P(mine) is close to the head's, or above it."""
     seen, mine = {ranked[head].domain}, ranked[head].domain_probability
     for i, entry in enumerate(ranked):
-        other, right = entry.domain_probability, entry.probability
-        if i in barred or entry.domain in seen or mine is None or other is None or right is None:
+        other = entry.domain_probability
+        if i in barred or entry.domain in seen or entry.score is None or mine is None or other is None:
             continue
         seen.add(entry.domain)
-        if choosable(other, right) and margin(mine, other, exclusive) < closer:
+        if mine - other < margin:
             yield i
