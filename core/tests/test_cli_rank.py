@@ -236,7 +236,7 @@ def test_thresholds_apply_to_every_line(arbitrank) -> None:
     line = {"hypotheses": [MUSIC, VIDEO]}
 
     def action(none: str, clarify: str) -> str:
-        (answer,) = ranked(arbitrank, line, args=("--none", none, "--clarify", clarify))
+        (answer,) = ranked(arbitrank, line, args=("--none", none, "--clarify", clarify, "--accept", "0"))
         decided: str = answer["decision"]["action"]
         return decided
 
