@@ -18,6 +18,7 @@ from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
 from arbitrank.arbitration.merge import Contribution, after_winning, merge, temperature_scaled
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
+from arbitrank.domain import Model
 from arbitrank.errors import InputError
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Request
 

@@ -45,7 +45,9 @@ _clarify = click.option(
     help="Ask the user where the shares of the best two domains, one against the other, differ by less than this.  "
     f"[default: {_DEFAULT.clarify}]",
 )
-_fallback = click.option("--fallback", metavar="DOMAIN", help="The domain that acts where no other should.")
+_fallback = click.option(
+    "--fallback", metavar="DOMAIN", help="The domain that acts where no other should; none: no domain."
+)
 _normalise = click.option(
     "--normalise/--no-normalise",
     default=None,

@@ -101,9 +101,7 @@ def load_installed(
     return load_found(installed(only), open_store(store, open_keys(keys)), decisions.scales), baseline, decisions
 
 
-def load_found(
-    found: Sequence[Found], store: Store, scales: StatedScales = MappingProxyType({})
-) -> LineupParts:
+def load_found(found: Sequence[Found], store: Store, scales: StatedScales = MappingProxyType({})) -> LineupParts:
     """The domains that were discovered, as an arbitrator takes them; `scales` are those of the operator."""
     domains = loaded(found)
     return LineupParts(load_domains(domains, store, scales), profiles_of(domains), unavailable(found))
