@@ -16,8 +16,7 @@ Confidence = Annotated[float, Meta(ge=0.0, le=1.0)]
 """A model's probability, in [0, 1]; not comparable between models until it is calibrated."""
 
 Score = Any
-"""A confidence as its domain gives it, on the scale that the domain states (`arbitrank.scales`), until the boundary has
-read it; a domain's re-ranker sees it as a `Confidence`, or None where it is missing."""
+"""A confidence as its domain gives it, on the domain's scale (`arbitrank.scales`); re-rankers see a `Confidence`."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 """The name of a domain, intent, slot or skill: 1 to 200 characters."""
@@ -219,8 +218,7 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
 
     def __repr__(self) -> str:
         slots = "".join(f" {slot.name}={slot.value}" for slot in self.slots)
-        probability = "unscored" if self.probability is None else f"{self.probability:.3f}"
-        return f"<{self.domain} {self.intent}{slots} {probability}>"
+        return f"<{self.domain} {self.intent}{slots}{'' if self.probability is None else f' {self.probability:.3f}'}>"
 
 
 class Decision(Struct, frozen=True):
@@ -238,9 +236,8 @@ class Decision(Struct, frozen=True):
 class DomainReport(Struct, frozen=True, gc=False):
     """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
-    `shrunk`, where it is not None, is the temperature by which the log-odds of its probabilities were divided.
-    `scales`, where set, are the scales of its scores that were mapped to [0, 1], by field. `title` and `intent_titles`,
-    set where its plugin states them, are the display names of the domain and of the intents in the ranked list.
+    `shrunk` is the temperature, where not 1, that divided the log-odds of its probabilities. Set only where stated are
+    `scales`, by field, of scores that were mapped to [0, 1], and the display names of the domain and of ranked intents.
     """
 
     status: Status
@@ -301,9 +298,3 @@ class Answer(Struct, frozen=True):
     def chosen(self) -> Ranked | None:
         """The first reading that the decision is about, the one to act on for `accept`; None for `none`."""
         return self.ranked[self.decision.contenders[0]] if self.decision.contenders else None
-
-    @property
-    def merged(self) -> tuple[Ranked, ...]:
-        """The ranked list without the reading that a fallback appended to it."""
-        unscored = bool(self.ranked) and self.ranked[-1].score is None
-        return self.ranked[:-1] if unscored else self.ranked

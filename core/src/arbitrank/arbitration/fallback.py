@@ -14,7 +14,7 @@ import numpy as np
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import Contribution
 from arbitrank.arbitration.profiles import DomainProfile
-from arbitrank.values import Decision, DomainReport, Hypothesis, Ranked
+from arbitrank.values import Answer, Decision, DomainReport, Hypothesis, Ranked
 
 FALLBACK = "fallback"
 """The reason of the decision that accepts a fallback's reading."""
@@ -72,6 +72,11 @@ def unscored_reading(name: str, hypotheses: Sequence[Hypothesis]) -> Ranked | No
 def fall_back(ranked: tuple[Ranked, ...], reading: Ranked) -> tuple[tuple[Ranked, ...], Decision]:
     """The list with the fallback's reading, and the decision to accept it."""
     return (*ranked, reading), Decision("accept", (len(ranked),), FALLBACK)
+
+
+def merged(answer: Answer) -> tuple[Ranked, ...]:
+    """The ranked list of an answer without the reading that a fallback appended to it."""
+    return answer.ranked[:-1] if answer.ranked and answer.ranked[-1].score is None else answer.ranked
 
 
 def no_fallback(name: str, report: DomainReport | None) -> Decision:

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import lines_of, source
+from arbitrank.arbitration.fallback import merged
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe, message
 from arbitrank.guard import Fault, guarded
@@ -239,7 +240,7 @@ class _Work:
         if line.answer is None:
             return {}
         kept: dict[str, list[Ranked]] = {}
-        for entry in line.answer.merged:
+        for entry in merged(line.answer):
             part, report = self.plan.parts.get(entry.domain), line.answer.domains.get(entry.domain)
             if not part or not report or report.status != "answered":
                 continue

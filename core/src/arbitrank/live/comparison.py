@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from arbitrank.arbitration.fallback import merged
 from arbitrank.evaluate.intervals import Estimate, normal_mean, wilson
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.probability import log_loss
@@ -186,7 +187,7 @@ class Comparison:
         counts.answers += 1
         counts.actions[answer.decision.action] += 1
         domain = answer.domains.get(name)
-        own = answer.merged if domain is None else [reading for reading in answer.ranked if reading.domain == name]
+        own = merged(answer) if domain is None else [reading for reading in answer.ranked if reading.domain == name]
         counts.failed += domain is not None and domain.status == "failed"
         counts.mine += own[0].domain_probability or 0.0 if own else 0.0
         if request is not None:

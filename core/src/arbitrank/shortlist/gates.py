@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import UNSET
 
+from arbitrank.arbitration.fallback import merged
 from arbitrank.evaluate.intervals import least_loss
 from arbitrank.impact.gate import GateLimits, GateReason
 from arbitrank.semer import entirely_right
@@ -65,9 +66,9 @@ def order_reasons(
     with 95 %).
     """
     changes = (
-        (owners, _first_right(before, merged, example), _first_right(after, merged, example))
+        (owners, _first_right(before, ranked, example), _first_right(after, ranked, example))
         for owners, example in _audited(audit)
-        for merged in [answer(example.request)]
+        for ranked in [answer(example.request)]
     )
     return tuple(
         GateReason(
@@ -110,8 +111,8 @@ def _listed(shortlister: Shortlister, request: Request, owners: tuple[str, ...])
     return any(candidate.domain in owners for candidate in candidates)
 
 
-def _first_right(hyprank: HypRank | None, merged: Answer, example: Example) -> bool:
+def _first_right(hyprank: HypRank | None, answer: Answer, example: Example) -> bool:
     """True where the first reading is entirely right, in the order of the HypRank or else of the merged list."""
-    shortlist = {} if merged.shortlist is UNSET else {one.skill: one.score for one in merged.shortlist.candidates}
-    ranked = merged.merged if hyprank is None else hyprank.sort(example.request, merged.merged, shortlist)
+    shortlist = {} if answer.shortlist is UNSET else {one.skill: one.score for one in answer.shortlist.candidates}
+    ranked = merged(answer) if hyprank is None else hyprank.sort(example.request, merged(answer), shortlist)
     return bool(ranked) and entirely_right(ranked[0], example.truth)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
+from arbitrank.arbitration.fallback import merged
 from arbitrank.shortlist.classifier_training import Corrections
 from arbitrank.shortlist.hyprank import skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList
@@ -54,8 +55,8 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
     for line in lines:
         if line.answer is None or line.truth is None or not line.truth.owners or "hyprank" in line.answer.ms:
             continue
-        truth, merged = line.truth, line.answer.merged
-        own = [reading for reading in merged if truth.owned_by(reading.domain)]
+        truth, read = line.truth, merged(line.answer)
+        own = [reading for reading in read if truth.owned_by(reading.domain)]
         exact = [
             reading
             for reading in own
@@ -65,5 +66,5 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
         shortlist = line.answer.shortlist
         scores = {} if shortlist is UNSET else {candidate.skill: candidate.score for candidate in shortlist.candidates}
         name = next((name for name in (line.dialogue, line.session) if isinstance(name, str)), f"request {len(groups)}")
-        labelled.append(LabelledList(line, merged, right, scores, groups.setdefault(name, len(groups))))
+        labelled.append(LabelledList(line, read, right, scores, groups.setdefault(name, len(groups))))
     return labelled
