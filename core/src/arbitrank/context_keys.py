@@ -141,7 +141,7 @@ class UnreadKeys:
     def __init__(self, models: Callable[[], Iterable[Domain | Model]], also: Collection[str] = ()) -> None:
         self._models, self._also = models, frozenset(also)
         self._seen: set[str] = set()
-        self.remarks: list[str] = []
+        self._remarked: list[str] = []
 
     def __call__(self, context: Mapping[str, Any]) -> list[str]:
         """The remarks that the context of one more request gives cause to; empty for keys that were seen before."""
@@ -151,8 +151,14 @@ class UnreadKeys:
         added = [key for key in context if key not in seen]
         seen.update(added)
         unknown = [key for key in added if not is_known(key) and key not in self._also]
-        if not unknown or len(self.remarks) >= _REMARKS or (read := keys_read(self._models())) is None:
+        if not unknown or len(self._remarked) >= _REMARKS or (read := keys_read(self._models())) is None:
             return []
-        found = [remark(key, read) for key in unknown if key not in read][: _REMARKS - len(self.remarks)]
-        self.remarks += found
-        return found
+        found = [key for key in unknown if key not in read][: _REMARKS - len(self._remarked)]
+        self._remarked += found
+        return [remark(key, read) for key in found]
+
+    @property
+    def remarks(self) -> list[str]:
+        """The remarks so far, but for those on keys that the models of this moment read."""
+        read = keys_read(self._models()) if self._remarked else None
+        return [] if read is None else [remark(key, read) for key in self._remarked if key not in read]

@@ -38,7 +38,12 @@ class Arbitration:
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """All readings of the domains that answered, with the confidences that an answer leaves out: for a log."""
-        return tuple(h for one in self.outcomes.values() if isinstance(one, Answered) for h in one.hypotheses)
+        return tuple(h for own in self.recognised.values() for h in own)
+
+    @property
+    def recognised(self) -> dict[str, Sequence[Hypothesis]]:
+        """The readings of the domains that answered, by domain."""
+        return {name: one.hypotheses for name, one in self.outcomes.items() if isinstance(one, Answered)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,7 +150,12 @@ class Arbitrator:
     @property
     def models(self) -> list[Model]:
         """The models that answer."""
-        return [serving.model for serving in self._lineup.serving.values()]
+        return list(self.by_name.values())
+
+    @property
+    def by_name(self) -> dict[str, Model]:
+        """The models that answer, by domain."""
+        return {name: serving.model for name, serving in self._lineup.serving.items()}
 
     def prepare(self) -> None:
         """Compute now what the first answer would otherwise compute."""

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.cli import options
 from arbitrank.errors import InputError, StoreError
+from arbitrank.feature_names import change_in, note
 from arbitrank.registry import Disabled, Found, Loaded, Refused, loaded, survey
 from arbitrank.store.loading import load_domains
 from arbitrank.store.store import Store
@@ -114,7 +115,9 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
     row = Row(found.name, "loaded", found.source.distribution, found.source.version)
     if isinstance(found, Refused | Disabled):
         return replace(row, status=type(found).__name__.lower(), reason=found.reason)
-    row = replace(row, title=display_names(found.name, found.domain).title, notes=found.notes)
+    change = change_in(found.domain, model.model) if isinstance(model, Serving) else None
+    notes = (*found.notes, *([note(found.name, change)] if change else []))
+    row = replace(row, title=display_names(found.name, found.domain).title, notes=notes)
     if isinstance(model, Broken):
         return replace(row, status="failed", reason=model.reason)
     if model is None:
@@ -143,7 +146,7 @@ def _show(rows: list[Row]) -> None:
         titled = row.title and row.title.casefold() != row.name.casefold()
         name = escape(row.name) + (f"\n[dim]{escape(row.title or '')}[/]" if titled else "")
         colour = colours.get(row.status, "red")
-        reason = "\n".join([escape(row.reason or ""), *(f"[dim]{escape(note)}[/]" for note in row.notes)]).strip()
+        reason = "\n".join([escape(row.reason or ""), *(f"[dim]{escape(text)}[/]" for text in row.notes)]).strip()
         table.add_row(
             name, f"[{colour}]{row.status}[/]", escape(f"{row.package} {row.package_version}"), weights, reason
         )

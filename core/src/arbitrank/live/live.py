@@ -165,6 +165,11 @@ class Live:
         """The stable models that answer now."""
         return self._routing.stable.models
 
+    @property
+    def by_name(self) -> dict[str, Model]:
+        """The stable models that answer now, by domain."""
+        return self._routing.stable.by_name
+
     def feedback(self, id: str, truth: Truth) -> bool:
         """Report the true meaning of a request; False where its answer is not remembered, or has its truth already."""
         return self._comparison.feedback(id, truth)

@@ -101,7 +101,8 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Readiness to answer requests, and all current problems."""
+    """Readiness to answer requests, all current problems, and notes on input that is not as the weights know it."""
 
     ready: bool
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()

@@ -87,7 +87,7 @@ class Handlers:
 
     async def domains(self, call: Call, body: None, grant: Grant | None) -> Response:
         status = self.state.live.status().domains if self.state.live is not None else {}
-        rows = []
+        rows, changes = [], self.state.features.notes()
         for found in self.state.found:
             row = DomainRow(found.name, "loaded", found.source.distribution, found.source.version)
             domain = status.get(found.name)
@@ -99,7 +99,8 @@ class Handlers:
             elif isinstance(found, Refused | Disabled):
                 row = replace(row, status=type(found).__name__.lower(), problem=found.reason)
             if isinstance(found, Loaded):
-                row = replace(row, title=display_names(found.name, found.domain).title, notes=found.notes)
+                notes = (*found.notes, *([changes[found.name]] if found.name in changes else []))
+                row = replace(row, title=display_names(found.name, found.domain).title, notes=notes)
             rows.append(row)
         for one in self.state.unreadable:
             rows.append(DomainRow(one.name, "unreadable", one.name, one.version, problem=one.reason))

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import ArbitrankError
+from arbitrank.feature_names import FeatureWatch
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
@@ -60,6 +61,7 @@ class WorkerState:
             lambda: self.live.models if self.live is not None else (),
             () if self.policy is None else self.policy.value.context_keys,
         )
+        self.features = FeatureWatch(lambda: self.live.by_name if self.live is not None else {})
         self.stopping = False
         self.problem: str | None = "the stable versions are being loaded"
         self._stack = ExitStack()
@@ -141,7 +143,8 @@ class WorkerState:
             problems += [f"{name}: {domain.problem}" for name, domain in status.domains.items() if domain.problem]
         if self.log is not None and (problem := self.log.status().problem):
             problems.append(f"log: {problem}")
-        return Health(ready, tuple(dict.fromkeys(problems)))
+        notes = [f"{name}: {note}" for name, note in self.features.notes().items()]
+        return Health(ready, tuple(dict.fromkeys(problems)), (*notes, *self.unread.remarks))
 
     def _remark(self, text: str) -> None:
         """Write a remark on the input of clients; none quotes a user's words."""
@@ -172,6 +175,8 @@ class WorkerState:
             for text in self.unread(request.context):
                 self._remark(text)
             arbitration = arbitrate(request)
+            if self.features.due():
+                self.features(arbitration.recognised)
             answer = arbitration.answer
             if policy and (decided := policy.apply(request, answer, self.settings.decisions)) is not answer:
                 self.metrics.policy.inc()

@@ -18,6 +18,7 @@ import msgspec
 from arbitrank.context_keys import ContextCount, keys_of
 from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError
+from arbitrank.feature_names import changed, features_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest
@@ -132,7 +133,22 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
         settings = replace(settings, warm=base)
     folder = Path(task.folder) / ARTIFACT
     built = build(domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of)
-    return outcome_of(task, built, notes)
+    return outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
+
+
+def _features(domain: Domain, folder: Path) -> frozenset[str] | None:
+    return features_of(domain.load(folder))
+
+
+def _feature_notes(domain: Domain, base: Path | None, folder: Path) -> tuple[str, ...]:
+    """The note on features of hypotheses that the new weights know and those that serve do not, or the reverse."""
+    if base is None:
+        return ()
+    before, now = (guarded(_features, domain, one) for one in (base, folder))
+    if before is None or now is None or isinstance(before, Fault) or isinstance(now, Fault):
+        return ()
+    change = changed(before, now)
+    return (f"compared with the weights that serve ({read_manifest(base).version}): {change}",) if change else ()
 
 
 def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...]) -> TrainingOutcome:
