@@ -16,8 +16,10 @@ import pytest
 from distributions import FAKES, GROUP, install, serving
 from test_registry import REFERENCE, beside_reference
 
+from arbitrank.errors import InputError
 from arbitrank.packages import core_version, packages
-from arbitrank.registry import Disabled, Loaded, Refused, Survey, discover, survey
+from arbitrank.registry import Disabled, Loaded, Refused, Survey, discover, loaded, survey
+from arbitrank.store.loading import installed
 
 PLUGIN = f"[{GROUP}]\nweather = arbitrank_weather\n"
 
@@ -247,6 +249,14 @@ def test_a_package_is_named_in_the_environment_by_its_entry_point(site: Path) ->
     by_domain = survey({"ARBITRANK_DOMAINS": "lights"})
     assert all(isinstance(one, Disabled) for one in by_domain.found)
     assert "no installed package has an entry point of that name" in problems(by_domain)["lights"]
+
+
+def test_a_domain_is_found_by_its_own_name_from_python(site: Path) -> None:
+    install(site, "acme-home", serving("lights", "timers"), entry="home")
+    assert loaded(installed(["timers"])).keys() == {"timers"}
+    assert loaded(installed(["music"])).keys() == {"music"}
+    with pytest.raises(InputError, match="domain 'boats' cannot be loaded: not installed"):
+        installed(["music", "boats"])
 
 
 def test_a_misspelt_name_in_the_environment_is_reported_with_the_one_meant() -> None:

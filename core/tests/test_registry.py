@@ -271,7 +271,11 @@ def test_what_was_refused_costs_the_answer_nothing_and_is_listed(site: Path, arb
     after = arbitrank("ask", "play mary poppins", "--device", "tv", "--json", PYTHONPATH=str(site))
     assert after.returncode == 0
     assert json.loads(after.stdout)["ranked"] == json.loads(before.stdout)["ranked"]
-    assert json.loads(after.stdout)["domains"].keys() == REFERENCE
+    reports = json.loads(after.stdout)["domains"]
+    assert {name for name, report in reports.items() if report["status"] == "answered"} == REFERENCE
+    others = [report for name, report in reports.items() if name not in REFERENCE]
+    assert len(others) == len(WRONGS) + 2
+    assert all(report["status"] == "failed" and report["reason"] for report in others)
 
     listed = arbitrank("domains", "--json", PYTHONPATH=str(site))
     assert listed.returncode == 0

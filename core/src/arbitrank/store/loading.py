@@ -19,7 +19,7 @@ from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
-from arbitrank.registry import ENVIRONMENT, Found, Loaded, Refused, discover, loaded
+from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, discover, loaded
 from arbitrank.scales import DEFAULT, FIELDS, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
@@ -120,10 +120,18 @@ def unavailable(found: Iterable[Found]) -> dict[str, DomainReport]:
 
 
 def installed(only: Collection[str] | None = None) -> list[Found]:
-    """The installed domains; `only` those are loaded, and other packages not imported. Raises as `load_installed`."""
+    """The installed domains; `only` those are loaded, and other packages not imported. Raises as `load_installed`.
+
+    Where a name is not that of an entry point, all packages are imported to find the domain.
+    """
     if only is None:
         return discover()
     found = discover({ENVIRONMENT: ",".join(only)})
+    if not set(only) <= loaded(found).keys():
+        found = [
+            Disabled(one.name, one.source, "not named") if isinstance(one, Loaded) and one.name not in only else one
+            for one in discover({})
+        ]
     by_name = {one.name: one for one in found}
     for name in only:
         if not isinstance(one := by_name.get(name), Loaded):
