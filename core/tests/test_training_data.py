@@ -261,9 +261,6 @@ CORPUS = {"text": "dim the hall", "domain": "lamps", "intent": "dim"}
     [
         pytest.param([], "no example to train on", id="an empty file"),
         pytest.param([line(i, own=False) for i in range(50)], "0 of [0-9]+ examples are its own", id="no positive"),
-        pytest.param(
-            [line(i, own=True) for i in range(50)], "its own; it learns from its own and others", id="no negative"
-        ),
         pytest.param(["one class"], "no example to train on .1 bad lines", id="no line"),
         pytest.param(
             [*LAMPS, CORPUS],

@@ -112,10 +112,11 @@ class Settings:
     r2 for boosted). `form`: sigmoid, softmax or null, of a log-linear model. `calibrate`: fit a calibration map, and
     keep it where it improves the probabilities of held-out data. `kept`: the share of other domains' traffic that is in
     the data, in (0, 1]; less than 1 where it was sampled, so that the prior is corrected. `l2`: the strength of the
-    regularisation towards R0, None for the default by the amount of data. `folds`: the folds of cross-fitting. `warm`:
-    the folder of an artifact whose weights to start from. `context_keys`: context keys to read beside the domain's own.
-    `jobs`: the number of processes where there is no `spread`,
-    which runs parts of the training elsewhere. The same seed gives the same weights.
+    regularisation towards R0, None for the default by the amount of data. `folds`: the folds of cross-fitting.
+    `silent`: other domains' requests in the data of which the domain has no hypothesis; they are not among the
+    examples, and are its negatives all the same. `warm`: the folder of an artifact whose weights to start from.
+    `context_keys`: context keys to read beside the domain's own. `jobs`: the number of processes where there is no
+    `spread`, which runs parts of the training elsewhere. The same seed gives the same weights.
     """
 
     seed: int = 0
@@ -128,6 +129,7 @@ class Settings:
     folds: int = 5
     warm: Path | None = None
     context_keys: tuple[str, ...] = ()
+    silent: int = 0
     jobs: int = field(default=1, compare=False)
     progress: Progress = field(default=_ignored, compare=False)
     figures: Figures = field(default=_ignored, compare=False)

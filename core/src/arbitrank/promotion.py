@@ -73,7 +73,7 @@ def consider(
         problem, audit = selftest(folder, name), store.audit_set()
         card = None if name in RESERVED else read_card(folder)
         if audit is None or problem:
-            reasons = judge(None, card, limits, problem=problem)
+            reasons = judge(None, card, limits, problem=problem, domain=name)
         elif name == SHORTLIST:
             reasons = recall_reasons(folder, store.stable(name), audit, limits)
         elif name == HYPRANK:
@@ -89,7 +89,7 @@ def consider(
             impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
             for one in impact.notes:
                 note(one)
-            reasons = judge(impact, card, limits)
+            reasons = judge(impact, card, limits, domain=name)
     return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons))
 
 

@@ -102,7 +102,7 @@ def impact(
     replayed = plan(loaded(discover()), store, domain, folder, against=compared, decisions=decisions)
     called = None if path else "the audit set"
     impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
-    reasons = judge(impact, impact.card, limits)
+    reasons = judge(impact, impact.card, limits, domain=impact.domain)
     if out:
         from arbitrank.impact.page import write_impact
 

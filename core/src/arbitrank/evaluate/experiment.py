@@ -168,7 +168,8 @@ def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
     keys = (*CORE_KEYS, *corpus.named.get(recognised.domain, ()))
     readings = {system: BestReadings.empty(len(corpus.held)) for system in available()}
     with threadpool_limits(1):
-        training = gather(recognised.domain, learning, [corpus.train[i].truth for i in learned], keys=keys)
+        truths, silent = [corpus.train[i].truth for i in learned], _silent(corpus.train, recognised)
+        training = gather(recognised.domain, learning, truths, keys=keys, silent=silent)
         scoring, scored = training, learned
         if not corpus.cross_fitted:
             scoring, scored = _evidence(training, corpus.held, recognised.held)
@@ -210,6 +211,12 @@ def _labelled(
         return label(len(corpus.train), learned, score_unseen(fitted, evidence), evidence)
     tuning, places = _evidence(evidence, corpus.tuning, recognised.tuning)
     return label(len(corpus.tuning), places, score(fitted.reranker, tuning), tuning)
+
+
+def _silent(examples: Sequence[Example], recognised: Recognised) -> int:
+    """Number of other domains' requests that the domain has no reading of."""
+    each = zip(examples, recognised.train, strict=True)
+    return sum(not own and not example.truth.owned_by(recognised.domain) for example, own in each)
 
 
 def _evidence(like: Evidence, examples: Sequence[Example], readings: Readings) -> tuple[Evidence, NDArray[np.int64]]:

@@ -21,7 +21,8 @@ class Calibration(msgspec.Struct, frozen=True):
 
     `ece_floor` is the mean ECE of outcomes drawn from the probabilities themselves, `ece_band` the range that holds
     95 % of them, `ece_interval` the 95 % bootstrap interval. `over` is the mean of p − y, above 0 where the system is
-    over-confident.
+    over-confident. On the card of a domain, `others` counts the requests of other domains in its training data that it
+    had a hypothesis of, `silent` those that it had none of.
     """
 
     n: int
@@ -32,6 +33,8 @@ class Calibration(msgspec.Struct, frozen=True):
     ece_floor: float
     ece_band: tuple[float, float]
     over: float
+    others: int | msgspec.UnsetType = msgspec.UNSET
+    silent: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def calibration(p: Floats, y: Floats, *, seed: int = 0, draws: int = 400) -> Calibration:

@@ -10,6 +10,7 @@ import msgspec
 from arbitrank.evaluate.intervals import least_loss
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.impact.report import Impact, Slice
+from arbitrank.store.artifact import unproven
 
 _NAMED = 5  # neighbours that a reason names
 
@@ -35,11 +36,17 @@ class GateReason(msgspec.Struct, frozen=True):
 
 
 def judge(
-    impact: Impact | None, card: Calibration | None, limits: GateLimits = GateLimits(), *, problem: str | None = None
+    impact: Impact | None,
+    card: Calibration | None,
+    limits: GateLimits = GateLimits(),
+    *,
+    problem: str | None = None,
+    domain: str = "DOMAIN",
 ) -> list[GateReason]:
     """The reasons why a candidate may not serve; none where it may.
 
-    `problem` is the finding of its self-test. With an impact, a candidate is refused
+    `problem` is the finding of its self-test. A candidate of the `domain` is refused whose training data held no
+    request of another domain. With an impact, one is refused
 
     - that fails on more requests than the version that serves;
     - that increases the pooled IRER by more than the tolerance: the lower end of the 95 % interval of the paired
@@ -53,6 +60,8 @@ def judge(
       over mostly easy requests hides the calibration of the difficult ones.
     """
     reasons = [GateReason("self-test", f"its self-test failed: {problem}")] if problem else []
+    if alone := unproven(domain, card):
+        reasons.append(GateReason("card", alone))
     if impact is not None:
         failed, before = impact.failures.get("candidate", 0), impact.failures.get(impact.domain, 0)
         if failed > before:

@@ -45,12 +45,13 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
     """Trees over the toolkit's features; with a `base`, they correct its log-odds of P(right).
 
     `text` is LightGBM's model. Without a base P(mine) is the sum over the readings; with one it is the base's, or the
-    sum where that is more.
+    sum where that is more. `bias` is added to the trees' sum.
     """
 
     spec: FeatureSpec
     base: Factored | None = None
     text: str = ""
+    bias: float = 0.0
 
     @cached_property
     def booster(self) -> Any:
@@ -74,7 +75,7 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
 
     def score(self, of_requests: Floats, of_readings: Floats, starts: Starts) -> tuple[Floats, Floats]:
         """P(mine) of R requests and P(right) of their N readings, from matrices of features."""
-        z = self.trees(matrix(of_requests, of_readings, starts))
+        z = self.bias + self.trees(matrix(of_requests, of_readings, starts))
         mine = np.zeros(len(starts))
         if self.base is not None:
             mine, right = self.base.score(of_requests, of_readings, starts)
@@ -83,7 +84,7 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
 
     def rerank(self, request: Request) -> Scores:
         """P(mine) and P(right) of the request's hypotheses."""
-        z = self.trees(self._columns(request))
+        z = self.bias + self.trees(self._columns(request))
         if self.base is None:
             return bounded(sigmoid(z))
         below = self.base.rerank(request)

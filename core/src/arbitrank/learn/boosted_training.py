@@ -20,6 +20,7 @@ from arbitrank.probability import Floats, binary_loss, log_odds
 _ROUNDS = 400
 _PATIENCE = 30
 _FAR = 30.0  # log-odds beyond which a probability is as good as certain in single precision
+_LEAF = 40  # readings that a leaf holds at least
 _HELD = 5  # one request in so many stops the training
 _MORE_IS_NEVER_WORSE = (
     *("reading.null_odds@reading", "intent.log@reading", "slots.log@reading"),
@@ -36,7 +37,10 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
     """
     spec, batch = evidence.spec, evidence.batch
     batch = batch._replace(weight=batch.counts(settings.kept))
-    start = None if base is None else log_odds(base.score(*evidence.factored, batch.starts)[1])
+    bias = 0.0 if base is not None else _prior(evidence, batch)
+    start = np.full(len(batch.right), bias)
+    if base is not None:
+        start = log_odds(base.score(*evidence.factored, batch.starts)[1])
     names = [f"f{i}" for i in range(len(feature_names(spec)))]  # LightGBM's text can't hold every name
     data = lightgbm().Dataset(
         matrix(*evidence.factored, batch.starts),
@@ -50,7 +54,19 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
     held = np.random.default_rng(settings.seed).permutation(len(evidence.requests)) % _HELD == 0
     rounds = _best_rounds(spec, data, batch, held, settings)
     booster = grow(spec, data, batch, settings, rounds)
-    return Boosted(spec, base, booster.model_to_string())
+    return Boosted(spec, base, booster.model_to_string(), bias)
+
+
+def _prior(evidence: Evidence, batch: Batch) -> float:
+    """Log-odds to begin at: 0, and those of the counts where one outcome is too rare for the trees to find it.
+
+    They stay at 0 where the data hold no other domain's request, as nothing was seen of those then.
+    """
+    right = batch.right > 0.0
+    if min(right.sum(), (~right).sum()) >= 2 * _LEAF or not (evidence.silent or (batch.mine == 0.0).any()):
+        return 0.0
+    weight = np.repeat(batch.weight, batch.sizes)
+    return float(np.log((weight[right].sum() + 0.5) / (weight[~right].sum() + 0.5)))
 
 
 def _best_rounds(spec: FeatureSpec, data: Any, batch: Batch, held: Any, settings: Settings) -> int:
@@ -90,7 +106,7 @@ def parameters(spec: FeatureSpec, settings: Settings) -> dict[str, Any]:
         "metric": "binary_logloss",
         "learning_rate": 0.05,
         "num_leaves": 7,
-        "min_data_in_leaf": 40,
+        "min_data_in_leaf": _LEAF,
         "lambda_l2": 1.0,
         "monotone_constraints": [int(name in _MORE_IS_NEVER_WORSE) for name in feature_names(spec)],
         "num_threads": 1,

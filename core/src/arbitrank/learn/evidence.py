@@ -64,19 +64,27 @@ def own_request(request: Request, hypotheses: Sequence[Hypothesis]) -> Request:
 class Evidence:
     """Requests that hold the domain's own hypotheses, at least one each, with their labels.
 
-    The matrices of features are computed at first use and kept.
+    `silent` counts other domains' requests of which the domain has no hypothesis: negatives without features. The
+    matrices of features are computed at first use and kept.
     """
 
     spec: FeatureSpec
     requests: Sequence[Request]
     batch: Batch
+    silent: int = 0
 
     @classmethod
     def of(
-        cls, spec: FeatureSpec, requests: Sequence[Request], truths: Sequence[Truth], weights: Floats | None = None
+        cls,
+        spec: FeatureSpec,
+        requests: Sequence[Request],
+        truths: Sequence[Truth],
+        weights: Floats | None = None,
+        *,
+        silent: int = 0,
     ) -> Evidence:
         """Evidence in requests, each with a hypothesis of the domain's own, and their truths."""
-        return cls(spec, requests, label(spec.domain, requests, truths, weights))
+        return cls(spec, requests, label(spec.domain, requests, truths, weights), silent)
 
     def without_context(self) -> Evidence:
         """This evidence, restricted to the features of the confidences."""
@@ -114,7 +122,7 @@ class Evidence:
     def only(self, chosen: NDArray[np.bool_]) -> Evidence:
         """The evidence of the chosen requests, a mask of shape (R,), with the same features."""
         batch, each = self.batch.only(chosen)
-        part = Evidence(self.spec, at_places(self.requests, np.flatnonzero(chosen)), batch)
+        part = Evidence(self.spec, at_places(self.requests, np.flatnonzero(chosen)), batch, self.silent)
         of_requests, of_readings = self.factored
         # Rows once computed hold for any part: they fill the cached property.
         part.__dict__["factored"] = (taken(of_requests, chosen), taken(of_readings, each))
@@ -129,16 +137,20 @@ def gather(
     keys: Sequence[str] = CORE_KEYS,
     context: bool = True,
     weights: Floats | None = None,
+    silent: int = 0,
 ) -> Evidence:
-    """Evidence in requests that hold the domain's own hypotheses; requests without a hypothesis are left out.
+    """Evidence in requests that hold the domain's own hypotheses.
 
+    Requests without a hypothesis are left out; others' are counted, with further `silent` ones that are not here.
     `keys` and `context` are those of `fit_features`; `weights`, shape (R,), say how many requests each stands for. Lazy
     sequences are never in memory as a whole.
     """
-    places = np.flatnonzero(np.fromiter((bool(request.hypotheses) for request in requests), bool, len(requests)))
+    read = np.fromiter((bool(request.hypotheses) for request in requests), bool, len(requests))
+    places = np.flatnonzero(read)
+    silent += sum(not truth.owned_by(domain) for truth in at_places(truths, np.flatnonzero(~read)))
     kept, true = at_places(requests, places), at_places(truths, places)
     spec = fit_features(domain, kept, keys=keys, context=context)
-    return Evidence.of(spec, kept, true, None if weights is None else weights[places])
+    return Evidence.of(spec, kept, true, None if weights is None else weights[places], silent=silent)
 
 
 def label(domain: str, requests: Sequence[Request], truths: Sequence[Truth], weights: Floats | None = None) -> Batch:

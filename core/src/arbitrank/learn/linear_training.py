@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -28,6 +29,7 @@ ENOUGH = 300
 """Requests of the scarcer kind, own or others', from which on the regularisation is not strengthened."""
 
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
+_OF_COUNTS = 0.1  # regularisation of a bias that counts decide; about that of the rule of succession
 _STRONGEST = 1_000.0  # regularisation of a domain that has next to nothing, in units of that of one that has enough
 
 MeanLoss = Callable[[Floats], tuple[float, Floats]]
@@ -110,36 +112,56 @@ def _fitted(
     if not len(rows):
         return model.start(names, settings), evidence.factored[1].mean(axis=0)
     own = int(np.count_nonzero(batch.mine))
-    fitted = fit_linear(BlockedLoss(loss, rows, batch), model, names, len(batch.starts), own, settings, pull)
+    counts = RequestCounts(len(batch.starts), own, evidence.silent)
+    fitted = fit_linear(BlockedLoss(loss, rows, batch), model, names, counts, settings, pull)
     return fitted, rows.mean(axis=0)
+
+
+class RequestCounts(NamedTuple):
+    """Number of requests that a linear model learns from, of the domain's own among them, and of silent ones.
+
+    Silent are other domains' requests of which the domain has no hypothesis.
+    """
+
+    requests: int
+    own: int
+    silent: int = 0
 
 
 def fit_linear(
     loss: MeanLoss,
     model: LinearModel,
     names: Sequence[str],
-    requests: int,
-    own: int,
+    counts: RequestCounts,
     settings: Settings,
     pull: float | None = None,
 ) -> Floats:
-    """The weights of a linear model by its mean loss over so many requests, wherever that is summed.
+    """The weights of a linear model by its mean loss over the requests, wherever that is summed.
 
     The regularisation is 1/n, so that each further request weakens it, and more where there are few of the scarcer kind
     (own or others'), as the weights are learned from these. Below a hundred of them, trained weights lost to R0 on
-    held-out requests, so there next to nothing is learned.
+    held-out requests, so there next to nothing is learned. Where others' requests are scarce because the domain has no
+    hypothesis of most of them, these tell how often it is right where it has one: the bias is learned from them too.
     """
     start = model.start(names, settings)
+    requests, own, silent = counts
     if not requests:
         return start
-    scarcer = own if model is LinearModel.RIGHT else min(own, requests - own)
-    if pull is None:
-        pull = min(max((ENOUGH / max(scarcer, 1)) ** 2, 1.0), _STRONGEST)
-    l2 = pull / requests if settings.l2 is None else settings.l2
+    others = requests - own
+    scarcer = own if model is LinearModel.RIGHT else min(own, others)
+    strength = _strength(scarcer) if pull is None else pull
+    l2 = np.full(len(names), strength / requests if settings.l2 is None else settings.l2)
+    if "bias" in names and model is not LinearModel.RIGHT and silent and others < own and settings.l2 is None:
+        l2[list(names).index("bias")] = min(strength, _OF_COUNTS * _strength(min(own, others + silent))) / requests
     fitted = minimised(loss, start, l2, settings, names)
     if "bias" in names:
         fitted[list(names).index("bias")] += model.shift(settings)
     return fitted
+
+
+def _strength(scarcer: int) -> float:
+    """Requests that the regularisation counts for, given the number of the scarcer kind."""
+    return min(max((ENOUGH / max(scarcer, 1)) ** 2, 1.0), _STRONGEST)
 
 
 def mine_loss(z: Floats, batch: Batch) -> tuple[float, Floats]:
@@ -189,15 +211,17 @@ def _blocks(matrix: Floats, batch: Batch) -> Iterator[tuple[Floats, Batch]]:
         first = last
 
 
-def minimised(loss: MeanLoss, start: Floats, l2: float, settings: Settings, names: Sequence[str] = ()) -> Floats:
-    """The weights that minimise loss(w) + l2·|w − start|², from `start`, or from those of the settings' `warm`."""
+def minimised(
+    loss: MeanLoss, start: Floats, l2: Floats | float, settings: Settings, names: Sequence[str] = ()
+) -> Floats:
+    """The weights that minimise loss(w) + Σ l2·(w − start)², from `start`, or from those of the settings' `warm`."""
     rounds, value = 0, 0.0
 
     def objective(w: Floats) -> tuple[float, Floats]:
         nonlocal value
         mean, slope = loss(w)
         away = w - start
-        value = mean + l2 * float(away @ away)
+        value = mean + float((l2 * away) @ away)
         return value, slope + 2.0 * l2 * away
 
     def report(_: Floats) -> None:

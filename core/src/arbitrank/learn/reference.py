@@ -43,7 +43,8 @@ class ReferenceDomain(Domain):
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
         """Train the recogniser, unless the examples bring hypotheses, and then the re-ranker.
 
-        Raises `DataError` where no example is the domain's own, all are, or only some bring hypotheses.
+        Without another domain's request P(mine) is that of the confidences. Raises `DataError` where no example is the
+        domain's own, or only some bring hypotheses.
         """
         from arbitrank.learn.evidence import Each, gather, own_request
         from arbitrank.learn.model_selection import learn
@@ -56,10 +57,8 @@ class ReferenceDomain(Domain):
             weights[i] = example.weight
         if 0 < given < len(examples):
             raise DataError(f"{subject}: {given} of {len(examples)} examples bring hypotheses, expected all or none")
-        if own in (0, len(examples)):
-            raise DataError(
-                f"{subject}: {own} of {len(examples)} examples are its own; it learns from its own and others'"
-            )
+        if not own:
+            raise DataError(f"{subject}: 0 of {len(examples)} examples are its own; it learns from its own and others'")
         requests: Sequence[Request]
         if given:
             requests = Each(
@@ -73,7 +72,7 @@ class ReferenceDomain(Domain):
         settings.progress("re-ranker", 0, 1)
         truths = Each(examples, lambda e: e.truth)
         keys = tuple(dict.fromkeys((*self.context_keys, *settings.context_keys)))
-        evidence = gather(self.name, requests, truths, keys=keys, weights=weights)
+        evidence = gather(self.name, requests, truths, keys=keys, weights=weights, silent=settings.silent)
         if not evidence.requests:
             raise DataError(f"{subject}: no hypothesis of {len(examples)} examples is its own; nothing to learn")
         reranker = learn(evidence, settings)
@@ -82,6 +81,8 @@ class ReferenceDomain(Domain):
         return {
             "examples": len(examples),
             "own": own,
+            "others": int(np.count_nonzero(evidence.batch.mine == 0.0)),
+            "silent": evidence.silent,
             "hypotheses": len(evidence.batch.right),
             "model": settings.model,
             "features": files.feature_names(reranker),

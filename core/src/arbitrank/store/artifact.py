@@ -134,6 +134,17 @@ def read_card(folder: Path) -> Calibration:
     return read_json(folder / CARD, Calibration, "calibration card", "; train again")
 
 
+def unproven(domain: str, card: Calibration | None) -> str | None:
+    """The reason why weights may not serve of which no data say what other domains' requests look like; None where
+    they may. Cards of before 0.2 do not count these."""
+    if card is None or card.others != 0 or card.silent != 0:
+        return None
+    return (
+        f"its training data hold no request of another domain, so nothing shows what P(mine) is there; train it with "
+        f"others' requests too, as negatives: arbitrank train {domain} --data PATH"
+    )
+
+
 def read_json(path: Path, kind: type[T], name: str, remedy: str = "") -> T:
     """A JSON file of an artifact, called `name` in messages. Raises `ArtifactError` where it is missing or invalid."""
     try:

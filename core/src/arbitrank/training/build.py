@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,10 @@ class HeldOutFigures:
         """True where R0, the product of the confidences, has the lower NLL."""
         return self.nll > self.baseline + 1e-9
 
+    def of_others(self, others: int, silent: int) -> HeldOutFigures:
+        """The figures with the numbers of other domains' requests in training, with and without a hypothesis."""
+        return replace(self, card=msgspec.structs.replace(self.card, others=others, silent=silent))
+
 
 @dataclass(frozen=True)
 class BuiltArtifact:
@@ -91,14 +95,16 @@ def build(
         if base and not (work / "recogniser").exists() and (base / "recogniser").is_dir():
             shutil.copytree(base / "recogniser", work / "recogniser")
         settings.progress("measuring", 0, 1)
-        figures = measure(domain.name, domain.load(work), test, _means(domain.name, training), settings.kept)
+        means, others = _seen(domain.name, training)
+        figures = measure(domain.name, domain.load(work), test, means, settings.kept)
         settings.progress("measuring", 1, 1)
+        others, silent = (_count(report, key, n) for key, n in (("others", others), ("silent", settings.silent)))
         return sealed(
             work,
             domain.name,
             package,
             settings,
-            figures,
+            figures.of_others(others, silent),
             features=tuple(report.get("features", ())),
             rows=len(training),
             data_digest=data_digest(examples),
@@ -201,11 +207,20 @@ def _nll(p: Floats, y: Floats, weight: Floats) -> float:
     return float(np.average(log_loss(p, y), weights=weight)) if len(p) else 0.0
 
 
-def _means(name: str, examples: Sequence[Example]) -> Confidences:
-    """The domain's mean confidences in its training data, where that brings hypotheses."""
-    census = Census(name, ())
+def _seen(name: str, examples: Sequence[Example]) -> tuple[Confidences, int]:
+    """The domain's mean confidences in its training data, where that brings hypotheses, and the number of other
+    domains' requests in it: of those with a hypothesis of the domain, where it brings any."""
+    census, others = Census(name, ()), 0
     for example in examples:
-        if example.request.hypotheses is None:
-            break
-        census.count(own_request(example.request, [h for h in example.request.hypotheses if h.domain == name]))
-    return census.spec(context=False).fill
+        given = example.request.hypotheses
+        own = [h for h in given or () if h.domain == name]
+        if own:
+            census.count(own_request(example.request, own))
+        others += not example.truth.owned_by(name) and (given is None or bool(own))
+    return census.spec(context=False).fill, others
+
+
+def _count(report: Mapping[str, Any], key: str, otherwise: int) -> int:
+    """A count that a domain's training reported, else what the core counted."""
+    value = report.get(key)
+    return value if type(value) is int else otherwise

@@ -49,11 +49,13 @@ class UnlabelledLine(BadLine):
 
 
 class ReadReport:
-    """Counts of what was read: examples of each domain, and lines left out by cause."""
+    """Counts of what was read: examples of each domain, others' requests that it has no hypothesis of, and lines left
+    out by cause."""
 
     def __init__(self, location: str) -> None:
         self.location = location
         self.examples: Counter[str] = Counter()
+        self.silent: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
         self.bad: list[BadLine] = []
         self.n_bad = self.n_unlabelled = self.undated = self.early = 0
@@ -127,6 +129,8 @@ def prepare(
                 if own := _own(example, receiver):
                     writers[receiver].add(own)
                     read.examples[receiver] += 1
+                else:
+                    read.silent[receiver] += 1
     read.repeated.update({name: writer.repeated for name, writer in writers.items()})
     _check(read)
     return read
@@ -148,7 +152,7 @@ def _check(read: ReadReport) -> None:
 
 
 def _own(example: Example, domain: str) -> Example | None:
-    """The example with the domain's hypotheses alone; None where it is of no use to the domain."""
+    """The example with the domain's hypotheses alone; None where it is another's without a hypothesis."""
     if example.request.hypotheses is None:
         return example
     own = [h for h in example.request.hypotheses if h.domain == domain]

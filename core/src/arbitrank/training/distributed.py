@@ -31,7 +31,7 @@ from arbitrank.learn.boosted_training import parameters
 from arbitrank.learn.census import Census
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
-from arbitrank.learn.linear_training import BlockedLoss, LinearModel, factored, fit_linear, loglinear
+from arbitrank.learn.linear_training import BlockedLoss, LinearModel, RequestCounts, factored, fit_linear, loglinear
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
@@ -67,6 +67,8 @@ class FileCounts(msgspec.Struct, frozen=True):
     rows: int
     own: int
     given: int
+    others: int
+    silent: int
     digest: str
     notes: tuple[str, ...]
 
@@ -115,6 +117,7 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
     counting = [client.submit(count, task, part, pure=False) for part in parts]
     counts = cast(list[FileCounts], client.gather(counting))
     _check(task, counts)
+    settings = replace(settings, silent=sum(one.silent for one in counts))
     census = counts[0].census
     for file in counts[1:]:
         census.merge(file.census)
@@ -141,7 +144,7 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
         task.domain,
         package,
         settings,
-        figures_of(np.concatenate(rows)),
+        figures_of(np.concatenate(rows)).of_others(sum(one.others for one in counts), settings.silent),
         features=tuple(weights_files.feature_names(reranker)),
         rows=total,
         data_digest=hashlib.sha256("".join(one.digest for one in counts).encode()).hexdigest(),
@@ -155,10 +158,8 @@ def _check(task: TrainingTask, counts: Sequence[FileCounts]) -> None:
     rows, own, given = (sum(getattr(one, name) for one in counts) for name in ("rows", "own", "given"))
     if given < rows:
         raise DataError(f"domain {task.domain}: {given} of {rows} examples bring hypotheses, expected all")
-    if own in (0, rows):
-        raise DataError(
-            f"domain {task.domain}: {own} of {rows} examples are its own; it learns from its own and others'"
-        )
+    if not own:
+        raise DataError(f"domain {task.domain}: 0 of {rows} examples are its own; it learns from its own and others'")
 
 
 def _over_all(
@@ -182,7 +183,8 @@ def _over_all(
     watched = replace(
         settings, figures=lambda figures: tell(Event(domain=domain, stage="training", figures=dict(figures)))
     )
-    return fit_linear(loss, model, names, requests, own, watched), sum(one[3] for one in counts) / max(rows, 1)
+    of_requests = RequestCounts(requests, own, settings.silent)
+    return fit_linear(loss, model, names, of_requests, watched), sum(one[3] for one in counts) / max(rows, 1)
 
 
 def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Settings) -> Boosted:
@@ -216,37 +218,40 @@ def _boosted(client: Any, shares: Sequence[Any], spec: FeatureSpec, settings: Se
 
 def count(task: TrainingTask, part: str) -> FileCounts:
     """Read a file and count what determines the features."""
-    training, _, digest, notes = _read(task, part)
+    training, _, digest, notes, silent = _read(task, part)
     domain = cast(ReferenceDomain, domain_of(task)[0])
     named = task.settings.get("context_keys", ())
     census = Census(task.domain, dict.fromkeys((*domain.context_keys, *named)))
-    own = given = 0
+    own = given = others = 0
     for example in training:
-        own += example.truth.owned_by(task.domain)
+        mine = example.truth.owned_by(task.domain)
+        own += mine
         given += example.request.hypotheses is not None
         if example.request.hypotheses:
+            others += not mine
             census.count(example.request)
-    return FileCounts(census, len(training), own, given, digest, notes)
+    return FileCounts(census, len(training), own, given, others, silent, digest, notes)
 
 
 def hold(task: TrainingTask, part: str, spec: FeatureSpec) -> FileShard:
     """Read a file into matrices."""
-    training, held, _, _ = _read(task, part)
+    training, held, *_ = _read(task, part)
     useful = [example for example in training if example.request.hypotheses]
     weights = np.array([example.weight for example in useful])
     evidence = Evidence.of(spec, [one.request for one in useful], [one.truth for one in useful], weights)
     return FileShard(evidence, held)
 
 
-def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], str, tuple[str, ...]]:
-    """A file's training and held-out examples, the digest of both, and notes on the file."""
+def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], str, tuple[str, ...], int]:
+    """A file's training and held-out examples, the digest of both, notes on the file, and its silent requests."""
     assert isinstance(task.data, Dataset)
     with working_folder() as folder:
         path = folder / "examples"
-        notes = prepare(Dataset(part, task.data.since), [task.domain], {task.domain: path}).notes(task.domain)
+        read = prepare(Dataset(part, task.data.since), [task.domain], {task.domain: path})
+        notes, silent = read.notes(task.domain), read.silent[task.domain]
         examples = ExampleFile(path)
         held = held_out(task.domain, examples)
-        return list(select(examples, ~held)), list(select(examples, held)), data_digest(examples), notes
+        return list(select(examples, ~held)), list(select(examples, held)), data_digest(examples), notes, silent
 
 
 def gradient(share: FileShard, model: LinearModel, settings: Settings, w: Floats) -> tuple[float, float, Floats]:

@@ -19,7 +19,7 @@ import msgspec
 from arbitrank.context_keys import NamedKeys, named_for
 from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError
-from arbitrank.store.artifact import read_manifest, replaceable
+from arbitrank.store.artifact import read_card, read_manifest, replaceable, unproven
 from arbitrank.store.signing import sign
 from arbitrank.store.store import Store
 from arbitrank.training.backends import TrainingBackend
@@ -114,9 +114,12 @@ def _tasks(
     for one in folders.values():
         one.mkdir()
     named = {name: (*run.settings.context_keys, *named_for(name, run.context_keys)) for name in domains}
-    data, sizes = _data(run, folders, folder, known, note, lambda read: read.contexts.remarks(keys, _each(named)))
+    data, sizes, silent = _data(
+        run, folders, folder, known, note, lambda read: read.contexts.remarks(keys, _each(named))
+    )
     determining = [one.name for one in fields(Settings) if one.compare and one.name != "warm"]
     for name, own in folders.items():
+        made, alone = ({}, {}) if run.force or run.out else _fingerprints(run.store, name)
         yield TrainingTask(
             domain=name,
             folder=str(own),
@@ -126,8 +129,10 @@ def _tasks(
             split=run.split,
             base=_base(run.store, name, note),
             warm=run.warm,
-            known={} if run.force or run.out else _fingerprints(run.store, name),
+            known=made,
+            alone=alone,
             size=sizes.get(name, 0),
+            silent=silent.get(name, 0),
             log=str(run.logs / f"{name}.log") if run.logs else None,
         )
 
@@ -143,10 +148,10 @@ def _data(
     known: Sequence[str],
     note: Callable[[str], None],
     remarks: Callable[[ReadReport], Sequence[str]],
-) -> tuple[dict[str, str | Dataset], dict[str, int]]:
-    """The data of each domain, and its size in bytes."""
+) -> tuple[dict[str, str | Dataset], dict[str, int], dict[str, int]]:
+    """The data of each domain, its size in bytes, and its silent requests where they are counted here."""
     if run.data is None:
-        return {}, {}
+        return {}, {}, {}
     names = list(folders)
     if is_partitioned(run.data.location):
         sizes, found = dict.fromkeys(names, 0), files(run.data.location)
@@ -155,14 +160,15 @@ def _data(
         for one in found:
             for name in names if one.domain is None else [one.domain] if one.domain in sizes else []:
                 sizes[name] += one.size
-        return dict.fromkeys(names, run.data), sizes
+        return dict.fromkeys(names, run.data), sizes, {}
     common = scratch / "examples"
     paths = {name: own / "examples" for name, own in folders.items()}
     read = prepare(run.data, names, paths, known=known, common=common)
     for text in (*read.notes(), *remarks(read)):
         note(text)
     chosen = {name: common if read.examples[COMMON] else path for name, path in paths.items()}
-    return {name: str(path) for name, path in chosen.items()}, {n: p.stat().st_size for n, p in chosen.items()}
+    sizes = {name: path.stat().st_size for name, path in chosen.items()}
+    return {name: str(path) for name, path in chosen.items()}, sizes, dict(read.silent)
 
 
 def _base(store: Store, name: str, note: Callable[[str], None]) -> str | None:
@@ -175,30 +181,39 @@ def _base(store: Store, name: str, note: Callable[[str], None]) -> str | None:
     return str(base) if base else None
 
 
-def _fingerprints(store: Store, name: str) -> dict[str, str]:
-    """The stable and the candidate version, by the fingerprints that they were made of."""
+def _fingerprints(store: Store, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The stable and the candidate version, by the fingerprints that they were made of, and why some may not serve."""
     _, state = store.state(name)
-    found = {}
+    found, alone = {}, {}
     for version in filter(None, (state.stable, state.candidate)):
         with suppress(ArtifactError):  # damaged: the new version replaces it
-            manifest = read_manifest(store.fetch(name, version))
+            folder = store.fetch(name, version)
+            manifest = read_manifest(folder)
             if manifest.made_of is not msgspec.UNSET:
                 found[manifest.made_of] = version
-    return found
+                if reason := unproven(name, read_card(folder)):
+                    alone[version] = reason
+    return found, alone
 
 
 def _published(run: TrainingRun, task: TrainingTask, outcome: TrainingOutcome) -> TrainingOutcome:
     """Publish or move the artifact of an outcome; the outcome after that."""
     artifact = Path(task.folder) / ARTIFACT
     try:
+        promoted = run.promote and not outcome.unproven
+        refused = f"{outcome.version} is a candidate, and --promote refuses it: {outcome.unproven}"
         if outcome.kind == "unchanged" and run.promote and outcome.version is not None:
+            if not promoted:
+                return msgspec.structs.replace(outcome, kind="refused", reason=refused)
             run.store.promote(task.domain, outcome.version)
         if outcome.kind != "built":
             return outcome
         if run.key:
             sign(artifact, run.key)
         if run.out is None:
-            run.store.publish(artifact, promote=run.promote)
+            run.store.publish(artifact, promote=promoted)
+            if run.promote and not promoted:
+                return msgspec.structs.replace(outcome, kind="refused", reason=refused)
             return msgspec.structs.replace(outcome, kind="published")
         if run.out.exists():
             shutil.rmtree(run.out)

@@ -21,7 +21,7 @@ from arbitrank.errors import ArbitrankError, DataError, InputError
 from arbitrank.feature_names import changed, features_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Loaded, discover
-from arbitrank.store.artifact import digest, read_manifest
+from arbitrank.store.artifact import digest, read_manifest, unproven
 from arbitrank.training.build import BuiltArtifact, Split, build
 from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, write_examples
@@ -33,6 +33,7 @@ ARTIFACT = "artifact"
 DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
 
+_LITTLE = 30  # requests of other domains with a hypothesis below which a note says so
 _LIBRARIES = ("arbitrank", "numpy", "scipy", "scikit-learn", "python-crfsuite", "lightgbm", "msgspec")
 # In a checkout these change under one version.
 _SOURCES = ("arbitrank.learn", "arbitrank.nlu", "arbitrank.probability", "arbitrank.values")
@@ -44,8 +45,9 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     `factory`, `module:name`: returns the domain when called with its name; None finds it among the installed plugins.
     `data`: a file of `Writer`, or a data set that the process reads itself; None is the domain's own data. `settings`:
     the fields of `Settings` that determine the weights. `base`: the artifact that serves. `known`: versions in the
-    store by the fingerprint that they were made of; a task with the same one is `unchanged`. `folder`: the task's own.
-    `log`: the file to write to.
+    store by the fingerprint that they were made of; a task with the same one is `unchanged`. `alone`: of these, why
+    some may not serve (`store.artifact.unproven`). `silent`: as in `Settings`, where `data` is a file. `folder`: the
+    task's own. `log`: the file to write to.
     """
 
     domain: str
@@ -58,6 +60,8 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     warm: bool = False
     known: dict[str, str] = {}
     size: int = 0
+    alone: dict[str, str] = {}
+    silent: int = 0
     log: str | None = None
 
 
@@ -70,7 +74,8 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
     refused: by the self-check, the weights being worse than R0; failed: an error, in `reason`; killed: the process was
     ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out requests.
-    `seconds` are of the last attempt; `peak` is the largest memory observed, in bytes.
+    `unproven` is the reason why `promote` refuses the weights whatever the self-check says. `seconds` are of the last
+    attempt; `peak` is the largest memory observed, in bytes.
     """
 
     domain: str
@@ -89,6 +94,7 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     attempts: int = 1
     peak: int | None = None
     log: str | None = None
+    unproven: str | None = None
 
     @property
     def good(self) -> bool:
@@ -117,14 +123,18 @@ def _failure(fault: Fault) -> str:
 def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Spread | None) -> TrainingOutcome:
     domain, package = domain_of(task)
     progress("data", 0, 1)
-    examples, notes = _examples(task, domain)
+    examples, notes, silent = _examples(task, domain)
     figures({"rows": len(examples)})
     progress("data", 1, 1)
     settings = Settings(**task.settings, progress=progress, figures=figures, spread=spread)
-    made_of = fingerprint(task, domain, package, examples)
+    settings = replace(settings, silent=silent)
+    made_of = fingerprint(task, domain, package, examples, silent)
     if made_of in task.known:
+        found, version = domain.name, task.known[made_of]
+        alone = task.alone.get(version)
+        notes = (*notes, f"domain {found}: {alone}") if alone else notes
         return TrainingOutcome(
-            domain=task.domain, kind="unchanged", version=task.known[made_of], rows=len(examples), notes=notes
+            domain=found, kind="unchanged", version=version, rows=len(examples), notes=notes, unproven=alone
         )
     base = Path(task.base) if task.base else domain.shipped
     if task.warm:
@@ -154,7 +164,12 @@ def _feature_notes(domain: Domain, base: Path | None, folder: Path) -> tuple[str
 def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...]) -> TrainingOutcome:
     """The outcome of a task whose artifact is built, by its self-check against R0."""
     manifest, figures, card = built.manifest, built.measured, built.measured.card
-    reason = None
+    reason, alone = None, unproven(task.domain, card)
+    if alone:
+        notes = (*notes, f"domain {task.domain}: {alone}")
+    elif card.silent and card.others is not msgspec.UNSET and card.others < _LITTLE:
+        text = f"it has a hypothesis of {card.others} of {card.others + card.silent} requests of other domains"
+        notes = (*notes, f"domain {task.domain}: {text}, so P(mine) rests on few")
     if not card.n:
         reason = (
             "its self-check refuses the weights: it has a reading of no held-out request, so nothing shows that they "
@@ -178,6 +193,7 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
         ece=card.ece,
         ece_floor=card.ece_floor,
         notes=notes,
+        unproven=alone,
     )
 
 
@@ -197,30 +213,33 @@ def _installed() -> dict[str, Loaded]:
     return {one.name: one for one in discover() if isinstance(one, Loaded)}
 
 
-def _examples(task: TrainingTask, domain: Domain) -> tuple[Sequence[Example], tuple[str, ...]]:
-    """The examples, on disk, and notes on how they were read."""
+def _examples(task: TrainingTask, domain: Domain) -> tuple[Sequence[Example], tuple[str, ...], int]:
+    """The examples, on disk, notes on how they were read, and the number of silent requests beside them."""
     path = Path(task.folder) / DATA
     if isinstance(task.data, str):
-        return ExampleFile(Path(task.data)), ()
+        return ExampleFile(Path(task.data)), (), task.silent
     named = tuple(task.settings.get("context_keys", ()))
     if task.data is None:
         examples, count = list(domain.examples()), ContextCount()
         for example in examples:
             count.add(example.request.context)
-        return write_examples(path, examples), tuple(count.remarks(keys_of(domain), named, task.domain))
+        return write_examples(path, examples), tuple(count.remarks(keys_of(domain), named, task.domain)), 0
     read = prepare(task.data, [task.domain], {task.domain: path})
     remarks = read.contexts.remarks(keys_of(domain), named, task.domain)
-    return ExampleFile(path), (*read.notes(task.domain), *remarks)
+    return ExampleFile(path), (*read.notes(task.domain), *remarks), read.silent[task.domain]
 
 
-def fingerprint(task: TrainingTask, domain: Domain, package: tuple[str, str], examples: Sequence[Example]) -> str:
+def fingerprint(
+    task: TrainingTask, domain: Domain, package: tuple[str, str], examples: Sequence[Example], silent: int = 0
+) -> str:
     """Digest of everything that determines the weights: data, code, settings, and the recogniser that is kept."""
     given = next(iter(examples), None)
     base = Path(task.base) if task.base else domain.shipped
     kept: Mapping[str, str] = {}
     if given is not None and given.request.hypotheses is not None and base is not None:
         kept = {path: sha for path, sha in read_manifest(base).files.items() if path.startswith("recogniser/")}
-    parts = [task.domain, data_digest(examples), task.settings, task.split, task.warm, package, _code(domain), kept]
+    data = data_digest(examples), silent
+    parts = [task.domain, data, task.settings, task.split, task.warm, package, _code(domain), kept]
     return digest(msgspec.json.encode(parts, order="deterministic"))
 
 
