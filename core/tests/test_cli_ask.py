@@ -87,9 +87,6 @@ def test_an_ascii_terminal_gets_an_answer(arbitrank) -> None:
 
 # Text that nobody expects: each gets an answer from every domain.
 STRANGE = {
-    "empty": "",
-    "blank": " \t\n ",
-    "invisible": "\u200b\u2060",
     "punctuation": "?!…",
     "10,000 characters": "play mary poppins " * 556,
     "10,000 letters": "a" * 10_000,
@@ -112,11 +109,32 @@ def test_strange_text_is_answered(arbitrank, text: str) -> None:
             assert text[slot["start"] : slot["end"]] == slot["value"]
 
 
-@pytest.mark.parametrize("text", ["", " \t\n ", "\u200b"], ids=["empty", "blank", "invisible"])
-def test_empty_text_is_out_of_scope(arbitrank, text: str) -> None:
+@pytest.mark.parametrize("text", ["", " \t\n ", "\u200b\u2060"], ids=["empty", "blank", "invisible"])
+def test_a_text_without_words_is_a_wrong_call(arbitrank, text: str) -> None:
     done = arbitrank("ask", text)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "none  out of scope: no domain owns this request"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "arbitrank: a blank utterance and no hypotheses; expected utterance, hypotheses or both"
+    )
+
+
+def test_texts_that_look_alike_are_read_alike(arbitrank) -> None:
+    plain = answered(arbitrank, "play café del mar")
+    for text in ("play cafe\u0301 del mar", "play\u00a0café\u200bdel mar", "play ca\u00adfé del\u2060 mar"):
+        alike = answered(arbitrank, text)
+        assert alike["decision"] == plain["decision"]
+        for one, other in zip(alike["ranked"], plain["ranked"], strict=True):
+            assert (one["domain"], one["intent"], one["probability"]) == (
+                other["domain"], other["intent"], pytest.approx(other["probability"], abs=1e-12)
+            )  # fmt: skip
+            for slot in one.get("slots", []):
+                assert text[slot["start"] : slot["end"]] == slot["value"]
+
+
+def test_a_context_key_that_no_domain_reads_is_reported(arbitrank) -> None:
+    done = arbitrank("ask", POPPINS, "--context", "devise=tv", "--json")
+    assert done.returncode == 0
+    assert done.stderr == "arbitrank: context key 'devise' is read by no domain; did you mean 'device'?\n"
 
 
 def test_an_unknown_device_changes_nothing(arbitrank) -> None:
@@ -145,11 +163,11 @@ WRONG = {
     "context without a key": (("x", "--context", "=tv"), "--context: '=tv' is no pair, expected KEY=VALUE"),
     "a preference above 1": (
         ("x", "--context", "preference.music=7"),
-        "context['preference.music']: 7.0 is out of range, expected a number in [0, 1]",
+        "context['preference.music']: out of range, so it counts as absent; expected a number in [0, 1]",
     ),
     "a preference of NaN": (
         ("x", "--context", "preference.music=nan"),
-        '"nan" is invalid, expected a number in [0, 1]',
+        "a text is of the wrong type, so it counts as absent; expected a number in [0, 1]",
     ),
     "bytes that are no text": (("play \udcff",), "bytes that are no UTF-8"),
 }

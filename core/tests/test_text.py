@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.nlu.text import BUCKETS, MAX_CHARACTERS, crc, ngrams, tokenise
+from arbitrank.normal_text import comparable, visible_length
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,8 @@ from arbitrank.nlu.text import BUCKETS, MAX_CHARACTERS, crc, ngrams, tokenise
         ("snake_case", ["snake", "_", "case"]),
         ("U2 4ever", ["u2", "4ever"]),
         ("ÉTÉ Straße", ["été", "strasse"]),
-        ("ete\u0301 now", ["ete\u0301", "now"]),  # an accent of its own belongs to its letter
+        ("ete\u0301 now", ["eté", "now"]),  # an accent of its own belongs to its letter
+        ("x\u0301y now", ["x\u0301y", "now"]),  # also where there is no letter with it
         ("打开卧室的灯", list("打开卧室的灯")),
         ("播放Thriller吧", ["播", "放", "thriller", "吧"]),
         ("ライトをつけて", list("ライトをつけて")),
@@ -35,11 +37,18 @@ from arbitrank.nlu.text import BUCKETS, MAX_CHARACTERS, crc, ngrams, tokenise
         ("أضئ النور", ["أضئ", "النور"]),
         ("أَضِئ", ["أَضِئ"]),
         ("הַדְלֵק אור", ["הַדְלֵק", "אור"]),
-        ("\u202bאור\u202c", ["\u202b", "אור", "\u202c"]),
+        ("\u202bאור\u202c", ["אור"]),
+        ("ライトを", list("ライトを")),
+        ("か\u3099ん", ["が", "ん"]),
+        ("\u1112\u1161\u11ab국", ["한국"]),
+        ("dim\u00a0the\u200blights\u3000now", ["dim", "the", "lights", "now"]),
+        ("\ufeffdim\u2060mer\u200d lig\u00adhts", ["dimmer", "lights"]),
+        ("می\u200cخواهم", ["میخواهم"]),
+        ("❤\ufe0f", ["❤"]),
         ("включи свет", ["включи", "свет"]),
         ("άναψε το φως", ["άναψε", "το", "φωσ"]),  # casefolded: the final sigma is a sigma
         ("hi👋🏽there", ["hi", "👋", "🏽", "there"]),
-        ("👨‍👩‍👧", ["👨", "\u200d", "👩", "\u200d", "👧"]),
+        ("👨‍👩‍👧", ["👨", "👩", "👧"]),
         ("\U00020000\U00030000", ["\U00020000", "\U00030000"]),
     ],
 )
@@ -54,17 +63,17 @@ texts = st.text(max_size=40) | st.text(alphabet="aÀß\u0301\u093f中の👍🏽
 def test_offsets_cut_each_tokens_text(utterance: str) -> None:
     tokens = tokenise(utterance)
     for token in tokens:
-        assert utterance[token.start : token.end].casefold() == token.text
+        assert comparable(utterance[token.start : token.end]) == token.text
         assert token.start < token.end
     assert all(before.end <= after.start for before, after in itertools.pairwise(tokens))
 
 
 @given(texts)
-def test_only_blanks_are_outside_of_tokens(utterance: str) -> None:
+def test_only_blanks_and_invisible_characters_are_outside_of_tokens(utterance: str) -> None:
     rest = list(utterance)
     for token in tokenise(utterance):
         rest[token.start : token.end] = " " * (token.end - token.start)
-    assert not "".join(rest).strip()
+    assert not comparable("".join(rest))
 
 
 @given(texts)
@@ -147,3 +156,18 @@ def test_buckets_are_distinct_sorted_and_in_range(utterance: str) -> None:
     assert (np.diff(buckets.astype(np.int64)) > 0).all()
     assert len(buckets) > 0
     assert buckets[-1] < BUCKETS
+
+
+@given(texts)
+def test_composed_and_decomposed_accents_give_the_same_tokens(utterance: str) -> None:
+    composed, decomposed = (unicodedata.normalize(form, utterance) for form in ("NFC", "NFD"))
+    assert [token.text for token in tokenise(composed)] == [token.text for token in tokenise(decomposed)]
+    for token in tokenise(decomposed):
+        assert comparable(decomposed[token.start : token.end]) == token.text
+
+
+@given(texts)
+def test_texts_that_look_alike_compare_as_equal(text: str) -> None:
+    alike = unicodedata.normalize("NFD", text).replace(" ", "\u00a0").replace("-", "\u2060-\ufeff")
+    assert comparable(alike) == comparable(text)
+    assert visible_length(alike) == visible_length(text)

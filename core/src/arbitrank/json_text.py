@@ -27,14 +27,14 @@ def parsed(raw: bytes | str) -> Any:
 
     Raises `InputError` that names what the text seems to be instead, and how to make JSON of it.
     """
-    text = _text(raw)
+    text = _text(raw).rstrip()
     try:
         value = json.loads(text, parse_int=_integer)
         msgspec.json.encode(value)  # half of a character's surrogate pair cannot be written again
     except RecursionError:
         raise InputError("nested too deeply to be read") from None
     except json.JSONDecodeError as problem:
-        seems = _seems(text.strip())
+        seems = _seems(text.lstrip())
         where = f"not JSON: {problem.msg}: column {problem.colno}"
         raise InputError(f"{where}; {seems}; {_ONE}" if seems else f"{where}; {_ONE}") from None
     except ValueError as problem:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from arbitrank.errors import InputError
 from arbitrank.lenient import MAX_HYPOTHESES
 from arbitrank.misnamed import foreign, meant_in_request
+from arbitrank.normal_text import comparable
 from arbitrank.notices import Notice, named, quoted
 from arbitrank.offsets import fitting
 from arbitrank.values import Context, Request, Wording
@@ -64,7 +65,7 @@ def checked(request: R, notice: Notice) -> R:
             changed["hypotheses"] = fitted
     elif hypotheses is None:
         utterance = changed.get("utterance", request.utterance)
-        if not utterance or not utterance.strip():
+        if not utterance or not comparable(utterance):
             seen = (
                 "a blank utterance and no hypotheses" if utterance is not None else "neither utterance nor hypotheses"
             )
@@ -77,10 +78,10 @@ def _best_first(request: Request) -> tuple[Wording, ...]:
 
     Without a confidence of each, the order is the caller's.
     """
-    wordings = [one for one in request.utterances if one.text.strip()]
+    wordings = [one for one in request.utterances if comparable(one.text)]
     if all(one.confidence is not None for one in wordings):
         wordings.sort(key=lambda one: -(one.confidence or 0.0))
-    if request.utterance is not None and request.utterance.strip():
+    if request.utterance is not None and comparable(request.utterance):
         own = [one for one in wordings if one.text == request.utterance] or [Wording(request.utterance)]
         wordings = [own[0], *(one for one in wordings if one.text != request.utterance)]
     return tuple(wordings)

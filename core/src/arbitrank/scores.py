@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from msgspec.structs import replace
 
 from arbitrank.errors import InputError
+from arbitrank.normal_text import comparable
 from arbitrank.scales import DEFAULT, FIELDS, NO_SCALES, Scale, Scales, number_in, scale, short, word_of
 from arbitrank.values import Hypothesis, Slot
 
@@ -74,7 +75,7 @@ def distinct_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SC
 def _identity(h: Hypothesis) -> object:
     if not h.slots:
         return h.intent, h.skill
-    slots = [(slot.name, slot.value.strip().casefold()) for slot in h.slots]
+    slots = [(slot.name, comparable(slot.value)) for slot in h.slots]
     return h.intent, h.skill, *sorted(slots)
 
 

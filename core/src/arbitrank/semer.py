@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from arbitrank.normal_text import comparable
 from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 
 
@@ -73,5 +74,5 @@ def _in_words_of(expected: Sequence[Slot], slots: Sequence[Slot]) -> Iterator[Sl
 
 
 def _counted(slots: Iterable[Slot]) -> Counter[tuple[str, str]]:
-    """Counts of the slots by name and value, without regard to case and outer blanks."""
-    return Counter((slot.name, slot.value.strip().casefold()) for slot in slots)
+    """Counts of the slots by name and value, without regard to case, blanks and the encoding of accents."""
+    return Counter((slot.name, comparable(slot.value)) for slot in slots)

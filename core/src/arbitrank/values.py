@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import force_setattr, replace
 
+from arbitrank.normal_text import visible_length
+
 Confidence = Annotated[float, Meta(ge=0.0, le=1.0)]
 """A model's probability, in [0, 1]; not comparable between models until it is calibrated."""
 
@@ -109,8 +111,8 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def length(self) -> int | None:
-        """The number of characters of the utterance, None where it is unknown."""
-        return self.utterance_length if self.utterance is None else len(self.utterance)
+        """The number of visible characters of the utterance, None where it is unknown."""
+        return self.utterance_length if self.utterance is None else visible_length(self.utterance)
 
 
 _ABSENT: Any = UNSET

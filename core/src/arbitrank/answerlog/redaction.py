@@ -19,6 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.errors import InputError, os_errors
+from arbitrank.normal_text import comparable
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Slot, Truth
 from arbitrank.wire import Logged
 
@@ -115,8 +116,8 @@ def _read_key(path: Path) -> bytes:
 def _hasher(key: bytes) -> Callable[[str], str]:
     @lru_cache(1024)  # readings of a request share values
     def hashed(word: str) -> str:
-        # Normalised as `arbitrank.semer` compares: case and outer blanks do not count.
-        content = word.strip().casefold().encode("utf-8", "surrogatepass")
+        # Normalised as `arbitrank.semer` compares.
+        content = comparable(word).encode("utf-8", "surrogatepass")
         return hmac.digest(key, content, "sha256").hex()[:_HEX]
 
     return hashed

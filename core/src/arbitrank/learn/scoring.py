@@ -158,7 +158,7 @@ class FactoredScorer:
             domain = clipped(domain)
         z = bias + (by_d + crossed) * (log(domain) - log1p(-domain)) + by_entropy * entropy + by_count * len(head.slots)
         z += by_i * log2(intent) - logit_i * log1p(-intent) + by_s * log2(slots) - logit_s * log1p(-slots)
-        length = request.utterance_length if request.utterance is None else len(request.utterance)
+        length = request.length
         z += no_length if length is None else by_length * log1p(length)
         if head.domain_confidence is None:
             z += no_d

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from arbitrank.normal_text import comparable
 from arbitrank.values import Hypothesis
 
 Work = Mapping[str, str]
@@ -23,22 +24,22 @@ def also_of(work: Work) -> list[str]:
 
 
 class Catalogue:
-    """Looks names up in some columns of works, whatever their case."""
+    """Looks names up in some columns of works, whatever their case, accents' encoding and invisible characters."""
 
     def __init__(self, works: Iterable[Work], *columns: str) -> None:
         works = list(works)
         self._names = {
-            column: frozenset(value.casefold() for work in works if (value := work.get(column))) for column in columns
+            column: frozenset(comparable(value) for work in works if (value := work.get(column))) for column in columns
         }
-        self._shared = frozenset(work["title"].casefold() for work in works if also_of(work))
+        self._shared = frozenset(comparable(work["title"]) for work in works if also_of(work))
 
     def has(self, column: str, name: str) -> bool:
         """True if a work has this name in the column."""
-        return name.strip().casefold() in self._names[column]
+        return comparable(name) in self._names[column]
 
     def shares(self, title: str) -> bool:
         """True if another domain is known to have a work of this title too."""
-        return title.strip().casefold() in self._shared
+        return comparable(title) in self._shared
 
     def describe(self, hypothesis: Hypothesis) -> dict[str, float]:
         """Features of a hypothesis from the catalogue, 0 or 1, the same names for each.

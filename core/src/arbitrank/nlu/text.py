@@ -16,6 +16,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.normal_text import INVISIBLE, SPACE, composed
+
 MAX_CHARACTERS = 1_000
 """Characters of an utterance that are read; a spoken request is far shorter."""
 
@@ -36,11 +38,13 @@ _MARKS = (
     "\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u0dff"
     "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 )
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|[{_MARKS}])*|[^\w\s]|_")
+_WORD = rf"[^\W_{_UNSPACED}](?:[{INVISIBLE}]*(?:[^\W_{_UNSPACED}]|[{_MARKS}]))*"
+_TOKEN = re.compile(rf"[{_UNSPACED}]|{_WORD}|[^\w\s{INVISIBLE}{SPACE}]|_")
+_UNSEEN = re.compile(f"[{INVISIBLE}]+")
 
 
 class Token(NamedTuple):
-    """A token, casefolded, and where it stands in the utterance (characters)."""
+    """A token, casefolded and in NFC, and where it stands in the utterance (characters)."""
 
     text: str
     start: int
@@ -48,8 +52,17 @@ class Token(NamedTuple):
 
 
 def tokenise(utterance: str) -> list[Token]:
-    """The tokens of the utterance in order: words, single characters of unspaced scripts, punctuation marks."""
-    return [Token(m[0].casefold(), m.start(), m.end()) for m in _TOKEN.finditer(utterance[:MAX_CHARACTERS])]
+    """The tokens of the utterance in order: words, single characters of unspaced scripts, punctuation marks.
+
+    They are the same for accents of their own (NFD) and composed ones, and without invisible characters.
+    """
+    text, places = composed(utterance[:MAX_CHARACTERS])
+    if text.isascii():
+        return [Token(m[0].casefold(), m.start(), m.end()) for m in _TOKEN.finditer(text)]
+    tokens = (Token(_UNSEEN.sub("", m[0]).casefold(), m.start(), m.end()) for m in _TOKEN.finditer(text))
+    if places is None:
+        return list(tokens)
+    return [Token(token, places[start], max(places[end], places[start] + 1)) for token, start, end in tokens]
 
 
 def crc(text: str) -> int:

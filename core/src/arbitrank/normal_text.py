@@ -1,0 +1,54 @@
+"""Texts as a reader sees them: one form of accents (NFC), no invisible characters, plain spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from unicodedata import combining, is_normalized, normalize
+
+__all__ = ["INVISIBLE", "SPACE", "comparable", "composed", "visible_length"]
+
+INVISIBLE = "\u00ad\u061c\u200c-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
+"""Characters without a shape, which join, direct or style others, as ranges of a regular expression."""
+
+SPACE = "\u200b"
+"""The space of no width, which parts words as a space does."""
+
+_RANGES = (
+    *(range(0x200C, 0x2010), range(0x202A, 0x202F), range(0x2060, 0x2065), range(0x2066, 0x2070)),
+    *(range(0xFE00, 0xFE10), (0xAD, 0x61C, 0xFEFF)),
+)
+_SHOWN: dict[int, str | None] = {**{code: None for codes in _RANGES for code in codes}, ord(SPACE): " "}
+
+
+def comparable(text: str) -> str:
+    """The text for comparison with another: casefolded, in NFC, without invisible characters, blanks as one space."""
+    if not text.isascii():
+        text = normalize("NFC", text.translate(_SHOWN))
+    return " ".join(text.split()).casefold()
+
+
+def visible_length(text: str) -> int:
+    """The number of characters that the text has in NFC, invisible ones aside."""
+    return len(text) if text.isascii() else len(normalize("NFC", text.translate(_SHOWN)))
+
+
+def composed(text: str) -> tuple[str, Sequence[int] | None]:
+    """The text in NFC, and the offset in `text` of each of its characters and of its end; None where they are equal."""
+    if text.isascii() or is_normalized("NFC", text):
+        return text, None
+    pieces, offsets = [], list[int]()
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end < len(text) and _goes_on(text[start:end], text[end]):
+            continue
+        piece = normalize("NFC", text[start:end])
+        pieces.append(piece)
+        offsets += range(start, end) if len(piece) == end - start else [start] * len(piece)
+        start = end
+    return "".join(pieces), (*offsets, len(text))
+
+
+def _goes_on(piece: str, character: str) -> bool:
+    """True where a character belongs to the piece before it: as a mark, or since the two make one character."""
+    apart = normalize("NFC", piece) + normalize("NFC", character)
+    return bool(combining(character)) or normalize("NFC", piece + character) != apart
