@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arbitrank.evaluate.experiment import JOINT, after_winning, judged, run
+from arbitrank.evaluate.experiment import JOINT, after_winning, judged, run, served
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.report import calibration_plot
 from arbitrank.evaluate.results import summarise
@@ -32,7 +32,8 @@ def measured(bench: Bench, seed: int = 0, out: Path | None = None, jobs: int = 1
     """The figures of one corpus: each system's, and those of systems trained alone against R0 and the joint model."""
     corpus = bench.corpus
     runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=lambda stage, done, total: None)
-    outcomes, _ = judged(corpus, runs, seed=seed, winning=after_winning(corpus, runs))
+    settings, _, readings = served(corpus, runs, seed=seed, winning=after_winning(corpus, runs))
+    outcomes = judged(corpus, runs, settings, readings, none_counts=corpus.has_out_of_scope)
     if out:
         out.mkdir(parents=True, exist_ok=True)
         calibration_plot(outcomes, out / f"independence-{corpus.name}.png")

@@ -33,11 +33,14 @@ def semantic_errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
     return min(_errors(hypothesis, one) for one in truth.each) if truth.also else _errors(hypothesis, truth)
 
 
-def truths_found(readings: Iterable[Hypothesis | Ranked], truth: Truth) -> float:
-    """The share, in [0, 1], of the truths of an utterance that one of the readings equals entirely."""
+def truths_found(readings: Iterable[Hypothesis | Ranked], truth: Truth, *, none: bool = False) -> float:
+    """The share, in [0, 1], of the truths of an utterance that one of the readings equals entirely.
+
+    `none` says that the request was declared out of scope, which is one of the truths too where that is right.
+    """
     given = tuple(readings)
-    every = truth.each
-    return sum(any(entirely_right(reading, one) for reading in given) for one in every) / len(every)
+    found = [(none and one.out_of_scope) or any(entirely_right(h, one) for h in given) for one in truth.each]
+    return sum(found) / len(found)
 
 
 def _errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:

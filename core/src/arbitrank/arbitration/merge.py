@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import DecisionSettings, action_codes, choosable, margin, p_out_of_scope
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, choosable, margin, p_out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.probability import CLIP, Floats, Starts, log_odds, sigmoid
 from arbitrank.values import Hypothesis, Ranked
@@ -138,6 +138,7 @@ class MergedHeads(NamedTuple):
 
     `probability` is P(right) of that reading, `out_of_scope` is P(no domain owns the request), `closest` the least
     `arbitrank.arbitration.decide.margin` between the head's domain and another one that a user may be asked about.
+    Where `fallback`, the fallback domain acts, and the reading is its best one.
     """
 
     domain: NDArray[np.int32]
@@ -145,23 +146,31 @@ class MergedHeads(NamedTuple):
     probability: Floats
     out_of_scope: Floats
     closest: Floats
+    fallback: NDArray[np.bool_]
 
     def actions(self, settings: DecisionSettings) -> NDArray[np.int64]:
         """The decision on each list, as an index in `arbitrank.arbitration.decide.ACTIONS`: what `decide` decides."""
         codes = action_codes(self.out_of_scope, self.domain < 0, self.probability, self.closest, settings)
-        return np.asarray(codes, np.int64)
+        return np.where(self.fallback, ACTIONS.index("accept"), codes)
 
 
-def merge_heads(domains: Sequence[BestReadings], decisions: DecisionSettings = DecisionSettings()) -> MergedHeads:
+def merge_heads(
+    domains: Sequence[BestReadings], decisions: DecisionSettings = DecisionSettings(), fallback: int | None = None
+) -> MergedHeads:
     """The heads of the lists that `merge` makes, for many requests at once; after `after_winning` where it is set.
 
-    The domains are in the order of their names, which breaks ties.
+    The domains are in the order of their names, which breaks ties. `fallback` is the number of the fallback domain,
+    which acts where the decision on the others' readings is `none`.
     """
     n = len(domains[0].mine)
+    if fallback is not None:
+        acting = domains[fallback]
+        domains = [BestReadings.empty(n) if number == fallback else one for number, one in enumerate(domains)]
     no_index, out_of_scope = np.full(n, -1, np.int32), p_out_of_scope(one.mine for one in domains)
-    heads = MergedHeads(no_index, no_index.copy(), np.zeros(n), out_of_scope, np.full(n, math.inf))
-    if decisions.normalise:
-        domains = _after_winning(domains, decisions.independence)
+    heads = MergedHeads(
+        no_index, no_index.copy(), np.zeros(n), out_of_scope, np.full(n, math.inf), np.zeros(n, np.bool_)
+    )
+    domains = conditioned_readings(domains, decisions)
     highest, mine = np.full(n, -1.0), np.zeros(n)
     for number, one in enumerate(domains):
         score = np.where(one.best >= 0, one.mine * one.right, -1.0)
@@ -172,7 +181,16 @@ def merge_heads(domains: Sequence[BestReadings], decisions: DecisionSettings = D
         other = (one.best >= 0) & (heads.domain != number) & choosable(one.mine, one.right)
         distance = np.where(other, np.abs(margin(mine, one.mine, decisions.normalise)), math.inf)
         np.minimum(heads.closest, distance, out=heads.closest)
+    if fallback is not None:
+        acts = (heads.actions(decisions) == ACTIONS.index("none")) & (acting.best >= 0)
+        heads.fallback[acts], heads.domain[acts] = True, fallback
+        heads.reading[acts], heads.probability[acts] = acting.best[acts], acting.right[acts]
     return heads
+
+
+def conditioned_readings(domains: Sequence[BestReadings], decisions: DecisionSettings) -> Sequence[BestReadings]:
+    """The readings as the settings have them conditioned on one another: after `after_winning`, where it is set."""
+    return _after_winning(domains, decisions.independence) if decisions.normalise else domains
 
 
 def _after_winning(domains: Sequence[BestReadings], independence: float) -> list[BestReadings]:

@@ -12,9 +12,57 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.cli import options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
+
+_MANY = 0.05  # of all requests: in scope, but decided none
+
+
+def _given(
+    none: float | None,
+    clarify: float | None,
+    accept: float | None,
+    normalise: bool | None,
+    independence: float | None,
+    fallback: str | None,
+) -> dict[str, float | str]:
+    given = {
+        "none": none,
+        "clarify": clarify,
+        "accept": accept,
+        "normalise": normalise,
+        "independence": independence,
+        "fallback": fallback,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _share(name: str, text: str) -> options.Decorator:
+    return click.option(f"--{name}", type=options.Share(0, 1), help=f"{text}  [default: {_default(name)}]")
+
+
+def _default(name: str) -> str:
+    usual = f"{getattr(DecisionSettings(), name):g}"
+    return f"chosen on data with out-of-scope requests, else {usual}" if name == "none" else usual
+
+
+_decisions = options.gathered(
+    "decisions",
+    _given,
+    _share("none", "Decide none where the probability that no domain owns the request is above this."),
+    _share("clarify", "Ask the user where the shares of the best two domains differ by less than this."),
+    _share("accept", "Never accept a reading whose probability of being right is below this."),
+    click.option(
+        "--normalise/--no-normalise",
+        default=None,
+        help="Normalise P(mine) over the domains.  [default: chosen where all requests are in scope, else not]",
+    ),
+    _share("independence", "With --normalise: 1 where each domain has evidence of its own, 0 where all see the same."),
+    click.option("--fallback", metavar="DOMAIN", help="The domain that acts where no other should."),
+)
+"""The decision settings that are given, which the verb receives as `decisions`, by name."""
 
 
 @click.command("evaluate")
@@ -22,11 +70,19 @@ from arbitrank.cli.progress import shown
 @click.option("--out", type=options.PATH, help="Write metrics.json, predictions.jsonl, plots and report.html here.")
 @click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
 @options.context_keys
+@_decisions
 @options.seed
 @click.option("--jobs", type=click.IntRange(1), default=2, help="Domains to build at once.")
 @options.as_json
 def evaluate(
-    path: Path, out: Path | None, plugins: bool, context_keys: tuple[str, ...], seed: int, jobs: int, as_json: bool
+    path: Path,
+    out: Path | None,
+    plugins: bool,
+    context_keys: tuple[str, ...],
+    decisions: dict[str, float | str],
+    seed: int,
+    jobs: int,
+    as_json: bool,
 ) -> None:
     """Compare R0 to R3, the factored, the boosted and a joint re-ranker on a corpus, or on hypotheses with truths.
 
@@ -34,6 +90,8 @@ def evaluate(
     separately; or a file of hypotheses, on which re-rankers are cross-fitted. Installed domains are not used, except
     with --plugins, which needs one for each domain of the corpus. Where LightGBM cannot be imported, the systems that
     need it are left out and named. The same seed gives the same figures for any number of jobs.
+
+    Every system decides as a service with its settings would: accept, clarify, none, or the fallback domain.
     """
     from arbitrank.evaluate.experiment import evaluate
 
@@ -41,7 +99,13 @@ def evaluate(
         from arbitrank.evaluate.report import write_report
     with shown(path.name) as progress:
         metrics, results, corpus = evaluate(
-            path, seed=seed, jobs=jobs, plugins=plugins, context_keys={None: context_keys}, progress=progress
+            path,
+            seed=seed,
+            jobs=jobs,
+            plugins=plugins,
+            context_keys={None: context_keys},
+            decisions=decisions,
+            progress=progress,
         )
     if out:
         write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", out)
@@ -64,7 +128,7 @@ def _show(metrics: Mapping[str, Any]) -> None:
     )
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("system")
-    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "floor"):
+    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "floor", "accept", "clarify", "none"):
         table.add_column(header, justify="right")
     for system, m in metrics["systems"].items():
         rates = (
@@ -78,6 +142,15 @@ def _show(metrics: Mapping[str, Any]) -> None:
             f"{m['nll']:.3f}",
             f"{100 * m['ece']:.1f}",
             f"{100 * m['ece_floor']:.1f}",
+            *(f"{100 * m['decisions'][action]:.1f}" for action in ACTIONS),
         )
     console.print(table)
+    for system, m in metrics["systems"].items():
+        lost = m["decisions"]["none_in_scope"]
+        if system in ("factored", "plugins") and lost > _MANY:
+            console.print(
+                f"{system}: {100 * lost:.1f} % of the requests are in scope, and decided none; try a higher --none, or "
+                "--fallback DOMAIN where a domain can answer anything",
+                soft_wrap=True,
+            )
     console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,15 +17,17 @@ def evaluate(
     out: str | Path | None = None,
     plugins: bool = False,
     context_keys: Sequence[str] = (),
+    decisions: Mapping[str, Any] = {},
     seed: int = 0,
     jobs: int = 1,
 ) -> dict[str, Any]:
     """The metrics of all systems on a corpus, or on a file of hypotheses with truths, as `metrics.json` holds them.
 
     With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
-    them. `context_keys` are read beside the core's, or the domains' own. `jobs` is the number of domains that are built
-    at once. Raises `DataError` where the data cannot be used, and `InputError` where the extra `train` (or, for a
-    report, `report`) is not installed.
+    them. `context_keys` are read beside the core's, or the domains' own. `decisions` are fields of the decision settings
+    that are set, such as `{"fallback": "llm"}`; every system decides as a service with them. `jobs` is the number of
+    domains that are built at once. Raises `DataError` where the data cannot be used, and `InputError` where the extra
+    `train` (or, for a report, `report`) is not installed.
     """
     try:
         from arbitrank.evaluate.experiment import evaluate as run
@@ -35,7 +37,13 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise missing_package(error, "evaluate") or error from error
     metrics, results, corpus = run(
-        Path(path), seed=seed, jobs=jobs, plugins=plugins, context_keys={None: context_keys}, progress=lambda *_: None
+        Path(path),
+        seed=seed,
+        jobs=jobs,
+        plugins=plugins,
+        context_keys={None: context_keys},
+        decisions=decisions,
+        progress=lambda *_: None,
     )
     if out is not None:
         write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", Path(out))

@@ -9,11 +9,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
-from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide
+from arbitrank.arbitration.merge import BestReadings, MergedHeads, conditioned_readings, merge_heads
 from arbitrank.domain import Scores
 from arbitrank.learn.evidence import Evidence
 from arbitrank.probability import Floats, log_loss
+from arbitrank.values import Ranked
 
 INDEPENDENCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Values of `independence` that are tried: from shared to independent evidence of the domains."""
@@ -84,18 +85,19 @@ def choose(domains: Sequence[LabelledReadings], *, seed: int = 0) -> AfterWinnin
     return AfterWinning(best if gain > 2.0 * error else None, gain, error, len(chosen))
 
 
-def choose_none(domains: Sequence[BestReadings], owners: NDArray[Any]) -> NoneChoice:
+def choose_none(domains: Sequence[BestReadings], owners: NDArray[Any], fallback: int | None = None) -> NoneChoice:
     """The threshold that decides best on requests whose owners are `owners`: the domain's number, −1 for none.
 
     `owners` of shape (n, domains + 1) marks each domain that owns a request, and in the last column those out of scope.
 
     P(out of scope) takes the domains' P(mine) for independent; as all of them read the same words it comes out too
-    high. The gain over the default threshold has to exceed two standard errors, or the default stays.
+    high. The gain over the default threshold has to exceed two standard errors, or the default stays. `fallback` is the
+    number of the fallback domain, if there is one.
     """
     default = DecisionSettings()
-    heads = merge_heads(domains)
 
     def rightly(decisions: DecisionSettings) -> Floats:
+        heads = merge_heads(domains, decisions, fallback)
         none = heads.actions(decisions) == ACTIONS.index("none")
         decided = np.where(none, -1, heads.domain)
         right = decided == owners if owners.ndim == 1 else owners[np.arange(len(owners)), decided]
@@ -104,6 +106,24 @@ def choose_none(domains: Sequence[BestReadings], owners: NDArray[Any]) -> NoneCh
     before = rightly(default)
     best, gain, error = _best({t: rightly(DecisionSettings(none=t)) - before for t in THRESHOLDS})
     return NoneChoice(best if gain > 2.0 * error else default.none, gain, error, len(owners))
+
+
+def contending(
+    domains: Sequence[BestReadings], heads: MergedHeads, i: int, settings: DecisionSettings, fallback: int | None = None
+) -> tuple[int, ...]:
+    """The numbers of the domains whose best readings of request i are the contenders of its decision."""
+    if heads.fallback[i]:
+        return (int(heads.domain[i]),)
+    at = np.array([i])
+    alone = [BestReadings.empty(1) if d == fallback else one.at(at) for d, one in enumerate(domains)]
+    ranked = []
+    for d, one in enumerate(conditioned_readings(alone, settings)):
+        mine, right = float(one.mine[0]), float(one.right[0])
+        if one.best[0] >= 0:
+            ranked.append(Ranked(str(d), "", score=mine * right, domain_probability=mine, probability=right))
+    ranked.sort(key=lambda entry: -entry.score)
+    decision = decide(ranked, settings, out_of_scope=float(heads.out_of_scope[i]))
+    return tuple(int(ranked[k].domain) for k in decision.contenders)
 
 
 def _normalising(independence: float | None) -> DecisionSettings:

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import msgspec
 import numpy as np
 
+from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import reliability
 from arbitrank.evaluate.results import SystemResults, cost, text
@@ -57,7 +58,7 @@ def write_report(
 
 
 def predictions(results: Mapping[str, SystemResults], held: Sequence[Example]) -> Iterator[dict[str, Any]]:
-    """The merged top hypothesis of each request for each system, with the decision "none" or "accept"."""
+    """The merged top hypothesis of each request for each system, with its decision."""
     for system, one in results.items():
         for i, (example, top) in enumerate(zip(held, one.top, strict=True)):
             yield {
@@ -67,7 +68,8 @@ def predictions(results: Mapping[str, SystemResults], held: Sequence[Example]) -
                 "intent": top.intent if top else None,
                 "slots": [{"name": slot.name, "value": slot.value} for slot in top.slots] if top else [],
                 "probability": float(one.probability[i]),
-                "decision": "none" if one.none[i] else "accept",
+                "decision": ACTIONS[one.actions[i]],
+                **({"reason": "fallback"} if one.fallback[i] else {}),
             }
 
 

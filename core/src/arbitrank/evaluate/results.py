@@ -33,7 +33,9 @@ class SystemResults:
 
     `top` is the best merged hypothesis, None where no domain has one; `probability` its P(right); `right` is 1.0 where
     it is entirely right. `out_of_scope` is P(no domain owns the request). `answer_right`, `domain_right` and `semer`
-    judge the system's answer, which is "none" where `none` is true.
+    judge the system's answer, which is "none" where `none` is true. `actions` are the decisions by their number in
+    `arbitrank.arbitration.decide.ACTIONS`, `fallback` marks the requests on which the fallback domain acts. `found` is
+    the share of an utterance's truths among the contenders, for those that have several, else NaN.
     """
 
     top: tuple[Hypothesis | None, ...]
@@ -44,6 +46,9 @@ class SystemResults:
     answer_right: Floats
     domain_right: Floats
     semer: Floats
+    actions: NDArray[np.int64]
+    fallback: NDArray[np.bool_]
+    found: Floats | None = None
 
 
 def judge(
@@ -77,8 +82,9 @@ def decided(
 
     `right`, `domain_right` and `errors` judge the heads; `unowned` marks the requests that are out of scope.
     """
-    empty = heads.domain < 0
-    none = empty if decisions is None else heads.actions(decisions) == ACTIONS.index("none")
+    empty, none_code = heads.domain < 0, ACTIONS.index("none")
+    actions = np.where(empty, none_code, 0) if decisions is None else heads.actions(decisions)
+    none = actions == none_code
     return SystemResults(
         top,
         heads.probability,
@@ -88,6 +94,8 @@ def decided(
         np.where(none, unowned, right),
         np.where(none, unowned, domain_right),
         np.where(none, ~unowned, errors),
+        actions,
+        heads.fallback,
     )
 
 
@@ -125,6 +133,8 @@ def summarise(
         system: {
             **dict(zip(MEASURES, map(float, columns[system].mean(axis=1)), strict=True)),
             **_calibration(one.probability, one.right, seed),
+            "decisions": _decisions(one),
+            **_found(one),
             "ci": dict(zip(MEASURES, map(interval, drawn[place[system]]), strict=True)),
             "against": {
                 other: _differences(columns[system] - columns[other], drawn[place[system]] - drawn[place[other]])
@@ -168,6 +178,25 @@ def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
     figures = calibration(p, y, seed=seed)
     ece = {name: getattr(figures, name) for name in ("ece", "ece_interval", "ece_floor", "ece_band")}
     return {**ece, "over_confidence": figures.over}
+
+
+def _decisions(one: SystemResults) -> dict[str, float | None]:
+    """The share of each decision, of the fallback domain's and of `none` in scope; the rates of what is accepted."""
+    accepted = one.actions == ACTIONS.index("accept")
+    return {
+        **{action: float((one.actions == code).mean()) for code, action in enumerate(ACTIONS)},
+        "fallback": float(one.fallback.mean()),
+        "none_in_scope": float((one.none & (one.answer_right == 0.0)).mean()),
+        "accepted_domain_accuracy": _mean(one.domain_right[accepted]),
+        "accepted_irer": _mean(1.0 - one.answer_right[accepted]),
+    }
+
+
+def _found(one: SystemResults) -> dict[str, float | None]:
+    """The mean share of truths found, of utterances with several; nothing where there is no such utterance."""
+    if one.found is None or np.isnan(one.found).all():
+        return {}
+    return {"found": _mean(one.found[~np.isnan(one.found)])}
 
 
 def _per_domain(one: SystemResults, held: Sequence[Example], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:

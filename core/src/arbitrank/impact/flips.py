@@ -33,6 +33,7 @@ _SIDE = np.dtype(
         ("semer", "f8"),
         ("out_of_scope", "f8"),
         ("closest", "f8"),
+        ("fallback", "?"),
         # The exchanged domain: has it a reading, P(mine), P(right) of its best reading, is that reading right?
         ("own_reading", "?"),
         ("own_mine", "f8"),
@@ -73,8 +74,10 @@ def fill_side(
     if not readings:
         return [None] * len(lines)
     order = [readings[domain] for domain in sorted(readings)]
-    merged = merge_heads([one.best for one in order], decisions)
-    side["probability"], side["out_of_scope"], side["closest"] = merged.probability, merged.out_of_scope, merged.closest
+    acting = [number for number, domain in enumerate(sorted(readings)) if domain == decisions.fallback]
+    merged = merge_heads([one.best for one in order], decisions, *acting)
+    for field in ("probability", "out_of_scope", "closest", "fallback"):
+        side[field] = getattr(merged, field)
     heads = [order[d].head(i) if d >= 0 else None for i, d in enumerate(merged.domain.tolist())]
     for i, (head, line) in enumerate(zip(heads, lines, strict=True)):
         if head:
@@ -117,7 +120,9 @@ class Flip(msgspec.Struct, frozen=True):
 def judged(rows: Rows, side: Side, decisions: DecisionSettings | None) -> SystemResults:
     """The results of one side, as in an evaluation; with `decisions` the decision "none" counts as an answer."""
     one = rows[side]
-    heads = MergedHeads(one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"], one["closest"])
+    heads = MergedHeads(
+        one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"], one["closest"], one["fallback"]
+    )
     right, domain_right = one["right"].astype(np.float64), one["domain_right"].astype(np.float64)
     return decided(heads, right, domain_right, one["semer"], rows["unowned"], decisions)
 

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.evaluate.intervals import Estimate, differences
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.results import MEASURES, SystemResults, measured
-from arbitrank.impact.flips import KINDS, SIDES, Flip, Rows, flips, judged
+from arbitrank.impact.flips import KINDS, SIDES, Flip, Rows, Side, flips, judged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replay import Replayed, replay
 from arbitrank.impact.temperature import Temperature, calibration_of, own_calibration, temperature
@@ -75,12 +75,22 @@ class OwnCalibration(msgspec.Struct, frozen=True):
     temperature_after: Temperature | None
 
 
+class DecisionShares(msgspec.Struct, frozen=True):
+    """Shares of the decisions on all requests, and of those on which the fallback domain acts, in [0, 1]."""
+
+    accept: float
+    clarify: float
+    none: float
+    fallback: float
+
+
 class Impact(msgspec.Struct, frozen=True, kw_only=True):
     """Effect of replacing version `before` of `domain` by `after` on `n` requests, `labelled` of them with a truth.
 
     `none_counts` says that the decision "none" counts as an answer, as there are out-of-scope requests. `flips` counts
     the requests that are answered differently, `pairs` counts them by the domains involved, `worst` has those that
-    matter most. `per_domain` goes by the true owner of a request. `card` is the candidate's own.
+    matter most. `per_domain` goes by the true owners of a request. `card` is the candidate's own. `decisions` are those
+    of a service, before and after.
     """
 
     domain: str
@@ -102,6 +112,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     card: Calibration | None
     failures: dict[str, int]
     worst: list[Flip]
+    decisions: dict[Side, DecisionShares] = {}
 
 
 def measure(
@@ -157,6 +168,7 @@ def measure(
         card=card,
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
         worst=found.worst[decisions is not None],
+        decisions={side: _shares(judged(rows, side, plan.decisions)) for side in SIDES} if len(rows) else {},
     )
     return impact, found
 
@@ -197,6 +209,11 @@ class _Comparison:
             int((~was & now).sum()),
             *calibrations,
         )
+
+
+def _shares(one: SystemResults) -> DecisionShares:
+    shares = {action: float((one.actions == code).mean()) for code, action in enumerate(ACTIONS)}
+    return DecisionShares(**shares, fallback=float(one.fallback.mean()))
 
 
 def _flip_counts(
