@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arbitrank.evaluate.experiment import JOINT, after_winning, judged, run, served
+from arbitrank.evaluate.answers import JOINT, after_winning, judged, served
+from arbitrank.evaluate.experiment import run
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.report import calibration_plot
 from arbitrank.evaluate.results import summarise

@@ -24,8 +24,8 @@ def evaluate(
     """The metrics of all systems on a corpus, or on a file of hypotheses with truths, as `metrics.json` holds them.
 
     With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
-    them. `context_keys` are read beside the core's, or the domains' own. `decisions` are fields of the decision settings
-    that are set, such as `{"fallback": "llm"}`; every system decides as a service with them. `jobs` is the number of
+    them. `context_keys` are read beside the core's, or the domains' own. `decisions` are fields of the decision
+    settings that are set, such as `{"fallback": "llm"}`; every system decides as a service does. `jobs` is the number of
     domains that are built at once. Raises `DataError` where the data cannot be used, and `InputError` where the extra
     `train` (or, for a report, `report`) is not installed.
     """
