@@ -25,7 +25,7 @@ def evaluate(
 
     With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
     them. `context_keys` are read beside the core's, or the domains' own. `decisions` are fields of the decision
-    settings that are set, such as `{"fallback": "llm"}`; every system decides as a service does. `jobs` is the number of
+    settings that are set, such as `{"fallback": "llm"}`; each system decides as a service. `jobs` is the number of
     domains that are built at once. Raises `DataError` where the data cannot be used, and `InputError` where the extra
     `train` (or, for a report, `report`) is not installed.
     """

@@ -121,7 +121,7 @@ def contending(
         mine, right = float(one.mine[0]), float(one.right[0])
         if one.best[0] >= 0:
             ranked.append(Ranked(str(d), "", score=mine * right, domain_probability=mine, probability=right))
-    ranked.sort(key=lambda entry: -entry.score)
+    ranked.sort(key=lambda entry: -(entry.score or 0.0))
     decision = decide(ranked, settings, out_of_scope=float(heads.out_of_scope[i]))
     return tuple(int(ranked[k].domain) for k in decision.contenders)
 
