@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
+from arbitrank.configuration import StatedScales
 
 _MANY = 0.05  # of all requests: in scope, but decided none
 
@@ -71,6 +72,7 @@ _decisions = options.gathered(
 @click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
 @options.context_keys
 @_decisions
+@decision_options.scales
 @options.seed
 @click.option("--jobs", type=click.IntRange(1), default=2, help="Domains to build at once.")
 @options.as_json
@@ -80,6 +82,7 @@ def evaluate(
     plugins: bool,
     context_keys: tuple[str, ...],
     decisions: dict[str, float | str],
+    scales: StatedScales,
     seed: int,
     jobs: int,
     as_json: bool,
@@ -105,6 +108,7 @@ def evaluate(
             plugins=plugins,
             context_keys={None: context_keys},
             decisions=decisions,
+            scales=scales,
             progress=progress,
         )
     if out:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import Board, board
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
@@ -128,6 +128,7 @@ _computing = options.gathered(
 @click.option("--log-dir", "logs", type=options.PATH, help="The folder of each domain's log; default: STORE.logs.")
 @click.option("--scratch", "root", type=options.PATH, help="The folder of working files.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and outcomes as JSON Lines.")
+@decision_options.scales
 @options.destination
 def train(
     names: tuple[str, ...],

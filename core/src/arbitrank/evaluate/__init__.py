@@ -18,6 +18,7 @@ def evaluate(
     plugins: bool = False,
     context_keys: Sequence[str] = (),
     decisions: Mapping[str, Any] = {},
+    scales: Mapping[str, Mapping[str, str]] | None = None,
     seed: int = 0,
     jobs: int = 1,
 ) -> dict[str, Any]:
@@ -25,11 +26,13 @@ def evaluate(
 
     With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
     them. `context_keys` are read beside the core's, or the domains' own. `decisions` are fields of the decision
-    settings that are set, such as `{"fallback": "llm"}`; each system decides as a service. `jobs` is the number of
-    domains that are built at once. Raises `DataError` where the data cannot be used, and `InputError` where the extra
-    `train` (or, for a report, `report`) is not installed.
+    settings that are set, such as `{"fallback": "llm"}`; each system decides as a service. `scales` are of scores that
+    are not probabilities, by domain and field; where they state none, the operator's configuration does. `jobs` is the
+    number of domains that are built at once. Raises `DataError` where the data cannot be used, and `InputError` where
+    the extra `train` (or, for a report, `report`) is not installed.
     """
     try:
+        from arbitrank.configuration import operator_decisions
         from arbitrank.evaluate.experiment import evaluate as run
 
         if out is not None:
@@ -43,6 +46,7 @@ def evaluate(
         plugins=plugins,
         context_keys={None: context_keys},
         decisions=decisions,
+        scales=operator_decisions(scales=scales or {}).scales,
         progress=lambda *_: None,
     )
     if out is not None:

@@ -32,7 +32,7 @@ class Corpus:
 
     `tuning` is the data for calibration and choices: dev where there is a test split to report on; else it is empty,
     and cross-fitted training data are used. `notes` name what was left out, and the reasons. `named` are the context
-    keys by domain that it learns from beside those of its own.
+    keys by domain that it learns from beside those of its own, `scales` those of its domains' scores.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Corpus:
     split: str
     notes: tuple[str, ...]
     named: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    scales: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
     @property
     def cross_fitted(self) -> bool:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.segments import is_log
 from arbitrank.arbitration.merge import BestReadings
+from arbitrank.configuration import StatedScales
 from arbitrank.context_keys import NamedKeys
 from arbitrank.domain import Progress
 from arbitrank.evaluate.answers import JOINT, after_winning, check_fallback, judged, served
@@ -27,6 +28,7 @@ from arbitrank.evaluate.merge_tuning import (
 from arbitrank.evaluate.plugins import installed, run_plugins
 from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, summarise
 from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
+from arbitrank.evaluate.scored_corpus import with_scales
 from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.features import CORE_KEYS
@@ -43,18 +45,21 @@ def evaluate(
     plugins: bool = False,
     context_keys: NamedKeys = MappingProxyType({}),
     decisions: Mapping[str, Any] = {},
+    scales: StatedScales = MappingProxyType({}),
     progress: Progress,
 ) -> tuple[dict[str, Any], dict[str, SystemResults], Corpus]:
     """The metrics and the results of all systems on the corpus in `path`, and the corpus.
 
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses. `context_keys` are read beside
     the domains' own. `decisions` are fields of the decision settings that are set; the others are chosen where there
-    are data to choose by, else they are the defaults.
+    are data to choose by, else they are the defaults. `scales` are stated for the domains' scores.
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path) if path.is_dir() and not is_log(path) else read_hypotheses(path)
     check_fallback(corpus, decisions)
-    corpus = with_keys(corpus, context_keys, installed(corpus).values() if plugins else None)
+    readers = installed(corpus) if plugins else None
+    corpus = with_keys(corpus, context_keys, None if readers is None else readers.values())
+    corpus = with_scales(corpus, scales, readers)
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
         folder = Path(name)

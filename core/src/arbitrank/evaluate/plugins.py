@@ -7,7 +7,7 @@ no other re-ranker can be trained on them.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration.dispatch import Failed, query
 from arbitrank.arbitration.merge import BestReadings
+from arbitrank.arbitration.scaled_model import scaled, scales_of, unscaled
 from arbitrank.domain import Domain, Model, Progress, Scores, Settings
 from arbitrank.errors import ArbitrankError, InputError, PluginError
 from arbitrank.evaluate.corpus import Corpus
@@ -25,6 +26,8 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.learn.evidence import own_request
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
+from arbitrank.scales import NO_SCALES, domain_scales
+from arbitrank.scores import distinct_hypotheses
 from arbitrank.semer import entirely_right
 from arbitrank.values import Example, Hypothesis
 
@@ -68,7 +71,7 @@ def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
         places = np.flatnonzero(chosen).tolist()
         with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
             settings = Settings(seed=seed, context_keys=corpus.named.get(name, ()))
-            model = _trained(domain, training, Path(folder), settings)
+            model = _trained(domain, training, Path(folder), settings, corpus.scales.get(name, {}))
             clock.lap("plugins: train")
             answers = _query(name, model, [corpus.held[i] for i in places], failures)
             if corpus.tuning:
@@ -88,10 +91,13 @@ def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
     return run._replace(notes=(note,))
 
 
-def _trained(domain: Domain, examples: Sequence[Example], folder: Path, settings: Settings) -> Model:
+def _trained(
+    domain: Domain, examples: Sequence[Example], folder: Path, settings: Settings, scales: Mapping[str, str]
+) -> Model:
     def train() -> Model:
         domain.train([example.seen_by(domain.name) for example in examples], folder, settings)
-        return domain.load(folder)
+        own = scaled(domain.load(folder), domain_scales(scales), domain_scales(domain.scales))
+        return scaled(unscaled(own), NO_SCALES, scales_of(own, recognised=True))  # the corpus has been read
 
     model = guarded(train)
     if not isinstance(model, Fault):
@@ -114,12 +120,14 @@ def _query(name: str, model: Model, examples: Sequence[Example], failures: list[
     """The domain's hypotheses of each request and its scores, None where it has no reading or fails."""
     answers: list[_Answer] = []
     for example in examples:
-        outcome = query(name, model, example.request, _own(name, example))
+        own = _own(name, example)
+        outcome = query(name, model, example.request, own)
         if isinstance(outcome, Failed):
             failures.append(f"{example.request.id}: {outcome.reason}")
             answers.append(((), None))
         else:
-            answers.append((outcome.hypotheses, outcome.scores if outcome.hypotheses else None))
+            read = distinct_hypotheses(outcome.hypotheses, scales_of(model, recognised=own is None))
+            answers.append((read, outcome.scores if read else None))
     return answers
 
 

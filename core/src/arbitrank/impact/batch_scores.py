@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.dispatch import Failed, query
 from arbitrank.arbitration.merge import BestReadings, temperature_scaled, temperature_scaled_groups
+from arbitrank.arbitration.scaled_model import scales_of, unscaled
 from arbitrank.domain import Model
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator
@@ -23,6 +24,7 @@ from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
 from arbitrank.learn.rerankers import Factored
 from arbitrank.probability import best_of_each, bounded_groups
+from arbitrank.scores import ScoreError, distinct, only, read_hypotheses
 from arbitrank.semer import semer
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
 
@@ -63,6 +65,8 @@ def score_batch(
     `temperature` is the one that divides the log-odds of its scores.
     """
     found = DomainReadings(BestReadings.empty(len(requests)), [own or () for own in brought], [], {})
+    brought = _read(model, requests, brought, found)
+    own_model, model = model, unscaled(model)
     rest = [i for i, own in enumerate(brought) if own is None or len(own)]
     reranker = matrix_reranker(model)
     if reranker:
@@ -70,14 +74,33 @@ def score_batch(
         done = _score_together(*reranker, requests, brought, together, temperature, found.best) if together else set()
         rest = [i for i in rest if i not in done]
     for i in rest:
-        outcome = query(name, model, requests[i], brought[i])
+        outcome = query(name, own_model if brought[i] is None else model, requests[i], brought[i])
         if isinstance(outcome, Failed):
             found.failures.append(outcome.reason)
             found.readings[i] = ()
         elif outcome.hypotheses:
-            found.readings[i] = outcome.hypotheses
+            if brought[i] is None:
+                found.readings[i] = outcome.hypotheses
             found.best.put((i,), (temperature_scaled(outcome.scores, temperature),))
     return found
+
+
+def _read(model: Model, requests: Sequence[Request], brought: Brought, found: DomainReadings) -> Brought:
+    """The hypotheses as the model gets them; the distinct ones, as they were given, become the readings of `found`."""
+    scales = scales_of(model), scales_of(model, recognised=True)
+    result: list[Sequence[Hypothesis] | None] = []
+    for i, own in enumerate(brought):
+        read: Sequence[Hypothesis] | None = own
+        if own:
+            try:
+                read = read_hypotheses(own, scales[getattr(requests[i], "recognised", False)])
+                if (kept := distinct(read)) is not None:
+                    found.readings[i], read = only(own, kept), only(read, kept)
+            except ScoreError as error:
+                found.failures.append(str(error))
+                found.readings[i], read = (), ()
+        result.append(read)
+    return result
 
 
 def matrix_reranker(model: Model) -> tuple[MatrixReranker, Calibrator | None] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arbitrank.configuration import StatedScales, operator_decisions
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
@@ -27,13 +28,15 @@ def train(
     force: bool = False,
     key: str | Path | None = None,
     out: str | Path | None = None,
+    scales: StatedScales | None = None,
 ) -> TrainingOutcome:
     """Train an installed domain and publish its weights as the store's `candidate`, or with `promote` as `stable`.
 
     `data` is a file, folder or URL of examples, None for the domain's own. `force` trains although data, code and
     settings are those of the weights that are there. `key` is the private key to sign with. With `out`, the artifact is
-    written there and nothing is published. Training runs in a child process. Raises `InputError` where the domain is
-    not installed, the extra `train` is not, or the training failed.
+    written there and nothing is published. `scales` are of scores that are not probabilities, by domain and field;
+    where they state none, the operator's configuration does. Training runs in a child process. Raises `InputError`
+    where the domain is not installed, the extra `train` is not, or the training failed.
     """
     with required("train"):
         from arbitrank.training.backends import local
@@ -51,6 +54,7 @@ def train(
         key=open_key(key),
         out=None if out is None else Path(out),
         logs=log_folder(opened),
+        scales=operator_decisions(scales=scales or {}).scales,
     )
     if promote and out is None and run.store.audit_set() is not None:
         raise InputError(f"promote: {run.store} has an audit set; train without it, then: arbitrank promote {domain}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.scaled_model import scaled, scales_of
 from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import DataError
 from arbitrank.evaluate.metrics import Calibration, calibration
@@ -25,9 +26,12 @@ from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
 from arbitrank.probability import log_loss
+from arbitrank.scales import NO_SCALES
+from arbitrank.scores import distinct_hypotheses
 from arbitrank.semer import entirely_right
 from arbitrank.store.artifact import CARD, Manifest, replacing, seal, write_durably
 from arbitrank.training.example_file import data_digest, select
+from arbitrank.training.scored_examples import DomainScales
 from arbitrank.values import Example, Hypothesis
 
 Split = Literal["words", "time"]
@@ -73,13 +77,16 @@ def build(
     base: Path | None = None,
     split: Split = "words",
     made_of: str | UnsetType = UNSET,
+    scales: DomainScales | None = None,
 ) -> BuiltArtifact:
     """Train `domain` and write a sealed artifact into `folder`, which is new, empty or an artifact to replace.
 
     `package` is the distribution's name and version. `base` is the artifact whose recogniser is kept where training
-    gives none. `split` chooses the held-out examples. `made_of` goes into the manifest as it is.
+    gives none. `split` chooses the held-out examples. `made_of` goes into the manifest as it is. `scales` are those by
+    which the examples were read, by default the domain's.
     Nothing is left in `folder` where training fails.
     """
+    scales = scales or DomainScales.of(domain, {})
     held = held_out(domain.name, examples, split)
     training, test = select(examples, ~held), select(examples, held)
     if not training:
@@ -96,7 +103,8 @@ def build(
             shutil.copytree(base / "recogniser", work / "recogniser")
         settings.progress("measuring", 0, 1)
         means, others = _seen(domain.name, training)
-        figures = measure(domain.name, domain.load(work), test, means, settings.kept)
+        model = scaled(domain.load(work), NO_SCALES, scales.recognised)  # those that examples bring have been read
+        figures = measure(domain.name, model, test, means, settings.kept)
         settings.progress("measuring", 1, 1)
         others, silent = (_count(report, key, n) for key, n in (("others", others), ("silent", settings.silent)))
         return sealed(
@@ -109,6 +117,7 @@ def build(
             rows=len(training),
             data_digest=data_digest(examples),
             made_of=made_of,
+            scales=scales.recorded(examples),
         )
 
 
@@ -190,7 +199,8 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
         if isinstance(outcome, dispatch.Failed):
             raise DataError(f"domain {name}: fails on example {example.request.id!r}: {outcome.reason}")
         if outcome.hypotheses:
-            recognised = msgspec.structs.replace(example.request, hypotheses=tuple(outcome.hypotheses))
+            read = distinct_hypotheses(outcome.hypotheses, scales_of(model, recognised=own is None))
+            recognised = msgspec.structs.replace(example.request, hypotheses=read)
             r0 = baseline.rerank(recognised).right
             weight = example.weight * (1.0 if example.truth.owned_by(name) else 1.0 / kept)
             of_both = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))

@@ -35,12 +35,14 @@ from arbitrank.learn.linear_training import BlockedLoss, LinearModel, RequestCou
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
+from arbitrank.scales import recorded
 from arbitrank.training.build import claims, figures_of, held_out, sealed
 from arbitrank.training.dask_backend import client_of, pack, unpack
 from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, select
 from arbitrank.training.locations import files_for
 from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.scored_examples import DomainScales, write_read
 from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask, domain_of, outcome_of
 from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Event, Tell
@@ -148,6 +150,7 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
         features=tuple(weights_files.feature_names(reranker)),
         rows=total,
         data_digest=hashlib.sha256("".join(one.digest for one in counts).encode()).hexdigest(),
+        scales=recorded(DomainScales.of(domain, task.scales).given),
     )
     notes = tuple(note for one in counts for note in one.notes)
     more = (f"{task.data.location}: and {len(notes) - _NOTES} notes more",) if len(notes) > _NOTES else ()
@@ -249,9 +252,16 @@ def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], 
         path = folder / "examples"
         read = prepare(Dataset(part, task.data.since), [task.domain], {task.domain: path})
         notes, silent = read.notes(task.domain), read.silent[task.domain]
-        examples = ExampleFile(path)
+        scales = DomainScales.of(domain_of(task)[0], task.scales)
+        examples, unread = write_read(folder / "read", task.domain, ExampleFile(path), scales)
         held = held_out(task.domain, examples)
-        return list(select(examples, ~held)), list(select(examples, held)), data_digest(examples), notes, silent
+        return (
+            list(select(examples, ~held)),
+            list(select(examples, held)),
+            data_digest(examples),
+            notes + unread,
+            silent,
+        )
 
 
 def gradient(share: FileShard, model: LinearModel, settings: Settings, w: Floats) -> tuple[float, float, Floats]:

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from arbitrank.configuration import StatedScales
 from arbitrank.context_keys import NamedKeys, named_for
 from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError
 from arbitrank.store.artifact import read_card, read_manifest, replaceable, unproven
+from arbitrank.store.loading import with_stored
 from arbitrank.store.signing import sign
 from arbitrank.store.store import Store
 from arbitrank.training.backends import TrainingBackend
@@ -43,7 +45,7 @@ class TrainingRun:
     from the weights that serve. `context_keys`: keys to read beside those of the settings, by domain. Publishes to
     `store`, as `candidate` or with `promote` as `stable`; with `out`, the artifact of the only domain is put there
     instead. `logs`: folder of a log of each domain. `root`: folder of working files. `factory`: as in
-    `TrainingTask`.
+    `TrainingTask`. `scales`: of the domains' scores, as the operator states them.
     """
 
     store: Store
@@ -60,6 +62,7 @@ class TrainingRun:
     limits: TrainingLimits = field(default=TrainingLimits())
     context_keys: NamedKeys = field(default_factory=dict)
     factory: str | None = None
+    scales: StatedScales = field(default_factory=dict)
 
 
 def train_domains(
@@ -117,6 +120,7 @@ def _tasks(
     data, sizes, silent = _data(
         run, folders, folder, known, note, lambda read: read.contexts.remarks(keys, _each(named))
     )
+    scales = with_stored(run.scales, run.store)
     determining = [one.name for one in fields(Settings) if one.compare and one.name != "warm"]
     for name, own in folders.items():
         made, alone = ({}, {}) if run.force or run.out else _fingerprints(run.store, name)
@@ -131,6 +135,7 @@ def _tasks(
             warm=run.warm,
             known=made,
             alone=alone,
+            scales=dict(scales.get(name, {})),
             size=sizes.get(name, 0),
             silent=silent.get(name, 0),
             log=str(run.logs / f"{name}.log") if run.logs else None,

@@ -25,10 +25,14 @@ from arbitrank.store.artifact import digest, read_manifest, unproven
 from arbitrank.training.build import BuiltArtifact, Split, build
 from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, write_examples
+from arbitrank.training.scored_examples import DomainScales, write_read
 from arbitrank.values import Example
 
 ARTIFACT = "artifact"
 """The artifact's folder inside the task's."""
+
+READ = "read"
+"""The file inside the task's folder of its examples with their scores read."""
 
 DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
@@ -46,7 +50,8 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     `data`: a file of `Writer`, or a data set that the process reads itself; None is the domain's own data. `settings`:
     the fields of `Settings` that determine the weights. `base`: the artifact that serves. `known`: versions in the
     store by the fingerprint that they were made of; a task with the same one is `unchanged`. `alone`: of these, why
-    some may not serve (`store.artifact.unproven`). `silent`: as in `Settings`, where `data` is a file. `folder`: the
+    some may not serve (`store.artifact.unproven`). `scales`: of the domain's scores, as the operator states them by
+    field. `silent`: as in `Settings`, where `data` is a file. `folder`: the
     task's own. `log`: the file to write to.
     """
 
@@ -59,6 +64,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     base: str | None = None
     warm: bool = False
     known: dict[str, str] = {}
+    scales: dict[str, str] = {}
     size: int = 0
     alone: dict[str, str] = {}
     silent: int = 0
@@ -123,12 +129,15 @@ def _failure(fault: Fault) -> str:
 def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Spread | None) -> TrainingOutcome:
     domain, package = domain_of(task)
     progress("data", 0, 1)
+    scales = DomainScales.of(domain, task.scales)
     examples, notes, silent = _examples(task, domain)
+    examples, unread = write_read(Path(task.folder) / READ, domain.name, examples, scales)
+    notes += unread
     figures({"rows": len(examples)})
     progress("data", 1, 1)
     settings = Settings(**task.settings, progress=progress, figures=figures, spread=spread)
     settings = replace(settings, silent=silent)
-    made_of = fingerprint(task, domain, package, examples, silent)
+    made_of = fingerprint(task, domain, package, examples, scales, silent)
     if made_of in task.known:
         found, version = domain.name, task.known[made_of]
         alone = task.alone.get(version)
@@ -142,7 +151,9 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
             raise DataError("--warm: no weights serve that training could start from; run without it")
         settings = replace(settings, warm=base)
     folder = Path(task.folder) / ARTIFACT
-    built = build(domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of)
+    built = build(
+        domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of, scales=scales
+    )
     return outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
 
 
@@ -230,7 +241,12 @@ def _examples(task: TrainingTask, domain: Domain) -> tuple[Sequence[Example], tu
 
 
 def fingerprint(
-    task: TrainingTask, domain: Domain, package: tuple[str, str], examples: Sequence[Example], silent: int = 0
+    task: TrainingTask,
+    domain: Domain,
+    package: tuple[str, str],
+    examples: Sequence[Example],
+    scales: DomainScales,
+    silent: int = 0,
 ) -> str:
     """Digest of everything that determines the weights: data, code, settings, and the recogniser that is kept."""
     given = next(iter(examples), None)
@@ -240,6 +256,8 @@ def fingerprint(
         kept = {path: sha for path, sha in read_manifest(base).files.items() if path.startswith("recogniser/")}
     data = data_digest(examples), silent
     parts = [task.domain, data, task.settings, task.split, task.warm, package, _code(domain), kept]
+    if trained := scales.recorded(examples):
+        parts.append(trained)
     return digest(msgspec.json.encode(parts, order="deterministic"))
 
 
