@@ -115,23 +115,20 @@ DEEP = {"utterance": "x", "context": {"a": json.loads("[" * 40 + "]" * 40)}}
         (b"{", 400, "not JSON"),
         (b"\xff\xfe", 400, "not JSON"),
         (b'"words"', 400, "an object"),
-        (b'{"id": {"a": "\\ud800"}}', 400, "\\ud800"),
-        (b'{"utterance_length": 2.5}', 400, "2.5"),
+        (b'{"id": {"a": "\\ud800"}}', 400, "surrogates"),
+        ({"id": {"a": 1}, "utterance": "x"}, 400, "expected a text"),
+        ({}, 400, "neither utterance nor hypotheses"),
+        ({"utterance": " "}, 400, "a blank utterance"),
+        ({"utterence": "more light"}, 400, "utterence: unknown key, expected utterance"),
+        ({"text": "more light", "intent_ranking": []}, 400, "a payload of Rasa"),
+        ({"utterances": [{"text": "x" * 2001}]}, 400, "utterances[0]: 2001 characters, expected at most 2000"),
+        (b'{"utterance_length": 2.5, "hypotheses": []}', 400, "2.5"),
         (b"[1]", 400, "[0]: "),
         (b"[{]", 400, "not JSON"),
         (b"[" * 100_000, 400, ""),
         (b'{"context":' * 3000 + b"1" + b"}" * 3000, 400, "nested too deeply"),
-        ({"hypotheses": [{"domain": "lights"}]}, 400, "hypotheses[0]: lacks the field intent"),
-        ([BRIGHT, {"hypotheses": [{"domain": "", "intent": "x"}]}], 400, "[1]: hypotheses[0].domain"),
-        (
-            {"hypotheses": [{"domain": "a", "intent": "b", "domain_confidence": 1.2}]},
-            400,
-            "a number in [0, 1]",
-        ),
-        (b'{"hypotheses": [{"domain": "a", "intent": "b", "domain_confidence": NaN}]}', 400, "nan"),
-        ({"context": {"preference.lights": 2}}, 400, "preference.lights"),
         ({"utterance": "x" * 2001}, 400, "at most 2000"),
-        ({"id": "x" * 201}, 400, "at most 200"),
+        ({"id": "x" * 201, "utterance": "x"}, 400, "at most 200"),
         (DEEP, 400, "16 levels"),
         ({"hypotheses": [{"domain": "a", "intent": "b"}] * 10_001}, 400, "at most 10000"),
         ([{}] * 1001, 413, "at most 1000"),
@@ -142,6 +139,34 @@ def test_a_bad_request_is_refused_with_its_error(shared, body: object, status: i
     seen, answer = shared.rank(body)
     assert (seen, list(answer)) == (status, ["error"])
     assert error in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("faulty", "domain", "reason"),
+    [
+        (b'{"domain": "lights"}', "lights", "hypotheses[1]: lacks the field intent"),
+        (b'{"domain": "", "intent": "x"}', "hypotheses[1]", "hypotheses[1].domain: "),
+        (b'{"domain": "lights", "intent": "x", "domain_confidence": 1.2}', "lights", "1.2 is out of range"),
+        (b'{"domain": "lights", "intent": "x", "domain_confidence": NaN}', "lights", "NaN is out of range"),
+        (b'{"domain": "lights", "intent": "x", "conf": 1}', "lights", "hypotheses[1].conf: unknown key"),
+    ],
+)
+def test_a_faulty_hypothesis_costs_its_domain_alone(shared, faulty: bytes, domain: str, reason: str) -> None:
+    other = b'{"domain": "heating", "intent": "Warm", "domain_confidence": 0.9}'
+    body = b'{"utterance": "warm light", "hypotheses": [%s, %s]}' % (other, faulty)
+    for sent in (body, b"\xef\xbb\xbf" + body, b"[%s]" % body):
+        status, answer = shared.rank(sent)
+        assert status == 200
+        domains = (answer[0] if isinstance(answer, list) else answer)["domains"]
+        assert domains["heating"]["status"] in ("answered", "unserved")
+        assert domains[domain]["status"] == "failed"
+        assert reason in domains[domain]["reason"]
+
+
+def test_a_body_of_faulty_hypotheses_is_answered_with_bounded_reasons(shared) -> None:
+    status, answer = shared.rank({"hypotheses": [{"intent": None}] * 10_000})
+    assert (status, answer["decision"]["action"]) == (200, "none")
+    assert len(answer["domains"]) < 20
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Hypothesis(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
         return product
 
 
-class Wording(Struct, frozen=True, omit_defaults=True, gc=False):
+class Wording(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One of several wordings of an utterance that a speech recogniser returned, with its confidence, in [0, 1]."""
 
     text: str

@@ -19,7 +19,7 @@ from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.json_text import BOM
 from arbitrank.notices import Notice
-from arbitrank.serve.decoding import read_request
+from arbitrank.serve.decoding import read_batch, read_request
 from arbitrank.serve.http_protocol import RANK
 from arbitrank.serve.messages import Error
 from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_type, route_of
@@ -30,7 +30,6 @@ from arbitrank.values import Answer, Request
 _JSON = (b"content-type", b"application/json")
 _RETRY = {"retry-after": "1"}
 _encode = msgspec.json.Encoder().encode
-_decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class App:
@@ -167,15 +166,15 @@ def _encoded(answer: Callable[[Request], Answer], request: Request) -> bytes:
 async def _requests(body: bytes, notice: Notice) -> list[Request]:
     """The requests of a batch. Raises `HTTPException` that names the index of the first bad one."""
     try:
-        items = _decode_batch(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise HTTPException(400, f"not JSON: {error}; expected one complete list of requests") from None
+        items = read_batch(body)
+    except ArbitrankError as error:
+        raise HTTPException(400, str(error)) from None
     if len(items) > MAX_BATCH:
         raise HTTPException(413, f"{len(items)} requests, expected at most {MAX_BATCH} in one call")
     requests = []
     for index, raw in enumerate(items):
         try:
-            requests.append(read_request(bytes(raw), notice))
+            requests.append(read_request(raw, notice))
         except ArbitrankError as error:
             raise HTTPException(400, f"[{index}]: {error}") from None
         if index % 50 == 49:

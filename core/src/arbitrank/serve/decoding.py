@@ -1,7 +1,8 @@
-"""Decoding of JSON bodies: integral floats read as integers, and bounds on a request's lengths and depths."""
+"""Decoding of JSON bodies: bounds on a request's lengths and depths, and what other bodies may hold besides."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -9,14 +10,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from arbitrank.errors import InputError
+from arbitrank.json_text import BOM, parsed, short
 from arbitrank.notices import Notice, unnoticed
 from arbitrank.serve.settings import MAX_DEPTH, MAX_ID, MAX_UTTERANCE
-from arbitrank.values import Request
+from arbitrank.values import Request, Slot
 from arbitrank.wire import decode_request
 
 T = TypeVar("T")
 
+_decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
 _EXACT = 1 << 53
+_SLOT = frozenset(Slot.__struct_fields__)
 _LENGTHS = (("utterance", MAX_UTTERANCE), ("id", MAX_ID), ("session", MAX_ID))
 
 
@@ -37,26 +42,38 @@ def read_request(raw: bytes, notice: Notice = unnoticed) -> Request:
     return request
 
 
+def read_batch(raw: bytes) -> list[bytes]:
+    """The bodies in a list of requests, each to be read by `read_request`. Raises `InputError`."""
+    try:
+        return [bytes(item) for item in _decode_batch(raw)]
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        items = parsed(raw)  # which reads NaN, and explains what cannot be read
+        if not isinstance(items, list):
+            raise InputError(f"the body: {short(items)} is invalid, expected a list of requests") from None
+        return [json.dumps(item).encode() for item in items]
+
+
 def decode(decoder: Callable[[bytes], T], raw: bytes) -> T:
-    """`decoder(raw)`, with integral floats accepted as integers, as JSON Schema has it.
+    """`decoder(raw)`, with integral floats accepted as integers, as JSON Schema has it, and unknown keys of slots.
 
     Only a body that the decoder rejects is converted, so valid ones cost nothing more. Raises what `decoder` raises.
     """
+    raw = raw.removeprefix(BOM)
     try:
         return decoder(raw)
     except (InputError, msgspec.ValidationError):
         with suppress(msgspec.MsgspecError, ValueError, RecursionError):  # malformed otherwise, which it reports again
-            raw = msgspec.json.encode(_integral(msgspec.json.decode(raw)))
+            raw = msgspec.json.encode(_mended(msgspec.json.decode(raw)))
     return decoder(raw)
 
 
-def _integral(value: Any) -> Any:
-    """The value with integral floats replaced by integers, as far as floats are exact."""
+def _mended(value: Any, inside: str = "") -> Any:
+    """The value with integral floats as integers, as far as floats are exact, and without unknown keys of slots."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= _EXACT else value
     if isinstance(value, dict):
-        return {key: _integral(inner) for key, inner in value.items()}
-    return [_integral(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _mended(inner, key) for key, inner in value.items() if inside != "slots" or key in _SLOT}
+    return [_mended(inner, inside) for inner in value] if isinstance(value, list) else value
 
 
 def _too_deep(value: dict[str, Any] | list[Any], levels: int) -> bool:

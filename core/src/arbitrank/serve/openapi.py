@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from arbitrank.lenient import MAX_WORDINGS
+from arbitrank.normal_text import INVISIBLE, SPACE
 from arbitrank.packages import core_version
 from arbitrank.pages import render
 from arbitrank.serve.auth import ANY
@@ -121,22 +123,56 @@ def _schema(kind: Any, batch: bool = False, **bounds: int) -> dict[str, Any]:
     return {"oneOf": [one, {"type": "array", "items": one, **bounds}]} if batch else one
 
 
+def _open(schemas: dict[str, Any]) -> None:
+    """Describe a request as it is read: what is wrong with one hypothesis is no error of the request."""
+    for name in ("Hypothesis", "Slot", "Wording"):
+        schemas[name].pop("additionalProperties")
+    request = schemas["Request"]
+    null: dict[str, Any] = {"type": "null"}
+    text: dict[str, Any] = {"type": "string", "maxLength": MAX_UTTERANCE}
+    worded = {"type": "string", "pattern": f"[^\\s{INVISIBLE}{SPACE}]"}
+    identifier: list[dict[str, Any]] = [{"type": "string", "maxLength": MAX_ID}, {"type": "number"}]
+    of_domain = {"description": "Anything else costs the domain that it names its place in the answer, and no more."}
+    of_wording = {"type": "object", "required": ["text"], "properties": {"text": text}}
+    wordings = {"anyOf": [{"$ref": _REF.format(name="Wording")}, of_wording, text, null]}
+    json_object: dict[str, Any] = {"type": "object"}
+    fields: dict[str, list[dict[str, Any]]] = {
+        "id": [*identifier, null],
+        "utterance": [text, null],
+        "context": [json_object, null],
+        "session": [*identifier, json_object, null],
+        "dialogue": [{"type": "string"}, {"type": "number"}, json_object, null],
+        "hypotheses": [
+            {
+                "type": "array",
+                "maxItems": MAX_HYPOTHESES,
+                "items": {"anyOf": [{"$ref": _REF.format(name="Hypothesis")}, of_domain]},
+            },
+            null,
+        ],
+        "utterances": [{"type": "array", "maxItems": MAX_WORDINGS, "items": wordings}, null],
+        "refused": [json_object, null],
+    }
+    for name, kinds in fields.items():
+        request["properties"][name] = {"anyOf": kinds, "default": None}
+    said = {"anyOf": [worded, {"type": "object", "properties": {"text": worded}, "required": ["text"]}]}
+    request["anyOf"] = [
+        {"required": ["hypotheses"], "properties": {"hypotheses": {"type": "array"}}},
+        {"required": ["utterance"], "properties": {"utterance": worded}},
+        {"required": ["utterances"], "properties": {"utterances": {"type": "array", "contains": said}}},
+    ]
+
+
 def _add_bounds(schemas: dict[str, Any]) -> None:
-    """Add what is checked beyond types: lengths, preferences in the context, and fields that depend on others."""
-    request, feedback, promote = (schemas[name] for name in ("Request", "Feedback", "PromoteCall"))
-    for owner, key, bounds in (
-        (request, "id", {"maxLength": MAX_ID}),
-        (request, "session", {"maxLength": MAX_ID}),
-        (request, "utterance", {"maxLength": MAX_UTTERANCE}),
-        (request, "hypotheses", {"maxItems": MAX_HYPOTHESES}),
-        (feedback, "id", {"maxLength": MAX_ID}),
-    ):
-        field = owner["properties"][key]
-        for schema in field.get("anyOf", [field]):
-            if schema.get("type") in ("string", "array"):
-                schema.update(bounds)
-    preference = {"type": "number", "minimum": 0, "maximum": 1}
-    request["properties"]["context"]["patternProperties"] = {"^preference\\.": preference}
+    """Add what is checked beyond types: lengths, fields that depend on others, and what a request may leave open."""
+    feedback, promote = schemas["Feedback"], schemas["PromoteCall"]
+    _open(schemas)
+    feedback["properties"]["id"]["maxLength"] = MAX_ID
+    for kind in feedback["properties"]["truth"].get("anyOf", ()):
+        if kind.get("type") == "array":
+            kind["minItems"] = 1
+    several = {"required": ["domains"], "properties": {"domains": {"type": "array"}}}
+    schemas["Truth"]["anyOf"] = [{"required": ["domain"]}, several]
     feedback["anyOf"] = [
         {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("truth", "outcome")
     ]
