@@ -3,6 +3,7 @@
     [domains.weather]
     scale = "0..100"                                   # of all its scores
     scales = { intent_confidence = "logprob" }         # of single ones
+    context_keys = ["season"]                          # to learn from, beside the domain's own
 
     [decisions]
     fallback = "llm"
@@ -16,11 +17,11 @@ plugin, default.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -45,14 +46,20 @@ _PREFIX = "ARBITRANK_"
 StatedScales = Mapping[str, Mapping[str, str]]
 """Scales as texts, by domain and field."""
 
+ContextKey = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
 T = TypeVar("T")
 
 
 class DomainConfiguration(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One domain in the file: the `scale` of all its scores, and the `scales` of single ones by field."""
+    """One domain in the file: the `scale` of all its scores, and the `scales` of single ones by field.
+
+    `context_keys` are those that its training reads beside its own.
+    """
 
     scale: str | None = None
     scales: dict[str, str] = {}
+    context_keys: tuple[ContextKey, ...] = ()
 
     @property
     def stated(self) -> dict[str, str]:
@@ -70,6 +77,12 @@ class Configuration(msgspec.Struct, frozen=True):
     def scales(self) -> dict[str, dict[str, str]]:
         """The scales that it states, by domain and field."""
         return {name: one.stated for name, one in self.domains.items() if one.stated}
+
+    def named_keys(self, every: Sequence[str] = ()) -> dict[str | None, tuple[str, ...]]:
+        """The context keys to learn from: those of `every` domain, and those that it names, by domain."""
+        named: dict[str | None, tuple[str, ...]] = {None: tuple(every)}
+        named.update((name, one.context_keys) for name, one in self.domains.items() if one.context_keys)
+        return named
 
 
 # ------------------------------------------------------------------------------------------------------------ the file
@@ -142,7 +155,12 @@ def _converted(table: Mapping[str, Any], kind: type[T], where: str, *, strict: b
         expected, _, path = str(error).partition(" - at `$")
         name = path.rstrip("`").lstrip(".").partition("[")[0]
         seen = short(table.get(name, table))
-        expected = expected.replace("Expected", "expected").replace("`", "").replace("float", "number")
+        expected = (
+            expected.replace("Expected", "expected")
+            .replace("`", "")
+            .replace("float", "number")
+            .replace("array", "a list")
+        )
         raise InputError(f"{where}.{name}: {seen} is invalid, {expected}") from None
 
 

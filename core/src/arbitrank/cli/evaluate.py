@@ -16,7 +16,7 @@ from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
-from arbitrank.configuration import StatedScales
+from arbitrank.configuration import StatedScales, configured
 
 _MANY = 0.05  # of all requests: in scope, but decided none
 
@@ -100,13 +100,14 @@ def evaluate(
 
     if out:  # before minutes of work, in case a package is missing
         from arbitrank.evaluate.report import write_report
+    named = configured().named_keys(context_keys)
     with shown(path.name) as progress:
         metrics, results, corpus = evaluate(
             path,
             seed=seed,
             jobs=jobs,
             plugins=plugins,
-            context_keys={None: context_keys},
+            context_keys=named,
             decisions=decisions,
             scales=scales,
             progress=progress,

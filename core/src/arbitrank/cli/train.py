@@ -12,6 +12,7 @@ import click
 
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import Board, board
+from arbitrank.configuration import configured
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
@@ -158,7 +159,10 @@ def train(
     if destination.out and len(chosen) != 1:
         raise InputError(f"--out: {len(chosen)} domains to train, expected one: arbitrank train DOMAIN --out …")
     destination.check(chosen[0] if len(chosen) == 1 else "DOMAIN")
-    run = TrainingRun(**destination._asdict(), logs=logs or log_folder(destination.store), **settings)
+    named = configured().named_keys()
+    run = TrainingRun(
+        **destination._asdict(), logs=logs or log_folder(destination.store), context_keys=named, **settings
+    )
     signal.signal(signal.SIGTERM, _interrupted)
     outcomes = []
     with board(len(chosen), json=as_json) as shown:

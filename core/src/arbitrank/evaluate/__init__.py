@@ -25,26 +25,27 @@ def evaluate(
     """The metrics of all systems on a corpus, or on a file of hypotheses with truths, as `metrics.json` holds them.
 
     With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
-    them. `context_keys` are read beside the core's, or the domains' own. `decisions` are fields of the decision
-    settings that are set, such as `{"fallback": "llm"}`; each system decides as a service. `scales` are of scores that
-    are not probabilities, by domain and field; where they state none, the operator's configuration does. `jobs` is the
-    number of domains that are built at once. Raises `DataError` where the data cannot be used, and `InputError` where
-    the extra `train` (or, for a report, `report`) is not installed.
+    them. `context_keys` are read beside the core's, or the domains' own, and those in `arbitrank.toml`. `decisions`
+    are fields of the decision settings that are set, such as `{"fallback": "llm"}`; each system decides as a service.
+    `scales` are of scores that are not probabilities, by domain and field; where they state none, the operator's
+    configuration does. `jobs` is the number of domains that are built at once. Raises `DataError` where the data
+    cannot be used, and `InputError` where the extra `train` (or, for a report, `report`) is not installed.
     """
     try:
-        from arbitrank.configuration import operator_decisions
+        from arbitrank.configuration import configured, operator_decisions
         from arbitrank.evaluate.experiment import evaluate as run
 
         if out is not None:
             from arbitrank.evaluate.report import write_report
     except ModuleNotFoundError as error:
         raise missing_package(error, "evaluate") or error from error
+    named = configured().named_keys(context_keys)
     metrics, results, corpus = run(
         Path(path),
         seed=seed,
         jobs=jobs,
         plugins=plugins,
-        context_keys={None: context_keys},
+        context_keys=named,
         decisions=decisions,
         scales=operator_decisions(scales=scales or {}).scales,
         progress=lambda *_: None,

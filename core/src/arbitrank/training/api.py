@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arbitrank.configuration import StatedScales, operator_decisions
+from arbitrank.configuration import StatedScales, configured, operator_decisions
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
@@ -55,6 +55,7 @@ def train(
         out=None if out is None else Path(out),
         logs=log_folder(opened),
         scales=operator_decisions(scales=scales or {}).scales,
+        context_keys=configured().named_keys(),
     )
     if promote and out is None and run.store.audit_set() is not None:
         raise InputError(f"promote: {run.store} has an audit set; train without it, then: arbitrank promote {domain}")
