@@ -19,7 +19,9 @@ __all__ = ["FeatureChange", "FeatureWatch", "change_in", "changed", "features_of
 _NAMED = 5  # names that are listed
 _LONGEST = 60  # characters of a name
 _SEEN = 200  # names of a domain that are remembered
-_FIRST = 100  # requests of a domain that are looked at in a window; after it one in so many
+_FIRST = 100  # requests that are all looked at, after them one in _EVERY
+_EVERY = 16
+_WINDOW = 50  # requests of a domain in a window
 _PHRASES = 4  # sample phrases that are recognised to compare them
 _ENOUGH = 30  # requests of a domain after which a feature counts as one that does not come
 
@@ -106,7 +108,7 @@ class _Window:
 
     def add(self, hypotheses: Iterable[Hypothesis]) -> None:
         """Count a request's hypotheses; after as many as a window has, the one before is forgotten."""
-        if self.requests >= _FIRST:
+        if self.requests >= _WINDOW:
             self.before, self.requests, self.names = (self.requests, self.names), 0, set()
         self.requests += 1
         for hypothesis in hypotheses:
@@ -133,7 +135,7 @@ class FeatureWatch:
     def due(self) -> bool:
         """True for the requests to look at: the first ones, then one in some."""
         self._calls += 1
-        return self._calls <= _FIRST or not self._calls % _FIRST
+        return self._calls <= _FIRST or not self._calls % _EVERY
 
     def __call__(self, hypotheses: Mapping[str, Iterable[Hypothesis]]) -> None:
         """Look at the hypotheses of one request, by domain."""

@@ -60,9 +60,14 @@ class LoadModel(msgspec.Struct, frozen=True, tag=True):
 
 
 class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
-    """The end of loading; `problem` is the reason why the model was refused."""
+    """The end of loading; `problem` is the reason why the model was refused.
+
+    `context_keys` and `features` are what the model states to read of the context and of hypotheses.
+    """
 
     problem: str | None
+    context_keys: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = None
 
 
 class Query(msgspec.Struct, frozen=True, tag=True):

@@ -21,8 +21,10 @@ import msgspec
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.dispatch import Answered, Failed
 from arbitrank.child import alarm, limit
+from arbitrank.context_keys import keys_of
 from arbitrank.domain import Model
 from arbitrank.errors import describe, message
+from arbitrank.feature_names import features_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import (
     CLOSED,
@@ -44,6 +46,7 @@ from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.loading import load_model
 
 _SWEEP = 20  # queries between two garbage collections
+_STATED = 1_000  # names that a model states to read
 _REASON = 2_000  # characters of an error that are sent
 
 
@@ -62,7 +65,8 @@ def main(arguments: Sequence[str]) -> None:
         while True:
             message = channel.receive()
             if isinstance(message, LoadModel):
-                channel.send(encode(ModelLoaded(_load(message, found, models))))
+                problem = _load(message, found, models)
+                channel.send(encode(ModelLoaded(problem) if problem else _loaded(models[message.number][1])))
             elif isinstance(message, Query):
                 alarm(deadline)
                 _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * deadline))
@@ -162,6 +166,13 @@ def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[s
     models[task.number] = task.domain, model
     gc.freeze()
     return None
+
+
+def _loaded(model: Model) -> ModelLoaded:
+    """The reply on a model that is loaded, with what it states to read, if that is not too much."""
+    keys, features = keys_of(model), features_of(model)
+    bounded = (None if found is None or len(found) > _STATED else tuple(sorted(found)) for found in (keys, features))
+    return ModelLoaded(None, *bounded)
 
 
 def _short(reason: str) -> str:

@@ -129,6 +129,7 @@ class WorkerPair(Host):
                     self._outdated = worker
                     raise PluginError(worker.refused[number])
                 stack.pop_all()
+            remote.context_keys, remote.hypothesis_features = worker.stated.get(number, (None, None))
             with self._lock:
                 self.active, self._outdated = worker, self.active
             return remote

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import TypeVar
@@ -42,12 +42,16 @@ class WorkerUnavailable(WorkerEnded):
 
 
 class WorkerProcess(Child):
-    """One process and its socket: `loaded` has the numbers of its models, `refused` why others could not be loaded."""
+    """One process and its socket: `loaded` has the numbers of its models, `refused` why others could not be loaded.
+
+    `stated` has the context keys and the features of hypotheses that each model states to read.
+    """
 
     def __init__(self, memory: int, deadline: float) -> None:
         self.ready = False
         self.loaded: set[int] = set()
         self.refused: dict[int, str] = {}
+        self.stated: dict[int, tuple[Collection[str] | None, Collection[str] | None]] = {}
         self._limit, self._base = memory, 0
         ours, theirs = socket.socketpair()
         arguments = [str(argument) for argument in (theirs.fileno(), memory, deadline)]
@@ -77,8 +81,10 @@ class WorkerProcess(Child):
         self.send(encode(task))
         loaded = self._receive(task.seconds, ModelLoaded, "done with loading")
         self.loaded &= set(task.keep)
+        self.stated = {number: names for number, names in self.stated.items() if number in task.keep}
         if loaded.problem is None:
             self.loaded.add(task.number)
+            self.stated[task.number] = loaded.context_keys, loaded.features
             self._base = self._pages()
         else:
             self.refused[task.number] = loaded.problem
