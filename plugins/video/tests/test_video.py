@@ -89,3 +89,7 @@ def test_a_title_is_recognised_and_known_to_the_catalogue() -> None:
 
 def test_features_of_a_hypothesis_come_from_the_catalogue() -> None:
     check_features(Video(), "creator", "sidney lumet")
+
+
+def test_every_intent_has_a_display_name() -> None:
+    assert set(Video.intent_titles) == set(INTENTS)

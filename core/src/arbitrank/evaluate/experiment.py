@@ -16,7 +16,7 @@ from arbitrank.answerlog.segments import is_log
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.configuration import StatedScales
 from arbitrank.context_keys import NamedKeys
-from arbitrank.domain import Progress
+from arbitrank.domain import Domain, Progress
 from arbitrank.evaluate.answers import JOINT, after_winning, check_fallback, judged, served
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_keys, without_hypotheses
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
@@ -57,9 +57,7 @@ def evaluate(
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path) if path.is_dir() and not is_log(path) else read_hypotheses(path)
     check_fallback(corpus, decisions)
-    readers = installed(corpus) if plugins else None
-    corpus = with_keys(corpus, context_keys, None if readers is None else readers.values())
-    corpus = with_scales(corpus, scales, readers)
+    corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
         folder = Path(name)
@@ -100,6 +98,13 @@ def evaluate(
         "peak_memory_bytes": total([peak(), *peaks, *(one.peak for one in runs)]),
     }
     return metrics, results, corpus
+
+
+def _stated(
+    corpus: Corpus, readers: Mapping[str, Domain] | None, context_keys: NamedKeys, scales: StatedScales
+) -> Corpus:
+    """The corpus with the context keys and the scales that are stated for its domains, `readers` where plugins are."""
+    return with_scales(with_keys(corpus, context_keys, None if readers is None else readers.values()), scales, readers)
 
 
 def run(corpus: Corpus, paths: Mapping[str, Path], *, seed: int, jobs: int, progress: Progress) -> list[DomainRun]:

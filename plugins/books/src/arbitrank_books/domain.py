@@ -20,6 +20,17 @@ class Books(ReferenceDomain):
     """Books and audiobooks: to read, find, keep, rate, buy and borrow."""
 
     name = "books"
+    title = "Books"
+    intent_titles: Mapping[str, str] = {
+        "ReadBook": "read or hear a book",
+        "SearchBook": "look for a book",
+        "AddToShelf": "put it on a shelf",
+        "RateBook": "rate it",
+        "BuyOrBorrowBook": "buy or borrow a book",
+        "RecommendBook": "hear suggestions of books",
+        "AskAboutBook": "know more about the book",
+        "ResumeBook": "go on with the book",
+    }
     context_keys = (*CORE_KEYS, "playing", "last_opened")
 
     @property

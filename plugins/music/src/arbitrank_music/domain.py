@@ -20,6 +20,17 @@ class Music(ReferenceDomain):
     """Songs, albums, soundtracks and playlists: to play, find, keep, rate and talk about."""
 
     name = "music"
+    title = "Music"
+    intent_titles: Mapping[str, str] = {
+        "PlayMusic": "play music",
+        "SearchMusic": "look for music",
+        "AddToPlaylist": "add it to a playlist",
+        "RateMusic": "rate it",
+        "BuyMusic": "buy music",
+        "RecommendMusic": "hear suggestions of music",
+        "AskAboutMusic": "know more about the music",
+        "ResumeMusic": "go on with the music",
+    }
     context_keys = (*CORE_KEYS, "playing", "last_opened")
 
     @property

@@ -20,6 +20,17 @@ class Video(ReferenceDomain):
     """Films and series: to watch, find, keep, rate, rent and talk about."""
 
     name = "video"
+    title = "Video"
+    intent_titles: Mapping[str, str] = {
+        "PlayVideo": "watch a video",
+        "SearchVideo": "look for a video",
+        "AddToWatchlist": "add it to the watchlist",
+        "RateVideo": "rate it",
+        "RentOrBuyVideo": "rent or buy a video",
+        "RecommendVideo": "hear suggestions of videos",
+        "AskAboutVideo": "know more about the video",
+        "ResumeVideo": "go on with the video",
+    }
     context_keys = (*CORE_KEYS, "playing", "last_opened")
 
     @property
