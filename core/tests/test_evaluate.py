@@ -219,6 +219,37 @@ def test_bad_lines_and_unknown_domains_are_left_out_and_noted(tmp_path: Path) ->
     assert "domains that train lacks, such as boats" in notes
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"[\n{}\n]", "a JSON array, expected one object per line; convert it: jq"),
+        ('{"text": "x"}'.encode("utf-16"), "it seems to be UTF-16, expected UTF-8; convert it: iconv"),
+        (b"// a corpus", "it seems to be a comment"),
+        (b'{"text": "caf\xe9", "domain": "lamps"}', "it seems to be Latin-1 or Windows-1252"),
+    ],
+)
+def test_a_corpus_of_another_kind_is_named_with_the_remedy(tmp_path: Path, text: bytes, what: str) -> None:
+    folder = write(tmp_path / "c", train=[], dev=lines(1, 10))
+    (folder / "train.jsonl").write_bytes(text)
+    with pytest.raises(DataError, match=what):
+        read_corpus(folder)
+
+
+def test_offsets_in_utf_16_are_read_where_that_is_said(tmp_path: Path) -> None:
+    def wide(row: dict[str, Any]) -> dict[str, Any]:
+        slots = [{**slot, "start": slot["start"] + 2, "end": slot["end"] + 2} for slot in row["slots"]]
+        return {**row, "text": f"🎬{row['text']}", "slots": slots}
+
+    folder = write(tmp_path / "c", train=[wide(row) for row in lines(0, 40)], dev=[wide(row) for row in lines(1, 10)])
+    with pytest.raises(DataError, match="its offsets fit as UTF-16 code units, which --offsets utf16 reads"):
+        read_corpus(folder)
+    found = read_corpus(folder, "utf16")
+    assert not any("bad lines" in note for note in found.notes)
+    for example in found.held:
+        for slot in example.truth.slots:
+            assert (example.request.utterance or "")[slot.start : slot.end] == slot.value
+
+
 def test_a_domain_with_three_utterances_and_an_unseen_intent_are_measured(tmp_path: Path) -> None:
     few = [{"id": f"f{i}", "text": f"water the plants {i}", "domain": "garden", "intent": "water"} for i in range(3)]
     strange = [{"id": "s", "text": "dim the light in the hall", "domain": "lamps", "intent": "dim"}]
@@ -283,8 +314,8 @@ BOTH = ["lamps", "tunes"]
         (labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]), "2 labelled requests with hypotheses, of 2 domains"),
         (labelled(["lamps"] * 9, [BOTH] * 9), "expected at least 10"),
         (
-            labelled(["lamps"] * 10, [BOTH] * 10, domain_confidence=float("nan")),
-            "nan is out of range, expected a finite number",
+            labelled(["lamps"] * 10, [["lamps"], *[BOTH] * 9], intent=None)[:1] * 20,
+            "20 requests have hypotheses that cannot be read; the first: hypotheses",
         ),
         (labelled([None] * 20, [BOTH] * 20), "nothing to learn"),
         (labelled(["boats"] * 20, [BOTH] * 20), "nothing to learn"),

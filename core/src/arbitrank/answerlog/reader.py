@@ -10,6 +10,8 @@ import msgspec
 
 from arbitrank.answerlog.joining import FeedbackById, LineHead, LogView, head_of, joined_lines, raw_lines, size_of, view
 from arbitrank.errors import DataError, InputError
+from arbitrank.notices import Notices, unnoticed
+from arbitrank.offsets import Offsets
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, Logged, decode_example, decode_logged, place, read_lines
 
@@ -31,15 +33,21 @@ def read_log(folder: Path) -> Iterator[Logged | BadLine]:
     return map(_decoded, joined_lines(view(folder)))
 
 
-def read_truths(path: str | Path) -> Iterator[Example | BadLine]:
-    """The labelled requests of a file, or those of a log with a known truth. Raises `DataError`."""
+def read_truths(
+    path: str | Path, notices: Notices | None = None, *, offsets: Offsets = "characters"
+) -> Iterator[Example | BadLine]:
+    """The labelled requests of a file, or those of a log with a known truth. Raises `DataError`.
+
+    `notices` are called with remarks on what is not as expected; `offsets` are of a corpus, in its unit.
+    """
     path = Path(path)
     for number, line in _numbered(view(path), labelled=True) if path.is_dir() else read_lines(path):
         if isinstance(line, BadLine):
             yield line
             continue
         try:
-            yield decode_example(line)
+            notice = unnoticed if notices is None else notices.at(place(path, number))
+            yield decode_example(line, notice, offsets=offsets)
         except InputError as error:
             yield BadLine(place(path, number), str(error))
 

@@ -16,7 +16,9 @@ from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
+from arbitrank.configuration import StatedScales
 from arbitrank.configuration import StatedScales, configured
+from arbitrank.offsets import Offsets
 
 _MANY = 0.05  # of all requests: in scope, but decided none
 
@@ -73,6 +75,7 @@ _decisions = options.gathered(
 @options.context_keys
 @_decisions
 @decision_options.scales
+@options.offsets
 @options.seed
 @click.option("--jobs", type=click.IntRange(1), default=2, help="Domains to build at once.")
 @options.as_json
@@ -83,6 +86,7 @@ def evaluate(
     context_keys: tuple[str, ...],
     decisions: dict[str, float | str],
     scales: StatedScales,
+    offsets: Offsets,
     seed: int,
     jobs: int,
     as_json: bool,
@@ -110,6 +114,7 @@ def evaluate(
             context_keys=named,
             decisions=decisions,
             scales=scales,
+            offsets=offsets,
             progress=progress,
         )
     if out:

@@ -95,6 +95,12 @@ hyprank_folder = click.option(
     metavar="FOLDER",
     help="Sort the merged list by the HypRank in FOLDER, not by the store's stable one.",
 )
+offsets = click.option(
+    "--offsets",
+    type=click.Choice(["characters", "utf16"]),
+    default="characters",
+    help="The unit of a corpus's slot offsets; utf16: of JavaScript, Java and C#.",
+)
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="The same seed gives the same weights."
 )

@@ -17,6 +17,7 @@ from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.learn.lightgbm import lightgbm, missing
+from arbitrank.offsets import Offsets
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
@@ -27,9 +28,9 @@ from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.task import TrainingOutcome
 
 
-def _data(data: str | None, begins: str | None) -> Dataset | None:
+def _data(data: str | None, begins: str | None, offsets: Offsets) -> Dataset | None:
     options.needs("--data", data, since=begins or None)
-    return Dataset(data, since(begins) if begins else None) if data else None
+    return Dataset(data, since(begins) if begins else None, offsets) if data else None
 
 
 def _backend(backend: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:
@@ -51,6 +52,7 @@ _training_data = options.gathered(
         "folder; default: each domain's own data.",
     ),
     click.option("--since", "begins", metavar="DATE|Nd", help="Only requests from then on: a date, a time, or 30d."),
+    options.offsets,
 )
 _learning = options.gathered(
     "settings",

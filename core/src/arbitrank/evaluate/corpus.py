@@ -15,6 +15,8 @@ from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.text import tokenise
+from arbitrank.notices import Notices
+from arbitrank.offsets import Offsets
 from arbitrank.values import Example
 from arbitrank.wire import BadLine, read_examples
 
@@ -56,14 +58,15 @@ class Corpus:
         return any(example.truth.out_of_scope for example in self.train)
 
 
-def read_corpus(folder: Path) -> Corpus:
+def read_corpus(folder: Path, offsets: Offsets = "characters") -> Corpus:
     """The corpus in a folder of `train`, `dev` and perhaps `test` (`.jsonl` or `.jsonl.gz`).
 
     Training utterances that a later split has word for word are dropped; so are held-out requests of domains that
-    training lacks, and bad lines. Raises `DataError` where fewer than two domains or no held-out split remain.
+    training lacks, and bad lines. `offsets` is the unit of slots' offsets. Raises `DataError` where fewer than two
+    domains or no held-out split remain.
     """
     notes: list[str] = []
-    read = {name: _read(folder, name, notes) for name in SPLITS}
+    read = {name: _read(folder, name, notes, offsets) for name in SPLITS}
     split = "test" if read["test"] else "dev"
     held, tuning = read[split], read["dev"] if split == "test" else []
     if not read["train"] or not held:
@@ -91,8 +94,9 @@ def read_hypotheses(path: Path) -> Corpus:
     hypotheses are more than `MAX_HYPOTHESES`.
     """
     lines: list[Example | BadLine] = []
+    notes: list[str] = []
     count = 0
-    for line in read_truths(path):
+    for line in read_truths(path, Notices(notes.append)):
         lines.append(line)
         count += len(line.request.hypotheses or ()) if isinstance(line, Example) else 0
         if count > MAX_HYPOTHESES:
@@ -100,7 +104,6 @@ def read_hypotheses(path: Path) -> Corpus:
                 f"{path}: more than {MAX_HYPOTHESES:,} hypotheses by line {len(lines)}, which may not fit in memory; "
                 f"measure a sample, as in: shuf -n {len(lines) // 2} {path}"
             )
-    notes: list[str] = []
     good = _good(lines, "line", "", notes)
     domains = sorted({h.domain for e in good for h in e.request.hypotheses or ()})
     with_hypotheses = sum(bool(e.request.hypotheses) for e in good)
@@ -136,10 +139,12 @@ def without_hypotheses(corpus: Corpus) -> Corpus:
     return dataclasses.replace(corpus, held=bare, train=bare if corpus.cross_fitted else corpus.train)
 
 
-def _read(folder: Path, split: str, notes: list[str]) -> list[Example]:
+def _read(folder: Path, split: str, notes: list[str], offsets: Offsets) -> list[Example]:
+    notices = Notices(notes.append)
     for path in (folder / f"{split}.jsonl", folder / f"{split}.jsonl.gz"):
         if path.is_file():
-            lines = [line for line in read_examples(path) if isinstance(line, BadLine) or line.request.utterance]
+            read = read_examples(path, notices, offsets=offsets)
+            lines = [line for line in read if isinstance(line, BadLine) or line.request.utterance]
             return _good(lines, split, f"{split}: ", notes)
     return []
 
@@ -149,7 +154,10 @@ def _good(lines: Sequence[Example | BadLine], split: str, prefix: str, notes: li
     bad = [line for line in lines if isinstance(line, BadLine)]
     if bad:
         notes.append(f"{prefix}{len(bad)} bad lines left out; the first: {bad[0].where}: {bad[0].reason}")
-    good = (line for line in lines if isinstance(line, Example))
+    good = [line for line in lines if isinstance(line, Example)]
+    refused = [next(iter(line.request.refused.values())) for line in good if line.request.refused]
+    if refused:
+        notes.append(f"{prefix}{len(refused)} requests have hypotheses that cannot be read; the first: {refused[0]}")
     return [
         e if e.request.id else replace(e, request=replace(e.request, id=f"{split}-{i}")) for i, e in enumerate(good)
     ]

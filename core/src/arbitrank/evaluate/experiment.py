@@ -34,6 +34,7 @@ from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.lightgbm import missing
 from arbitrank.nlu.recogniser import N_BEST
+from arbitrank.offsets import Offsets
 from arbitrank.values import Example, Request
 
 
@@ -46,16 +47,18 @@ def evaluate(
     context_keys: NamedKeys = MappingProxyType({}),
     decisions: Mapping[str, Any] = {},
     scales: StatedScales = MappingProxyType({}),
+    offsets: Offsets = "characters",
     progress: Progress,
 ) -> tuple[dict[str, Any], dict[str, SystemResults], Corpus]:
     """The metrics and the results of all systems on the corpus in `path`, and the corpus.
 
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses. `context_keys` are read beside
     the domains' own. `decisions` are fields of the decision settings that are set; the others are chosen where there
-    are data to choose by, else they are the defaults. `scales` are stated for the domains' scores.
+    are data to choose by, else they are the defaults. `scales` are stated for the domains' scores,
+    `offsets` is the unit of a corpus's offsets.
     """
     clock, peaks = Clock(), list[Peak | None]()
-    corpus = read_corpus(path) if path.is_dir() and not is_log(path) else read_hypotheses(path)
+    corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
     check_fallback(corpus, decisions)
     corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)
     clock.lap("read")

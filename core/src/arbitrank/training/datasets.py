@@ -24,6 +24,8 @@ from arbitrank.answerlog.segments import segments
 from arbitrank.context_keys import ContextCount
 from arbitrank.errors import DataError, InputError
 from arbitrank.extras import required
+from arbitrank.notices import Notice, Notices
+from arbitrank.offsets import Offsets
 from arbitrank.training.build import time_of
 from arbitrank.training.example_file import Writer
 from arbitrank.training.locations import DAY, DataFile, files, files_for, is_url, opened
@@ -38,10 +40,11 @@ _NAMED = 8  # fields of a line that are listed
 
 
 class Dataset(msgspec.Struct, frozen=True, tag=True):
-    """Data to read: their location, and the earliest time (seconds since 1970)."""
+    """Data to read: their location, the earliest time (seconds since 1970), and the unit of a corpus's offsets."""
 
     location: str
     since: float | None = None
+    offsets: Offsets = "characters"
 
 
 class UnlabelledLine(BadLine):
@@ -62,7 +65,10 @@ class ReadReport:
         self.first_unlabelled: UnlabelledLine | None = None
         self.unknown: Counter[str] = Counter()
         self.contexts = ContextCount()
-        self.contexts = ContextCount()
+        self.refused: Counter[str] = Counter()
+        self.first_refused = ""
+        self.remarks: list[str] = []
+        self.notices = Notices(self.remarks.append)
 
     def notes(self, domain: str | None = None) -> tuple[str, ...]:
         """Remarks on the data, for people."""
@@ -79,8 +85,11 @@ class ReadReport:
             texts.append(f"no plugin is loaded for {names}; their requests serve other domains as negatives")
         if repeated := sum(n for name, n in self.repeated.items() if domain in (None, name) or name == COMMON):
             texts.append(f"{repeated} examples repeat an id; of each the last counts")
+        if self.refused and (domain is None or domain in self.refused):
+            names = _counted(self.refused)
+            texts.append(f"hypotheses that cannot be read are left out, of {names}; the first: {self.first_refused}")
         quoted = (f"{one.where}: {one.reason}" for one in self.bad)
-        return (*quoted, *(f"{self.location}: {text}" for text in texts))
+        return (*quoted, *self.remarks, *(f"{self.location}: {text}" for text in texts))
 
 
 def is_partitioned(location: str) -> bool:
@@ -152,9 +161,11 @@ def _check(read: ReadReport) -> None:
 
 
 def _own(example: Example, domain: str) -> Example | None:
-    """The example with the domain's hypotheses alone; None where it is another's without a hypothesis."""
+    """The example with the domain's hypotheses alone; None where it is another's without one, or of no use."""
     if example.request.hypotheses is None:
         return example
+    if domain in example.request.refused:
+        return None
     own = [h for h in example.request.hypotheses if h.domain == domain]
     if not own and not example.truth.owned_by(domain):
         return None
@@ -163,7 +174,7 @@ def _own(example: Example, domain: str) -> Example | None:
 
 def _examples(reading: Dataset, domains: Sequence[str], read: ReadReport) -> Iterator[tuple[str | None, Example]]:
     """The labelled examples in time, each with the domain of its file, if that is one domain's."""
-    for file, line in _lines(reading, domains):
+    for file, line in _lines(reading, domains, read.notices):
         if isinstance(line, UnlabelledLine):
             read.n_unlabelled += 1
             read.first_unlabelled = read.first_unlabelled or line
@@ -175,21 +186,24 @@ def _examples(reading: Dataset, domains: Sequence[str], read: ReadReport) -> Ite
         elif reading.since is not None and time is not None and time < reading.since:
             read.early += 1
         else:
+            for name, reason in line.request.refused.items():
+                read.refused[name] += 1
+                read.first_refused = read.first_refused or reason
             yield file.domain, line
 
 
-def _lines(reading: Dataset, domains: Sequence[str]) -> Iterator[tuple[DataFile, Example | BadLine]]:
+def _lines(reading: Dataset, domains: Sequence[str], notices: Notices) -> Iterator[tuple[DataFile, Example | BadLine]]:
     if _is_log(reading.location):
         log = DataFile(reading.location, 0)
-        yield from ((log, line) for line in read_truths(reading.location))
+        yield from ((log, line) for line in read_truths(reading.location, notices))
         return
     for file in files_for(domains, reading.location):
         # A day that ends before the window does not have to be opened.
         if reading.since is None or file.day is None or file.day + DAY > reading.since:
-            yield from ((file, line) for line in _read(file))
+            yield from ((file, line) for line in _read(file, reading.offsets, notices))
 
 
-def _read(file: DataFile) -> Iterator[Example | BadLine]:
+def _read(file: DataFile, offsets: Offsets, notices: Notices) -> Iterator[Example | BadLine]:
     try:
         with opened(file) as raw:
             if file.where.endswith(".parquet"):
@@ -198,15 +212,16 @@ def _read(file: DataFile) -> Iterator[Example | BadLine]:
                 unzipped: Any = gzip.GzipFile(fileobj=raw) if file.where.endswith(".gz") else raw
                 lines = lines_in(unzipped, file.where)
             for number, line in lines:
-                yield line if isinstance(line, BadLine) else _decoded(line, place(file.where, number))
+                where = place(file.where, number)
+                yield line if isinstance(line, BadLine) else _decoded(line, where, notices.at(where), offsets)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file.where}: cannot be read: {error}") from error
 
 
-def _decoded(line: bytes, where: str) -> Example | BadLine:
+def _decoded(line: bytes, where: str, notice: Notice, offsets: Offsets) -> Example | BadLine:
     """The example on a line, or the reason why it is none."""
     try:
-        example = decode_example(line)
+        example = decode_example(line, notice, offsets=offsets)
     except InputError as error:
         if b'"truth"' not in line and b'"text"' not in line:
             with suppress(InputError):

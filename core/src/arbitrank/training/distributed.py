@@ -250,7 +250,7 @@ def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], 
     assert isinstance(task.data, Dataset)
     with working_folder() as folder:
         path = folder / "examples"
-        read = prepare(Dataset(part, task.data.since), [task.domain], {task.domain: path})
+        read = prepare(Dataset(part, task.data.since, task.data.offsets), [task.domain], {task.domain: path})
         notes, silent = read.notes(task.domain), read.silent[task.domain]
         scales = DomainScales.of(domain_of(task)[0], task.scales)
         examples, unread = write_read(folder / "read", task.domain, ExampleFile(path), scales)
