@@ -17,7 +17,7 @@ plugin, default.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -155,13 +155,19 @@ def _converted(table: Mapping[str, Any], kind: type[T], where: str, *, strict: b
         expected, _, path = str(error).partition(" - at `$")
         name = path.rstrip("`").lstrip(".").partition("[")[0]
         seen = short(table.get(name, table))
-        expected = (
-            expected.replace("Expected", "expected")
-            .replace("`", "")
-            .replace("float", "number")
-            .replace("array", "a list")
-        )
-        raise InputError(f"{where}.{name}: {seen} is invalid, {expected}") from None
+        raise InputError(f"{where}.{name}: {seen} is invalid, expected {_kind(expected)}") from None
+
+
+def _kind(expected: str) -> str:
+    """The kind of value in a message of msgspec, in the words of TOML."""
+    kinds = {
+        "array": "a list of texts",
+        "float": "a number in [0, 1]",
+        "str": "a text",
+        "bool": "true or false",
+        "object": "a table of texts",
+    }
+    return next((words for kind, words in kinds.items() if f"`{kind}" in expected), expected)
 
 
 def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str) -> None:
@@ -259,3 +265,11 @@ def completed(decisions: DecisionSettings | None, environment: Mapping[str, str]
         with_place(domain_scales, one, f"scales of {name}")
     operator = operator_decisions({"fallback": decisions.fallback}, decisions.scales, environment=environment)
     return msgspec.structs.replace(decisions, scales=operator.scales, fallback=operator.fallback)
+
+
+def unused(scales: StatedScales, domains: Collection[str]) -> Iterator[str]:
+    """A remark on each domain that has a scale and is not among those there are."""
+    for name in sorted(scales.keys() - set(domains)):
+        near = get_close_matches(name, domains, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield f"a scale is stated for {name}, which is no domain here (there are: {', '.join(sorted(domains))}){hint}"

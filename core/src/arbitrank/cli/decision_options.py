@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.cli.options import PATH, Decorator, Share, gathered, note
+from arbitrank.cli.options import PATH, Decorator, Share, gathered
 from arbitrank.configuration import StatedScales, operator_decisions, stated_scales
 
 _DEFAULT = DecisionSettings()
@@ -102,11 +100,3 @@ def _scales(scale: tuple[str, ...] = (), config: Path | None = None) -> StatedSc
 
 scales = gathered("scales", _scales, _scale, _config)
 """`--scale` and `--config`, of which the verb receives the operator's scales, by domain and field, as `scales`."""
-
-
-def note_unknown(scales: StatedScales, domains: Collection[str]) -> None:
-    """Print a remark on each domain that has a scale and is not among those known."""
-    for name in scales.keys() - set(domains):
-        near = get_close_matches(name, domains, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        note(f"a scale is stated for {name}, which is no domain here (there are: {', '.join(sorted(domains))}){hint}")

@@ -12,7 +12,8 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.cli import options
+from arbitrank.cli import decision_options, options
+from arbitrank.configuration import StatedScales
 from arbitrank.errors import InputError, StoreError
 from arbitrank.feature_names import change_in, note
 from arbitrank.registry import Disabled, Found, Loaded, Refused, loaded, survey
@@ -48,28 +49,29 @@ class Row(msgspec.Struct, frozen=True):
 
 @click.command("domains")
 @options.store
+@decision_options.scales
 @click.option(
     "--service",
     metavar="URL",
     help="Query a service instead, which also reports open circuit breakers; with the token in ARBITRANK_TOKEN.",
 )
 @options.as_json
-def domains(store: Store, service: str | None, as_json: bool) -> None:
+def domains(store: Store, scales: StatedScales, service: str | None, as_json: bool) -> None:
     """List every installed domain: loaded, refused or disabled, why, and which weights answer.
 
     ARBITRANK_DOMAINS=a,b loads those domains alone; set and empty, it loads none.
     """
-    rows = _installed(store) if service is None else _served(service)
+    rows = _installed(store, scales) if service is None else _served(service)
     if as_json:
         click.echo(msgspec.json.encode(rows))
         return
     _show(rows)
 
 
-def _installed(store: Store) -> list[Row]:
+def _installed(store: Store, scales: StatedScales) -> list[Row]:
     """The domains of this environment, then what is wrong in it beside them."""
     found, unreadable = survey()
-    models = load_domains(loaded(found), store)
+    models = load_domains(loaded(found), store, scales)
     rows = [_row(one, models.get(one.name) if isinstance(one, Loaded) else None) for one in found]
     return rows + [Row(one.name, "unreadable", one.name, one.version, reason=one.reason) for one in unreadable]
 

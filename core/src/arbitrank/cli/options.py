@@ -14,6 +14,7 @@ import click
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.configuration import unused
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover
@@ -178,6 +179,8 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
     """
     order = hyprank(folder, store) or _stable_hyprank(store)
     parts = load_found(discover(), store, decisions.scales)
+    for text in () if decisions.rank_unserved else unused(decisions.scales, parts.domains):
+        note(text)
     return Arbitrator(decisions=decisions, hyprank=order, fallback=baseline, **parts._asdict())
 
 

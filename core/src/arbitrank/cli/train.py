@@ -12,7 +12,7 @@ import click
 
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import Board, board
-from arbitrank.configuration import configured
+from arbitrank.configuration import configured, unused
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
@@ -158,6 +158,8 @@ def train(
     chosen = [*dict.fromkeys(ready if all_domains else names or ready)]
     for name in chosen:
         domain_named(name, ready)
+    for text in unused(settings["scales"], ready):
+        options.note(text)
     if destination.out and len(chosen) != 1:
         raise InputError(f"--out: {len(chosen)} domains to train, expected one: arbitrank train DOMAIN --out …")
     destination.check(chosen[0] if len(chosen) == 1 else "DOMAIN")

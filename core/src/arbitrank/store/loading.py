@@ -20,7 +20,7 @@ from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginEr
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
 from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, discover, loaded
-from arbitrank.scales import DEFAULT, FIELDS, domain_scales, scale
+from arbitrank.scales import DEFAULT, FIELDS, Scales, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.decision_settings import load_decisions
@@ -166,15 +166,27 @@ def check_scales(manifest: Manifest, domain: Domain, stated: Mapping[str, str]) 
     trained = manifest.scales
     if trained is UNSET:  # trained on no scores but those of its own recogniser
         return
-    then, now = ({**domain_scales(one)} for one in (trained, {**domain.scales, **stated}))
+    then, now = domain_scales(trained), domain_scales({**domain.scales, **stated})
     names = [name for name in FIELDS if then.get(name, scale(DEFAULT)) != now.get(name, scale(DEFAULT))]
     if names:
-        was, is_ = (", ".join(f"{name} {one.get(name, DEFAULT)}" for name in names) for one in (then, now))
-        flags = " ".join(f"--scale {domain.name}.{name}={then.get(name, DEFAULT)}" for name in names)
+        was, is_ = _short_scales(names, then), _short_scales(names, now)
+        state = " ".join(f"--scale {domain.name}{text}" for text in was)
         raise ArtifactError(
-            f"{domain.name} {manifest.version}: trained on scores of the scale {was}, now it is {is_}; state "
-            f"{flags}, or run: {train_command(domain.name)} with the new scale"
+            f"{domain.name} {manifest.version}: trained on scores of the scale {_joined(was)}, stated is "
+            f"{_joined(is_)}; state {state}, or run: {train_command(domain.name)}"
         )
+
+
+def _short_scales(names: Sequence[str], scales: Scales) -> list[str]:
+    """The scales of some fields as `.FIELD=SCALE`, or as `=SCALE` where all fields are on one."""
+    texts = [scales[name].text if name in scales else DEFAULT for name in names]
+    if len(names) == len(FIELDS) and len(set(texts)) == 1:
+        return [f"={texts[0]}"]
+    return [f".{name}={text}" for name, text in zip(names, texts, strict=True)]
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return ", ".join(text.lstrip(".=") for text in texts)
 
 
 def _loaded(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Serving | Broken:
