@@ -24,7 +24,7 @@ from arbitrank.shortlist.gates import order_reasons, recall_reasons
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.store.artifact import read_card
 from arbitrank.store.kinds import HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
-from arbitrank.store.loading import load_domains
+from arbitrank.store.loading import load_domains, with_stored
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
@@ -70,7 +70,8 @@ def consider(
     impact = None
     reasons: Sequence[GateReason]
     with store.checked_out(name, chosen) as folder:
-        problem, audit = selftest(folder, name), store.audit_set()
+        scales = with_stored(decisions.scales, store).get(name, {})
+        problem, audit = selftest(folder, name, scales=scales), store.audit_set()
         card = None if name in RESERVED else read_card(folder)
         if audit is None or problem:
             reasons = judge(None, card, limits, problem=problem, domain=name)

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.scaled_model import unscaled
 from arbitrank.child import Child, Ended, Expired, limit, serve
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, message, os_errors
@@ -64,13 +66,17 @@ class SelfTester:
         self._tests = 0
         self._closed = False
 
-    def __call__(self, folder: Path, name: str) -> str | None:
-        """The problem of a verified artifact, None where it may serve. Raises `NotTested`."""
+    def __call__(self, folder: Path, name: str, scales: Mapping[str, str] = MappingProxyType({})) -> str | None:
+        """The problem of a verified artifact, None where it may serve; `scales` are stated for a domain's scores.
+
+        Raises `NotTested`.
+        """
+        task = msgspec.json.encode((str(folder), name, dict(scales)))
         with self._lock:
             used = self._child is not None
-            problem, late = self._test(folder, name)
+            problem, late = self._test(task)
             if problem is not None and used and not late:
-                problem, _ = self._test(folder, name)
+                problem, _ = self._test(task)
             return problem
 
     @property
@@ -89,7 +95,7 @@ class SelfTester:
                 self._child.close()
                 self._child = None
 
-    def _test(self, folder: Path, name: str) -> tuple[str | None, bool]:
+    def _test(self, task: bytes) -> tuple[str | None, bool]:
         """The problem, and whether the test exceeded its time."""
         if self._child is None and not self._closed:
             with os_errors(NotTested, "no process for the self-test"):
@@ -100,7 +106,7 @@ class SelfTester:
             raise NotTested(_ENDING)
         self._tests += 1
         try:
-            reply = child.exchange(msgspec.json.encode((str(folder), name)), self.timeout)
+            reply = child.exchange(task, self.timeout)
             problem = msgspec.json.decode(reply, type=str | None)
         except Ended as error:
             late = isinstance(error, Expired)
@@ -115,11 +121,13 @@ class SelfTester:
         return problem, late
 
 
-def selftest(folder: Path, name: str, timeout: float = TIMEOUT) -> str | None:
+def selftest(
+    folder: Path, name: str, timeout: float = TIMEOUT, *, scales: Mapping[str, str] = MappingProxyType({})
+) -> str | None:
     """The problem of a verified artifact of an installed domain or a stage, None where it may serve. Never raises."""
     with closing(SelfTester(timeout)) as tester:
         try:
-            return tester(folder, name)
+            return tester(folder, name, scales)
         except NotTested as error:
             return str(error)
 
@@ -135,9 +143,11 @@ STAGES: dict[str, tuple[Callable[[Path], Any], Callable[[Any], str | None]]] = {
 """The loader of each stage's artifact, and the check of what it returns: the problem, None where there is none."""
 
 
-def problem(folder: Path, name: str, domain: Domain | None = None) -> str | None:
+def problem(
+    folder: Path, name: str, domain: Domain | None = None, scales: Mapping[str, str] = MappingProxyType({})
+) -> str | None:
     """The problem of an artifact of `domain`, or of the stage `name`, tested in this process."""
-    found = guarded(_problem, folder, name, domain)
+    found = guarded(_problem, folder, name, domain, scales)
     if not isinstance(found, Fault):
         return found
     if isinstance(found.error, MemoryError):
@@ -145,11 +155,11 @@ def problem(folder: Path, name: str, domain: Domain | None = None) -> str | None
     return message(found)
 
 
-def _problem(folder: Path, name: str, domain: Domain | None) -> str | None:
+def _problem(folder: Path, name: str, domain: Domain | None, scales: Mapping[str, str]) -> str | None:
     if wrong := wrong_name(read_manifest(folder), name):
         return wrong
     if domain is not None:
-        return _violation(domain, load_model(domain, folder))
+        return _violation(domain, load_model(domain, folder, scales))
     load, check = STAGES[name]
     return check(load(folder))
 
@@ -193,7 +203,9 @@ def _readings(name: str) -> Iterator[tuple[Hypothesis, ...]]:
 
 def _answer(name: str, model: Model, request: Request) -> object:
     """The comparable part of the answer, or the reason why there is none."""
-    outcome = dispatch.query(name, model, request, request.hypotheses)
+    # The hypotheses of probes are on no scale but 0..1.
+    queried = model if request.hypotheses is None else unscaled(model)
+    outcome = dispatch.query(name, queried, request, request.hypotheses)
     if isinstance(outcome, dispatch.Failed):
         return outcome.reason
     scores = outcome.scores
@@ -217,14 +229,14 @@ def main(arguments: Sequence[str]) -> None:
     found: dict[str, Found] = {}
 
     def answer(task: bytes) -> bytes:
-        folder, name = msgspec.json.decode(task, type=tuple[str, str])
+        folder, name, scales = msgspec.json.decode(task, type=tuple[str, str, dict[str, str]])
         if name in STAGES:
             return msgspec.json.encode(problem(Path(folder), name))
         if not found:
             found.update((one.name, one) for one in discover())
         one = found.get(name)
         if isinstance(one, Loaded):
-            return msgspec.json.encode(problem(Path(folder), name, one.domain))
+            return msgspec.json.encode(problem(Path(folder), name, one.domain, scales))
         reason = one.reason if one else "it is not installed"
         return msgspec.json.encode(f"domain {name!r} cannot be loaded: {reason}; run: arbitrank domains")
 

@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
-from arbitrank.arbitration.dispatch import Answered, Outcome, query_all
+from arbitrank.arbitration.dispatch import Answered, Outcome, query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
 from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
 from arbitrank.arbitration.merge import Contribution, after_winning, merge, temperature_scaled
 from arbitrank.arbitration.profiles import DomainProfile
+from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
+from arbitrank.scales import domain_scales
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Request
 
 __all__ = ["Arbitration", "Arbitrator", "Broken", "Serving", "as_request"]
@@ -120,7 +123,8 @@ class Arbitrator:
         selected = perf_counter()
         models = {name: serving.model for name, serving in selection.queried.items()}
         outcomes = query_all(models, request, selection.given, explain=explain, breakers=self.breakers)
-        contributions = self._contributions(selection, outcomes, request, explain)
+        unserved = self._unserved(selection, request, explain)
+        contributions = self._contributions(selection, outcomes, unserved)
         queried = perf_counter()
         ranked = merge(self._conditioned(contributions))
         merged = perf_counter()
@@ -142,7 +146,7 @@ class Arbitrator:
         }
         if self.hyprank is not None:
             ms["hyprank"] = _ms(sorted_ - merged)
-        reports = lineup.reports(selection, outcomes, request, ranked)
+        reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
         return Arbitration(Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection)), outcomes)
@@ -172,7 +176,7 @@ class Arbitrator:
         return Lineup(self.domains, self.profiles, self.unavailable, role, self.shortlisting, unserved)
 
     def _contributions(
-        self, selection: Selection, outcomes: Mapping[str, Outcome], request: Request, explain: bool
+        self, selection: Selection, outcomes: Mapping[str, Outcome], unserved: Mapping[str, Outcome]
     ) -> list[Contribution]:
         """The parts of the merged list: of domains that answered, and of unserved ones where these are ranked."""
         fallback = self._lineup.role.name
@@ -181,15 +185,22 @@ class Arbitrator:
             for name, outcome in outcomes.items()
             if isinstance(outcome, Answered) and name != fallback
         ]
-        if self.decisions.rank_unserved and self.fallback is not None:
-            for name, found in selection.unserved.items():
-                if name == fallback:
-                    continue
-                own = Request(utterance=request.utterance, context=request.context, hypotheses=tuple(found))
-                scorer = self.fallback(name)
-                why = scorer.explain(own) if explain else None
-                contributions.append(Contribution(name, found, scorer.rerank(own), "r0", why))
+        for name, outcome in unserved.items():
+            if isinstance(outcome, Answered):
+                contributions.append(Contribution(name, outcome.hypotheses, outcome.scores, "r0", outcome.why))
         return contributions
+
+    def _unserved(self, selection: Selection, request: Request, explain: bool) -> dict[str, Outcome]:
+        """The scores of domains that are not installed, where these are ranked."""
+        if not self.decisions.rank_unserved or self.fallback is None:
+            return {}
+        outcomes: dict[str, Outcome] = {}
+        for name, found in selection.unserved.items():
+            if name != self._lineup.role.name:
+                stated = domain_scales(self.decisions.scales.get(name, {}))
+                scorer = scaled(cast("Model", self.fallback(name)), stated)  # all that it has to do is to score
+                outcomes[name] = query(name, scorer, request, found, explain=explain)
+        return outcomes
 
     def _contribution(self, name: str, serving: Serving, outcome: Answered) -> Contribution:
         scores = temperature_scaled(outcome.scores, serving.temperature)

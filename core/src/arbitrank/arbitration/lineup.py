@@ -108,9 +108,17 @@ class Lineup:
         return {name: serving[name] for name in sorted(names) if name in serving and name not in refused}
 
     def reports(
-        self, selection: Selection, outcomes: Mapping[str, Outcome], request: Request, ranked: Sequence[Ranked]
+        self,
+        selection: Selection,
+        outcomes: Mapping[str, Outcome],
+        request: Request,
+        ranked: Sequence[Ranked],
+        unserved: Mapping[str, Outcome],
     ) -> dict[str, DomainReport]:
-        """The status of each domain; with a shortlist, only of those that it names or that are always queried."""
+        """The status of each domain; with a shortlist, only of those that it names or that are always queried.
+
+        `unserved` are the outcomes of domains that are not installed, where these are ranked.
+        """
         if self.shortlisting is None or selection.given is not None:
             reports = dict(self.unqueried)
         else:
@@ -124,6 +132,11 @@ class Lineup:
             reports[name] = _report(name, selection.queried[name], outcome, request, title, own)
         for name in sorted(selection.unserved):
             reports[name] = self._unserved(name)
+            scored = unserved.get(name)
+            if isinstance(scored, Failed):
+                reports[name] = DomainReport("failed", reason=_reason(name, scored, request))
+            elif isinstance(scored, Answered) and scored.scales:
+                reports[name] = replace(reports[name], scales=scored.scales)
         for name, reason in request.refused.items():
             domain = self.domains.get(name)
             version = domain.version if isinstance(domain, Serving) else None

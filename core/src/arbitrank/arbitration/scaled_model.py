@@ -22,7 +22,8 @@ class ScaledModel(Model):
 
     def __init__(self, model: Model, given: Scales, recognised: Scales) -> None:
         self.model, self.given, self.recognised = model, given, recognised
-        self.context_keys, self.hypothesis_features = model.context_keys, model.hypothesis_features
+        self.context_keys = getattr(model, "context_keys", None)  # a fallback scorer only scores
+        self.hypothesis_features = getattr(model, "hypothesis_features", None)
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """The model's readings, as it gives them."""
@@ -51,7 +52,7 @@ def scaled(model: Model, stated: Scales, own: Scales = NO_SCALES) -> Model:
     Where the model's recogniser returns probabilities by construction, its own readings are on the domain's scales,
     whatever an operator states: that is of hypotheses which callers bring.
     """
-    recognised = own if model.recognises_probabilities else stated
+    recognised = own if getattr(model, "recognises_probabilities", False) else stated
     return ScaledModel(model, stated, recognised) if stated or recognised else model
 
 

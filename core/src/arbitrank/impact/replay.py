@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import lines_of, source
 from arbitrank.arbitration.fallback import merged
+from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe, message
 from arbitrank.guard import Fault, guarded
@@ -29,6 +30,7 @@ from arbitrank.impact.batch_scores import Brought, DomainReadings, score_batch
 from arbitrank.impact.flips import ROW, SIDES, Flip, Rows, fill_side, worst, worst_flips
 from arbitrank.impact.plan import ReplayPlan, sendable
 from arbitrank.learn.rerankers import baseline
+from arbitrank.scales import domain_scales
 from arbitrank.semer import same_reading
 from arbitrank.values import Hypothesis, Ranked
 from arbitrank.wire import BadLine, Logged, decode_logged, place
@@ -209,7 +211,8 @@ class _Work:
         self.found.unserved |= unserved
         for name in unserved if plan.decisions.rank_unserved else ():
             brought = [own or () for own in _brought(name, grouped)]
-            scorer = cast("Model", baseline(name))  # all that it has to do is to rerank
+            stated = domain_scales(plan.decisions.scales.get(name, {}))
+            scorer = scaled(cast("Model", baseline(name)), stated)  # all that it has to do is to rerank
             readings[name] = self._score(name, scorer, lines, brought, 1.0, name)
         return readings
 

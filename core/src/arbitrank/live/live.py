@@ -239,7 +239,9 @@ class Live:
     def _load(self, name: str, version: str | None) -> LoadedVersion:
         """One version, verified, tested and loaded; None is the package's. Raises where it is refused."""
         found = weights(name, self._domains.get(name), self.store, version)
-        if (problem := self._selftest(found.folder, name)) is not None:
+        stated = with_stored(self._scales, self.store).get(name, {})
+        scales = {"scales": stated} if isinstance(self._selftest, SelfTester) else {}
+        if (problem := self._selftest(found.folder, name, **scales)) is not None:
             raise ArtifactError(problem)
         model: Any
         if name == SHORTLIST:
@@ -248,7 +250,7 @@ class Live:
         elif name == HYPRANK:
             model = read_hyprank(found.folder)
         else:
-            domain, stated = self._domains[name], with_stored(self._scales, self.store).get(name, {})
+            domain = self._domains[name]
             check_scales(found.manifest, domain, stated)
             if self._workers and name in self._workers:
                 model = self._workers.load(name, found.folder, stated)
