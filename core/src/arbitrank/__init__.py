@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator
+    from arbitrank.arbitration.choose import Choice, choose
     from arbitrank.arbitration.decide import DecisionSettings
     from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, DataError, InputError, PluginError, StoreError
     from arbitrank.evaluate import evaluate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "arbitration.arbitrator": ("Arbitration", "Arbitrator"),
+    "arbitration.choose": ("Choice", "choose"),
     "arbitration.decide": ("DecisionSettings",),
     "live.live": ("Live",),
     "training.api": ("train",),
@@ -34,9 +36,9 @@ _MODULES = {
 
 # fmt: off
 __all__ = [
-    "Answer", "ArbitrankError", "Arbitration", "Arbitrator", "ArtifactError", "Conflict", "DataError", "Decision",
-    "DecisionSettings", "DomainReport", "Example", "Hypothesis", "InputError", "Live", "PluginError", "Ranked",
-    "Request", "Slot", "StoreError", "Truth", "evaluate", "train",
+    "Answer", "ArbitrankError", "Arbitration", "Arbitrator", "ArtifactError", "Choice", "Conflict", "DataError",
+    "Decision", "DecisionSettings", "DomainReport", "Example", "Hypothesis", "InputError", "Live", "PluginError",
+    "Ranked", "Request", "Slot", "StoreError", "Truth", "choose", "evaluate", "train",
 ]
 # fmt: on
 

@@ -10,6 +10,7 @@ import click
 
 from arbitrank.answerlog.redaction import CONTEXT, redactor
 from arbitrank.answerlog.settings import LogSettings
+from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.cli import decision_options, options
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
@@ -115,6 +116,13 @@ _encryption = options.gathered(
 @options.deadline
 @_shortlisting
 @options.hyprank_folder
+@click.option(
+    "--phrases",
+    type=options.PATH,
+    metavar="FILE",
+    multiple=True,
+    help="Answers to questions in another language, for /v1/choose. May be repeated.",
+)
 @click.option("--sample", type=options.Share(0, 1), default=0.01, help="Share of calls reported.")
 @click.option(
     "--drain",
@@ -145,6 +153,8 @@ def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank
     options.hyprank(hyprank, open_store(settings["store"], open_keys(settings["keys"])))
     if policy is not None:
         read_policy(policy)
+    for path in settings["phrases"]:
+        read_phrases(path)
     if tokens is not None:
         read_tokens(tokens)
     run(ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings))

@@ -7,8 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from arbitrank.arbitration.choose import MAX_WORDS
 from arbitrank.store.state import State
-from arbitrank.values import Confidence
+from arbitrank.values import Answer, Confidence
 
 _Note = Annotated[str, Meta(max_length=1_000)]
 
@@ -69,6 +70,17 @@ class Versions(msgspec.Struct, frozen=True):
     change: int
     state: State
     versions: list[str]
+
+
+class ChooseCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An answer whose decision is `clarify`, as it was received, and the user's next words, or a contender's index.
+
+    `language` is the tag of a language that the service has phrases of.
+    """
+
+    answer: Answer
+    words: Annotated[str, Meta(max_length=MAX_WORDS)] | int
+    language: Annotated[str, Meta(max_length=35)] = "en"
 
 
 class PromoteCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

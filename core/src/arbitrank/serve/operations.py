@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from arbitrank.answerlog.settings import Feedback
+from arbitrank.arbitration.choose import Choice
 from arbitrank.serve.auth import ANY
 from arbitrank.serve.http_protocol import FEEDBACK, RANK
-from arbitrank.serve.messages import CanaryCall, Changed, DomainRow, Health, PromoteCall, RollbackCall, Taken, Versions
+from arbitrank.serve.messages import (
+    CanaryCall,
+    Changed,
+    ChooseCall,
+    DomainRow,
+    Health,
+    PromoteCall,
+    RollbackCall,
+    Taken,
+    Versions,
+)
 from arbitrank.values import Answer, Request
 
 
@@ -50,6 +61,13 @@ OPERATIONS = (
         description="`hypotheses` absent: the domains recognise the utterance themselves. A list is answered by a list "
         "in its order, by the same versions. A request without an id is given one, to which feedback can refer.",
         body=Request, batch=True, reply=Answer, errors=_BODY_ERRORS,
+    ),
+    Operation(
+        method="POST", path="/v1/choose", name="choose", tag="Rank", scope="rank",
+        summary="Tell which contender of a question a user's next words mean.",
+        description="`choice` is an index into the answer's `ranked`, null where `kind` is not `contender`. With the "
+        "kind `not_an_answer` the words are a new request. The service keeps nothing of it.",
+        body=ChooseCall, reply=Choice, errors=_BODY_ERRORS,
     ),
     Operation(
         method="POST", path=FEEDBACK.decode(), name="feedback", tag="Feedback", scope="feedback",

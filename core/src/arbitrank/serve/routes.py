@@ -18,12 +18,23 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from arbitrank.answerlog.settings import Feedback
+from arbitrank.arbitration.choose import choose
 from arbitrank.errors import ArbitrankError
 from arbitrank.registry import Disabled, Loaded, Refused
 from arbitrank.serve import metrics, openapi
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.decoding import decode
-from arbitrank.serve.messages import CanaryCall, Changed, DomainRow, Error, PromoteCall, RollbackCall, Taken, Versions
+from arbitrank.serve.messages import (
+    CanaryCall,
+    Changed,
+    ChooseCall,
+    DomainRow,
+    Error,
+    PromoteCall,
+    RollbackCall,
+    Taken,
+    Versions,
+)
 from arbitrank.serve.operations import OPERATIONS, Operation
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of
 from arbitrank.serve.settings import MAX_ID
@@ -84,6 +95,10 @@ class Handlers:
         counted = body.truth is not None and live.feedback(body.id, body.truth)
         self.state.metrics.feedback.inc()
         return _json(Taken(body.id, log is not None, counted))
+
+    async def choose(self, call: Call, body: ChooseCall, grant: Grant | None) -> Response:
+        given = self.state.phrases.get(body.language.partition("-")[0].lower())
+        return _json(choose(body.answer, body.words, language=body.language, phrases=given))
 
     async def domains(self, call: Call, body: None, grant: Grant | None) -> Response:
         status = self.state.live.status().domains if self.state.live is not None else {}

@@ -59,7 +59,8 @@ class ServiceSettings:
     `sample`: share of the calls that are logged. `drain`: seconds for which the service reports not ready before it
     stops listening. `isolate`: domains to run in worker processes, as on the command line; `deadline`: their
     milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
-    that sorts the merged lists. `loopback`: the service listens on this machine only.
+    that sorts the merged lists. `phrases`: files of answers to questions in further languages. `loopback`: the service
+    listens on this machine only.
     """
 
     host: str = "127.0.0.1"
@@ -79,6 +80,7 @@ class ServiceSettings:
     deadline: float | None = None
     shortlist: ShortlistSettings | None = None
     hyprank: Path | None = None
+    phrases: tuple[Path, ...] = ()
     sample: float = 0.01
     drain: float = 0.0
     limits: ServiceLimits = ServiceLimits()

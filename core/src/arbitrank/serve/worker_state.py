@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
 from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import ArbitrankError
 from arbitrank.feature_names import FeatureWatch
@@ -50,6 +51,7 @@ class WorkerState:
         self.metrics = Metrics()
         self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
+        self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
         self.store: Store = open_store(settings.store, open_keys(settings.keys))
         self.found: list[Found] = []
         self.unreadable: list[Unreadable] = []
