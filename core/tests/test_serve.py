@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import fakes
 import pytest
@@ -640,3 +641,41 @@ def test_answers_and_feedback_are_logged(world: World, site: Path, tmp_path: Pat
     assert (line.id, line.truth.domain) == ("1", "lights")
     assert {one.domain for one in line.hypotheses} == {"lights", "shades"}
     assert line.answer.ranked
+
+
+def test_the_contender_that_is_meant_by_the_next_words(shared) -> None:
+    contenders = [{"domain": name, "intent": "Do", "score": 0.3, "probability": 0.5} for name in ("lights", "blinds")]
+    answer = {
+        "id": None,
+        "decision": {"action": "clarify", "contenders": [0, 1]},
+        "ranked": contenders,
+        "domains": {"blinds": {"status": "answered", "title": "Shutters"}},
+        "ms": {},
+    }
+
+    def chosen(**call: Any) -> tuple[int, Any]:
+        status, body, _ = shared.call("POST", "/v1/choose", {"answer": answer, **call})
+        return status, body.get("choice") if status == 200 else body["error"]
+
+    assert shared.call("POST", "/v1/choose", {"answer": answer, "words": "the second one"})[:2] == (
+        200,
+        {"choice": 1, "kind": "contender", "reason": "its position: second"},
+    )
+    assert chosen(words="shutters, please", language="en-GB") == (200, 1)
+    assert chosen(words=0) == (200, 0)
+    assert chosen(words="turn on the radio") == (200, None)
+    for call, refused, error in (
+        ({"words": 7}, 409, "7 is no contender"),
+        ({"words": "second", "language": "de"}, 409, "no phrases ship"),
+        ({"words": True}, 400, "words"),
+        ({"words": "x" * 2001}, 400, "words"),
+        ({}, 400, "words"),
+        (
+            {"words": "second", "answer": {**answer, "decision": {"action": "accept", "contenders": [0]}}},
+            409,
+            "asks nothing",
+        ),
+        ({"words": "second", "answer": {**answer, "ranked": []}}, 409, "out of range"),
+    ):
+        status, text = chosen(**call)  # type: ignore[arg-type]
+        assert (status, error in text) == (refused, True), (call, text)

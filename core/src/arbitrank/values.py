@@ -204,8 +204,8 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
     """A hypothesis in the merged list.
 
     `score` = `domain_probability` · `probability` orders the list; `domain_probability` is P(this request is the
-    domain's), `probability` is P(this reading is entirely right), the calibrated figure to show and to threshold.
-    `why` holds each feature group's contribution to the log-odds, in nats.
+    domain's), `probability` P(this reading is entirely right), the calibrated figure to show and to threshold. `why`
+    holds each feature group's contribution to the log-odds. Each is None where a fallback's reading has none.
     """
 
     domain: str
@@ -226,8 +226,7 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
 class Decision(Struct, frozen=True):
     """The action on the ranked list; `contenders` are indices into it, of the readings that the action is about.
 
-    `reason` is set only where not the probabilities alone decided: `fallback` where the fallback acts, else why it does
-    not, or the rules of the operator's policy.
+    `reason`: `fallback` where that acts, why it does not, or the operator's rule; unset where probabilities decided.
     """
 
     action: Action
@@ -263,8 +262,7 @@ class Candidate(Struct, frozen=True, gc=False):
 class Shortlist(Struct, frozen=True):
     """The skills whose domains were queried, best first, and the version of the Shortlister that chose them.
 
-    `miss`: no skill qualified, so that only the domains that are always queried were. `skipped` counts the domains that
-    serve and were not queried; an answer does not name them.
+    `miss`: none qualified, only the domains that are always queried were. `skipped` counts the others, not named.
     """
 
     candidates: tuple[Candidate, ...]
@@ -288,7 +286,7 @@ class Answer(Struct, frozen=True):
     shortlist: Shortlist | UnsetType = UNSET
 
     def __repr__(self) -> str:
-        best = "no reading" if self.best is None else repr(self.best)
+        best = self.best or "no reading"
         return f"Answer({self.decision.action}, {best}, {len(self.ranked)} readings, {len(self.domains)} domains)"
 
     @property

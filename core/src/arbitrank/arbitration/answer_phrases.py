@@ -98,7 +98,7 @@ def tokens(text: str) -> Tokens:
 
 
 def without_ending(word: str) -> Tokens:
-    """The word, and the shorter ones of which it is one with a short ending: books, book."""
+    """The word, and the shorter ones of which it is one with a short ending: lamps, lamp."""
     return (word, *(word[:-n] for n in (1, 2) if len(word) - n >= 4))
 
 

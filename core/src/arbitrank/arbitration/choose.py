@@ -1,11 +1,11 @@
 """The contender of a question that a user's next words mean.
 
-    answer = arbitrator.answer("play cinderella")        # clarify: video, books or music?
-    choose(answer, "the second one")                      # Choice(choice=1, kind="contender", …)
-    choose(answer, "turn off the light")                  # Choice(choice=None, kind="not_an_answer", …): a new request
+    answer = arbitrator.answer("warm it up")       # clarify: the oven or the car?
+    choose(answer, "the second one")               # Choice(choice=1, kind="contender", …)
+    choose(answer, "turn off the light")           # Choice(choice=None, kind="not_an_answer", …): a new request
 
 The words have to answer the question as a whole: a position alone ("the second one"), or words of one contender's names
-alone ("the book", "mary poppins returns"). Whatever else they hold makes them a new request.
+alone ("the car"). Whatever else they hold makes them a new request.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Contender:
         self.stems = frozenset(stem for word in self.words for stem in without_ending(word))
 
     def covers(self, words: Sequence[str]) -> bool:
-        """True where each of the words is of one of its names, whatever its ending: book, of books."""
+        """True where each of the words is of one of its names, whatever its ending: lamp, of lamps."""
         return all(word in self.stems or not self.words.isdisjoint(without_ending(word)) for word in words)
 
 
@@ -117,7 +117,7 @@ def _names(answer: Answer, entry: Ranked) -> Iterator[str]:
 
 
 def _spaced(name: str) -> str:
-    """The words of a name in code: play video, of PlayVideo."""
+    """The words of a name in code: switch on, of SwitchOn."""
     return _PARTS.sub(" ", name)
 
 
@@ -130,7 +130,7 @@ class _Reading:
     def read(self, said: Tokens) -> Choice:
         """The contender that the words mean."""
         core = self.phrases.stripped(said)
-        # "Yes, the book" and "no, the book"; to a single contender, the latter does not mean it.
+        # "Yes, the car" and "no, the car"; to a single contender, the latter does not mean it.
         bare = self.phrases.stripped(said, ("yes",) if len(self.contenders) == 1 else ("yes", "corrections"))
         for words in dict.fromkeys((said, core, bare)):
             found = self._named(words) or self._placed(words) or self._phrased(words)

@@ -66,8 +66,8 @@ OPERATIONS = (
         method="POST", path="/v1/choose", name="choose", tag="Rank", scope="rank",
         summary="Tell which contender of a question a user's next words mean.",
         description="`choice` is an index into the answer's `ranked`, null where `kind` is not `contender`. With the "
-        "kind `not_an_answer` the words are a new request. The service keeps nothing of it.",
-        body=ChooseCall, reply=Choice, errors=_BODY_ERRORS,
+        "kind `not_an_answer` the words are a new request. 409: the answer asks nothing, or has no such contender.",
+        body=ChooseCall, reply=Choice, errors=(400, 401, 403, 409, 413, 415, 503),
     ),
     Operation(
         method="POST", path=FEEDBACK.decode(), name="feedback", tag="Feedback", scope="feedback",
