@@ -16,7 +16,6 @@ from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
-from arbitrank.configuration import StatedScales
 from arbitrank.configuration import StatedScales, configured
 from arbitrank.offsets import Offsets
 

@@ -187,7 +187,7 @@ def _unlabelled(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     try:
-        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        return tuple(line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, ValueError) as error:
         raise InputError(f"--unlabelled {path}: {describe(error)}; expected a text file, an utterance a line") from None
 

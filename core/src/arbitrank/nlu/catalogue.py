@@ -14,7 +14,7 @@ Work = Mapping[str, str]
 
 def read_works(folder: Path) -> list[Work]:
     """The works in a folder's `works.tsv`: one mapping of column to value a work, in the file's order."""
-    with (folder / "works.tsv").open(encoding="utf-8", newline="") as file:
+    with (folder / "works.tsv").open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 

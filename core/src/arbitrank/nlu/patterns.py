@@ -43,8 +43,8 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
     pattern names a source that is neither a column nor a list, or a section draws from no work at all.
     """
     works = read_works(folder)
-    lists = tomllib.loads((folder / "lists.toml").read_text(encoding="utf-8"))
-    spec = tomllib.loads((folder / "patterns.toml").read_text(encoding="utf-8"))
+    lists = tomllib.loads((folder / "lists.toml").read_text(encoding="utf-8-sig"))
+    spec = tomllib.loads((folder / "patterns.toml").read_text(encoding="utf-8-sig"))
     examples: list[Example] = []
     seen: set[tuple[str, str | None]] = set()
     for owner, label, section, common in _sections(spec, domain):

@@ -59,7 +59,7 @@ def make_token(name: str, scopes: Iterable[str]) -> tuple[str, Grant]:
 def read_tokens(path: Path) -> tuple[Grant, ...]:
     """The grants in a file of tokens. Raises `InputError` that names the line without quoting it."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"tokens {path}: cannot be read: {error}") from error
     grants = []

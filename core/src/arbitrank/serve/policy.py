@@ -193,7 +193,7 @@ _NO_RULE = DomainRule()
 def read_policy(path: Path) -> Policy:
     """The policy in a TOML file. Raises `InputError` that names the key, the value seen and the value expected."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Policy)
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), Policy)
     except OSError as error:
         raise InputError(f"policy {path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # TOML's and msgspec's errors are among these
