@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -241,20 +241,39 @@ def environment_decisions(environment: Mapping[str, str] = os.environ) -> dict[s
     return {name: getattr(found, name) for name in table}
 
 
+class OperatorStatements(NamedTuple):
+    """The statements of options, environment and file: fields of `DecisionSettings`, scales; and the whole file."""
+
+    decisions: dict[str, Any]
+    scales: dict[str, dict[str, str]]
+    file: Configuration
+
+
+def stated_by_operator(
+    options: Mapping[str, Any] = MappingProxyType({}),
+    scales: StatedScales = MappingProxyType({}),
+    path: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> OperatorStatements:
+    """The operator's statements, each by the first of options, environment and file that has it.
+
+    Of `options`, None is not stated. `path` is the file's. Raises `InputError` as `configured` does.
+    """
+    file = configured(path, environment)
+    stated = {name: value for name, value in options.items() if value is not None}
+    decisions = first_stated(stated, environment_decisions(environment), file.decisions)
+    return OperatorStatements(decisions, layered(scales, environment_scales(environment), file.scales), file)
+
+
 def operator_decisions(
     options: Mapping[str, Any] = MappingProxyType({}),
     scales: StatedScales = MappingProxyType({}),
     path: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> DecisionSettings:
-    """The decision settings of options, environment and file, the others at their defaults.
-
-    Of `options`, None is not stated. `path` is the file's. Raises `InputError` as `configured` does.
-    """
-    file = configured(path, environment)
-    stated = {name: value for name, value in options.items() if value is not None}
-    every = layered(scales, environment_scales(environment), file.scales)
-    return DecisionSettings(**first_stated(stated, environment_decisions(environment), file.decisions), scales=every)
+    """The decision settings that the operator states, the others at their defaults; as of `stated_by_operator`."""
+    stated = stated_by_operator(options, scales, path, environment)
+    return DecisionSettings(**stated.decisions, scales=stated.scales)
 
 
 def completed(decisions: DecisionSettings | None, environment: Mapping[str, str] = os.environ) -> DecisionSettings:

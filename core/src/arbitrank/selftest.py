@@ -198,7 +198,7 @@ def _readings(name: str) -> Iterator[tuple[Hypothesis, ...]]:
     for p in (0.0, 1.0, 5e-324):
         yield tuple(Hypothesis(name, f"Probe{k}", p, p, (Slot("name", "one", p),), p) for k in range(3))
     yield (Hypothesis(name, "Probe", 0.5), Hypothesis(name, "Probe", None, 0.5), Hypothesis(name, "P", slots=slots))
-    yield tuple(Hypothesis(name, f"Probe{k % 7}", k / _MANY, 1.0 - k / _MANY, slots * (k % 3)) for k in range(_MANY))
+    yield tuple(Hypothesis(name, f"Probe{k}", k / _MANY, 1.0 - k / _MANY, slots * (k % 3)) for k in range(_MANY))
 
 
 def _answer(name: str, model: Model, request: Request) -> object:

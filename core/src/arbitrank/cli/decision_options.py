@@ -8,7 +8,7 @@ import click
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli.options import PATH, Decorator, Share, gathered
-from arbitrank.configuration import StatedScales, operator_decisions, stated_scales
+from arbitrank.configuration import OperatorStatements, operator_decisions, stated_by_operator, stated_scales
 
 _DEFAULT = DecisionSettings()
 
@@ -94,9 +94,9 @@ def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
     return gathered("decisions", _decisions, *offered, *([_rank_unserved] if unserved else []), _scale, _config)
 
 
-def _scales(scale: tuple[str, ...] = (), config: Path | None = None) -> StatedScales:
-    return operator_decisions({}, stated_scales(scale), config).scales
+def _operator(scale: tuple[str, ...] = (), config: Path | None = None) -> OperatorStatements:
+    return stated_by_operator(scales=stated_scales(scale), path=config)
 
 
-scales = gathered("scales", _scales, _scale, _config)
-"""`--scale` and `--config`, of which the verb receives the operator's scales, by domain and field, as `scales`."""
+operator = gathered("operator", _operator, _scale, _config)
+"""`--scale` and `--config`, which the verb receives as `operator: OperatorStatements`."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.cli import decision_options, options
-from arbitrank.configuration import StatedScales
+from arbitrank.configuration import OperatorStatements, StatedScales
 from arbitrank.errors import InputError, StoreError
 from arbitrank.feature_names import change_in, note
 from arbitrank.registry import Disabled, Found, Loaded, Refused, loaded, survey
@@ -49,19 +49,19 @@ class Row(msgspec.Struct, frozen=True):
 
 @click.command("domains")
 @options.store
-@decision_options.scales
+@decision_options.operator
 @click.option(
     "--service",
     metavar="URL",
     help="Query a service instead, which also reports open circuit breakers; with the token in ARBITRANK_TOKEN.",
 )
 @options.as_json
-def domains(store: Store, scales: StatedScales, service: str | None, as_json: bool) -> None:
+def domains(store: Store, operator: OperatorStatements, service: str | None, as_json: bool) -> None:
     """List every installed domain: loaded, refused or disabled, why, and which weights answer.
 
     ARBITRANK_DOMAINS=a,b loads those domains alone; set and empty, it loads none.
     """
-    rows = _installed(store, scales) if service is None else _served(service)
+    rows = _installed(store, operator.scales) if service is None else _served(service)
     if as_json:
         click.echo(msgspec.json.encode(rows))
         return

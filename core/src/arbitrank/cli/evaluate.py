@@ -16,7 +16,7 @@ from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
-from arbitrank.configuration import StatedScales, configured
+from arbitrank.configuration import OperatorStatements, first_stated
 from arbitrank.offsets import Offsets
 
 _MANY = 0.05  # of all requests: in scope, but decided none
@@ -73,7 +73,7 @@ _decisions = options.gathered(
 @click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
 @options.context_keys
 @_decisions
-@decision_options.scales
+@decision_options.operator
 @options.offsets
 @options.seed
 @click.option("--jobs", type=click.IntRange(1), default=2, help="Domains to build at once.")
@@ -84,7 +84,7 @@ def evaluate(
     plugins: bool,
     context_keys: tuple[str, ...],
     decisions: dict[str, float | str],
-    scales: StatedScales,
+    operator: OperatorStatements,
     offsets: Offsets,
     seed: int,
     jobs: int,
@@ -103,16 +103,15 @@ def evaluate(
 
     if out:  # before minutes of work, in case a package is missing
         from arbitrank.evaluate.report import write_report
-    named = configured().named_keys(context_keys)
     with shown(path.name) as progress:
         metrics, results, corpus = evaluate(
             path,
             seed=seed,
             jobs=jobs,
             plugins=plugins,
-            context_keys=named,
-            decisions=decisions,
-            scales=scales,
+            context_keys=operator.file.named_keys(context_keys),
+            decisions=first_stated(decisions, operator.decisions),
+            scales=operator.scales,
             offsets=offsets,
             progress=progress,
         )

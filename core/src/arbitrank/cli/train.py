@@ -12,7 +12,7 @@ import click
 
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import Board, board
-from arbitrank.configuration import configured, unused
+from arbitrank.configuration import OperatorStatements, unused
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
@@ -131,7 +131,7 @@ _computing = options.gathered(
 @click.option("--log-dir", "logs", type=options.PATH, help="The folder of each domain's log; default: STORE.logs.")
 @click.option("--scratch", "root", type=options.PATH, help="The folder of working files.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and outcomes as JSON Lines.")
-@decision_options.scales
+@decision_options.operator
 @options.destination
 def train(
     names: tuple[str, ...],
@@ -140,6 +140,7 @@ def train(
     logs: Path | None,
     as_json: bool,
     destination: options.Destination,
+    operator: OperatorStatements,
     **settings: Any,
 ) -> None:
     """Train each DOMAIN (all installed ones by default) and publish its weights as `candidate`.
@@ -158,14 +159,17 @@ def train(
     chosen = [*dict.fromkeys(ready if all_domains else names or ready)]
     for name in chosen:
         domain_named(name, ready)
-    for text in unused(settings["scales"], ready):
+    for text in unused(operator.scales, ready):
         options.note(text)
     if destination.out and len(chosen) != 1:
         raise InputError(f"--out: {len(chosen)} domains to train, expected one: arbitrank train DOMAIN --out …")
     destination.check(chosen[0] if len(chosen) == 1 else "DOMAIN")
-    named = configured().named_keys()
     run = TrainingRun(
-        **destination._asdict(), logs=logs or log_folder(destination.store), context_keys=named, **settings
+        **destination._asdict(),
+        logs=logs or log_folder(destination.store),
+        context_keys=operator.file.named_keys(),
+        scales=operator.scales,
+        **settings,
     )
     signal.signal(signal.SIGTERM, _interrupted)
     outcomes = []

@@ -32,22 +32,22 @@ def evaluate(
     cannot be used, and `InputError` where the extra `train` (or, for a report, `report`) is not installed.
     """
     try:
-        from arbitrank.configuration import configured, operator_decisions
+        from arbitrank.configuration import first_stated, stated_by_operator
         from arbitrank.evaluate.experiment import evaluate as run
 
         if out is not None:
             from arbitrank.evaluate.report import write_report
     except ModuleNotFoundError as error:
         raise missing_package(error, "evaluate") or error from error
-    named = configured().named_keys(context_keys)
+    operator = stated_by_operator(scales=scales or {})
     metrics, results, corpus = run(
         Path(path),
         seed=seed,
         jobs=jobs,
         plugins=plugins,
-        context_keys=named,
-        decisions=decisions,
-        scales=operator_decisions(scales=scales or {}).scales,
+        context_keys=operator.file.named_keys(context_keys),
+        decisions=first_stated(decisions, operator.decisions),
+        scales=operator.scales,
         progress=lambda *_: None,
     )
     if out is not None:

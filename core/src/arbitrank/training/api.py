@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arbitrank.configuration import StatedScales, configured, operator_decisions
+from arbitrank.configuration import StatedScales, stated_by_operator
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
@@ -44,7 +44,7 @@ def train(
         from arbitrank.training.run import TrainingRun, train_domains
     found = discover()
     domain_named(domain, loaded(found))
-    opened = open_store(store)
+    opened, operator = open_store(store), stated_by_operator(scales=scales or {})
     run = TrainingRun(
         store=opened,
         settings=settings,
@@ -54,8 +54,8 @@ def train(
         key=open_key(key),
         out=None if out is None else Path(out),
         logs=log_folder(opened),
-        scales=operator_decisions(scales=scales or {}).scales,
-        context_keys=configured().named_keys(),
+        scales=operator.scales,
+        context_keys=operator.file.named_keys(),
     )
     if promote and out is None and run.store.audit_set() is not None:
         raise InputError(f"promote: {run.store} has an audit set; train without it, then: arbitrank promote {domain}")
