@@ -54,7 +54,7 @@ def distinct(read: Sequence[Hypothesis]) -> Kept | None:
         return None
     groups: dict[object, list[int]] = {}
     for i, h in enumerate(read):
-        groups.setdefault(_identity(h), []).append(i)
+        groups.setdefault(identity(h), []).append(i)
     if len(groups) == len(read):
         return None
     return tuple((max(group, key=lambda i: _confidence(read[i])), len(group)) for group in groups.values())
@@ -72,7 +72,8 @@ def distinct_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SC
     return read if kept is None else only(read, kept)
 
 
-def _identity(h: Hypothesis) -> object:
+def identity(h: Hypothesis) -> object:
+    """The key by which equal readings of one domain are one: intent, skill and slots, case and blanks aside."""
     if not h.slots:
         return h.intent, h.skill
     slots = [(slot.name, comparable(slot.value)) for slot in h.slots]

@@ -22,6 +22,8 @@ from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
+from arbitrank.notices import unnoticed
+from arbitrank.request_checks import checked
 from arbitrank.scales import domain_scales
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Request
 
@@ -112,7 +114,7 @@ class Arbitrator:
         """The ranked readings of all domains, the decision and each domain's status; never raises a plugin's error.
 
         `request` is an utterance or a `Request`; `context` and `device` are added to its context. With `explain`, every
-        reading has its `why`.
+        reading has its `why`. Raises `InputError` for a request with neither an utterance nor hypotheses.
         """
         return self.arbitrate(as_request(request, context, device), explain=explain).answer
 
@@ -226,13 +228,13 @@ class Arbitrator:
 
 
 def as_request(request: str | Request, context: Context | None = None, device: str | None = None) -> Request:
-    """The request of an utterance, or a request as it is, with more context."""
+    """The request of an utterance, or a request, with more context. Raises `InputError` where that is empty."""
     if isinstance(request, str):
         request = Request(utterance=request)
-    if context is None and device is None:
-        return request
-    own = {} if device is None else {"device": device}
-    return replace(request, context={**request.context, **(context or {}), **own})
+    if context is not None or device is not None:
+        own = {} if device is None else {"device": device}
+        request = replace(request, context={**request.context, **(context or {}), **own})
+    return checked(request, unnoticed)
 
 
 def _ms(seconds: float) -> float:

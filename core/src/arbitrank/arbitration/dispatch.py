@@ -9,8 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from types import MappingProxyType
-from typing import Any, TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard
 
 import msgspec
 import numpy as np
@@ -18,7 +17,9 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.checks import checked_explanation, checked_hypotheses, checked_scores
+from arbitrank.arbitration.prepared import prepared
 from arbitrank.arbitration.scaled_model import ScaledModel
+from arbitrank.arbitration.wordings import Scored, each_wording, over_wordings
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.guard import Fault, guarded
@@ -249,6 +250,8 @@ def query_prepared(
 def _answer(
     name: str, model: Model, shared: Request, hypotheses: Sequence[Hypothesis] | None, explain: bool
 ) -> Answered | Failed:
+    if hypotheses is None and len(shared.utterances) > 1:
+        return _answer_each_wording(name, model, shared, explain)
     began = perf_counter()
     given, scales, shown = hypotheses is not None, NO_SCALES, None
     if type(model) is ScaledModel:
@@ -275,20 +278,14 @@ def _answer(
     return Answered(hypotheses, scores, why, 1e3 * (recognised - began), 1e3 * (done - recognised), kept, shown)
 
 
-def prepared(request: Request) -> Request:
-    """The request without any hypotheses, in which no domain can change a value that another domain would see."""
-    return replace(
-        request,
-        hypotheses=None,
-        context=_frozen(request.context),
-        session=_frozen(request.session),
-        account=_frozen(request.account),
-        dialogue=_frozen(request.dialogue),
-    )
-
-
-def _frozen(value: Any) -> Any:
-    """A JSON value that is read-only: objects as mapping proxies, lists as tuples."""
-    if isinstance(value, dict):
-        return MappingProxyType({key: _frozen(inner) for key, inner in value.items()})
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def _answer_each_wording(name: str, model: Model, shared: Request, explain: bool) -> Answered | Failed:
+    """The merged answer to all wordings of the utterance."""
+    answers = []
+    for request in each_wording(shared):
+        outcome = _answer(name, model, request, None, explain)
+        if isinstance(outcome, Failed):
+            return outcome
+        answers.append(outcome)
+    hypotheses, scores, why = over_wordings(shared, [Scored(one.hypotheses, one.scores, one.why) for one in answers])
+    recognise_ms, rerank_ms = (sum(getattr(one, name) for one in answers) for name in ("recognise_ms", "rerank_ms"))
+    return Answered(hypotheses, scores, why, recognise_ms, rerank_ms, None, answers[0].scales)

@@ -20,6 +20,7 @@ import msgspec
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.dispatch import Answered, Failed
+from arbitrank.arbitration.prepared import prepared
 from arbitrank.child import alarm, limit
 from arbitrank.context_keys import keys_of
 from arbitrank.domain import Model
@@ -90,7 +91,7 @@ def _answer(
     last: list[bytes] = []
     try:
         content = query_content.decode(query.content)
-        request = dispatch.prepared(content.request)
+        request = prepared(content.request)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return [encode(QueryDone(query.id, _short(describe(error))))]
     left = MAX_OUTCOMES
