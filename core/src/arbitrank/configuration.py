@@ -167,7 +167,8 @@ def _kind(expected: str) -> str:
         "bool": "true or false",
         "object": "a table of texts",
     }
-    return next((words for kind, words in kinds.items() if f"`{kind}" in expected), expected)
+    wanted = expected.partition(", got")[0]
+    return next((words for kind, words in kinds.items() if f"`{kind}" in wanted), wanted)
 
 
 def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str) -> None:
@@ -225,12 +226,12 @@ def stated_scales(texts: Iterable[str], where: str = "--scale") -> dict[str, dic
 def environment_scales(environment: Mapping[str, str] = os.environ) -> dict[str, dict[str, str]]:
     """The scales in the environment, separated by commas, which words of a scale may contain as well."""
     texts: list[str] = []
-    for part in environment.get(SCALES, "").split(","):
+    for part in filter(str.strip, environment.get(SCALES, "").split(",")):
         if "=" in part or not texts:
             texts.append(part)
         else:
             texts[-1] += f",{part}"
-    return stated_scales((text for text in texts if text.strip()), SCALES)
+    return stated_scales(texts, SCALES)
 
 
 def environment_decisions(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
