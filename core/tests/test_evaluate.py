@@ -15,7 +15,7 @@ from benchmarks.common import results
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.merge import Contribution, after_winning, merge
 from arbitrank.domain import Scores
-from arbitrank.errors import DataError
+from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
 from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.joint import sampled
@@ -142,6 +142,56 @@ def test_after_winning_is_chosen_on_requests_that_the_report_is_not_on(tmp_path:
     choice = metrics["after_winning_choice"]
     assert choice.n == len(corpus.train)  # there is no test split, so that dev is reported on
     assert metrics["after_winning"] == (choice.independence is not None) == (choice.nll_gain > 2 * choice.error)
+
+
+def votes(truths: list[Any], path: Path) -> Path:
+    """Requests that three domains claim, the first most, each with its truth."""
+    with path.open("w") as file:
+        for i, truth in enumerate(truths):
+            sure = {"intent": "go", "intent_confidence": 1.0, "slots_confidence": 1.0}
+            claims = {"a": 0.9, "b": 0.8, "c": 0.3}
+            hypotheses = [{"domain": name, "domain_confidence": p, **sure} for name, p in claims.items()]
+            file.write(json.dumps({"id": str(i), "hypotheses": hypotheses, "truth": truth}) + "\n")
+    return path
+
+
+def r0(path: Path, **settings: Any) -> Any:
+    return evaluate(path, decisions=settings, progress=lambda stage, done, total: None)[0]["systems"]["R0"]
+
+
+def test_any_of_several_domains_is_right_and_one_in_a_list_is_that_domain(tmp_path: Path) -> None:
+    owners = ["a", "b", "c", "b"] * 5
+    one = r0(votes([{"domain": name, "intent": "go"} for name in owners], tmp_path / "one.jsonl"))
+    alone = r0(votes([{"domains": [name], "intent": "go"} for name in owners], tmp_path / "one.jsonl"))
+    assert msgspec.json.encode(one) == msgspec.json.encode(alone)
+    more = r0(votes([{"domain": n, "domains": ["a"], "intent": "go"} for n in owners], tmp_path / "more.jsonl"))
+    assert (one["domain_accuracy"], more["domain_accuracy"], more["irer"]) == (0.25, 1.0, 0.0)
+    assert {name: of["n"] for name, of in more["per_domain"].items()} == {"a": 20, "b": 10, "c": 5}
+    other = r0(votes([{"domains": [n, "a"], "intent": "stop"} for n in owners], tmp_path / "other.jsonl"))
+    assert (other["domain_accuracy"], other["irer"]) == (1.0, 1.0)  # the domain is right, its reading is not
+
+
+def test_of_several_intents_one_is_enough_and_the_share_of_all_is_reported(tmp_path: Path) -> None:
+    both = [[{"domain": "c", "intent": "go"}, {"domain": "a", "intent": "go"}]] * 20
+    found = r0(votes(both, tmp_path / "both.jsonl"))
+    assert (found["irer"], found["found"]) == (0.0, 0.5)
+    pair = [[{"domain": "a", "intent": "go"}, {"domain": "b", "intent": "go"}]] * 20
+    asked = r0(votes(pair, tmp_path / "pair.jsonl"), clarify=0.9)
+    assert (asked["decisions"]["clarify"], asked["found"]) == (1.0, 1.0)
+    assert "found" not in r0(votes([{"domain": "a"}] * 20, tmp_path / "single.jsonl"))
+
+
+def test_none_is_right_where_it_is_among_the_domains(tmp_path: Path) -> None:
+    rows = [{"domains": ["b", None], "intent": "go"}] * 20
+    assert r0(votes(rows, tmp_path / "x.jsonl"), none=0.0)["domain_accuracy"] == 1.0
+    assert r0(votes(rows, tmp_path / "x.jsonl"), none=1.0)["domain_accuracy"] == 0.0
+
+
+def test_a_fallback_that_is_no_domain_of_the_data_is_refused(tmp_path: Path) -> None:
+    path = votes([{"domain": "a"}] * 20, tmp_path / "x.jsonl")
+    with pytest.raises(InputError, match="no domain 'd', expected one of a, b, c, or none"):
+        r0(path, fallback="d")
+    assert r0(path, fallback="none")["decisions"]["fallback"] == 0.0
 
 
 def test_hypotheses_with_truths_are_measured_without_building_recognisers(tmp_path: Path) -> None:

@@ -110,6 +110,24 @@ def test_plugins_rerank_the_hypotheses_of_a_file_out_of_fold(tmp_path: Path, mon
     assert metrics["systems"]["plugins"]["irer"] == 0.0
 
 
+def test_a_plugin_that_claims_to_be_the_fallback_acts_where_the_others_should_not(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chatter = Word("tunes", "")  # claims every request with 0.9
+    chatter.fallback = True
+    install(monkeypatch, Word("lamps", "light"), chatter)
+    metrics, outcomes, _ = run(corpus)
+    assert metrics["settings"]["plugins"].fallback == "tunes"
+    assert metrics["systems"]["plugins"]["decisions"]["fallback"] == pytest.approx(10 / 21)
+    assert outcomes["plugins"].domain_right.sum() == 20
+    off = evaluate(corpus, plugins=True, decisions={"fallback": "none"}, progress=lambda *_: None)[0]
+    assert off["systems"]["plugins"]["decisions"]["fallback"] == 0.0
+    assert off["systems"]["plugins"]["domain_accuracy"] == pytest.approx(10 / 21)  # it does not act at all
+    assert [
+        note for note in off["notes"] if note.startswith("domain tunes: does not act: it claims to be the fallback")
+    ]
+
+
 def test_a_domain_without_a_plugin_is_refused_with_the_next_command(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

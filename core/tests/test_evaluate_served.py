@@ -189,7 +189,7 @@ def test_a_public_corpus_is_decided_as_in_a_service(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: float
 ) -> None:
     kept = of_some(4, f"{name}/train.jsonl.gz")
-    for split, n in (("train", 2_000), ("dev", 600)):
+    for split, n in (("train", 1_200), ("dev", 400)):
         write(tmp_path / name / f"{split}.jsonl", sample(f"{name}/{split}.jsonl.gz", kept, int(scale * n)))
     compare(tmp_path / name, monkeypatch)
 

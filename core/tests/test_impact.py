@@ -287,7 +287,7 @@ def lines(path: Path, *rows: dict[str, object]) -> Path:
     return path
 
 
-OWN = {"domain": "a", "intent": "Old"}
+OWN, OTHER = {"domain": "a", "intent": "Old"}, {"domain": "b", "intent": "I"}
 
 
 def test_another_recogniser_reads_the_utterances_again(tmp_path: Path, stubs) -> None:
@@ -339,6 +339,28 @@ def test_deciding_none_counts_where_a_request_is_out_of_scope(tmp_path: Path, st
     (pair,) = found.pairs
     assert (pair.before, pair.after, pair.right_to_wrong, pair.wrong_to_right) == ("a", None, 3, 1)
     assert found.worst[0].after.reading == "out of scope"
+
+
+def test_a_fallback_acts_before_and_after_where_no_other_domain_should(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    rows = [{"hypotheses": [OWN, OTHER], "truth": {"domain": "b", "intent": "I"}} for _ in range(3)]
+    new = stub(tmp_path / "new", "a", 0.3)  # P(out of scope) = 0.7, as b's claim does not count
+    settings = DecisionSettings(fallback="b")
+    found, _ = measure(plan(domains, store, "a", new, decisions=settings), lines(tmp_path / "one.jsonl", *rows))
+    assert (found.decisions["before"].fallback, found.decisions["after"].fallback) == (0.0, 1.0)
+    assert (found.decisions["after"].accept, found.pooled and found.pooled.wrong_to_right) == (1.0, 3)
+
+
+def test_a_request_of_several_domains_counts_for_each(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    truth = {"domains": ["a", "b"], "intent": "New"}
+    path = lines(tmp_path / "one.jsonl", *[{"hypotheses": [OWN, OTHER], "truth": truth}] * 3)
+    found, replayed = measure(plan(domains, store, "a", stub(tmp_path / "new", "a", 0.9)), path)
+    assert {name: one.n for name, one in found.per_domain.items()} == {"a": 3, "b": 3}
+    assert found.pooled
+    assert found.pooled.after.domain_accuracy == 1.0
+    assert replayed.owned("a").all()
+    assert replayed.owned("b").all()
 
 
 def test_the_first_version_of_a_domain_is_compared_with_nothing(tmp_path: Path, stubs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -88,6 +89,25 @@ def _decisions(
     return operator_decisions(stated, stated_scales(scale), config)
 
 
+def _stated(
+    none: float | None,
+    accept: float | None,
+    clarify: float | None,
+    fallback: str | None,
+    normalise: bool | None,
+    independence: float | None,
+) -> dict[str, Any]:
+    given = {
+        "none": none,
+        "accept": accept,
+        "clarify": clarify,
+        "fallback": fallback,
+        "normalise": normalise,
+        "independence": independence,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
     """The options of the decision settings, which the verb receives as `decisions: DecisionSettings`."""
     offered = [_none, _accept, *([_clarify] if clarify else []), _fallback, _normalise, _independence]
@@ -100,3 +120,7 @@ def _operator(scale: tuple[str, ...] = (), config: Path | None = None) -> Operat
 
 operator = gathered("operator", _operator, _scale, _config)
 """`--scale` and `--config`, which the verb receives as `operator: OperatorStatements`."""
+
+
+stated = gathered("decisions", _stated, _none, _accept, _clarify, _fallback, _normalise, _independence)
+"""The options of the decision settings, of which the verb receives those that are given, by name, as `decisions`."""

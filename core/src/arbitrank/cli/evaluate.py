@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
+from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
@@ -22,57 +22,12 @@ from arbitrank.offsets import Offsets
 _MANY = 0.05  # of all requests: in scope, but decided none
 
 
-def _given(
-    none: float | None,
-    clarify: float | None,
-    accept: float | None,
-    normalise: bool | None,
-    independence: float | None,
-    fallback: str | None,
-) -> dict[str, float | str]:
-    given = {
-        "none": none,
-        "clarify": clarify,
-        "accept": accept,
-        "normalise": normalise,
-        "independence": independence,
-        "fallback": fallback,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _share(name: str, text: str) -> options.Decorator:
-    return click.option(f"--{name}", type=options.Share(0, 1), help=f"{text}  [default: {_default(name)}]")
-
-
-def _default(name: str) -> str:
-    usual = f"{getattr(DecisionSettings(), name):g}"
-    return f"chosen on data with out-of-scope requests, else {usual}" if name == "none" else usual
-
-
-_decisions = options.gathered(
-    "decisions",
-    _given,
-    _share("none", "Decide none where the probability that no domain owns the request is above this."),
-    _share("clarify", "Ask the user where the shares of the best two domains differ by less than this."),
-    _share("accept", "Never accept a reading whose probability of being right is below this."),
-    click.option(
-        "--normalise/--no-normalise",
-        default=None,
-        help="Normalise P(mine) over the domains.  [default: chosen where all requests are in scope, else not]",
-    ),
-    _share("independence", "With --normalise: 1 where each domain has evidence of its own, 0 where all see the same."),
-    click.option("--fallback", metavar="DOMAIN", help="The domain that acts where no other should."),
-)
-"""The decision settings that are given, which the verb receives as `decisions`, by name."""
-
-
 @click.command("evaluate")
 @click.argument("path", type=options.PATH)
 @click.option("--out", type=options.PATH, help="Write metrics.json, predictions.jsonl, plots and report.html here.")
 @click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
 @options.context_keys
-@_decisions
+@decision_options.stated
 @decision_options.operator
 @options.offsets
 @options.seed
@@ -83,7 +38,7 @@ def evaluate(
     out: Path | None,
     plugins: bool,
     context_keys: tuple[str, ...],
-    decisions: dict[str, float | str],
+    decisions: dict[str, Any],
     operator: OperatorStatements,
     offsets: Offsets,
     seed: int,
@@ -97,7 +52,8 @@ def evaluate(
     with --plugins, which needs one for each domain of the corpus. Where LightGBM cannot be imported, the systems that
     need it are left out and named. The same seed gives the same figures for any number of jobs.
 
-    Every system decides as a service with its settings would: accept, clarify, none, or the fallback domain.
+    Every system decides as a service with its settings would: accept, clarify, none, or the fallback domain. Unless
+    stated, --none is chosen on data where these have out-of-scope requests, and --normalise where they have none.
     """
     from arbitrank.evaluate.experiment import evaluate
 

@@ -43,7 +43,7 @@ def check_fallback(corpus: Corpus, decisions: Mapping[str, Any]) -> None:
     name = decisions.get("fallback")
     if name not in (None, *NO_FALLBACK, *corpus.domains):
         raise InputError(
-            f"--fallback: {corpus.name} has no domain {name!r}, expected one of {', '.join(corpus.domains)}"
+            f"--fallback: {corpus.name} has no domain {name!r}, expected one of {', '.join(corpus.domains)}, or none"
         )
 
 

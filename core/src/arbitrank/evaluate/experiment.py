@@ -25,7 +25,7 @@ from arbitrank.evaluate.merge_tuning import (
     LabelledReadings,
     label,
 )
-from arbitrank.evaluate.plugins import installed, run_plugins
+from arbitrank.evaluate.plugins import installed, run_plugins, with_fallback
 from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, summarise
 from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
 from arbitrank.evaluate.scored_corpus import with_scales
@@ -60,12 +60,14 @@ def evaluate(
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
     check_fallback(corpus, decisions)
+    decisions = {**decisions, "scales": scales} if scales else decisions
     corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
         folder = Path(name)
         if plugins:
             runs = run_plugins(corpus, folder, seed=seed, jobs=jobs, progress=progress)
+            runs, decisions = with_fallback(corpus, runs, decisions)
             corpus = without_hypotheses(corpus)
             clock.lap("plugins")
         else:

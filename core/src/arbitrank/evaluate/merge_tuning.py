@@ -31,6 +31,10 @@ class LabelledReadings(NamedTuple):
     readings: BestReadings
     right: Floats
 
+    def none(self) -> LabelledReadings:
+        """No reading of the same requests."""
+        return LabelledReadings(BestReadings.empty(len(self.right)), np.zeros(len(self.right)))
+
 
 class AfterWinning(Struct, frozen=True):
     """The chosen `independence` of the domains' evidence, None where P(mine) is better left as it is.

@@ -9,12 +9,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import Failed, query
+from arbitrank.arbitration.fallback import fallback_role
 from arbitrank.arbitration.merge import BestReadings
+from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.arbitration.scaled_model import scaled, scales_of, unscaled
 from arbitrank.domain import Domain, Model, Progress, Scores, Settings
 from arbitrank.errors import ArbitrankError, InputError, PluginError
@@ -45,6 +49,27 @@ def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, p
     tasks = [(name, path, seed) for name, path in files(corpus, folder).items()]
     runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="plugins", progress=progress)
     return sorted(runs, key=lambda one: one.domain)
+
+
+def with_fallback(
+    corpus: Corpus, runs: Sequence[DomainRun], given: Mapping[str, Any]
+) -> tuple[list[DomainRun], dict[str, Any]]:
+    """The runs and the given decision settings with the plugins' claims to be the fallback, as a service takes them.
+
+    A domain that claims it and is not the fallback does not act.
+    """
+    role = fallback_role(profiles_of(installed(corpus)), DecisionSettings(**given))
+    acting = [
+        one._replace(
+            readings={system: BestReadings.empty(len(corpus.held)) for system in one.readings},
+            unreported=one.unreported and one.unreported.none(),
+            notes=(*one.notes, f"domain {one.domain}: does not act: {role.idle[one.domain]}"),
+        )
+        if one.domain in role.idle
+        else one
+        for one in runs
+    ]
+    return acting, {**given, "fallback": role.name}
 
 
 def installed(corpus: Corpus) -> dict[str, Domain]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.fallback import fallback_role
+from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, message
 from arbitrank.guard import Fault, guarded
@@ -76,6 +78,7 @@ def plan(
     domain_named(name, domains)
     parts, silent, recognisers = {}, {}, {}
     scales = with_stored(decisions.scales, store)
+    role = fallback_role(profiles_of(domains), decisions)
     for each, domain in sorted(domains.items()):
         now = guarded(_present, each, domain, store, scales.get(each, {}))
         if isinstance(now, Fault):
@@ -89,6 +92,9 @@ def plan(
         parts[name] = DomainVersion(domains[name], against, other.version, temperature, scales.get(name, {}))
         recognisers[name] = recogniser_of(other)
         silent.pop(name, None)
+    for each in role.idle.keys() & parts.keys() - {name}:
+        silent[each] = role.idle[each]
+        del parts[each]
     manifest = read_manifest(candidate) if checked else _manifest(candidate, name, store)
     check_scales(manifest, domains[name], scales.get(name, {}))
     recogniser = recogniser_of(manifest)
@@ -98,7 +104,7 @@ def plan(
         DomainVersion(domains[name], candidate, manifest.version, scales=scales.get(name, {})),
         again=bool(recogniser) and recogniser != recognisers.get(name),
         silent=silent,
-        decisions=msgspec.structs.replace(decisions, rank_unserved=True),
+        decisions=msgspec.structs.replace(decisions, rank_unserved=True, fallback=role.name),
     )
 
 
