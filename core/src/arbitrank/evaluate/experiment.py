@@ -54,8 +54,8 @@ def evaluate(
 
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses. `context_keys` are read beside
     the domains' own. `decisions` are fields of the decision settings that are set; the others are chosen where there
-    are data to choose by, else they are the defaults. `scales` are stated for the domains' scores,
-    `offsets` is the unit of a corpus's offsets.
+    are data to choose by, else they are the defaults. `scales` are stated for the domains' scores, `offsets`
+    is the unit of a corpus's offsets.
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
@@ -87,13 +87,7 @@ def evaluate(
     clock.lap("figures")
     by_system = {key: round(sum(one.seconds.get(key, 0.0) for one in runs), 2) for key in runs[0].seconds}
     metrics = {
-        "corpus": corpus.name,
-        "split": corpus.split,
-        "n": len(corpus.held),
-        "domains": list(corpus.domains),
-        "out_of_scope": corpus.has_out_of_scope,
-        "seed": seed,
-        "notes": [*corpus.notes, *_left_out(corpus, runs), *(note for one in runs for note in one.notes)],
+        **_described(corpus, runs, seed),
         "after_winning": winning is not None and winning.independence is not None,
         "after_winning_choice": winning,
         "none_choice": nones,
@@ -103,6 +97,19 @@ def evaluate(
         "peak_memory_bytes": total([peak(), *peaks, *(one.peak for one in runs)]),
     }
     return metrics, results, corpus
+
+
+def _described(corpus: Corpus, runs: Sequence[DomainRun], seed: int) -> dict[str, Any]:
+    """The part of the metrics that tells what was measured."""
+    return {
+        "corpus": corpus.name,
+        "split": corpus.split,
+        "n": len(corpus.held),
+        "domains": list(corpus.domains),
+        "out_of_scope": corpus.has_out_of_scope,
+        "seed": seed,
+        "notes": [*corpus.notes, *_left_out(corpus, runs), *(note for one in runs for note in one.notes)],
+    }
 
 
 def _stated(
