@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError
+from arbitrank.explanation import exact_log_odds, split
 from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import objective
@@ -115,8 +116,10 @@ def test_contributions_of_trees_sum_to_their_score() -> None:
     model = trained("boosted")
     why = model.explain(request)
     assert len(why) == 2
-    assert {"domain", "intent", "slots", "context", "features", "reading"} >= set(why[0])
-    assert sum(why[0].values()) != 0.0
+    groups, details = split(why[0])
+    assert {"base", "domain", "intent", "slots", "context", "length", "features", "reading"} >= set(groups)
+    assert sum(groups.values()) == pytest.approx(exact_log_odds(float(model.rerank(request).right[0])), abs=1e-6)
+    assert details
 
 
 @pytest.mark.parametrize("model", ["boosted", "corrected"])

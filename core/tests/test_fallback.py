@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -236,7 +237,10 @@ def test_hyprank_never_sees_it() -> None:
 
 def test_its_reading_is_explained() -> None:
     answer = arbitrator(HOME, LLM).answer(SPOKEN, explain=True)
-    assert answer.ranked[1].why == {"domain": 1.0}
+    (why, p) = answer.ranked[1].why, answer.ranked[1].probability
+    assert why is not None
+    assert p is not None
+    assert why == pytest.approx({"base": math.log(p / (1.0 - p)) - 1.0, "domain": 1.0})
 
 
 def blocked(tmp_path: Path, text: str, answer: Answer) -> Decision:

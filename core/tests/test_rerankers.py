@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from arbitrank.explanation import exact_log_odds, split
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
 from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.rerankers import R0, Factored, LogLinear, Weights
@@ -170,8 +171,11 @@ def test_contributions_add_up_to_the_log_odds_against_the_average_request(reques
     )
     average = np.dot(plain.values, plain.means)
     log_odds = plain_matrix(SPEC, [request], ALL) @ np.array(plain.values)
-    found = [sum(groups.values()) for groups in LogLinear(SPEC, "sigmoid", plain).explain(request)]
-    assert found == pytest.approx(log_odds - average, rel=1e-6, abs=1e-6)
+    model = LogLinear(SPEC, "sigmoid", plain)
+    assume(np.abs(log_odds).max() < 20.0 and model.rerank(request).mine < 1.0)  # neither a limit nor a rival holds it
+    found = [sum(value for key, value in row.items() if "." not in key) for row in model.explain(request)]
+    assert found == pytest.approx(log_odds, rel=1e-6, abs=1e-6)
+    assert [row["base"] for row in model.explain(request)] == pytest.approx([average] * len(found))
 
 
 def test_contributions_come_by_group() -> None:
@@ -179,21 +183,21 @@ def test_contributions_come_by_group() -> None:
         context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),)
     )
     log_linear, factored = some_rerankers(1, 1.0)[1], some_rerankers(1, 1.0)[4]
-    assert set(log_linear.explain(request)[0]) == {"domain", "intent", "slots", "context", "features"}
-    assert set(factored.explain(request)[0]) >= {"domain", "intent", "slots", "context", "features"}
-    assert set(R0(SPEC).explain(request)[0]) == {"domain", "intent", "slots"}
+    groups = {"base", "domain", "intent", "slots", "context", "features"}
+    assert groups <= set(split(log_linear.explain(request)[0])[0]) <= groups | {"reading"}
+    assert groups | {"length"} <= set(split(factored.explain(request)[0])[0]) <= groups | {"length", "reading"}
+    assert set(R0(SPEC).explain(request)[0]) == {"base", "domain", "intent", "slots"}
 
 
-def test_a_factored_explanation_is_of_the_log_odds_of_p_mine() -> None:
+def test_a_factored_explanation_begins_at_p_mine_of_an_average_request_and_ends_at_p_right() -> None:
     request = Request(
         context={"device": "tv"}, hypotheses=(Hypothesis("lights", "On", 0.9, 0.8, slots_confidence=0.7),)
     )
     mine = weights(SPEC.request_names, 3, 0.3)
     mine = msgspec.structs.replace(mine, means=tuple(1.0 if name == "bias" else 0.0 for name in mine.names))
     reranker = Factored(SPEC, mine, weights(SPEC.reading_names, 4, 0.3))
-    (groups,) = reranker.explain(request)
-    q = reranker.rerank(request).mine
-    bias = mine.values[mine.names.index("bias")]
-    assert sum(value for group, value in groups.items() if group != "reading") == pytest.approx(
-        np.log(q / (1 - q)) - bias
-    )
+    row, _ = split(reranker.explain(request)[0])
+    scores = reranker.rerank(request)
+    assert row["base"] == pytest.approx(mine.values[mine.names.index("bias")])
+    assert sum(row.values()) == pytest.approx(exact_log_odds(float(scores.right[0])))
+    assert row["reading"] < 0.0

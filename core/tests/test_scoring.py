@@ -72,7 +72,7 @@ maps = (
 
 def weights(draw: st.DrawFn, names: Sequence[str]) -> Weights:
     rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
-    return Weights(tuple(names), tuple(rng.normal(size=len(names)).tolist()), (0.0,) * len(names))
+    return Weights(tuple(names), *(tuple(rng.normal(size=len(names)).tolist()) for _ in range(2)))
 
 
 def measured(names: Sequence[str]) -> st.SearchStrategy[tuple[Number, ...]]:

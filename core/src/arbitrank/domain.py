@@ -170,7 +170,9 @@ class Model(ABC):
         """Each feature group's contribution to each hypothesis's log-odds, in nats, against an average request.
 
         You get the request that `rerank` gets. You return one mapping per hypothesis; the toolkit's groups are
-        `domain`, `intent`, `slots`, `context` and `features`. Called only where an explanation is requested.
+        `domain`, `intent`, `slots`, `context`, `length`, `features` and `reading`, and `base` is the average request.
+        What they lack of the log-odds of P(right) the core adds to `base`. A key `GROUP.WORDS` details a group and does
+        not count. Called only where an explanation is requested.
         """
         return [{} for _ in request.hypotheses or ()]
 
@@ -186,6 +188,9 @@ class Domain(ABC):
 
     intent_titles: Mapping[str, str] = MappingProxyType({})
     """Display names of intents, as they complete "do you want to …?"; an intent without one shows its name."""
+
+    feature_titles: Mapping[str, str] = MappingProxyType({})
+    """What a feature of a hypothesis says where it is 1, for explanations: "it knows the title"."""
 
     scales: Mapping[str, str] = MappingProxyType({})
     """Scales of the recogniser's scores that are not probabilities, by field: `{"domain_confidence": "0..100"}`.

@@ -205,7 +205,8 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
 
     `score` = `domain_probability` · `probability` orders the list; `domain_probability` is P(this request is the
     domain's), `probability` P(this reading is entirely right), the calibrated figure to show and to threshold. `why`
-    holds each feature group's contribution to the log-odds. Each is None where a fallback's reading has none.
+    holds a base and each feature group's contribution, which add up to its log-odds, `details` the strongest features'
+    shares as `GROUP.WORDS` (`arbitrank.explanation`). Each is None where a fallback's reading has none.
     """
 
     domain: str
@@ -217,6 +218,7 @@ class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
     version: str | None = None
     skill: str | None = None
     why: dict[str, float] | None = None
+    details: dict[str, float] | None = None
 
     def __repr__(self) -> str:
         slots = "".join(f" {slot.name}={slot.value}" for slot in self.slots)

@@ -22,6 +22,7 @@ from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
+from arbitrank.explanation import all_staged
 from arbitrank.notices import unnoticed
 from arbitrank.request_checks import checked
 from arbitrank.scales import domain_scales
@@ -206,7 +207,8 @@ class Arbitrator:
 
     def _contribution(self, name: str, serving: Serving, outcome: Answered) -> Contribution:
         scores = temperature_scaled(outcome.scores, serving.temperature)
-        return Contribution(name, outcome.hypotheses, scores, serving.version, outcome.why)
+        why = all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
+        return Contribution(name, outcome.hypotheses, scores, serving.version, why)
 
     def _conditioned(self, contributions: Sequence[Contribution]) -> Sequence[Contribution]:
         """The contributions, conditioned on one domain owning the request where the settings say so."""
@@ -214,7 +216,10 @@ class Arbitrator:
             return contributions
         reading = [one for one in contributions if one.hypotheses]
         scores = after_winning([one.scores for one in reading], self.decisions.independence)
-        return [one._replace(scores=conditioned) for one, conditioned in zip(reading, scores, strict=True)]
+        return [
+            one._replace(scores=new, why=all_staged(one.why, "other_domains", one.scores.right, new.right))
+            for one, new in zip(reading, scores, strict=True)
+        ]
 
     def _fallback_reading(self, selection: Selection, outcomes: Mapping[str, Outcome]) -> Ranked | None:
         """The reading of the fallback, None where there is none."""

@@ -22,6 +22,7 @@ from arbitrank.arbitration.scaled_model import ScaledModel
 from arbitrank.arbitration.wordings import Scored, each_wording, over_wordings
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import PluginError, describe
+from arbitrank.explanation import completed
 from arbitrank.guard import Fault, guarded
 from arbitrank.scales import NO_SCALES
 from arbitrank.scores import Kept, ScoreError, distinct, only, read_hypotheses
@@ -273,7 +274,7 @@ def _answer(
         own = replace(shared, hypotheses=read)
         scores = checked_scores(model.rerank(own), len(read))
         if explain:
-            why = checked_explanation(model.explain(own), len(read))
+            why = completed(checked_explanation(model.explain(own), len(read)), scores.right)
     done = perf_counter()
     return Answered(hypotheses, scores, why, 1e3 * (recognised - began), 1e3 * (done - recognised), kept, shown)
 

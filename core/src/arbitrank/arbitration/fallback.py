@@ -14,6 +14,7 @@ import numpy as np
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import Contribution
 from arbitrank.arbitration.profiles import DomainProfile
+from arbitrank.explanation import split
 from arbitrank.values import Answer, Decision, DomainReport, Hypothesis, Ranked
 
 FALLBACK = "fallback"
@@ -58,7 +59,8 @@ def scored_reading(contribution: Contribution) -> Ranked | None:
     h = hypotheses[best]
     scored = any(map(_has_confidence, hypotheses))
     mine, right = (scores.mine, float(scores.right[best])) if scored else (None, None)
-    return Ranked(domain, h.intent, h.slots, None, mine, right, version, h.skill, dict(why[best]) if why else None)
+    groups, details = split(why[best]) if why else (None, None)
+    return Ranked(domain, h.intent, h.slots, None, mine, right, version, h.skill, groups, details)
 
 
 def unscored_reading(name: str, hypotheses: Sequence[Hypothesis]) -> Ranked | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, choosable, margin, p_out_of_scope
 from arbitrank.domain import Scores
+from arbitrank.explanation import split
 from arbitrank.probability import CLIP, Floats, Starts, log_odds, sigmoid
 from arbitrank.values import Hypothesis, Ranked
 
@@ -90,10 +91,10 @@ def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
         mine, right = of_domain.mine, of_domain.right.tolist()
         products = [mine * p for p in right]
         scores += products
-        reasons = map(dict, why) if why else repeat(None)
+        reasons = map(split, why) if why else repeat((None, None))
         ranked += [
-            Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill, reason)
-            for h, score, p, reason in zip(hypotheses, products, right, reasons, strict=False)
+            Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill, groups, details)
+            for h, score, p, (groups, details) in zip(hypotheses, products, right, reasons, strict=False)
         ]
     # A stable sort leaves equal scores in the order of domains and readings.
     order = np.argsort(np.negative(scores), kind="stable").tolist()

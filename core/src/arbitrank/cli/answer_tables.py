@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,14 @@ from rich import markup
 from rich.console import Console
 from rich.table import Table
 
+from arbitrank.explanation import BASE
 from arbitrank.values import Answer, Ranked, Truth
 
 if TYPE_CHECKING:
     from arbitrank.impact.replay_one import Replay
 
 _SHOWN_FROM = 0.01
+_SAID_FROM, _WRITTEN_FROM = 0.05, 0.005  # nats of a reason in words, and in numbers
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -71,18 +73,47 @@ def _ranking(answer: Answer, shown: Sequence[int], explain: bool) -> Table:
             escape(", ".join(f"{slot.name}={slot.value}" for slot in entry.slots)),
             _percent(entry.domain_probability),
             _percent(entry.probability),
-            escape(_why(entry.why or {}, explain)),
+            escape(_numbers(entry) if explain else _words(entry)),
             style=style,
         )
     return table
 
 
-def _why(why: Mapping[str, float], explain: bool) -> str:
-    """All contributions, or the two largest."""
-    largest = sorted(why.items(), key=lambda item: -abs(item[1]))
-    if explain:
-        return "  ".join(f"{group} {value:+.2f}" for group, value in largest)
-    return ", ".join(f"{group} {value:+.1f}" for group, value in largest[:2] if abs(value) >= 0.05)
+_GROUPS = {
+    "domain": ("sure that it is meant", "unsure that it is meant"),
+    "intent": ("the intent is clear", "the intent is unclear"),
+    "slots": ("the slots are clear", "the slots are unclear"),
+    "context": ("the situation", "the situation"),
+    "features": ("what it knows", "what it knows"),
+    "length": ("the length of the request", "the length of the request"),
+    "reading": ("its best reading", "other readings of its own"),
+    "calibration": ("it is right more often than it claims", "it is right less often than it claims"),
+    "temperature": ("it was over-confident", "it was over-confident"),
+    "other_domains": ("no other domain is as sure", "other domains claim it"),
+    "hyprank": ("the account and the dialogue", "the account and the dialogue"),
+}
+"""Words for a group that speaks for a reading, and for one that speaks against it."""
+
+
+def _numbers(entry: Ranked) -> str:
+    """All contributions, which add up to the log-odds of P(right), the base first."""
+    why = entry.why or {}
+    largest = sorted(why.items(), key=lambda item: (item[0] != BASE, -abs(item[1])))
+    return "  ".join(f"{group} {value:+.2f}" for group, value in largest if abs(value) >= _WRITTEN_FROM)
+
+
+def _words(entry: Ranked) -> str:
+    """The two strongest reasons: features by what they say, groups without any by theirs."""
+    why, details = entry.why or {}, entry.details or {}
+    detailed = {key.partition(".")[0] for key in details}
+    reasons = [(value, key.partition(".")[2]) for key, value in details.items()]
+    reasons += [
+        (value, _GROUPS.get(group, (group, group))[value < 0.0])
+        for group, value in why.items()
+        if group != BASE and group not in detailed
+    ]
+    reasons.sort(key=lambda reason: -abs(reason[0]))
+    return ", ".join(f"{value:+.1f} {words}" for value, words in reasons[:2] if abs(value) >= _SAID_FROM)
 
 
 def _decision(answer: Answer) -> str:

@@ -17,6 +17,7 @@ from arbitrank.arbitration.checks import MAX_HYPOTHESES, check_features, checked
 from arbitrank.arbitration.dispatch import OPENS, Answered, Failed, Late, Outcome
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError, describe
+from arbitrank.explanation import completed
 from arbitrank.isolation.messages import (
     MAX_QUERY,
     DomainOutcome,
@@ -250,7 +251,7 @@ def checked_outcome(
                 raise PluginError(f"hypothesis {i} is of domain {hypothesis.domain!r}, expected {name!r}")
             if hypothesis.features:
                 check_features(i, hypothesis)
-        why = checked_explanation(message.why or (), len(hypotheses)) if explain else None
+        why = completed(checked_explanation(message.why or (), len(hypotheses)), scores.right) if explain else None
     except PluginError as error:
         return Failed(str(error), message.recognise_ms + message.rerank_ms)
     kept = None if given is None else message.kept

@@ -5,7 +5,7 @@ Trained in `arbitrank.learn.boosted_training`. Its trees are kept as LightGBM's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import numpy as np
 
 from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError
+from arbitrank.explanation import BASE, exact_log_odds
 from arbitrank.learn.buffers import blocks, buffer
+from arbitrank.learn.contributions import added, adding_up, row_of
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.features import rows
 from arbitrank.learn.lightgbm import Trees, lightgbm
-from arbitrank.learn.rerankers import Factored, add_by_group
+from arbitrank.learn.rerankers import Factored
 from arbitrank.probability import Floats, Starts, bounded, bounded_groups, log_odds, sigmoid
 from arbitrank.values import Request
 
@@ -93,9 +95,13 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
     def explain(self, request: Request) -> list[Mapping[str, float]]:
         """LightGBM's own contributions, summed by group, on top of the base's."""
         parts = self.booster.predict(self._columns(request), pred_contrib=True, num_threads=1)
-        base: list[Mapping[str, float]] = self.base.explain(request) if self.base else [{} for _ in parts]
-        names = feature_names(self.spec)
-        return [add_by_group(dict(below), names, row[:-1].tolist()) for row, below in zip(parts, base, strict=True)]
+        below: Sequence[Mapping[str, float]] = self.base.explain(request) if self.base else [{} for _ in parts]
+        names, right = (*feature_names(self.spec), "bias"), self.rerank(request).right.tolist()
+        each = (added(low, row_of(self.spec, names, row.tolist())) for row, low in zip(parts, below, strict=True))
+        return [
+            adding_up({**row, BASE: row[BASE] + self.bias}, exact_log_odds(p))
+            for row, p in zip(each, right, strict=True)
+        ]
 
     def _columns(self, request: Request) -> Floats:
         """The columns of `matrix` for one request."""

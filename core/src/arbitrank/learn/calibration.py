@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from arbitrank.domain import Scores
+from arbitrank.explanation import all_staged
 from arbitrank.probability import Floats, bounded, log_odds, sigmoid
 from arbitrank.values import Request
 
@@ -55,9 +56,11 @@ class Calibrated:
         return recalibrated(self.reranker.rerank(request), self.calibrator)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        """Contributions to the re-ranker's own scores."""
-        rows: list[Mapping[str, float]] = self.reranker.explain(request)
-        return rows
+        """Contributions to the re-ranker's own scores, and `calibration`."""
+        before = self.reranker.rerank(request)
+        after = recalibrated(before, self.calibrator)
+        rows = all_staged(self.reranker.explain(request), "calibration", before.right, after.right)
+        return list(rows or ())
 
 
 def recalibrated(scores: Scores, calibrator: Calibrator) -> Scores:

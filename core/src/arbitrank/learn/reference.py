@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, DataError
 from arbitrank.learn import files
+from arbitrank.learn.contributions import worded
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.values import Example, Hypothesis, Request
@@ -153,4 +154,8 @@ class ReferenceModel(Model):
         return self.reranker.rerank(request)
 
     def explain(self, request: Request) -> Sequence[Mapping[str, float]]:
-        return self.reranker.explain(request)
+        titles, each = (
+            self.domain.feature_titles,
+            zip(self.reranker.explain(request), request.hypotheses or (), strict=True),
+        )
+        return [worded(row, request.context, h.features, titles) for row, h in each]

@@ -1,36 +1,33 @@
 """Linear re-rankers and the baseline: R0, log-linear and factored. Trained in `arbitrank.learn.linear_training`.
 
 Each scores a request that holds one domain's hypotheses, at least one: `rerank` gives P(mine) and P(right), `explain`
-the contribution of each group of features to each hypothesis's log-odds, in nats. They are frozen;
-`arbitrank.learn.files` writes and reads them. The boosted one is in `arbitrank.learn.boosted`.
+a base and the contribution of each group of features, which add up to the log-odds of P(right), in nats. They are
+frozen; `arbitrank.learn.files` writes and reads them. The boosted one is in `arbitrank.learn.boosted`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import mul
 
 import msgspec
 import numpy as np
 
 from arbitrank.domain import Scores
+from arbitrank.explanation import BASE, exact_log_odds
 from arbitrank.learn.census import fit_features
+from arbitrank.learn.contributions import adding_up, row_of
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.features import parts, rows
 from arbitrank.learn.losses import Form
 from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.scoring import FactoredScorer, LogLinearScorer
-from arbitrank.probability import ALL, CLIP, Floats, Starts, bounded, null_softmax, sigmoid
+from arbitrank.probability import ALL, Floats, Starts, bounded, clipped, null_softmax, sigmoid
 from arbitrank.values import Request
 
-
-def add_by_group(groups: dict[str, float], names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
-    """The same contributions by group, with those of the named features added; the bias has none."""
-    for name, value in zip(names, values, strict=True):
-        group = name.partition("@")[0].partition(".")[0]
-        if group != "bias":
-            groups[group] = groups.get(group, 0.0) + value
-    return groups
+_SAME = 1e-12  # nats between two products that count as equal
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -43,10 +40,12 @@ class Weights(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<weights of {len(self.names)} features>"
 
-    def contributions(self, row: Sequence[float]) -> dict[str, float]:
-        """Contribution of each group, relative to the average of the training data."""
+    def contributions(self, spec: FeatureSpec, row: Sequence[float]) -> dict[str, float]:
+        """Contributions by group and detail to the weighted sum; the base is that of the averages in training."""
         products = (weight * (x - mean) for weight, mean, x in zip(self.values, self.means, row, strict=True))
-        return add_by_group({}, self.names, products)
+        found = row_of(spec, self.names, products)
+        found[BASE] += sum(map(mul, self.values, self.means))
+        return found
 
 
 class R0(msgspec.Struct, frozen=True, tag="r0", tag_field="kind"):
@@ -59,9 +58,18 @@ class R0(msgspec.Struct, frozen=True, tag="r0", tag_field="kind"):
         return bounded(np.array(domain) * np.array(intent) * np.array(slots))
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
+        """Shares of the three confidences; the base is the product of their means in training."""
         domain, intent, slots, _ = parts(request, self.spec.fill)
-        logs = np.log([domain, intent, slots]) - np.log(np.array(self.spec.fill))[:, None]
-        return [dict(zip(("domain", "intent", "slots"), map(float, column), strict=True)) for column in logs.T]
+        means = [math.log(clipped(mean)) for mean in self.spec.fill]
+        base = exact_log_odds(math.exp(sum(means)))
+        found: list[Mapping[str, float]] = []
+        for d, i, s, p in zip(domain, intent, slots, self.rerank(request).right.tolist(), strict=True):
+            logs = [math.log(x) - mean for x, mean in zip((d, i, s), means, strict=True)]
+            whole, change = sum(logs), exact_log_odds(d * i * s) - base
+            scale = change / whole if abs(whole) > _SAME else 1.0
+            row = {BASE: base, **dict(zip(("domain", "intent", "slots"), (scale * x for x in logs), strict=True))}
+            found.append(adding_up(row, exact_log_odds(p)))
+        return found
 
 
 def baseline(domain: str, requests: Sequence[Request] = ()) -> R0:
@@ -82,7 +90,14 @@ class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", 
         return LogLinearScorer(self.spec, self.form, self.weights.values)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        return [self.weights.contributions(row) for row in plain_matrix(self.spec, [request], ALL).tolist()]
+        each = plain_matrix(self.spec, [request], ALL).tolist()
+        found: list[Mapping[str, float]] = []
+        for features, p in zip(each, self.rerank(request).right.tolist(), strict=True):
+            row, target = self.weights.contributions(self.spec, features), exact_log_odds(p)
+            z = sum(value for key, value in row.items() if "." not in key)
+            # A sigmoid is the reading's own; in the other forms the rest is what its rivals take.
+            found.append(adding_up(row, target, 0.0 if self.form == "sigmoid" else target - z))
+        return found
 
 
 class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind", dict=True):
@@ -108,8 +123,17 @@ class Factored(msgspec.Struct, frozen=True, tag="factored", tag_field="kind", di
         return FactoredScorer(self.spec, self.mine.values, self.right.values)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        """Contribution of each group to q's log-odds; `reading` is log r, the cost of this reading."""
+        """Contributions to the log-odds of P(right) = q · r.
+
+        `reading` is what r takes from an average request, the other groups are those of q from there.
+        """
         of_request, of_readings = rows(self.spec, request)
-        whole = self.mine.contributions(of_request)
-        r = null_softmax(np.array(of_readings) @ np.array(self.right.values), ALL)
-        return [{**whole, "reading": float(np.log(max(p, CLIP)))} for p in r]
+        row = self.mine.contributions(self.spec, of_request)
+        row[BASE] = exact_log_odds(float(sigmoid(np.array(row[BASE]))))
+        average = float(sigmoid(np.array(row[BASE])))
+        r = null_softmax(np.array(of_readings) @ np.array(self.right.values), ALL).tolist()
+        right = self.rerank(request).right.tolist()
+        return [
+            adding_up(row, exact_log_odds(p), exact_log_odds(average * share) - row[BASE])
+            for share, p in zip(r, right, strict=True)
+        ]

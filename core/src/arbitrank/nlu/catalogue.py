@@ -23,6 +23,15 @@ def also_of(work: Work) -> list[str]:
     return [name for name in (work.get("also") or "").split(",") if name]
 
 
+def titles_of_features(*names: str) -> dict[str, str]:
+    """What the features of a catalogue with these columns say where they are 1, for `Domain.feature_titles`."""
+    return {
+        **{f"{name}_known": f"it knows the {name}" for name in names},
+        "title_unknown": "it does not know the title",
+        "title_shared": "another domain has this title too",
+    }
+
+
 class Catalogue:
     """Looks names up in some columns of works, whatever their case, accents' encoding and invisible characters."""
 

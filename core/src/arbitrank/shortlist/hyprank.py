@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.errors import ArtifactError
+from arbitrank.explanation import staged
 from arbitrank.learn.calibration import Affine
 from arbitrank.learn.lightgbm import Trees, lightgbm
 from arbitrank.packages import core_version
@@ -190,10 +191,13 @@ class HypRank(msgspec.Struct, frozen=True, dict=True):
             else:
                 score = p * (product / first.score if first.score else 1.0)
             share = min(1.0, right / mine) if mine > 0.0 else 0.0
-            why = one.why
-            if why is not None:
-                why = {**why, "hyprank": math.log(max(score, _LEAST)) - math.log(max(product, _LEAST))}
-            rescored.append(Ranked(one.domain, one.intent, one.slots, score, p, p * share, one.version, one.skill, why))
+            why = None if one.why is None else staged(one.why, "hyprank", right, p * share)
+            rescored.append(
+                Ranked(
+                    *(one.domain, one.intent, one.slots, score, p, p * share),
+                    *(one.version, one.skill, why, one.details),
+                )
+            )
         rescored.sort(key=_by_score)  # stable: ties keep the order of the merged list
         return tuple(rescored)
 

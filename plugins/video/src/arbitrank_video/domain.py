@@ -9,7 +9,7 @@ from pathlib import Path
 from arbitrank.domain import Skill
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.nlu.catalogue import Catalogue, read_works
+from arbitrank.nlu.catalogue import Catalogue, read_works, titles_of_features
 from arbitrank.nlu.patterns import generate
 from arbitrank.values import Example, Hypothesis
 
@@ -31,6 +31,7 @@ class Video(ReferenceDomain):
         "AskAboutVideo": "know more about the video",
         "ResumeVideo": "go on with the video",
     }
+    feature_titles: Mapping[str, str] = titles_of_features("title", "creator")
     context_keys = (*CORE_KEYS, "playing", "last_opened")
 
     @property
