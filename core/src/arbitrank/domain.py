@@ -190,7 +190,7 @@ class Domain(ABC):
     """Display names of intents, as they complete "do you want to …?"; an intent without one shows its name."""
 
     feature_titles: Mapping[str, str] = MappingProxyType({})
-    """What a feature of a hypothesis says where it is 1, for explanations: "it knows the title"."""
+    """A phrase for each feature of the hypotheses, said where the feature is 1: "it knows the title"."""
 
     scales: Mapping[str, str] = MappingProxyType({})
     """Scales of the recogniser's scores that are not probabilities, by field: `{"domain_confidence": "0..100"}`.

@@ -24,7 +24,7 @@ def also_of(work: Work) -> list[str]:
 
 
 def titles_of_features(*names: str) -> dict[str, str]:
-    """What the features of a catalogue with these columns say where they are 1, for `Domain.feature_titles`."""
+    """Phrases for the features of a catalogue with these columns, for `Domain.feature_titles`."""
     return {
         **{f"{name}_known": f"it knows the {name}" for name in names},
         "title_unknown": "it does not know the title",
