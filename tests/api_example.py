@@ -21,6 +21,15 @@ def answer_once(store: Path) -> ar.Answer:
     return answer
 
 
+def ask_back(arbitrator: ar.Arbitrator) -> ar.Ranked | None:
+    """Ask the user where the decision is `clarify`, and find the contender that the next words mean."""
+    answer = arbitrator.answer("play cinderella")
+    if answer.decision.action != "clarify":
+        return answer.chosen
+    choice: ar.Choice = ar.choose(answer, "the second one", language="en")
+    return None if choice.choice is None else answer.ranked[choice.choice]
+
+
 def verify_signatures(store: Path, keys: Path) -> ar.Arbitrator:
     """Accept only artifacts signed by a key in the folder `keys`."""
     return ar.Arbitrator.from_installed(store=store, keys=keys)

@@ -170,12 +170,16 @@ class Lineup:
         return replace(report, title=self.titles[name]) if name in self.titles else report
 
     def _intents_of(self, ranked: Sequence[Ranked]) -> dict[str, dict[str, str]]:
-        """The display names of the intents in the list, by domain."""
+        """The display name of the intent of each domain's first reading, which a question may be about."""
         found: dict[str, dict[str, str]] = {}
+        seen: set[str] = set()
         for entry in ranked:
-            names = self.intents.get(entry.domain)
-            if names is not None and entry.intent in names:
-                found.setdefault(entry.domain, {})[entry.intent] = names[entry.intent]
+            if entry.domain in seen:
+                continue
+            seen.add(entry.domain)
+            title = self.intents.get(entry.domain, {}).get(entry.intent)
+            if title is not None:
+                found[entry.domain] = {entry.intent: title}
         return found
 
 
