@@ -567,7 +567,7 @@ def test_live_loads_versions_into_workers_and_a_request_in_flight_ends_on_its_ow
         assert (report.status, report.version) == ("answered", second)
         assert "its worker process ended with status 3" in (report.reason or "")
         assert crash in live.status().domains["hostile"].refused
-        live.answer(Request(context={"deed": "leave"}))
+        live.arbitrate(Request(context={"deed": "leave"}))
         assert re.search("status 3|connection closed", live.status().domains["hostile"].breaker or "")
         assert live.answer(request).domains["hostile"].status == "skipped"
         assert live.status().workers["g"].restarts >= 1
