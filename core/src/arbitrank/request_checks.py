@@ -24,7 +24,7 @@ KNOWN = frozenset(
 """Keys of a line of a request, a log or a hypotheses file."""
 
 _TYPES = {"device": str, "has_screen": bool, "locale": str, "previous_domain": str, "previous_intent": str}
-_SHAPE = "expected utterance, hypotheses or both, as docs/formats.md has them"
+_SHAPE = "expected utterance, hypotheses or both; see docs/formats.md"
 
 R = TypeVar("R", bound=Request)
 
