@@ -46,7 +46,7 @@ from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.state import Change
-from arbitrank.values import Answer, Example
+from arbitrank.values import Answer, Example, Truth
 from arbitrank.wire import decode_example, decode_logged, decode_request
 
 ROOT = Path(__file__).parents[1]
