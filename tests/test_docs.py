@@ -204,6 +204,7 @@ def known(shown: Any, value: Any, path: str = "") -> None:
         for key, inner in shown.items():
             known(inner, value[key], f"{path}.{key}")
     elif isinstance(shown, list):
+        value = value.each if isinstance(value, Truth) else value
         for i, inner in enumerate(shown):
             known(inner, value[i], f"{path}[{i}]")
 
