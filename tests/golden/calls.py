@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import lzma
+import math
 import os
 import queue
 import runpy
@@ -263,9 +264,11 @@ def differences(
     added: frozenset[str] = frozenset(),
     tolerance: float = TOLERANCE,
     where: str = "",
+    changed: frozenset[str] = frozenset(),
 ) -> Iterator[str]:
     """Where the two differ; numbers by more than the tolerance, and keys unless they are among `added`.
 
+    The values of keys in `changed` may differ, but not be missing.
     A call that does not succeed may say more on standard error than it did.
     """
     if isinstance(expected, dict) and isinstance(actual, dict):
@@ -275,19 +278,32 @@ def differences(
             yield f"{where}.{key}: is new: {_short(actual[key])}; if meant, add it to ADDED in tests/test_golden.py"
         warns = expected.get("stderr") is False and expected.get("status") not in (0, None)
         for key in sorted(expected.keys() & actual.keys()):
-            if warns and key == "stderr":
+            if (warns and key == "stderr") or (key in changed and (expected[key] is None) == (actual[key] is None)):
                 continue
-            yield from differences(expected[key], actual[key], added, tolerance, f"{where}.{key}")
+            yield from differences(expected[key], actual[key], added, tolerance, f"{where}.{key}", changed)
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             yield f"{where}: {len(actual)} values, were {len(expected)}"
         for i, (one, other) in enumerate(zip(expected, actual, strict=False)):
-            yield from differences(one, other, added, tolerance, f"{where}[{i}]")
+            yield from differences(one, other, added, tolerance, f"{where}[{i}]", changed)
     elif _number(expected) and _number(actual):
         if not abs(expected - actual) <= tolerance * max(1.0, abs(expected)):
             yield f"{where}: {actual!r}, was {expected!r}"
     elif expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
         yield f"{where}: {_short(actual)}, was {_short(expected)}"
+
+
+def unexplained(value: Any) -> Iterator[str]:
+    """Readings whose `why` does not add up to the log-odds of their probability."""
+    if isinstance(value, dict):
+        why, p = value.get("why"), value.get("probability")
+        if isinstance(why, dict) and p is not None and "domain_probability" in value:
+            p = min(max(p, 1e-12), 1.0 - 1e-12)
+            if abs(sum(why.values()) - math.log(p / (1.0 - p))) > 1e-6:
+                yield f"{_short(why)} of {p}"
+        value = list(value.values())
+    for one in value if isinstance(value, list) else ():
+        yield from unexplained(one)
 
 
 def _number(value: Any) -> bool:
