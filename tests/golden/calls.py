@@ -299,7 +299,8 @@ def unexplained(value: Any) -> Iterator[str]:
         why, p = value.get("why"), value.get("probability")
         if isinstance(why, dict) and p is not None and "domain_probability" in value:
             p = min(max(p, 1e-12), 1.0 - 1e-12)
-            if abs(sum(why.values()) - math.log(p / (1.0 - p))) > 1e-6:
+            digits = 1e-12 / min(p, 1.0 - p)  # answers are kept to twelve decimals
+            if abs(sum(why.values()) - math.log(p / (1.0 - p))) > 1e-6 + digits:
                 yield f"{_short(why)} of {p}"
         value = list(value.values())
     for one in value if isinstance(value, list) else ():
