@@ -207,8 +207,16 @@ def test_a_domain_that_fails_loses_its_own_place_and_is_counted(shared) -> None:
 def test_feedback_needs_an_id_and_a_truth_or_an_outcome(shared) -> None:
     truth = {"domain": "lights", "intent": "intent0"}
     receipt = {"id": "1", "logged": False, "counted": False}
-    assert shared.call("POST", "/v1/feedback", {"id": "1", "truth": truth})[:2] == (200, receipt)
-    for body, error in (({"id": "1"}, "neither"), ({"truth": truth}, "id"), (b"[", "body"), ({"id": "x" * 201}, "")):
+    several = {"domains": ["lights", "shades"], "intent": "intent0"}
+    for one in (truth, several, [truth, several]):
+        assert shared.call("POST", "/v1/feedback", {"id": "1", "truth": one})[:2] == (200, receipt)
+    for body, error in (
+        ({"id": "1"}, "neither"),
+        ({"truth": truth}, "id"),
+        ({"id": "1", "truth": []}, "truth"),
+        (b"[", "body"),
+        ({"id": "x" * 201}, ""),
+    ):
         status, answer, _ = shared.call("POST", "/v1/feedback", body)
         assert status == 400
         assert error in answer["error"]

@@ -451,3 +451,41 @@ def test_byte_order_marks_and_line_ends_of_windows_are_read(tmp_path: Path, mark
     (tmp_path / "data.jsonl").write_text(marked.format(row) + row, encoding="utf-8", newline="")
     _, found = read(tmp_path / "data.jsonl", tmp_path)
     assert len(found) == 2
+
+
+# ----------------------------------------------------------------------------------------------- several truths
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_request_of_several_domains_is_an_own_request_of_each(tmp_path: Path, form: str) -> None:
+    rows = [
+        {**line(1, "lamps", own=True), "truth": {"domains": ["lamps", "shades"], "intent": "On"}},
+        {**line(2, "lamps", own=True), "truth": {"domains": ["lamps", "tunes"], "intent": "On"}},
+    ]
+    report, own = read(write(tmp_path / f"data.{form}", rows), tmp_path, "shades", "lamps")
+    assert [example.request.id for example in own] == ["1"]  # without a reading of its own
+    assert own[0].truth.owned_by("shades")
+    assert report.examples == {"shades": 1, "lamps": 2}
+
+
+class Attentive(ReferenceDomain):
+    """Remembers the truths that it is trained on."""
+
+    name = "shades"
+
+    def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Any:
+        self.truths = [example.truth for example in examples]
+        raise DataError("enough")
+
+
+def test_a_domain_is_trained_on_truths_that_name_it_alone(tmp_path: Path) -> None:
+    truths = (
+        Truth(None, "On", domains=("lamps", "shades")),
+        Truth("lamps", "On"),
+        Truth("tunes", also=(Truth("shades"),)),
+    )
+    examples = [Example(Request(id=str(i), utterance=f"words {i}"), truths[i % 3]) for i in range(60)]
+    domain = Attentive()
+    with pytest.raises(DataError, match="enough"):
+        build(domain, ("p", "1"), examples, tmp_path / "out", Settings())
+    assert {*domain.truths} == {Truth("shades", "On"), Truth("lamps", "On"), Truth("shades")}

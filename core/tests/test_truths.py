@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.answerlog.redaction import Redactor
 from arbitrank.answerlog.settings import Feedback
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import BestReadings, merge_heads
 from arbitrank.errors import InputError
+from arbitrank.evaluate.results import judge
 from arbitrank.learn.evidence import label
+from arbitrank.live.comparison import ComparedVersions, Comparison
 from arbitrank.semer import entirely_right, semer, truths_found
-from arbitrank.values import Hypothesis, Request, Slot, Truth
+from arbitrank.values import Answer, Decision, DomainReport, Hypothesis, Ranked, Request, Slot, Truth
 from arbitrank.wire import decode_example, decode_logged
 
 NAMES = st.sampled_from(["music", "books", "video", "news"])
@@ -171,3 +177,49 @@ def test_the_order_of_several_truths_does_not_matter(reading: Hypothesis, truths
     random.shuffle(truths)
     first, *rest = truths
     assert semer(reading, Truth(first.domain, first.intent, also=tuple(rest))) == semer(reading, whole)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["music", "books", None]), DOMAINS, DOMAINS), min_size=1, max_size=12), st.data()
+)
+def test_more_domains_never_lower_accuracy(rows: list[Any], data: st.DataObject) -> None:
+    claim = st.floats(0.0, 1.0)
+    n = len(rows)
+    domains = []
+    for _ in ("books", "music"):
+        mine = np.array(data.draw(st.lists(claim, min_size=n, max_size=n)))
+        domains.append(BestReadings(mine, mine * 0.9, np.zeros(n, np.int32), mine * 0.9))
+    heads = merge_heads(domains)
+    top = [Hypothesis(("books", "music")[d], "Play") for d in heads.domain.tolist()]
+    fewer = [Truth(name, "Play", domains=(name, *some)) for name, some, _ in rows]
+    more = [Truth(name, "Play", domains=(name, *some, *others)) for name, some, others in rows]
+    before, after = (judge(heads, top, truths, DecisionSettings()) for truths in (fewer, more))
+    assert (after.domain_right >= before.domain_right).all()
+    assert (after.answer_right >= before.answer_right).all()
+    assert (after.semer <= before.semer).all()
+
+
+@pytest.mark.parametrize(
+    ("truth", "right"),
+    [
+        (Truth(None, "Play", domains=("books", "music")), 1.0),
+        (Truth("news", also=(Truth("music", "Play"),)), 1.0),
+        (Truth(None, "Stop", domains=("books", "music")), 0.0),
+        (Truth("books", "Play", domains=("books", None)), 0.0),
+    ],
+)
+def test_feedback_on_an_answer_counts_any_of_several_truths(truth: Truth, right: float) -> None:
+    head = Ranked("music", "Play", (), 0.8, 0.9, 0.9)
+    report = DomainReport("answered", "1")
+    comparison = Comparison()
+    side = {"music": ComparedVersions("1", "2", 0.5, "stable")}
+    comparison.served(Answer("7", Decision("accept", (0,)), (head,), {"music": report}, {}), side)
+    comparison.served(Answer("8", Decision("none"), (head,), {"music": report}, {}), side)
+    assert comparison.feedback("7", truth)
+    outcomes = comparison.report()["music"].arms["stable"].outcomes
+    assert outcomes
+    assert outcomes.accuracy.mean == right
+    assert comparison.feedback("8", Truth("books", domains=("books", None)))
+    outcomes = comparison.report()["music"].arms["stable"].outcomes
+    assert outcomes
+    assert outcomes.accuracy.mean == (right + 1.0) / 2
