@@ -30,9 +30,10 @@ from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Model
 from arbitrank.evaluate.merge_tuning import AfterWinning
 from arbitrank.evaluate.metrics import BINS, Calibration
+from arbitrank.explanation import LEAST
 from arbitrank.impact.replay_one import Replay
 from arbitrank.impact.report import Impact
-from arbitrank.learn import census, features
+from arbitrank.learn import census, features, standardisation
 from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.live.shadow import ShadowLine
@@ -46,6 +47,7 @@ from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.state import Change
+from arbitrank.training import task
 from arbitrank.values import Answer, Example, Truth
 from arbitrank.wire import decode_example, decode_logged, decode_request
 
@@ -395,6 +397,9 @@ def test_learning_md_has_the_numbers_that_the_code_has() -> None:
         f"R1 + {fitting._FACTORED_R2:g} · R2",
         f"l2 = min(max(({fitting.ENOUGH} / m)², 1), {fitting._STRONGEST:g}) / n",
         f"each value that occurs in at least {census._RARE} requests",
+        f"{standardisation._RANGE:,.0f} spreads at most, and beyond {standardisation.FAR:g} spreads",
+        f"fewer than {task._LITTLE} requests",
+        f"[{LEAST:.0e}, 1 − {LEAST:.0e}]",
         f"split into {FOLDS} folds",
         f"{BINS} bins",
     ):

@@ -16,6 +16,7 @@ from test_scoring import NAMES, contexts, grown, hypotheses, models
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.cli.answer_tables import show_answer
 from arbitrank.domain import Model, Scores
 from arbitrank.explanation import LEAST, completed, exact_log_odds, split, staged
 from arbitrank.learn.census import fit_features
@@ -23,7 +24,7 @@ from arbitrank.learn.contributions import worded
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
 from arbitrank.learn.reference import ReferenceDomain, ReferenceModel
 from arbitrank.learn.rerankers import R0, Factored, Weights, baseline
-from arbitrank.values import Answer, Hypothesis, Ranked, Request
+from arbitrank.values import Answer, Decision, Hypothesis, Ranked, Request
 
 
 def assert_adds_up(ranked: Sequence[Ranked]) -> None:
@@ -212,3 +213,22 @@ def test_the_baseline_is_explained_by_its_three_confidences() -> None:
 def test_an_explanation_survives_json() -> None:
     answer = explained(factored(SPEC, context__length=0.2), SEEN[3])
     assert_adds_up(msgspec.json.decode(msgspec.json.encode(answer), type=Answer).ranked)
+
+
+def shown(capsys: pytest.CaptureFixture[str], why: dict[str, float], details: dict[str, float], explain: bool) -> str:
+    entry = Ranked("lights", "On", (), 0.5, 0.8, 0.7, "1", None, why, details)
+    show_answer(Answer("1", Decision("accept", (0,)), (entry,), {}, {}), explain=explain)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_table_says_the_strongest_reasons_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    why = {"base": -3.0, "features": 2.0, "context": -1.9, "domain": -1.8, "reading": -0.001}
+    details = {"features.it knows the title": 2.3, "context.speaker": -1.7, "features.short": -0.3}
+    assert "+2.3 it knows the title, -1.8 unsure that it is meant" in shown(capsys, why, details, explain=False)
+    del why["domain"]
+    assert "+2.3 it knows the title, -1.7 speaker" in shown(capsys, why, details, explain=False)
+    assert "base -3.00 features +2.00 context -1.90" in shown(capsys, why, details, explain=True)
+
+
+def test_a_plugins_own_groups_have_their_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "+1.2 luck [0]" in shown(capsys, {"base": -3.0, "luck [0]": 1.2, "skill": 0.01}, {}, explain=False)
