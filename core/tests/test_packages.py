@@ -238,6 +238,11 @@ def test_a_package_of_another_name_than_its_domains_is_loaded_with_a_note(
     assert found.notes == (() if conforms else (f"{rule} and {domain}",))
 
 
+def test_a_package_of_several_domains_needs_no_name_of_one(site: Path) -> None:
+    install(site, "acme-home", serving("lights", "timers"), entry="home")
+    assert [one.notes for one in beside_reference(discover({})) if isinstance(one, Loaded)] == [(), ()]
+
+
 def test_a_package_is_named_in_the_environment_by_its_entry_point(site: Path) -> None:
     """Without an import the entry point's name is all that is known of a package."""
     install(site, "acme-home", serving("lights", "timers"), entry="home")

@@ -201,11 +201,12 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
         elif names is not None and name not in names:
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:
-            yield Loaded(name, source, domain, (*_naming(name, source), *package.problems, *_titles(name, domain)))
+            notes = () if len(domains) > 1 else _naming(name, source)
+            yield Loaded(name, source, domain, (*notes, *package.problems, *_titles(name, domain)))
 
 
 def _naming(name: str, source: Source) -> Iterator[str]:
-    """The remark on a domain whose package or entry point has another name than the rule gives it."""
+    """The remark on a package's only domain, where the package or entry point has another name than the rule gives."""
     if canonicalize_name(source.distribution) != canonicalize_name(f"arbitrank-{name}") or source.name != name:
         yield (
             f"comes from {source.distribution}, entry point {source.name}; by the naming rule these are "
