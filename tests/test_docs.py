@@ -54,6 +54,8 @@ from arbitrank.wire import decode_example, decode_logged, decode_request
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("plugins/*/*.md")])
+IN_ORDER = [DOCS / "own-nlu.md"]
+"""Pages whose examples build on one another: `test_own_nlu` runs them."""
 WRITE = "run: python tests/test_docs.py"
 
 
@@ -126,7 +128,7 @@ def test_commands_md_is_the_output_of_help() -> None:
 def examples() -> Iterator[tuple[Path, str, str]]:
     """Every console example: its page, the command, and the output that is shown."""
     for page in PAGES:
-        for _, text in blocks(page, "console"):
+        for _, text in [] if page in IN_ORDER else blocks(page, "console"):
             first, _, output = text.partition("\n")
             yield page, first.removeprefix("$ "), output
 
@@ -339,9 +341,14 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(match[2], encoding="utf-8")
     for plugin in ("arbitrank-games", "arbitrank-timers"):
-        with zipfile.ZipFile(wheel(folder / plugin)) as archive:
-            archive.extractall(folder / "site")
+        unpacked(wheel(folder / plugin), folder / "site")
     return folder
+
+
+def unpacked(wheel: Path, site: Path) -> None:
+    """Unpack a wheel into a folder of installed packages, as pip does."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
 
 
 def wheel(source: Path) -> Path:
@@ -465,6 +472,10 @@ def write() -> None:
             page.write_text(
                 shown.sub(lambda _, c=command, p=printed: f"```console\n$ {c}\n{p}```", text), encoding="utf-8"
             )
+    import test_own_nlu
+
+    with tempfile.TemporaryDirectory() as folder:
+        test_own_nlu.write(Path(folder))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""docs/own-nlu.md carries a team from its scores to an answer: its files are written, its commands run in their order."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+import test_docs
+from test_docs import DOCS, ROOT, facts, run, wheel
+
+PAGE = DOCS / "own-nlu.md"
+PORT = "8080"
+REFERENCE = ("books", "music", "video")
+"""The reference domains, which a team with its own NLU does not install, and which are installed beside the tests."""
+
+END = "=== end ==="
+
+
+def written(folder: Path) -> Path:
+    """The folder with the page's files, and with its package unpacked in `site`."""
+    text = PAGE.read_text(encoding="utf-8")
+    for match in re.finditer(r"^`([\w./-]+)`[^\n]*\n\n```\w+\n(.*?)^```$", text, re.M | re.S):
+        path = folder / match[1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(match[2], encoding="utf-8")
+    test_docs.unpacked(wheel(folder / "acme-nlu"), folder / "site")
+    return folder
+
+
+def commands() -> list[tuple[str, str]]:
+    """The page's commands, each with the output that is shown."""
+    found = []
+    for _, text in test_docs.blocks(PAGE, "console"):
+        first, _, output = text.partition("\n")
+        found.append((first.removeprefix("$ "), output))
+    return found
+
+
+def printed(folder: Path) -> list[str]:
+    """The output of each command, all run by one shell; the service is given a free port, and stopped at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    lines = [line for command, _ in commands() for line in (command.replace(PORT, port), f"echo '{END}'")]
+    script = "\n".join(["set +m", "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT", *lines])
+    path = written(folder) / "site"
+    output = run(script, folder, PYTHONPATH=str(path), ARBITRANK_STORE="store").replace(port, PORT)
+    return [part.removeprefix("\n") for part in output.split(END)[:-1]]
+
+
+def without_reference(output: str) -> str:
+    """The rows of `arbitrank domains` without those of the reference domains."""
+    lines = output.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(REFERENCE))
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return printed(tmp_path_factory.mktemp("own_nlu"))
+
+
+@pytest.mark.parametrize("place", range(len(commands())), ids=lambda place: commands()[place][0][:60])
+def test_the_pages_command_prints_what_it_shows(place: int, outputs: list[str]) -> None:
+    assert facts(without_reference(outputs[place])) == facts(commands()[place][1]), test_docs.WRITE
+
+
+def test_the_answers_are_those_that_the_page_promises(outputs: list[str]) -> None:
+    by_command = dict(zip((command for command, _ in commands()), outputs, strict=True))
+    plain = by_command["arbitrank rank requests.jsonl | python act.py"]
+    assert [line.split()[:2] for line in plain.splitlines() if not line.startswith(" ")] == [
+        ["a", "accept"],
+        ["b", "none"],
+        ["c", "clarify"],
+    ]
+    assert (
+        "b accept fallback\n    llm Answer"
+        in by_command["arbitrank rank requests.jsonl --fallback llm | python act.py"]
+    )
+    served = next(output for command, output in by_command.items() if "/v1/rank" in command)
+    assert served.startswith("b accept fallback\n    llm Answer")
+    (health,) = [output for command, output in by_command.items() if "/readyz" in command]
+    assert json.loads(health)["ready"]
+
+
+def test_the_page_is_linked_from_the_readme_and_from_the_tutorial() -> None:
+    assert "](docs/own-nlu.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "](own-nlu.md)" in (DOCS / "plugins.md").read_text(encoding="utf-8")
+
+
+def write(folder: Path) -> None:
+    """Write the output of the commands into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    for (command, _), output in zip(commands(), printed(folder), strict=True):
+        shown = "".join(f"{line.rstrip()}\n" for line in without_reference(output).splitlines())
+        block = re.compile(rf"^```console\n\$ {re.escape(command)}\n.*?^```$", re.M | re.S)
+        text = block.sub(lambda _, c=command, p=shown: f"```console\n$ {c}\n{p}```", text)  # type: ignore[misc]
+    PAGE.write_text(text, encoding="utf-8")
