@@ -291,7 +291,7 @@ def test_offsets_in_utf_16_are_read_where_that_is_said(tmp_path: Path) -> None:
         return {**row, "text": f"🎬{row['text']}", "slots": slots}
 
     folder = write(tmp_path / "c", train=[wide(row) for row in lines(0, 40)], dev=[wide(row) for row in lines(1, 10)])
-    with pytest.raises(DataError, match="its offsets fit as UTF-16 code units, which --offsets utf16 reads"):
+    with pytest.raises(DataError, match="its offsets fit as UTF-16 code units, which `evaluate` and `train` read with"):
         read_corpus(folder)
     found = read_corpus(folder, "utf16")
     assert not any("bad lines" in note for note in found.notes)

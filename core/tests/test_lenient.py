@@ -223,6 +223,18 @@ def test_the_reasons_of_many_faulty_hypotheses_are_bounded() -> None:
         decoded(*[{"domain": "lights"}] * (MAX_HYPOTHESES + 1))
 
 
+def test_the_number_of_unknown_keys_is_bounded() -> None:
+    """Each is compared with those that may be meant, which must not keep a service busy."""
+    many = {f"domaix{i:04}": i for i in range(201)}
+    for line in (
+        {"utterance": "on", **many},
+        {"utterance": "on", "hypotheses": [reading(**many)]},
+        {"utterance": "on", "hypotheses": [reading(slots=[{"name": "room", "value": "hall", **many}])]},
+    ):
+        with pytest.raises(InputError, match="unknown keys, expected at most 200"):
+            decode_request(json.dumps(line))
+
+
 def test_several_wordings_stand_best_first() -> None:
     wordings = [
         {"text": "all light on", "confidence": 0.2},

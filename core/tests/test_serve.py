@@ -164,6 +164,18 @@ def test_a_faulty_hypothesis_costs_its_domain_alone(shared, faulty: bytes, domai
         assert reason in domains[domain]["reason"]
 
 
+def test_what_is_not_as_expected_is_an_event_once(shared) -> None:
+    odd = {"utterance": "more light", "id": 7, "colour": "private words", "context": {"devise": "private words"}}
+    for _ in range(3):
+        status, answer = shared.rank(odd)
+        assert (status, answer["id"]) == (200, "7")
+    until(lambda: sum(line["event"] == "input" for line in shared.lines) >= 2)
+    seen = [line["what"] for line in shared.lines if line["event"] == "input"]
+    assert seen.count("id: a number, read as a text; expected a text") == 1
+    assert seen.count("colour: unknown key, ignored") == 1
+    assert not any("private" in what for what in seen)
+
+
 def test_a_body_of_faulty_hypotheses_is_answered_with_bounded_reasons(shared) -> None:
     status, answer = shared.rank({"hypotheses": [{"intent": None}] * 10_000})
     assert (status, answer["decision"]["action"]) == (200, "none")

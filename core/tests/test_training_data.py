@@ -437,7 +437,7 @@ def test_unreadable_hypotheses_leave_their_domain_without_the_example_and_are_re
 def test_offsets_in_utf_16_are_read_where_that_is_said(tmp_path: Path) -> None:
     slot = {"name": "room", "value": "hall", "start": 9, "end": 13}
     path = write(tmp_path / "data.jsonl", [{"text": "💡💡 dim hall", "domain": "lamps", "slots": [slot]}])
-    with pytest.raises(DataError, match="its offsets fit as UTF-16 code units, which --offsets utf16 reads"):
+    with pytest.raises(DataError, match="its offsets fit as UTF-16 code units, which `evaluate` and `train` read with"):
         read(path, tmp_path)
     examples = tmp_path / "lamps.examples"
     prepare(Dataset(str(path), offsets="utf16"), ["lamps"], {"lamps": examples})

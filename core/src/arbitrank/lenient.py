@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from arbitrank.errors import InputError
 from arbitrank.json_text import short
-from arbitrank.misnamed import meant_in_hypothesis, meant_in_slot
+from arbitrank.misnamed import MOST_UNKNOWN, meant_in_hypothesis, meant_in_slot
 from arbitrank.notices import Notice, named
 from arbitrank.values import Hypothesis, Request, Slot, Wording
 
@@ -125,6 +125,7 @@ def _hypotheses(
         return None, {}
     if len(found) > MAX_HYPOTHESES:
         raise InputError(f"hypotheses: {len(found)} of them, expected at most {MAX_HYPOTHESES}")
+    _check_keys(found)
     readable: list[Hypothesis] = []
     refused: dict[str, str] = {}
     nameless = 0
@@ -141,6 +142,19 @@ def _hypotheses(
     if nameless > _NAMELESS:
         refused["hypotheses"] = f"{nameless - _NAMELESS} more cannot be read and name no domain"
     return tuple(one for one in readable if one.domain not in refused), refused
+
+
+def _check_keys(hypotheses: list[Any]) -> None:
+    """Raise `InputError` where hypotheses and their slots have more different unknown keys than can be compared."""
+    objects = [one for one in hypotheses if isinstance(one, dict)]
+    slots = [slot for one in objects for slot in _listed(one.get("slots")) if isinstance(slot, dict)]
+    unknown = ({key for one in objects for key in one} - _HYPOTHESIS) | ({key for one in slots for key in one} - _SLOT)
+    if len(unknown) > MOST_UNKNOWN:
+        raise InputError(f"hypotheses: {len(unknown)} different unknown keys, expected at most {MOST_UNKNOWN}")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _domain_of(one: Any) -> str | None:

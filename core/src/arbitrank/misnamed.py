@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
-__all__ = ["foreign", "meant_in_hypothesis", "meant_in_request", "meant_in_slot"]
+__all__ = ["MOST_UNKNOWN", "foreign", "meant_in_hypothesis", "meant_in_request", "meant_in_slot"]
+
+MOST_UNKNOWN = 200
+"""Different unknown keys of one request at most: each is compared with those that may be meant."""
 
 _SHORTEST = 4  # letters of a key that may be a misspelling; shorter ones are like too many
 _ALIKE = 0.8
@@ -22,7 +26,7 @@ _HYPOTHESES = frozenset(
     | {"predictions", "alternatives"}
 )
 _UTTERANCES = frozenset({"wordings", "transcripts", "asrnbest", "asrhypotheses"})
-_CONTEXT = frozenset({"ctx", "contexts", "device", "hasscreen", "locale", "previousdomain", "previousintent"})
+_CONTEXT = frozenset({"device", "hasscreen", "locale", "previousdomain", "previousintent"})
 _SCORE = re.compile(
     r"(?:conf|conv?fid[ea]n[cs]e?|confidences|score|scores|probability|probabilities|prob|probs|certainty|likelihood)"
     r"(?:score|value|level)?$|^(?:p|logit|logprob|logprobs)$"
@@ -35,6 +39,17 @@ _SLOT_NAME = frozenset({"slot", "slotname", "entity", "entitytype", "key", "type
 _SLOT_VALUE = frozenset({"text", "rawvalue", "body", "val", "originalvalue", "surface", "words"})
 
 
+_REQUEST_FIELDS = (
+    *((name, name) for name in ("utterance", "hypotheses", "context", "utterances", "session", "account", "dialogue")),
+    *(("hypothesis", "hypotheses"), ("ctx", "context"), ("contexts", "context")),
+)
+_HYPOTHESIS_FIELDS = (
+    *((name, name) for name in ("domain", "intent", "slots", "skill", "features")),
+    *((f"{name}confidence", f"{name}_confidence") for name in ("domain", "intent", "slots")),
+)
+_SLOT_FIELDS = tuple((name, name) for name in ("name", "value", "confidence", "resolved"))
+
+
 def meant_in_request(key: str, line: Mapping[str, Any]) -> tuple[str, bool] | None:
     """The field that an unknown key of a request stands for, and True where the request would be misread without it.
 
@@ -45,21 +60,9 @@ def meant_in_request(key: str, line: Mapping[str, Any]) -> tuple[str, bool] | No
         if plain in names:
             vital = line.get("utterance") is None and line.get("hypotheses") is None and not line.get("utterances")
             return (field, True) if vital else None
-    if plain in _CONTEXT and plain not in ("ctx", "contexts"):
+    if plain in _CONTEXT:
         return f"context.{key}", False
-    targets = (
-        "utterance",
-        "hypotheses",
-        "hypothesis",
-        "context",
-        "ctx",
-        "contexts",
-        "utterances",
-        "session",
-        "account",
-    )
-    near = _near(plain, (*targets, "dialogue"))
-    field = {"hypothesis": "hypotheses", "ctx": "context", "contexts": "context"}.get(near, near)
+    field = _near(plain, _REQUEST_FIELDS)
     if not field or line.get(field) is not None:
         return None
     return field, field in ("utterance", "hypotheses", "context", "utterances")
@@ -73,35 +76,24 @@ def meant_in_hypothesis(key: str, hypothesis: Mapping[str, Any]) -> str | None:
     plain = _plain(key)
     if _is_score(plain):
         return _CONFIDENCES
-    fields = ("domain", "intent", "slots", "skill", "features")
-    confidences = ("domain_confidence", "intent_confidence", "slots_confidence")
-    absent = [field for field in (*fields, *confidences) if hypothesis.get(field) is None]
-    if "intent" in absent and plain in _INTENT:
-        return "intent"
-    if "slots" in absent and plain in _SLOTS:
-        return "slots"
-    return _one_of(plain, absent)
+    field = "intent" if plain in _INTENT else "slots" if plain in _SLOTS else _near(plain, _HYPOTHESIS_FIELDS)
+    return field if field and hypothesis.get(field) is None else None
 
 
 def meant_in_slot(key: str, slot: Mapping[str, Any]) -> str | None:
     """The field that an unknown key of a slot stands for, as `meant_in_hypothesis` gives it."""
     plain = _plain(key)
-    absent = [field for field in ("name", "value", "confidence", "resolved") if slot.get(field) is None]
     if _is_score(plain):
-        return "confidence" if "confidence" in absent else None
-    if "name" in absent and plain in _SLOT_NAME:
-        return "name"
-    if "value" in absent and plain in _SLOT_VALUE and "resolved" in absent:
-        return "value"
-    return _one_of(plain, absent)
+        field = "confidence"
+    elif plain in _SLOT_VALUE and slot.get("value") is None and slot.get("resolved") is None:
+        field = "value"
+    else:
+        field = "name" if plain in _SLOT_NAME else _near(plain, _SLOT_FIELDS)
+    return field if field and slot.get(field) is None else None
 
 
 def _is_score(plain: str) -> bool:
     return bool(_SCORE.search(plain)) and not plain.startswith(_NOT_READINGS)
-
-
-def _one_of(plain: str, fields: Collection[str]) -> str | None:
-    return {_plain(field): field for field in fields}.get(_near(plain, [_plain(field) for field in fields]))
 
 
 def _plain(key: str) -> str:
@@ -109,13 +101,14 @@ def _plain(key: str) -> str:
     return re.sub(r"[\W_]+", "", key[:_LONGEST].casefold())
 
 
-def _near(plain: str, targets: Collection[str]) -> str:
-    """The target that a key is a misspelling of, empty where it is of none."""
-    if plain in targets:
-        return plain
-    if len(plain) < _SHORTEST:
-        return ""
-    return next(iter(get_close_matches(plain, targets, n=1, cutoff=_ALIKE)), "")
+@lru_cache(maxsize=4096)
+def _near(plain: str, fields: tuple[tuple[str, str], ...]) -> str:
+    """The field that a key is, or is a misspelling of, among spellings and their fields; empty where it is of none."""
+    spelt = dict(fields)
+    if plain in spelt:
+        return spelt[plain]
+    near = get_close_matches(plain, spelt, n=1, cutoff=_ALIKE) if len(plain) >= _SHORTEST else []
+    return spelt[near[0]] if near else ""
 
 
 def _has(value: Any, *keys: str) -> bool:
@@ -126,7 +119,7 @@ def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else None
 
 
-_Line = dict[str, Any]
+_Line = Mapping[str, Any]
 
 _SYSTEMS: tuple[tuple[str, Callable[[_Line], bool]], ...] = (
     ("Dialogflow", lambda p: isinstance(p.get("queryResult", p.get("query_result")), dict)),
@@ -165,4 +158,4 @@ _SYSTEMS: tuple[tuple[str, Callable[[_Line], bool]], ...] = (
 
 def foreign(line: Mapping[str, Any]) -> str | None:
     """The system whose payload the object seems to be, None where it is like none that is known."""
-    return next((name for name, is_its in _SYSTEMS if is_its(dict(line))), None)
+    return next((name for name, is_its in _SYSTEMS if is_its(line)), None)

@@ -47,7 +47,7 @@ def misfit(text: str, slot: Slot, unit: Offsets) -> str | None:
         return None
     problem = f"text[{slot.start}:{slot.end}] is {seen!r}, expected its value {slot.value!r}"
     if unit == "characters" and cut(text, slot.start, slot.end) == slot.value:
-        return f"{problem}; {_REMEDY}, which --offsets utf16 reads"
+        return f"{problem}; {_REMEDY}, which `evaluate` and `train` read with --offsets utf16"
     return problem
 
 

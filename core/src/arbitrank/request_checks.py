@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from arbitrank.errors import InputError
 from arbitrank.lenient import MAX_HYPOTHESES
-from arbitrank.misnamed import foreign, meant_in_request
+from arbitrank.misnamed import MOST_UNKNOWN, foreign, meant_in_request
 from arbitrank.normal_text import comparable
 from arbitrank.notices import Notice, named, quoted
 from arbitrank.offsets import fitting
@@ -34,9 +34,10 @@ def check_keys(line: Mapping[str, Any], notice: Notice) -> None:
     if line.get("utterance") is None and line.get("hypotheses") is None and (system := foreign(line)):
         keys = ", ".join(map(named, list(line)[:5]))
         raise InputError(f"it seems to be a payload of {system} (its keys: {keys}); {_SHAPE}")
-    for key in line:
-        if key in KNOWN:
-            continue
+    unknown = [key for key in line if key not in KNOWN]
+    if len(unknown) > MOST_UNKNOWN:
+        raise InputError(f"{len(unknown)} unknown keys, expected at most {MOST_UNKNOWN}; {_SHAPE}")
+    for key in unknown:
         field, vital = meant_in_request(key, line) or ("", False)
         if vital:
             corpus = field == "utterance" and "domain" in line
