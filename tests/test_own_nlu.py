@@ -1,4 +1,4 @@
-"""docs/own-nlu.md carries a team from its scores to an answer: its files are written, its commands run in their order."""
+"""docs/own-nlu.md carries a team from its scores to an answer: its files are written, its commands run in order."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes import FakeDomain
 
-from arbitrank.titles import DisplayNames, display_names
+from arbitrank.titles import DisplayNames, display_names, feature_phrases
 
 
 def named(**attributes: Any) -> DisplayNames:
@@ -54,14 +54,23 @@ def test_a_title_that_is_no_line_of_text_is_left_out(title: Any, problem: str) -
 @pytest.mark.parametrize(
     ("titles", "problem"),
     [
-        ("TurnOn", "intent_titles: 'TurnOn' is invalid, expected a mapping from intents to texts"),
-        (["TurnOn"], "intent_titles: ['TurnOn'] is invalid, expected a mapping from intents to texts"),
+        ("TurnOn", "intent_titles: 'TurnOn' is invalid, expected a mapping to texts"),
+        (["TurnOn"], "intent_titles: ['TurnOn'] is invalid, expected a mapping to texts"),
         ({"Off": None}, "intent_titles['Off']: None is invalid, expected a text"),
         ({3: "three"}, "intent_titles[3]: 3 is invalid, expected an intent's name"),
     ],
 )
 def test_intent_titles_that_are_no_texts_are_left_out(titles: Any, problem: str) -> None:
     assert named(intent_titles=titles).problems == (problem,)
+
+
+def test_phrases_of_features_are_checked_likewise() -> None:
+    domain = FakeDomain("lights")
+    domain.feature_titles = {"known": "it knows the lamp", "far": 7}  # type: ignore[dict-item]
+    assert feature_phrases(domain) == {"known": "it knows the lamp"}
+    assert display_names("lights", domain).problems == ("feature_titles['far']: 7 is invalid, expected a text",)
+    domain.feature_titles = "known"  # type: ignore[assignment]
+    assert feature_phrases(domain) == {}
 
 
 def test_the_others_of_a_wrong_mapping_stay() -> None:

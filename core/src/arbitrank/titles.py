@@ -1,4 +1,4 @@
-"""Display names of a domain and of its intents, as its plugin gives them, checked."""
+"""Display names of a domain, of its intents and of its features, as its plugin gives them, checked."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from arbitrank.domain import Domain
 from arbitrank.guard import Fault, guarded
 
-__all__ = ["DisplayNames", "display_names"]
+__all__ = ["DisplayNames", "display_names", "feature_phrases"]
 
 _LONGEST = 100  # characters of a display name
-_INTENTS = 1_000  # of a domain that have one
+_MOST = 1_000  # display names of a domain's intents, and of its features
+_TOLD = 5  # wrong ones that are reported
 _QUOTED = 60  # characters of a wrong value that are shown
 
 
@@ -42,30 +43,42 @@ def display_names(name: str, domain: Domain) -> DisplayNames:
     elif problem := _problem(title):
         problems.append(f"title: {problem}")
         title = name
-    intents = guarded(_intents, domain, problems)
-    if isinstance(intents, Fault):
-        problems.append(f"intent_titles: {_problem(intents)}")
-        intents = {}
+    intents = _texts(domain, "intent_titles", "an intent's name", problems)
+    _texts(domain, "feature_titles", "a feature's name", problems)
     return DisplayNames(str(title), intents, tuple(problems))
 
 
-def _intents(domain: Domain, problems: list[str]) -> dict[str, str]:
-    given: Any = getattr(domain, "intent_titles", None)
+def feature_phrases(domain: Domain) -> dict[str, str]:
+    """The phrases of a domain for the features of its hypotheses, by feature, without those that are no texts."""
+    return _texts(domain, "feature_titles", "a feature's name", [])
+
+
+def _texts(domain: Domain, attribute: str, key: str, problems: list[str]) -> dict[str, str]:
+    """The texts in a mapping of the domain's; what is wrong in it is added to the problems. Never raises."""
+    found = guarded(_read, domain, attribute, key, problems)
+    if isinstance(found, Fault):
+        problems.append(f"{attribute}: {_problem(found)}")
+        return {}
+    return found
+
+
+def _read(domain: Domain, attribute: str, key: str, problems: list[str]) -> dict[str, str]:
+    given: Any = getattr(domain, attribute, None)
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        problems.append(f"intent_titles: {_shown(given)} is invalid, expected a mapping from intents to texts")
+        problems.append(f"{attribute}: {_shown(given)} is invalid, expected a mapping to texts")
         return {}
-    found = {}
-    for intent, title in islice(given.items(), _INTENTS):
-        problem = None if isinstance(intent, str) else f"{_shown(intent)} is invalid, expected an intent's name"
-        problem = problem or _problem(title)
+    found, wrong = {}, 0
+    for name, text in islice(given.items(), _MOST):
+        problem = None if isinstance(name, str) else f"{_shown(name)} is invalid, expected {key}"
+        problem = problem or _problem(text)
         if problem is None:
-            found[intent] = title
-        elif len(problems) < 5:
-            problems.append(f"intent_titles[{_shown(intent)}]: {problem}")
-    if len(given) > _INTENTS:
-        problems.append(f"intent_titles: {len(given)} intents, expected at most {_INTENTS}; the rest is left out")
+            found[name] = text
+        elif (wrong := wrong + 1) <= _TOLD:
+            problems.append(f"{attribute}[{_shown(name)}]: {problem}")
+    if len(given) > _MOST:
+        problems.append(f"{attribute}: {len(given)} names, expected at most {_MOST}; the rest is left out")
     return found
 
 

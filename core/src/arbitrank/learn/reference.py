@@ -21,6 +21,7 @@ from arbitrank.learn import files
 from arbitrank.learn.contributions import worded
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.recogniser import Recogniser
+from arbitrank.titles import feature_phrases
 from arbitrank.values import Example, Hypothesis, Request
 
 RERANKER = "reranker"
@@ -154,8 +155,6 @@ class ReferenceModel(Model):
         return self.reranker.rerank(request)
 
     def explain(self, request: Request) -> Sequence[Mapping[str, float]]:
-        titles, each = (
-            self.domain.feature_titles,
-            zip(self.reranker.explain(request), request.hypotheses or (), strict=True),
-        )
+        titles = feature_phrases(self.domain)
+        each = zip(self.reranker.explain(request), request.hypotheses or (), strict=True)
         return [worded(row, request.context, h.features, titles) for row, h in each]
