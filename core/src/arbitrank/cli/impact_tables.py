@@ -33,6 +33,14 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
         slices |= {f"on {name}": one for name, one in impact.per_device.items()}
         console.print(_figures(slices))
         console.print(_claims(impact))
+    if impact.decisions:
+        before, after = impact.decisions["before"], impact.decisions["after"]
+        shares = (
+            f"{name} {100 * getattr(before, name):.1f} -> {100 * getattr(after, name):.1f} %"
+            for name in after.__struct_fields__
+            if getattr(before, name) or getattr(after, name)
+        )
+        console.print(f"decisions: {', '.join(shares)}", soft_wrap=True)
     if impact.pairs:
         console.print(_pairs(impact.pairs))
     for flip in impact.worst:
