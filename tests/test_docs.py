@@ -42,7 +42,7 @@ from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
 from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
 from arbitrank.probability import CLIP
-from arbitrank.serve.messages import Changed, DomainRow, Error, Taken, Versions
+from arbitrank.serve.messages import Changed, ChooseCall, DomainRow, Error, Taken, Versions
 from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
@@ -191,8 +191,9 @@ def test_the_readmes_table_has_every_kind_of_decision() -> None:
 
 
 def test_the_python_examples_run(tmp_path: Path) -> None:
-    for _, code in blocks(DOCS / "operating.md", "python"):
-        assert run([sys.executable, "-c", code], tmp_path) == "accept video\n"
+    for kind, code in blocks(DOCS / "operating.md", "python"):
+        expected = {"books\n", "music\n", "video\n"} if kind == "choose" else {"accept video\n"}
+        assert run([sys.executable, "-c", code], tmp_path) in expected
 
 
 # ------------------------------------------------------------------------------------------------------------ formats
@@ -251,6 +252,7 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "shadow": _struct(ShadowLine),
     "log": lambda text: known(json.loads(text), decode_logged(text)),
     "feedback": _struct(Feedback),
+    "choose": _struct(ChooseCall),
     "replay": _struct(Replay),
     "log_status": _struct(LogReport),
     "weights": _weights,

@@ -240,7 +240,7 @@ class DomainReport(Struct, frozen=True, gc=False):
     """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
     `shrunk` is the temperature, where not 1, that divided the log-odds of its probabilities. Set only where stated are
-    `scales`, by field, of scores that were mapped to [0, 1], and the display names of the domain and of its first intent.
+    `scales`, by field, of scores that were mapped to [0, 1], and display names of the domain and its first intent.
     """
 
     status: Status

@@ -93,8 +93,9 @@ class Lineup:
             given: dict[str, list[Hypothesis]] = {}
             for hypothesis in request.hypotheses:
                 given.setdefault(hypothesis.domain, []).append(hypothesis)
-            known = self.domains.keys() | request.refused.keys()
-            unserved = {name: found for name, found in given.items() if name not in known}
+            unserved = {
+                name: found for name, found in given.items() if name not in self.domains and name not in request.refused
+            }
             return Selection(self._served(given, request), given, unserved, ())
         if self.shortlisting is None:
             return Selection(self._served(self.serving, request) if request.refused else self.serving, None, {}, ())

@@ -120,7 +120,7 @@ def unavailable(found: Iterable[Found]) -> dict[str, DomainReport]:
 
 
 def installed(only: Collection[str] | None = None) -> list[Found]:
-    """The installed domains; `only` those are loaded, and other packages not imported. Raises as `load_installed`.
+    """The installed domains; with `only`, those alone, other packages not being imported. Raises as `load_installed`.
 
     Where a name is not that of an entry point, all packages are imported to find the domain.
     """
@@ -138,7 +138,7 @@ def installed(only: Collection[str] | None = None) -> list[Found]:
             raise InputError(
                 f"domain {name!r} cannot be loaded: {one.reason if one else 'not installed'}; run: arbitrank domains"
             )
-    return found
+    return [one for one in found if isinstance(one, Loaded)]
 
 
 def load_domains(
