@@ -375,6 +375,12 @@ def test_of_two_versions_the_first_on_the_path_counts_and_the_other_is_noted(
     assert "holds version 2.0 too, which 1.0 hides; uninstall one of them" in weather.notes[0]
 
 
+def test_two_versions_of_a_package_that_is_no_plugin_are_no_concern_of_ours(site: Path) -> None:
+    dist_info(site, "somepkg-1.0.dist-info")
+    dist_info(site, "somepkg-2.0.dist-info", entry_points="[console_scripts]\nrun = somepkg\n")
+    assert problems(survey({})) == {}
+
+
 @pytest.mark.parametrize("versions", [("1.9", "1.10"), ("1.10", "1.9"), ("junk", "1.10")])
 def test_of_two_versions_in_one_folder_the_higher_counts(site: Path, versions: tuple[str, str]) -> None:
     for version in versions:

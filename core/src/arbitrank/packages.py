@@ -170,7 +170,9 @@ def _chosen(named: list[Package]) -> Package:
     first = next((one for one in named if one.complete), named[0])
     beside = [one for one in named if one.complete and PurePath(one.where).parent == PurePath(first.where).parent]
     chosen = max(beside, key=_order) if len(beside) > 1 else first
-    others = [one for one in named if one is not chosen and one.complete and one.version != chosen.version]
+    # Several versions of other packages on a path are common, as beside a system's own, and no concern of ours.
+    ours = chosen.name.startswith(CORE) or any(is_near_group(entry.group) for one in named for entry in one.entries)
+    others = [one for one in named if ours and one is not chosen and one.complete and one.version != chosen.version]
     hidden = tuple(
         f"{one.where} holds version {one.version} too, which {chosen.version} hides; uninstall one of them"
         for one in others
