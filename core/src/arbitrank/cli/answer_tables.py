@@ -139,18 +139,16 @@ def _question(answer: Answer, contenders: Sequence[Ranked]) -> str:
 
     That is P(mine) of several, as they are close to one another, and P(right) of a single one, as it is low.
     """
-    named = []
+    named, titled = [], True
     for entry in contenders:
         report = answer.domains.get(entry.domain)
-        domain = entry.domain if report is None or report.title is UNSET else report.title
         titles = {} if report is None or report.intent_titles is UNSET else report.intent_titles
-        p = (
-            f"{_percent(entry.domain_probability)} mine"
-            if len(contenders) > 1
-            else f"{_percent(entry.probability)} right"
-        )
-        named.append(f"{escape(domain)}, {escape(titles.get(entry.intent, entry.intent))} ({p})")
-    return f"{' or '.join(named)}?"
+        domain = entry.domain if report is None or report.title is UNSET else report.title
+        p, event = (entry.domain_probability, "mine") if len(contenders) > 1 else (entry.probability, "right")
+        titled = titled and entry.intent in titles
+        intent = titles.get(entry.intent, entry.intent)
+        named.append(f"{escape(intent)} ({escape(domain)}, {_percent(p)} {event})")
+    return f"{'do you want to' if titled else 'did you mean'} {' or '.join(named)}?"
 
 
 def _reason(answer: Answer) -> str:
