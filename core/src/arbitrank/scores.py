@@ -50,13 +50,11 @@ def distinct(read: Sequence[Hypothesis]) -> Kept | None:
     Readings are equal where intent, skill and slots (names and values) are. The one with the highest confidences is
     kept, in the first one's place.
     """
-    if len({h.intent for h in read}) == len(read):
+    if len(read) < 2 or len({identity(h) for h in read}) == len(read):
         return None
     groups: dict[object, list[int]] = {}
     for i, h in enumerate(read):
         groups.setdefault(identity(h), []).append(i)
-    if len(groups) == len(read):
-        return None
     return tuple((max(group, key=lambda i: _confidence(read[i])), len(group)) for group in groups.values())
 
 
@@ -74,10 +72,12 @@ def distinct_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SC
 
 def identity(h: Hypothesis) -> object:
     """The key by which equal readings of one domain are one: intent, skill and slots, case and blanks aside."""
-    if not h.slots:
+    slots = h.slots
+    if not slots:
         return h.intent, h.skill
-    slots = [(slot.name, comparable(slot.value)) for slot in h.slots]
-    return h.intent, h.skill, *sorted(slots)
+    if len(slots) == 1:  # as most readings have, and this is done for every reading
+        return h.intent, h.skill, slots[0].name, comparable(slots[0].value)
+    return h.intent, h.skill, tuple(sorted([(slot.name, comparable(slot.value)) for slot in slots]))
 
 
 def _confidence(h: Hypothesis) -> float:
