@@ -30,7 +30,7 @@ from arbitrank.training.build import time_of
 from arbitrank.training.example_file import Writer
 from arbitrank.training.locations import DAY, DataFile, files, files_for, is_url, opened
 from arbitrank.values import Example
-from arbitrank.wire import BadLine, decode_example, decode_request, lines_in, place
+from arbitrank.wire import BadLine, decode_example, lines_in, place
 
 COMMON = "*"
 """The name under which examples for all domains are counted: those without hypotheses."""
@@ -224,8 +224,7 @@ def _decoded(line: bytes, where: str, notice: Notice, offsets: Offsets) -> Examp
         example = decode_example(line, notice, offsets=offsets)
     except InputError as error:
         if b'"truth"' not in line and b'"text"' not in line:
-            with suppress(InputError):
-                decode_request(line)
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
                 fields = list(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
                 names = ", ".join(fields[:_NAMED]) + (", …" if len(fields) > _NAMED else "")
                 reason = f"its fields are {names or 'none'}; expected text (a corpus) or truth (hypotheses)"
