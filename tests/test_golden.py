@@ -19,12 +19,13 @@ import pytest
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.values import Ranked
 
-ADDED = frozenset({"501", "title", "intent_titles", "/v1/choose", "details"})
+ADDED = frozenset({"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings"})
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
 501: the description of `promote` over HTTP, where the service is installed without what judges versions. title,
 intent_titles: display names of the plugins. /v1/choose: the contender that a user's next words mean. details: the
 strongest features of an explained reading.
+decisions, settings: in `evaluate` and `impact`, the shares of what a service decides, and by which settings.
 """
 
 CHANGED = frozenset({"why"})
@@ -76,9 +77,7 @@ def without_unreadable(expected: Any) -> Any:
         return {key: without_unreadable(inner) for key, inner in expected.items()}
     if not isinstance(expected, list):
         return expected
-    return [
-        without_unreadable(one) for one in expected if not (isinstance(one, dict) and one.get("id") in UNREADABLE)
-    ]
+    return [without_unreadable(one) for one in expected if not (isinstance(one, dict) and one.get("id") in UNREADABLE)]
 
 
 def settings_of(group: str) -> dict[str, tuple[DecisionSettings, bool]]:
