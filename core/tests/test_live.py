@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import until
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import CONTRACT, Domain
 from arbitrank.errors import DataError, StoreError
 from arbitrank.live.live import Live
@@ -880,3 +881,23 @@ def test_slots_make_a_flip_and_confidence_does_not() -> None:
     assert lines(0.5, Slot("a", "1")).flips(lines(0.5, Slot("a", "2")))
     assert lines(0.5).flips(AnswerHead(True, None))
     assert not AnswerHead(True, None).flips(AnswerHead(True, lines(0.5).best))
+
+
+def test_a_fallback_acts_by_the_version_that_its_share_of_a_canary_gives_it(world: World) -> None:
+    """Nothing but the fallback answers for a request that no other domain claims, stable or candidate."""
+    folder = world.folder / "unsure"
+    fakes.artifact(folder, "shades", intent="Chat", mine=0.1)
+    version = world.store.publish(folder).version
+    with world.live(decisions=DecisionSettings(fallback="shades", none=0.3)) as live:
+        answer = live.answer(HELLO)
+        assert answer.decision.reason == "fallback"  # P(no domain) is 1 − 0.6 by lights alone
+        assert answer.chosen
+        assert answer.chosen.domain == "shades"
+        assert answer.chosen.version != version
+        assert [entry.domain for entry in answer.ranked] == ["lights", "shades"]
+        world.store.canary("shades", 1.0)
+        live.look()
+        after = live.answer(HELLO)
+        assert after.chosen
+        assert (after.chosen.intent, after.chosen.version) == ("Chat", version)
+        assert live.report()["shades"].arms["canary"].accept == 1
