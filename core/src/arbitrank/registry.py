@@ -160,7 +160,7 @@ def _unknown(names: set[str] | None, found: Sequence[Found]) -> Iterator[Unreada
         elif unnamed:
             reason += f"; a domain of another name is loaded by that of its entry point (not loaded: {unnamed[0]}"
             reason += ", …)" if len(unnamed) > 1 else ")"
-        yield Unreadable(name, UNKNOWN, reason)
+        yield Unreadable(name.encode("utf-8", "backslashreplace").decode(), UNKNOWN, reason)
 
 
 def _entry_points(installed: Iterable[Package]) -> list[tuple[EntryPoint, Package]]:

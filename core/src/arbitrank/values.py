@@ -1,8 +1,7 @@
 """Values of a request's life, from the caller's words to the ranked answer. All are frozen.
 
-They are msgspec structs: the same classes are decoded from JSON, handed to plugins and encoded into answers.
-Decoding checks types and ranges; building one in Python checks nothing, so the core checks the values that plugins
-return (`arbitrank.arbitration.checks`).
+They are msgspec structs, decoded from JSON, handed to plugins and encoded into answers. Decoding checks types; building
+one in Python checks nothing, so the core checks what plugins return (`arbitrank.arbitration.checks`).
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ Score = Any
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 """The name of a domain, intent, slot or skill: 1 to 200 characters."""
 
-Offset = Annotated[int, Meta(ge=0, le=1 << 31)]
-"""An offset in a text, in characters."""
+Offset = Annotated[int, Meta(ge=0, le=1 << 31)]  # in a text, in characters
 
 Context = dict[str, Any]
 """The situation of a request: `device`, `has_screen`, `locale`, `previous_domain`, `previous_intent`,
