@@ -27,7 +27,9 @@ from arbitrank.answerlog.reader import LogReport
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.cli.domains import Row
 from arbitrank.cli.main import cli
+from arbitrank.configuration import read_configuration
 from arbitrank.domain import Domain, Model
+from arbitrank.errors import InputError
 from arbitrank.evaluate.merge_tuning import AfterWinning
 from arbitrank.evaluate.metrics import BINS, Calibration
 from arbitrank.explanation import LEAST
@@ -42,6 +44,7 @@ from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
 from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
 from arbitrank.probability import CLIP
+from arbitrank.scales import DEFAULT, FIELDS, scale
 from arbitrank.serve.messages import Changed, ChooseCall, DomainRow, Error, Taken, Versions
 from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
@@ -276,9 +279,27 @@ def test_every_format_is_shown() -> None:
 
 
 def test_the_policy_that_is_shown_is_one() -> None:
-    ((_, text),) = blocks(DOCS / "operating.md", "toml")
+    text = dict(blocks(DOCS / "operating.md", "toml"))["policy"]
     policy = msgspec.convert(tomllib.loads(text), Policy)
     assert (policy.domains["shop"].intents["Buy"].cost, policy.pins[0].least) == (20, 0.3)
+
+
+def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
+    (tmp_path / "arbitrank.toml").write_text(dict(blocks(DOCS / "operating.md", "toml"))["configuration"])
+    found = read_configuration(tmp_path / "arbitrank.toml")
+    assert found.scales["books"] == {**dict.fromkeys(FIELDS, "0..100"), "intent_confidence": "logprob"}
+    assert found.decisions == {"fallback": "llm", "accept": 0.4}
+
+
+def test_the_scales_that_are_shown_are_all_there_are() -> None:
+    text = (DOCS / "formats.md").read_text(encoding="utf-8").partition("| scale | scores")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in text.splitlines()[2:]]
+    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert all(scale(name.replace("LOW..HIGH", "0..5")) for name in named)
+    with pytest.raises(InputError) as refused:
+        scale("bogus")
+    known = str(refused.value).partition("expected ")[2]
+    assert set(named) - {DEFAULT} == set(known.replace("or words as ", "").split(", "))
 
 
 def lacking(shown: Any, real: Any, path: str = "") -> list[str]:
