@@ -178,8 +178,7 @@ class Truth(Struct, frozen=True, omit_defaults=True):
 class Example(Struct, frozen=True):
     """A labelled request: domains are trained and evaluated on them.
 
-    From a corpus it has an utterance and no hypotheses; from a hypotheses file or a log it has both. `extra` keeps the
-    keys of the line that the format does not know.
+    From a corpus it has no hypotheses; from a hypotheses file or a log it has. `extra` keeps the line's unknown keys.
     """
 
     request: Request
@@ -272,10 +271,9 @@ class Shortlist(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The result of a request: the decision, the ranked list, and the status of each domain.
+    """The result of a request: the decision, the ranked list, the status of each domain, each stage's milliseconds.
 
-    `ms` holds the milliseconds of each stage. `shortlist` is set only where one chose the domains; `domains` then holds
-    only those that it names or that are always queried.
+    `shortlist` is set only where one chose the domains; `domains` then holds those on it and those always queried.
     """
 
     id: str | None
