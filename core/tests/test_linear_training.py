@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -14,7 +16,9 @@ from arbitrank.learn.evidence import gather, label, own_request
 from arbitrank.learn.linear_training import train_factored, train_loglinear
 from arbitrank.learn.losses import mixed
 from arbitrank.learn.matrices import plain_matrix
+from arbitrank.learn.model_selection import learn
 from arbitrank.learn.rerankers import Factored, LogLinear, baseline
+from arbitrank.probability import log_loss
 from arbitrank.values import Hypothesis, Request, Slot, Truth
 
 Traffic = tuple[list[Request], list[Truth]]
@@ -255,3 +259,29 @@ def test_missing_confidences_are_filled_with_the_means_of_the_training_data() ->
     assert baseline("lights", silent).spec.fill.slots == 0.5
     scores = fitted((requests + silent, truths + truths)).rerank(silent[0])
     assert 0.0 < scores.mine < 1.0
+
+
+@pytest.mark.parametrize("model", ["factored", "loglinear"])
+def test_a_cosine_as_the_domains_confidence_teaches_as_much_as_a_probability(model: Any) -> None:
+    """Read as a probability it is narrow; its weight is regularised by its spread."""
+
+    def traffic(seed: int, unit: Callable[[float], float]) -> tuple[list[Request], list[Truth]]:
+        rng = np.random.default_rng(seed)
+        mine = rng.random(1_000) < 0.4
+        cosines = rng.normal(np.where(mine, 0.78, 0.62), 0.07).clip(-1.0, 1.0).tolist()
+        requests = [Request(utterance="go", hypotheses=(Hypothesis("lights", "On", unit(x)),)) for x in cosines]
+        return requests, [Truth("lights", "On") if own else Truth(None) for own in mine]
+
+    units: list[Callable[[float], float]] = [
+        lambda x: 1.0 / (1.0 + math.exp(-30.0 * (x - 0.7))),
+        lambda x: max(x, 0.0),
+        lambda x: 0.5 * (1.0 + x),
+        lambda x: max(x, 0.0) / 100.0,
+    ]
+    found = []
+    for unit in units:
+        reranker = learn(gather("lights", *traffic(1, unit)), Settings(model=model))
+        requests, truths = traffic(2, unit)
+        p = np.array([reranker.rerank(request).mine for request in requests])
+        found.append(log_loss(p, np.array([float(truth.domain == "lights") for truth in truths])).mean())
+    assert max(found) - min(found) < 0.01

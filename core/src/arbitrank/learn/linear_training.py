@@ -19,6 +19,7 @@ from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.files import linear_of, load
 from arbitrank.learn.losses import Batch, mixed
+from arbitrank.learn.narrow import NARROW, MeanLoss, Narrow
 from arbitrank.learn.rerankers import Factored, LogLinear, Weights
 from arbitrank.probability import Floats, binary_loss, sigmoid
 
@@ -31,9 +32,6 @@ ENOUGH = 300
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
 _OF_COUNTS = 0.1  # regularisation of a bias that counts decide; about that of the rule of succession
 _STRONGEST = 1_000.0  # regularisation of a domain that has next to nothing, in units of that of one that has enough
-
-MeanLoss = Callable[[Floats], tuple[float, Floats]]
-"""Mean loss of a linear model at some weights, and its gradient by the weights."""
 
 BatchLoss = Callable[[Floats, Batch], tuple[float, Floats]]
 """Weighted mean loss of a batch at some scores, and its gradient by the scores."""
@@ -113,7 +111,9 @@ def _fitted(
         return model.start(names, settings), evidence.factored[1].mean(axis=0)
     own = int(np.count_nonzero(batch.mine))
     counts = RequestCounts(len(batch.starts), own, evidence.silent)
-    fitted = fit_linear(BlockedLoss(loss, rows, batch), model, names, counts, settings, pull)
+    mean = BlockedLoss(loss, rows, batch)
+    narrow = None if model is LinearModel.RIGHT else Narrow.of(rows[:, list(names).index(NARROW)])
+    fitted = fit_linear(mean, model, names, counts, settings, pull, narrow=narrow)
     return fitted, rows.mean(axis=0)
 
 
@@ -135,6 +135,8 @@ def fit_linear(
     counts: RequestCounts,
     settings: Settings,
     pull: float | None = None,
+    *,
+    narrow: Narrow | None = None,
 ) -> Floats:
     """The weights of a linear model by its mean loss over the requests, wherever that is summed.
 
@@ -153,7 +155,11 @@ def fit_linear(
     l2 = np.full(len(names), strength / requests if settings.l2 is None else settings.l2)
     if "bias" in names and model is not LinearModel.RIGHT and silent and others < own and settings.l2 is None:
         l2[list(names).index("bias")] = min(strength, _OF_COUNTS * _strength(min(own, others + silent))) / requests
-    fitted = minimised(loss, start, l2, settings, names)
+    if narrow is None:
+        fitted = minimised(loss, start, l2, settings, names)
+    else:
+        places = list(names).index(NARROW), list(names).index("bias")
+        fitted = narrow.weights(minimised(narrow.of_spreads(loss, start, places), start, l2, settings), start, places)
     if "bias" in names:
         fitted[list(names).index("bias")] += model.shift(settings)
     return fitted

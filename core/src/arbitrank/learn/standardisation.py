@@ -91,6 +91,15 @@ def standardised_columns(numbers: Sequence[Number], each: Sequence[Mapping[str, 
     return columns
 
 
+def centre_and_spread(values: Floats) -> tuple[float, float]:
+    """The median, a value that is there, and the median distance from it of the others, 1 where there are none."""
+    x = np.sort(values)
+    centre = float(x[(len(x) - 1) // 2])
+    away = np.sort(np.abs(x - centre))
+    away = away[away > 0.0]
+    return centre, max(float(away[(len(away) - 1) // 2]), _TINY) if len(away) else 1.0
+
+
 class Sample:
     """Values of a number in training, of very many an even part; those of parts of the data add up by `merge`."""
 
@@ -121,10 +130,6 @@ class Sample:
 
     def number(self, name: str, of: int) -> Number:
         """The number's distribution, given how many could have had it."""
-        x = np.sort(np.array(self._values))
-        centre = float(x[(len(x) - 1) // 2])
-        away = np.sort(np.abs(x - centre))
-        away = away[away > 0.0]
-        spread = max(float(away[(len(away) - 1) // 2]), _TINY) if len(away) else 1.0
+        centre, spread = centre_and_spread(np.array(self._values))
         low, high = max(self._low, centre - _RANGE * spread), min(self._high, centre + _RANGE * spread)
         return Number(name, centre, spread, low, high, self.seen < of)
