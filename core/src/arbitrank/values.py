@@ -30,6 +30,7 @@ Context = dict[str, Any]
 
 Action = Literal["accept", "clarify", "none"]
 Status = Literal["answered", "failed", "late", "skipped", "unserved"]
+_ABSENT: Any = UNSET
 
 
 class Slot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -113,9 +114,6 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.utterance_length if self.utterance is None else visible_length(self.utterance)
 
 
-_ABSENT: Any = UNSET
-
-
 class Truth(Struct, frozen=True, omit_defaults=True):
     """The correct reading of a request; `domain` is None where it is out of scope.
 
@@ -152,8 +150,7 @@ class Truth(Struct, frozen=True, omit_defaults=True):
     @property
     def out_of_scope(self) -> bool:
         """True where declaring the request out of scope is right."""
-        every = (self, *self.also)
-        return any(one.domain is None if one.domains is None else None in one.domains for one in every)
+        return any(None in (one.domains or (one.domain,)) and one.domains != () for one in (self, *self.also))
 
     @property
     def owners(self) -> tuple[str, ...]:
