@@ -31,7 +31,7 @@ from arbitrank.scales import FIELDS, domain_scales
 from arbitrank.selftest import problem
 from arbitrank.store.artifact import Manifest, read_manifest, seal, version_of
 from arbitrank.store.decision_settings import save_decisions
-from arbitrank.store.loading import load_domains
+from arbitrank.store.loading import load_domains, settled
 from arbitrank.store.store import Store, open_store
 from arbitrank.training.build import build
 from arbitrank.training.example_file import ExampleFile, write_examples
@@ -365,3 +365,12 @@ def test_a_scaled_model_scores_like_the_one_inside() -> None:
     assert model.rerank(Request(hypotheses=(reading(60),))).mine == 0.6
     assert model.recognise(Request(utterance="x")) == ()
     assert model.explain(Request(hypotheses=(reading(60),))) == [{}]
+
+
+def test_the_stores_decision_settings_state_the_fallback_behind_the_operator(tmp_path: Path) -> None:
+    store = store_with(tmp_path, None)
+    assert settled(DecisionSettings(), store) == DecisionSettings()
+    save_decisions(DecisionSettings(fallback="llm", none=0.9), tmp_path / "decisions")
+    store.publish(tmp_path / "decisions", promote=True)
+    assert settled(DecisionSettings(), store) == DecisionSettings(fallback="llm")
+    assert settled(DecisionSettings(fallback="other"), store).fallback == "other"

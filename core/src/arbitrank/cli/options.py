@@ -19,7 +19,7 @@ from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover
 from arbitrank.store.kinds import HYPRANK, checked_name
-from arbitrank.store.loading import load_found
+from arbitrank.store.loading import load_found, settled
 from arbitrank.store.signing import open_key, open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Context
@@ -177,7 +177,7 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
 
     `folder`: of the HypRank that sorts, by default the store's stable one.
     """
-    order = hyprank(folder, store) or _stable_hyprank(store)
+    order, decisions = hyprank(folder, store) or _stable_hyprank(store), settled(decisions, store)
     parts = load_found(discover(), store, decisions.scales)
     for text in () if decisions.rank_unserved else unused(decisions.scales, parts.domains):
         note(text)

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from arbitrank.cli import options
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.cli import decision_options, options
+from arbitrank.configuration import OperatorStatements
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.state import State
@@ -26,9 +28,17 @@ from arbitrank.store.store import Store
 @click.option("--off", is_flag=True, help="Remove the temperature.")
 @options.reason
 @options.jobs
+@decision_options.operator
 @options.store
 def shrink(
-    domain: str, path: Path | None, temperature: float | None, off: bool, reason: str | None, jobs: int, store: Store
+    domain: str,
+    path: Path | None,
+    temperature: float | None,
+    off: bool,
+    reason: str | None,
+    jobs: int,
+    operator: OperatorStatements,
+    store: Store,
 ) -> None:
     """Divide the log-odds of DOMAIN's claims by a temperature, so that it takes no requests from other domains.
 
@@ -44,14 +54,14 @@ def shrink(
             raise InputError(f"domain {domain!r} is neither installed nor in {store}; run: arbitrank domains")
         chosen = temperature or 1.0
     else:
-        chosen = _fitted(domain, path, jobs, store)
+        chosen = _fitted(domain, path, jobs, operator.scales, store)
         if chosen == 1.0:
             click.echo(f"{domain} is not over-confident")
     change = store.change(domain, "shrink", msgspec.structs.replace(state, temperature=chosen), number, reason=reason)
     click.echo(f"{domain}: {change.state} (change {change.number})")
 
 
-def _fitted(domain: str, path: Path | None, jobs: int, store: Store) -> float:
+def _fitted(domain: str, path: Path | None, jobs: int, scales: dict[str, dict[str, str]], store: Store) -> float:
     from arbitrank.impact.plan import plan
     from arbitrank.impact.temperature import fit
     from arbitrank.store.loading import present
@@ -59,7 +69,8 @@ def _fitted(domain: str, path: Path | None, jobs: int, store: Store) -> float:
     on = options.requests(path, store)
     domains = loaded(discover())
     now = present(domain, domain_named(domain, domains), store)
-    fitted, before, after = fit(plan({domain: domains[domain]}, store, domain, now.folder), on, jobs=jobs)
+    replayed = plan({domain: domains[domain]}, store, domain, now.folder, decisions=DecisionSettings(scales=scales))
+    fitted, before, after = fit(replayed, on, jobs=jobs)
     click.echo(
         f"{domain} {now.manifest.version} on {before.n} requests: temperature {fitted.fitted:.2f} takes ECE from "
         f"{100 * before.ece:.2f} to {100 * after.ece:.2f} %, NLL from {before.nll:.4f} to {after.nll:.4f}"

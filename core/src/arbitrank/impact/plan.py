@@ -20,7 +20,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.artifact_checks import verified
-from arbitrank.store.loading import Present, check_scales, load_model, present, with_stored
+from arbitrank.store.loading import Present, check_scales, load_model, present, settled
 from arbitrank.store.store import Store
 
 
@@ -77,7 +77,8 @@ def plan(
     """
     domain_named(name, domains)
     parts, silent, recognisers = {}, {}, {}
-    scales = with_stored(decisions.scales, store)
+    decisions = settled(decisions, store)
+    scales = decisions.scales
     role = fallback_role(profiles_of(domains), decisions)
     for each, domain in sorted(domains.items()):
         now = guarded(_present, each, domain, store, scales.get(each, {}))

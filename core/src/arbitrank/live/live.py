@@ -9,6 +9,7 @@ A request is answered by the versions that were stable when it arrived; a swap r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -36,7 +37,7 @@ from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.loading import check_scales, installed, load_model, unavailable, weights, with_stored
+from arbitrank.store.loading import check_scales, installed, load_model, settled, unavailable, weights, with_stored
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Context, DomainReport, Request, Truth
@@ -198,6 +199,8 @@ class Live:
 
     def start(self) -> None:
         """Load the stable versions, then follow the store in the background."""
+        stable = self._routing.stable
+        self._routing = Routing(replace(stable, decisions=settled(stable.decisions, self.store)))
         self._follower.start()
         self._shadow.start()
 

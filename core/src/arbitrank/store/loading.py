@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.decide import DecisionSettings
@@ -97,8 +98,9 @@ def load_installed(
     The decision settings are completed by the operator's configuration. Raises `InputError` where a domain of `only` is
     not installed, or the configuration cannot be read.
     """
-    decisions = completed(decisions)
-    return load_found(installed(only), open_store(store, open_keys(keys)), decisions.scales), baseline, decisions
+    opened = open_store(store, open_keys(keys))
+    decisions = settled(completed(decisions), opened)
+    return load_found(installed(only), opened, decisions.scales), baseline, decisions
 
 
 def load_found(found: Sequence[Found], store: Store, scales: StatedScales = MappingProxyType({})) -> LineupParts:
@@ -150,15 +152,28 @@ def load_domains(
 
 
 def with_stored(scales: StatedScales, store: Store) -> StatedScales:
-    """The operator's scales, and where it states none, those of the store's stable decision settings.
+    """The operator's scales, and where it states none, those of the store's stable decision settings."""
+    return layered(scales, stored.scales) if (stored := _stored(store)) else scales
 
-    Settings that cannot be read state none: a domain that was trained on other scales is then refused.
+
+def settled(decisions: DecisionSettings, store: Store) -> DecisionSettings:
+    """The operator's decision settings, with the scales and the fallback of the store's where it states none."""
+    if (stored := _stored(store)) is None:
+        return decisions
+    fallback = stored.fallback if decisions.fallback is None else decisions.fallback
+    return replace(decisions, scales=layered(decisions.scales, stored.scales), fallback=fallback)
+
+
+def _stored(store: Store) -> DecisionSettings | None:
+    """The store's stable decision settings; None where there are none.
+
+    Settings that cannot be read state nothing: a domain that was trained on other scales is then refused.
     """
     folder = guarded(store.stable, DECISIONS)
     if folder is None or isinstance(folder, Fault):
-        return scales
-    stored = guarded(load_decisions, folder)
-    return scales if isinstance(stored, Fault) else layered(scales, stored.scales)
+        return None
+    found = guarded(load_decisions, folder)
+    return None if isinstance(found, Fault) else found
 
 
 def check_scales(manifest: Manifest, domain: Domain, stated: Mapping[str, str]) -> None:
