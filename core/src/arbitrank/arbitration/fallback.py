@@ -59,7 +59,7 @@ def scored_reading(contribution: Contribution) -> Ranked | None:
     h = hypotheses[best]
     scored = any(map(_has_confidence, hypotheses))
     mine, right = (scores.mine, float(scores.right[best])) if scored else (None, None)
-    groups, details = split(why[best]) if why else (None, None)
+    groups, details = split(why[best]) if why and scored else (None, None)
     return Ranked(domain, h.intent, h.slots, None, mine, right, version, h.skill, groups, details)
 
 
