@@ -183,7 +183,10 @@ def _labelled(
 def _silent(examples: Sequence[Example], recognised: Recognised) -> int:
     """Number of other domains' requests that the domain has no reading of."""
     each = zip(examples, recognised.train, strict=True)
-    return sum(not own and not example.truth.owned_by(recognised.domain) for example, own in each)
+    name = recognised.domain
+    return sum(
+        not own and not example.truth.owned_by(name) and name not in example.request.refused for example, own in each
+    )
 
 
 def _evidence(like: Evidence, examples: Sequence[Example], readings: Readings) -> tuple[Evidence, NDArray[np.int64]]:

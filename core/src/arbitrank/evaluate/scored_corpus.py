@@ -31,14 +31,15 @@ def with_scales(corpus: Corpus, stated: StatedScales, readers: Mapping[str, Doma
         given = example.request.hypotheses
         if not given:
             return example
-        found: list[Hypothesis] = []
+        found, reasons = list[Hypothesis](), dict(example.request.refused)
         for name in dict.fromkeys(h.domain for h in given):
             try:
                 found += distinct_hypotheses([h for h in given if h.domain == name], scales[name])
             except ScoreError as error:
                 refused[name] += 1
                 first.setdefault(name, f"{example.request.id}: {error}")
-        return replace(example, request=replace(example.request, hypotheses=tuple(found)))
+                reasons[name] = str(error)
+        return replace(example, request=replace(example.request, hypotheses=tuple(found), refused=reasons))
 
     held = tuple(map(read, corpus.held))
     cross = corpus.cross_fitted

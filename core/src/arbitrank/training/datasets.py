@@ -138,7 +138,7 @@ def prepare(
                 if own := _own(example, receiver):
                     writers[receiver].add(own)
                     read.examples[receiver] += 1
-                else:
+                elif receiver not in example.request.refused:
                     read.silent[receiver] += 1
     read.repeated.update({name: writer.repeated for name, writer in writers.items()})
     _check(read)
