@@ -19,12 +19,13 @@ import pytest
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.values import Ranked
 
-ADDED = frozenset({"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings"})
+ADDED = frozenset({"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings", "notes"})
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
 501: the description of `promote` over HTTP, where the service is installed without what judges versions. title,
 intent_titles: display names of the plugins. /v1/choose: the contender that a user's next words mean. details: the
 strongest features of an explained reading.
+notes: of domains and of readiness, remarks that keep nothing from answering.
 decisions, settings: in `evaluate` and `impact`, the shares of what a service decides, and by which settings.
 """
 

@@ -30,6 +30,12 @@ def test_a_key_that_no_domain_reads_is_remarked_on_once_with_the_way_to_name_it(
     assert '[domains.NAME] context_keys = ["audience"] in arbitrank.toml' in text
 
 
+def test_a_key_is_quoted_as_the_shell_and_toml_need_it() -> None:
+    (text,) = remarks({'the "big" one': 1})
+    assert "--context-key 'the \"big\" one'" in text
+    assert 'context_keys = ["the \\"big\\" one"]' in text
+
+
 @pytest.mark.parametrize(
     "key", ["device", "has_screen", "locale", "previous_domain", "previous_intent", "preference.music", "playing"]
 )

@@ -6,9 +6,11 @@ that it reads as `context_keys` (`arbitrank.domain.Model`); of one that states n
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from shlex import quote
 from typing import Any
 
 from arbitrank.domain import Domain, Model
@@ -70,7 +72,7 @@ def keys_read(readers: Iterable[Domain | Model]) -> frozenset[str] | None:
 
 def naming(keys: Iterable[str], domain: str = "NAME") -> str:
     """The line of `arbitrank.toml` by which a domain reads these keys from its next training on."""
-    listed = ", ".join(f'"{key}"' for key in keys)
+    listed = ", ".join(json.dumps(key, ensure_ascii=False) for key in keys)
     return f"[domains.{domain}] context_keys = [{listed}]"
 
 
@@ -84,8 +86,8 @@ def remark(key: str, read: Collection[str], seen: str = "", domain: str | None =
     near = get_close_matches(key.casefold(), {*KNOWN, *read}, n=1, cutoff=0.8)
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     return (
-        f"{text}{meant}, so it changes no answer; to have a domain learn from it, train with --context-key {key}, or "
-        f"with {naming([key], domain or 'NAME')} in arbitrank.toml, else leave it out"
+        f"{text}{meant}, so it changes no answer; to have a domain learn from it, train with "
+        f"--context-key {quote(key)}, or with {naming([key], domain or 'NAME')} in arbitrank.toml, else leave it out"
     )
 
 
