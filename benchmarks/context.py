@@ -33,7 +33,8 @@ from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.model_selection import select
 from arbitrank.learn.rerankers import baseline
 from arbitrank.values import Example, Hypothesis, Slot
-from arbitrank.wire import BadLine, read_examples
+from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.requests import read_examples
 from benchmarks.common import Bench, options, recognised, results, show, table
 from benchmarks.titles import MEDIA, Titles, chances, draw, invented_titles, read_titles
 

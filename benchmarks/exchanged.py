@@ -19,7 +19,7 @@ from arbitrank.store.artifact import MANIFEST, read_manifest, seal
 from arbitrank.store.store import Store
 from arbitrank.training.build import build
 from arbitrank.values import Example, Request
-from arbitrank.wire import Logged
+from arbitrank.wire.requests import Logged
 from benchmarks.synthetic import synthetic_corpus
 
 PACKAGE = ("synthetic", "1")

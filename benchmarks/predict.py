@@ -39,7 +39,7 @@ from arbitrank.registry import discover, loaded
 from arbitrank.store.loading import load_domains
 from arbitrank.store.store import open_store
 from arbitrank.values import Hypothesis, Request, Slot
-from arbitrank.wire import decode_request
+from arbitrank.wire.requests import decode_request
 from benchmarks.common import show, table
 
 NAME = "predict"
@@ -266,7 +266,7 @@ _COLD = """
     from arbitrank.arbitration.arbitrator import Arbitrator, Serving
     from arbitrank.store.loading import load_model
     from arbitrank.learn.reference import ReferenceDomain
-    from arbitrank.wire import decode_request
+    from arbitrank.wire.requests import decode_request
     folders = sorted(Path(sys.argv[1]).iterdir())[: int(sys.argv[2])]
     served = {one.name: Serving(load_model(ReferenceDomain(one.name), one), "v1", "package") for one in folders}
     Arbitrator(served).answer(decode_request(Path(sys.argv[3]).read_bytes()))

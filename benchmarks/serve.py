@@ -179,7 +179,7 @@ def the_arbitrator() -> Any:
 
 
 def constant_answer() -> Any:
-    from arbitrank.wire import decode_request
+    from arbitrank.wire.requests import decode_request
 
     return the_arbitrator().answer(decode_request(bodies()[0]))
 

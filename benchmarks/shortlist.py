@@ -39,7 +39,8 @@ from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting
 from arbitrank.values import Hypothesis, Request
-from arbitrank.wire import BadLine, read_examples
+from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.requests import read_examples
 from benchmarks.common import DATA, show, table
 
 NAME = "shortlist"

@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.store.artifact import read_manifest
     from arbitrank.store.loading import load_domains
     from arbitrank.store.store import open_store
-    from arbitrank.wire import decode_example, decode_logged
+    from arbitrank.wire.requests import decode_example, decode_logged
 
 RUNS = 20_000
 _LONG = 60  # characters from which recognising takes the time that more runs are worth

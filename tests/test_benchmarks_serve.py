@@ -6,7 +6,7 @@ import json
 
 from benchmarks.serve import bodies, call, closed_loop, open_loop, running
 
-from arbitrank.wire import decode_request
+from arbitrank.wire.requests import decode_request
 
 CALLS = [call(body) for body in bodies()]
 

@@ -12,7 +12,7 @@ import pytest
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.scales import FIELDS
-from arbitrank.wire import read_requests
+from arbitrank.wire.requests import read_requests
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "boundary"
 

@@ -52,7 +52,7 @@ from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.state import Change
 from arbitrank.training import task
 from arbitrank.values import Answer, Example, Truth
-from arbitrank.wire import decode_example, decode_logged, decode_request
+from arbitrank.wire.requests import decode_example, decode_logged, decode_request
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from arbitrank.wire import decode_request
+from arbitrank.wire.requests import decode_request
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = dict(

@@ -48,7 +48,8 @@ from arbitrank.values import (
     Slot,
     Truth,
 )
-from arbitrank.wire import MAX_LINE, BadLine, Logged
+from arbitrank.wire.json_lines import MAX_LINE, BadLine
+from arbitrank.wire.requests import Logged
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 KEY = b"k" * 32

@@ -1,4 +1,4 @@
-"""Requests whose owner is determined only by a context key: reported until the key is named, learned from once it is."""
+"""Requests whose owner only a context key tells: reported until the key is named, learned from once it is."""
 
 from __future__ import annotations
 

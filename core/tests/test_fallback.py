@@ -29,7 +29,7 @@ from arbitrank.serve.policy import Policy, read_policy
 from arbitrank.shortlist.log_labels import labelled_lists
 from arbitrank.titles import DisplayNames
 from arbitrank.values import Answer, Decision, Example, Hypothesis, Ranked, Request, Slot, Truth
-from arbitrank.wire import Logged
+from arbitrank.wire.requests import Logged
 
 SPOKEN = Request(utterance="how tall is everest")
 FALLBACK = DecisionSettings(fallback="llm")

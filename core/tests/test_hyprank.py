@@ -34,7 +34,7 @@ from arbitrank.shortlist.log_labels import corrections, labelled_lists
 from arbitrank.shortlist.selftests import hyprank_problem
 from arbitrank.store.artifact import read_manifest, seal
 from arbitrank.values import Answer, Decision, Hypothesis, Ranked, Request, Truth
-from arbitrank.wire import Logged
+from arbitrank.wire.requests import Logged
 
 SKILLS = ("a", "b", "c")
 

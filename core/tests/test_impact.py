@@ -31,7 +31,7 @@ from arbitrank.learn.rerankers import baseline
 from arbitrank.store.artifact import Manifest, read_card, seal
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request, Truth
-from arbitrank.wire import Logged, decode_logged
+from arbitrank.wire.requests import Logged, decode_logged
 
 NAME = "domain1"
 

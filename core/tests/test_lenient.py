@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.errors import InputError
-from arbitrank.lenient import MAX_HYPOTHESES
-from arbitrank.notices import Notices
 from arbitrank.values import Hypothesis, Request, Slot, Wording
-from arbitrank.wire import decode_example, decode_logged, decode_request
+from arbitrank.wire.lenient import MAX_HYPOTHESES
+from arbitrank.wire.notices import Notices
+from arbitrank.wire.requests import decode_example, decode_logged, decode_request
 
 HEATING = {"domain": "heating", "intent": "Warmer"}
 LIGHTS = {"domain": "lights", "intent": "On"}

@@ -35,7 +35,7 @@ from arbitrank.store.signing import Keys, keygen, open_key
 from arbitrank.store.state import State
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request, Slot, Truth
-from arbitrank.wire import decode_logged
+from arbitrank.wire.requests import decode_logged
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from arbitrank.errors import InputError
-from arbitrank.wire import decode_request
+from arbitrank.wire.requests import decode_request
 
 VENDORS = Path(__file__).parents[3] / "shared" / "cases" / "vendors"
 READING = {"domain": "lights", "intent": "On"}

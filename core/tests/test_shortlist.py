@@ -34,7 +34,7 @@ from arbitrank.store.artifact import read_manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.values import Request
-from arbitrank.wire import decode_example
+from arbitrank.wire.requests import decode_example
 
 WORDS = {
     "jazz-radio": ("play", "jazz", "radio", "music", "saxophone"),

@@ -21,7 +21,7 @@ from arbitrank.learn.evidence import label
 from arbitrank.live.comparison import ComparedVersions, Comparison
 from arbitrank.semer import entirely_right, semer, truths_found
 from arbitrank.values import Answer, Decision, DomainReport, Hypothesis, Ranked, Request, Slot, Truth
-from arbitrank.wire import decode_example, decode_logged
+from arbitrank.wire.requests import decode_example, decode_logged
 
 NAMES = st.sampled_from(["music", "books", "video", "news"])
 INTENTS = st.sampled_from([None, "Play", "Stop"])

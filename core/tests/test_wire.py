@@ -17,15 +17,9 @@ from hypothesis import strategies as st
 
 from arbitrank.errors import DataError, InputError
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
-from arbitrank.wire import (
-    MAX_HYPOTHESES,
-    MAX_LINE,
-    BadLine,
-    decode_example,
-    decode_request,
-    read_examples,
-    read_requests,
-)
+from arbitrank.wire.json_lines import MAX_LINE, BadLine
+from arbitrank.wire.lenient import MAX_HYPOTHESES
+from arbitrank.wire.requests import decode_example, decode_request, read_examples, read_requests
 
 DEEP = "[" * 100_000 + "]" * 100_000
 READING = {"domain": "lights", "intent": "On"}

@@ -20,7 +20,8 @@ from arbitrank.answerlog.segments import segments
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.errors import DataError, os_errors
 from arbitrank.values import Truth
-from arbitrank.wire import MAX_LINE, BadLine, Outcome
+from arbitrank.wire.json_lines import MAX_LINE, BadLine
+from arbitrank.wire.requests import Outcome
 
 _TORN = "ends in the middle of a line: its writer was killed, or is writing it now; skipped"
 

@@ -10,10 +10,11 @@ import msgspec
 
 from arbitrank.answerlog.joining import FeedbackById, LineHead, LogView, head_of, joined_lines, raw_lines, size_of, view
 from arbitrank.errors import DataError, InputError
-from arbitrank.notices import Notices, unnoticed
-from arbitrank.offsets import Offsets
 from arbitrank.values import Example
-from arbitrank.wire import BadLine, Logged, decode_example, decode_logged, place, read_lines
+from arbitrank.wire.json_lines import BadLine, place, read_lines
+from arbitrank.wire.notices import Notices, unnoticed
+from arbitrank.wire.offsets import Offsets
+from arbitrank.wire.requests import Logged, decode_example, decode_logged
 
 _EXAMPLES = 5  # bad lines that a report quotes
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from arbitrank.errors import InputError, os_errors
 from arbitrank.normal_text import comparable
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Slot, Truth
-from arbitrank.wire import Logged
+from arbitrank.wire.requests import Logged
 
 Words = Literal["keep", "hash", "drop"]
 

@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from arbitrank.answerlog.redaction import CONTEXT, Words
 from arbitrank.truths import Labelling, any_of
 from arbitrank.values import Confidence
-from arbitrank.wire import Outcome
+from arbitrank.wire.requests import Outcome
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,8 @@ from arbitrank.answerlog.segments import Segment, prune
 from arbitrank.answerlog.settings import Feedback, LogSettings, LogStatus
 from arbitrank.errors import DataError, describe, os_errors
 from arbitrank.values import Answer, Hypothesis, Request
-from arbitrank.wire import MAX_LINE, Logged
+from arbitrank.wire.json_lines import MAX_LINE
+from arbitrank.wire.requests import Logged
 
 _INTERVAL = 0.05  # seconds between looks at the buffer; waking up for each line would cost its request more
 _BATCH, _BATCH_SECONDS = 16, 0.0002  # lines and time of encoding before other threads get the interpreter

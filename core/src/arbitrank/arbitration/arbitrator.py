@@ -23,10 +23,10 @@ from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortSta
 from arbitrank.domain import Model
 from arbitrank.errors import InputError
 from arbitrank.explanation import all_staged
-from arbitrank.notices import unnoticed
-from arbitrank.request_checks import checked
 from arbitrank.scales import domain_scales
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Request
+from arbitrank.wire.notices import unnoticed
+from arbitrank.wire.request_checks import checked
 
 __all__ = ["Arbitration", "Arbitrator", "Broken", "Serving", "as_request"]
 

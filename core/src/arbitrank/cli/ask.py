@@ -13,7 +13,7 @@ from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request
-from arbitrank.wire import decode_request
+from arbitrank.wire.requests import decode_request
 
 
 @click.command("ask")

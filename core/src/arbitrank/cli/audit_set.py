@@ -15,7 +15,8 @@ from arbitrank.cli import options
 from arbitrank.errors import DataError, InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store
-from arbitrank.wire import BadLine, decode_logged, place, read_lines
+from arbitrank.wire.json_lines import BadLine, place, read_lines
+from arbitrank.wire.requests import decode_logged
 
 _SHOWN = 10
 

@@ -17,7 +17,7 @@ from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
 from arbitrank.configuration import OperatorStatements, first_stated
-from arbitrank.offsets import Offsets
+from arbitrank.wire.offsets import Offsets
 
 _MANY = 0.05  # of all requests: in scope, but decided none
 

@@ -17,12 +17,13 @@ from arbitrank.arbitration.dispatch import Failed
 from arbitrank.cli import decision_options, options
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
-from arbitrank.notices import Notice, Notices
 from arbitrank.registry import discover, loaded
 from arbitrank.store.loading import unavailable
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request
-from arbitrank.wire import BadLine, decode_request, place, read_lines
+from arbitrank.wire.json_lines import BadLine, place, read_lines
+from arbitrank.wire.notices import Notice, Notices
+from arbitrank.wire.requests import decode_request
 
 if TYPE_CHECKING:
     from arbitrank.live.live import Live

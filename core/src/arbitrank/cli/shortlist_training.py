@@ -19,7 +19,7 @@ from arbitrank.shortlist.hyprank import save_hyprank
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
 from arbitrank.store.signing import sign
-from arbitrank.wire import BadLine
+from arbitrank.wire.json_lines import BadLine
 
 if TYPE_CHECKING:
     from arbitrank.shortlist.classifier_training import Corrections

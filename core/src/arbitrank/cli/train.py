@@ -17,7 +17,6 @@ from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.learn.lightgbm import lightgbm, missing
-from arbitrank.offsets import Offsets
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
@@ -26,6 +25,7 @@ from arbitrank.training.locations import since
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.task import TrainingOutcome
+from arbitrank.wire.offsets import Offsets
 
 
 def _data(data: str | None, begins: str | None, offsets: Offsets) -> Dataset | None:

@@ -15,10 +15,11 @@ from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.text import tokenise
-from arbitrank.notices import Notices
-from arbitrank.offsets import Offsets
 from arbitrank.values import Example
-from arbitrank.wire import BadLine, read_examples
+from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.notices import Notices
+from arbitrank.wire.offsets import Offsets
+from arbitrank.wire.requests import read_examples
 
 SPLITS = ("train", "dev", "test")
 CROSS_FITTED = "cross-fitted"

@@ -34,8 +34,8 @@ from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.lightgbm import missing
 from arbitrank.nlu.recogniser import N_BEST
-from arbitrank.offsets import Offsets
 from arbitrank.values import Example, Request
+from arbitrank.wire.offsets import Offsets
 
 
 def evaluate(

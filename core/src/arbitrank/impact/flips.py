@@ -13,7 +13,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import MergedHeads, merge_heads
 from arbitrank.evaluate.results import SystemResults, decided, text
 from arbitrank.impact.batch_scores import DomainReadings, Reading
-from arbitrank.wire import Logged
+from arbitrank.wire.requests import Logged
 
 FLIPS = 20
 """Flips of which the texts are kept."""

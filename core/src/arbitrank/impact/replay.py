@@ -1,8 +1,7 @@
 """Replay of requests with one domain's version exchanged: every request's answer before and after.
 
-Requests are read, scored and merged in chunks, as `arbitration.arbitrator` does it one at a time. The other domains are
-scored once, and not at all where the log holds the scores of the same versions. One row of numbers is kept for each
-request, so that a file of any length can be replayed.
+Requests are scored and merged in chunks, as `arbitration.arbitrator` does one at a time; the other domains once, or not
+at all where the log has the same versions' scores. Each request leaves one row of numbers, so files can be long.
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ from arbitrank.learn.rerankers import baseline
 from arbitrank.scales import domain_scales
 from arbitrank.semer import same_reading
 from arbitrank.values import Hypothesis, Ranked
-from arbitrank.wire import BadLine, Logged, decode_logged, place
+from arbitrank.wire.json_lines import BadLine, place
+from arbitrank.wire.requests import Logged, decode_logged
 
 CHUNK = 256
 """Requests that are scored at once."""

@@ -9,7 +9,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.semer import same_reading
 from arbitrank.values import Answer, DomainReport, Ranked, Request, Truth
-from arbitrank.wire import Logged, Outcome
+from arbitrank.wire.requests import Logged, Outcome
 
 _SAME = 1e-6  # largest distance of probabilities that count as equal
 

@@ -15,7 +15,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.live.comparison import Comparison
 from arbitrank.live.routing import Routing, takes_part
 from arbitrank.values import Answer, Request
-from arbitrank.wire import Logged
+from arbitrank.wire.requests import Logged
 
 WAITING = 1_000
 """Requests that may wait for their comparison; those that come while so many wait are not compared."""

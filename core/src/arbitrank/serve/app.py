@@ -17,8 +17,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
-from arbitrank.json_text import BOM
-from arbitrank.notices import Notice
 from arbitrank.serve.decoding import read_batch, read_request
 from arbitrank.serve.http_protocol import RANK
 from arbitrank.serve.messages import Error
@@ -26,6 +24,8 @@ from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_ty
 from arbitrank.serve.settings import MAX_BATCH, ServiceSettings
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.values import Answer, Request
+from arbitrank.wire.json_text import BOM
+from arbitrank.wire.notices import Notice
 
 _JSON = (b"content-type", b"application/json")
 _RETRY = {"retry-after": "1"}

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from arbitrank.errors import InputError
-from arbitrank.json_text import BOM, parsed, short
-from arbitrank.notices import Notice, unnoticed
 from arbitrank.serve.settings import MAX_DEPTH, MAX_ID, MAX_UTTERANCE
 from arbitrank.values import Request, Slot
-from arbitrank.wire import decode_request
+from arbitrank.wire.json_text import BOM, parsed, short
+from arbitrank.wire.notices import Notice, unnoticed
+from arbitrank.wire.requests import decode_request
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 import msgspec
 
-from arbitrank.lenient import MAX_WORDINGS
 from arbitrank.normal_text import INVISIBLE, SPACE
 from arbitrank.packages import core_version
 from arbitrank.pages import render
@@ -17,7 +16,7 @@ from arbitrank.serve.messages import Error
 from arbitrank.serve.operations import OPERATIONS, Operation
 from arbitrank.serve.settings import MAX_BATCH, MAX_ID, MAX_UTTERANCE
 from arbitrank.store.kinds import RESERVED
-from arbitrank.wire import MAX_HYPOTHESES
+from arbitrank.wire.lenient import MAX_HYPOTHESES, MAX_WORDINGS
 
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'"
 """Content security policy of the page, which holds no script."""

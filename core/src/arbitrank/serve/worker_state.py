@@ -22,7 +22,6 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.live.shadow import shadow_file
-from arbitrank.notices import Notices
 from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
 from arbitrank.serve.event_log import EventLog
@@ -37,6 +36,7 @@ from arbitrank.store.loading import unavailable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request
+from arbitrank.wire.notices import Notices
 
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 

@@ -17,7 +17,8 @@ from arbitrank.shortlist.calibration import account_profile
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.values import Answer, Example, Request
-from arbitrank.wire import BadLine, read_examples
+from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.requests import read_examples
 
 __all__ = ["K", "order_reasons", "recall_reasons"]
 

@@ -11,7 +11,7 @@ from arbitrank.arbitration.fallback import merged
 from arbitrank.shortlist.classifier_training import Corrections
 from arbitrank.shortlist.hyprank import skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList
-from arbitrank.wire import Logged
+from arbitrank.wire.requests import Logged
 
 __all__ = ["corrections", "labelled_lists"]
 

@@ -24,13 +24,14 @@ from arbitrank.answerlog.segments import segments
 from arbitrank.context_keys import ContextCount
 from arbitrank.errors import DataError, InputError
 from arbitrank.extras import required
-from arbitrank.notices import Notice, Notices
-from arbitrank.offsets import Offsets
 from arbitrank.training.build import time_of
 from arbitrank.training.example_file import Writer
 from arbitrank.training.locations import DAY, DataFile, files, files_for, is_url, opened
 from arbitrank.values import Example
-from arbitrank.wire import BadLine, decode_example, lines_in, place
+from arbitrank.wire.json_lines import BadLine, lines_in, place
+from arbitrank.wire.notices import Notice, Notices
+from arbitrank.wire.offsets import Offsets
+from arbitrank.wire.requests import decode_example
 
 COMMON = "*"
 """The name under which examples for all domains are counted: those without hypotheses."""

@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from arbitrank.notices import Notice
 from arbitrank.values import Hypothesis, Slot
+from arbitrank.wire.notices import Notice
 
 __all__ = ["Offsets", "cut", "fitting", "in_characters", "misfit"]
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from arbitrank.errors import InputError
-from arbitrank.json_text import short
-from arbitrank.misnamed import MOST_UNKNOWN, meant_in_hypothesis, meant_in_slot
-from arbitrank.notices import Notice, named
 from arbitrank.values import Hypothesis, Request, Slot, Wording
+from arbitrank.wire.json_text import short
+from arbitrank.wire.misnamed import MOST_UNKNOWN, meant_in_hypothesis, meant_in_slot
+from arbitrank.wire.notices import Notice, named
 
 __all__ = ["MAX_HYPOTHESES", "MAX_WORDINGS", "finite", "read_request", "read_slots", "text_or_number"]
 

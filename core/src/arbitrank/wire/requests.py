@@ -1,6 +1,6 @@
 """JSON input: requests, corpora and hypotheses, one object or a file of lines; errors name the field and the value.
 
-What is as expected is decoded by msgspec. Anything else is read field by field (`arbitrank.lenient`), so that one
+What is as expected is decoded by msgspec. Anything else is read field by field (`arbitrank.wire.lenient`), so that one
 domain's unreadable hypothesis costs that domain alone its place.
 """
 
@@ -14,15 +14,15 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from arbitrank.errors import InputError
-from arbitrank.json_lines import MAX_LINE, BadLine, lines_in, place, read_lines
-from arbitrank.json_text import converted, json_object
-from arbitrank.labelled import example_of, truth_of
-from arbitrank.lenient import MAX_HYPOTHESES, read_request
-from arbitrank.notices import Notice, Notices, unnoticed
-from arbitrank.offsets import Offsets
-from arbitrank.request_checks import KNOWN, check_keys, checked
 from arbitrank.truths import Labelling, any_of, or_acceptable
 from arbitrank.values import Answer, Example, Request
+from arbitrank.wire.json_lines import MAX_LINE, BadLine, lines_in, place, read_lines
+from arbitrank.wire.json_text import converted, json_object
+from arbitrank.wire.labelled import example_of, truth_of
+from arbitrank.wire.lenient import MAX_HYPOTHESES, read_request
+from arbitrank.wire.notices import Notice, Notices, unnoticed
+from arbitrank.wire.offsets import Offsets
+from arbitrank.wire.request_checks import KNOWN, check_keys, checked
 
 __all__ = [
     "MAX_HYPOTHESES",

@@ -9,13 +9,13 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
 from arbitrank.errors import InputError
-from arbitrank.json_text import converted, json_object
-from arbitrank.lenient import read_request, read_slots, text_or_number
-from arbitrank.notices import Notice
-from arbitrank.offsets import Offsets, in_characters, misfit
-from arbitrank.request_checks import checked, checked_context
 from arbitrank.truths import Labelling, any_of, corpus_truth, or_acceptable
 from arbitrank.values import Context, Example, Name, Request, Slot, Truth
+from arbitrank.wire.json_text import converted, json_object
+from arbitrank.wire.lenient import read_request, read_slots, text_or_number
+from arbitrank.wire.notices import Notice
+from arbitrank.wire.offsets import Offsets, in_characters, misfit
+from arbitrank.wire.request_checks import checked, checked_context
 
 
 class _Corpus(msgspec.Struct, frozen=True, kw_only=True, rename={"utterance": "text"}):

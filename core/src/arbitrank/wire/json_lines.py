@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from arbitrank.errors import DataError
-from arbitrank.json_text import BOM
+from arbitrank.wire.json_text import BOM
 
 __all__ = ["MAX_LINE", "BadLine", "lines_in", "place", "read_lines"]
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from arbitrank.errors import InputError
-from arbitrank.lenient import MAX_HYPOTHESES
-from arbitrank.misnamed import MOST_UNKNOWN, foreign, meant_in_request
 from arbitrank.normal_text import comparable
-from arbitrank.notices import Notice, named, quoted
-from arbitrank.offsets import fitting
 from arbitrank.values import Context, Request, Wording
+from arbitrank.wire.lenient import MAX_HYPOTHESES
+from arbitrank.wire.misnamed import MOST_UNKNOWN, foreign, meant_in_request
+from arbitrank.wire.notices import Notice, named, quoted
+from arbitrank.wire.offsets import fitting
 
 __all__ = ["KNOWN", "check_keys", "checked", "checked_context"]
 

@@ -1,0 +1,1 @@
+"""Requests, corpora and hypotheses as JSON: decoding, checks, and what is reported of their faults."""
