@@ -85,11 +85,12 @@ def without_unreadable(expected: Any) -> Any:
 def leave_out_repeated(expected: Any, actual: Any) -> None:
     """Leave out of both the recorded lists in which a domain repeats a reading, which counts once since 0.2."""
     if isinstance(expected, dict) and isinstance(actual, dict):
-        ranked = expected.get("ranked")
-        if isinstance(ranked, list) and len({reading(one) for one in ranked}) < len(ranked):
-            for one in (expected, actual):
-                one.pop("ranked", None)
-                one.pop("decision", None)
+        for key in ("ranked", "hypotheses"):
+            listed = expected.get(key)
+            if isinstance(listed, list) and len({reading(one) for one in listed}) < len(listed):
+                for one in (expected, actual):
+                    one.pop(key, None)
+                    one.pop("decision", None)
         for key in expected.keys() & actual.keys():
             leave_out_repeated(expected[key], actual[key])
     elif isinstance(expected, list) and isinstance(actual, list):
