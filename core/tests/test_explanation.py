@@ -191,13 +191,14 @@ def test_details_are_named_by_what_the_request_and_the_hypothesis_hold() -> None
         ("context.muted", "context.no muted"),
         ("context.device", "context.unknown device"),
         ("context.hour", "context.hour 7"),
+        ("context.far", "context.far 1e+300"),
         ("context.preference", "context.the user's preference"),
         ("context.previous_domain", "context.the request before"),
         ("slots", "slots"),
     ],
 )
 def test_the_words_of_a_detail(key: str, words: str) -> None:
-    context = {"has_screen": True, "muted": False, "hour": 7}
+    context = {"has_screen": True, "muted": False, "hour": 7, "far": 10**400}
     row = worded({key: 1.0}, context, {"known": 1.0, "title_score": 0.8341}, {"known": "it knows the title"})
     assert row == {words: 1.0}
 

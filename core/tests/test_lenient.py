@@ -134,12 +134,13 @@ def test_null_in_a_hypothesis_is_an_absent_value() -> None:
         ({"value": "hall", "start": 50, "end": 54}, Slot("room", "hall"), "beyond the text"),
         ({"value": "hall", "start": 4, "end": 0}, Slot("room", "hall"), "in reverse"),
         ({"value": "hall", "end": 14}, Slot("room", "hall"), "beyond the text"),
-        ({"value": "hall", "start": -1}, Slot("room", "hall"), "invalid and left out"),
-        ({"value": "hall", "start": "0", "end": 4}, Slot("room", "hall", end=4), "invalid and left out"),
+        ({"value": "hall", "start": -1}, Slot("room", "hall"), "start: invalid, and the slot's offsets left out"),
+        ({"value": "hall", "start": "0", "end": 4}, Slot("room", "hall"), "the slot's offsets left out"),
+        ({"value": "hall", "start": 0, "end": 4.5}, Slot("room", "hall"), "end: invalid, and the slot's offsets"),
         ({"value": "hall", "start": 0.0, "end": 4.0}, Slot("room", "hall", None, 0, 4), None),
         ({"value": "hall", "role": "from"}, Slot("room", "hall"), "role: unknown key, ignored"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_a_slot_is_read_as_far_as_it_can_be(slot: dict[str, Any], read: Slot | None, remark: str | None) -> None:
     request, remarks = decoded(reading(slots=[{"name": "room", **slot}]))

@@ -12,6 +12,7 @@ from typing import Any
 
 from arbitrank.explanation import BASE
 from arbitrank.learn.feature_spec import FeatureSpec
+from arbitrank.learn.standardisation import finite
 
 PREFERENCE, PREVIOUS = "context.preference", "context.previous_domain"
 """Details of the user's preferences, and of the domain and intent requested before."""
@@ -117,7 +118,8 @@ def _of_context(name: str, value: Any) -> str:
         return name
     if value is None or value is False:
         return f"{'no' if value is False else 'unknown'} {name.removeprefix('has ')}"
-    return value if isinstance(value, str) else f"{name} {value:.3g}" if isinstance(value, int | float) else name
+    number = finite(value)
+    return value if isinstance(value, str) else name if number is None else f"{name} {number:.3g}"
 
 
 def _of_feature(title: str, value: float | None) -> str:

@@ -231,7 +231,7 @@ def _slot(one: Any, where: str, utterance: str, notice: Notice) -> Slot | None:
     name, value, resolved = _name(one, "name", where), one.get("value"), one.get("resolved")
     if "value" not in one and resolved is None:
         raise InputError(f"{where}: lacks the field value")
-    start, end = (_read_offset(one, field, where, notice) for field in ("start", "end"))
+    start, end = _read_offsets(one, where, notice)
     if isinstance(value, dict | list):
         notice("slots[].value as resolved", f"{where}.value: {'an object' if isinstance(value, dict) else 'a list'}, "
                "read as resolved; expected the words")  # fmt: skip
@@ -250,12 +250,15 @@ def _slot(one: Any, where: str, utterance: str, notice: Notice) -> Slot | None:
     return Slot(name, value, one.get("confidence"), start, end, resolved)
 
 
-def _read_offset(one: Mapping[str, Any], field: str, where: str, notice: Notice) -> int | None:
-    value = one.get(field)
-    if value is None or (offset := _offset(value)) is not None:
-        return None if value is None else offset
-    notice("offsets invalid", f"{where}.{field}: invalid and left out, expected a number of characters")
-    return None
+def _read_offsets(one: Mapping[str, Any], where: str, notice: Notice) -> tuple[int | None, int | None]:
+    """The start and the end of a slot; neither where one of them is invalid, as the other says nothing alone."""
+    start, end = one.get("start"), one.get("end")
+    for field, value in (("start", start), ("end", end)):
+        if value is not None and _offset(value) is None:
+            notice("offsets invalid", f"{where}.{field}: invalid, and the slot's offsets left out; expected a number "
+                   "of characters")  # fmt: skip
+            return None, None
+    return _offset(start), _offset(end)
 
 
 # ---------------------------------------------------------------------------------------------------------- wordings
