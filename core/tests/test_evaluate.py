@@ -15,7 +15,7 @@ from benchmarks.common import results
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.merge import Contribution, after_winning, merge
 from arbitrank.domain import Scores
-from arbitrank.errors import DataError, InputError
+from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
 from arbitrank.evaluate.experiment import evaluate
 from arbitrank.evaluate.joint import sampled
@@ -187,10 +187,11 @@ def test_none_is_right_where_it_is_among_the_domains(tmp_path: Path) -> None:
     assert r0(votes(rows, tmp_path / "x.jsonl"), none=1.0)["domain_accuracy"] == 0.0
 
 
-def test_a_fallback_that_is_no_domain_of_the_data_is_refused(tmp_path: Path) -> None:
+def test_a_fallback_that_is_no_domain_of_the_data_is_noted(tmp_path: Path) -> None:
     path = votes([{"domain": "a"}] * 20, tmp_path / "x.jsonl")
-    with pytest.raises(InputError, match="no domain 'd', expected one of a, b, c, or none"):
-        r0(path, fallback="d")
+    metrics = evaluate(path, decisions={"fallback": "d"}, progress=lambda *_: None)[0]
+    assert "fallback 'd': x has no such domain, so none acts (it has a, b, c)" in metrics["notes"]
+    assert metrics["systems"]["R0"]["decisions"]["fallback"] == 0.0
     assert r0(path, fallback="none")["decisions"]["fallback"] == 0.0
 
 

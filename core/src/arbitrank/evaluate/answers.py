@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import NO_FALLBACK
 from arbitrank.arbitration.merge import BestReadings, merge_heads
-from arbitrank.errors import InputError
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import load
 from arbitrank.evaluate.joint import joint_readings
@@ -38,13 +37,13 @@ JOINT = "joint"
 """Name of the system that is one model over all domains."""
 
 
-def check_fallback(corpus: Corpus, decisions: Mapping[str, Any]) -> None:
-    """Raise `InputError` where the fallback is no domain of the corpus."""
+def acting_fallback(corpus: Corpus, decisions: Mapping[str, Any]) -> tuple[Corpus, Mapping[str, Any]]:
+    """The corpus and the decisions; a fallback that is no domain of the corpus is noted and dropped, as it cannot act."""
     name = decisions.get("fallback")
-    if name not in (None, *NO_FALLBACK, *corpus.domains):
-        raise InputError(
-            f"--fallback: {corpus.name} has no domain {name!r}, expected one of {', '.join(corpus.domains)}, or none"
-        )
+    if name in (None, *NO_FALLBACK, *corpus.domains):
+        return corpus, decisions
+    note = f"fallback {name!r}: {corpus.name} has no such domain, so none acts (it has {', '.join(corpus.domains)})"
+    return dataclasses.replace(corpus, notes=(*corpus.notes, note)), {**decisions, "fallback": None}
 
 
 def after_winning(corpus: Corpus, runs: Sequence[DomainRun], given: Mapping[str, Any] = {}) -> AfterWinning | None:

@@ -17,7 +17,7 @@ from arbitrank.arbitration.merge import BestReadings
 from arbitrank.configuration import StatedScales
 from arbitrank.context_keys import NamedKeys
 from arbitrank.domain import Domain, Progress
-from arbitrank.evaluate.answers import JOINT, after_winning, check_fallback, judged, served
+from arbitrank.evaluate.answers import JOINT, acting_fallback, after_winning, judged, served
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_keys, without_hypotheses
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
 from arbitrank.evaluate.joint import joint_rows, sampled
@@ -59,7 +59,7 @@ def evaluate(
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
-    check_fallback(corpus, decisions)
+    corpus, decisions = acting_fallback(corpus, decisions)
     decisions = {**decisions, "scales": scales} if scales else decisions
     corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)
     clock.lap("read")
