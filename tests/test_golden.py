@@ -60,7 +60,7 @@ def test_answers_are_those_of_before(group: str, tmp_path: Path, scale: float) -
     tolerance = 1e-6 if group in TRAINED else calls.TOLERANCE
     expected = calls.read(calls.answers_of(group))
     actual = calls.observe(group, tmp_path)
-    expected = without_unreadable(expected)
+    expected, actual = without(expected, UNREADABLE | RESPELT), without(actual, RESPELT)
     leave_out_repeated(expected, actual)
     for name, (decisions, exclusive) in settings_of(group).items():
         decide_again(expected.get(name), actual.get(name), decisions, exclusive)
@@ -73,13 +73,20 @@ UNREADABLE = frozenset({"e0", "e1", "e2", "e20", *(f"k{i}" for i in range(80, 88
 """Ids of recorded requests with neither words nor hypotheses, which were answered `none` and are refused since."""
 
 
-def without_unreadable(expected: Any) -> Any:
-    """The record without the answers to requests that are refused since."""
-    if isinstance(expected, dict):
-        return {key: without_unreadable(inner) for key, inner in expected.items()}
-    if not isinstance(expected, list):
-        return expected
-    return [without_unreadable(one) for one in expected if not (isinstance(one, dict) and one.get("id") in UNREADABLE)]
+RESPELT = frozenset({"t9", "t89", "t104", "t146", "e10"})
+"""Ids of recorded requests some reading of which has a title that catalogues know since 0.2 in another spelling.
+
+"Bolero" is Boléro, "office" The Office, "Les Miserables" Les Misérables, "Phantom of the Opera" and "Amélie" likewise.
+"""
+
+
+def without(value: Any, ids: frozenset[str]) -> Any:
+    """The answers without those to requests of these ids."""
+    if isinstance(value, dict):
+        return {key: without(inner, ids) for key, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    return [without(one, ids) for one in value if not (isinstance(one, dict) and one.get("id") in ids)]
 
 
 def leave_out_repeated(expected: Any, actual: Any) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from arbitrank.nlu.catalogue import Catalogue, also_of, read_works
+from arbitrank.nlu.catalogue import Catalogue, also_of, key_of, read_elsewhere, read_works, share_of
+from arbitrank.values import Hypothesis, Slot
 
 TABLE = 'title\tmaker\talso\nThe "Best" Lamp\tAda Größe\t\nNight Light\tBo\tbeds,doors\nSolo\t\n'
 
@@ -42,3 +43,64 @@ def test_a_name_is_known_whatever_its_case(folder: Path, column: str, name: str,
 @pytest.mark.parametrize(("title", "shared"), [("night light", True), ("Solo", False), ("unheard", False)])
 def test_a_title_is_shared_where_another_domain_has_it(folder: Path, title: str, shared: bool) -> None:
     assert Catalogue(read_works(folder)).shares(title) is shared
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("hobbit", "The Hobbit"),
+        ("amelie", "Amélie"),
+        ("mamma mia", "Mamma Mia!"),
+        ("wall e", "WALL-E"),
+        ("spiderman", "Spider-Man"),
+        ("lilo and stitch", "Lilo & Stitch"),
+        ("harry potter and the philosophers stone", "Harry Potter and the Philosopher's Stone"),
+        ("  THE  Crown ", "The Crown"),
+    ],
+)
+def test_a_name_is_looked_up_as_people_say_it(said: str, written: str) -> None:
+    assert key_of(said) == key_of(written)
+
+
+@pytest.mark.parametrize("name", ["?!", "...", "the", "a"])
+def test_a_name_of_nothing_but_marks_or_an_article_stays_a_name(name: str) -> None:
+    assert key_of(name)
+
+
+SHARED = "title\tmaker\tshare\talso\nLamp\tAda\t0.5\tbeds\nLamp\tBo\t0.3\tbeds\nNight Light\tBo\t1\t\n"
+
+
+def described(*titles: str) -> dict[str, float]:
+    works = [
+        dict(zip(("title", "maker", "share", "also"), row.split("\t"), strict=True)) for row in SHARED.splitlines()[1:]
+    ]
+    elsewhere = [{"title": "Four Poster", "also": "beds"}]
+    slots = tuple(Slot("title", title) for title in titles)
+    return Catalogue(works, "title", elsewhere=elsewhere).describe(Hypothesis("lights", "On", slots=slots))
+
+
+def test_the_works_of_a_title_add_up_to_how_often_it_means_the_medium() -> None:
+    assert described("the lamp")["title_odds"] == pytest.approx(1.3863, abs=1e-4)  # 0.8 against 0.2
+
+
+def test_a_title_of_another_domain_alone_is_known_not_to_be_this_ones() -> None:
+    found = described("four poster")
+    assert (found["title_known"], found["title_unknown"], found["title_odds"]) == (0.0, 0.0, -4.0)
+
+
+def test_a_sure_title_has_odds_within_bounds_and_an_unknown_one_none() -> None:
+    assert described("night light")["title_odds"] == 4.0
+    assert described("a lantern")["title_odds"] == described()["title_odds"] == 0.0
+
+
+def test_words_of_a_known_title_are_counted() -> None:
+    assert [described(title)["title_words"] for title in ("lamp", "night light", "unheard of")] == [1.0, 2.0, 0.0]
+
+
+def test_without_shares_there_are_no_odds(folder: Path) -> None:
+    assert "title_odds" not in Catalogue(read_works(folder), "title").describe(Hypothesis("lights", "On"))
+
+
+def test_a_work_without_a_share_is_what_its_title_means(folder: Path) -> None:
+    assert [share_of(work) for work in read_works(folder)] == [1.0, 1.0, 1.0]
+    assert read_elsewhere(folder) == []

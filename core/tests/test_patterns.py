@@ -160,6 +160,57 @@ device = {tv = true, car = false}
     }
 
 
+WITH_SHARES = "title\tshare\talso\n" + "".join(
+    f"Mine {i}\t0.9\tbeds,doors\nTheirs {i}\t0.1\tbeds,doors\n" for i in range(20)
+)
+
+
+def test_works_are_drawn_by_how_often_their_title_means_them(tmp_path: Path) -> None:
+    patterns = """
+again = true
+[own.On]
+count = 600
+patterns = ["{title}"]
+[others.beds]
+count = 600
+patterns = ["{title}"]
+"""
+    found = drawn(tmp_path, patterns, works=WITH_SHARES)
+    mine = Counter((e.truth.domain, (e.request.utterance or "").split()[0]) for e in found)
+    assert mine["lights", "Mine"] == pytest.approx(540, abs=30)
+    assert mine["beds", "Mine"] == pytest.approx(60, abs=30)
+
+
+def test_a_title_of_elsewhere_is_drawn_for_the_domain_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.tsv").write_text("title\talso\nQuilt\tbeds\nKnob\tdoors\n", encoding="utf-8")
+    patterns = "[others.beds]\ncount = 5\npatterns = ['get {=elsewhere}']"
+    assert texts(drawn(tmp_path, patterns)) == {"get Quilt"}
+    with pytest.raises(DataError, match="names 'elsewhere'"):
+        drawn(tmp_path, "[own.On]\ncount = 5\npatterns = ['get {=elsewhere}']")
+
+
+def test_titles_are_drawn_as_people_type_them(tmp_path: Path) -> None:
+    works = "title\talso\nThe Café-Lamp & Son's!\t\n"
+    found = texts(drawn(tmp_path, "typed = 0.5\n[own.On]\ncount = 9\npatterns = ['{title}']", works=works))
+    assert found == {"The Café-Lamp & Son's!", "the cafe lamp and sons", "cafe lamp and sons"}
+
+
+def test_a_pattern_is_drawn_as_often_as_its_weight_says(tmp_path: Path) -> None:
+    found = drawn(
+        tmp_path, "[own.On]\ncount = 400\npatterns = ['a {title} {level} {room} ×9', 'b {title} {level} {room}']"
+    )
+    again = Counter((e.request.utterance or "")[0] for e in found[:20])
+    assert again["a"] > again["b"]
+
+
+def test_the_same_words_are_drawn_again_where_the_patterns_say_so(tmp_path: Path) -> None:
+    patterns = "%s[own.On]\ncount = 50\npatterns = ['on']\n[context.own]\ndevice = {tv = 3, phone = 1}\n"
+    assert len(drawn(tmp_path / "a", patterns % "")) == 1
+    devices = Counter(e.request.context["device"] for e in drawn(tmp_path / "b", patterns % "again = true\n"))
+    assert devices.total() == 50
+    assert devices["tv"] > devices["phone"]
+
+
 @pytest.mark.parametrize(
     ("patterns", "message"),
     [

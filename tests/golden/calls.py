@@ -32,6 +32,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 INPUTS = HERE / "inputs.tar.xz"
 PLUGIN = HERE / "plugin01"
+DOMAINS = HERE / "domains01.tar.xz"
+"""The packages of Books, Music and Video as they were when the answers were recorded, with their data and weights."""
 
 TOLERANCE = 1e-9
 DECIMALS = 12  # of what is recorded
@@ -89,13 +91,14 @@ def environment(folder: Path) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "COLUMNS": "120",
     }
-    return {**kept, **more, **({"PYTHONPATH": path_with()} if "PYTHONPATH" in os.environ else {})}
+    return {**kept, **more, "PYTHONPATH": path_with(folder / "domains01")}
 
 
 def unpack(folder: Path) -> None:
-    """The inputs, in the folder."""
-    with tarfile.open(INPUTS) as tar:
-        tar.extractall(folder, filter="data")
+    """The inputs in the folder, and in `domains01` within it the domains that answered then."""
+    for archive, place in ((INPUTS, folder), (DOMAINS, folder / "domains01")):
+        with tarfile.open(archive) as tar:
+            tar.extractall(place, filter="data")
 
 
 def leave_out_unreadable(folder: Path) -> None:
@@ -132,7 +135,7 @@ def _apart(one: Call, folder: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "arbitrank", *one.args],
         cwd=folder,
-        env={**environment(folder), **_expanded(one.env)},
+        env={**environment(folder), **_expanded(one.env, folder)},
         input=(folder / one.stdin).read_bytes() if one.stdin else b"",
         capture_output=True,
         timeout=120,
@@ -141,8 +144,9 @@ def _apart(one: Call, folder: Path) -> dict[str, Any]:
     return _came_of(one, done.returncode, done.stdout, done.stderr, folder)
 
 
-def _expanded(env: Mapping[str, str]) -> dict[str, str]:
-    return {key: path_with(PLUGIN) if key == "PYTHONPATH" else value for key, value in env.items()}
+def _expanded(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    path = path_with(PLUGIN, folder / "domains01")
+    return {key: path if key == "PYTHONPATH" else value for key, value in env.items()}
 
 
 def _together(calls: Sequence[Call], folder: Path) -> dict[str, Any]:
@@ -153,7 +157,7 @@ def _together(calls: Sequence[Call], folder: Path) -> dict[str, Any]:
         same = next((i for i, one in enumerate(calls) if one.env.get("PYTHONPATH") != path), len(calls))
         batch, calls = calls[:same], calls[same:]
         script = json.dumps([asdict(one) for one in batch])
-        env = {**environment(folder), **({"PYTHONPATH": path_with(PLUGIN)} if path else {})}
+        env = {**environment(folder), **({"PYTHONPATH": path_with(PLUGIN, folder / "domains01")} if path else {})}
         done = subprocess.run(
             [sys.executable, str(Path(__file__).resolve())], input=script, cwd=folder, env=env, capture_output=True,
             text=True, timeout=300, check=False,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,10 +13,28 @@ from arbitrank.values import Hypothesis
 
 Work = Mapping[str, str]
 
+_SURE = 4.0
+"""The log-odds of a share of 0 or 1: general knowledge is never surer than 98 %."""
+
+_LONG = 4
+"""Words of a title that count; more make it no surer."""
+
+_ARTICLES = ("the ", "a ", "an ")
+
 
 def read_works(folder: Path) -> list[Work]:
     """The works in a folder's `works.tsv`: one mapping of column to value a work, in the file's order."""
-    with (folder / "works.tsv").open(encoding="utf-8-sig", newline="") as file:
+    return _read(folder / "works.tsv")
+
+
+def read_elsewhere(folder: Path) -> list[Work]:
+    """The titles in a folder's `elsewhere.tsv`, of works that other domains have alone; none without the file."""
+    path = folder / "elsewhere.tsv"
+    return _read(path) if path.is_file() else []
+
+
+def _read(path: Path) -> list[Work]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
@@ -29,38 +49,78 @@ def titles_of_features(*names: str) -> dict[str, str]:
         **{f"{name}_known": f"it knows the {name}" for name in names},
         "title_unknown": "it does not know the title",
         "title_shared": "another domain has this title too",
+        "title_odds": "what people mean by the title",
+        "title_words": "the words of a known title",
     }
 
 
-class Catalogue:
-    """Looks names up in some columns of works, whatever their case, accents' encoding and invisible characters."""
+def share_of(work: Work) -> float:
+    """Share of those who say the title alone that mean this work: the column `share`, in [0, 1]; 1 without it."""
+    return float(work.get("share") or 1.0)
 
-    def __init__(self, works: Iterable[Work], *columns: str) -> None:
+
+def key_of(name: str) -> str:
+    """The name as it is looked up: without case, accents, punctuation, spaces and leading article."""
+    text = unicodedata.normalize("NFKD", comparable(name)).casefold().replace("&", " and ")
+    article = next((a for a in _ARTICLES if text.startswith(a)), "")
+    return "".join(c for c in text[len(article) :] if c.isalnum()) or text
+
+
+class Catalogue:
+    """Looks names up in some columns of works, in whatever spelling (`key_of`).
+
+    `elsewhere`: titles that are known to mean other domains' works alone.
+    """
+
+    def __init__(self, works: Iterable[Work], *columns: str, elsewhere: Iterable[Work] = ()) -> None:
         works = list(works)
         self._names = {
-            column: frozenset(comparable(value) for work in works if (value := work.get(column))) for column in columns
+            column: frozenset(key_of(value) for work in works if (value := work.get(column))) for column in columns
         }
-        self._shared = frozenset(comparable(work["title"]) for work in works if also_of(work))
+        self._shared = frozenset(key_of(work["title"]) for work in works if also_of(work))
+        shares: dict[str, float] = {}
+        self._words: dict[str, int] = {}
+        for work in elsewhere:
+            shares[key_of(work["title"])] = 0.0
+            self._words[key_of(work["title"])] = min(_LONG, len(work["title"].split()))
+        for work in works:
+            if work.get("share"):
+                key = key_of(work["title"])
+                shares[key] = min(1.0, shares.get(key, 0.0) + share_of(work))
+                self._words[key] = min(_LONG, len(work["title"].split()))
+        self._odds = {key: _log_odds(share) for key, share in shares.items()}
 
     def has(self, column: str, name: str) -> bool:
         """True if a work has this name in the column."""
-        return comparable(name) in self._names[column]
+        return key_of(name) in self._names[column]
 
     def shares(self, title: str) -> bool:
         """True if another domain is known to have a work of this title too."""
-        return comparable(title) in self._shared
+        return key_of(title) in self._shared
 
     def describe(self, hypothesis: Hypothesis) -> dict[str, float]:
-        """Features of a hypothesis from the catalogue, 0 or 1, the same names for each.
+        """Features of a hypothesis from the catalogue, the same names for each.
 
         For each column, `COLUMN_known`: some slot of that name has a value that the column has. For titles also
-        `title_unknown`, some title that it lacks, and `title_shared`, some title that another domain has too.
+        `title_unknown`, some title that is not known at all, and `title_shared`, some title that another domain has
+        too. These are 0 or 1. Where works have shares, `title_odds`: the log-odds that the title means a work of this
+        catalogue, in [-4, 4]; and `title_words`, the words of the longest of those titles, 4 at most: a known title of
+        several words is hardly said by chance. Both are 0 without a title, and of an unknown one.
         """
-        values = {name: [slot.value for slot in hypothesis.slots if slot.name == name] for name in self._names}
-        known = {f"{name}_known": float(any(self.has(name, v) for v in found)) for name, found in values.items()}
-        titles = values.get("title", [])
-        return {
-            **known,
-            "title_unknown": float(any(not self.has("title", title) for title in titles)),
-            "title_shared": float(any(self.shares(title) for title in titles)),
-        }
+        keys = {name: [key_of(slot.value) for slot in hypothesis.slots if slot.name == name] for name in self._names}
+        found = {f"{name}_known": float(any(key in self._names[name] for key in keys[name])) for name in keys}
+        titles = keys.get("title", [])
+        given = [title for title in titles if title in self._odds]
+        known = self._names.get("title", frozenset())
+        found["title_unknown"] = float(any(title not in known and title not in self._odds for title in titles))
+        found["title_shared"] = float(any(title in self._shared for title in titles))
+        if self._odds:
+            found["title_odds"] = max((self._odds[title] for title in given), default=0.0)
+            found["title_words"] = float(max((self._words[title] for title in given), default=0))
+        return found
+
+
+def _log_odds(share: float) -> float:
+    if share in (0.0, 1.0):
+        return _SURE if share else -_SURE
+    return max(-_SURE, min(_SURE, math.log(share / (1.0 - share))))

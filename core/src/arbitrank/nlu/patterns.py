@@ -3,7 +3,10 @@
 A team that starts without logs writes what people would say and lets this module draw a corpus from it. A folder holds
 
 - `works.tsv`: the catalogue, one work a line, tab-separated, with a header line. The columns are the team's own; one
-  is `title`, and an optional `also` names, separated by commas, the other domains that have a work of that title.
+  is `title`, and an optional `also` names, separated by commas, the other domains that have a work of that title, the
+  likeliest first. An optional `share`, in [0, 1], says how often people who say the title alone mean this work.
+- `elsewhere.tsv`, optional: well-known titles that mean works of other domains alone, with the columns `title` and
+  `also`.
 - `lists.toml`: further values to draw from, `name = ["value", …]`.
 - `patterns.toml`: what people say. `[own.INTENT]` for the domain's own intents, `[others.DOMAIN]` for what belongs to
   another domain, `[none.KIND]` for what is out of scope; each with `patterns` (a list of strings) and `count` (how many
@@ -12,11 +15,17 @@ A team that starts without logs writes what people would say and lets this modul
   section may have a `context` of its own, which wins key by key.  `[derived.KEY]` gives the value of a context key by
   the value of another: `[derived.has_screen] device = {tv = true, speaker = false}`.
 
-In a pattern, `(a|b)` chooses and `[a]` may be left out; both nest. `{name}` draws a value and labels it as slot `name`;
-`{name=source}` draws from `source` instead; `{=source}` draws without a label. A source is a column of the catalogue
-or a list. All columns in one utterance come from one work, so `{title} by {artist}` is coherent. In `[others.DOMAIN]`
-the work is one whose `also` names that domain; elsewhere it is any, the top-level `shared = 0.5` giving the share of
-works that some other domain has too, so that shared titles are drawn as often as other domains request them.
+In a pattern, `(a|b)` chooses and `[a]` may be left out; both nest. One that ends in ` ×3` is drawn three times as
+often; such patterns draw works in a rotation of their own, so that each work gets its share of them. `{name}` draws a
+value and labels it as slot `name`; `{name=source}` draws from `source` instead; `{=source}` draws without a label. A
+source is a column of the catalogue or a list. All columns in one utterance come from one work, so `{title} by
+{artist}` is coherent. In `[others.DOMAIN]` the work is one whose `also` names that domain; in other sections it is
+any, the top-level `shared = 0.5` giving the share of works that some other domain has too, so that shared titles are
+drawn as often as other domains request them. Works are drawn in proportion to their `share`, and in `[others.DOMAIN]`
+to what it leaves. `{=elsewhere}` draws a title of `elsewhere.tsv` that the section's domain has. `typed = 0.3` is the
+share of the values of works and of these titles that are drawn as people type them: in lower case, without accents,
+punctuation or a leading article. `again = true` lets the same words be drawn again, as people say them on many
+devices; without it an utterance is drawn once for each domain.
 """
 
 from __future__ import annotations
@@ -24,40 +33,53 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from arbitrank.errors import DataError
-from arbitrank.nlu.catalogue import Work, also_of, read_works
+from arbitrank.nlu.catalogue import Work, also_of, read_elsewhere, read_works, share_of
 from arbitrank.values import Context, Example, Request, Slot, Truth
 
 _CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
 _PLACE = re.compile(r"\{(\w*)(?:=(\w+))?\}")
+_FIRST = 0.75
+"""The likeliest other domain's part of what a work's share leaves."""
+
+_GOLDEN = 0.618
+"""A step that spreads numbers evenly over [0, 1)."""
 
 
 def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
-    """The corpus of `domain` that the folder describes, without duplicates; the same for the same files and seed.
+    """The corpus of `domain` that the folder describes; the same for the same files and seed.
 
     A section whose patterns do not yield `count` distinct utterances gives what it has. Raises `DataError` where a
     pattern names a source that is neither a column nor a list, or a section draws from no work at all.
     """
-    works = read_works(folder)
+    works, elsewhere = read_works(folder), read_elsewhere(folder)
     lists = tomllib.loads((folder / "lists.toml").read_text(encoding="utf-8-sig"))
     spec = tomllib.loads((folder / "patterns.toml").read_text(encoding="utf-8-sig"))
+    again, typed = spec.get("again", False), spec.get("typed", 0.0)
     examples: list[Example] = []
     seen: set[tuple[str, str | None]] = set()
     for owner, label, section, common in _sections(spec, domain):
         rng = random.Random(f"{seed}/{owner}/{label}")
-        if owner in (domain, None):
-            draws = _drawn(works, rng, spec.get("shared"))
-        else:
-            draws = _drawn([work for work in works if owner in also_of(work)], rng, None)
+        other = None if owner == domain else owner
+        titles = [work["title"] for work in elsewhere if other in also_of(work)]
+        plain, weighted = (
+            _Sources(
+                _left(works, other, rng) if other else _drawn(works, rng, spec.get("shared")), lists, titles, typed
+            )
+            for _ in range(2)
+        )
         situations = {**common, **section.get("context", {})}
-        drawn = 0
+        patterns, drawn = _weighted(section["patterns"]), 0
         for _ in range(20 * section["count"]):
-            text, slots = _expand(rng.choice(section["patterns"]), draws, lists, rng, f"{folder.name}: {owner}.{label}")
-            if (text, owner) in seen:
+            pattern, weight = rng.choice(patterns)
+            sources = weighted if weight > 1 else plain
+            text, slots = _expand(pattern, sources, rng, f"{folder.name}: {owner}.{label}")
+            if (text, owner) in seen and not again:
                 continue
             seen.add((text, owner))
             context = _draw_context(situations, spec.get("derived", {}), rng)
@@ -83,6 +105,25 @@ def _sections(
         yield None, kind, section, contexts.get("none", {})
 
 
+def _weighted(patterns: Sequence[str]) -> list[tuple[str, int]]:
+    """The patterns with their weights, each as often as its weight says."""
+    found: list[tuple[str, int]] = []
+    for pattern in patterns:
+        text, mark, digits = pattern.rpartition(" ×")
+        text, weight = (text, int(digits)) if mark and digits.isdecimal() else (pattern, 1)
+        found += [(text, weight)] * weight
+    return found
+
+
+class _Sources(NamedTuple):
+    """The sources of the places in a section's patterns."""
+
+    draws: Iterator[Work]
+    lists: Mapping[str, Sequence[str]]
+    elsewhere: Sequence[str]
+    typed: float
+
+
 def _drawn(works: Sequence[Work], rng: random.Random, share: float | None) -> Iterator[Work]:
     """The works that a section draws from, without end, in rotation, so that none is favoured by chance.
 
@@ -91,16 +132,40 @@ def _drawn(works: Sequence[Work], rng: random.Random, share: float | None) -> It
     shared = [work for work in works if also_of(work)]
     single = [work for work in works if not also_of(work)]
     if share is None or not shared or not single:
-        yield from _turns(rng, works)
+        yield from _turns(rng, works, [share_of(work) for work in works])
     else:
-        of_shared, of_single = _turns(rng, shared), _turns(rng, single)
+        of_shared = _turns(rng, shared, [share_of(work) for work in shared])
+        of_single = _turns(rng, single, [share_of(work) for work in single])
         while True:
             yield next(of_shared if rng.random() < share else of_single)
 
 
-def _turns(rng: random.Random, works: Sequence[Work]) -> Iterator[Work]:
-    while works:
-        yield from rng.sample(works, len(works))
+def _left(works: Sequence[Work], owner: str, rng: random.Random) -> Iterator[Work]:
+    """The works whose titles `owner` has too, in proportion to what their own share leaves to it."""
+    shared = [work for work in works if owner in also_of(work)]
+    return _turns(rng, shared, [_share_left(work, also_of(work), owner) for work in shared])
+
+
+def _share_left(work: Work, also: Sequence[str], owner: str) -> float:
+    """Share of the title that is left to `owner`: of two other domains, the first named gets three quarters of it."""
+    if not work.get("share"):
+        return 1.0
+    part = 1.0 if len(also) == 1 else _FIRST if also[0] == owner else (1.0 - _FIRST) / (len(also) - 1)
+    return part * (1.0 - share_of(work))
+
+
+def _turns(rng: random.Random, works: Sequence[Work], weights: Sequence[float]) -> Iterator[Work]:
+    """The works in turns, each in proportion to its weight: the heaviest in every turn, the others in some."""
+    highest = max(weights, default=0.0)
+    credit = [i * _GOLDEN % 1.0 for i in range(len(works))]  # so that light works do not all come in the same turn
+    while highest > 0.0:
+        turn = []
+        for i, weight in enumerate(weights):
+            credit[i] += weight / highest
+            if credit[i] >= 1.0:
+                credit[i] -= 1.0
+                turn.append(works[i])
+        yield from rng.sample(turn, len(turn))
 
 
 def _draw_context(
@@ -118,9 +183,7 @@ def _draw_context(
     return context
 
 
-def _expand(
-    pattern: str, draws: Iterator[Work], lists: Mapping[str, Sequence[str]], rng: random.Random, where: str
-) -> tuple[str, tuple[Slot, ...]]:
+def _expand(pattern: str, sources: _Sources, rng: random.Random, where: str) -> tuple[str, tuple[Slot, ...]]:
     while match := _CHOICE.search(pattern):
         choice = rng.choice(match[1].split("|")) if match[1] is not None else rng.choice(("", match[2]))
         pattern = pattern[: match.start()] + choice + pattern[match.end() :]
@@ -131,16 +194,28 @@ def _expand(
         name, source = place[1], place[2] or place[1]
         text += pattern[rest : place.start()]
         rest = place.end()
-        if source in lists:
-            value = rng.choice(lists[source])
+        if source in sources.lists:
+            value = rng.choice(sources.lists[source])
+        elif source == "elsewhere" and sources.elsewhere:
+            value = _typed(rng.choice(sources.elsewhere), sources.typed, rng)
         else:
-            work = work or next(draws, None)
+            work = work or next(sources.draws, None)
             if work is None:
                 raise DataError(f"{where}: pattern {pattern!r} draws from the catalogue, but no work fits")
             if source not in work:
                 raise DataError(f"{where}: pattern {pattern!r} names {source!r}, neither a column nor a list")
-            value = work[source]
+            value = _typed(work[source], sources.typed, rng)
         if name:
             slots.append(Slot(name, value, start=len(text), end=len(text) + len(value)))
         text += value
     return text + pattern[rest:], tuple(slots)
+
+
+def _typed(value: str, share: float, rng: random.Random) -> str:
+    """The value, in a share of cases as people type it."""
+    if not share or rng.random() >= share:
+        return value
+    bare = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c)).lower()
+    bare = " ".join(re.sub(r"['’.]", "", bare).replace("&", " and ").split())
+    bare = " ".join(re.sub(r"[^\w\s]", " ", bare).split()) or value
+    return bare.removeprefix("the ") if rng.random() < 0.5 else bare

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.nlu.catalogue import also_of, read_works
+from arbitrank.nlu.catalogue import also_of, key_of, read_elsewhere, read_works, share_of
 from arbitrank.nlu.patterns import generate
 from arbitrank.testing.checks import expect
 from arbitrank.values import Example, Hypothesis, Slot
@@ -18,17 +18,29 @@ def check_catalogue(
 ) -> None:
     """Each work of `works.tsv` is complete and unique, and titles are shared with the other domains as demanded.
 
+    A work says how often its title means it, in (0, 1]; the works of one title at most 1 together. No title of
+    `elsewhere.tsv` is a work's, and each names the domains that have it.
+
     `creator`: the column of who made a work. `kinds`: the values of the column `kind`. `others`: the domains that
     `also` may name. `works`: the least number of titles. `shared`: the least number of titles that are shared with any
     other domain; a third of it with each. Raises `CheckFailed`.
     """
     rows = read_works(folder)
-    columns = {"title", creator, "year", "kind", "also"}
+    columns = {"title", creator, "year", "kind", "share", "also"}
     for row in rows:
         expect(set(row) == columns, f"{row}: expected the columns {sorted(columns)}")
         expect(bool(row[creator]) and row["title"].strip() == row["title"] != "", f"{row}: a value is missing")
         expect(-3000 < int(row["year"]) < 2100, f"{row}: year out of range, expected -3000 to 2100")
+        expect(0.0 < float(row["share"]) <= 1.0, f"{row}: share out of range, expected a number in (0, 1]")
         expect(set(also_of(row)) <= set(others), f"{row}: `also` names no other domain")
+    shares: defaultdict[str, float] = defaultdict(float)
+    for row in rows:
+        shares[key_of(row["title"])] += share_of(row)
+    over = [title for title, share in shares.items() if share > 1.001]
+    expect(not over, f"titles whose works have more than 1 of them: {over}")
+    for row in read_elsewhere(folder):
+        expect(key_of(row["title"]) not in shares, f"{row}: a work of the catalogue has this title")
+        expect(bool(also_of(row)) and set(also_of(row)) <= set(others), f"{row}: `also` names no other domain")
     keys = Counter((row["title"].casefold(), row[creator].casefold(), row["kind"]) for row in rows)
     expect(max(keys.values(), default=1) == 1, f"repeated: {[key for key, n in keys.items() if n > 1]}")
     expect({row["kind"] for row in rows} == set(kinds), f"kinds {sorted({row['kind'] for row in rows})}")
@@ -91,13 +103,15 @@ def check_features(domain: ReferenceDomain, creator: str, name: str) -> None:
 
     The catalogue must share the title Mary Poppins and have no creator of that name. Raises `CheckFailed`.
     """
-    names = ("title_known", "title_unknown", "title_shared", f"{creator}_known")
+    names = ("title_known", "title_unknown", "title_shared", f"{creator}_known", "title_words")
     for slots, values in (
-        ((), (0.0, 0.0, 0.0, 0.0)),
-        ((Slot("title", "MARY poppins "),), (1.0, 0.0, 1.0, 0.0)),
-        ((Slot("title", "a title of no work"),), (0.0, 1.0, 0.0, 0.0)),
-        ((Slot(creator, name),), (0.0, 0.0, 0.0, 1.0)),
-        ((Slot(creator, "mary poppins"),), (0.0, 0.0, 0.0, 0.0)),
+        ((), (0.0, 0.0, 0.0, 0.0, 0.0)),
+        ((Slot("title", "MARY poppins "),), (1.0, 0.0, 1.0, 0.0, 2.0)),
+        ((Slot("title", "a title of no work"),), (0.0, 1.0, 0.0, 0.0, 0.0)),
+        ((Slot(creator, name),), (0.0, 0.0, 0.0, 1.0, 0.0)),
+        ((Slot(creator, "mary poppins"),), (0.0, 0.0, 0.0, 0.0, 0.0)),
     ):
-        features = domain.describe(Hypothesis(domain.name, "Any", slots=slots))
+        features = dict(domain.describe(Hypothesis(domain.name, "Any", slots=slots)))
+        odds = features.pop("title_odds", None)
         expect(features == dict(zip(names, values, strict=True)), f"{slots}: features {features}")
+        expect(odds is not None and (odds != 0.0) == bool(values[0]), f"{slots}: title_odds {odds}")

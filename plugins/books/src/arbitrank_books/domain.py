@@ -9,11 +9,12 @@ from pathlib import Path
 from arbitrank.domain import Skill
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.nlu.catalogue import Catalogue, read_works, titles_of_features
+from arbitrank.nlu.catalogue import Catalogue, read_elsewhere, read_works, titles_of_features
 from arbitrank.nlu.patterns import generate
 from arbitrank.values import Example, Hypothesis
 
 _HERE = Path(__file__).parent
+_DATA = _HERE / "data"
 
 
 class Books(ReferenceDomain):
@@ -44,11 +45,11 @@ class Books(ReferenceDomain):
         return _HERE / "model"
 
     def examples(self) -> Iterable[Example]:
-        return generate(_HERE / "data", self.name)
+        return generate(_DATA, self.name)
 
     @cached_property
     def _catalogue(self) -> Catalogue:
-        return Catalogue(read_works(_HERE / "data"), "title", "author")
+        return Catalogue(read_works(_DATA), "title", "author", elsewhere=read_elsewhere(_DATA))
 
     def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
         """Whether the catalogue has the title and the author, and whether other media are known to share the title."""
