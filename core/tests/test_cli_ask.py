@@ -207,7 +207,7 @@ def test_contenders_are_shown_to_be_chosen_from(arbitrank) -> None:
     _, clarify, question = shown.partition("clarify  ")
     assert clarify
     assert question.count("% mine") == 3
-    assert question.startswith("do you want to play music (Music, ")
+    assert question.startswith("do you want to watch a video (Video, ")
     assert question.count(") or ") == 2
     assert question.endswith("?\n")
 
