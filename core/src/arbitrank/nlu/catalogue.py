@@ -6,6 +6,7 @@ import csv
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from arbitrank.normal_text import comparable
@@ -59,6 +60,7 @@ def share_of(work: Work) -> float:
     return float(work.get("share") or 1.0)
 
 
+@lru_cache(maxsize=4096)
 def key_of(name: str) -> str:
     """The name as it is looked up: without case, accents, punctuation, spaces and leading article."""
     text = unicodedata.normalize("NFKD", comparable(name)).casefold().replace("&", " and ")

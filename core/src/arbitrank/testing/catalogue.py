@@ -18,7 +18,7 @@ def check_catalogue(
 ) -> None:
     """Each work of `works.tsv` is complete and unique, and titles are shared with the other domains as demanded.
 
-    A work says how often its title means it, in (0, 1]; the works of one title at most 1 together. No title of
+    A work may say how often its title means it, in (0, 1]; the works of one title at most 1 together. No title of
     `elsewhere.tsv` is a work's, and each names the domains that have it.
 
     `creator`: the column of who made a work. `kinds`: the values of the column `kind`. `others`: the domains that
@@ -26,16 +26,16 @@ def check_catalogue(
     other domain; a third of it with each. Raises `CheckFailed`.
     """
     rows = read_works(folder)
-    columns = {"title", creator, "year", "kind", "share", "also"}
+    columns = {"title", creator, "year", "kind", "also"}
     for row in rows:
-        expect(set(row) == columns, f"{row}: expected the columns {sorted(columns)}")
+        expect(set(row) - {"share"} == columns, f"{row}: expected the columns {sorted(columns)}")
         expect(bool(row[creator]) and row["title"].strip() == row["title"] != "", f"{row}: a value is missing")
         expect(-3000 < int(row["year"]) < 2100, f"{row}: year out of range, expected -3000 to 2100")
-        expect(0.0 < float(row["share"]) <= 1.0, f"{row}: share out of range, expected a number in (0, 1]")
+        expect(0.0 < share_of(row) <= 1.0, f"{row}: share out of range, expected a number in (0, 1]")
         expect(set(also_of(row)) <= set(others), f"{row}: `also` names no other domain")
     shares: defaultdict[str, float] = defaultdict(float)
     for row in rows:
-        shares[key_of(row["title"])] += share_of(row)
+        shares[key_of(row["title"])] += share_of(row) if "share" in row else 0.0
     over = [title for title, share in shares.items() if share > 1.001]
     expect(not over, f"titles whose works have more than 1 of them: {over}")
     for row in read_elsewhere(folder):
