@@ -73,7 +73,7 @@ UNREADABLE = frozenset({"e0", "e1", "e2", "e20", *(f"k{i}" for i in range(80, 88
 """Ids of recorded requests with neither words nor hypotheses, which were answered `none` and are refused since."""
 
 
-RESPELT = frozenset({"t9", "t89", "t104", "t146", "e10"})
+RESPELT = frozenset({"t9", "t30", "t49", "t89", "t104", "t122", "t135", "t142", "t146", "e10"})
 """Ids of recorded requests some reading of which has a title that catalogues know since 0.2 in another spelling.
 
 "Bolero" is Boléro, "office" The Office, "Les Miserables" Les Misérables, "Phantom of the Opera" and "Amélie" likewise.
