@@ -298,3 +298,11 @@ def test_whatever_the_hypotheses_are_the_other_domains_stay(faulty: list[Any]) -
         kept = {hypothesis.domain for hypothesis in request.hypotheses}
         assert "heating" in kept
         assert not kept & request.refused.keys()
+
+
+def test_what_a_context_leaves_out_is_found_in_linear_time() -> None:
+    nulls = {f"key {i}": None for i in range(100_000)}
+    wrong = {f"preference.{i}": "much" for i in range(100_000)}
+    request, remarks = decoded(context={**nulls, **wrong, "device": "tv"})
+    assert request.context == {"device": "tv"}
+    assert len(remarks) == 51

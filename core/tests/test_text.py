@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.nlu.text import BUCKETS, MAX_CHARACTERS, crc, ngrams, tokenise
-from arbitrank.normal_text import comparable, visible_length
+from arbitrank.normal_text import blank, comparable, visible_length
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,29 @@ def test_texts_that_look_alike_compare_as_equal(text: str) -> None:
     alike = unicodedata.normalize("NFD", text).replace(" ", "\u00a0").replace("-", "\u2060-\ufeff")
     assert comparable(alike) == comparable(text)
     assert visible_length(alike) == visible_length(text)
+
+
+LONG = st.text("aé\u0323\u0301가\u1100\u1161 \n\u200b👍🏽", min_size=400, max_size=1200)
+
+
+@given(LONG)
+def test_long_texts_that_look_alike_compare_as_equal(text: str) -> None:
+    composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert comparable(composed) == comparable(decomposed)
+    assert visible_length(composed) == visible_length(decomposed)
+
+
+def test_a_text_of_marks_alone_is_read() -> None:
+    # Sorted as one run, so many marks would take hours.
+    marks = "a" + 500_000 * "\u0301\u0323"
+    assert visible_length(marks) <= len(marks)
+    assert comparable(marks).startswith("\u1ea1")
+    assert tokenise(marks)[0].text.startswith("ạ")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \t\u2003", "\u200b", "\ufeff\u2060", "\0\x7f", "\u3164", "\u2800", "\u180e", "\U000e0001"], ids=ascii
+)
+def test_texts_that_show_nothing_are_blank(text: str) -> None:
+    assert blank(text)
+    assert not blank(f"{text}?{text}")

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from arbitrank.normal_text import INVISIBLE, SPACE
+from arbitrank.normal_text import BLANK
 from arbitrank.packages import core_version
 from arbitrank.pages import render
 from arbitrank.serve.auth import ANY
@@ -129,7 +129,7 @@ def _open(schemas: dict[str, Any]) -> None:
     request = schemas["Request"]
     null: dict[str, Any] = {"type": "null"}
     text: dict[str, Any] = {"type": "string", "maxLength": MAX_UTTERANCE}
-    worded = {"type": "string", "pattern": f"[^\\s{INVISIBLE}{SPACE}]"}
+    worded = {"type": "string", "pattern": f"[^\\s{BLANK}]"}
     identifier: list[dict[str, Any]] = [{"type": "string", "maxLength": MAX_ID}, {"type": "number"}]
     of_domain = {"description": "Anything else costs the domain that it names its place in the answer, and no more."}
     of_wording = {"type": "object", "required": ["text"], "properties": {"text": text}}

@@ -20,11 +20,17 @@ _REMEDY = "its offsets fit as UTF-16 code units"
 
 def cut(text: str, start: int, end: int) -> str | None:
     """The part of a text between offsets in UTF-16 code units; None where they split a character or exceed it."""
-    units = text.encode("utf-16-le", "surrogatepass")
+    return _cut(_units(text), start, end)
+
+
+def _units(text: str) -> bytes:
+    return text.encode("utf-16-le", "surrogatepass")
+
+
+def _cut(units: bytes, start: int, end: int) -> str | None:
     if not 0 <= start <= end <= len(units) // 2:
         return None
     try:
-        units[: 2 * start].decode("utf-16-le")
         return units[2 * start : 2 * end].decode("utf-16-le")
     except UnicodeDecodeError:
         return None
@@ -55,41 +61,41 @@ def fitting(
     hypotheses: tuple[Hypothesis, ...], text: str | None, length: int | None, notice: Notice
 ) -> tuple[Hypothesis, ...]:
     """The hypotheses without offsets that exceed a text of this length (None: unknown) or are in reverse."""
-    wide = text is not None and not text.isascii() and max(text) > "\uffff"
     most = (1 << 31) + 1 if length is None else length
+    units = b"" if text is None or text.isascii() or max(text) <= "\uffff" else _units(text)
     for hypothesis in hypotheses:
         for slot in hypothesis.slots:
-            start, end = slot.start, slot.end
-            if start is None and end is None:
+            if slot.start is None and slot.end is None:
                 continue
-            if not (start or 0) <= (most if end is None else end) <= most:
-                return tuple(_fitted(one, most, text or "", notice) for one in hypotheses)
-            if wide and text is not None and start is not None and end is not None:
-                _remark(text, start, end, slot.value, notice)
+            if not _within(slot, most):
+                return tuple(_fitted(one, most, text or "", units, notice) for one in hypotheses)
+            if units:
+                _remark(text or "", units, slot, notice)
     return hypotheses
 
 
-def _fitted(hypothesis: Hypothesis, most: int, text: str, notice: Notice) -> Hypothesis:
+def _within(slot: Slot, most: int) -> bool:
+    return (slot.start or 0) <= (most if slot.end is None else slot.end) <= most
+
+
+def _fitted(hypothesis: Hypothesis, most: int, text: str, units: bytes, notice: Notice) -> Hypothesis:
     slots: Sequence[Slot] = hypothesis.slots
-    if all((slot.start or 0) <= (most if slot.end is None else slot.end) <= most for slot in slots):
+    if all(_within(slot, most) for slot in slots):
         return hypothesis
     for slot in slots:
-        _remark(text, slot.start or 0, slot.end or 0, slot.value, notice)
+        _remark(text, units, slot, notice)
     notice("offsets beyond the text", "a slot's offsets are beyond the text or in reverse, and left out; expected "
            "0 <= start <= end <= the number of characters")  # fmt: skip
-    return replace(
-        hypothesis,
-        slots=tuple(
-            slot
-            if (slot.start or 0) <= (most if slot.end is None else slot.end) <= most
-            else replace(slot, start=None, end=None)
-            for slot in slots
-        ),
-    )
+    fitted = (slot if _within(slot, most) else replace(slot, start=None, end=None) for slot in slots)
+    return replace(hypothesis, slots=tuple(fitted))
 
 
-def _remark(text: str, start: int, end: int, value: str, notice: Notice) -> None:
-    if text[start:end] != value and cut(text, start, end) == value:
+def _remark(text: str, units: bytes, slot: Slot, notice: Notice) -> None:
+    """Remark on offsets that cut a slot's value from the text's code units alone, which are none of a narrow text."""
+    start, end, value = slot.start, slot.end, slot.value
+    if start is None or end is None or not 0 < end - start <= 2 * len(value):
+        return  # no character has more than two units; this also bounds the cost by the values' lengths
+    if text[start:end] != value and _cut(units, start, end) == value:
         notice(
             "offsets as UTF-16", f"a slot's offsets do not cut its value from the text; {_REMEDY}, expected characters"
         )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from arbitrank.errors import InputError
-from arbitrank.normal_text import comparable
+from arbitrank.normal_text import blank
 from arbitrank.values import Context, Request, Wording
 from arbitrank.wire.lenient import MAX_HYPOTHESES
 from arbitrank.wire.misnamed import MOST_UNKNOWN, foreign, meant_in_request
@@ -66,7 +66,7 @@ def checked(request: R, notice: Notice) -> R:
             changed["hypotheses"] = fitted
     elif hypotheses is None:
         utterance = changed.get("utterance", request.utterance)
-        if not utterance or not comparable(utterance):
+        if utterance is None or blank(utterance):
             seen = (
                 "a blank utterance and no hypotheses" if utterance is not None else "neither utterance nor hypotheses"
             )
@@ -79,10 +79,10 @@ def _best_first(request: Request) -> tuple[Wording, ...]:
 
     Without a confidence of each, the order is the caller's.
     """
-    wordings = [one for one in request.utterances if comparable(one.text)]
+    wordings = [one for one in request.utterances if not blank(one.text)]
     if all(one.confidence is not None for one in wordings):
         wordings.sort(key=lambda one: -(one.confidence or 0.0))
-    if request.utterance is not None and comparable(request.utterance):
+    if request.utterance is not None and not blank(request.utterance):
         own = [one for one in wordings if one.text == request.utterance] or [Wording(request.utterance)]
         wordings = [own[0], *(one for one in wordings if one.text != request.utterance)]
     return tuple(wordings)
@@ -90,10 +90,10 @@ def _best_first(request: Request) -> tuple[Wording, ...]:
 
 def checked_context(context: Context, notice: Notice) -> Context:
     """The context without nulls and without preferences that are no number in [0, 1]."""
-    left_out = []
+    left_out = set[str]()
     for key, value in context.items():
         if value is None:
-            left_out.append(key)
+            left_out.add(key)
         elif (kind := _TYPES.get(key)) is not None:
             if type(value) is not kind:
                 expected = "true or false" if kind is bool else "a text"
@@ -103,19 +103,19 @@ def checked_context(context: Context, notice: Notice) -> Context:
                 )
         elif key.startswith("preference."):
             if isinstance(value, bool) or not isinstance(value, int | float):
-                left_out.append(key)
+                left_out.add(key)
                 problem = f"{_kind(value)} is of the wrong type"
             elif 0.0 <= value <= 1.0:
                 continue
             else:
-                left_out.append(key)
+                left_out.add(key)
                 problem = "out of range"
             notice(
                 f"context.{key}",
                 f"context[{quoted(key)}]: {problem}, so it counts as absent; expected a number in [0, 1]",
             )
         elif isinstance(value, float) and not math.isfinite(value):
-            left_out.append(key)
+            left_out.add(key)
     return {key: value for key, value in context.items() if key not in left_out} if left_out else context
 
 
