@@ -220,11 +220,11 @@ def test_an_audit_set_holds_sound_lines_alone(fruit, tmp_path: Path) -> None:
     )
     done = run("audit-set", str(path))
     assert done.returncode == 2
-    assert [line.split(": ", 2)[1:] for line in done.stderr.splitlines()[:3]] == [
-        [f"{path}:2", "truth: missing, expected the true domain, intent and slots"],
-        [f"{path}:3", "the line has neither an utterance nor hypotheses, expected one of them"],
-        [f"{path}:4", "utterance: 1 is invalid, expected str | null, got int"],
-    ]
+    faults = [line.split(": ", 2)[1:] for line in done.stderr.splitlines()[:3]]
+    assert faults[0] == [f"{path}:2", "truth: missing, expected the true domain, intent and slots"]
+    assert faults[1][0] == f"{path}:3"
+    assert faults[1][1].startswith("neither utterance nor hypotheses; expected")
+    assert faults[2] == [f"{path}:4", "utterance: 1 is invalid, expected a text"]
     assert "3 invalid lines; nothing was set" in done.stderr
     path.write_text("")
     assert "no request; nothing was set" in run("audit-set", str(path)).stderr
