@@ -207,7 +207,7 @@ class Arbitrator:
 
     def _contribution(self, name: str, serving: Serving, outcome: Answered) -> Contribution:
         scores = temperature_scaled(outcome.scores, serving.temperature)
-        why = all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
+        why = outcome.why and all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
         return Contribution(name, outcome.hypotheses, scores, serving.version, why)
 
     def _conditioned(self, contributions: Sequence[Contribution]) -> Sequence[Contribution]:
