@@ -224,6 +224,13 @@ def test_plain_numbers_are_returned_as_the_same_tuple() -> None:
     assert read_hypotheses(plain) is plain
 
 
+def test_a_long_text_of_digits_is_refused_in_linear_time() -> None:
+    # Matched in every way, so many digits would take hours.
+    for digits in ("1" * 1_000_000, "1" * 500_000 + "." + "1" * 500_000):
+        with pytest.raises(ScoreError, match="is invalid, expected a number in"):
+            read_hypotheses((Hypothesis("lights", "Do", f"{digits}x"),))
+
+
 def test_features_are_finite_numbers_on_no_scale() -> None:
     def reading(**features: Any) -> tuple[Hypothesis, ...]:
         return (Hypothesis("lights", "Do", 50.0, features=features),)

@@ -42,7 +42,7 @@ _LEAST = 1e-6
 _SHOWN = 60
 _RANGE = re.compile(r"([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\.\.([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)", re.I)
 _ALMOST_RANGE = re.compile(r"[\[(]?(-?\d+(?:\.\d+)?)(?:-|–|—|,|;|:|to|\.+|…)(-?\d+(?:\.\d+)?)[\])]?")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.I | re.A)
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.I | re.A)  # linear: one way to match
 
 
 @dataclass(frozen=True)
