@@ -239,7 +239,7 @@ def test_scores_of_other_versions_or_settings_are_not_taken_from_the_log(
 def test_a_line_of_a_corpus_is_read_as_words_with_their_truth() -> None:
     line = decode_logged('{"text": "dim the hall", "domain": "lights", "intent": "Dim"}')
     assert (line.utterance, line.hypotheses, line.truth) == ("dim the hall", None, Truth("lights", "Dim"))
-    with pytest.raises(InputError, match="neither an utterance nor hypotheses"):
+    with pytest.raises(InputError, match="neither utterance nor hypotheses"):
         decode_logged('{"truth": {"domain": null}}')
 
 

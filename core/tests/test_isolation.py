@@ -367,7 +367,7 @@ def test_a_hosted_model_can_be_called_alone(world: World) -> None:
     assert reading.domain == "later"
     own = Request(utterance="x", hypotheses=(reading,))
     assert model.rerank(own).mine == 0.5
-    assert model.explain(own) == [{}]
+    assert model.explain(own) == [{"base": 0.0}]  # the log-odds of 0.5, of which the model explains nothing
     with pytest.raises(PluginError, match="I won't"):
         world.models["hostile"].recognise(Request(context={"deed": "x" * 5})) and world.models["hostile"].rerank(
             Request(context={"deed": "raise"}, hypotheses=(reading,))

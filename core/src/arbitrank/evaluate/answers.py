@@ -38,7 +38,7 @@ JOINT = "joint"
 
 
 def acting_fallback(corpus: Corpus, decisions: Mapping[str, Any]) -> tuple[Corpus, Mapping[str, Any]]:
-    """The corpus and the decisions; a fallback that is no domain of the corpus is noted and dropped, as it cannot act."""
+    """The corpus and the decisions; a fallback that is no domain of the corpus cannot act: it is noted and dropped."""
     name = decisions.get("fallback")
     if name in (None, *NO_FALLBACK, *corpus.domains):
         return corpus, decisions
