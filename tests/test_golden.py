@@ -6,7 +6,9 @@ statuses, versions and exit statuses may not, and numbers by 1e-9 at most.
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import islice
 from pathlib import Path
@@ -17,9 +19,13 @@ import msgspec
 import pytest
 
 from arbitrank.arbitration.decide import DecisionSettings, decide
-from arbitrank.values import Ranked
+from arbitrank.serve.policy import read_policy
+from arbitrank.values import Answer, Context, Decision, Ranked, Request
 
-ADDED = frozenset({"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings", "notes"})
+ADDED = frozenset(
+    {"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings", "notes"}
+    | {"scales", "others", "silent"}
+)
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
 501: the description of `promote` over HTTP, where the service is installed without what judges versions. title,
@@ -27,6 +33,8 @@ intent_titles: display names of the plugins. /v1/choose: the contender that a us
 strongest features of an explained reading.
 notes: of domains and of readiness, remarks that keep nothing from answering.
 decisions, settings: in `evaluate` and `impact`, the shares of what a service decides, and by which settings.
+scales: those by which an artifact was trained, and those of an answer's scores. others, silent: in a card, the requests
+of others, and those among them on which the domain had no reading.
 """
 
 CHANGED = frozenset({"why"})
@@ -34,6 +42,27 @@ CHANGED = frozenset({"why"})
 
 why: it has a base, the length of the words is a group of its own, and later stages are groups too, so that it adds up
 to the log-odds of the probability.
+"""
+
+STATUSES = {"ask 5": 2, "rank range": 200, "rank no intent": 200}
+"""Calls that end otherwise since 0.2, and their statuses now; nothing else of them is compared.
+
+`ask ""` has nothing to read and is refused; over HTTP, a domain's hypothesis with a score out of range or without an
+intent costs that domain its place, not the request.
+"""
+
+READ = {"bad lines": frozenset({"2", "3", "4", "6"}), "domains, some disabled": frozenset({"cooking"})}
+"""Ids of lines, and names of domains, that are in the output of a call since 0.2.
+
+2 and 4 have such a hypothesis; a preference out of range (3) and NaN in the context (6) count as absent. `domains`
+reports a name that ARBITRANK_DOMAINS has and no package.
+"""
+
+CLOSE = {"impact logged": 5e-4, "impact words": 4e-6}
+"""Calls whose figures differ by so much, as one or two of their sixty requests are read otherwise since 0.2.
+
+In r954 Video repeats a reading, which counts once; in r938 and r939 music knows "Wizard of Oz" and "Hobbit" without
+their articles.
 """
 
 
@@ -60,12 +89,24 @@ def test_answers_are_those_of_before(group: str, tmp_path: Path, scale: float) -
     tolerance = 1e-6 if group in TRAINED else calls.TOLERANCE
     expected = calls.read(calls.answers_of(group))
     actual = calls.observe(group, tmp_path)
-    expected, actual = without(expected, UNREADABLE | RESPELT), without(actual, RESPELT)
+    for name in STATUSES.keys() & actual.keys():
+        assert actual.pop(name)["status"] == STATUSES[name], name
+        del expected[name]
+    for name in READ.keys() & actual.keys():
+        actual[name] = without(actual[name], READ[name])
+    expected, actual = without(expected, UNREADABLE | RESPELT | INVISIBLE), without(actual, RESPELT | INVISIBLE)
     leave_out_repeated(expected, actual)
-    for name, (decisions, exclusive) in settings_of(group).items():
-        decide_again(expected.get(name), actual.get(name), decisions, exclusive)
-    found = list(islice(calls.differences(expected, actual, ADDED, tolerance, changed=CHANGED), 30))
-    assert not found, "\n".join([f"{group}: the first differences", *found])
+    for name, again in rules_of(group, tmp_path).items():
+        decide_again(expected.get(name), actual.get(name), again)
+    assert expected.keys() == actual.keys()
+    found = [
+        difference
+        for name in expected
+        for difference in islice(
+            calls.differences(expected[name], actual[name], ADDED, CLOSE.get(name, tolerance), name, CHANGED), 30
+        )
+    ]
+    assert not found, "\n".join([f"{group}: the first differences", *found[:30]])
     assert not list(islice(calls.unexplained(actual), 5))
 
 
@@ -79,14 +120,19 @@ RESPELT = frozenset({"t9", "t30", "t49", "t89", "t104", "t122", "t135", "t142", 
 "Bolero" is Boléro, "office" The Office, "Les Miserables" Les Misérables, "Phantom of the Opera" and "Amélie" likewise.
 """
 
+INVISIBLE = frozenset({"e27", "e28"})
+"""Ids of recorded requests that read as others since 0.2: an accent as a mark of its own, an invisible character."""
+
 
 def without(value: Any, ids: frozenset[str]) -> Any:
-    """The answers without those to requests of these ids."""
+    """The answers without those to requests of these ids, and without rows of these names."""
     if isinstance(value, dict):
         return {key: without(inner, ids) for key, inner in value.items()}
     if not isinstance(value, list):
         return value
-    return [without(one, ids) for one in value if not (isinstance(one, dict) and one.get("id") in ids)]
+    return [
+        without(one, ids) for one in value if not (isinstance(one, dict) and (one.get("id") or one.get("name")) in ids)
+    ]
 
 
 def leave_out_repeated(expected: Any, actual: Any) -> None:
@@ -111,18 +157,50 @@ def reading(entry: Any) -> object:
     return entry["domain"], entry["intent"], entry.get("skill"), tuple(slots)
 
 
-def settings_of(group: str) -> dict[str, tuple[DecisionSettings, bool]]:
-    """The decision settings of each call of a group, and the mark of P(mine) that are conditioned on one another."""
-    found = {}
+Rule = Callable[[str, tuple[Ranked, ...]], Decision]
+"""Decision on a recorded list of a request in scope, whose id is given."""
+
+
+def rules_of(group: str, folder: Path) -> dict[str, Rule]:
+    """Today's rule of each call of a group."""
     made = calls.GROUPS[group]
-    for one in made() if made else ():
+    if made is None:
+        return rules_of_http(folder)
+    found = {}
+    for one in made():
         given = dict(zip(one.args, one.args[1:], strict=False))
-        decisions = DecisionSettings(none=1.0, clarify=float(given.get("--clarify", DecisionSettings().clarify)))
-        found[one.name] = decisions, "--normalise" in one.args or "--hyprank" in one.args
+        settings = DecisionSettings(none=1.0, clarify=float(given.get("--clarify", DecisionSettings().clarify)))
+        found[one.name] = rule(settings, exclusive="--normalise" in one.args or "--hyprank" in one.args)
     return found
 
 
-def decide_again(expected: Any, actual: Any, decisions: DecisionSettings, exclusive: bool) -> None:
+def rules_of_http(folder: Path) -> dict[str, Rule]:
+    """Today's rules of the two services; the second one has a policy."""
+    contexts: dict[str, Context] = {}
+    for name in ("text.jsonl", "brought.jsonl"):
+        lines = map(json.loads, (folder / name).read_text(encoding="utf-8").splitlines())
+        contexts |= {line["id"]: line.get("context", {}) for line in lines}
+    policy = read_policy(folder / "policy.toml")
+    by_chance = rule(DecisionSettings(none=1.0), exclusive=False)
+    exclusive = rule(DecisionSettings(none=1.0, normalise=True), exclusive=True)
+
+    def by_policy(id: str, ranked: tuple[Ranked, ...]) -> Decision:
+        answer = Answer(id, exclusive(id, ranked), ranked, {}, {})
+        request = Request(id=id, utterance="", context=contexts[id])
+        return policy.apply(request, answer, DecisionSettings(normalise=True)).decision
+
+    return {
+        **dict.fromkeys(("rank one", "rank list", "rank brought", "log", "shadow"), by_chance),
+        **dict.fromkeys(("right scope", "policy from text", "policy on hypotheses"), by_policy),
+    }
+
+
+def rule(settings: DecisionSettings, *, exclusive: bool) -> Rule:
+    """The rule by these settings; `exclusive` marks P(mine) that are conditioned on one another."""
+    return lambda id, ranked: decide(ranked, settings, exclusive=exclusive)
+
+
+def decide_again(expected: Any, actual: Any, again: Rule) -> None:
     """Replace recorded decisions of requests in scope by those of today's rule on the recorded list.
 
     Since 0.2 closeness is measured in odds, and heads below the floor are asked about. Where the list was not recorded,
@@ -130,7 +208,7 @@ def decide_again(expected: Any, actual: Any, decisions: DecisionSettings, exclus
     """
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in expected.keys() & actual.keys():
-            decide_again(expected[key], actual[key], decisions, exclusive)
+            decide_again(expected[key], actual[key], again)
         decision, now = expected.get("decision"), actual.get("decision")
         if decision is not None and isinstance(actual.get("domains"), dict):
             domains = actual["domains"]
@@ -140,13 +218,12 @@ def decide_again(expected: Any, actual: Any, decisions: DecisionSettings, exclus
         if isinstance(decision, dict) and isinstance(now, dict) and decision["action"] != "none":
             if "ranked" in expected:
                 ranked = msgspec.convert(expected["ranked"], tuple[Ranked, ...])
-                again = decide(ranked, decisions, exclusive=exclusive)
-                expected["decision"] = {"action": again.action, "contenders": list(again.contenders)}
+                expected["decision"] = calls.plain(json.loads(msgspec.json.encode(again(expected["id"], ranked))))
             elif now["action"] != "none":
                 expected["decision"] = now
     elif isinstance(expected, list) and isinstance(actual, list):
         for one, other in zip(expected, actual, strict=False):
-            decide_again(one, other, decisions, exclusive)
+            decide_again(one, other, again)
 
 
 def test_a_difference_is_seen() -> None:

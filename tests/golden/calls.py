@@ -9,12 +9,14 @@ machines and versions without meaning anything (paths, times, durations, wording
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import lzma
 import math
 import os
 import queue
+import re
 import runpy
 import shlex
 import signal
@@ -45,6 +47,8 @@ WORDING = frozenset({
 """Keys whose texts are wording or places: their types alone are compared."""
 MEASURED = frozenset({"ms", "time", "seconds", "peak_memory_bytes", "bytes", "first", "last"})
 """Keys whose numbers are times and sizes: their types and keys alone are compared."""
+GENERATED = re.compile(r"[0-9a-f]{12}-\d+")
+"""Ids that the service gives to requests without one, no two runs alike."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,12 @@ def unpack(folder: Path) -> None:
 
 def leave_out_unreadable(folder: Path) -> None:
     """Take requests with nothing to read, which are refused since 0.2, out of the files of requests."""
-    for name in ("text.jsonl", "kites.jsonl", *(f"some-{name}.jsonl" for name in SOME)):
-        lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
-        (folder / name).write_text("".join(line for line in lines if _readable(json.loads(line))), encoding="utf-8")
+    for name in ("text.jsonl", "text.jsonl.gz", "kites.jsonl", *(f"some-{name}.jsonl" for name in SOME)):
+        opened = gzip.open if name.endswith(".gz") else open
+        with opened(folder / name, "rt", encoding="utf-8") as file:
+            kept = [line for line in file if _readable(json.loads(line))]
+        with opened(folder / name, "wt", encoding="utf-8") as file:
+            file.writelines(kept)
 
 
 def _readable(request: dict[str, Any]) -> bool:
@@ -281,7 +288,7 @@ def differences(
     where: str = "",
     changed: frozenset[str] = frozenset(),
 ) -> Iterator[str]:
-    """Where the two differ; numbers by more than the tolerance, and keys unless they are among `added`.
+    """Where the two differ; numbers by more than the tolerance, and keys, also in lists of them, unless among `added`.
 
     The values of keys in `changed` may differ, but not be missing.
     A call may say more on standard error than it did.
@@ -297,6 +304,7 @@ def differences(
                 continue
             yield from differences(expected[key], actual[key], added, tolerance, f"{where}.{key}", changed)
     elif isinstance(expected, list) and isinstance(actual, list):
+        actual = [one for one in actual if not (isinstance(one, str) and one in added and one not in expected)]
         if len(expected) != len(actual):
             yield f"{where}: {len(actual)} values, were {len(expected)}"
         for i, (one, other) in enumerate(zip(expected, actual, strict=False)):
@@ -358,7 +366,7 @@ class Service:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "arbitrank", "serve", "--port", "0", *options],
             cwd=folder,
-            env={**environment(folder), **_expanded(env or {})},
+            env={**environment(folder), **_expanded(env or {}, folder)},
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
         )
@@ -771,6 +779,7 @@ def http_calls(folder: Path) -> dict[str, Any]:
         for path in sorted((folder / "http.log").iterdir())
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
+    lines = [line for line in lines if not GENERATED.fullmatch(line["id"])]
     for line in lines:  # with a shortlist the domains stand in no order
         line.get("hypotheses", []).sort(key=lambda reading: reading["domain"])
     observed["log"] = plain([line for line in lines if line["id"].startswith(("t", "e", "h"))])
