@@ -11,11 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.errors import DataError, InputError
+from arbitrank.packed import packed
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 from arbitrank.wire.json_lines import MAX_LINE, BadLine
 from arbitrank.wire.lenient import MAX_HYPOTHESES
@@ -321,3 +323,16 @@ def test_a_damaged_gzip_file_is_a_data_error(tmp_path: Path) -> None:
 def _with_noise(raw: bytes, rng: random.Random) -> bytes:
     place = rng.randrange(20, len(raw) - 30)
     return raw[:place] + rng.randbytes(20) + raw[place + 20 :]
+
+
+def test_integers_of_any_size_are_packed() -> None:
+    huge = 10**30
+    line = {
+        "utterance": "x", "context": {"room": -huge, "seats": 2**63, "beds": 10**350},
+        "hypotheses": [{"domain": "lights", "intent": "On", "domain_confidence": huge}],
+    }  # fmt: skip
+    request = decode_request(json.dumps(line))
+    assert request.context["room"] == -huge
+    read = msgspec.msgpack.decode(packed(msgspec.msgpack.encode, request), type=Request)
+    assert read.context == {"room": -1e30, "seats": 2**63, "beds": math.inf}
+    assert [one.domain_confidence for one in read.hypotheses or ()] == [1e30]

@@ -71,6 +71,13 @@ def test_contributions_add_up_over_the_wordings() -> None:
         assert sum(entry.why.values()) == pytest.approx(math.log(p / (1 - p)))
 
 
+def test_contributions_add_up_where_a_wording_is_nearly_impossible() -> None:
+    for entry in answer(Wording("x sty", 1.0), Wording("x hall", 1e-9), explain=True).answer.ranked:
+        assert entry.why is not None
+        p = entry.probability or 0.0
+        assert sum(entry.why.values()) == pytest.approx(math.log(p / (1 - p)), abs=1e-6)
+
+
 def test_without_confidences_the_rank_counts() -> None:
     assert probabilities([Wording("a"), Wording("b", 0.9), Wording("c")]) == pytest.approx([6 / 11, 3 / 11, 2 / 11])
     assert probabilities([Wording("a", 0.0), Wording("b", 0.0)]) == pytest.approx([0.5, 0.5])

@@ -13,7 +13,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.domain import Scores
-from arbitrank.probability import CLIP, clipped, logit
+from arbitrank.explanation import exact_log_odds
+from arbitrank.probability import CLIP
 from arbitrank.scores import identity
 from arbitrank.values import Hypothesis, Request, Wording
 
@@ -88,4 +89,4 @@ def _of(text: str, wording: Wording, hypothesis: Hypothesis) -> Hypothesis:
 
 def _with_wordings(row: Mapping[str, float], own: float, mixed: float) -> Mapping[str, float]:
     """The contributions to the log-odds in one wording, and what the other wordings add to them."""
-    return {**row, "wordings": logit(clipped(mixed)) - logit(clipped(own))}
+    return {**row, "wordings": exact_log_odds(mixed) - exact_log_odds(own)}

@@ -15,6 +15,7 @@ from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.runs import Peak, SharedCorpus, in_processes, peak
 from arbitrank.nlu.training import cross_fit, train_recogniser
+from arbitrank.packed import packed
 from arbitrank.values import Hypothesis
 
 Readings = list[tuple[Hypothesis, ...]]
@@ -53,7 +54,7 @@ def load(path: Path) -> Recognised:
 
 def save(recognised: Recognised, path: Path) -> None:
     """Write one domain's hypotheses for `load` to read."""
-    path.write_bytes(msgspec.msgpack.encode(recognised))
+    path.write_bytes(packed(msgspec.msgpack.encode, recognised))
 
 
 def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:

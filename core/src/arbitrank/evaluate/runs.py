@@ -24,6 +24,7 @@ from arbitrank.evaluate.joint import JointRows, Masks
 from arbitrank.evaluate.merge_tuning import LabelledReadings
 from arbitrank.nlu.encoded import Encoded
 from arbitrank.nlu.training import encode_all
+from arbitrank.packed import packed
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ def in_processes(
     results: list[T] = []
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         shared = SharedCorpus(corpus, Path(folder) / "corpus")
-        shared.path.write_bytes(msgspec.msgpack.encode(corpus))
+        shared.path.write_bytes(packed(msgspec.msgpack.encode, corpus))
         calls = (delayed(function)(shared, *task) for task in tasks)
         for result in Parallel(n_jobs=jobs, return_as="generator_unordered")(calls):
             results.append(result)

@@ -30,6 +30,7 @@ from arbitrank.isolation.messages import (
     encode,
 )
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, wait_for_any
+from arbitrank.packed import packed
 from arbitrank.scores import Kept, only
 from arbitrank.values import Hypothesis, Request
 
@@ -99,7 +100,8 @@ class PendingCall:
         given = None if self._given is None else tuple(tuple(self._given[name]) for name in names)
         models = tuple(self._numbers[name] for name in names)
         try:
-            content = encode(Query(number, models, self._explain, Raw(encode(QueryContent(self._request, given)))))
+            query = Raw(packed(encode, QueryContent(self._request, given)))
+            content = encode(Query(number, models, self._explain, query))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             self._fail(names, f"the request cannot be sent: {describe(error)}")
             return

@@ -12,6 +12,7 @@ import hashlib
 import mmap
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,10 +20,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.packed import packed
 from arbitrank.values import Example
 
 _decode = msgspec.msgpack.Decoder(Example).decode
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode = partial(packed, msgspec.msgpack.Encoder(order="deterministic").encode)
 
 Indices = NDArray[np.int64]
 
