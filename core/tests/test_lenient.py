@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ def decoded(*hypotheses: Any, utterance: str = "hall light on", **fields: Any) -
         (reading(features=[1]), ".features: [1] is invalid, expected an object of numbers"),
         (reading(features={"known": "yes"}), '.features.known: "yes" is invalid, expected a finite number'),
         (reading(features={"known": True}), ".features.known: true is invalid, expected a finite number"),
-        (reading(features={"known": float("inf")}), ".features.known: inf is out of range, expected a finite number"),
+        (reading(features={"known": float("inf")}), ".features.known: Infinity is out of range, expected a finite number"),
         (reading(skill=["lamp"]), '.skill: ["lamp"] is invalid, expected a text'),
         (reading(confidence=0.9), ".confidence: unknown key, expected domain_confidence, intent_confidence or slots_"),
         (reading(conf=0.9, intent_confidence=0.9), ".conf: unknown key, expected domain_confidence"),
@@ -306,3 +307,22 @@ def test_what_a_context_leaves_out_is_found_in_linear_time() -> None:
     request, remarks = decoded(context={**nulls, **wrong, "device": "tv"})
     assert request.context == {"device": "tv"}
     assert len(remarks) == 51
+
+
+def test_half_of_a_surrogate_pair_costs_the_domain_that_sent_it() -> None:
+    line = (
+        r'{"utterance": "x", "hypotheses": [{"domain": "lights", "intent": "On\ud83d"}, {"domain": "\ud83d", '
+        r'"intent": "On"}, "\ud83d", {"domain": "heating", "intent": "Warm"}]}'
+    )
+    request = decode_request(line)
+    assert [one.domain for one in request.hypotheses or ()] == ["heating"]
+    assert list(request.refused) == ["lights", "hypotheses[1]", "hypotheses[2]"]
+    assert msgspec.json.decode(msgspec.json.encode(request), type=Request) == request
+    example = decode_example(line[:-1] + ', "truth": {"domain": "heating"}}')
+    assert example.request == request
+
+
+def test_an_integer_of_any_size_is_out_of_range() -> None:
+    for digits in (350, 5000):
+        line = '{"hypotheses": [{"domain": "lights", "intent": "On", "features": {"a": %s}}]}' % ("9" * digits)
+        assert "hypotheses[0].features.a: " in decode_request(line).refused["lights"]

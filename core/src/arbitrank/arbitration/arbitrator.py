@@ -25,6 +25,7 @@ from arbitrank.errors import InputError
 from arbitrank.explanation import all_staged
 from arbitrank.scales import domain_scales
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Request
+from arbitrank.wire.built import as_from_json
 from arbitrank.wire.notices import unnoticed
 from arbitrank.wire.request_checks import checked
 
@@ -236,6 +237,7 @@ def as_request(request: str | Request, context: Context | None = None, device: s
     """The request of an utterance, or a request, with more context. Raises `InputError` where that is empty."""
     if isinstance(request, str):
         request = Request(utterance=request)
+    request = as_from_json(request, unnoticed)
     if context is not None or device is not None:
         own = {} if device is None else {"device": device}
         request = replace(request, context={**request.context, **(context or {}), **own})

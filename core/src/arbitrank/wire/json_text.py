@@ -10,7 +10,7 @@ import msgspec
 
 from arbitrank.errors import InputError
 
-__all__ = ["BOM", "converted", "explained", "json_object", "parsed", "short"]
+__all__ = ["BOM", "converted", "explained", "json_object", "parsed", "short", "whole"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,8 @@ def parsed(raw: bytes | str) -> Any:
     text = _text(raw).rstrip()
     try:
         value = json.loads(text, parse_int=_integer)
-        msgspec.json.encode(value)  # half of a character's surrogate pair cannot be written again
+        for one in value if isinstance(value, list) else [value]:
+            _check_characters(one)
     except RecursionError:
         raise InputError("nested too deeply to be read") from None
     except json.JSONDecodeError as problem:
@@ -90,9 +91,19 @@ def short(value: Any) -> str:
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)} entries"
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (RecursionError, ValueError):
+    except (RecursionError, TypeError, ValueError):
         return "a value"
+    text = text.encode(errors="backslashreplace").decode()  # of halves of surrogate pairs
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def whole(value: Any) -> bool:
+    """True where no text of a JSON value holds half of a surrogate pair, which cannot be written again."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(raw: bytes | str) -> str:
@@ -107,6 +118,14 @@ def _text(raw: bytes | str) -> str:
         raise InputError(
             f"not JSON: {seen}; it seems to be Latin-1 or Windows-1252, expected UTF-8: iconv -f WINDOWS-1252 -t UTF-8"
         ) from None
+
+
+def _check_characters(value: Any) -> None:
+    """Raise `ValueError` for half of a surrogate pair, which cannot be written again; of hypotheses each is checked
+    by itself."""
+    if isinstance(value, dict) and isinstance(value.get("hypotheses"), list):
+        value = {key: inner for key, inner in value.items() if key != "hypotheses"}
+    msgspec.json.encode(value)
 
 
 def _integer(digits: str) -> int | float:

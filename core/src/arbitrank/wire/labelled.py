@@ -48,17 +48,18 @@ _EXAMPLE_FIELDS = {
 
 def example_of(raw: bytes | str, notice: Notice, offsets: Offsets) -> Example:
     """The example on a line of a corpus or of hypotheses, as `arbitrank.wire.decode_example` gives it."""
+    odd = False
     try:
         line = msgspec.json.decode(raw)
     except _UNREADABLE:
-        line = json_object(raw)
+        line, odd = json_object(raw), True
     if not isinstance(line, dict):
         line = json_object(raw)
     # A line of hypotheses names a domain in its truth only; this one is meant for a corpus.
     if "domain" in line and not {"text", "truth", "hypotheses"} & line.keys():
         raise InputError("the object: lacks the field text")
     kind = "corpus" if "text" in line else "hypotheses"
-    request, truth = _corpus_line(line, offsets, notice) if kind == "corpus" else _labelled_line(line, notice)
+    request, truth = _corpus_line(line, offsets, notice) if kind == "corpus" else _labelled_line(line, odd, notice)
     return Example(request, truth, {key: value for key, value in line.items() if key not in _EXAMPLE_FIELDS[kind]})
 
 
@@ -80,11 +81,12 @@ def _corpus_line(line: dict[str, Any], offsets: Offsets, notice: Notice) -> tupl
     return Request(**fields), corpus_truth(line, corpus.domain, corpus.domains, corpus.intent, slots)
 
 
-def _labelled_line(line: dict[str, Any], notice: Notice) -> tuple[Request, Truth]:
+def _labelled_line(line: dict[str, Any], odd: bool, notice: Notice) -> tuple[Request, Truth]:
+    """The request and its truth; an `odd` line holds what conversion by msgspec would let through."""
     if "truth" not in line:
         raise InputError("the object: lacks the field truth")
     try:
-        request = msgspec.convert(line, Request)
+        request = read_request(line, notice) if odd else msgspec.convert(line, Request)
     except msgspec.ValidationError:
         request = read_request(line, notice)
     truth = truth_of(line["truth"], line.get("utterance"), notice)

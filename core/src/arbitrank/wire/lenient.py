@@ -7,12 +7,13 @@ domain's hypotheses stays; a value that can be read although it is of another ty
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from arbitrank.errors import InputError
 from arbitrank.values import Hypothesis, Request, Slot, Wording
-from arbitrank.wire.json_text import short
+from arbitrank.wire.json_text import short, whole
 from arbitrank.wire.misnamed import MOST_UNKNOWN, meant_in_hypothesis, meant_in_slot
 from arbitrank.wire.notices import Notice, named
 
@@ -27,6 +28,7 @@ MAX_WORDINGS = 100
 _LONGEST = 200  # characters of a name
 _FAR = 1 << 31  # characters that an offset counts at most
 _NAMELESS = 10  # hypotheses without a domain that are reported one by one
+_MOST = sys.float_info.max
 _REASONS = 100  # domains whose reason is given in full
 _HYPOTHESIS = frozenset(Hypothesis.__struct_fields__)
 _SLOT = frozenset(Slot.__struct_fields__)
@@ -162,12 +164,14 @@ def _domain_of(one: Any) -> str | None:
     if not isinstance(one, dict):
         return None
     names = [one.get("domain"), *(value for key, value in one.items() if meant_in_hypothesis(key, one) == "domain")]
-    return next((name for name in names if isinstance(name, str) and 1 <= len(name) <= _LONGEST), None)
+    return next((name for name in names if isinstance(name, str) and 1 <= len(name) <= _LONGEST and whole(name)), None)
 
 
 def _hypothesis(one: Any, where: str, utterance: str, notice: Notice) -> Hypothesis:
     if not isinstance(one, dict):
         raise InputError(f"{where}: {short(one)} is invalid, expected an object")
+    if not whole(one):
+        raise InputError(f"{where}: half of a surrogate pair, expected whole characters")
     for key in one.keys() - _HYPOTHESIS:
         if meant := meant_in_hypothesis(key, one):
             raise InputError(f"{where}.{named(key)}: unknown key, expected {meant}")
@@ -204,8 +208,8 @@ def _features(found: Any, where: str) -> dict[str, float]:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{where}.{named(key)}: {short(value)} is invalid, expected a finite number")
-        if not math.isfinite(value):
-            raise InputError(f"{where}.{named(key)}: {value} is out of range, expected a finite number")
+        if not -_MOST <= value <= _MOST:  # an integer may be too large for a float
+            raise InputError(f"{where}.{named(key)}: {short(value)} is out of range, expected a finite number")
         features[key] = float(value)
     return features
 
