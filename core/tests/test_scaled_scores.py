@@ -36,6 +36,7 @@ from arbitrank.store.store import Store, open_store
 from arbitrank.training.build import build
 from arbitrank.training.example_file import ExampleFile, write_examples
 from arbitrank.training.scored_examples import DomainScales, write_read
+from arbitrank.training.task import DATA, TrainingTask, run
 from arbitrank.values import Example, Hypothesis, Request, Truth
 
 PERCENT = dict.fromkeys(FIELDS, "0..100")
@@ -306,6 +307,18 @@ def test_examples_that_cannot_be_read_are_left_out_and_reported(tmp_path: Path) 
     assert isinstance(read, ExampleFile)
     assert [(e.request.id, len(e.request.hypotheses or ())) for e in read] == [("good", 1), ("bad", 0)]
     assert note.startswith("lights: the hypotheses of 2 examples cannot be read and are left out; the first: bad: hyp")
+
+
+def test_training_where_no_score_can_be_read_fails_with_the_scale_to_state(tmp_path: Path) -> None:
+    write_examples(tmp_path / DATA, lines(100.0))
+    task = TrainingTask(
+        domain="lights", factory="training_domains:reference", data=str(tmp_path / DATA), folder=str(tmp_path)
+    )
+    outcome = run(task, progress=lambda *_: None, figures=lambda _: None)
+    assert outcome.kind == "failed"
+    assert outcome.reason is not None
+    assert "the hypotheses of 400 examples cannot be read" in outcome.reason
+    assert "state its scale: --scale lights.domain_confidence=0..100" in outcome.reason
 
 
 def test_examples_of_plain_scores_are_read_where_they_are(tmp_path: Path) -> None:

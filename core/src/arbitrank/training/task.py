@@ -151,9 +151,12 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
             raise DataError("--warm: no weights serve that training could start from; run without it")
         settings = replace(settings, warm=base)
     folder = Path(task.folder) / ARTIFACT
-    built = build(
-        domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of, scales=scales
-    )
+    try:
+        built = build(
+            domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of, scales=scales
+        )
+    except DataError as error:
+        raise DataError("; ".join((str(error), *unread))) from error
     return outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
 
 
