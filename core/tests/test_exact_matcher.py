@@ -78,6 +78,14 @@ def test_a_matcher_that_was_wrong_now_and_then_is_as_sure_as_it_was_right(model:
     assert mine == pytest.approx(300 / (300 + wrong), abs=0.02)
 
 
+@pytest.mark.parametrize("right", [30, 100, 300])
+def test_trees_that_nothing_tells_apart_give_the_share_that_was_right(right: int) -> None:
+    request = Request(utterance="go", hypotheses=(Hypothesis("faq", "Answer", 0.7),))
+    truths = [Truth("faq", "Answer") if i % 400 < right else Truth("home", "General") for i in range(0, 2800, 7)]
+    found = learn(gather("faq", [request] * 400, truths), Settings(model="boosted", calibrate=False))
+    assert found.rerank(request).mine == pytest.approx(right / 400, abs=0.005)
+
+
 def test_the_silent_requests_matter_only_where_others_are_scarce() -> None:
     """A domain that has hypotheses of most requests learns the same with or without those that it has none of."""
     rng = np.random.default_rng(0)

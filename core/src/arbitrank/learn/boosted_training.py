@@ -37,8 +37,8 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
     """
     spec, batch = evidence.spec, evidence.batch
     batch = batch._replace(weight=batch.counts(settings.kept))
-    bias = 0.0 if base is not None else _prior(evidence, batch)
-    start = np.full(len(batch.right), bias)
+    bias = None if base is not None else _prior(evidence, batch)
+    start = None if bias is None else np.full(len(batch.right), bias)
     if base is not None:
         start = log_odds(base.score(*evidence.factored, batch.starts)[1])
     names = [f"f{i}" for i in range(len(feature_names(spec)))]  # LightGBM's text can't hold every name
@@ -54,17 +54,20 @@ def train_boosted(evidence: Evidence, settings: Settings, base: Factored | None 
     held = np.random.default_rng(settings.seed).permutation(len(evidence.requests)) % _HELD == 0
     rounds = _best_rounds(spec, data, batch, held, settings)
     booster = grow(spec, data, batch, settings, rounds)
-    return Boosted(spec, base, booster.model_to_string(), bias)
+    return Boosted(spec, base, booster.model_to_string(), bias or 0.0)
 
 
-def _prior(evidence: Evidence, batch: Batch) -> float:
-    """Log-odds to begin at: 0, and those of the counts where one outcome is too rare for the trees to find it.
+def _prior(evidence: Evidence, batch: Batch) -> float | None:
+    """Log-odds to begin at: those of the counts where one outcome is too rare for the trees to find it.
 
-    They stay at 0 where the data hold no other domain's request, as nothing was seen of those then.
+    0 where the data hold no other domain's request, as nothing was seen of those then. None leaves it to LightGBM,
+    which begins at 0, or at the log-odds of the counts where nothing tells the two outcomes apart.
     """
-    right = batch.right > 0.0
-    if min(right.sum(), (~right).sum()) >= 2 * _LEAF or not (evidence.silent or (batch.mine == 0.0).any()):
+    if not (evidence.silent or (batch.mine == 0.0).any()):
         return 0.0
+    right = batch.right > 0.0
+    if min(right.sum(), (~right).sum()) >= 2 * _LEAF:
+        return None
     weight = np.repeat(batch.weight, batch.sizes)
     return float(np.log((weight[right].sum() + 0.5) / (weight[~right].sum() + 0.5)))
 
