@@ -2,8 +2,8 @@
 
 `demo/well_known.tsv` holds bare requests for well-known works with the media that people would expect on each device:
 V(ideo), M(usic), B(ooks), several letters where people would differ. `demo/out_of_scope.tsv` holds requests that none
-of the three can answer. `held_out.tsv` and `held_out_of_scope.tsv` were written before the corpora, which were never
-tuned on them.
+of the three can answer. `held_out.tsv` and `held_out_of_scope.tsv` were written before the corpora were tuned, but
+their misses have been seen since, and corpora made after that: they are a second sample, no clean control.
 """
 
 from __future__ import annotations
