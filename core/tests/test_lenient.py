@@ -52,7 +52,7 @@ def decoded(*hypotheses: Any, utterance: str = "hall light on", **fields: Any) -
         (reading(features=[1]), ".features: [1] is invalid, expected an object of numbers"),
         (reading(features={"known": "yes"}), '.features.known: "yes" is invalid, expected a finite number'),
         (reading(features={"known": True}), ".features.known: true is invalid, expected a finite number"),
-        (reading(features={"known": float("inf")}), ".features.known: Infinity is out of range, expected a finite number"),
+        (reading(features={"known": float("inf")}), ".features.known: Infinity is out of range, expected a finite"),
         (reading(skill=["lamp"]), '.skill: ["lamp"] is invalid, expected a text'),
         (reading(confidence=0.9), ".confidence: unknown key, expected domain_confidence, intent_confidence or slots_"),
         (reading(conf=0.9, intent_confidence=0.9), ".conf: unknown key, expected domain_confidence"),
