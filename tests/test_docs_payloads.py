@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from arbitrank.errors import InputError
+from arbitrank.wire.request_checks import PROGRAMS as NAMES
 from arbitrank.wire.requests import decode_request
 
 ROOT = Path(__file__).parents[1]
@@ -67,3 +69,10 @@ def test_a_program_makes_a_request_of_a_payload(system: str) -> None:
     assert request.utterance == "light on"
     assert request.refused == {}
     assert [(h.domain, h.intent, h.intent_confidence) for h in request.hypotheses or ()] == [("DOMAIN", "on", 0.9)]
+
+
+def test_the_refusal_of_a_payload_names_the_program_that_converts_it() -> None:
+    assert {name.lower() for name in PROGRAMS} == set(NAMES.values())
+    for name, payload in PAYLOADS.items():
+        with pytest.raises(InputError, match=rf"jq -c -f {name.lower()}\.jq FILE \| arbitrank rank, "):
+            decode_request(json.dumps(payload))

@@ -16,7 +16,7 @@ from arbitrank.wire.misnamed import MOST_UNKNOWN, foreign, meant_in_request
 from arbitrank.wire.notices import Notice, named, quoted
 from arbitrank.wire.offsets import fitting
 
-__all__ = ["KNOWN", "check_keys", "checked", "checked_context"]
+__all__ = ["KNOWN", "PROGRAMS", "check_keys", "checked", "checked_context"]
 
 KNOWN = frozenset(
     {*Request.__struct_fields__, "truth", "answer", "recognised", "time", "outcome", "utterance_hash", "weight"}
@@ -26,6 +26,17 @@ KNOWN = frozenset(
 _TYPES = {"device": str, "has_screen": bool, "locale": str, "previous_domain": str, "previous_intent": str}
 _SHAPE = "expected utterance, hypotheses or both; see docs/formats.md"
 
+PROGRAMS = {
+    **{name: name.lower() for name in ("Rasa", "Dialogflow", "CLU", "LUIS", "Wit")},
+    **{"Lex V2": "lex", "Hermes (Snips, Rhasspy)": "hermes"},
+}
+"""The names of jq programs in docs/formats.md, by the systems whose payloads they make requests of."""
+
+_CONVERTED = (
+    "expected utterance, hypotheses or both; make requests of it: jq -c -f {name}.jq FILE | arbitrank rank, with the "
+    "program of docs/formats.md as {name}.jq"
+)
+
 R = TypeVar("R", bound=Request)
 
 
@@ -33,7 +44,8 @@ def check_keys(line: Mapping[str, Any], notice: Notice) -> None:
     """Remark on unknown keys. Raises `InputError` for one without which the request would be misread."""
     if line.get("utterance") is None and line.get("hypotheses") is None and (system := foreign(line)):
         keys = ", ".join(map(named, list(line)[:5]))
-        raise InputError(f"it seems to be a payload of {system} (its keys: {keys}); {_SHAPE}")
+        shape = _CONVERTED.format(name=PROGRAMS[system]) if system in PROGRAMS else _SHAPE
+        raise InputError(f"it seems to be a payload of {system} (its keys: {keys}); {shape}")
     unknown = [key for key in line if key not in KNOWN]
     if len(unknown) > MOST_UNKNOWN:
         raise InputError(f"{len(unknown)} unknown keys, expected at most {MOST_UNKNOWN}; {_SHAPE}")
