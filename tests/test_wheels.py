@@ -52,7 +52,7 @@ def test_a_plugins_wheel_is_small_and_brings_its_model(wheels: dict[str, Path], 
     assert {path.split("/")[0].split("-")[0] for path in names} == {f"arbitrank_{name}"}
     assert not any(path.endswith((".pkl", ".pickle", ".joblib", ".pyc")) for path in names)
     assert metadata["Name"] == f"arbitrank-{name}"
-    assert "arbitrank<1,>=0.1" in metadata.get_all("Requires-Dist", [])
+    assert "arbitrank<1,>=0.2" in metadata.get_all("Requires-Dist", [])
     assert any(path.endswith("licenses/LICENSE") for path in names)
     assert entries.split() == ["[arbitrank.domains.v1]", name, "=", f"arbitrank_{name}.plugin"]
 
