@@ -128,6 +128,13 @@ def test_weights_trained_on_one_scale_serve_no_other(arbitrank: Command, tmp_pat
     (stated,) = ranked(arbitrank, line("1", 80), options=scale, ARBITRANK_STORE=store)
     (unstated,) = ranked(arbitrank, line("1", 0.8), ARBITRANK_STORE=store)
     assert stated["domains"]["books"]["status"] == "answered"
-    assert "trained on scores of the scale 0..100, stated is 0..1" in unstated["domains"]["books"]["reason"]
+    assert (
+        "trained on scores of the scale domain_confidence=0..100, stated is domain_confidence=0..1"
+        in unstated["domains"]["books"]["reason"]
+    )
     again = arbitrank("train", "books", "--data", str(data), *scale, ARBITRANK_STORE=store)
     assert "unchanged" in again.stdout
+    unread = arbitrank("train", "books", "--data", str(data), ARBITRANK_STORE=store)
+    assert unread.returncode == 2
+    assert "hypotheses of 300 examples cannot be read and are left out; the first: 0: hypotheses[0]" in unread.stderr
+    assert "; state its scale: --scale books.domain_confidence=0..100" in unread.stderr

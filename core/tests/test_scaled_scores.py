@@ -19,7 +19,7 @@ from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.scaled_model import ScaledModel, scaled
 from arbitrank.domain import Domain, Model, Scores, Settings
-from arbitrank.errors import ArtifactError
+from arbitrank.errors import ArtifactError, DataError
 from arbitrank.evaluate.corpus import read_hypotheses
 from arbitrank.evaluate.scored_corpus import with_scales
 from arbitrank.impact.batch_scores import score_batch
@@ -37,7 +37,7 @@ from arbitrank.training.build import build
 from arbitrank.training.example_file import ExampleFile, write_examples
 from arbitrank.training.scored_examples import DomainScales, write_read
 from arbitrank.training.task import DATA, TrainingTask, run
-from arbitrank.values import Example, Hypothesis, Request, Truth
+from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 PERCENT = dict.fromkeys(FIELDS, "0..100")
 
@@ -287,7 +287,33 @@ def test_scores_on_another_scale_train_to_the_same_weights(tmp_path: Path) -> No
     plain, of_plain = trained(tmp_path / "plain", lines())
     scaled_, of_scaled = trained(tmp_path / "scaled", lines(100.0), PERCENT)
     assert numbers(scaled_) == pytest.approx(numbers(plain), abs=1e-9)
-    assert (of_plain.scales, of_scaled.scales) == ({}, PERCENT)
+    assert of_plain.scales == {}
+    assert of_scaled.scales == {"domain_confidence": "0..100", "intent_confidence": "0..100"}
+
+
+def test_a_field_without_scores_in_training_serves_with_any_scale(tmp_path: Path) -> None:
+    trained(tmp_path / "made", lines(100.0), {"domain_confidence": "0..100", "intent_confidence": "0..100"})
+    store = open_store(tmp_path / "store", environment={})
+    store.publish(tmp_path / "made" / "artifact", promote=True)
+    domains: dict[str, Domain] = {"lights": ReferenceDomain("lights")}
+    assert isinstance(load_domains(domains, store, {"lights": PERCENT})["lights"], Serving)
+    other = load_domains(domains, store, {"lights": {**PERCENT, "intent_confidence": "rank"}})["lights"]
+    assert isinstance(other, Broken)
+    assert "trained on scores of the scale intent_confidence=0..100, stated is intent_confidence=rank" in other.reason
+
+
+def test_probabilities_beside_scores_on_another_scale_are_recorded(tmp_path: Path) -> None:
+    examples = [
+        Example(Request(hypotheses=(reading(50.0, slots=(Slot(name="s", value="v", confidence=0.5),)),)), Truth(None))
+    ]
+    scales = DomainScales.of(ReferenceDomain("lights"), {"domain_confidence": "percent"})
+    assert scales.recorded(examples) == {"domain_confidence": "percent", "slots_confidence": "0..1"}
+    ignored = DomainScales.of(ReferenceDomain("lights"), {"intent_confidence": "missing"})
+    assert ignored.recorded(examples) == {
+        "domain_confidence": "0..1",
+        "intent_confidence": "missing",
+        "slots_confidence": "0..1",
+    }
 
 
 def test_weights_that_were_trained_on_no_scores_record_no_scales() -> None:

@@ -167,7 +167,9 @@ def test_scales_are_equal_where_they_read_numbers_alike() -> None:
     assert scale("low,high") == scale("LOW, High") != scale("high,low")
     stated = domain_scales(dict(zip(FIELDS, ("0..100", "0..1", "text"), strict=True)))
     assert shown(stated) == {"domain_confidence": "0..100", "slots_confidence": "text"}
-    assert recorded(stated) == {"domain_confidence": "0..100"}
+    assert recorded(stated) == {**dict.fromkeys(FIELDS, "0..1"), "domain_confidence": "0..100"}
+    assert recorded(stated, ["domain_confidence"]) == {"domain_confidence": "0..100"}
+    assert recorded(domain_scales(dict.fromkeys(FIELDS, "text"))) == {}
 
 
 @given(st.sampled_from(sorted(NUMBERS)), st.data())

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache, partial
@@ -193,9 +193,10 @@ def shown(scales: Scales) -> dict[str, str]:
     return {name: one.text for name, one in scales.items()}
 
 
-def recorded(scales: Scales) -> dict[str, str]:
-    """The texts of those scales that read numbers unlike 0..1, as an artifact records them."""
-    return {name: one.text for name, one in scales.items() if one != scale(DEFAULT)}
+def recorded(scales: Scales, scored: Collection[str] = FIELDS) -> dict[str, str]:
+    """The texts of the scales of the fields that had scores, as an artifact records them; none where all are 0..1."""
+    texts = {name: one.text for name, one in scales.items() if one != scale(DEFAULT)}
+    return {name: texts.get(name, DEFAULT) for name in FIELDS if name in (scored or FIELDS)} if texts else {}
 
 
 def word_of(text: str) -> str:

@@ -48,7 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The identity and provenance of an artifact.
 
     `domain` is its name, a domain's or a reserved one. `rows` counts the training examples, `data_digest` is their
-    digest; `scales` are those of the scores in them that are not 0..1, by field, absent where they brought no scores;
+    digest; `scales` are those of the fields that had scores in them, empty where all are 0..1, absent without scores;
     `made_of` is the digest of everything that determines the result of training, which is skipped where nothing of that
     changed; `files` maps each file's path inside the artifact to its SHA-256; `time` is in seconds since 1970,
     `SOURCE_DATE_EPOCH` where that is set. An unsigned one has no `signature` at all.

@@ -182,7 +182,8 @@ def check_scales(manifest: Manifest, domain: Domain, stated: Mapping[str, str]) 
     if trained is UNSET:  # trained on no scores but those of its own recogniser
         return
     then, now = domain_scales(trained), domain_scales({**domain.scales, **stated})
-    names = [name for name in FIELDS if then.get(name, scale(DEFAULT)) != now.get(name, scale(DEFAULT))]
+    compared = [name for name in FIELDS if name in trained or not trained]  # the others had no scores in training
+    names = [name for name in compared if then.get(name, scale(DEFAULT)) != now.get(name, scale(DEFAULT))]
     if names:
         was, is_ = _short_scales(names, then), _short_scales(names, now)
         state = " ".join(f"--scale {domain.name}{text}" for text in was)

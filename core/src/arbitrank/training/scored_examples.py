@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from arbitrank.domain import Domain
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.scales import Scales, domain_scales, recorded
+from arbitrank.scales import FIELDS, Scales, domain_scales, recorded, scale
 from arbitrank.scores import ScoreError, distinct_hypotheses
 from arbitrank.training.example_file import ExampleFile, Writer
 from arbitrank.values import Example
@@ -32,7 +32,22 @@ class DomainScales(NamedTuple):
     def recorded(self, examples: Sequence[Example]) -> dict[str, str] | UnsetType:
         """The scales for the manifest of what is trained on the examples; unset where they bring no scores."""
         first = next(iter(examples), None)
-        return UNSET if first is None or first.request.hypotheses is None else recorded(self.given)
+        if first is None or first.request.hypotheses is None:
+            return UNSET
+        return recorded(self.given, _scored(examples, self.given)) if self.given else {}
+
+
+def _scored(examples: Iterable[Example], scales: Scales) -> frozenset[str]:
+    """The fields that have a score in some example, or a scale that leaves out whatever is there."""
+    found = {name for name, one in scales.items() if one == scale("missing")}
+    for example in examples:
+        for hypothesis in example.request.hypotheses or ():
+            found.update(name for name in FIELDS if name not in found and getattr(hypothesis, name) is not None)
+            if "slots_confidence" not in found and any(slot.confidence is not None for slot in hypothesis.slots):
+                found.add("slots_confidence")
+        if len(found) == len(FIELDS):
+            break
+    return frozenset(found)
 
 
 def read_example(example: Example, scales: DomainScales) -> Example:
