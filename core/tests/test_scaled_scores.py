@@ -381,6 +381,16 @@ def test_a_corpus_is_read_by_its_scales_each_reading_once(tmp_path: Path) -> Non
     assert [note.partition(";")[0] for note in unread.notes] == [
         "shades: the hypotheses of 20 requests cannot be read and are left out"
     ]
+    misspelt = with_scales(read_hypotheses(tmp_path / "a.jsonl"), {"lihgts": PERCENT}, None)
+    assert misspelt.notes == (
+        "a scale is stated for lihgts, which is no domain here (there are: lights, shades); did you mean lights?",
+    )
+
+
+def test_a_corpus_of_which_no_hypothesis_can_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
+    corpus = read_hypotheses(hypotheses_file(tmp_path / "b.jsonl", 100.0))
+    with pytest.raises(DataError, match=r"no hypothesis can be read; lights: .*; state its scale: --scale lights"):
+        with_scales(corpus, {}, None)
 
 
 def test_a_replay_scores_as_a_service_does(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from arbitrank.configuration import StatedScales
+from arbitrank.configuration import StatedScales, unused
 from arbitrank.domain import Domain
+from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.scales import domain_scales
 from arbitrank.scores import ScoreError, distinct_hypotheses
@@ -20,7 +21,7 @@ def with_scales(corpus: Corpus, stated: StatedScales, readers: Mapping[str, Doma
     """The corpus with scores in [0, 1] and each reading once; hypotheses that cannot be read are left out and noted.
 
     `readers` are the plugins that are measured, whose own scales hold where none are `stated`. Raises `InputError` for
-    an unknown scale.
+    an unknown scale, `DataError` where no hypothesis at all can be read.
     """
     own = {name: domain.scales for name, domain in (readers or {}).items()}
     texts = {name: {**own.get(name, {}), **stated.get(name, {})} for name in corpus.domains}
@@ -48,6 +49,9 @@ def with_scales(corpus: Corpus, stated: StatedScales, readers: Mapping[str, Doma
         f"{name}: the hypotheses of {n} requests cannot be read and are left out; the first: {first[name]}"
         for name, n in sorted(refused.items())
     )
+    notes = (*unused(stated, corpus.domains), *notes)
+    if refused and not any(example.request.hypotheses for example in (*train, *held)):
+        raise DataError("; ".join([f"{corpus.name}: no hypothesis can be read", *notes]))
     return dataclasses.replace(
         corpus, train=train, tuning=tuning, held=held, notes=(*corpus.notes, *notes), scales=texts
     )
