@@ -306,6 +306,28 @@ def test_lines_that_tell_no_truth_are_counted_and_the_first_is_named(tmp_path: P
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "truth", "why"),
+    [
+        ({"confidence": 0.5}, "lamps", "hypotheses that cannot be read, of lamps (3); the first: hypotheses[0].confid"),
+        (
+            {"domain": "lmps"},
+            "lmps",
+            "requests of other domains, without a hypothesis of lamps (3), no plugin is loaded for lmps (3)); see",
+        ),
+    ],
+)
+def test_where_no_hypothesis_is_the_domains_the_reason_is_named(
+    tmp_path: Path, given: dict[str, Any], truth: str, why: str
+) -> None:
+    hypothesis = {"domain": "lamps", "intent": "On", **given}
+    row = {"utterance": "on", "hypotheses": [hypothesis], "truth": {"domain": truth, "intent": "On"}}
+    path = write(tmp_path / "data.jsonl", [row] * 3)
+    with pytest.raises(DataError) as caught:
+        prepare(Dataset(str(path)), ["lamps"], {"lamps": tmp_path / "lamps"}, known=["lamps"])
+    assert f"no example to train on (0 bad lines, {why}" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["data.jsonl", "data.parquet"])
 @pytest.mark.parametrize(
     ("row", "fields"),

@@ -155,9 +155,19 @@ def _check(read: ReadReport) -> None:
     if _is_log(where):
         raise DataError(f"{where}: no request of this log has a truth ({read.n_bad} bad lines); see docs/operating.md")
     counts = {"before --since": read.early, "without a time": read.undated, "unlabelled": read.n_unlabelled}
-    why = ", ".join([f"{read.n_bad} bad lines", *(f"{n} {cause}" for cause, n in counts.items() if n)])
-    firsts = "; ".join(f"{one.where}: {one.reason}" for one in (*read.bad[:1], read.first_unlabelled) if one)
-    first = f"; the first: {firsts}" if firsts else ""
+    named = {
+        "hypotheses that cannot be read, of": read.refused,
+        "requests of other domains, without a hypothesis of": read.silent,
+        "no plugin is loaded for": read.unknown,
+    }
+    causes = [
+        f"{read.n_bad} bad lines",
+        *(f"{n} {cause}" for cause, n in counts.items() if n),
+        *(f"{cause} {_counted(names)}" for cause, names in named.items() if names),
+    ]
+    firsts = [f"{one.where}: {one.reason}" for one in (*read.bad[:1], read.first_unlabelled) if one]
+    firsts += [read.first_refused] if read.first_refused else []
+    why, first = ", ".join(causes), f"; the first: {'; '.join(firsts)}" if firsts else ""
     raise DataError(f"{where}: no example to train on ({why}{first}); see docs/training.md")
 
 
