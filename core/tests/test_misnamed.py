@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from arbitrank.errors import InputError
-from arbitrank.wire.requests import decode_request
+from arbitrank.wire.requests import decode_example, decode_request
 
 VENDORS = Path(__file__).parents[3] / "shared" / "cases" / "vendors"
 READING = {"domain": "lights", "intent": "On"}
@@ -40,6 +40,13 @@ def refusal(line: Any) -> str:
 )
 def test_a_key_that_stands_for_another_is_refused_with_the_key_meant(line: dict[str, Any], meant: str) -> None:
     assert refusal(line).startswith(meant)
+
+
+def test_a_misspelt_key_does_not_make_text_of_hypotheses_with_their_truth() -> None:
+    line = {"utterance": "on", "hypothesis": [READING], "truth": {"domain": "lights"}}
+    with pytest.raises(InputError, match=r"^hypothesis: unknown key, expected hypotheses$"):
+        decode_example(json.dumps(line))
+    assert decode_example(json.dumps({**line, "hypotheses": [READING]})).extra == {"hypothesis": [READING]}
 
 
 @pytest.mark.parametrize(

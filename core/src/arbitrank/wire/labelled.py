@@ -13,9 +13,10 @@ from arbitrank.truths import Labelling, any_of, corpus_truth, or_acceptable
 from arbitrank.values import Context, Example, Name, Request, Slot, Truth
 from arbitrank.wire.json_text import converted, json_object
 from arbitrank.wire.lenient import read_request, read_slots, text_or_number
-from arbitrank.wire.notices import Notice
+from arbitrank.wire.misnamed import meant_in_request
+from arbitrank.wire.notices import Notice, named
 from arbitrank.wire.offsets import Offsets, in_characters, misfit
-from arbitrank.wire.request_checks import checked, checked_context
+from arbitrank.wire.request_checks import KNOWN, checked, checked_context
 
 
 class _Corpus(msgspec.Struct, frozen=True, kw_only=True, rename={"utterance": "text"}):
@@ -85,6 +86,9 @@ def _labelled_line(line: dict[str, Any], odd: bool, notice: Notice) -> tuple[Req
     """The request and its truth; an `odd` line holds what conversion by msgspec would let through."""
     if "truth" not in line:
         raise InputError("the object: lacks the field truth")
+    for key in line.keys() - KNOWN if line.get("hypotheses") is None else ():
+        if meant_in_request(key, line) == ("hypotheses", True):  # else it would be read as text alone
+            raise InputError(f"{named(key)}: unknown key, expected hypotheses")
     try:
         request = read_request(line, notice) if odd else msgspec.convert(line, Request)
     except msgspec.ValidationError:
