@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -133,7 +134,7 @@ def _show(rows: list[Row]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     if not rows:
         console.print("no domain is installed; install one, as in: pip install arbitrank-NAME")
         return
