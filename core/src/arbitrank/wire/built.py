@@ -48,7 +48,7 @@ def as_from_json(request: Request, notice: Notice) -> Request:
 
 
 def _sound(request: Request) -> bool:
-    hypotheses = request.hypotheses
+    hypotheses, length = request.hypotheses, request.utterance_length
     return (
         type(request.utterance) in _TEXT
         and type(request.id) in _TEXT
