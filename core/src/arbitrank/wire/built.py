@@ -54,10 +54,7 @@ def _sound(request: Request) -> bool:
         and type(request.id) in _TEXT
         and isinstance(request.context, dict)
         and all(type(key) is str for key in request.context)
-        and (
-            request.utterance_length is None
-            or (type(request.utterance_length) is int and request.utterance_length >= 0)
-        )
+        and (length is None or (type(length) is int and length >= 0))
         and all(type(one) is Wording and type(one.text) is str for one in request.utterances)
         and (hypotheses is None or (type(hypotheses) in (tuple, list) and _sound_hypotheses(hypotheses)))
     )
