@@ -53,7 +53,7 @@ def test_one_rule_for_names(domain: str) -> None:
     assert entry.value.split(".")[0] == f"arbitrank_{domain}"
     assert (ROOT / "plugins" / domain / "src" / f"arbitrank_{domain}" / "plugin.py").is_file()
     assert loaded(discover({}))[domain].name == domain
-    assert "arbitrank<1,>=0.1" in (distribution(f"arbitrank-{domain}").requires or [])
+    assert "arbitrank<1,>=0.2" in (distribution(f"arbitrank-{domain}").requires or [])
 
 
 @cache

@@ -82,8 +82,8 @@ def test_domains_that_are_always_queried_are_queried() -> None:
     assert models["safe"].queries == ["the lamp"]
 
 
-@pytest.mark.parametrize("utterance", ["xyzzy plugh", "", None])
-def test_a_miss_shows_in_the_answer_and_queries_only_the_constant_domains(utterance: str | None) -> None:
+@pytest.mark.parametrize("utterance", ["xyzzy plugh", "?", "…"])
+def test_a_miss_shows_in_the_answer_and_queries_only_the_constant_domains(utterance: str) -> None:
     models = models_of("safe")
     answer = arbitrator(models, stage(always=frozenset(["safe"]))).answer(Request(utterance=utterance))
     assert answer.shortlist
