@@ -236,7 +236,8 @@ def test_folds_of_a_recogniser_are_shared_out_and_give_the_same_version(train: A
 
 
 PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without one
 from arbitrank.store.store import open_store
 from arbitrank.training.backends import local
 from arbitrank.training.run import TrainingRun, train_domains
