@@ -26,7 +26,7 @@ Plain = R0 | LogLinear | Factored | Boosted
 """The kinds of re-ranker that are written."""
 
 Saved = Plain | Calibrated
-"""What a file may hold."""
+"""The re-rankers that a file may hold."""
 
 
 def save(reranker: Saved, folder: Path) -> None:

@@ -52,7 +52,7 @@ def learn(evidence: Evidence, settings: Settings) -> Saved:
 
 
 def select(evidence: Evidence, settings: Settings) -> tuple[Saved, CrossFitted | None]:
-    """The same with the cross-fitted scores of the evidence before calibration, where they were needed."""
+    """The selection with the cross-fitted scores of the evidence before calibration, where they were needed."""
     kind: str = settings.model
     scores = None
     counts = evidence.batch.counts(settings.kept)

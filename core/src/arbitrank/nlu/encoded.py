@@ -28,4 +28,4 @@ def encode(utterance: str) -> Encoded:
 
 
 encode_cached = lru_cache(maxsize=256)(encode)
-"""The same, cached, because every domain encodes the same utterance."""
+"""`encode`, cached, because every domain encodes the same utterance."""
