@@ -271,6 +271,7 @@ class Answer(Struct, frozen=True):
     """The result of a request: the decision, the ranked list, the status of each domain, each stage's milliseconds.
 
     `shortlist` is set only where one chose the domains; `domains` then holds those on it and those always queried.
+    `settings` is the version of the decision settings, set only where the store has stable ones.
     """
 
     id: str | None
@@ -279,6 +280,7 @@ class Answer(Struct, frozen=True):
     domains: dict[str, DomainReport]
     ms: dict[str, float]
     shortlist: Shortlist | UnsetType = UNSET
+    settings: str | UnsetType = UNSET
 
     def __repr__(self) -> str:
         best = self.best or "no reading"

@@ -9,14 +9,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import cast
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
+from arbitrank.arbitration.competition import IDENTITY
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.dispatch import Answered, Outcome, query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
 from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
-from arbitrank.arbitration.merge import Contribution, after_winning, merge, temperature_scaled
+from arbitrank.arbitration.merge import Contribution, after_winning, competing, merge, temperature_scaled
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
@@ -34,10 +36,11 @@ __all__ = ["Arbitration", "Arbitrator", "Broken", "Serving", "as_request"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Arbitration:
-    """An answer with the outcome of every queried domain, by name."""
+    """An answer with the outcome of every queried domain, by name, and the settings that it was decided by."""
 
     answer: Answer
     outcomes: Mapping[str, Outcome]
+    decisions: DecisionSettings = field(default=DecisionSettings())
 
     def __repr__(self) -> str:
         return f"Arbitration({self.answer!r})"
@@ -130,13 +133,13 @@ class Arbitrator:
         unserved = self._unserved(selection, request, explain)
         contributions = self._contributions(selection, outcomes, unserved)
         queried = perf_counter()
-        ranked = merge(self._conditioned(contributions))
+        conditioned, out_of_scope = self._conditioned(contributions)
+        ranked = merge(conditioned)
         merged = perf_counter()
         if self.hyprank is not None:
             ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
-        exclusive = self.decisions.normalise or self.hyprank is not None
-        out_of_scope = p_out_of_scope(one.scores.mine for one in contributions)
+        exclusive = self.decisions.exclusive or self.hyprank is not None
         decision = decide(ranked, self.decisions, out_of_scope=out_of_scope, exclusive=exclusive)
         if decision.action == "none" and (reading := self._fallback_reading(selection, outcomes)) is not None:
             ranked, decision = fall_back(ranked, reading)
@@ -153,7 +156,9 @@ class Arbitrator:
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
-        return Arbitration(Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection)), outcomes)
+        version = self.decisions.version or UNSET
+        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), version)
+        return Arbitration(answer, outcomes, self.decisions)
 
     @property
     def models(self) -> list[Model]:
@@ -168,7 +173,7 @@ class Arbitrator:
     def prepare(self) -> None:
         """Compute now what the first answer would otherwise compute."""
         lineup = self._lineup
-        _ = lineup.serving, lineup.unqueried, lineup.intents, lineup.titles
+        _ = lineup.serving, lineup.unqueried, lineup.intents, lineup.titles, self._terms
 
     # -------------------------------------------------------------------------------------------------- the stages
 
@@ -211,16 +216,34 @@ class Arbitrator:
         why = outcome.why and all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
         return Contribution(name, outcome.hypotheses, scores, serving.version, why)
 
-    def _conditioned(self, contributions: Sequence[Contribution]) -> Sequence[Contribution]:
-        """The contributions, conditioned on one domain owning the request where the settings say so."""
-        if not self.decisions.normalise:
-            return contributions
+    def _conditioned(self, contributions: Sequence[Contribution]) -> tuple[Sequence[Contribution], float]:
+        """The contributions, conditioned on one another where the settings say so, and P(no domain)."""
+        settings = self.decisions
+        if not settings.exclusive:
+            return contributions, p_out_of_scope(one.scores.mine for one in contributions)
         reading = [one for one in contributions if one.hypotheses]
-        scores = after_winning([one.scores for one in reading], self.decisions.independence)
-        return [
+        scores = [one.scores for one in reading]
+        if settings.competition is None:
+            out_of_scope = p_out_of_scope(one.mine for one in scores)
+        else:
+            terms = [self._terms.get(one.domain, IDENTITY) for one in reading]
+            scores, out_of_scope = competing(scores, terms, settings.competition.null)
+        if settings.normalise:
+            scores = after_winning(scores, settings.independence)
+        conditioned = [
             one._replace(scores=new, why=all_staged(one.why, "other_domains", one.scores.right, new.right))
             for one, new in zip(reading, scores, strict=True)
         ]
+        return conditioned, out_of_scope
+
+    @cached_property
+    def _terms(self) -> Mapping[str, tuple[float, float]]:
+        """Slope and bias of each domain in the competition, where they were fitted on the version that serves."""
+        competition = self.decisions.competition
+        if competition is None:
+            return {}
+        serving = self._lineup.serving
+        return {name: competition.term(name, (one.version, one.temperature)) for name, one in serving.items()}
 
     def _fallback_reading(self, selection: Selection, outcomes: Mapping[str, Outcome]) -> Ranked | None:
         """The reading of the fallback, None where there is none."""

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from arbitrank.arbitration.competition import Competition
 from arbitrank.probability import CLIP
 from arbitrank.values import Action, Confidence, Decision, Ranked
 
@@ -37,7 +38,9 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     (`arbitrank.arbitration.merge.after_winning`), with `independence`, in [0, 1], of the domains' evidence.
     `rank_unserved`: rank hypotheses of domains that are not installed by R0 instead of only reporting them. `fallback`:
     the domain that acts where no other should. `scales`: by domain and field, the scales of scores that are not
-    probabilities (`arbitrank.scales`).
+    probabilities (`arbitrank.scales`). `competition`: the calibration of the domains' claims against each other, before
+    `normalise`. `version` is that of the artifact which the settings were completed with, `stated` names the fields
+    that the operator states, so that no artifact changes them.
     """
 
     none: Confidence = 0.5
@@ -48,6 +51,14 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     accept: Confidence = 0.3
     fallback: str | None = None
     scales: dict[str, dict[str, str]] = {}
+    competition: Competition | None = None
+    version: str | None = None
+    stated: tuple[str, ...] = ()
+
+    @property
+    def exclusive(self) -> bool:
+        """True where the domains' P(mine) of an answer are conditioned on one domain at most owning the request."""
+        return self.normalise or self.competition is not None
 
 
 def p_out_of_scope(mine: Iterable[Any]) -> Any:
@@ -103,19 +114,20 @@ def decide(
 
     They are for `accept` the head of the list, for `clarify` the head and the best reading of every other domain whose
     claim is close to the head's, and for `none` nothing. `out_of_scope` is P(out of scope); None computes
-    Π(1 − P(mine)) over the list's domains, which is wrong once their P(mine) have been conditioned on one another, as
-    `arbitrank.arbitration.merge.after_winning` and a HypRank do. `exclusive` marks those; None is the setting
-    `normalise`.
+    it from the list's domains: the rest of their P(mine) after a competition, else Π(1 − P(mine)), which is wrong once
+    they have been conditioned on one another otherwise, as `arbitrank.arbitration.merge.after_winning` and a HypRank
+    do. `exclusive` marks those; None is what the settings say.
     """
     last = len(ranked) - 1
     heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each domain stays
     chances = {i: ranked[i].domain_probability or 0.0 for i in sorted(heads.values())}
     if out_of_scope is None:
-        out_of_scope = p_out_of_scope(chances.values())
+        competing = settings.competition is not None
+        out_of_scope = 1.0 - sum(chances.values()) if competing else p_out_of_scope(chances.values())
     if not chances:
         return Decision("none")
     right, mine = ranked[0].probability or 0.0, chances.pop(0)
-    exclusive = settings.normalise if exclusive is None else exclusive
+    exclusive = settings.exclusive if exclusive is None else exclusive
     least = _least(mine, settings.clarify)
     margins = {
         i: abs(margin(mine, p, exclusive))

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.arbitration.competition import IDENTITY, Served, compete, compete_all
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, choosable, margin, p_out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.explanation import split
@@ -48,9 +50,26 @@ def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[S
     if total == 0.0:
         return list(scores)
     return [
-        Scores(weight / total, one.right / max(one.mine, float(one.right.sum()), _TINY) * (weight / total))
+        Scores(weight / total, one.right / _given(one) * (weight / total))
         for one, weight in zip(scores, weights, strict=True)
     ]
+
+
+def competing(
+    scores: Sequence[Scores], terms: Sequence[tuple[float, float]], null: float
+) -> tuple[list[Scores], float]:
+    """The scores after the domains' competition, and P(no domain); `terms` are each domain's slope and bias.
+
+    P(mine) becomes P(domain), P(right | mine) stays.
+    """
+    # On few numbers Python is quicker than NumPy; `_competing` does the same for many requests.
+    chances, none = compete([one.mine for one in scores], terms, null)
+    return [Scores(p, one.right * (p / _given(one))) for p, one in zip(chances, scores, strict=True)], none
+
+
+def _given(scores: Scores) -> float:
+    """The probability that P(right) is divided by to give P(right | mine)."""
+    return max(scores.mine, float(scores.right.sum()), _TINY)
 
 
 def temperature_scaled(scores: Scores, temperature: float) -> Scores:
@@ -156,22 +175,26 @@ class MergedHeads(NamedTuple):
 
 
 def merge_heads(
-    domains: Sequence[BestReadings], decisions: DecisionSettings = DecisionSettings(), fallback: int | None = None
+    domains: Sequence[BestReadings],
+    decisions: DecisionSettings = DecisionSettings(),
+    fallback: int | None = None,
+    terms: Sequence[tuple[float, float]] | None = None,
 ) -> MergedHeads:
-    """The heads of the lists that `merge` makes, for many requests at once; after `after_winning` where it is set.
+    """The heads of the lists that `merge` makes, for many requests at once, conditioned as the settings say.
 
     The domains are in the order of their names, which breaks ties. `fallback` is the number of the fallback domain,
-    which acts where the decision on the others' readings is `none`.
+    which acts where the decision on the others' readings is `none`. `terms` are the domains' slopes and biases in the
+    settings' competition, None the identity.
     """
     n = len(domains[0].mine)
     if fallback is not None:
         acting = domains[fallback]
         domains = [BestReadings.empty(n) if number == fallback else one for number, one in enumerate(domains)]
-    no_index, out_of_scope = np.full(n, -1, np.int32), p_out_of_scope(one.mine for one in domains)
+    no_index = np.full(n, -1, np.int32)
+    domains, out_of_scope = conditioned_readings(domains, decisions, terms)
     heads = MergedHeads(
         no_index, no_index.copy(), np.zeros(n), out_of_scope, np.full(n, math.inf), np.zeros(n, np.bool_)
     )
-    domains = conditioned_readings(domains, decisions)
     highest, mine = np.full(n, -1.0), np.zeros(n)
     for number, one in enumerate(domains):
         score = np.where(one.best >= 0, one.mine * one.right, -1.0)
@@ -180,7 +203,7 @@ def merge_heads(
         heads.reading[ahead], heads.probability[ahead] = one.best[ahead], one.right[ahead]
     for number, one in enumerate(domains):
         other = (one.best >= 0) & (heads.domain != number) & choosable(one.mine, one.right)
-        distance = np.where(other, np.abs(margin(mine, one.mine, decisions.normalise)), math.inf)
+        distance = np.where(other, np.abs(margin(mine, one.mine, decisions.exclusive)), math.inf)
         np.minimum(heads.closest, distance, out=heads.closest)
     if fallback is not None:
         acts = (heads.actions(decisions) == ACTIONS.index("none")) & (acting.best >= 0)
@@ -189,9 +212,40 @@ def merge_heads(
     return heads
 
 
-def conditioned_readings(domains: Sequence[BestReadings], decisions: DecisionSettings) -> Sequence[BestReadings]:
-    """The readings as the settings have them conditioned on one another: after `after_winning`, where it is set."""
-    return _after_winning(domains, decisions.independence) if decisions.normalise else domains
+def terms_of(
+    decisions: DecisionSettings, names: Iterable[str], served: Mapping[str, Served] = MappingProxyType({})
+) -> list[tuple[float, float]] | None:
+    """Slope and bias of each of the domains in the settings' competition; None where there is none."""
+    return None if decisions.competition is None else decisions.competition.all_terms(names, served)
+
+
+def conditioned_readings(
+    domains: Sequence[BestReadings], decisions: DecisionSettings, terms: Sequence[tuple[float, float]] | None = None
+) -> tuple[Sequence[BestReadings], Floats]:
+    """The readings as the settings have them conditioned on one another, and P(no domain owns the request).
+
+    That is after the competition, with the domains' `terms`, and `after_winning`, each where it is set.
+    """
+    if decisions.competition is None:
+        out_of_scope = np.asarray(p_out_of_scope(one.mine for one in domains), np.float64)
+    else:
+        terms = [IDENTITY] * len(domains) if terms is None else terms
+        domains, out_of_scope = _competing(domains, terms, decisions.competition.null)
+    return _after_winning(domains, decisions.independence) if decisions.normalise else domains, out_of_scope
+
+
+def _competing(
+    domains: Sequence[BestReadings], terms: Sequence[tuple[float, float]], null: float
+) -> tuple[list[BestReadings], Floats]:
+    """`competing` for many requests at once."""
+    has = np.array([one.best >= 0 for one in domains])
+    chances, none = compete_all(np.array([one.mine for one in domains]), has, terms, null)
+    changed = []
+    for one, chance in zip(domains, chances, strict=True):
+        given = np.maximum(np.maximum(one.mine, one.total), _TINY)
+        share = chance / given
+        changed.append(one._replace(mine=chance, right=one.right * share, total=one.total * share))
+    return changed, none
 
 
 def _after_winning(domains: Sequence[BestReadings], independence: float) -> list[BestReadings]:

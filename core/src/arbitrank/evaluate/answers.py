@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import NO_FALLBACK
-from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import load
 from arbitrank.evaluate.joint import joint_readings
@@ -109,12 +109,18 @@ def judged(
     Without `none_counts` the head of each list is the answer, whatever is decided.
     """
     acting = {system: _number(corpus, own.fallback) for system, own in settings.items()}
-    lists = {system: merge_heads(domains, settings[system], acting[system]) for system, domains in readings.items()}
+    terms = {system: terms_of(own, corpus.domains) for system, own in settings.items()}
+    lists = {
+        system: merge_heads(domains, settings[system], acting[system], terms[system])
+        for system, domains in readings.items()
+    }
     # One domain's hypotheses at a time, as those of all domains may not fit in memory.
     top: dict[str, list[Hypothesis | None]] = {system: [None] * len(corpus.held) for system in lists}
     several = [i for i, example in enumerate(corpus.held) if example.truth.also]
     contenders = {
-        system: {i: contending(readings[system], heads, i, settings[system], acting[system]) for i in several}
+        system: {
+            i: contending(readings[system], heads, i, settings[system], acting[system], terms[system]) for i in several
+        }
         for system, heads in lists.items()
     }
     hits: dict[str, dict[int, list[Hypothesis]]] = {system: {i: [] for i in several} for system in lists}

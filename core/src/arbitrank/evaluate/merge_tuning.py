@@ -113,7 +113,12 @@ def choose_none(domains: Sequence[BestReadings], owners: NDArray[Any], fallback:
 
 
 def contending(
-    domains: Sequence[BestReadings], heads: MergedHeads, i: int, settings: DecisionSettings, fallback: int | None = None
+    domains: Sequence[BestReadings],
+    heads: MergedHeads,
+    i: int,
+    settings: DecisionSettings,
+    fallback: int | None = None,
+    terms: Sequence[tuple[float, float]] | None = None,
 ) -> tuple[int, ...]:
     """The numbers of the domains whose best readings of request i are the contenders of its decision."""
     if heads.fallback[i]:
@@ -121,7 +126,7 @@ def contending(
     at = np.array([i])
     alone = [BestReadings.empty(1) if d == fallback else one.at(at) for d, one in enumerate(domains)]
     ranked = []
-    for d, one in enumerate(conditioned_readings(alone, settings)):
+    for d, one in enumerate(conditioned_readings(alone, settings, terms)[0]):
         mine, right = float(one.mine[0]), float(one.right[0])
         if one.best[0] >= 0:
             ranked.append(Ranked(str(d), "", score=mine * right, domain_probability=mine, probability=right))

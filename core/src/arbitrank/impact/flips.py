@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import MergedHeads, merge_heads
+from arbitrank.arbitration.merge import MergedHeads, merge_heads, terms_of
 from arbitrank.evaluate.results import SystemResults, decided, text
 from arbitrank.impact.batch_scores import DomainReadings, Reading
 from arbitrank.wire.requests import Logged
@@ -65,17 +67,19 @@ def fill_side(
     lines: Sequence[Logged],
     numbers: Mapping[str, int],
     decisions: DecisionSettings,
+    served: Mapping[str, Served] = MappingProxyType({}),
 ) -> list[Reading | None]:
     """Fill in one side of the rows from the domains' readings; the reading that heads each list.
 
-    `name` is the exchanged domain; `numbers` gives the domains their numbers.
+    `name` is the exchanged domain; `numbers` gives the domains their numbers, `served` are their versions.
     """
     side["head"], side["out_of_scope"], side["closest"] = -1, 1.0, np.inf
     if not readings:
         return [None] * len(lines)
     order = [readings[domain] for domain in sorted(readings)]
     acting = [number for number, domain in enumerate(sorted(readings)) if domain == decisions.fallback]
-    merged = merge_heads([one.best for one in order], decisions, *acting)
+    terms = terms_of(decisions, sorted(readings), served)
+    merged = merge_heads([one.best for one in order], decisions, acting[0] if acting else None, terms)
     for field in ("probability", "out_of_scope", "closest", "fallback"):
         side[field] = getattr(merged, field)
     heads = [order[d].head(i) if d >= 0 else None for i, d in enumerate(merged.domain.tolist())]

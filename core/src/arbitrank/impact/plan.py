@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import fallback_role
 from arbitrank.arbitration.profiles import profiles_of
@@ -57,6 +59,11 @@ class ReplayPlan:
     again: bool = False
     silent: Mapping[str, str] = field(default_factory=dict)
     decisions: DecisionSettings = field(default=DecisionSettings(rank_unserved=True))
+
+    def served(self, side: Literal["before", "after"]) -> dict[str, Served]:
+        """The version and temperature of each domain on one side of the exchange."""
+        parts = self.parts if side == "before" else {**self.parts, self.name: self.candidate}
+        return {name: (one.version, one.temperature) for name, one in parts.items()}
 
 
 def plan(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -162,7 +163,9 @@ class _Work:
         known = (line.context.get("device") for line in lines)
         rows["device"] = [self.found.devices[device] if isinstance(device, str) else -1 for device in known]
         sides = zip(SIDES, (before, {**before, name: candidate}), strict=True)
-        heads = [fill_side(rows[side], name, own, lines, names, plan.decisions) for side, own in sides]
+        heads = [
+            fill_side(rows[side], name, own, lines, names, plan.decisions, plan.served(side)) for side, own in sides
+        ]
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
         for counts, kept in self.found.worst.items():
             new = worst_flips(rows, lines, heads, plan.decisions if counts else None)
@@ -240,7 +243,7 @@ class _Work:
 
         The log does not say by what settings it was answered, so it has to agree with the domains scored afresh.
         """
-        if line.answer is None:
+        if line.answer is None or line.answer.settings is not UNSET:  # its numbers are after the domains' competition
             return {}
         kept: dict[str, list[Ranked]] = {}
         for entry in merged(line.answer):

@@ -107,7 +107,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         ranked, decision = answer.ranked, answer.decision
         reasons: list[str] = []
         barred = self.barred(request.context, ranked)
-        exclusive = decisions.normalise or "hyprank" in answer.ms
+        exclusive = decisions.exclusive or "hyprank" in answer.ms
         if not barred.keys().isdisjoint(decision.contenders):
             fallback = decision.reason == FALLBACK
             decision = Decision("none") if fallback else _without(barred, ranked, decisions, exclusive)

@@ -180,7 +180,7 @@ class WorkerState:
             if self.features.due():
                 self.features(arbitration.recognised)
             answer = arbitration.answer
-            if policy and (decided := policy.apply(request, answer, self.settings.decisions)) is not answer:
+            if policy and (decided := policy.apply(request, answer, arbitration.decisions)) is not answer:
                 self.metrics.policy.inc()
                 answer = decided
             if log is not None:

@@ -1,0 +1,116 @@
+"""Labelled requests as all domains read them: the best readings, which of them are right, and the owners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, choosable, margin
+from arbitrank.arbitration.merge import BestReadings, conditioned_readings, merge_heads
+from arbitrank.probability import Floats, log_loss
+
+Mask = NDArray[np.bool_]
+Terms = Sequence[tuple[float, float]]
+
+
+class Observed(NamedTuple):
+    """Readings of n requests by each domain, in the order of their names.
+
+    `right`, of shape (n, domains), marks best readings that are entirely right; `owners`, (n, domains + 1), the domains
+    that own a request, and in the last column requests that are out of scope.
+    """
+
+    domains: tuple[str, ...]
+    readings: tuple[BestReadings, ...]
+    right: Mask
+    owners: Mask
+
+    def at(self, places: NDArray[np.int64]) -> Observed:
+        """Some of the requests."""
+        readings = tuple(one.at(places) for one in self.readings)
+        return Observed(self.domains, readings, self.right[places], self.owners[places])
+
+    @property
+    def mine(self) -> Floats:
+        """P(mine), shape (domains, n)."""
+        return np.array([one.mine for one in self.readings])
+
+    @property
+    def has(self) -> Mask:
+        """The domains that have a reading, shape (domains, n)."""
+        return np.array([one.best >= 0 for one in self.readings])
+
+    @property
+    def out_of_scope(self) -> Mask:
+        """The requests that are out of scope."""
+        return np.asarray(self.owners[:, -1])
+
+    def shares(self, out_of_scope: float) -> Floats:
+        """Weights of the requests, 1 on average, under which this share of them is out of scope."""
+        none = self.out_of_scope
+        each = np.where(none, out_of_scope / none.sum(), (1.0 - out_of_scope) / (~none).sum())
+        return np.asarray(each * len(none))
+
+
+class Heads(NamedTuple):
+    """Heads of n merged lists: P(right), P(no domain), the margin to the closest domain, and what of it is right.
+
+    `right` marks lists whose head is entirely right, `rival` those where the closest other domain's reading is.
+    """
+
+    probability: Floats
+    out_of_scope: Floats
+    closest: Floats
+    empty: Mask
+    right: Mask
+    rival: Mask
+
+    @classmethod
+    def together(cls, parts: Sequence[Heads], places: Sequence[NDArray[np.int64]]) -> Heads:
+        """The heads of parts of the requests, in the order of the requests."""
+        order = np.argsort(np.concatenate(places), kind="stable")
+        return cls(*(np.concatenate(columns)[order] for columns in zip(*parts, strict=True)))
+
+    @property
+    def losses(self) -> Floats:
+        """Log loss of P(right) of each head, 0 where there is none."""
+        return np.where(self.empty, 0.0, log_loss(self.probability, self.right.astype(np.float64)))
+
+    def actions(self, settings: DecisionSettings) -> NDArray[np.int64]:
+        """The decision on each list, as an index in `ACTIONS`."""
+        return np.asarray(action_codes(self.out_of_scope, self.empty, self.probability, self.closest, settings))
+
+    def answers(self, settings: DecisionSettings, none: Mask | None) -> Floats:
+        """1 where the answer is right: its head, or deciding none where `none` marks requests out of scope.
+
+        With None, as there are none among the requests, the head is the answer whatever is decided.
+        """
+        if none is None:
+            return self.right.astype(np.float64)
+        decided = self.actions(settings) == ACTIONS.index("none")
+        return np.where(decided, none, self.right).astype(np.float64)
+
+
+def heads_of(observed: Observed, settings: DecisionSettings, terms: Terms | None = None) -> Heads:
+    """The heads of the merged lists, by the function that serves; `terms` are the domains' slopes and biases."""
+    merged = merge_heads(observed.readings, settings, None, terms)
+    conditioned, _ = conditioned_readings(observed.readings, settings, terms)
+    n, count = observed.right.shape
+    at, first = np.arange(n), np.maximum(merged.domain, 0)
+    mine = np.array([one.mine for one in conditioned])
+    distances = np.abs(margin(mine[first, at], mine, settings.exclusive))
+    right = np.array([one.right for one in conditioned])
+    other = observed.has & (np.arange(count)[:, None] != merged.domain) & choosable(mine, right)
+    rival = np.where(other, distances, np.inf).argmin(axis=0)
+    empty = merged.domain < 0
+    return Heads(
+        merged.probability,
+        merged.out_of_scope,
+        merged.closest,
+        empty,
+        observed.right[at, first] & ~empty,
+        observed.right[at, rival] & np.isfinite(merged.closest),
+    )

@@ -1,0 +1,47 @@
+"""Share of out-of-scope requests in unlabelled traffic, by expectation maximisation for "no domain" alone.
+
+Saerens, Latinne and Decaestecker (2002) re-estimate all classes; here the domains keep their shares among each other,
+as re-estimating them too can collapse where domains resemble each other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from arbitrank.probability import CLIP, Floats, logit
+
+_ROUNDS = 200
+_Z = 1.96
+
+
+class ScopeShare(NamedTuple):
+    """The share of requests that no domain owns, its 95 % interval, and the number of requests it is estimated from."""
+
+    share: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate_share(none: Floats, before: float, *, rounds: int = _ROUNDS) -> ScopeShare:
+    """The most likely share of out-of-scope requests, from P(no domain) of each under the share `before`, in (0, 1)."""
+    odds = np.clip(none, CLIP, 1.0 - CLIP)
+    odds = odds / (1.0 - odds) * (1.0 - before) / before  # the likelihood ratio of out of scope against in scope
+    share = before
+    for _ in range(rounds):
+        chance = share * odds / (share * odds + 1.0 - share)
+        new = float(np.clip(chance.mean(), CLIP, 1.0 - CLIP))
+        if abs(new - share) < 1e-9:
+            break
+        share = new
+    slopes = (odds - 1.0) / (share * odds + 1.0 - share)
+    information = float((slopes**2).sum())
+    error = _Z / np.sqrt(information) if information > 0.0 else 1.0
+    return ScopeShare(share, max(0.0, share - error), min(1.0, share + error), len(none))
+
+
+def shift(before: float, after: float) -> float:
+    """The change of the term for "no domain" by which a share of out-of-scope requests becomes another."""
+    return logit(float(np.clip(after, CLIP, 1.0 - CLIP))) - logit(float(np.clip(before, CLIP, 1.0 - CLIP)))
