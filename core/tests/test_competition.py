@@ -11,26 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.competition import IDENTITY, Competition, Term, compete, compete_all
-from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.merge import BestReadings, Contribution, after_winning, competing, merge, merge_heads
 from arbitrank.domain import Scores
 from arbitrank.values import Hypothesis
 
 chances = st.floats(0.0, 1.0) | st.sampled_from((0.0, 1e-9, 1e-6, 0.5, 1.0 - 1e-9, 1.0))
 terms = st.tuples(st.floats(0.0, 10.0), st.floats(-30.0, 30.0)) | st.just(IDENTITY)
-nulls = st.floats(-30.0, 30.0) | st.just(0.0)
+nulls = st.none() | st.floats(-30.0, 30.0) | st.just(0.0)
 rows = st.lists(st.tuples(chances, terms), min_size=1, max_size=5)
 
 
 @given(rows, nulls)
-def test_the_chances_of_all_domains_and_of_none_are_a_distribution(domains: list, null: float) -> None:
+def test_the_chances_of_all_domains_and_of_none_are_a_distribution(domains: list, null: float | None) -> None:
     found, none = compete([p for p, _ in domains], [term for _, term in domains], null)
     assert all(0.0 <= p <= 1.0 for p in (*found, none))
     assert sum(found) + none == pytest.approx(1.0)
 
 
 @given(st.lists(st.tuples(chances, terms, st.booleans()), min_size=1, max_size=5), nulls)
-def test_many_requests_compete_as_single_ones_do(domains: list, null: float) -> None:
+def test_many_requests_compete_as_single_ones_do(domains: list, null: float | None) -> None:
     mine, of, has = zip(*domains, strict=True)
     found, none = compete_all(np.array(mine)[:, None], np.array(has)[:, None], of, null)
     here = [i for i, reading in enumerate(has) if reading]
@@ -40,11 +40,18 @@ def test_many_requests_compete_as_single_ones_do(domains: list, null: float) -> 
     assert not found[[i for i, reading in enumerate(has) if not reading], 0].any()
 
 
+@given(st.lists(chances, min_size=1, max_size=5))
+def test_without_a_term_for_no_domain_its_probability_stays(mine: list[float]) -> None:
+    _, none = compete(mine, [(0.5, 1.0)] * len(mine), None)
+    assert none == pytest.approx(p_out_of_scope(mine))
+
+
 @given(chances)
 def test_the_identity_leaves_a_domain_alone_as_it_is(p: float) -> None:
-    (found,), none = compete([p], [IDENTITY], 0.0)
-    assert found == pytest.approx(p, abs=2e-6)
-    assert none == pytest.approx(1.0 - p, abs=2e-6)
+    for null in (None, 0.0):
+        (found,), none = compete([p], [IDENTITY], null)
+        assert found == pytest.approx(p, abs=2e-6)
+        assert none == pytest.approx(1.0 - p, abs=2e-6)
 
 
 def test_two_domains_by_hand() -> None:
@@ -130,4 +137,4 @@ def test_a_list_without_some_of_its_domains_keeps_the_others_chances() -> None:
     """P(no domain) of a policy that bars a domain: the request may still be the barred one's."""
     scores, _ = competing([Scores(0.9, np.array([0.9])), Scores(0.4, np.array([0.4]))], [IDENTITY] * 2, 0.0)
     part = Contribution("b", [Hypothesis("b", "x")], scores[1])
-    assert decide(merge([part]), DecisionSettings(competition=Competition())).action == "none"
+    assert decide(merge([part]), DecisionSettings(competition=Competition(null=0.0))).action == "none"

@@ -174,7 +174,7 @@ def test_decision_settings_are_published_judged_promoted_and_rolled_back(tmp_pat
     assert promote(store, judgement)
     folder = store.stable(DECISIONS)
     assert folder
-    assert load_decisions(folder) == DecisionSettings(none=0.6)
+    assert load_decisions(folder) == DecisionSettings(none=0.6, version=second)
     assert store.rollback(DECISIONS).state == State(stable=first, previous=second)
 
 
@@ -208,7 +208,7 @@ def test_a_candidate_that_is_altered_after_its_verification_is_not_what_is_judge
     with store.checked_out(DECISIONS, version) as folder:
         kept = tmp_path / "store" / DECISIONS / version / "decisions.json"
         kept.write_text('{"none": 0.9}')
-        assert load_decisions(folder) == DecisionSettings(none=0.4)
+        assert load_decisions(folder) == DecisionSettings(none=0.4, version=version)
     assert not folder.exists()
     with pytest.raises(ArtifactError, match=r"decisions\.json: its SHA-256"), store.checked_out(DECISIONS, version):
         pass

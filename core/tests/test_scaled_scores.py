@@ -420,6 +420,7 @@ def test_the_stores_decision_settings_state_the_fallback_behind_the_operator(tmp
     store = store_with(tmp_path, None)
     assert settled(DecisionSettings(), store) == DecisionSettings()
     save_decisions(DecisionSettings(fallback="llm", none=0.9), tmp_path / "decisions")
-    store.publish(tmp_path / "decisions", promote=True)
-    assert settled(DecisionSettings(), store) == DecisionSettings(fallback="llm")
+    version = store.publish(tmp_path / "decisions", promote=True).version
+    assert settled(DecisionSettings(), store) == DecisionSettings(fallback="llm", none=0.9, version=version)
     assert settled(DecisionSettings(fallback="other"), store).fallback == "other"
+    assert settled(DecisionSettings(stated=("none",)), store).none == 0.5  # the default, which the operator states

@@ -25,7 +25,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
 from arbitrank.errors import InputError, os_errors
 from arbitrank.scales import FIELDS, checked_field, domain_scales, short
 
@@ -40,6 +40,9 @@ SCALES = "ARBITRANK_SCALE"
 
 MAX_BYTES = 1 << 20
 """Bytes of the file at most."""
+
+STATABLE = tuple(name for name in TUNABLE if name != "competition")
+"""The decision settings that an operator may state."""
 
 _PREFIX = "ARBITRANK_"
 
@@ -137,7 +140,7 @@ def _domain(table: Any, where: str) -> DomainConfiguration:
 def _decisions(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "scales" in table:
         raise InputError(f"{where}.scales: unknown, expected scales in [domains.NAME]")
-    _check_keys(table, [name for name in DecisionSettings.__struct_fields__ if name != "scales"], f"{where}: key")
+    _check_keys(table, STATABLE, f"{where}: key")
     found = _converted(table, DecisionSettings, where)
     return {name: getattr(found, name) for name in table}
 
@@ -236,7 +239,7 @@ def environment_scales(environment: Mapping[str, str] = os.environ) -> dict[str,
 
 def environment_decisions(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The decision settings in the environment: `ARBITRANK_ACCEPT=0.4` and so on, by field."""
-    named = {name: f"{_PREFIX}{name.upper()}" for name in DecisionSettings.__struct_fields__ if name != "scales"}
+    named = {name: f"{_PREFIX}{name.upper()}" for name in STATABLE}
     table = {name: environment[key] for name, key in named.items() if environment.get(key)}
     found = _converted(table, DecisionSettings, "the environment", strict=False)
     return {name: getattr(found, name) for name in table}
@@ -274,7 +277,7 @@ def operator_decisions(
 ) -> DecisionSettings:
     """The decision settings that the operator states, the others at their defaults; as of `stated_by_operator`."""
     stated = stated_by_operator(options, scales, path, environment)
-    return DecisionSettings(**stated.decisions, scales=stated.scales)
+    return DecisionSettings(**stated.decisions, scales=stated.scales, stated=tuple(sorted(stated.decisions)))
 
 
 def completed(decisions: DecisionSettings | None, environment: Mapping[str, str] = os.environ) -> DecisionSettings:

@@ -14,17 +14,20 @@ from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain
-from arbitrank.errors import InputError
+from arbitrank.errors import DataError, InputError
 from arbitrank.impact.gate import GateLimits, GateReason, judge
+from arbitrank.impact.observation import observe
 from arbitrank.impact.plan import plan
 from arbitrank.impact.report import Impact, measure
+from arbitrank.impact.settings_gate import outdated, settings_reasons
 from arbitrank.learn.rerankers import baseline
 from arbitrank.selftest import selftest
 from arbitrank.shortlist.gates import order_reasons, recall_reasons
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.store.artifact import read_card
-from arbitrank.store.kinds import HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
-from arbitrank.store.loading import load_domains, with_stored
+from arbitrank.store.decision_settings import load_decisions
+from arbitrank.store.kinds import DECISIONS, HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
+from arbitrank.store.loading import combined, load_domains, settled, with_stored
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
@@ -83,8 +86,8 @@ def consider(
             served, profiles = load_domains(domains, store, decisions.scales), profiles_of(domains)
             answer = Arbitrator(served, decisions, fallback=baseline, profiles=profiles).answer
             reasons = order_reasons(before, read_hyprank(folder), audit, answer, limits)
-        elif name in RESERVED:  # decision settings have no gate
-            reasons = ()
+        elif name == DECISIONS:
+            reasons = _settings_reasons(store, domains, folder, audit, decisions, limits, note)
         else:
             replayed = plan(domains, store, name, folder, checked=True, decisions=decisions)
             impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
@@ -92,6 +95,27 @@ def consider(
                 note(one)
             reasons = judge(impact, card, limits, domain=name)
     return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons))
+
+
+def _settings_reasons(
+    store: Store,
+    domains: Mapping[str, Domain],
+    folder: Path,
+    audit: Path,
+    operator: DecisionSettings,
+    limits: GateLimits,
+    note: Callable[[str], None],
+) -> Sequence[GateReason]:
+    """The reasons of the gate against decision settings, which complete those of the operator."""
+    before, after = settled(operator, store), combined(operator, load_decisions(folder))
+    try:
+        observation = observe(domains, store, audit, after)
+    except DataError as error:
+        note(f"{DECISIONS}: not judged on the audit set: {error}")
+        return ()
+    for text in (*observation.notes, *outdated(observation, after)):
+        note(text)
+    return settings_reasons(observation, before, after, limits)
 
 
 def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: str | None = None) -> Change | None:

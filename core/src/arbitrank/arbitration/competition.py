@@ -5,8 +5,9 @@
     P(right) = P(domain) · P(right | mine)
 
 The sums are over the domains that have a reading of the request. At slope 1, bias 0 and `null` 0 the odds stay as the
-domains stated them, conditioned on at most one domain owning the request. `compete` computes it for one request,
-`compete_all` for many.
+domains stated them, conditioned on at most one domain owning the request. Where it is not known how requests out of
+scope look, there is no `null`: P(no domain) stays Π(1 − P(mine)), and the domains share the rest in proportion to their
+exponentials. `compete` computes it for one request, `compete_all` for many.
 """
 
 from __future__ import annotations
@@ -57,11 +58,12 @@ class Term(msgspec.Struct, frozen=True):
 class Competition(msgspec.Struct, frozen=True):
     """Slopes and biases by domain, and the log-odds `null` of "no domain"; a domain that is not named keeps its own.
 
-    `share` is the share of out-of-scope requests, in (0, 1), that `null` is right for; None where it is not known.
+    A `null` of None leaves P(no domain) as it is without a competition. `share` is the share of out-of-scope requests,
+    in (0, 1), that `null` is right for; None without.
     """
 
     terms: dict[str, Term] = {}
-    null: Bias = 0.0
+    null: Bias | None = None
     share: Share | None = None
 
     def term(self, name: str, served: Served = UNVERSIONED) -> tuple[float, float]:
@@ -80,18 +82,26 @@ class Competition(msgspec.Struct, frozen=True):
         return sorted(name for name, one in served.items() if name not in self.terms or not self.terms[name].valid(one))
 
 
-def compete(mine: Iterable[float], terms: Iterable[tuple[float, float]], null: float) -> tuple[list[float], float]:
+def compete(
+    mine: Sequence[float], terms: Iterable[tuple[float, float]], null: float | None
+) -> tuple[list[float], float]:
     """P(domain) of each domain with a reading, from its P(mine), and P(no domain): together 1."""
     z = [slope * logit(clipped(p)) + bias for p, (slope, bias) in zip(mine, terms, strict=True)]
-    top = max(null, *z) if z else null
+    if not z:
+        return [], 1.0
+    top = max(z) if null is None else max(null, *z)
     e = [math.exp(value - top) for value in z]
+    if null is None:
+        none = math.prod(1.0 - p for p in mine)
+        scale = (1.0 - none) / math.fsum(e)
+        return [value * scale for value in e], none
     nothing = math.exp(null - top)
     total = nothing + math.fsum(e)
     return [value / total for value in e], nothing / total
 
 
 def compete_all(
-    mine: Floats, has: NDArray[np.bool_], terms: Sequence[tuple[float, float]], null: float | Floats
+    mine: Floats, has: NDArray[np.bool_], terms: Sequence[tuple[float, float]], null: float | None
 ) -> tuple[Floats, Floats]:
     """`compete` for n requests: P(domain), shape (domains, n), 0 where `has` says no reading; P(no domain), shape (n,).
 
@@ -99,8 +109,12 @@ def compete_all(
     """
     slopes, biases = np.array(terms, np.float64).reshape(-1, 2).T
     z = np.where(has, slopes[:, None] * log_odds(mine) + biases[:, None], -np.inf)
-    top = np.maximum(z.max(axis=0, initial=-np.inf), null)
+    top = np.maximum(z.max(axis=0, initial=-np.inf), -np.finfo(np.float64).max if null is None else null)
     e = np.exp(z - top)
+    if null is None:
+        none = np.where(has, 1.0 - mine, 1.0).prod(axis=0)
+        total = e.sum(axis=0)
+        return e * ((1.0 - none) / np.where(total > 0.0, total, 1.0)), none
     nothing = np.exp(null - top)
     total = nothing + e.sum(axis=0)
     return e / total, nothing / total

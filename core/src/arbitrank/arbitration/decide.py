@@ -61,6 +61,10 @@ class DecisionSettings(msgspec.Struct, frozen=True):
         return self.normalise or self.competition is not None
 
 
+TUNABLE = ("none", "clarify", "normalise", "independence", "rank_unserved", "accept", "fallback", "competition")
+"""The settings that an artifact of decision settings may have in place of the defaults, beside scales."""
+
+
 def p_out_of_scope(mine: Iterable[Any]) -> Any:
     """P(out of scope), Π(1 − P(mine)), of the domains' P(mine) of a request, or arrays of them of many requests.
 

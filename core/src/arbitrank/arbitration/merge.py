@@ -56,7 +56,7 @@ def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[S
 
 
 def competing(
-    scores: Sequence[Scores], terms: Sequence[tuple[float, float]], null: float
+    scores: Sequence[Scores], terms: Sequence[tuple[float, float]], null: float | None
 ) -> tuple[list[Scores], float]:
     """The scores after the domains' competition, and P(no domain); `terms` are each domain's slope and bias.
 
@@ -235,7 +235,7 @@ def conditioned_readings(
 
 
 def _competing(
-    domains: Sequence[BestReadings], terms: Sequence[tuple[float, float]], null: float
+    domains: Sequence[BestReadings], terms: Sequence[tuple[float, float]], null: float | None
 ) -> tuple[list[BestReadings], Floats]:
     """`competing` for many requests at once."""
     has = np.array([one.best >= 0 for one in domains])

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
     "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
     "promote": ("promote", "Make a version stable, if the gate passes it."),
+    "tune": ("tune", "Fit the decision settings to labelled requests."),
     "shrink": ("shrink", "Divide the log-odds of a domain that claims too much."),
     "canary": ("versions", "Answer a share of the requests with a domain's candidate."),
     "rollback": ("versions", "Undo a domain's last promotion."),

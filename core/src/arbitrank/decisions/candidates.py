@@ -81,8 +81,10 @@ def _competition(
     none = observed.out_of_scope
     known = none.sum() >= LEAST_OUT_OF_SCOPE
     assumed = (float(none.mean()) if share is None else share) if known else None
-    null = fitted.null if assumed is None else fitted.null + shift(_BALANCED, assumed)
-    return replace(plain, competition=Competition(terms, float(np.clip(null, -30.0, 30.0)), assumed))
+    if fitted.null is None or assumed is None:
+        return replace(plain, competition=Competition(terms))
+    null = float(np.clip(fitted.null + shift(_BALANCED, assumed), -30.0, 30.0))
+    return replace(plain, competition=Competition(terms, null, assumed))
 
 
 def fitted_parameters(observed: Observed, form: Form) -> Parameters:

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
+from scipy.optimize import minimize
 
-from arbitrank.arbitration.competition import IDENTITY, compete_all
 from arbitrank.probability import Floats, log_odds
 
 SHARED = 0.5
@@ -39,11 +38,11 @@ FORMS = (
 
 
 class Parameters(NamedTuple):
-    """Slope and bias of each domain, shape (domains,), and the term for "no domain"."""
+    """Slope and bias of each domain, shape (domains,), and the term for "no domain", None where none is known."""
 
     slopes: Floats
     biases: Floats
-    null: float
+    null: float | None
 
     @property
     def terms(self) -> list[tuple[float, float]]:
@@ -61,8 +60,8 @@ def fit_competition(
     """The most likely parameters, given which domains own n requests; shapes (domains, n) and (n, domains + 1).
 
     The last column of `owners` marks requests that are out of scope. Where fewer than `LEAST_OUT_OF_SCOPE` are, the
-    likelihood is of the owner among the domains, and the term for "no domain" is the one that keeps the mean of P(no
-    domain). A request none of whose owners has a reading tells nothing.
+    likelihood is of the owner among the domains, and there is no term for "no domain". A request none of whose owners
+    has a reading tells nothing.
     """
     count = len(mine)
     known = int(owners[:, -1].sum()) >= LEAST_OUT_OF_SCOPE
@@ -102,17 +101,4 @@ def fit_competition(
     away = start.copy()
     away[free] = found.x
     slopes = np.clip(1.0 + away[0] + away[2 : 2 + count], 0.0, 10.0)
-    fitted = Parameters(slopes, away[2 + count :], float(away[1]))
-    return fitted if known else fitted._replace(null=_kept_null(fitted, mine, has))
-
-
-def _kept_null(fitted: Parameters, mine: Floats, has: NDArray[np.bool_]) -> float:
-    """The term for "no domain" under which its mean probability is the one without any calibration."""
-    able = has.any(axis=0)
-    mine, has = mine[:, able], has[:, able]
-    _, before = compete_all(mine, has, [IDENTITY] * len(mine), 0.0)
-
-    def excess(null: float) -> float:
-        return float(compete_all(mine, has, fitted.terms, null)[1].mean() - before.mean())
-
-    return float(brentq(excess, -30.0, 30.0)) if able.any() and excess(-30.0) < 0.0 < excess(30.0) else 0.0
+    return Parameters(slopes, away[2 + count :], float(away[1]) if known else None)

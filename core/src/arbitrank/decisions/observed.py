@@ -58,7 +58,8 @@ class Observed(NamedTuple):
 class Heads(NamedTuple):
     """Heads of n merged lists: P(right), P(no domain), the margin to the closest domain, and what of it is right.
 
-    `right` marks lists whose head is entirely right, `rival` those where the closest other domain's reading is.
+    `right` marks lists whose head is entirely right, `owned` those whose head's domain owns the request, `rival` those
+    where the closest other domain's reading is right.
     """
 
     probability: Floats
@@ -66,6 +67,7 @@ class Heads(NamedTuple):
     closest: Floats
     empty: Mask
     right: Mask
+    owned: Mask
     rival: Mask
 
     @classmethod
@@ -88,10 +90,17 @@ class Heads(NamedTuple):
 
         With None, as there are none among the requests, the head is the answer whatever is decided.
         """
+        return self._answered(self.right, settings, none)
+
+    def domains(self, settings: DecisionSettings, none: Mask | None) -> Floats:
+        """1 where the domain of the answer is right, or deciding none, as of `answers`."""
+        return self._answered(self.owned, settings, none)
+
+    def _answered(self, right: Mask, settings: DecisionSettings, none: Mask | None) -> Floats:
         if none is None:
-            return self.right.astype(np.float64)
+            return right.astype(np.float64)
         decided = self.actions(settings) == ACTIONS.index("none")
-        return np.where(decided, none, self.right).astype(np.float64)
+        return np.where(decided, none, right).astype(np.float64)
 
 
 def heads_of(observed: Observed, settings: DecisionSettings, terms: Terms | None = None) -> Heads:
@@ -112,5 +121,6 @@ def heads_of(observed: Observed, settings: DecisionSettings, terms: Terms | None
         merged.closest,
         empty,
         observed.right[at, first] & ~empty,
+        observed.owners[at, first] & ~empty,
         observed.right[at, rival] & np.isfinite(merged.closest),
     )

@@ -1,8 +1,9 @@
 """Tuning of the decision settings on labelled requests, chosen by cross-validation against the settings in force.
 
-A setting is taken where its held-out gain is sure: the 95 % interval is above 0, of the log loss of P(right) or of the
-share of right answers, and the other of the two is not surely worse. Where requests out of scope are known, that holds
-at shares of 1, 5 and 20 % of them, too, as labelled requests seldom have the share of the traffic.
+A setting is taken where its held-out gain is sure: the 95 % interval is above 0, of the log loss of P(right), of the
+share of right answers or of that of right domains, and none of the three is worse. Where requests out of scope are
+known, answers and domains may not be worse at shares of 1, 5 and 20 % of them either, as labelled requests seldom have
+the share of the traffic.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _ONE_SIDED = 1.645 / 1.96  # of half a 95 % interval
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """A setting that was tried, its held-out gains in NLL (nats) and right answers (rate), and whether it is taken.
+    """A setting that was tried, its held-out gains, and whether it is taken: NLL (nats), right answers, right domains.
 
     The gains are [mean, low, high], with a 95 % interval; `reason` says why it is not taken.
     """
@@ -45,6 +46,7 @@ class Choice(msgspec.Struct, frozen=True):
     setting: str
     nll_gain: Gain
     answer_gain: Gain
+    domain_gain: Gain
     taken: bool = False
     reason: str | None = None
 
@@ -106,7 +108,7 @@ def tune(
     settings = _with_versions(settings, served)
     share = None
     if settings.competition is not None and unlabelled is not None:
-        settings, share, remark = _followed(settings, observed.domains, unlabelled, none is not None)
+        settings, share, remark = _followed(settings, observed.domains, unlabelled)
         notes.append(remark)
     refusal = None if settings != base else _refusal(choices)
     counted = int(observed.out_of_scope.sum())
@@ -134,18 +136,21 @@ def _compared(
     name: str, before: Decided, after: Decided, none: NDArray[np.bool_] | None, weights: Sequence[Floats]
 ) -> Choice:
     """The gains of the settings of `after` over those of `before`, and the reason why they are not sure."""
-    losses = before[0].losses - after[0].losses
-    answers = after[0].answers(after[1], none) - before[0].answers(before[1], none)
-    nll, answer = Gain.of(losses), Gain.of(answers)
+    (was, old), (now, new) = before, after
+    answers = now.answers(new, none) - was.answers(old, none)
+    domains = now.domains(new, none) - was.domains(old, none)
+    gains = Gain.of(was.losses - now.losses), Gain.of(answers), Gain.of(domains)
     reason = None
-    if not ((nll.low > 0.0 and answer.high > 0.0) or (answer.low > 0.0 and nll.high > 0.0)):
+    if not any(gain.low > 0.0 for gain in gains):
         reason = "no sure gain"
+    elif any(gain.high < 0.0 for gain in gains):
+        reason = "a sure loss, too"
     for share, weight in zip(SHARES, weights, strict=False):
-        if Gain.of(answers, weight).high < 0.0:
+        if any(Gain.of(values, weight).high < 0.0 for values in (answers, domains)):
             reason = reason or f"more wrong answers where {100 * share:g} % of the requests are out of scope"
-    if answer.mean + _ONE_SIDED * (answer.high - answer.mean) < 0.0:
-        reason = reason or "more wrong answers, by a one-sided test"
-    return Choice(name, nll, answer, reason=reason)
+    if any(gain.mean + _ONE_SIDED * (gain.high - gain.mean) < 0.0 for gain in gains):
+        reason = reason or "a loss, by a one-sided test"
+    return Choice(name, *gains, reason=reason)
 
 
 def _best(
@@ -173,17 +178,16 @@ def _with_versions(settings: DecisionSettings, served: Mapping[str, Served]) -> 
 
 
 def _followed(
-    settings: DecisionSettings, domains: Sequence[str], unlabelled: Sequence[BestReadings], known: bool
+    settings: DecisionSettings, domains: Sequence[str], unlabelled: Sequence[BestReadings]
 ) -> tuple[DecisionSettings, ScopeShare | None, str]:
     """The settings for the share of out-of-scope requests in unlabelled traffic, that share, and a remark."""
     n = len(unlabelled[0].best)
-    if not known:
-        return settings, None, "the share of out-of-scope requests stays: no truth tells how such requests look"
     if n < LEAST:
         return settings, None, f"{n} requests without a truth, below {LEAST}: their share of out of scope is unknown"
     competition = settings.competition
     assert competition is not None
-    assert competition.share is not None
+    if competition.share is None or competition.null is None:
+        return settings, None, "the share of out-of-scope requests stays: no truth tells how such requests look"
     has = np.array([one.best >= 0 for one in unlabelled])
     terms = [(one.slope, one.bias) for one in (competition.terms[name] for name in domains)]
     _, chances = compete_all(np.array([one.mine for one in unlabelled]), has, terms, competition.null)
@@ -200,8 +204,8 @@ def _remarks(observed: Observed, known: bool) -> Iterator[str]:
     if not known:
         n = int(observed.out_of_scope.sum())
         yield (
-            f"{n} of the requests are out of scope, below {LEAST_OUT_OF_SCOPE}: the mean of P(no domain) and the "
-            "thresholds stay as they are"
+            f"{n} of the requests are out of scope, below {LEAST_OUT_OF_SCOPE}: P(no domain) and the thresholds "
+            "stay as they are"
         )
     for name, own in zip(observed.domains, observed.owners.T, strict=False):
         if not own.any():

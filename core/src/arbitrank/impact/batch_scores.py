@@ -7,7 +7,8 @@ by request, and so are those where their scores violate the contract, for the re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from arbitrank.values import Hypothesis, Ranked, Request, Truth
 Reading = Hypothesis | Ranked
 MatrixReranker = Factored | Boosted
 Brought = Sequence[Sequence[Hypothesis] | None]
+Grouped = Sequence[Mapping[str, list[Hypothesis]] | None]
 
 _SLACK = 1e-9
 
@@ -101,6 +103,21 @@ def _read(model: Model, requests: Sequence[Request], brought: Brought, found: Do
                 found.readings[i], read = (), ()
         result.append(read)
     return result
+
+
+def by_domain(request: Request) -> dict[str, list[Hypothesis]] | None:
+    """The hypotheses that a request brings, by domain; None where the domains recognise it themselves."""
+    if request.hypotheses is None:
+        return None
+    grouped = defaultdict[str, list[Hypothesis]](list)
+    for hypothesis in request.hypotheses:
+        grouped[hypothesis.domain].append(hypothesis)
+    return grouped
+
+
+def brought_for(name: str, grouped: Grouped) -> Brought:
+    """The hypotheses of one domain in each request."""
+    return [None if own is None else own.get(name, ()) for own in grouped]
 
 
 def matrix_reranker(model: Model) -> tuple[MatrixReranker, Calibrator | None] | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -83,25 +83,18 @@ def plan(
     artifact is damaged.
     """
     domain_named(name, domains)
-    parts, silent, recognisers = {}, {}, {}
     decisions = settled(decisions, store)
     scales = decisions.scales
-    role = fallback_role(profiles_of(domains), decisions)
-    for each, domain in sorted(domains.items()):
-        now = guarded(_present, each, domain, store, scales.get(each, {}))
-        if isinstance(now, Fault):
-            silent[each] = message(now)
-        else:
-            parts[each] = DomainVersion(domain, now.folder, now.manifest.version, now.temperature, scales.get(each, {}))
-            recognisers[each] = recogniser_of(now.manifest)
+    found = present_parts(domains, store, decisions)
+    parts, silent, recognisers = dict(found.parts), dict(found.silent), dict(found.recognisers)
     if against is not None:
         other, stable = _manifest(against, name, store), parts.get(name)
         temperature = stable.temperature if stable and stable.version == other.version else 1.0
         parts[name] = DomainVersion(domains[name], against, other.version, temperature, scales.get(name, {}))
         recognisers[name] = recogniser_of(other)
         silent.pop(name, None)
-    for each in role.idle.keys() & parts.keys() - {name}:
-        silent[each] = role.idle[each]
+    for each in found.idle.keys() & parts.keys() - {name}:
+        silent[each] = found.idle[each]
         del parts[each]
     manifest = read_manifest(candidate) if checked else _manifest(candidate, name, store)
     check_scales(manifest, domains[name], scales.get(name, {}))
@@ -112,8 +105,36 @@ def plan(
         DomainVersion(domains[name], candidate, manifest.version, scales=scales.get(name, {})),
         again=bool(recogniser) and recogniser != recognisers.get(name),
         silent=silent,
-        decisions=msgspec.structs.replace(decisions, rank_unserved=True, fallback=role.name),
+        decisions=msgspec.structs.replace(decisions, rank_unserved=True, fallback=found.fallback),
     )
+
+
+class PresentParts(NamedTuple):
+    """The domains as they answer now, by name, with their recognisers, and those that cannot, with the reasons.
+
+    `fallback` is the fallback domain, None where there is none; `idle` are domains that claim to be it and are not.
+    """
+
+    parts: Mapping[str, DomainVersion]
+    recognisers: Mapping[str, Mapping[str, str]]
+    silent: Mapping[str, str]
+    fallback: str | None
+    idle: Mapping[str, str]
+
+
+def present_parts(domains: Mapping[str, Domain], store: Store, decisions: DecisionSettings) -> PresentParts:
+    """The domains as they answer now; `decisions` are the settings in force."""
+    parts, silent, recognisers = {}, {}, {}
+    role = fallback_role(profiles_of(domains), decisions)
+    for name, domain in sorted(domains.items()):
+        stated = decisions.scales.get(name, {})
+        now = guarded(_present, name, domain, store, stated)
+        if isinstance(now, Fault):
+            silent[name] = message(now)
+        else:
+            parts[name] = DomainVersion(domain, now.folder, now.manifest.version, now.temperature, stated)
+            recognisers[name] = recogniser_of(now.manifest)
+    return PresentParts(parts, recognisers, silent, role.name, role.idle)
 
 
 def _present(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Present:

@@ -26,7 +26,7 @@ from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe, message
 from arbitrank.guard import Fault, guarded
-from arbitrank.impact.batch_scores import Brought, DomainReadings, score_batch
+from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain, score_batch
 from arbitrank.impact.flips import ROW, SIDES, Flip, Rows, fill_side, worst, worst_flips
 from arbitrank.impact.plan import ReplayPlan, sendable
 from arbitrank.learn.rerankers import baseline
@@ -45,7 +45,6 @@ _SAME = 1e-6  # largest distance of a logged score from the model's present one
 K = TypeVar("K")
 
 Lines = Sequence[tuple[int, bytes | BadLine]]
-Grouped = Sequence[Mapping[str, list[Hypothesis]] | None]
 
 
 class Numbers(dict[K, int]):
@@ -149,7 +148,7 @@ class _Work:
         numbers, lines = self._decoded(raw, path)
         if not lines:
             return np.zeros(0, ROW)
-        grouped = [_by_domain(line) for line in lines]
+        grouped = [by_domain(line) for line in lines]
         name, plan, names = self.plan.name, self.plan, self.found.names
         before = self._present(lines, grouped)
         brought = self._brought_again(lines, grouped)
@@ -196,11 +195,11 @@ class _Work:
 
         for name in (plan.name, *others[:1]):
             if name in self.models:
-                readings[name] = scored(name, _brought(name, grouped))
+                readings[name] = scored(name, brought_for(name, grouped))
         logged = [self._logged(line, i, readings) for i, line in enumerate(lines)]
         for name in others[1:]:
             kept = [entries.get(name) for entries in logged]
-            brought = [() if was else own for own, was in zip(_brought(name, grouped), kept, strict=True)]
+            brought = [() if was else own for own, was in zip(brought_for(name, grouped), kept, strict=True)]
             readings[name] = scored(name, brought)
             for i, was in enumerate(kept):
                 if was:
@@ -213,7 +212,7 @@ class _Work:
         unserved = {name for own in grouped for name in own or () if name not in known}
         self.found.unserved |= unserved
         for name in unserved if plan.decisions.rank_unserved else ():
-            brought = [own or () for own in _brought(name, grouped)]
+            brought = [own or () for own in brought_for(name, grouped)]
             stated = domain_scales(plan.decisions.scales.get(name, {}))
             scorer = scaled(cast("Model", baseline(name)), stated)  # all that it has to do is to rerank
             readings[name] = self._score(name, scorer, lines, brought, 1.0, name)
@@ -254,19 +253,6 @@ class _Work:
                 kept.setdefault(entry.domain, []).append(entry)
         witnesses = [name for name in fresh if name in kept]
         return kept if witnesses and all(_agree(kept[name], fresh[name], i) for name in witnesses) else {}
-
-
-def _by_domain(line: Logged) -> dict[str, list[Hypothesis]] | None:
-    if line.hypotheses is None:
-        return None
-    grouped = defaultdict[str, list[Hypothesis]](list)
-    for hypothesis in line.hypotheses:
-        grouped[hypothesis.domain].append(hypothesis)
-    return grouped
-
-
-def _brought(name: str, grouped: Grouped) -> Brought:
-    return [None if own is None else own.get(name, ()) for own in grouped]
 
 
 def _agree(entries: Sequence[Ranked], fresh: DomainReadings, i: int) -> bool:

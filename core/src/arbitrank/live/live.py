@@ -36,8 +36,9 @@ from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
-from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.loading import check_scales, installed, load_model, settled, unavailable, weights, with_stored
+from arbitrank.store.decision_settings import load_decisions
+from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
+from arbitrank.store.loading import check_scales, combined, installed, load_model, unavailable, weights, with_stored
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Context, DomainReport, Request, Truth
@@ -97,7 +98,7 @@ class Live:
         hyprank: HypRank | None = None,
         unavailable: Mapping[str, DomainReport] = {},
     ) -> None:
-        self.store, self._domains, self._shortlist, self._scales = store, domains, shortlist, decisions.scales
+        self.store, self._domains, self._shortlist, self._stated = store, domains, shortlist, decisions
         self._tester = SelfTester(SELF_TEST)
         self._selftest = selftest or self._tester
         self._comparison = Comparison()
@@ -111,6 +112,7 @@ class Live:
             states.append(FollowedState(SHORTLIST, SHORTLIST in shadowed, packaged=False))
         if hyprank is None:
             states.append(FollowedState(HYPRANK, HYPRANK in shadowed, packaged=False, optional=True))
+        states.append(FollowedState(DECISIONS, DECISIONS in shadowed, packaged=False, optional=True))
         profiles = profiles_of(domains)
         arbitrator = Arbitrator(serving, decisions, self._breakers, hyprank, None, baseline, profiles, unavailable)
         self._routing = Routing(arbitrator)
@@ -199,8 +201,6 @@ class Live:
 
     def start(self) -> None:
         """Load the stable versions, then follow the store in the background."""
-        stable = self._routing.stable
-        self._routing = Routing(replace(stable, decisions=settled(stable.decisions, self.store)))
         self._follower.start()
         self._shadow.start()
 
@@ -242,7 +242,7 @@ class Live:
     def _load(self, name: str, version: str | None) -> LoadedVersion:
         """One version, verified, tested and loaded; None is the package's. Raises where it is refused."""
         found = weights(name, self._domains.get(name), self.store, version)
-        stated = with_stored(self._scales, self.store).get(name, {})
+        stated = with_stored(self._stated.scales, self.store).get(name, {})
         scales = {"scales": stated} if isinstance(self._selftest, SelfTester) else {}
         if (problem := self._selftest(found.folder, name, **scales)) is not None:
             raise ArtifactError(problem)
@@ -252,6 +252,8 @@ class Live:
             model = Shortlisting(shortlister, self._shortlist or ShortlistSettings())
         elif name == HYPRANK:
             model = read_hyprank(found.folder)
+        elif name == DECISIONS:
+            model = combined(self._stated, load_decisions(found.folder))
         else:
             domain = self._domains[name]
             check_scales(found.manifest, domain, stated)
@@ -269,6 +271,8 @@ class Live:
             return
         before = self._routing.stable
         stable = with_serving(before, state.name, state.serving)
+        if state.name == DECISIONS and isinstance(state.serving, Broken):
+            stable = replace(before, decisions=self._stated)
         if not isinstance(before.domains.get(state.name), Broken):
             stable.prepare()  # here, so that no request waits for it
         candidates = {**self._routing.candidates, state.name: state.candidate}

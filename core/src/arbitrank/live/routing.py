@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.live.comparison import Arm, ComparedVersions
-from arbitrank.store.kinds import HYPRANK, SHORTLIST
+from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.values import Answer, Request
 
 
@@ -74,13 +74,18 @@ def takes_part(name: str, answer: Answer) -> bool:
     """True where a domain was queried for an answer, or a stage ran for it."""
     if name == SHORTLIST:
         return answer.shortlist is not UNSET
-    return name == HYPRANK or name in answer.domains
+    return name in (HYPRANK, DECISIONS) or name in answer.domains
 
 
 def with_serving(arbitrator: Arbitrator, name: str, serving: Serving | Broken) -> Arbitrator:
-    """An arbitrator with another version under a name: a domain's, the Shortlister's or the HypRank's."""
+    """An arbitrator with another version under a name: a domain's, the Shortlister's, the HypRank's, settings.
+
+    Without a version, the settings are those of the operator.
+    """
+    stage: Any = serving.model if isinstance(serving, Serving) else None
+    if name == DECISIONS:
+        return replace(arbitrator, decisions=stage) if stage is not None else arbitrator
     if name in (SHORTLIST, HYPRANK):
-        stage: Any = serving.model if isinstance(serving, Serving) else None
         return replace(arbitrator, **{"shortlisting" if name == SHORTLIST else "hyprank": stage})
     return replace(arbitrator, domains={**arbitrator.domains, name: serving})
 

@@ -44,7 +44,7 @@ RESERVED = {
     HYPRANK: Kind(
         "shortlist hyprank", "lists stay in the order of the merge", ("hyprank.json", "trees.txt"), "hyprank"
     ),
-    DECISIONS: Kind("publish", "the settings of the command line decide", ("decisions.json",)),
+    DECISIONS: Kind("tune", "the settings of the command line decide", ("decisions.json",)),
 }
 """The kinds of which a store has one artifact, by their reserved names."""
 

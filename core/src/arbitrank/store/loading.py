@@ -12,7 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
 from arbitrank.arbitration.profiles import DomainProfile, profiles_of
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.configuration import StatedScales, completed, layered
@@ -157,11 +157,24 @@ def with_stored(scales: StatedScales, store: Store) -> StatedScales:
 
 
 def settled(decisions: DecisionSettings, store: Store) -> DecisionSettings:
-    """The operator's decision settings, with the scales and the fallback of the store's where it states none."""
-    if (stored := _stored(store)) is None:
+    """The operator's decision settings, completed by the store's stable ones."""
+    return combined(decisions, _stored(store))
+
+
+def combined(decisions: DecisionSettings, stored: DecisionSettings | None) -> DecisionSettings:
+    """The operator's decision settings, and what they leave open as an artifact has it.
+
+    A setting is open that is neither stated nor another than the default.
+    """
+    if stored is None:
         return decisions
-    fallback = stored.fallback if decisions.fallback is None else decisions.fallback
-    return replace(decisions, scales=layered(decisions.scales, stored.scales), fallback=fallback)
+    default = DecisionSettings()
+    taken = {
+        name: getattr(stored, name)
+        for name in TUNABLE
+        if name not in decisions.stated and getattr(decisions, name) == getattr(default, name)
+    }
+    return replace(decisions, **taken, scales=layered(decisions.scales, stored.scales), version=stored.version)
 
 
 def _stored(store: Store) -> DecisionSettings | None:

@@ -1,0 +1,116 @@
+"""arbitrank tune: fit the decision settings to labelled requests."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.cli import decision_options, options
+from arbitrank.registry import discover, loaded
+from arbitrank.store.decision_settings import save_decisions
+from arbitrank.store.kinds import DECISIONS
+from arbitrank.store.loading import settled
+from arbitrank.store.signing import sign
+
+if TYPE_CHECKING:
+    from arbitrank.decisions.thresholds import Gain
+    from arbitrank.decisions.tuning import Choice, Tuned
+
+
+@click.command("tune")
+@click.option(
+    "--on",
+    "path",
+    type=options.PATH,
+    help="Requests with their truths, in a file or a log's folder; default: the store's audit set.",
+)
+@click.option(
+    "--traffic",
+    type=options.PATH,
+    metavar="LOG",
+    help="Requests without truths, from which the share of out-of-scope ones is estimated; default: those of --on.",
+)
+@options.seed
+@options.as_json
+@decision_options.decisions()
+@options.destination
+def tune(
+    path: Path | None,
+    traffic: Path | None,
+    seed: int,
+    as_json: bool,
+    decisions: DecisionSettings,
+    destination: options.Destination,
+) -> None:
+    """Fit the decision settings to how the installed domains answer labelled requests; publish `.decisions`.
+
+    The domains' claims are calibrated against each other and against "no domain", and the thresholds are chosen. What
+    is stated by option, environment or file stays. A setting is taken where cross-validation shows a sure gain over the
+    settings in force; where none is better, nothing is published, with exit status 1.
+    """
+    from arbitrank.decisions.tuning import tune
+    from arbitrank.impact.observation import observe
+
+    destination.check(DECISIONS)
+    store = destination.store
+    on, domains, base = options.requests(path, store), loaded(discover()), settled(decisions, store)
+    seen = observe(domains, store, on, base)
+    other = None if traffic is None else observe(domains, store, traffic, base)
+    unlabelled = seen.unlabelled if other is None else other.every
+    for text in (*seen.notes, *(() if other is None else other.notes)):
+        options.note(text)
+    tuned = tune(seen.observed, base, seen.served, unlabelled if len(unlabelled[0].best) else None, seed=seed)
+    version = None if tuned.refusal else _written(tuned.settings, destination)
+    if as_json:
+        click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(tuned)}))
+    else:
+        for line in _lines(tuned):
+            click.echo(line)
+        if version:
+            click.echo(f"{DECISIONS} {version}: {destination}")
+    if tuned.refusal:
+        options.note(f"not tuned: {tuned.refusal}")
+        sys.exit(1)
+
+
+def _written(settings: DecisionSettings, destination: options.Destination) -> str:
+    """Write the settings to their destination; their version."""
+    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
+        target = destination.out or Path(folder) / "artifact"
+        manifest = save_decisions(settings, target)
+        if destination.key:
+            sign(target, destination.key)
+        if not destination.out:
+            destination.store.publish(target, promote=destination.promote)
+    return manifest.version
+
+
+def _lines(tuned: Tuned) -> Iterator[str]:
+    yield f"{tuned.n} requests with a truth, {tuned.out_of_scope} of them out of scope"
+    for one in tuned.choices:
+        yield f"{'*' if one.taken else ' '} {_gains(one)}"
+    yield from (f"  {text}" for text in tuned.notes)
+    if tuned.gain is not None:
+        yield f"together, held out: {_gains(tuned.gain, named=False)}"
+
+
+def _gains(one: Choice, *, named: bool = True) -> str:
+    nll, right, domain = one.nll_gain, one.answer_gain, one.domain_gain
+    text = (
+        f"NLL {-nll.mean:+.4f} [{-nll.high:+.4f}, {-nll.low:+.4f}], IRER {_points(right)}, "
+        f"wrong domain {_points(domain)} points"
+    )
+    reason = f": {one.reason}" if one.reason else ""
+    return f"{one.setting}: {text}{reason}" if named else text
+
+
+def _points(gain: Gain) -> str:
+    low, high = -100 * gain.high, -100 * gain.low
+    return f"{-100 * gain.mean + 0.0:+.2f} [{low + 0.0:+.2f}, {high + 0.0:+.2f}]"

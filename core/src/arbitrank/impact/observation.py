@@ -1,0 +1,142 @@
+"""Observation of requests by all domains as they answer now: to tune the decision settings on, and to judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from arbitrank.answerlog.reader import lines_of, source
+from arbitrank.arbitration.competition import Served
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import BestReadings
+from arbitrank.decisions.observed import Observed
+from arbitrank.domain import Domain, Model
+from arbitrank.errors import DataError, InputError, message
+from arbitrank.guard import Fault, guarded
+from arbitrank.impact.batch_scores import DomainReadings, brought_for, by_domain, score_batch
+from arbitrank.impact.plan import DomainVersion, present_parts
+from arbitrank.impact.replay import CHUNK
+from arbitrank.store.store import Store
+from arbitrank.wire.json_lines import BadLine, place
+from arbitrank.wire.requests import Logged, decode_logged
+
+
+class Observation(NamedTuple):
+    """Requests of a file as the domains answer them: those with a truth, and the readings of all others.
+
+    `served` are the domains' versions and temperatures, the fallback's and those that cannot answer left out; `notes`
+    name what was left out.
+    """
+
+    observed: Observed
+    unlabelled: tuple[BestReadings, ...]
+    served: dict[str, Served]
+    notes: tuple[str, ...]
+
+    @property
+    def every(self) -> tuple[BestReadings, ...]:
+        """The readings of all requests, whether they have a truth or not."""
+        return tuple(map(_together, zip(self.observed.readings, self.unlabelled, strict=True)))
+
+
+def observe(
+    domains: Mapping[str, Domain], store: Store, path: Path, decisions: DecisionSettings = DecisionSettings()
+) -> Observation:
+    """Observe the requests of a file or a log's folder; `decisions` are the settings in force.
+
+    Raises `DataError` where the file cannot be read, or fewer than two domains can answer.
+    """
+    present = present_parts(domains, store, decisions)
+    notes = [f"{name} cannot answer and was left out: {reason}" for name, reason in sorted(present.silent.items())]
+    apart = {present.fallback, *present.idle}
+    parts = {name: one for name, one in sorted(present.parts.items()) if name not in apart}
+    models: dict[str, Model] = {}
+    for name, part in parts.items():
+        model = guarded(part.load)
+        if isinstance(model, Fault):
+            notes.append(f"{name} cannot be loaded and was left out: {message(model)}")
+        else:
+            models[name] = model
+    if len(models) < 2:
+        raise DataError(f"{', '.join(models) or 'no domain'} can answer, expected at least 2 domains: nothing competes")
+    reader = _Reader(path)
+    with threadpool_limits(1):
+        chunks = [_observed(lines, models, parts, reader) for lines in reader]
+    labelled, rest = (_joined([chunk[side] for chunk in chunks], tuple(models)) for side in (0, 1))
+    served: dict[str, Served] = {name: (parts[name].version, parts[name].temperature) for name in models}
+    return Observation(labelled, rest.readings, served, (*notes, *reader.notes()))
+
+
+class _Reader:
+    """Requests of a file in chunks, and what of it could not be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._bad, self._first = source(path), 0, ""
+        self.failures: dict[str, list[str]] = {}
+        self.foreign: set[str] = set()
+
+    def __iter__(self) -> Iterator[list[Logged]]:
+        chunk: list[Logged] = []
+        for number, raw in lines_of(self._path):
+            try:
+                if isinstance(raw, BadLine):
+                    raise InputError(raw.reason)
+                chunk.append(decode_logged(raw))
+            except InputError as error:
+                self._first = self._first or f"{place(str(self._path), number)}: {error}"
+                self._bad += 1
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def notes(self) -> Iterator[str]:
+        """What was left out."""
+        if self._bad:
+            yield f"{self._bad} lines could not be read, the first: {self._first}"
+        if self.foreign:
+            yield f"not installed, so their hypotheses do not compete: {', '.join(sorted(self.foreign))}"
+        for name, reasons in sorted(self.failures.items()):
+            yield f"{name} failed on {len(reasons)} requests, the first: {reasons[0]}"
+
+
+def _observed(
+    lines: list[Logged], models: Mapping[str, Model], parts: Mapping[str, DomainVersion], reader: _Reader
+) -> tuple[Observed, Observed]:
+    """The requests with a truth, and those without."""
+    grouped = [by_domain(line) for line in lines]
+    reader.foreign |= {name for own in grouped for name in own or () if name not in models}
+    scored: list[DomainReadings] = []
+    for name, model in models.items():
+        found = score_batch(name, model, lines, brought_for(name, grouped), parts[name].temperature)
+        if found.failures:
+            reader.failures.setdefault(name, []).extend(found.failures)
+        scored.append(found)
+    right, owners = np.zeros((len(lines), len(models)), bool), np.zeros((len(lines), len(models) + 1), bool)
+    for i, line in enumerate(lines):
+        if line.truth is not None:
+            owners[i] = [*map(line.truth.owned_by, models), line.truth.out_of_scope]
+            right[i] = [one.best.best[i] >= 0 and one.semer(i, line.truth) == 0.0 for one in scored]
+    labelled = np.array([line.truth is not None for line in lines], bool)
+    whole = Observed(tuple(models), tuple(one.best for one in scored), right, owners)
+    return whole.at(np.flatnonzero(labelled)), whole.at(np.flatnonzero(~labelled))
+
+
+def _joined(parts: list[Observed], names: tuple[str, ...]) -> Observed:
+    if not parts:
+        empty = tuple(BestReadings.empty(0) for _ in names)
+        return Observed(names, empty, np.zeros((0, len(names)), bool), np.zeros((0, len(names) + 1), bool))
+    readings = tuple(map(_together, zip(*(part.readings for part in parts), strict=True)))
+    right, owners = (np.concatenate([getattr(part, side) for part in parts]) for side in ("right", "owners"))
+    return Observed(names, readings, right, owners)
+
+
+def _together(parts: Iterable[BestReadings]) -> BestReadings:
+    """The readings of several parts of the requests by one domain."""
+    mine, right, best, total = zip(*parts, strict=True)
+    return BestReadings(np.concatenate(mine), np.concatenate(right), np.concatenate(best), np.concatenate(total))

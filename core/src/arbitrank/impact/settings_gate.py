@@ -1,0 +1,70 @@
+"""The gate of decision settings: reasons why others may not decide, by what they change on the audit set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import terms_of
+from arbitrank.decisions.observed import heads_of
+from arbitrank.evaluate.intervals import differences, least_loss
+from arbitrank.evaluate.metrics import calibration
+from arbitrank.impact.gate import GateLimits, GateReason
+from arbitrank.impact.observation import Observation
+
+
+def settings_reasons(
+    observation: Observation, before: DecisionSettings, after: DecisionSettings, limits: GateLimits = GateLimits()
+) -> list[GateReason]:
+    """The reasons against decision settings in place of those `before`; none where they may decide, or without truths.
+
+    They are refused where IRER increases by surely more than the tolerance, of all requests or of those that one domain
+    owns, and where the head of the list becomes worse calibrated than the limit allows and chance explains.
+    """
+    observed, served = observation.observed, observation.served
+    n = len(observed.right)
+    if not n:
+        return []
+    none = observed.out_of_scope if observed.out_of_scope.any() else None
+    heads = [heads_of(observed, one, terms_of(one, observed.domains, served)) for one in (before, after)]
+    right = [head.answers(one, none) for head, one in zip(heads, (before, after), strict=True)]
+    lost, won = right[0] > right[1], right[1] > right[0]
+    reasons = []
+    (worse,) = differences((right[0] - right[1])[:, None])
+    if worse.low > limits.tolerance:
+        errors = f"from {100 * (1 - right[0].mean()):.2f} to {100 * (1 - right[1].mean()):.2f} %"
+        text = (
+            f"IRER of all {n} requests increases {errors}: by {100 * worse.mean:+.2f} points [{100 * worse.low:+.2f}, "
+            f"{100 * worse.high:+.2f}], at most {100 * limits.tolerance:.2f} is tolerated"
+        )
+        reasons.append(GateReason("irer", text))
+    for name, own in zip(observed.domains, observed.owners.T, strict=False):
+        minus, plus, of = int((lost & own).sum()), int((won & own).sum()), int(own.sum())
+        low = least_loss(minus, plus, of, len(observed.domains)) if of else -1.0
+        if low > limits.tolerance:
+            text = (
+                f"IRER of {name} increases on its {of} requests: by at least {100 * low:+.2f} points, at most "
+                f"{100 * limits.tolerance:.2f} is tolerated; it loses {minus} right answers and gains {plus}"
+            )
+            reasons.append(GateReason("neighbour", text, (name,)))
+    was, now = (calibration(head.probability, head.right.astype(np.float64)) for head in heads)
+    if now.ece > max(limits.max_ece, now.ece_band[1], was.ece):
+        text = (
+            f"the best reading becomes worse calibrated: ECE {100 * was.ece:.2f} to {100 * now.ece:.2f} % on {n} "
+            f"requests, at most {100 * limits.max_ece:.2f} is allowed"
+        )
+        reasons.append(GateReason("limit", text))
+    return reasons
+
+
+def outdated(observation: Observation, settings: DecisionSettings) -> Iterator[str]:
+    """A remark on domains whose slope and bias were fitted on another version, or that have none, and on those gone."""
+    competition = settings.competition
+    if competition is None:
+        return
+    if changed := competition.outdated(observation.served):
+        yield f"{', '.join(changed)}: another version was tuned on, so the claim competes as it is; run: arbitrank tune"
+    if gone := sorted(competition.terms.keys() - observation.served.keys()):
+        yield f"{', '.join(gone)}: tuned, and answers no longer"
