@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,9 +22,16 @@ FOLDS = 5
 ALL = -1
 """Stands for the fit on all folds."""
 
-_ASSUMED = (0.05, 0.08, 0.12, 0.18, 0.25)
+UNKNOWN: tuple[float | None, ...] = (None,)
+"""Shares of out-of-scope requests to tune for where it is not known how these look."""
+
+ASSUMED = (None, 0.05, 0.08, 0.12, 0.18, 0.25)
+"""Shares of out-of-scope requests to tune for where those of the traffic are not known; None is as many as observed."""
+
+BALANCED = 0.25
+"""The share of out-of-scope requests in fitting, from which it is then corrected."""
+
 _INDEPENDENCES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_BALANCED = 0.25  # the share of out-of-scope requests in fitting, from which it is then corrected
 
 
 class Samples:
@@ -54,15 +61,15 @@ class Candidate(NamedTuple):
     settings: Callable[[int], DecisionSettings]
 
 
-def candidates(base: DecisionSettings, samples: Samples, known: bool) -> Iterator[Candidate]:
-    """Competitions, at several shares of out-of-scope requests where these are known; else the after-winning ones."""
+def candidates(base: DecisionSettings, samples: Samples, shares: Sequence[float | None]) -> Iterator[Candidate]:
+    """Competitions for each share of out-of-scope requests; after-winning ones, too, where these are unknown."""
     plain = replace(base, competition=None, normalise=False, version=None)
     if "competition" not in base.stated:
         for size, form in enumerate(FORMS):
-            for share in (None, *_ASSUMED) if known else (None,):
-                name = form.name if share is None else f"{form.name}, {100 * share:g} % out of scope"
+            for share in shares:
+                name = form.name if share is None else f"{form.name}, {100 * share:.3g} % out of scope"
                 yield Candidate(name, size, partial(_competition, samples, plain, form, share))
-    if not known and not {"normalise", "independence"} & {*base.stated}:
+    if shares == UNKNOWN and not {"normalise", "independence"} & {*base.stated}:
         for value in _INDEPENDENCES:
             winning = replace(plain, normalise=True, independence=value)
             yield Candidate(f"after winning, independence {value:g}", 0, partial(_constant, winning))
@@ -83,7 +90,7 @@ def _competition(
     assumed = (float(none.mean()) if share is None else share) if known else None
     if fitted.null is None or assumed is None:
         return replace(plain, competition=Competition(terms))
-    null = float(np.clip(fitted.null + shift(_BALANCED, assumed), -30.0, 30.0))
+    null = float(np.clip(fitted.null + shift(BALANCED, assumed), -30.0, 30.0))
     return replace(plain, competition=Competition(terms, null, assumed))
 
 
@@ -95,7 +102,7 @@ def fitted_parameters(observed: Observed, form: Form) -> Parameters:
     none = observed.out_of_scope
     if none.sum() < LEAST_OUT_OF_SCOPE:
         return fit_competition(observed.mine, observed.has, observed.owners, form)
-    return fit_competition(observed.mine, observed.has, observed.owners, form, observed.shares(_BALANCED))
+    return fit_competition(observed.mine, observed.has, observed.owners, form, observed.shares(BALANCED))
 
 
 def held_out(samples: Samples, candidate: Candidate) -> Heads:

@@ -7,7 +7,7 @@ costs: an answer is worth its risk from P(right) = 0.3, and of two domains one i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,10 @@ class Gain(NamedTuple):
         error = 1.96 * float(np.sqrt(((w * (gains - mean)) ** 2).sum()) / w.sum())
         return cls(mean, mean - error, mean + error)
 
+    def below(self, errors: float) -> bool:
+        """True for a mean that is more than so many standard errors below 0."""
+        return self.mean + errors * (self.high - self.mean) / 1.96 < -1e-12
+
 
 def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:
     """The value of each decision, `none` marking the requests that are out of scope."""
@@ -50,17 +54,23 @@ def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:
 
 
 def chosen_thresholds(
-    heads: Heads, settings: DecisionSettings, none: Mask, weights: list[Floats], names: tuple[str, ...]
+    heads: Heads,
+    settings: DecisionSettings,
+    none: Mask,
+    weight: Floats | None,
+    guards: Sequence[Floats],
+    names: Sequence[str],
 ) -> Iterator[tuple[str, float, Gain]]:
     """The thresholds, one after another, that are surely worth more than those of `settings`: name, value, gain.
 
-    Under none of `weights`, requests of other shares of out of scope, may they surely be worth less.
+    `weight` counts the requests. Counted as by any of `guards`, with other shares of requests out of scope, they may
+    not be worth less.
     """
     for name in names:
         before = values(heads, settings, none)
         gains = {value: values(heads, replace(settings, **{name: value}), none) - before for value in GRID}
-        best = max(gains, key=lambda value: float(gains[value].mean()))
-        gain = Gain.of(gains[best])
-        if gain.low > 0.0 and all(Gain.of(gains[best], weight).high >= 0.0 for weight in weights):
+        best = max(gains, key=lambda value: Gain.of(gains[value], weight).mean)
+        gain = Gain.of(gains[best], weight)
+        if gain.low > 0.0 and not any(Gain.of(gains[best], guard).below(0.0) for guard in guards):
             settings = replace(settings, **{name: best})
             yield name, best, gain

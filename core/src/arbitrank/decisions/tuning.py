@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from arbitrank.arbitration.competition import Served, compete_all
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, terms_of
-from arbitrank.decisions.candidates import ALL, Candidate, Samples, candidates, held_out
-from arbitrank.decisions.competition_fitting import LEAST_OUT_OF_SCOPE
-from arbitrank.decisions.observed import Heads, Observed, heads_of
-from arbitrank.decisions.scope_share import ScopeShare, estimate_share, shift
+from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Candidate, Samples, candidates, held_out
+from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
+from arbitrank.decisions.observed import Heads, Mask, Observed, heads_of
+from arbitrank.decisions.scope_share import ScopeShare, estimate_share
 from arbitrank.decisions.thresholds import Gain, chosen_thresholds
 from arbitrank.errors import DataError
 from arbitrank.probability import Floats
@@ -31,10 +31,9 @@ LEAST = 200
 """Labelled requests below which nothing is tuned, and unlabelled ones below which no share is estimated."""
 
 SHARES = (0.01, 0.05, 0.2)
-"""Shares of out-of-scope requests at which nothing may be worse."""
+"""Shares of out-of-scope requests at which nothing may be worse, where the share of the traffic is not known."""
 
-
-_ONE_SIDED = 1.645 / 1.96  # of half a 95 % interval
+_ONE_SIDED = 1.645  # standard errors
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -82,38 +81,31 @@ def tune(
     Raises `DataError` where the labelled requests are too few, or of one domain.
     """
     check(observed)
-    none = observed.out_of_scope if observed.out_of_scope.sum() >= LEAST_OUT_OF_SCOPE else None
-    weights = [] if none is None else [observed.shares(share) for share in SHARES]
     samples = Samples(observed, seed)
-    before = heads_of(observed, base, terms_of(base, observed.domains, served))
+    notes = list(_remarks(observed))
+    scope, share = _scope(samples, unlabelled, notes)
+    before = heads_of(observed, base, terms_of(base, observed.domains, served)), base
     choices: list[Choice] = []
     tried: list[tuple[Candidate, Heads, DecisionSettings]] = []
-    for candidate in candidates(base, samples, none is not None):
-        heads = held_out(samples, candidate)
-        settings = candidate.settings(ALL)
-        choice = _compared(candidate.name, (before, base), (heads, settings), none, weights)
-        choices.append(choice)
-        if choice.reason is None:
-            tried.append((candidate, heads, settings))
-    heads, settings, kept = before, base, None
+    for candidate in candidates(base, samples, scope.shares):
+        after = held_out(samples, candidate), candidate.settings(ALL)
+        choices.append(_compared(candidate.name, before, after, scope))
+        if choices[-1].reason is None:
+            tried.append((candidate, *after))
+    heads, settings = before
     if tried:
-        kept, heads, settings = _best(tried, before)
+        kept, heads, settings = _best(tried, scope)
         choices = [replace(one, taken=one.setting == kept.name) for one in choices]
-    notes = list(_remarks(observed, none is not None))
-    if none is not None:
-        for name, value, gain in chosen_thresholds(heads, settings, none, weights, ("none", "accept", "clarify")):
+    if scope.none is not None:
+        names = tuple(name for name in ("none", "accept", "clarify") if name not in base.stated)
+        for name, value, gain in chosen_thresholds(heads, settings, scope.none, scope.weight, scope.guards, names):
             settings = replace(settings, **{name: value})
             notes.append(f"{name} {value}: worth {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] a request")
-    whole = _compared("all of them", (before, base), (heads, settings), none, weights)
-    settings = _with_versions(settings, served)
-    share = None
-    if settings.competition is not None and unlabelled is not None:
-        settings, share, remark = _followed(settings, observed.domains, unlabelled)
-        notes.append(remark)
-    refusal = None if settings != base else _refusal(choices)
+    refusal = _refusal(choices) if settings == base else None
+    whole = None if refusal else replace(_compared("tuned", before, (heads, settings), scope), taken=True)
     counted = int(observed.out_of_scope.sum())
-    gain_ = None if refusal else replace(whole, taken=True)
-    return Tuned(settings, len(observed.right), counted, tuple(choices), gain_, share, tuple(notes), refusal)
+    settings = base if refusal else _with_versions(settings, served)
+    return Tuned(settings, len(observed.right), counted, tuple(choices), whole, share, tuple(notes), refusal)
 
 
 def check(observed: Observed) -> None:
@@ -127,43 +119,88 @@ def check(observed: Observed) -> None:
         raise DataError(f"the requests with a truth are of {named}, expected at least 2: nothing competes")
 
 
+# ------------------------------------------------------------------------------------------------ out-of-scope requests
+
+
+class _Scope(NamedTuple):
+    """The requests out of scope, None where too few are known, and the shares of them to tune for.
+
+    `weight` counts the requests as in the traffic, None as they are; `guards` do so for each of `limits`, shares at
+    which nothing may be worse.
+    """
+
+    none: Mask | None = None
+    shares: Sequence[float | None] = UNKNOWN
+    weight: Floats | None = None
+    limits: tuple[float, ...] = ()
+    guards: tuple[Floats, ...] = ()
+
+
+def _scope(
+    samples: Samples, unlabelled: Sequence[BestReadings] | None, notes: list[str]
+) -> tuple[_Scope, ScopeShare | None]:
+    """The shares to tune for, and the share of out-of-scope requests in the traffic where it can be told."""
+    observed, n = samples.all, 0 if unlabelled is None else len(unlabelled[0].best)
+    if observed.out_of_scope.sum() < LEAST_OUT_OF_SCOPE:
+        return _Scope(), None
+    if unlabelled is None or n < LEAST:
+        if n:
+            notes.append(f"{n} requests without a truth, below {LEAST}: too few to tell the share of out of scope")
+        guards = tuple(map(observed.shares, SHARES))
+        return _Scope(observed.out_of_scope, ASSUMED, None, SHARES, guards), None
+    fitted, _ = samples.fitted(FORMS[1], ALL)
+    assert fitted.null is not None
+    mine, has = (np.array(rows) for rows in zip(*((one.mine, one.best >= 0) for one in unlabelled), strict=True))
+    _, chances = compete_all(mine, has, fitted.terms, fitted.null)
+    found = estimate_share(chances, BALANCED)
+    notes.append(
+        f"out of scope are {100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests "
+        "without a truth"
+    )
+    likely, limits = (_bounded(found.share), (_bounded(found.low), _bounded(found.high)))
+    guards = tuple(map(observed.shares, limits))
+    return _Scope(observed.out_of_scope, (likely,), observed.shares(likely), limits, guards), found
+
+
+def _bounded(share: float) -> float:
+    """A share that leaves some requests in scope and some out of scope."""
+    return min(max(share, 0.005), 0.9)
+
+
 # ------------------------------------------------------------------------------------------------------------ choices
 
 Decided = tuple[Heads, DecisionSettings]
 
 
-def _compared(
-    name: str, before: Decided, after: Decided, none: NDArray[np.bool_] | None, weights: Sequence[Floats]
-) -> Choice:
+def _compared(name: str, before: Decided, after: Decided, scope: _Scope) -> Choice:
     """The gains of the settings of `after` over those of `before`, and the reason why they are not sure."""
     (was, old), (now, new) = before, after
-    answers = now.answers(new, none) - was.answers(old, none)
-    domains = now.domains(new, none) - was.domains(old, none)
-    gains = Gain.of(was.losses - now.losses), Gain.of(answers), Gain.of(domains)
+    answers = now.answers(new, scope.none) - was.answers(old, scope.none)
+    domains = now.domains(new, scope.none) - was.domains(old, scope.none)
+    nll, answer, domain = (Gain.of(values, scope.weight) for values in (was.losses - now.losses, answers, domains))
+    gains = nll, answer, domain
     reason = None
     if not any(gain.low > 0.0 for gain in gains):
         reason = "no sure gain"
-    elif any(gain.high < 0.0 for gain in gains):
-        reason = "a sure loss, too"
-    for share, weight in zip(SHARES, weights, strict=False):
-        if any(Gain.of(values, weight).high < 0.0 for values in (answers, domains)):
-            reason = reason or f"more wrong answers where {100 * share:g} % of the requests are out of scope"
-    if any(gain.mean + _ONE_SIDED * (gain.high - gain.mean) < 0.0 for gain in gains):
-        reason = reason or "a loss, by a one-sided test"
-    return Choice(name, *gains, reason=reason)
+    elif any(gain.below(_ONE_SIDED) for gain in gains):
+        reason = "a loss, too"
+    for share, weight in zip(scope.limits, scope.guards, strict=True):
+        if any(Gain.of(values, weight).below(1.0) for values in (answers, domains)):
+            reason = reason or f"more wrong answers where {100 * share:.3g} % of the requests are out of scope"
+    return Choice(name, nll, answer, domain, reason=reason)
 
 
 def _best(
-    tried: Sequence[tuple[Candidate, Heads, DecisionSettings]], before: Heads
+    tried: Sequence[tuple[Candidate, Heads, DecisionSettings]], scope: _Scope
 ) -> tuple[Candidate, Heads, DecisionSettings]:
     """The candidate with the least held-out log loss, or a smaller one that is within a standard error of it."""
-    best = min(tried, key=lambda one: float(one[1].losses.mean()))
 
-    def near(heads: Heads) -> bool:
-        more = heads.losses - best[1].losses
-        return float(more.mean()) <= float(more.std() / np.sqrt(len(more)))
+    def loss(one: tuple[Candidate, Heads, DecisionSettings]) -> float:
+        return Gain.of(one[1].losses, scope.weight).mean
 
-    return min((one for one in tried if near(one[1])), key=lambda one: (one[0].size, float(one[1].losses.mean())))
+    best = min(tried, key=loss)
+    near = [one for one in tried if not Gain.of(best[1].losses - one[1].losses, scope.weight).below(1.0)]
+    return min(near, key=lambda one: (one[0].size, loss(one)))
 
 
 def _with_versions(settings: DecisionSettings, served: Mapping[str, Served]) -> DecisionSettings:
@@ -177,32 +214,9 @@ def _with_versions(settings: DecisionSettings, served: Mapping[str, Served]) -> 
     return replace(settings, competition=replace(settings.competition, terms=terms))
 
 
-def _followed(
-    settings: DecisionSettings, domains: Sequence[str], unlabelled: Sequence[BestReadings]
-) -> tuple[DecisionSettings, ScopeShare | None, str]:
-    """The settings for the share of out-of-scope requests in unlabelled traffic, that share, and a remark."""
-    n = len(unlabelled[0].best)
-    if n < LEAST:
-        return settings, None, f"{n} requests without a truth, below {LEAST}: their share of out of scope is unknown"
-    competition = settings.competition
-    assert competition is not None
-    if competition.share is None or competition.null is None:
-        return settings, None, "the share of out-of-scope requests stays: no truth tells how such requests look"
-    has = np.array([one.best >= 0 for one in unlabelled])
-    terms = [(one.slope, one.bias) for one in (competition.terms[name] for name in domains)]
-    _, chances = compete_all(np.array([one.mine for one in unlabelled]), has, terms, competition.null)
-    found = estimate_share(chances, competition.share)
-    text = f"{100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests without a truth"
-    if found.low <= competition.share <= found.high:
-        return settings, found, f"out of scope are {text}: as assumed"
-    moved = float(np.clip(competition.null + shift(competition.share, found.share), -30.0, 30.0))
-    competition = replace(competition, null=moved, share=found.share)
-    return replace(settings, competition=competition), found, f"out of scope are {text}: assumed from now on"
-
-
-def _remarks(observed: Observed, known: bool) -> Iterator[str]:
-    if not known:
-        n = int(observed.out_of_scope.sum())
+def _remarks(observed: Observed) -> Iterator[str]:
+    n = int(observed.out_of_scope.sum())
+    if n < LEAST_OUT_OF_SCOPE:
         yield (
             f"{n} of the requests are out of scope, below {LEAST_OUT_OF_SCOPE}: P(no domain) and the thresholds "
             "stay as they are"
