@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from arbitrank.arbitration.competition import IDENTITY, Competition, Term, compe
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.merge import BestReadings, Contribution, after_winning, competing, merge, merge_heads
 from arbitrank.domain import Scores
-from arbitrank.values import Hypothesis
+from arbitrank.values import Hypothesis, Ranked
 
 chances = st.floats(0.0, 1.0) | st.sampled_from((0.0, 1e-9, 1e-6, 0.5, 1.0 - 1e-9, 1.0))
 terms = st.tuples(st.floats(0.0, 10.0), st.floats(-30.0, 30.0)) | st.just(IDENTITY)
@@ -23,14 +24,14 @@ rows = st.lists(st.tuples(chances, terms), min_size=1, max_size=5)
 
 
 @given(rows, nulls)
-def test_the_chances_of_all_domains_and_of_none_are_a_distribution(domains: list, null: float | None) -> None:
+def test_the_chances_of_all_domains_and_of_none_are_a_distribution(domains: list[Any], null: float | None) -> None:
     found, none = compete([p for p, _ in domains], [term for _, term in domains], null)
     assert all(0.0 <= p <= 1.0 for p in (*found, none))
     assert sum(found) + none == pytest.approx(1.0)
 
 
 @given(st.lists(st.tuples(chances, terms, st.booleans()), min_size=1, max_size=5), nulls)
-def test_many_requests_compete_as_single_ones_do(domains: list, null: float | None) -> None:
+def test_many_requests_compete_as_single_ones_do(domains: list[Any], null: float | None) -> None:
     mine, of, has = zip(*domains, strict=True)
     found, none = compete_all(np.array(mine)[:, None], np.array(has)[:, None], of, null)
     here = [i for i, reading in enumerate(has) if reading]
@@ -72,7 +73,7 @@ settings = st.builds(
 
 
 @given(requests, settings)
-def test_replays_and_evaluations_decide_as_an_arbitrator_does(lists: list, decisions: DecisionSettings) -> None:
+def test_replays_and_evaluations_decide_as_an_arbitrator_does(lists: list[Any], decisions: DecisionSettings) -> None:
     competition = decisions.competition
     assert competition is not None
     readings = [BestReadings.empty(len(lists)) for _ in "abc"]
@@ -103,11 +104,13 @@ def test_replays_and_evaluations_decide_as_an_arbitrator_does(lists: list, decis
             assert ACTIONS[actions[i]] == decision.action
 
 
-def _clear(ranked: tuple) -> bool:
+def _clear(ranked: tuple[Ranked, ...]) -> bool:
     """True where no two readings are so close that the order of summation decides between them."""
-    scores = sorted(entry.score for entry in ranked)
+    scores = sorted(entry.score or 0.0 for entry in ranked)
     clear = all(b - a > 1e-9 * b for a, b in pairwise(scores))
-    return clear and all(abs(entry.probability - 0.1 * entry.domain_probability) > 1e-12 for entry in ranked)
+    return clear and all(
+        abs((entry.probability or 0.0) - 0.1 * (entry.domain_probability or 0.0)) > 1e-12 for entry in ranked
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ versions
@@ -128,7 +131,7 @@ def test_slope_and_bias_hold_for_the_version_and_temperature_that_they_were_fitt
 @pytest.mark.parametrize(
     "bad", [{"null": 31}, {"terms": {"a": {"slope": -1}}}, {"terms": {"a": {"bias": "x"}}}, {"share": 0}, {"share": 1}]
 )
-def test_parameters_out_of_range_are_refused(bad: dict) -> None:
+def test_parameters_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(bad, Competition)
 

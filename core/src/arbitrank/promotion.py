@@ -12,6 +12,7 @@ from pathlib import Path
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.lineup import outdated
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError, InputError
@@ -19,7 +20,7 @@ from arbitrank.impact.gate import GateLimits, GateReason, judge
 from arbitrank.impact.observation import observe
 from arbitrank.impact.plan import plan
 from arbitrank.impact.report import Impact, measure
-from arbitrank.impact.settings_gate import outdated, settings_reasons
+from arbitrank.impact.settings_gate import settings_reasons
 from arbitrank.learn.rerankers import baseline
 from arbitrank.selftest import selftest
 from arbitrank.shortlist.gates import order_reasons, recall_reasons
@@ -84,7 +85,7 @@ def consider(
             stable = store.stable(name)
             before = None if stable is None else read_hyprank(stable)
             served, profiles = load_domains(domains, store, decisions.scales), profiles_of(domains)
-            answer = Arbitrator(served, decisions, fallback=baseline, profiles=profiles).answer
+            answer = Arbitrator(served, settled(decisions, store), fallback=baseline, profiles=profiles).answer
             reasons = order_reasons(before, read_hyprank(folder), audit, answer, limits)
         elif name == DECISIONS:
             reasons = _settings_reasons(store, domains, folder, audit, decisions, limits, note)
@@ -113,7 +114,7 @@ def _settings_reasons(
     except DataError as error:
         note(f"{DECISIONS}: not judged on the audit set: {error}")
         return ()
-    for text in (*observation.notes, *outdated(observation, after)):
+    for text in (*observation.notes, *outdated(after, observation.served)):
         note(text)
     return settings_reasons(observation, before, after, limits)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -10,6 +10,8 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from arbitrank.arbitration.competition import Served
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.fallback import FallbackRole
 from arbitrank.arbitration.profiles import DomainProfile
@@ -182,6 +184,21 @@ class Lineup:
             if title is not None:
                 found[entry.domain] = {entry.intent: title}
         return found
+
+
+def served(domains: Mapping[str, Serving | Broken]) -> dict[str, Served]:
+    """The versions and temperatures of the domains that are ready to answer."""
+    return {name: (one.version, one.temperature) for name, one in domains.items() if isinstance(one, Serving)}
+
+
+def outdated(settings: DecisionSettings, served: Mapping[str, Served]) -> Iterator[str]:
+    """Remarks on domains that compete without slopes of their own, and on those gone, where settings were tuned."""
+    if settings.competition is None:
+        return
+    if changed := settings.competition.outdated(served):
+        yield f"{', '.join(changed)}: another version was tuned on, so the claim competes as it is; run: arbitrank tune"
+    if gone := sorted(settings.competition.terms.keys() - served.keys()):
+        yield f"{', '.join(gone)}: tuned, and answers no longer"
 
 
 def _report(

@@ -106,7 +106,7 @@ def impact(
     if out:
         from arbitrank.impact.page import write_impact
 
-        write_impact(impact, found, decisions, out, reasons)
+        write_impact(impact, found, replayed.decisions, out, reasons)
     if as_json:
         click.echo(msgspec.json.encode(impact))
         return

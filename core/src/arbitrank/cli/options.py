@@ -14,6 +14,7 @@ import click
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.lineup import outdated, served
 from arbitrank.configuration import unused
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
@@ -180,6 +181,8 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
     order, decisions = hyprank(folder, store) or _stable_hyprank(store), settled(decisions, store)
     parts = load_found(discover(), store, decisions.scales)
     for text in () if decisions.rank_unserved else unused(decisions.scales, parts.domains):
+        note(text)
+    for text in outdated(decisions, served(parts.domains)):
         note(text)
     return Arbitrator(decisions=decisions, hyprank=order, fallback=baseline, **parts._asdict())
 

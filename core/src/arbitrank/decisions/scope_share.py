@@ -6,6 +6,7 @@ as re-estimating them too can collapse where domains resemble each other.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ def estimate_share(none: Floats, before: float, *, rounds: int = _ROUNDS) -> Sco
         share = new
     slopes = (odds - 1.0) / (share * odds + 1.0 - share)
     information = float((slopes**2).sum())
-    error = _Z / np.sqrt(information) if information > 0.0 else 1.0
+    error = _Z / math.sqrt(information) if information > 0.0 else 1.0
     return ScopeShare(share, max(0.0, share - error), min(1.0, share + error), len(none))
 
 

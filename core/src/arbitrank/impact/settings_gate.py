@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
@@ -57,14 +55,3 @@ def settings_reasons(
         )
         reasons.append(GateReason("limit", text))
     return reasons
-
-
-def outdated(observation: Observation, settings: DecisionSettings) -> Iterator[str]:
-    """A remark on domains whose slope and bias were fitted on another version, or that have none, and on those gone."""
-    competition = settings.competition
-    if competition is None:
-        return
-    if changed := competition.outdated(observation.served):
-        yield f"{', '.join(changed)}: another version was tuned on, so the claim competes as it is; run: arbitrank tune"
-    if gone := sorted(competition.terms.keys() - observation.served.keys()):
-        yield f"{', '.join(gone)}: tuned, and answers no longer"

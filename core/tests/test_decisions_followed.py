@@ -1,0 +1,233 @@
+"""Tuned decision settings from the command to the answer: published, judged, followed, canaried and rolled back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fakes
+import numpy as np
+import pytest
+from msgspec import UNSET
+
+from arbitrank.arbitration.arbitrator import Arbitrator
+from arbitrank.arbitration.competition import Competition, Term
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.domain import Domain
+from arbitrank.errors import DataError
+from arbitrank.impact.observation import observe
+from arbitrank.live.live import Live
+from arbitrank.promotion import consider, promote
+from arbitrank.registry import discover, loaded
+from arbitrank.store.decision_settings import load_decisions, save_decisions
+from arbitrank.store.kinds import DECISIONS
+from arbitrank.store.loading import load_found, settled
+from arbitrank.store.store import Store, open_store
+from arbitrank.values import Hypothesis, Request
+
+ODDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
+    sys.path.insert(0, str(lights_site))
+    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
+    sys.path.remove(str(lights_site))
+    sys.modules.pop("arbitrank_lights", None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store of domains that claim three times the log-odds that they should."""
+    store = open_store(tmp_path / "store", environment={})
+    for name in ("lights", "shades"):
+        fakes.artifact(tmp_path / name, name, strength=ODDS)
+        store.publish(tmp_path / name, promote=True)
+    return store
+
+
+def rows(n: int, *, none: float = 0.1, seed: int = 0, labelled: bool = True) -> Iterator[dict[str, Any]]:
+    """Lines with a hypothesis of both domains, which gives the true probability that the request is its own."""
+    rng = np.random.default_rng(seed)
+    owners = rng.choice(3, n, p=[(1 - none) / 2, (1 - none) / 2, none])
+    for i, owner in enumerate(owners):
+        evidence = rng.normal([1.5 if d == owner else -1.5 for d in range(2)], 1.2) * 3.0 / 1.44
+        hypotheses = [
+            {"domain": name, "intent": "Do", "domain_confidence": float(1 / (1 + np.exp(-z)))}
+            for name, z in zip(("lights", "shades"), evidence, strict=True)
+        ]
+        line = {"id": str(i), "utterance": "more light", "hypotheses": hypotheses}
+        truth = {"domain": ("lights", "shades", None)[owner], "intent": "Do"}
+        yield {**line, "truth": truth} if labelled else line
+
+
+def file(path: Path, *parts: Iterator[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for part in parts for row in part))
+    return path
+
+
+REQUEST = Request(
+    utterance="x", hypotheses=(Hypothesis("lights", "Do", 0.7, 0.7), Hypothesis("shades", "Do", 0.6, 0.6))
+)
+
+
+def competing(store: Store, version: str = "", slope: float = 1 / ODDS) -> DecisionSettings:
+    terms = {name: Term(slope, 0.0, version or store.state(name)[1].stable) for name in ("lights", "shades")}
+    return DecisionSettings(competition=Competition(terms, 0.0, 0.1))
+
+
+def published(store: Store, folder: Path, settings: DecisionSettings, *, promoted: bool = True) -> str:
+    save_decisions(settings, folder)
+    return store.publish(folder, promote=promoted).version
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+
+
+def test_what_is_tuned_is_published_promoted_and_named_by_answers(
+    arbitrank: Any, lights_site: Path, store: Store, tmp_path: Path
+) -> None:
+    audit = file(tmp_path / "audit.jsonl", rows(1_500))
+    where = {"ARBITRANK_STORE": str(store), "PYTHONPATH": str(lights_site), "ARBITRANK_DOMAINS": "lights,shades"}
+    done = arbitrank("tune", "--on", str(audit), **where)
+    assert done.returncode == 0, done.stderr
+    assert "candidate in" in done.stdout
+    assert "together" not in done.stderr
+    candidate = store.state(DECISIONS)[1].candidate
+    assert arbitrank("promote", DECISIONS, **where).returncode == 0
+    line = json.dumps(next(rows(1)))
+    answer = json.loads(arbitrank("rank", input=line, **where).stdout)
+    assert answer["settings"] == candidate
+    again = arbitrank("tune", "--on", str(audit), **where)
+    assert again.returncode == 1
+    assert "not tuned: no setting is surely better than those in force" in again.stderr
+
+
+def test_the_command_writes_a_folder_and_json(arbitrank: Any, lights_site: Path, store: Store, tmp_path: Path) -> None:
+    audit, out = file(tmp_path / "audit.jsonl", rows(1_500), rows(500, labelled=False)), tmp_path / "out"
+    where = {"ARBITRANK_STORE": str(store), "PYTHONPATH": str(lights_site), "ARBITRANK_DOMAINS": "lights,shades"}
+    done = arbitrank("tune", "--on", str(audit), "--out", str(out), "--json", **where)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["n"] == 1_500
+    assert found["share"]["n"] == 500
+    assert load_decisions(out).competition is not None
+    assert found["version"] == load_decisions(out).version
+    assert store.state(DECISIONS)[1].candidate is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "reason"),
+    [
+        ([], 2, "0 requests with a truth, expected at least 200"),
+        (list(rows(30)), 2, "30 requests with a truth, expected at least 200"),
+        ([one for one in rows(800) if one["truth"]["domain"] == "lights"], 2, "are of one domain, lights"),
+        (list(rows(400, labelled=False)), 2, "0 requests with a truth, expected at least 200"),
+    ],
+    ids=["none", "30", "one domain", "unlabelled"],
+)
+def test_requests_that_say_too_little_are_refused(
+    arbitrank: Any, lights_site: Path, store: Store, tmp_path: Path, lines: list[Any], status: int, reason: str
+) -> None:
+    where = {"ARBITRANK_STORE": str(store), "PYTHONPATH": str(lights_site), "ARBITRANK_DOMAINS": "lights,shades"}
+    done = arbitrank("tune", "--on", str(file(tmp_path / "a.jsonl", iter(lines))), **where)
+    assert (done.returncode, reason in done.stderr) == (status, True), done.stderr
+    assert store.state(DECISIONS)[1].candidate is None
+
+
+def test_an_only_domain_has_nothing_to_compete_with(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="lights can answer, expected at least 2 domains"):
+        observe({"lights": domains["lights"]}, store, file(tmp_path / "a.jsonl", rows(300)))
+
+
+# ------------------------------------------------------------------------------------------------------------ the gate
+
+
+def test_the_gate_refuses_settings_that_answer_worse(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
+    store.set_audit_set(file(tmp_path / "audit.jsonl", rows(1_000)))
+    bad = DecisionSettings(competition=Competition({"lights": Term(1.0, 25.0)}, 0.0, 0.1))
+    published(store, tmp_path / "bad", bad, promoted=False)
+    judgement = consider(store, domains, DECISIONS)
+    assert {reason.what for reason in judgement.reasons} >= {"irer", "neighbour"}
+    assert promote(store, judgement) is None
+    published(store, tmp_path / "good", competing(store), promoted=False)
+    judgement = consider(store, domains, DECISIONS)
+    assert judgement.reasons == ()
+    assert promote(store, judgement)
+
+
+def test_the_gate_tells_of_domains_that_changed_and_are_gone(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    store.set_audit_set(file(tmp_path / "audit.jsonl", rows(300)))
+    terms = {"lights": Term(0.5, 0.0, "0" * 12), "gone": Term(0.5, 0.0, "0" * 12)}
+    published(store, tmp_path / "a", DecisionSettings(competition=Competition(terms)), promoted=False)
+    notes: list[str] = []
+    consider(store, domains, DECISIONS, note=notes.append)
+    assert any(note.startswith("lights, shades: another version was tuned on") for note in notes)
+    assert "gone: tuned, and answers no longer" in notes
+
+
+# ----------------------------------------------------------------------------------------------------------- answering
+
+
+def test_slopes_hold_for_the_version_that_they_were_fitted_on(
+    store: Store, domains: dict[str, Domain], tmp_path: Path, lights_site: Path
+) -> None:
+    def best(settings: DecisionSettings) -> float | None:
+        parts = load_found(discover({"ARBITRANK_DOMAINS": "lights,shades"}), store)
+        answer = Arbitrator(decisions=settings, **parts._asdict()).answer(REQUEST)
+        return answer.ranked[0].domain_probability
+
+    fitted, other = best(competing(store)), best(competing(store, "0" * 12))
+    identity = best(DecisionSettings(competition=Competition({}, 0.0, 0.1)))
+    assert other == identity
+    assert fitted != identity
+
+
+def test_live_follows_settings_and_returns_to_those_of_the_operator(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    stated = DecisionSettings(accept=0.11)
+    with Live(domains, store, decisions=stated, poll=60) as live:
+        assert live.answer(REQUEST).settings is UNSET
+        one = published(store, tmp_path / "one", competing(store))
+        live.look()
+        first = live.arbitrate(REQUEST)
+        assert (first.answer.settings, first.decisions.accept) == (one, 0.11)
+        two = published(store, tmp_path / "two", DecisionSettings(none=0.9))
+        live.look()
+        assert live.arbitrate(REQUEST).decisions.none == 0.9
+        assert live.answer(REQUEST).settings == two
+        assert live.status().domains[DECISIONS].version == two
+        store.rollback(DECISIONS)
+        live.look()
+        assert live.answer(REQUEST).settings == one
+        assert live.answer(REQUEST).ranked == first.answer.ranked
+    assert settled(stated, store).version == one
+
+
+def test_a_canary_of_settings_answers_its_share(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
+    one = published(store, tmp_path / "one", DecisionSettings(none=0.8))
+    two = published(store, tmp_path / "two", competing(store), promoted=False)
+    store.canary(DECISIONS, 0.5)
+    with Live(domains, store, poll=60) as live:
+        live.look()
+        versions = [live.answer(Request(id=str(i), hypotheses=REQUEST.hypotheses)).settings for i in range(200)]
+        assert {*versions} == {one, two}
+        assert 60 < versions.count(two) < 140
+        report = live.report()[DECISIONS]
+        assert report.arms["canary"].answers == versions.count(two)
+
+
+def test_damaged_settings_leave_those_before(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
+    one = published(store, tmp_path / "one", DecisionSettings(none=0.8))
+    with Live(domains, store, poll=60) as live:
+        two = published(store, tmp_path / "two", DecisionSettings(none=0.7))
+        (Path(str(store)) / DECISIONS / two / "decisions.json").write_text("{}")
+        live.look()
+        assert live.answer(REQUEST).settings == one
+        assert "SHA-256" in (live.status().domains[DECISIONS].problem or "")

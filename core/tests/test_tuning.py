@@ -1,0 +1,213 @@
+"""Tuning of the decision settings: what it finds, what it leaves, and on which requests it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from arbitrank.arbitration.competition import Competition, Term
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import BestReadings, terms_of
+from arbitrank.decisions.competition_fitting import FORMS, Form, Parameters, fit_competition
+from arbitrank.decisions.observed import Observed, heads_of
+from arbitrank.decisions.scope_share import estimate_share, shift
+from arbitrank.decisions.thresholds import QUESTION, WRONG, Gain, values
+from arbitrank.decisions.tuning import LEAST, tune
+from arbitrank.errors import DataError
+from arbitrank.probability import log_odds, sigmoid
+
+NAMES = ("a", "b", "c")
+ONE, BIASES, BOTH = FORMS
+
+
+def observed(n: int, *, none: float = 0.1, strength: float = 1.0, seed: int = 0, reading: float = 0.9) -> Observed:
+    """Requests to three domains, a share `none` of them out of scope, with evidence of each domain's own.
+
+    Each domain states the true log-odds that the request is its own, times `strength`; its reading is then right with
+    the probability `reading`.
+    """
+    rng = np.random.default_rng(seed)
+    shares = [*[(1.0 - none) / 3] * 3, none]
+    owner = rng.choice(4, n, p=shares)
+    evidence = rng.normal(np.where(np.arange(3) == owner[:, None], 1.5, -1.5), 1.2)  # likelihood ratio exp(3 z / 1.44)
+    odds = evidence * 3.0 / 1.44 + np.log(shares[0] / (1.0 - shares[0]))
+    mine = sigmoid(strength * odds)
+    right = (np.arange(3) == owner[:, None]) & (rng.random((n, 1)) < reading)
+    readings = [BestReadings(p, p * reading, np.zeros(n, np.int32), p * reading) for p in mine.T]
+    return Observed(NAMES, tuple(readings), right, np.arange(4) == owner[:, None])
+
+
+def parameters(requests: Observed, form: Form = ONE) -> Parameters:
+    return fit_competition(requests.mine, requests.has, requests.owners, form)
+
+
+# ------------------------------------------------------------------------------------------------------------- fitting
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+@pytest.mark.parametrize("strength", [0.7, 1.0, 2.0])
+def test_log_odds_that_are_too_strong_or_too_weak_are_set_right(form: Form, strength: float) -> None:
+    fitted = parameters(observed(6_000, strength=strength), form)
+    assert fitted.slopes * strength == pytest.approx(np.ones(3), abs=0.12)
+
+
+def test_the_fewer_the_requests_the_less_changes() -> None:
+    away = [abs(parameters(observed(n, strength=2.0), BOTH).slopes - 1.0).max() for n in (2, 12, 2_000)]
+    assert away[0] < away[1] < away[2]
+
+
+def test_without_requests_out_of_scope_there_is_no_term_for_no_domain() -> None:
+    assert parameters(observed(500, none=0.0)).null is None
+
+
+def test_a_domain_that_owns_no_request_keeps_the_shared_slope() -> None:
+    requests = observed(2_000, strength=2.0)
+    kept = requests.at(np.flatnonzero(~requests.owners[:, 2]))
+    fitted = parameters(kept, BOTH)
+    assert abs(fitted.slopes[2] - fitted.slopes[:2].mean()) < 0.3
+    assert fitted.biases[2] < 0.1
+
+
+@given(st.floats(0.02, 0.6), st.integers(0, 3))
+@hypothesis_settings(max_examples=20)
+def test_the_share_out_of_scope_is_found_in_unlabelled_traffic(share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    z = rng.normal(np.where(rng.random(4_000) < share, 1.5, -1.5), 1.0)
+    before = 0.1
+    stated = sigmoid(3.0 * z + np.log(before / (1.0 - before)))
+    found = estimate_share(stated, before)
+    assert found.low - 0.03 < share < found.high + 0.03
+    assert sigmoid(log_odds(np.array(before)) + shift(before, found.share)) == pytest.approx(found.share)
+
+
+# ---------------------------------------------------------------------------------------------------------- the choice
+
+
+def test_domains_that_claim_too_much_compete_by_fitted_slopes() -> None:
+    tuned = tune(observed(3_000, strength=2.5), served={name: (f"{name}1", 1.5) for name in NAMES})
+    competition = tuned.settings.competition
+    assert tuned.refusal is None
+    assert competition is not None
+    assert {name: (one.version, one.temperature) for name, one in competition.terms.items()} == {
+        name: (f"{name}1", 1.5) for name in NAMES
+    }
+    assert all(one.slope < 0.8 for one in competition.terms.values())
+    assert tuned.gain is not None
+    assert tuned.gain.nll_gain.low > 0.0
+    assert sum(one.taken for one in tuned.choices) == 1
+
+
+def test_what_is_tuned_holds_on_other_requests() -> None:
+    tuned = tune(observed(2_000, strength=2.5)).settings
+    other = observed(4_000, strength=2.5, seed=1)
+    losses = [heads_of(other, one, terms_of(one, NAMES)).losses for one in (DecisionSettings(), tuned)]
+    assert Gain.of(losses[0] - losses[1]).low > 0.0
+
+
+def test_settings_in_force_are_not_tuned_again_on_the_same_requests() -> None:
+    requests, served = observed(3_000, strength=2.5), {name: (f"{name}1", 1.0) for name in NAMES}
+    first = tune(requests, served=served).settings
+    again = tune(requests, first, served)
+    assert again.refusal is not None
+    assert "no setting is surely better than those in force; the best, " in again.refusal
+    assert again.settings == first
+
+
+def test_a_stated_setting_stays() -> None:
+    base = DecisionSettings(stated=("competition", "normalise"))
+    tuned = tune(observed(2_000, none=0.0, strength=2.5), base)
+    assert tuned.refusal == "every setting is stated by the operator: nothing is left to tune"
+
+
+def test_requests_in_scope_alone_change_neither_p_none_nor_thresholds() -> None:
+    requests = observed(3_000, none=0.0, strength=2.5)
+    tuned = tune(requests)
+    settings, default = tuned.settings, DecisionSettings()
+    assert settings.competition is None or settings.competition.null is None
+    assert (settings.none, settings.accept, settings.clarify) == (default.none, default.accept, default.clarify)
+    assert "0 of the requests are out of scope, below 20" in tuned.notes[0]
+    both = [heads_of(requests, one, terms_of(one, NAMES)).out_of_scope for one in (default, settings)]
+    assert both[0] == pytest.approx(both[1])
+
+
+def test_unlabelled_traffic_sets_the_share_of_out_of_scope() -> None:
+    traffic = observed(2_000, none=0.4, strength=2.5, seed=2)
+    tuned = tune(observed(3_000, none=0.05, strength=2.5), unlabelled=traffic.readings)
+    assert tuned.share is not None
+    assert tuned.share.share == pytest.approx(0.4, abs=0.08)
+    assert tuned.settings.competition is not None
+    assert tuned.settings.competition.share == tuned.share.share
+
+
+def test_too_little_traffic_is_named() -> None:
+    few = observed(50, seed=2).readings
+    tuned = tune(observed(2_000, strength=2.5), unlabelled=few)
+    assert tuned.share is None
+    assert any("50 requests without a truth, below 200" in note for note in tuned.notes)
+
+
+@pytest.mark.parametrize("n", [0, 1, 30, LEAST - 1])
+def test_few_requests_are_refused(n: int) -> None:
+    with pytest.raises(DataError, match=f"{n} requests with a truth, expected at least {LEAST}"):
+        tune(observed(n))
+
+
+@pytest.mark.parametrize(("keep", "named"), [([0], "one domain, a"), ([0, 3], "one domain, a"), ([3], "no domain")])
+def test_requests_of_one_domain_are_refused(keep: list[int], named: str) -> None:
+    requests = observed(3_000)
+    kept = requests.at(np.flatnonzero(requests.owners[:, keep].any(axis=1)))
+    with pytest.raises(DataError, match=f"are of {named}, expected at least 2"):
+        tune(kept)
+
+
+@given(st.integers(0, 50), st.floats(0.0, 0.5), st.floats(0.3, 3.0))
+@hypothesis_settings(max_examples=15, deadline=None)
+def test_any_requests_are_tuned_or_refused_with_the_reason(seed: int, none: float, strength: float) -> None:
+    tuned = tune(observed(220, none=none, strength=strength, seed=seed))
+    assert (tuned.refusal is None) == any(one.taken for one in tuned.choices) or tuned.settings != DecisionSettings()
+    assert tuned.refusal is None or tuned.settings == DecisionSettings()
+
+
+# -------------------------------------------------------------------------------------------------------- the versions
+
+
+def test_settings_for_domains_that_changed_are_gone_or_are_new_compete_by_what_is_known() -> None:
+    competition = Competition({"a": Term(0.5, 0.0, "a1"), "gone": Term(0.5, 0.0, "g1")}, 0.0, 0.1)
+    served = {"a": ("a1", 1.0), "b": ("b1", 1.0), "c": ("c1", 1.0)}
+    assert competition.all_terms(NAMES, served) == [(0.5, 0.0), (1.0, 0.0), (1.0, 0.0)]
+    tuned = tune(observed(3_000, strength=2.5), DecisionSettings(competition=competition), served).settings
+    assert tuned.competition is not None
+    assert tuned.competition.terms.keys() == {*NAMES}
+
+
+def test_a_domain_recalibrated_under_old_settings_loses_nothing() -> None:
+    """Its old slope is left out with its version, so that its claims compete as they are, calibrated again."""
+    served = {name: (f"{name}1", 1.0) for name in NAMES}
+    before, after = observed(3_000, strength=2.5), observed(4_000, strength=2.5, seed=1)
+    settings = tune(before, served=served).settings
+    calibrated = observed(4_000, seed=1).readings[0]  # of the same requests
+    after = after._replace(readings=(calibrated, *after.readings[1:]))
+    served["a"] = ("a2", 1.0)
+    untuned = heads_of(after, DecisionSettings())
+    now = heads_of(after, settings, terms_of(settings, NAMES, served))
+    answers = now.answers(settings, after.out_of_scope) - untuned.answers(DecisionSettings(), after.out_of_scope)
+    assert Gain.of(answers).high > 0.0
+    assert Gain.of(untuned.losses - now.losses).low > 0.0
+
+
+# ---------------------------------------------------------------------------------------------------------- thresholds
+
+
+def test_the_default_thresholds_are_the_best_for_calibrated_probabilities() -> None:
+    assert pytest.approx(0.3 * 1.0 - QUESTION) == 0.3 * 1.0 - 0.7 * WRONG  # accepted, or asked, at P(right) 0.3
+    assert pytest.approx(1.0 - QUESTION) == 0.6 - 0.4 * WRONG  # one of two domains, or a question about both
+
+
+def test_a_decision_is_worth_what_it_leads_to() -> None:
+    requests = observed(500)
+    heads = heads_of(requests, DecisionSettings())
+    worth = values(heads, DecisionSettings(), requests.out_of_scope)
+    assert set(np.round(worth, 6)) <= {1.0, round(-WRONG, 6), round(1.0 - QUESTION, 6), round(-QUESTION, 6)}
