@@ -21,7 +21,7 @@ from arbitrank.store.signing import sign
 
 if TYPE_CHECKING:
     from arbitrank.decisions.thresholds import Gain
-    from arbitrank.decisions.tuning import Choice, Tuned
+    from arbitrank.decisions.tuning import SettingsChoice, Tuned
 
 
 @click.command("tune")
@@ -101,7 +101,7 @@ def _lines(tuned: Tuned) -> Iterator[str]:
         yield f"together, held out: {_gains(tuned.gain, named=False)}"
 
 
-def _gains(one: Choice, *, named: bool = True) -> str:
+def _gains(one: SettingsChoice, *, named: bool = True) -> str:
     nll, right, domain = one.nll_gain, one.answer_gain, one.domain_gain
     text = (
         f"NLL {-nll.mean:+.4f} [{-nll.high:+.4f}, {-nll.low:+.4f}], IRER {_points(right)}, "

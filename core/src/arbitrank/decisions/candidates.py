@@ -53,7 +53,7 @@ class Samples:
         return self._fitted[form, k], rest
 
 
-class Candidate(NamedTuple):
+class TriedSettings(NamedTuple):
     """A way to set the settings: `settings(k)` are fitted on all folds but the k-th, with `ALL` on all requests."""
 
     name: str
@@ -61,18 +61,18 @@ class Candidate(NamedTuple):
     settings: Callable[[int], DecisionSettings]
 
 
-def candidates(base: DecisionSettings, samples: Samples, shares: Sequence[float | None]) -> Iterator[Candidate]:
+def candidates(base: DecisionSettings, samples: Samples, shares: Sequence[float | None]) -> Iterator[TriedSettings]:
     """Competitions for each share of out-of-scope requests; after-winning ones, too, where these are unknown."""
     plain = replace(base, competition=None, normalise=False, version=None)
     if "competition" not in base.stated:
         for size, form in enumerate(FORMS):
             for share in shares:
                 name = form.name if share is None else f"{form.name}, {100 * share:.3g} % out of scope"
-                yield Candidate(name, size, partial(_competition, samples, plain, form, share))
+                yield TriedSettings(name, size, partial(_competition, samples, plain, form, share))
     if shares == UNKNOWN and not {"normalise", "independence"} & {*base.stated}:
         for value in _INDEPENDENCES:
             winning = replace(plain, normalise=True, independence=value)
-            yield Candidate(f"after winning, independence {value:g}", 0, partial(_constant, winning))
+            yield TriedSettings(f"after winning, independence {value:g}", 0, partial(_constant, winning))
 
 
 def _constant(settings: DecisionSettings, k: int) -> DecisionSettings:
@@ -105,7 +105,7 @@ def fitted_parameters(observed: Observed, form: Form) -> Parameters:
     return fit_competition(observed.mine, observed.has, observed.owners, form, observed.shares(BALANCED))
 
 
-def held_out(samples: Samples, candidate: Candidate) -> Heads:
+def held_out(samples: Samples, candidate: TriedSettings) -> Heads:
     """The heads of each fold's lists by the settings fitted on the others."""
     parts = []
     for k, held in enumerate(samples.held):

@@ -22,7 +22,7 @@ LEAST_OUT_OF_SCOPE = 20
 
 
 class Form(NamedTuple):
-    """What is fitted besides the shared slope: the deviations of the priors, 0 for what stays at the identity."""
+    """Parameters fitted besides the shared slope: deviations of their priors, 0 for those that stay at the identity."""
 
     name: str
     slopes: float = 0.0

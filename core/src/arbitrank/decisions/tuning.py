@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from arbitrank.arbitration.competition import Served, compete_all
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, terms_of
-from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Candidate, Samples, candidates, held_out
+from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Samples, TriedSettings, candidates, held_out
 from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
 from arbitrank.decisions.observed import Heads, Mask, Observed, heads_of
 from arbitrank.decisions.scope_share import ScopeShare, estimate_share
@@ -36,7 +36,7 @@ SHARES = (0.01, 0.05, 0.2)
 _ONE_SIDED = 1.645  # standard errors
 
 
-class Choice(msgspec.Struct, frozen=True):
+class SettingsChoice(msgspec.Struct, frozen=True):
     """A setting that was tried, its held-out gains, and whether it is taken: NLL (nats), right answers, right domains.
 
     The gains are [mean, low, high], with a 95 % interval; `reason` says why it is not taken.
@@ -60,8 +60,8 @@ class Tuned(msgspec.Struct, frozen=True):
     settings: DecisionSettings
     n: int
     out_of_scope: int
-    choices: tuple[Choice, ...]
-    gain: Choice | None
+    choices: tuple[SettingsChoice, ...]
+    gain: SettingsChoice | None
     share: ScopeShare | None
     notes: tuple[str, ...]
     refusal: str | None
@@ -85,8 +85,8 @@ def tune(
     notes = list(_remarks(observed))
     scope, share = _scope(samples, unlabelled, notes)
     before = heads_of(observed, base, terms_of(base, observed.domains, served)), base
-    choices: list[Choice] = []
-    tried: list[tuple[Candidate, Heads, DecisionSettings]] = []
+    choices: list[SettingsChoice] = []
+    tried: list[tuple[TriedSettings, Heads, DecisionSettings]] = []
     for candidate in candidates(base, samples, scope.shares):
         after = held_out(samples, candidate), candidate.settings(ALL)
         choices.append(_compared(candidate.name, before, after, scope))
@@ -172,7 +172,7 @@ def _bounded(share: float) -> float:
 Decided = tuple[Heads, DecisionSettings]
 
 
-def _compared(name: str, before: Decided, after: Decided, scope: _Scope) -> Choice:
+def _compared(name: str, before: Decided, after: Decided, scope: _Scope) -> SettingsChoice:
     """The gains of the settings of `after` over those of `before`, and the reason why they are not sure."""
     (was, old), (now, new) = before, after
     answers = now.answers(new, scope.none) - was.answers(old, scope.none)
@@ -187,15 +187,15 @@ def _compared(name: str, before: Decided, after: Decided, scope: _Scope) -> Choi
     for share, weight in zip(scope.limits, scope.guards, strict=True):
         if any(Gain.of(values, weight).below(1.0) for values in (answers, domains)):
             reason = reason or f"more wrong answers where {100 * share:.3g} % of the requests are out of scope"
-    return Choice(name, nll, answer, domain, reason=reason)
+    return SettingsChoice(name, nll, answer, domain, reason=reason)
 
 
 def _best(
-    tried: Sequence[tuple[Candidate, Heads, DecisionSettings]], scope: _Scope
-) -> tuple[Candidate, Heads, DecisionSettings]:
+    tried: Sequence[tuple[TriedSettings, Heads, DecisionSettings]], scope: _Scope
+) -> tuple[TriedSettings, Heads, DecisionSettings]:
     """The candidate with the least held-out log loss, or a smaller one that is within a standard error of it."""
 
-    def loss(one: tuple[Candidate, Heads, DecisionSettings]) -> float:
+    def loss(one: tuple[TriedSettings, Heads, DecisionSettings]) -> float:
         return Gain.of(one[1].losses, scope.weight).mean
 
     best = min(tried, key=loss)
@@ -226,7 +226,7 @@ def _remarks(observed: Observed) -> Iterator[str]:
             yield f"{name}: owns no request with a truth; its slope is the shared one"
 
 
-def _refusal(choices: Sequence[Choice]) -> str:
+def _refusal(choices: Sequence[SettingsChoice]) -> str:
     """The reason why the settings in force stay, with the best of what was tried."""
     if not choices:
         return "every setting is stated by the operator: nothing is left to tune"

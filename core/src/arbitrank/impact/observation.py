@@ -72,7 +72,7 @@ def observe(
 
 
 class _Reader:
-    """Requests of a file in chunks, and what of it could not be used."""
+    """Requests of a file in chunks, and the parts of it that could not be used."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._bad, self._first = source(path), 0, ""
@@ -96,7 +96,7 @@ class _Reader:
             yield chunk
 
     def notes(self) -> Iterator[str]:
-        """What was left out."""
+        """Remarks on lines, domains and requests that were left out."""
         if self._bad:
             yield f"{self._bad} lines could not be read, the first: {self._first}"
         if self.foreign:
