@@ -223,6 +223,28 @@ def test_a_canary_of_settings_answers_its_share(store: Store, domains: dict[str,
         assert report.arms["canary"].answers == versions.count(two)
 
 
+def test_the_first_settings_can_be_a_canary_beside_the_operators(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    one = published(store, tmp_path / "one", competing(store), promoted=False)
+    store.canary(DECISIONS, 0.5)
+    lines: list[str] = []
+    with Live(domains, store, decisions=DecisionSettings(none=0.8), poll=60, notify=lines.append) as live:
+        assert not any(DECISIONS in line for line in lines)
+        live.look()
+        found = [live.arbitrate(Request(id=str(i), hypotheses=REQUEST.hypotheses)) for i in range(100)]
+        assert {one.answer.settings for one in found} == {UNSET, one}
+        assert {one.decisions.none for one in found} == {0.8}  # stated by the operator, on both sides
+        report = live.report()[DECISIONS]
+        assert (report.stable, report.candidate) == ("operator", one)
+        published(store, tmp_path / "one", competing(store))
+        live.look()
+        assert live.answer(REQUEST).settings == one
+        store.rollback(DECISIONS, to_package=True)
+        live.look()
+        assert live.answer(REQUEST).settings is UNSET
+
+
 def test_damaged_settings_leave_those_before(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
     one = published(store, tmp_path / "one", DecisionSettings(none=0.8))
     with Live(domains, store, poll=60) as live:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import cast
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
@@ -139,7 +139,7 @@ class Arbitrator:
         if self.hyprank is not None:
             ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
-        exclusive = self.decisions.exclusive or self.hyprank is not None
+        exclusive = self._exclusive or self.hyprank is not None
         decision = decide(ranked, self.decisions, out_of_scope=out_of_scope, exclusive=exclusive)
         if decision.action == "none" and (reading := self._fallback_reading(selection, outcomes)) is not None:
             ranked, decision = fall_back(ranked, reading)
@@ -156,8 +156,7 @@ class Arbitrator:
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
-        version = self.decisions.version or UNSET
-        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), version)
+        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), self._version)
         return Arbitration(answer, outcomes, self.decisions)
 
     @property
@@ -218,9 +217,9 @@ class Arbitrator:
 
     def _conditioned(self, contributions: Sequence[Contribution]) -> tuple[Sequence[Contribution], float]:
         """The contributions, conditioned on one another where the settings say so, and P(no domain)."""
-        settings = self.decisions
-        if not settings.exclusive:
+        if not self._exclusive:
             return contributions, p_out_of_scope(one.scores.mine for one in contributions)
+        settings = self.decisions
         reading = [one for one in contributions if one.hypotheses]
         scores = [one.scores for one in reading]
         if settings.competition is None:
@@ -235,6 +234,15 @@ class Arbitrator:
             for one, new in zip(reading, scores, strict=True)
         ]
         return conditioned, out_of_scope
+
+    @cached_property
+    def _exclusive(self) -> bool:
+        return self.decisions.exclusive
+
+    @cached_property
+    def _version(self) -> str | UnsetType:
+        """The version of the settings, where they are an artifact's."""
+        return self.decisions.version or UNSET
 
     @cached_property
     def _terms(self) -> Mapping[str, tuple[float, float]]:

@@ -23,6 +23,9 @@ ALIASES: tuple[Alias, ...] = ("stable", "candidate", "previous")
 PACKAGE = "the package's"
 """Stands for the version in a domain's package."""
 
+OPERATOR = "operator"
+"""Version and origin of the decision settings where none are stable: the operator's own."""
+
 _LOADING = "its weights are being loaded"
 
 
@@ -122,6 +125,8 @@ class FollowedState:
         if isinstance(self.serving, Broken):
             silent = self.serving.reason == _LOADING or (before is None and self._absent)
             return [] if silent else [f"{self.name}: does not answer: {self.serving.reason}"]
+        if before is None and self._absent:
+            return []
         if before != self.serving.version:
             return [f"{self.name}: {self.serving.version} ({self.serving.origin}) answers"]
         return [f"{self.name}: {self.serving.note}"] if self.serving.note else []
@@ -202,7 +207,7 @@ class FollowedState:
 def _untrusted(loaded: LoadedVersion, keys: Keys | None) -> str | None:
     """The reason why a version in memory is no longer trusted; None where it is, or where that is unknown now."""
     try:
-        return keys.problem(loaded.manifest) if keys else None
+        return keys.problem(loaded.manifest) if keys and loaded.origin != OPERATOR else None
     except ArbitrankError:
         return None
 

@@ -9,7 +9,6 @@ A request is answered by the versions that were stable when it arrived; a swap r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -27,7 +26,7 @@ from arbitrank.errors import ArtifactError
 from arbitrank.isolation.groups import GroupStatus, Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
 from arbitrank.live.comparison import Comparison, ComparisonReport
-from arbitrank.live.domain_state import DomainStatus, FollowedState, LoadedVersion
+from arbitrank.live.domain_state import OPERATOR, DomainStatus, FollowedState, LoadedVersion
 from arbitrank.live.follower import Follower
 from arbitrank.live.routing import Routing, with_serving
 from arbitrank.live.shadow import Shadow, ShadowLine
@@ -36,6 +35,7 @@ from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
+from arbitrank.store.artifact import Manifest
 from arbitrank.store.decision_settings import load_decisions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.store.loading import check_scales, combined, installed, load_model, unavailable, weights, with_stored
@@ -112,7 +112,7 @@ class Live:
             states.append(FollowedState(SHORTLIST, SHORTLIST in shadowed, packaged=False))
         if hyprank is None:
             states.append(FollowedState(HYPRANK, HYPRANK in shadowed, packaged=False, optional=True))
-        states.append(FollowedState(DECISIONS, DECISIONS in shadowed, packaged=False, optional=True))
+        states.append(FollowedState(DECISIONS, DECISIONS in shadowed, optional=True))
         profiles = profiles_of(domains)
         arbitrator = Arbitrator(serving, decisions, self._breakers, hyprank, None, baseline, profiles, unavailable)
         self._routing = Routing(arbitrator)
@@ -241,6 +241,10 @@ class Live:
 
     def _load(self, name: str, version: str | None) -> LoadedVersion:
         """One version, verified, tested and loaded; None is the package's. Raises where it is refused."""
+        if name == DECISIONS and version is None:
+            return LoadedVersion(
+                self._stated, Manifest(domain=DECISIONS, package="", package_version="", version=OPERATOR), OPERATOR
+            )
         found = weights(name, self._domains.get(name), self.store, version)
         stated = with_stored(self._stated.scales, self.store).get(name, {})
         scales = {"scales": stated} if isinstance(self._selftest, SelfTester) else {}
@@ -271,8 +275,6 @@ class Live:
             return
         before = self._routing.stable
         stable = with_serving(before, state.name, state.serving)
-        if state.name == DECISIONS and isinstance(state.serving, Broken):
-            stable = replace(before, decisions=self._stated)
         if not isinstance(before.domains.get(state.name), Broken):
             stable.prepare()  # here, so that no request waits for it
         candidates = {**self._routing.candidates, state.name: state.candidate}

@@ -78,10 +78,7 @@ def takes_part(name: str, answer: Answer) -> bool:
 
 
 def with_serving(arbitrator: Arbitrator, name: str, serving: Serving | Broken) -> Arbitrator:
-    """An arbitrator with another version under a name: a domain's, the Shortlister's, the HypRank's, settings.
-
-    Without a version, the settings are those of the operator.
-    """
+    """An arbitrator with another version under a name: a domain's, the Shortlister's, the HypRank's, settings."""
     stage: Any = serving.model if isinstance(serving, Serving) else None
     if name == DECISIONS:
         return replace(arbitrator, decisions=stage) if stage is not None else arbitrator
