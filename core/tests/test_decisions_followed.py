@@ -143,6 +143,25 @@ def test_an_only_domain_has_nothing_to_compete_with(store: Store, domains: dict[
         observe({"lights": domains["lights"]}, store, file(tmp_path / "a.jsonl", rows(300)))
 
 
+def test_requests_of_other_versions_are_scored_by_those_that_answer_now(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    """A log that earlier versions answered, with an unreadable line and hypotheses of a domain that is gone."""
+    report = {"status": "answered", "version": "0" * 12, "ms": 0.0, "reason": None, "shrunk": None}
+    answer = {"id": None, "decision": {"action": "none"}, "ranked": [], "domains": {"lights": report}, "ms": {}}
+    lines = [{**row, "answer": answer} for row in rows(300)]
+    lines[0]["hypotheses"] = [*lines[0]["hypotheses"], {"domain": "gone", "intent": "Do", "domain_confidence": 0.5}]
+    path = file(tmp_path / "a.jsonl", iter(lines))
+    path.write_text(path.read_text() + "{\n")
+    seen, without = (observe(domains, store, one) for one in (path, file(tmp_path / "b.jsonl", rows(300))))
+    assert np.array_equal(seen.observed.mine, without.observed.mine)
+    notes = " | ".join(seen.notes)
+    assert "1 lines could not be read, the first: " in notes
+    assert "not installed, so their hypotheses do not compete: gone" in notes
+    assert "logged answers of other versions of lights: their readings are scored" in notes
+    assert without.notes == ()
+
+
 # ------------------------------------------------------------------------------------------------------------ the gate
 
 
@@ -198,12 +217,18 @@ def test_live_follows_settings_and_returns_to_those_of_the_operator(
         live.look()
         first = live.arbitrate(REQUEST)
         assert (first.answer.settings, first.decisions.accept) == (one, 0.11)
+        assert live.remarks == ()
         two = published(store, tmp_path / "two", DecisionSettings(none=0.9))
         live.look()
         assert live.arbitrate(REQUEST).decisions.none == 0.9
         assert live.answer(REQUEST).settings == two
-        assert live.status().domains[DECISIONS].version == two
+        published(store, tmp_path / "three", competing(store, "0" * 12))
+        live.look()
+        assert live.remarks[0].startswith("lights, shades: another version was tuned on")
         store.rollback(DECISIONS)
+        live.look()
+        assert live.status().domains[DECISIONS].version == two
+        store.promote(DECISIONS, one)
         live.look()
         assert live.answer(REQUEST).settings == one
         assert live.answer(REQUEST).ranked == first.answer.ranked

@@ -78,6 +78,7 @@ class _Reader:
         self._path, self._bad, self._first = source(path), 0, ""
         self.failures: dict[str, list[str]] = {}
         self.foreign: set[str] = set()
+        self.earlier: set[str] = set()
 
     def __iter__(self) -> Iterator[list[Logged]]:
         chunk: list[Logged] = []
@@ -101,6 +102,9 @@ class _Reader:
             yield f"{self._bad} lines could not be read, the first: {self._first}"
         if self.foreign:
             yield f"not installed, so their hypotheses do not compete: {', '.join(sorted(self.foreign))}"
+        if self.earlier:
+            names = ", ".join(sorted(self.earlier))
+            yield f"logged answers of other versions of {names}: their readings are scored by those that answer now"
         for name, reasons in sorted(self.failures.items()):
             yield f"{name} failed on {len(reasons)} requests, the first: {reasons[0]}"
 
@@ -110,6 +114,11 @@ def _observed(
 ) -> tuple[Observed, Observed]:
     """The requests with a truth, and those without."""
     grouped = [by_domain(line) for line in lines]
+    for line in lines:
+        reports = {} if line.answer is None else line.answer.domains
+        reader.earlier |= {
+            name for name, one in reports.items() if name in parts and one.version not in (None, parts[name].version)
+        }
     reader.foreign |= {name for own in grouped for name in own or () if name not in models}
     scored: list[DomainReadings] = []
     for name, model in models.items():

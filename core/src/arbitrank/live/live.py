@@ -19,6 +19,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken, as_request
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.lineup import outdated, served
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.configuration import completed
 from arbitrank.domain import Domain, Model
@@ -172,6 +173,12 @@ class Live:
     def by_name(self) -> dict[str, Model]:
         """The stable models that answer now, by domain."""
         return self._routing.stable.by_name
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Remarks on domains that the decision settings were tuned on in another version, or not at all."""
+        stable = self._routing.stable
+        return tuple(outdated(stable.decisions, served(stable.domains)))
 
     def feedback(self, id: str, truth: Truth) -> bool:
         """Report the true meaning of a request; False where its answer is not remembered, or has its truth already."""

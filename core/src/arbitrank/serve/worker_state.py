@@ -146,7 +146,8 @@ class WorkerState:
         if self.log is not None and (problem := self.log.status().problem):
             problems.append(f"log: {problem}")
         notes = [f"{name}: {note}" for name, note in self.features.notes().items()]
-        return Health(ready, tuple(dict.fromkeys(problems)), (*notes, *self.unread.remarks))
+        remarks = () if self.live is None else self.live.remarks
+        return Health(ready, tuple(dict.fromkeys(problems)), (*notes, *remarks, *self.unread.remarks))
 
     def _remark(self, text: str) -> None:
         """Write a remark on the input of clients; none quotes a user's words."""
