@@ -278,3 +278,19 @@ def test_damaged_settings_leave_those_before(store: Store, domains: dict[str, Do
         live.look()
         assert live.answer(REQUEST).settings == one
         assert "SHA-256" in (live.status().domains[DECISIONS].problem or "")
+
+
+def test_promote_is_left_to_the_gate_where_there_is_an_audit_set(
+    arbitrank: Any, lights_site: Path, store: Store, tmp_path: Path
+) -> None:
+    store.set_audit_set(file(tmp_path / "audit.jsonl", rows(300)))
+    where = {"ARBITRANK_STORE": str(store), "PYTHONPATH": str(lights_site), "ARBITRANK_DOMAINS": "lights,shades"}
+    done = arbitrank("tune", "--promote", **where)
+    assert done.returncode == 2
+    assert "run without it, then: arbitrank promote .decisions" in done.stderr
+
+
+def test_without_requests_to_tune_on_the_next_command_is_named(arbitrank: Any, lights_site: Path) -> None:
+    done = arbitrank("tune", PYTHONPATH=str(lights_site), ARBITRANK_DOMAINS="lights,shades")
+    assert done.returncode == 2
+    assert "run: arbitrank audit-set FILE, or give --on FILE" in done.stderr
