@@ -190,6 +190,24 @@ def test_the_gate_tells_of_domains_that_changed_and_are_gone(
     assert "gone: tuned, and answers no longer" in notes
 
 
+def test_a_recalibrated_domain_is_promoted_under_the_settings_tuned_before(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    """Its old slope would divide log-odds that are right by now; it holds for the old version alone."""
+    store.set_audit_set(file(tmp_path / "audit.jsonl", rows(1_500)))
+    published(store, tmp_path / "settings", competing(store))
+    fakes.artifact(tmp_path / "new", "lights", fakes.CARD, strength=1.0)
+    store.publish(tmp_path / "new")
+    judgement = consider(store, domains, "lights")
+    assert judgement.reasons == ()
+    assert judgement.impact is not None
+    pooled = judgement.impact.pooled
+    assert pooled is not None
+    assert pooled.right_to_wrong == pooled.wrong_to_right == 0  # the slope did the same to the old version
+    assert pooled.difference["nll"].mean == pytest.approx(0.0, abs=3e-3)  # clipped log-odds apart
+    assert promote(store, judgement)
+
+
 # ----------------------------------------------------------------------------------------------------------- answering
 
 
