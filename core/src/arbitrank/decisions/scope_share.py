@@ -7,8 +7,8 @@ as re-estimating them too can collapse where domains resemble each other.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from arbitrank.probability import CLIP, Floats, logit
@@ -17,7 +17,7 @@ _ROUNDS = 200
 _Z = 1.96
 
 
-class ScopeShare(NamedTuple):
+class ScopeShare(msgspec.Struct, frozen=True):
     """The share of requests that no domain owns, its 95 % interval, and the number of requests it is estimated from."""
 
     share: float

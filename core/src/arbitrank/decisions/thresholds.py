@@ -8,8 +8,8 @@ costs: an answer is worth its risk from P(right) = 0.3, and of two domains one i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -24,7 +24,7 @@ GRID = tuple(round(0.05 * k, 2) for k in range(1, 20))
 """Values of a threshold that are tried."""
 
 
-class Gain(NamedTuple):
+class Gain(msgspec.Struct, frozen=True):
     """Mean gain per request, with its 95 % interval."""
 
     mean: float

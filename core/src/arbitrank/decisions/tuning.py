@@ -39,7 +39,7 @@ _ONE_SIDED = 1.645  # standard errors
 class SettingsChoice(msgspec.Struct, frozen=True):
     """A setting that was tried, its held-out gains, and whether it is taken: NLL (nats), right answers, right domains.
 
-    The gains are [mean, low, high], with a 95 % interval; `reason` says why it is not taken.
+    The gains are means over requests with their 95 % intervals; `reason` says why it is not taken.
     """
 
     setting: str
