@@ -37,8 +37,13 @@ class Bench:
         return load(self.paths[domain])
 
 
-def options(doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The benchmark's options; its docstring is the help, `corpora` are the names that it measures by default."""
+def options(
+    doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None = None, *, steps: int = 0
+) -> argparse.Namespace:
+    """The benchmark's options; its docstring is the help, `corpora` are the names that it measures by default.
+
+    With `steps`, the number of steps in an ablation, there is an option for the last of them.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="*", default=corpora, help=f"folders, or names in --data; {' '.join(corpora)}")
     parser.add_argument("--data", type=Path, default=DATA, help="where the corpora lie (%(default)s)")
@@ -48,6 +53,8 @@ def options(doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None 
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--jobs", type=int, default=1, help="processes that work side by side (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    if steps:
+        parser.add_argument("--last", type=int, default=steps, help="measure only the last LAST steps (%(default)s)")
     return parser.parse_args(argv)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -21,12 +22,13 @@ from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Readings
 from arbitrank.evaluate.results import summarise
 from arbitrank.learn.rerankers import baseline
-from arbitrank.nlu import training
+from arbitrank.nlu import tagger_training, training
 from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.semer import entirely_right
+from arbitrank.values import Example
 from benchmarks.apart import Scored, requests, scored
 from benchmarks.common import between, options, results, show, table
 
@@ -35,6 +37,8 @@ CORPORA = ("slurp", "snips")
 _MEASURES = ("domain_accuracy", "irer")
 _PLAIN_ATTRIBUTES = 17
 """The attributes that a token had before the longer affixes and the neighbours' came, which stand behind them."""
+_ITERATIONS = tagger_training._CRF["max_iterations"]
+_ITERATIONS_OF_ONE = 100  # of the one CRF that there was before the mean of two
 _QUICK = 24
 """With --quick one of so many utterances is learned from, and one of four is asked."""
 
@@ -49,6 +53,8 @@ class Step:
     affixes: bool = False
     fit: bool = False
     known: bool = False
+    clusters: bool = False
+    others: bool = False
 
     def look(self, utterance: str) -> Encoded:
         """The utterance as this recogniser sees it."""
@@ -61,14 +67,24 @@ class Step:
         """The domain's recogniser, of what was looked at in the training split."""
         rarity = training.RARITY if self.rarity else 0.0
         learner = learn_gazetteer if self.known else _learn_nothing
-        with patch.object(training, "RARITY", rarity), patch.object(training, "learn_gazetteer", learner):
-            model = training.train_recogniser(domain, corpus.train, seed, encoded=seen)
+        iterations = _ITERATIONS if self.clusters else _ITERATIONS_OF_ONE
+        aid = training.TaggerHelp({}, others=False)
+        if self.clusters:
+            aid = training.tagger_help(domain, corpus.train, seed, encoded=seen)
+        aid = aid._replace(others=aid.others and self.others)
+        with (
+            patch.object(training, "RARITY", rarity),
+            patch.object(tagger_training, "learn_gazetteer", learner),
+            patch.dict(tagger_training._CRF, max_iterations=iterations),
+        ):
+            model = training.train_recogniser(domain, corpus.train, seed, encoded=seen, aid=aid)
         if self.fit or model.fit is None:
             return model
         same = np.zeros_like(model.fit.present)  # every intent is like the domain at large
         return replace(model, fit=replace(model.fit, present=same, absent=same))
 
 
+_ALL = {"rarity": True, "skips": True, "affixes": True, "fit": True, "known": True}
 STEPS = (
     Step("n-grams alike, no intent in the slots"),
     Step("n-grams by rarity", rarity=True),
@@ -76,6 +92,8 @@ STEPS = (
     Step("longer affixes, the neighbours' too", rarity=True, skips=True, affixes=True),
     Step("slots weighed by intent", rarity=True, skips=True, affixes=True, fit=True),
     Step("known values marked", rarity=True, skips=True, affixes=True, fit=True, known=True),
+    Step("mean of two CRFs, word clusters", **_ALL, clusters=True),
+    Step("others' requests where they help", **_ALL, clusters=True, others=True),
 )
 
 
@@ -95,8 +113,9 @@ def measured(corpus: Corpus, *, seed: int = 0, steps: Sequence[Step] = STEPS) ->
     """The figures of each step on a corpus, with differences to the first."""
     truths = [example.truth for example in corpus.held]
     outcomes, readings = {}, {}
-    for step in steps:
-        read = dict(_read(step, corpus, seed))
+    with _classifiers_kept():
+        every = [(step, dict(_read(step, corpus, seed))) for step in steps]
+    for step, read in every:
         sides = [_by_r0(corpus, domain, found) for domain, found in read.items()]
         outcomes[step.name] = results(
             [side.readings for side in sides],
@@ -120,6 +139,22 @@ def _differences(one: Mapping[str, Any], first: str) -> dict[str, tuple[float, f
     """The mean differences to the first step and their intervals; none for the first itself."""
     found = one["against"].get(first, {})
     return {measure: (found[measure].mean, found[measure].low, found[measure].high) for measure in found}
+
+
+@contextmanager
+def _classifiers_kept() -> Iterator[None]:
+    """Steps that only change the tagger share their classifiers."""
+    kept: dict[Any, Any] = {}
+    original = training._train_classifier
+
+    def train(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Any:
+        key = (domain, training.RARITY, sum(len(one.ngrams) for one in encoded))
+        if key not in kept:
+            kept[key] = original(domain, examples, encoded, seed)
+        return kept[key]
+
+    with patch.object(training, "_train_classifier", train):
+        yield
 
 
 def _read(step: Step, corpus: Corpus, seed: int) -> Iterator[tuple[str, Readings]]:
@@ -150,7 +185,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
         corpus = read_corpus(chosen.data / name)
         if chosen.quick:
             corpus = replace(corpus, train=corpus.train[::_QUICK], held=corpus.held[::4])
-        found[corpus.name] = measured(corpus, seed=chosen.seed)
+        found[corpus.name] = measured(corpus, seed=chosen.seed, steps=STEPS[-chosen.last :])
     return found
 
 
@@ -174,7 +209,7 @@ def print_table(found: Mapping[str, Any]) -> None:
 
 def main() -> None:
     """Measure and print."""
-    chosen = options(__doc__, CORPORA)
+    chosen = options(__doc__, CORPORA, steps=len(STEPS))
     show(NAME, chosen, figures(chosen), print_table)
 
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.nlu import training
+from arbitrank.nlu.tagger_training import bio_labels
 from arbitrank.nlu.text import tokenise
-from arbitrank.nlu.training import bio_labels, cross_fit
+from arbitrank.nlu.training import cross_fit
 from arbitrank.values import Example, Request, Slot, Truth
 
 

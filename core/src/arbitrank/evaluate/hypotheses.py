@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.runs import Peak, SharedCorpus, in_processes, peak
-from arbitrank.nlu.training import cross_fit, train_recogniser
+from arbitrank.nlu.training import cross_fit, tagger_help, train_recogniser
 from arbitrank.packed import packed
 from arbitrank.values import Hypothesis
 
@@ -73,8 +73,9 @@ def split_hypotheses(corpus: Corpus, folder: Path) -> dict[str, Path]:
 def _recognise(shared: SharedCorpus, domain: str, path: Path, seed: int) -> Peak | None:
     corpus, (of_train, of_tuning, of_held) = shared.value, shared.seen
     with threadpool_limits(1):
-        fitted = cross_fit(domain, corpus.train, seed=seed, encoded=of_train)
-        recogniser = train_recogniser(domain, corpus.train, seed, encoded=of_train)
+        aid = tagger_help(domain, corpus.train, seed, encoded=of_train)
+        fitted = cross_fit(domain, corpus.train, seed=seed, encoded=of_train, aid=aid)
+        recogniser = train_recogniser(domain, corpus.train, seed, encoded=of_train, aid=aid)
         tuning = recogniser.recognise_many(of_tuning)
         save(Recognised(domain, fitted, tuning, recogniser.recognise_many(of_held)), path)
     return peak()

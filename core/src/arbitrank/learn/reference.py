@@ -91,11 +91,12 @@ class ReferenceDomain(Domain):
         }
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
-        from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
+        from arbitrank.nlu.training import cross_fit, encode_all, tagger_help, train_recogniser
 
         settings.progress("recogniser", 0, 1)
         encoded = encode_all(examples)
-        train_recogniser(self.name, examples, settings.seed, encoded=encoded).save(out / RECOGNISER)
+        aid = tagger_help(self.name, examples, settings.seed, encoded=encoded)
+        train_recogniser(self.name, examples, settings.seed, encoded=encoded, aid=aid).save(out / RECOGNISER)
         settings.progress("recogniser", 1, 1)
         fitted = cross_fit(
             self.name,
@@ -105,6 +106,7 @@ class ReferenceDomain(Domain):
             jobs=settings.jobs,
             progress=settings.progress,
             encoded=encoded,
+            aid=aid,
             spread=settings.spread,
         )
         return [[self.described(h) for h in n_best] for n_best in fitted]

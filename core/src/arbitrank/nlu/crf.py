@@ -132,6 +132,13 @@ class Lattice:
             paths.append(Path(tuple(reversed(labels)), chance))
         return paths
 
+    def log_probability(self, row: int, labels: Sequence[int]) -> float:
+        """The log-probability of a whole label sequence, as places in `labels`."""
+        if not labels:
+            return 0.0
+        score = self.scores[row, range(len(labels)), labels].sum() + self.transitions[labels[:-1], labels[1:]].sum()
+        return float(score - self.log_z[row])
+
     def span_probability(self, row: int, name: str, first: int, last: int) -> float:
         """P(a slot of this name covers exactly these tokens)."""
         label = self.chain.place[f"B-{name}"]

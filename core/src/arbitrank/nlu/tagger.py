@@ -58,6 +58,18 @@ class Tagger:
                 readings[i] = self._readings(encoded[i].text, paths, lattice, row)
         return readings
 
+    def log_probabilities(self, encoded: Sequence[Encoded], labelled: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """The log-probability of each utterance's label sequence; -inf where the tagger lacks a label."""
+        lattice, place = self._lattice(encoded), self._chain.place
+        return np.array(
+            [
+                lattice.log_probability(row, [place[label] for label in labels])
+                if place.keys() >= set(labels)
+                else -np.inf
+                for row, labels in enumerate(labelled)
+            ]
+        )
+
     @cached_property
     def _chain(self) -> Chain:
         return Chain(self.labels, self.transitions)

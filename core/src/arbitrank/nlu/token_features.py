@@ -10,6 +10,12 @@ from arbitrank.nlu.text import crc, tokenise
 PER_TOKEN = 23
 """The number of attributes of a token."""
 
+WORD = 1
+"""The column of the token's own word."""
+
+WORDS = slice(1, 6)
+"""The columns that are a word each: the token's, and its four neighbours'."""
+
 
 def attributes(utterance: str) -> NDArray[np.uint32]:
     """The attributes of each token: uint32 hashes, shape (tokens, attributes), the same number for every token.
@@ -20,6 +26,11 @@ def attributes(utterance: str) -> NDArray[np.uint32]:
     row = ["\x02", "\x02", *(token.text for token in tokenise(utterance)), "\x03", "\x03"]
     hashes = [[crc(name) for name in _named(*row[i : i + 5])] for i in range(len(row) - 4)]
     return np.array(hashes, np.uint32).reshape(-1, PER_TOKEN)
+
+
+def word_attributes(word: str) -> list[int]:
+    """The hashes of a word in the columns `WORDS`: as the token itself, and as each of its neighbours."""
+    return [crc(name) for name in _named(word, word, word, word, word)[WORDS]]
 
 
 def _named(before2: str, before: str, word: str, after: str, after2: str) -> list[str]:
