@@ -7,13 +7,15 @@ they have. Only training imports this module: a tagger's weights of clusters are
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from arbitrank.nlu.encoded import Encoded
@@ -42,8 +44,9 @@ def learn_clusters(encoded: Sequence[Encoded], seed: int = 0) -> Clusters:
         return {}
     texts = _texts(encoded, words)
     # One thread: sums in another order would give other clusters.
-    with threadpool_limits(1):
-        places = _embed(rows, column, len(words))
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct words than clusters
+        places = _embed(rows, column, len(words), seed)
         names: list[list[str]] = [[] for _ in words]
         for level, size in enumerate(SIZES):
             model = KMeans(min(size, len(words) // _FEWEST), n_init=1, max_iter=50, random_state=seed)
@@ -76,7 +79,7 @@ def _texts(encoded: Sequence[Encoded], words: NDArray[np.uint32]) -> list[str]:
     return [texts[word] for word in words.tolist()]
 
 
-def _embed(rows: NDArray[np.uint32], column: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+def _embed(rows: NDArray[np.uint32], column: NDArray[np.int64], n: int, seed: int) -> NDArray[np.float64]:
     """A vector of length 1 for each of n words, from the words to either side; `column` is the word of each row."""
     neighbours = rows[:, WORDS][:, 1:]
     _, flat = _frequent(neighbours.reshape(-1))  # an attribute's hash holds the place: each side is apart
@@ -91,8 +94,7 @@ def _embed(rows: NDArray[np.uint32], column: NDArray[np.int64], n: int) -> NDArr
     near = np.asarray(counts.sum(axis=0)).ravel() ** _SMOOTHING
     information = np.log(pairs.data / pairs.data.sum() / (own[pairs.row] * near[pairs.col] / near.sum()))
     matrix = sp.csr_matrix((np.maximum(information, 0.0), (pairs.row, pairs.col)), shape=counts.shape)
-    smaller = min(matrix.shape)
-    left, strength, _ = svds(matrix, k=min(DIMENSIONS, smaller - 1), v0=np.ones(smaller))
+    left, strength, _ = randomized_svd(matrix, min(DIMENSIONS, *matrix.shape), random_state=seed)
     places: NDArray[np.float64] = left * np.sqrt(strength)
     places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
     return places
