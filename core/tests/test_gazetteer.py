@@ -72,3 +72,20 @@ def test_marks_point_at_tokens(text: str) -> None:
     assert all(
         0 <= token < len(seen.attributes) and 0 <= mark < PER_NAME * 2 for token, mark in gazetteer.marks(seen.runs)
     )
+
+
+def test_values_of_a_list_are_known_as_those_that_were_seen() -> None:
+    seen, _ = learned(("dim the living room", [("room", 2, 3)]))
+    both = seen.with_values({"room": ["Big  Attic", "living room"], "level": ["full"], "song": ["hello"]})
+    every, _ = learned(("living room", [("room", 0, 1)]), ("big attic", [("room", 0, 1)]), ("full", [("level", 0, 0)]))
+    assert (both.names, both.runs.tolist(), both.places.tolist()) == (
+        every.names,
+        every.runs.tolist(),
+        every.places.tolist(),
+    )
+
+
+def test_values_that_are_no_run_of_tokens_are_left_out() -> None:
+    seen, _ = learned(("hall", [("room", 0, 0)]))
+    assert seen.with_values({"room": ["", "  ", "a " * (LONGEST_RUN + 1)]}).runs.tolist() == seen.runs.tolist()
+    assert len(seen.with_values({"room": ["a " * LONGEST_RUN]}).runs) == 2

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from arbitrank.nlu import training
 from arbitrank.nlu.tagger_training import bio_labels
 from arbitrank.nlu.text import tokenise
-from arbitrank.nlu.training import cross_fit
+from arbitrank.nlu.training import cross_fit, tagger_help
 from arbitrank.values import Example, Request, Slot, Truth
 
 
@@ -84,6 +85,20 @@ def test_cross_fitting_is_the_same_every_time_whatever_the_number_of_jobs() -> N
     assert cross_fit("lights", CORPUS, folds=3) == first
     assert cross_fit("lights", CORPUS, folds=3, jobs=2) == first
     assert cross_fit("lights", CORPUS, folds=3, seed=1) != first
+
+
+def test_folds_spread_over_processes_give_the_same_hypotheses() -> None:
+    """Each part gets plain values and a file, and returns bytes."""
+    aid = tagger_help("lights", CORPUS, values={"room": ("veranda",)})
+    parts: list[list[object]] = []
+
+    def spread(function: str, arguments: Sequence[Sequence[Any]]) -> list[bytes]:
+        assert function == "arbitrank.nlu.training:fit_fold"
+        parts.extend(msgspec.json.decode(msgspec.json.encode(arguments)))
+        return [training.fit_fold(*part) for part in parts]
+
+    assert cross_fit("lights", CORPUS, folds=3, aid=aid, spread=spread) == cross_fit("lights", CORPUS, folds=3, aid=aid)
+    assert len(parts) == 3
 
 
 def test_every_example_gets_its_hypotheses_in_its_place() -> None:

@@ -86,6 +86,15 @@ def test_the_mean_of_two_crfs_has_their_mean_log_scores() -> None:
     assert one.labels == both.labels
 
 
+def test_known_values_are_marked_though_no_request_has_them() -> None:
+    own = [request(f"{do} {room}", room=room) for do, room in product(("dim", "light"), ROOMS)]
+    own += [request(f"{do} {what}") for do, what in product(("dim", "light"), ("now", "please", "again", "down"))]
+    plain, knowing = trained(own), trained(own, [], {}, {"room": ["xylothek"]})
+    assert np.array_equal(plain.emissions, knowing.emissions)
+    text, labels = [encode("dim xylothek")], [["O", "B-room"]]
+    assert knowing.log_probabilities(text, labels) > plain.log_probabilities(text, labels)
+
+
 def test_training_twice_gives_the_same_weights() -> None:
     first, again = trained(OWN, HEATING, CLUSTERS), trained(OWN, HEATING, CLUSTERS)
     for name in ("hashes", "emissions", "transitions", "marks"):

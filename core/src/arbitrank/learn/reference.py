@@ -42,6 +42,10 @@ class ReferenceDomain(Domain):
         """Features of a hypothesis beside its confidences, the same names for each; none by default."""
         return {}
 
+    def known_values(self) -> Mapping[str, Sequence[str]]:
+        """Slot values that the domain knows beside its examples, by slot name, as from a catalogue; none by default."""
+        return {}
+
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> Mapping[str, Any]:
         """Train the recogniser, unless the examples bring hypotheses, and then the re-ranker.
 
@@ -95,7 +99,7 @@ class ReferenceDomain(Domain):
 
         settings.progress("recogniser", 0, 1)
         encoded = encode_all(examples)
-        aid = tagger_help(self.name, examples, settings.seed, encoded=encoded)
+        aid = tagger_help(self.name, examples, settings.seed, encoded=encoded, values=self.known_values())
         train_recogniser(self.name, examples, settings.seed, encoded=encoded, aid=aid).save(out / RECOGNISER)
         settings.progress("recogniser", 1, 1)
         fitted = cross_fit(

@@ -92,6 +92,10 @@ class Catalogue:
                 self._words[key] = min(_LONG, len(work["title"].split()))
         self._odds = {key: _log_odds(share) for key, share in shares.items()}
 
+    def names(self, column: str) -> list[str]:
+        """The names in the column, casefolded and sorted, each once."""
+        return sorted(self._names[column])
+
     def has(self, column: str, name: str) -> bool:
         """True if a work has this name in the column."""
         return key_of(name) in self._names[column]

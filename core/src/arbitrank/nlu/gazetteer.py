@@ -1,20 +1,22 @@
-"""A gazetteer: the slot values that a domain has seen, found again in an utterance before its slots are read.
+"""A gazetteer: the slot values that a domain knows, found again in an utterance before its slots are read.
 
 A run of tokens that was the value of a slot in training marks each of its tokens: with the slot's name, whether the
 token begins the run or goes on with it, and how long the run is. The tagger learns a weight for each mark. In training
 an utterance's own slots do not count: a value that occurs nowhere else is as unknown there as a new one when serving.
+Values of a catalogue are added after training, so that the tagger does not learn to rely on a list being complete.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.text import LONGEST_RUN
+from arbitrank.nlu.text import LONGEST_RUN, tokenise
+from arbitrank.nlu.text import runs as hashed_runs
 
 Span = tuple[str, int, int]
 """A slot's name and its first and last token."""
@@ -61,6 +63,23 @@ class Gazetteer:
                     found.update((int(start + i), begin + LENGTHS) for i in range(1, more + 1))
         return sorted(found)
 
+    def with_values(self, values: Mapping[str, Iterable[str]]) -> Gazetteer:
+        """The gazetteer with further values of its slots, by name; longer ones than `LONGEST_RUN` are left out."""
+        entries = set(zip(self.runs.tolist(), self.places.tolist(), strict=True))
+        for place, name in enumerate(self.names):
+            for value in values.get(name, ()):
+                words = [token.text for token in tokenise(value)]
+                if 0 < len(words) <= LONGEST_RUN:
+                    entries.add((int(hashed_runs(words)[0, -1]), place))
+        return _gazetteer(self.names, entries)
+
+
+def _gazetteer(names: Sequence[str], entries: Iterable[tuple[int, int]]) -> Gazetteer:
+    """The gazetteer of pairs of a run's hash and the place of its name."""
+    order = sorted(entries)
+    found = np.array([run for run, _ in order], np.uint32), np.array([place for _, place in order], np.uint16)
+    return Gazetteer(tuple(names), *found)
+
 
 def learn_gazetteer(
     names: Sequence[str], utterances: Sequence[Slotted]
@@ -70,12 +89,7 @@ def learn_gazetteer(
     counts: Counter[tuple[int, int]] = Counter()
     for runs, spans in utterances:
         counts.update((int(runs[start, end - start]), index[name]) for name, start, end in _short(spans))
-    entries = sorted(counts)
-    gazetteer = Gazetteer(
-        tuple(names),
-        np.array([run for run, _ in entries], np.uint32),
-        np.array([place for _, place in entries], np.uint16),
-    )
+    gazetteer = _gazetteer(names, counts)
     marks = []
     for runs, spans in utterances:
         alone = [span for span in _short(spans) if counts[int(runs[span[1], span[2] - span[1]]), index[span[0]]] == 1]

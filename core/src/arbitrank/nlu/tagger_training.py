@@ -35,6 +35,9 @@ _WORST = -20.0  # log-probability below which a reading's loss counts no more
 
 Weights = Mapping[tuple[str, str], float]
 
+Values = Mapping[str, Sequence[str]]
+"""Known values of slots, by the slot's name."""
+
 
 class SlotRequest(NamedTuple):
     """A request to learn slots from."""
@@ -58,9 +61,15 @@ class _Row(NamedTuple):
 
 
 def train_tagger(
-    own: Sequence[SlotRequest], others: Sequence[SlotRequest] = (), clusters: Clusters | None = None
+    own: Sequence[SlotRequest],
+    others: Sequence[SlotRequest] = (),
+    clusters: Clusters | None = None,
+    values: Values | None = None,
 ) -> Tagger | None:
-    """The tagger of a domain's own requests, helped by others' and by clusters; None where there are no slots."""
+    """The tagger of a domain's own requests, helped by others', by clusters and by known values of its slots.
+
+    None where the own requests have no slots.
+    """
     labelled = [bio_labels(text.text, slots) for text, slots in own]
     labels = tuple(sorted({label for row in labelled for label in row} | {"O"}))
     if labels == ("O",):
@@ -81,7 +90,7 @@ def train_tagger(
     transitions = np.zeros((len(labels), len(labels)), np.float32)
     for (before, after), weight in _mean([crf.transitions for crf in crfs]).items():
         transitions[labels.index(before), labels.index(after)] = weight
-    return _tagger(labels, emissions, transitions, gazetteer, clusters)
+    return _tagger(labels, emissions, transitions, gazetteer.with_values(values or {}), clusters)
 
 
 def others_help(own: Sequence[SlotRequest], others: Sequence[SlotRequest], clusters: Clusters) -> bool:

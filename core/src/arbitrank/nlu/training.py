@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +27,7 @@ from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.intent_slots import learn_intent_slots
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.tagger import slot_names
-from arbitrank.nlu.tagger_training import SlotRequest, as_shipped, others_help, train_tagger
+from arbitrank.nlu.tagger_training import SlotRequest, Values, as_shipped, others_help, train_tagger
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
 from arbitrank.nlu.word_clusters import Clusters, learn_clusters
 from arbitrank.values import Example, Hypothesis
@@ -44,10 +45,11 @@ _RARE = 2_000  # with more examples than this, n-grams that occur once are left 
 
 
 class TaggerHelp(NamedTuple):
-    """Training data of a domain's tagger beside its own requests: word clusters, and others' requests or not."""
+    """Training data of a domain's tagger beside its own requests: word clusters, others' requests or not, values."""
 
     clusters: Clusters
     others: bool
+    values: Values = MappingProxyType({})
 
 
 def train_recogniser(
@@ -70,7 +72,7 @@ def train_recogniser(
     classifier = _train_classifier(domain, examples, encoded, seed)
     aid = tagger_help(domain, examples, seed, encoded=encoded) if aid is None else aid
     requests = _slot_requests(domain, examples, encoded)
-    tagger = train_tagger(requests.own, requests.others if aid.others else (), aid.clusters)
+    tagger = train_tagger(requests.own, requests.others if aid.others else (), aid.clusters, aid.values)
     if tagger is None:
         return Recogniser(domain, classifier, None, None)
     truths = (examples[i].truth.seen_by(domain) for i in own)
@@ -97,15 +99,23 @@ def _slot_requests(domain: str, examples: Sequence[Example], encoded: Sequence[E
 
 
 def tagger_help(
-    domain: str, examples: Sequence[Example], seed: int = 0, *, encoded: Sequence[Encoded] | None = None
+    domain: str,
+    examples: Sequence[Example],
+    seed: int = 0,
+    *,
+    encoded: Sequence[Encoded] | None = None,
+    values: Values = MappingProxyType({}),
 ) -> TaggerHelp:
-    """The help for a domain's tagger that its examples have: nothing where the domain has no slots."""
+    """The help for a domain's tagger that its examples have: nothing where the domain has no slots.
+
+    `values` are slot values that the domain knows beside its examples, by the slot's name.
+    """
     encoded = encode_all(examples) if encoded is None else encoded
     own, others = _slot_requests(domain, examples, encoded)
     if not any(slots for _, slots in own):
         return TaggerHelp({}, others=False)
     clusters = learn_clusters(encoded, seed)
-    return TaggerHelp(clusters, others_help(own, others, clusters))
+    return TaggerHelp(clusters, others_help(own, others, clusters), values)
 
 
 def encode_all(examples: Sequence[Example]) -> list[Encoded]:
@@ -143,10 +153,9 @@ def cross_fit(
     else:
         with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
             path = Path(folder) / "examples"
-            path.write_bytes(_encode(list(examples)))  # once for all folds
-            parts = spread(
-                f"{__name__}:fit_fold", [[domain, str(path), folds, seed, f, aid.others] for f in range(folds)]
-            )
+            values = {name: list(every) for name, every in aid.values.items()}
+            path.write_bytes(_encode(_Shared(list(examples), aid.others, values)))  # once for all folds
+            parts = spread(f"{__name__}:fit_fold", [[domain, str(path), folds, seed, f] for f in range(folds)])
         finished = map(_decode_readings, parts)
     hypotheses: list[tuple[Hypothesis, ...]] = [()] * len(examples)
     for f, recognised in enumerate(finished):
@@ -157,18 +166,27 @@ def cross_fit(
     return hypotheses
 
 
-def fit_fold(domain: str, path: str, folds: int, seed: int, number: int, others: bool) -> bytes:
+class _Shared(msgspec.Struct, array_like=True):
+    """What the folds of a cross-fit share: the examples, and the part of the tagger's help that is not learned."""
+
+    examples: list[Example]
+    others: bool
+    values: dict[str, list[str]]
+
+
+def fit_fold(domain: str, path: str, folds: int, seed: int, number: int) -> bytes:
     """The hypotheses of one fold, in MessagePack, by a recogniser trained on the others; examples from a file."""
-    examples, encoded, fold_of, clusters = _shared(Path(path), folds, seed)
-    return _encode(_fit_and_recognise(domain, examples, encoded, fold_of == number, seed, TaggerHelp(clusters, others)))
+    examples, encoded, fold_of, aid = _shared(Path(path), folds, seed)
+    return _encode(_fit_and_recognise(domain, examples, encoded, fold_of == number, seed, aid))
 
 
 @lru_cache(maxsize=1)
-def _shared(path: Path, folds: int, seed: int) -> tuple[list[Example], list[Encoded], NDArray[np.int64], Clusters]:
-    """The examples in the file, read and encoded once by a process for all its folds."""
-    examples = msgspec.msgpack.decode(path.read_bytes(), type=list[Example])
-    encoded = encode_all(examples)
-    return examples, encoded, _fold_of(examples, folds, seed), learn_clusters(encoded, seed)
+def _shared(path: Path, folds: int, seed: int) -> tuple[list[Example], list[Encoded], NDArray[np.int64], TaggerHelp]:
+    """What is in the file, read, encoded and clustered once by a process for all its folds."""
+    shared = msgspec.msgpack.decode(path.read_bytes(), type=_Shared)
+    encoded = encode_all(shared.examples)
+    aid = TaggerHelp(learn_clusters(encoded, seed), shared.others, shared.values)
+    return shared.examples, encoded, _fold_of(shared.examples, folds, seed), aid
 
 
 def _fold_of(examples: Sequence[Example], folds: int, seed: int) -> NDArray[np.int64]:

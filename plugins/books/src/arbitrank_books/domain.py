@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -50,6 +50,10 @@ class Books(ReferenceDomain):
     @cached_property
     def _catalogue(self) -> Catalogue:
         return Catalogue(read_works(_DATA), "title", "author", elsewhere=read_elsewhere(_DATA))
+
+    def known_values(self) -> Mapping[str, Sequence[str]]:
+        """The catalogue's titles and authors, which the tagger marks though no example has them."""
+        return {column: self._catalogue.names(column) for column in ("title", "author")}
 
     def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
         """Whether the catalogue has the title and the author, and whether other media are known to share the title."""

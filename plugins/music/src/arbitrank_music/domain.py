@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -52,6 +52,10 @@ class Music(ReferenceDomain):
     @cached_property
     def _catalogue(self) -> Catalogue:
         return Catalogue(read_works(_DATA), "title", "artist", elsewhere=read_elsewhere(_DATA))
+
+    def known_values(self) -> Mapping[str, Sequence[str]]:
+        """The catalogue's titles and artists, which the tagger marks though no example has them."""
+        return {column: self._catalogue.names(column) for column in ("title", "artist")}
 
     def describe(self, hypothesis: Hypothesis) -> Mapping[str, float]:
         """Whether the catalogue has the title and the artist, and whether other media are known to share the title."""
