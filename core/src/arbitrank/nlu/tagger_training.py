@@ -96,8 +96,7 @@ def train_tagger(
 def others_help(own: Sequence[SlotRequest], others: Sequence[SlotRequest], clusters: Clusters) -> bool:
     """True where a domain's held-out requests are better explained by a tagger that has learned from others too.
 
-    The gain in log-probability must exceed its standard error. Both taggers learn from the rest of the domain's
-    requests, of which a sample will do.
+    Both taggers learn from the rest of the domain's requests, of which a sample will do.
     """
     sample = sorted(own, key=lambda one: crc(f"sample {one.encoded.text}"))[:_SAMPLE]
     held = [one for one in sample if crc(one.encoded.text) % _HELD == 0]
@@ -108,8 +107,7 @@ def others_help(own: Sequence[SlotRequest], others: Sequence[SlotRequest], clust
     alone, helped = train_tagger(rest, (), clusters), train_tagger(rest, others, clusters)
     if alone is None or helped is None:
         return False
-    gain = _log_probabilities(helped, held) - _log_probabilities(alone, held)
-    return float(gain.sum()) > float(np.sqrt((gain * gain).sum()))
+    return float(_log_probabilities(helped, held).sum()) > float(_log_probabilities(alone, held).sum())
 
 
 def _log_probabilities(tagger: Tagger, held: Sequence[SlotRequest]) -> NDArray[np.float64]:
