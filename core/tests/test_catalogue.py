@@ -104,3 +104,9 @@ def test_without_shares_there_are_no_odds(folder: Path) -> None:
 def test_a_work_without_a_share_is_what_its_title_means(folder: Path) -> None:
     assert [share_of(work) for work in read_works(folder)] == [1.0, 1.0, 1.0]
     assert read_elsewhere(folder) == []
+
+
+def test_the_names_of_a_column_are_listed_as_they_are_spelt() -> None:
+    works = [{"title": "The Hobbit", "author": "Tolkien"}, {"title": "Emma"}, {"title": "The Hobbit", "author": ""}]
+    assert Catalogue(works, "title", "author").names("title") == ["Emma", "The Hobbit"]
+    assert Catalogue(works, "title", "author").names("author") == ["Tolkien"]

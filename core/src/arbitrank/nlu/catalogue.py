@@ -76,9 +76,8 @@ class Catalogue:
 
     def __init__(self, works: Iterable[Work], *columns: str, elsewhere: Iterable[Work] = ()) -> None:
         works = list(works)
-        self._names = {
-            column: frozenset(key_of(value) for work in works if (value := work.get(column))) for column in columns
-        }
+        self._spelt = {column: {value for work in works if (value := work.get(column))} for column in columns}
+        self._names = {column: frozenset(map(key_of, values)) for column, values in self._spelt.items()}
         self._shared = frozenset(key_of(work["title"]) for work in works if also_of(work))
         shares: dict[str, float] = {}
         self._words: dict[str, int] = {}
@@ -93,8 +92,8 @@ class Catalogue:
         self._odds = {key: _log_odds(share) for key, share in shares.items()}
 
     def names(self, column: str) -> list[str]:
-        """The names in the column, casefolded and sorted, each once."""
-        return sorted(self._names[column])
+        """The names in the column as they are spelt there, sorted, each once."""
+        return sorted(self._spelt[column])
 
     def has(self, column: str, name: str) -> bool:
         """True if a work has this name in the column."""

@@ -167,7 +167,7 @@ def cross_fit(
 
 
 class _Shared(msgspec.Struct, array_like=True):
-    """What the folds of a cross-fit share: the examples, and the part of the tagger's help that is not learned."""
+    """Content of the file that the folds of a cross-fit share: the examples, and the part of the tagger's help that is not learned."""
 
     examples: list[Example]
     others: bool
@@ -182,7 +182,7 @@ def fit_fold(domain: str, path: str, folds: int, seed: int, number: int) -> byte
 
 @lru_cache(maxsize=1)
 def _shared(path: Path, folds: int, seed: int) -> tuple[list[Example], list[Encoded], NDArray[np.int64], TaggerHelp]:
-    """What is in the file, read, encoded and clustered once by a process for all its folds."""
+    """Content of the file, read, encoded and clustered once by a process for all its folds."""
     shared = msgspec.msgpack.decode(path.read_bytes(), type=_Shared)
     encoded = encode_all(shared.examples)
     aid = TaggerHelp(learn_clusters(encoded, seed), shared.others, shared.values)
