@@ -167,7 +167,7 @@ def cross_fit(
 
 
 class _Shared(msgspec.Struct, array_like=True):
-    """Content of the file that the folds of a cross-fit share: the examples, and the part of the tagger's help that is not learned."""
+    """Content of the file that folds share: the examples, and the part of the tagger's help that is not learned."""
 
     examples: list[Example]
     others: bool
