@@ -1,0 +1,1 @@
+"""Importers: other systems' hypotheses, and corpora in other formats, as arbitrank's own."""
