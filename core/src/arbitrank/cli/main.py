@@ -9,6 +9,7 @@ import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from keyword import iskeyword
 
 import click
 
@@ -21,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ask": ("ask", "Text in, ranked list out."),
     "rank": ("rank", "Hypotheses in, answers out (JSON Lines)."),
     "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
+    "import": ("importing", "Payloads of other systems in, hypotheses out."),
     "train": ("train", "Train domains and publish their weights."),
     "evaluate": ("evaluate", "Measure all systems on a corpus or a hypotheses file."),
     "publish": ("versions", "Copy an artifact into the store as its domain's candidate."),
@@ -53,9 +55,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = getattr(
-            import_module(f"arbitrank.cli.{VERBS[cmd_name][0]}"), cmd_name.replace("-", "_")
-        )
+        function = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
+        command: click.Command = getattr(import_module(f"arbitrank.cli.{VERBS[cmd_name][0]}"), function)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

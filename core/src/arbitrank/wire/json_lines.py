@@ -7,13 +7,14 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from arbitrank.errors import DataError
 from arbitrank.wire.json_text import BOM
 
-__all__ = ["MAX_LINE", "BadLine", "lines_in", "place", "read_lines"]
+__all__ = ["MAX_LINE", "BadLine", "lines_in", "opened", "other_kind", "place", "read_lines"]
 
 MAX_LINE = 1 << 20
 """Bytes of one JSON object at most."""
@@ -43,10 +44,17 @@ class BadLine(NamedTuple):
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes | BadLine]]:
     """The lines of a JSON Lines file that are not blank, undecoded, each with its number; a too long one is bad."""
+    with opened(path) as file:
+        yield from lines_in(file, str(path))
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[IO[bytes]]:
+    """A file that is open, `-` for standard input, gzip by its name. Raises `DataError` where it cannot be read."""
     path = str(path)
     try:
         with _open(path) as file:
-            yield from lines_in(file, path)
+            yield file
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
@@ -63,7 +71,7 @@ def lines_in(file: IO[bytes], path: str) -> Iterator[tuple[int, bytes | BadLine]
             line = line[len(BOM) :]
         if first and line.strip():
             first = False
-            if kind := _other_kind(line, path):
+            if kind := other_kind(line, path) or _several_lines(line, path):
                 yield number, BadLine(place(path, number), kind)
                 return
         if len(line.removesuffix(b"\n")) > MAX_LINE:
@@ -79,13 +87,18 @@ def place(path: str | Path, number: int) -> str:
     return f"{'standard input' if str(path) == '-' else path}:{number}"
 
 
-def _other_kind(line: bytes, path: str) -> str | None:
-    """The kind of a file that is no JSON Lines, with the remedy, by its first line; None where it may be some."""
+def other_kind(line: bytes, path: str) -> str | None:
+    """The kind of a file that is no text of JSON, with the remedy, by its first line; None where it may be some."""
     name = "FILE" if path == "-" else path
     for start, kind in _KINDS:
         if line.startswith(start):
             return f"it seems to be {kind.format(path=name)}"
-    text = line.strip()
+    return None
+
+
+def _several_lines(line: bytes, path: str) -> str | None:
+    """The remedy for JSON that is no JSON Lines, by its first line; None where it may be some."""
+    name, text = "FILE" if path == "-" else path, line.strip()
     if re.match(rb"\[(\s*[\[{]|$)", text):
         return f"a JSON array, expected one object per line; convert it: jq -c '.[]' {name} > NEW"
     if text == b"{":

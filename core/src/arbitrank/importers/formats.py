@@ -1,0 +1,99 @@
+"""Formats of other systems' payloads that can be imported, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+import msgspec
+
+from arbitrank.errors import InputError
+from arbitrank.importers.options import ImportOptions
+from arbitrank.importers.rasa import rasa
+from arbitrank.values import Request
+from arbitrank.wire.json_text import short
+from arbitrank.wire.lenient import read_request
+from arbitrank.wire.misnamed import foreign
+from arbitrank.wire.request_checks import KNOWN
+
+__all__ = ["ALIASES", "FORMATS", "PAYLOAD", "Format", "format_named", "imported"]
+
+Importer = Callable[[Any, ImportOptions], Request]
+
+PAYLOAD = "payload"
+"""The key of a payload in an envelope: an object that has what the payload lacks under the keys of a request."""
+
+
+class Format(NamedTuple):
+    """A format: its importer, the system, and `listed` where one payload may be a list."""
+
+    importer: Importer
+    system: str
+    listed: bool = False
+
+
+FORMATS: dict[str, Format] = {
+    "rasa": Format(rasa, "Rasa"),
+}
+"""The formats by name."""
+
+ALIASES: dict[str, str] = {}
+"""Further names of formats."""
+
+
+def format_named(name: str) -> tuple[str, Format]:
+    """The format of a name, and its own name. Raises `InputError` that lists those that there are."""
+    own = ALIASES.get(name, name)
+    if own in FORMATS:
+        return own, FORMATS[own]
+    near = get_close_matches(name.casefold(), [*FORMATS, *ALIASES], n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise InputError(f"format {short(name)}: unknown, expected one of {', '.join(FORMATS)}{hint}")
+
+
+def imported(payload: Any, name: str, options: ImportOptions = ImportOptions()) -> Request:
+    """The request that a payload of a format makes, decoded JSON; without a domain's name, the format's stands for it.
+
+    The payload may be in an envelope: `{"utterance": …, "id": …, "context": …, "payload": …}`. Raises `InputError`
+    that names the field, what was seen and what was expected.
+    """
+    own, found = format_named(name)
+    if options.domain is None:
+        options = replace(options, domain=own)
+    envelope: Mapping[str, Any] = {}
+    if isinstance(payload, dict) and PAYLOAD in payload and KNOWN.issuperset(payload.keys() - {PAYLOAD}):
+        envelope, payload = payload, payload[PAYLOAD]
+        options = replace(options, utterance=envelope.get("utterance", options.utterance))
+    try:
+        request = found.importer(payload, options)
+    except InputError as error:
+        raise InputError(f"{error}{_other_format(payload, own)}") from None
+    except RecursionError:
+        raise InputError("nested too deeply to be read") from None
+    return _with(request, envelope, options) if envelope else request
+
+
+def _other_format(payload: Any, own: str) -> str:
+    """The hint that a payload seems to be of another system's, empty where it does not."""
+    system = foreign(payload) if isinstance(payload, dict) else None
+    if system is None or system == FORMATS[own].system or FORMATS[own].system.startswith(system):
+        return ""
+    names = [name for name, one in FORMATS.items() if one.system == system]
+    command = f": arbitrank import {names[0]}" if names else ""
+    return f"; it seems to be a payload of {system}{command}"
+
+
+def _with(request: Request, envelope: Mapping[str, Any], options: ImportOptions) -> Request:
+    """The request with what its envelope has: id, context, session and the like."""
+    given = {key: value for key, value in envelope.items() if key not in (PAYLOAD, "hypotheses", "truth")}
+    outer = read_request({**given, "hypotheses": []}, options.notice)
+    kept = {
+        name: getattr(outer, name)
+        for name in ("id", "session", "account", "dialogue", "utterance_length", "utterances")
+    }
+    return msgspec.structs.replace(
+        request, **kept, context={**request.context, **outer.context},
+        utterance=request.utterance if outer.utterance is None else outer.utterance,
+    )  # fmt: skip
