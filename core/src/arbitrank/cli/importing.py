@@ -50,6 +50,4 @@ def import_(format: str, file: str, domain: str | None, mapping: Path | None, ut
     sys.stdout.flush()
     if bad:
         name = "standard input" if file == "-" else file
-        raise InputError(
-            f"{bad} payload{'s' if bad > 1 else ''} of {name} could not be read, the others were imported"
-        )
+        raise InputError(f"{bad} payload{'s' if bad > 1 else ''} of {name} could not be read, the others were imported")

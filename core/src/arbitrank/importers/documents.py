@@ -31,11 +31,14 @@ def documents(path: str, *, listed: bool = False) -> Iterator[Document | BadLine
     """
     with opened(path) as file:
         for one in _documents(file, path):
-            if isinstance(one, Document) and isinstance(one.value, list):
-                if not listed or (one.value and all(isinstance(each, list) for each in one.value)):
-                    yield from (Document(f"{one.where}[{i}]", each) for i, each in enumerate(one.value))
-                    continue
-            yield one
+            if isinstance(one, Document) and isinstance(one.value, list) and _is_several(one.value, listed):
+                yield from (Document(f"{one.where}[{i}]", each) for i, each in enumerate(one.value))
+            else:
+                yield one
+
+
+def _is_several(value: list[Any], listed: bool) -> bool:
+    return not listed or (bool(value) and all(isinstance(each, list) for each in value))
 
 
 def _documents(file: IO[bytes], path: str) -> Iterator[Document | BadLine]:

@@ -1,4 +1,4 @@
-"""Options of an import, by argument and from a mapping file: names, readings of none, the unit of offsets, the scale."""
+"""Options of an import, and the mapping file: names, readings of none, the unit of offsets, the scale."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ class RasaEntity(msgspec.Struct, frozen=True):
 
     @property
     def score(self) -> float | None:
+        """The extractor's score, None where it has none."""
         return self.confidence if self.confidence_entity is None else self.confidence_entity
 
 

@@ -47,7 +47,7 @@ def score(value: Any, where: str, one: Scale = _UNIT) -> float | None:
     """
     if value is None or one.key == ("missing",):
         return None
-    number = number_in(value.strip().removesuffix("%")) if isinstance(value, str) and one.texts else value
+    number: Any = number_in(value.strip().removesuffix("%")) if isinstance(value, str) and one.texts else value
     if one.words:
         word = word_of(value) if isinstance(value, str) else f"{value:g}" if _is_number(value) else ""
         if word in one.words:
@@ -99,7 +99,7 @@ def slots_of(name: str, value: Any, words: Any, text: str | None) -> list[Slot]:
     if isinstance(value, list) and (words is None or isinstance(words, list)):
         each = words if words is not None and len(words) == len(value) else [None] * len(value)
         return [slot for one, own in zip(value, each, strict=True) for slot in slots_of(name, one, own, text)]
-    if value is None or value == "" or value == [] or value == {}:
+    if value is None or value in ("", [], {}):
         return []
     own = words if isinstance(words, str) and words else words_of(value)
     return [slot_in(name, own, text, resolved=value)]
@@ -180,4 +180,4 @@ def _cut(name: str, text: str, start: int, end: int, unit: Offsets) -> Slot | No
 
 def _other(words: str, value: Any) -> Any:
     """The value where it is not just the words."""
-    return None if value is None or value == words or value == [] or value == {} else value
+    return None if value is None or value in (words, [], {}) else value
