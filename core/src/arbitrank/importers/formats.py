@@ -10,8 +10,22 @@ from typing import Any, NamedTuple
 import msgspec
 
 from arbitrank.errors import InputError
+from arbitrank.importers.clu import clu
+from arbitrank.importers.dialogflow import dialogflow, dialogflow_cx, dialogflow_es
+from arbitrank.importers.distributions import options_of, semantic_router
+from arbitrank.importers.hermes import hermes
+from arbitrank.importers.home_assistant import home_assistant
+from arbitrank.importers.lex import lex
+from arbitrank.importers.llm import llm
+from arbitrank.importers.luis import luis
+from arbitrank.importers.mapped import mapped
 from arbitrank.importers.options import ImportOptions
+from arbitrank.importers.ovos import ovos
 from arbitrank.importers.rasa import rasa
+from arbitrank.importers.self_reported import self_reported
+from arbitrank.importers.token_logprobs import token_logprobs
+from arbitrank.importers.tool_calls import tool_calls
+from arbitrank.importers.wit import wit
 from arbitrank.values import Request
 from arbitrank.wire.json_text import short
 from arbitrank.wire.lenient import read_request
@@ -36,10 +50,31 @@ class Format(NamedTuple):
 
 FORMATS: dict[str, Format] = {
     "rasa": Format(rasa, "Rasa"),
+    "lex-v2": Format(lex, "Lex V2"),
+    "dialogflow-es": Format(dialogflow_es, "Dialogflow"),
+    "dialogflow-cx": Format(dialogflow_cx, "Dialogflow"),
+    "dialogflow": Format(dialogflow, "Dialogflow"),
+    "clu": Format(clu, "CLU"),
+    "luis-v3": Format(luis, "LUIS"),
+    "hermes": Format(hermes, "Hermes (Snips, Rhasspy)"),
+    "ovos": Format(ovos, "OVOS", listed=True),
+    "wit": Format(wit, "Wit"),
+    "home-assistant": Format(home_assistant, "Home Assistant"),
+    "llm": Format(llm, "OpenAI", listed=True),
+    "tool-calls": Format(tool_calls, "OpenAI"),
+    "logprobs": Format(token_logprobs, "OpenAI"),
+    "self-reported": Format(self_reported, "OpenAI", listed=True),
+    "options": Format(options_of, "a zero-shot classifier", listed=True),
+    "semantic-router": Format(semantic_router, "semantic-router", listed=True),
+    "map": Format(mapped, ""),
 }
 """The formats by name."""
 
-ALIASES: dict[str, str] = {}
+ALIASES: dict[str, str] = {
+    **{"lex": "lex-v2", "luis": "luis-v3", "snips": "hermes", "rhasspy": "hermes", "homeassistant": "home-assistant"},
+    **{"padatious": "ovos", "adapt": "ovos", "mycroft": "ovos", "openai": "llm", "anthropic": "llm", "gemini": "llm"},
+    **{"ollama": "llm", "hass": "home-assistant"},
+}
 """Further names of formats."""
 
 

@@ -14,7 +14,7 @@ from unicodedata import normalize
 import msgspec
 
 from arbitrank.errors import InputError, os_errors
-from arbitrank.scales import Scale, scale
+from arbitrank.scales import DEFAULT, FIELDS, Scale, Scales, domain_scales, scale
 from arbitrank.wire.json_text import explained, short
 from arbitrank.wire.notices import Notice, unnoticed
 from arbitrank.wire.offsets import Offsets
@@ -35,7 +35,7 @@ class ImportOptions:
     `domain` is of readings whose payload names none, `utterance` of payloads without one. `domains` gives the names
     that the payload has for domains, options or tools as `DOMAIN` or `DOMAIN.INTENT`; `intents` moves intents into
     domains of their own, likewise; `*` in a name stands for any text, and in an intent for that text. Readings of
-    `none` mean that nothing of the system's is meant. `offsets` and `scale` replace the system's usual ones.
+    `none` mean that nothing of the system's is meant. `offsets`, and `scales` by field, replace the system's own.
     `reading`, of the format `map` alone, tells where a payload has what.
     """
 
@@ -45,7 +45,7 @@ class ImportOptions:
     intents: Mapping[str, str] = field(default_factory=dict)
     none: tuple[str, ...] = ()
     offsets: Offsets | None = None
-    scale: Scale | None = None
+    scales: Scales = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     notice: Notice = unnoticed
 
@@ -57,9 +57,17 @@ class ImportOptions:
         """True where a reading of this name means that nothing of the system's is meant, by `none`."""
         return any(_pattern(each).match(name) for each in self.none)
 
+    def scale(self, field: str) -> Scale:
+        """The scale of a field, 0..1 where none is stated."""
+        return self.scales.get(field) or scale(DEFAULT)
+
+    def mapped(self, name: str) -> tuple[str, str | None] | None:
+        """The domain, and the intent where one is stated, that `domains` has for a name; None where it has none."""
+        return _mapped(self.domains, name)
+
     def target(self, name: str, intent: str) -> tuple[str, str]:
         """The domain and the intent of a reading for which the payload has these names."""
-        found = _mapped(self.domains, name)
+        found = self.mapped(name)
         if found is None:
             return self.moved(domain_name(name), intent)
         domain, own = found
@@ -82,7 +90,7 @@ class _Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intents: dict[str, str] = {}
     none: tuple[str, ...] = ()
     offsets: Offsets | None = None
-    scale: str | None = None
+    scale: str | dict[str, str] | None = None
     reading: dict[str, Any] = {}
 
 
@@ -105,12 +113,13 @@ def read_map(path: Path, options: ImportOptions = ImportOptions()) -> ImportOpti
     for table in ("domains", "intents"):
         for key, value in getattr(found, table).items():
             _checked(value.partition(".")[0], f"{path}: {table}[{key!r}]")
+    by_field = dict.fromkeys(FIELDS, found.scale) if isinstance(found.scale, str) else found.scale or {}
     try:
-        stated = None if found.scale is None else scale(found.scale)
+        scales = domain_scales(by_field)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return replace(
-        options, domains=found.domains, intents=found.intents, none=found.none, offsets=found.offsets, scale=stated,
+        options, domains=found.domains, intents=found.intents, none=found.none, offsets=found.offsets, scales=scales,
         reading=found.reading,
     )  # fmt: skip
 
