@@ -2,12 +2,13 @@
 
 A team that starts without logs writes what people would say and lets this module draw a corpus from it. A folder holds
 
-- `works.tsv`: the catalogue, one work a line, tab-separated, with a header line. The columns are the team's own; one
-  is `title`, and an optional `also` names, separated by commas, the other domains that have a work of that title, the
-  likeliest first. An optional `share`, in [0, 1], says how often people who say the title alone mean this work.
+- `works.tsv`, optional: the catalogue, one work a line, tab-separated, with a header line. The columns are the team's
+  own; one is `title`, and an optional `also` names, separated by commas, the other domains that have a work of that
+  title, the likeliest first. An optional `share`, in [0, 1], says how often people who say the title alone mean this work.
 - `elsewhere.tsv`, optional: well-known titles that mean works of other domains alone, with the columns `title` and
   `also`.
-- `lists.toml`: further values to draw from, `name = ["value", …]`.
+- `lists.toml`: further values to draw from, `name = ["value", …]`. A value may be `{value = "…", resolved = "…"}`,
+  the words with the canonical form that they stand for, which their slot keeps as `resolved`.
 - `patterns.toml`: what people say. `[own.INTENT]` for the domain's own intents, `[others.DOMAIN]` for what belongs to
   another domain, `[none.KIND]` for what is out of scope; each with `patterns` (a list of strings) and `count` (how many
   utterances to draw).  `[context.own]`, `[context.others.DOMAIN]` and `[context.none]` give for each context key the
@@ -43,7 +44,7 @@ from arbitrank.nlu.catalogue import Work, also_of, read_elsewhere, read_works, s
 from arbitrank.values import Context, Example, Request, Slot, Truth
 
 _CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
-_PLACE = re.compile(r"\{(\w*)(?:=(\w+))?\}")
+_PLACE = re.compile(r"\{([\w.-]*)(?:=([\w.-]+))?\}")
 _FIRST = 0.75
 """The likeliest other domain's part of what a work's share leaves."""
 
@@ -57,7 +58,8 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
     A section whose patterns do not yield `count` distinct utterances gives what it has. Raises `DataError` where a
     pattern names a source that is neither a column nor a list, or a section draws from no work at all.
     """
-    works, elsewhere = read_works(folder), read_elsewhere(folder)
+    works = read_works(folder) if (folder / "works.tsv").is_file() else []
+    elsewhere = read_elsewhere(folder)
     lists = tomllib.loads((folder / "lists.toml").read_text(encoding="utf-8-sig"))
     spec = tomllib.loads((folder / "patterns.toml").read_text(encoding="utf-8-sig"))
     again, typed = spec.get("again", False), spec.get("typed", 0.0)
@@ -119,7 +121,7 @@ class _Sources(NamedTuple):
     """The sources of the places in a section's patterns."""
 
     draws: Iterator[Work]
-    lists: Mapping[str, Sequence[str]]
+    lists: Mapping[str, Sequence[str | Mapping[str, Any]]]
     elsewhere: Sequence[str]
     typed: float
 
@@ -192,10 +194,12 @@ def _expand(pattern: str, sources: _Sources, rng: random.Random, where: str) -> 
     text, slots, rest = "", [], 0
     for place in _PLACE.finditer(pattern):
         name, source = place[1], place[2] or place[1]
+        resolved = None
         text += pattern[rest : place.start()]
         rest = place.end()
         if source in sources.lists:
-            value = rng.choice(sources.lists[source])
+            drawn = rng.choice(sources.lists[source])
+            value, resolved = (drawn, None) if isinstance(drawn, str) else (drawn["value"], drawn.get("resolved"))
         elif source == "elsewhere" and sources.elsewhere:
             value = _typed(rng.choice(sources.elsewhere), sources.typed, rng)
         else:
@@ -206,7 +210,7 @@ def _expand(pattern: str, sources: _Sources, rng: random.Random, where: str) -> 
                 raise DataError(f"{where}: pattern {pattern!r} names {source!r}, neither a column nor a list")
             value = _typed(work[source], sources.typed, rng)
         if name:
-            slots.append(Slot(name, value, start=len(text), end=len(text) + len(value)))
+            slots.append(Slot(name, value, start=len(text), end=len(text) + len(value), resolved=resolved))
         text += value
     return text + pattern[rest:], tuple(slots)
 
