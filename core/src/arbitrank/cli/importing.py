@@ -10,7 +10,9 @@ import click
 import msgspec
 
 from arbitrank.cli import options
+from arbitrank.cli.importing_corpora import CorpusImport, corpus_options
 from arbitrank.errors import InputError
+from arbitrank.importers.corpora import FORMATS as CORPORA
 from arbitrank.importers.documents import documents
 from arbitrank.importers.formats import FORMATS, format_named, imported
 from arbitrank.importers.options import ImportOptions, read_map
@@ -18,20 +20,32 @@ from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.notices import Notices
 
 
-@click.command("import", epilog=f"Formats: {', '.join(FORMATS)}.")
-@click.argument("format", metavar="VENDOR")
+@click.command("import", epilog=f"Formats: {', '.join(FORMATS)}; of --corpus: {', '.join(CORPORA)}.")
+@click.argument("format", metavar="VENDOR|PATH")
 @click.argument("file", default="-")
 @click.option(
     "--domain", metavar="NAME", help="The domain of readings whose payload names none.  [default: the format's name]"
 )
 @click.option("--map", "mapping", type=options.PATH, metavar="FILE", help="A TOML file with names of yours for theirs.")
 @click.option("--utterance", metavar="TEXT", help="The utterance of payloads without one.")
-def import_(format: str, file: str, domain: str | None, mapping: Path | None, utterance: str | None) -> None:
+@corpus_options
+def import_(
+    format: str, file: str, domain: str | None, mapping: Path | None, utterance: str | None, corpus: CorpusImport
+) -> None:
     """Make requests of the payloads of another system in FILE (- for standard input), and print them.
 
     FILE is JSON Lines, a document over several lines, or a list of payloads. One that cannot be read is reported on
     standard error, the others are imported, and the exit status is 2.
+
+    With --corpus, import the file, folder or zip archive at PATH: utterances as a corpus, templates as patterns.toml
+    and lists.toml. What cannot be taken over is listed on standard error.
     """
+    if corpus.format is not None:
+        for option, value in {"--map": mapping, "--utterance": utterance, file: None if file == "-" else file}.items():
+            if value is not None:
+                raise InputError(f"{option}: not with --corpus, expected: arbitrank import --corpus FORMAT PATH")
+        corpus.run(Path(format), domain)
+        return
     name, one = format_named(format)
     stated = ImportOptions(domain, utterance)
     if mapping is not None:

@@ -4,7 +4,8 @@ A team that starts without logs writes what people would say and lets this modul
 
 - `works.tsv`, optional: the catalogue, one work a line, tab-separated, with a header line. The columns are the team's
   own; one is `title`, and an optional `also` names, separated by commas, the other domains that have a work of that
-  title, the likeliest first. An optional `share`, in [0, 1], says how often people who say the title alone mean this work.
+  title, the likeliest first. An optional `share`, in [0, 1], says how often people who say the title alone mean this
+  work.
 - `elsewhere.tsv`, optional: well-known titles that mean works of other domains alone, with the columns `title` and
   `also`.
 - `lists.toml`: further values to draw from, `name = ["value", …]`. A value may be `{value = "…", resolved = "…"}`,

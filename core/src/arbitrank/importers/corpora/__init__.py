@@ -1,6 +1,6 @@
 """Importers of corpora: utterances and templates in other formats as a corpus, patterns and lists.
 
-    import_corpus("rasa", Path("data/nlu.yml"), ImportOptions(domain="tea")) -> Gathered
+    import_corpus("rasa", Path("data/nlu.yml"), CorpusOptions(domain="tea")) -> Gathered
 
 A format is a module with `read(files, options)`, which yields items (`items`); `gathered` makes lines of a corpus,
 patterns and lists of them, and `writing` writes those into a folder.
@@ -16,9 +16,9 @@ from typing import NamedTuple
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.files import source_files
 from arbitrank.importers.corpora.gathered import Gathered, gathered
-from arbitrank.importers.corpora.items import ImportOptions
+from arbitrank.importers.corpora.items import CorpusOptions
 
-__all__ = ["FORMATS", "CorpusFormat", "Gathered", "ImportOptions", "format_of", "import_corpus"]
+__all__ = ["FORMATS", "CorpusFormat", "CorpusOptions", "Gathered", "format_of", "import_corpus"]
 
 
 class CorpusFormat(NamedTuple):
@@ -60,7 +60,7 @@ def format_of(name: str) -> str:
     raise InputError(f"--corpus: {name!r} is no format of corpora, expected one of {', '.join(FORMATS)}{meant}")
 
 
-def import_corpus(format: str, path: Path, options: ImportOptions) -> Gathered:
+def import_corpus(format: str, path: Path, options: CorpusOptions) -> Gathered:
     """The corpus at a path, a file, a folder or a zip archive, in one of `FORMATS`.
 
     Raises `DataError` where it is not as the format has it, `InputError` for a wrong option.

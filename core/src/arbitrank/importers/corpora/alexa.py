@@ -8,7 +8,7 @@ from typing import Any
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora.files import SourceFile, locale_in
 from arbitrank.importers.corpora.items import (
-    ImportOptions,
+    CorpusOptions,
     Item,
     LeftOut,
     ListValue,
@@ -22,7 +22,7 @@ from arbitrank.importers.corpora.templates import Notation, characters, pattern_
 _FALLBACK = "AMAZON.FallbackIntent"
 
 
-def read(files: Sequence[SourceFile], options: ImportOptions) -> Iterator[Item]:
+def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
     """The patterns and lists of interaction models."""
     for file in files:
         if len(files) > 1 and file.path.suffix != ".json":

@@ -13,7 +13,7 @@ import msgspec
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.builtin_values import values_of
 from arbitrank.importers.corpora.items import (
-    ImportOptions,
+    CorpusOptions,
     Item,
     LeftOut,
     ListValue,
@@ -68,7 +68,7 @@ class Gathered:
         return (line for lines in self.splits.values() for line in lines)
 
 
-def gathered(items: Iterable[Item], options: ImportOptions, where: str) -> Gathered:
+def gathered(items: Iterable[Item], options: CorpusOptions, where: str) -> Gathered:
     """The items of a reader as a corpus, patterns and lists; messages name the source `where`.
 
     Each line is one that `arbitrank.wire` reads; an utterance of which none can be made is left out. Raises
@@ -129,7 +129,7 @@ def _check_locales(items: Iterable[Pattern | ListValue]) -> None:
         raise InputError(f"templates of {len(found)} locales, {', '.join(found[:8])}; choose one: --locale {found[0]}")
 
 
-def _line(one: Utterance, options: ImportOptions, seen: Counter[str], left: dict[str, list[Any]]) -> Line | None:
+def _line(one: Utterance, options: CorpusOptions, seen: Counter[str], left: dict[str, list[Any]]) -> Line | None:
     """The line of an utterance; None where it is empty or the format of a corpus cannot hold it."""
     if not one.text.strip():
         _leave(left, LeftOut("utterance without a text", one.where))
@@ -186,7 +186,7 @@ def _entries(words: Mapping[str, str | None]) -> list[Any]:
 
 
 def _spec(
-    patterns: Iterable[Pattern], lists: _Lists, utterances: Iterable[Utterance], options: ImportOptions
+    patterns: Iterable[Pattern], lists: _Lists, utterances: Iterable[Utterance], options: CorpusOptions
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The content of `patterns.toml`; values are supplied for the lists that have none."""
     patterns = list(patterns)
@@ -228,4 +228,3 @@ def _labels(patterns: Iterable[Pattern]) -> dict[str, set[str]]:
         for slot, source in re.findall(r"\{([\w.-]+)=([\w.-]+)\}", pattern.text):
             found[source].add(slot)
     return found
-

@@ -1,7 +1,7 @@
 """Sentence templates of Home Assistant (hassil): YAML with `intents`, `lists` and `expansion_rules`.
 
-A list's values become values of a list, `in` the words and `out` the canonical form; a range its numbers. A wildcard has
-no values. A sentence's fixed slots, which no word stands for, are left out.
+A list's values become values of a list, `in` the words and `out` the canonical form; a range its numbers. A wildcard
+has no values. A sentence's fixed slots, which no word stands for, are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora.files import SourceFile
 from arbitrank.importers.corpora.items import (
-    ImportOptions,
+    CorpusOptions,
     Item,
     LeftOut,
     ListValue,
@@ -30,7 +30,7 @@ _BLOCK = {"sentences", "lists", "expansion_rules"}
 _OF_LISTS = {"values", "range", "wildcard"}
 
 
-def read(files: Sequence[SourceFile], options: ImportOptions) -> Iterator[Item]:
+def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
     """The patterns and lists of YAML files; rules and lists hold for all files of a language."""
     documents = []
     for file in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -9,16 +10,17 @@ from typing import Any, NamedTuple, TypeAlias
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.placed import Placed
 from arbitrank.values import Slot
+from arbitrank.wire.json_text import short
 from arbitrank.wire.offsets import Offsets, cut
 
 __all__ = [
-    "ImportOptions",
+    "CorpusOptions",
     "Item",
     "LeftOut",
     "ListValue",
     "OpenList",
     "Pattern",
-    "Reading",
+    "LabelledReading",
     "Synonyms",
     "Utterance",
     "keys_left_out",
@@ -27,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class ImportOptions:
+class CorpusOptions:
     """Options of an import, as the caller gives them.
 
     `domain`: the domain of all utterances; None where the format names domains itself. `locale`: the only one to
@@ -39,8 +41,13 @@ class ImportOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     out_of_scope: Collection[str] = ()
 
+    def __post_init__(self) -> None:
+        if self.domain is not None and not re.fullmatch(r"[a-z0-9_-]{1,64}", self.domain):
+            expected = "expected lower-case letters, digits, '_' and '-', at most 64 characters"
+            raise InputError(f"--domain: {short(self.domain)} is no domain's name, {expected}")
 
-class Reading(NamedTuple):
+
+class LabelledReading(NamedTuple):
     """One reading of an utterance that has several: domain, intent and slots."""
 
     domain: str | None
@@ -61,7 +68,7 @@ class Utterance(NamedTuple):
     split: str | None = None
     id: str | None = None
     extra: Mapping[str, Any] = {}
-    also: tuple[Reading, ...] = ()
+    also: tuple[LabelledReading, ...] = ()
 
 
 class Pattern(NamedTuple):

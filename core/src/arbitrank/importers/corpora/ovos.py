@@ -11,10 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.files import SourceFile, lines_of, locale_in
-from arbitrank.importers.corpora.items import ImportOptions, Item, LeftOut, ListValue, Pattern
+from arbitrank.importers.corpora.items import CorpusOptions, Item, LeftOut, ListValue, Pattern
 from arbitrank.importers.corpora.templates import Notation, characters, pattern_of, place, plain_name, wordings
 
 _WORDINGS = 200  # of one line of a list
+
+_NUMBER = re.compile(r"#+(?:$|[:.,/%-]|\s*[#(])")
+"""The beginning of a line of digits, as `##:##`, which is no comment."""
 
 _DIGITS = ("0123456789", "5274130689")
 
@@ -27,7 +30,7 @@ def _placed(text: str) -> str:
 _NOTATION = Notation(_placed, escapes=True)
 
 
-def read(files: Sequence[SourceFile], options: ImportOptions) -> Iterator[Item]:
+def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
     """The patterns and lists of a skill's files."""
     for file in files:
         suffix = file.path.suffix
@@ -42,9 +45,7 @@ def read(files: Sequence[SourceFile], options: ImportOptions) -> Iterator[Item]:
 def _lines(file: SourceFile) -> Iterator[tuple[str, str]]:
     for where, line in lines_of(file):
         text = line.strip()
-        if text and not text.startswith(("#", "//")):
-            yield where, text
-        elif re.match(r"#+[ (]*#", text) or re.match(r"#+\S", text):  # a number, not a comment
+        if text and not text.startswith("//") and (text[0] != "#" or _NUMBER.match(text)):
             yield where, text
 
 
@@ -79,5 +80,11 @@ def _values(file: SourceFile) -> Iterator[Item]:
             continue
         for value in found:
             for digits in _DIGITS if "#" in value else _DIGITS[:1]:
-                drawn = iter(digits * (1 + value.count("#") // len(digits)))
-                yield ListValue(name, re.sub("#", lambda _, drawn=drawn: next(drawn), value), locale=locale)
+                yield ListValue(name, _in_digits(value, digits), locale=locale)
+
+
+def _in_digits(value: str, digits: str) -> str:
+    """The value with a digit in the place of each `#`."""
+    for i in range(value.count("#")):
+        value = value.replace("#", digits[i % len(digits)], 1)
+    return value

@@ -9,11 +9,11 @@ from typing import Any
 
 from arbitrank.errors import DataError
 from arbitrank.extras import required
-from arbitrank.importers.corpora.files import SourceFile
+from arbitrank.importers.corpora.files import SourceFile, lines_of
 from arbitrank.wire.json_text import short, whole
 from arbitrank.wire.notices import named
 
-__all__ = ["Placed", "read_json", "read_yaml"]
+__all__ = ["Placed", "read_json", "read_json_lines", "read_yaml", "read_yamls"]
 
 MAX_NODES = 5_000_000
 """Values of a YAML document at most, those that its aliases repeat counted each time."""
@@ -112,20 +112,38 @@ class Placed:
 
 def read_json(file: SourceFile) -> Placed:
     """The JSON document in a file. Raises `DataError` with the line and column where it is none."""
-    text = file.text
+    return _json(file.text, file.label, ":{line}")
+
+
+def _json(text: str, label: str, line: str) -> Placed:
     try:
-        return Placed(json.loads(text, object_pairs_hook=_distinct, parse_int=_integer), file.label)
+        return Placed(json.loads(text, object_pairs_hook=_distinct, parse_int=_integer), label)
     except RecursionError:
-        raise DataError(f"{file.label}: nested too deeply to be read") from None
+        raise DataError(f"{label}: nested too deeply to be read") from None
     except json.JSONDecodeError as problem:
-        place = f"{file.label}:{problem.lineno}: column {problem.colno}"
+        place = f"{label}{line.format(line=problem.lineno)}: column {problem.colno}"
         raise DataError(f"{place}: not JSON: {problem.msg}") from None
     except _RepeatedKey as repeated:
-        raise DataError(f"{file.label}: the key {short(repeated.key)} occurs twice in an object") from None
+        raise DataError(f"{label}: the key {short(repeated.key)} occurs twice in an object") from None
+
+
+def read_json_lines(file: SourceFile) -> Iterator[Placed]:
+    """The JSON objects of a file, one on each line that is not blank. Raises `DataError` as `read_json` does."""
+    for where, line in lines_of(file):
+        if line.strip():
+            yield _json(line, where, "")
 
 
 def read_yaml(file: SourceFile) -> Placed:
-    """The YAML document in a file, all of its scalars as texts, so that `no` and `3.10` stay what they are.
+    """The YAML document in a file, as `read_yamls` reads it. Raises `DataError` where there are none or several."""
+    found = list(read_yamls(file))
+    if len(found) != 1:
+        raise DataError(f"{file.label}: {len(found)} YAML documents, expected one")
+    return found[0]
+
+
+def read_yamls(file: SourceFile) -> Iterator[Placed]:
+    """The YAML documents in a file, all of their scalars as texts, so that `no` and `3.10` stay what they are.
 
     Raises `InputError` without PyYAML; `DataError` with the line where the file is no YAML, an object has a key twice,
     or its aliases repeat more than `MAX_NODES` values.
@@ -135,12 +153,11 @@ def read_yaml(file: SourceFile) -> Placed:
     # The C parser, where there is one, is ten times as fast. Both build dicts, lists and texts alone.
     loader = (getattr(yaml, "CBaseLoader", None) or yaml.BaseLoader)(file.text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            raise DataError(f"{file.label}: empty, expected a YAML document")
-        if _size(node, file.label, {}, yaml.MappingNode) > MAX_NODES:
-            raise DataError(f"{file.label}: its aliases repeat more than {MAX_NODES:,} values")
-        return Placed(loader.construct_document(node), file.label)
+        while loader.check_node():
+            node = loader.get_node()
+            if _size(node, file.label, {}, yaml.MappingNode) > MAX_NODES:
+                raise DataError(f"{file.label}: its aliases repeat more than {MAX_NODES:,} values")
+            yield Placed(loader.construct_document(node), file.label)
     except RecursionError:
         raise DataError(f"{file.label}: nested too deeply to be read") from None
     except yaml.MarkedYAMLError as problem:

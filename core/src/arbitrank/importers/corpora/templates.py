@@ -1,8 +1,8 @@
 """Templates of other systems, written as patterns of `arbitrank.nlu.patterns`.
 
 Most systems share one notation: `(a|b)` chooses, `[a]` may be left out, `{slot}` is a place. Home Assistant adds
-`<rule>`, `(a;b)` for any order, and `{list:slot}`. What is a sign in our notation and not in theirs becomes a place that
-draws this one character without a label, `{=character_28}`.
+`<rule>`, `(a;b)` for any order, and `{list:slot}`. Characters that are signs in our notation and not in theirs become
+places that draw one character without a label, `{=character_28}`.
 """
 
 from __future__ import annotations
