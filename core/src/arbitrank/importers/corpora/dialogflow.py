@@ -84,6 +84,23 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
             yield LeftOut("intent without training phrases", f"{intent.where}: {name}")
 
 
+def _kind(file: SourceFile, document: Placed) -> str | None:
+    """The kind of a file, by its name, its folder and its keys: `intent`, `phrases`, `entity` or `entries`."""
+    of_entity = "entities" in file.path.parts
+    if _ENTRIES.fullmatch(file.path.stem):
+        return "entries"
+    if _USERSAYS.fullmatch(file.path.stem):
+        return "phrases"
+    if isinstance(document.value, list):
+        return "entries" if of_entity else "phrases"
+    keys = document.value.keys() if isinstance(document.value, dict) else ()
+    if of_entity or {"isEnum", "isOverridable", "entries"} & set(keys):
+        return "entity"
+    if "intents" in file.path.parts or {"fallbackIntent", "isFallback", "userSays"} & set(keys):
+        return "intent"
+    return None
+
+
 def _phrases(intents: dict[str, Placed], phrases: Sequence[tuple[str, Placed, str | None]]) -> Iterator[_Phrases]:
     for stem, document, locale in phrases:
         own = intents.get(stem)

@@ -16,11 +16,11 @@ from arbitrank.wire.offsets import Offsets, cut
 __all__ = [
     "CorpusOptions",
     "Item",
+    "LabelledReading",
     "LeftOut",
     "ListValue",
     "OpenList",
     "Pattern",
-    "LabelledReading",
     "Synonyms",
     "Utterance",
     "keys_left_out",

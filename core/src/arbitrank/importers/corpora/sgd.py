@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora.files import SourceFile, split_in
-from arbitrank.importers.corpora.items import CorpusOptions, Item, LeftOut, LabelledReading, Utterance, slot_at
+from arbitrank.importers.corpora.items import CorpusOptions, Item, LabelledReading, LeftOut, Utterance, slot_at
 from arbitrank.importers.corpora.placed import Placed, read_json
 from arbitrank.importers.options import domain_name
 from arbitrank.values import Slot
