@@ -1,8 +1,8 @@
 """Conversational language understanding (CLU) of Azure: conversation and orchestration projects.
 
 The scores of intents are independent of one another. `None` is P(not mine), so that 1 - None is the domain's
-confidence. Offsets count UTF-16 code units unless the call asked otherwise. Each target of an orchestration is a domain,
-of which only the best was asked for a reading.
+confidence. Offsets count UTF-16 code units unless the call asked otherwise. Each target of an orchestration is a
+domain, of which only the best was asked for a reading.
 """
 
 from __future__ import annotations

@@ -105,6 +105,8 @@ def imported(payload: Any, name: str, options: ImportOptions = ImportOptions()) 
         request = found.importer(payload, options)
     except InputError as error:
         raise InputError(f"{error}{_other_format(payload, own)}") from None
+    except UnicodeEncodeError:
+        raise InputError("half of a surrogate pair, expected whole characters") from None
     except RecursionError:
         raise InputError("nested too deeply to be read") from None
     return _with(request, envelope, options) if envelope else request
