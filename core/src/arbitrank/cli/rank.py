@@ -22,15 +22,21 @@ from arbitrank.store.loading import unavailable
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request
 from arbitrank.wire.json_lines import BadLine, place, read_lines
-from arbitrank.wire.notices import Notice, Notices
+from arbitrank.wire.notices import Notices
 from arbitrank.wire.requests import decode_request
 
 if TYPE_CHECKING:
+    from arbitrank.importers.payloads import PayloadFormat
     from arbitrank.live.live import Live
 
 
 @click.command("rank")
 @click.argument("file", default="-")
+@click.option("--format", metavar="VENDOR", help="FILE holds payloads of this system, read as by arbitrank import.")
+@click.option("--domain", metavar="NAME", help="With --format: the domain of readings whose payload names none.")
+@click.option(
+    "--map", "mapping", type=options.PATH, metavar="FILE", help="With --format: names of yours for theirs, in TOML."
+)
 @options.store
 @decision_options.decisions(unserved=True)
 @options.hyprank_folder
@@ -57,6 +63,9 @@ if TYPE_CHECKING:
 @options.deadline
 def rank(
     file: str,
+    format: str | None,
+    domain: str | None,
+    mapping: Path | None,
     store: Store,
     decisions: DecisionSettings,
     hyprank: Path | None,
@@ -74,6 +83,7 @@ def rank(
     hypothesis that cannot be read fails its domain in that answer alone, unless --strict is given. With --follow,
     changes in the store and refusals are reported on standard error as well.
     """
+    options.needs("--format", format, domain=domain, map=mapping)
     options.needs("--follow", follow, poll=poll, shadow=shadow, isolate=isolate, deadline=deadline)
     bad = 0
     with ExitStack() as stack:
@@ -84,10 +94,10 @@ def rank(
         else:
             arbitrator = options.arbitrator(store, decisions, hyprank)
         notices, unread = Notices(options.note), UnreadKeys(lambda: arbitrator.models)
-        for number, raw in read_lines(file):
-            where = place(file, number)
+        for where, request in _requests(file, _payloads(format, domain, mapping), notices, strict):
             try:
-                request = _request(raw, notices.at(where), strict)
+                if isinstance(request, InputError):
+                    raise request
                 for text in unread(request.context):
                     options.note(f"{where}: {text}")
                 answer = _answer(arbitrator, request, explain, strict)
@@ -104,10 +114,29 @@ def rank(
         raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {name} could not be read, the others were answered")
 
 
-def _request(raw: bytes | BadLine, notice: Notice, strict: bool) -> Request:
-    if isinstance(raw, BadLine):
-        raise InputError(raw.reason)
-    return decode_request(raw, notice, strict=strict)
+def _payloads(format: str | None, domain: str | None, mapping: Path | None) -> PayloadFormat | None:
+    if format is None:
+        return None
+    from arbitrank.importers.payloads import PayloadFormat
+
+    return PayloadFormat.stated(format, domain, mapping)
+
+
+def _requests(
+    file: str, payloads: PayloadFormat | None, notices: Notices, strict: bool
+) -> Iterator[tuple[str, Request | InputError]]:
+    """The request of each line or payload, or the error where it cannot be read, with its place."""
+    if payloads is not None:
+        yield from payloads.read_file(file, notices, strict=strict)
+        return
+    for number, raw in read_lines(file):
+        where = place(file, number)
+        try:
+            if isinstance(raw, BadLine):
+                raise InputError(raw.reason)
+            yield where, decode_request(raw, notices.at(where), strict=strict)
+        except InputError as error:
+            yield where, error
 
 
 def _answer(arbitrator: Arbitrator | Live, request: Request, explain: bool, strict: bool) -> Answer:

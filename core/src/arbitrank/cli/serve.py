@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from arbitrank.serve.settings import ServiceLimits, ServiceSettings, Tls
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
+
+if TYPE_CHECKING:
+    from arbitrank.importers.payloads import PayloadFormat
 
 
 def _shortlist(shortlist: bool, k: int, floor: float, shortlist_always: tuple[str, ...]) -> ShortlistSettings | None:
@@ -123,6 +126,14 @@ _encryption = options.gathered(
     multiple=True,
     help="Answers to questions in another language, for /v1/choose. May be repeated.",
 )
+@click.option(
+    "--map",
+    "payloads",
+    metavar="VENDOR=FILE",
+    multiple=True,
+    callback=lambda context, parameter, value: _payloads(value),
+    help="Names of yours for those of a system whose payloads come with ?format=VENDOR, in TOML. May be repeated.",
+)
 @click.option("--sample", type=options.Share(0, 1), default=0.01, help="Share of calls reported.")
 @click.option(
     "--drain",
@@ -158,6 +169,19 @@ def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank
     if tokens is not None:
         read_tokens(tokens)
     run(ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings))
+
+
+def _payloads(given: tuple[str, ...]) -> tuple[PayloadFormat, ...]:
+    """The formats with the mapping files of `VENDOR=FILE` options. Raises `InputError` for a bad one."""
+    from arbitrank.importers.payloads import PayloadFormat
+
+    found = []
+    for pair in given:
+        name, equals, path = pair.partition("=")
+        if not equals or not path:
+            raise InputError(f"--map: {pair!r} is no pair, expected VENDOR=FILE, as in rasa=names.toml")
+        found.append(PayloadFormat.stated(name, mapping=Path(path)))
+    return tuple(found)
 
 
 def _loopback(host: str) -> bool:

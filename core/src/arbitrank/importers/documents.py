@@ -94,8 +94,9 @@ def _as_a_whole(raw: bytes, path: str, before: int) -> Iterator[Document | BadLi
         return
     try:
         text = raw.decode()
-    except UnicodeDecodeError:
-        yield _read(raw, place(path, before + 1))
+    except UnicodeDecodeError as problem:
+        start = raw.rfind(b"\n", 0, problem.start) + 1
+        yield _read(raw[start:], place(path, before + 1 + raw.count(b"\n", 0, start)))
         return
     found: list[Document | BadLine] = []
     decoder, position, line = json.JSONDecoder(), 0, before + 1
@@ -104,10 +105,13 @@ def _as_a_whole(raw: bytes, path: str, before: int) -> Iterator[Document | BadLi
         line += text.count("\n", position, start)
         try:
             _, position = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as problem:
             lines = raw.splitlines(keepends=True)
             if any(one[:1] in (b"{", b"[") and len(one.strip()) > 2 and _complete(one) for one in lines):
                 found = [*_by_line(iter(lines), path, before)]
+            elif isinstance(problem, json.JSONDecodeError) and "\n" in rest.rstrip():
+                reason = f"not JSON: {problem.msg}: column {problem.colno}; expected complete JSON objects"
+                found.append(BadLine(place(path, before + problem.lineno), reason))
             else:
                 found.append(_read(rest, place(path, line)))
             break

@@ -30,6 +30,7 @@ from arbitrank.values import Request
 from arbitrank.wire.json_text import short
 from arbitrank.wire.lenient import read_request
 from arbitrank.wire.misnamed import foreign
+from arbitrank.wire.request_checks import FORMATS as SYSTEMS
 from arbitrank.wire.request_checks import KNOWN
 
 __all__ = ["ALIASES", "FORMATS", "PAYLOAD", "Format", "format_named", "imported"]
@@ -41,32 +42,32 @@ PAYLOAD = "payload"
 
 
 class Format(NamedTuple):
-    """A format: its importer, the system, and `listed` where one payload may be a list."""
+    """A format: its importer, `listed` where one payload may be a list, and the format that it is a part of."""
 
     importer: Importer
-    system: str
     listed: bool = False
+    part_of: str | None = None
 
 
 FORMATS: dict[str, Format] = {
-    "rasa": Format(rasa, "Rasa"),
-    "lex-v2": Format(lex, "Lex V2"),
-    "dialogflow-es": Format(dialogflow_es, "Dialogflow"),
-    "dialogflow-cx": Format(dialogflow_cx, "Dialogflow"),
-    "dialogflow": Format(dialogflow, "Dialogflow"),
-    "clu": Format(clu, "CLU"),
-    "luis-v3": Format(luis, "LUIS"),
-    "hermes": Format(hermes, "Hermes (Snips, Rhasspy)"),
-    "ovos": Format(ovos, "OVOS", listed=True),
-    "wit": Format(wit, "Wit"),
-    "home-assistant": Format(home_assistant, "Home Assistant"),
-    "llm": Format(llm, "OpenAI", listed=True),
-    "tool-calls": Format(tool_calls, "OpenAI"),
-    "logprobs": Format(token_logprobs, "OpenAI"),
-    "self-reported": Format(self_reported, "OpenAI", listed=True),
-    "options": Format(options_of, "a zero-shot classifier", listed=True),
-    "semantic-router": Format(semantic_router, "semantic-router", listed=True),
-    "map": Format(mapped, ""),
+    "rasa": Format(rasa),
+    "lex-v2": Format(lex),
+    "dialogflow-es": Format(dialogflow_es, part_of="dialogflow"),
+    "dialogflow-cx": Format(dialogflow_cx, part_of="dialogflow"),
+    "dialogflow": Format(dialogflow),
+    "clu": Format(clu),
+    "luis-v3": Format(luis),
+    "hermes": Format(hermes),
+    "ovos": Format(ovos, listed=True),
+    "wit": Format(wit),
+    "home-assistant": Format(home_assistant),
+    "llm": Format(llm, listed=True),
+    "tool-calls": Format(tool_calls, part_of="llm"),
+    "logprobs": Format(token_logprobs, part_of="llm"),
+    "self-reported": Format(self_reported, listed=True, part_of="llm"),
+    "options": Format(options_of, listed=True, part_of="llm"),
+    "semantic-router": Format(semantic_router, listed=True, part_of="llm"),
+    "map": Format(mapped),
 }
 """The formats by name."""
 
@@ -115,11 +116,10 @@ def imported(payload: Any, name: str, options: ImportOptions = ImportOptions()) 
 def _other_format(payload: Any, own: str) -> str:
     """The hint that a payload seems to be of another system's, empty where it does not."""
     system = foreign(payload) if isinstance(payload, dict) else None
-    if system is None or system == FORMATS[own].system or FORMATS[own].system.startswith(system):
+    name = None if system is None else SYSTEMS.get(system)
+    if name is None or name in (own, FORMATS[own].part_of):
         return ""
-    names = [name for name, one in FORMATS.items() if one.system == system]
-    command = f": arbitrank import {names[0]}" if names else ""
-    return f"; it seems to be a payload of {system}{command}"
+    return f"; it seems to be a payload of {system}, run: arbitrank import {name}"
 
 
 def _with(request: Request, envelope: Mapping[str, Any], options: ImportOptions) -> Request:

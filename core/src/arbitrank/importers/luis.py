@@ -63,7 +63,7 @@ class QnaMakerAnswer(msgspec.Struct, frozen=True):
     """An answer of QnA Maker; its score is 0 to 100."""
 
     id: int | str | None = None
-    score: float | None = None
+    score: Any = None
 
 
 class QnaMakerResult(msgspec.Struct, frozen=True):

@@ -34,10 +34,10 @@ from typing import Any
 import msgspec
 
 from arbitrank.errors import InputError
-from arbitrank.importers.options import ImportOptions
+from arbitrank.importers.options import ImportOptions, stated
 from arbitrank.importers.readings import request_of, score, slot_at, slots_of
 from arbitrank.values import Hypothesis, Request, Slot
-from arbitrank.wire.json_text import converted, short
+from arbitrank.wire.json_text import short
 from arbitrank.wire.lenient import text_or_number
 from arbitrank.wire.notices import unnoticed
 
@@ -45,7 +45,7 @@ _STEP = re.compile(r'\.?(?:\[(\d{1,9})\]|"([^"]*)"|([^.\[\]"]+))')
 _SPLIT = "."
 
 
-class SlotPaths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SlotPaths(msgspec.Struct, frozen=True):
     """Paths of slots: of the list or object of them, and inside each."""
 
     each: str
@@ -58,7 +58,7 @@ class SlotPaths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resolved: str | None = None
 
 
-class ReadingPaths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReadingPaths(msgspec.Struct, frozen=True):
     """Paths of a payload: of its text, of the list or object of readings, and inside each."""
 
     intent: str
@@ -79,10 +79,9 @@ def mapped(payload: Any, options: ImportOptions) -> Request:
     """The request that the mapping makes of a payload."""
     if not options.reading:
         raise InputError("no [reading], expected one in the file of --map, which tells where the payload has what")
-    try:
-        paths = converted(dict(options.reading), ReadingPaths)
-    except InputError as error:
-        raise InputError(f"--map: reading: {error}") from None
+    paths = stated(options.reading, ReadingPaths, "--map: reading.")
+    if isinstance(slots := options.reading.get("slots"), dict):
+        stated(slots, SlotPaths, "--map: reading.slots.")
     text = _text(payload, paths.utterance, "")
     text = options.utterance if text is None else text
     readings = []

@@ -6,9 +6,10 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unicodedata import normalize
 
 import msgspec
@@ -19,7 +20,9 @@ from arbitrank.wire.json_text import explained, short
 from arbitrank.wire.notices import Notice, unnoticed
 from arbitrank.wire.offsets import Offsets
 
-__all__ = ["ImportOptions", "domain_name", "read_map"]
+__all__ = ["ImportOptions", "domain_name", "read_map", "stated"]
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_BYTES = 1 << 20
 """Bytes of a mapping file at most."""
@@ -83,7 +86,7 @@ class ImportOptions:
         return domain, own or intent
 
 
-class _Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NameMap(msgspec.Struct, frozen=True):
     """Content of a mapping file."""
 
     domains: dict[str, str] = {}
@@ -106,22 +109,33 @@ def read_map(path: Path, options: ImportOptions = ImportOptions()) -> ImportOpti
         raise InputError(f"{path}: not UTF-8, expected TOML in UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
-    try:
-        found = msgspec.convert(content, _Map)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {explained(str(error), content)}") from None
+    found = stated(content, NameMap, f"{path}: ")
     for table in ("domains", "intents"):
         for key, value in getattr(found, table).items():
             _checked(value.partition(".")[0], f"{path}: {table}[{key!r}]")
     by_field = dict.fromkeys(FIELDS, found.scale) if isinstance(found.scale, str) else found.scale or {}
     try:
-        scales = domain_scales(by_field)
+        scales = dict(domain_scales(by_field))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return replace(
         options, domains=found.domains, intents=found.intents, none=found.none, offsets=found.offsets, scales=scales,
         reading=found.reading,
     )  # fmt: skip
+
+
+def stated(table: Mapping[str, Any], kind: type[T], where: str) -> T:
+    """The table of a mapping file as a type. Raises `InputError` for an unknown key or a wrong value, after `where`."""
+    known = [each.encode_name for each in msgspec.structs.fields(kind)]
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{where}{key}: unknown key, expected {', '.join(known)}{hint}")
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}{explained(str(error), table)}") from None
 
 
 def domain_name(name: str) -> str:

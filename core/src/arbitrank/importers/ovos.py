@@ -34,7 +34,7 @@ class MediaEntry(msgspec.Struct, frozen=True):
     """A result of common play."""
 
     title: str | None = None
-    match_confidence: float | None = None
+    match_confidence: Any = None
     media_type: int = 0
 
 
@@ -52,7 +52,7 @@ class QueryResponse(msgspec.Struct, frozen=True):
     skill_id: str
     phrase: str | None = None
     answer: Any = None
-    conf: float | None = None
+    conf: Any = None
 
 
 class IntentMatch(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from arbitrank.importers.options import ImportOptions
 from arbitrank.normal_text import comparable
 from arbitrank.scales import DEFAULT, Scale, number_in, scale, word_of
 from arbitrank.values import Context, Hypothesis, Request, Slot
-from arbitrank.wire.json_text import converted, explained, short, whole
+from arbitrank.wire.json_text import explained, short
 from arbitrank.wire.lenient import text_or_number
 from arbitrank.wire.notices import unnoticed
 from arbitrank.wire.offsets import Offsets, cut
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 _SLACK = 1e-6  # rounding of float32, as a share of the scale's range
 _UNIT = scale(DEFAULT)
+_TYPES = {"str": "a text", "array": "a list", "int": "a whole number", "bool": "true or false", "object": "an object"}
+_TYPE = re.compile(rf"expected ({'|'.join(_TYPES)})(?: \| \w+)*(?:, got \w+)?$")
+_LENGTH = re.compile(r"expected str of length [<>]= \d+$")  # of names alone
 
 
 def decoded(value: Any, kind: type[T], where: str = "") -> T:
@@ -34,10 +38,13 @@ def decoded(value: Any, kind: type[T], where: str = "") -> T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         text = explained(str(error), value)
-    for whole_value in ("the line: ", "the object: ") if where else ():
-        if text.startswith(whole_value):
-            raise InputError(f"{where}: {text.removeprefix(whole_value)}")
-    raise InputError(f"{where}.{text}" if where else text)
+    text = _TYPE.sub(lambda found: f"expected {_TYPES[found[1]]}", text)
+    text = _LENGTH.sub(r"expected a text of 1 to 200 characters", text)
+    if where:
+        path, colon, rest = text.partition(": ")
+        at = "" if path in ("the line", "the object") else path if path.startswith("[") else f".{path}"
+        text = f"{where}{at}{colon}{rest}"
+    raise InputError(text)
 
 
 def score(value: Any, where: str, one: Scale = _UNIT) -> float | None:
@@ -146,10 +153,7 @@ def request_of(
         context=context or {},
         hypotheses=tuple(hypotheses),
     )
-    plain = msgspec.to_builtins(made)
-    if not whole(plain):
-        raise InputError("half of a surrogate pair, expected whole characters")
-    return checked(converted(plain, Request), options.notice)
+    return checked(decoded(msgspec.json.decode(msgspec.json.encode(made)), Request), options.notice)
 
 
 def text_in(payload: Mapping[str, Any], *names: str) -> str | None:

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -17,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
-from arbitrank.serve.decoding import read_batch, read_request
+from arbitrank.serve.decoding import is_batch, payload_format, read_batch, read_request
 from arbitrank.serve.http_protocol import RANK
 from arbitrank.serve.messages import Error
 from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_type, route_of
@@ -26,6 +27,9 @@ from arbitrank.serve.worker_state import WorkerState
 from arbitrank.values import Answer, Request
 from arbitrank.wire.json_text import BOM
 from arbitrank.wire.notices import Notice
+
+if TYPE_CHECKING:
+    from arbitrank.importers.payloads import PayloadFormat
 
 _JSON = (b"content-type", b"application/json")
 _RETRY = {"retry-after": "1"}
@@ -99,12 +103,18 @@ class App:
         if state.live is None or state.problem:
             raise HTTPException(503, f"not ready: {state.problem}", _RETRY)
         body = body.removeprefix(BOM)
-        if body.lstrip()[:1] == b"[":
-            return await self._batch(body)
+        payloads = None
+        if scope["query_string"]:
+            try:
+                payloads = payload_format(scope["query_string"], state.settings.payloads)
+            except ArbitrankError as error:
+                raise HTTPException(400, str(error)) from None
+        if is_batch(body, payloads):
+            return await self._batch(body, payloads)
         if len(body) > state.settings.limits.body:
             raise HTTPException(413, f"{len(body)} bytes, expected at most {state.settings.limits.body} of one request")
         try:
-            request = read_request(body, state.notices)
+            request = read_request(body, state.notices, payloads)
         except ArbitrankError as error:
             raise HTTPException(400, str(error)) from None
         return await self._answered(state.answerer(), request)
@@ -121,13 +131,13 @@ class App:
             raise HTTPException(500, INTERNAL_ERROR)
         return result
 
-    async def _batch(self, body: bytes) -> bytes:
+    async def _batch(self, body: bytes, payloads: PayloadFormat | None) -> bytes:
         """The encoded answers to a list of requests, all by the same versions; other calls are served in between."""
         if self._batches >= self.state.settings.limits.batches:
             raise HTTPException(503, "too many batches are being answered; try again", _RETRY)
         self._batches += 1
         try:
-            requests = await _requests(body, self.state.notices)
+            requests = await _requests(body, self.state.notices, payloads)
             answer = self.state.answerer()
             answers = []
             for request in requests:
@@ -163,7 +173,7 @@ def _encoded(answer: Callable[[Request], Answer], request: Request) -> bytes:
     return _encode(answer(request))
 
 
-async def _requests(body: bytes, notice: Notice) -> list[Request]:
+async def _requests(body: bytes, notice: Notice, payloads: PayloadFormat | None) -> list[Request]:
     """The requests of a batch. Raises `HTTPException` that names the index of the first bad one."""
     try:
         items = read_batch(body)
@@ -174,7 +184,7 @@ async def _requests(body: bytes, notice: Notice) -> list[Request]:
     requests = []
     for index, raw in enumerate(items):
         try:
-            requests.append(read_request(raw, notice))
+            requests.append(read_request(raw, notice, payloads))
         except ArbitrankError as error:
             raise HTTPException(400, f"[{index}]: {error}") from None
         if index % 50 == 49:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -16,6 +18,9 @@ from arbitrank.wire.json_text import BOM, parsed, short
 from arbitrank.wire.notices import Notice, unnoticed
 from arbitrank.wire.requests import decode_request
 
+if TYPE_CHECKING:
+    from arbitrank.importers.payloads import PayloadFormat
+
 T = TypeVar("T")
 
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -25,9 +30,12 @@ _SLOT = frozenset(Slot.__struct_fields__)
 _LENGTHS = (("utterance", MAX_UTTERANCE), ("id", MAX_ID), ("session", MAX_ID))
 
 
-def read_request(raw: bytes, notice: Notice = unnoticed) -> Request:
-    """The request in a body. Raises `InputError` where it is malformed, or exceeds the service's bounds."""
-    request = decode_request(raw, notice)
+def read_request(raw: bytes, notice: Notice = unnoticed, payloads: PayloadFormat | None = None) -> Request:
+    """The request in a body, or that a payload of another system makes.
+
+    Raises `InputError` where it is malformed, or exceeds the service's bounds.
+    """
+    request = decode_request(raw, notice) if payloads is None else payloads.read(raw, notice)
     for i, wording in enumerate(request.utterances):
         if len(wording.text) > MAX_UTTERANCE:
             raise InputError(f"utterances[{i}]: {len(wording.text)} characters, expected at most {MAX_UTTERANCE}")
@@ -40,6 +48,28 @@ def read_request(raw: bytes, notice: Notice = unnoticed) -> Request:
         if isinstance(value, dict) and _too_deep(value, MAX_DEPTH):
             raise InputError(f"{name}: nested too deeply, expected at most {MAX_DEPTH} levels")
     return request
+
+
+def payload_format(query: bytes, stated: Sequence[PayloadFormat]) -> PayloadFormat | None:
+    """The format of payloads of another system, from a query `format=NAME&domain=NAME`; None without a format.
+
+    `stated` are formats with the operator's options. Raises `InputError` for an unknown format or a bad name.
+    """
+    given = dict(parse_qsl(query.decode("latin-1")))
+    if "format" not in given:
+        return None
+    from arbitrank.importers.payloads import PayloadFormat
+
+    found = PayloadFormat.stated(given["format"], given.get("domain"))
+    own = next((one for one in stated if one.name == found.name), found)
+    return own.named(found.options.domain)
+
+
+def is_batch(body: bytes, payloads: PayloadFormat | None) -> bool:
+    """True of a body that is a list of requests, or of payloads, which may themselves be lists."""
+    if payloads is None or not payloads.listed:
+        return body.lstrip()[:1] == b"["
+    return re.match(rb"\s*\[\s*\[", body) is not None
 
 
 def read_batch(raw: bytes) -> list[bytes]:

@@ -59,7 +59,9 @@ OPERATIONS = (
         method="POST", path=RANK.decode(), name="rank", tag="Rank", scope="rank",
         summary="Decide which domain should answer a request, or each of several.",
         description="`hypotheses` absent: the domains recognise the utterance themselves. A list is answered by a list "
-        "in its order, by the same versions. A request without an id is given one, to which feedback can refer.",
+        "in its order, by the same versions. A request without an id is given one, to which feedback can refer. With "
+        "`?format=rasa` the body is a payload of another system, or a list of them, read as by `arbitrank import`; "
+        "`&domain=NAME` names the domain of its readings.",
         body=Request, batch=True, reply=Answer, errors=_BODY_ERRORS,
     ),
     Operation(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.shortlist.shortlister import ShortlistSettings
+
+if TYPE_CHECKING:
+    from arbitrank.importers.payloads import PayloadFormat
 
 MAX_BATCH = 1_000
 """Requests of one call."""
@@ -59,8 +63,8 @@ class ServiceSettings:
     `sample`: share of the calls that are logged. `drain`: seconds for which the service reports not ready before it
     stops listening. `isolate`: domains to run in worker processes, as on the command line; `deadline`: their
     milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
-    that sorts the merged lists. `phrases`: files of answers to questions in further languages. `loopback`: the service
-    listens on this machine only.
+    that sorts the merged lists. `phrases`: files of answers to questions in further languages. `payloads`: other
+    systems' formats with the operator's names for theirs. `loopback`: the service listens on this machine only.
     """
 
     host: str = "127.0.0.1"
@@ -81,6 +85,7 @@ class ServiceSettings:
     shortlist: ShortlistSettings | None = None
     hyprank: Path | None = None
     phrases: tuple[Path, ...] = ()
+    payloads: tuple[PayloadFormat, ...] = ()
     sample: float = 0.01
     drain: float = 0.0
     limits: ServiceLimits = ServiceLimits()

@@ -16,7 +16,7 @@ from arbitrank.wire.misnamed import MOST_UNKNOWN, foreign, meant_in_request
 from arbitrank.wire.notices import Notice, named, quoted
 from arbitrank.wire.offsets import fitting
 
-__all__ = ["KNOWN", "PROGRAMS", "check_keys", "checked", "checked_context"]
+__all__ = ["FORMATS", "KNOWN", "check_keys", "checked", "checked_context"]
 
 KNOWN = frozenset(
     {*Request.__struct_fields__, "truth", "answer", "recognised", "time", "outcome", "utterance_hash", "weight"}
@@ -26,16 +26,19 @@ KNOWN = frozenset(
 _TYPES = {"device": str, "has_screen": bool, "locale": str, "previous_domain": str, "previous_intent": str}
 _SHAPE = "expected utterance, hypotheses or both; see docs/formats.md"
 
-PROGRAMS = {
-    **{name: name.lower() for name in ("Rasa", "Dialogflow", "CLU", "LUIS", "Wit")},
-    **{"Lex V2": "lex", "Hermes (Snips, Rhasspy)": "hermes"},
+FORMATS = {
+    **{"Rasa": "rasa", "Dialogflow": "dialogflow", "Lex V2": "lex-v2", "CLU": "clu", "LUIS": "luis-v3", "Wit": "wit"},
+    **{"Hermes (Snips, Rhasspy)": "hermes", "Rhasspy": "hermes", "Home Assistant": "home-assistant"},
+    **dict.fromkeys(("OVOS", "Padatious", "Adapt"), "ovos"),
+    **dict.fromkeys(("OpenAI", "Anthropic", "Gemini", "Ollama"), "llm"),
+    **dict.fromkeys(("a zero-shot classifier", "spaCy"), "options"),
 }
-"""The names of jq programs in docs/formats.md, by the systems whose payloads they make requests of."""
+"""The formats that `arbitrank import` reads, by the systems whose payloads they are."""
 
-_CONVERTED = (
-    "expected utterance, hypotheses or both; make requests of it: jq -c -f {name}.jq FILE | arbitrank rank, with the "
-    "program of docs/formats.md as {name}.jq"
+_IMPORTED = (
+    "expected utterance, hypotheses or both; import it: arbitrank rank --format {name}{more} FILE, over HTTP {http}"
 )
+_OTHERS = " --map MAPPING"
 
 R = TypeVar("R", bound=Request)
 
@@ -44,7 +47,8 @@ def check_keys(line: Mapping[str, Any], notice: Notice) -> None:
     """Remark on unknown keys. Raises `InputError` for one without which the request would be misread."""
     if line.get("utterance") is None and line.get("hypotheses") is None and (system := foreign(line)):
         keys = ", ".join(map(named, list(line)[:5]))
-        shape = _CONVERTED.format(name=PROGRAMS[system]) if system in PROGRAMS else _SHAPE
+        name = FORMATS.get(system, "map")
+        shape = _IMPORTED.format(name=name, more="" if system in FORMATS else _OTHERS, http=f"?format={name}")
         raise InputError(f"it seems to be a payload of {system} (its keys: {keys}); {shape}")
     unknown = [key for key in line if key not in KNOWN]
     if len(unknown) > MOST_UNKNOWN:
