@@ -143,5 +143,5 @@ def _remarks(found: Gathered, files: Sequence[str], out: Path | None) -> list[st
         remarks.append(f"left out: {kind} ({count:,}): {'; '.join(examples)}{more}")
     for name, kind in found.supplied.items():
         values = ", ".join(str(value) for value in found.lists[name][:3])
-        remarks.append(f"list {name} ({kind}): its values are not in the source; replace in lists.toml: {values}, …")
+        remarks.append(f"list {name}: no values in the source ({kind}); replace ours in lists.toml: {values}, …")
     return remarks

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from arbitrank.errors import InputError
-from arbitrank.importers.corpora.files import source_files
+from arbitrank.importers.corpora.files import locale_in, same_locale, source_files
 from arbitrank.importers.corpora.gathered import Gathered, gathered
-from arbitrank.importers.corpora.items import CorpusOptions
+from arbitrank.importers.corpora.items import CorpusOptions, LeftOut
 
 __all__ = ["FORMATS", "CorpusFormat", "CorpusOptions", "Gathered", "format_of", "import_corpus"]
 
@@ -66,4 +67,11 @@ def import_corpus(format: str, path: Path, options: CorpusOptions) -> Gathered:
     Raises `DataError` where it is not as the format has it, `InputError` for a wrong option.
     """
     module = import_module(f"{__name__}.{FORMATS[format_of(format)].module}")
-    return gathered(module.read(source_files(path), options), options, str(path))
+    files, others = [], []
+    for file in source_files(path):
+        locale = None if options.locale is None else locale_in(file.path.with_suffix(""))
+        (files if locale is None or same_locale(locale, options.locale) else others).append(file)
+    if not files:
+        raise InputError(f"--locale {options.locale}: all files of {path} name other locales, as {others[0].label}")
+    items = (LeftOut("file of another locale", file.label) for file in others)
+    return gathered(chain(module.read(files, options), items), options, str(path))

@@ -35,8 +35,7 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
             yield LeftOut("file without an interaction model", file.label)
             continue
         locale = locale_in(file.path.with_suffix(""))
-        if options.locale is None or locale is None or locale.startswith(options.locale):
-            yield from _language_model(document, model, locale)
+        yield from _language_model(document, model, locale)
 
 
 def _model(document: Placed) -> Placed | None:

@@ -61,10 +61,9 @@ def _iob(file: SourceFile) -> Iterator[Item]:
 
 
 def _utterance(where: str, tokens: list[str], tags: list[str], intent: str, file: SourceFile) -> Iterator[Item]:
-    if len(tokens) != len(tags):
-        raise DataError(f"{where}: {len(tokens)} tokens and {len(tags)} tags, expected as many")
     try:
         text, slots = tagged(tokens, tags)
     except InputError as error:
-        raise DataError(f"{where}: {error}") from None
+        yield LeftOut("utterance whose tags do not fit", f"{where}: {error}")
+        return
     yield Utterance(where, text, intent or None, slots, split=split_in(file.path))

@@ -19,6 +19,8 @@ __all__ = ["read", "tagged"]
 _TAG = re.compile(r"O|[BIESLUM]-.+")
 _COMMENT = re.compile(r"#\s*(text|intent|id|sent_id|locale|lang)[\w-]*\s*[:=]\s*(.+)", re.IGNORECASE)
 
+_MOSTLY = 0.9  # of the lines have a tag in the column of tags
+
 _Row = tuple[str, list[str]]  # the place and the columns
 
 
@@ -39,8 +41,10 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
 def tagged(tokens: Sequence[str], tags: Sequence[str], text: str | None = None) -> tuple[str, tuple[Slot, ...]]:
     """The text and the slots of tokens with their tags; the text is given where the tokens occur in it in order.
 
-    Raises `InputError` for a tag of another form.
+    Raises `InputError` for a tag of another form, and for another number of tags than of tokens.
     """
+    if len(tokens) != len(tags):
+        raise InputError(f"{len(tokens)} tokens and {len(tags)} tags, expected as many")
     spans, at = [], 0
     joined = " ".join(tokens)
     for token in tokens:
@@ -101,13 +105,19 @@ def _sentences(file: SourceFile) -> Iterator[tuple[dict[str, str], list[_Row]]]:
 
 
 def _tag_column(rows: Sequence[Sequence[str]]) -> int | None:
-    """The last column behind the tokens whose entries are all tags."""
-    most = min((len(row) for row in rows), default=0)
-    return next((i for i in range(most - 1, 0, -1) if all(_TAG.fullmatch(row[i]) for row in rows)), None)
+    """The last column behind the tokens whose entries are tags, apart from a few."""
+    most = max((len(row) for row in rows), default=0)
+    for i in range(most - 1, 0, -1):
+        if sum(len(row) > i and _TAG.fullmatch(row[i]) is not None for row in rows) > _MOSTLY * len(rows):
+            return i
+    return None
 
 
 def _utterance(comments: Mapping[str, str], rows: Sequence[_Row], column: int, file: SourceFile) -> Iterator[Item]:
     where = rows[0][0]
+    if any(len(columns) <= column for _, columns in rows):
+        yield LeftOut("sentence with a line without a tag", f"{where}: expected {column + 1} columns")
+        return
     numbered = column > 1 and [columns[0] for _, columns in rows] == [str(i) for i in range(1, len(rows) + 1)]
     tokens = [columns[1 if numbered else 0] for _, columns in rows]
     intents = {
@@ -126,7 +136,8 @@ def _utterance(comments: Mapping[str, str], rows: Sequence[_Row], column: int, f
     try:
         text, slots = tagged(tokens, [columns[column] for _, columns in rows], comments.get("text"))
     except InputError as error:
-        raise DataError(f"{where}: {error}") from None
+        yield LeftOut("sentence whose tags do not fit", f"{where}: {error}")
+        return
     locale = comments.get("locale") or comments.get("lang") or locale_in(file.path.with_suffix(""))
     yield Utterance(
         where, text, next(iter(intents), None), slots, locale=locale, split=split_in(file.path),

@@ -59,7 +59,7 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
             continue
         document, stem = read_json(file), file.path.stem
         named = _USERSAYS.fullmatch(stem) or _ENTRIES.fullmatch(stem)
-        kind = _kind(file, document)
+        kind = _kind(file, document, alone=len(files) == 1)
         if kind == "phrases":
             phrases.append((named[1], document, named[2]) if named else (stem, document, None))
         elif kind == "entries":
@@ -84,19 +84,19 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
             yield LeftOut("intent without training phrases", f"{intent.where}: {name}")
 
 
-def _kind(file: SourceFile, document: Placed) -> str | None:
+def _kind(file: SourceFile, document: Placed, *, alone: bool) -> str | None:
     """The kind of a file, by its name, its folder and its keys: `intent`, `phrases`, `entity` or `entries`."""
-    of_entity = "entities" in file.path.parts
+    folder, value = file.path.parent.name, document.value
     if _ENTRIES.fullmatch(file.path.stem):
         return "entries"
     if _USERSAYS.fullmatch(file.path.stem):
         return "phrases"
-    if isinstance(document.value, list):
-        return "entries" if of_entity else "phrases"
-    keys = document.value.keys() if isinstance(document.value, dict) else ()
-    if of_entity or {"isEnum", "isOverridable", "entries"} & set(keys):
+    if isinstance(value, list) and (alone or folder in ("intents", "entities")):
+        return "entries" if folder == "entities" else "phrases"
+    keys = set(value) if isinstance(value, dict) else set()
+    if "name" in keys and (folder == "entities" or {"isEnum", "isOverridable", "entries"} & keys):
         return "entity"
-    if "intents" in file.path.parts or {"fallbackIntent", "isFallback", "userSays"} & set(keys):
+    if "name" in keys and (folder == "intents" or {"fallbackIntent", "isFallback", "userSays"} & keys):
         return "intent"
     return None
 

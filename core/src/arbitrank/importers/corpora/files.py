@@ -7,12 +7,12 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from arbitrank.errors import DataError, InputError, os_errors
 
-__all__ = ["MAX_BYTES", "SourceFile", "lines_of", "locale_in", "source_files", "split_in"]
+__all__ = ["MAX_BYTES", "SourceFile", "lines_of", "locale_in", "same_locale", "source_files", "split_in"]
 
 MAX_BYTES = 256 << 20
 """Bytes of one file, and of all files of a zip archive, at most."""
@@ -50,7 +50,7 @@ class SourceFile(NamedTuple):
 def source_files(path: Path) -> list[SourceFile]:
     """The files at a path, in the order of their names: of a folder, of a zip archive, or the file itself.
 
-    `-` is standard input. Hidden files and folders are not read. Raises `InputError` where there is nothing.
+    `-` is standard input. Hidden files and folders, and `node_modules`, are not read. Raises `InputError` where there is nothing.
     """
     if str(path) == "-":
         raw = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -87,16 +87,28 @@ def locale_in(path: PurePosixPath) -> str | None:
     return None if not found else f"{found[-1][1]}-{found[-1][2].upper()}" if found[-1][2] else found[-1][1]
 
 
+def same_locale(one: str, other: str | None) -> bool:
+    """True where a locale is another, or the language of it, as `en` and `en-US`; None is any."""
+    if other is None:
+        return True
+    a, b = (locale.lower().replace("_", "-") for locale in (one, other))
+    return a == b or a.startswith(f"{b}-") or b.startswith(f"{a}-")
+
+
 def _in_folder(folder: Path) -> Iterator[SourceFile]:
     count = 0
     for path in folder.rglob("*"):
         inner = path.relative_to(folder)
-        if any(part.startswith(".") for part in inner.parts) or not path.is_file():
+        if _hidden(inner) or not path.is_file():
             continue
         count += 1
         if count > MAX_FILES:
             raise InputError(f"{folder}: more than {MAX_FILES:,} files; expected the folder of one corpus")
         yield _of_file(path, PurePosixPath(*inner.parts))
+
+
+def _hidden(inner: PurePath) -> bool:
+    return any(part.startswith((".", "__MACOSX")) or part == "node_modules" for part in inner.parts)
 
 
 def _of_file(path: Path, inner: PurePosixPath) -> SourceFile:
@@ -139,5 +151,5 @@ def _in_archive(path: Path) -> list[SourceFile]:
     return [
         SourceFile(f"{path}/{inner}", inner, reader(info))
         for inner, info in sorted(found, key=lambda pair: str(pair[0]))
-        if not any(part.startswith((".", "__MACOSX")) for part in inner.parts)
+        if not _hidden(inner)
     ]

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from arbitrank.errors import InputError
-from arbitrank.importers.corpora.builtin_values import values_of
+from arbitrank.importers.corpora.builtin_values import in_words, values_of
+from arbitrank.importers.corpora.files import same_locale
 from arbitrank.importers.corpora.items import (
     CorpusOptions,
     Item,
@@ -110,10 +111,7 @@ def gathered(items: Iterable[Item], options: CorpusOptions, where: str) -> Gathe
 
 
 def _wanted(item: Utterance | Pattern | ListValue, locale: str | None) -> bool:
-    if locale is None or item.locale is None:
-        return True
-    has, wants = item.locale.lower().replace("_", "-"), locale.lower().replace("_", "-")
-    return has == wants or has.startswith(f"{wants}-") or wants.startswith(f"{has}-")
+    return item.locale is None or same_locale(item.locale, locale)
 
 
 def _leave(left: dict[str, list[Any]], item: LeftOut) -> None:
@@ -201,13 +199,13 @@ def _spec(
         if lists.values.get(source):
             continue
         observed = {value: resolved for label in (*labels[source], source) for value, resolved in said[label].items()}
-        kind = lists.open.get(source, "no values in the source")
+        kind = lists.open.get(source, "not defined")
         if observed:
             lists.values[source].update(observed)
         else:
             supplied[source] = kind
             common = values_of(kind if source in lists.open else source, english)
-            lists.values[source].update(dict.fromkeys(common or [re.sub(r"[\W_]+", " ", source).strip() or source]))
+            lists.values[source].update(dict.fromkeys(common or [in_words(source)]))
     spec: dict[str, Any] = {}
     sizes = {name: len(values) for name, values in lists.values.items()}
     for pattern in patterns:

@@ -25,7 +25,7 @@ from arbitrank.importers.corpora.templates import Notation, characters, pattern_
 _WORDINGS = 200  # of one value of a list
 _NUMBERS = 1000  # of a range
 
-_SECTIONS = {"language", "intents", "lists", "expansion_rules"}
+_SECTIONS = {"intents", "lists", "expansion_rules", "data"}
 _BLOCK = {"sentences", "lists", "expansion_rules"}
 _OF_LISTS = {"values", "range", "wildcard"}
 
@@ -39,20 +39,24 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
             continue
         document = read_yaml(file)
         if isinstance(document.value, dict) and _SECTIONS & document.value.keys():
-            documents.append((document, document.text_or("language", None)))
+            documents.append((document, document.text_or("language", None), file.path.parent.name))
         elif len(files) == 1:
             raise DataError(f"{file.label}: has none of the keys {', '.join(sorted(_SECTIONS))}")
         else:
             yield LeftOut("file without intents, lists or rules", file.label)
-    for language in dict.fromkeys(language for _, language in documents):
+    languages = dict.fromkeys(its for _, its, _ in documents if its is not None)
+    for language in languages or (None,):
         if options.locale is None or language is None or language.split("-")[0] == options.locale.split("-")[0]:
-            yield from _language([document for document, its in documents if its == language], language)
+            yield from _language([(one, folder) for one, its, folder in documents if its in (None, language)], language)
 
 
-def _language(documents: Sequence[Placed], language: str | None) -> Iterator[Item]:
-    rules = {name: text for document in documents for name, text in _rules(document).items()}
-    for document in documents:
-        yield from keys_left_out(document, _SECTIONS)
+def _language(documents: Sequence[tuple[Placed, str]], language: str | None) -> Iterator[Item]:
+    """The items of one language's documents, each with the name of its folder, which names the intent of `data`."""
+    rules = {name: text for document, _ in documents for name, text in _rules(document).items()}
+    for document, folder in documents:
+        yield from keys_left_out(document, {"language", *_SECTIONS})
+        for block in document.each("data"):
+            yield from _block(folder or "intent", block, rules, language)
         yield from _lists(document, rules, language)
         if (intents := document.maybe("intents")) is not None:
             for intent, value in intents.entries():

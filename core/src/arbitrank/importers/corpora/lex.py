@@ -26,6 +26,8 @@ _INTENT_KEYS = {
     "version", "checksum",
 }  # fmt: skip
 
+_V2 = frozenset({"Intent.json", "SlotType.json", "Slot.json", "Manifest.json", "Bot.json", "BotLocale.json"})
+
 
 def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
     """The patterns and lists of a bot."""
@@ -36,17 +38,20 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
         document = read_json(file)
         if not isinstance(document.value, dict):
             raise document.invalid("an object exported from Lex")
+        locale, kind = locale_in(file.path.parent), file.path.name
         if "resource" in document.value:
             yield from _v1(document.at("resource"))
             continue
-        locale, kind = locale_in(file.path.parent), file.path.name
+        if kind not in _V2 and {"sampleUtterances", "enumerationValues"} & document.value.keys():
+            yield from _v1(document)
+            continue
         if kind == "Intent.json":
             yield from _intent(document, _slot_types(file, files), locale)
         elif kind == "SlotType.json":
             yield from _slot_type(document, locale)
         elif len(files) == 1:
             raise DataError(f"{file.label}: lacks the key resource, and is no Intent.json, expected an export of Lex")
-        elif kind not in ("Slot.json", "Manifest.json", "Bot.json", "BotLocale.json"):
+        elif kind not in _V2:
             yield LeftOut("file that is no intent or slot type", file.label)
 
 

@@ -101,10 +101,7 @@ def _utterance(where: str, cells: Mapping[str, str], extra: Mapping[str, str], f
     try:
         slots = _slots(text, cells.get("slots"))
         if cells.get("tags"):
-            tokens, tags = text.split(), cells["tags"].split()
-            if len(tokens) != len(tags):
-                raise InputError(f"{len(tokens)} tokens and {len(tags)} tags, expected as many")
-            text, slots = tagged(tokens, tags, text)
+            text, slots = tagged(text.split(), cells["tags"].split(), text)
     except InputError as error:
         yield LeftOut("row whose slots do not fit", f"{where}: {error}")
         return
