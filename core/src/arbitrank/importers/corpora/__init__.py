@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arbitrank.errors import InputError
-from arbitrank.importers.corpora.files import locale_in, same_locale, source_files
+from arbitrank.importers.corpora.files import SourceFile, locale_in, same_locale, source_files
 from arbitrank.importers.corpora.gathered import Gathered, gathered
 from arbitrank.importers.corpora.items import CorpusOptions, LeftOut
 
@@ -67,7 +67,8 @@ def import_corpus(format: str, path: Path, options: CorpusOptions) -> Gathered:
     Raises `DataError` where it is not as the format has it, `InputError` for a wrong option.
     """
     module = import_module(f"{__name__}.{FORMATS[format_of(format)].module}")
-    files, others = [], []
+    files: list[SourceFile] = []
+    others: list[SourceFile] = []
     for file in source_files(path):
         locale = None if options.locale is None else locale_in(file.path.with_suffix(""))
         (files if locale is None or same_locale(locale, options.locale) else others).append(file)

@@ -41,7 +41,7 @@ _PREFIX = re.compile(r"^@?(?:amazon|sys|snips|builtin|wit|duckling|prebuilt)[.$:
 
 
 def in_words(name: str) -> str:
-    """The words that a list's name is made of, without the system's prefix: `AMAZON.PostalAddress` is postal address."""
+    """The words that a list's name is made of, without the system's prefix: of `AMAZON.FirstName`, first name."""
     bare = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _PREFIX.sub("", name))
     return re.sub(r"[\W_]+", " ", bare).strip().lower() or name
 

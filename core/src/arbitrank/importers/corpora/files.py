@@ -50,7 +50,8 @@ class SourceFile(NamedTuple):
 def source_files(path: Path) -> list[SourceFile]:
     """The files at a path, in the order of their names: of a folder, of a zip archive, or the file itself.
 
-    `-` is standard input. Hidden files and folders, and `node_modules`, are not read. Raises `InputError` where there is nothing.
+    `-` is standard input. Hidden files and folders, and `node_modules`, are not read. Raises `InputError` where there
+    is nothing.
     """
     if str(path) == "-":
         raw = sys.stdin.buffer.read(MAX_BYTES + 1)

@@ -150,7 +150,7 @@ def _line(one: Utterance, options: CorpusOptions, seen: Counter[str], left: dict
     line |= {key: value for key, value in one.extra.items() if key not in line}
     try:
         decode_example(msgspec.json.encode(line), unnoticed)
-    except (InputError, UnicodeEncodeError, OverflowError) as error:
+    except (InputError, UnicodeEncodeError, OverflowError, RecursionError) as error:
         _leave(left, LeftOut("utterance that a corpus cannot hold", f"{one.where}: {error}"))
         return None
     return line

@@ -31,6 +31,8 @@ _APP_KEYS = {
     "entities", "closedLists", "utterances", "patterns", "prebuiltEntities", "patternAnyEntities", "hierarchicals",
 }  # fmt: skip
 
+_DEEPEST = 20
+
 
 def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
     """The utterances, patterns and lists of an app."""
@@ -90,6 +92,8 @@ def _slots(text: str, entity: Placed, parent: str, synonyms: Synonyms, depth: in
     own = entity.name("entity")
     name = entity.text_or("role", None) or own
     name = f"{parent}.{name}" if parent and not name.startswith(f"{parent}.") else name
+    if depth > _DEEPEST:
+        raise DataError(f"{entity.where}: more than {_DEEPEST} entities within each other")
     children = list(entity.each("children"))
     if children:
         for child in children:
