@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 from arbitrank.cli.main import cli
 from arbitrank.errors import InputError
 from arbitrank.importers.documents import documents
+from arbitrank.values import Truth
 from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.requests import decode_example
 
 ONE = {"text": "a", "intent": {"name": "x", "confidence": 0.5}}
 OF_A_LINE = "expected one complete JSON object per line"
@@ -127,6 +129,14 @@ def test_a_wrong_call_is_refused(args: tuple[str, ...], problem: str) -> None:
     result = run(*args, input="{}")
     assert isinstance(result.exception, InputError)
     assert str(result.exception).startswith(problem)
+
+
+def test_an_envelope_keeps_the_truth_to_learn_from() -> None:
+    line = {"id": "7", "payload": ONE, "truth": {"domain": "rasa", "intent": "x"}, "weight": 2}
+    (made,) = written(run("rasa", input=json.dumps(line)))
+    example = decode_example(json.dumps(made))
+    assert (example.request.id, example.request.utterance, example.weight) == ("7", "a", 2.0)
+    assert example.truth == Truth("rasa", "x")
 
 
 def test_a_remark_is_made_once(tmp_path: Path) -> None:

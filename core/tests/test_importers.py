@@ -401,7 +401,8 @@ def test_an_intent_of_none_is_no_hypothesis(name: str, payload: Any) -> None:
          "dialogflow-cx"),
         ("dialogflow-cx", DIALOGFLOW_ES, "queryResult.queryText: of Dialogflow ES, expected CX; run: arbitrank import "
          "dialogflow-es"),
-        ("clu", {"error": {"code": "401"}}, "the object: lacks the field result"),
+        ("clu", {"error": {"code": "401"}}, "the object: lacks the field result; it is an error that the system "
+         'reports: {"code": "401"}'),
         ("luis-v3", {"query": "a", "topScoringIntent": {}}, "topScoringIntent: of LUIS v2, expected an answer of v3, "
          "which has prediction"),
         ("luis-v3", {"prediction": {"intents": {"a": {"score": 2}}}}, "prediction.intents['a'].score: 2.0 is out of "
@@ -411,8 +412,7 @@ def test_an_intent_of_none_is_no_hypothesis(name: str, payload: Any) -> None:
          "question:query.response, and no match of Padatious or Adapt, expected some"),
         ("ovos", {"type": "question:query.response", "data": {"skill_id": "a", "answer": "b", "conf": 2}}, "data.conf: "
          "2 is out of range, expected a number in [0, 1.1]"),
-        ("wit", {"error": "Bad auth", "code": "no-auth"}, "lacks the fields intents and entities, expected those of "
-         "Wit's /message"),
+        ("wit", {"code": "no-auth"}, "lacks the fields intents and entities, expected those of Wit's /message"),
         ("home-assistant", {"results": [{"match": True}]}, "results[0]: lacks the field intent"),
         ("llm", {"id": 1}, "no tool call, log-probability, option or route, expected an answer of a model with some"),
         ("self-reported", {"intent": "a", "confidence": 85}, "confidence: 85 is out of range, expected a number in "
@@ -534,6 +534,13 @@ def test_an_envelope_has_what_a_payload_lacks() -> None:
     )
     assert (made.id, made.utterance, made.context, made.session) == ("1", "hm", {"device": "tv"}, "s")
     assert made.hypotheses == imported(payload, "rasa").hypotheses
+    for bad in ({"utterance": 5}, {"context": []}, {"utterances": 1}):
+        with pytest.raises(InputError, match=r"^utterance|^context"):
+            imported({**bad, "payload": payload}, "rasa")
+
+
+def test_a_message_of_rasa_may_be_a_trackers_latest() -> None:
+    assert imported({"tracker": {"latest_message": RASA}}, "rasa") == imported(RASA, "rasa")
 
 
 # --------------------------------------------------------------------------------------------------------- any JSON

@@ -44,12 +44,12 @@ def import_(
         corpus.run(Path(vendor), domain)
         return
     payloads, notices, bad = PayloadFormat.stated(vendor, domain, mapping, utterance), Notices(options.note), 0
-    for where, request in payloads.read_file(file, notices):
+    for where, request, labels in payloads.read_file(file, notices):
         if isinstance(request, InputError):
             bad += 1
             options.note(f"{where}: {request}")
         else:
-            sys.stdout.buffer.write(msgspec.json.encode(request) + b"\n")
+            sys.stdout.buffer.write(msgspec.json.encode({**msgspec.to_builtins(request), **labels}) + b"\n")
     sys.stdout.flush()
     if bad:
         name = "standard input" if file == "-" else file

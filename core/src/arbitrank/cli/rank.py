@@ -127,7 +127,7 @@ def _requests(
 ) -> Iterator[tuple[str, Request | InputError]]:
     """The request of each line or payload, or the error where it cannot be read, with its place."""
     if payloads is not None:
-        yield from payloads.read_file(file, notices, strict=strict)
+        yield from ((one.where, one.request) for one in payloads.read_file(file, notices, strict=strict))
         return
     for number, raw in read_lines(file):
         where = place(file, number)

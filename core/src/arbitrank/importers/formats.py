@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -33,12 +33,14 @@ from arbitrank.wire.misnamed import foreign
 from arbitrank.wire.request_checks import FORMATS as SYSTEMS
 from arbitrank.wire.request_checks import KNOWN
 
-__all__ = ["ALIASES", "FORMATS", "PAYLOAD", "Format", "format_named", "imported"]
+__all__ = ["ALIASES", "FORMATS", "PAYLOAD", "Format", "format_named", "imported", "labels"]
 
 Importer = Callable[[Any, ImportOptions], Request]
 
 PAYLOAD = "payload"
 """The key of a payload in an envelope: an object that has what the payload lacks under the keys of a request."""
+
+_OUTER = ("id", "session", "account", "dialogue", "utterance_length", "utterances")
 
 
 class Format(NamedTuple):
@@ -96,41 +98,47 @@ def imported(payload: Any, name: str, options: ImportOptions = ImportOptions()) 
     that names the field, what was seen and what was expected.
     """
     own, found = format_named(name)
-    if options.domain is None:
-        options = replace(options, domain=own)
-    envelope: Mapping[str, Any] = {}
-    if isinstance(payload, dict) and PAYLOAD in payload and KNOWN.issuperset(payload.keys() - {PAYLOAD}):
-        envelope, payload = payload, payload[PAYLOAD]
-        options = replace(options, utterance=envelope.get("utterance", options.utterance))
+    outer, payload = _opened(payload, options)
+    options = replace(options, domain=options.domain or own, utterance=outer.utterance or options.utterance)
     try:
         request = found.importer(payload, options)
     except InputError as error:
-        raise InputError(f"{error}{_other_format(payload, own)}") from None
+        raise InputError(f"{error}{_likely(payload, own)}") from None
     except UnicodeEncodeError:
         raise InputError("half of a surrogate pair, expected whole characters") from None
     except RecursionError:
         raise InputError("nested too deeply to be read") from None
-    return _with(request, envelope, options) if envelope else request
+    kept = {name: getattr(outer, name) for name in _OUTER if getattr(outer, name)}
+    if outer.context:
+        kept["context"] = {**request.context, **outer.context}
+    return msgspec.structs.replace(request, **kept) if kept else request
 
 
-def _other_format(payload: Any, own: str) -> str:
-    """The hint that a payload seems to be of another system's, empty where it does not."""
+def labels(payload: Any) -> dict[str, Any]:
+    """The truth, weight and the like in the envelope of a payload, which no request has; none without an envelope."""
+    if not _is_envelope(payload):
+        return {}
+    return {key: value for key, value in payload.items() if key not in (PAYLOAD, *Request.__struct_fields__)}
+
+
+def _is_envelope(payload: Any) -> bool:
+    return isinstance(payload, dict) and PAYLOAD in payload and KNOWN.issuperset(payload.keys() - {PAYLOAD})
+
+
+def _opened(payload: Any, options: ImportOptions) -> tuple[Request, Any]:
+    """The request that an envelope is, without hypotheses, and the payload inside."""
+    if not _is_envelope(payload):
+        return Request(), payload
+    outer = {key: value for key, value in payload.items() if key != "hypotheses"}
+    return read_request(outer, options.notice), payload[PAYLOAD]
+
+
+def _likely(payload: Any, own: str) -> str:
+    """The hint that a payload is an error, or seems to be of another system's; empty where it is neither."""
+    if isinstance(payload, dict) and payload.get("error"):
+        return f"; it is an error that the system reports: {short(payload['error'])}"
     system = foreign(payload) if isinstance(payload, dict) else None
     name = None if system is None else SYSTEMS.get(system)
     if name is None or name in (own, FORMATS[own].part_of):
         return ""
     return f"; it seems to be a payload of {system}, run: arbitrank import {name}"
-
-
-def _with(request: Request, envelope: Mapping[str, Any], options: ImportOptions) -> Request:
-    """The request with what its envelope has: id, context, session and the like."""
-    given = {key: value for key, value in envelope.items() if key not in (PAYLOAD, "hypotheses", "truth")}
-    outer = read_request({**given, "hypotheses": []}, options.notice)
-    kept = {
-        name: getattr(outer, name)
-        for name in ("id", "session", "account", "dialogue", "utterance_length", "utterances")
-    }
-    return msgspec.structs.replace(
-        request, **kept, context={**request.context, **outer.context},
-        utterance=request.utterance if outer.utterance is None else outer.utterance,
-    )  # fmt: skip

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from arbitrank.errors import InputError
 from arbitrank.importers.documents import documents
-from arbitrank.importers.formats import format_named, imported
+from arbitrank.importers.formats import format_named, imported, labels
 from arbitrank.importers.options import ImportOptions, read_map
 from arbitrank.values import Request
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.json_text import parsed
 from arbitrank.wire.notices import Notice, Notices
 
-__all__ = ["PayloadFormat"]
+__all__ = ["Imported", "PayloadFormat"]
+
+
+class Imported(NamedTuple):
+    """A payload: its place, its request or the error, and the truth and the like in its envelope."""
+
+    where: str
+    request: Request | InputError
+    labels: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,8 @@ class PayloadFormat:
         """The request that a payload in JSON makes. Raises `InputError`."""
         return imported(parsed(raw), self.name, replace(self.options, notice=notice))
 
-    def read_file(
-        self, path: str, notices: Notices, *, strict: bool = False
-    ) -> Iterator[tuple[str, Request | InputError]]:
-        """The request of each payload of a file, or the error where it cannot be read, with its place.
+    def read_file(self, path: str, notices: Notices, *, strict: bool = False) -> Iterator[Imported]:
+        """The payloads of a file, each with the request that it makes, or the error where it cannot be read.
 
         With `strict` a remark is an error.
         """
@@ -59,9 +66,10 @@ class PayloadFormat:
             try:
                 if isinstance(document, BadLine):
                     raise InputError(document.reason)
-                yield document.where, imported(document.value, self.name, replace(self.options, notice=notice))
+                request = imported(document.value, self.name, replace(self.options, notice=notice))
+                yield Imported(document.where, request, labels(document.value))
             except InputError as error:
-                yield document.where, error
+                yield Imported(document.where, error, {})
 
 
 def _raise(key: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Rasa: answers of `/model/parse`, of the versions 0.x to 3.x.
+"""Rasa: answers of `/model/parse` of the versions 0.x to 3.x, and the latest message of a tracker.
 
 The scores are a softmax over the bot's own intents, which says nothing of the domain. `nlu_fallback` is no reading, and
 its score is none: 1, 1 minus the best or the threshold, by version. `out_of_scope` is P(not mine) among the intents.
@@ -57,6 +57,9 @@ class RasaMessage(msgspec.Struct, frozen=True):
 
 def rasa(payload: Any, options: ImportOptions) -> Request:
     """The request that a message parsed by Rasa makes."""
+    if isinstance(payload, dict):  # as an action server gets it
+        payload = payload.get("tracker", payload)
+        payload = payload.get("latest_message", payload) if isinstance(payload, dict) else payload
     message = decoded(payload, RasaMessage)
     if "intent" not in payload and "intent_ranking" not in payload:
         raise InputError("lacks the fields intent and intent_ranking, expected those of Rasa's /model/parse")

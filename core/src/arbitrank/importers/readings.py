@@ -132,7 +132,8 @@ def slot_at(
     start, end = place
     if text is not None and start is not None and end is not None:
         cuts = [made for unit in _units(units, options) if (made := _cut(name, text, start, end, unit))]
-        same = [made for made in cuts if known is not None and comparable(made.value) == comparable(known)]
+        meant = {comparable(each) for each in (known, words_of(value)) if each}
+        same = [made for made in cuts if comparable(made.value) in meant]
         if same or (cuts and words is None):
             best = (same or cuts)[0]
             return msgspec.structs.replace(best, confidence=confidence, resolved=_other(best.value, value))

@@ -136,7 +136,7 @@ _SYSTEMS: tuple[tuple[str, Callable[[_Line], bool]], ...] = (
         lambda p: _has(p.get("output"), "intents") or _has(_first(p.get("intents")), "intent", "confidence"),
     ),
     ("Rasa", lambda p: "intent_ranking" in p or (_has(p.get("intent"), "name", "confidence") and "entities" in p)),
-    ("Wit", lambda p: "intents" in p and bool({"traits", "entities"} & p.keys())),
+    ("Wit", lambda p: isinstance(p.get("intents"), list) and bool({"traits", "entities"} & p.keys())),
     ("Hermes (Snips, Rhasspy)", lambda p: "input" in p and bool({"siteId", "sessionId", "intent", "slots"} & p.keys())),
     (
         "Rhasspy",

@@ -48,7 +48,7 @@ def check_keys(line: Mapping[str, Any], notice: Notice) -> None:
     if line.get("utterance") is None and line.get("hypotheses") is None and (system := foreign(line)):
         keys = ", ".join(map(named, list(line)[:5]))
         name = FORMATS.get(system, "map")
-        shape = _IMPORTED.format(name=name, more="" if system in FORMATS else _OTHERS, http=f"?format={name}")
+        shape = _IMPORTED.format(name=name, more="" if system in FORMATS else _OTHERS)
         raise InputError(f"it seems to be a payload of {system} (its keys: {keys}); {shape}")
     unknown = [key for key in line if key not in KNOWN]
     if len(unknown) > MOST_UNKNOWN:
