@@ -36,7 +36,8 @@ FORMATS = {
 """The formats that `arbitrank import` reads, by the systems whose payloads they are."""
 
 _IMPORTED = (
-    "expected utterance, hypotheses or both; import it: arbitrank rank --format {name}{more} FILE, over HTTP {http}"
+    "expected utterance, hypotheses or both; import it: arbitrank rank --format {name}{more} FILE, over HTTP "
+    "?format={name}; see docs/formats.md"
 )
 _OTHERS = " --map MAPPING"
 
