@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import sys
 import tempfile
 import tomllib
 import zipfile
@@ -319,6 +320,20 @@ def test_without_a_folder_lines_are_printed_and_templates_are_refused(tmp_path: 
     assert "has templates, which become files; expected --out FOLDER" in str(refused.exception)
     refused = command("rasa", "--out", str(tmp_path))
     assert "--out: no --corpus; expected both" in str(refused.exception)
+
+
+@pytest.mark.parametrize(("name", "package"), [("rasa-yaml", "yaml"), ("alexa", "tomli_w")])
+def test_a_missing_package_is_named_with_its_extra(
+    name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf'needs the package {package}; run: pip install "arbitrank\[import\]"'):
+        files_of(imported(name, tmp_path))
+
+
+def test_the_docs_name_every_format() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert [name for name in FORMATS if f"| `{name}` |" not in text] == []
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the cases of ../shared are not here")
