@@ -120,6 +120,19 @@ def test_clu_counts_utf_16_units_and_luis_counts_to_the_last_character(tmp_path:
     assert none["domain"] is None
 
 
+@pytest.mark.parametrize(
+    ("unit", "offset"), [("Utf16CodeUnit", 16), ("UnicodeCodePoint", 10), ("TextElement_V8", 5), ("TextElements_v8", 5)]
+)
+def test_clu_counts_in_the_unit_that_the_project_states(unit: str, offset: int, tmp_path: Path) -> None:
+    """Two flags (as many elements, twice the characters), a joined emoji of three characters, and an accent."""
+    text = "🇩🇪🇫🇷👩‍🚀é ruby"  # 4 + 3 + 2 characters and a space, of which 6 need two code units
+    labelled = {"text": text, "intent": "Fly", "entities": [{"category": "kite", "offset": offset, "length": 4}]}
+    path = tmp_path / "clu.json"
+    path.write_text(json.dumps({"stringIndexType": unit, "assets": {"utterances": [labelled]}}))
+    (line,) = import_corpus("clu", path, OURS).lines
+    assert line["slots"] == [{"name": "kite", "value": "ruby", "start": 10, "end": 14}]
+
+
 def test_home_assistants_rules_ranges_orders_and_wildcards(tmp_path: Path) -> None:
     found = imported("home-assistant", tmp_path)
     (first, second) = found.patterns["own"]["FlyKite"]["patterns"]
@@ -276,6 +289,7 @@ def test_a_format_is_known_by_its_names_and_suggested() -> None:
         ("train_Play_full.json", "train", None),
         ("locale/en-us/a.intent", None, "en-US"),
         ("contest/latest.csv", None, None),
+        ("data/qa/nlu.yml", None, None),
     ],
 )
 def test_paths_name_splits_and_locales(path: str, split: str | None, locale: str | None) -> None:

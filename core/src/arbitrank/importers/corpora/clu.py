@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora.files import SourceFile
 from arbitrank.importers.corpora.items import (
@@ -21,13 +23,15 @@ from arbitrank.importers.corpora.items import (
 )
 from arbitrank.importers.corpora.placed import Placed, read_json
 from arbitrank.importers.corpora.templates import plain_name
-from arbitrank.wire.offsets import Offsets
+from arbitrank.importers.corpora.text_elements import in_characters
+from arbitrank.values import Slot
 
-_UNITS: dict[str, Offsets] = {
+_ELEMENTS = "text elements"
+_UNITS = {
     "Utf16CodeUnit": "utf16",
     "UnicodeCodePoint": "characters",
-    "TextElement_V8": "characters",  # the same wherever no character is composed of several
-    "TextElements_v8": "characters",
+    "TextElement_V8": _ELEMENTS,
+    "TextElements_v8": _ELEMENTS,
 }
 _SPLITS = {"train": "train", "test": "test"}
 
@@ -69,17 +73,13 @@ def _project(document: Placed) -> Iterator[Item]:
             yield LeftOut("intent without utterances", f"{intent.where}: {name}")
 
 
-def _utterance(where: Placed, synonyms: Synonyms, unit: Offsets, language: str | None) -> Iterator[Item]:
+def _utterance(where: Placed, synonyms: Synonyms, unit: str, language: str | None) -> Iterator[Item]:
     yield from keys_left_out(where, {"text", "language", "intent", "dataset", "entities"})
     text, intent = where.text("text"), where.text_or("intent", None)
     slots = []
     try:
         for entity in where.each("entities"):
-            name, start = entity.name("category"), entity.whole_number("offset")
-            slot = slot_at(text, name, start, start + entity.whole_number("length"), (unit,))
-            resolved = synonyms.resolved(plain_name(name), slot.value)
-            slots.append(slot if resolved is None else slot_at(text, name, slot.start or 0, slot.end or 0,
-                                                               resolved=resolved))  # fmt: skip
+            slots.append(_slot(text, entity, synonyms, unit))
             yield from keys_left_out(entity, {"category", "offset", "length"})
     except DataError:
         raise
@@ -91,6 +91,15 @@ def _utterance(where: Placed, synonyms: Synonyms, unit: Offsets, language: str |
         where.where, text, intent, tuple(slots), intent == "None", split=_SPLITS.get(dataset),
         locale=where.text_or("language", None) or language,
     )  # fmt: skip
+
+
+def _slot(text: str, entity: Placed, synonyms: Synonyms, unit: str) -> Slot:
+    name, start = entity.name("category"), entity.whole_number("offset")
+    end = start + entity.whole_number("length")
+    if unit == _ELEMENTS:
+        start, end = in_characters(text, start, end) or (-1, -1)
+    slot = slot_at(text, name, start, end, ("utf16" if unit == "utf16" else "characters",))
+    return replace(slot, resolved=synonyms.resolved(plain_name(name), slot.value))
 
 
 def _entity(entity: Placed) -> Iterator[Item]:

@@ -22,6 +22,12 @@ MAX_FILES = 50_000
 
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|dev|valid|val|test)(?:ing|idation|idate)?(?:[^a-z]|$)")
 _LOCALE = re.compile(r"(?:^|[/_.])([a-z]{2})(?:[-_]([A-Za-z]{2}))?(?=[/.]|$)")
+_LANGUAGE = re.compile(  # ISO 639-1
+    r"a[abefkmnrsvyz]|b[aeghimnors]|c[aehorsuvy]|d[aevz]|e[elnostu]|f[afijory]|g[adlnuv]|h[aeiortuyz]"
+    r"|i[adegikostu]|j[av]|k[agijklmnorsuvwy]|l[abginotuv]|m[ghiklnrsty]|n[abdeglnorvy]|o[cjmrs]"
+    r"|p[ailst]|q[u]|r[mnouw]|s[acdegiklmnoqrstuvw]|t[aeghiklnorstwy]|u[gkrz]|v[eio]|w[ao]|x[h]|y[io]"
+    r"|z[ahu]"
+)
 
 
 class SourceFile(NamedTuple):
@@ -84,7 +90,7 @@ def split_in(path: PurePosixPath) -> str | None:
 
 def locale_in(path: PurePosixPath) -> str | None:
     """The locale that a path names, as `en` or `en-US`: the last one counts."""
-    found = list(_LOCALE.finditer(str(path)))
+    found = [match for match in _LOCALE.finditer(str(path)) if _LANGUAGE.fullmatch(match[1])]
     return None if not found else f"{found[-1][1]}-{found[-1][2].upper()}" if found[-1][2] else found[-1][1]
 
 

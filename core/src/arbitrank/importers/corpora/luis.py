@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora.files import SourceFile
 from arbitrank.importers.corpora.items import (
@@ -102,7 +104,7 @@ def _slots(text: str, entity: Placed, parent: str, synonyms: Synonyms, depth: in
     start, end = entity.whole_number("startPos"), entity.whole_number("endPos") + 1
     slot = slot_at(text, name, start, end, ("utf16", "characters"))
     resolved = synonyms.resolved(plain_name(own), slot.value)
-    yield slot_at(text, name, slot.start or 0, slot.end or 0, resolved=resolved)
+    yield replace(slot, resolved=resolved)
 
 
 def _pattern(where: Placed, culture: str | None) -> Iterator[Item]:

@@ -15,6 +15,9 @@ from arbitrank.wire.notices import named
 
 __all__ = ["Placed", "read_json", "read_json_lines", "read_yaml", "read_yamls"]
 
+MAX_YAML = 32 << 20
+"""Characters of a YAML file at most: its parser takes some twenty times as much memory."""
+
 MAX_NODES = 5_000_000
 """Values of a YAML document at most, those that its aliases repeat counted each time."""
 
@@ -150,8 +153,10 @@ def read_yamls(file: SourceFile) -> Iterator[Placed]:
     """
     with required(file.label):
         import yaml
+    if len(text := file.text) > MAX_YAML:
+        raise DataError(f"{file.label}: more than {MAX_YAML >> 20} Mi characters; expected several smaller files")
     # The C parser, where there is one, is ten times as fast. Both build dicts, lists and texts alone.
-    loader = (getattr(yaml, "CBaseLoader", None) or yaml.BaseLoader)(file.text)
+    loader = (getattr(yaml, "CBaseLoader", None) or yaml.BaseLoader)(text)
     try:
         while loader.check_node():
             node = loader.get_node()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from arbitrank.errors import DataError, InputError
-from arbitrank.importers.corpora.files import SourceFile, locale_in
+from arbitrank.importers.corpora.files import SourceFile
 from arbitrank.importers.corpora.items import CorpusOptions, Item, LeftOut, keys_left_out
 from arbitrank.importers.corpora.placed import Placed, read_json, read_yaml
 from arbitrank.importers.corpora.rasa_data import RasaData, RasaExample
@@ -54,7 +54,7 @@ def _yaml(file: SourceFile, data: RasaData, *, alone: bool) -> Iterator[Item]:
         texts = list(_examples(entry))
         if kind == "intent":
             for where, text in texts:
-                yield from _utterance(where, text, name, data, locale_in(file.path.parent))
+                yield from _utterance(where, text, name, data)
         elif kind == "regex":
             yield from (LeftOut("regular expression", f"{where}: {name}: {text}") for where, text in texts)
         else:
@@ -80,13 +80,13 @@ def _examples(entry: Placed) -> Iterator[tuple[str, str]]:
             raise DataError(f"{examples.where}, line {number}: {short(text)} is invalid, expected a line of - TEXT")
 
 
-def _utterance(where: str, text: str, intent: str, data: RasaData, locale: str | None) -> Iterator[Item]:
+def _utterance(where: str, text: str, intent: str, data: RasaData) -> Iterator[Item]:
     try:
         bare, entities = marked(text)
     except InputError as error:
         yield LeftOut("example that cannot be read", f"{where}: {error}")
         return
-    yield from data.example(RasaExample(where, bare, intent, tuple(entities), locale))
+    yield from data.example(RasaExample(where, bare, intent, tuple(entities)))
 
 
 def _json(file: SourceFile, data: RasaData, *, alone: bool) -> Iterator[Item]:

@@ -27,7 +27,6 @@ class RasaExample(NamedTuple):
     text: str
     intent: str | None
     entities: tuple[RasaEntityMark, ...]
-    locale: str | None = None
 
 
 class RasaData:
@@ -97,7 +96,7 @@ class RasaData:
                 for words in {slot.value, slot.resolved or slot.value}:
                     entities[words.lower()].add(slot.name.partition(".")[0])
             out = example.intent in _OUT_OF_SCOPE
-            yield Utterance(example.where, example.text, example.intent, slots, out, locale=example.locale)
+            yield Utterance(example.where, example.text, example.intent, slots, out)
         for name, text in self._lookups:
             entities[text.lower()].add(name)
             yield ListValue(plain_name(name), text, self._synonyms.get(text.lower()))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora.files import SourceFile
 from arbitrank.importers.corpora.items import (
@@ -110,7 +112,7 @@ def _slot(text: str, name: str, entity: Placed, synonyms: Synonyms) -> Slot:
     resolved = synonyms.resolved(plain_name(plain), found.value)
     if resolved is None and (value := entity.maybe("value")) is not None and isinstance(value.value, str):
         resolved = _unquoted(value.text())
-    return slot_at(text, slot, found.start or 0, found.end or 0, resolved=resolved)
+    return replace(found, resolved=None if resolved == found.value else resolved)
 
 
 def _unquoted(value: str) -> str:
