@@ -30,6 +30,11 @@ def ask_back(arbitrator: ar.Arbitrator) -> ar.Ranked | None:
     return None if choice.choice is None else answer.ranked[choice.choice]
 
 
+def rank_payload(arbitrator: ar.Arbitrator, payload: object) -> ar.Answer:
+    """Answer with the readings of another system, here of a Rasa bot."""
+    return arbitrator.answer(ar.import_payload(payload, "rasa", domain="music"))
+
+
 def verify_signatures(store: Path, keys: Path) -> ar.Arbitrator:
     """Accept only artifacts signed by a key in the folder `keys`."""
     return ar.Arbitrator.from_installed(store=store, keys=keys)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from api_example import answer_once, follow, learn, measure, verify_signatures
+from api_example import answer_once, follow, learn, measure, rank_payload, verify_signatures
 
 import arbitrank as ar
 from arbitrank.arbitration.arbitrator import Serving
@@ -49,6 +49,14 @@ def test_it_answers_an_utterance_and_brought_hypotheses(tmp_path: Path) -> None:
     assert answer.best is not None
     assert answer.best.why
     assert list(answer.domains) == ["music"]
+
+
+def test_it_reads_another_systems_payload(tmp_path: Path) -> None:
+    arbitrator = ar.Arbitrator.from_installed(store=tmp_path, only=["music"])
+    payload = {"text": "play thriller", "intent": {"name": "PlayMusic", "confidence": 0.9}}
+    best = rank_payload(arbitrator, payload).best
+    assert best is not None
+    assert best.intent == "PlayMusic"
 
 
 def test_a_context_is_added_to_a_requests_own(tmp_path: Path) -> None:

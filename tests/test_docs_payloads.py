@@ -1,78 +1,67 @@
-"""The jq programs in docs/formats.md make requests of other systems' payloads."""
+"""What docs/formats.md shows of other systems' payloads is what the importers do."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from arbitrank.errors import InputError
-from arbitrank.wire.request_checks import PROGRAMS as NAMES
+from arbitrank.importers.formats import FORMATS, imported
+from arbitrank.importers.options import ImportOptions, read_map
+from arbitrank.values import Request
+from arbitrank.wire.request_checks import FORMATS as NAMED
 from arbitrank.wire.requests import decode_request
 
-ROOT = Path(__file__).parents[1]
-PROGRAMS = dict(
-    re.findall(r"^```jq (\w+)\n(.*?)^```$", (ROOT / "docs" / "formats.md").read_text(encoding="utf-8"), re.M | re.S)
-)
-
-NAMED = {"name": "on", "confidence": 0.9}
-PAYLOADS: dict[str, dict[str, Any]] = {
-    "Rasa": {"text": "light on", "intent": NAMED, "intent_ranking": [{"name": "nlu_fallback", "confidence": 1}, NAMED]},
-    "Dialogflow": {
-        "queryResult": {"queryText": "light on", "intent": {"displayName": "on"}, "intentDetectionConfidence": 0.9}
-    },
-    "Lex": {
-        "inputTranscript": "light on",
-        "interpretations": [
-            {"intent": {"name": "FallbackIntent"}},
-            {"intent": {"name": "on"}, "nluConfidence": {"score": 0.9}},
-        ],
-    },
-    "CLU": {
-        "kind": "ConversationResult",
-        "result": {
-            "query": "light on",
-            "prediction": {
-                "intents": [
-                    {"category": "on", "confidenceScore": 0.9},
-                    {"category": "None", "confidenceScore": 0.1},
-                ]
-            },
-        },
-    },
-    "LUIS": {"query": "light on", "prediction": {"intents": {"on": {"score": 0.9}, "None": {"score": 0.1}}}},
-    "Wit": {"text": "light on", "intents": [{"id": "1", **NAMED}], "entities": {}, "traits": {}},
-    "Hermes": {
-        "input": "light on",
-        "intent": {"intentName": "on", "confidenceScore": 0.9},
-        "alternatives": [{"intentName": None, "confidenceScore": 0.1}],
-    },
-}
+PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+SECTION = PAGE[PAGE.index("### Payloads of other systems") : PAGE.index("## Hypotheses with their truth")]
 
 
-def test_every_program_has_a_payload() -> None:
-    assert PROGRAMS.keys() == PAYLOADS.keys()
+def shown(name: str, folder: Path) -> ImportOptions:
+    """The mapping file of a block, read."""
+    found = re.search(rf"^```toml {name}\n(.*?)^```$", SECTION, re.M | re.S)
+    assert found is not None
+    (folder / "names.toml").write_text(found[1], encoding="utf-8")
+    return read_map(folder / "names.toml", ImportOptions("own"))
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
-@pytest.mark.parametrize("system", PAYLOADS)
-def test_a_program_makes_a_request_of_a_payload(system: str) -> None:
-    made = subprocess.run(
-        ["jq", "-c", PROGRAMS[system]], input=json.dumps(PAYLOADS[system]), capture_output=True, text=True, check=True
+def test_the_table_has_every_format() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|", SECTION, re.M)
+    assert list(FORMATS) == rows
+    assert set(NAMED.values()) <= FORMATS.keys()
+
+
+def test_the_names_that_are_shown_are_read(tmp_path: Path) -> None:
+    names = shown("names", tmp_path)
+    called = {"tool_calls": [{"function": {"name": "shop_refund"}}, {"function": {"name": "weather_today"}}]}
+    found = imported({"choices": [{"message": called}]}, "llm", names).hypotheses or ()
+    assert [(one.domain, one.intent) for one in found] == [("shop", "refund"), ("weather", "weather_today")]
+    ranking = [{"name": "a", "confidence": 0.5}, {"name": "chitchat/joke", "confidence": 0.25}]
+    (only,) = imported({"intent_ranking": ranking}, "rasa", names).hypotheses or ()
+    assert only.domain_confidence == 0.75
+
+
+def test_the_mapping_that_is_shown_reads_a_payload(tmp_path: Path) -> None:
+    action = {"name": "On", "arguments": {"lamp": "desk lamp"}}
+    payload = {
+        "request": {"text": "desk lamp on", "language": "en"},
+        "found": {"Lamps": {"action": action, "score": 50, "gaps": [3]}},
+    }
+    request = imported(payload, "map", shown("mapping", tmp_path))
+    expected = decode_request(
+        '{"utterance": "desk lamp on", "context": {"locale": "en"}, "hypotheses": [{"domain": "lamps", "intent": "On", '
+        '"domain_confidence": 0.5, "slots": [{"name": "lamp", "value": "desk lamp", "start": 0, "end": 9}], '
+        '"features": {"margin": 3}}]}'
     )
-    request = decode_request(made.stdout)
-    assert request.utterance == "light on"
-    assert request.refused == {}
-    assert [(h.domain, h.intent, h.intent_confidence) for h in request.hypotheses or ()] == [("DOMAIN", "on", 0.9)]
+    assert isinstance(request, Request)
+    assert request == expected
 
 
-def test_the_refusal_of_a_payload_names_the_program_that_converts_it() -> None:
-    assert {name.lower() for name in PROGRAMS} == set(NAMES.values())
-    for name, payload in PAYLOADS.items():
-        with pytest.raises(InputError, match=rf"jq -c -f {name.lower()}\.jq FILE \| arbitrank rank, "):
-            decode_request(json.dumps(payload))
+def test_a_payload_given_as_a_request_is_refused_with_the_import() -> None:
+    with pytest.raises(
+        InputError, match=r"arbitrank rank --format wit FILE, over HTTP \?format=wit; see docs/formats\.md$"
+    ):
+        decode_request('{"text": "on", "intents": [], "entities": {}}')
+    with pytest.raises(InputError, match=r"arbitrank rank --format map --map MAPPING FILE, over HTTP \?format=map"):
+        decode_request('{"output": {"intents": []}}')

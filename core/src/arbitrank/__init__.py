@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from arbitrank.arbitration.decide import DecisionSettings
     from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, DataError, InputError, PluginError, StoreError
     from arbitrank.evaluate import evaluate
+    from arbitrank.importers.payloads import import_payload
     from arbitrank.live.live import Live
     from arbitrank.training.api import train
     from arbitrank.values import Answer, Decision, DomainReport, Example, Hypothesis, Ranked, Request, Slot, Truth
@@ -29,6 +30,7 @@ _MODULES = {
     "arbitration.arbitrator": ("Arbitration", "Arbitrator"),
     "arbitration.choose": ("Choice", "choose"),
     "arbitration.decide": ("DecisionSettings",),
+    "importers.payloads": ("import_payload",),
     "live.live": ("Live",),
     "training.api": ("train",),
     "values": ("Answer", "Decision", "DomainReport", "Example", "Hypothesis", "Ranked", "Request", "Slot", "Truth"),
@@ -38,7 +40,8 @@ _MODULES = {
 __all__ = [
     "Answer", "ArbitrankError", "Arbitration", "Arbitrator", "ArtifactError", "Choice", "Conflict", "DataError",
     "Decision", "DecisionSettings", "DomainReport", "Example", "Hypothesis", "InputError", "Live", "PluginError",
-    "Ranked", "Request", "Slot", "StoreError", "Truth", "choose", "evaluate", "train",
+    "Ranked", "Request", "Slot", "StoreError", "Truth", "choose", "evaluate", "import_payload",
+    "train",
 ]
 # fmt: on
 

@@ -33,7 +33,7 @@ _NAMES = "expected lower-case letters, digits, '_' and '-', at most 64 character
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a payload leaves open, and the caller's own names for what it has.
+    """Values for what a payload leaves open, and the caller's own names for what it has.
 
     `domain` is of readings whose payload names none, `utterance` of payloads without one. `domains` gives the names
     that the payload has for domains, options or tools as `DOMAIN` or `DOMAIN.INTENT`; `intents` moves intents into

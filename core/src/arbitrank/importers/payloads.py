@@ -16,7 +16,7 @@ from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.json_text import parsed
 from arbitrank.wire.notices import Notice, Notices
 
-__all__ = ["Imported", "PayloadFormat"]
+__all__ = ["Imported", "PayloadFormat", "import_payload"]
 
 
 class Imported(NamedTuple):
@@ -70,6 +70,23 @@ class PayloadFormat:
                 yield Imported(document.where, request, labels(document.value))
             except InputError as error:
                 yield Imported(document.where, error, {})
+
+
+def import_payload(
+    payload: Any,
+    vendor: str,
+    *,
+    domain: str | None = None,
+    utterance: str | None = None,
+    mapping: str | Path | None = None,
+) -> Request:
+    """The request that a payload of another system makes, decoded JSON, as `arbitrank import` reads it.
+
+    `vendor` is a format of `arbitrank import`, `mapping` the path of a mapping file. Raises `InputError` that names
+    the field, what was seen and what was expected.
+    """
+    stated = PayloadFormat.stated(vendor, domain, None if mapping is None else Path(mapping), utterance)
+    return imported(payload, stated.name, stated.options)
 
 
 def _raise(key: str, text: str) -> None:
