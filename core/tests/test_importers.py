@@ -539,6 +539,17 @@ def test_an_envelope_has_what_a_payload_lacks() -> None:
             imported({**bad, "payload": payload}, "rasa")
 
 
+@pytest.mark.parametrize(("offset", "unit"), [(11, "utf16"), (8, "characters"), (7, "elements")])
+def test_offsets_of_clu_are_read_in_the_unit_that_fits(offset: int, unit: str) -> None:
+    payload = copy.deepcopy(CLU)
+    payload["result"]["query"] = text = "🛏👍🏽 no, sunday not sunday"
+    payload["result"]["prediction"]["entities"][0]["offset"] = offset
+    (first, *_) = imported(payload, "clu").hypotheses or ()
+    (slot,) = first.slots
+    assert text[slot.start : slot.end] == "sunday", unit
+    assert slot.start == text.index("sunday")
+
+
 def test_a_message_of_rasa_may_be_a_trackers_latest() -> None:
     assert imported({"tracker": {"latest_message": RASA}}, "rasa") == imported(RASA, "rasa")
 

@@ -150,7 +150,7 @@ def _slots(entities: Sequence[CluEntity], text: str | None, options: ImportOptio
             words=one.text,
             value=one.resolutions,
             confidence=score(one.confidence_score, f"{where}.entities[{i}].confidenceScore"),
-            units=("utf16", "characters"),
+            units=("utf16", "characters", "elements"),
             options=options,
         )
         if slot is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from unicodedata import normalize
 
 import msgspec
@@ -20,7 +20,10 @@ from arbitrank.wire.json_text import explained, short
 from arbitrank.wire.notices import Notice, unnoticed
 from arbitrank.wire.offsets import Offsets
 
-__all__ = ["ImportOptions", "domain_name", "read_map", "stated"]
+__all__ = ["ImportOptions", "Unit", "domain_name", "read_map", "stated"]
+
+Unit = Offsets | Literal["elements"]
+"""The unit of offsets; `elements` are text elements, as .NET counts them."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -47,7 +50,7 @@ class ImportOptions:
     domains: Mapping[str, str] = field(default_factory=dict)
     intents: Mapping[str, str] = field(default_factory=dict)
     none: tuple[str, ...] = ()
-    offsets: Offsets | None = None
+    offsets: Unit | None = None
     scales: Scales = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     notice: Notice = unnoticed
@@ -92,7 +95,7 @@ class NameMap(msgspec.Struct, frozen=True):
     domains: dict[str, str] = {}
     intents: dict[str, str] = {}
     none: tuple[str, ...] = ()
-    offsets: Offsets | None = None
+    offsets: Unit | None = None
     scale: str | dict[str, str] | None = None
     reading: dict[str, Any] = {}
 

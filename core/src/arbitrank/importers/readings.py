@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from arbitrank.errors import InputError
-from arbitrank.importers.options import ImportOptions
+from arbitrank.importers.options import ImportOptions, Unit
+from arbitrank.importers.text_elements import in_characters
 from arbitrank.normal_text import comparable
 from arbitrank.scales import DEFAULT, Scale, number_in, scale, word_of
 from arbitrank.values import Context, Hypothesis, Request, Slot
 from arbitrank.wire.json_text import explained, short
 from arbitrank.wire.lenient import text_or_number
 from arbitrank.wire.notices import unnoticed
-from arbitrank.wire.offsets import Offsets, cut
+from arbitrank.wire.offsets import cut
 from arbitrank.wire.request_checks import checked
 
 __all__ = ["decoded", "not_none", "request_of", "score", "slot_at", "slot_in", "slots_of", "words_of"]
@@ -120,7 +121,7 @@ def slot_at(
     words: str | None = None,
     value: Any = None,
     confidence: float | None = None,
-    units: tuple[Offsets, ...],
+    units: tuple[Unit, ...],
     options: ImportOptions,
 ) -> Slot | None:
     """A slot with offsets, whose value is what they cut from the text; None where it has neither words nor a value.
@@ -167,15 +168,19 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _units(units: tuple[Offsets, ...], options: ImportOptions) -> tuple[Offsets, ...]:
+def _units(units: tuple[Unit, ...], options: ImportOptions) -> tuple[Unit, ...]:
     return units if options.offsets is None else (options.offsets,)
 
 
-def _cut(name: str, text: str, start: int, end: int, unit: Offsets) -> Slot | None:
+def _cut(name: str, text: str, start: int, end: int, unit: Unit) -> Slot | None:
     """The slot that offsets of a unit cut from a text; None where they cut nothing."""
     if not 0 <= start < end:
         return None
-    if unit == "characters":
+    if unit == "elements":
+        if (found := in_characters(text, start, end)) is None:
+            return None
+        start, end = found
+    if unit != "utf16":
         return Slot(name, text[start:end], start=start, end=end) if end <= len(text) else None
     value, before = cut(text, start, end), cut(text, 0, start)
     if value is None or before is None:

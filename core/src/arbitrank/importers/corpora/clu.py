@@ -23,7 +23,7 @@ from arbitrank.importers.corpora.items import (
 )
 from arbitrank.importers.corpora.placed import Placed, read_json
 from arbitrank.importers.corpora.templates import plain_name
-from arbitrank.importers.corpora.text_elements import in_characters
+from arbitrank.importers.text_elements import in_characters
 from arbitrank.values import Slot
 
 _ELEMENTS = "text elements"
