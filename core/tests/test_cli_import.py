@@ -159,3 +159,16 @@ def test_rank_reads_payloads_of_a_format(tmp_path: Path) -> None:
     assert [one["intent"] for one in json.loads(ranked.stdout)["ranked"]] == ["x"]
     refused = CliRunner().invoke(cli, ["rank", "-", "--domain", "music"], input="{}")
     assert str(refused.exception) == "--domain: no --format; expected both"
+
+
+@pytest.mark.parametrize(
+    ("stated", "problem"),
+    [
+        ("rasa", "--map: 'rasa' is no pair, expected VENDOR=FILE, as in rasa=names.toml"),
+        ("rasas=a.toml", 'format "rasas": unknown, expected one of rasa, '),
+        ("rasa=nowhere.toml", "nowhere.toml: cannot be read: "),
+    ],
+)
+def test_a_bad_mapping_of_the_service_is_refused_at_its_start(stated: str, problem: str) -> None:
+    result = CliRunner().invoke(cli, ["serve", "--map", stated])
+    assert str(result.exception).startswith(problem)

@@ -65,7 +65,9 @@ def world(tmp_path: Path, site: Path) -> World:
 def shared(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Iterator[services.Service]:
     """A service that no test changes; it logs every call."""
     world = World(tmp_path_factory.mktemp("shared"))
-    with Service(site, world.root, "--sample", "1") as service:
+    names = world.folder / "names.toml"
+    names.write_text('none = ["nothing"]\n', encoding="utf-8")
+    with Service(site, world.root, "--sample", "1", "--map", f"rasa={names}") as service:
         service.world = world
         yield service
 
@@ -104,6 +106,30 @@ def test_a_list_is_answered_by_a_list_in_its_order(shared) -> None:
     assert [one["id"] for one in answers] == [str(n) for n in range(300)]
     assert shared.rank([]) == (200, [])
     assert shared.rank(b"  \n [] ") == (200, [])
+
+
+def test_payloads_of_another_system_are_read_by_their_format(shared) -> None:
+    def intents(answer: Any) -> list[str]:
+        return [one["intent"] for one in answer["ranked"]]
+
+    ranking = [{"name": name, "confidence": 0.4} for name in ("Dim", "nothing")]
+    payload = {"text": "more light", "intent_ranking": ranking}
+    status, answer = shared.call("POST", "/v1/rank?format=rasa&domain=lights", payload)[:2]
+    assert (status, intents(answer)) == (200, ["Dim"])
+    status, answers = shared.call("POST", "/v1/rank?format=rasa&domain=lights", [payload, payload])[:2]
+    assert (status, [intents(one) for one in answers]) == (200, [["Dim"], ["Dim"]])
+    said = {"type": "question:query.response", "data": {"skill_id": "lights", "phrase": "x", "answer": "y", "conf": 1}}
+    for body, shape in (([said, said], dict), ([[said], [said]], list)):  # of OVOS, a list is one payload
+        status, answer = shared.call("POST", "/v1/rank?format=ovos", body)[:2]
+        assert (status, type(answer)) == (200, shape)
+    for query, problem in (
+        ("format=rasa", "intent.confidence: 2.0 is out of range, expected a number in [0, 1]"),
+        ("format=rasas", 'format "rasas": unknown, expected one of rasa, '),
+        ("format=rasa&domain=A%20b", 'domain: "A b" is no domain\'s name, expected '),
+    ):
+        status, answer = shared.call("POST", f"/v1/rank?{query}", {"intent": {"name": "a", "confidence": 2}})[:2]
+        assert status == 400
+        assert answer["error"].startswith(problem)
 
 
 DEEP = {"utterance": "x", "context": {"a": json.loads("[" * 40 + "]" * 40)}}
