@@ -336,6 +336,17 @@ SGD = [
                 "utterance": "bye",
                 "frames": [{"service": "Kites_1", "slots": [], "state": {"active_intent": "NONE"}}],
             },
+            {
+                "speaker": "USER",
+                "utterance": "make two of them",
+                "frames": [
+                    {
+                        "service": "Kites_1",
+                        "slots": [],
+                        "state": {"active_intent": "Fly", "slot_values": {"count": ["two"], "tail": ["True"]}},
+                    }
+                ],
+            },
         ],
     }
 ]

@@ -75,6 +75,7 @@ def test_rasa_lists_what_it_leaves_out_and_makes_lists_of_tables_and_synonyms(tm
     found = imported("rasa-yaml", tmp_path)
     assert {kind: count for kind, (count, _) in found.left_out.items()} == {
         "group of an entity": 1,
+        "key metadata": 1,
         "regular expression": 1,
     }
     assert found.lists["kite"][:2] == ["delta", {"value": "ruby", "resolved": "red"}]
@@ -133,6 +134,17 @@ def test_clu_counts_in_the_unit_that_the_project_states(unit: str, offset: int, 
     assert line["slots"] == [{"name": "kite", "value": "ruby", "start": 10, "end": 14}]
 
 
+def test_an_orchestrations_targets_are_domains(tmp_path: Path) -> None:
+    path = tmp_path / "clu.json"
+    utterances = [{"text": text, "intent": intent} for text, intent in (("fly", "My Kites"), ("who won", "None"))]
+    path.write_text(json.dumps({"assets": {"projectKind": "Orchestration", "utterances": utterances}}))
+    assert list(import_corpus("clu", path, CorpusOptions()).lines) == [
+        {"text": "fly", "domain": "my-kites"},
+        {"text": "who won", "domain": None, "kind": "None"},
+    ]
+    assert [line.get("intent") for line in import_corpus("clu", path, OURS).lines] == ["My Kites", None]
+
+
 def test_home_assistants_rules_ranges_orders_and_wildcards(tmp_path: Path) -> None:
     found = imported("home-assistant", tmp_path)
     (first, second) = found.patterns["own"]["FlyKite"]["patterns"]
@@ -169,7 +181,16 @@ def test_bio_tags_are_placed_in_the_text_that_is_given(tmp_path: Path) -> None:
 
 def test_a_turn_of_several_services_has_a_truth_of_each(tmp_path: Path) -> None:
     found = imported("sgd", tmp_path, CorpusOptions())
-    several, none = found.splits["train"]
+    several, none, counted = found.splits["train"]
+    assert several["dialogue"] == "1"
+    assert none["context"] == {"previous_domain": "kites_1", "previous_intent": "Fly"}
+    assert "context" not in counted
+    assert counted["slots"] == [{"name": "count", "value": "two", "start": 5, "end": 8}]
+    assert {kind: count for kind, (count, _) in found.left_out.items()} == {
+        "file of another kind": 1,
+        "turn of the system": 1,
+        "value of the state that the turn does not say once": 1,
+    }
     assert [truth["domain"] for truth in several["truth"]] == ["kites_1", "winds_1"]
     assert decode_example(json.dumps(several)).truth.owners == ("kites_1", "winds_1")
     assert none["domain"] is None

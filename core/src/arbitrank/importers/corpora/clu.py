@@ -1,6 +1,7 @@
 """Azure CLU projects: utterances with entities by offset and length, and lists of entities with synonyms.
 
 Offsets are UTF-16 code units unless the project states `stringIndexType`. The intent `None` is out of scope.
+Of an orchestration, the project that an utterance is sent to is its domain, unless the caller names one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from arbitrank.importers.corpora.items import (
 )
 from arbitrank.importers.corpora.placed import Placed, read_json
 from arbitrank.importers.corpora.templates import plain_name
+from arbitrank.importers.options import domain_name
 from arbitrank.importers.text_elements import in_characters
 from arbitrank.values import Slot
 
@@ -45,10 +47,14 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
         document = read_json(file)
         if not isinstance(document.value, dict) or "assets" not in document.value:
             raise DataError(f"{file.label}: lacks the key assets, expected a project exported from CLU")
-        yield from _project(document)
+        yield from _project(document, options.domain)
 
 
-def _project(document: Placed) -> Iterator[Item]:
+def _kind(metadata: Placed | None) -> str | None:
+    return None if metadata is None else metadata.text_or("projectKind", None)
+
+
+def _project(document: Placed, domain: str | None) -> Iterator[Item]:
     assets = document.at("assets")
     metadata = document.maybe("metadata")
     stated = document.text_or("stringIndexType", None) or "Utf16CodeUnit"
@@ -63,12 +69,18 @@ def _project(document: Placed) -> Iterator[Item]:
             values += [item._replace(locale=None)] if isinstance(item, ListValue) else []
             yield item
     synonyms = Synonyms(values)
+    orchestrated = "Orchestration" in (assets.text_or("projectKind", None), _kind(metadata))
     labelled = set()
     for utterance in assets.each("utterances"):
         labelled.add(utterance.text_or("intent", None))
-        yield from _utterance(utterance, synonyms, _UNITS[stated], language)
+        for item in _utterance(utterance, synonyms, _UNITS[stated], language):
+            # The intents of an orchestration name other projects, each of which is a domain.
+            if isinstance(item, Utterance) and item.intent and not item.out_of_scope and orchestrated and not domain:
+                yield item._replace(domain=domain_name(item.intent), intent=None)
+            else:
+                yield item
     for intent in assets.each("intents"):
-        yield from keys_left_out(intent, {"category"})
+        yield from keys_left_out(intent, {"category", "orchestration"} if orchestrated else {"category"})
         if (name := intent.name("category")) not in labelled:
             yield LeftOut("intent without utterances", f"{intent.where}: {name}")
 

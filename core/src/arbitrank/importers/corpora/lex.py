@@ -26,6 +26,10 @@ _INTENT_KEYS = {
     "version", "checksum",
 }  # fmt: skip
 
+_TYPE_KEYS = {
+    "name", "identifier", "description", "slotTypeValues", "enumerationValues", "valueSelectionSetting",
+    "valueSelectionStrategy", "version", "checksum", "createdDate", "lastUpdatedDate",
+}  # fmt: skip
 _V2 = frozenset({"Intent.json", "SlotType.json", "Slot.json", "Manifest.json", "Bot.json", "BotLocale.json"})
 
 
@@ -118,6 +122,7 @@ def _slot_type(where: Placed, locale: str | None) -> Iterator[Item]:
         for synonym in value.each("synonyms"):
             words = synonym if isinstance(synonym.value, str) else synonym.at("value")
             yield ListValue(name, words.text().strip(), canonical, locale)
+    yield from keys_left_out(where, _TYPE_KEYS)
     setting = where.maybe("valueSelectionSetting")
     if setting is not None and setting.maybe("regexFilter") is not None:
         yield LeftOut("regular expression", setting.where)

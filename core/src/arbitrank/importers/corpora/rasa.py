@@ -52,6 +52,7 @@ def _yaml(file: SourceFile, data: RasaData, *, alone: bool) -> Iterator[Item]:
         yield from keys_left_out(entry, {kind, "examples"})
         name = entry.name(kind)
         texts = list(_examples(entry))
+        yield from _other_keys(entry)
         if kind == "intent":
             for where, text in texts:
                 yield from _utterance(where, text, name, data)
@@ -78,6 +79,15 @@ def _examples(entry: Placed) -> Iterator[tuple[str, str]]:
             yield f"{examples.where}, line {number}", text[1:].strip()
         elif text:
             raise DataError(f"{examples.where}, line {number}: {short(text)} is invalid, expected a line of - TEXT")
+
+
+def _other_keys(entry: Placed) -> Iterator[LeftOut]:
+    """Keys of an entry's examples beside their text."""
+    examples = entry.maybe("examples")
+    if examples is not None and isinstance(examples.value, list):
+        for one in examples.each():
+            if isinstance(one.value, dict):
+                yield from keys_left_out(one, {"text"})
 
 
 def _utterance(where: str, text: str, intent: str, data: RasaData) -> Iterator[Item]:
