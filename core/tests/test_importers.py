@@ -303,6 +303,10 @@ EXPECTED: list[tuple[str, Any, str | None, str]] = [
     ),
     ("ovos", PADATIOUS, "brew green tea", "tea-me brew intent=0.5 kind=green tea@5-14"),
     (
+        "ovos", {"intent_type": "skill.me:Brew", "confidence": 0.5, "Kind": "tea", "utterance": "a tea"},
+        "a tea", "skill-me Brew intent=0.5 Kind=tea@2-5",
+    ),
+    (
         "wit", WIT, "book mo on friday",
         "own book intent=0.9 contact=mo@5-7*0.5 slot.day=friday@11-17; own cancel intent=0.1",
     ),
@@ -310,7 +314,7 @@ EXPECTED: list[tuple[str, Any, str | None, str]] = [
         "home-assistant", HOME_ASSISTANT, TOLD.utterance,
         "own HassTurnOn name=desk lamp@18-27 area=attic@4-9 unmatched:1 targets:1",
     ),
-    ("llm", TOOL_CALLS, TOLD.utterance, "shop refund order=A7 items=[1]; own send bad_arguments:1"),
+    ("llm", TOOL_CALLS, TOLD.utterance, "shop refund order=A7 items=1; own send bad_arguments:1"),
     ("llm", LOGPROBS, TOLD.utterance, "b route domain=0.75; a route domain=0"),
     ("llm", REPORTED, TOLD.utterance, "own refund intent=0.75 order=A7"),
     ("llm", ZERO_SHOT, "where is it", "shipping route domain=0.5; billing route domain=0.25"),
@@ -548,6 +552,12 @@ def test_offsets_of_clu_are_read_in_the_unit_that_fits(offset: int, unit: str) -
     (slot,) = first.slots
     assert text[slot.start : slot.end] == "sunday", unit
     assert slot.start == text.index("sunday")
+
+
+def test_the_bot_of_a_lambda_function_is_a_domain_where_none_is_stated() -> None:
+    assert {h.domain for h in imported(LEX, "lex-v2").hypotheses or ()} == {"pizza"}
+    member = {**LEX, "recognizedBotMember": {"botName": "Pasta"}}
+    assert {h.domain for h in imported(member, "lex-v2", TOLD).hypotheses or ()} == {"pasta"}
 
 
 def test_a_message_of_rasa_may_be_a_trackers_latest() -> None:

@@ -99,7 +99,7 @@ def imported(payload: Any, name: str, options: ImportOptions = ImportOptions()) 
     """
     own, found = format_named(name)
     outer, payload = _opened(payload, options)
-    options = replace(options, domain=options.domain or own, utterance=outer.utterance or options.utterance)
+    options = replace(options, default=own, utterance=outer.utterance or options.utterance)
     try:
         request = found.importer(payload, options)
     except InputError as error:

@@ -66,20 +66,27 @@ class LexResponse(msgspec.Struct, frozen=True, rename="camel"):
     interpretations: list[LexInterpretation]
     input_transcript: str | None = None
     recognized_bot_member: LexBot | None = None
+    bot: LexBot | None = None
+
+    def owner(self, options: ImportOptions) -> str | None:
+        """The bot's name: in a network that of the member, of a function's caller where the options name no domain."""
+        if self.recognized_bot_member is not None and self.recognized_bot_member.bot_name:
+            return self.recognized_bot_member.bot_name
+        return self.bot.name if self.bot is not None and options.domain is None else None
 
 
 def lex(payload: Any, options: ImportOptions) -> Request:
     """The request that an answer or an event of Lex V2 makes."""
     response = decoded(payload, LexResponse)
     text = options.utterance if response.input_transcript is None else response.input_transcript
-    member = response.recognized_bot_member
+    owner = response.owner(options)
     readings = []
     for i, one in enumerate(response.interpretations):
         if one.intent is None or one.intent.name in FALLBACKS or options.is_none(one.intent.name):
             continue
         found = one.nlu_confidence.score if isinstance(one.nlu_confidence, LexScore) else one.nlu_confidence
         name = one.intent.name
-        target = options.target(member.bot_name, name) if member and member.bot_name else options.moved(None, name)
+        target = options.target(owner, name) if owner else options.moved(None, name)
         slots = tuple(slot for key, each in (one.intent.slots or {}).items() for slot in _slots(key, each, text))
         where = f"interpretations[{i}].nluConfidence"
         readings.append(Hypothesis(*target, intent_confidence=score(found, where), slots=slots))

@@ -38,11 +38,11 @@ _NAMES = "expected lower-case letters, digits, '_' and '-', at most 64 character
 class ImportOptions:
     """Values for what a payload leaves open, and the caller's own names for what it has.
 
-    `domain` is of readings whose payload names none, `utterance` of payloads without one. `domains` gives the names
-    that the payload has for domains, options or tools as `DOMAIN` or `DOMAIN.INTENT`; `intents` moves intents into
-    domains of their own, likewise; `*` in a name stands for any text, and in an intent for that text. Readings of
-    `none` mean that nothing of the system's is meant. `offsets`, and `scales` by field, replace the system's own.
-    `reading`, of the format `map` alone, tells where a payload has what.
+    `domain` is of readings whose payload names none, `default` the same where that is None, `utterance` of payloads
+    without one. `domains` gives the names that the payload has for domains, options or tools as `DOMAIN` or
+    `DOMAIN.INTENT`; `intents` moves intents into domains of their own, likewise; `*` in a name stands for any text,
+    and in an intent for that text. Readings of `none` mean that nothing of the system's is meant. `offsets`, and
+    `scales` by field, replace the system's own. `reading`, of the format `map` alone, tells where a payload has what.
     """
 
     domain: str | None = None
@@ -53,6 +53,7 @@ class ImportOptions:
     offsets: Unit | None = None
     scales: Scales = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+    default: str | None = None
     notice: Notice = unnoticed
 
     def __post_init__(self) -> None:
@@ -82,8 +83,7 @@ class ImportOptions:
     def moved(self, domain: str | None, intent: str) -> tuple[str, str]:
         """The domain and the intent of a reading of this domain; None stands for `domain` of the options."""
         domain, own = _mapped(self.intents, intent) or (domain, None)
-        if domain is None:
-            domain = self.domain
+        domain = domain or self.domain or self.default
         if domain is None:
             raise InputError("its readings name no domain, expected --domain NAME")
         return domain, own or intent

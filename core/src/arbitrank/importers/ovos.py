@@ -20,6 +20,7 @@ from arbitrank.wire.json_text import short
 
 COMMON_PLAY = "ovos.common_play.query.response"
 COMMON_QUERY = "question:query.response"
+_ADAPT = ("intent_type", "target", "confidence", "utterance", "__tags__", "name")
 _PERCENT, _BONUS = scale("0..100"), scale("0..1.1")
 
 
@@ -87,7 +88,7 @@ def ovos(payload: Any, options: ImportOptions) -> Request:
         elif kind == COMMON_QUERY:
             parts.append(_queried(decoded(data, QueryResponse, where), options, where))
         elif isinstance(match := data.get("intent", data), dict) and {"conf", "intent_type"} & match.keys():
-            parts.append(_matched(decoded(match, IntentMatch, where), data, options, where))
+            parts.append(_matched(match, data, options, where))
         else:
             options.notice(f"message {kind}", f"messages of the type {short(kind)} are ignored")
             continue
@@ -133,9 +134,10 @@ def _queried(one: QueryResponse, options: ImportOptions, where: str) -> tuple[st
 
 
 def _matched(
-    one: IntentMatch, data: dict[str, Any], options: ImportOptions, where: str
+    match: dict[str, Any], data: dict[str, Any], options: ImportOptions, where: str
 ) -> tuple[str | None, list[Hypothesis]]:
     """The reading of a match, none where no intent has a name."""
+    one = decoded(match, IntentMatch, where)
     sent = " ".join(one.sent) if isinstance(one.sent, list) else one.sent
     text = next((each for each in (one.utterance, data.get("utterance"), sent) if isinstance(each, str)), None)
     text = options.utterance if text is None else text
@@ -146,8 +148,9 @@ def _matched(
     intent = (intent or skill).removesuffix(".intent")
     key, value = ("confidence", one.confidence) if one.conf is None else ("conf", one.conf)
     found = score(value, f"{where}.{key}".lstrip("."))
-    slots = tuple(
-        slot_in(slot, words_of(each), text) for slot, each in (one.matches or {}).items() if each not in (None, "")
-    )
+    words = one.matches
+    if one.intent_type is not None and words is None:  # Adapt keeps the words of a match beside its name
+        words = {key: each for key, each in match.items() if key not in _ADAPT and isinstance(each, str)}
+    slots = tuple(slot_in(slot, words_of(each), text) for slot, each in (words or {}).items() if each not in (None, ""))
     target = options.target(skill, intent) if colon and skill else options.moved(None, intent)
     return text, [Hypothesis(*target, intent_confidence=found, slots=slots)]

@@ -190,4 +190,4 @@ def _cut(name: str, text: str, start: int, end: int, unit: Unit) -> Slot | None:
 
 def _other(words: str, value: Any) -> Any:
     """The value where it is not just the words."""
-    return None if value is None or value in (words, [], {}) else value
+    return None if value is None or value in (words, [], {}) or words_of(value) == words else value

@@ -15,8 +15,8 @@ import msgspec
 
 from arbitrank.errors import InputError
 from arbitrank.importers.options import ImportOptions
-from arbitrank.importers.readings import decoded, request_of, words_of
-from arbitrank.values import Hypothesis, Request, Slot
+from arbitrank.importers.readings import decoded, request_of, slots_of
+from arbitrank.values import Hypothesis, Request
 
 _SERVER = re.compile(r"(?:mcp__)?(.+?)(?:__|[./:])(.+)", re.S)
 _ALL = "functions."  # what some models write before every name
@@ -40,7 +40,7 @@ def tool_calls(payload: Any, options: ImportOptions) -> Request:
 
 def _reading(call: ToolCall, options: ImportOptions) -> Hypothesis:
     arguments = _arguments(call.arguments)
-    slots = tuple(_slot(name, value) for name, value in (arguments or {}).items() if value is not None)
+    slots = tuple(slot for name, value in (arguments or {}).items() for slot in slots_of(name, value, None, None))
     features = {"bad_arguments": 1.0} if arguments is None else {}
     return Hypothesis(*_target(call.name, options), slots=slots, features=features)
 
@@ -51,11 +51,6 @@ def _target(name: str, options: ImportOptions) -> tuple[str, str]:
     plain = name.removeprefix(_ALL)
     parts = _SERVER.fullmatch(plain)
     return options.target(parts[1], parts[2]) if parts else options.moved(None, plain)
-
-
-def _slot(name: str, value: Any) -> Slot:
-    words = words_of(value)
-    return Slot(name, words, resolved=value if isinstance(value, dict | list) else None)
 
 
 def _arguments(found: Any) -> dict[str, Any] | None:
