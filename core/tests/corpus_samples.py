@@ -208,7 +208,7 @@ intents:
         response: up
 lists:
   kite:
-    values: [box, {in: "(ruby|crimson)", out: red}]
+    values: [box, {in: "(ruby|crimson)", out: red}, {in: any, out: [box, red]}]
   height: {range: {from: 10, to: 30, step: 10, type: percentage}}
   place: {wildcard: true}
 expansion_rules:

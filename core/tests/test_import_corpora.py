@@ -151,6 +151,7 @@ def test_home_assistants_rules_ranges_orders_and_wildcards(tmp_path: Path) -> No
     assert first == "(fly|[please] launch) {kite} [(now [in] {place}|[in] {place} now)]"
     assert second == "{other=kite} up {height}"
     assert found.lists["height"] == ["10", "20", "30"]
+    assert found.lists["kite"][-1] == {"value": "any", "resolved": ["box", "red"]}
     assert found.supplied == {"place": "wildcard"}
     assert "the rule <unknown> is not known" in found.left_out["template that cannot be read"][1][0]
 
@@ -222,6 +223,17 @@ def test_templates_of_several_locales_are_refused_and_one_is_chosen(tmp_path: Pa
         import_corpus("alexa", tmp_path, OURS)
     found = import_corpus("alexa", tmp_path, CorpusOptions("kites", locale="en"))
     assert found.left_out["file of another locale"][0] == 1
+    written({"models/en.json": model}, tmp_path)
+    found = import_corpus("alexa", tmp_path, CorpusOptions("kites", locale="en"))
+    assert found.left_out["in another locale"] == (5, ["en-US"])
+
+
+def test_a_value_of_endless_wordings_is_cut(tmp_path: Path) -> None:
+    words = " ".join(["[a]"] * 40)
+    found = import_corpus("ovos", written({"kite.entity": f"{words}\n", "b.voc": "(c|d)"}, tmp_path), OURS)
+    assert found.lists["kite"][:2] == [" ".join(["a"] * 40), " ".join(["a"] * 39)]
+    assert found.lists["b"] == ["c", "d"]
+    assert next(iter(found.left_out)).startswith("wording of a value beyond")
 
 
 def test_an_utterance_needs_a_domain(tmp_path: Path) -> None:

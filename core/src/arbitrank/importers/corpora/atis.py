@@ -56,7 +56,7 @@ def _iob(file: SourceFile) -> Iterator[Item]:
         if not tab or len(tokens) != len(tags) or len(tokens) < 2:
             raise DataError(f"{where}: {len(tokens)} tokens and {len(tags)} tags, expected as many, behind a tab")
         inner = slice(1 if tokens[0] == "BOS" else 0, -1 if tokens[-1] == "EOS" else None)
-        intent = tags[-1] if tokens[-1] == "EOS" else ""
+        intent = tags[-1] if tokens[-1] == "EOS" and tags[-1] != "O" else ""
         yield from _utterance(where, tokens[inner], tags[inner], intent, file)
 
 

@@ -39,7 +39,7 @@ _MOST = 200  # utterances to draw for an intent
 class _Lists:
     """Values of lists in their order, and those lists whose values the format does not have."""
 
-    values: dict[str, dict[str, str | None]] = field(default_factory=lambda: defaultdict(dict))
+    values: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     open: dict[str, str] = field(default_factory=dict)
 
     def add(self, value: ListValue) -> None:
@@ -93,7 +93,7 @@ def gathered(items: Iterable[Item], options: CorpusOptions, where: str) -> Gathe
             lists.open.setdefault(item.list, item.kind)
         else:
             _leave(left, item)
-    _check_locales([*patterns, *(values if patterns else ())])
+    patterns, values = _of_one_locale(patterns, values, options.locale, left)
     for value in values:
         lists.add(value)
     splits: dict[str, list[Line]] = {}
@@ -121,10 +121,22 @@ def _leave(left: dict[str, list[Any]], item: LeftOut) -> None:
         counted.append(item.example)
 
 
-def _check_locales(items: Iterable[Pattern | ListValue]) -> None:
+def _of_one_locale(
+    patterns: list[Pattern], values: list[ListValue], locale: str | None, left: dict[str, list[Any]]
+) -> tuple[list[Pattern], list[ListValue]]:
+    """The patterns and values of the locale that was asked for. Raises `InputError` where patterns have several."""
+    items: list[Pattern | ListValue] = [*patterns, *values]
     found = sorted({item.locale for item in items if item.locale is not None})
-    if len(found) > 1:
+    if not patterns or len(found) < 2:
+        return patterns, values
+    exact = [name for name in found if locale is not None and name.lower() == locale.lower().replace("_", "-")]
+    if not exact:
         raise InputError(f"templates of {len(found)} locales, {', '.join(found[:8])}; choose one: --locale {found[0]}")
+    for item in items:
+        if item.locale not in (None, *exact):
+            _leave(left, LeftOut("in another locale", str(item.locale)))
+    kept = (None, *exact)
+    return [one for one in patterns if one.locale in kept], [one for one in values if one.locale in kept]
 
 
 def _line(one: Utterance, options: CorpusOptions, seen: Counter[str], left: dict[str, list[Any]]) -> Line | None:
@@ -175,7 +187,7 @@ def _distinct(id: str, locale: str | None, seen: Counter[str]) -> str:
     return name
 
 
-def _entries(words: Mapping[str, str | None]) -> list[Any]:
+def _entries(words: Mapping[str, Any]) -> list[Any]:
     """The values of a list as `lists.toml` has them: a text, or a table with the canonical form."""
     return [
         value if resolved is None or resolved == value else {"value": value, "resolved": resolved}
@@ -189,7 +201,7 @@ def _spec(
     """The content of `patterns.toml`; values are supplied for the lists that have none."""
     patterns = list(patterns)
     supplied = {}
-    said: dict[str, dict[str, str | None]] = defaultdict(dict)
+    said: dict[str, dict[str, Any]] = defaultdict(dict)
     for one in utterances:
         for slot in one.slots:
             said[slot.name].setdefault(slot.value, slot.resolved)

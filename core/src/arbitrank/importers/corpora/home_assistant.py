@@ -7,6 +7,7 @@ has no values. A sentence's fixed slots, which no word stands for, are left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora.files import SourceFile
@@ -115,14 +116,17 @@ def _lists(
 def _value(source: str, value: Placed, rules: Mapping[str, str], language: str | None) -> Iterator[Item]:
     simple = isinstance(value.value, str)
     text = value.text() if simple else value.text("in")
-    canonical = None if simple else value.text_or("out", None)
+    out = None if simple else value.maybe("out")
+    canonical: Any = None if out is None else out.value
     if not simple:
         yield from keys_left_out(value, {"in", "out"})
     try:
-        found = wordings(pattern_of(text, _notation(rules, {})), _WORDINGS)
+        found, complete = wordings(pattern_of(text, _notation(rules, {})), _WORDINGS)
     except InputError as error:
         yield LeftOut("value that cannot be read", f"{value.where}: {text[:80]!r}: {error}")
         return
+    if not complete:
+        yield LeftOut(f"wording of a value beyond {len(found)}", f"{value.where}: {text[:80]}")
     for words in found:
         yield ListValue(source, words, None if canonical == words else canonical, language)
 

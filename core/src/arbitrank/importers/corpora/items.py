@@ -82,11 +82,11 @@ class Pattern(NamedTuple):
 
 
 class ListValue(NamedTuple):
-    """A value of a list; `resolved` is the canonical form where the value is a synonym."""
+    """A value of a list; `resolved` is the canonical form, JSON without nulls, where the value is a synonym."""
 
     list: str
     value: str
-    resolved: str | None = None
+    resolved: Any = None
     locale: str | None = None
 
 
@@ -111,14 +111,14 @@ class Synonyms:
     """Canonical forms by list and word, whatever the word's case."""
 
     def __init__(self, values: Sequence[ListValue] = ()) -> None:
-        self._resolved: dict[tuple[str, str | None, str], str] = {}
+        self._resolved: dict[tuple[str, str | None, str], Any] = {}
         for value in values:
             if value.resolved is not None:
                 self._resolved.setdefault((value.list, value.locale, value.value.casefold()), value.resolved)
 
     def resolved(self, list: str, words: str, locale: str | None = None) -> str | None:
         """The canonical form of words of a list; None where they are it, or are not known."""
-        found = self._resolved.get((list, locale, words.casefold()))
+        found: str | None = self._resolved.get((list, locale, words.casefold()))
         return None if found == words else found
 
 

@@ -38,8 +38,8 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
             yield from _patterns(file)
         elif suffix in (".entity", ".voc"):
             yield from _values(file)
-        elif suffix in (".rx", ".dialog", ".list", ".value", ".template", ".word", ".qml"):
-            yield LeftOut(f"{suffix} file", file.label)
+        else:
+            yield LeftOut(f"{suffix or 'other'} file", file.label)
 
 
 def _lines(file: SourceFile) -> Iterator[tuple[str, str]]:
@@ -74,10 +74,12 @@ def _values(file: SourceFile) -> Iterator[Item]:
             yield LeftOut("any word, :0:, among values", f"{where}: {text}")
             continue
         try:
-            found = wordings(pattern_of(text, _NOTATION), _WORDINGS)
+            found, complete = wordings(pattern_of(text, _NOTATION), _WORDINGS)
         except InputError as error:
             yield LeftOut("value that cannot be read", f"{where}: {text[:80]!r}: {error}")
             continue
+        if not complete:
+            yield LeftOut(f"wording of a value beyond {len(found)}", f"{where}: {text[:80]}")
         for value in found:
             for digits in _DIGITS if "#" in value else _DIGITS[:1]:
                 yield ListValue(name, _in_digits(value, digits), locale=locale)

@@ -95,7 +95,7 @@ class RasaData:
                     self._synonyms.setdefault(slot.value.lower(), slot.resolved)
                 for words in {slot.value, slot.resolved or slot.value}:
                     entities[words.lower()].add(slot.name.partition(".")[0])
-            out = example.intent in _OUT_OF_SCOPE
+            out = (example.intent or "").partition("/")[0] in _OUT_OF_SCOPE
             yield Utterance(example.where, example.text, example.intent, slots, out)
         for name, text in self._lookups:
             entities[text.lower()].add(name)

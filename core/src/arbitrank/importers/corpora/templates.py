@@ -32,7 +32,8 @@ _SIGNS = frozenset("()[]{}|")
 _PLACE = re.compile(r"\{([\w.-]*)(?:=([\w.-]+))?\}")
 _CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
 _MANY = 1_000_000  # texts that are counted at most
-_ORDERS = 4  # parts that are written out in any order, at most
+_STEPS = 50  # choices that are tried for each text of a value, at most
+_ORDERS = 5  # parts that are written out in any order, at most
 
 MAX_PATTERN = 50_000
 """Characters of a pattern at most, rules included."""
@@ -92,21 +93,25 @@ def pattern_of(template: str, notation: Notation) -> str:
     return re.sub(r" ×(\d+)$", rf" {_character('×')}\1", text)  # it would be read as a weight
 
 
-def wordings(pattern: str, most: int) -> list[str]:
-    """The texts that a pattern without places yields, at most so many, each once."""
-    found: list[str] = []
-    waiting = [pattern]
-    while waiting and len(found) < most and len(waiting) < 10 * most:
+def wordings(pattern: str, most: int) -> tuple[list[str], bool]:
+    """The texts that a pattern without places yields, each once; True where these are all, and not just `most`."""
+    found: dict[str, None] = {}
+    waiting, seen = [pattern], {pattern}
+    for _ in range(_STEPS * most):
+        if not waiting or len(found) == most:
+            break
         text = waiting.pop()
         match = _CHOICE.search(text)
         if match is None:
             words = " ".join(_PLACE.sub(_drawn_character, text).split())
-            if words and words not in found:
-                found.append(words)
+            found |= {words: None} if words else {}
             continue
-        choices = match[1].split("|") if match[1] is not None else [match[2], ""]
-        waiting += [text[: match.start()] + choice + text[match.end() :] for choice in reversed(choices)]
-    return found
+        for choice in reversed(match[1].split("|") if match[1] is not None else [match[2], ""]):
+            chosen = text[: match.start()] + choice + text[match.end() :]
+            if chosen not in seen:
+                seen.add(chosen)
+                waiting.append(chosen)
+    return list(found), not waiting
 
 
 def number_of_texts(pattern: str, sizes: Mapping[str, int]) -> int:
