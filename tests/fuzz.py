@@ -20,6 +20,7 @@ import atheris
 with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.arbitration.arbitrator import Arbitrator
     from arbitrank.errors import ArbitrankError
+    from arbitrank.importers.payloads import PayloadFormat
     from arbitrank.registry import discover, loaded
     from arbitrank.serve.auth import authorize, read_tokens
     from arbitrank.serve.decoding import read_request
@@ -27,6 +28,7 @@ with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.store.artifact import read_manifest
     from arbitrank.store.loading import load_domains
     from arbitrank.store.store import open_store
+    from arbitrank.wire.notices import unnoticed
     from arbitrank.wire.requests import decode_example, decode_logged
 
 RUNS = 20_000
@@ -50,6 +52,23 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
     ),
     "logged": (
         _REQUEST + b',"answer":{"id":"1","decision":{"action":"none"},"ranked":[],"domains":{},"ms":{}}}',
+    ),
+    "payload": (
+        b'rasa\0{"text":"a b","intent":{"name":"x","confidence":1},"entities":[{"entity":"e","start":2,"end":3}]}',
+        b'lex\0{"inputTranscript":"a","interpretations":[{"intent":{"name":"x","slots":{"s":{"value":'
+        b'{"originalValue":"a"}}}},"nluConfidence":1}]}',
+        b'dialogflow\0{"queryResult":{"queryText":"a","intent":{"displayName":"x"},"parameters":{"p":[1]},"outputContexts":'
+        b'[{"parameters":{"p.original":"a"}}]}}',
+        b'clu\0{"result":{"query":"a b","prediction":{"intents":[{"category":"x","confidenceScore":1}],"entities":'
+        b'[{"category":"e","text":"b","offset":2,"length":1}]}}}',
+        b'luis\0{"query":"a","prediction":{"intents":{"x":{"score":1}},"entities":{"e":[{"f":[1]}]}}}',
+        b'hermes\0{"input":"a","intent":{"intentName":"o:x","confidenceScore":1},"slots":[{"slotName":"s","rawValue":"a"}]}',
+        b'ovos\0[{"type":"ovos.common_play.query.response","data":{"skill_id":"a","results":[{"match_confidence":1}]}}]',
+        b'wit\0{"text":"a","intents":[{"name":"x"}],"entities":{"n:r":[{"body":"a","start":0,"end":1}]}}',
+        b'hass\0{"results":[{"intent":{"name":"x"},"slots":{"s":"a"},"unmatched_slots":{"t":1},"match":false}]}',
+        b'llm\0{"choices":[{"message":{"tool_calls":[{"function":{"name":"a__b","arguments":"{}"}}]}}]}',
+        b'llm\0{"choices":[{"logprobs":{"content":[{"token":"A","logprob":-1,"top_logprobs":[]}]}}]}',
+        b'options\0{"labels":["a"],"scores":[1]}',
     ),
     "policy": (
         b'[domains.shop]\naccept = 0.8\ncost = 20\n[domains.shop.intents.Buy]\nask = true\n'
@@ -86,8 +105,13 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
         parts = raw.split(b"\0")
         return authorize((), list(zip(parts[::2], parts[1::2], strict=False)), "rank", loopback=True)
 
+    def payload(raw: bytes) -> object:
+        name, _, body = raw.partition(b"\0")
+        return PayloadFormat.stated(name.decode("latin-1")).read(body, unnoticed)
+
     return {
         "request": request,
+        "payload": payload,
         "example": decode_example,
         "logged": decode_logged,
         "policy": file("policy.toml", read_policy),

@@ -411,7 +411,11 @@ def test_an_intent_of_none_is_no_hypothesis(name: str, payload: Any) -> None:
          "which has prediction"),
         ("luis-v3", {"prediction": {"intents": {"a": {"score": 2}}}}, "prediction.intents['a'].score: 2.0 is out of "
          "range, expected a number in [0, 1]"),
-        ("hermes", {"intent": {}}, "the object: lacks the field input"),
+        ("hermes", {"intent": None}, "the object: lacks the field input"),
+        ("hermes", {"input": "a", "intent": {}}, "intent: lacks the field intentName"),
+        ("wit", {"intents": [{"id": "1"}]}, "intents[0]: lacks the field name"),
+        ("rasa", {"intent_ranking": [{"confidence": 1}]}, "intent_ranking[0]: lacks the field name"),
+        ("lex-v2", {"interpretations": [{"nluConfidence": 1}]}, "interpretations[0]: lacks the field intent"),
         ("ovos", [{"type": "speak", "data": {}}], "no message of ovos.common_play.query.response or "
          "question:query.response, and no match of Padatious or Adapt, expected some"),
         ("ovos", {"type": "question:query.response", "data": {"skill_id": "a", "answer": "b", "conf": 2}}, "data.conf: "

@@ -19,7 +19,7 @@ from arbitrank.values import Hypothesis, Request, Slot
 class HermesIntent(msgspec.Struct, frozen=True, rename="camel"):
     """An intent; its score is `probability` in old messages."""
 
-    intent_name: str | None = None
+    intent_name: str | None
     confidence_score: float | None = None
     probability: float | None = None
 
@@ -45,7 +45,7 @@ class HermesSlot(msgspec.Struct, frozen=True, rename="camel"):
 class HermesAlternative(msgspec.Struct, frozen=True, rename="camel"):
     """A further reading, with slots of its own."""
 
-    intent_name: str | None = None
+    intent_name: str | None
     confidence_score: float | None = None
     probability: float | None = None
     slots: list[HermesSlot] | None = None

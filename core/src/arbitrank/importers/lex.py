@@ -49,7 +49,7 @@ class LexScore(msgspec.Struct, frozen=True):
 class LexInterpretation(msgspec.Struct, frozen=True, rename="camel"):
     """One reading."""
 
-    intent: LexIntent | None = None
+    intent: LexIntent | None
     nlu_confidence: LexScore | float | None = None
 
 

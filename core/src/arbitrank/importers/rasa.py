@@ -27,6 +27,13 @@ class RasaIntent(msgspec.Struct, frozen=True):
     confidence: float | None = None
 
 
+class RasaRanked(msgspec.Struct, frozen=True):
+    """An intent of the ranking; null is of none."""
+
+    name: str | None
+    confidence: float | None = None
+
+
 class RasaEntity(msgspec.Struct, frozen=True):
     """An entity; its score stands under a name of its extractor's."""
 
@@ -52,7 +59,7 @@ class RasaMessage(msgspec.Struct, frozen=True):
     text: str | None = None
     intent: RasaIntent | None = None
     entities: list[RasaEntity] | None = None
-    intent_ranking: list[RasaIntent] | None = None
+    intent_ranking: list[RasaRanked] | None = None
 
 
 def rasa(payload: Any, options: ImportOptions) -> Request:

@@ -73,6 +73,8 @@ def wit(payload: Any, options: ImportOptions) -> Request:
     readings = []
     for i, one in enumerate(intents):
         name = one.name or one.value
+        if name is None:
+            raise InputError(f"{where}[{i}]: lacks the field name")
         if name and not options.is_none(name):
             found = score(one.confidence, f"{where}[{i}].confidence")
             readings.append(Hypothesis(*options.moved(None, name), intent_confidence=found))
