@@ -43,14 +43,16 @@ def import_(
                 raise InputError(f"{option}: not with --corpus, expected: arbitrank import --corpus FORMAT PATH")
         corpus.run(Path(vendor), domain)
         return
-    payloads, notices, bad = PayloadFormat.stated(vendor, domain, mapping, utterance), Notices(options.note), 0
+    payloads, notices = PayloadFormat.stated(vendor, domain, mapping, utterance), Notices(options.note)
+    bad = good = 0
     for where, request, labels in payloads.read_file(file, notices):
         if isinstance(request, InputError):
             bad += 1
             options.note(f"{where}: {request}")
         else:
+            good += 1
             sys.stdout.buffer.write(msgspec.json.encode({**msgspec.to_builtins(request), **labels}) + b"\n")
     sys.stdout.flush()
     if bad:
-        name = "standard input" if file == "-" else file
-        raise InputError(f"{bad} payload{'s' if bad > 1 else ''} of {name} could not be read, the others were imported")
+        name, rest = "standard input" if file == "-" else file, ", the others were imported" if good else ""
+        raise InputError(f"{bad} payload{'s' if bad > 1 else ''} of {name} could not be read{rest}")

@@ -83,10 +83,11 @@ ALIASES: dict[str, str] = {
 
 def format_named(name: str) -> tuple[str, Format]:
     """The format of a name, and its own name. Raises `InputError` that lists those that there are."""
-    own = ALIASES.get(name, name)
+    plain = name.casefold().replace("_", "-")
+    own = ALIASES.get(plain, plain)
     if own in FORMATS:
         return own, FORMATS[own]
-    near = get_close_matches(name.casefold(), [*FORMATS, *ALIASES], n=1)
+    near = get_close_matches(plain, [*FORMATS, *ALIASES], n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise InputError(f"format {short(name)}: unknown, expected one of {', '.join(FORMATS)}{hint}")
 

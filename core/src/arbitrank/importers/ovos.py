@@ -20,6 +20,7 @@ from arbitrank.wire.json_text import short
 
 COMMON_PLAY = "ovos.common_play.query.response"
 COMMON_QUERY = "question:query.response"
+_SERVICE = "intent.service."  # the beginning of the types of messages with a match, or null
 _ADAPT = ("intent_type", "target", "confidence", "utterance", "__tags__", "name")
 _PERCENT, _BONUS = scale("0..100"), scale("0..1.1")
 
@@ -89,6 +90,8 @@ def ovos(payload: Any, options: ImportOptions) -> Request:
             parts.append(_queried(decoded(data, QueryResponse, where), options, where))
         elif isinstance(match := data.get("intent", data), dict) and {"conf", "intent_type"} & match.keys():
             parts.append(_matched(match, data, options, where))
+        elif kind.startswith(_SERVICE) and match is None:
+            parts.append((None, []))
         else:
             options.notice(f"message {kind}", f"messages of the type {short(kind)} are ignored")
             continue
