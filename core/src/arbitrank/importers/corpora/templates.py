@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.items import ListValue
@@ -30,9 +31,8 @@ __all__ = [
 
 _SIGNS = frozenset("()[]{}|")
 _PLACE = re.compile(r"\{([\w.-]*)(?:=([\w.-]+))?\}")
-_CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
+_Branches: TypeAlias = "list[list[str | _Branches]]"
 _MANY = 1_000_000  # texts that are counted at most
-_STEPS = 50  # choices that are tried for each text of a value, at most
 _ORDERS = 5  # parts that are written out in any order, at most
 
 MAX_PATTERN = 50_000
@@ -94,37 +94,54 @@ def pattern_of(template: str, notation: Notation) -> str:
 
 
 def wordings(pattern: str, most: int) -> tuple[list[str], bool]:
-    """The texts that a pattern without places yields, each once; True where these are all, and not just `most`."""
-    found: dict[str, None] = {}
-    waiting, seen = [pattern], {pattern}
-    for _ in range(_STEPS * most):
-        if not waiting or len(found) == most:
-            break
-        text = waiting.pop()
-        match = _CHOICE.search(text)
-        if match is None:
-            words = " ".join(_PLACE.sub(_drawn_character, text).split())
-            found |= {words: None} if words else {}
-            continue
-        for choice in reversed(match[1].split("|") if match[1] is not None else [match[2], ""]):
-            chosen = text[: match.start()] + choice + text[match.end() :]
-            if chosen not in seen:
-                seen.add(chosen)
-                waiting.append(chosen)
-    return list(found), not waiting
+    """The texts that a pattern without places yields, each once; True where these are all, and not the first `most`."""
+    found = _texts(_parsed(pattern), most + 1)
+    words = dict.fromkeys(" ".join(_PLACE.sub(_drawn_character, text).split()) for text in found[:most])
+    return [text for text in words if text], len(found) <= most
 
 
 def number_of_texts(pattern: str, sizes: Mapping[str, int]) -> int:
     """The number of texts that a pattern yields, equal ones counted each, by the sizes of its sources."""
-    text = _PLACE.sub(lambda match: f"\ue000{sizes.get(match[2] or match[1], 1)}\ue001", pattern)
 
-    def product(branch: str) -> int:
-        return math.prod(min(int(n), _MANY) for n in re.findall("\ue000(\\d+)\ue001", branch))
+    def number(branches: _Branches) -> int:
+        return sum(math.prod(map(of_part, branch)) for branch in branches)
 
-    while match := _CHOICE.search(text):
-        number = sum(map(product, match[1].split("|"))) if match[1] is not None else 1 + product(match[2])
-        text = f"{text[: match.start()]}\ue000{min(number, _MANY)}\ue001{text[match.end() :]}"
-    return min(product(text), _MANY)
+    def of_part(part: str | _Branches) -> int:
+        if not isinstance(part, str):
+            return min(number(part), _MANY)
+        return math.prod(sizes.get(match[2] or match[1], 1) for match in _PLACE.finditer(part))
+
+    return min(number(_parsed(pattern)), _MANY)
+
+
+def _parsed(pattern: str) -> _Branches:
+    """The alternatives of a pattern; what may be left out has the empty one as its last."""
+    stack: list[_Branches] = [[[]]]
+    for piece in re.findall(r"[()\[\]|]|[^()\[\]|]+", pattern):
+        if piece in "([":
+            stack.append([[]])
+        elif piece in ")]" and len(stack) > 1:
+            branches = stack.pop()
+            stack[-1][-1].append(branches if piece == ")" else [*branches, []])
+        elif piece == "|":
+            stack[-1].append([])
+        else:
+            stack[-1][-1].append(piece)
+    return stack[0]
+
+
+def _texts(branches: _Branches, most: int) -> list[str]:
+    """The first texts of alternatives, each once."""
+    found: dict[str, None] = {}
+    for branch in branches:
+        texts = [""]
+        for part in branch:
+            choices = [part] if isinstance(part, str) else _texts(part, most)
+            texts = list(dict.fromkeys(itertools.islice((t + c for t in texts for c in choices), most)))
+        found |= dict.fromkeys(texts)
+        if len(found) >= most:
+            break
+    return list(found)[:most]
 
 
 def _drawn_character(match: re.Match[str]) -> str:
