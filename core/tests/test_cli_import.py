@@ -70,7 +70,7 @@ def test_a_bad_payload_is_reported_by_its_place_and_the_others_are_imported(tmp_
     ]
 
 
-def test_where_all_payloads_are_bad_no_other_is_spoken_of() -> None:
+def test_where_all_payloads_are_bad_no_other_is_mentioned() -> None:
     assert str(run("rasa", input='{"intent": 1}').exception) == "1 payload of standard input could not be read"
 
 

@@ -70,15 +70,15 @@ def rasa(payload: Any, options: ImportOptions) -> Request:
     message = decoded(payload, RasaMessage)
     if "intent" not in payload and "intent_ranking" not in payload:
         raise InputError("lacks the fields intent and intent_ranking, expected those of Rasa's /model/parse")
+    text = options.utterance if message.text is None else message.text
     top = message.intent or RasaIntent()
+    ranked = [("intent", top.name, top.confidence)]
+    ranked += [(f"intent_ranking[{i}]", one.name, one.confidence) for i, one in enumerate(message.intent_ranking or ())]
     scores: dict[str, float | None] = {}
-    for where, one in (
-        ("intent", top),
-        *((f"intent_ranking[{i}]", each) for i, each in enumerate(message.intent_ranking or ())),
-    ):
-        found = score(one.confidence, f"{where}.confidence")
-        if one.name:
-            scores[one.name] = max((p for p in (scores.get(one.name), found) if p is not None), default=None)
+    for where, name, confidence in ranked:
+        found = score(confidence, f"{where}.confidence")
+        if name:
+            scores[name] = max((p for p in (scores.get(name), found) if p is not None), default=None)
     outside = [scores.pop(name) for name in list(scores) if name in NONE or options.is_none(name)]
     domain_confidence = not_none(max((p for p in outside if p is not None), default=None))
     readings = [
@@ -87,10 +87,9 @@ def rasa(payload: Any, options: ImportOptions) -> Request:
         if name not in FALLBACKS
     ]
     if readings:
-        readings[0] = msgspec.structs.replace(
-            readings[0], slots=tuple(_slots(message.entities or (), message.text, options))
-        )
-    return request_of(message.text, readings, options)
+        slots = tuple(_slots(message.entities or (), text, options))
+        readings[0] = msgspec.structs.replace(readings[0], slots=slots)
+    return request_of(text, readings, options)
 
 
 def _slots(entities: Iterable[RasaEntity], text: str | None, options: ImportOptions) -> Iterable[Slot]:
