@@ -13,13 +13,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import atheris
 
 with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.arbitration.arbitrator import Arbitrator
     from arbitrank.errors import ArbitrankError
+    from arbitrank.importers.corpora import CorpusOptions, import_corpus
+    from arbitrank.importers.corpora.writing import files_of
     from arbitrank.importers.payloads import PayloadFormat
     from arbitrank.registry import discover, loaded
     from arbitrank.serve.auth import authorize, read_tokens
@@ -70,6 +72,22 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
         b'llm\0{"choices":[{"logprobs":{"content":[{"token":"A","logprob":-1,"top_logprobs":[]}]}}]}',
         b'options\0{"labels":["a"],"scores":[1]}',
     ),
+    "corpus": (
+        b"rasa\0nlu.yml\0nlu:\n- intent: x\n  examples: |\n    - a [b](e:v) "
+        b'[c]{"entity": "e", "role": "r"}\n- lookup: e\n',
+        b"rasa\0nlu.md\0## intent:x\n- a [b](e)\n<!-- c -->\n## synonym:v\n- b\n",
+        b"home-assistant\0a.yaml\0intents: {X: {data: [{sentences: ['<r> {l:s} (a;[b|c])']}]}}\n"
+        b"expansion_rules: {r: (d|e)}\n",
+        b"ovos\0a.intent\0(a|b) [c] {s} ##\n",
+        b"bio\0a.tsv\0a\tO\nb\tB-e\tx\n\n",
+        b"csv\0a.csv\0text,intent,tags\na b,x,O B-e\n",
+        b'massive\0a.jsonl\0{"utt":"a b","annot_utt":"a [e : b]","intent":"x","partition":"dev"}',
+        b'clu\0a.json\0{"assets":{"utterances":[{"text":"a b","intent":"x",'
+        b'"entities":[{"category":"e","offset":2,"length":1}]}]}}',
+        b'luis\0a.json\0{"utterances":[{"text":"a b","intent":"x",'
+        b'"entities":[{"entity":"e","startPos":2,"endPos":2}]}],'
+        b'"patterns":[{"pattern":"a {e:r} [b]","intent":"x"}]}',
+    ),
     "policy": (
         b'[domains.shop]\naccept = 0.8\ncost = 20\n[domains.shop.intents.Buy]\nask = true\n'
         b'[[blocks]]\ndomain = "shop"\nintents = ["Buy"]\nwhen = { device = ["toy"] }\n'
@@ -109,8 +127,15 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
         name, _, body = raw.partition(b"\0")
         return PayloadFormat.stated(name.decode("latin-1")).read(body, unnoticed)
 
+    def corpus(raw: bytes) -> object:
+        format, name, content = [*raw.split(b"\0", 2), b"", b""][:3]
+        path = folder / f"corpus{PurePath(name.decode('latin-1').strip('.') or 'x').suffix[:8]}"
+        path.write_bytes(content)
+        return files_of(import_corpus(format.decode("latin-1"), path, CorpusOptions("own")))
+
     return {
         "request": request,
+        "corpus": corpus,
         "payload": payload,
         "example": decode_example,
         "logged": decode_logged,
