@@ -262,6 +262,70 @@ REPORTED = {
 ZERO_SHOT = {"sequence": "where is it", "labels": ["Billing", "shipping"], "scores": [0.25, 0.5]}
 ROUTER = [{"name": "billing", "similarity_score": 1.5}, {"name": None, "similarity_score": None}]
 
+DISPATCH = {
+    "query": "opening hours",
+    "prediction": {
+        "topIntent": "l_Shop",
+        "intents": {
+            "q_FAQ": {"score": 0.25, "childApp": {"answers": [{"id": 3, "score": 80.0}, {"id": -1, "score": 0}]}},
+            "q_Other": {"score": 0.125},
+            "Chat": {"score": 0.1},
+            "l_Shop": {"score": 0.5, "childApp": {"intents": {"Hours": {"score": 0.75}, "None": {"score": 0.1}}}},
+            "None": {"score": 0.01},
+        },
+    },
+}
+CX_CALL = {
+    "fulfillmentInfo": {"tag": "t"},
+    "text": "a large tea",
+    "intentInfo": {"displayName": "order", "confidence": 0.5,
+                   "parameters": {"size": {"originalValue": "large", "resolvedValue": "L"}}},
+}  # fmt: skip
+RHASSPY = {
+    "text": "lamp on",
+    "raw_text": "Lamp on",
+    "intent": {"name": "Light", "confidence": 1.0},
+    "entities": [{"entity": "name", "value": "lamp.1", "raw_value": "lamp", "start": 0, "end": 4}],
+}
+PROCESSED = {"response": {"response_type": "action_done", "data": {"success": [{"id": "light.desk"}]}}}
+SEVERAL_TOKENS = {
+    "choices": [
+        {
+            "logprobs": {
+                "content": [
+                    {"token": "bill", "logprob": math.log(0.5), "top_logprobs": [{"token": "ship", "logprob": -1.0}]},
+                    {"token": "ing", "logprob": math.log(0.5)},
+                    {"token": "<|im_end|>", "logprob": -0.1},
+                ]
+            }
+        }
+    ]
+}
+COMPLETION = {
+    "choices": [
+        {
+            "text": " B",
+            "logprobs": {
+                "tokens": [" B"],
+                "token_logprobs": [math.log(0.5)],
+                "top_logprobs": [{" B": math.log(0.5), "A": math.log(0.25)}],
+            },
+        }
+    ]
+}
+ANTHROPIC = {
+    "role": "assistant",
+    "content": [{"type": "text", "text": "I look."}, {"type": "tool_use", "name": "look"}],
+}
+RESPONSES = {
+    "output": [{"type": "reasoning"}, {"type": "function_call", "name": "functions.shop.look", "arguments": ""}]
+}
+GEMINI = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "look", "args": {"deep": True}}}]}}]}
+REPORTED_LIST = {
+    "content": [{"type": "text", "text": '{"text": "two teas", "intents": [{"domain": "Tea", "confidence": 0.5}, '
+                 '{"intent": "order", "entities": [{"entity": "n", "value": "two"}]}, {"intent": "none"}]}'}]
+}  # fmt: skip
+
 TOLD = ImportOptions("own", "the attic and the desk lamp")
 
 EXPECTED: list[tuple[str, Any, str | None, str]] = [
@@ -319,6 +383,25 @@ EXPECTED: list[tuple[str, Any, str | None, str]] = [
     ("llm", REPORTED, TOLD.utterance, "own refund intent=0.75 order=A7"),
     ("llm", ZERO_SHOT, "where is it", "shipping route domain=0.5; billing route domain=0.25"),
     ("llm", ROUTER, TOLD.utterance, "billing route similarity:1.5"),
+    (
+        "luis-v3", DISPATCH, "opening hours",
+        "l_shop Hours domain=0.5 intent=0.75; q_faq qna-3 domain=0.25 intent=0.8; q_other unknown domain=0.125; "
+        "own Chat intent=0.1",
+    ),
+    ("dialogflow-cx", CX_CALL, "a large tea", "own order intent=0.5 size=large@2-7"),
+    ("hermes", RHASSPY, "lamp on", "own Light intent=1 name=lamp@0-4"),
+    ("home-assistant", PROCESSED, TOLD.utterance, "own unknown unmatched:0 targets:1"),
+    ("llm", SEVERAL_TOKENS, TOLD.utterance, "billing route domain=0.25"),
+    ("llm", COMPLETION, TOLD.utterance, "b route domain=0.5; a route domain=0.25"),
+    ("llm", ANTHROPIC, TOLD.utterance, "own look"),
+    ("llm", RESPONSES, TOLD.utterance, "shop look"),
+    ("llm", GEMINI, TOLD.utterance, "own look deep=true"),
+    ("llm", REPORTED_LIST, "two teas", "tea route domain=0.5; own order n=two@0-3"),
+    (
+        "options", {"text": "hm", "options": [{"id": "a", "probability": 0.5}, {"name": "b"}]}, "hm",
+        "a route domain=0.5; b route",
+    ),
+    ("options", [[{"label": "a", "score": 0.5}]], TOLD.utterance, "a route domain=0.5"),
     ("llm", {"choices": [{"message": {"content": "It is on its way."}}]}, TOLD.utterance, ""),
 ]  # fmt: skip
 
@@ -348,7 +431,7 @@ def test_a_payload_becomes_a_request(name: str, payload: Any, utterance: str, ex
 
 def test_every_format_has_a_payload() -> None:
     assert FORMATS.keys() - {name for name, *_ in EXPECTED} == {
-        *("dialogflow", "tool-calls", "logprobs", "self-reported", "options", "semantic-router", "map")
+        *("dialogflow", "tool-calls", "logprobs", "self-reported", "semantic-router", "map")
     }  # which read no payload that the others do not
     assert set(ALIASES.values()) <= FORMATS.keys()
 
@@ -517,6 +600,37 @@ def test_a_mapping_file_tells_where_any_payload_has_what(mapping: Any) -> None:
     assert (request.id, request.context, request.utterance) == ("7", {"locale": "en"}, "desk lamp on")
     with pytest.raises(InputError, match=r"^found\['Lamps'\]\.@value\.\"how sure\": 500 is out of range"):
         imported({**payload, "found": {"Lamps": {"act": "On", "how sure": 500}}}, "map", options)
+
+
+def test_a_mapping_reads_offsets_and_scores_of_slots(mapping: Any) -> None:
+    options = mapping(
+        """
+        offsets = "utf16"
+        [reading]
+        each = "found"
+        intent = "=On"
+        [reading.slots]
+        each = "slots"
+        start = "at"
+        length = "n"
+        confidence = "p"
+        resolved = "id"
+        """
+    )
+    slot = {"name": "which", "value": "lamp", "at": 3, "n": 4, "p": 0.5, "id": "light.1"}
+    payload = {"utterance": "😀 lamp", "payload": {"found": [{"slots": [slot, {"name": "none"}]}]}}
+    (first,) = imported(payload, "map", options).hypotheses or ()
+    assert [(s.value, s.start, s.end, s.confidence, s.resolved) for s in first.slots] == [
+        ("lamp", 2, 6, 0.5, "light.1")
+    ]
+    for change, problem in (
+        ({"at": 1.5}, "found[0].slots[0].at: 1.5 is invalid, expected a number of characters"),
+        ({"p": 2}, "found[0].slots[0].p: 2 is out of range, expected a number in [0, 1]"),
+        ({"name": []}, "found[0].slots[0].name: [] is invalid, expected a text"),
+    ):
+        with pytest.raises(InputError) as caught:
+            imported({"found": [{"slots": [{**slot, **change}]}]}, "map", options)
+        assert str(caught.value) == problem
 
 
 @pytest.mark.parametrize(

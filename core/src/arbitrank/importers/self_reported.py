@@ -66,7 +66,7 @@ def _reading(one: Any, where: str, options: ImportOptions, text: str | None) -> 
     if domain_key is None and intent_key is None:
         raise InputError(f"{where or 'the payload'}: lacks the field intent or domain, expected a reading")
     chosen = intent or domain
-    if chosen is None or options.is_none(chosen) or (domain is not None and options.is_none(domain)):
+    if chosen is None or any(each is not None and _is_none(each, options) for each in (domain, intent)):
         return []
     key = next((key for key in _SCORES if key in one), _SCORES[0])
     field = "domain_confidence" if intent is None else "intent_confidence"
@@ -78,6 +78,10 @@ def _reading(one: Any, where: str, options: ImportOptions, text: str | None) -> 
     target = options.moved(None, intent or ROUTE) if domain is None else options.target(domain, intent or ROUTE)
     own, of_intent = (p, None) if intent is None else (None, p)
     return [Hypothesis(*target, own, of_intent, _slots(one, at, text))]
+
+
+def _is_none(name: str, options: ImportOptions) -> bool:
+    return name.casefold() == "none" or options.is_none(name)
 
 
 def _name(one: Mapping[str, Any], keys: tuple[str, ...], at: str) -> tuple[str | None, str | None]:
