@@ -22,6 +22,7 @@ from arbitrank.cli.main import cli
 from arbitrank.errors import DataError, InputError
 from arbitrank.importers.corpora import FORMATS, CorpusOptions, Gathered, format_of, import_corpus
 from arbitrank.importers.corpora.files import locale_in, source_files, split_in
+from arbitrank.importers.corpora.templates import Notation, number_of_texts, pattern_of, place, wordings
 from arbitrank.importers.corpora.writing import files_of, write_files
 from arbitrank.nlu.patterns import generate
 from arbitrank.values import Example, Slot
@@ -409,6 +410,34 @@ def test_the_handed_cases_come_in(format: str, path: str, n: int, patterns: int,
         assert any(
             isinstance(s, Slot) and s.name == "tea" for e in generate(tmp_path / "out", "tea") for s in e.truth.slots
         )
+
+
+TEMPLATES = st.recursive(
+    st.sampled_from(["a", "b ", " c", "d"]),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map("".join),
+        st.lists(inner, min_size=1, max_size=3).map(lambda branches: f"({'|'.join(branches)})"),
+        st.lists(inner, min_size=1, max_size=2).map(lambda branches: f"[{'|'.join(branches)}]"),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(template=TEMPLATES)
+def test_a_templates_pattern_draws_its_wordings(template: str) -> None:
+    """The toolkit draws what the importer enumerates, and all of it where the count allows."""
+    pattern = pattern_of(template, Notation(lambda name: place(name, name)))
+    expected, complete = wordings(pattern, 500)
+    assert complete
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "lists.toml").touch()
+        (Path(folder) / "patterns.toml").write_text(
+            f"[own.X]\ncount = {10 * number_of_texts(pattern, {})}\npatterns = ['{pattern}']"
+        )
+        drawn = {example.request.utterance for example in generate(Path(folder), "kites")} - {""}
+    assert drawn <= set(expected)
+    assert len(drawn) == len(expected) or number_of_texts(pattern, {}) > 30
 
 
 JSON = st.recursive(

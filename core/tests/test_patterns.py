@@ -51,6 +51,18 @@ def test_a_pattern_says_all_that_it_can_and_nothing_else(tmp_path: Path, pattern
     assert texts(drawn(tmp_path, f"[own.On]\ncount = 50\npatterns = ['{pattern}']")) == promised
 
 
+def test_a_list_without_a_catalogue_draws_canonical_forms(tmp_path: Path) -> None:
+    (tmp_path / "lists.toml").write_text('KITE = ["red", {value = "ruby", resolved = "red"}, {value = "box"}]')
+    (tmp_path / "patterns.toml").write_text("[own.Fly]\ncount = 9\npatterns = ['fly {my-kite=KITE}', 'up {=KITE}']")
+    found = generate(tmp_path, "lights")
+    assert texts(found) == {f"{verb} {kite}" for verb in ("fly", "up") for kite in ("red", "ruby", "box")}
+    slots = {(s.name, s.value, s.resolved) for example in found for s in example.truth.slots}
+    assert slots == {("my-kite", "red", None), ("my-kite", "ruby", "red"), ("my-kite", "box", None)}
+    (tmp_path / "patterns.toml").write_text("[own.Fly]\ncount = 9\npatterns = ['fly {kite}']")
+    with pytest.raises(DataError, match="draws 'kite', which is no list, from the catalogue, but no work fits"):
+        generate(tmp_path, "lights")
+
+
 def test_slots_are_labelled_where_they_stand(tmp_path: Path) -> None:
     found = drawn(
         tmp_path, "[own.Set]\ncount = 40\npatterns = ['(set|put) {place=room} [lamp] to {level} {=room} {title}']"

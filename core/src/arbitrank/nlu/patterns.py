@@ -206,7 +206,8 @@ def _expand(pattern: str, sources: _Sources, rng: random.Random, where: str) -> 
         else:
             work = work or next(sources.draws, None)
             if work is None:
-                raise DataError(f"{where}: pattern {pattern!r} draws from the catalogue, but no work fits")
+                reason = f"draws {source!r}, which is no list, from the catalogue, but no work fits"
+                raise DataError(f"{where}: pattern {pattern!r} {reason}")
             if source not in work:
                 raise DataError(f"{where}: pattern {pattern!r} names {source!r}, neither a column nor a list")
             value = _typed(work[source], sources.typed, rng)
