@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import io
 import json
 import sys
+import tarfile
 import tempfile
 import tomllib
 import zipfile
@@ -252,6 +254,17 @@ def test_a_zip_archive_is_read_as_its_folder(tmp_path: Path) -> None:
     packed = import_corpus("dialogflow", tmp_path / "agent.zip", OURS)
     plain = import_corpus("dialogflow", folder, OURS)
     assert (packed.splits, packed.patterns, packed.lists) == (plain.splits, plain.patterns, plain.lists)
+
+
+def test_gzip_is_unpacked_and_a_tar_archive_is_named(tmp_path: Path) -> None:
+    name, text = next(iter(SAMPLES["massive"][1].items()))
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(str(text).encode()))
+    found = import_corpus("massive", tmp_path / f"{name}.gz", OURS)
+    assert [len(lines) for lines in found.splits.values()] == [1, 1]
+    with tarfile.open(tmp_path / "massive.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / f"{name}.gz", "x")
+    with pytest.raises(DataError, match="a tar archive, expected a folder or a zip archive; unpack it"):
+        import_corpus("massive", tmp_path / "massive.tar.gz", OURS)
 
 
 @pytest.mark.parametrize(

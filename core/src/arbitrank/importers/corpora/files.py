@@ -39,8 +39,12 @@ class SourceFile(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The file's text. Raises `DataError` where it is no UTF-8."""
+        """The file's text, unpacked where it is gzip. Raises `DataError` where it is no UTF-8."""
         raw = self.read()
+        if raw.startswith(b"\x1f\x8b"):
+            raw = _unpacked(raw, self.label)
+        if raw[257:262] == b"ustar":
+            raise DataError(f"{self.label}: a tar archive, expected a folder or a zip archive; unpack it: tar xf")
         if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:4]:
             raise DataError(f"{self.label}: it seems to be UTF-16; expected UTF-8: iconv -f UTF-16 -t UTF-8")
         try:
@@ -118,12 +122,19 @@ def _hidden(inner: PurePath) -> bool:
     return any(part.startswith((".", "__MACOSX")) or part == "node_modules" for part in inner.parts)
 
 
+def _unpacked(raw: bytes, label: str) -> bytes:
+    try:
+        return _bounded(zlib.decompressobj(31).decompress(raw, MAX_BYTES + 1), label)
+    except zlib.error as error:
+        raise DataError(f"{label}: cannot be read: {error}") from error
+
+
 def _of_file(path: Path, inner: PurePosixPath) -> SourceFile:
     def read() -> bytes:
         with os_errors(DataError, str(path)), path.open("rb") as file:
             return _bounded(file.read(MAX_BYTES + 1), str(path))
 
-    return SourceFile(str(path), inner, read)
+    return SourceFile(str(path), inner.with_suffix("") if inner.suffix == ".gz" else inner, read)
 
 
 def _bounded(raw: bytes, label: str) -> bytes:
