@@ -396,7 +396,7 @@ EXPECTED: list[tuple[str, Any, str | None, str]] = [
     ("llm", ANTHROPIC, TOLD.utterance, "own look"),
     ("llm", RESPONSES, TOLD.utterance, "shop look"),
     ("llm", GEMINI, TOLD.utterance, "own look deep=true"),
-    ("llm", REPORTED_LIST, "two teas", "tea route domain=0.5; own order n=two@0-3"),
+    ("llm", REPORTED_LIST, "two teas", "tea route domain=0.5; own order n=two"),
     (
         "options", {"text": "hm", "options": [{"id": "a", "probability": 0.5}, {"name": "b"}]}, "hm",
         "a route domain=0.5; b route",

@@ -102,7 +102,8 @@ def slot_in(name: str, words: str, text: str | None, confidence: float | None = 
 def slots_of(name: str, value: Any, words: Any, text: str | None) -> list[Slot]:
     """The slots of a value, one for each of a list; none of what is unfilled: null, or an empty text, list or object.
 
-    `words` are those in the text that stand for the value, in a list for a list; None where they are not known.
+    `words` are those in the text that stand for the value, in a list for a list; None where they are not known. They
+    are looked for in the text, and so is a value that is a text; any other value may be there with another meaning.
     """
     if isinstance(value, list) and (words is None or isinstance(words, list)):
         each = words if words is not None and len(words) == len(value) else [None] * len(value)
@@ -110,7 +111,7 @@ def slots_of(name: str, value: Any, words: Any, text: str | None) -> list[Slot]:
     if value is None or value in ("", [], {}):
         return []
     own = words if isinstance(words, str) and words else words_of(value)
-    return [slot_in(name, own, text, resolved=value)]
+    return [slot_in(name, own, text if own in (words, value) else None, resolved=value)]
 
 
 def slot_at(
@@ -127,18 +128,21 @@ def slot_at(
     """A slot with offsets, whose value is what they cut from the text; None where it has neither words nor a value.
 
     `words` are those that the payload has, and the offsets must cut; `value` is what it made of them. Offsets are
-    counted in the first of `units` that fits. Where none does, the words are looked for, and a remark is made.
+    counted in the first of `units` that fits. Where there are none, or none fits, which is remarked on, the words are
+    looked for; a value without words or offsets is not, as it need not be in the text.
     """
     known = words or (value if isinstance(value, str) else None)
     start, end = place
     if text is not None and start is not None and end is not None:
         cuts = [made for unit in _units(units, options) if (made := _cut(name, text, start, end, unit))]
-        meant = {comparable(each) for each in (known, words_of(value)) if each}
+        meant = {comparable(each) for each in (known, None if value is None else words_of(value)) if each}
         same = [made for made in cuts if comparable(made.value) in meant]
         if same or (cuts and words is None):
             best = (same or cuts)[0]
             return msgspec.structs.replace(best, confidence=confidence, resolved=_other(best.value, value))
         options.notice(f"offsets of {name}", "a slot's offsets do not cut its words from the text, and are left out")
+    elif words is None:
+        text = None
     if known is None:
         if value is None:
             return None

@@ -52,12 +52,12 @@ def self_reported(payload: Any, options: ImportOptions) -> Request:
     readings = [
         reading
         for i, one in enumerate(found)
-        for reading in _reading(one, f"{where}[{i}]" if isinstance(value, list) else where, options, text)
+        for reading in _reading(one, f"{where}[{i}]" if isinstance(value, list) else where, options)
     ]
     return request_of(text, readings, options)
 
 
-def _reading(one: Any, where: str, options: ImportOptions, text: str | None) -> list[Hypothesis]:
+def _reading(one: Any, where: str, options: ImportOptions) -> list[Hypothesis]:
     if not isinstance(one, dict):
         raise InputError(f"{where or 'the payload'}: {short(one)} is invalid, expected a reading with its confidence")
     at = f"{where}." if where else ""
@@ -77,7 +77,7 @@ def _reading(one: Any, where: str, options: ImportOptions, text: str | None) -> 
         raise InputError(f"{error}{hint}") from None
     target = options.moved(None, intent or ROUTE) if domain is None else options.target(domain, intent or ROUTE)
     own, of_intent = (p, None) if intent is None else (None, p)
-    return [Hypothesis(*target, own, of_intent, _slots(one, at, text))]
+    return [Hypothesis(*target, own, of_intent, _slots(one, at))]
 
 
 def _is_none(name: str, options: ImportOptions) -> bool:
@@ -92,7 +92,7 @@ def _name(one: Mapping[str, Any], keys: tuple[str, ...], at: str) -> tuple[str |
     return key, value or None
 
 
-def _slots(one: Mapping[str, Any], at: str, text: str | None) -> tuple[Slot, ...]:
+def _slots(one: Mapping[str, Any], at: str) -> tuple[Slot, ...]:
     key = next((key for key in _SLOTS if one.get(key) is not None), None)
     found = {} if key is None else one[key]
     if isinstance(found, list):
@@ -110,7 +110,7 @@ def _slots(one: Mapping[str, Any], at: str, text: str | None) -> tuple[Slot, ...
         pairs = list(found.items())
     else:
         raise InputError(f"{at}{key}: {short(found)} is invalid, expected an object of values")
-    return tuple(slot for name, value in pairs for slot in slots_of(name, value, None, text))
+    return tuple(slot for name, value in pairs for slot in slots_of(name, value, None, None))
 
 
 def written(payload: Any) -> tuple[Any, str]:
