@@ -327,6 +327,159 @@ def test_a_format_is_known_by_its_names_and_suggested() -> None:
         format_of("dialogflw")
 
 
+GOOD = {"text": "fly", "intent": "fly"}
+
+
+@pytest.mark.parametrize(
+    ("format", "files", "kind"),
+    [
+        ("bio", {"a.tsv": "fly\tO\tX\nbox\tO\tY\n\nfly\tO\n"}, "sentence with several intents"),
+        ("bio", {"a.tsv": "fly\tO\n" * 19 + "\nbox\to\n"}, "sentence whose tags do not fit"),
+        ("bio", {"a.tsv": "fly\tO\n" * 19 + "\nbox\n"}, "sentence with a line without a tag"),
+        ("bio", {"a.tsv": "\tO\n\nfly\tO\n"}, "sentence with an empty token"),
+        ("bio", {"a.tsv": "fly\tO\n", "b.md": "words"}, "file without a column of tags"),
+        (
+            "atis",
+            {"a.iob": "fly\tO\nfly\tx\n".replace("\tO", " EOS\tO O").replace("fly\tx", "a EOS\tx O"), "b.md": ""},
+            "file of another kind",
+        ),
+        (
+            "csv",
+            {"a.csv": 'text,slots\nfly,"[{""name"": ""k"", ""value"": ""x"", ""start"": 0, ""end"": 1}]"\nfly,\n'},
+            "row whose slots do not fit",
+        ),
+        ("csv", {"a.csv": "text,slots\nfly,oops\nfly,\n"}, "row whose slots do not fit"),
+        ("csv", {"a.csv": "text,tags\nfly,O O\nfly,O\n"}, "row whose slots do not fit"),
+        (
+            "massive",
+            {"a.jsonl": '{"utt": "fly", "annot_utt": "[k : box]"}\n{"utt": "fly"}'},
+            "utterance whose slots do not fit",
+        ),
+        (
+            "massive",
+            {"a.jsonl": '{"utt": "fly", "annot_utt": "[fly"}\n{"utt": "fly"}'},
+            "utterance whose slots do not fit",
+        ),
+        (
+            "wit",
+            {
+                "a.json": {
+                    "utterances": [GOOD, {**GOOD, "entities": [{"entity": "k", "start": 0, "end": 2, "body": "box"}]}]
+                }
+            },
+            "utterance with offsets that do not fit",
+        ),
+        ("wit", {"a.json": {"utterances": [{**GOOD, "entities": [{"entity": "k"}]}]}}, "entity without offsets"),
+        (
+            "luis",
+            {"a.json": {"utterances": [GOOD, {**GOOD, "entities": [{"entity": "k", "startPos": 2, "endPos": 9}]}]}},
+            "utterance with offsets that do not fit",
+        ),
+        (
+            "luis",
+            {"a.json": {"utterances": [GOOD], "patterns": [{"pattern": "{", "intent": "fly"}]}},
+            "template that cannot be read",
+        ),
+        ("alexa", {"a.json": {"intents": [{"name": "A", "samples": ["{", "fly"]}]}}, "template that cannot be read"),
+        (
+            "lex",
+            {"a.json": {"name": "A", "slots": [], "sampleUtterances": ["{", "fly"]}},
+            "template that cannot be read",
+        ),
+        (
+            "lex",
+            {
+                "a.json": {
+                    "name": "A",
+                    "enumerationValues": [{"value": "b"}],
+                    "valueSelectionSetting": {"regexFilter": {"pattern": "x"}},
+                }
+            },
+            "regular expression",
+        ),
+        (
+            "sgd",
+            {
+                "a.json": [
+                    {
+                        "dialogue_id": "1",
+                        "turns": [
+                            {"speaker": "USER", "utterance": "fly", "frames": []},
+                            {
+                                "speaker": "USER",
+                                "utterance": "fly",
+                                "frames": [{"service": "K", "slots": [{"slot": "k", "start": 1, "exclusive_end": 9}]}],
+                            },
+                        ],
+                    }
+                ]
+            },
+            "utterance with offsets that do not fit",
+        ),
+        (
+            "dialogflow",
+            {
+                "entities/k.json": {"name": "k", "isRegexp": True, "entries": [{"value": "x+"}]},
+                "intents/a_usersays_en.json": [{"data": [{"text": "fly"}]}],
+            },
+            "regular expression",
+        ),
+        (
+            "rasa",
+            {"nlu.yml": 'nlu:\n- intent: a\n  examples: |\n    - fly\n    - a [b]{"x": 1}\n- story: x\n'},
+            "example that cannot be read",
+        ),
+        (
+            "rasa",
+            {"a.yml": "nlu:\n- intent: a\n  examples: [fly]\n- story: x\n"},
+            "entry of nlu without intent, synonym, lookup or regex",
+        ),
+        (
+            "rasa",
+            {"a/nlu.md": "## intent:a\n- fly\n- a [b]{x}\n# more\njunk\n## path:x\n", "b/domain.yml": "intents: []"},
+            "file without the key nlu",
+        ),
+        (
+            "rasa",
+            {"a/nlu.md": "## intent:a\n- fly\n- a [b]{x}\n", "b/b.json": {}},
+            "file without the key rasa_nlu_data",
+        ),
+        (
+            "home-assistant",
+            {"a.yaml": "intents: {A: {data: [{sentences: [fly]}]}}", "b.md": "x"},
+            "file of another kind",
+        ),
+        (
+            "home-assistant",
+            {"a.yaml": "lists: {n: {range: {from: 0, to: 5000}}, k: {values: ['(', b]}}", "b.yaml": "x: 1"},
+            "number of a range beyond 1000",
+        ),
+    ],
+)
+def test_what_is_left_out_is_listed_and_the_rest_is_read(
+    format: str, files: dict[str, object], kind: str, tmp_path: Path
+) -> None:
+    found = import_corpus(format, written(files, tmp_path), OURS)
+    assert kind in found.left_out
+    assert found.splits or found.patterns or found.lists
+
+
+@pytest.mark.parametrize(
+    ("rows", "values"),
+    [
+        (["a B-k", "b I-k", "c B-k", "d O"], ["a b", "c"]),
+        (["a I-k", "b I-k", "c I-m"], ["a b", "c"]),
+        (["a B-k", "b E-k", "c S-k", "d U-m"], ["a b", "c", "d"]),
+        (["1 a fly B-k", "2 b fly L-k", "3 c fly O"], ["a b"]),
+        (["-DOCSTART- -X- O O", "", "a NN B-NP B-k", "b NN I-NP O"], ["a"]),
+    ],
+)
+def test_tags_of_every_scheme_are_read(rows: list[str], values: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("\n".join(rows).replace(" ", "\t"))
+    (line,) = import_corpus("bio", tmp_path / "a.conll", OURS).lines
+    assert [slot["value"] for slot in line["slots"]] == values
+
+
 @pytest.mark.parametrize(
     ("path", "split", "locale"),
     [
