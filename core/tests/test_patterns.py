@@ -59,7 +59,9 @@ def test_a_list_without_a_catalogue_draws_canonical_forms(tmp_path: Path) -> Non
     slots = {(s.name, s.value, s.resolved) for example in found for s in example.truth.slots}
     assert slots == {("my-kite", "red", None), ("my-kite", "ruby", "red"), ("my-kite", "box", None)}
     (tmp_path / "patterns.toml").write_text("[own.Fly]\ncount = 9\npatterns = ['fly {kite}']")
-    with pytest.raises(DataError, match="draws 'kite', which is no list, from the catalogue, but no work fits"):
+    with pytest.raises(
+        DataError, match="'fly .kite.' draws from 'kite', neither a column nor a list, .*; did you mean 'KITE'"
+    ):
         generate(tmp_path, "lights")
 
 
@@ -228,9 +230,9 @@ def test_the_same_words_are_drawn_again_where_the_patterns_say_so(tmp_path: Path
     [
         (
             "[own.On]\ncount = 1\npatterns = ['{colour} on']",
-            r"lights\.On: pattern '\{colour\} on' names 'colour', neither a column nor a list",
+            r"patterns.toml:3: own\.On: pattern '\{colour\} on' draws from 'colour', neither a column nor a list",
         ),
-        ("[own.On]\ncount = 1\npatterns = ['{place=colour} on']", "names 'colour'"),
+        ("[own.On]\ncount = 1\npatterns = ['{place=colour} on']", "draws from 'colour'"),
         ("[others.shops]\ncount = 1\npatterns = ['sell {title}']", r"shops\.other: .* but no work fits"),
     ],
 )

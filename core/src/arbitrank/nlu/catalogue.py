@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from arbitrank.nlu.catalogue_checks import read_table
 from arbitrank.normal_text import comparable
 from arbitrank.values import Hypothesis
 
@@ -24,19 +24,17 @@ _ARTICLES = ("the ", "a ", "an ")
 
 
 def read_works(folder: Path) -> list[Work]:
-    """The works in a folder's `works.tsv`: one mapping of column to value a work, in the file's order."""
-    return _read(folder / "works.tsv")
+    """The works in a folder's `works.tsv`: one mapping of column to value a work, in the file's order.
+
+    Raises `DataFilesError` where it cannot be read, or has no column `title`.
+    """
+    return [*read_table(folder / "works.tsv").works()]
 
 
 def read_elsewhere(folder: Path) -> list[Work]:
     """The titles in a folder's `elsewhere.tsv`, of works that other domains have alone; none without the file."""
     path = folder / "elsewhere.tsv"
-    return _read(path) if path.is_file() else []
-
-
-def _read(path: Path) -> list[Work]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [*read_table(path).works()] if path.is_file() else []
 
 
 def also_of(work: Work) -> list[str]:

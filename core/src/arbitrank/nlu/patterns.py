@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import random
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,10 +41,12 @@ from typing import Any, NamedTuple
 
 from arbitrank.errors import DataError
 from arbitrank.nlu.catalogue import Work, also_of, read_elsewhere, read_works, share_of
+from arbitrank.nlu.catalogue_checks import columns_of, table_faults
+from arbitrank.nlu.data_faults import DataFault, raise_for, read_toml
+from arbitrank.nlu.pattern_checks import PLACE, pattern_faults
 from arbitrank.values import Context, Example, Request, Slot, Truth
 
 _CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
-_PLACE = re.compile(r"\{([\w.-]*)(?:=([\w.-]+))?\}")
 _FIRST = 0.75
 """The likeliest other domain's part of what a work's share leaves."""
 
@@ -56,13 +57,13 @@ _GOLDEN = 0.618
 def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
     """The corpus of `domain` that the folder describes; the same for the same files and seed.
 
-    A section whose patterns do not yield `count` distinct utterances gives what it has. Raises `DataError` where a
-    pattern names a source that is neither a column nor a list, or a section draws from no work at all.
+    A section whose patterns do not yield `count` distinct utterances gives what it has. Raises `DataFilesError` with
+    every fault of the files, and `DataError` where a section draws from no work at all; warns (`DataFilesWarning`) of
+    what can be drawn from all the same.
     """
+    spec, lists = _read(folder, domain)
     works = read_works(folder) if (folder / "works.tsv").is_file() else []
     elsewhere = read_elsewhere(folder)
-    lists = tomllib.loads((folder / "lists.toml").read_text(encoding="utf-8-sig"))
-    spec = tomllib.loads((folder / "patterns.toml").read_text(encoding="utf-8-sig"))
     again, typed = spec.get("again", False), spec.get("typed", 0.0)
     examples: list[Example] = []
     seen: set[tuple[str, str | None]] = set()
@@ -93,6 +94,25 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
             if drawn == section["count"]:
                 break
     return examples
+
+
+def _read(folder: Path, domain: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The patterns and the lists of a folder, checked. Raises and warns as `generate` does."""
+    faults: list[DataFault] = []
+    sources: set[str] | None = set()
+    for name in ("works.tsv", "elsewhere.tsv"):
+        if (folder / name).is_file():
+            found = list(table_faults(folder / name, domain))
+            faults += found
+            named = columns_of(folder / name) if name == "works.tsv" else ("elsewhere",)
+            unknown = any(fault.fatal and fault.line in (None, 1) for fault in found)
+            sources = None if unknown or sources is None else sources | set(named)
+    lists = read_toml(folder / "lists.toml", faults) if (folder / "lists.toml").exists() else None
+    spec = read_toml(folder / "patterns.toml", faults)
+    if spec is not None:
+        faults += pattern_faults(spec, lists, sources, domain)
+    raise_for(faults)
+    return spec.values if spec else {}, lists.values if lists else {}
 
 
 def _sections(
@@ -193,7 +213,7 @@ def _expand(pattern: str, sources: _Sources, rng: random.Random, where: str) -> 
     pattern = " ".join(pattern.split())
     work: Work | None = None
     text, slots, rest = "", [], 0
-    for place in _PLACE.finditer(pattern):
+    for place in PLACE.finditer(pattern):
         name, source = place[1], place[2] or place[1]
         resolved = None
         text += pattern[rest : place.start()]
