@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ask": ("ask", "Text in, ranked list out."),
     "rank": ("rank", "Hypotheses in, answers out (JSON Lines)."),
     "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
+    "new": ("new", "Make the distribution of a new domain."),
     "import": ("importing", "Payloads and corpora of other systems, read as our own."),
     "train": ("train", "Train domains and publish their weights."),
     "evaluate": ("evaluate", "Measure all systems on a corpus or a hypotheses file."),

@@ -1,0 +1,141 @@
+"""arbitrank new: make the distribution of a new domain."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from arbitrank.cli import options
+from arbitrank.errors import InputError
+from arbitrank.extras import required
+from arbitrank.importers.corpora import FORMATS, format_of
+from arbitrank.scaffold.names import DomainNames, names_of
+
+if TYPE_CHECKING:
+    from arbitrank.scaffold.distribution import Created
+from arbitrank.scales import FIELDS, scale
+
+
+@click.command("new", epilog=f"Formats of --corpus: {', '.join(FORMATS)}.")
+@click.argument("name")
+@click.option(
+    "--toolkit", "way", flag_value="toolkit", default=True, help="Patterns, lists and a catalogue to learn from."
+)
+@click.option(
+    "--own-nlu", "way", flag_value="own-nlu", help="Requests bring the readings of your NLU; a re-ranker learns."
+)
+@click.option("--own-model", "way", flag_value="own-model", help="The contract by hand: your recogniser, your model.")
+@click.option(
+    "--from",
+    "source",
+    type=options.PATH,
+    metavar="PATH",
+    help="Learn from this corpus of yours; with --own-nlu, from hypotheses with their truth.",
+)
+@click.option("--corpus", metavar="FORMAT", help="With --from: the corpus is in this format of another system.")
+@click.option(
+    "--scale",
+    "scales",
+    metavar="FIELD=SCALE",
+    multiple=True,
+    help="With --own-nlu: the scale of your scores, as domain_confidence=0..100. May be repeated.",
+)
+@click.option("--into", type=options.PATH, metavar="DIR", help="The folder to make it in.  [default: here]")
+@options.as_json
+def new(
+    name: str,
+    way: str,
+    source: Path | None,
+    corpus: str | None,
+    scales: Sequence[str],
+    into: Path | None,
+    as_json: bool,
+) -> None:
+    """Make the distribution arbitrank-NAME of a new domain NAME, which works as it is.
+
+    It has a small corpus, weights, tests, a README and a changelog: replace the corpus and the texts by your own. With
+    --from, intents, slots, patterns and lists are learned from your corpus, and what was left out is listed. Nothing is
+    overwritten.
+    """
+    options.needs("--from", source, corpus=corpus)
+    options.needs("--own-nlu", way == "own-nlu" or None, scale=scales)
+    if source is not None and way == "own-model":
+        raise InputError("--from: nothing is learned for --own-model; expected --toolkit or --own-nlu")
+    if corpus is not None and way == "own-nlu":
+        raise InputError("--corpus: --own-nlu learns from hypotheses; run first: arbitrank import VENDOR")
+    stated = _scales(scales)
+    names = names_of(name)
+    with required("new"):
+        from arbitrank.scaffold.distribution import Wanted, create, place_of
+    folder = place_of(names, into)
+    signal.signal(signal.SIGTERM, _interrupted)
+    made = create(Wanted(names, way, source, corpus and format_of(corpus), stated), folder)
+    commands = [f"pip install -e {shlex.quote(_shown(folder))}", _try(name, way, made.phrase, folder, names.package)]
+    _report(made, names, way, commands, as_json)
+
+
+def _report(made: Created, names: DomainNames, way: str, commands: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        left = [{"kind": kind, "count": n, "examples": shown} for kind, (n, shown) in made.left_out.items()]
+        report = {
+            "domain": names.name,
+            "distribution": names.distribution,
+            "folder": str(made.folder),
+            "files": list(made.files),
+            "version": made.version,
+            "held_out": made.card.n,
+            "ece": made.card.ece,
+            "left_out": left,
+            "notes": list(made.notes),
+            "not_yet": dict(made.unfulfilled),
+            "next": list(commands),
+        }
+        click.echo(json.dumps(report, ensure_ascii=False))
+        return
+    for kind, (n, shown) in made.left_out.items():
+        options.note(f"left out: {kind} ({n:,}): {'; '.join(shown)}{'; …' if n > len(shown) else ''}")
+    for text in made.notes:
+        options.note(text)
+    for check, reason in made.unfulfilled.items():
+        options.note(f"not yet as it should be, {check}: {reason}")
+    drawn = "utterances of the same patterns: on mixed traffic expect worse"
+    click.echo(f"{_shown(made.folder)}: {len(made.files)} files, weights {made.version} of {made.rows:,} examples")
+    click.echo(f"ECE {100 * made.card.ece:.1f} % on {made.card.n} held-out {drawn if way == 'toolkit' else 'requests'}")
+    click.echo("\n".join(["next:", *(f"  {command}" for command in commands)]))
+
+
+def _try(name: str, way: str, phrase: str, folder: Path, package: str) -> str:
+    """The command that has the new domain answer."""
+    if way == "own-nlu":
+        data = folder / "src" / package / "data" / "hypotheses.jsonl"
+        return f"head -n 1 {shlex.quote(_shown(data))} | arbitrank rank"
+    return f"arbitrank ask {shlex.quote(phrase)}"
+
+
+def _shown(path: Path) -> str:
+    """The path as a command can have it: one that pip does not take for a name."""
+    text = str(path)
+    return text if path.is_absolute() else os.path.join(".", text)
+
+
+def _scales(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        field, equals, text = pair.partition("=")
+        if not equals or field not in FIELDS:
+            raise InputError(f"--scale: {pair!r} is no pair, expected FIELD=SCALE, FIELD one of {', '.join(FIELDS)}")
+        scale(text)
+        found[field] = text
+    return found
+
+
+def _interrupted(number: int, frame: object) -> NoReturn:
+    """End as by Ctrl-C, which cleans up."""
+    raise KeyboardInterrupt

@@ -1,0 +1,112 @@
+"""Files of a new distribution whose data are learned from a source: a corpus, or hypotheses with their truth."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from arbitrank.extras import required
+from arbitrank.learn.features import CORE_KEYS
+from arbitrank.scaffold.files import filled, template
+from arbitrank.scaffold.learned import LearnedData, learned, title_of
+from arbitrank.scaffold.names import DomainNames
+from arbitrank.scaffold.sources import LearningSource, own_hypotheses
+
+__all__ = ["code", "corpus_files", "hypotheses_files"]
+
+_HEAD = "# Made of {source} by `arbitrank new`; edit it as you like. docs/plugins.md has the notation.\n\n"
+
+
+def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple[dict[str, str], LearnedData]:
+    """The files of a domain of the toolkit with data learned from a corpus. Raises `InputError` without tomli-w."""
+    with required("--from"):
+        import tomli_w
+    data = learned(source.examples, names.name, _negatives(), source.patterns, source.lists)
+    keys = "".join(f", {code(key)}" for key in data.context_keys)
+    files = filled(
+        "corpus",
+        names,
+        {
+            "way": f"toolkit --from {path}",
+            "source": path,
+            "phrase": shlex.quote(data.phrases[0] if data.phrases else names.title),
+            "intent_titles": _mapping({intent: title_of(intent) for intent in data.intents}),
+            "context_keys": f"(*CORE_KEYS{keys})" if keys else "CORE_KEYS",
+            "phrases": _phrases(data.phrases or [names.title]),
+        },
+    )
+    folder = f"src/{names.package}/data"
+    head = _HEAD.format(source=path)
+    files[f"{folder}/patterns.toml"] = head + tomli_w.dumps(data.patterns)
+    files[f"{folder}/lists.toml"] = head + tomli_w.dumps(data.lists)
+    return files, data
+
+
+def hypotheses_files(
+    names: DomainNames, scales: Mapping[str, str], source: LearningSource | None, path: str
+) -> tuple[dict[str, str], list[str]]:
+    """The files of a domain with its own NLU, and some of its utterances; from hypotheses of a source where given."""
+    keys = ""
+    if source is None:
+        about, description = "Lights: to turn on and off. Replace the data, the names and the phrases by your own.", ""
+        intents, phrases = ["TurnOn", "TurnOff"], ["turn on the kitchen light", "lights out in the hall"]
+    else:
+        about, description = f"The {names.title} domain, with the readings of an NLU of its own.", ""
+        lines = own_hypotheses(source.examples, names.name)
+        own = [line for line in lines if line["truth"].get("domain") is not None]
+        intents = _common(line["truth"].get("intent") for line in own)
+        phrases = _common(line.get("utterance") for line in own)[:4]
+        found = sorted({key for line in own for key in line.get("context", {})} - set(CORE_KEYS))
+        keys = "".join(f", {code(key)}" for key in found)
+    files = filled(
+        "own-nlu",
+        names,
+        {
+            "way": "own-nlu" + (f" --from {path}" if source else ""),
+            "about": about,
+            "description": description or f"The {names.title} domain",
+            "intent_titles": _mapping({intent: title_of(intent) for intent in intents}),
+            "scales": json.dumps(dict(scales)),
+            "context_keys": f"(*CORE_KEYS{keys})" if keys else "CORE_KEYS",
+            "phrases": _phrases(phrases or [names.title]),
+        },
+    )
+    if source is not None:
+        texts = (msgspec.json.encode(line).decode() + "\n" for line in lines)
+        files[f"src/{names.package}/data/hypotheses.jsonl"] = "".join(texts)
+    return files, phrases
+
+
+def code(text: str) -> str:
+    """A text as a literal of Python."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _common(texts: Iterable[str | None]) -> list[str]:
+    """The texts, each once, the commonest first."""
+    return [text for text, _ in Counter(text for text in texts if text).most_common()]
+
+
+def _mapping(texts: Mapping[str, str]) -> str:
+    lines = "".join(f"        {code(key)}: {code(value)},\n" for key, value in texts.items())
+    return f"{{\n{lines}    }}" if texts else "{}"
+
+
+def _phrases(texts: Sequence[str]) -> str:
+    lines = "".join(f"            {code(text)},\n" for text in texts)
+    return f"(\n{lines}        )"
+
+
+def _negatives() -> dict[str, Any]:
+    """Common out-of-scope requests: those of the toolkit's template that draw from no catalogue."""
+    folder = "toolkit/src/package/data"
+    sections = tomllib.loads(template(f"{folder}/patterns.toml"))["none"]
+    lists = tomllib.loads(template(f"{folder}/lists.toml"))
+    used = {name for name in lists if any(f"{{={name}}}" in text for t in sections.values() for text in t["patterns"])}
+    return {"patterns": sections, "lists": {name: lists[name] for name in lists if name in used}}
