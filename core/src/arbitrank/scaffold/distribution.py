@@ -96,6 +96,7 @@ def create(wanted: Wanted, folder: Path, settings: Settings = Settings()) -> Cre
             built = train_shipped(domain, names, settings)
             # What the templates themselves bring fulfils all; other data may not.
             found = unfulfilled(domain) if wanted.source else {}
+        found = {name: reason.replace(str(work), str(folder)) for name, reason in found.items()}
         if found:
             test = work / "tests" / f"test_{names.module}.py"
             lines = "".join(f"    {json.dumps(k)}: {json.dumps(_first_line(v))},\n" for k, v in found.items())

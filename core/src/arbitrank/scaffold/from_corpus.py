@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from arbitrank.extras import required
 from arbitrank.learn.features import CORE_KEYS
+from arbitrank.nlu.patterns import generate
 from arbitrank.scaffold.files import filled, template
 from arbitrank.scaffold.learned import LearnedData, learned, title_of
 from arbitrank.scaffold.names import DomainNames
@@ -28,6 +31,9 @@ def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple
     with required("--from"):
         import tomli_w
     data = learned(source.examples, names.name, _negatives(), source.patterns, source.lists)
+    head = _HEAD.format(source=path)
+    written = {f"{name}.toml": head + tomli_w.dumps(getattr(data, name)) for name in ("patterns", "lists")}
+    data.phrases = data.phrases or _drawn(written, names.name)
     keys = "".join(f", {code(key)}" for key in data.context_keys)
     files = filled(
         "corpus",
@@ -41,10 +47,7 @@ def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple
             "phrases": _phrases(data.phrases or [names.title]),
         },
     )
-    folder = f"src/{names.package}/data"
-    head = _HEAD.format(source=path)
-    files[f"{folder}/patterns.toml"] = head + tomli_w.dumps(data.patterns)
-    files[f"{folder}/lists.toml"] = head + tomli_w.dumps(data.lists)
+    files |= {f"src/{names.package}/data/{name}": text for name, text in written.items()}
     return files, data
 
 
@@ -81,6 +84,17 @@ def hypotheses_files(
         texts = (msgspec.json.encode(line).decode() + "\n" for line in lines)
         files[f"src/{names.package}/data/hypotheses.jsonl"] = "".join(texts)
     return files, phrases
+
+
+def _drawn(files: Mapping[str, str], name: str) -> list[str]:
+    """An utterance of each of the first own intents that the patterns draw."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file, text in files.items():
+            (Path(folder) / file).write_text(text, encoding="utf-8")
+        own = {
+            e.truth.intent: e.request.utterance or "" for e in generate(Path(folder), name) if e.truth.domain == name
+        }
+    return list(own.values())[:4]
 
 
 def code(text: str) -> str:

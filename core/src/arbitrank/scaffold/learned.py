@@ -10,6 +10,7 @@ from typing import Any
 
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.items import ListValue
+from arbitrank.importers.corpora.templates import number_of_texts
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.scaffold.delexicalised import delexicalised, joined, list_values
 from arbitrank.values import Example
@@ -19,7 +20,13 @@ __all__ = ["MOST", "LearnedData", "learned", "title_of"]
 MOST = 4_000
 """Utterances that the patterns draw in all; the counts of a larger corpus are scaled down to it."""
 
+LONGEST = 200
+"""Characters of an utterance at most."""
+
+_LEAST = 20  # utterances that are drawn of an own intent, where its patterns and lists yield so many
 _SHOWN = 3  # examples of a kind of what was left out
+_FEW = 30  # requests that are not the domain's, below which common ones are added
+_NEGATIVES = 100  # of common out-of-scope requests that are added at least
 _KEY_VALUES = 50  # values of a context key at most
 
 Section = tuple[str, str]
@@ -67,6 +74,9 @@ def learned(
     values: list[ListValue] = []
     for section, example in _sections(examples, name, left):
         text = " ".join((example.request.utterance or "").split())
+        if len(text) > LONGEST:
+            left.add(f"utterance of more than {LONGEST} characters", f"{text[:60]!r}")
+            continue
         try:
             owner = None if section[0] == "own" else section[1]
             found = delexicalised(example.request.utterance or "", example.truth.slots, owner)
@@ -81,8 +91,9 @@ def learned(
     data = LearnedData(_spec(texts, counts), list_values(values), [], [], _phrases(texts), left)
     _add(data, patterns or {}, lists or {})
     _context(data, examples, name)
-    if not (data.patterns.get("none") or data.patterns.get("others")):
-        _add_negatives(data, negatives)
+    _raise_small(data)
+    if (foreign := _total(data, "none", "others")) < _FEW:
+        _add_negatives(data, negatives, foreign)
     _bound(data)
     data.intents = list(data.patterns["own"])
     return data
@@ -157,19 +168,19 @@ def _context(data: LearnedData, examples: Sequence[Example], name: str) -> None:
     counts: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for example in examples:
         owners = example.truth.owners
-        section = ("others", owners[0]) if owners else ("none",)
+        section: tuple[str, ...] = ("others", owners[0]) if owners else ("none",)
         counts[("own",) if example.truth.owned_by(name) else section].append(example.request.context)
     every = {key for contexts in counts.values() for context in contexts for key in context}
     usable = {key for key in every if _few_texts(key, counts)}
     for key in sorted(every - usable):
         data.left_out[f"context key {key}"] = (1, ["its values are no texts, or too many"])
     data.context_keys = sorted(usable - set(CORE_KEYS))
-    for section, contexts in counts.items():
+    for place, contexts in counts.items():
         tables = {key: dict(Counter(context.get(key, "") for context in contexts)) for key in sorted(usable)}
         into = data.patterns.setdefault("context", {}) if usable else {}
-        for part in section[:-1]:
+        for part in place[:-1]:
             into = into.setdefault(part, {})
-        into[section[-1]] = {key: table for key, table in tables.items() if set(table) != {""}}
+        into[place[-1]] = {key: table for key, table in tables.items() if set(table) != {""}}
 
 
 def _few_texts(key: str, counts: Mapping[tuple[str, ...], list[Mapping[str, Any]]]) -> bool:
@@ -177,25 +188,41 @@ def _few_texts(key: str, counts: Mapping[tuple[str, ...], list[Mapping[str, Any]
     return None not in values and len(values) <= _KEY_VALUES
 
 
-def _add_negatives(data: LearnedData, negatives: Mapping[str, Any]) -> None:
-    """Add requests that are nobody's, with lists of their own."""
+def _total(data: LearnedData, *kinds: str) -> int:
+    """The utterances that the sections of these kinds draw."""
+    return sum(table["count"] for kind in kinds for table in data.patterns.get(kind, {}).values())
+
+
+def _add_negatives(data: LearnedData, negatives: Mapping[str, Any], foreign: int) -> None:
+    """Add requests that are nobody's, with lists of their own, as there are few in the corpus."""
     data.notes.append(
-        "the corpus has no request that is not the domain's; common ones in English were added to patterns.toml: "
-        "replace them by requests of your neighbours and of nobody"
+        f"the corpus has {foreign} requests that are not the domain's, expected {_FEW} at least; common ones in "
+        "English were added to patterns.toml: replace them by requests of your neighbours and of nobody"
     )
     for name, values in negatives["lists"].items():
         data.lists[f"negatives.{name}"] = list(values)
     sections = data.patterns.setdefault("none", {})
+    share = min(
+        1.0, max(_total(data, "own"), _NEGATIVES) / sum(table["count"] for table in negatives["patterns"].values())
+    )
     for kind, table in negatives["patterns"].items():
         texts = [re.sub(r"\{=(\w+)\}", r"{=negatives.\1}", text) for text in table["patterns"]]
-        sections[kind] = {"count": table["count"], "patterns": texts}
+        label = kind if kind not in sections else f"{kind}.common"
+        sections[label] = {"count": max(1, round(share * table["count"])), "patterns": texts}
+
+
+def _raise_small(data: LearnedData) -> None:
+    """Raise the counts of small intents to `_LEAST`, where their patterns and lists yield so many utterances."""
+    sizes = {name: len(values) for name, values in data.lists.items()}
+    for table in data.patterns["own"].values():
+        texts = sum(number_of_texts(text.partition(" ×")[0], sizes) for text in table["patterns"])
+        table["count"] = max(table["count"], min(_LEAST, texts))
 
 
 def _bound(data: LearnedData) -> None:
     """Scale the counts down to `MOST` in all."""
-    tables = [table for kind in ("own", "others", "none") for table in data.patterns.get(kind, {}).values()]
-    total = sum(table["count"] for table in tables)
+    total = _total(data, "own", "others", "none")
     if total > MOST:
-        for table in tables:
+        for table in (table for kind in ("own", "others", "none") for table in data.patterns.get(kind, {}).values()):
             table["count"] = max(1, round(table["count"] * MOST / total))
         data.notes.append(f"the counts of {total:,} utterances were scaled down to {MOST:,}; raise them as you like")

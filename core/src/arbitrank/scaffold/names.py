@@ -26,7 +26,8 @@ LONGEST = 40
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*")
 _EXPECTED = f"a letter first, then lower-case letters, digits, and single - or _ between them, at most {LONGEST}"
-_OURS = {"arbitrank", "core", "negatives", "workspace", "reference", "test", "tests"}  # names with a meaning here
+_OURS = {"all", "arbitrank", "core", "each", "negatives", "none", "reference", "test", "tests", "workspace"}
+"""Names that mean something else to commands, files or templates."""
 
 
 class DomainNames(NamedTuple):
@@ -71,7 +72,7 @@ class DomainNames(NamedTuple):
 
 def names_of(name: str) -> DomainNames:
     """The names of a new domain. Raises `InputError` where it cannot be called so, or the name is taken."""
-    if not _NAME.fullmatch(name) or len(name) > LONGEST:
+    if not _NAME.fullmatch(name) or len(name) > LONGEST or name.startswith(("arbitrank-", "arbitrank_")):
         other = _similar(name)
         meant = f"; did you mean {other}?" if other else ""
         raise InputError(f"NAME: {short(name)} is no domain's name, expected {_EXPECTED}{meant}")
@@ -94,4 +95,4 @@ def _similar(name: str) -> str | None:
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", plain.removeprefix("arbitrank-").removeprefix("arbitrank_"))
     plain = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-0123456789")[:LONGEST].strip("-")
-    return plain if _NAME.fullmatch(plain) else None
+    return plain if _NAME.fullmatch(plain) and len(plain) > 1 else None
