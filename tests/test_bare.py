@@ -60,6 +60,7 @@ def test_it_answers_from_text_with_the_weights_in_the_package(bare: Any) -> None
     [
         (("serve",), "serve"),
         (("train", "music"), "train"),
+        (("new", "games"), "train"),
         (("evaluate", "."), "train"),
         (("promote", "music"), "train"),
         (("rank", "--keys", "keys"), "serve"),

@@ -129,7 +129,7 @@ def test_a_small_intent_draws_more_where_it_can_and_negatives_are_added_where_th
     assert {name: table["count"] for name, table in found.patterns["own"].items()} == {"Brew": 3, "Pour": 3, "Stop": 1}
     assert found.patterns["none"] == {"chat": {"count": 30, "patterns": ["hello {=negatives.thing}"]}}
     assert found.lists["negatives.thing"] == ["you", "world"]
-    assert "has 0 requests that are not the domain's" in found.notes[0]
+    assert "that are not the domain's: 0, expected 30" in found.notes[0]
 
 
 def test_what_cannot_be_taken_over_is_listed() -> None:

@@ -196,7 +196,7 @@ def _total(data: LearnedData, *kinds: str) -> int:
 def _add_negatives(data: LearnedData, negatives: Mapping[str, Any], foreign: int) -> None:
     """Add requests that are nobody's, with lists of their own, as there are few in the corpus."""
     data.notes.append(
-        f"the corpus has {foreign} requests that are not the domain's, expected {_FEW} at least; common ones in "
+        f"requests in the corpus that are not the domain's: {foreign}, expected {_FEW} at least; common ones in "
         "English were added to patterns.toml: replace them by requests of your neighbours and of nobody"
     )
     for name, values in negatives["lists"].items():

@@ -1,0 +1,50 @@
+"""New distributions as their authors have them: built, installed beside the core alone, tested there, and asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+WAYS = {"games": "--toolkit", "lamps": "--own-nlu", "timers": "--own-model"}
+
+
+@pytest.fixture(scope="module")
+def home(new_home: Callable[[], Any], wheels: dict[str, Path]) -> Any:
+    """An environment with the core and one new distribution of each way, which were made there."""
+    made = new_home()
+    made.install(wheels["arbitrank"])
+    built = []
+    for name, way in WAYS.items():
+        lines = made.arbitrank("new", name, way).splitlines()
+        assert lines[0].startswith(f"./arbitrank-{name}: "), lines
+        assert [line.split()[:3] for line in lines[-2:-1]] == [["pip", "install", "-e"]]
+        (wheel,) = WheelBuilder(str(made.folder / f"arbitrank-{name}")).build(versions=["standard"])
+        built.append(Path(wheel))
+    made.install(*built)
+    return made
+
+
+def test_each_new_domain_is_loaded(home: Any) -> None:
+    rows = json.loads(home.arbitrank("domains", "--json"))
+    assert {row["name"]: row["status"] for row in rows} == dict.fromkeys(WAYS, "loaded")
+
+
+def test_each_new_domain_answers_beside_the_others(home: Any) -> None:
+    brought = (home.folder / "arbitrank-lamps/src/arbitrank_lamps/data/hypotheses.jsonl").read_text(encoding="utf-8")
+    text = [{"utterance": "play tetris"}, {"utterance": "set a timer for ten minutes"}, {"utterance": "will it rain"}]
+    answers = home.answers([*text, json.loads(brought.splitlines()[0])])
+    assert [(one["ranked"] or [{"domain": None}])[0]["domain"] for one in answers[:2]] == ["games", "timers"]
+    assert [one["decision"]["action"] for one in answers] == ["accept", "accept", "none", "accept"]
+    assert answers[3]["ranked"][0]["domain"] == "lamps"
+
+
+def test_the_tests_of_each_pass_as_they_are(home: Any) -> None:
+    tests = [str(home.folder / f"arbitrank-{name}" / "tests") for name in WAYS]
+    options = ["-q", "-c", "/dev/null", "--import-mode=importlib", "-p", "no:cacheprovider", *tests]
+    output = home.run(f"import pytest; print('status', int(pytest.main({options})))")
+    assert "status 0" in output, output
