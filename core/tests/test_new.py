@@ -104,6 +104,37 @@ def test_patterns_of_a_corpus_draw_what_it_has_and_more(made: dict[str, tuple[Do
     assert "how are you" in {e.request.utterance for e in examples if e.truth.out_of_scope}
 
 
+def test_readings_of_an_nlu_of_ones_own_are_kept_on_their_scale(tmp_path: Path) -> None:
+    lines = [
+        {
+            "utterance": f"lamp {i} on",
+            "context": {"room": "hall"},
+            "hypotheses": [
+                {"domain": "lamps", "intent": "TurnOn", "domain_confidence": 90 if i % 2 else 30 + i % 7},
+                {"domain": "other", "intent": "X"},
+            ],
+            "truth": {"domain": "lamps", "intent": "TurnOn"} if i % 2 else {"domain": "other", "intent": "X"},
+        }
+        for i in range(80)
+    ]
+    wanted = Wanted(names_of("lamps"), "own-nlu", corpus(tmp_path, lines), scales={"domain_confidence": "0..100"})
+    created = create(wanted, tmp_path / "lamps")
+    package = created.folder / "src" / "arbitrank_lamps"
+    (first, *_) = (package / "data" / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [h["domain"] for h in json.loads(first)["hypotheses"]] == ["lamps"]
+    assert _attribute(package / "domain.py", "intent_titles") == {"TurnOn": "turn on"}
+    assert _attribute(package / "domain.py", "scales") == {"domain_confidence": "0..100"}
+    assert '(*CORE_KEYS, "room")' in (package / "domain.py").read_text(encoding="utf-8")
+
+
+def _attribute(file: Path, name: str) -> object:
+    """The value of a typed class attribute in a module that is not imported."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name and node.value is not None:
+            return ast.literal_eval(node.value)
+    return None
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -179,8 +210,8 @@ def test_nothing_is_left_where_it_fails(
     [
         (["--own-model", "--from", "x"], "nothing is learned for --own-model"),
         (["--corpus", "rasa"], "--corpus: no --from"),
-        (["--scale", "domain_confidence=0..100"], "--scale: no --own-nlu"),
-        (["--own-nlu", "--scale", "score=0..100"], "FIELD one of domain_confidence"),
+        (["--scale", "games=0..100"], "--scale: no --own-nlu"),
+        (["--own-nlu", "--scale", "lamps=0..100"], "stated for lamps, expected games=SCALE"),
         (["--own-nlu", "--from", "x", "--corpus", "rasa"], "run first: arbitrank import"),
         (["--from", "missing.jsonl"], "missing.jsonl is not there"),
         (["--from", "notes.txt"], "of another format, name it: --corpus rasa|"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from arbitrank.cli import options
+from arbitrank.configuration import stated_scales
 from arbitrank.errors import InputError
 from arbitrank.extras import required
 from arbitrank.importers.corpora import FORMATS, format_of
@@ -20,7 +21,6 @@ from arbitrank.scaffold.names import DomainNames, names_of
 
 if TYPE_CHECKING:
     from arbitrank.scaffold.distribution import Created
-from arbitrank.scales import FIELDS, scale
 
 
 @click.command("new", epilog=f"Formats of --corpus: {', '.join(FORMATS)}.")
@@ -43,9 +43,9 @@ from arbitrank.scales import FIELDS, scale
 @click.option(
     "--scale",
     "scales",
-    metavar="FIELD=SCALE",
+    metavar="NAME[.FIELD]=SCALE",
     multiple=True,
-    help="With --own-nlu: the scale of your scores, as domain_confidence=0..100. May be repeated.",
+    help="With --own-nlu: the scale of your scores, as NAME=0..100. May be repeated.",
 )
 @click.option("--into", type=options.PATH, metavar="DIR", help="The folder to make it in.  [default: here]")
 @options.as_json
@@ -70,7 +70,7 @@ def new(
         raise InputError("--from: nothing is learned for --own-model; expected --toolkit or --own-nlu")
     if corpus is not None and way == "own-nlu":
         raise InputError("--corpus: --own-nlu learns from hypotheses; run first: arbitrank import VENDOR")
-    stated = _scales(scales)
+    stated = _scales(scales, name)
     names = names_of(name)
     with required("new"):
         from arbitrank.scaffold.distribution import Wanted, create, place_of
@@ -125,15 +125,12 @@ def _shown(path: Path) -> str:
     return text if path.is_absolute() else os.path.join(".", text)
 
 
-def _scales(pairs: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        field, equals, text = pair.partition("=")
-        if not equals or field not in FIELDS:
-            raise InputError(f"--scale: {pair!r} is no pair, expected FIELD=SCALE, FIELD one of {', '.join(FIELDS)}")
-        scale(text)
-        found[field] = text
-    return found
+def _scales(texts: Sequence[str], name: str) -> dict[str, str]:
+    """The scales that are stated for the new domain, by field. Raises `InputError` for those of another."""
+    found = stated_scales(texts)
+    if others := sorted(found.keys() - {name}):
+        raise InputError(f"--scale: stated for {', '.join(others)}, expected {name}=SCALE or {name}.FIELD=SCALE")
+    return found.get(name, {})
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:

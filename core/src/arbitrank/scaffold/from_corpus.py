@@ -62,7 +62,7 @@ def hypotheses_files(
     else:
         about, description = f"The {names.title} domain, with the readings of an NLU of its own.", ""
         lines = own_hypotheses(source.examples, names.name)
-        own = [line for line in lines if line["truth"].get("domain") is not None]
+        own = [line for line in lines if line["truth"].get("domain") == names.name]
         intents = _common(line["truth"].get("intent") for line in own)
         phrases = _common(line.get("utterance") for line in own)[:4]
         found = sorted({key for line in own for key in line.get("context", {})} - set(CORE_KEYS))

@@ -165,11 +165,15 @@ CHECKS: tuple[Check, ...] = (
 """All checks, in the order in which to read their failures."""
 
 
-def probability_mine(domain: Domain, utterance: str, **context: str | bool) -> float:
-    """P(the request is the domain's) by its shipped weights. Raises `CheckFailed` where the domain fails."""
-    outcome = query(domain.name, _model(domain), Request(utterance=utterance, context=dict(context)), None)
+def probability_mine(domain: Domain, utterance: str | Request, **context: str | bool) -> float:
+    """P(the request is the domain's) by its shipped weights. Raises `CheckFailed` where the domain fails.
+
+    A `Request` may bring hypotheses of the domain; an utterance is recognised.
+    """
+    request = utterance if isinstance(utterance, Request) else Request(utterance=utterance, context=dict(context))
+    outcome = query(domain.name, _model(domain), request, request.hypotheses)
     if not isinstance(outcome, Answered):
-        raise CheckFailed(f"{utterance!r}: {outcome.reason}")
+        raise CheckFailed(f"{request.utterance!r}: {outcome.reason}")
     return outcome.scores.mine
 
 
