@@ -31,6 +31,9 @@ device = { tv = 1, "" = 2 }
 """
 
 
+TWICE = PATTERNS.replace('    "light', '    "(put|turn) on {title}",\n    "light')
+
+
 def faults(
     folder: Path, patterns: bytes | str = PATTERNS, lists: bytes | str = LISTS, works: bytes | str = WORKS
 ) -> list[DataFault]:
@@ -144,7 +147,7 @@ def test_a_fault_of_the_catalogue_is_named(tmp_path: Path, works: bytes | str, l
 @pytest.mark.parametrize(
     ("patterns", "lists", "works", "text"),
     [
-        (PATTERNS.replace('    "light', '    "(put|turn) on {title}",\n    "light'), LISTS, WORKS, "7: own.On: has the pattern '(put|turn) on {title}' 2 times"),
+        (TWICE, LISTS, WORKS, "7: own.On: has the pattern '(put|turn) on {title}' 2 times"),
         (PATTERNS + '[own.Off]\ncount = 1\npatterns = ["light in the {room}"]\n', LISTS, WORKS, "of own.On, too"),
         (PATTERNS, 'room = ["hall", "hall"]', WORKS, "room: holds 'hall' 2 times"),
         (PATTERNS, LISTS, WORKS + "Moon\tAda\tbeds\n", "works.tsv:4: title: repeats line 2: 'Moon'"),
@@ -173,5 +176,5 @@ def test_signs_alone_are_no_brackets(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_without_a_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataFilesError, match="works.tsv: no such file, expected a file in UTF-8; create works.tsv"):
+    with pytest.raises(DataFilesError, match=r"works\.tsv: no such file, expected a file in UTF-8; create works.tsv"):
         read_works(tmp_path)

@@ -60,7 +60,7 @@ def test_a_list_without_a_catalogue_draws_canonical_forms(tmp_path: Path) -> Non
     assert slots == {("my-kite", "red", None), ("my-kite", "ruby", "red"), ("my-kite", "box", None)}
     (tmp_path / "patterns.toml").write_text("[own.Fly]\ncount = 9\npatterns = ['fly {kite}']")
     with pytest.raises(
-        DataError, match="'fly .kite.' draws from 'kite', neither a column nor a list, .*; did you mean 'KITE'"
+        DataError, match=r"'fly .kite.' draws from 'kite', neither a column nor a list, .*; did you mean 'KITE'"
     ):
         generate(tmp_path, "lights")
 

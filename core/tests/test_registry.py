@@ -84,12 +84,12 @@ RETURNS = {
     "a text": ("return 'weather'", "arbitrank_domains() returned str, expected a list of Domains"),
     "a domain outside a list": (
         "return FakeDomain('weather')",
-        "arbitrank_domains() returned FakeDomain, expected a list",
+        "arbitrank_domains() returned a FakeDomain, expected a list of Domains; write it in brackets",
     ),
     "what is no domain": ("return [object()]", "arbitrank_domains() returned object without a name, expected a Domain"),
     "a class, not its object": (
         "return [FakeDomain]",
-        "arbitrank_domains() returned ABCMeta without a name, expected a Domain",
+        "arbitrank_domains() returned the class FakeDomain, expected a Domain",
     ),
     "a domain whose name raises": ("return [Raising('weather')]", "RuntimeError: no name today"),
     "a domain whose name is a number": (

@@ -9,8 +9,9 @@ import fakes
 import pytest
 from distributions import install, serving
 
+from arbitrank.arbitration.probes import probes
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.selftest import probes, selftest
+from arbitrank.selftest import selftest
 from arbitrank.store.artifact import MANIFEST, read_manifest, seal
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Fault", "describe", "guarded", "guarded_async"]
+__all__ = ["Fault", "describe", "guarded", "guarded_async", "place_of"]
+
+_HERE = Path(__file__).parent
+_LIBRARIES = frozenset(Path(module.__file__ or "").parent for module in (dataclasses, json))
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,6 +28,12 @@ class Fault:
     def reason(self) -> str:
         """The exception's class and text in one line, as `describe` gives it."""
         return describe(self.error)
+
+    @property
+    def placed(self) -> str:
+        """The reason, and the file and line of the plugin's code in which the exception arose, where that is known."""
+        place = place_of(self.error)
+        return f"{self.reason} ({place})" if place else self.reason
 
 
 def guarded(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Fault:
@@ -47,6 +59,21 @@ async def guarded_async(function: Callable[P, Awaitable[T]], *args: P.args, **kw
         raise
     except BaseException as error:
         return Fault(error)
+
+
+def place_of(error: BaseException) -> str | None:
+    """`FILE:LINE` of the innermost frame outside of this package and of installed libraries; None where all are inside.
+
+    A plugin's file is named by its last two parts, as in `arbitrank_zoo/plugin.py:40`.
+    """
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if _HERE not in path.parents and _LIBRARIES.isdisjoint(path.parents) and path.suffix == ".py":
+            found = f"{'/'.join(path.parts[-2:])}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def describe(error: BaseException) -> str:

@@ -14,17 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, distributions
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pluggy
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from arbitrank import hookspecs
 from arbitrank.domain import Domain
-from arbitrank.errors import InputError, PluginError
+from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
 from arbitrank.packages import UNKNOWN, Package, core_version, is_near_group, packages, wrong_group
+from arbitrank.plugin_hooks import HOOK, domains_of, failure, malformed, seen
 from arbitrank.titles import display_names
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
@@ -32,7 +31,6 @@ ENVIRONMENT = "ARBITRANK_DOMAINS"
 
 _SHORTLIST = "shortlist"  # the name of Shortlisters in stores of version 0.1; no domain may have it
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_HOOK = "arbitrank_domains"
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,12 @@ def loaded(found: Iterable[Found]) -> dict[str, Domain]:
     return {one.name: one.domain for one in found if isinstance(one, Loaded)}
 
 
-def domain_named(name: str, domains: Mapping[str, Domain]) -> Domain:
-    """The domain of that name. Raises `InputError` where it is not loaded."""
+def domain_named(name: str, domains: Mapping[str, Domain], found: Iterable[Found] = ()) -> Domain:
+    """The domain of that name. Raises `InputError` where it is not loaded, with the reason where `found` has it."""
     if name not in domains:
+        reason = next((one.reason for one in found if one.name == name and not isinstance(one, Loaded)), None)
+        if reason is not None:
+            raise InputError(f"domain {name!r} is not loaded: {reason}")
         known = ", ".join(sorted(domains)) or "none"
         raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
     return domains[name]
@@ -177,24 +178,23 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
     if names is not None and entry.name not in names:
         yield Disabled(entry.name, source, f"{ENVIRONMENT} does not name it")
         return
-    reason = wrong_group(entry.group) or _unfit(package) or _malformed(entry)
+    reason = wrong_group(entry.group) or _unfit(package) or malformed(entry)
     if reason:
         yield Refused(entry.name, source, reason)
         return
-    domains = guarded(_domains, entry)  # importing a plugin runs its code
+    domains = guarded(domains_of, entry)  # importing a plugin runs its code
     if isinstance(domains, Fault):
-        yield Refused(entry.name, source, f'{domains.reason}; to see where, run: python -c "import {entry.module}"')
+        yield Refused(entry.name, source, failure(domains, entry))
         return
     if not domains:
-        yield Refused(entry.name, source, f"{_HOOK}() returned no domain, expected at least one")
+        yield Refused(entry.name, source, f"{HOOK}() returned no domain, expected at least one")
     own = {name for name, _ in domains if isinstance(name, str)}
     if names is not None and entry.name not in own and not names & own:
         names = None  # the package is named as a whole, by its entry point
     for name, domain in domains:
         if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):
-            seen = f"{type(domain).__name__} " + (f"named {name!r}" if isinstance(name, str) else "without a name")
             yield Refused(
-                entry.name, source, f"{_HOOK}() returned {seen}, expected a Domain named in a-z, 0-9, _ and -"
+                entry.name, source, f"{HOOK}() returned {seen(name, domain)}; correct it, then: arbitrank domains"
             )
         elif name == _SHORTLIST:
             yield Refused(name, source, f"is named {_SHORTLIST!r}, which is the Shortlister's name; give it another")
@@ -202,7 +202,8 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:
             notes = () if len(domains) > 1 else _naming(name, source)
-            yield Loaded(name, source, domain, (*notes, *package.problems, *_titles(name, domain)))
+            remarks = (*notes, *package.problems, *_titles(name, domain), *_keys(domain))
+            yield Loaded(name, source, domain, remarks)
 
 
 def _naming(name: str, source: Source) -> Iterator[str]:
@@ -219,17 +220,10 @@ def _titles(name: str, domain: Domain) -> Iterator[str]:
         yield f"{problem}; its name is shown instead"
 
 
-def _malformed(entry: EntryPoint) -> str | None:
-    """The reason why an entry point cannot be loaded whatever its module holds."""
-    match = entry.pattern.fullmatch(entry.value)
-    parts = [] if match is None else match["module"].split(".") + (match["attr"] or "x").split(".")
-    if parts and all(part.isidentifier() for part in parts):
-        return None
-    return f"its entry point's value is {_short(entry.value)}, expected MODULE or MODULE:OBJECT"
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:59]}…")
+def _keys(domain: Domain) -> Iterator[str]:
+    keys = guarded(getattr, domain, "context_keys", None)
+    if isinstance(keys, str):
+        yield f"context_keys is {keys!r}, a text, and ignored, expected a list of keys; write ({keys!r},)"
 
 
 def _unfit(package: Package) -> str | None:
@@ -253,28 +247,3 @@ def _unmet(text: str) -> str | None:
     if ours and mine != UNKNOWN and not requirement.specifier.contains(mine, prereleases=True):
         return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
     return None
-
-
-def _domains(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
-    """The domains that the plugin's hook returns, with their names."""
-    plugin = entry.load()
-    # Each plugin has a manager of its own, so that one that fails validation is left half registered nowhere.
-    manager = pluggy.PluginManager("arbitrank")
-    manager.add_hookspecs(hookspecs)
-    manager.register(plugin)
-    if not manager.hook.arbitrank_domains.get_hookimpls():
-        raise PluginError(f"implements no hook {_HOOK}{_hint(plugin)}")
-    manager.check_pending()
-    # pluggy drops a None from the results, so that there may be none.
-    domains = next(iter(manager.hook.arbitrank_domains()), None)
-    if not isinstance(domains, Sequence) or isinstance(domains, str):
-        raise PluginError(f"{_HOOK}() returned {type(domains).__name__}, expected a list of Domains")
-    return [(getattr(domain, "name", None), domain) for domain in domains]
-
-
-def _hint(plugin: Any) -> str:
-    near = get_close_matches(_HOOK, [name for name in dir(plugin) if not name.startswith("__")], n=1)
-    if not near:
-        return ""
-    hint = "which is not marked with @hookimpl" if near[0] == _HOOK else "did you mean that?"
-    return f"; it has {near[0]!r}, {hint}"

@@ -10,31 +10,28 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.scaled_model import unscaled
+from arbitrank.arbitration.probes import violation
 from arbitrank.child import Child, Ended, Expired, limit, serve
-from arbitrank.domain import Domain, Model
+from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError, message, os_errors
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import read_hyprank
-from arbitrank.shortlist.selftests import UTTERANCES, hyprank_problem, shortlister_problem
+from arbitrank.shortlist.selftests import hyprank_problem, shortlister_problem
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.decision_settings import load_decisions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.store.loading import load_model
 from arbitrank.store.versions import wrong_name
-from arbitrank.values import Context, Hypothesis, Request, Slot
 
 TIMEOUT = 60.0
 """Seconds that a self-test may take."""
@@ -43,7 +40,6 @@ MEMORY = 4 << 30
 """Bytes of address space that a self-test may take."""
 
 _REPEATED = 200  # self-tests by one process, so that what leaks stays small
-_MANY = 100
 _ENDING = "not tested, as this process is about to end"
 
 
@@ -159,66 +155,9 @@ def _problem(folder: Path, name: str, domain: Domain | None, scales: Mapping[str
     if wrong := wrong_name(read_manifest(folder), name):
         return wrong
     if domain is not None:
-        return _violation(domain, load_model(domain, folder, scales))
+        return violation(domain, load_model(domain, folder, scales))
     load, check = STAGES[name]
     return check(load(folder))
-
-
-def _violation(domain: Domain, model: Model) -> str | None:
-    """The first guarantee of the contract that a model breaks, None where it breaks none."""
-    requests = list(probes(domain))
-    first = [_answer(domain.name, model, request) for request in requests]
-    again = [_answer(domain.name, model, request) for request in reversed(requests)][::-1]
-    for request, answer, other in zip(requests, first, again, strict=True):
-        if isinstance(answer, str):
-            return f"{_named(request)}: {answer}"
-        if answer != other:
-            return f"{_named(request)}: another answer to the same request, expected the same in any order"
-    return None
-
-
-def probes(domain: Domain) -> Iterator[Request]:
-    """Requests that a model has to answer: usual, empty, oversized and malformed ones."""
-    name = domain.name
-    phrases = [phrase for skill in domain.skills for phrase in skill.phrases][:20]
-    usual: Context = {"device": "tv", "has_screen": True, f"preference.{name}": 1.0, "previous_domain": name}
-    for text in (*phrases, *UTTERANCES):
-        yield Request(utterance=text, context=dict(usual))
-    odd = {"device": 5, "has_screen": "yes", f"preference.{name}": "much", "locale": None, "nested": {"a": [1, {}]}}
-    for readings in _readings(name):
-        for context in ({}, usual, odd):
-            yield Request(utterance="play one", context=dict(context), hypotheses=readings)
-    yield Request(hypotheses=(Hypothesis(name, "Probe"),))
-
-
-def _readings(name: str) -> Iterator[tuple[Hypothesis, ...]]:
-    slots = (Slot("name", "one", 0.5), Slot("other", "two"))
-    yield (Hypothesis(name, "Probe"),)
-    yield (Hypothesis(name, "Probe", 0.7, 0.9, slots, 0.8, features={"unknown": 1e300, "negative": -1e300}),)
-    for p in (0.0, 1.0, 5e-324):
-        yield tuple(Hypothesis(name, f"Probe{k}", p, p, (Slot("name", "one", p),), p) for k in range(3))
-    yield (Hypothesis(name, "Probe", 0.5), Hypothesis(name, "Probe", None, 0.5), Hypothesis(name, "P", slots=slots))
-    yield tuple(Hypothesis(name, f"Probe{k}", k / _MANY, 1.0 - k / _MANY, slots * (k % 3)) for k in range(_MANY))
-
-
-def _answer(name: str, model: Model, request: Request) -> object:
-    """The comparable part of the answer, or the reason why there is none."""
-    # The hypotheses of probes are on no scale but 0..1.
-    queried = model if request.hypotheses is None else unscaled(model)
-    outcome = dispatch.query(name, queried, request, request.hypotheses)
-    if isinstance(outcome, dispatch.Failed):
-        return outcome.reason
-    scores = outcome.scores
-    if not np.isfinite(scores.right).all():
-        return "its scores are not finite"
-    return [*outcome.hypotheses], scores.mine, scores.right.tolist()
-
-
-def _named(request: Request) -> str:
-    if request.hypotheses is not None:
-        return f"a request with {len(request.hypotheses)} hypotheses"
-    text = request.utterance or ""
-    return f"the utterance {text[:20]!r}{'…' if len(text) > 20 else ''}"
 
 
 def main(arguments: Sequence[str]) -> None:

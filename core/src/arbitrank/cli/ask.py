@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.cli import decision_options, options
+from arbitrank.cli import decision_options, options, plugin_output
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
@@ -40,10 +40,11 @@ def ask(
     Example: arbitrank ask "play mary poppins" --device tv
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
-    arbitrator = options.arbitrator(store, decisions, hyprank)
-    for remark in UnreadKeys(lambda: arbitrator.models)(request.context):
-        options.note(remark)
-    answer = arbitrator.answer(request, explain=explain or not as_json)
+    with plugin_output.apart():
+        arbitrator = options.arbitrator(store, decisions, hyprank)
+        for remark in UnreadKeys(lambda: arbitrator.models)(request.context):
+            options.note(remark)
+        answer = arbitrator.answer(request, explain=explain or not as_json)
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import Failed
-from arbitrank.cli import decision_options, options
+from arbitrank.cli import decision_options, options, plugin_output
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
@@ -88,6 +87,7 @@ def rank(
     bad = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live
+        out = stack.enter_context(plugin_output.apart())
         if follow:
             live = _live(store, decisions, poll or 1.0, shadow, isolate, deadline, hyprank)
             arbitrator = stack.enter_context(live)
@@ -105,10 +105,9 @@ def rank(
                 bad += 1
                 options.note(f"{where}: {error}")
                 continue
-            sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+            out.write(msgspec.json.encode(answer) + b"\n")
             if follow:
-                sys.stdout.flush()
-        sys.stdout.flush()
+                out.flush()
     if bad:
         name = "standard input" if file == "-" else file
         raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {name} could not be read, the others were answered")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +18,7 @@ from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import discover, domain_named, loaded
+from arbitrank.selftest import selftest
 from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
 from arbitrank.training.datasets import Dataset
@@ -158,7 +159,7 @@ def train(
     ready = loaded(found)
     chosen = [*dict.fromkeys(ready if all_domains else names or ready)]
     for name in chosen:
-        domain_named(name, ready)
+        domain_named(name, ready, found)
     for text in unused(operator.scales, ready):
         options.note(text)
     if destination.out and len(chosen) != 1:
@@ -169,6 +170,7 @@ def train(
         logs=logs or log_folder(destination.store),
         context_keys=operator.file.named_keys(),
         scales=operator.scales,
+        selftest=_selftest,
         **settings,
     )
     signal.signal(signal.SIGTERM, _interrupted)
@@ -182,6 +184,10 @@ def train(
                 shown.outcome(outcome)
                 _report(outcome, destination, shown, as_json)
     _finish(outcomes)
+
+
+def _selftest(folder: Path, name: str, scales: Mapping[str, str]) -> str | None:
+    return selftest(folder, name, scales=scales)
 
 
 def _report(outcome: TrainingOutcome, destination: options.Destination, shown: Board, as_json: bool) -> None:

@@ -16,9 +16,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.domain import Domain, Model, Scores, Settings
-from arbitrank.errors import ArtifactError, DataError
+from arbitrank.errors import ArtifactError, DataError, PluginError
 from arbitrank.learn import files
 from arbitrank.learn.contributions import worded
+from arbitrank.learn.described import check_names, checked_features
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.titles import feature_phrases
@@ -56,6 +57,10 @@ class ReferenceDomain(Domain):
         from arbitrank.learn.model_selection import learn
 
         subject, given, own = f"domain {self.name}", 0, 0
+        if isinstance(text := self.context_keys, str):
+            raise PluginError(
+                f"{subject}: context_keys is {text!r}, a text, expected a list of keys; write ({text!r},)"
+            )
         weights = np.ones(len(examples))
         for i, example in enumerate(examples):
             given += example.request.hypotheses is not None
@@ -113,7 +118,9 @@ class ReferenceDomain(Domain):
             aid=aid,
             spread=settings.spread,
         )
-        return [[self.described(h) for h in n_best] for n_best in fitted]
+        described = [[self.described(h) for h in n_best] for n_best in fitted]
+        check_names(f"domain {self.name}", (h for n_best in described for h in n_best))
+        return described
 
     def load(self, folder: Path) -> Model:
         """The model in the folder; without a recogniser, it serves only requests that bring hypotheses."""
@@ -128,8 +135,8 @@ class ReferenceDomain(Domain):
 
     def described(self, hypothesis: Hypothesis) -> Hypothesis:
         """The hypothesis with the domain's features added to it."""
-        features = self.describe(hypothesis)
-        return replace(hypothesis, features=dict(features)) if features else hypothesis
+        features = checked_features(self.describe(hypothesis))
+        return replace(hypothesis, features=features) if features else hypothesis
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,10 +55,7 @@ def _table(path: Path, text: str) -> Table:
 def _header_fault(table: Table) -> DataFault | None:
     if "title" in table.columns:
         return None
-    if not table.columns:
-        seen = "is empty"
-    else:
-        seen = f"has the columns {', '.join(map(repr, table.columns[:8]))}"
+    seen = f"has the columns {', '.join(map(repr, table.columns[:8]))}" if table.columns else "is empty"
     fix = near("title", table.columns) if len(table.columns) > 1 else "separate the columns by tabs"
     return DataFault(str(table.path), 1, "title", seen, "a column 'title'", fix or "call the works' column 'title'")
 

@@ -1,4 +1,4 @@
-"""Faults of an author's data files: each with its file, line and key, the value seen, the one expected, and the edit."""
+"""Faults of an author's data files: with file, line and key, the value seen, the one expected, and the edit."""
 
 from __future__ import annotations
 

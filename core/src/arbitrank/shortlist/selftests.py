@@ -7,13 +7,13 @@ from itertools import islice
 
 from msgspec.structs import replace
 
+from arbitrank.arbitration.probes import UTTERANCES
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting
 from arbitrank.values import Candidate, Ranked, Request
 
-__all__ = ["UTTERANCES", "hyprank_problem", "shortlister_problem"]
+__all__ = ["hyprank_problem", "shortlister_problem"]
 
-UTTERANCES = ("", " ", "play one two three", "\u0000\ud7ff\U0001f600 ünï", "x" * 10_000, "一 二 三 " * 300)
 _SITUATIONS = (
     Request(),
     Request(

@@ -27,6 +27,7 @@ from arbitrank.store.artifact import (
     version_of,
 )
 from arbitrank.store.kinds import NAMES, is_name, missing_file
+from arbitrank.store.pickles import pickled
 
 if TYPE_CHECKING:
     from arbitrank.store.signing import Keys
@@ -123,6 +124,12 @@ def _file_problem(folder: Path, path: str, expected: str | None, present: bool, 
     seen = file_digest(file)
     if seen != expected:
         return f"its SHA-256 is {seen[:12]}…, expected {expected[:12]}…"
+    return _content_problem(file)
+
+
+def _content_problem(file: Path) -> str | None:
+    if reason := pickled(file):
+        return f"{reason}, expected JSON, npz of numbers or text: reading a pickle runs code; train again without it"
     inflated = _inflated(file)
     return f"inflates to {inflated} bytes, expected at most {MAX_TOTAL}" if inflated > MAX_TOTAL else None
 

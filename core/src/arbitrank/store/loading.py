@@ -57,6 +57,11 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
         folder, origin = store.fetch(name, version), "store"
         manifest = read_manifest(folder)  # `fetch` has verified it
     elif domain is not None and (shipped := domain.shipped) is not None:
+        if isinstance(shipped, Path) and not shipped.is_dir():
+            raise ArtifactError(
+                f"no weights: `shipped` is {shipped}, which is no folder; run: arbitrank train {name} --out {shipped}, "
+                f"or return None from it and run: {train_command(name)} --promote"
+            )
         folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
     else:
         train = train_command(name)
@@ -224,7 +229,7 @@ def _loaded(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) 
         return loaded
     if isinstance(loaded.error, ArbitrankError):
         return Broken(str(loaded.error))
-    return Broken(f"cannot be loaded: {loaded.reason}; run: arbitrank train {name} --promote")
+    return Broken(f"cannot be loaded: {loaded.placed}; run: arbitrank check {name}")
 
 
 def _load(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Serving:

@@ -43,7 +43,7 @@ def train(
         from arbitrank.training.datasets import Dataset
         from arbitrank.training.run import TrainingRun, train_domains
     found = discover()
-    domain_named(domain, loaded(found))
+    domain_named(domain, loaded(found), found)
     opened, operator = open_store(store), stated_by_operator(scales=scales or {})
     run = TrainingRun(
         store=opened,

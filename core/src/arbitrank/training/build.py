@@ -31,6 +31,7 @@ from arbitrank.scores import distinct_hypotheses
 from arbitrank.semer import entirely_right
 from arbitrank.store.artifact import CARD, Manifest, replacing, seal, write_durably
 from arbitrank.training.example_file import data_digest, select
+from arbitrank.training.plugin_calls import loaded, trained
 from arbitrank.training.scored_examples import DomainScales
 from arbitrank.values import Example, Hypothesis
 
@@ -98,12 +99,12 @@ def build(
         import arbitrank.nlu.training  # noqa: F401
 
         with threadpool_limits(1):
-            report = domain.train(Each(training, lambda example: example.seen_by(domain.name)), work, settings)
+            report = trained(domain, Each(training, lambda example: example.seen_by(domain.name)), work, settings)
         if base and not (work / "recogniser").exists() and (base / "recogniser").is_dir():
             shutil.copytree(base / "recogniser", work / "recogniser")
         settings.progress("measuring", 0, 1)
         means, others = _seen(domain.name, training)
-        model = scaled(domain.load(work), NO_SCALES, scales.recognised)  # those that examples bring have been read
+        model = scaled(loaded(domain, work), NO_SCALES, scales.recognised)  # those of examples have been read
         figures = measure(domain.name, model, test, means, settings.kept)
         settings.progress("measuring", 1, 1)
         others, silent = (_count(report, key, n) for key, n in (("others", others), ("silent", settings.silent)))
@@ -197,7 +198,9 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
         own = None if given is None else [h for h in given if h.domain == name]
         outcome = dispatch.query(name, model, example.request, own)
         if isinstance(outcome, dispatch.Failed):
-            raise DataError(f"domain {name}: fails on example {example.request.id!r}: {outcome.reason}")
+            raise DataError(
+                f"domain {name}: fails on example {_named(example)}: {outcome.reason}; run: arbitrank check {name}"
+            )
         if outcome.hypotheses:
             read = distinct_hypotheses(outcome.hypotheses, scales_of(model, recognised=own is None))
             recognised = msgspec.structs.replace(example.request, hypotheses=read)
@@ -206,6 +209,11 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
             of_both = (_best(right, outcome.hypotheses, example) for right in (outcome.scores.right, r0))
             rows.append((*next(of_both), *next(of_both), weight))
     return np.array(rows, np.float64).reshape(-1, 5)
+
+
+def _named(example: Example) -> str:
+    """The id of an example, else its words, so that its author finds it."""
+    return repr(example.request.id or example.request.utterance or "without an id")
 
 
 def _best(right: Floats, hypotheses: Sequence[Hypothesis], example: Example) -> tuple[float, float]:

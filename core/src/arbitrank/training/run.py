@@ -45,7 +45,8 @@ class TrainingRun:
     from the weights that serve. `context_keys`: keys to read beside those of the settings, by domain. Publishes to
     `store`, as `candidate` or with `promote` as `stable`; with `out`, the artifact of the only domain is put there
     instead. `logs`: folder of a log of each domain. `root`: folder of working files. `factory`: as in
-    `TrainingTask`. `scales`: of the domains' scores, as the operator states them.
+    `TrainingTask`. `selftest`: the problem of a version that is in the store, before `promote` makes it stable; what is
+    trained has been tested in training. `scales`: of the domains' scores, as the operator states them.
     """
 
     store: Store
@@ -62,6 +63,7 @@ class TrainingRun:
     limits: TrainingLimits = field(default=TrainingLimits())
     context_keys: NamedKeys = field(default_factory=dict)
     factory: str | None = None
+    selftest: Callable[[Path, str, Mapping[str, str]], str | None] | None = None
     scales: StatedScales = field(default_factory=dict)
 
 
@@ -208,8 +210,8 @@ def _published(run: TrainingRun, task: TrainingTask, outcome: TrainingOutcome) -
         promoted = run.promote and not outcome.unproven
         refused = f"{outcome.version} is a candidate, and --promote refuses it: {outcome.unproven}"
         if outcome.kind == "unchanged" and run.promote and outcome.version is not None:
-            if not promoted:
-                return msgspec.structs.replace(outcome, kind="refused", reason=refused)
+            if reason := _problem(run, task, outcome.version) if promoted else refused:
+                return msgspec.structs.replace(outcome, kind="refused", reason=reason)
             run.store.promote(task.domain, outcome.version)
         if outcome.kind != "built":
             return outcome
@@ -227,3 +229,14 @@ def _published(run: TrainingRun, task: TrainingTask, outcome: TrainingOutcome) -
     except (ArbitrankError, OSError) as error:
         return msgspec.structs.replace(outcome, kind="failed", reason=f"not published: {error}")
     return outcome
+
+
+def _problem(run: TrainingRun, task: TrainingTask, version: str) -> str | None:
+    """The reason why a version of the store may not become stable, None where its self-test passes."""
+    if run.selftest is None or run.factory is not None:
+        return None
+    with run.store.checked_out(task.domain, version) as folder:
+        problem = run.selftest(folder, task.domain, task.scales)
+    if problem is None:
+        return None
+    return f"{version}: its self-test refuses it: {problem}; run: arbitrank check {task.domain}"

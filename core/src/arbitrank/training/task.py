@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from arbitrank.arbitration.probes import violation
 from arbitrank.context_keys import ContextCount, keys_of
 from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError
@@ -22,9 +21,12 @@ from arbitrank.feature_names import changed, features_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest, unproven
+from arbitrank.store.loading import load_model
 from arbitrank.training.build import BuiltArtifact, Split, build
+from arbitrank.training.code_digest import code_of
 from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, write_examples
+from arbitrank.training.plugin_calls import own_examples
 from arbitrank.training.scored_examples import DomainScales, write_read
 from arbitrank.values import Example
 
@@ -37,10 +39,8 @@ READ = "read"
 DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
 
+_SELFTEST = 60.0  # seconds that the self-test may take
 _LITTLE = 30  # requests of other domains with a hypothesis below which a note says so
-_LIBRARIES = ("arbitrank", "numpy", "scipy", "scikit-learn", "python-crfsuite", "lightgbm", "msgspec")
-# In a checkout these change under one version.
-_SOURCES = ("arbitrank.learn", "arbitrank.nlu", "arbitrank.probability", "arbitrank.values")
 
 
 class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -78,8 +78,8 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Result of a task.
 
     built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
-    refused: by the self-check, the weights being worse than R0; failed: an error, in `reason`; killed: the process was
-    ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out requests.
+    refused: by the self-test, or as the weights are worse than R0; failed: an error, in `reason`; killed: the process
+    was ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out requests.
     `unproven` is the reason why `promote` refuses the weights whatever the self-check says. `seconds` are of the last
     attempt; `peak` is the largest memory observed, in bytes.
     """
@@ -119,6 +119,8 @@ def run(task: TrainingTask, *, progress: Progress, figures: Figures, spread: Spr
 
 def _failure(fault: Fault) -> str:
     if isinstance(fault.error, ArbitrankError):
+        if fault.error.__cause__ is not None:  # an exception of the plugin's, of which the log keeps the whole
+            traceback.print_exception(fault.error.__cause__)
         return str(fault.error)
     if isinstance(fault.error, MemoryError):
         return "out of memory; see --limit-memory"
@@ -157,7 +159,14 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
         )
     except DataError as error:
         raise DataError("; ".join((str(error), *unread))) from error
-    return outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
+    outcome = outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
+    progress("self-test", 0, 1)
+    problem = violation(domain, load_model(domain, folder, task.scales), _SELFTEST)
+    progress("self-test", 1, 1)
+    if problem is None:
+        return outcome
+    reason = f"its self-test refuses the weights: {problem}; run: arbitrank check {domain.name}"
+    return msgspec.structs.replace(outcome, kind="refused", reason=reason)
 
 
 def _features(domain: Domain, folder: Path) -> frozenset[str] | None:
@@ -234,10 +243,12 @@ def _examples(task: TrainingTask, domain: Domain) -> tuple[Sequence[Example], tu
         return ExampleFile(Path(task.data)), (), task.silent
     named = tuple(task.settings.get("context_keys", ()))
     if task.data is None:
-        examples, count = list(domain.examples()), ContextCount()
+        count = ContextCount()
+        examples, files = own_examples(domain)
         for example in examples:
             count.add(example.request.context)
-        return write_examples(path, examples), tuple(count.remarks(keys_of(domain), named, task.domain)), 0
+        remarks = count.remarks(keys_of(domain), named, task.domain)
+        return write_examples(path, examples), (*files, *remarks), 0
     read = prepare(task.data, [task.domain], {task.domain: path})
     remarks = read.contexts.remarks(keys_of(domain), named, task.domain)
     return ExampleFile(path), (*read.notes(task.domain), *remarks), read.silent[task.domain]
@@ -258,34 +269,7 @@ def fingerprint(
     if given is not None and given.request.hypotheses is not None and base is not None:
         kept = {path: sha for path, sha in read_manifest(base).files.items() if path.startswith("recogniser/")}
     data = data_digest(examples), silent
-    parts = [task.domain, data, task.settings, task.split, task.warm, package, _code(domain), kept]
+    parts = [task.domain, data, task.settings, task.split, task.warm, package, code_of(domain), kept]
     if trained := scales.recorded(examples):
         parts.append(trained)
     return digest(msgspec.json.encode(parts, order="deterministic"))
-
-
-def _code(domain: Domain) -> dict[str, str]:
-    package = type(domain).__module__.partition(".")[0]
-    sources = (*_SOURCES, *([] if package == "arbitrank" else [package]))
-    return {**{name: _version(name) for name in _LIBRARIES}, **{name: _sources(name) for name in sources}}
-
-
-@cache
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
-
-
-@cache
-def _sources(package: str) -> str:
-    """The digest of a package's Python files, or of a module's own."""
-    found = hashlib.sha256()
-    module = importlib.import_module(package)
-    folders = sorted(map(Path, getattr(module, "__path__", ())))
-    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-    for path in files or [Path(module.__file__ or "")]:
-        if path.is_file():
-            found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
