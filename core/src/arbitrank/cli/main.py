@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
     "new": ("new", "Make the distribution of a new domain."),
     "import": ("importing", "Payloads and corpora of other systems, read as our own."),
+    "check": ("check", "Check a domain: contract, data, training, weights."),
     "train": ("train", "Train domains and publish their weights."),
     "evaluate": ("evaluate", "Measure all systems on a corpus or a hypotheses file."),
     "publish": ("versions", "Copy an artifact into the store as its domain's candidate."),

@@ -79,7 +79,8 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
     refused: by the self-test, or as the weights are worse than R0; failed: an error, in `reason`; killed: the process
-    was ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out requests.
+    was ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out
+    requests.
     `unproven` is the reason why `promote` refuses the weights whatever the self-check says. `seconds` are of the last
     attempt; `peak` is the largest memory observed, in bytes.
     """

@@ -1,0 +1,132 @@
+"""arbitrank check: all checks of a domain, and what to do about each finding."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from arbitrank.cli import options
+from arbitrank.errors import InputError
+from arbitrank.extras import required
+
+if TYPE_CHECKING:
+    from arbitrank.testing.check_process import CheckedDomain
+    from arbitrank.testing.findings import Finding
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The report of `check --json`: for each domain, the number of checks, what is broken and what else was seen."""
+
+    domain: str
+    checks: int
+    passed: bool
+    broken: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    expected: dict[str, str]
+
+
+@click.command("check")
+@click.argument("target", metavar="NAME|PATH", required=False)
+@click.option(
+    "--expect",
+    "expected",
+    metavar="CHECK=REASON",
+    multiple=True,
+    help="A check that may fail, and why; one that passes all the same is a finding. May be repeated.",
+)
+@click.option(
+    "--limit-seconds",
+    "seconds",
+    type=options.Share(0, min_open=True),
+    default=300.0,
+    help="End a check after this.",
+)
+@click.option("--list", "listed", is_flag=True, help="List all checks with what each guarantees, and run none.")
+@options.as_json
+def check(target: str | None, expected: tuple[str, ...], seconds: float, listed: bool, as_json: bool) -> None:
+    """Check an installed domain NAME, or the plugin at PATH (its project, a folder of installed packages, or a wheel).
+
+    All findings at once: what was seen, what is expected and the fix. Training is tried on a sample of the domain's
+    own data. The plugin runs in a process of its own: where it hangs or exits, the next check goes on. The exit status
+    is 1 where a guarantee is broken, 2 for a wrong call.
+    """
+    with required("train"):
+        from arbitrank.testing.check_process import DISCOVERY, check_target
+        from arbitrank.testing.checks import ALL_CHECKS
+        from arbitrank.testing.target import target as located
+    if listed:
+        _list({one.__name__: one.__doc__ or "" for one in ALL_CHECKS}, as_json)
+        return
+    if target is None:
+        raise InputError(
+            "no NAME or PATH; expected a domain's name or a plugin's path, as in: arbitrank check ./plugin"
+        )
+    reasons = dict(_pair(one) for one in expected)
+    for name in reasons:
+        if name not in {one.__name__ for one in ALL_CHECKS}:
+            raise InputError(f"--expect {name}: no such check; see: arbitrank check --list")
+    with tempfile.TemporaryDirectory(prefix="arbitrank-check-") as scratch:
+        found = check_target(located(target, Path(scratch)), seconds=seconds)
+    reports = [_report(one, reasons) for one in found]
+    if any(
+        f.check == DISCOVERY and target in f.seen and "no installed package" in f.seen
+        for r in reports
+        for f in r.broken
+    ):
+        raise InputError(str(reports[0].broken[0]))
+    for report in reports:
+        if as_json:
+            click.echo(msgspec.json.encode(report))
+        else:
+            _show(report)
+    if not all(report.passed for report in reports):
+        sys.exit(1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, reason = text.partition("=")
+    if not equals or not reason.strip():
+        raise InputError(f"--expect {text!r}: no reason, expected CHECK=REASON, as in answers_are_fast='because …'")
+    return name, reason
+
+
+def _report(one: CheckedDomain, expected: Mapping[str, str]) -> Report:
+    from arbitrank.testing.run import judged
+
+    broken, rest = judged(one.findings, expected)
+    return Report(one.name, one.checks, not broken, tuple(broken), tuple(rest), dict(expected))
+
+
+def _list(checks: Mapping[str, str], as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(checks))
+        return
+    for name, text in checks.items():
+        click.echo(f"{name}\n    {' '.join(text.split())}")
+
+
+def _show(report: Report) -> None:
+    def lines(kind: str, findings: Sequence[Finding]) -> None:
+        for one in findings:
+            click.echo(f"{kind} {one.check}")
+            where = one.file and (one.file if one.line is None else f"{one.file}:{one.line}")
+            rows = {"at": " ".join(part for part in (where, one.key) if part), "seen": one.seen}
+            rows |= {"expected": one.expected, "fix": one.fix}
+            if one.check in report.expected and kind == "expected":
+                rows["because"] = report.expected[one.check]
+            for name, text in rows.items():
+                if text:
+                    click.echo(f"    {name + ':':10}{' '.join(text.split())}")
+
+    lines("broken", report.broken)
+    lines("expected", [one for one in report.warnings if one.level == "broken"])
+    lines("warning", [one for one in report.warnings if one.level == "warning"])
+    failed = len({one.check for one in report.broken})
+    counts = f"{report.checks} checks, {failed} broken, {len(report.broken)} findings, {len(report.warnings)} warnings"
+    click.echo(f"{report.domain}: {counts}")

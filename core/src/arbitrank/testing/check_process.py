@@ -1,0 +1,199 @@
+"""Checks in a child process, so that a plugin that hangs, exits or crashes costs the check in which it does, no more.
+
+`python -m arbitrank.testing.check_process` is the child; to each line with a target and a check's name in JSON it
+replies the findings.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from importlib.metadata import distributions
+
+import msgspec
+from packaging.utils import canonicalize_name
+
+from arbitrank.child import Child, Ended, Expired, limit, serve
+from arbitrank.hookspecs import GROUP
+from arbitrank.packages import Package, is_near_group, packages
+from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, survey
+from arbitrank.testing.checks import ALL_CHECKS
+from arbitrank.testing.findings import Finding
+from arbitrank.testing.subject import Subject
+from arbitrank.testing.target import Target
+
+SECONDS = 300.0
+"""Seconds that one check may take."""
+
+MEMORY = 8 << 30
+"""Bytes of address space that checks may take."""
+
+DISCOVERY = "plugin_is_discovered"
+"""The name of the check that the others need: the plugin is found and loaded."""
+
+
+class CheckedDomain(msgspec.Struct, frozen=True):
+    """A domain that was checked, with its findings, and the number of checks."""
+
+    name: str
+    checks: int
+    findings: tuple[Finding, ...]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A check to run: of the target's domain `domain`, or None to list the target's domains."""
+
+    distribution: str | None
+    name: str | None
+    domain: str | None = None
+    check: str = DISCOVERY
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The findings of a check; of discovery, the names of the target's domains, too."""
+
+    findings: tuple[Finding, ...] = ()
+    domains: tuple[str, ...] = ()
+
+
+def check_target(
+    one: Target, *, seconds: float = SECONDS, tell: Callable[[str], None] = lambda text: None
+) -> list[CheckedDomain]:
+    """All domains of a target with all findings. `tell` receives each check's name. Never raises a plugin's error."""
+    for path in reversed(one.paths):
+        sys.path.insert(0, path)
+    child = _Restarted(seconds)
+    try:
+        task = Task(one.distribution, one.name)
+        tell(DISCOVERY)
+        discovered = child.reply(task)
+        domains = discovered.domains or (one.name or (one.distribution or one.label).removeprefix("arbitrank_"),)
+        found = []
+        for name in domains:
+            findings = [*discovered.findings]
+            number = 1
+            for check in ALL_CHECKS if discovered.domains else ():
+                tell(check.__name__)
+                number += 1
+                findings += child.reply(msgspec.structs.replace(task, domain=name, check=check.__name__)).findings
+            found.append(CheckedDomain(name, number, tuple(findings)))
+        return found
+    finally:
+        child.close()
+        for path in one.paths:
+            sys.path.remove(path)
+
+
+class _Restarted:
+    """A child process for checks that is started again after one in which it ended."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._child: Child | None = None
+
+    def reply(self, task: Task) -> Reply:
+        """The reply to a task; a finding where the process ended."""
+        if self._child is None:
+            self._child = Child("-m", "arbitrank.testing.check_process", str(MEMORY), str(self._seconds))
+        try:
+            return msgspec.json.decode(self._child.exchange(msgspec.json.encode(task), self._seconds), type=Reply)
+        except Ended as error:
+            self.close()
+            how = f"was {error}" if isinstance(error, Expired) else f"{error}"
+            expected = "an end within that time" if isinstance(error, Expired) else "no end of the process"
+            text = f"the process of this check {how}"
+            fix = "see where, in Python: from arbitrank.testing import check_domain"
+            return Reply((Finding(task.check, text, expected, fix),))
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+# ------------------------------------------------------------------------------------------------------- in the child
+
+
+class _Answers:
+    """Replies to tasks; what a target's domains give is kept from one to the next."""
+
+    def __init__(self) -> None:
+        self._subjects: dict[str, Subject] = {}
+        self._found: list[Found] | None = None
+
+    def __call__(self, line: bytes) -> bytes:
+        task = msgspec.json.decode(line, type=Task)
+        warnings.simplefilter("ignore")
+        if self._found is None:
+            self._found = _discovered(task)
+            self._subjects = {
+                found.name: Subject(found.domain, found, _package(found), trains=True)
+                for found in self._found
+                if isinstance(found, Loaded)
+            }
+        if task.domain is None:
+            findings = tuple(_discovery(task, self._found))
+            return msgspec.json.encode(Reply(findings, tuple(self._subjects)))
+        (check,) = (check for check in ALL_CHECKS if check.__name__ == task.check)
+        return msgspec.json.encode(Reply(tuple(check.findings(self._subjects[task.domain]))))
+
+
+def _discovered(task: Task) -> list[Found]:
+    """What discovery finds for a target; other packages' code does not run, unless the domain is one of theirs."""
+    if task.distribution is not None:
+        names = [entry.name for package in _packages(task.distribution) for entry in package.entries]
+        found = survey({ENVIRONMENT: ",".join(names)}).found
+        own = canonicalize_name(task.distribution)
+        return [one for one in found if canonicalize_name(one.source.distribution) == own]
+    found = [one for one in survey({ENVIRONMENT: task.name or ""}).found if not isinstance(one, Disabled)]
+    if not found:
+        found = [one for one in survey({}).found if task.name in (one.name, one.source.name)]
+    return [one for one in found if task.name in (one.name, one.source.name)] or found
+
+
+def _packages(distribution: str) -> list[Package]:
+    own = canonicalize_name(distribution)
+    return [package for package in packages(distributions()) if canonicalize_name(package.name) == own]
+
+
+def _package(found: Found) -> Package | None:
+    return next(iter(_packages(found.source.distribution)), None)
+
+
+def _discovery(task: Task, found: Sequence[Found]) -> Iterator[Finding]:
+    """The findings of discovery: refusals, or nothing that could be loaded."""
+    for one in found:
+        if not isinstance(one, Loaded):
+            text, _, fix = one.reason.rpartition("; ")
+            before, _, expected = (text or one.reason).partition(", expected ")
+            fix = fix if text else "correct it, then: arbitrank domains"
+            yield Finding(DISCOVERY, f"{one.source}: {before}", expected, fix)
+    if found:
+        return
+    if task.distribution is not None:
+        fix = f'add [project.entry-points."{GROUP}"] NAME = "MODULE" to pyproject.toml, and install it again'
+        groups = sorted({entry.group for package in _packages(task.distribution) for entry in package.entries})
+        text = f"{task.distribution} has the entry-point groups {', '.join(groups) or '(none)'}"
+        yield Finding(DISCOVERY, text, f"an entry point in the group {GROUP}", fix)
+        return
+    names = [
+        entry.name for package in packages(distributions()) for entry in package.entries if is_near_group(entry.group)
+    ]
+    near = get_close_matches(task.name or "", names, n=1)
+    fix = f"did you mean {near[0]!r}?" if near else "install it, or give its path: arbitrank check PATH"
+    text = f"no installed package has a domain or an entry point {task.name!r} (there are: {', '.join(sorted(names))})"
+    yield Finding(DISCOVERY, text, "an installed domain's name", fix)
+
+
+def main(memory: str, seconds: str) -> None:
+    """Serve checks; of `memory` bytes of address space, and `seconds` for each."""
+    os.environ.pop(ENVIRONMENT, None)
+    limit(int(memory))
+    serve(_Answers(), float(seconds))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,148 @@
+"""Checks of a domain's own data: its files, its examples, and that they suffice."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+
+from arbitrank.guard import Fault, guarded
+from arbitrank.nlu.data_faults import DataFilesWarning
+from arbitrank.testing.findings import Check, Finding, of_data, of_fault, seen, warning
+from arbitrank.testing.subject import Subject
+from arbitrank.training.plugin_calls import own_examples
+from arbitrank.values import Example
+
+MIN_EXAMPLES = 100
+"""Examples below which a domain learns hardly anything."""
+
+MIN_INTENT = 10
+"""Examples of an intent below which it is hardly learned."""
+
+_TOLD = 5  # findings of one kind
+
+
+@Check
+def data_files_and_examples_can_be_read(subject: Subject) -> Iterator[Finding]:
+    """`examples()` yields `Example` values, and its data files have no unknown key, slot or open bracket."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataFilesWarning)
+        found = guarded(subject.domain.examples)
+        listed = found if isinstance(found, Fault) else guarded(lambda: list(found))
+    for one in caught:
+        if isinstance(one.message, DataFilesWarning):
+            yield of_data(one.message.fault)
+    if isinstance(listed, Fault):
+        yield from of_fault(listed, "examples()")
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataFilesWarning)
+        read = guarded(own_examples, subject.domain)
+    if isinstance(read, Fault):
+        if not listed:
+            fix = f"implement examples(), or train with: arbitrank train {subject.name} --data PATH"
+            yield warning("examples() gives no example", "own requests, and others' as negatives", fix)
+        else:
+            yield from of_fault(read, "examples()")
+
+
+@Check
+def training_data_is_reproducible(subject: Subject) -> Iterator[Finding]:
+    """`examples()` yields the same examples each time it is called."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataFilesWarning)
+        again = list(subject.domain.examples()) if given_examples(subject) else []
+    for i, (first, second) in enumerate(zip(given_examples(subject), again, strict=False)):
+        if first != second:
+            text = f"examples() yields other examples when called again, example {i} first"
+            yield seen(text, "the same each time", "draw from a random.Random(0) of your own")
+            return
+    if len(again) != len(given_examples(subject)):
+        text = f"examples() yields {len(given_examples(subject))} examples, then {len(again)} when called again"
+        yield seen(text, "the same each time", "return a new iterable each time")
+
+
+@Check
+def training_data_has_own_and_foreign_requests(subject: Subject) -> Iterator[Finding]:
+    """The examples hold the domain's own requests and requests of others or out of scope: it learns from both."""
+    own = [example.truth.owned_by(subject.name) for example in given_examples(subject)]
+    if own and not any(own):
+        owners = Counter(str(example.truth.domain) for example in given_examples(subject)).most_common(3)
+        text = f"no example is labelled {subject.name!r}, its own name (seen: {', '.join(name for name, _ in owners)})"
+        yield seen(text, "some of its own", f"write Truth({subject.name!r}, intent) for them")
+    elif own and all(own):
+        fix = "add requests of other domains, Truth(OTHER), and out-of-scope requests, Truth(None)"
+        yield seen(f"all examples are its own ({len(own)})", "others' too, as negatives", fix)
+
+
+@Check
+def training_data_suffices(subject: Subject) -> Iterator[Finding]:
+    """There are examples enough to learn from and to measure on, of each intent, and slots of each name in several."""
+    examples = given_examples(subject)
+    if not examples:
+        return
+    if len(examples) < MIN_EXAMPLES:
+        fix = "add patterns or raise their `count`, or bring a corpus: arbitrank import --corpus"
+        yield warning(f"{len(examples)} examples", f"{MIN_EXAMPLES} at least", fix)
+    counts = Counter(one.truth.intent for one in examples if one.truth.owned_by(subject.name))
+    for intent, n in list(counts.items())[:_TOLD]:
+        if n < MIN_INTENT:
+            fix = "add some, or leave the intent out"
+            yield warning(f"{n} examples of the intent {intent}", f"{MIN_INTENT} at least", fix)
+        if intent is None:
+            yield seen(
+                f"{n} own examples have no intent", "an intent for each", f"write Truth({subject.name!r}, intent)"
+            )
+
+
+@Check
+def slots_are_where_their_offsets_say(subject: Subject) -> Iterator[Finding]:
+    """Each slot's value is the text between its offsets, and not empty."""
+    told = 0
+    for example in given_examples(subject):
+        text = example.request.utterance or ""
+        for slot in example.truth.slots:
+            cut = text[slot.start : slot.end] if slot.start is not None else slot.value
+            if (not slot.value or cut != slot.value) and (told := told + 1) <= _TOLD:
+                fix = "count characters, `end` not included"
+                yield seen(f"{text!r}: slot {slot.name}: {slot.value!r}, not {cut!r}", "the text at its offsets", fix)
+
+
+@Check
+def utterances_are_clean_text(subject: Subject) -> Iterator[Finding]:
+    """Utterances are of 1 to 200 characters, with single blanks, and without brackets of unexpanded patterns."""
+    told = 0
+    for example in given_examples(subject):
+        text = example.request.utterance
+        finding = None if text is None else _unclean(text)
+        if finding is not None and (told := told + 1) <= _TOLD:
+            yield finding
+
+
+def _unclean(text: str) -> Finding | None:
+    fix = "correct the pattern or the corpus line"
+    if not 0 < len(text) <= 200:
+        return seen(f"{text[:50]!r} has {len(text)} characters", "1 to 200", fix)
+    if text != " ".join(text.split()):
+        return seen(f"{text!r} has blanks at its ends or several in a row", "single blanks", fix)
+    if set(text) & set("{}[]|\\"):
+        return seen(f"{text!r} has the brackets of a pattern", "a text as people say it", fix)
+    return None
+
+
+def given_examples(subject: Subject) -> list[Example]:
+    """The examples; none where they cannot be read, which `data_files_and_examples_can_be_read` finds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataFilesWarning)
+        found = guarded(lambda: subject.examples)
+    return [] if isinstance(found, Fault) else found
+
+
+EXAMPLE_CHECKS = (
+    data_files_and_examples_can_be_read,
+    training_data_is_reproducible,
+    training_data_has_own_and_foreign_requests,
+    training_data_suffices,
+    slots_are_where_their_offsets_say,
+    utterances_are_clean_text,
+)

@@ -1,0 +1,111 @@
+"""Checks of the weights that a package ships: intact, of the present data, calibrated as their card says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from arbitrank.selftest import problem
+from arbitrank.store.artifact import read_card, unproven
+from arbitrank.store.artifact_checks import verified
+from arbitrank.testing.example_checks import given_examples
+from arbitrank.testing.findings import Check, Finding, expect, seen
+from arbitrank.testing.subject import Subject
+from arbitrank.training.build import held_out, measure
+from arbitrank.training.example_file import data_digest, select
+from arbitrank.training.scored_examples import DomainScales, read_example
+
+MAX_SHIPPED_BYTES = 10_000_000
+"""The most bytes of weights that a package should ship."""
+
+MAX_CARD_ECE = 0.05
+"""The largest expected calibration error on the card of shipped weights, the gate's default limit."""
+
+_FILES = {".json", ".npz", ".txt"}
+_MEASURED = 600  # held-out requests on which the card is tried
+
+
+@Check
+def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
+    """The shipped artifact verifies, is the domain's own, small, and holds numbers and text alone: no code."""
+    folder = subject.domain.shipped
+    if folder is None or not folder.is_dir():
+        return
+    manifest = verified(folder, remedy=f"run: arbitrank train {subject.name} --out {folder}")
+    if manifest.domain != subject.name:
+        yield seen(f"{folder} is an artifact of {manifest.domain!r}", repr(subject.name), "train it again")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    if size > MAX_SHIPPED_BYTES:
+        yield seen(f"{folder} has {size} bytes", f"at most {MAX_SHIPPED_BYTES}", "train a smaller model")
+    for path in files:
+        if path.suffix not in _FILES:
+            yield seen(f"{path}", "JSON, npz or text files alone", "write it as one of these")
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                expect(all(a.dtype.kind in "fui" for a in arrays.values()), f"{path}: expected arrays of numbers")
+
+
+@Check
+def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Finding]:
+    """The shipped weights were trained on what `examples()` yields now, some of it held out for the card."""
+    folder, examples = subject.domain.shipped, given_examples(subject)
+    if folder is None or not folder.is_dir() or not examples:
+        return
+    manifest = verified(folder)
+    train = f"run: arbitrank train {subject.name} --out {folder}"
+    scales = DomainScales.of(subject.domain, {})
+    if manifest.data_digest != data_digest([read_example(example, scales) for example in examples]):
+        yield seen("the data changed since the weights were trained", "weights of the present data", train)
+    if manifest.rows >= len(examples):
+        yield seen("nothing was held out for the card", "one example in ten", train)
+
+
+@Check
+def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
+    """Their card counts held-out and others' requests, and has an ECE of at most 0.05, or near its floor."""
+    folder = subject.domain.shipped
+    if folder is None or not folder.is_dir():
+        return
+    card, train = read_card(folder), f"run: arbitrank train {subject.name} --out {folder}"
+    if card.n == 0:
+        yield seen("its card counts no held-out request", "some", train)
+    limit = max(MAX_CARD_ECE, card.ece_floor + 0.02)
+    if card.ece > limit:
+        yield seen(f"its card has an ECE of {card.ece:.3f}", f"at most {limit:.3f}", f"give it more data, then {train}")
+    if reason := unproven(subject.name, card):
+        yield seen(reason.partition(";")[0], "others' requests too", f"add negatives, then {train}")
+
+
+@Check
+def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
+    """On data that it did not see, the shipped model's calibration is that of its card, within the card's interval."""
+    folder, examples = subject.domain.shipped, given_examples(subject)
+    if folder is None or not folder.is_dir() or not examples or subject.model is None:
+        return
+    card = read_card(folder)
+    unseen = select(examples, held_out(subject.name, examples))[:_MEASURED]
+    now = measure(subject.name, subject.model, unseen).card
+    low, high = now.ece_interval
+    if now.n and card.n and low > max(card.ece_interval[1], card.ece_band[1], now.ece_band[1]):
+        text = f"on {now.n} held-out requests its ECE is {now.ece:.3f} (95 %: {low:.3f} to {high:.3f})"
+        fix = f"run: arbitrank train {subject.name} --out {folder}"
+        yield seen(text, f"that of its card, {card.ece:.3f} (at most {card.ece_interval[1]:.3f})", fix)
+
+
+@Check
+def shipped_model_passes_the_self_test(subject: Subject) -> Iterator[Finding]:
+    """The shipped model answers all probes with finite scores in range, the same when queried again."""
+    folder = subject.domain.shipped
+    if folder is not None and folder.is_dir() and (reason := problem(folder, subject.name, subject.domain)):
+        yield seen(f"its shipped weights fail the self-test: {reason}", "none", "correct the model, then train again")
+
+
+SHIPPED_CHECKS = (
+    shipped_weights_are_intact,
+    shipped_weights_are_of_the_present_data,
+    shipped_weights_are_calibrated,
+    shipped_model_keeps_to_its_card,
+    shipped_model_passes_the_self_test,
+)

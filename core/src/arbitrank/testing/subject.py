@@ -1,0 +1,126 @@
+"""Subject of checks: a domain with what is known of its package, and what its own code gives, each computed once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from arbitrank.domain import Domain, Model, Settings
+from arbitrank.guard import Fault, guarded
+from arbitrank.packages import Package
+from arbitrank.registry import Found, Loaded
+from arbitrank.store.loading import load_model
+from arbitrank.training.plugin_calls import loaded, own_examples, trained
+from arbitrank.values import Example
+
+SAMPLE = 240
+"""Examples of the data set on which training is tried."""
+
+
+@dataclass(eq=False)
+class Subject:
+    """A domain to check. `found` and `package` are of the entry point that it came from, None for a domain in Python.
+
+    `trains`: its model may be trained on a sample of its examples where it ships none.
+    """
+
+    domain: Domain
+    found: Found | None = None
+    package: Package | None = None
+    trains: bool = False
+    _folders: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, domain: Domain) -> Subject:
+        """The subject of a domain, the same one for domains of a class that the last checks saw."""
+        return _subject(type(domain), domain.__dict__.get("name", domain.name), _Same(domain))
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        return self.domain.name
+
+    @property
+    def where(self) -> str:
+        """The module of the domain's class."""
+        return type(self.domain).__module__
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks of discovery."""
+        return self.found.notes if isinstance(self.found, Loaded) else ()
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """The domain's own examples. Raises as `own_examples` does."""
+        return own_examples(self.domain)[0]
+
+    @cached_property
+    def sample(self) -> list[Example]:
+        """Some of the examples, in turns of each owner and intent, in their order."""
+        groups: defaultdict[Any, deque[int]] = defaultdict(deque)
+        for i, example in enumerate(self.examples):
+            groups[example.truth.domain, example.truth.intent].append(i)
+        chosen: list[int] = []
+        while groups and len(chosen) < SAMPLE:
+            for key in list(groups):
+                chosen.append(groups[key].popleft())
+                if not groups[key]:
+                    del groups[key]
+        return [self.examples[i] for i in sorted(chosen[:SAMPLE])]
+
+    def trained(self, examples: Sequence[Example], seed: int = 0) -> tuple[Path, Any]:
+        """A folder with what `train` writes for some examples, and its figures. Raises as `trained` does."""
+        self._folders.append(tempfile.TemporaryDirectory(prefix="arbitrank-check-"))
+        out = Path(self._folders[-1].name) / "out"
+        out.mkdir()
+        seen = [example.seen_by(self.name) for example in examples]
+        return out, trained(self.domain, seen, out, Settings(seed=seed))
+
+    @cached_property
+    def artifact(self) -> tuple[Path, Any]:
+        """What `train` writes for the sample, and its figures."""
+        return self.trained(self.sample)
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The folder to load: that of the shipped weights, else that of the sample; None where there is neither, or it fails."""
+        shipped = self.domain.shipped
+        if shipped is not None and shipped.is_dir():
+            return shipped
+        found = guarded(lambda: self.artifact[0]) if self.trains else None
+        return None if isinstance(found, Fault) else found
+
+    @cached_property
+    def model(self) -> Model | None:
+        """The model of `folder`; None where there is none, which the checks of training and of shipped weights find."""
+        found = guarded(lambda: None if self.folder is None else self.load(self.folder))
+        return None if isinstance(found, Fault) else found
+
+    def load(self, folder: Path) -> Model:
+        """A model loaded from a folder, which reads the domain's scales."""
+        loaded(self.domain, folder)
+        return load_model(self.domain, folder)
+
+
+class _Same:
+    """A domain that counts as equal to others of its class and name, for the cache."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=2)
+def _subject(kind: Callable[..., Domain], name: str, one: _Same) -> Subject:
+    return Subject(one.domain)
