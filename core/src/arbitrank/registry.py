@@ -111,7 +111,7 @@ def survey(environment: Mapping[str, str] = os.environ) -> Survey:
                 found.append(one)
             elif one.name in claimed:
                 twice = claimed[one.name].distribution == source.distribution
-                remedy = "leave out one of its entry points" if twice else "uninstall one of them"
+                remedy = "return each once, from one entry point" if twice else "uninstall one of them"
                 reason = f"claims {one.name!r}, which {claimed[one.name]} has; {remedy}"
                 found.append(Refused(one.name, source, reason))
             else:

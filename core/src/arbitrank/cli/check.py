@@ -114,7 +114,7 @@ def _list(checks: Mapping[str, str], as_json: bool) -> None:
 def _show(report: Report) -> None:
     def lines(kind: str, findings: Sequence[Finding]) -> None:
         for one in findings:
-            click.echo(f"{kind} {one.check}")
+            click.echo(f"{kind} {report.domain}: {one.check}")
             where = one.file and (one.file if one.line is None else f"{one.file}:{one.line}")
             rows = {"at": " ".join(part for part in (where, one.key) if part), "seen": one.seen}
             rows |= {"expected": one.expected, "fix": one.fix}

@@ -134,12 +134,17 @@ def read_toml(path: Path, faults: list[DataFault]) -> TomlText | None:
     try:
         return TomlText(path, tomllib.loads(text), tuple(text.splitlines()))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        place = _AT_LINE.search(str(error))
-        line = int(place[1]) if place and place[1] else None
-        column = f" at column {place[2]}" if place and place[2] else ""
-        seen = f"is no TOML: {_AT_LINE.sub('', str(error))}{column}"
+        reason, line = _placed(str(error))
+        seen = f"is no TOML: {reason}"
         faults.append(DataFault(str(path), line, None, seen, "valid TOML", "correct this line or the one before"))
         return None
+
+
+def _placed(reason: str) -> tuple[str, int | None]:
+    """A reason of the TOML reader without its line, and that line."""
+    place = _AT_LINE.search(reason)
+    column = f" at column {place[2]}" if place and place[2] else ""
+    return f"{_AT_LINE.sub('', reason)}{column}", int(place[1]) if place and place[1] else None
 
 
 def raise_for(faults: Sequence[DataFault]) -> None:

@@ -20,8 +20,9 @@ from arbitrank.domain import Model
 from arbitrank.errors import PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.scales import NO_SCALES
 from arbitrank.scores import ScoreError, read_hypotheses
-from arbitrank.testing.findings import Check, Finding, of_text, seen, warning
+from arbitrank.testing.findings import DomainCheck, Finding, of_text, seen, warning
 from arbitrank.testing.subject import Subject
 from arbitrank.values import Hypothesis, Request
 
@@ -30,7 +31,10 @@ ANSWER_MS = 50.0
 
 _THREADS = 8
 _USUAL = 40  # requests of the domain's own examples
-_TOLD = 3  # findings of one kind
+_TOLD = 2  # findings of one kind
+_READINGS = "return a list of Hypothesis of your domain, empty where it has no reading; state other scores in `scales`"
+_SCORES = "return Scores(mine, right): float64, one number for each hypothesis in their order; np.clip helps"
+_ROWS = "return [{} for _ in request.hypotheses], or leave explain out"
 
 
 def usual(subject: Subject) -> list[Request]:
@@ -53,7 +57,7 @@ def _plain(subject: Subject) -> Any:
     return getattr(model, "model", model)
 
 
-@Check
+@DomainCheck
 def readings_are_valid(subject: Subject) -> Iterator[Finding]:
     """`recognise` returns at most 100 `Hypothesis` values of the domain, with scores on its scales."""
     model = _plain(subject)
@@ -62,31 +66,31 @@ def readings_are_valid(subject: Subject) -> Iterator[Finding]:
         if request.hypotheses is None:
             found = guarded(_readings, subject, model, request)
             if isinstance(found, Fault):
-                yield from _once(told, f"recognise of {named(request)}", found, "a sequence of Hypothesis")
+                yield from _once(told, f"recognise of {named(request)}", found, "a sequence of Hypothesis", _READINGS)
 
 
 def _readings(subject: Subject, model: Any, request: Request) -> Sequence[Hypothesis]:
     hypotheses = checked_hypotheses(subject.name, model.recognise(prepared(request)))
-    scales = getattr(subject.model, "recognised", None)
+    scales = getattr(subject.model, "recognised", NO_SCALES)
     try:
-        return read_hypotheses(hypotheses, scales) if scales is not None else hypotheses
+        return read_hypotheses(hypotheses, scales)
     except ScoreError as error:
         raise PluginError(f"{error}") from error
 
 
-def _once(told: set[str], doing: str, fault: Fault, expected: str) -> Iterator[Finding]:
+def _once(told: set[str], doing: str, fault: Fault, expected: str, remedy: str) -> Iterator[Finding]:
     """The finding on a fault, unless its text was told before or there were enough."""
     if fault.reason in told or len(told) >= _TOLD:
         return
     told.add(fault.reason)
     if isinstance(fault.error, PluginError):
         one = of_text(f"{doing}: {fault.error}")
-        yield seen(one.seen, one.expected or expected, one.fix or "correct what it returns")
+        yield seen(one.seen, one.expected or expected, one.fix or remedy)
     else:
         yield seen(f"{doing} raised {fault.placed}", expected, "correct the code at that line")
 
 
-@Check
+@DomainCheck
 def scores_are_probabilities(subject: Subject) -> Iterator[Finding]:
     """`rerank` returns `Scores`: `mine` and each of `right` finite in [0, 1], as many as hypotheses, their sum at most
     `mine`; for usual requests and for odd texts, contexts, features and missing confidences alike."""
@@ -98,7 +102,7 @@ def scores_are_probabilities(subject: Subject) -> Iterator[Finding]:
             scores = guarded(_scores, model, own)
             expected = "Scores(mine, right), each in [0, 1], the sum of right at most mine"
             if isinstance(scores, Fault):
-                yield from _once(told, f"rerank of {named(request)}", scores, expected)
+                yield from _once(told, f"rerank of {named(request)}", scores, expected, _SCORES)
 
 
 def _scores(model: Any, request: Request) -> object:
@@ -119,7 +123,7 @@ def _with_readings(subject: Subject, model: Any, request: Request) -> Request | 
     return msgspec.structs.replace(prepared(request), hypotheses=request.hypotheses)
 
 
-@Check
+@DomainCheck
 def explanations_are_finite(subject: Subject) -> Iterator[Finding]:
     """`explain` returns one mapping of finite numbers for each hypothesis."""
     model = _plain(subject)
@@ -129,7 +133,9 @@ def explanations_are_finite(subject: Subject) -> Iterator[Finding]:
         if own is not None:
             rows = guarded(_explanation, model, own)
             if isinstance(rows, Fault):
-                yield from _once(told, f"explain of {named(request)}", rows, "a mapping of numbers for each hypothesis")
+                yield from _once(
+                    told, f"explain of {named(request)}", rows, "a mapping of numbers for each hypothesis", _ROWS
+                )
 
 
 def _answers(subject: Subject, model: Model, requests: Sequence[Request]) -> list[object]:
@@ -150,7 +156,7 @@ def _short(answer: Any) -> str:
     return f"mine {answer[1]:.6g}, right {[float(f'{p:.6g}') for p in answer[2][:3]]}"
 
 
-@Check
+@DomainCheck
 def answers_are_the_same_in_any_order(subject: Subject) -> Iterator[Finding]:
     """Equal requests get equal answers, in whatever order they come."""
     if (model := subject.model) is not None:
@@ -161,7 +167,7 @@ def answers_are_the_same_in_any_order(subject: Subject) -> Iterator[Finding]:
         yield from _differences(subject, "when asked again", fix, requests, first, other)
 
 
-@Check
+@DomainCheck
 def answers_are_the_same_from_threads(subject: Subject) -> Iterator[Finding]:
     """Equal requests get equal answers from eight threads at once."""
     if (model := subject.model) is not None:
@@ -177,7 +183,7 @@ def answers_are_the_same_from_threads(subject: Subject) -> Iterator[Finding]:
                 return
 
 
-@Check
+@DomainCheck
 def answers_are_the_same_after_loading_again(subject: Subject) -> Iterator[Finding]:
     """Two models loaded from one folder answer alike: everything that matters is in the folder."""
     if (model := subject.model) is not None and subject.folder is not None:
@@ -188,7 +194,7 @@ def answers_are_the_same_after_loading_again(subject: Subject) -> Iterator[Findi
         yield from _differences(subject, "after loading again", fix, requests, first, other)
 
 
-@Check
+@DomainCheck
 def requests_stay_unchanged(subject: Subject) -> Iterator[Finding]:
     """Neither `recognise` nor `rerank` changes the request, its context or its hypotheses."""
     model = _plain(subject)
@@ -206,7 +212,7 @@ def requests_stay_unchanged(subject: Subject) -> Iterator[Finding]:
             yield seen(text, "a request as it came", "copy what you change")
 
 
-@Check
+@DomainCheck
 def other_domains_hypotheses_change_nothing(subject: Subject) -> Iterator[Finding]:
     """The readings are the same whatever hypotheses of other domains the caller brings."""
     model = _plain(subject)
@@ -220,7 +226,7 @@ def other_domains_hypotheses_change_nothing(subject: Subject) -> Iterator[Findin
             return
 
 
-@Check
+@DomainCheck
 def nothing_is_printed(subject: Subject) -> Iterator[Finding]:
     """Neither loading nor answering prints to standard output, which belongs to the command."""
     if subject.folder is None:
@@ -236,7 +242,7 @@ def nothing_is_printed(subject: Subject) -> Iterator[Finding]:
             yield seen(f"{method} printed {text.splitlines()[0][:80]!r}", "nothing on standard output", fix)
 
 
-@Check
+@DomainCheck
 def answers_are_fast(subject: Subject) -> Iterator[Finding]:
     """The median answer to a usual request takes at most 50 ms."""
     if (model := subject.model) is None:
@@ -252,7 +258,7 @@ def answers_are_fast(subject: Subject) -> Iterator[Finding]:
         yield warning(text, f"at most {ANSWER_MS:g} ms", "load what is slow in `load`, once; profile `recognise`")
 
 
-@Check
+@DomainCheck
 def text_without_words_is_out_of_scope(subject: Subject) -> Iterator[Finding]:
     """P(mine) of utterances without a word is below 0.2."""
     if subject.domain.shipped is None or not isinstance(subject.domain, ReferenceDomain):

@@ -142,7 +142,7 @@ class _Answers:
 
 
 def _discovered(task: Task) -> list[Found]:
-    """What discovery finds for a target; other packages' code does not run, unless the domain is one of theirs."""
+    """The domains that discovery finds for a target; other packages' code runs only where none of that name is found."""
     if task.distribution is not None:
         names = [entry.name for package in _packages(task.distribution) for entry in package.entries]
         found = survey({ENVIRONMENT: ",".join(names)}).found

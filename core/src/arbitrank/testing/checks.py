@@ -7,7 +7,7 @@ from arbitrank.domain import Domain
 from arbitrank.testing.answer_checks import ANSWER_CHECKS
 from arbitrank.testing.contract_checks import CONTRACT_CHECKS
 from arbitrank.testing.example_checks import EXAMPLE_CHECKS
-from arbitrank.testing.findings import Check, CheckFailed, Finding, expect
+from arbitrank.testing.findings import CheckFailed, DomainCheck, Finding, expect
 from arbitrank.testing.metadata_checks import METADATA_CHECKS
 from arbitrank.testing.shipped_checks import SHIPPED_CHECKS
 from arbitrank.testing.subject import Subject
@@ -16,10 +16,13 @@ from arbitrank.values import Request
 
 __all__ = ["ALL_CHECKS", "CHECKS", "Check", "CheckFailed", "Finding", "expect", "probability_mine"]
 
-CHECKS: tuple[Check, ...] = (*METADATA_CHECKS, *CONTRACT_CHECKS, *EXAMPLE_CHECKS, *SHIPPED_CHECKS, *ANSWER_CHECKS)
+CHECKS: tuple[DomainCheck, ...] = (*METADATA_CHECKS, *CONTRACT_CHECKS, *EXAMPLE_CHECKS, *SHIPPED_CHECKS, *ANSWER_CHECKS)
 """The checks that train nothing."""
 
-ALL_CHECKS: tuple[Check, ...] = (
+Check = DomainCheck
+"""A check, as test modules annotate it."""
+
+ALL_CHECKS: tuple[DomainCheck, ...] = (
     *METADATA_CHECKS,
     *CONTRACT_CHECKS,
     *EXAMPLE_CHECKS,

@@ -14,7 +14,7 @@ from arbitrank.learn.described import check_names, checked_features
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.scales import domain_scales
 from arbitrank.store.kinds import is_domain
-from arbitrank.testing.findings import Check, Finding, expect, of_fault, seen, shown, warning
+from arbitrank.testing.findings import DomainCheck, Finding, expect, of_fault, seen, shown, warning
 from arbitrank.testing.subject import Subject
 from arbitrank.titles import display_names
 from arbitrank.values import Hypothesis, Slot
@@ -22,11 +22,13 @@ from arbitrank.values import Hypothesis, Slot
 _TRIED = 400  # hypotheses that are described
 
 
-@Check
+@DomainCheck
 def name_and_skills_are_valid(subject: Subject) -> Iterator[Finding]:
     """The name is of lower-case letters, digits, `_` and `-`, and each skill has a name and sample phrases."""
     domain = subject.domain
-    expect(is_domain(domain.name), f"its name is {domain.name!r}, expected lower-case letters, digits, _ and -")
+    expect(
+        is_domain(domain.name), f"its name is {domain.name!r}, expected lower-case letters, digits, _ and -; rename it"
+    )
     skills: Any = domain.skills
     if not isinstance(skills, Sequence) or isinstance(skills, str) or not all(isinstance(one, Skill) for one in skills):
         yield seen(f"skills is {shown(skills)}", "a tuple of Skill", "return (Skill(name, description, phrases),)")
@@ -48,7 +50,7 @@ def _default_skills(domain: Domain) -> bool:
     return type(domain).skills is Domain.skills
 
 
-@Check
+@DomainCheck
 def attributes_have_their_types(subject: Subject) -> Iterator[Finding]:
     """Title, display names, scales, context keys, `fallback` and `shipped` are of the types that the contract gives."""
     domain = subject.domain
@@ -73,7 +75,7 @@ def _are_texts(values: Any) -> bool:
     return all(isinstance(one, str) and one for one in values)
 
 
-@Check
+@DomainCheck
 def shipped_is_a_folder_or_none(subject: Subject) -> Iterator[Finding]:
     """`shipped` is the folder of the weights in the package, or None where it ships none."""
     shipped: Any = subject.domain.shipped
@@ -86,7 +88,7 @@ def shipped_is_a_folder_or_none(subject: Subject) -> Iterator[Finding]:
         yield seen(f"shipped is {shipped}, which is not there", "a folder of weights, or None", fix)
 
 
-@Check
+@DomainCheck
 def models_are_frozen(subject: Subject) -> Iterator[Finding]:
     """The model's class lets no attribute be set, so that no answer can change the next."""
     model: Any = subject.model
@@ -99,7 +101,7 @@ def models_are_frozen(subject: Subject) -> Iterator[Finding]:
         yield warning(f"{name} is a dataclass that is not frozen", "a frozen model", "write @dataclass(frozen=True)")
 
 
-@Check
+@DomainCheck
 def describe_gives_the_same_finite_names(subject: Subject) -> Iterator[Finding]:
     """`describe` returns finite numbers under the same names for every hypothesis, whatever slots it has."""
     domain = subject.domain

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from arbitrank.guard import Fault, guarded
 from arbitrank.nlu.data_faults import DataFilesWarning
-from arbitrank.testing.findings import Check, Finding, of_data, of_fault, seen, warning
+from arbitrank.testing.findings import DomainCheck, Finding, of_data, of_fault, seen, warning
 from arbitrank.testing.subject import Subject
-from arbitrank.training.plugin_calls import own_examples
+from arbitrank.training.plugin_calls import listed_examples, own_examples
 from arbitrank.values import Example
 
 MIN_EXAMPLES = 100
@@ -22,13 +22,12 @@ MIN_INTENT = 10
 _TOLD = 5  # findings of one kind
 
 
-@Check
+@DomainCheck
 def data_files_and_examples_can_be_read(subject: Subject) -> Iterator[Finding]:
     """`examples()` yields `Example` values, and its data files have no unknown key, slot or open bracket."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataFilesWarning)
-        found = guarded(subject.domain.examples)
-        listed = found if isinstance(found, Fault) else guarded(lambda: list(found))
+        listed = guarded(listed_examples, subject.domain)
     for one in caught:
         if isinstance(one.message, DataFilesWarning):
             yield of_data(one.message.fault)
@@ -46,7 +45,7 @@ def data_files_and_examples_can_be_read(subject: Subject) -> Iterator[Finding]:
             yield from of_fault(read, "examples()")
 
 
-@Check
+@DomainCheck
 def training_data_is_reproducible(subject: Subject) -> Iterator[Finding]:
     """`examples()` yields the same examples each time it is called."""
     with warnings.catch_warnings():
@@ -62,7 +61,7 @@ def training_data_is_reproducible(subject: Subject) -> Iterator[Finding]:
         yield seen(text, "the same each time", "return a new iterable each time")
 
 
-@Check
+@DomainCheck
 def training_data_has_own_and_foreign_requests(subject: Subject) -> Iterator[Finding]:
     """The examples hold the domain's own requests and requests of others or out of scope: it learns from both."""
     own = [example.truth.owned_by(subject.name) for example in given_examples(subject)]
@@ -75,7 +74,7 @@ def training_data_has_own_and_foreign_requests(subject: Subject) -> Iterator[Fin
         yield seen(f"all examples are its own ({len(own)})", "others' too, as negatives", fix)
 
 
-@Check
+@DomainCheck
 def training_data_suffices(subject: Subject) -> Iterator[Finding]:
     """There are examples enough to learn from and to measure on, of each intent, and slots of each name in several."""
     examples = given_examples(subject)
@@ -95,7 +94,7 @@ def training_data_suffices(subject: Subject) -> Iterator[Finding]:
             )
 
 
-@Check
+@DomainCheck
 def slots_are_where_their_offsets_say(subject: Subject) -> Iterator[Finding]:
     """Each slot's value is the text between its offsets, and not empty."""
     told = 0
@@ -108,7 +107,7 @@ def slots_are_where_their_offsets_say(subject: Subject) -> Iterator[Finding]:
                 yield seen(f"{text!r}: slot {slot.name}: {slot.value!r}, not {cut!r}", "the text at its offsets", fix)
 
 
-@Check
+@DomainCheck
 def utterances_are_clean_text(subject: Subject) -> Iterator[Finding]:
     """Utterances are of 1 to 200 characters, with single blanks, and without brackets of unexpanded patterns."""
     told = 0

@@ -18,6 +18,7 @@ from arbitrank.testing.subject import Subject
 Level = Literal["broken", "warning"]
 
 _SHOWN = 100  # characters of a value
+_TEXT = 300  # characters of what was seen
 
 
 class Finding(Struct, frozen=True):
@@ -46,7 +47,7 @@ class CheckFailed(AssertionError):
     """Raised when a domain does not fulfil a guarantee; says what was seen, what was expected and what to do."""
 
 
-class Check:
+class DomainCheck:
     """A check of one guarantee of a domain; its docstring is the guarantee.
 
     Called with a domain, it raises `CheckFailed` with all that is broken. `findings` gives them, warnings included.
@@ -92,12 +93,17 @@ def warning(text: str, expected: str, fix: str) -> Finding:
 
 def of_text(text: str, level: Level = "broken") -> Finding:
     """A finding from a message `SEEN, expected EXPECTED; FIX`."""
+    text = text.replace("; run: arbitrank check", "; correct the code at that line, then: arbitrank check")
     before, _, rest = text.partition(", expected ")
     if not rest:
         before, _, fix = text.partition("; ")
-        return seen(before, "", fix, level)
+        return seen(_cut(before), "", fix, level)
     expected, _, fix = rest.partition("; ")
-    return seen(before, expected, fix, level)
+    return seen(_cut(before), expected, fix, level)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
 
 
 def of_data(fault: DataFault) -> Finding:

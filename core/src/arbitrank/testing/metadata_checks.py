@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 from arbitrank.guard import Fault
 from arbitrank.hookspecs import GROUP
 from arbitrank.packages import CORE, UNKNOWN, core_version, packages
-from arbitrank.testing.findings import Check, Finding, seen, warning
+from arbitrank.testing.findings import DomainCheck, Finding, seen, warning
 from arbitrank.testing.import_probe import import_effects
 from arbitrank.testing.subject import Subject
 
@@ -23,7 +23,7 @@ IMPORT_SECONDS = 2.0
 _CAPPING = frozenset({"<", "<=", "==", "~=", "==="})
 
 
-@Check
+@DomainCheck
 def names_agree(subject: Subject) -> Iterator[Finding]:
     """Distribution `arbitrank-NAME`, entry point and domain `NAME` go by one name, which no other package has."""
     if subject.found is None:
@@ -42,14 +42,14 @@ def names_agree(subject: Subject) -> Iterator[Finding]:
             yield seen(text, "a name of its own", "rename the domain and its entry point, or uninstall the other")
 
 
-@Check
+@DomainCheck
 def metadata_can_be_read(subject: Subject) -> Iterator[Finding]:
     """The distribution's metadata and entry points have no malformed line, and no second version hides one."""
     for problem in subject.package.problems if subject.package else ():
         yield seen(problem, "metadata as an installer writes it", "install it again")
 
 
-@Check
+@DomainCheck
 def range_of_core_is_capped(subject: Subject) -> Iterator[Finding]:
     """The metadata requires `arbitrank` in a range that ends below a major version and holds this core."""
     if subject.package is None:
@@ -90,7 +90,7 @@ def _is_exact(spec: Specifier) -> bool:
         return True
 
 
-@Check
+@DomainCheck
 def import_has_no_effects(subject: Subject) -> Iterator[Finding]:
     """Importing the plugin prints nothing to standard output, writes no file, opens no socket and starts no process."""
     effects = import_effects(subject.where)
@@ -105,7 +105,7 @@ def import_has_no_effects(subject: Subject) -> Iterator[Finding]:
         yield seen(f"importing {subject.where} {effects.ended}", "a module that can be imported", "correct it")
 
 
-@Check
+@DomainCheck
 def import_is_fast(subject: Subject) -> Iterator[Finding]:
     """Importing the plugin takes at most 2 s beside the core."""
     effects = import_effects(subject.where)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from arbitrank.domain import Domain
 from arbitrank.testing.checks import ALL_CHECKS
-from arbitrank.testing.findings import Check, CheckFailed, Finding, seen
+from arbitrank.testing.findings import CheckFailed, DomainCheck, Finding, seen
 from arbitrank.testing.subject import Subject
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _NONE: Expected = MappingProxyType({})
 
 
 def check_domain(
-    domain: Domain, expected_failures: Expected = _NONE, *, checks: Sequence[Check] = ALL_CHECKS
+    domain: Domain, expected_failures: Expected = _NONE, *, checks: Sequence[DomainCheck] = ALL_CHECKS
 ) -> list[Finding]:
     """Run all checks of a domain, and return what breaks nothing: warnings, and the findings of expected failures.
 
@@ -40,7 +40,7 @@ def check_domain(
 
 
 def judged(
-    found: Iterable[Finding], expected: Expected, checks: Sequence[Check] = ALL_CHECKS
+    found: Iterable[Finding], expected: Expected, checks: Sequence[DomainCheck] = ALL_CHECKS
 ) -> tuple[list[Finding], list[Finding]]:
     """The findings that break a guarantee, expectations that are wrong among them, and the others."""
     broken: list[Finding] = []
@@ -69,7 +69,7 @@ def _wrong(name: str, text: str, expected: str, fix: str) -> Finding:
 
 
 def parametrize_checks(
-    domain: Domain, expected_failures: Expected = _NONE, *, checks: Sequence[Check] = ALL_CHECKS
+    domain: Domain, expected_failures: Expected = _NONE, *, checks: Sequence[DomainCheck] = ALL_CHECKS
 ) -> pytest.MarkDecorator:
     """Parametrisation of a test over all checks of a domain, each a test of its own; it calls its argument `check`.
 
@@ -93,7 +93,7 @@ def parametrize_checks(
     )
 
 
-def _marks(check: Check, expected: Expected) -> list[Any]:
+def _marks(check: DomainCheck, expected: Expected) -> list[Any]:
     import pytest
 
     if check.__name__ not in expected:

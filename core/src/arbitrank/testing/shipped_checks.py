@@ -10,7 +10,7 @@ from arbitrank.selftest import problem
 from arbitrank.store.artifact import read_card, unproven
 from arbitrank.store.artifact_checks import verified
 from arbitrank.testing.example_checks import given_examples
-from arbitrank.testing.findings import Check, Finding, expect, seen
+from arbitrank.testing.findings import DomainCheck, Finding, expect, seen
 from arbitrank.testing.subject import Subject
 from arbitrank.training.build import held_out, measure
 from arbitrank.training.example_file import data_digest, select
@@ -26,7 +26,7 @@ _FILES = {".json", ".npz", ".txt"}
 _MEASURED = 600  # held-out requests on which the card is tried
 
 
-@Check
+@DomainCheck
 def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
     """The shipped artifact verifies, is the domain's own, small, and holds numbers and text alone: no code."""
     folder = subject.domain.shipped
@@ -47,7 +47,7 @@ def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
                 expect(all(a.dtype.kind in "fui" for a in arrays.values()), f"{path}: expected arrays of numbers")
 
 
-@Check
+@DomainCheck
 def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Finding]:
     """The shipped weights were trained on what `examples()` yields now, some of it held out for the card."""
     folder, examples = subject.domain.shipped, given_examples(subject)
@@ -62,7 +62,7 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
         yield seen("nothing was held out for the card", "one example in ten", train)
 
 
-@Check
+@DomainCheck
 def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
     """Their card counts held-out and others' requests, and has an ECE of at most 0.05, or near its floor."""
     folder = subject.domain.shipped
@@ -78,7 +78,7 @@ def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
         yield seen(reason.partition(";")[0], "others' requests too", f"add negatives, then {train}")
 
 
-@Check
+@DomainCheck
 def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
     """On data that it did not see, the shipped model's calibration is that of its card, within the card's interval."""
     folder, examples = subject.domain.shipped, given_examples(subject)
@@ -94,7 +94,7 @@ def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
         yield seen(text, f"that of its card, {card.ece:.3f} (at most {card.ece_interval[1]:.3f})", fix)
 
 
-@Check
+@DomainCheck
 def shipped_model_passes_the_self_test(subject: Subject) -> Iterator[Finding]:
     """The shipped model answers all probes with finite scores in range, the same when queried again."""
     folder = subject.domain.shipped

@@ -37,8 +37,8 @@ class Subject:
 
     @classmethod
     def of(cls, domain: Domain) -> Subject:
-        """The subject of a domain, the same one for domains of a class that the last checks saw."""
-        return _subject(type(domain), domain.__dict__.get("name", domain.name), _Same(domain))
+        """The subject of a domain, the same one for equal domains: of one class, name and shipped folder."""
+        return _subject(type(domain), f"{domain.name} {domain.shipped}", _Same(domain))
 
     @property
     def name(self) -> str:
@@ -84,12 +84,12 @@ class Subject:
 
     @cached_property
     def artifact(self) -> tuple[Path, Any]:
-        """What `train` writes for the sample, and its figures."""
+        """The folder that `train` writes for the sample, and its figures."""
         return self.trained(self.sample)
 
     @cached_property
     def folder(self) -> Path | None:
-        """The folder to load: that of the shipped weights, else that of the sample; None where there is neither, or it fails."""
+        """The folder to load: of the shipped weights, else of those of the sample; None where there is neither."""
         shipped = self.domain.shipped
         if shipped is not None and shipped.is_dir():
             return shipped

@@ -14,13 +14,13 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.store.artifact import file_digest, paths
 from arbitrank.store.pickles import pickled
 from arbitrank.testing.example_checks import given_examples
-from arbitrank.testing.findings import Check, Finding, of_fault, seen, shown, warning
+from arbitrank.testing.findings import DomainCheck, Finding, of_fault, seen, shown, warning
 from arbitrank.testing.subject import Subject
 
 _FOLDERS = ("reranker", "recogniser")
 
 
-@Check
+@DomainCheck
 def training_gives_a_model(subject: Subject) -> Iterator[Finding]:
     """`train` writes into `reranker` and `recogniser` and returns figures of JSON's types; `load` reads the files."""
     if not given_examples(subject):
@@ -43,7 +43,7 @@ def training_gives_a_model(subject: Subject) -> Iterator[Finding]:
         yield from of_fault(model, "load()")
 
 
-@Check
+@DomainCheck
 def training_is_deterministic(subject: Subject) -> Iterator[Finding]:
     """The same data and seed give the same bytes, whatever numpy's global generator has drawn before."""
     if not _trainable(subject):
@@ -53,7 +53,7 @@ def training_is_deterministic(subject: Subject) -> Iterator[Finding]:
     yield from _other(first, _digests(subject.trained(subject.sample)[0]), "when trained again")
 
 
-@Check
+@DomainCheck
 def two_trainings_at_once_are_undisturbed(subject: Subject) -> Iterator[Finding]:
     """Two trainings at the same time give what each gives alone: they share no file and no state."""
     if not _trainable(subject):
@@ -90,7 +90,7 @@ def _other(first: dict[str, str], second: dict[str, str], when: str) -> Iterator
             return
 
 
-@Check
+@DomainCheck
 def artifact_holds_no_pickle(subject: Subject) -> Iterator[Finding]:
     """No file of the artifact is a pickle or holds one, whatever its name: reading a pickle runs code."""
     folders = [subject.artifact[0]] if _trainable(subject) else []
@@ -103,7 +103,7 @@ def artifact_holds_no_pickle(subject: Subject) -> Iterator[Finding]:
                 yield seen(f"{path} is {reason}", "JSON, npz of numbers or text", fix)
 
 
-@Check
+@DomainCheck
 def own_requests_alone_give_no_claim(subject: Subject) -> Iterator[Finding]:
     """Data without others' requests are refused, or their figures count none, so that `promote` refuses the weights."""
     own = (

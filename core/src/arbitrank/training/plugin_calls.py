@@ -35,7 +35,7 @@ def own_examples(domain: Domain) -> tuple[list[Example], tuple[str, ...]]:
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataFilesWarning)
-        returned = guarded(_listed, domain)
+        returned = guarded(listed_examples, domain)
     name, remarks = domain.name, []
     for one in caught:
         if isinstance(one.message, DataFilesWarning):
@@ -53,7 +53,8 @@ def own_examples(domain: Domain) -> tuple[list[Example], tuple[str, ...]]:
     return found, tuple(remarks)
 
 
-def _listed(domain: Domain) -> list[Any]:
+def listed_examples(domain: Domain) -> list[Any]:
+    """The values that `examples` gives, unchecked. Raises `PluginError` where it gives no iterable."""
     returned: Any = domain.examples()
     if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
         raise PluginError(
@@ -119,7 +120,7 @@ def loaded(domain: Domain, folder: Path) -> Model:
 
 
 def raised(returned: Any, name: str, method: str, expected: str, folder: Path | None = None) -> Any:
-    """What a guarded call of a domain's method returned.
+    """The value that a guarded call of a domain's method returned.
 
     Raises its error where that is one of arbitrank's, else `PluginError` with the place where it arose. The name of the
     working `folder`, which means nothing to the author, becomes `out`.
