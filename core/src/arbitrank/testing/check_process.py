@@ -142,7 +142,7 @@ class _Answers:
 
 
 def _discovered(task: Task) -> list[Found]:
-    """The domains that discovery finds for a target; other packages' code runs only where none of that name is found."""
+    """The domains found for a target; other packages' code runs only where none of that name is found."""
     if task.distribution is not None:
         names = [entry.name for package in _packages(task.distribution) for entry in package.entries]
         found = survey({ENVIRONMENT: ",".join(names)}).found
