@@ -21,7 +21,7 @@ from arbitrank.hookspecs import GROUP
 from arbitrank.packages import Package, is_near_group, packages
 from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, survey
 from arbitrank.testing.checks import ALL_CHECKS
-from arbitrank.testing.findings import Finding
+from arbitrank.testing.findings import Finding, of_text
 from arbitrank.testing.subject import Subject
 from arbitrank.testing.target import Target
 
@@ -167,10 +167,9 @@ def _discovery(task: Task, found: Sequence[Found]) -> Iterator[Finding]:
     """The findings of discovery: refusals, or nothing that could be loaded."""
     for one in found:
         if not isinstance(one, Loaded):
-            text, _, fix = one.reason.rpartition("; ")
-            before, _, expected = (text or one.reason).partition(", expected ")
-            fix = fix if text else "correct it, then: arbitrank domains"
-            yield Finding(DISCOVERY, f"{one.source}: {before}", expected, fix)
+            said = of_text(f"{one.source}: {one.reason}")
+            fix = said.fix or "correct it, then: arbitrank domains"
+            yield Finding(DISCOVERY, said.seen, said.expected, fix)
     if found:
         return
     if task.distribution is not None:

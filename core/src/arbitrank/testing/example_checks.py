@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from arbitrank.guard import Fault, guarded
 from arbitrank.nlu.data_faults import DataFilesWarning
-from arbitrank.testing.findings import DomainCheck, Finding, of_data, of_fault, seen, warning
+from arbitrank.testing.findings import DomainCheck, Finding, Level, of_data, of_fault, seen, warning
 from arbitrank.testing.subject import Subject
 from arbitrank.training.plugin_calls import listed_examples, own_examples
 from arbitrank.values import Example
@@ -40,7 +40,8 @@ def data_files_and_examples_can_be_read(subject: Subject) -> Iterator[Finding]:
     if isinstance(read, Fault):
         if not listed:
             fix = f"implement examples(), or train with: arbitrank train {subject.name} --data PATH"
-            yield warning("examples() gives no example", "own requests, and others' as negatives", fix)
+            level: Level = "broken" if subject.domain.shipped is None else "warning"  # then nothing could serve
+            yield seen("examples() gives no example", "own requests, and others' as negatives", fix, level)
         else:
             yield from of_fault(read, "examples()")
 
