@@ -152,15 +152,16 @@ def test_a_fault_of_the_catalogue_is_named(tmp_path: Path, works: bytes | str, l
         (PATTERNS, 'room = ["hall", "hall"]', WORKS, "room: holds 'hall' 2 times"),
         (PATTERNS, LISTS, WORKS + "Moon\tAda\tbeds\n", "works.tsv:4: title: repeats line 2: 'Moon'"),
         (PATTERNS, LISTS, b"\xef\xbb\xbf" + WORKS.encode(), "works.tsv:1: begins with a byte order mark"),
+        (PATTERNS.replace("count = 2", "count = 9"), LISTS, WORKS, "others.beds.count: is 9, of which"),
         (b"\xef\xbb\xbf" + PATTERNS.encode(), LISTS, WORKS, "patterns.toml:1: begins with a byte order mark"),
     ],
 )  # fmt: skip
 def test_a_remark_does_not_keep_the_data_from_being_drawn(
     tmp_path: Path, patterns: bytes | str, lists: str, works: bytes | str, text: str
 ) -> None:
-    (found,) = faults(tmp_path, patterns, lists, works)
-    assert text in str(found)
-    assert not found.fatal
+    found = faults(tmp_path, patterns, lists, works)
+    assert any(text in str(one) for one in found)
+    assert not any(one.fatal for one in found)
 
 
 def test_all_faults_are_found_at_once_and_an_error_names_the_first(tmp_path: Path) -> None:

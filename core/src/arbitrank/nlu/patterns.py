@@ -42,7 +42,7 @@ from typing import Any, NamedTuple
 from arbitrank.errors import DataError
 from arbitrank.nlu.catalogue import Work, also_of, read_elsewhere, read_works, share_of
 from arbitrank.nlu.catalogue_checks import columns_of, table_faults
-from arbitrank.nlu.data_faults import DataFault, raise_for, read_toml
+from arbitrank.nlu.data_faults import DataFault, TomlText, raise_for, read_toml
 from arbitrank.nlu.pattern_checks import PLACE, pattern_faults
 from arbitrank.values import Context, Example, Request, Slot, Truth
 
@@ -61,7 +61,8 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
     every fault of the files, and `DataError` where a section draws from no work at all; warns (`DataFilesWarning`) of
     what can be drawn from all the same.
     """
-    spec, lists = _read(folder, domain)
+    read, lists = _read(folder, domain)
+    spec, few = read.values, []
     works = read_works(folder) if (folder / "works.tsv").is_file() else []
     elsewhere = read_elsewhere(folder)
     again, typed = spec.get("again", False), spec.get("typed", 0.0)
@@ -93,10 +94,13 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
             drawn += 1
             if drawn == section["count"]:
                 break
+        else:
+            few.append(_few(read, spec, section, drawn))
+    raise_for([fault for fault in few if fault])
     return examples
 
 
-def _read(folder: Path, domain: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(folder: Path, domain: str) -> tuple[TomlText, dict[str, Any]]:
     """The patterns and the lists of a folder, checked. Raises and warns as `generate` does."""
     faults: list[DataFault] = []
     sources: set[str] | None = set()
@@ -112,7 +116,20 @@ def _read(folder: Path, domain: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if spec is not None:
         faults += pattern_faults(spec, lists, sources, domain)
     raise_for(faults)
-    return spec.values if spec else {}, lists.values if lists else {}
+    assert spec is not None  # it is a fault otherwise
+    return spec, lists.values if lists else {}
+
+
+def _few(read: TomlText, spec: Mapping[str, Any], section: Mapping[str, Any], drawn: int) -> DataFault | None:
+    """The remark on a section whose patterns yield less than half of its `count`; None for any other."""
+    count = section["count"]
+    if 2 * drawn >= count:
+        return None
+    named = ((kind, name) for kind in ("own", "others", "none") for name in spec.get(kind, {}))
+    keys = (*next(one for one in named if spec[one[0]][one[1]] is section), "count")
+    seen, expected = f"is {count}, of which the patterns yield {drawn}", "different utterances to draw"
+    fix = f"add patterns and values, or write count = {max(drawn, 1)}"
+    return DataFault(str(read.path), read.line_of(*keys), ".".join(keys), seen, expected, fix, fatal=False)
 
 
 def _sections(

@@ -161,9 +161,7 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     except DataError as error:
         raise DataError("; ".join((str(error), *unread))) from error
     outcome = outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
-    progress("self-test", 0, 1)
     problem = violation(domain, load_model(domain, folder, task.scales), _SELFTEST)
-    progress("self-test", 1, 1)
     if problem is None:
         return outcome
     reason = f"its self-test refuses the weights: {problem}; run: arbitrank check {domain.name}"
