@@ -114,7 +114,9 @@ def test_the_outcome_of_one_domain_affects_no_other(train: Any, store: Store, tm
     assert "SIGKILL (out of memory?), 2 times" in str(outcomes["killed"].reason)
     assert outcomes["once"].attempts == 2
     assert "more than its limit of 600 MB" in str(outcomes["hungry"].reason)
-    assert "train() raised ValueError: that was to be expected (tests/training_domains.py:" in str(outcomes["raises"].reason)
+    assert "train() raised ValueError: that was to be expected (tests/training_domains.py:" in str(
+        outcomes["raises"].reason
+    )
     assert "its self-check refuses the weights" in str(outcomes["poor"].reason)
     for name in names:
         published = name in ("good", "better", "once")

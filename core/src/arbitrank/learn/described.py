@@ -26,7 +26,9 @@ def checked_features(returned: Any) -> dict[str, float]:
         if type(number) is not float:
             if not isinstance(number, Real) or not isinstance(name, str):
                 kind = type(number).__name__
-                raise PluginError(f"describe() returned {name!r}: {_shown(number)} ({kind}), {_EXPECTED}")
+                raise PluginError(
+                    f"describe() returned {name!r}: {_shown(number)} ({kind}), {_EXPECTED}; write 1.0 or 0.0"
+                )
             number = float(number)
         if not math.isfinite(number):
             raise PluginError(f"describe() returned {name!r}: {number}, {_EXPECTED}; give 0.0 where it is unknown")

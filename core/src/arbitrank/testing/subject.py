@@ -26,13 +26,15 @@ SAMPLE = 240
 class Subject:
     """A domain to check. `found` and `package` are of the entry point that it came from, None for a domain in Python.
 
-    `trains`: its model may be trained on a sample of its examples where it ships none.
+    `trains`: its model may be trained on a sample of its examples where it ships none. `pace`: seconds
+    that its model takes to answer, where that was measured.
     """
 
     domain: Domain
     found: Found | None = None
     package: Package | None = None
     trains: bool = False
+    pace: float | None = None
     _folders: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
 
     @classmethod
