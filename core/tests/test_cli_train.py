@@ -51,7 +51,8 @@ def test_one_that_fails_is_named_with_its_log_and_the_others_are_published(run, 
     assert published.startswith("apples ")
     assert "candidate in" in published
     log = tmp_path / "store.logs" / "rotten.log"
-    assert f"domain rotten: its training failed: ValueError: the data are rotten; its log: {log}" in done.stderr
+    assert "domain rotten: train() raised ValueError: the data are rotten (" in done.stderr
+    assert f"expected files in `out`; run: arbitrank check rotten; its log: {log}" in done.stderr
     assert "domain pears: 0 examples are too few" in done.stderr
     assert "not trained: " in done.stderr.splitlines()[-1]
     assert "Traceback" in log.read_text()

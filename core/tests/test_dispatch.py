@@ -391,7 +391,11 @@ def test_a_domain_that_cannot_be_loaded_is_reported_and_the_others_serve(tmp_pat
         "ships-nothing": (lambda: None, fails(AssertionError()), "run: arbitrank train ships-nothing --promote"),
         "ships-raising": (fails(LookupError("gone")), fails(AssertionError()), "LookupError: gone"),
         "ships-text": (lambda: "model", fails(AssertionError()), "cannot be loaded: TypeError"),
-        "ships-air": (lambda: tmp_path / "air", fails(AssertionError()), "no manifest that can be read"),
+        "ships-air": (
+            lambda: tmp_path / "air",
+            fails(AssertionError()),
+            "which is no folder; run: arbitrank train ships-air",
+        ),
         "ships-other": (lambda: sealed("other"), fails(AssertionError()), "an artifact of 'other', expected one of"),
         "loads-raising": (None, fails(RuntimeError("bits")), "cannot be loaded: RuntimeError: bits"),
         "loads-exiting": (None, fails(SystemExit(4)), "cannot be loaded: SystemExit: 4"),

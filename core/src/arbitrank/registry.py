@@ -111,7 +111,9 @@ def survey(environment: Mapping[str, str] = os.environ) -> Survey:
                 found.append(one)
             elif one.name in claimed:
                 twice = claimed[one.name].distribution == source.distribution
-                remedy = "return each once, from one entry point" if twice else "uninstall one of them"
+                remedy = "leave out one of its entry points" if twice else "uninstall one of them"
+                if claimed[one.name] == source:
+                    remedy = "return each domain once"
                 reason = f"claims {one.name!r}, which {claimed[one.name]} has; {remedy}"
                 found.append(Refused(one.name, source, reason))
             else:

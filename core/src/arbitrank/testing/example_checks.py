@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from arbitrank.guard import Fault, guarded
 from arbitrank.nlu.data_faults import DataFilesWarning
-from arbitrank.testing.findings import DomainCheck, Finding, Level, of_data, of_fault, seen, warning
+from arbitrank.testing.findings import DomainCheck, Finding, Level, of_data, of_fault, of_text, seen, warning
 from arbitrank.testing.subject import Subject
 from arbitrank.training.plugin_calls import listed_examples, own_examples
+from arbitrank.training.scored_examples import DomainScales, read_example
 from arbitrank.values import Example
 
 MIN_EXAMPLES = 100
@@ -90,9 +91,21 @@ def training_data_suffices(subject: Subject) -> Iterator[Finding]:
             fix = "add some, or leave the intent out"
             yield warning(f"{n} examples of the intent {intent}", f"{MIN_INTENT} at least", fix)
         if intent is None:
-            yield seen(
-                f"{n} own examples have no intent", "an intent for each", f"write Truth({subject.name!r}, intent)"
-            )
+            fix = f"write Truth({subject.name!r}, intent)"
+            yield warning(f"{n} own examples have no intent, so no reading of them is right", "an intent", fix)
+
+
+@DomainCheck
+def scores_of_examples_are_on_their_scale(subject: Subject) -> Iterator[Finding]:
+    """The scores of hypotheses that examples bring are in [0, 1], or on the scales that the domain states."""
+    scales = DomainScales.of(subject.domain, {})
+    for example in given_examples(subject):
+        read = guarded(read_example, example, scales)
+        if isinstance(read, Fault):
+            fix = 'state it: scales = {"intent_confidence": "0..100"} in the domain; see docs/formats.md#scales'
+            one = of_text(f"example {example.request.id or example.request.utterance!r}: {read.error}")
+            yield seen(one.seen, one.expected or "a number in [0, 1]", fix)
+            return
 
 
 @DomainCheck
@@ -143,6 +156,7 @@ EXAMPLE_CHECKS = (
     training_data_is_reproducible,
     training_data_has_own_and_foreign_requests,
     training_data_suffices,
+    scores_of_examples_are_on_their_scale,
     slots_are_where_their_offsets_say,
     utterances_are_clean_text,
 )
