@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.templates import wordings
+from arbitrank.learn.examples import completed
 from arbitrank.nlu.patterns import generate
 from arbitrank.scaffold.delexicalised import delexicalised, joined, list_values
-from arbitrank.scaffold.learned import learned, title_of
+from arbitrank.scaffold.learned import corpus_lines, learned, title_of
 from arbitrank.values import Example, Request, Slot, Truth
+from arbitrank.wire.requests import decode_example
 
 NEGATIVES = {"patterns": {"chat": {"count": 30, "patterns": ["hello {=thing}"]}}, "lists": {"thing": ["you", "world"]}}
 
@@ -150,6 +152,41 @@ def test_what_cannot_be_taken_over_is_listed() -> None:
         "line without an utterance": 1,
         "context key n": 1,
     }
+
+
+def test_a_pattern_of_several_intents_stays_with_the_one_that_has_it_most_often() -> None:
+    teas = [own(f"brew {tea}", "Brew", Slot("tea", tea)) for tea in ("oolong", "assam")]
+    found = learned(
+        [own("brew sencha", "Make", Slot("tea", "sencha")), own("make it", "Make"), *teas], "tea", NEGATIVES
+    )
+    assert found.patterns["own"]["Make"]["patterns"] == ["make it"]
+    assert found.left_out == {"pattern of several intents": (1, ["'brew {tea}' of Make, kept in Brew"])}
+
+
+def test_lines_of_a_corpus_are_read_as_the_examples_that_they_were() -> None:
+    examples = [
+        own(
+            "brew milk oolong", "Brew", Slot("tea", "milk oolong", start=5, end=16, resolved="oolong"), device="kettle"
+        ),
+        Example(Request(utterance="a and b"), Truth("tea", "A", also=(Truth("tea", "B"),))),
+        Example(Request(utterance="who"), Truth(None), {"kind": "chat"}),
+    ]
+    lines = corpus_lines([*examples, own("x " * 150)], "tea")
+    assert [decode_example(json.dumps(line)) for line in lines] == examples
+
+
+def test_of_very_many_others_a_weighted_share_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbitrank.scaffold.learned.MOST", 10)
+    others = [Example(Request(utterance=f"who is {n}"), Truth(None)) for n in range(30)]
+    lines = corpus_lines([own("brew"), *others], "tea")
+    assert [line.get("weight") for line in lines] == [None, *[3.0] * 10]
+
+
+def test_drawn_examples_complete_what_people_said() -> None:
+    said = [own("brew"), Example(Request(utterance="who"), Truth(None), {"kind": "chat"})]
+    drawn = [own("Brew"), own("brew now"), own("brew it"), own("stop", "Stop"), own("stop it", "Stop")]
+    found = completed(said, drawn, "tea", least=2)
+    assert [example.request.utterance for example in found] == ["brew", "who", "brew now", "stop", "stop it"]
 
 
 def test_a_corpus_without_an_own_utterance_is_refused() -> None:

@@ -78,10 +78,10 @@ def new(
     signal.signal(signal.SIGTERM, _interrupted)
     made = create(Wanted(names, way, source, corpus and format_of(corpus), stated), folder)
     commands = [f"pip install -e {shlex.quote(_shown(folder))}", _try(name, way, made.phrase, folder, names.package)]
-    _report(made, names, way, commands, as_json)
+    _report(made, names, way == "toolkit" and source is None, commands, as_json)
 
 
-def _report(made: Created, names: DomainNames, way: str, commands: Sequence[str], as_json: bool) -> None:
+def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[str], as_json: bool) -> None:
     if as_json:
         left = [{"kind": kind, "count": n, "examples": shown} for kind, (n, shown) in made.left_out.items()]
         report = {
@@ -105,9 +105,9 @@ def _report(made: Created, names: DomainNames, way: str, commands: Sequence[str]
         options.note(text)
     for check, reason in made.unfulfilled.items():
         options.note(f"not yet as it should be, {check}: {reason}")
-    drawn = "utterances of the same patterns: on mixed traffic expect worse"
+    held = "utterances of the same patterns: on mixed traffic expect worse" if drawn else "requests"
     click.echo(f"{_shown(made.folder)}: {len(made.files)} files, weights {made.version} of {made.rows:,} examples")
-    click.echo(f"ECE {100 * made.card.ece:.1f} % on {made.card.n} held-out {drawn if way == 'toolkit' else 'requests'}")
+    click.echo(f"ECE {100 * made.card.ece:.1f} % on {made.card.n} held-out {held}")
     click.echo("\n".join(["next:", *(f"  {command}" for command in commands)]))
 
 

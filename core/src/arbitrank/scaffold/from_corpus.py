@@ -17,7 +17,7 @@ from arbitrank.extras import required
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.patterns import generate
 from arbitrank.scaffold.files import filled, template
-from arbitrank.scaffold.learned import LearnedData, learned, title_of
+from arbitrank.scaffold.learned import LearnedData, corpus_lines, learned, title_of
 from arbitrank.scaffold.names import DomainNames
 from arbitrank.scaffold.sources import LearningSource, own_hypotheses
 
@@ -47,6 +47,12 @@ def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple
             "phrases": _phrases(data.phrases or [names.title]),
         },
     )
+    lines = corpus_lines(source.examples, names.name)
+    written["corpus.jsonl"] = "".join(msgspec.json.encode(line).decode() + "\n" for line in lines)
+    if len(lines) < len(source.examples) - 100:
+        data.notes.append(
+            f"of {len(source.examples):,} utterances {len(lines):,} were taken, others' as a weighted sample"
+        )
     files |= {f"src/{names.package}/data/{name}": text for name, text in written.items()}
     return files, data
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.items import ListValue
 from arbitrank.importers.corpora.templates import number_of_texts
@@ -15,10 +17,10 @@ from arbitrank.learn.features import CORE_KEYS
 from arbitrank.scaffold.delexicalised import delexicalised, joined, list_values
 from arbitrank.values import Example
 
-__all__ = ["MOST", "LearnedData", "learned", "title_of"]
+__all__ = ["MOST", "LearnedData", "corpus_lines", "learned", "title_of"]
 
 MOST = 4_000
-"""Utterances that the patterns draw in all; the counts of a larger corpus are scaled down to it."""
+"""Utterances that the patterns draw in all, and of a corpus that are not the domain's; of more, a share is taken."""
 
 LONGEST = 200
 """Characters of an utterance at most."""
@@ -86,6 +88,7 @@ def learned(
         texts[section][text] += 1
         counts[section][found.pattern] += 1
         values += found.values
+    _once_each(counts, left)
     if not any(kind == "own" for kind, _ in counts) and not (patterns or {}).get("own"):
         raise InputError(f"--from: no utterance of {name} with an intent in it{_told(left)}")
     data = LearnedData(_spec(texts, counts), list_values(values), [], [], _phrases(texts), left)
@@ -97,6 +100,35 @@ def learned(
     _bound(data)
     data.intents = list(data.patterns["own"])
     return data
+
+
+def corpus_lines(examples: Sequence[Example], name: str) -> list[dict[str, Any]]:
+    """Lines of a corpus with the examples that have an utterance of at most `LONGEST` characters.
+
+    Of more than `MOST` that are not the domain's, every k-th is taken, with the weight k.
+    """
+    kept = [one for one in examples if 0 < len((one.request.utterance or "").strip()) <= LONGEST]
+    others = sum(not one.truth.owned_by(name) for one in kept)
+    step, n, lines = -(-others // MOST), 0, []
+    for one in kept:
+        weight = {}
+        if not one.truth.owned_by(name):
+            n += 1
+            if n % step:
+                continue
+            weight = {"weight": step * one.weight} if step > 1 else {}
+        lines.append({**_line(one), **one.extra, **weight})
+    return lines
+
+
+def _line(example: Example) -> dict[str, Any]:
+    """The line of an example: of a corpus where it has one reading, else with its truth."""
+    request = {key: value for key in ("id",) if (value := getattr(example.request, key)) is not None}
+    context = {"context": dict(example.request.context)} if example.request.context else {}
+    truth = msgspec.to_builtins(example.truth)
+    if example.truth.also or example.truth.domains is not None:
+        return {**request, "utterance": example.request.utterance, **context, "truth": truth}
+    return {**request, "text": example.request.utterance, "domain": None, **truth, **context}
 
 
 def title_of(intent: str) -> str:
@@ -120,6 +152,20 @@ def _sections(examples: Iterable[Example], name: str, left: _LeftOut) -> Iterato
             yield ("others", truth.owners[0]), example
         else:
             yield ("none", str(example.extra.get("kind") or "other")), example
+
+
+def _once_each(counts: Mapping[Section, Counter[str]], left: _LeftOut) -> None:
+    """Leave a pattern that several own intents have to the one that has it most often."""
+    most: dict[str, Section] = {}
+    own = [section for section in counts if section[0] == "own"]
+    for section in own:
+        for pattern, n in counts[section].items():
+            if pattern not in most or n > counts[most[pattern]][pattern]:
+                most[pattern] = section
+    for section in own:
+        for pattern in [pattern for pattern in counts[section] if most[pattern] != section]:
+            del counts[section][pattern]
+            left.add("pattern of several intents", f"{pattern[:60]!r} of {section[1]}, kept in {most[pattern][1]}")
 
 
 def _told(left: _LeftOut) -> str:
@@ -225,4 +271,3 @@ def _bound(data: LearnedData) -> None:
     if total > MOST:
         for table in (table for kind in ("own", "others", "none") for table in data.patterns.get(kind, {}).values()):
             table["count"] = max(1, round(table["count"] * MOST / total))
-        data.notes.append(f"the counts of {total:,} utterances were scaled down to {MOST:,}; raise them as you like")
