@@ -77,7 +77,8 @@ def new(
     folder = place_of(names, into)
     signal.signal(signal.SIGTERM, _interrupted)
     made = create(Wanted(names, way, source, corpus and format_of(corpus), stated), folder)
-    commands = [f"pip install -e {shlex.quote(_shown(folder))}", _try(name, way, made.phrase, folder, names.package)]
+    install = f"pip install -e {shlex.quote(_shown(folder))} && arbitrank check {name}"
+    commands = [install, _try(name, way, made.phrase, folder, names.package)]
     _report(made, names, way == "toolkit" and source is None, commands, as_json)
 
 
