@@ -145,7 +145,7 @@ def test_what_cannot_be_taken_over_is_listed() -> None:
     ]
     found = learned(examples, "tea", NEGATIVES)
     assert {kind: n for kind, (n, _) in found.left_out.items()} == {
-        "utterance": 1,
+        "utterance without a pattern": 1,
         "utterance of more than 200 characters": 1,
         "utterance of several intents": 1,
         "own utterance without an intent": 1,

@@ -83,7 +83,7 @@ def learned(
             owner = None if section[0] == "own" else section[1]
             found = delexicalised(example.request.utterance or "", example.truth.slots, owner)
         except InputError as problem:
-            left.add("utterance", f"{text[:60]!r}: {problem}")
+            left.add("utterance without a pattern", f"{text[:60]!r}: {problem}")
             continue
         texts[section][text] += 1
         counts[section][found.pattern] += 1
