@@ -131,9 +131,11 @@ def loaded(found: Iterable[Found]) -> dict[str, Domain]:
 def domain_named(name: str, domains: Mapping[str, Domain], found: Iterable[Found] = ()) -> Domain:
     """The domain of that name. Raises `InputError` where it is not loaded, with the reason where `found` has it."""
     if name not in domains:
-        reason = next((one.reason for one in found if one.name == name and not isinstance(one, Loaded)), None)
-        if reason is not None:
-            raise InputError(f"domain {name!r} is not loaded: {reason}")
+        for one in found:
+            if name.casefold() in (one.name.casefold(), one.source.name.casefold()):
+                other = f"its entry point {one.source.name!r} has the domain {one.name!r}; name that, or rename it"
+                reason = other if isinstance(one, Loaded) else one.reason
+                raise InputError(f"domain {name!r} is not loaded: {reason}")
         known = ", ".join(sorted(domains)) or "none"
         raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
     return domains[name]

@@ -10,7 +10,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.nlu.data_faults import DataFilesWarning
 from arbitrank.testing.findings import DomainCheck, Finding, Level, of_data, of_fault, of_text, seen, warning
 from arbitrank.testing.subject import Subject
-from arbitrank.training.plugin_calls import listed_examples, own_examples
+from arbitrank.training.plugin_calls import check_example, listed_examples
 from arbitrank.training.scored_examples import DomainScales, read_example
 from arbitrank.values import Example
 
@@ -35,16 +35,15 @@ def data_files_and_examples_can_be_read(subject: Subject) -> Iterator[Finding]:
     if isinstance(listed, Fault):
         yield from of_fault(listed, "examples()")
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataFilesWarning)
-        read = guarded(own_examples, subject.domain)
-    if isinstance(read, Fault):
-        if not listed:
-            fix = f"implement examples(), or train with: arbitrank train {subject.name} --data PATH"
-            level: Level = "broken" if subject.domain.shipped is None else "warning"  # then nothing could serve
-            yield seen("examples() gives no example", "own requests, and others' as negatives", fix, level)
-        else:
-            yield from of_fault(read, "examples()")
+    if not listed:
+        fix = f"implement examples(), or train with: arbitrank train {subject.name} --data PATH"
+        level: Level = "broken" if subject.domain.shipped is None else "warning"  # then nothing could serve
+        yield seen("examples() gives no example", "own requests, and others' as negatives", fix, level)
+    for number, example in enumerate(listed):
+        checked = guarded(check_example, subject.name, number, example)
+        if isinstance(checked, Fault):
+            yield from of_fault(checked, "examples()")
+            return
 
 
 @DomainCheck
