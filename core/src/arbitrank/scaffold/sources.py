@@ -88,7 +88,8 @@ def _as_own(examples: list[Example], name: str, has_templates: bool) -> tuple[li
             f"--from: no line is of the domain {name}; domains in it: {seen}; name the new one as one of them"
         )
     (other,) = owners
-    return [_renamed(example, other, name) for example in examples], [f"the utterances of {other} are read as those of {name}"]
+    renamed = [_renamed(example, other, name) for example in examples]
+    return renamed, [f"the utterances of {other} are read as those of {name}"]
 
 
 def _renamed(example: Example, other: str, name: str) -> Example:
