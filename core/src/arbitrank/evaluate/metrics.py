@@ -144,4 +144,5 @@ def _starts(weight: Floats, bins: int = BINS) -> NDArray[np.int64]:
     """The starts of the bins of equal mass among requests of these weights, sorted by their probabilities."""
     before = np.concatenate([[0.0], np.cumsum(weight)])
     edges = np.linspace(0.0, before[-1], min(bins, len(weight)) + 1)[:-1]
-    return np.unique(np.searchsorted(before[:-1], edges, side="right") - 1)
+    rounding = 1e-9 * before[-1]  # equal weights make the same bins, whatever they are
+    return np.unique(np.searchsorted(before[:-1], edges + rounding, side="right") - 1)
