@@ -250,6 +250,7 @@ def _of_folds(parts: Sequence[tuple[SystemResults, Corpus]], seed: int) -> dict[
         "nll": figures.nll,
         "ece": figures.ece,
         "ece_floor": figures.ece_floor,
+        "ece_band_top": figures.ece_band[1],
     }
 
 
@@ -305,6 +306,7 @@ def _known(one: SystemResults, true: Sequence[Mapping[str, float]], seed: int) -
         "nll": figures.nll,
         "ece": figures.ece,
         "ece_floor": figures.ece_floor,
+        "ece_band_top": figures.ece_band[1],
         "over_confidence": figures.over,
     }
 
@@ -350,7 +352,7 @@ def _plot(found: Mapping[str, Any], path: Path) -> None:
             left.axvline(100 * corpus["best_domain_accuracy"], linestyle=":", color="black", label="best possible")
             left.legend(loc="lower right")
         right.barh(arms, [100 * corpus["arms"][arm]["ece"] for arm in arms])
-        right.axvline(100 * corpus["arms"][arms[-1]]["ece_floor"], linestyle=":", color="black", label="floor")
+        right.axvline(100 * corpus["arms"][arms[-1]]["ece_band_top"], linestyle=":", color="black", label="band up to")
         right.set(title=name, xlabel="ECE, per cent", yticklabels=[])
         right.legend(loc="lower right")
         for axes in (left, right):
@@ -368,7 +370,7 @@ def print_table(found: Mapping[str, Any]) -> None:
     for name, corpus in found.items():
         seeds = f"{corpus['seeds']} seed" + ("s" if corpus["seeds"] > 1 else "")
         print(f"{name}: {corpus['n']} requests, {seeds}; per cent, NLL in nats")
-        keys = {**columns[name], "IRER": "irer", "NLL": "nll", "ECE": "ece", "floor": "ece_floor"}
+        keys = {**columns[name], "IRER": "irer", "NLL": "nll", "ECE": "ece", "band up to": "ece_band_top"}
         rows = [
             [arm, *(f"{one[key]:.3f}" if key == "nll" else f"{100 * one[key]:.1f}" for key in keys.values())]
             for arm, one in corpus["arms"].items()

@@ -48,8 +48,8 @@ def _figures(one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: one[name] for name in (*_MEASURES, "ece", "ece_floor")},
         "ece_band_top": one["ece_band"][1],
-        "ece_inside": one["ece"] <= one["ece_band"][1],
-        "domains_inside": sum(d["ece"] <= d["ece_band"][1] for d in own) / len(own),
+        "ece_inside": one["ece_in_band"],
+        "domains_inside": sum(d["ece_in_band"] for d in own) / len(own),
         "against": {
             other: {name: _triple(difference[name]) for name in _MEASURES}
             for other, difference in one["against"].items()
@@ -78,7 +78,7 @@ def print_table(found: Mapping[str, Any]) -> None:
             ]
             for system, one in corpus["systems"].items()
         ]
-        head = ("system", "accuracy", "IRER", "NLL", "ECE", "band up to", "inside", "domains inside")
+        head = ("system", "accuracy", "IRER", "NLL", "ECE", "band up to", "in band", "domains in band")
         table(head, rows)
         rows = [
             [

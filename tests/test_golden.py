@@ -24,7 +24,7 @@ from arbitrank.values import Answer, Context, Decision, Ranked, Request
 
 ADDED = frozenset(
     {"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings", "notes"}
-    | {"scales", "others", "silent"}
+    | {"scales", "others", "silent", "ece_in_band"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
@@ -34,7 +34,7 @@ strongest features of an explained reading.
 notes: of domains and of readiness, remarks that keep nothing from answering.
 decisions, settings: in `evaluate` and `impact`, the shares of what a service decides, and by which settings.
 scales: those by which an artifact was trained, and those of an answer's scores. others, silent: in a card, the requests
-of others, and those among them on which the domain had no reading.
+of others, and those among them on which the domain had no reading. ece_in_band: in `evaluate`, of each ECE.
 """
 
 CHANGED = frozenset({"why"})

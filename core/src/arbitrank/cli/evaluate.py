@@ -81,7 +81,8 @@ def evaluate(
 
 
 def _show(metrics: Mapping[str, Any]) -> None:
-    """Print one line a system: rates in per cent with their 95 % intervals, and calibration beside its floor."""
+    """Print one line a system: rates in per cent with their 95 % intervals, and calibration with its band."""
+    from arbitrank.evaluate.metrics import band_mark
     from arbitrank.evaluate.results import cost
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
@@ -92,7 +93,7 @@ def _show(metrics: Mapping[str, Any]) -> None:
     )
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("system")
-    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "floor", "accept", "clarify", "none"):
+    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "in band", "accept", "clarify", "none"):
         table.add_column(header, justify="right")
     for system, m in metrics["systems"].items():
         rates = (
@@ -105,7 +106,7 @@ def _show(metrics: Mapping[str, Any]) -> None:
             f"{100 * m['semer']:.1f}",
             f"{m['nll']:.3f}",
             f"{100 * m['ece']:.1f}",
-            f"{100 * m['ece_floor']:.1f}",
+            band_mark(m["ece"], m["ece_band"]),
             *(f"{100 * m['decisions'][action]:.1f}" for action in ACTIONS),
         )
     console.print(table)

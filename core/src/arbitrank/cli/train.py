@@ -16,6 +16,7 @@ from arbitrank.configuration import OperatorStatements, unused
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
+from arbitrank.evaluate.metrics import band_text
 from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.training.api import log_folder
@@ -198,8 +199,8 @@ def _report(outcome: TrainingOutcome, destination: options.Destination, shown: B
         else:
             click.echo(
                 f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {outcome.model}; on {outcome.held} "
-                f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), ECE {100 * outcome.ece:.1f} % "
-                f"(floor {100 * outcome.ece_floor:.1f} %); {destination}"
+                f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), "
+                f"{band_text(outcome.ece, outcome.ece_band)}; {destination}"
             )
 
 

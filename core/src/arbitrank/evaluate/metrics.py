@@ -78,6 +78,16 @@ def in_band(ece: float, band: Sequence[float]) -> bool:
     return ece <= band[1]
 
 
+def band_mark(ece: float, band: Sequence[float]) -> str:
+    """For tables, "yes (1.8)" where an ECE is in its band, else "no (1.8)", with the upper end in per cent."""
+    return f"{'yes' if in_band(ece, band) else 'no'} ({100 * band[1]:.1f})"
+
+
+def band_text(ece: float, band: Sequence[float]) -> str:
+    """An ECE with its band, for people: "ECE 1.3 %, in its band (up to 1.8 %)"."""
+    return f"ECE {100 * ece:.1f} %, {'in' if in_band(ece, band) else 'above'} its band (up to {100 * band[1]:.1f} %)"
+
+
 def nll(p: Floats, y: Floats, weight: Floats | None = None) -> float:
     """Mean negative log-likelihood of the outcomes, in nats; probabilities are clipped to [1e-6, 1 − 1e-6]."""
     return _mean(log_loss(p, y), weight)

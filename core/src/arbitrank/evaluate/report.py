@@ -18,7 +18,7 @@ import numpy as np
 
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.evaluate.intervals import Estimate
-from arbitrank.evaluate.metrics import reliability
+from arbitrank.evaluate.metrics import band_mark, reliability
 from arbitrank.evaluate.results import SystemResults, cost, text
 from arbitrank.pages import render
 from arbitrank.probability import Floats
@@ -53,6 +53,7 @@ def write_report(
         plots={name: data_uri(path) for name, path in plots.items()},
         mistakes=list(_mistakes(results[best], held)),
         cost=cost(metrics),
+        band_mark=band_mark,
     )
     (out / "report.html").write_text(page, encoding="utf-8")
 

@@ -177,7 +177,7 @@ def _differences(delta: Floats, drawn: Floats) -> dict[str, Estimate]:
 def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
     figures = calibration(p, y, seed=seed)
     ece = {name: getattr(figures, name) for name in ("ece", "ece_interval", "ece_floor", "ece_band")}
-    return {**ece, "over_confidence": figures.over}
+    return {**ece, "ece_in_band": figures.in_band, "over_confidence": figures.over}
 
 
 def _decisions(one: SystemResults) -> dict[str, float | None]:

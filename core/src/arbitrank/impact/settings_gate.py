@@ -8,7 +8,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import terms_of
 from arbitrank.decisions.observed import heads_of
 from arbitrank.evaluate.intervals import differences, least_loss
-from arbitrank.evaluate.metrics import calibration
+from arbitrank.evaluate.metrics import band_text, calibration
 from arbitrank.impact.gate import GateLimits, GateReason
 from arbitrank.impact.observation import Observation
 
@@ -50,8 +50,8 @@ def settings_reasons(
     was, now = (calibration(head.probability, head.right.astype(np.float64)) for head in heads)
     if now.ece > max(limits.max_ece, now.ece_band[1], was.ece):
         text = (
-            f"the best reading becomes worse calibrated: ECE {100 * was.ece:.2f} to {100 * now.ece:.2f} % on {n} "
-            f"requests, at most {100 * limits.max_ece:.2f} is allowed"
+            f"the best reading becomes worse calibrated: {band_text(now.ece, now.ece_band)}, in place of "
+            f"{100 * was.ece:.1f} %, on {n} requests; at most {100 * limits.max_ece:.1f} is allowed"
         )
         reasons.append(GateReason("limit", text))
     return reasons

@@ -182,7 +182,8 @@ def measure(
 def figures_of(rows: Floats) -> HeldOutFigures:
     """The figures of a model from its rows of `claims`."""
     p, y, p0, y0, weight = rows.T
-    return HeldOutFigures(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
+    sampled = weight if (weight != 1.0).any() else None
+    return HeldOutFigures(calibration(p, y, sampled), _nll(p, y, weight), _nll(p0, y0, weight))
 
 
 def claims(name: str, model: Model, examples: Iterable[Example], means: Confidences, kept: float) -> Floats:

@@ -79,9 +79,9 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
     refused: by the self-check, the weights being worse than R0; failed: an error, in `reason`; killed: the process was
-    ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out requests.
-    `unproven` is the reason why `promote` refuses the weights whatever the self-check says. `seconds` are of the last
-    attempt; `peak` is the largest memory observed, in bytes.
+    ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece`, `ece_floor` and `ece_band` are of `held`
+    held-out requests. `unproven` is the reason why `promote` refuses the weights whatever the self-check says.
+    `seconds` are of the last attempt; `peak` is the largest memory observed, in bytes.
     """
 
     domain: str
@@ -95,6 +95,7 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     baseline: float = 0.0
     ece: float = 0.0
     ece_floor: float = 0.0
+    ece_band: tuple[float, float] = (0.0, 0.0)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     attempts: int = 1
@@ -206,6 +207,7 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
         baseline=figures.baseline,
         ece=card.ece,
         ece_floor=card.ece_floor,
+        ece_band=card.ece_band,
         notes=notes,
         unproven=alone,
     )
