@@ -19,11 +19,12 @@ from arbitrank.learn import files
 from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import objective
 from arbitrank.learn.calibration import Calibrated
+from arbitrank.learn.cross_fitting import cross_fit
 from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.linear_training import train_factored
 from arbitrank.learn.losses import Batch, mixed
-from arbitrank.learn.model_selection import cross_fit, learn
+from arbitrank.learn.model_selection import learn
 from arbitrank.values import Hypothesis, Request, Truth
 
 

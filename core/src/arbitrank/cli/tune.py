@@ -20,8 +20,8 @@ from arbitrank.store.loading import settled
 from arbitrank.store.signing import sign
 
 if TYPE_CHECKING:
-    from arbitrank.decisions.thresholds import Gain
     from arbitrank.decisions.tuning import SettingsChoice, Tuned
+    from arbitrank.learn.gains import Gain
 
 
 @click.command("tune")

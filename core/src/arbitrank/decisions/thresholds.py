@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
 import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.decisions.observed import Heads, Mask
+from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
 WRONG = 4.0 / 3.0
@@ -22,26 +22,6 @@ QUESTION = 0.7 * WRONG
 
 GRID = tuple(round(0.05 * k, 2) for k in range(1, 20))
 """Values of a threshold that are tried."""
-
-
-class Gain(msgspec.Struct, frozen=True):
-    """Mean gain per request, with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, gains: Floats, weight: Floats | None = None) -> Gain:
-        """The mean of gains, and its interval by the normal approximation; `weight` counts the requests."""
-        w = np.ones(len(gains)) if weight is None else weight
-        mean = float(w @ gains / w.sum())
-        error = 1.96 * float(np.sqrt(((w * (gains - mean)) ** 2).sum()) / w.sum())
-        return cls(mean, mean - error, mean + error)
-
-    def below(self, errors: float) -> bool:
-        """True for a mean that is more than so many standard errors below 0."""
-        return self.mean + errors * (self.high - self.mean) / 1.96 < -1e-12
 
 
 def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:

@@ -23,8 +23,9 @@ from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Samp
 from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
 from arbitrank.decisions.observed import Heads, Mask, Observed, heads_of
 from arbitrank.decisions.scope_share import ScopeShare, estimate_share
-from arbitrank.decisions.thresholds import Gain, chosen_thresholds
+from arbitrank.decisions.thresholds import chosen_thresholds
 from arbitrank.errors import DataError
+from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
 LEAST = 200

@@ -12,10 +12,11 @@ from arbitrank.domain import Scores, Settings
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator, recalibrated
 from arbitrank.learn.calibration_fitting import fit_temperature
+from arbitrank.learn.cross_fitting import CrossFitted
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.linear_training import train_loglinear
-from arbitrank.learn.model_selection import CrossFitted, learn, select
+from arbitrank.learn.model_selection import select_each
 from arbitrank.learn.rerankers import R0, Factored
 from arbitrank.probability import best_of_each
 
@@ -59,10 +60,9 @@ def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
     for name, loss in (("R1", "r1"), ("R2", "r2"), ("R3", "r3")):
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
         yield Fitted(name, train_loglinear(plain, settings))
-    yield Fitted(DEFAULT, *select(evidence, Settings(seed=seed)))
-    if missing() is None:
-        yield Fitted("boosted", learn(evidence, Settings(model="boosted", seed=seed, calibrate=False)))
-        yield Fitted("corrected", learn(evidence, Settings(model="corrected", seed=seed, calibrate=False)))
+    each = select_each(evidence, Settings(seed=seed))
+    for name in (DEFAULT, *(kind for kind in BOOSTED if kind in each)):
+        yield Fitted(name, *each[name][:2])
 
 
 def _with_temperature(baseline: R0, evidence: Evidence) -> Calibrated:
