@@ -14,6 +14,7 @@ from typing import Any
 import arbitrank.nlu
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.cli.progress import shown
 from arbitrank.domain import Scores
 from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Recognised, files, load, recognise_corpus
@@ -83,7 +84,8 @@ def recognised(corpus: Corpus, made_of: bytes, cache: Path, jobs: int = 1) -> Be
     paths = files(corpus, kept)
     if not all(path.is_file() for path in paths.values()):
         kept.mkdir(parents=True, exist_ok=True)
-        recognise_corpus(corpus, kept, jobs=jobs, progress=lambda stage, done, total: None)
+        with shown(corpus.name) as progress:
+            recognise_corpus(corpus, kept, jobs=jobs, progress=progress)
     return Bench(corpus, paths)
 
 

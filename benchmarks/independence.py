@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from arbitrank.cli.progress import shown
 from arbitrank.evaluate.answers import JOINT, after_winning, judged, served
 from arbitrank.evaluate.experiment import run
 from arbitrank.evaluate.intervals import Estimate
@@ -32,7 +33,8 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
 def measured(bench: Bench, seed: int = 0, out: Path | None = None, jobs: int = 1) -> dict[str, Any]:
     """The figures of one corpus: each system's, and those of systems trained alone against R0 and the joint model."""
     corpus = bench.corpus
-    runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=lambda stage, done, total: None)
+    with shown(corpus.name) as progress:
+        runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=progress)
     settings, _, readings = served(corpus, runs, seed=seed, winning=after_winning(corpus, runs))
     outcomes = judged(corpus, runs, settings, readings, none_counts=corpus.has_out_of_scope)
     if out:

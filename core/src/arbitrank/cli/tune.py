@@ -13,6 +13,7 @@ import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.progress import shown
 from arbitrank.registry import discover, loaded
 from arbitrank.store.decision_settings import save_decisions
 from arbitrank.store.kinds import DECISIONS
@@ -61,8 +62,9 @@ def tune(
     destination.check(DECISIONS)
     store = destination.store
     on, domains, base = options.requests(path, store), loaded(discover()), settled(decisions, store)
-    seen = observe(domains, store, on, base)
-    other = None if traffic is None else observe(domains, store, traffic, base)
+    with shown("tune") as progress:
+        seen = observe(domains, store, on, base, progress)
+        other = None if traffic is None else observe(domains, store, traffic, base, progress)
     unlabelled = seen.unlabelled if other is None else other.every
     for text in (*seen.notes, *(() if other is None else other.notes)):
         options.note(text)

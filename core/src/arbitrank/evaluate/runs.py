@@ -111,6 +111,7 @@ def in_processes(
 ) -> list[T]:
     """The results of `function(shared corpus, *task)` for each task, in the order in which they end."""
     results: list[T] = []
+    progress(stage, 0, len(tasks))
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         shared = SharedCorpus(corpus, Path(folder) / "corpus")
         shared.path.write_bytes(packed(msgspec.msgpack.encode, corpus))

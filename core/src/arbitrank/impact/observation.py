@@ -14,7 +14,7 @@ from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.decisions.observed import Observed
-from arbitrank.domain import Domain, Model
+from arbitrank.domain import Domain, Model, Progress
 from arbitrank.errors import DataError, InputError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.impact.batch_scores import DomainReadings, brought_for, by_domain, score_batch
@@ -44,11 +44,16 @@ class Observation(NamedTuple):
 
 
 def observe(
-    domains: Mapping[str, Domain], store: Store, path: Path, decisions: DecisionSettings = DecisionSettings()
+    domains: Mapping[str, Domain],
+    store: Store,
+    path: Path,
+    decisions: DecisionSettings = DecisionSettings(),
+    progress: Progress | None = None,
 ) -> Observation:
     """Observe the requests of a file or a log's folder; `decisions` are the settings in force.
 
-    Raises `DataError` where the file cannot be read, or fewer than two domains can answer.
+    `progress` is called with the number of requests so far, their total being unknown (0). Raises `DataError` where the
+    file cannot be read, or fewer than two domains can answer.
     """
     present = present_parts(domains, store, decisions)
     notes = [f"{name} cannot answer and was left out: {reason}" for name, reason in sorted(present.silent.items())]
@@ -64,8 +69,13 @@ def observe(
     if len(models) < 2:
         raise DataError(f"{', '.join(models) or 'no domain'} can answer, expected at least 2 domains: nothing competes")
     reader = _Reader(path)
+    chunks, n = [], 0
     with threadpool_limits(1):
-        chunks = [_observed(lines, models, parts, reader) for lines in reader]
+        for lines in reader:
+            chunks.append(_observed(lines, models, parts, reader))
+            n += len(lines)
+            if progress is not None:
+                progress(f"requests of {path.name}", n, 0)
     labelled, rest = (_joined([chunk[side] for chunk in chunks], tuple(models)) for side in (0, 1))
     served: dict[str, Served] = {name: (parts[name].version, parts[name].temperature) for name in models}
     return Observation(labelled, rest.readings, served, (*notes, *reader.notes()))
