@@ -80,6 +80,10 @@ def test_the_share_out_of_scope_is_found_in_unlabelled_traffic(share: float, see
     before = 0.1
     stated = sigmoid(3.0 * z + np.log(before / (1.0 - before)))
     found = estimate_share(stated, before)
+    assert estimate_share(stated, before, np.full(4_000, 2.0)) == found
+    few = estimate_share(stated, before, np.where(np.arange(4_000) < 400, 1.0, 0.0))
+    alone = estimate_share(stated[:400], before)
+    assert (few.share, few.low, few.high) == pytest.approx((alone.share, alone.low, alone.high))
     assert found.low - 0.03 < share < found.high + 0.03
     assert sigmoid(log_odds(np.array(before)) + shift(before, found.share)) == pytest.approx(found.share)
 

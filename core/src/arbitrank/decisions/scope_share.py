@@ -26,20 +26,26 @@ class ScopeShare(msgspec.Struct, frozen=True):
     n: int
 
 
-def estimate_share(none: Floats, before: float, *, rounds: int = _ROUNDS) -> ScopeShare:
-    """The most likely share of out-of-scope requests, from P(no domain) of each under the share `before`, in (0, 1)."""
+def estimate_share(
+    none: Floats, before: float, weight: Floats | None = None, *, rounds: int = _ROUNDS
+) -> ScopeShare:
+    """The most likely share of out-of-scope requests, from P(no domain) of each under the share `before`, in (0, 1).
+
+    `weight` says how many requests each stands for, None counts each once.
+    """
     odds = np.clip(none, CLIP, 1.0 - CLIP)
     odds = odds / (1.0 - odds) * (1.0 - before) / before  # the likelihood ratio of out of scope against in scope
     share = before
     for _ in range(rounds):
         chance = share * odds / (share * odds + 1.0 - share)
-        new = float(np.clip(chance.mean(), CLIP, 1.0 - CLIP))
+        new = float(np.clip(np.average(chance, weights=weight), CLIP, 1.0 - CLIP))
         if abs(new - share) < 1e-9:
             break
         share = new
     slopes = (odds - 1.0) / (share * odds + 1.0 - share)
-    information = float((slopes**2).sum())
-    error = _Z / math.sqrt(information) if information > 0.0 else 1.0
+    w = np.ones(len(slopes)) if weight is None else weight
+    information = float((w * slopes**2).sum())
+    error = _Z * math.sqrt(float(((w * slopes) ** 2).sum())) / information if information > 0.0 else 1.0
     return ScopeShare(share, max(0.0, share - error), min(1.0, share + error), len(none))
 
 
