@@ -52,7 +52,7 @@ def test_an_artifact_is_sealed_with_the_settings_of_its_training(tmp_path: Path)
     manifest = verified(tmp_path / "a")
     assert manifest == built.manifest
     assert (manifest.domain, manifest.package, manifest.package_version) == ("lights", *PACKAGE)
-    assert (manifest.model, manifest.loss, manifest.seed, manifest.features) == ("factored", "", 3, ("a", "b"))
+    assert (manifest.model, manifest.loss, manifest.seed, manifest.features) == ("auto", "", 3, ("a", "b"))
     assert manifest.data_digest == data_digest(EXAMPLES)
     assert set(manifest.files) == {"reranker/weights.json", "card.json"}
     assert read_card(tmp_path / "a") == built.measured.card

@@ -26,9 +26,7 @@ class ScopeShare(msgspec.Struct, frozen=True):
     n: int
 
 
-def estimate_share(
-    none: Floats, before: float, weight: Floats | None = None, *, rounds: int = _ROUNDS
-) -> ScopeShare:
+def estimate_share(none: Floats, before: float, weight: Floats | None = None, *, rounds: int = _ROUNDS) -> ScopeShare:
     """The most likely share of out-of-scope requests, from P(no domain) of each under the share `before`, in (0, 1).
 
     `weight` says how many requests each stands for, None counts each once.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.evaluate.intervals import blocks, interval, resamples
+from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.probability import Floats, log_loss
 
 BINS = 15
@@ -33,7 +34,7 @@ class Calibration(msgspec.Struct, frozen=True):
     `ece_band` is the 95 % band of the ECE of outcomes drawn from the probabilities themselves, `ece_floor` the mean of
     these ECEs, `ece_interval` the 95 % bootstrap interval. `over` is the mean of p − y, above 0 where the system is
     over-confident. On the card of a domain, `others` counts the requests of other domains in its training data that it
-    had a hypothesis of, `silent` those that it had none of.
+    had a hypothesis of, `silent` those that it had none of; `choice` is that of its kind of re-ranker.
     """
 
     n: int
@@ -46,6 +47,7 @@ class Calibration(msgspec.Struct, frozen=True):
     over: float
     others: int | msgspec.UnsetType = msgspec.UNSET
     silent: int | msgspec.UnsetType = msgspec.UNSET
+    choice: KindChoice | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def in_band(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.files import Plain
 from arbitrank.learn.rerankers import Factored
 from arbitrank.probability import Floats, best_of_each
+
+K = TypeVar("K")
 
 FOLDS = 5
 """Folds of the requests."""
@@ -44,8 +46,8 @@ def cross_fit(evidence: Evidence, settings: Settings, trainer: Trainer) -> Cross
 
 
 def cross_fit_kinds(
-    evidence: Evidence, settings: Settings, trainer: Trainer, kinds: Mapping[str, KindTrainer]
-) -> dict[str, CrossFitted]:
+    evidence: Evidence, settings: Settings, trainer: Trainer, kinds: Mapping[K, KindTrainer]
+) -> dict[K, CrossFitted]:
     """Cross-fitted scores by several kinds of re-ranker, all on the same folds.
 
     In each fold `trainer` trains a factored one at most once, for all the kinds that need it.

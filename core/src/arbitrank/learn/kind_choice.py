@@ -6,15 +6,20 @@ The other kinds are gradient-boosted trees, which cost more to train and to serv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
-DEFAULT = "factored"
+RerankerKind = Literal["factored", "corrected", "boosted"]
+
+DEFAULT: RerankerKind = "factored"
 """The kind that is taken where no other one is surely better."""
+
+AUTO: Literal["auto"] = "auto"
+"""The name of the model that is of the kind which held-out data choose."""
 
 LEAST_OWN = 500
 """Requests of the domain's own below which no other kind is tried: too few to tell, and for trees to learn from."""
@@ -36,26 +41,25 @@ class KindChoice(msgspec.Struct, frozen=True):
     Gains are means over the domain's `n` training requests, scored by re-rankers that did not learn from them.
     """
 
-    model: str
-    n: int
-    folds: int
-    tried: dict[str, KindGain] = {}
+    model: RerankerKind
+    n: int = 0
+    folds: int = 0
+    tried: dict[RerankerKind, KindGain] = {}
     reason: str | None = None
 
     @property
     def sentence(self) -> str:
-        """The choice in one sentence."""
-        if self.reason is not None:
-            return f"{self.model}: {self.reason}"
-        kind = self.model if self.model in self.tried else max(self.tried, key=lambda k: self.tried[k].nll_gain.mean)
+        """The reason for the choice: the gain of the chosen kind, or of the best other one."""
+        if not self.tried:
+            return self.reason or ""
+        best = max(self.tried, key=lambda kind: self.tried[kind].nll_gain.mean)
+        kind = self.model if self.model in self.tried else best
         nll, right = self.tried[kind].nll_gain, self.tried[kind].right_gain
         figures = (
-            f"NLL {-nll.mean:+.4f} [{-nll.high:+.4f}, {-nll.low:+.4f}] and right readings {100 * right.mean:+.2f} "
-            f"[{100 * right.low:+.2f}, {100 * right.high:+.2f}] points"
+            f"NLL {-nll.mean:+.4f} [{-nll.high:+.4f}, {-nll.low:+.4f}], right readings {100 * right.mean:+.2f} "
+            f"[{100 * right.low:+.2f}, {100 * right.high:+.2f}] points over {DEFAULT}, {self.folds}-fold"
         )
-        if kind == self.model:
-            return f"{kind}: {figures} over {DEFAULT}, {self.folds}-fold"
-        return f"{self.model}: no other kind is surely better; {kind} over it, {self.folds}-fold: {figures}"
+        return figures if kind == self.model else f"no other kind is surely better; {kind}: {figures}"
 
 
 class HeldOut(NamedTuple):
@@ -65,7 +69,7 @@ class HeldOut(NamedTuple):
     right: Floats
 
 
-def choose_kind(held: Mapping[str, HeldOut], counts: Floats, folds: int) -> KindChoice:
+def choose_kind(held: Mapping[RerankerKind, HeldOut], counts: Floats, folds: int) -> KindChoice:
     """The kind with the greatest sure gain over the factored one, `counts` being the requests that each stands for."""
     before = held[DEFAULT]
     tried = {

@@ -15,13 +15,10 @@ from arbitrank.learn.calibration_fitting import choose, chosen
 from arbitrank.learn.cross_fitting import FOLDS, CrossFitted, KindTrainer, Trainer, cross_fit, cross_fit_kinds
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.files import Saved
-from arbitrank.learn.kind_choice import DEFAULT, LEAST_OWN, HeldOut, KindChoice, choose_kind
+from arbitrank.learn.kind_choice import AUTO, DEFAULT, LEAST_OWN, HeldOut, KindChoice, RerankerKind, choose_kind
 from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.linear_training import ENOUGH, train_factored, train_loglinear
 from arbitrank.probability import log_loss
-
-AUTO = "auto"
-"""The name of the model that is the kind which held-out data choose."""
 
 _PULLS = (1.0, 0.1)  # looser than the default while a domain has few requests, so that an informative context counts
 _FEW = 30  # requests of the scarcer kind below which held-out ones can't be trusted to choose the regularisation
@@ -51,13 +48,15 @@ def select(evidence: Evidence, settings: Settings) -> SelectedModel:
     if settings.model == "loglinear":
         return SelectedModel(train_loglinear(evidence, settings))
     factored, scores = _regularised(evidence, settings)
-    choice, kind = None, str(settings.model)
-    if kind == AUTO:
+    choice = None
+    if settings.model == AUTO:
         reason = _untried(evidence)
         if reason is None:
             scores = cross_fit_kinds(evidence, settings, factored, KINDS)
         choice = _choice(evidence, settings, scores, reason)
         kind = choice.model
+    else:
+        kind = settings.model
     if settings.calibrate and kind not in scores:
         scores = cross_fit_kinds(evidence, settings, factored, {kind: KINDS[kind]})
     return SelectedModel(_finished(evidence, settings, factored, kind, scores), scores.get(kind), choice)
@@ -75,23 +74,23 @@ def select_each(evidence: Evidence, settings: Settings) -> dict[str, SelectedMod
         scores = {DEFAULT: cross_fit(evidence, settings, factored)}
     each = {kind: SelectedModel(_finished(evidence, settings, factored, kind, scores), scores[kind]) for kind in scores}
     choice = _choice(evidence, settings, scores, _untried(evidence))
-    return {**each, AUTO: each[choice.model]._replace(choice=choice)}
+    return {**{str(kind): one for kind, one in each.items()}, AUTO: each[choice.model]._replace(choice=choice)}
 
 
 def _untried(evidence: Evidence) -> str | None:
     """The reason why no other kind is tried beside the factored one; None where they are."""
     own = int(np.count_nonzero(evidence.batch.mine))
     if own < LEAST_OWN:
-        return f"{own} requests of its own, below {LEAST_OWN}: too few to tell whether trees are better"
-    return missing()
+        return f"{own} requests of its own, below {LEAST_OWN}: no other kind is tried"
+    return "without LightGBM no other kind is tried" if missing() else None
 
 
 def _choice(
-    evidence: Evidence, settings: Settings, scores: Mapping[str, CrossFitted], reason: str | None
+    evidence: Evidence, settings: Settings, scores: Mapping[RerankerKind, CrossFitted], reason: str | None
 ) -> KindChoice:
     counts = evidence.batch.counts(settings.kept)
     if reason is not None:
-        return KindChoice(DEFAULT, len(counts), FOLDS, reason=reason)
+        return KindChoice(DEFAULT, len(counts), reason=reason)
     held = {}
     for kind, one in scores.items():
         p, y = one.claims(evidence)
@@ -101,7 +100,11 @@ def _choice(
 
 
 def _finished(
-    evidence: Evidence, settings: Settings, factored: Trainer, kind: str, scores: Mapping[str, CrossFitted]
+    evidence: Evidence,
+    settings: Settings,
+    factored: Trainer,
+    kind: RerankerKind,
+    scores: Mapping[RerankerKind, CrossFitted],
 ) -> Saved:
     """The re-ranker trained on all the evidence, with the calibration map that its cross-fitted scores prefer."""
     reranker = KINDS[kind](evidence, settings, partial(factored, evidence, settings))
@@ -112,7 +115,7 @@ def _finished(
     return reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator)
 
 
-def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, dict[str, CrossFitted]]:
+def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, dict[RerankerKind, CrossFitted]]:
     """Training of the factored re-ranker with the regularisation that cross-fitting prefers, and its scores where that
     was tried.
 
@@ -139,7 +142,7 @@ def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, dict[
     return trainer, {DEFAULT: scores}
 
 
-KINDS: dict[str, KindTrainer] = {
+KINDS: dict[RerankerKind, KindTrainer] = {
     DEFAULT: lambda evidence, settings, factored: factored(),
     "corrected": lambda evidence, settings, factored: train_boosted(evidence, settings, factored()),
     "boosted": lambda evidence, settings, factored: train_boosted(evidence, settings),
