@@ -10,11 +10,14 @@ import math
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
+from arbitrank.arbitration.competition import Competition
 from arbitrank.probability import CLIP, Floats, logit
 
 _ROUNDS = 200
 _Z = 1.96
+_SHARES = 0.005, 0.9  # the least and the greatest share that is believed
 
 
 class ScopeShare(msgspec.Struct, frozen=True):
@@ -45,6 +48,18 @@ def estimate_share(none: Floats, before: float, weight: Floats | None = None, *,
     information = float((w * slopes**2).sum())
     error = _Z * math.sqrt(float(((w * slopes) ** 2).sum())) / information if information > 0.0 else 1.0
     return ScopeShare(share, max(0.0, share - error), min(1.0, share + error), len(none))
+
+
+def with_share(competition: Competition, share: float) -> Competition:
+    """A competition, which has a term for "no domain" and the share that this is for, for another share, in (0, 1).
+
+    The share is kept between 0.5 and 90 %, so that some requests stay in scope and some out of scope.
+    """
+    if competition.null is None or competition.share is None:
+        raise ValueError("the competition has no share of out-of-scope requests to replace")
+    share = min(max(share, _SHARES[0]), _SHARES[1])
+    null = float(np.clip(competition.null + shift(competition.share, share), -30.0, 30.0))
+    return replace(competition, null=null, share=share)
 
 
 def shift(before: float, after: float) -> float:
