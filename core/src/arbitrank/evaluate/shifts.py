@@ -52,7 +52,7 @@ BENDS = {"× 0.5": Bend(0.5, 0.0), "× 2": Bend(2.0, 0.0), "+ 1": Bend(1.0, 1.0)
 """Changes of one domain's log-odds that are tried, by their names."""
 
 
-class Change(NamedTuple):
+class RequestChange(NamedTuple):
     """A change of requests before they are scored: of one `domain`'s confidences, or of a `key` of the context.
 
     A `value` of None removes the key.
@@ -105,21 +105,23 @@ class Shift(NamedTuple):
         return float(self.weight.sum() ** 2 / (self.weight**2).sum())
 
 
-def changes(corpus: Corpus) -> list[Change]:
+def changes(corpus: Corpus) -> list[RequestChange]:
     """The changes of a corpus's held-out requests: of the confidences of its largest domain, and of its context."""
     found = []
     sizes = {name: sum(example.truth.owned_by(name) for example in corpus.held) for name in corpus.domains}
     largest = max(sizes, key=lambda name: sizes[name])
     for name, bend in BENDS.items():
-        found.append(Change(f"{largest}: confidences {name}", largest, bend))
+        found.append(RequestChange(f"{largest}: confidences {name}", largest, bend))
     keys = Counter(key for example in corpus.held for key, _ in _values(example))
     for key in [key for key, n in sorted(keys.items(), key=lambda one: (-one[1], one[0])) if n >= _LEAST][:_KEYS]:
-        found.append(Change(f"{key}: {UNSEEN}", key=key, value=UNSEEN))
-        found.append(Change(f"{key}: missing", key=key))
+        found.append(RequestChange(f"{key}: {UNSEEN}", key=key, value=UNSEEN))
+        found.append(RequestChange(f"{key}: missing", key=key))
     return found
 
 
-def shifts(observed: Observed, held: Sequence[Example], changed: Sequence[Change], *, seed: int = 0) -> list[Shift]:
+def shifts(
+    observed: Observed, held: Sequence[Example], changed: Sequence[RequestChange], *, seed: int = 0
+) -> list[Shift]:
     """The shifts of held-out requests, the first being none; `changed` are the changes that they were scored with."""
     even = np.ones(len(held))
     return [
