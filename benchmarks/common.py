@@ -13,7 +13,7 @@ from typing import Any
 
 import arbitrank.nlu
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
 from arbitrank.cli.progress import shown
 from arbitrank.domain import Scores
 from arbitrank.evaluate.corpus import Corpus, read_corpus
@@ -131,15 +131,16 @@ def results(
     *,
     none_counts: bool,
     decisions: DecisionSettings = DecisionSettings(),
+    names: Sequence[str] = (),
 ) -> SystemResults:
     """Merge the domains' hypotheses and judge the head of each list, as `arbitrank.evaluate.results.judge` does.
 
-    `hypotheses` and `scores` hold, for each domain in the order of names, those of each request.
+    `hypotheses` and `scores` hold, for each domain in the order of `names`, those of each request.
     """
     domains = []
     for of_domain in scores:
         domains.append(BestReadings.empty(len(truths)))
         domains[-1].put(range(len(truths)), of_domain)
-    heads = merge_heads(domains, decisions)
+    heads = merge_heads(domains, decisions, terms=terms_of(decisions, names) if names else None)
     top = [None if d < 0 else hypotheses[d][i][k] for i, (d, k) in enumerate(zip(*heads[:2], strict=True))]
     return judge(heads, top, truths, decisions if none_counts else None)

@@ -21,6 +21,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
+from arbitrank.evaluate.merge_tuning import AfterWinning
 from hatchling.builders.wheel import WheelBuilder
 
 from arbitrank.answerlog.reader import LogReport
@@ -30,7 +31,6 @@ from arbitrank.cli.main import cli
 from arbitrank.configuration import read_configuration
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import InputError
-from arbitrank.evaluate.merge_tuning import AfterWinning
 from arbitrank.evaluate.metrics import BINS, Calibration
 from arbitrank.explanation import LEAST
 from arbitrank.impact.replay_one import Replay

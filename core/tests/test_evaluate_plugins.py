@@ -85,9 +85,10 @@ def test_plugins_are_trained_on_train_and_scored_on_held_out_requests(
     install(monkeypatch, lamps, tunes, Word("unasked", "x"))
     metrics, outcomes, found = run(corpus)
     assert lamps.shown == tunes.shown == [30]
-    assert list(metrics["systems"]) == ["R0", "plugins"]
+    assert list(metrics["systems"]) == ["R0", "R0 tuned", "plugins", "plugins tuned"]
+    assert "6 requests with a truth, expected at least 200" in metrics["tuning"]["plugins tuned"].refusal
     assert metrics["systems"]["plugins"]["domain_accuracy"] == pytest.approx(20 / 21)
-    assert metrics["systems"]["plugins"]["against"].keys() == {"R0"}
+    assert metrics["systems"]["plugins"]["against"].keys() == {"R0", "R0 tuned"}
     assert outcomes["plugins"].probability[0] == 0.9
     assert [note for note in metrics["notes"] if "failed on 1 requests" in note and "no such word" in note]
     write_report(metrics, outcomes, found.held, "plugins", tmp_path / "out")

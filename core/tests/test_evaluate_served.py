@@ -63,11 +63,16 @@ def compare(path: Path, monkeypatch: pytest.MonkeyPatch, **decisions: Any) -> Ma
     monkeypatch.setattr(hypotheses, "train_recogniser", recognising)
     metrics, results, _ = experiment.evaluate(path, decisions=decisions, progress=lambda *_: None)
     corpus = read_corpus(path) if path.is_dir() else read_hypotheses(path)
-    for system in {*results} & {*next(iter(trained.values()))[0]}:
+    for system, one in results.items():
+        tuning = metrics["tuning"].get(system)
+        kind = tuning.system if tuning else system
+        if kind not in next(iter(trained.values()))[0]:  # the joint model
+            continue
         for number, (_, chosen) in enumerate(splits(corpus, 0)):
-            models = {name: Served(recognisers.get(name), folds[number][system]) for name, folds in trained.items()}
+            models = {name: Served(recognisers.get(name), folds[number][kind]) for name, folds in trained.items()}
             serving = {name: Serving(model, "1", "test") for name, model in models.items()}
-            equal(Arbitrator(serving, metrics["settings"][system]), corpus, np.flatnonzero(chosen), results[system])
+            settings = tuning.folds[number] if tuning and tuning.folds else metrics["settings"][system]
+            equal(Arbitrator(serving, settings), corpus, np.flatnonzero(chosen), one)
     return metrics
 
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.cli import decision_options, options
-from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.progress import shown
 from arbitrank.configuration import OperatorStatements, first_stated
 from arbitrank.wire.offsets import Offsets
-
-_MANY = 0.05  # of all requests: in scope, but decided none
 
 
 @click.command("evaluate")
@@ -52,10 +44,13 @@ def evaluate(
     with --plugins, which needs one for each domain of the corpus. Where LightGBM cannot be imported, the systems that
     need it are left out and named. The same seed gives the same figures for any number of jobs.
 
-    Every system decides as a service with its settings would: accept, clarify, none, or the fallback domain. Unless
-    stated, --none is chosen on data where these have out-of-scope requests, and --normalise where they have none.
+    Every system decides as a service with its settings would: accept, clarify, none, or the fallback domain. Each is
+    reported with the default settings, and tuned: what is not stated is chosen as by arbitrank tune, on readings of its
+    own of requests that the report is not on (dev where there is a test split, else training requests, out of fold).
     """
+    from arbitrank.cli.evaluation_tables import show_evaluation
     from arbitrank.evaluate.experiment import evaluate
+    from arbitrank.evaluate.tuning import tuned
 
     if out:  # before minutes of work, in case a package is missing
         from arbitrank.evaluate.report import write_report
@@ -72,50 +67,9 @@ def evaluate(
             progress=progress,
         )
     if out:
-        write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", out)
+        write_report(metrics, results, corpus.held, tuned("plugins" if plugins else "factored"), out)
     if as_json:
         click.echo(msgspec.json.encode(metrics))
         return
-    _show(metrics)
+    show_evaluation(metrics)
     click.echo(f"written: {out}/report.html" if out else "--out DIR writes metrics, predictions, plots and a page")
-
-
-def _show(metrics: Mapping[str, Any]) -> None:
-    """Print one line a system: rates in per cent with their 95 % intervals, and calibration with its band."""
-    from arbitrank.evaluate.metrics import band_mark
-    from arbitrank.evaluate.results import cost
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
-    for note in metrics["notes"]:
-        console.print(f"[dim]{escape(note)}[/dim]")
-    console.print(
-        f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
-    )
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("system")
-    for header in ("domain accuracy", "IRER", "SemER", "NLL", "ECE", "in band", "accept", "clarify", "none"):
-        table.add_column(header, justify="right")
-    for system, m in metrics["systems"].items():
-        rates = (
-            f"{100 * m[name]:.1f} [{100 * m['ci'][name][0]:.1f}, {100 * m['ci'][name][1]:.1f}]"
-            for name in ("domain_accuracy", "irer")
-        )
-        table.add_row(
-            system,
-            *map(escape, rates),
-            f"{100 * m['semer']:.1f}",
-            f"{m['nll']:.3f}",
-            f"{100 * m['ece']:.1f}",
-            band_mark(m["ece"], m["ece_band"]),
-            *(f"{100 * m['decisions'][action]:.1f}" for action in ACTIONS),
-        )
-    console.print(table)
-    for system, m in metrics["systems"].items():
-        lost = m["decisions"]["none_in_scope"]
-        if system in ("factored", "plugins") and lost > _MANY:
-            console.print(
-                f"{system}: {100 * lost:.1f} % of the requests are in scope, and decided none; try a higher --none, or "
-                "--fallback DOMAIN where a domain can answer anything",
-                soft_wrap=True,
-            )
-    console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)

@@ -26,7 +26,8 @@ def evaluate(
 
     With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
     them. `context_keys` are read beside the core's, or the domains' own, and those in `arbitrank.toml`. `decisions`
-    are fields of the decision settings that are set, such as `{"fallback": "llm"}`; each system decides as a service.
+    are fields of the decision settings that are stated, such as `{"fallback": "llm"}`, and are not tuned; each system
+    decides as a service, once with the others at their defaults and once with them tuned.
     `scales` are of scores that are not probabilities, by domain and field; where they state none, the operator's
     configuration does. `jobs` is the number of domains that are built at once. Raises `DataError` where the data
     cannot be used, and `InputError` where the extra `train` (or, for a report, `report`) is not installed.
@@ -34,6 +35,7 @@ def evaluate(
     try:
         from arbitrank.configuration import first_stated, stated_by_operator
         from arbitrank.evaluate.experiment import evaluate as run
+        from arbitrank.evaluate.tuning import tuned
 
         if out is not None:
             from arbitrank.evaluate.report import write_report
@@ -51,7 +53,7 @@ def evaluate(
         progress=lambda *_: None,
     )
     if out is not None:
-        write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", Path(out))
+        write_report(metrics, results, corpus.held, tuned("plugins" if plugins else "factored"), Path(out))
     return metrics
 
 

@@ -9,33 +9,41 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.segments import is_log
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.configuration import StatedScales
 from arbitrank.context_keys import NamedKeys
+from arbitrank.decisions.tuning import LEAST
 from arbitrank.domain import Domain, Progress
-from arbitrank.evaluate.answers import JOINT, acting_fallback, after_winning, judged, served
+from arbitrank.evaluate.answers import JOINT, acting_fallback, folds, judged, system_readings
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_keys, without_hypotheses
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
-from arbitrank.evaluate.joint import joint_rows, sampled
-from arbitrank.evaluate.merge_tuning import (
-    LabelledReadings,
-    label,
-)
-from arbitrank.evaluate.plugins import installed, run_plugins, with_fallback
+from arbitrank.evaluate.joint import JointParts, joint_rows, sampled
+from arbitrank.evaluate.labelled import LabelledReadings, label, labelled
+from arbitrank.evaluate.plugins import PLUGINS, installed, kept_back, run_plugins, with_fallback
 from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, summarise
 from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
+from arbitrank.evaluate.scope_shares import at_shares
 from arbitrank.evaluate.scored_corpus import with_scales
-from arbitrank.evaluate.systems import BOOSTED, DEFAULT, Fitted, available, fit_all, score, score_unseen
+from arbitrank.evaluate.systems import AUTO, BOOSTED, DEFAULT, available, fit_all, score, score_unseen
+from arbitrank.evaluate.tuning import Deciding, SystemReadings, SystemTuning, choices_of, tune_all, tuned
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.lightgbm import missing
 from arbitrank.nlu.recogniser import N_BEST
 from arbitrank.values import Example, Request
 from arbitrank.wire.offsets import Offsets
+
+REFERENCES = ("R0", tuned("R0"), JOINT, tuned(JOINT))
+"""The systems that all others are compared with."""
+
+MAIN = ("R0", DEFAULT, AUTO, PLUGINS, JOINT)
+"""The systems that are reported with traffic of other shares of out-of-scope requests as well."""
 
 
 def evaluate(
@@ -48,14 +56,15 @@ def evaluate(
     decisions: Mapping[str, Any] = {},
     scales: StatedScales = MappingProxyType({}),
     offsets: Offsets = "characters",
+    in_force: DecisionSettings | None = None,
     progress: Progress,
 ) -> tuple[dict[str, Any], dict[str, SystemResults], Corpus]:
     """The metrics and the results of all systems on the corpus in `path`, and the corpus.
 
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses. `context_keys` are read beside
-    the domains' own. `decisions` are fields of the decision settings that are set; the others are chosen where there
-    are data to choose by, else they are the defaults. `scales` are stated for the domains' scores, `offsets`
-    is the unit of a corpus's offsets.
+    the domains' own. `decisions` are fields of the decision settings that are stated. Each system is reported untuned,
+    with the others at their defaults (the plugins: as the settings `in_force` have them), and with the others tuned.
+    `scales` are stated for the domains' scores, `offsets` is the unit of a corpus's offsets.
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
@@ -79,24 +88,67 @@ def evaluate(
             clock.lap("recognise")
             runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
             clock.lap("re-rankers")
-        winning = after_winning(corpus, runs, decisions)
-        settings, nones, readings = served(corpus, runs, seed=seed, winning=winning, given=decisions)
-        results = judged(corpus, runs, settings, readings)
-    clock.lap("merge" if plugins else "joint and merge")
-    systems = summarise(results, corpus.held, against=("R0", JOINT), seed=seed)
+        merging = "merge" if plugins else "joint and merge"
+        readings = system_readings(corpus, runs, seed=seed, kept=kept_back(corpus) if plugins else None)
+        clock.lap(merging)
+        deciding, tunings = untuned_and_tuned(
+            corpus, readings, decisions, in_force, seed=seed, jobs=jobs, progress=progress
+        )
+        clock.lap("tuning")
+        results = judged(corpus, runs, deciding)
+    clock.lap(merging)
+    figures = _figures(corpus, results, tunings, seed)
     clock.lap("figures")
     by_system = {key: round(sum(one.seconds.get(key, 0.0) for one in runs), 2) for key in runs[0].seconds}
     metrics = {
         **_described(corpus, runs, seed),
-        "after_winning": winning is not None and winning.independence is not None,
-        "after_winning_choice": winning,
-        "none_choice": nones,
-        "systems": systems,
-        "settings": settings,
+        **choices_of(tunings),
+        **figures,
+        "tuning": tunings,
+        "settings": {
+            name: tunings[name].settings if name in tunings else one.settings for name, one in deciding.items()
+        },
         "seconds": {**clock.laps, BY_SYSTEM: by_system},
         "peak_memory_bytes": total([peak(), *peaks, *(one.peak for one in runs)]),
     }
     return metrics, results, corpus
+
+
+def _figures(
+    corpus: Corpus, results: Mapping[str, SystemResults], tunings: Mapping[str, SystemTuning], seed: int
+) -> dict[str, Any]:
+    """The metrics of all systems, and those of the main ones with other shares of out-of-scope requests."""
+    untuned = {name: one.system for name, one in tunings.items()}
+    main = [name for name in results if untuned.get(name, name) in MAIN]
+    return {
+        "systems": summarise(results, corpus.held, against=REFERENCES, untuned=untuned, seed=seed),
+        "out_of_scope_shares": at_shares(results, corpus.held, main, REFERENCES, seed=seed),
+    }
+
+
+def untuned_and_tuned(
+    corpus: Corpus,
+    readings: SystemReadings,
+    stated: Mapping[str, Any] = MappingProxyType({}),
+    in_force: DecisionSettings | None = None,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress,
+) -> tuple[dict[str, Deciding], dict[str, SystemTuning]]:
+    """Every system untuned and tuned, by its name in the report, and the reports of the latter.
+
+    The main ones are tuned once more with the held-out requests as traffic, where requests may be out of scope.
+    """
+    bases = {system: base(system, stated, in_force) for system in readings.held}
+    traffic = MAIN if corpus.has_out_of_scope else ()
+    return tune_all(readings, bases, folds(corpus, seed), traffic, seed=seed, jobs=jobs, progress=progress)
+
+
+def base(system: str, stated: Mapping[str, Any], in_force: DecisionSettings | None = None) -> DecisionSettings:
+    """The settings of an untuned system: the defaults and what the operator states, the plugins' those in force."""
+    settings = DecisionSettings() if in_force is None or system != PLUGINS else in_force
+    return replace(settings, **stated, stated=tuple(sorted({*settings.stated, *stated})))
 
 
 def _described(corpus: Corpus, runs: Sequence[DomainRun], seed: int) -> dict[str, Any]:
@@ -130,27 +182,41 @@ def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
     """Run of one domain alone: every system's re-ranker from the domain's own hypotheses, and its held-out scores."""
     corpus, recognised = shared.value, load(path)
     learning, learned = _with_hypotheses(corpus.train, recognised.train)
-    unreported: LabelledReadings | None = None
     clock = Clock()
     keys = (*CORE_KEYS, *corpus.named.get(recognised.domain, ()))
     readings = {system: BestReadings.empty(len(corpus.held)) for system in available()}
+    tuning: dict[str, LabelledReadings] = {}
     with threadpool_limits(1):
         truths, silent = [corpus.train[i].truth for i in learned], _silent(corpus.train, recognised)
         training = gather(recognised.domain, learning, truths, keys=keys, silent=silent)
         scoring, scored = training, learned
         if not corpus.cross_fitted:
             scoring, scored = _evidence(training, corpus.held, recognised.held)
+        choosing = _evidence(training, corpus.tuning, recognised.tuning) if corpus.tuning else None
+        unseen = choosing is None and not corpus.cross_fitted and len(corpus.train) >= LEAST
         for rest, chosen in splits(corpus, seed):
             evidence, held = training.only(rest[learned]), scoring.only(chosen[scored])
             places = scored[chosen[scored]].tolist()
-            for fitted in fit_all(evidence, seed=seed):
+            for fitted in fit_all(evidence, seed=seed, unseen=unseen):
                 readings[fitted.system].put(places, score(fitted.reranker, held))
+                if choosing is not None:
+                    of_tuning = score(fitted.reranker, choosing[0])
+                    tuning[fitted.system] = label(len(corpus.tuning), choosing[1], of_tuning, choosing[0])
+                elif unseen:
+                    of_training = score_unseen(fitted, evidence)
+                    tuning[fitted.system] = label(len(corpus.train), learned, of_training, evidence)
+                else:  # too few to tune on
+                    tuning[fitted.system] = LabelledReadings.none(len(corpus.train))
                 clock.lap(fitted.system)
-                if fitted.system == DEFAULT and not corpus.cross_fitted:
-                    unreported = _labelled(corpus, recognised, fitted, evidence, learned)
+        if corpus.cross_fitted:
+            tuning = {system: labelled(one, scored, scoring) for system, one in readings.items()}
         kept = taught_joint(corpus)[learned]
-        rows = joint_rows(training.only(kept), learned[kept]), joint_rows(scoring, scored)
-    return DomainRun(recognised.domain, path, readings, clock.laps, unreported, peak(), rows)
+        rows = JointParts(
+            joint_rows(training.only(kept), learned[kept]),
+            None if choosing is None else joint_rows(*choosing),
+            joint_rows(scoring, scored),
+        )
+    return DomainRun(recognised.domain, path, readings, clock.laps, tuning, peak(), rows)
 
 
 def taught_joint(corpus: Corpus) -> NDArray[np.bool_]:
@@ -169,15 +235,6 @@ def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:
     taught, n = int(taught_joint(corpus).sum()), len(corpus.train)
     note = f"joint: learns from {taught} of {n} training requests; more would not fit in memory"
     return [note] if taught < n else []
-
-
-def _labelled(
-    corpus: Corpus, recognised: Recognised, fitted: Fitted, evidence: Evidence, learned: NDArray[np.int64]
-) -> LabelledReadings:
-    if not corpus.tuning:
-        return label(len(corpus.train), learned, score_unseen(fitted, evidence), evidence)
-    tuning, places = _evidence(evidence, corpus.tuning, recognised.tuning)
-    return label(len(corpus.tuning), places, score(fitted.reranker, tuning), tuning)
 
 
 def _silent(examples: Sequence[Example], recognised: Recognised) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.errors import DataError
+from arbitrank.evaluate.labelled import LabelledReadings
 from arbitrank.learn.boosted import feature_names, matrix
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.lightgbm import lightgbm
@@ -38,6 +39,14 @@ class JointRows(NamedTuple):
     request: NDArray[np.int32]
 
 
+class JointParts(NamedTuple):
+    """Rows of one domain: of the training requests, of those of the tuning split (None without one), and held out."""
+
+    train: JointRows
+    tuning: JointRows | None
+    held: JointRows
+
+
 def joint_rows(evidence: Evidence, places: NDArray[np.int64]) -> JointRows:
     """The rows of one domain; `places` are those of its requests among all, shape (R,)."""
     names = feature_names(evidence.spec)
@@ -57,16 +66,27 @@ def sampled(n: int, domains: int, readings: int) -> NDArray[np.bool_]:
     return np.random.default_rng(0).permutation(n) < enough
 
 
-def joint_readings(
-    train: Sequence[JointRows], held: Sequence[JointRows], splits: Sequence[Masks], *, seed: int
-) -> tuple[list[BestReadings], list[BestReadings], NDArray[np.int64]]:
-    """Train on all domains' rows and score the held-out ones: each domain's best readings.
+class JointReadings(NamedTuple):
+    """The joint model's best readings by domain: of the held-out requests, and of those to tune its settings on.
 
-    Also those of the training requests that only stopped the first of the trainings, and the places of these. `splits`
-    are pairs of masks: the training requests to learn from, and the held-out ones that are then scored. Beside the
-    features of the distributed re-rankers the model has the domain as a category, and the domain's lead over its best
-    rival. One thread, so that the figures are the same for any number of jobs.
+    The latter are those of the tuning split, else those at `places` among the training requests.
     """
+
+    held: list[BestReadings]
+    tuning: list[LabelledReadings]
+    places: NDArray[np.int64] | None
+
+
+def joint_readings(parts: Sequence[JointParts], tuned: int, splits: Sequence[Masks], *, seed: int) -> JointReadings:
+    """Train on all domains' rows and score the held-out requests, and the `tuned` ones of the tuning split.
+
+    Without these, the training requests that only stopped the first of the trainings are scored; where training and
+    held-out requests are the same, the held-out ones. `splits` are pairs of masks: the training requests to learn from,
+    and the held-out ones that are then scored. Beside the features of the distributed re-rankers the model has the
+    domain as a category, and the domain's lead over its best rival. One thread, so that the figures are the same for
+    any number of jobs.
+    """
+    train, held = [one.train for one in parts], [one.held for one in parts]
     names = sorted({name for one in train for name in one.names})
     right, request = np.concatenate([one.right for one in train]), np.concatenate([one.request for one in train])
     learning, filled = np.empty((len(right), len(names) + 3), np.float32), 0
@@ -76,22 +96,54 @@ def joint_readings(
     stop = request % _HELD == 0
     taught = (rest[request] for rest, _ in splits)
     boosters = [_grow(learning, right, teach & ~stop, teach & stop, seed) for teach in taught]
+    if len(splits) > 1:
+        del learning
+        readings = _scored(boosters, held, names, splits)
+        return JointReadings(readings, [_labelled(*one) for one in zip(readings, held, strict=True)], None)
+    if all(one.tuning is not None for one in parts):
+        del learning
+        tuning = [one.tuning for one in parts if one.tuning is not None]
+        everything = [(splits[0][0], np.ones(tuned, bool))]
+        of_tuning = _scored(boosters, tuning, names, everything)
+        labelled = [_labelled(*one) for one in zip(of_tuning, tuning, strict=True)]
+        return JointReadings(_scored(boosters, held, names, splits), labelled, None)
     probability = boosters[0].predict(learning[stop], num_threads=1) if stop.any() else np.zeros(0)
     del learning
     places = np.unique(request[stop]).astype(np.int64)
-    stops = [one.request[one.request % _HELD == 0] for one in train]
-    parts = np.split(probability, np.cumsum([len(own) for own in stops])[:-1])
-    stopping = [_by_request(np.searchsorted(places, own), p, len(places)) for own, p in zip(stops, parts, strict=True)]
-    n = len(splits[0][1])
-    readings = []
-    for one, columns in zip(held, _columns(held, names, n), strict=True):
+    stopping = [_only(one, one.request % _HELD == 0, places) for one in train]
+    each = np.split(probability, np.cumsum([len(one.request) for one in stopping])[:-1])
+    found = [_by_request(one.request, p, len(places)) for one, p in zip(stopping, each, strict=True)]
+    labelled = [_labelled(*one) for one in zip(found, stopping, strict=True)]
+    return JointReadings(_scored(boosters, held, names, splits), labelled, places)
+
+
+def _scored(
+    boosters: Sequence[Any], parts: Sequence[JointRows], names: Sequence[str], splits: Sequence[Masks]
+) -> list[BestReadings]:
+    """The best readings of each domain's rows, each request being scored by the booster of its split."""
+    n, readings = len(splits[0][1]), []
+    for one, columns in zip(parts, _columns(parts, names, n), strict=True):
         p = np.zeros(len(columns))
         for booster, (_, chosen) in zip(boosters, splits, strict=True):
             rows = chosen[one.request]
             if rows.any():
                 p[rows] = booster.predict(columns[rows], num_threads=1)
         readings.append(_by_request(one.request, p, n))
-    return readings, stopping, places
+    return readings
+
+
+def _only(one: JointRows, rows: NDArray[np.bool_], places: NDArray[np.int64]) -> JointRows:
+    """Some of the rows, their requests being numbered by their order in `places`."""
+    request = np.searchsorted(places, one.request[rows]).astype(np.int32)
+    return JointRows(one.names, one.rows[rows], one.right[rows], request)
+
+
+def _labelled(readings: BestReadings, one: JointRows) -> LabelledReadings:
+    """The best readings of the requests with their labels."""
+    right, starts = np.zeros(len(readings.best)), np.flatnonzero(np.diff(one.request, prepend=-1))
+    places = one.request[starts]
+    right[places] = one.right[starts + readings.best[places]]
+    return LabelledReadings(readings, right)
 
 
 def _grow(

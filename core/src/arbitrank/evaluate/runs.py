@@ -20,8 +20,8 @@ from joblib import Parallel, delayed
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.joint import JointRows, Masks
-from arbitrank.evaluate.merge_tuning import LabelledReadings
+from arbitrank.evaluate.joint import JointParts, Masks
+from arbitrank.evaluate.labelled import LabelledReadings
 from arbitrank.nlu.encoded import Encoded
 from arbitrank.nlu.training import encode_all
 from arbitrank.packed import packed
@@ -42,18 +42,18 @@ class DomainRun(NamedTuple):
     """Results of one domain in an experiment.
 
     `hypotheses` is the file of its hypotheses, `readings` are each system's best readings of the held-out requests,
-    `seconds` the time by stage. `unreported` are the default system's readings of requests that the report is not on:
-    those of the tuning split, else training requests, cross-fitted. `peak` is its process's memory, `joint` its rows
-    for the joint model in training and held out (None where there is none). `notes` name what was left out.
+    `seconds` the time by stage. `tuning` are each system's labelled readings of the requests that its decision settings
+    are tuned on (`arbitrank.evaluate.tuning`), none where there are no such requests. `peak` is its process's memory,
+    `joint` its rows for the joint model (None where there is none). `notes` name what was left out.
     """
 
     domain: str
     hypotheses: Path
     readings: Mapping[str, BestReadings]
     seconds: Mapping[str, float]
-    unreported: LabelledReadings | None
+    tuning: Mapping[str, LabelledReadings]
     peak: Peak | None
-    joint: tuple[JointRows, JointRows] | None = None
+    joint: JointParts | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -1,0 +1,112 @@
+"""Tables of the experiment on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from arbitrank.arbitration.decide import ACTIONS
+from arbitrank.cli.answer_tables import escape
+from arbitrank.evaluate.intervals import Estimate
+from arbitrank.evaluate.metrics import band_mark
+from arbitrank.evaluate.results import cost
+from arbitrank.evaluate.tuning import tuned, tuning_rows, unchanged
+
+_MANY = 0.05  # of all requests: in scope, but decided none
+_WIDTH = 120  # of what is not a terminal
+
+
+def show_evaluation(metrics: Mapping[str, Any]) -> None:
+    """Print a line for each system, how it was tuned, and the main ones with other shares of out-of-scope requests."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    for note in metrics["notes"]:
+        console.print(f"[dim]{escape(note)}[/dim]")
+    console.print(
+        f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
+    )
+    same = unchanged(metrics["tuning"])
+    console.print(_systems(metrics["systems"], same))
+    console.print(_tuning(metrics["tuning"]))
+    if metrics["out_of_scope_shares"]:
+        console.print(_shares(metrics["out_of_scope_shares"], same))
+    for text in _lost(metrics["systems"]):
+        console.print(text, soft_wrap=True)
+    console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)
+
+
+def _systems(systems: Mapping[str, Any], same: Collection[str]) -> Table:
+    """Rates in per cent with their 95 % intervals, calibration with its band, and the shares of the decisions."""
+    table = _table("system", "domain accuracy", "IRER", "SemER", "NLL", "ECE", "in band", "accept", "clarify", "none")
+    for system, m in systems.items():
+        if system not in same:
+            table.add_row(
+                system,
+                *_rates(m),
+                f"{100 * m['semer']:.1f}",
+                *_calibration(m),
+                *(f"{100 * m['decisions'][action]:.1f}" for action in ACTIONS),
+            )
+    return table
+
+
+def _tuning(tuning: Mapping[str, Any]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for header in ("system", "tuned on", "settings"):
+        table.add_column(header, style="dim")
+    for row in tuning_rows(tuning):
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _shares(shares: Mapping[str, Any], same: Collection[str]) -> Table:
+    table = _table("out of scope", "", "domain accuracy", "IRER", "NLL", "ECE", "in band", "IRER - R0", "NLL - R0")
+    for share, systems in shares.items():
+        for system, m in systems.items():
+            if system not in same:
+                against = m["against"].get("R0")
+                lesser = ("", "") if against is None else (_difference(against["irer"]), _nats(against["nll"]))
+                table.add_row(f"{100 * float(share):g} %", system, *_rates(m), *_calibration(m), *map(escape, lesser))
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for k, header in enumerate(headers):
+        table.add_column(header, justify="left" if k == 0 or not header else "right")
+    return table
+
+
+def _rates(m: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("domain_accuracy", "irer"):
+        low, high = m["ci"][name]
+        yield escape(f"{100 * m[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+
+
+def _calibration(m: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{m['nll']:.3f}"
+    yield f"{100 * m['ece']:.1f}"
+    yield band_mark(m["ece"], m["ece_band"])
+
+
+def _difference(one: Estimate) -> str:
+    return f"{100 * one.mean:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+
+
+def _nats(one: Estimate) -> str:
+    return f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+
+
+def _lost(systems: Mapping[str, Any]) -> Iterator[str]:
+    """A remark on each default system that decides none on many requests in scope."""
+    for name in ("factored", "plugins"):
+        for system in (name, tuned(name)):
+            lost = systems[system]["decisions"]["none_in_scope"] if system in systems else 0.0
+            if lost > _MANY:
+                yield (
+                    f"{system}: {100 * lost:.1f} % of the requests are in scope, and decided none; try a higher "
+                    "--none, or --fallback DOMAIN where a domain can answer anything"
+                )
