@@ -21,7 +21,6 @@ from typing import Any
 import click
 import msgspec
 import pytest
-from arbitrank.evaluate.merge_tuning import AfterWinning
 from hatchling.builders.wheel import WheelBuilder
 
 from arbitrank.answerlog.reader import LogReport
@@ -29,9 +28,11 @@ from arbitrank.answerlog.settings import Feedback
 from arbitrank.cli.domains import Row
 from arbitrank.cli.main import cli
 from arbitrank.configuration import read_configuration
+from arbitrank.decisions.tuning import SettingsChoice
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import InputError
 from arbitrank.evaluate.metrics import BINS, Calibration
+from arbitrank.evaluate.tuning import SystemTuning
 from arbitrank.explanation import LEAST
 from arbitrank.impact.replay_one import Replay
 from arbitrank.impact.report import Impact
@@ -318,9 +319,11 @@ def lacking(shown: Any, real: Any, path: str = "") -> list[str]:
     ]
 
 
-def test_the_choice_that_is_shown_has_the_keys_of_one() -> None:
+def test_the_tuning_that_is_shown_has_the_keys_of_one() -> None:
     (shown,) = (json.loads(text) for kind, text in blocks(DOCS / "formats.md", "json") if kind == "metrics")
-    assert set(shown["after_winning_choice"]) == set(AfterWinning.__struct_fields__)
+    (tuning,) = shown["tuning"].values()
+    assert set(tuning) == set(SystemTuning.__struct_fields__)
+    assert set(tuning["choices"][0]) == set(SettingsChoice.__struct_fields__)
 
 
 def test_evaluate_writes_what_is_shown(tutorial: Path, tmp_path: Path) -> None:

@@ -80,14 +80,7 @@ def evaluate(
             corpus = without_hypotheses(corpus)
             clock.lap("plugins")
         else:
-            if corpus.cross_fitted:
-                paths = split_hypotheses(corpus, folder)
-                corpus = without_hypotheses(corpus)
-            else:
-                paths, peaks = recognise_corpus(corpus, folder, seed=seed, jobs=jobs, progress=progress)
-            clock.lap("recognise")
-            runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
-            clock.lap("re-rankers")
+            corpus, runs, peaks = _recognised_runs(corpus, folder, clock, seed=seed, jobs=jobs, progress=progress)
         merging = "merge" if plugins else "joint and merge"
         readings = system_readings(corpus, runs, seed=seed, kept=kept_back(corpus) if plugins else None)
         clock.lap(merging)
@@ -112,6 +105,22 @@ def evaluate(
         "peak_memory_bytes": total([peak(), *peaks, *(one.peak for one in runs)]),
     }
     return metrics, results, corpus
+
+
+def _recognised_runs(
+    corpus: Corpus, folder: Path, clock: Clock, *, seed: int, jobs: int, progress: Progress
+) -> tuple[Corpus, list[DomainRun], list[Peak | None]]:
+    """The corpus without the hypotheses that it brought, the runs of its domains, and the memory of recognising it."""
+    peaks: list[Peak | None] = []
+    if corpus.cross_fitted:
+        paths = split_hypotheses(corpus, folder)
+        corpus = without_hypotheses(corpus)
+    else:
+        paths, peaks = recognise_corpus(corpus, folder, seed=seed, jobs=jobs, progress=progress)
+    clock.lap("recognise")
+    runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
+    clock.lap("re-rankers")
+    return corpus, runs, peaks
 
 
 def _figures(

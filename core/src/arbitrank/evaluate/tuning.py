@@ -168,7 +168,7 @@ def _tuned(
 def _tune(
     observed: Observed, base: DecisionSettings, unlabelled: Sequence[BestReadings] | None, seed: int
 ) -> Tuned | str:
-    """What `tune` finds, or the reason why it cannot be tried."""
+    """Result of `tune`, or the reason why it cannot be tried."""
     try:
         return tune(observed, base, unlabelled=unlabelled, seed=seed)
     except DataError as error:
