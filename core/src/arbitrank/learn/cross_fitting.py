@@ -56,7 +56,7 @@ def cross_fit_kinds(
     fold = np.random.default_rng(settings.seed).permutation(n) % FOLDS
     each = np.repeat(fold, evidence.batch.sizes)
     scores = {kind: CrossFitted(np.zeros(n), np.zeros(len(each))) for kind in kinds}
-    for f in range(FOLDS):
+    for f in range(FOLDS if kinds else 0):
         held, rest = evidence.only(fold == f), evidence.only(fold != f)
         if not len(held.requests) or not rest.batch.mine.any():
             continue

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
@@ -25,14 +27,26 @@ LEAST_OWN = 500
 """Requests of the domain's own below which no other kind is tried: too few to tell, and for trees to learn from."""
 
 SURE = 2.0
-"""Standard errors by which the NLL of another kind must be better."""
+"""Standard errors by which the NLL of another kind must be better, and by which its right readings may not be worse."""
+
+WORTH = 0.01
+"""Share of the factored NLL that another kind has to save, as trees cost more to train and to serve."""
 
 
 class KindGain(msgspec.Struct, frozen=True):
-    """Held-out gains of a kind of re-ranker over the factored one: NLL in nats, and the share of right top readings."""
+    """Held-out gains of a kind of re-ranker over the factored one: NLL in nats, whose `nll` that one has, and the share
+    of the domain's own requests whose top reading is right."""
 
+    nll: float
     nll_gain: Gain
     right_gain: Gain
+
+    @property
+    def sure(self) -> bool:
+        """True where the NLL is surely better, and enough so, and right readings are not surely fewer."""
+        gain = self.nll_gain
+        error = (gain.high - gain.mean) / 1.96
+        return gain.mean > max(SURE * error, WORTH * self.nll) and not self.right_gain.below(SURE)
 
 
 class KindChoice(msgspec.Struct, frozen=True):
@@ -69,20 +83,17 @@ class HeldOut(NamedTuple):
     right: Floats
 
 
-def choose_kind(held: Mapping[RerankerKind, HeldOut], counts: Floats, folds: int) -> KindChoice:
-    """The kind with the greatest sure gain over the factored one, `counts` being the requests that each stands for."""
-    before = held[DEFAULT]
-    tried = {
-        kind: KindGain(Gain.of(before.losses - one.losses, counts), Gain.of(one.right - before.right, counts))
-        for kind, one in held.items()
-        if kind != DEFAULT
-    }
-    sure = [kind for kind, one in tried.items() if better(one)]
+def gain_over(before: HeldOut, after: HeldOut, counts: Floats, own: NDArray[np.bool_]) -> KindGain:
+    """The gains of a kind; `counts` is how many requests each one stands for, `own` marks the domain's own."""
+    return KindGain(
+        float(np.average(before.losses, weights=counts)),
+        Gain.of(before.losses - after.losses, counts),
+        Gain.of((after.right - before.right)[own], counts[own]),
+    )
+
+
+def choose_kind(tried: Mapping[RerankerKind, KindGain], n: int, folds: int) -> KindChoice:
+    """The kind with the greatest gain of those that are surely better than the factored one."""
+    sure = [kind for kind, one in tried.items() if one.sure]
     model = max(sure, key=lambda kind: tried[kind].nll_gain.mean, default=DEFAULT)
-    return KindChoice(model, len(counts), folds, tried)
-
-
-def better(one: KindGain) -> bool:
-    """True where the NLL is surely better, and the share of right top readings not likely worse."""
-    nll = one.nll_gain
-    return nll.mean > SURE * (nll.high - nll.mean) / 1.96 and not one.right_gain.below(1.0)
+    return KindChoice(model, n, folds, dict(tried))

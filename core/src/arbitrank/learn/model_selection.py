@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +14,17 @@ from arbitrank.learn.calibration_fitting import choose, chosen
 from arbitrank.learn.cross_fitting import FOLDS, CrossFitted, KindTrainer, Trainer, cross_fit, cross_fit_kinds
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.files import Saved
-from arbitrank.learn.kind_choice import AUTO, DEFAULT, LEAST_OWN, HeldOut, KindChoice, RerankerKind, choose_kind
+from arbitrank.learn.kind_choice import (
+    AUTO,
+    DEFAULT,
+    LEAST_OWN,
+    HeldOut,
+    KindChoice,
+    KindGain,
+    RerankerKind,
+    choose_kind,
+    gain_over,
+)
 from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.linear_training import ENOUGH, train_factored, train_loglinear
 from arbitrank.probability import log_loss
@@ -50,10 +59,7 @@ def select(evidence: Evidence, settings: Settings) -> SelectedModel:
     factored, scores = _regularised(evidence, settings)
     choice = None
     if settings.model == AUTO:
-        reason = _untried(evidence)
-        if reason is None:
-            scores = cross_fit_kinds(evidence, settings, factored, KINDS)
-        choice = _choice(evidence, settings, scores, reason)
+        choice, scores = _chosen(evidence, settings, factored, scores)
         kind = choice.model
     else:
         kind = settings.model
@@ -68,35 +74,45 @@ def select_each(evidence: Evidence, settings: Settings) -> dict[str, SelectedMod
     Without LightGBM the boosted kinds are left out.
     """
     factored, scores = _regularised(evidence, settings)
-    if missing() is None:
-        scores = cross_fit_kinds(evidence, settings, factored, KINDS)
-    elif not scores:
-        scores = {DEFAULT: cross_fit(evidence, settings, factored)}
-    each = {kind: SelectedModel(_finished(evidence, settings, factored, kind, scores), scores[kind]) for kind in scores}
-    choice = _choice(evidence, settings, scores, _untried(evidence))
+    kinds = KINDS if missing() is None else {DEFAULT: KINDS[DEFAULT]}
+    scores = {
+        **cross_fit_kinds(evidence, settings, factored, {k: v for k, v in kinds.items() if k not in scores}),
+        **scores,
+    }
+    each = {kind: SelectedModel(_finished(evidence, settings, factored, kind, scores), scores[kind]) for kind in kinds}
+    choice, _ = _chosen(evidence, settings, factored, scores)
     return {**{str(kind): one for kind, one in each.items()}, AUTO: each[choice.model]._replace(choice=choice)}
 
 
-def _untried(evidence: Evidence) -> str | None:
-    """The reason why no other kind is tried beside the factored one; None where they are."""
-    own = int(np.count_nonzero(evidence.batch.mine))
-    if own < LEAST_OWN:
-        return f"{own} requests of its own, below {LEAST_OWN}: no other kind is tried"
-    return "without LightGBM no other kind is tried" if missing() else None
+Scores = dict[RerankerKind, CrossFitted]
 
 
-def _choice(
-    evidence: Evidence, settings: Settings, scores: Mapping[RerankerKind, CrossFitted], reason: str | None
-) -> KindChoice:
+def _chosen(evidence: Evidence, settings: Settings, factored: Trainer, scores: Scores) -> tuple[KindChoice, Scores]:
+    """The choice of the kind, and the cross-fitted scores of the kinds that were tried for it.
+
+    Trees alone take longest to train, and won only where corrections did: they are tried only there.
+    """
+    n, own = len(evidence.requests), evidence.batch.mine > 0
+    if own.sum() < LEAST_OWN:
+        few = f"{own.sum()} requests of its own, below {LEAST_OWN}: no other kind is tried"
+        return KindChoice(DEFAULT, n, reason=few), scores
+    if missing() is not None:
+        return KindChoice(DEFAULT, n, reason="without LightGBM no other kind is tried"), scores
     counts = evidence.batch.counts(settings.kept)
-    if reason is not None:
-        return KindChoice(DEFAULT, len(counts), reason=reason)
-    held = {}
-    for kind, one in scores.items():
-        p, y = one.claims(evidence)
+
+    def held(kind: RerankerKind) -> HeldOut:
+        p, y = scores[kind].claims(evidence)
         losses = chosen(p, y, counts, seed=settings.seed)[1] if settings.calibrate else log_loss(p, y)
-        held[kind] = HeldOut(losses, y)
-    return choose_kind(held, counts, FOLDS)
+        return HeldOut(losses, y)
+
+    tried: dict[RerankerKind, KindGain] = {}
+    for kind in ("corrected", "boosted"):
+        lacking = {k: KINDS[k] for k in (DEFAULT, kind) if k not in scores}
+        scores = {**scores, **cross_fit_kinds(evidence, settings, factored, lacking)}
+        tried[kind] = gain_over(held(DEFAULT), held(kind), counts, own)
+        if not tried[kind].sure:
+            break
+    return choose_kind(tried, n, FOLDS), scores
 
 
 def _finished(
@@ -104,7 +120,7 @@ def _finished(
     settings: Settings,
     factored: Trainer,
     kind: RerankerKind,
-    scores: Mapping[RerankerKind, CrossFitted],
+    scores: Scores,
 ) -> Saved:
     """The re-ranker trained on all the evidence, with the calibration map that its cross-fitted scores prefer."""
     reranker = KINDS[kind](evidence, settings, partial(factored, evidence, settings))
@@ -115,7 +131,7 @@ def _finished(
     return reranker if calibrator == IDENTITY else Calibrated(reranker, calibrator)
 
 
-def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, dict[RerankerKind, CrossFitted]]:
+def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, Scores]:
     """Training of the factored re-ranker with the regularisation that cross-fitting prefers, and its scores where that
     was tried.
 
