@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from benchmarks.common import results
 
+from arbitrank.arbitration.conditioning import after_winning
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
-from arbitrank.arbitration.merge import BestReadings, Contribution, after_winning, merge
+from arbitrank.arbitration.merge import BestReadings, Contribution, merge
 from arbitrank.decisions.observed import Observed
 from arbitrank.domain import Scores
 from arbitrank.errors import DataError

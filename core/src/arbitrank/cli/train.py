@@ -12,13 +12,14 @@ import click
 
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import Board, board
-from arbitrank.configuration import OperatorStatements, unused
+from arbitrank.configuration import OperatorStatements
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.evaluate.metrics import band_text
 from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import discover, domain_named, loaded
+from arbitrank.scales import unused
 from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
 from arbitrank.training.datasets import Dataset

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
-from arbitrank.arbitration.competition import Competition, Term
+from arbitrank.arbitration.claims import Groups
+from arbitrank.arbitration.competition import Competition, Term, WinnerMap
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import terms_of
-from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE, Form, Parameters, fit_competition
+from arbitrank.arbitration.merge import conditioned_readings, merge_heads, terms_of
+from arbitrank.decisions.competition_fitting import (
+    FORMS,
+    LEAST_OUT_OF_SCOPE,
+    Form,
+    Parameters,
+    fit_competition,
+    fit_winner,
+)
 from arbitrank.decisions.observed import Heads, Observed, heads_of
 from arbitrank.decisions.scope_share import shift
+from arbitrank.probability import CLIP, Floats
 
 FOLDS = 5
 """Folds of the labelled requests."""
@@ -31,17 +41,23 @@ ASSUMED = (None, 0.05, 0.08, 0.12, 0.18, 0.25)
 BALANCED = 0.25
 """The share of out-of-scope requests in fitting, from which it is then corrected."""
 
+LEAST_OVERLAPPING = 20
+"""Requests of several owners below which claims exclude each other."""
+
 _INDEPENDENCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class Samples:
-    """The observed requests in folds: those to fit on and those held out, and what was fitted on them."""
+    """The observed requests in folds: those to fit on and those held out, and what was fitted on them.
 
-    def __init__(self, observed: Observed, seed: int) -> None:
+    `groups` are those of the settings in force.
+    """
+
+    def __init__(self, observed: Observed, seed: int, groups: Groups = ()) -> None:
         fold = np.random.default_rng(seed).permutation(len(observed.right)) % FOLDS
         self.places = [np.flatnonzero(fold == k) for k in range(FOLDS)]
         self.held = [observed.at(places) for places in self.places]
-        self.all = observed
+        self.all, self.groups = observed, groups
         self._rest = [*(observed.at(np.flatnonzero(fold != k)) for k in range(FOLDS)), observed]
         self._fitted: dict[tuple[Form, int], Parameters] = {}
 
@@ -49,8 +65,18 @@ class Samples:
         """The parameters of a form, fitted on all folds but the k-th, or with `ALL` on all; and those requests."""
         rest = self._rest[k]
         if (form, k) not in self._fitted:
-            self._fitted[form, k] = fitted_parameters(rest, form)
+            self._fitted[form, k] = fitted_parameters(rest, form, self.groups)
         return self._fitted[form, k], rest
+
+    @property
+    def overlapping(self) -> bool:
+        """True where enough requests have owners that state different claims."""
+        claims = self.all.claims(self.groups)
+        columns = np.ones((len(self.all.right), len(self.all.domains)))
+        for one in claims:
+            columns[:, one.domains] = 1.0 / one.size.T
+        several = (self.all.owners[:, :-1] & self.all.has.T) * columns
+        return int((several.sum(axis=1) > 1.5).sum()) >= LEAST_OVERLAPPING
 
 
 class TriedSettings(NamedTuple):
@@ -65,10 +91,16 @@ def candidates(base: DecisionSettings, samples: Samples, shares: Sequence[float 
     """Competitions for each share of out-of-scope requests; after-winning ones, too, where these are unknown."""
     plain = replace(base, competition=None, normalise=False, version=None)
     if "competition" not in base.stated:
-        for size, form in enumerate(FORMS):
-            for share in shares:
-                name = form.name if share is None else f"{form.name}, {100 * share:.3g} % out of scope"
-                yield TriedSettings(name, size, partial(_competition, samples, plain, form, share))
+        overlap = (False, True) if samples.overlapping else (False,)
+        # The claim that wins is corrected where owners overlap: elsewhere the claims' competition has done so.
+        winners = (False, True) if samples.groups or samples.overlapping else (False,)
+        # In a group each domain's agreement has a weight of its own: some are right and wrong together.
+        forms = tuple(enumerate(FORMS))[1 if samples.groups else 0 :]
+        for overlapping, winner, (size, form), share in product(overlap, winners, forms, shares):
+            name = f"{form.name}{', overlapping' * overlapping}{', winner corrected' * winner}"
+            name = name if share is None else f"{name}, {100 * share:.3g} % out of scope"
+            tried = partial(competition_for, samples, plain, form._replace(overlapping=overlapping), share, winner)
+            yield TriedSettings(name, size, tried)
     if shares == UNKNOWN and not {"normalise", "independence"} & {*base.stated}:
         for value in _INDEPENDENCES:
             winning = replace(plain, normalise=True, independence=value)
@@ -79,30 +111,56 @@ def _constant(settings: DecisionSettings, k: int) -> DecisionSettings:
     return settings
 
 
-def _competition(
-    samples: Samples, plain: DecisionSettings, form: Form, share: float | None, k: int
+def competition_for(
+    samples: Samples, plain: DecisionSettings, form: Form, share: float | None, winner: bool, k: int
 ) -> DecisionSettings:
     """The settings with a competition for requests of which `share` are out of scope, None for as many as observed."""
     fitted, observed = samples.fitted(form, k)
-    terms = {name: Term(*term) for name, term in zip(observed.domains, fitted.terms, strict=True)}
+    each = zip(observed.domains, fitted.terms, fitted.agreements.tolist(), strict=True)
+    terms = {name: Term(*term, agreement=agreement) for name, term, agreement in each}
+    settings = replace(plain, competition=_shared(observed, fitted, terms, share, form.overlapping))
+    if winner:
+        assert settings.competition is not None
+        weight = None if share is None or settings.competition.null is None else observed.shares(share)
+        map_ = winner_map(observed, settings, weight)
+        settings = replace(settings, competition=replace(settings.competition, winner=map_))
+    return settings
+
+
+def _shared(
+    observed: Observed, fitted: Parameters, terms: dict[str, Term], share: float | None, overlapping: bool
+) -> Competition:
+    """The competition for requests of which `share` are out of scope."""
     none = observed.out_of_scope
     known = none.sum() >= LEAST_OUT_OF_SCOPE
     assumed = (float(none.mean()) if share is None else share) if known else None
     if fitted.null is None or assumed is None:
-        return replace(plain, competition=Competition(terms))
+        return Competition(terms, overlapping=overlapping)
     null = float(np.clip(fitted.null + shift(BALANCED, assumed), -30.0, 30.0))
-    return replace(plain, competition=Competition(terms, null, assumed))
+    return Competition(terms, null, assumed, overlapping)
 
 
-def fitted_parameters(observed: Observed, form: Form) -> Parameters:
+def winner_map(observed: Observed, settings: DecisionSettings, weight: Floats | None) -> WinnerMap:
+    """The correction of the claims that win under the settings."""
+    terms = terms_of(settings, observed.domains)
+    domain = merge_heads(observed.readings, settings, None, terms).domain
+    conditioned, _ = conditioned_readings(observed.readings, settings, terms)
+    at = np.flatnonzero(domain >= 0)
+    rows = domain[at]
+    mine, right = (np.array([getattr(one, side) for one in conditioned])[rows, at] for side in ("mine", "right"))
+    given = np.minimum(right / np.maximum(mine, CLIP), 1.0)
+    return fit_winner(mine, given, observed.right[at, rows], None if weight is None else weight[at])
+
+
+def fitted_parameters(observed: Observed, form: Form, groups: Groups = ()) -> Parameters:
     """The parameters of a form, as though a quarter of the requests were out of scope, where such are known.
 
     With as few as there mostly are, the ratio that tells them apart would be wrong for any other share.
     """
-    none = observed.out_of_scope
-    if none.sum() < LEAST_OUT_OF_SCOPE:
-        return fit_competition(observed.mine, observed.has, observed.owners, form)
-    return fit_competition(observed.mine, observed.has, observed.owners, form, observed.shares(BALANCED))
+    claims = observed.claims(groups)
+    known = observed.out_of_scope.sum() >= LEAST_OUT_OF_SCOPE
+    weight = observed.shares(BALANCED) if known else None
+    return fit_competition(observed.mine, observed.has, observed.claimants(claims), form, weight, claims)
 
 
 def held_out(samples: Samples, candidate: TriedSettings) -> Heads:

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.arbitration.claims import ALONE, GroupClaims, Groups, all_claims, group_numbers
+from arbitrank.arbitration.competition import Terms
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, choosable, margin
-from arbitrank.arbitration.merge import BestReadings, conditioned_readings, merge_heads
+from arbitrank.arbitration.merge import BestReadings, agreeing_with, claims_in, conditioned_readings, merge_heads
 from arbitrank.probability import Floats, log_loss
 
 Mask = NDArray[np.bool_]
-Terms = Sequence[tuple[float, float]]
 
 
 class Observed(NamedTuple):
@@ -42,6 +43,32 @@ class Observed(NamedTuple):
     def has(self) -> Mask:
         """The domains that have a reading, shape (domains, n)."""
         return np.array([one.best >= 0 for one in self.readings])
+
+    def claims(self, groups: Groups) -> list[GroupClaims]:
+        """The claims of the domains in groups, where their readings have keys."""
+        numbers = group_numbers(groups)
+        keys = [one.keys for one in self.readings]
+        of = [ALONE if key is None else numbers.get(name, ALONE) for name, key in zip(self.domains, keys, strict=True)]
+        none = np.zeros(len(self.right), np.int64)
+        return all_claims(np.array([none if key is None else key for key in keys]), self.has, of)
+
+    def claimants(self, claims: Sequence[GroupClaims]) -> Mask:
+        """The domains whose claim is to be believed: owners, in a group those that are right where any is.
+
+        Of shape (n, domains + 1) as `owners`. All domains that state such a claim are marked.
+        """
+        hits = self.owners.copy()
+        for one in claims:
+            own, right = hits[:, one.domains], self.right[:, one.domains]
+            right = right & own
+            own = np.where(right.any(axis=1, keepdims=True), right, own)
+            hits[:, one.domains] = (one.same & own.T[None]).any(axis=1).T | own
+        return hits
+
+    @property
+    def overlapping(self) -> int:
+        """The number of requests that several domains own."""
+        return int((self.owners[:, :-1].sum(axis=1) > 1).sum())
 
     @property
     def out_of_scope(self) -> Mask:
@@ -112,7 +139,8 @@ def heads_of(observed: Observed, settings: DecisionSettings, terms: Terms | None
     mine = np.array([one.mine for one in conditioned])
     distances = np.abs(margin(mine[first, at], mine, settings.exclusive))
     right = np.array([one.right for one in conditioned])
-    other = observed.has & (np.arange(count)[:, None] != merged.domain) & choosable(mine, right)
+    agreeing = agreeing_with(merged.domain, claims_in(observed.readings, terms), count)
+    other = observed.has & ~agreeing & choosable(mine, right)
     rival = np.where(other, distances, np.inf).argmin(axis=0)
     empty = merged.domain < 0
     return Heads(

@@ -13,13 +13,23 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
 
-from arbitrank.arbitration.competition import Served, compete_all
+from arbitrank.arbitration.claims import Groups
+from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import BestReadings, terms_of
-from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Samples, TriedSettings, candidates, held_out
+from arbitrank.arbitration.merge import BestReadings, conditioned_readings, terms_of
+from arbitrank.decisions.candidates import (
+    ALL,
+    ASSUMED,
+    BALANCED,
+    UNKNOWN,
+    Samples,
+    TriedSettings,
+    candidates,
+    competition_for,
+    held_out,
+)
 from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
 from arbitrank.decisions.observed import Heads, Mask, Observed, heads_of
 from arbitrank.decisions.scope_share import ScopeShare, estimate_share
@@ -33,6 +43,12 @@ LEAST = 200
 
 SHARES = (0.01, 0.05, 0.2)
 """Shares of out-of-scope requests at which nothing may be worse, where the share of the traffic is not known."""
+
+ORDINARY = SHARES[-1]
+"""The share of out-of-scope requests above which that of labelled ones is taken for the traffic's.
+
+Who labels so many hardly drew them from a traffic with a twentieth of it.
+"""
 
 _ONE_SIDED = 1.645  # standard errors
 
@@ -82,9 +98,9 @@ def tune(
     Raises `DataError` where the labelled requests are too few, or of one domain.
     """
     check(observed)
-    samples = Samples(observed, seed)
-    notes = list(_remarks(observed))
-    scope, share = _scope(samples, unlabelled, notes)
+    samples = Samples(observed, seed, base.groups)
+    notes = [*_remarks(observed), *_silent_groups(observed, base.groups)]
+    scope, share = _scope(samples, base, unlabelled, notes)
     before = heads_of(observed, base, terms_of(base, observed.domains, served)), base
     choices: list[SettingsChoice] = []
     tried: list[tuple[TriedSettings, Heads, DecisionSettings]] = []
@@ -138,7 +154,7 @@ class _Scope(NamedTuple):
 
 
 def _scope(
-    samples: Samples, unlabelled: Sequence[BestReadings] | None, notes: list[str]
+    samples: Samples, base: DecisionSettings, unlabelled: Sequence[BestReadings] | None, notes: list[str]
 ) -> tuple[_Scope, ScopeShare | None]:
     """The shares to tune for, and the share of out-of-scope requests in the traffic where it can be told."""
     observed, n = samples.all, 0 if unlabelled is None else len(unlabelled[0].best)
@@ -147,12 +163,16 @@ def _scope(
     if unlabelled is None or n < LEAST:
         if n:
             notes.append(f"{n} requests without a truth, below {LEAST}: too few to tell the share of out of scope")
-        guards = tuple(map(observed.shares, SHARES))
-        return _Scope(observed.out_of_scope, ASSUMED, None, SHARES, guards), None
-    fitted, _ = samples.fitted(FORMS[1], ALL)
-    assert fitted.null is not None
-    mine, has = (np.array(rows) for rows in zip(*((one.mine, one.best >= 0) for one in unlabelled), strict=True))
-    _, chances = compete_all(mine, has, fitted.terms, fitted.null)
+        own = float(observed.out_of_scope.mean())
+        if own > ORDINARY:
+            notes.append(
+                f"{100 * own:.1f} % of the requests are out of scope, which is taken for the share of the traffic; "
+                "where that has another, tune with --traffic"
+            )
+            return _Scope(observed.out_of_scope, UNKNOWN), None
+        return _Scope(observed.out_of_scope, ASSUMED, None, SHARES, tuple(map(observed.shares, SHARES))), None
+    settings = competition_for(samples, replace(base, normalise=False), FORMS[1], BALANCED, False, ALL)
+    _, chances = conditioned_readings(unlabelled, settings, terms_of(settings, observed.domains))
     found = estimate_share(chances, BALANCED)
     notes.append(
         f"out of scope are {100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests "
@@ -225,6 +245,16 @@ def _remarks(observed: Observed) -> Iterator[str]:
     for name, own in zip(observed.domains, observed.owners.T, strict=False):
         if not own.any():
             yield f"{name}: owns no request with a truth; its slope is the shared one"
+
+
+def _silent_groups(observed: Observed, groups: Groups) -> Iterator[str]:
+    """Remarks on groups whose domains have readings of the same requests and never the same one."""
+    for one in observed.claims(groups):
+        has = observed.has[one.domains]
+        together = int((has.sum(axis=0) > 1).sum())
+        if together and not (one.size > 1.0).any():
+            names = ", ".join(observed.domains[d] for d in one.domains)
+            yield f"{names}: a group, and no two of them name the same reading of {together} requests: none agree"
 
 
 def _refusal(choices: Sequence[SettingsChoice]) -> str:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from arbitrank.arbitration.competition import Terms
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.fallback import NO_FALLBACK
 from arbitrank.arbitration.merge import BestReadings, MergedHeads, conditioned_readings, merge_heads, terms_of
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import load
-from arbitrank.evaluate.joint import joint_readings
+from arbitrank.evaluate.joint import JointReadings, joint_readings
 from arbitrank.evaluate.labelled import LabelledReadings, observed
 from arbitrank.evaluate.results import SystemResults, judge
 from arbitrank.evaluate.runs import DomainRun, splits
@@ -52,8 +53,23 @@ def system_readings(
     rows = [one.joint for one in runs if one.joint is not None]
     if rows and missing() is None:
         joint = joint_readings(rows, len(corpus.tuning), splits(corpus, seed), seed=seed)
+        if corpus.grouped:
+            joint = _keyed(corpus, runs, joint)
         held[JOINT], tuning[JOINT] = joint.held, _data(corpus, joint.tuning, joint.places)
     return SystemReadings(held, tuning)
+
+
+def _keyed(corpus: Corpus, runs: Sequence[DomainRun], joint: JointReadings) -> JointReadings:
+    """The joint model's readings with the keys of domains in groups."""
+    held, tuning = list(joint.held), list(joint.tuning)
+    for d, one in enumerate(runs):
+        if one.domain in corpus.grouped:
+            own = load(one.hypotheses)
+            held[d] = held[d].keyed(own.held or own.train)
+            other = own.tuning if corpus.tuning else own.train
+            other = other if joint.places is None else [other[i] for i in joint.places.tolist()]
+            tuning[d] = tuning[d]._replace(readings=tuning[d].readings.keyed(other))
+    return joint._replace(held=held, tuning=tuning)
 
 
 def _data(corpus: Corpus, parts: Sequence[LabelledReadings], places: Places | None) -> TuningData:
@@ -127,7 +143,7 @@ class _Part(NamedTuple):
     heads: MergedHeads
     settings: DecisionSettings
     fallback: int | None
-    terms: Sequence[tuple[float, float]] | None
+    terms: Terms | None
 
     @classmethod
     def of(cls, places: Places, readings: Sequence[BestReadings], settings: DecisionSettings, corpus: Corpus) -> _Part:
@@ -156,7 +172,7 @@ def contending(
     i: int,
     settings: DecisionSettings,
     fallback: int | None = None,
-    terms: Sequence[tuple[float, float]] | None = None,
+    terms: Terms | None = None,
 ) -> tuple[int, ...]:
     """The numbers of the domains whose best readings of request i are the contenders of its decision."""
     if heads.fallback[i]:

@@ -21,7 +21,7 @@ from arbitrank.context_keys import NamedKeys
 from arbitrank.decisions.tuning import LEAST
 from arbitrank.domain import Domain, Progress
 from arbitrank.evaluate.answers import JOINT, acting_fallback, folds, judged, system_readings
-from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_keys, without_hypotheses
+from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_groups, with_keys, without_hypotheses
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
 from arbitrank.evaluate.joint import JointParts, joint_rows, sampled
 from arbitrank.evaluate.labelled import LabelledReadings, label, labelled
@@ -71,6 +71,7 @@ def evaluate(
     corpus, decisions = acting_fallback(corpus, decisions)
     decisions = {**decisions, "scales": scales} if scales else decisions
     corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)
+    corpus = with_groups(corpus, decisions.get("groups", ()))
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
         folder = Path(name)
@@ -217,6 +218,8 @@ def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
                 else:  # too few to tune on
                     tuning[fitted.system] = LabelledReadings.none(len(corpus.train))
                 clock.lap(fitted.system)
+        if recognised.domain in corpus.grouped:
+            readings, tuning = _keyed(corpus, recognised, readings, tuning)
         if corpus.cross_fitted:
             tuning = {system: labelled(one, scored, scoring) for system, one in readings.items()}
         kept = taught_joint(corpus)[learned]
@@ -226,6 +229,20 @@ def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
             joint_rows(scoring, scored),
         )
     return DomainRun(recognised.domain, path, readings, clock.laps, tuning, peak(), rows)
+
+
+def _keyed(
+    corpus: Corpus,
+    recognised: Recognised,
+    readings: Mapping[str, BestReadings],
+    tuning: Mapping[str, LabelledReadings],
+) -> tuple[dict[str, BestReadings], dict[str, LabelledReadings]]:
+    """The readings with their keys, by which those of domains that mean the same are compared."""
+    held, other = recognised.held or recognised.train, recognised.tuning if corpus.tuning else recognised.train
+    return (
+        {system: one.keyed(held) for system, one in readings.items()},
+        {system: one._replace(readings=one.readings.keyed(other)) for system, one in tuning.items()},
+    )
 
 
 def taught_joint(corpus: Corpus) -> NDArray[np.bool_]:

@@ -120,6 +120,8 @@ def _run(shared: SharedCorpus, name: str, path: Path, seed: int) -> DomainRun:
     elif len(kept) >= LEAST:  # else nothing is tuned
         ask([e for i, e in enumerate(corpus.train) if i % _KEPT], tuning, range(len(kept)))
     save(Recognised(name, [], [], held.readings), path)
+    if name in corpus.grouped:
+        held, tuning = held.keyed(), tuning.keyed()
     of_tuning = {system: tuning.labelled(system) for system in held.best}
     run = DomainRun(name, path, held.best, clock.laps, of_tuning, peak())
     if not failures:
@@ -157,6 +159,10 @@ class _Asked(NamedTuple):
             self.best[PLUGINS].put([i], [scores])
             if hypotheses:
                 self.best["R0"].put([i], [plain.rerank(own_request(self.examples[i].request, hypotheses))])
+
+    def keyed(self) -> _Asked:
+        """The same with the keys of the best readings."""
+        return self._replace(best={system: one.keyed(self.readings) for system, one in self.best.items()})
 
     def labelled(self, system: str) -> LabelledReadings:
         """The best readings by a system's scores, with their labels."""

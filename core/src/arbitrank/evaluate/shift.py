@@ -173,7 +173,11 @@ def _of_traffic(
 def _merged(observed: Observed, settings: DecisionSettings, fallback: int | None, changed: int | None) -> Any:
     terms = terms_of(settings, observed.domains)
     if terms is not None and changed is not None:
-        terms[changed] = IDENTITY  # they are valid only for the version that they were fitted on
+        group = terms[changed][2:]
+        own = (*IDENTITY, 0.0, *group[1:]) if group else IDENTITY
+        terms = [
+            own if k == changed else term for k, term in enumerate(terms)
+        ]  # they are valid only for the version that they were fitted on
     return merge_heads(observed.readings, settings, fallback, terms)
 
 
@@ -194,7 +198,7 @@ def _with_mine(observed: Observed, domain: int, mine: Floats) -> Observed:
     one = observed.readings[domain]
     has = one.best >= 0
     scale = np.where(has, mine / np.maximum(np.maximum(one.mine, one.total), 1e-300), 0.0)
-    bent = BestReadings(np.where(has, mine, 0.0), one.right * scale, one.best, one.total * scale)
+    bent = BestReadings(np.where(has, mine, 0.0), one.right * scale, one.best, one.total * scale, one.keys)
     return observed._replace(readings=(*observed.readings[:domain], bent, *observed.readings[domain + 1 :]))
 
 

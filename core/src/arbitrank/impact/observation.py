@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.reader import lines_of, source
+from arbitrank.arbitration.claims import group_numbers, group_remarks
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings
@@ -40,7 +41,7 @@ class Observation(NamedTuple):
     @property
     def every(self) -> tuple[BestReadings, ...]:
         """The readings of all requests, whether they have a truth or not."""
-        return tuple(map(_together, zip(self.observed.readings, self.unlabelled, strict=True)))
+        return tuple(map(BestReadings.together, zip(self.observed.readings, self.unlabelled, strict=True)))
 
 
 def observe(
@@ -68,11 +69,12 @@ def observe(
             models[name] = model
     if len(models) < 2:
         raise DataError(f"{', '.join(models) or 'no domain'} can answer, expected at least 2 domains: nothing competes")
-    reader = _Reader(path)
+    reader, groups = _Reader(path), group_numbers(decisions.groups)
+    notes += group_remarks(decisions.groups, models)
     chunks, n = [], 0
     with threadpool_limits(1):
         for lines in reader:
-            chunks.append(_observed(lines, models, parts, reader))
+            chunks.append(_observed(lines, models, parts, reader, groups))
             n += len(lines)
             if progress is not None:
                 progress(f"requests of {path.name}", n, 0)
@@ -120,7 +122,11 @@ class _Reader:
 
 
 def _observed(
-    lines: list[Logged], models: Mapping[str, Model], parts: Mapping[str, DomainVersion], reader: _Reader
+    lines: list[Logged],
+    models: Mapping[str, Model],
+    parts: Mapping[str, DomainVersion],
+    reader: _Reader,
+    groups: Mapping[str, int],
 ) -> tuple[Observed, Observed]:
     """The requests with a truth, and those without."""
     grouped = [by_domain(line) for line in lines]
@@ -142,7 +148,8 @@ def _observed(
             owners[i] = [*map(line.truth.owned_by, models), line.truth.out_of_scope]
             right[i] = [one.best.best[i] >= 0 and one.semer(i, line.truth) == 0.0 for one in scored]
     labelled = np.array([line.truth is not None for line in lines], bool)
-    whole = Observed(tuple(models), tuple(one.best for one in scored), right, owners)
+    best = (one.compared(name, groups) for name, one in zip(models, scored, strict=True))
+    whole = Observed(tuple(models), tuple(best), right, owners)
     return whole.at(np.flatnonzero(labelled)), whole.at(np.flatnonzero(~labelled))
 
 
@@ -150,12 +157,6 @@ def _joined(parts: list[Observed], names: tuple[str, ...]) -> Observed:
     if not parts:
         empty = tuple(BestReadings.empty(0) for _ in names)
         return Observed(names, empty, np.zeros((0, len(names)), bool), np.zeros((0, len(names) + 1), bool))
-    readings = tuple(map(_together, zip(*(part.readings for part in parts), strict=True)))
+    readings = tuple(map(BestReadings.together, zip(*(part.readings for part in parts), strict=True)))
     right, owners = (np.concatenate([getattr(part, side) for part in parts]) for side in ("right", "owners"))
     return Observed(names, readings, right, owners)
-
-
-def _together(parts: Iterable[BestReadings]) -> BestReadings:
-    """The readings of several parts of the requests by one domain."""
-    mine, right, best, total = zip(*parts, strict=True)
-    return BestReadings(np.concatenate(mine), np.concatenate(right), np.concatenate(best), np.concatenate(total))
