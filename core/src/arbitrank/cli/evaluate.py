@@ -8,9 +8,12 @@ from typing import Any
 import click
 import msgspec
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import shown
 from arbitrank.configuration import OperatorStatements, first_stated
+from arbitrank.store.loading import settled
+from arbitrank.store.store import Store
 from arbitrank.wire.offsets import Offsets
 
 
@@ -23,6 +26,7 @@ from arbitrank.wire.offsets import Offsets
 @decision_options.operator
 @options.offsets
 @options.seed
+@options.store
 @click.option("--jobs", type=click.IntRange(1), default=2, help="Domains to build at once.")
 @options.as_json
 def evaluate(
@@ -34,6 +38,7 @@ def evaluate(
     operator: OperatorStatements,
     offsets: Offsets,
     seed: int,
+    store: Store,
     jobs: int,
     as_json: bool,
 ) -> None:
@@ -47,6 +52,7 @@ def evaluate(
     Every system decides as a service with its settings would: accept, clarify, none, or the fallback domain. Each is
     reported with the default settings, and tuned: what is not stated is chosen as by arbitrank tune, on readings of its
     own of requests that the report is not on (dev where there is a test split, else training requests, out of fold).
+    Plugins that are not tuned decide by the store's stable decision settings, as the service would.
     """
     from arbitrank.cli.evaluation_tables import show_evaluation
     from arbitrank.evaluate.experiment import evaluate
@@ -54,6 +60,11 @@ def evaluate(
 
     if out:  # before minutes of work, in case a package is missing
         from arbitrank.evaluate.report import write_report
+    stated = first_stated(decisions, operator.decisions)
+    in_force = None
+    if plugins:
+        own = DecisionSettings(**stated, scales=operator.scales, stated=tuple(sorted(stated)))
+        in_force = settled(own, store)
     with shown(path.name) as progress:
         metrics, results, corpus = evaluate(
             path,
@@ -61,9 +72,10 @@ def evaluate(
             jobs=jobs,
             plugins=plugins,
             context_keys=operator.file.named_keys(context_keys),
-            decisions=first_stated(decisions, operator.decisions),
-            scales=operator.scales,
+            decisions=stated,
+            scales=in_force.scales if in_force else operator.scales,
             offsets=offsets,
+            in_force=in_force,
             progress=progress,
         )
     if out:

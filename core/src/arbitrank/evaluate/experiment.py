@@ -25,7 +25,7 @@ from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
 from arbitrank.evaluate.joint import JointParts, joint_rows, sampled
 from arbitrank.evaluate.labelled import LabelledReadings, label, labelled
-from arbitrank.evaluate.plugins import PLUGINS, installed, kept_back, run_plugins, with_fallback
+from arbitrank.evaluate.plugins import PLUGINS, installed, kept_back, run_plugins, with_fallback, with_settings
 from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, summarise
 from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
 from arbitrank.evaluate.scope_shares import at_shares
@@ -68,6 +68,8 @@ def evaluate(
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
+    if in_force is not None:
+        corpus, decisions = with_settings(corpus, decisions, in_force)
     corpus, decisions = acting_fallback(corpus, decisions)
     decisions = {**decisions, "scales": scales} if scales else decisions
     corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)

@@ -6,6 +6,7 @@ no other re-ranker can be trained on them.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from arbitrank.arbitration.competition import UNVERSIONED
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import Failed, query
 from arbitrank.arbitration.fallback import fallback_role
@@ -55,6 +57,20 @@ def run_plugins(corpus: Corpus, folder: Path, *, seed: int = 0, jobs: int = 1, p
     tasks = [(name, path, seed) for name, path in files(corpus, folder).items()]
     runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="plugins", progress=progress)
     return sorted(runs, key=lambda one: one.domain)
+
+
+def with_settings(
+    corpus: Corpus, given: Mapping[str, Any], in_force: DecisionSettings
+) -> tuple[Corpus, Mapping[str, Any]]:
+    """The corpus and the given decision settings, with a note on the version of those in force, and their fallback."""
+    given = {"fallback": in_force.fallback, **given}
+    if in_force.version is None:
+        return corpus, given
+    note = f"plugins decide by the decision settings {in_force.version}"
+    changed = in_force.competition.outdated(dict.fromkeys(corpus.domains, UNVERSIONED)) if in_force.competition else []
+    if changed:
+        note += f"; trained anew, these compete without a slope of their own: {', '.join(changed)}"
+    return dataclasses.replace(corpus, notes=(*corpus.notes, note)), given
 
 
 def with_fallback(
