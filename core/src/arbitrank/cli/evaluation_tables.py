@@ -14,7 +14,7 @@ from arbitrank.cli.answer_tables import escape
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import band_mark
 from arbitrank.evaluate.results import cost
-from arbitrank.evaluate.tuning import tuned, tuning_rows, unchanged
+from arbitrank.evaluate.tuning import SystemTuning, tuned, tuning_rows, unchanged
 
 _MANY = 0.05  # of all requests: in scope, but decided none
 _WIDTH = 120  # of what is not a terminal
@@ -28,11 +28,12 @@ def show_evaluation(metrics: Mapping[str, Any]) -> None:
     console.print(
         f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
     )
-    same = unchanged(metrics["tuning"])
-    console.print(_systems(metrics["systems"], same))
-    console.print(_tuning(metrics["tuning"]))
+    console.print(_systems(metrics["systems"], unchanged(metrics["tuning"])))
+    for line in _tuning(metrics["tuning"]):
+        console.print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
     if metrics["out_of_scope_shares"]:
-        console.print(_shares(metrics["out_of_scope_shares"], same))
+        console.print("with other shares of requests out of scope:")
+        console.print(_shares(metrics["out_of_scope_shares"], metrics["tuning"]))
     for text in _lost(metrics["systems"]):
         console.print(text, soft_wrap=True)
     console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)
@@ -53,23 +54,35 @@ def _systems(systems: Mapping[str, Any], same: Collection[str]) -> Table:
     return table
 
 
-def _tuning(tuning: Mapping[str, Any]) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for header in ("system", "tuned on", "settings"):
-        table.add_column(header, style="dim")
+def _tuning(tuning: Mapping[str, SystemTuning]) -> Iterator[str]:
+    """Lines on the requests that were tuned on, the chosen settings of each system, and the systems without any."""
+    before = ""
     for row in tuning_rows(tuning):
-        table.add_row(*map(escape, row))
-    return table
+        one = tuning[row.system]
+        if one.refusal is None:
+            if row.on != before:
+                yield f"tuned on {row.on}"
+            before = row.on
+            yield f"  {row.system}: {row.chosen}"
+    kept = [name for name, one in tuning.items() if one.refusal and one.choices]
+    if kept:
+        yield f"  no setting is surely better than those untuned: {', '.join(kept)}"
+    for reason in dict.fromkeys(one.refusal for one in tuning.values() if not one.choices):
+        names = (name for name, one in tuning.items() if one.refusal == reason)
+        yield f"  {', '.join(names)}: as untuned: {reason}"
 
 
-def _shares(shares: Mapping[str, Any], same: Collection[str]) -> Table:
-    table = _table("out of scope", "", "domain accuracy", "IRER", "NLL", "ECE", "in band", "IRER - R0", "NLL - R0")
+def _shares(shares: Mapping[str, Any], tuning: Mapping[str, SystemTuning]) -> Table:
+    """R0 and the tuned systems by share; those that were also tuned on traffic are in `metrics.json` alone."""
+    headers = ("accuracy", "IRER", "NLL", "ECE", "in band", "accuracy - R0", "IRER - R0", "NLL - R0")
+    table, shown = _table("share", "", *headers), ("R0", *(tuned(one.system) for one in tuning.values()))
     for share, systems in shares.items():
         for system, m in systems.items():
-            if system not in same:
-                against = m["against"].get("R0")
-                lesser = ("", "") if against is None else (_difference(against["irer"]), _nats(against["nll"]))
-                table.add_row(f"{100 * float(share):g} %", system, *_rates(m), *_calibration(m), *map(escape, lesser))
+            if system in shown:
+                rates, d = (f"{100 * m[name]:.1f}" for name in ("domain_accuracy", "irer")), m["against"].get("R0")
+                lesser = d and (_difference(d["domain_accuracy"]), _difference(d["irer"]), _nats(d["nll"]))
+                row = (f"{100 * float(share):g} %", system, *rates, *_calibration(m))
+                table.add_row(*row, *map(escape, lesser or ("", "", "")))
     return table
 
 

@@ -217,20 +217,20 @@ def unchanged(reports: Mapping[str, SystemTuning]) -> frozenset[str]:
 
 
 def _requests(one: SystemTuning) -> str:
-    text = f"{one.tuned_on}: {one.n:,} requests, {one.out_of_scope:,} out of scope"
-    if one.share is None:
-        return text
-    share = f"{100 * one.share.share:.1f} % [{100 * one.share.low:.1f}, {100 * one.share.high:.1f}]"
-    return f"{text}; of {one.unlabelled:,} held-out requests without truths {share}"
+    return f"{one.tuned_on}: {one.n:,} requests, {one.out_of_scope:,} out of scope"
 
 
 def _chosen(one: SystemTuning) -> str:
+    share = ""
+    if one.share is not None:
+        text = f"{100 * one.share.share:.1f} % [{100 * one.share.low:.1f}, {100 * one.share.high:.1f}]"
+        share = f"; {text} of {one.unlabelled:,} held-out requests without truths are out of scope"
     if one.refusal:
-        return f"as untuned: {one.refusal}"
+        return f"as untuned: {one.refusal}{share}"
     default = DecisionSettings()
     thresholds = [
         f"{name} {getattr(one.settings, name):g}"
         for name in ("none", "accept", "clarify")
         if name not in one.settings.stated and getattr(one.settings, name) != getattr(default, name)
     ]
-    return ", ".join([*(choice.setting for choice in one.choices if choice.taken), *thresholds])
+    return ", ".join([*(choice.setting for choice in one.choices if choice.taken), *thresholds]) + share
