@@ -35,7 +35,7 @@ ALL = -1
 UNKNOWN: tuple[float | None, ...] = (None,)
 """Shares of out-of-scope requests to tune for where it is not known how these look."""
 
-ASSUMED = (None, 0.05, 0.08, 0.12, 0.18, 0.25)
+ASSUMED = (None, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.26, 0.3, 0.35, 0.4)
 """Shares of out-of-scope requests to tune for where those of the traffic are not known; None is as many as observed."""
 
 BALANCED = 0.25

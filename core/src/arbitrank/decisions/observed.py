@@ -17,22 +17,39 @@ from arbitrank.probability import Floats, log_loss
 Mask = NDArray[np.bool_]
 
 
+class DecidedNone(NamedTuple):
+    """Requests on which the decision `none` leads to a right answer, and those on which it leads to the right domain.
+
+    That is where they are out of scope, and where a fallback acts, where its reading, or its domain, is right.
+    """
+
+    right: Mask
+    domain: Mask
+
+    def at(self, places: NDArray[np.int64]) -> DecidedNone:
+        """Some of the requests."""
+        return DecidedNone(self.right[places], self.domain[places])
+
+
 class Observed(NamedTuple):
-    """Readings of n requests by each domain, in the order of their names.
+    """Readings of n requests by each domain, in the order of their names; a fallback, which does not compete, is none.
 
     `right`, of shape (n, domains), marks best readings that are entirely right; `owners`, (n, domains + 1), the domains
-    that own a request, and in the last column requests that are out of scope.
+    that own a request, and in the last column requests that are out of scope, the fallback's among them.
+    `decided_none` is what the decision `none` leads to; None where there is no fallback.
     """
 
     domains: tuple[str, ...]
     readings: tuple[BestReadings, ...]
     right: Mask
     owners: Mask
+    decided_none: DecidedNone | None = None
 
     def at(self, places: NDArray[np.int64]) -> Observed:
         """Some of the requests."""
         readings = tuple(one.at(places) for one in self.readings)
-        return Observed(self.domains, readings, self.right[places], self.owners[places])
+        none = None if self.decided_none is None else self.decided_none.at(places)
+        return Observed(self.domains, readings, self.right[places], self.owners[places], none)
 
     @property
     def mine(self) -> Floats:
@@ -75,6 +92,11 @@ class Observed(NamedTuple):
         """The requests that are out of scope."""
         return np.asarray(self.owners[:, -1])
 
+    @property
+    def on_none(self) -> DecidedNone:
+        """The requests on which the decision `none` is right, by what it leads to."""
+        return self.decided_none or DecidedNone(self.out_of_scope, self.out_of_scope)
+
     def shares(self, out_of_scope: float) -> Floats:
         """Weights of the requests, 1 on average, under which this share of them is out of scope."""
         none = self.out_of_scope
@@ -113,9 +135,9 @@ class Heads(NamedTuple):
         return np.asarray(action_codes(self.out_of_scope, self.empty, self.probability, self.closest, settings))
 
     def answers(self, settings: DecisionSettings, none: Mask | None) -> Floats:
-        """1 where the answer is right: its head, or deciding none where `none` marks requests out of scope.
+        """1 where the answer is right: its head, or deciding none where `none` marks that as right.
 
-        With None, as there are none among the requests, the head is the answer whatever is decided.
+        With None, as no request is out of scope, the head is the answer whatever is decided.
         """
         return self._answered(self.right, settings, none)
 

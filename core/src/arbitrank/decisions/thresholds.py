@@ -7,13 +7,15 @@ costs: an answer is worth its risk from P(right) = 0.3, and of two domains one i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.decisions.observed import Heads, Mask
+from arbitrank.decisions.observed import DecidedNone, Heads, Mask
 from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
@@ -24,8 +26,30 @@ GRID = tuple(round(0.05 * k, 2) for k in range(1, 20))
 """Values of a threshold that are tried."""
 
 
+class ShareGuard(NamedTuple):
+    """A share of out-of-scope requests at which nothing may be worse; `weight` counts the requests as it would be.
+
+    A mean gain has to be `errors` standard errors above 0. The error counts one request out of scope more that loses an
+    answer, so that few of them of which none does are no proof.
+    """
+
+    share: float
+    weight: Floats
+    out_of_scope: Mask
+    errors: float = 0.0
+
+    def refuses(self, gains: Floats) -> bool:
+        """True where the gains may be losses."""
+        gain = Gain.of(gains, self.weight)
+        own = gains[self.out_of_scope]
+        n, lost = len(own), float((own < 0.0).mean())
+        more = (lost * n + 1.0) / (n + 2.0)
+        missing = self.share**2 * max(more - lost, 0.0) / n
+        return gain.mean - self.errors * math.sqrt(((gain.high - gain.mean) / 1.96) ** 2 + missing) < -1e-12
+
+
 def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:
-    """The value of each decision, `none` marking the requests that are out of scope."""
+    """The value of each decision, `none` marking the requests on which deciding none leads to a right answer."""
     actions = heads.actions(settings)
     accepted = np.where(heads.right, 1.0, -WRONG)
     among = heads.right | (heads.rival & (heads.closest < settings.clarify))
@@ -36,21 +60,26 @@ def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:
 def chosen_thresholds(
     heads: Heads,
     settings: DecisionSettings,
-    none: Mask,
+    none: DecidedNone,
     weight: Floats | None,
-    guards: Sequence[Floats],
+    guards: Sequence[ShareGuard],
     names: Sequence[str],
 ) -> Iterator[tuple[str, float, Gain]]:
     """The thresholds, one after another, that are surely worth more than those of `settings`: name, value, gain.
 
-    `weight` counts the requests. Counted as by any of `guards`, with other shares of requests out of scope, they may
-    not be worth less.
+    `weight` counts the requests. None of the `guards` refuses what the decisions are worth, the right answers or the
+    right domains.
     """
     for name in names:
-        before = values(heads, settings, none)
-        gains = {value: values(heads, replace(settings, **{name: value}), none) - before for value in GRID}
+        before = values(heads, settings, none.right)
+        gains = {value: values(heads, replace(settings, **{name: value}), none.right) - before for value in GRID}
         best = max(gains, key=lambda value: Gain.of(gains[value], weight).mean)
-        gain = Gain.of(gains[best], weight)
-        if gain.low > 0.0 and not any(Gain.of(gains[best], guard).below(0.0) for guard in guards):
-            settings = replace(settings, **{name: best})
+        gain, after = Gain.of(gains[best], weight), replace(settings, **{name: best})
+        changes = (
+            gains[best],
+            heads.answers(after, none.right) - heads.answers(settings, none.right),
+            heads.domains(after, none.domain) - heads.domains(settings, none.domain),
+        )
+        if gain.low > 0.0 and not any(guard.refuses(change) for guard in guards for change in changes):
+            settings = after
             yield name, best, gain

@@ -25,7 +25,7 @@ def settings_reasons(
     n = len(observed.right)
     if not n:
         return []
-    none = observed.out_of_scope if observed.out_of_scope.any() else None
+    none = observed.on_none.right if observed.out_of_scope.any() else None
     heads = [heads_of(observed, one, terms_of(one, observed.domains, served)) for one in (before, after)]
     right = [head.answers(one, none) for head, one in zip(heads, (before, after), strict=True)]
     lost, won = right[0] > right[1], right[1] > right[0]
