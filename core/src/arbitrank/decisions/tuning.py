@@ -42,8 +42,11 @@ from arbitrank.probability import Floats
 LEAST = 200
 """Labelled requests below which nothing is tuned, and unlabelled ones below which no share is estimated."""
 
-SHARES = (0.01, 0.05, 0.1, 0.2)
-"""Shares of out-of-scope requests at which nothing may be worse, where the share of the traffic is not known."""
+SHARES = (0.01, 0.05, 0.2)
+"""Shares of out-of-scope requests at which nothing may be worse, where the share of the traffic is not known.
+
+Gains are linear in the share, so that what is no worse at the first and the last is no worse between them.
+"""
 
 ORDINARY = SHARES[-1]
 """The share of out-of-scope requests above which that of labelled ones is taken for the traffic's.
@@ -186,7 +189,7 @@ def _scope(
         f"out of scope are {100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests "
         "without a truth"
     )
-    likely, limits = (_bounded(found.share), (_bounded(found.low), _bounded(found.high)))
+    likely, limits = _bounded(found.share), [_bounded(found.low), _bounded(found.high)]
     return _Scope(observed.on_none, (likely,), observed.shares(likely), _guards(observed, limits)), found
 
 
@@ -205,7 +208,7 @@ Decided = tuple[Heads, DecisionSettings]
 
 
 class _Gains(NamedTuple):
-    """What each request gains by other settings: log loss of the head, a right answer, a right domain."""
+    """Gains of each request by other settings: in log loss of the head, right answers and right domains."""
 
     nll: Floats
     answers: Floats
@@ -242,7 +245,7 @@ class _Tried(NamedTuple):
 
 def _compared(name: str, gains: _Gains, scope: _Scope) -> SettingsChoice:
     """The mean gains of settings, and the reason why they are not sure."""
-    found = [Gain.of(each, scope.weight) for each in gains]
+    found = nll, answers, domains = tuple(Gain.of(each, scope.weight) for each in gains)
     reason = None
     if not any(gain.low > 0.0 for gain in found):
         reason = "no sure gain"
@@ -252,7 +255,7 @@ def _compared(name: str, gains: _Gains, scope: _Scope) -> SettingsChoice:
         if guard.refuses(gains.answers) or guard.refuses(gains.domains):
             share = f"{100 * guard.share:.3g} %"
             reason = reason or f"perhaps more wrong answers where {share} of the requests are out of scope"
-    return SettingsChoice(name, *found, reason=reason)
+    return SettingsChoice(name, nll, answers, domains, reason=reason)
 
 
 def _best(tried: Sequence[_Tried], scope: _Scope) -> _Tried:
