@@ -13,9 +13,10 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, terms_of
 from arbitrank.decisions.competition_fitting import FORMS, Form, Parameters, fit_competition
 from arbitrank.decisions.observed import Observed, heads_of
+from arbitrank.decisions.scope import LEAST
 from arbitrank.decisions.scope_share import estimate_share, shift
 from arbitrank.decisions.thresholds import QUESTION, WRONG, values
-from arbitrank.decisions.tuning import LEAST, tune
+from arbitrank.decisions.tuning import tune
 from arbitrank.errors import DataError
 from arbitrank.learn.gains import Gain
 from arbitrank.probability import log_odds, sigmoid

@@ -19,43 +19,24 @@ from msgspec.structs import replace
 from arbitrank.arbitration.claims import Groups
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import BestReadings, conditioned_readings, terms_of
+from arbitrank.arbitration.merge import BestReadings, terms_of
 from arbitrank.decisions.candidates import (
     ALL,
-    ASSUMED,
-    BALANCED,
-    UNKNOWN,
     Samples,
     TriedSettings,
     candidates,
-    competition_for,
     held_out,
 )
-from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
+from arbitrank.decisions.competition_fitting import LEAST_OUT_OF_SCOPE
 from arbitrank.decisions.observed import DecidedNone, Heads, Observed, heads_of
-from arbitrank.decisions.scope_share import ScopeShare, estimate_share
+from arbitrank.decisions.scope import LEAST, Scope, scope_of
+from arbitrank.decisions.scope_share import ScopeShare
 from arbitrank.decisions.thresholds import ShareGuard, chosen_thresholds
 from arbitrank.errors import DataError
 from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
-LEAST = 200
-"""Labelled requests below which nothing is tuned, and unlabelled ones below which no share is estimated."""
-
-SHARES = (0.01, 0.05, 0.2)
-"""Shares of out-of-scope requests at which nothing may be worse, where the share of the traffic is not known.
-
-Gains are linear in the share, so that what is no worse at the first and the last is no worse between them.
-"""
-
-ORDINARY = SHARES[-1]
-"""The share of out-of-scope requests above which that of labelled ones is taken for the traffic's.
-
-Who labels so many hardly drew them from a traffic with a twentieth of it.
-"""
-
 _ONE_SIDED = 1.645  # standard errors
-_CAUTION = 1.0  # standard errors by which a gain has to be above 0 at each of `SHARES`, as the best of many is chosen
 _NEARLY = 0.7  # of the greatest least gain, among which the log loss decides
 
 
@@ -106,7 +87,7 @@ def tune(
     check(observed)
     samples = Samples(observed, seed, base.groups)
     notes = [*_remarks(observed), *_silent_groups(observed, base.groups)]
-    scope, share = _scope(samples, base, unlabelled, notes)
+    scope, share = scope_of(samples, base, unlabelled, notes)
     before = heads_of(observed, base, terms_of(base, observed.domains, served)), base
     choices: list[SettingsChoice] = []
     tried: list[_Tried] = []
@@ -146,62 +127,6 @@ def check(observed: Observed) -> None:
         raise DataError(f"the requests with a truth are of {named}, expected at least 2: nothing competes")
 
 
-# ------------------------------------------------------------------------------------------------ out-of-scope requests
-
-
-class _Scope(NamedTuple):
-    """The requests on which deciding none is right, None where too few are out of scope, and the shares to tune for.
-
-    `weight` counts the requests as in the traffic, None as they are; at the share of each of `guards` nothing may be
-    worse. `unknown`: the share of the traffic is not known.
-    """
-
-    none: DecidedNone | None = None
-    shares: Sequence[float | None] = UNKNOWN
-    weight: Floats | None = None
-    guards: tuple[ShareGuard, ...] = ()
-    unknown: bool = False
-
-
-def _scope(
-    samples: Samples, base: DecisionSettings, unlabelled: Sequence[BestReadings] | None, notes: list[str]
-) -> tuple[_Scope, ScopeShare | None]:
-    """The shares to tune for, and the share of out-of-scope requests in the traffic where it can be told."""
-    observed, n = samples.all, 0 if unlabelled is None else len(unlabelled[0].best)
-    if observed.out_of_scope.sum() < LEAST_OUT_OF_SCOPE:
-        return _Scope(), None
-    if unlabelled is None or n < LEAST:
-        if n:
-            notes.append(f"{n} requests without a truth, below {LEAST}: too few to tell the share of out of scope")
-        own = float(observed.out_of_scope.mean())
-        if own > ORDINARY:
-            notes.append(
-                f"{100 * own:.1f} % of the requests are out of scope, which is taken for the share of the traffic; "
-                "where that has another, tune with --traffic"
-            )
-            return _Scope(observed.on_none, UNKNOWN), None
-        weight = observed.shares(max(own, sum(SHARES) / len(SHARES)))
-        return _Scope(observed.on_none, ASSUMED, weight, _guards(observed, SHARES, _CAUTION), unknown=True), None
-    settings = competition_for(samples, replace(base, normalise=False), FORMS[1], BALANCED, False, ALL)
-    _, chances = conditioned_readings(unlabelled, settings, terms_of(settings, observed.domains))
-    found = estimate_share(chances, BALANCED)
-    notes.append(
-        f"out of scope are {100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests "
-        "without a truth"
-    )
-    likely, limits = _bounded(found.share), [_bounded(found.low), _bounded(found.high)]
-    return _Scope(observed.on_none, (likely,), observed.shares(likely), _guards(observed, limits)), found
-
-
-def _guards(observed: Observed, limits: Sequence[float], errors: float = 0.0) -> tuple[ShareGuard, ...]:
-    return tuple(ShareGuard(share, observed.shares(share), observed.out_of_scope, errors) for share in limits)
-
-
-def _bounded(share: float) -> float:
-    """A share that leaves some requests in scope and some out of scope."""
-    return min(max(share, 0.005), 0.9)
-
-
 # ------------------------------------------------------------------------------------------------------------ choices
 
 Decided = tuple[Heads, DecisionSettings]
@@ -238,12 +163,12 @@ class _Tried(NamedTuple):
     settings: DecisionSettings
     gains: _Gains
 
-    def loss(self, scope: _Scope) -> float:
+    def loss(self, scope: Scope) -> float:
         """The mean log loss of the heads."""
         return Gain.of(self.heads.losses, scope.weight).mean
 
 
-def _compared(name: str, gains: _Gains, scope: _Scope) -> SettingsChoice:
+def _compared(name: str, gains: _Gains, scope: Scope) -> SettingsChoice:
     """The mean gains of settings, and the reason why they are not sure."""
     found = nll, answers, domains = tuple(Gain.of(each, scope.weight) for each in gains)
     reason = None
@@ -258,7 +183,7 @@ def _compared(name: str, gains: _Gains, scope: _Scope) -> SettingsChoice:
     return SettingsChoice(name, nll, answers, domains, reason=reason)
 
 
-def _best(tried: Sequence[_Tried], scope: _Scope) -> _Tried:
+def _best(tried: Sequence[_Tried], scope: Scope) -> _Tried:
     """The candidate with the least held-out log loss, or a smaller one that is within a standard error of it.
 
     Where the share of the traffic is not known, it is one of those whose gain is nearly the greatest at the share at

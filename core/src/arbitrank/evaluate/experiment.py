@@ -18,7 +18,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.configuration import StatedScales
 from arbitrank.context_keys import NamedKeys
-from arbitrank.decisions.tuning import LEAST
+from arbitrank.decisions.scope import LEAST
 from arbitrank.domain import Domain, Progress
 from arbitrank.evaluate.answers import JOINT, acting_fallback, folds, judged, system_readings
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_groups, with_keys, without_hypotheses

@@ -23,7 +23,7 @@ from arbitrank.arbitration.fallback import fallback_role
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.arbitration.scaled_model import scaled, scales_of, unscaled
-from arbitrank.decisions.tuning import LEAST
+from arbitrank.decisions.scope import LEAST
 from arbitrank.domain import Domain, Model, Progress, Scores, Settings
 from arbitrank.errors import ArbitrankError, InputError, PluginError
 from arbitrank.evaluate.corpus import Corpus

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from arbitrank.decisions.competition_fitting import LEAST_OUT_OF_SCOPE
-from arbitrank.decisions.tuning import SHARES
+from arbitrank.decisions.scope import SHARES
 from arbitrank.evaluate.intervals import bootstrap_means, interval
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.evaluate.results import MEASURES, SystemResults, calibration_of, differences_of, measured

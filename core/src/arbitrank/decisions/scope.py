@@ -1,0 +1,87 @@
+"""Shares of out-of-scope requests that the decision settings are tuned for, and at which nothing may be worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import BestReadings, conditioned_readings, terms_of
+from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Samples, competition_for
+from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
+from arbitrank.decisions.observed import DecidedNone, Observed
+from arbitrank.decisions.scope_share import ScopeShare, estimate_share
+from arbitrank.decisions.thresholds import ShareGuard
+from arbitrank.probability import Floats
+
+LEAST = 200
+"""Labelled requests below which nothing is tuned, and unlabelled ones below which no share is estimated."""
+
+SHARES = (0.01, 0.05, 0.2)
+"""Shares of out-of-scope requests at which nothing may be worse, where the share of the traffic is not known.
+
+Gains are linear in the share, so that what is no worse at the first and the last is no worse between them.
+"""
+
+ORDINARY = SHARES[-1]
+"""The share of out-of-scope requests above which that of labelled ones is taken for the traffic's.
+
+Who labels so many hardly drew them from a traffic with a twentieth of it.
+"""
+
+_CAUTION = 1.0  # standard errors by which a gain has to be above 0 at each of `SHARES`, as the best of many is chosen
+
+
+class Scope(NamedTuple):
+    """The requests on which deciding none is right, None where too few are out of scope, and the shares to tune for.
+
+    `weight` counts the requests as in the traffic, None as they are; at the share of each of `guards` nothing may be
+    worse. `unknown`: the share of the traffic is not known.
+    """
+
+    none: DecidedNone | None = None
+    shares: Sequence[float | None] = UNKNOWN
+    weight: Floats | None = None
+    guards: tuple[ShareGuard, ...] = ()
+    unknown: bool = False
+
+
+def scope_of(
+    samples: Samples, base: DecisionSettings, unlabelled: Sequence[BestReadings] | None, notes: list[str]
+) -> tuple[Scope, ScopeShare | None]:
+    """The shares to tune for, and the share of out-of-scope requests in the traffic where it can be told."""
+    observed, n = samples.all, 0 if unlabelled is None else len(unlabelled[0].best)
+    if observed.out_of_scope.sum() < LEAST_OUT_OF_SCOPE:
+        return Scope(), None
+    if unlabelled is None or n < LEAST:
+        if n:
+            notes.append(f"{n} requests without a truth, below {LEAST}: too few to tell the share of out of scope")
+        own = float(observed.out_of_scope.mean())
+        if own > ORDINARY:
+            notes.append(
+                f"{100 * own:.1f} % of the requests are out of scope, which is taken for the share of the traffic; "
+                "where that has another, tune with --traffic"
+            )
+            return Scope(observed.on_none, UNKNOWN), None
+        weight = observed.shares(max(own, sum(SHARES) / len(SHARES)))
+        return Scope(observed.on_none, ASSUMED, weight, _guards(observed, SHARES, _CAUTION), unknown=True), None
+    settings = competition_for(samples, replace(base, normalise=False), FORMS[1], BALANCED, False, ALL)
+    _, chances = conditioned_readings(unlabelled, settings, terms_of(settings, observed.domains))
+    found = estimate_share(chances, BALANCED)
+    notes.append(
+        f"out of scope are {100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests "
+        "without a truth"
+    )
+    likely, limits = _bounded(found.share), [_bounded(found.low), _bounded(found.high)]
+    return Scope(observed.on_none, (likely,), observed.shares(likely), _guards(observed, limits)), found
+
+
+def _guards(observed: Observed, limits: Sequence[float], errors: float = 0.0) -> tuple[ShareGuard, ...]:
+    return tuple(ShareGuard(share, observed.shares(share), observed.out_of_scope, errors) for share in limits)
+
+
+def _bounded(share: float) -> float:
+    """A share that leaves some requests in scope and some out of scope."""
+    return min(max(share, 0.005), 0.9)
