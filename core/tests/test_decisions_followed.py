@@ -162,6 +162,23 @@ def test_requests_of_other_versions_are_scored_by_those_that_answer_now(
     assert without.notes == ()
 
 
+def test_a_fallback_that_stands_in_the_requests_alone_does_not_compete(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    lines = list(rows(300))
+    for line in lines[:200]:
+        line["hypotheses"] = [*line["hypotheses"], {"domain": "llm", "intent": "Chat"}]
+        if line["truth"]["domain"] is None:
+            line["truth"] = {"domain": "llm", "intent": "Chat"}
+    seen = observe(domains, store, file(tmp_path / "a.jsonl", iter(lines)), DecisionSettings(fallback="llm"))
+    assert (seen.fallback, seen.observed.domains, seen.notes) == ("llm", ("lights", "shades"), ())
+    owned = np.array([line["truth"]["domain"] in ("llm", None) for line in lines])
+    assert np.array_equal(seen.observed.out_of_scope, owned)
+    assert np.array_equal(seen.observed.on_none.right, owned)
+    kept = seen.observed.at(np.flatnonzero(~owned[:200]))
+    assert not kept.on_none.right.any()
+
+
 # ------------------------------------------------------------------------------------------------------------ the gate
 
 

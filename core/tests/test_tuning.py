@@ -9,8 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.competition import Competition, Term
-from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import BestReadings, terms_of
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
+from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
 from arbitrank.decisions.competition_fitting import FORMS, Form, Parameters, fit_competition
 from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.scope import LEAST
@@ -175,6 +175,46 @@ def test_any_requests_are_tuned_or_refused_with_the_reason(seed: int, none: floa
     tuned = tune(observed(220, none=none, strength=strength, seed=seed))
     assert (tuned.refusal is None) == any(one.taken for one in tuned.choices) or tuned.settings != DecisionSettings()
     assert tuned.refusal is None or tuned.settings == DecisionSettings()
+
+
+# -------------------------------------------------------------------------------------------------------- the fallback
+
+
+def with_llm(n: int, right: float, *, strength: float = 1.0, seed: int = 0) -> Observed:
+    """Requests as of `observed`, with a domain that claims all of them, owns those out of scope, and is `right` there.
+
+    At 0 it does not own them either. On one in ten requests it has no reading.
+    """
+    requests, rng = observed(n, none=0.15, strength=strength, seed=seed), np.random.default_rng(seed)
+    best = np.where(rng.random(n) < 0.9, 0, -1).astype(np.int32)
+    own, claim = requests.out_of_scope & (right > 0.0), np.where(best < 0, 0.0, 0.99)
+    correct = own & (best >= 0) & (rng.random(n) < right)
+    owners = np.column_stack([requests.owners[:, :3], own, requests.out_of_scope & ~own])
+    reading = BestReadings(claim, claim, best, claim)
+    return Observed((*NAMES, "llm"), (*requests.readings, reading), np.column_stack([requests.right, correct]), owners)
+
+
+def test_a_fallback_answers_in_tuning_as_it_does_in_the_service() -> None:
+    every = with_llm(1_000, 0.8)
+    requests, settings = every.with_fallback("llm"), DecisionSettings(fallback="llm", none=0.4)
+    served = merge_heads(every.readings, settings, 3)
+    right = np.where(served.domain >= 0, every.right[np.arange(1_000), served.domain], False)
+    declined = served.actions(settings) == ACTIONS.index("none")
+    found = heads_of(requests, settings).answers(settings, requests.on_none.right)
+    assert served.fallback.any()
+    assert declined.any()
+    assert np.array_equal(found, np.where(declined, 0.0, right))  # all requests are some domain's
+    assert (requests.domains, int(requests.out_of_scope.sum())) == (NAMES, int(every.owners[:, 3].sum()))
+
+
+def test_the_better_the_fallback_the_more_is_left_to_it() -> None:
+    settings = DecisionSettings(fallback="llm")
+    chosen = [
+        tune(with_llm(4_000, right, strength=2.0).with_fallback("llm"), settings).settings for right in (1.0, 0.0)
+    ]
+    requests = with_llm(4_000, 1.0, strength=2.0, seed=1).with_fallback("llm")
+    left = [(heads_of(requests, one, terms_of(one, NAMES)).actions(one) == 2).mean() for one in chosen]
+    assert left[0] > left[1]
 
 
 # -------------------------------------------------------------------------------------------------------- the versions

@@ -51,6 +51,22 @@ class Observed(NamedTuple):
         none = None if self.decided_none is None else self.decided_none.at(places)
         return Observed(self.domains, readings, self.right[places], self.owners[places], none)
 
+    def with_fallback(self, name: str | None) -> Observed:
+        """The requests with one of the domains as the fallback: it competes no more, and acts where none is decided.
+
+        A request that it owns is out of scope for all others.
+        """
+        if name not in self.domains:
+            return self
+        k = self.domains.index(name)
+        kept = [d for d in range(len(self.domains)) if d != k]
+        acts, owns, nobody = self.readings[k].best >= 0, self.owners[:, k], self.out_of_scope
+        none = DecidedNone(np.where(acts, self.right[:, k], nobody), np.where(acts, owns, nobody))
+        owners = self.owners[:, [*kept, -1]]
+        owners[:, -1] |= owns
+        domains, readings = (tuple(every[d] for d in kept) for every in (self.domains, self.readings))
+        return Observed(domains, readings, self.right[:, kept], owners, none)
+
     @property
     def mine(self) -> Floats:
         """P(mine), shape (domains, n)."""

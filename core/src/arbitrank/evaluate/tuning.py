@@ -137,14 +137,8 @@ def _tuned(
     seed: int,
 ) -> SystemTuning:
     observed, n = data.observed, len(data.observed.right)
-    # The fallback domain competes with no other.
     kept = [k for k, name in enumerate(observed.domains) if name != base.fallback]
-    observed = Observed(
-        tuple(observed.domains[k] for k in kept),
-        tuple(observed.readings[k] for k in kept),
-        observed.right[:, kept],
-        observed.owners[:, [*kept, -1]],
-    )
+    observed = observed.with_fallback(base.fallback)
     unlabelled = None if unlabelled is None else [unlabelled[k] for k in kept]
     with threadpool_limits(1):
         whole = _tune(observed, base, unlabelled, seed)

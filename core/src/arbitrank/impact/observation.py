@@ -18,7 +18,7 @@ from arbitrank.decisions.observed import Observed
 from arbitrank.domain import Domain, Model, Progress
 from arbitrank.errors import DataError, InputError, message
 from arbitrank.guard import Fault, guarded
-from arbitrank.impact.batch_scores import DomainReadings, brought_for, by_domain, score_batch
+from arbitrank.impact.batch_scores import Brought, DomainReadings, brought_for, by_domain, score_batch
 from arbitrank.impact.plan import DomainVersion, present_parts
 from arbitrank.impact.replay import CHUNK
 from arbitrank.store.store import Store
@@ -29,14 +29,15 @@ from arbitrank.wire.requests import Logged, decode_logged
 class Observation(NamedTuple):
     """Requests of a file as the domains answer them: those with a truth, and the readings of all others.
 
-    `served` are the domains' versions and temperatures, the fallback's and those that cannot answer left out; `notes`
-    name what was left out.
+    `served` are the domains' versions and temperatures, the fallback's and those that cannot answer left out;
+    `fallback` is the name of the one that acts where none is decided. `notes` name what was left out.
     """
 
     observed: Observed
     unlabelled: tuple[BestReadings, ...]
     served: dict[str, Served]
     notes: tuple[str, ...]
+    fallback: str | None = None
 
     @property
     def every(self) -> tuple[BestReadings, ...]:
@@ -58,8 +59,8 @@ def observe(
     """
     present = present_parts(domains, store, decisions)
     notes = [f"{name} cannot answer and was left out: {reason}" for name, reason in sorted(present.silent.items())]
-    apart = {present.fallback, *present.idle}
-    parts = {name: one for name, one in sorted(present.parts.items()) if name not in apart}
+    acting = present.fallback
+    parts = {name: one for name, one in sorted(present.parts.items()) if name not in present.idle}
     models: dict[str, Model] = {}
     for name, part in parts.items():
         model = guarded(part.load)
@@ -67,10 +68,15 @@ def observe(
             notes.append(f"{name} cannot be loaded and was left out: {message(model)}")
         else:
             models[name] = model
-    if len(models) < 2:
-        raise DataError(f"{', '.join(models) or 'no domain'} can answer, expected at least 2 domains: nothing competes")
-    reader, groups = _Reader(path), group_numbers(decisions.groups)
-    notes += group_remarks(decisions.groups, models)
+    competing = [name for name in models if name != acting]
+    if len(competing) < 2:
+        beside = f", beside the fallback {acting}," if acting in models else ""
+        raise DataError(
+            f"{', '.join(competing) or 'no domain'}{beside} can answer, expected at least 2 domains: nothing competes"
+        )
+    brought = acting if acting not in domains else None  # it may stand in the requests alone
+    reader, groups = _Reader(path, brought), group_numbers(decisions.groups)
+    notes += group_remarks(decisions.groups, competing)
     chunks, n = [], 0
     with threadpool_limits(1):
         for lines in reader:
@@ -78,16 +84,21 @@ def observe(
             n += len(lines)
             if progress is not None:
                 progress(f"requests of {path.name}", n, 0)
-    labelled, rest = (_joined([chunk[side] for chunk in chunks], tuple(models)) for side in (0, 1))
-    served: dict[str, Served] = {name: (parts[name].version, parts[name].temperature) for name in models}
-    return Observation(labelled, rest.readings, served, (*notes, *reader.notes()))
+    names = (*models, *([] if brought is None else [brought]))
+    labelled, rest = (_joined([chunk[side] for chunk in chunks], names).with_fallback(acting) for side in (0, 1))
+    served: dict[str, Served] = {name: (parts[name].version, parts[name].temperature) for name in competing}
+    return Observation(labelled, rest.readings, served, (*notes, *reader.notes()), acting)
 
 
 class _Reader:
-    """Requests of a file in chunks, and the parts of it that could not be used."""
+    """Requests of a file in chunks, and the parts of it that could not be used.
 
-    def __init__(self, path: Path) -> None:
+    `fallback` is a fallback that is not installed: the first hypothesis that a request brings of it acts.
+    """
+
+    def __init__(self, path: Path, fallback: str | None) -> None:
         self._path, self._bad, self._first = source(path), 0, ""
+        self.fallback = fallback
         self.failures: dict[str, list[str]] = {}
         self.foreign: set[str] = set()
         self.earlier: set[str] = set()
@@ -135,22 +146,34 @@ def _observed(
         reader.earlier |= {
             name for name, one in reports.items() if name in parts and one.version not in (None, parts[name].version)
         }
-    reader.foreign |= {name for own in grouped for name in own or () if name not in models}
+    reader.foreign |= {name for own in grouped for name in own or () if name not in models and name != reader.fallback}
     scored: list[DomainReadings] = []
     for name, model in models.items():
         found = score_batch(name, model, lines, brought_for(name, grouped), parts[name].temperature)
         if found.failures:
             reader.failures.setdefault(name, []).extend(found.failures)
         scored.append(found)
-    right, owners = np.zeros((len(lines), len(models)), bool), np.zeros((len(lines), len(models) + 1), bool)
+    best = [one.compared(name, groups) for name, one in zip(models, scored, strict=True)]
+    names = list(models)
+    if reader.fallback is not None:
+        names.append(reader.fallback)
+        scored.append(_unscored(brought_for(reader.fallback, grouped)))
+        best.append(scored[-1].best)
+    right, owners = np.zeros((len(lines), len(names)), bool), np.zeros((len(lines), len(names) + 1), bool)
     for i, line in enumerate(lines):
         if line.truth is not None:
-            owners[i] = [*map(line.truth.owned_by, models), line.truth.out_of_scope]
+            owners[i] = [*map(line.truth.owned_by, names), line.truth.out_of_scope]
             right[i] = [one.best.best[i] >= 0 and one.semer(i, line.truth) == 0.0 for one in scored]
     labelled = np.array([line.truth is not None for line in lines], bool)
-    best = (one.compared(name, groups) for name, one in zip(models, scored, strict=True))
-    whole = Observed(tuple(models), tuple(best), right, owners)
+    whole = Observed(tuple(names), tuple(best), right, owners)
     return whole.at(np.flatnonzero(labelled)), whole.at(np.flatnonzero(~labelled))
+
+
+def _unscored(brought: Brought) -> DomainReadings:
+    """The hypotheses that requests bring of a fallback that is not installed; the first of each request acts."""
+    found = DomainReadings(BestReadings.empty(len(brought)), [own or () for own in brought], [], {})
+    found.best.best[[i for i, own in enumerate(brought) if own]] = 0
+    return found
 
 
 def _joined(parts: list[Observed], names: tuple[str, ...]) -> Observed:
