@@ -180,13 +180,13 @@ def test_any_requests_are_tuned_or_refused_with_the_reason(seed: int, none: floa
 # -------------------------------------------------------------------------------------------------------- the fallback
 
 
-def with_llm(n: int, right: float, *, strength: float = 1.0, seed: int = 0) -> Observed:
+def with_llm(n: int, right: float, *, silent: float = 0.0, strength: float = 1.0, seed: int = 0) -> Observed:
     """Requests as of `observed`, with a domain that claims all of them, owns those out of scope, and is `right` there.
 
-    At 0 it does not own them either. On one in ten requests it has no reading.
+    At 0 it does not own them either. It is `silent`, without a reading, on a share of the requests.
     """
     requests, rng = observed(n, none=0.15, strength=strength, seed=seed), np.random.default_rng(seed)
-    best = np.where(rng.random(n) < 0.9, 0, -1).astype(np.int32)
+    best = np.where(rng.random(n) < silent, -1, 0).astype(np.int32)
     own, claim = requests.out_of_scope & (right > 0.0), np.where(best < 0, 0.0, 0.99)
     correct = own & (best >= 0) & (rng.random(n) < right)
     owners = np.column_stack([requests.owners[:, :3], own, requests.out_of_scope & ~own])
@@ -195,7 +195,7 @@ def with_llm(n: int, right: float, *, strength: float = 1.0, seed: int = 0) -> O
 
 
 def test_a_fallback_answers_in_tuning_as_it_does_in_the_service() -> None:
-    every = with_llm(1_000, 0.8)
+    every = with_llm(1_000, 0.8, silent=0.1)
     requests, settings = every.with_fallback("llm"), DecisionSettings(fallback="llm", none=0.4)
     served = merge_heads(every.readings, settings, 3)
     right = np.where(served.domain >= 0, every.right[np.arange(1_000), served.domain], False)
@@ -207,14 +207,12 @@ def test_a_fallback_answers_in_tuning_as_it_does_in_the_service() -> None:
     assert (requests.domains, int(requests.out_of_scope.sum())) == (NAMES, int(every.owners[:, 3].sum()))
 
 
-def test_the_better_the_fallback_the_more_is_left_to_it() -> None:
+def test_a_fallback_that_is_never_right_is_left_less() -> None:
     settings = DecisionSettings(fallback="llm")
-    chosen = [
-        tune(with_llm(4_000, right, strength=2.0).with_fallback("llm"), settings).settings for right in (1.0, 0.0)
-    ]
-    requests = with_llm(4_000, 1.0, strength=2.0, seed=1).with_fallback("llm")
+    chosen = [tune(with_llm(2_000, right, strength=2.0).with_fallback("llm"), settings).settings for right in (1, 0)]
+    requests = with_llm(2_000, 1.0, strength=2.0, seed=1).with_fallback("llm")
     left = [(heads_of(requests, one, terms_of(one, NAMES)).actions(one) == 2).mean() for one in chosen]
-    assert left[0] > left[1]
+    assert left[0] > left[1] + 0.02
 
 
 # -------------------------------------------------------------------------------------------------------- the versions

@@ -64,7 +64,7 @@ class Observed(NamedTuple):
         none = DecidedNone(np.where(acts, self.right[:, k], nobody), np.where(acts, owns, nobody))
         owners = self.owners[:, [*kept, -1]]
         owners[:, -1] |= owns
-        domains, readings = (tuple(every[d] for d in kept) for every in (self.domains, self.readings))
+        domains, readings = tuple(self.domains[d] for d in kept), tuple(self.readings[d] for d in kept)
         return Observed(domains, readings, self.right[:, kept], owners, none)
 
     @property
