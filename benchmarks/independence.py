@@ -14,7 +14,8 @@ from typing import Any
 
 from arbitrank.cli.progress import shown
 from arbitrank.evaluate.answers import JOINT, judged, system_readings
-from arbitrank.evaluate.experiment import run, untuned_and_tuned
+from arbitrank.evaluate.domain_runs import run
+from arbitrank.evaluate.experiment import untuned_and_tuned
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.report import calibration_plot
 from arbitrank.evaluate.results import summarise

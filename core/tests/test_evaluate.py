@@ -85,7 +85,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluated(corpus: Path) -> Any:
-    return evaluate(corpus, jobs=1, progress=lambda stage, done, total: None)
+    return evaluate(corpus, jobs=1, shift=True, progress=lambda stage, done, total: None)
 
 
 def test_every_system_is_measured_and_trained_models_beat_chance(evaluated: Any) -> None:
@@ -123,7 +123,7 @@ def test_the_time_of_each_stage_and_the_memory_of_all_processes_are_reported(eva
 
 
 def test_the_number_of_jobs_and_a_second_run_change_no_figure(evaluated: Any, corpus: Path) -> None:
-    again, _, _ = evaluate(corpus, jobs=2, progress=lambda stage, done, total: None)
+    again, _, _ = evaluate(corpus, jobs=2, shift=True, progress=lambda stage, done, total: None)
     first = evaluated[0]
     compared = first.keys() - {"seconds", "peak_memory_bytes"}
     for key in compared:
@@ -161,6 +161,24 @@ def test_other_shares_of_out_of_scope_requests_are_reported(evaluated: Any) -> N
             assert one["ci"]["nll"][0] <= one["nll"] <= one["ci"]["nll"][1]
         against = systems["factored tuned"]["against"]["R0"]["nll"]
         assert against.mean == pytest.approx(systems["factored tuned"]["nll"] - systems["R0"]["nll"])
+
+
+def test_the_main_systems_are_measured_under_shifts(evaluated: Any) -> None:
+    metrics, _, corpus = evaluated
+    rows = {row["shift"]: row["systems"] for row in metrics["shift"]}
+    plain = rows["as held out"]
+    assert list(plain) == ["R0", "R0 tuned", "factored tuned", "auto tuned", "joint tuned"]
+    shares = metrics["out_of_scope_shares"]
+    for shifted, reported in ((plain, metrics["systems"]), (rows["20 % out of scope"], shares["0.2"])):
+        for name, one in shifted.items():
+            for measure in ("domain_accuracy", "irer", "nll", "ece", "ece_floor"):
+                assert one[measure] == pytest.approx(reported[name][measure]), (name, measure)
+    assert {"device=hub × 4", "device: a value never seen", "device: missing", "random shares 1"} <= rows.keys()
+    largest = max(corpus.domains, key=lambda name: sum(e.truth.owned_by(name) for e in corpus.held))
+    for text in (f"{largest}: P(mine) × 2", f"{largest}: confidences × 2"):
+        assert rows[text]["R0"]["nll"] != plain["R0"]["nll"]
+        assert all(one["re_estimated"] is not None for one in rows[text].values())
+    assert rows["device: missing"]["R0"]["nll"] == plain["R0"]["nll"]  # which sees no context
 
 
 def test_traffic_without_truths_says_how_many_requests_are_out_of_scope() -> None:

@@ -16,7 +16,7 @@ import pytest
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.domain import Model, Scores
-from arbitrank.evaluate import experiment, hypotheses
+from arbitrank.evaluate import domain_runs, experiment, hypotheses
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.evaluate.runs import splits
@@ -58,8 +58,8 @@ def compare(path: Path, monkeypatch: pytest.MonkeyPatch, **decisions: Any) -> Ma
         recognisers[domain] = train_recogniser(domain, *given, **settings)
         return recognisers[domain]
 
-    fit_all, train_recogniser = experiment.fit_all, hypotheses.train_recogniser
-    monkeypatch.setattr(experiment, "fit_all", recorded)
+    fit_all, train_recogniser = domain_runs.fit_all, hypotheses.train_recogniser
+    monkeypatch.setattr(domain_runs, "fit_all", recorded)
     monkeypatch.setattr(hypotheses, "train_recogniser", recognising)
     metrics, results, _ = experiment.evaluate(path, decisions=decisions, progress=lambda *_: None)
     corpus = read_corpus(path) if path.is_dir() else read_hypotheses(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,7 +58,8 @@ def system(requests: Observed, settings: DecisionSettings = CALIBRATED) -> Shift
 
 REQUESTS = observed(4_000)
 HELD = examples(REQUESTS)
-SHIFTS = {one.name: one for one in shifts(REQUESTS, HELD, [])}
+CORPUS = Corpus("x", NAMES, (), (), HELD, "dev", ())
+SHIFTS = {one.name: one for one in shifts(REQUESTS, CORPUS, [])}
 
 
 # -------------------------------------------------------------------------------------------------------------- shifts
@@ -83,17 +86,23 @@ def test_a_domain_counts_so_many_times_against_the_others(name: str, factor: flo
 def test_a_value_of_the_context_counts_four_times() -> None:
     weight = SHIFTS["device=tv × 4"].weight
     assert weight[0] / weight[1] == pytest.approx(4.0)
-    assert not [one for one in shifts(REQUESTS, examples(REQUESTS, ("tv",)), []) if one.kind == "context"]
+    assert not [
+        one
+        for one in shifts(REQUESTS, dataclasses.replace(CORPUS, held=examples(REQUESTS, ("tv",))), [])
+        if one.kind == "context"
+    ]
 
 
 def test_requests_are_changed_in_the_context_or_in_one_domains_confidences() -> None:
-    corpus = Corpus("x", NAMES, (), (), HELD, "dev", ())
-    found = {one.name: one for one in changes(corpus)}
+    found = {one.name: one for one in changes(CORPUS)}
     assert list(found)[len(BENDS) :] == [f"device: {UNSEEN}", "device: missing"]
     request = Request(utterance="x", context={"device": "tv", "room": "hall"}, hypotheses=(Hypothesis("a", "i", 0.5),))
     assert found[f"device: {UNSEEN}"](request).context == {"device": UNSEEN, "room": "hall"}
     assert found["device: missing"](request).context == {"room": "hall"}
     assert found["device: missing"](Request(utterance="x")) == Request(utterance="x")
+    preferring = Example(Request(utterance="x", context={"preference.a": 0.5, "preference.b": 0.1}), Truth("a"))
+    (last,) = [one for one in changes(dataclasses.replace(CORPUS, held=(preferring,) * 30)) if one.key is not None]
+    assert last(preferring.request).context == {}
     bent = next(one for one in found.values() if one.bend == Bend(1.0, 1.0))
     assert bent.domain in NAMES
     assert not bent.concerns("other")
@@ -226,4 +235,14 @@ def test_a_sentence_says_where_calibration_leaves_its_band() -> None:
     assert " > " in text
     assert "(re-estimated " in text
     (text,) = remarks(under_shift({"s": system(REQUESTS)}, chosen[:1], "s"))
-    assert text == "s: ECE is in its band as held out and under all 0 shifts"
+    assert text == "s: ECE is in its band in all 1 rows"
+
+
+def test_a_sentence_says_where_a_system_is_worse_than_the_baseline() -> None:
+    systems = {"R0": system(REQUESTS), "none": system(REQUESTS, DecisionSettings(none=0.0)), "x": system(REQUESTS)}
+    systems["y"] = systems["none"]
+    found = list(remarks(under_shift(systems, [SHIFTS["1 % out of scope"]], "R0")))
+    assert "none: domain accuracy is surely worse than that of R0 in 1: 1 % out of scope -" in "\n".join(found)
+    assert "none: IRER is surely worse than that of R0 in 1: 1 % out of scope +" in "\n".join(found)
+    assert "y: as none" in found
+    assert not [text for text in found if text.startswith("x:") and "worse" in text]

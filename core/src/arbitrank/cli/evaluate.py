@@ -21,6 +21,7 @@ from arbitrank.wire.offsets import Offsets
 @click.argument("path", type=options.PATH)
 @click.option("--out", type=options.PATH, help="Write metrics.json, predictions.jsonl, plots and report.html here.")
 @click.option("--plugins", is_flag=True, help="Train and measure the installed plugins, beside R0.")
+@click.option("--shift", is_flag=True, help="Measure the main systems under shifts of the held-out requests, too.")
 @options.context_keys
 @decision_options.stated
 @decision_options.operator
@@ -33,6 +34,7 @@ def evaluate(
     path: Path,
     out: Path | None,
     plugins: bool,
+    shift: bool,
     context_keys: tuple[str, ...],
     decisions: dict[str, Any],
     operator: OperatorStatements,
@@ -53,6 +55,11 @@ def evaluate(
     reported with the default settings, and tuned: what is not stated is chosen as by arbitrank tune, on readings of its
     own of requests that the report is not on (dev where there is a test split, else training requests, out of fold).
     Plugins that are not tuned decide by the store's stable decision settings, as the service would.
+
+    With --shift, R0 and the tuned systems are measured with other shares of out-of-scope requests, of domains and of
+    values of the context, with one domain's scores bent, and with values of the context that are new or missing: as
+    tuned before, and re-estimated (the share of out-of-scope requests from the shifted requests without their truths,
+    the bent domain's calibration by itself).
     """
     from arbitrank.cli.evaluation_tables import show_evaluation
     from arbitrank.evaluate.experiment import evaluate
@@ -76,6 +83,7 @@ def evaluate(
             scales=in_force.scales if in_force else operator.scales,
             offsets=offsets,
             in_force=in_force,
+            shift=shift,
             progress=progress,
         )
     if out:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.cli.answer_tables import escape
+from arbitrank.cli.shift_tables import show_shift
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import band_mark
 from arbitrank.evaluate.results import cost
@@ -34,6 +35,8 @@ def show_evaluation(metrics: Mapping[str, Any]) -> None:
     if metrics["out_of_scope_shares"]:
         console.print("with other shares of requests out of scope:")
         console.print(_shares(metrics["out_of_scope_shares"], metrics["tuning"]))
+    if metrics.get("shift"):
+        show_shift(metrics["shift"], console)
     for text in _lost(metrics["systems"]):
         console.print(text, soft_wrap=True)
     console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)

@@ -50,13 +50,26 @@ def system_readings(
     tuning: dict[str, TuningData] = {}
     for system in runs[0].tuning:
         tuning[system] = _data(corpus, [one.tuning[system] for one in runs], kept)
+    changed = _changed(runs)
     rows = [one.joint for one in runs if one.joint is not None]
     if rows and missing() is None:
         joint = joint_readings(rows, len(corpus.tuning), splits(corpus, seed), seed=seed)
         if corpus.grouped:
             joint = _keyed(corpus, runs, joint)
         held[JOINT], tuning[JOINT] = joint.held, _data(corpus, joint.tuning, joint.places)
-    return SystemReadings(held, tuning)
+        changed = {name: {**own, JOINT: joint.changed[name]} for name, own in changed.items()}
+    return SystemReadings(held, tuning, changed)
+
+
+def _changed(runs: Sequence[DomainRun]) -> dict[str, dict[str, Sequence[BestReadings]]]:
+    """The readings of changed requests by change and system; of a domain that a change does not concern, as held."""
+    found: dict[str, dict[str, Sequence[BestReadings]]] = {}
+    for name in dict.fromkeys(name for one in runs for name in one.changed):
+        systems = dict.fromkeys(system for one in runs for system in one.changed.get(name, ()))
+        found[name] = {
+            system: [one.changed.get(name, {}).get(system, one.readings[system]) for one in runs] for system in systems
+        }
+    return found
 
 
 def _keyed(corpus: Corpus, runs: Sequence[DomainRun], joint: JointReadings) -> JointReadings:

@@ -8,35 +8,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.segments import is_log
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import BestReadings
 from arbitrank.configuration import StatedScales
 from arbitrank.context_keys import NamedKeys
-from arbitrank.decisions.scope import LEAST
 from arbitrank.domain import Domain, Progress
 from arbitrank.evaluate.answers import JOINT, acting_fallback, folds, judged, system_readings
+from arbitrank.evaluate.changed_requests import measured_under_shift
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_groups, with_keys, without_hypotheses
-from arbitrank.evaluate.hypotheses import Readings, Recognised, load, recognise_corpus, split_hypotheses
-from arbitrank.evaluate.joint import JointParts, joint_rows, sampled
-from arbitrank.evaluate.labelled import LabelledReadings, label, labelled
+from arbitrank.evaluate.domain_runs import run, taught_joint
+from arbitrank.evaluate.hypotheses import recognise_corpus, split_hypotheses
 from arbitrank.evaluate.plugins import PLUGINS, installed, kept_back, run_plugins, with_fallback, with_settings
 from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, summarise
-from arbitrank.evaluate.runs import Clock, DomainRun, Peak, SharedCorpus, in_processes, peak, splits, total
+from arbitrank.evaluate.runs import Clock, DomainRun, Peak, peak, total
 from arbitrank.evaluate.scope_shares import at_shares
 from arbitrank.evaluate.scored_corpus import with_scales
-from arbitrank.evaluate.systems import AUTO, BOOSTED, DEFAULT, available, fit_all, score, score_unseen
+from arbitrank.evaluate.shifts import RequestChange, changes
+from arbitrank.evaluate.systems import AUTO, BOOSTED, DEFAULT
 from arbitrank.evaluate.tuning import Deciding, SystemReadings, SystemTuning, choices_of, tune_all, tuned
-from arbitrank.learn.evidence import Evidence, gather, own_request
-from arbitrank.learn.features import CORE_KEYS
 from arbitrank.learn.lightgbm import missing
-from arbitrank.nlu.recogniser import N_BEST
-from arbitrank.values import Example, Request
 from arbitrank.wire.offsets import Offsets
 
 REFERENCES = ("R0", tuned("R0"), JOINT, tuned(JOINT))
@@ -57,6 +49,7 @@ def evaluate(
     scales: StatedScales = MappingProxyType({}),
     offsets: Offsets = "characters",
     in_force: DecisionSettings | None = None,
+    shift: bool = False,
     progress: Progress,
 ) -> tuple[dict[str, Any], dict[str, SystemResults], Corpus]:
     """The metrics and the results of all systems on the corpus in `path`, and the corpus.
@@ -64,7 +57,8 @@ def evaluate(
     With `plugins`, the systems are the installed plugins and R0 on their hypotheses. `context_keys` are read beside
     the domains' own. `decisions` are fields of the decision settings that are stated. Each system is reported untuned,
     with the others at their defaults (the plugins: as the settings `in_force` have them), and with the others tuned.
-    `scales` are stated for the domains' scores, `offsets` is the unit of a corpus's offsets.
+    `scales` are stated for the domains' scores, `offsets` is the unit of a corpus's offsets. With `shift`, the metrics
+    hold those of the main systems under shifts of the held-out traffic.
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
@@ -74,6 +68,7 @@ def evaluate(
     decisions = {**decisions, "scales": scales} if scales else decisions
     corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)
     corpus = with_groups(corpus, decisions.get("groups", ()))
+    changed = changes(corpus) if shift and not plugins else []
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
         folder = Path(name)
@@ -83,7 +78,9 @@ def evaluate(
             corpus = without_hypotheses(corpus)
             clock.lap("plugins")
         else:
-            corpus, runs, peaks = _recognised_runs(corpus, folder, clock, seed=seed, jobs=jobs, progress=progress)
+            corpus, runs, peaks = _recognised_runs(
+                corpus, folder, clock, changed, seed=seed, jobs=jobs, progress=progress
+            )
         merging = "merge" if plugins else "joint and merge"
         readings = system_readings(corpus, runs, seed=seed, kept=kept_back(corpus) if plugins else None)
         clock.lap(merging)
@@ -92,7 +89,12 @@ def evaluate(
         )
         clock.lap("tuning")
         results = judged(corpus, runs, deciding)
-    clock.lap(merging)
+        clock.lap(merging)
+        under_shift = {}
+        if shift:
+            rows = measured_under_shift(corpus, runs, readings, deciding, changed, MAIN, seed=seed)
+            under_shift = {"shift": rows}
+            clock.lap("shift")
     figures = _figures(corpus, results, tunings, seed)
     clock.lap("figures")
     by_system = {key: round(sum(one.seconds.get(key, 0.0) for one in runs), 2) for key in runs[0].seconds}
@@ -100,6 +102,7 @@ def evaluate(
         **_described(corpus, runs, seed),
         **choices_of(tunings),
         **figures,
+        **under_shift,
         "tuning": tunings,
         "settings": {
             name: tunings[name].settings if name in tunings else one.settings for name, one in deciding.items()
@@ -111,7 +114,14 @@ def evaluate(
 
 
 def _recognised_runs(
-    corpus: Corpus, folder: Path, clock: Clock, *, seed: int, jobs: int, progress: Progress
+    corpus: Corpus,
+    folder: Path,
+    clock: Clock,
+    changed: Sequence[RequestChange],
+    *,
+    seed: int,
+    jobs: int,
+    progress: Progress,
 ) -> tuple[Corpus, list[DomainRun], list[Peak | None]]:
     """The corpus without the hypotheses that it brought, the runs of its domains, and the memory of recognising it."""
     peaks: list[Peak | None] = []
@@ -121,7 +131,7 @@ def _recognised_runs(
     else:
         paths, peaks = recognise_corpus(corpus, folder, seed=seed, jobs=jobs, progress=progress)
     clock.lap("recognise")
-    runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress)
+    runs = run(corpus, paths, seed=seed, jobs=jobs, progress=progress, changed=changed)
     clock.lap("re-rankers")
     return corpus, runs, peaks
 
@@ -183,77 +193,6 @@ def _stated(
     return with_scales(with_keys(corpus, context_keys, None if readers is None else readers.values()), scales, readers)
 
 
-def run(corpus: Corpus, paths: Mapping[str, Path], *, seed: int, jobs: int, progress: Progress) -> list[DomainRun]:
-    """Train and score every system of every domain, each domain in a task of its own; in the order of their names."""
-    tasks = [(path, seed) for path in paths.values()]
-    runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="re-rankers", progress=progress)
-    return sorted(runs, key=lambda one: one.domain)
-
-
-def _run(shared: SharedCorpus, path: Path, seed: int) -> DomainRun:
-    """Run of one domain alone: every system's re-ranker from the domain's own hypotheses, and its held-out scores."""
-    corpus, recognised = shared.value, load(path)
-    learning, learned = _with_hypotheses(corpus.train, recognised.train)
-    clock = Clock()
-    keys = (*CORE_KEYS, *corpus.named.get(recognised.domain, ()))
-    readings = {system: BestReadings.empty(len(corpus.held)) for system in available()}
-    tuning: dict[str, LabelledReadings] = {}
-    with threadpool_limits(1):
-        truths, silent = [corpus.train[i].truth for i in learned], _silent(corpus.train, recognised)
-        training = gather(recognised.domain, learning, truths, keys=keys, silent=silent)
-        scoring, scored = training, learned
-        if not corpus.cross_fitted:
-            scoring, scored = _evidence(training, corpus.held, recognised.held)
-        choosing = _evidence(training, corpus.tuning, recognised.tuning) if corpus.tuning else None
-        unseen = choosing is None and not corpus.cross_fitted and len(corpus.train) >= LEAST
-        for rest, chosen in splits(corpus, seed):
-            evidence, held = training.only(rest[learned]), scoring.only(chosen[scored])
-            places = scored[chosen[scored]].tolist()
-            for fitted in fit_all(evidence, seed=seed, unseen=unseen):
-                readings[fitted.system].put(places, score(fitted.reranker, held))
-                if choosing is not None:
-                    of_tuning = score(fitted.reranker, choosing[0])
-                    tuning[fitted.system] = label(len(corpus.tuning), choosing[1], of_tuning, choosing[0])
-                elif unseen:
-                    of_training = score_unseen(fitted, evidence)
-                    tuning[fitted.system] = label(len(corpus.train), learned, of_training, evidence)
-                else:  # too few to tune on
-                    tuning[fitted.system] = LabelledReadings.none(len(corpus.train))
-                clock.lap(fitted.system)
-        if recognised.domain in corpus.grouped:
-            readings, tuning = _keyed(corpus, recognised, readings, tuning)
-        if corpus.cross_fitted:
-            tuning = {system: labelled(one, scored, scoring) for system, one in readings.items()}
-        kept = taught_joint(corpus)[learned]
-        rows = JointParts(
-            joint_rows(training.only(kept), learned[kept]),
-            None if choosing is None else joint_rows(*choosing),
-            joint_rows(scoring, scored),
-        )
-    return DomainRun(recognised.domain, path, readings, clock.laps, tuning, peak(), rows)
-
-
-def _keyed(
-    corpus: Corpus,
-    recognised: Recognised,
-    readings: Mapping[str, BestReadings],
-    tuning: Mapping[str, LabelledReadings],
-) -> tuple[dict[str, BestReadings], dict[str, LabelledReadings]]:
-    """The readings with their keys, by which those of domains that mean the same are compared."""
-    held, other = recognised.held or recognised.train, recognised.tuning if corpus.tuning else recognised.train
-    return (
-        {system: one.keyed(held) for system, one in readings.items()},
-        {system: one._replace(readings=one.readings.keyed(other)) for system, one in tuning.items()},
-    )
-
-
-def taught_joint(corpus: Corpus) -> NDArray[np.bool_]:
-    """Mask of the training requests that the joint model learns from."""
-    if corpus.cross_fitted:  # the number of hypotheses in a file is limited already
-        return np.ones(len(corpus.train), bool)
-    return sampled(len(corpus.train), len(corpus.domains), N_BEST)
-
-
 def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:
     """Notes on systems that were not measured, or not on all data."""
     if any(one.joint is None for one in runs):
@@ -263,24 +202,3 @@ def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:
     taught, n = int(taught_joint(corpus).sum()), len(corpus.train)
     note = f"joint: learns from {taught} of {n} training requests; more would not fit in memory"
     return [note] if taught < n else []
-
-
-def _silent(examples: Sequence[Example], recognised: Recognised) -> int:
-    """Number of other domains' requests that the domain has no reading of."""
-    each = zip(examples, recognised.train, strict=True)
-    name = recognised.domain
-    return sum(
-        not own and not example.truth.owned_by(name) and name not in example.request.refused for example, own in each
-    )
-
-
-def _evidence(like: Evidence, examples: Sequence[Example], readings: Readings) -> tuple[Evidence, NDArray[np.int64]]:
-    """The requests that the domain has a reading of, as evidence with the features of `like`, and their places."""
-    requests, places = _with_hypotheses(examples, readings)
-    return Evidence.of(like.spec, requests, [examples[i].truth for i in places]), places
-
-
-def _with_hypotheses(examples: Sequence[Example], readings: Readings) -> tuple[list[Request], NDArray[np.int64]]:
-    """The requests that the domain has a reading of, holding it, and their places among all."""
-    places = [i for i, own in enumerate(readings) if own]
-    return [own_request(examples[i].request, readings[i]) for i in places], np.array(places, np.int64)

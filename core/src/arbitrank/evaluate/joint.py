@@ -5,7 +5,8 @@ No team can ship it alone: each change of a domain's confidences calls for anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,11 +41,15 @@ class JointRows(NamedTuple):
 
 
 class JointParts(NamedTuple):
-    """Rows of one domain: of the training requests, of those of the tuning split (None without one), and held out."""
+    """Rows of one domain: of the training requests, of those of the tuning split (None without one), and held out.
+
+    `changed` are those of held-out requests that were changed, by the name of the change, where it concerns the domain.
+    """
 
     train: JointRows
     tuning: JointRows | None
     held: JointRows
+    changed: Mapping[str, JointRows] = MappingProxyType({})
 
 
 def joint_rows(evidence: Evidence, places: NDArray[np.int64]) -> JointRows:
@@ -69,12 +74,14 @@ def sampled(n: int, domains: int, readings: int) -> NDArray[np.bool_]:
 class JointReadings(NamedTuple):
     """The joint model's best readings by domain: of the held-out requests, and of those to tune its settings on.
 
-    The latter are those of the tuning split, else those at `places` among the training requests.
+    The latter are those of the tuning split, else those at `places` among the training requests. `changed` are of the
+    held-out requests as they were changed, by the name of the change.
     """
 
     held: list[BestReadings]
     tuning: list[LabelledReadings]
     places: NDArray[np.int64] | None
+    changed: dict[str, list[BestReadings]]
 
 
 def joint_readings(parts: Sequence[JointParts], tuned: int, splits: Sequence[Masks], *, seed: int) -> JointReadings:
@@ -96,17 +103,21 @@ def joint_readings(parts: Sequence[JointParts], tuned: int, splits: Sequence[Mas
     stop = request % _HELD == 0
     taught = (rest[request] for rest, _ in splits)
     boosters = [_grow(learning, right, teach & ~stop, teach & stop, seed) for teach in taught]
+    changed = {
+        name: _scored(boosters, [one.changed.get(name, one.held) for one in parts], names, splits)
+        for name in dict.fromkeys(name for one in parts for name in one.changed)
+    }
     if len(splits) > 1:
         del learning
         readings = _scored(boosters, held, names, splits)
-        return JointReadings(readings, [_labelled(*one) for one in zip(readings, held, strict=True)], None)
+        return JointReadings(readings, [_labelled(*one) for one in zip(readings, held, strict=True)], None, changed)
     if all(one.tuning is not None for one in parts):
         del learning
         tuning = [one.tuning for one in parts if one.tuning is not None]
         everything = [(splits[0][0], np.ones(tuned, bool))]
         of_tuning = _scored(boosters, tuning, names, everything)
         labelled = [_labelled(*one) for one in zip(of_tuning, tuning, strict=True)]
-        return JointReadings(_scored(boosters, held, names, splits), labelled, None)
+        return JointReadings(_scored(boosters, held, names, splits), labelled, None, changed)
     probability = boosters[0].predict(learning[stop], num_threads=1) if stop.any() else np.zeros(0)
     del learning
     places = np.unique(request[stop]).astype(np.int64)
@@ -114,7 +125,7 @@ def joint_readings(parts: Sequence[JointParts], tuned: int, splits: Sequence[Mas
     each = np.split(probability, np.cumsum([len(one.request) for one in stopping])[:-1])
     found = [_by_request(one.request, p, len(places)) for one, p in zip(stopping, each, strict=True)]
     labelled = [_labelled(*one) for one in zip(found, stopping, strict=True)]
-    return JointReadings(_scored(boosters, held, names, splits), labelled, places)
+    return JointReadings(_scored(boosters, held, names, splits), labelled, places, changed)
 
 
 def _scored(

@@ -20,6 +20,7 @@ from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import band_mark, reliability
 from arbitrank.evaluate.results import SystemResults, cost, text
+from arbitrank.evaluate.shift import distinct_systems, remarks
 from arbitrank.evaluate.tuning import tuned, tuning_rows, unchanged
 from arbitrank.pages import render
 from arbitrank.probability import Floats
@@ -47,6 +48,7 @@ def write_report(
     calibration_plot(drawn, plots["calibration"])
     domains_plot(results[best], plots["domains"])
     coverage_plot(drawn, plots["coverage"])
+    shift = metrics.get("shift", [])
     page = render(
         "evaluation.html",
         metrics=metrics,
@@ -58,6 +60,9 @@ def write_report(
         mistakes=list(_mistakes(results[best], held)),
         cost=cost(metrics),
         band_mark=band_mark,
+        shift=shift,
+        shift_systems=[name for name, same in distinct_systems(shift).items() if name == same] if shift else [],
+        shift_remarks=list(remarks(shift)) if shift else [],
     )
     (out / "report.html").write_text(page, encoding="utf-8")
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -45,6 +46,8 @@ class DomainRun(NamedTuple):
     `seconds` the time by stage. `tuning` are each system's labelled readings of the requests that its decision settings
     are tuned on (`arbitrank.evaluate.tuning`), none where there are no such requests. `peak` is its process's memory,
     `joint` its rows for the joint model (None where there is none). `notes` name what was left out.
+    `changed` are some systems' best readings of held-out requests that were changed, by the name of the change, where
+    it concerns the domain.
     """
 
     domain: str
@@ -55,6 +58,7 @@ class DomainRun(NamedTuple):
     peak: Peak | None
     joint: JointParts | None = None
     notes: tuple[str, ...] = ()
+    changed: Mapping[str, Mapping[str, BestReadings]] = MappingProxyType({})
 
 
 def splits(corpus: Corpus, seed: int) -> list[Masks]:

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from arbitrank.decisions.competition_fitting import LEAST_OUT_OF_SCOPE
 from arbitrank.decisions.scope import SHARES
 from arbitrank.evaluate.intervals import bootstrap_means, interval
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.evaluate.results import MEASURES, SystemResults, calibration_of, differences_of, measured
 from arbitrank.probability import Floats
 from arbitrank.values import Example
+
+LEAST = 20
+"""Requests out of scope below which no other shares of them are reported."""
 
 
 def at_shares(
@@ -33,7 +35,7 @@ def at_shares(
     Nothing where fewer than 20 of the requests are out of scope, or none is in scope.
     """
     none = np.array([example.truth.out_of_scope for example in held], bool)
-    if none.sum() < LEAST_OUT_OF_SCOPE or none.all():
+    if none.sum() < LEAST or none.all():
         return {}
     columns = {system: measured(results[system]) for system in systems}
     parts = [

@@ -217,22 +217,50 @@ def recalibrated(observed: Observed, domain: int, *, seed: int = 0) -> Observed:
 # ----------------------------------------------------------------------------------------------------------- for people
 
 
+def distinct_systems(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The systems by their names, each with the first one that has the same figures everywhere, mostly itself."""
+    figures = {name: [row["systems"][name] for row in rows] for name in rows[0]["systems"]}
+    baseline = rows[0]["baseline"]
+    return {
+        name: next(other for other in figures if other == name or (other != baseline and figures[other] == own))
+        for name, own in figures.items()
+    }
+
+
 def remarks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A sentence for each system: under which shifts its ECE leaves its band, and whether re-estimation mends that."""
-    for system in rows[0]["systems"]:
-        out = [(row["shift"], row["systems"][system]) for row in rows if not row["systems"][system]["ece_in_band"]]
-        if not out:
-            yield f"{system}: ECE is in its band as held out and under all {len(rows) - 1} shifts"
+    """Sentences on each system: where its ECE leaves its band, and where it is surely worse than the baseline."""
+    baseline = rows[0]["baseline"]
+    for system, same in distinct_systems(rows).items():
+        if same != system:
+            yield f"{system}: as {same}"
             continue
-        out.sort(key=lambda one: one[1]["ece_band"][1] - one[1]["ece"])
-        more = f"; and {len(out) - _NAMED} more" if len(out) > _NAMED else ""
-        named = "; ".join(f"{name} {_above(one)}" for name, one in out[:_NAMED])
-        yield f"{system}: ECE is above its band in {len(out)} of {len(rows)} rows: {named}{more}"
+        figures = [(row["shift"], row["systems"][system]) for row in rows]
+        out = [(name, one) for name, one in figures if not one["ece_in_band"]]
+        out.sort(key=lambda each: each[1]["ece_band"][1] - each[1]["ece"])
+        if out:
+            named = _named([f"{name} {_above(one)}" for name, one in out])
+            yield f"{system}: ECE is above its band in {len(out)} of {len(rows)} rows: {named}"
+        else:
+            yield f"{system}: ECE is in its band in all {len(rows)} rows"
+        for measure, title, sign in (("domain_accuracy", "domain accuracy", 1.0), ("irer", "IRER", -1.0)):
+            against = [(name, one["against_baseline"][measure]) for name, one in figures if system != baseline]
+            worse = [f"{name} {_points(gain)}" for name, gain in against if max(sign * gain.low, sign * gain.high) < 0]
+            if worse:
+                yield f"{system}: {title} is surely worse than that of {baseline} in {len(worse)}: {_named(worse)}"
+
+
+def _named(texts: Sequence[str]) -> str:
+    more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    return "; ".join(texts[:_NAMED]) + more
+
+
+def _points(gain: Gain) -> str:
+    return f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
 def _above(one: Mapping[str, Any]) -> str:
     text, again = f"{100 * one['ece']:.1f} > {100 * one['ece_band'][1]:.1f} %", one["re_estimated"]
-    if again is None:
+    if again is None or again["ece"] == one["ece"]:
         return text
     sign = "≤" if again["ece_in_band"] else ">"
     return f"{text} (re-estimated {100 * again['ece']:.1f} {sign} {100 * again['ece_band'][1]:.1f})"

@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from arbitrank.decisions.competition_fitting import LEAST_OUT_OF_SCOPE
+from arbitrank.context_keys import KNOWN
 from arbitrank.decisions.observed import Observed
 from arbitrank.evaluate.corpus import Corpus
+from arbitrank.evaluate.scope_shares import LEAST
 from arbitrank.probability import Floats, log_odds, sigmoid
 from arbitrank.values import Example, Hypothesis, Request
 
@@ -34,6 +35,7 @@ _DOMAINS = 3  # the largest, whose share changes
 _MIXES = 2  # draws of all domains' shares
 _VALUES = 6  # of the context, to each of which the traffic is shifted
 _KEYS = 2  # of the context, whose values are changed
+_PREFERENCE = "preference."
 _LEAST = 30  # requests with a value or a key below which it is left alone
 
 
@@ -55,7 +57,7 @@ BENDS = {"× 0.5": Bend(0.5, 0.0), "× 2": Bend(2.0, 0.0), "+ 1": Bend(1.0, 1.0)
 class RequestChange(NamedTuple):
     """A change of requests before they are scored: of one `domain`'s confidences, or of a `key` of the context.
 
-    A `value` of None removes the key.
+    A `value` of None removes the key; one that ends in a dot stands for all keys that begin so.
     """
 
     name: str
@@ -73,10 +75,15 @@ class RequestChange(NamedTuple):
         if self.bend is not None:
             given = request.hypotheses or ()
             return replace(request, hypotheses=tuple(_bent(h, self.bend) for h in given))
-        if self.key is None or self.key not in request.context:
+        changed = [key for key in request.context if self.key is not None and _is(key, self.key)]
+        if not changed:
             return request
-        context = {key: value for key, value in request.context.items() if key != self.key}
-        return replace(request, context=context if self.value is None else {**context, self.key: self.value})
+        context = {key: value for key, value in request.context.items() if key not in changed}
+        return replace(request, context=context if self.value is None else {**context, changed[0]: self.value})
+
+
+def _is(key: str, name: str) -> bool:
+    return key == name or (name.endswith(".") and key.startswith(name))
 
 
 def _bent(h: Hypothesis, bend: Bend) -> Hypothesis:
@@ -112,23 +119,32 @@ def changes(corpus: Corpus) -> list[RequestChange]:
     largest = max(sizes, key=lambda name: sizes[name])
     for name, bend in BENDS.items():
         found.append(RequestChange(f"{largest}: confidences {name}", largest, bend))
-    keys = Counter(key for example in corpus.held for key, _ in _values(example))
+    read = _read(corpus)
+    pairs = {pair for example in corpus.held for pair in _values(example)}
+    several = {key for key, n in Counter(key for key, _ in pairs).items() if n > 1}
+    keys = Counter(key for example in corpus.held for key, _ in _values(example) if key in read & several)
     for key in [key for key, n in sorted(keys.items(), key=lambda one: (-one[1], one[0])) if n >= _LEAST][:_KEYS]:
         found.append(RequestChange(f"{key}: {UNSEEN}", key=key, value=UNSEEN))
         found.append(RequestChange(f"{key}: missing", key=key))
+    if sum(any(_is(key, _PREFERENCE) for key in example.request.context) for example in corpus.held) >= _LEAST:
+        found.append(RequestChange("preferences: missing", key=_PREFERENCE))
     return found
 
 
-def shifts(
-    observed: Observed, held: Sequence[Example], changed: Sequence[RequestChange], *, seed: int = 0
-) -> list[Shift]:
+def _read(corpus: Corpus) -> frozenset[str]:
+    """The context keys that a domain of the corpus may learn from, the preferences apart."""
+    return frozenset([*KNOWN, *(key for keys in corpus.named.values() for key in keys)])
+
+
+def shifts(observed: Observed, corpus: Corpus, changed: Sequence[RequestChange], *, seed: int = 0) -> list[Shift]:
     """The shifts of held-out requests, the first being none; `changed` are the changes that they were scored with."""
+    held, read = corpus.held, _read(corpus)
     even = np.ones(len(held))
     return [
         Shift("none", "as held out", even),
         *_of_scope(observed),
         *_of_domains(observed, np.random.default_rng(seed)),
-        *_of_context(held),
+        *_of_context(held, read),
         *_of_scores(observed, even),
         *(
             Shift(
@@ -145,7 +161,7 @@ def shifts(
 
 def _of_scope(observed: Observed) -> Iterator[Shift]:
     none = observed.out_of_scope
-    if none.sum() >= LEAST_OUT_OF_SCOPE and not none.all():
+    if none.sum() >= LEAST and not none.all():
         for share in OUT_OF_SCOPE:
             yield Shift("out of scope", f"{100 * share:g} % out of scope", observed.shares(share))
 
@@ -172,10 +188,12 @@ def _kept(weight: Floats, in_scope: np.ndarray[tuple[int], np.dtype[np.bool_]]) 
     return np.where(in_scope, weight * scale, 1.0)
 
 
-def _of_context(held: Sequence[Example]) -> Iterator[Shift]:
+def _of_context(held: Sequence[Example], read: frozenset[str]) -> Iterator[Shift]:
+    """Towards the most frequent values of the context, those that are read first."""
     seen = Counter(pair for example in held for pair in _values(example))
     often = [(pair, n) for pair, n in seen.items() if _LEAST <= n < len(held)]
-    for (key, value), _ in sorted(often, key=lambda one: (-one[1], str(one[0])))[:_VALUES]:
+    often.sort(key=lambda one: (one[0][0] not in read, -one[1], str(one[0])))
+    for (key, value), _ in often[:_VALUES]:
         weight = np.array([FACTOR if example.request.context.get(key) == value else 1.0 for example in held])
         yield Shift("context", f"{key}={value} × {FACTOR:g}", weight / weight.mean())
 

@@ -7,6 +7,7 @@ Where one file of hypotheses is all there is, the settings of each fold are tune
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,10 +44,14 @@ class TuningData(NamedTuple):
 
 
 class SystemReadings(NamedTuple):
-    """Each system's readings of the held-out requests, by domain, and those that its settings are tuned on."""
+    """Each system's readings of the held-out requests, by domain, and those that its settings are tuned on.
+
+    `changed` are some systems' readings of held-out requests that were changed, by the name of the change.
+    """
 
     held: Mapping[str, Sequence[BestReadings]]
     tuning: Mapping[str, TuningData]
+    changed: Mapping[str, Mapping[str, Sequence[BestReadings]]] = MappingProxyType({})
 
 
 class Deciding(NamedTuple):
@@ -104,7 +109,7 @@ def tune_all(
     all of them, or those of a cross-fitted file. Systems named in `traffic` are tuned once more, with the held-out
     requests as traffic without truths, where out-of-scope requests are known.
     """
-    held, data = readings
+    held, data = readings.held, readings.tuning
     calls = [(system, False) for system in data] + [(system, True) for system in traffic if system in data]
     tasks = (
         delayed(_tuned)(system, data[system], bases[system], held[system] if unlabelled else None, folds, seed)
