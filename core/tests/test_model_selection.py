@@ -87,9 +87,9 @@ def test_trees_alone_are_not_tried_where_corrections_gain_nothing() -> None:
     assert found.sentence.startswith("no other kind is surely better; corrected: NLL ")
 
 
-def gained(nll: float, error: float, right: float = 0.0, right_error: float = 0.001) -> KindGain:
+def gained(nll: float, error: float, right: float = 0.0, mine: float = 0.0) -> KindGain:
     """Gains over a factored NLL of 0.5, with their standard errors."""
-    each = ((nll, error), (right, right_error))
+    each = ((nll, error), (mine, 0.001), (right, 0.001))
     return KindGain(0.5, *(Gain(mean, mean - 1.96 * one, mean + 1.96 * one) for mean, one in each))
 
 
@@ -102,6 +102,7 @@ def gained(nll: float, error: float, right: float = 0.0, right_error: float = 0.
         (gained(-0.02, 0.005), False),
         (gained(0.02, 0.005, right=-0.001), True),
         (gained(0.02, 0.005, right=-0.003), False),  # readings are surely lost
+        (gained(0.02, 0.005, mine=-0.003), False),  # P(mine) is surely worse
     ],
 )
 def test_a_gain_has_to_be_sure_and_worth_its_cost(gain: KindGain, sure: bool) -> None:

@@ -27,26 +27,32 @@ LEAST_OWN = 500
 """Requests of the domain's own below which no other kind is tried: too few to tell, and for trees to learn from."""
 
 SURE = 2.0
-"""Standard errors by which the NLL of another kind must be better, and by which its right readings may not be worse."""
+"""Standard errors by which another kind must be better in NLL, and by which it may not be worse otherwise."""
 
 WORTH = 0.01
 """Share of the factored NLL that another kind has to save, as trees cost more to train and to serve."""
 
 
 class KindGain(msgspec.Struct, frozen=True):
-    """Held-out gains of a kind of re-ranker over the factored one: NLL in nats, whose `nll` that one has, and the share
-    of the domain's own requests whose top reading is right."""
+    """Held-out gains of a kind of re-ranker over the factored one.
+
+    `nll_gain` is that of P(right) of the top reading, in nats, and `nll` the factored one's; `mine_gain` is that of
+    P(mine), by which the domains' lists are merged; `right_gain` is of the share of the domain's own requests whose top
+    reading is right.
+    """
 
     nll: float
     nll_gain: Gain
+    mine_gain: Gain
     right_gain: Gain
 
     @property
     def sure(self) -> bool:
-        """True where the NLL is surely better, and enough so, and right readings are not surely fewer."""
+        """True where the NLL is surely better, and enough so, and neither P(mine) nor the readings are surely worse."""
         gain = self.nll_gain
         error = (gain.high - gain.mean) / 1.96
-        return gain.mean > max(SURE * error, WORTH * self.nll) and not self.right_gain.below(SURE)
+        worse = self.mine_gain.below(SURE) or self.right_gain.below(SURE)
+        return gain.mean > max(SURE * error, WORTH * self.nll) and not worse
 
 
 class KindChoice(msgspec.Struct, frozen=True):
@@ -77,9 +83,11 @@ class KindChoice(msgspec.Struct, frozen=True):
 
 
 class HeldOut(NamedTuple):
-    """Held-out NLL of each request's P(right) of its top reading, and 1.0 where that is right: shape (R,)."""
+    """Held-out NLL of each request's P(right) of its top reading and of its P(mine), and 1.0 where that reading is
+    right: shape (R,)."""
 
     losses: Floats
+    mine: Floats
     right: Floats
 
 
@@ -88,6 +96,7 @@ def gain_over(before: HeldOut, after: HeldOut, counts: Floats, own: NDArray[np.b
     return KindGain(
         float(np.average(before.losses, weights=counts)),
         Gain.of(before.losses - after.losses, counts),
+        Gain.of(before.mine - after.mine, counts),
         Gain.of((after.right - before.right)[own], counts[own]),
     )
 

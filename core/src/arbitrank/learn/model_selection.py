@@ -103,7 +103,7 @@ def _chosen(evidence: Evidence, settings: Settings, factored: Trainer, scores: S
     def held(kind: RerankerKind) -> HeldOut:
         p, y = scores[kind].claims(evidence)
         losses = chosen(p, y, counts, seed=settings.seed)[1] if settings.calibrate else log_loss(p, y)
-        return HeldOut(losses, y)
+        return HeldOut(losses, log_loss(scores[kind].mine, evidence.batch.mine), y)
 
     tried: dict[RerankerKind, KindGain] = {}
     for kind in ("corrected", "boosted"):
