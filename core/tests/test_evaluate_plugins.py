@@ -154,7 +154,9 @@ def test_untuned_plugins_decide_by_the_settings_in_force(corpus: Path, monkeypat
     settings = metrics["settings"]
     assert settings["plugins"].competition == in_force.competition
     assert (settings["plugins"].none, settings["plugins"].accept, settings["plugins"].version) == (0.9, 0.95, "v1")
-    assert settings["R0"] == replace(DecisionSettings(), stated=("fallback",))  # whose scores they were not fitted to
+    assert settings["R0"] == replace(
+        DecisionSettings(), stated=("fallback", "groups")
+    )  # whose scores they were not fitted to
     assert [note for note in metrics["notes"] if note.endswith("without a slope of their own: lamps")]
     assert metrics["systems"]["plugins"]["decisions"]["clarify"] > 0.9
     stated = evaluate(corpus, plugins=True, decisions={"none": 0.4}, in_force=in_force, progress=lambda *_: None)[0]

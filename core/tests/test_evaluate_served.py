@@ -157,12 +157,12 @@ SETTINGS: list[dict[str, Any]] = [
 def test_readings_are_decided_as_in_a_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decisions: dict[str, Any], out_of_scope: float
 ) -> None:
-    rows = many_domains(random.Random(str(decisions)), 150, out_of_scope)
+    rows = many_domains(random.Random(str(decisions)), 100, out_of_scope)
     compare(write(tmp_path / "made.jsonl", rows), monkeypatch, **decisions)
 
 
 def test_a_fallback_is_reported_as_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "made.jsonl", with_a_catch_all(random.Random(7), 600))
+    path = write(tmp_path / "made.jsonl", with_a_catch_all(random.Random(7), 300))
     without = compare(path, monkeypatch)["systems"]["factored"]
     with_it = compare(path, monkeypatch, fallback="chatter")["systems"]["factored"]
     assert with_it["domain_accuracy"] >= 0.98

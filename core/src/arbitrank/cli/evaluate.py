@@ -68,10 +68,8 @@ def evaluate(
     if out:  # before minutes of work, in case a package is missing
         from arbitrank.evaluate.report import write_report
     stated = first_stated(decisions, operator.decisions)
-    in_force = None
-    if plugins:
-        own = DecisionSettings(**stated, scales=operator.scales, stated=tuple(sorted(stated)))
-        in_force = settled(own, store)
+    own = DecisionSettings(**stated, scales=operator.scales, stated=tuple(sorted(stated)))
+    in_force = settled(own, store) if plugins else None
     with shown(path.name) as progress:
         metrics, results, corpus = evaluate(
             path,
@@ -90,6 +88,5 @@ def evaluate(
         write_report(metrics, results, corpus.held, tuned("plugins" if plugins else "factored"), out)
     if as_json:
         click.echo(msgspec.json.encode(metrics))
-        return
-    show_evaluation(metrics)
-    click.echo(f"written: {out}/report.html" if out else "--out DIR writes metrics, predictions, plots and a page")
+    else:
+        show_evaluation(metrics, out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -21,8 +22,11 @@ _MANY = 0.05  # of all requests: in scope, but decided none
 _WIDTH = 120  # of what is not a terminal
 
 
-def show_evaluation(metrics: Mapping[str, Any]) -> None:
-    """Print a line for each system, how it was tuned, and the main ones with other shares of out-of-scope requests."""
+def show_evaluation(metrics: Mapping[str, Any], out: Path | None = None) -> None:
+    """Print a line for each system, how it was tuned, and the main ones with other shares of out-of-scope requests.
+
+    `out` is the folder in which the rest stands.
+    """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     for note in metrics["notes"]:
         console.print(f"[dim]{escape(note)}[/dim]")
@@ -40,6 +44,8 @@ def show_evaluation(metrics: Mapping[str, Any]) -> None:
     for text in _lost(metrics["systems"]):
         console.print(text, soft_wrap=True)
     console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)
+    rest = f"written: {out}/report.html" if out else "--out DIR writes metrics, predictions, plots and a page"
+    console.print(escape(rest), soft_wrap=True)
 
 
 def _systems(systems: Mapping[str, Any], same: Collection[str]) -> Table:
@@ -59,15 +65,15 @@ def _systems(systems: Mapping[str, Any], same: Collection[str]) -> Table:
 
 def _tuning(tuning: Mapping[str, SystemTuning]) -> Iterator[str]:
     """Lines on the requests that were tuned on, the chosen settings of each system, and the systems without any."""
-    before = ""
+    before, same = "", unchanged(tuning)
     for row in tuning_rows(tuning):
         one = tuning[row.system]
-        if one.refusal is None:
+        if one.refusal is None or (one.choices and row.system not in same):
             if row.on != before:
                 yield f"tuned on {row.on}"
             before = row.on
             yield f"  {row.system}: {row.chosen}"
-    kept = [name for name, one in tuning.items() if one.refusal and one.choices]
+    kept = [name for name, one in tuning.items() if one.choices and name in same]
     if kept:
         yield f"  no setting is surely better than those untuned: {', '.join(kept)}"
     for reason in dict.fromkeys(one.refusal for one in tuning.values() if not one.choices):
@@ -77,15 +83,15 @@ def _tuning(tuning: Mapping[str, SystemTuning]) -> Iterator[str]:
 
 def _shares(shares: Mapping[str, Any], tuning: Mapping[str, SystemTuning]) -> Table:
     """R0 and the tuned systems by share; those that were also tuned on traffic are in `metrics.json` alone."""
-    headers = ("accuracy", "IRER", "NLL", "ECE", "in band", "accuracy - R0", "IRER - R0", "NLL - R0")
+    headers = ("accuracy", "IRER", "NLL", "ECE", "in band", "IRER - R0", "NLL - R0")
     table, shown = _table("share", "", *headers), ("R0", *(tuned(one.system) for one in tuning.values()))
     for share, systems in shares.items():
         for system, m in systems.items():
             if system in shown:
                 rates, d = (f"{100 * m[name]:.1f}" for name in ("domain_accuracy", "irer")), m["against"].get("R0")
-                lesser = d and (_difference(d["domain_accuracy"]), _difference(d["irer"]), _nats(d["nll"]))
+                lesser = d and (_difference(d["irer"]), _nats(d["nll"]))
                 row = (f"{100 * float(share):g} %", system, *rates, *_calibration(m))
-                table.add_row(*row, *map(escape, lesser or ("", "", "")))
+                table.add_row(*row, *map(escape, lesser or ("", "")))
     return table
 
 

@@ -108,7 +108,7 @@ def judged(
     """
     same = {system: _first_like(own, systems) for system, own in systems.items()}
     lists = {
-        system: [_Part.of(places, own.readings, settings, corpus) for places, settings in own.parts]
+        system: [_DecidedPart.of(places, own.readings, settings, corpus) for places, settings in own.parts]
         for system, own in systems.items()
         if same[system] == system
     }
@@ -148,7 +148,7 @@ def _first_like(own: Deciding, systems: Mapping[str, Deciding]) -> str:
     )
 
 
-class _Part(NamedTuple):
+class _DecidedPart(NamedTuple):
     """Readings of the requests at `places` and the heads of their merged lists, decided by the same settings."""
 
     places: Places
@@ -159,7 +159,9 @@ class _Part(NamedTuple):
     terms: Terms | None
 
     @classmethod
-    def of(cls, places: Places, readings: Sequence[BestReadings], settings: DecisionSettings, corpus: Corpus) -> _Part:
+    def of(
+        cls, places: Places, readings: Sequence[BestReadings], settings: DecisionSettings, corpus: Corpus
+    ) -> _DecidedPart:
         own, fallback = [one.at(places) for one in readings], number(corpus, settings.fallback)
         terms = terms_of(settings, corpus.domains)
         return cls(places, own, merge_heads(own, settings, fallback, terms), settings, fallback, terms)
@@ -169,7 +171,7 @@ class _Part(NamedTuple):
         return judge(self.heads, [top[i] for i in at], [truths[i] for i in at], self.settings if none_counts else None)
 
 
-def _contenders(parts: Sequence[_Part], several: frozenset[int]) -> list[tuple[int, tuple[int, ...]]]:
+def _contenders(parts: Sequence[_DecidedPart], several: frozenset[int]) -> list[tuple[int, tuple[int, ...]]]:
     """The numbers of the domains that are contenders of the decision on each request with several truths."""
     return [
         (i, contending(part.readings, part.heads, k, part.settings, part.fallback, part.terms))

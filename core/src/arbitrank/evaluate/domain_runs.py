@@ -19,7 +19,7 @@ from arbitrank.evaluate.joint import JointParts, joint_rows, sampled
 from arbitrank.evaluate.labelled import LabelledReadings, label, labelled
 from arbitrank.evaluate.runs import Clock, DomainRun, SharedCorpus, in_processes, peak, splits
 from arbitrank.evaluate.shifts import RequestChange
-from arbitrank.evaluate.systems import available, fit_all, score, score_unseen
+from arbitrank.evaluate.systems import available, fit_all, score, score_unseen, trained_with
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.nlu.recogniser import N_BEST
@@ -75,7 +75,7 @@ def _run(shared: SharedCorpus, path: Path, seed: int, changed: Sequence[RequestC
                     tuning[fitted.system] = label(len(corpus.train), learned, of_training, evidence)
                 else:  # too few to tune on
                     tuning[fitted.system] = LabelledReadings.none(len(corpus.train))
-                clock.lap(fitted.system)
+                clock.lap(trained_with(fitted.system))
         if recognised.domain in corpus.grouped:
             readings, tuning = _keyed(corpus, recognised, readings, tuning)
         if corpus.cross_fitted:

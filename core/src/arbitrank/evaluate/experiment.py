@@ -62,12 +62,9 @@ def evaluate(
     """
     clock, peaks = Clock(), list[Peak | None]()
     corpus = read_corpus(path, offsets) if path.is_dir() and not is_log(path) else read_hypotheses(path)
-    if in_force is not None:
-        corpus, decisions = with_settings(corpus, decisions, in_force)
-    corpus, decisions = acting_fallback(corpus, decisions)
-    decisions = {**decisions, "scales": scales} if scales else decisions
-    corpus = _stated(corpus, installed(corpus) if plugins else None, context_keys, scales)
-    corpus = with_groups(corpus, decisions.get("groups", ()))
+    corpus, decisions = _stated(
+        corpus, decisions, in_force, installed(corpus) if plugins else None, context_keys, scales
+    )
     changed = changes(corpus) if shift and not plugins else []
     clock.lap("read")
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as name:
@@ -92,25 +89,23 @@ def evaluate(
         clock.lap(merging)
         under_shift = {}
         if shift:
-            rows = measured_under_shift(corpus, runs, readings, deciding, changed, MAIN, seed=seed)
-            under_shift = {"shift": rows}
+            under_shift["shift"] = measured_under_shift(corpus, runs, readings, deciding, changed, MAIN, seed=seed)
             clock.lap("shift")
     figures = _figures(corpus, results, tunings, seed)
     clock.lap("figures")
+    settings = {name: tunings[name].settings if name in tunings else one.settings for name, one in deciding.items()}
+    chosen = {**choices_of(tunings), "tuning": tunings, "settings": settings}
+    metrics = {**_described(corpus, runs, seed), **figures, **under_shift, **chosen, **_cost(clock, runs, peaks)}
+    return metrics, results, corpus
+
+
+def _cost(clock: Clock, runs: Sequence[DomainRun], peaks: Sequence[Peak | None]) -> dict[str, Any]:
+    """The time by stage and by system, and the peak memory."""
     by_system = {key: round(sum(one.seconds.get(key, 0.0) for one in runs), 2) for key in runs[0].seconds}
-    metrics = {
-        **_described(corpus, runs, seed),
-        **choices_of(tunings),
-        **figures,
-        **under_shift,
-        "tuning": tunings,
-        "settings": {
-            name: tunings[name].settings if name in tunings else one.settings for name, one in deciding.items()
-        },
+    return {
         "seconds": {**clock.laps, BY_SYSTEM: by_system},
         "peak_memory_bytes": total([peak(), *peaks, *(one.peak for one in runs)]),
     }
-    return metrics, results, corpus
 
 
 def _recognised_runs(
@@ -187,10 +182,23 @@ def _described(corpus: Corpus, runs: Sequence[DomainRun], seed: int) -> dict[str
 
 
 def _stated(
-    corpus: Corpus, readers: Mapping[str, Domain] | None, context_keys: NamedKeys, scales: StatedScales
-) -> Corpus:
-    """The corpus with the context keys and the scales that are stated for its domains, `readers` where plugins are."""
-    return with_scales(with_keys(corpus, context_keys, None if readers is None else readers.values()), scales, readers)
+    corpus: Corpus,
+    decisions: Mapping[str, Any],
+    in_force: DecisionSettings | None,
+    readers: Mapping[str, Domain] | None,
+    context_keys: NamedKeys,
+    scales: StatedScales,
+) -> tuple[Corpus, Mapping[str, Any]]:
+    """The corpus with what is stated for its domains, and the decision settings that are stated.
+
+    `readers` are the plugins where these are measured.
+    """
+    if in_force is not None:
+        corpus, decisions = with_settings(corpus, decisions, in_force)
+    corpus, decisions = acting_fallback(corpus, decisions)
+    corpus = with_groups(corpus, decisions.get("groups", ()))
+    corpus = with_keys(corpus, context_keys, None if readers is None else readers.values())
+    return with_scales(corpus, scales, readers), {**decisions, "scales": scales} if scales else decisions
 
 
 def _left_out(corpus: Corpus, runs: Sequence[DomainRun]) -> list[str]:

@@ -63,7 +63,7 @@ def with_settings(
     corpus: Corpus, given: Mapping[str, Any], in_force: DecisionSettings
 ) -> tuple[Corpus, Mapping[str, Any]]:
     """The corpus and the given decision settings, with a note on the version of those in force, and their fallback."""
-    given = {"fallback": in_force.fallback, **given}
+    given = {"fallback": in_force.fallback, "groups": in_force.groups, **given}
     if in_force.version is None:
         return corpus, given
     note = f"plugins decide by the decision settings {in_force.version}"

@@ -33,6 +33,8 @@ BOOSTED = ("boosted", "corrected")
 SYSTEMS = ("R0", "R0 temperature", "R1", "R2", "R3", DEFAULT, *BOOSTED, AUTO)
 """The systems whose domains are trained alone, in the order in which they are reported."""
 
+_TOGETHER = (DEFAULT, *BOOSTED, AUTO)  # trained on the same folds, at once
+
 _PLAIN = Settings(model="loglinear", form="sigmoid")
 
 
@@ -42,6 +44,11 @@ class Fitted(NamedTuple):
     system: str
     reranker: Any
     unseen: CrossFitted | None = None
+
+
+def trained_with(system: str) -> str:
+    """The systems whose training takes the same time as this one's: itself, or the kinds that share their folds."""
+    return ", ".join(name for name in available() if name in _TOGETHER) if system in _TOGETHER else system
 
 
 def available() -> tuple[str, ...]:
@@ -69,7 +76,7 @@ def fit_all(evidence: Evidence, *, seed: int = 0, unseen: bool = False) -> Itera
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
         folds = _cross_fit_plain(plain, settings) if unseen else None
         yield Fitted(name, train_loglinear(plain, settings), folds)
-    for name, one in select_each(evidence, Settings(seed=seed)).items():
+    for name, one in select_each(evidence, Settings(seed=seed), unseen=unseen).items():
         yield Fitted(name, one.reranker, one.unseen)
 
 

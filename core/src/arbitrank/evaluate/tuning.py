@@ -224,6 +224,8 @@ def _chosen(one: SystemTuning) -> str:
     if one.share is not None:
         text = f"{100 * one.share.share:.1f} % [{100 * one.share.low:.1f}, {100 * one.share.high:.1f}]"
         share = f"; {text} of {one.unlabelled:,} held-out requests without truths are out of scope"
+    if one.refusal and any(one.changed):
+        return f"{sum(one.changed)} of {len(one.folds)} folds; on all requests as untuned: {one.refusal}{share}"
     if one.refusal:
         return f"as untuned: {one.refusal}{share}"
     default = DecisionSettings()

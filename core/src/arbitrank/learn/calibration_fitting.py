@@ -17,6 +17,9 @@ from arbitrank.probability import Floats, fit_logistic, log_loss, log_odds
 
 _FOLDS = 5
 _FEW = 50  # outcomes of the scarcer kind below which held-out ones can't be trusted to choose a map
+LEAST = 2 * _FEW
+"""Requests below which no map is tried."""
+
 _MANY = 5_000  # outcomes from which on isotonic regression is tried
 _SHRINK = 20.0  # the prior of the identity counts as much as so many outcomes
 _LEAST = 1e-3  # a falling map would rank a worse reading above a better one

@@ -10,6 +10,7 @@ import numpy as np
 from arbitrank.domain import Settings
 from arbitrank.learn.boosted_training import train_boosted
 from arbitrank.learn.calibration import IDENTITY, Calibrated
+from arbitrank.learn.calibration_fitting import LEAST as LEAST_CALIBRATED
 from arbitrank.learn.calibration_fitting import choose, chosen
 from arbitrank.learn.cross_fitting import FOLDS, CrossFitted, KindTrainer, Trainer, cross_fit, cross_fit_kinds
 from arbitrank.learn.evidence import Evidence
@@ -68,18 +69,20 @@ def select(evidence: Evidence, settings: Settings) -> SelectedModel:
     return SelectedModel(_finished(evidence, settings, factored, kind, scores), scores.get(kind), choice)
 
 
-def select_each(evidence: Evidence, settings: Settings) -> dict[str, SelectedModel]:
+def select_each(evidence: Evidence, settings: Settings, *, unseen: bool = True) -> dict[str, SelectedModel]:
     """The selected models of the factored re-ranker, of the boosted kinds, and of `auto`, all on the same folds.
 
-    Without LightGBM the boosted kinds are left out.
+    Without LightGBM the boosted kinds are left out. Without `unseen`, a model whose calibration needs no cross-fitted
+    scores, as the requests are too few for one, comes without them.
     """
     factored, scores = _regularised(evidence, settings)
     kinds = KINDS if missing() is None else {DEFAULT: KINDS[DEFAULT]}
-    scores = {
-        **cross_fit_kinds(evidence, settings, factored, {k: v for k, v in kinds.items() if k not in scores}),
-        **scores,
+    if unseen or len(evidence.requests) >= LEAST_CALIBRATED:
+        lacking = {k: v for k, v in kinds.items() if k not in scores}
+        scores = {**cross_fit_kinds(evidence, settings, factored, lacking), **scores}
+    each = {
+        kind: SelectedModel(_finished(evidence, settings, factored, kind, scores), scores.get(kind)) for kind in kinds
     }
-    each = {kind: SelectedModel(_finished(evidence, settings, factored, kind, scores), scores[kind]) for kind in kinds}
     choice, _ = _chosen(evidence, settings, factored, scores)
     return {**{str(kind): one for kind, one in each.items()}, AUTO: each[choice.model]._replace(choice=choice)}
 
@@ -124,7 +127,7 @@ def _finished(
 ) -> Saved:
     """The re-ranker trained on all the evidence, with the calibration map that its cross-fitted scores prefer."""
     reranker = KINDS[kind](evidence, settings, partial(factored, evidence, settings))
-    if not settings.calibrate:
+    if not settings.calibrate or kind not in scores:
         return reranker
     counts = evidence.batch.counts(settings.kept)
     calibrator = choose(*scores[kind].claims(evidence), counts, seed=settings.seed)
