@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import shown
 from arbitrank.registry import discover, loaded
-from arbitrank.store.decision_settings import save_decisions
+from arbitrank.store.decision_settings import TuningRecord, save_decisions
 from arbitrank.store.kinds import DECISIONS
 from arbitrank.store.loading import settled
 from arbitrank.store.signing import sign
 
 if TYPE_CHECKING:
     from arbitrank.decisions.tuning import SettingsChoice, Tuned
+    from arbitrank.impact.observation import Observation
     from arbitrank.learn.gains import Gain
+
+_MOST_FINGERPRINTS = 500_000  # of the requests, as the file of an artifact has a limit
 
 
 @click.command("tune")
@@ -69,7 +73,7 @@ def tune(
     for text in (*seen.notes, *(() if other is None else other.notes)):
         options.note(text)
     tuned = tune(seen.observed, base, seen.served, unlabelled if len(unlabelled[0].best) else None, seed=seed)
-    version = None if tuned.refusal else _written(tuned.settings, destination)
+    version = None if tuned.refusal else _written(tuned.settings, _record(tuned, seed, seen), destination)
     if as_json:
         click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(tuned)}))
     else:
@@ -82,11 +86,27 @@ def tune(
         sys.exit(1)
 
 
-def _written(settings: DecisionSettings, destination: options.Destination) -> str:
+def _record(tuned: Tuned, seed: int, seen: Observation) -> TuningRecord:
+    """The record of what the settings were tuned on, by which their gate leaves these requests out."""
+    assert tuned.gain is not None
+    prints, gain = np.unique(seen.fingerprints), tuned.gain
+    return TuningRecord(
+        n=tuned.n,
+        out_of_scope=tuned.out_of_scope,
+        seed=seed,
+        setting=next((one.setting for one in tuned.choices if one.taken), None),
+        nll_gain=gain.nll_gain,
+        answer_gain=gain.answer_gain,
+        domain_gain=gain.domain_gain,
+        requests=prints.astype("<u4").tobytes() if len(prints) <= _MOST_FINGERPRINTS else None,
+    )
+
+
+def _written(settings: DecisionSettings, record: TuningRecord, destination: options.Destination) -> str:
     """Write the settings to their destination; their version."""
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         target = destination.out or Path(folder) / "artifact"
-        manifest = save_decisions(settings, target)
+        manifest = save_decisions(settings, target, record)
         if destination.key:
             sign(target, destination.key)
         if not destination.out:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.reader import lines_of, source
@@ -22,6 +25,7 @@ from arbitrank.impact.batch_scores import Brought, DomainReadings, brought_for, 
 from arbitrank.impact.plan import DomainVersion, present_parts
 from arbitrank.impact.replay import CHUNK
 from arbitrank.store.store import Store
+from arbitrank.values import Request
 from arbitrank.wire.json_lines import BadLine, place
 from arbitrank.wire.requests import Logged, decode_logged
 
@@ -30,14 +34,16 @@ class Observation(NamedTuple):
     """Requests of a file as the domains answer them: those with a truth, and the readings of all others.
 
     `served` are the domains' versions and temperatures, the fallback's and those that cannot answer left out;
-    `fallback` is the name of the one that acts where none is decided. `notes` name what was left out.
+    `fallback` is the name of the one that acts where none is decided. `fingerprints` are those of the requests with a
+    truth. `notes` name what was left out.
     """
 
     observed: Observed
     unlabelled: tuple[BestReadings, ...]
     served: dict[str, Served]
     notes: tuple[str, ...]
-    fallback: str | None = None
+    fallback: str | None
+    fingerprints: NDArray[np.uint32]
 
     @property
     def every(self) -> tuple[BestReadings, ...]:
@@ -77,17 +83,26 @@ def observe(
     brought = acting if acting not in domains else None  # it may stand in the requests alone
     reader, groups = _Reader(path, brought), group_numbers(decisions.groups)
     notes += group_remarks(decisions.groups, competing)
-    chunks, n = [], 0
+    chunks, prints, n = [], [np.zeros(0, np.uint32)], 0
     with threadpool_limits(1):
         for lines in reader:
             chunks.append(_observed(lines, models, parts, reader, groups))
+            prints.append(fingerprints([line for line in lines if line.truth is not None]))
             n += len(lines)
             if progress is not None:
                 progress(f"requests of {path.name}", n, 0)
     names = (*models, *([] if brought is None else [brought]))
     labelled, rest = (_joined([chunk[side] for chunk in chunks], names).with_fallback(acting) for side in (0, 1))
     served: dict[str, Served] = {name: (parts[name].version, parts[name].temperature) for name in competing}
-    return Observation(labelled, rest.readings, served, (*notes, *reader.notes()), acting)
+    notes += reader.notes()
+    return Observation(labelled, rest.readings, served, tuple(notes), acting, np.concatenate(prints))
+
+
+def fingerprints(requests: Sequence[Request]) -> NDArray[np.uint32]:
+    """Hashes of the words of requests, and of the hypotheses of those without: the same request has the same one."""
+    contents = ((one.utterance, one.hypotheses if one.utterance is None else None) for one in requests)
+    hashes = (hashlib.blake2b(msgspec.json.encode(content), digest_size=4).digest() for content in contents)
+    return np.frombuffer(b"".join(hashes), "<u4")
 
 
 class _Reader:
