@@ -31,7 +31,7 @@ ORDINARY = SHARES[-1]
 Who labels so many hardly drew them from a traffic with a twentieth of it.
 """
 
-_CAUTION = 1.0  # standard errors by which a gain has to be above 0 at each of `SHARES`, as the best of many is chosen
+_CAUTION = 1.645  # standard errors by which a gain has to be above 0 at each of `SHARES`: 95 %, one-sided
 
 
 class Scope(NamedTuple):
