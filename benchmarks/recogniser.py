@@ -22,7 +22,7 @@ from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Readings
 from arbitrank.evaluate.results import summarise
 from arbitrank.learn.rerankers import baseline
-from arbitrank.nlu import tagger_training, training
+from arbitrank.nlu import classifier_training, tagger_training, training
 from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer
 from arbitrank.nlu.recogniser import Recogniser
@@ -55,6 +55,7 @@ class Step:
     known: bool = False
     clusters: bool = False
     others: bool = False
+    joint: bool = False
 
     def look(self, utterance: str) -> Encoded:
         """The utterance as this recogniser sees it."""
@@ -65,7 +66,7 @@ class Step:
 
     def train(self, domain: str, corpus: Corpus, seen: Sequence[Encoded], seed: int) -> Recogniser:
         """The domain's recogniser, of what was looked at in the training split."""
-        rarity = training.RARITY if self.rarity else 0.0
+        rarity = classifier_training.RARITY if self.rarity else 0.0
         learner = learn_gazetteer if self.known else _learn_nothing
         iterations = _ITERATIONS if self.clusters else _ITERATIONS_OF_ONE
         aid = training.TaggerHelp({}, others=False)
@@ -73,7 +74,8 @@ class Step:
             aid = training.tagger_help(domain, corpus.train, seed, encoded=seen)
         aid = aid._replace(others=aid.others and self.others)
         with (
-            patch.object(training, "RARITY", rarity),
+            patch.object(classifier_training, "RARITY", rarity),
+            patch.object(classifier_training, "JOINT", classifier_training.JOINT if self.joint else 0.0),
             patch.object(tagger_training, "learn_gazetteer", learner),
             patch.dict(tagger_training._CRF, max_iterations=iterations),
         ):
@@ -94,6 +96,7 @@ STEPS = (
     Step("known values marked", rarity=True, skips=True, affixes=True, fit=True, known=True),
     Step("mean of two CRFs, word clusters", **_ALL, clusters=True),
     Step("others' requests where they help", **_ALL, clusters=True, others=True),
+    Step('"not mine" among the intents', **_ALL, clusters=True, others=True, joint=True),
 )
 
 
@@ -145,15 +148,15 @@ def _differences(one: Mapping[str, Any], first: str) -> dict[str, tuple[float, f
 def _classifiers_kept() -> Iterator[None]:
     """Steps that only change the tagger share their classifiers."""
     kept: dict[Any, Any] = {}
-    original = training._train_classifier
+    original = training.train_classifier
 
     def train(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Any:
-        key = (domain, training.RARITY, sum(len(one.ngrams) for one in encoded))
+        key = (domain, classifier_training.RARITY, classifier_training.JOINT, sum(len(one.ngrams) for one in encoded))
         if key not in kept:
             kept[key] = original(domain, examples, encoded, seed)
         return kept[key]
 
-    with patch.object(training, "_train_classifier", train):
+    with patch.object(training, "train_classifier", train):
         yield
 
 
