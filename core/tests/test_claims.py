@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from fakes import FakeModel
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.claims import (
     checked_groups,
     claims_of,
@@ -28,8 +31,10 @@ from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.tuning import tune
 from arbitrank.domain import Scores
 from arbitrank.errors import InputError
+from arbitrank.explanation import exact_log_odds
 from arbitrank.probability import log_odds, sigmoid
-from arbitrank.values import Hypothesis, Ranked, Slot
+from arbitrank.serve.policy import Policy
+from arbitrank.values import Answer, Decision, Hypothesis, Ranked, Request, Slot
 
 GROUPS = (("a", "b", "c"),)
 
@@ -218,6 +223,35 @@ def test_domains_that_agree_are_no_rivals() -> None:
     ranked += [Ranked(name, "y", (), 0.2, 0.45, 0.45) for name in "cd"]
     decision = decide(ranked, DecisionSettings(none=1.0, groups=(("a", "b", "c", "d"),)))
     assert (decision.action, decision.contenders) == ("clarify", (0, 2))  # each claim is asked about once
+
+
+def test_an_answer_with_groups_lists_each_domain_and_its_reasons_add_up() -> None:
+    models = {"a": FakeModel("a", mine=0.5), "b": FakeModel("b", mine=0.6), "c": FakeModel("c", "Other", mine=0.55)}
+    domains = {name: Serving(model, "v1", "store") for name, model in models.items()}
+    terms = {name: Term(1.0, 0.0, "v1", 1.0, 1.5) for name in models}
+    settings = DecisionSettings(
+        competition=Competition(terms, 0.0, winner=WinnerMap(0.9, -0.1)), groups=(("a", "b", "c", "gone"),)
+    )
+    answer = Arbitrator(domains, settings).answer("switch it on", explain=True)
+    assert [(one.domain, one.intent) for one in answer.ranked] == [("a", "Do"), ("b", "Do"), ("c", "Other")]
+    first, second, third = answer.ranked
+    assert (first.probability, first.domain_probability) == (second.probability, second.domain_probability)
+    assert (first.probability or 0.0) > 0.65
+    assert (third.probability or 0.0) < 0.3
+    assert (answer.decision.action, answer.decision.contenders) == ("accept", (0,))
+    for one in answer.ranked:
+        assert sum((one.why or {}).values()) == pytest.approx(exact_log_odds(one.probability or 0.0))
+    changed = replace(domains["b"], version="v2")  # what its agreement is worth is not known any more
+    other = Arbitrator({**domains, "b": changed}, settings).answer("switch it on")
+    assert (third.probability or 0.0) < (other.ranked[0].probability or 0.0) < (first.probability or 0.0)
+
+
+def test_a_policy_asks_about_each_claim_once() -> None:
+    ranked = tuple(Ranked(name, "x", (), 0.25, 0.5, 0.5) for name in "ab")
+    answer = Answer("1", Decision("accept", (0,)), ranked, {}, {})
+    policy = msgspec.convert({"domains": {"a": {"clarify": 0.5}}}, Policy)
+    assert policy.apply(Request(), answer).decision.action == "clarify"
+    assert policy.apply(Request(), answer, DecisionSettings(groups=GROUPS)).decision.action == "accept"
 
 
 # -------------------------------------------------------------------------------------------------------------- tuning
