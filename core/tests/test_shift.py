@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from arbitrank.arbitration.merge import BestReadings
 from arbitrank.decisions.observed import Observed
 from arbitrank.decisions.scope_share import with_share
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.shift import Outcomes, ShiftedSystem, outcomes, recalibrated, remarks, under_shift
+from arbitrank.evaluate.shift import Outcomes, ShiftedSystem, outcomes, re_estimated, recalibrated, remarks, under_shift
 from arbitrank.evaluate.shifts import BENDS, UNSEEN, Bend, Shift, changes, shifts
 from arbitrank.probability import log_loss, log_odds, sigmoid
 from arbitrank.values import Example, Hypothesis, Request, Truth
@@ -153,12 +154,34 @@ def test_settings_without_a_share_have_nothing_to_estimate_again() -> None:
     assert row["systems"]["s"]["re_estimated"] is None
 
 
+def test_settings_without_a_share_are_tuned_again_for_the_traffic_where_its_share_is_what_shifts() -> None:
+    seen = []
+
+    def retune(traffic: Sequence[BestReadings]) -> tuple[DecisionSettings, float] | None:
+        seen.append(traffic)
+        return (CALIBRATED, 0.3) if len(seen) == 1 else None
+
+    plain = ShiftedSystem(REQUESTS, system(REQUESTS, DecisionSettings()).parts, {}, None, retune)
+    one = SHIFTS["40 % out of scope"]
+    again = re_estimated(plain, one)
+    assert again is not None
+    assert again.shares == (0.3,)
+    assert np.array_equal(again.probability, outcomes(system(REQUESTS), one).probability)
+    (traffic,) = seen
+    assert len(traffic) == 3
+    none = np.isin(traffic[0].mine, REQUESTS.readings[0].mine[REQUESTS.out_of_scope])
+    assert none.mean() == pytest.approx(0.4, abs=0.03)
+    assert re_estimated(plain, one) is None
+    assert re_estimated(plain, SHIFTS["a × 4"]) is None
+
+
 def test_a_bent_domain_is_calibrated_again_by_its_own_requests() -> None:
     bent = Shift("scores", "a", np.ones(4_000), 0, Bend(2.0, 1.0))
     plain, before, after = (
-        outcomes(system(REQUESTS), one, again=again)
-        for one, again in ((SHIFTS["as held out"], False), (bent, False), (bent, True))
+        measure(system(REQUESTS), one)
+        for one, measure in ((SHIFTS["as held out"], outcomes), (bent, outcomes), (bent, re_estimated))
     )
+    assert after is not None
     losses = [nll(one) for one in (plain, before, after)]
     assert losses[1] > losses[0] + 0.01
     assert losses[2] < losses[0] + 0.5 * (losses[1] - losses[0])

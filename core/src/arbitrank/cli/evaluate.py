@@ -58,8 +58,8 @@ def evaluate(
 
     With --shift, R0 and the tuned systems are measured with other shares of out-of-scope requests, of domains and of
     values of the context, with one domain's scores bent, and with values of the context that are new or missing: as
-    tuned before, and re-estimated (the share of out-of-scope requests from the shifted requests without their truths,
-    the bent domain's calibration by itself).
+    tuned before, and re-estimated: the share of out-of-scope requests from the shifted requests without their truths,
+    the bent domain's calibration from its own requests.
     """
     from arbitrank.cli.evaluation_tables import show_evaluation
     from arbitrank.evaluate.experiment import evaluate

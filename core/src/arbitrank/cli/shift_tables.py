@@ -9,19 +9,22 @@ from rich.console import Console
 from rich.table import Table
 
 from arbitrank.cli.answer_tables import escape
-from arbitrank.evaluate.metrics import band_mark
 from arbitrank.evaluate.shift import distinct_systems, remarks
+from arbitrank.evaluate.tuning import tuned
 
 _ARROW = "after an arrow: re-estimated, where that changes it"
 
 
 def show_shift(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print each system's ECE and its differences of IRER under each shift, and sentences on what stands out."""
-    shown = [name for name, same in distinct_systems(rows).items() if name == same]
-    console.print(f"ECE under shift, per cent, and if it is in its band; {_ARROW}")
-    console.print(_table(rows, shown, _calibration))
+    """Print each system's ECE and its differences of IRER under each shift, and sentences on what stands out.
+
+    The tuned baseline has no column, so that a line holds the others.
+    """
     baseline = rows[0]["baseline"]
-    console.print(f"IRER under shift: {baseline}, and differences from it in points; {_ARROW}")
+    shown = [name for name, same in distinct_systems(rows).items() if name == same and name != tuned(baseline)]
+    console.print(f"under shift: ECE, ≤ or > the upper end of its band, per cent; {_ARROW}", soft_wrap=True)
+    console.print(_table(rows, shown, _calibration))
+    console.print(f"under shift: IRER of {baseline}, and differences from it in points; {_ARROW}", soft_wrap=True)
     console.print(_table(rows, shown, _errors))
     for text in remarks(rows):
         console.print(escape(text), soft_wrap=True)
@@ -39,11 +42,14 @@ def _table(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], cell: Callab
 
 
 def _calibration(one: Mapping[str, Any]) -> str:
-    text = f"{100 * one['ece']:.1f} {band_mark(one['ece'], one['ece_band'])}"
-    again = one["re_estimated"]
+    text, again = f"{100 * one['ece']:.1f} {_sign(one)} {100 * one['ece_band'][1]:.1f}", one["re_estimated"]
     if again is None or again["ece"] == one["ece"]:
         return text
-    return f"{text} → {100 * again['ece']:.1f} {'yes' if again['ece_in_band'] else 'no'}"
+    return f"{text} → {100 * again['ece']:.1f} {_sign(again)}"
+
+
+def _sign(one: Mapping[str, Any]) -> str:
+    return "≤" if one["ece_in_band"] else ">"
 
 
 def _errors(one: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from arbitrank.evaluate.runs import DomainRun
 from arbitrank.evaluate.shift import ShiftedSystem, under_shift
 from arbitrank.evaluate.shifts import RequestChange, shifts
 from arbitrank.evaluate.systems import AUTO, DEFAULT, Fitted, score
-from arbitrank.evaluate.tuning import Deciding, SystemReadings, tuned
+from arbitrank.evaluate.tuning import Deciding, SystemReadings, tuned, tuned_for
 from arbitrank.learn.evidence import Evidence
 from arbitrank.semer import entirely_right
 
@@ -80,7 +81,11 @@ def measured_under_shift(
     for name, system in names.items():
         again = {change: own[system] for change, own in seen.items() if system in own}
         parts = deciding[name].parts
-        shifted[name] = ShiftedSystem(again.pop(_UNCHANGED), parts, again, number(corpus, parts[0][1].fallback))
+        retune = None
+        if name != BASELINE and system in readings.tuning:
+            retune = partial(tuned_for, data=readings.tuning[system], base=deciding[system].settings, seed=seed)
+        fallback = number(corpus, parts[0][1].fallback)
+        shifted[name] = ShiftedSystem(again.pop(_UNCHANGED), parts, again, fallback, retune)
     first = seen[_UNCHANGED][BASELINE]
     return under_shift(shifted, shifts(first, corpus, changed, seed=seed), BASELINE, seed=seed)
 

@@ -1,14 +1,15 @@
 """Calibration and accuracy of systems under shift, as their settings were tuned before, and re-estimated.
 
-Re-estimated is what is possible without other labels than the domain's own: where requests count otherwise, the share
-of out-of-scope ones, from the shifted requests without their truths; where one domain's scores are bent, this domain's
-calibration, as its training would choose it on half of the requests, for the other half. A competition's slope and bias
-of such a domain do not hold for it any more, as in a service.
+Re-estimated is what is possible without other labels than the domain's own. Where requests count otherwise, it is the
+share of out-of-scope ones, from the shifted requests without their truths: in the competition of the settings; of
+settings without one, by tuning again with these requests as the traffic, where the share is what shifts. Where one
+domain's scores are bent, it is this domain's calibration, as its training would choose it on half of the requests, for
+the other half. A competition's slope and bias of such a domain do not hold for it any more, as in a service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,18 +36,22 @@ _NAMED = 5  # shifts that a remark names, the worst first
 
 Part = tuple[NDArray[np.int64], DecisionSettings]
 
+Retuned = tuple[DecisionSettings, float]
+"""Settings for traffic, and the share of out-of-scope requests that was estimated in it."""
+
 
 class ShiftedSystem(NamedTuple):
     """One system's readings of the held-out requests, and of these as they were changed, by the name of the change.
 
     `parts` are the settings that decide, by the places of the requests; `fallback` is the number of the fallback domain
-    of all of them.
+    of all of them. `retune` gives settings for traffic without truths, None where none are better.
     """
 
     observed: Observed
     parts: Sequence[Part]
     changed: Mapping[str, Observed]
     fallback: int | None = None
+    retune: Callable[[Sequence[BestReadings]], Retuned | None] | None = None
 
 
 class Outcomes(NamedTuple):
@@ -89,7 +94,7 @@ class _Measured:
         self.name, self._shifts = name, shifts
         plain = outcomes(system, shifts[0])
         self.before = [plain if _same_scores(one) else outcomes(system, one) for one in shifts]
-        self.after = [outcomes(system, one, again=True) if _renewable(system, one) else None for one in shifts]
+        self.after = [re_estimated(system, one, seed=seed) for one in shifts]
         self._floors: dict[tuple[int, bool], Floats] = {}
         weights: dict[int, list[tuple[int, bool]]] = {}
         every = {(k, False): one for k, one in enumerate(self.before)}
@@ -128,33 +133,51 @@ def _same_scores(one: Shift) -> bool:
     return one.bend is None and one.change is None
 
 
-def _renewable(system: ShiftedSystem, one: Shift) -> bool:
-    """True where something of the system can be estimated again after the shift."""
-    return one.domain is not None or any(_assumes_share(settings) for _, settings in system.parts)
-
-
 def _assumes_share(settings: DecisionSettings) -> bool:
     """True where the settings are for a share of out-of-scope requests, which can be estimated again."""
     competition = settings.competition
     return competition is not None and competition.null is not None and competition.share is not None
 
 
-def outcomes(system: ShiftedSystem, one: Shift, *, again: bool = False) -> Outcomes:
-    """The outcomes under a shift by the tuned settings; `again`: with what is re-estimated."""
+def outcomes(system: ShiftedSystem, one: Shift) -> Outcomes:
+    """The outcomes under a shift by the tuned settings."""
+    return _decided(system, _bent(system, one), one, system.parts)
+
+
+def re_estimated(system: ShiftedSystem, one: Shift, *, seed: int = 0) -> Outcomes | None:
+    """The outcomes under a shift with what is re-estimated; None where nothing is."""
+    observed = _bent(system, one)
+    if one.domain is not None:
+        return _decided(system, recalibrated(observed, one.domain, seed=seed), one, system.parts)
+    if any(_assumes_share(settings) for _, settings in system.parts):
+        found = [
+            _of_traffic(observed.at(places), settings, system.fallback, one.weight[places])
+            if _assumes_share(settings)
+            else (settings, None)
+            for places, settings in system.parts
+        ]
+        parts = [(places, settings) for (places, _), (settings, _) in zip(system.parts, found, strict=True)]
+        return _decided(system, observed, one, parts, [share for _, share in found if share is not None])
+    if system.retune is None or len(system.parts) > 1 or one.kind not in ("none", "out of scope"):
+        return None
+    chosen = np.random.default_rng(seed).choice(len(one.weight), len(one.weight), p=one.weight / one.weight.sum())
+    again = system.retune([readings.at(chosen) for readings in observed.readings])
+    return None if again is None else _decided(system, observed, one, [(system.parts[0][0], again[0])], [again[1]])
+
+
+def _bent(system: ShiftedSystem, one: Shift) -> Observed:
     observed = system.observed if one.change is None else system.changed[one.change]
-    if one.bend is not None and one.domain is not None:
-        observed = _with_mine(observed, one.domain, one.bend(observed.readings[one.domain].mine))
-    if again and one.domain is not None:
-        observed = recalibrated(observed, one.domain)
-    parts, shares = [], []
-    for places, tuned in system.parts:
-        own, settings = observed.at(places), tuned
-        if again and one.domain is None and _assumes_share(tuned):
-            settings, share = _of_traffic(own, tuned, system.fallback, one.weight[places])
-            shares.append(share)
-        parts.append(_outcomes(own, settings, system.fallback, one.domain))
-    order = np.argsort(np.concatenate([places for places, _ in system.parts]), kind="stable")
-    p, right, answer, domain = (np.concatenate(each)[order] for each in zip(*parts, strict=True))
+    if one.bend is None or one.domain is None:
+        return observed
+    return _with_mine(observed, one.domain, one.bend(observed.readings[one.domain].mine))
+
+
+def _decided(
+    system: ShiftedSystem, observed: Observed, one: Shift, parts: Sequence[Part], shares: Sequence[float] = ()
+) -> Outcomes:
+    found = [_outcomes(observed.at(places), settings, system.fallback, one.domain) for places, settings in parts]
+    order = np.argsort(np.concatenate([places for places, _ in parts]), kind="stable")
+    p, right, answer, domain = (np.concatenate(each)[order] for each in zip(*found, strict=True))
     return Outcomes(p, right, answer, domain, tuple(shares))
 
 

@@ -133,6 +133,14 @@ def tune_all(
     return deciding, found
 
 
+def tuned_for(
+    traffic: Sequence[BestReadings], data: TuningData, base: DecisionSettings, seed: int = 0
+) -> tuple[DecisionSettings, float] | None:
+    """The settings tuned with traffic without truths, and its share of out-of-scope requests; None where none are."""
+    report = _tuned("", data, base, traffic, (), seed)
+    return None if report.share is None or report.refusal else (report.settings, report.share.share)
+
+
 def _tuned(
     system: str,
     data: TuningData,
