@@ -197,9 +197,8 @@ def test_the_settings_of_a_fold_are_tuned_on_the_others() -> None:
     assert len(one.folds) == 2
     assert one.folds[0] != one.folds[1]
     assert [settings for _, settings in systems["R0 tuned"].parts] == list(one.folds)
-    again, _ = small_experiment(
-        share=0.0, folds=folds, spoilt=folds[0]
-    )  # the truths of a fold say nothing of its settings
+    # The truths of a fold say nothing of its settings.
+    again, _ = small_experiment(share=0.0, folds=folds, spoilt=folds[0])
     assert again["R0 tuned"].parts[0][1] == one.folds[0]
     assert again["R0 tuned"].parts[1][1] != one.folds[1]
 
@@ -210,12 +209,12 @@ def small_experiment(
     """R0 of two domains that claim too much, on 400 requests, with a share out of scope."""
     rng = np.random.default_rng(0)
     owner = np.where(rng.random(400) < share, 2, rng.integers(0, 2, 400))
-    owner[list(spoilt)] = rng.integers(0, 2, len(spoilt))
     readings = []
     for d in range(2):
         rng = np.random.default_rng(d + 1)
         mine = sigmoid(2.5 * (rng.normal(np.where(owner == d, 1.0, -1.0), 1.0)))
         readings.append(BestReadings(mine, mine, np.zeros(400, np.int32), mine))
+    owner[list(spoilt)] = rng.integers(0, 2, len(spoilt))
     owners = owner[:, None] == np.arange(3)
     data = TuningData(Observed(("a", "b"), tuple(readings), owners[:, :2], owners), "dev")
     return tune_all(
