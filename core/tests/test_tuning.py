@@ -15,7 +15,7 @@ from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
 from arbitrank.decisions.competition_fitting import FORMS, Form, Parameters, fit_competition
 from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.scope import LEAST, SHARES
-from arbitrank.decisions.scope_share import estimate_share, shift
+from arbitrank.decisions.scope_share import estimate_share, labelled_share, shift
 from arbitrank.decisions.thresholds import QUESTION, WRONG, ShareGuard, values
 from arbitrank.decisions.tuning import tune
 from arbitrank.errors import DataError
@@ -70,6 +70,22 @@ def test_the_share_out_of_scope_is_found_in_unlabelled_traffic(share: float, see
     assert (few.share, few.low, few.high) == pytest.approx((alone.share, alone.low, alone.high))
     assert found.low - 0.03 < share < found.high + 0.03
     assert sigmoid(log_odds(np.array(before)) + shift(before, found.share)) == pytest.approx(found.share)
+
+
+@given(st.sampled_from([0.01, 0.05, 0.3]), st.integers(0, 3))
+@hypothesis_settings(max_examples=12, deadline=None)
+def test_the_share_is_found_although_p_of_no_domain_is_not_calibrated(share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def drawn(n: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+        none = rng.random(n) < share
+        return none, sigmoid(4.0 * rng.normal(np.where(none, 0.5, -1.5), 1.0) - 1.0)
+
+    labelled, known = drawn(4_000, 0.1)
+    found = labelled_share(known, labelled, drawn(10_000, share)[1])
+    assert found.low - 0.02 < share < found.high + 0.02
+    assert found.share == pytest.approx(share, abs=0.03)
+    assert found.high - found.low < 0.08
 
 
 # ---------------------------------------------------------------------------------------------------------- the choice
@@ -153,7 +169,7 @@ def test_requests_in_scope_alone_change_neither_p_none_nor_thresholds() -> None:
 
 
 def test_unlabelled_traffic_sets_the_share_of_out_of_scope() -> None:
-    traffic = observed(2_000, none=0.4, strength=2.5, seed=2)
+    traffic = observed(2_000, none=0.4, strength=2.5, seed=2, learned=0.05)
     tuned = tune(observed(3_000, none=0.05, strength=2.5), unlabelled=traffic.readings)
     assert tuned.share is not None
     assert tuned.share.share == pytest.approx(0.4, abs=0.08)

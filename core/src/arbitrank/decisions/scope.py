@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.decide import DecisionSettings
@@ -12,7 +13,7 @@ from arbitrank.arbitration.merge import BestReadings, conditioned_readings, term
 from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Samples, competition_for
 from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
 from arbitrank.decisions.observed import DecidedNone, Observed
-from arbitrank.decisions.scope_share import ScopeShare, estimate_share
+from arbitrank.decisions.scope_share import ScopeShare, labelled_share
 from arbitrank.decisions.thresholds import ShareGuard
 from arbitrank.probability import Floats
 
@@ -67,15 +68,25 @@ def scope_of(
             return Scope(observed.on_none, UNKNOWN), None
         weight = observed.shares(max(own, sum(SHARES) / len(SHARES)))
         return Scope(observed.on_none, ASSUMED, weight, _guards(observed, SHARES, _CAUTION), unknown=True), None
-    settings = competition_for(samples, replace(base, normalise=False), FORMS[1], BALANCED, False, ALL)
+    plain = replace(base, normalise=False)
+    settings = competition_for(samples, plain, FORMS[1], BALANCED, False, ALL)
     _, chances = conditioned_readings(unlabelled, settings, terms_of(settings, observed.domains))
-    found = estimate_share(chances, BALANCED)
+    found = labelled_share(_held_out_none(samples, plain), observed.out_of_scope, chances)
     notes.append(
         f"out of scope are {100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests "
         "without a truth"
     )
     likely, limits = _bounded(found.share), [_bounded(found.low), _bounded(found.high)]
     return Scope(observed.on_none, (likely,), observed.shares(likely), _guards(observed, limits)), found
+
+
+def _held_out_none(samples: Samples, plain: DecisionSettings) -> Floats:
+    """P(no domain) of each labelled request, under a competition fitted on the other folds."""
+    none = np.zeros(len(samples.all.right))
+    for k, (places, held) in enumerate(zip(samples.places, samples.held, strict=True)):
+        settings = competition_for(samples, plain, FORMS[1], BALANCED, False, k)
+        _, none[places] = conditioned_readings(held.readings, settings, terms_of(settings, held.domains))
+    return none
 
 
 def _guards(observed: Observed, limits: Sequence[float], errors: float = 0.0) -> tuple[ShareGuard, ...]:

@@ -7,16 +7,21 @@ as re-estimating them too can collapse where domains resemble each other.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from arbitrank.arbitration.competition import Competition
 from arbitrank.probability import CLIP, Floats, logit
 
-_ROUNDS = 200
+_ROUNDS = 500
 _Z = 1.96
+_DRAWS = 200  # of the histograms, for the interval
+_RULE = 0.5  # added to each count, as a range that no labelled request is in is not impossible
+_OUTER, _INNER = np.linspace(0.0, 1.0, 7)[1:-1], (0.5, 0.8, 0.9)
 _SHARES = 0.005, 0.9  # the least and the greatest share that is believed
 
 
@@ -48,6 +53,50 @@ def estimate_share(none: Floats, before: float, weight: Floats | None = None, *,
     information = float((w * slopes**2).sum())
     error = _Z * math.sqrt(float(((w * slopes) ** 2).sum())) / information if information > 0.0 else 1.0
     return ScopeShare(share, max(0.0, share - error), min(1.0, share + error), len(none))
+
+
+def labelled_share(
+    known: Floats, out_of_scope: NDArray[np.bool_], none: Floats, weight: Floats | None = None, *, seed: int = 0
+) -> ScopeShare:
+    """The most likely share of out-of-scope requests, from P(no domain) of each and of labelled requests.
+
+    `known` are those of the labelled ones, of which `out_of_scope` marks some. How much more frequent P(no domain) in a
+    range is where a request is out of scope is counted in these, so that it need not be calibrated, in particular where
+    few requests are out of scope. The interval holds for the chance in both; `weight` is that of `estimate_share`.
+    """
+    ranges = np.quantile(known[out_of_scope], _OUTER), np.quantile(known[~out_of_scope], _INNER)
+    edges = np.unique(np.concatenate(ranges))
+    counts = [
+        _counts(known[~out_of_scope], edges),
+        _counts(known[out_of_scope], edges),
+        _counts(none, edges, weight),
+    ]
+    effective = len(none) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())
+    sizes = int((~out_of_scope).sum()), int(out_of_scope.sum()), max(1, int(effective))
+    rng = np.random.default_rng(seed)
+    drawn = [rng.multinomial(n, each / each.sum(), _DRAWS) for n, each in zip(sizes, counts, strict=True)]
+    share, draws = float(_mixed(*counts)), _mixed(*drawn)
+    low, high = map(float, np.quantile(draws, [0.025, 0.975]))
+    return ScopeShare(share, min(low, share), max(high, share), len(none))
+
+
+def _counts(none: Floats, edges: Floats, weight: Floats | None = None) -> Floats:
+    return np.bincount(np.digitize(none, edges), weight, minlength=len(edges) + 1).astype(np.float64)
+
+
+def _mixed(inside: NDArray[Any], outside: NDArray[Any], traffic: NDArray[Any]) -> Floats:
+    """The share of `outside` in the traffic, by expectation maximisation; histograms of shape (…, ranges)."""
+    odds = _shares(outside + _RULE) / _shares(inside + _RULE)
+    traffic = _shares(traffic)
+    share = np.full((*odds.shape[:-1], 1), 0.1)
+    for _ in range(_ROUNDS):
+        chance = share * odds / (share * odds + 1.0 - share)
+        share = np.clip((traffic * chance).sum(axis=-1, keepdims=True), CLIP, 1.0 - CLIP)
+    return np.asarray(share[..., 0])
+
+
+def _shares(counts: NDArray[Any]) -> Floats:
+    return np.asarray(counts / counts.sum(axis=-1, keepdims=True), np.float64)
 
 
 def with_share(competition: Competition, share: float) -> Competition:

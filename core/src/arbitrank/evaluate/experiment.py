@@ -136,7 +136,11 @@ def _figures(
 ) -> dict[str, Any]:
     """The metrics of all systems, and those of the main ones with other shares of out-of-scope requests."""
     untuned = {name: one.system for name, one in tunings.items()}
-    main = [name for name in results if untuned.get(name, name) in MAIN]
+    main = [
+        name
+        for name in results
+        if untuned.get(name, name) in MAIN and (name not in tunings or not tunings[name].unlabelled)
+    ]
     return {
         "systems": summarise(results, corpus.held, against=REFERENCES, untuned=untuned, seed=seed),
         "out_of_scope_shares": at_shares(results, corpus.held, main, REFERENCES, seed=seed),
