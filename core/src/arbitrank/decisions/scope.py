@@ -33,6 +33,7 @@ Who labels so many hardly drew them from a traffic with a twentieth of it.
 """
 
 _CAUTION = 1.645  # standard errors by which a gain has to be above 0 at each of `SHARES`: 95 %, one-sided
+_TOLERANCE = 1.0  # standard errors by which a mean gain may be below 0 at either end of a known share's interval
 
 
 class Scope(NamedTuple):
@@ -77,7 +78,7 @@ def scope_of(
         "without a truth"
     )
     likely, limits = _bounded(found.share), [_bounded(found.low), _bounded(found.high)]
-    return Scope(observed.on_none, (likely,), observed.shares(likely), _guards(observed, limits)), found
+    return Scope(observed.on_none, (likely,), observed.shares(likely), _guards(observed, limits, -_TOLERANCE)), found
 
 
 def _held_out_none(samples: Samples, plain: DecisionSettings) -> Floats:

@@ -29,7 +29,7 @@ GRID = tuple(round(0.05 * k, 2) for k in range(1, 20))
 class ShareGuard(NamedTuple):
     """A share of out-of-scope requests at which nothing may be worse; `weight` counts the requests as it would be.
 
-    A mean gain has to be `errors` standard errors above 0. The error counts one request out of scope more that loses an
+    A mean gain has to be `errors` standard errors above 0, or may be so many below it where negative. The error counts one request out of scope more that loses an
     answer, so that few of them of which none does are no proof.
     """
 
