@@ -12,10 +12,11 @@ from made_requests import NAMES, observed
 from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
+from arbitrank.decisions.candidates import ALL, Samples, competition_for
 from arbitrank.decisions.competition_fitting import FORMS, Form, Parameters, fit_competition
 from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.scope import LEAST, SHARES
-from arbitrank.decisions.scope_share import estimate_share, labelled_share, shift
+from arbitrank.decisions.scope_share import estimate_share, labelled_share, matched, shift
 from arbitrank.decisions.thresholds import QUESTION, WRONG, ShareGuard, values
 from arbitrank.decisions.tuning import tune
 from arbitrank.errors import DataError
@@ -86,6 +87,15 @@ def test_the_share_is_found_although_p_of_no_domain_is_not_calibrated(share: flo
     assert found.low - 0.02 < share < found.high + 0.02
     assert found.share == pytest.approx(share, abs=0.03)
     assert found.high - found.low < 0.08
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5])
+def test_the_term_for_no_domain_makes_its_probability_right_on_average(share: float) -> None:
+    requests = observed(1_500, none=0.05, strength=2.5)
+    settings = competition_for(Samples(requests, 0), DecisionSettings(), ONE, share, False, ALL)
+    none = heads_of(requests, settings, terms_of(settings, NAMES)).out_of_scope
+    assert np.average(none, weights=requests.shares(share)) == pytest.approx(share, abs=1e-4)
+    assert matched(np.zeros(3), 0.25, np.ones(3)) == pytest.approx(-np.log(3.0), abs=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------------- the choice

@@ -23,8 +23,8 @@ from arbitrank.decisions.competition_fitting import (
     fit_winner,
 )
 from arbitrank.decisions.observed import Heads, Observed, heads_of
-from arbitrank.decisions.scope_share import shift
-from arbitrank.probability import CLIP, Floats
+from arbitrank.decisions.scope_share import matched
+from arbitrank.probability import CLIP, Floats, log_odds
 
 FOLDS = 5
 """Folds of the labelled requests."""
@@ -60,6 +60,7 @@ class Samples:
         self.all, self.groups = observed, groups
         self._rest = [*(observed.at(np.flatnonzero(fold != k)) for k in range(FOLDS)), observed]
         self._fitted: dict[tuple[Form, int], Parameters] = {}
+        self._none: dict[tuple[Form, int], Floats] = {}
 
     def fitted(self, form: Form, k: int) -> tuple[Parameters, Observed]:
         """The parameters of a form, fitted on all folds but the k-th, or with `ALL` on all; and those requests."""
@@ -67,6 +68,18 @@ class Samples:
         if (form, k) not in self._fitted:
             self._fitted[form, k] = fitted_parameters(rest, form, self.groups)
         return self._fitted[form, k], rest
+
+    def moved(self, form: Form, k: int, share: float, settings: DecisionSettings) -> float:
+        """The change of the term for "no domain" by which its probability is right for a share out of scope.
+
+        With it P(no domain) is on average this share of the requests that were fitted on, weighted to it. The change of
+        its log-odds alone would be right if the odds of the domains' claims were, far from where they were fitted.
+        """
+        observed = self._rest[k]
+        if (form, k) not in self._none:
+            _, none = conditioned_readings(observed.readings, settings, terms_of(settings, observed.domains))
+            self._none[form, k] = log_odds(none)
+        return matched(self._none[form, k], share, observed.shares(share))
 
     @property
     def overlapping(self) -> bool:
@@ -116,9 +129,12 @@ def competition_for(
 ) -> DecisionSettings:
     """The settings with a competition for requests of which `share` are out of scope, None for as many as observed."""
     fitted, observed = samples.fitted(form, k)
-    each = zip(observed.domains, fitted.terms, fitted.agreements.tolist(), strict=True)
-    terms = {name: Term(*term, agreement=agreement) for name, term, agreement in each}
-    settings = replace(plain, competition=_shared(observed, fitted, terms, share, form.overlapping))
+    competition = _balanced(observed, fitted, form)
+    settings = replace(plain, competition=competition)
+    if competition.null is not None:
+        assumed = float(observed.out_of_scope.mean()) if share is None else share
+        null = float(np.clip(competition.null + samples.moved(form, k, assumed, settings), -30.0, 30.0))
+        settings = replace(plain, competition=replace(competition, null=null, share=assumed))
     if winner:
         assert settings.competition is not None
         weight = None if share is None or settings.competition.null is None else observed.shares(share)
@@ -127,17 +143,11 @@ def competition_for(
     return settings
 
 
-def _shared(
-    observed: Observed, fitted: Parameters, terms: dict[str, Term], share: float | None, overlapping: bool
-) -> Competition:
-    """The competition for requests of which `share` are out of scope."""
-    none = observed.out_of_scope
-    known = none.sum() >= LEAST_OUT_OF_SCOPE
-    assumed = (float(none.mean()) if share is None else share) if known else None
-    if fitted.null is None or assumed is None:
-        return Competition(terms, overlapping=overlapping)
-    null = float(np.clip(fitted.null + shift(BALANCED, assumed), -30.0, 30.0))
-    return Competition(terms, null, assumed, overlapping)
+def _balanced(observed: Observed, fitted: Parameters, form: Form) -> Competition:
+    """The competition as fitted, for requests of which the share `BALANCED` is out of scope, where such are known."""
+    each = zip(observed.domains, fitted.terms, fitted.agreements.tolist(), strict=True)
+    terms = {name: Term(*term, agreement=agreement) for name, term, agreement in each}
+    return Competition(terms, fitted.null, None if fitted.null is None else BALANCED, form.overlapping)
 
 
 def winner_map(observed: Observed, settings: DecisionSettings, weight: Floats | None) -> WinnerMap:

@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from arbitrank.arbitration.competition import Competition
-from arbitrank.probability import CLIP, Floats, logit
+from arbitrank.probability import CLIP, Floats, logit, sigmoid
 
 _ROUNDS = 500
 _Z = 1.96
@@ -114,3 +115,12 @@ def with_share(competition: Competition, share: float) -> Competition:
 def shift(before: float, after: float) -> float:
     """The change of the term for "no domain" by which a share of out-of-scope requests becomes another."""
     return logit(float(np.clip(after, CLIP, 1.0 - CLIP))) - logit(float(np.clip(before, CLIP, 1.0 - CLIP)))
+
+
+def matched(z: Floats, mean: float, weight: Floats) -> float:
+    """The number that, added to the log-odds `z`, makes the weighted mean of their probabilities `mean`, in (0, 1)."""
+
+    def over(added: float) -> float:
+        return float(np.average(sigmoid(z + added), weights=weight)) - mean
+
+    return float(brentq(over, -80.0, 80.0, xtol=1e-6))
