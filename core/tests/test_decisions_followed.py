@@ -12,10 +12,12 @@ import fakes
 import numpy as np
 import pytest
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.impact.observation import observe
@@ -303,6 +305,40 @@ def test_the_first_settings_can_be_a_canary_beside_the_operators(
         store.rollback(DECISIONS, to_package=True)
         live.look()
         assert live.answer(REQUEST).settings is UNSET
+
+
+def test_a_service_follows_the_share_with_the_requests_that_its_stable_versions_answer(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    one = published(store, tmp_path / "one", competing(store))
+    foreign = Hypothesis("gone", "Do", 0.9)
+    following = ShareFollowing(follow=True, half_life=100.0)
+    nonsense = Request(hypotheses=(Hypothesis("lights", "Do", 0.01, 0.5), Hypothesis("shades", "Do", 0.01, 0.5)))
+    with Live(domains, store, poll=60, following=following) as live:
+        live.look()
+        first = live.answer(REQUEST)
+        assert (first.settings, first.out_of_scope_share) == (one, 0.1)
+        for _ in range(300):
+            live.answer(nonsense)
+        moved = live.status().share
+        assert moved is not None
+        assert moved.share == pytest.approx(4 / 13, rel=0.03)
+        assert live.answer(REQUEST).out_of_scope_share == moved.share
+        live.answer(Request(hypotheses=(*nonsense.hypotheses, foreign)))
+        assert live.status().share.n == 302
+        published(store, tmp_path / "two", DecisionSettings(none=0.9), promoted=False)
+        store.canary(DECISIONS, 1.0)
+        live.look()
+        assert live.answer(Request(id="1", hypotheses=REQUEST.hypotheses)).out_of_scope_share is UNSET
+        assert live.status().share == replace(moved, n=302)
+        assert live.answer(REQUEST).out_of_scope_share == moved.share  # without an id it falls into no canary
+    with Live(domains, store, poll=60, following=following) as live:
+        live.look()
+        assert live.answer(REQUEST).out_of_scope_share == 0.1
+    with Live(domains, store, poll=60) as live:
+        live.look()
+        assert live.answer(REQUEST).out_of_scope_share is UNSET
+        assert live.status().share is None
 
 
 def test_damaged_settings_leave_those_before(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:

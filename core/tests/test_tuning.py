@@ -173,7 +173,7 @@ def test_requests_in_scope_alone_change_neither_p_none_nor_thresholds() -> None:
     settings, default = tuned.settings, DecisionSettings()
     assert settings.competition is None or settings.competition.null is None
     assert (settings.none, settings.accept, settings.clarify) == (default.none, default.accept, default.clarify)
-    assert "0 of the requests are out of scope, below 40" in tuned.notes[0]
+    assert "0 of the requests are out of scope, below 50" in tuned.notes[0]
     both = [heads_of(requests, one, terms_of(one, NAMES)).out_of_scope for one in (default, settings)]
     assert both[0] == pytest.approx(both[1])
 

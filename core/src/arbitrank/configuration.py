@@ -8,6 +8,8 @@
     [decisions]
     fallback = "llm"
     accept = 0.4
+    [out_of_scope]
+    follow = true                                      # the share of such requests in a service's traffic
     groups = [["bert", "luis"]]                        # domains whose intents and slots mean the same
 
 The file is the one that is named, else that of ARBITRANK_CONFIG (empty: none), else ./arbitrank.toml where it exists.
@@ -28,6 +30,7 @@ import msgspec
 
 from arbitrank.arbitration.claims import checked_groups, named_groups
 from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing, read_following
 from arbitrank.errors import InputError, os_errors
 from arbitrank.scales import FIELDS, checked_field, domain_scales, short
 
@@ -76,6 +79,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     domains: dict[str, DomainConfiguration] = {}
     decisions: dict[str, Any] = {}
+    out_of_scope: ShareFollowing = ShareFollowing()
 
     @property
     def scales(self) -> dict[str, dict[str, str]]:
@@ -125,10 +129,11 @@ def read_configuration(path: Path) -> Configuration:
         raise InputError(f"{path}: not UTF-8, expected TOML in UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
-    _check_keys(content, ("domains", "decisions"), f"{path}: table")
-    tables = {name: _table(content.get(name, {}), f"{path}: {name}") for name in ("domains", "decisions")}
+    _check_keys(content, Configuration.__struct_fields__, f"{path}: table")
+    tables = {name: _table(content.get(name, {}), f"{path}: {name}") for name in Configuration.__struct_fields__}
     domains = {name: _domain(table, f"{path}: domains.{name}") for name, table in tables["domains"].items()}
-    return Configuration(domains, _decisions(tables["decisions"], f"{path}: decisions"))
+    following = read_following(tables["out_of_scope"], f"{path}: out_of_scope")
+    return Configuration(domains, _decisions(tables["decisions"], f"{path}: decisions"), following)
 
 
 def _domain(table: Any, where: str) -> DomainConfiguration:

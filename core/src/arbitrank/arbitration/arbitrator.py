@@ -38,11 +38,12 @@ __all__ = ["Arbitration", "Arbitrator", "Broken", "Serving", "as_request"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Arbitration:
-    """An answer with the outcome of every queried domain, by name, and the settings that it was decided by."""
+    """An answer with the outcome of every queried domain, by name, the settings that decided it and P(no domain)."""
 
     answer: Answer
     outcomes: Mapping[str, Outcome]
     decisions: DecisionSettings = field(default=DecisionSettings())
+    out_of_scope: float = 0.0
 
     def __repr__(self) -> str:
         return f"Arbitration({self.answer!r})"
@@ -68,7 +69,7 @@ class Arbitrator:
     by the account and the dialogue. With `shortlisting`, only the domains whose skills are on the request's shortlist
     are queried, so that a request's cost does not depend on the number of domains; a request with hypotheses needs no
     shortlist. `fallback` scores, by name, the hypotheses of domains that are not installed; the setting `rank_unserved`
-    needs one, else `InputError` is raised.
+    needs one, else `InputError` is raised. `follows_share`: answers name the share of out-of-scope requests in use.
     """
 
     domains: Mapping[str, Serving | Broken]
@@ -79,6 +80,7 @@ class Arbitrator:
     fallback: Callable[[str], FallbackScorer] | None = None
     profiles: Mapping[str, DomainProfile] = field(default_factory=dict)
     unavailable: Mapping[str, DomainReport] = field(default_factory=dict)
+    follows_share: bool = False
 
     def __post_init__(self) -> None:
         if self.decisions.rank_unserved and self.fallback is None:
@@ -158,8 +160,8 @@ class Arbitrator:
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
-        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), self._version)
-        return Arbitration(answer, outcomes, self.decisions)
+        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), *self._settings)
+        return Arbitration(answer, outcomes, self.decisions, out_of_scope)
 
     @property
     def models(self) -> list[Model]:
@@ -255,9 +257,10 @@ class Arbitrator:
         return group_numbers(self.decisions.groups)
 
     @cached_property
-    def _version(self) -> str | UnsetType:
-        """The version of the settings, where they are an artifact's."""
-        return self.decisions.version or UNSET
+    def _settings(self) -> tuple[str | UnsetType, float | UnsetType]:
+        """The version of the settings, where they are an artifact's, and the share that is followed, if any."""
+        one = self.decisions.competition if self.follows_share else None
+        return self.decisions.version or UNSET, UNSET if one is None or one.share is None else one.share
 
     @cached_property
     def _terms(self) -> Mapping[str, DomainTerm]:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from arbitrank.arbitration.claims import named_groups
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.cli.options import PATH, Decorator, Share, gathered
 from arbitrank.configuration import (
     OperatorStatements,
+    configured,
     operator_decisions,
     stated_by_operator,
     stated_scales,
@@ -146,3 +149,9 @@ operator = gathered("operator", _operator, _scale, _config)
 
 stated = gathered("decisions", _stated, _none, _accept, _clarify, _fallback, _normalise, _independence, _group)
 """The options of the decision settings, of which the verb receives those that are given, by name, as `decisions`."""
+
+
+def following(follow: bool | None) -> ShareFollowing:
+    """Settings by which the share of out-of-scope requests is followed: of the file of `--config`, unless `follow`."""
+    file = configured(click.get_current_context().params.get("config"))
+    return file.out_of_scope if follow is None else msgspec.structs.replace(file.out_of_scope, follow=follow)

@@ -24,7 +24,7 @@ SHARED = 0.5
 AGREEMENT = 1.0
 """Deviation of the prior of the shared weight of agreement around 0."""
 
-LEAST_OUT_OF_SCOPE = 40
+LEAST_OUT_OF_SCOPE = 50
 """Requests out of scope below which the term for "no domain" is not fitted."""
 
 

@@ -32,7 +32,8 @@ ORDINARY = SHARES[-1]
 Who labels so many hardly drew them from a traffic with a twentieth of it.
 """
 
-_CAUTION = 1.645  # standard errors by which a gain has to be above 0 at each of `SHARES`: 95 %, one-sided
+_CAUTION = 1.645  # standard errors, 95 % one-sided, by which a gain has to be above `_LEAST` at each of `SHARES`
+_LEAST = -0.0025  # answers a request, as a gain of nothing could hardly be shown
 _TOLERANCE = 1.0  # standard errors by which a mean gain may be below 0 at either end of a known share's interval
 
 
@@ -68,7 +69,8 @@ def scope_of(
             )
             return Scope(observed.on_none, UNKNOWN), None
         weight = observed.shares(max(own, sum(SHARES) / len(SHARES)))
-        return Scope(observed.on_none, ASSUMED, weight, _guards(observed, SHARES, _CAUTION), unknown=True), None
+        guards = _guards(observed, SHARES, _CAUTION, _LEAST)
+        return Scope(observed.on_none, ASSUMED, weight, guards, unknown=True), None
     plain = replace(base, normalise=False)
     settings = competition_for(samples, plain, FORMS[1], BALANCED, False, ALL)
     _, chances = conditioned_readings(unlabelled, settings, terms_of(settings, observed.domains))
@@ -90,8 +92,11 @@ def _held_out_none(samples: Samples, plain: DecisionSettings) -> Floats:
     return none
 
 
-def _guards(observed: Observed, limits: Sequence[float], errors: float = 0.0) -> tuple[ShareGuard, ...]:
-    return tuple(ShareGuard(share, observed.shares(share), observed.out_of_scope, errors) for share in limits)
+def _guards(
+    observed: Observed, limits: Sequence[float], errors: float = 0.0, least: float = 0.0
+) -> tuple[ShareGuard, ...]:
+    none = observed.out_of_scope
+    return tuple(ShareGuard(share, observed.shares(share), none, errors, least) for share in limits)
 
 
 def _bounded(share: float) -> float:

@@ -29,14 +29,16 @@ GRID = tuple(round(0.05 * k, 2) for k in range(1, 20))
 class ShareGuard(NamedTuple):
     """A share of out-of-scope requests at which nothing may be worse; `weight` counts the requests as it would be.
 
-    A mean gain has to be `errors` standard errors above 0, or may be so many below it where negative. The error counts one request out of scope more that loses an
-    answer, so that few of them of which none does are no proof.
+    A mean gain, less so many standard `errors`, has to be above `least`; with negative ones it may be so many below it.
+    The error counts one request out of scope more that loses an answer, so that few of them of which none does are no
+    proof.
     """
 
     share: float
     weight: Floats
     out_of_scope: Mask
     errors: float = 0.0
+    least: float = 0.0
 
     def refuses(self, gains: Floats) -> bool:
         """True where the gains may be losses."""
@@ -45,7 +47,8 @@ class ShareGuard(NamedTuple):
         n, lost = len(own), float((own < 0.0).mean())
         more = (lost * n + 1.0) / (n + 2.0)
         missing = self.share**2 * max(more - lost, 0.0) / n
-        return gain.mean - self.errors * math.sqrt(((gain.high - gain.mean) / 1.96) ** 2 + missing) < -1e-12
+        error = math.sqrt(((gain.high - gain.mean) / 1.96) ** 2 + missing)
+        return gain.mean - self.errors * error < self.least - 1e-12
 
 
 def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.shortlist.shortlister import ShortlistSettings
 
 MAX_BATCH = 1_000
@@ -60,7 +61,7 @@ class ServiceSettings:
     stops listening. `isolate`: domains to run in worker processes, as on the command line; `deadline`: their
     milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
     that sorts the merged lists. `phrases`: files of answers to questions in further languages. `loopback`: the service
-    listens on this machine only.
+    listens on this machine only. `following`: by what the share of out-of-scope requests follows the traffic.
     """
 
     host: str = "127.0.0.1"
@@ -85,3 +86,4 @@ class ServiceSettings:
     drain: float = 0.0
     limits: ServiceLimits = ServiceLimits()
     tls: Tls = Tls()
+    following: ShareFollowing = field(default=ShareFollowing())
