@@ -100,9 +100,9 @@ def gained(nll: float, error: float, right: float = 0.0, mine: float = 0.0) -> K
         (gained(0.02, 0.011), False),  # less than two standard errors
         (gained(0.004, 0.0001), False),  # less than a hundredth of the factored NLL
         (gained(-0.02, 0.005), False),
-        (gained(0.02, 0.005, right=-0.001), True),
-        (gained(0.02, 0.005, right=-0.003), False),  # readings are surely lost
-        (gained(0.02, 0.005, mine=-0.003), False),  # P(mine) is surely worse
+        (gained(0.02, 0.005, right=-0.0004), True),
+        (gained(0.02, 0.005, right=-0.0006), False),  # readings are likely lost
+        (gained(0.02, 0.005, mine=-0.0006), False),  # P(mine) is likely worse
     ],
 )
 def test_a_gain_has_to_be_sure_and_worth_its_cost(gain: KindGain, sure: bool) -> None:

@@ -27,7 +27,10 @@ LEAST_OWN = 500
 """Requests of the domain's own below which no other kind is tried: too few to tell, and for trees to learn from."""
 
 SURE = 2.0
-"""Standard errors by which another kind must be better in NLL, and by which it may not be worse otherwise."""
+"""Standard errors by which another kind must be better in NLL."""
+
+WORSE = 0.5
+"""Standard errors by which neither P(mine) nor the readings of another kind may be worse: likely losses are refused."""
 
 WORTH = 0.01
 """Share of the factored NLL that another kind has to save, as trees cost more to train and to serve."""
@@ -48,10 +51,10 @@ class KindGain(msgspec.Struct, frozen=True):
 
     @property
     def sure(self) -> bool:
-        """True where the NLL is surely better, and enough so, and neither P(mine) nor the readings are surely worse."""
+        """True where the NLL is surely better, and enough so, and neither P(mine) nor the readings are likely worse."""
         gain = self.nll_gain
         error = (gain.high - gain.mean) / 1.96
-        worse = self.mine_gain.below(SURE) or self.right_gain.below(SURE)
+        worse = self.mine_gain.below(WORSE) or self.right_gain.below(WORSE)
         return gain.mean > max(SURE * error, WORTH * self.nll) and not worse
 
 
