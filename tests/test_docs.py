@@ -338,7 +338,7 @@ def test_evaluate_writes_what_is_shown(tutorial: Path, tmp_path: Path) -> None:
             for e in part
         ]
         (tmp_path / "corpus" / f"{split}.jsonl").write_bytes(b"\n".join(lines))
-    said = run("arbitrank evaluate corpus --out out", tmp_path)
+    said = run("arbitrank evaluate corpus --shift --out out", tmp_path)
     assert (tmp_path / "out").is_dir(), said
     text = (DOCS / "formats.md").read_text(encoding="utf-8")
     for path in (tmp_path / "out").iterdir():
