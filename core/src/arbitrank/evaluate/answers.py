@@ -14,7 +14,7 @@ from arbitrank.arbitration.fallback import NO_FALLBACK
 from arbitrank.arbitration.merge import BestReadings, MergedHeads, conditioned_readings, merge_heads, terms_of
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import load
-from arbitrank.evaluate.joint import JointReadings, joint_readings
+from arbitrank.evaluate.joint import JointReadings, joint_readings, taught_joint
 from arbitrank.evaluate.labelled import LabelledReadings, observed
 from arbitrank.evaluate.results import SystemResults, judge
 from arbitrank.evaluate.runs import DomainRun, splits
@@ -49,14 +49,17 @@ def system_readings(
     }
     tuning: dict[str, TuningData] = {}
     for system in runs[0].tuning:
-        tuning[system] = _data(corpus, [one.tuning[system] for one in runs], kept)
+        on = "train, cross-fitted" if kept is None else "a fifth of train, kept back"
+        tuning[system] = _data(corpus, [one.tuning[system] for one in runs], kept, on)
     changed = _changed(runs)
     rows = [one.joint for one in runs if one.joint is not None]
     if rows and missing() is None:
-        joint = joint_readings(rows, len(corpus.tuning), splits(corpus, seed), seed=seed)
+        taught = taught_joint(corpus)
+        joint = joint_readings(rows, len(corpus.tuning), splits(corpus, seed), taught, seed=seed)
+        places = None if corpus.tuning or corpus.cross_fitted else np.flatnonzero(taught)
         if corpus.grouped:
-            joint = _keyed(corpus, runs, joint)
-        held[JOINT], tuning[JOINT] = joint.held, _data(corpus, joint.tuning, joint.places)
+            joint = _keyed(corpus, runs, joint, places)
+        held[JOINT], tuning[JOINT] = joint.held, _data(corpus, joint.tuning, places, "train, cross-fitted")
         changed = {name: {**own, JOINT: joint.changed[name]} for name, own in changed.items()}
     return SystemReadings(held, tuning, changed)
 
@@ -72,7 +75,7 @@ def _changed(runs: Sequence[DomainRun]) -> dict[str, dict[str, Sequence[BestRead
     return found
 
 
-def _keyed(corpus: Corpus, runs: Sequence[DomainRun], joint: JointReadings) -> JointReadings:
+def _keyed(corpus: Corpus, runs: Sequence[DomainRun], joint: JointReadings, places: Places | None) -> JointReadings:
     """The joint model's readings with the keys of domains in groups."""
     held, tuning = list(joint.held), list(joint.tuning)
     for d, one in enumerate(runs):
@@ -80,17 +83,19 @@ def _keyed(corpus: Corpus, runs: Sequence[DomainRun], joint: JointReadings) -> J
             own = load(one.hypotheses)
             held[d] = held[d].keyed(own.held or own.train)
             other = own.tuning if corpus.tuning else own.train
-            other = other if joint.places is None else [other[i] for i in joint.places.tolist()]
+            other = other if places is None else [other[i] for i in places.tolist()]
             tuning[d] = tuning[d]._replace(readings=tuning[d].readings.keyed(other))
     return joint._replace(held=held, tuning=tuning)
 
 
-def _data(corpus: Corpus, parts: Sequence[LabelledReadings], places: Places | None) -> TuningData:
-    """The readings with the owners of the requests, of which `places` are among the training requests, None for all."""
-    examples = corpus.tuning or corpus.train
+def _data(corpus: Corpus, parts: Sequence[LabelledReadings], places: Places | None, train: str) -> TuningData:
+    """The readings with the owners of the requests; of training requests those at `places`, None for all.
+
+    `train` says which these are.
+    """
+    examples, on = corpus.tuning or corpus.train, "dev" if corpus.tuning else train
     if places is not None:
         examples = tuple(corpus.train[i] for i in places.tolist())
-    on = "dev" if corpus.tuning else "train, cross-fitted" if places is None else "a fifth of train, kept back"
     return TuningData(observed(corpus.domains, parts, examples), OTHER_FOLDS if corpus.cross_fitted else on)
 
 

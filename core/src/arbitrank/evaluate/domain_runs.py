@@ -15,14 +15,13 @@ from arbitrank.domain import Progress
 from arbitrank.evaluate.changed_requests import ChangedRequests
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings, Recognised, load
-from arbitrank.evaluate.joint import JointParts, joint_rows, sampled
+from arbitrank.evaluate.joint import JointParts, joint_rows, taught_joint
 from arbitrank.evaluate.labelled import LabelledReadings, label, labelled
 from arbitrank.evaluate.runs import Clock, DomainRun, SharedCorpus, in_processes, peak, splits
 from arbitrank.evaluate.shifts import RequestChange
 from arbitrank.evaluate.systems import available, fit_all, score, score_unseen, trained_with
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.features import CORE_KEYS
-from arbitrank.nlu.recogniser import N_BEST
 from arbitrank.values import Example, Request
 
 
@@ -102,13 +101,6 @@ def _keyed(
         {system: one.keyed(held) for system, one in readings.items()},
         {system: one._replace(readings=one.readings.keyed(other)) for system, one in tuning.items()},
     )
-
-
-def taught_joint(corpus: Corpus) -> NDArray[np.bool_]:
-    """Mask of the training requests that the joint model learns from."""
-    if corpus.cross_fitted:  # the number of hypotheses in a file is limited already
-        return np.ones(len(corpus.train), bool)
-    return sampled(len(corpus.train), len(corpus.domains), N_BEST)
 
 
 def _silent(examples: Sequence[Example], recognised: Recognised) -> int:

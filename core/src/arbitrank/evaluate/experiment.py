@@ -18,8 +18,9 @@ from arbitrank.domain import Domain, Progress
 from arbitrank.evaluate.answers import JOINT, acting_fallback, folds, judged, system_readings
 from arbitrank.evaluate.changed_requests import measured_under_shift
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses, with_groups, with_keys, without_hypotheses
-from arbitrank.evaluate.domain_runs import run, taught_joint
+from arbitrank.evaluate.domain_runs import run
 from arbitrank.evaluate.hypotheses import recognise_corpus, split_hypotheses
+from arbitrank.evaluate.joint import taught_joint
 from arbitrank.evaluate.plugins import PLUGINS, installed, kept_back, run_plugins, with_fallback, with_settings
 from arbitrank.evaluate.results import BY_SYSTEM, SystemResults, summarise
 from arbitrank.evaluate.runs import Clock, DomainRun, Peak, peak, total

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.arbitration.merge import BestReadings
+from arbitrank.decisions.scope import LEAST
 from arbitrank.errors import DataError
+from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.labelled import LabelledReadings
 from arbitrank.learn.boosted import feature_names, matrix
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.lightgbm import lightgbm
+from arbitrank.nlu.recogniser import N_BEST
 from arbitrank.probability import bounded
 
 Floats32 = NDArray[np.float32]
@@ -71,27 +74,35 @@ def sampled(n: int, domains: int, readings: int) -> NDArray[np.bool_]:
     return np.random.default_rng(0).permutation(n) < enough
 
 
+def taught_joint(corpus: Corpus) -> NDArray[np.bool_]:
+    """Mask of the training requests that the joint model learns from."""
+    if corpus.cross_fitted:  # the number of hypotheses in a file is limited already
+        return np.ones(len(corpus.train), bool)
+    return sampled(len(corpus.train), len(corpus.domains), N_BEST)
+
+
 class JointReadings(NamedTuple):
     """The joint model's best readings by domain: of the held-out requests, and of those to tune its settings on.
 
-    The latter are those of the tuning split, else those at `places` among the training requests. `changed` are of the
+    The latter are those of the tuning split, else the training requests that it learns from. `changed` are of the
     held-out requests as they were changed, by the name of the change.
     """
 
     held: list[BestReadings]
     tuning: list[LabelledReadings]
-    places: NDArray[np.int64] | None
     changed: dict[str, list[BestReadings]]
 
 
-def joint_readings(parts: Sequence[JointParts], tuned: int, splits: Sequence[Masks], *, seed: int) -> JointReadings:
+def joint_readings(
+    parts: Sequence[JointParts], tuned: int, splits: Sequence[Masks], taught: NDArray[np.bool_], *, seed: int
+) -> JointReadings:
     """Train on all domains' rows and score the held-out requests, and the `tuned` ones of the tuning split.
 
-    Without these, the training requests that only stopped the first of the trainings are scored; where training and
-    held-out requests are the same, the held-out ones. `splits` are pairs of masks: the training requests to learn from,
-    and the held-out ones that are then scored. Beside the features of the distributed re-rankers the model has the
-    domain as a category, and the domain's lead over its best rival. One thread, so that the figures are the same for
-    any number of jobs.
+    Without these, the training requests marked in `taught` are scored, each by a model that did not learn from it;
+    where training and held-out requests are the same, the held-out ones. `splits` are pairs of masks: the training
+    requests to learn from, and the held-out ones that are then scored. Beside the features of the distributed
+    re-rankers the model has the domain as a category, and the domain's lead over its best rival. One thread, so that
+    the figures are the same for any number of jobs.
     """
     train, held = [one.train for one in parts], [one.held for one in parts]
     names = sorted({name for one in train for name in one.names})
@@ -100,32 +111,63 @@ def joint_readings(parts: Sequence[JointParts], tuned: int, splits: Sequence[Mas
     for block in _columns(train, names, len(splits[0][0])):
         learning[filled : filled + len(block)] = block
         filled += len(block)
-    stop = request % _HELD == 0
-    taught = (rest[request] for rest, _ in splits)
-    boosters = [_grow(learning, right, teach & ~stop, teach & stop, seed) for teach in taught]
+    fold = request % _HELD
+    boosters = [
+        _grow(learning, right, teach[request] & (fold != 0), teach[request] & (fold == 0), seed) for teach, _ in splits
+    ]
+    unseen = None
+    if len(splits) == 1 and not tuned:
+        unseen = _unseen(learning, right, fold, boosters[0], taught, seed)
+    del learning
     changed = {
         name: _scored(boosters, [one.changed.get(name, one.held) for one in parts], names, splits)
         for name in dict.fromkeys(name for one in parts for name in one.changed)
     }
-    if len(splits) > 1:
-        del learning
-        readings = _scored(boosters, held, names, splits)
-        return JointReadings(readings, [_labelled(*one) for one in zip(readings, held, strict=True)], None, changed)
-    if all(one.tuning is not None for one in parts):
-        del learning
-        tuning = [one.tuning for one in parts if one.tuning is not None]
-        everything = [(splits[0][0], np.ones(tuned, bool))]
-        of_tuning = _scored(boosters, tuning, names, everything)
-        labelled = [_labelled(*one) for one in zip(of_tuning, tuning, strict=True)]
-        return JointReadings(_scored(boosters, held, names, splits), labelled, None, changed)
-    probability = boosters[0].predict(learning[stop], num_threads=1) if stop.any() else np.zeros(0)
-    del learning
-    places = np.unique(request[stop]).astype(np.int64)
-    stopping = [_only(one, one.request % _HELD == 0, places) for one in train]
-    each = np.split(probability, np.cumsum([len(one.request) for one in stopping])[:-1])
-    found = [_by_request(one.request, p, len(places)) for one, p in zip(stopping, each, strict=True)]
-    labelled = [_labelled(*one) for one in zip(found, stopping, strict=True)]
-    return JointReadings(_scored(boosters, held, names, splits), labelled, places, changed)
+    readings = _scored(boosters, held, names, splits)
+    if unseen is not None:
+        found, rows = _numbered(train, unseen, taught), [_only(one, taught) for one in train]
+    elif tuned:
+        rows = [one.tuning for one in parts if one.tuning is not None]
+        found = _scored(boosters, rows, names, [(splits[0][0], np.ones(tuned, bool))])
+    else:
+        found, rows = readings, held
+    labelled = [_labelled(*one) for one in zip(found, rows, strict=True)]
+    return JointReadings(readings, labelled, changed)
+
+
+def _unseen(
+    learning: Floats32,
+    right: NDArray[np.float32],
+    fold: NDArray[np.int32],
+    first: Any,
+    taught: NDArray[np.bool_],
+    seed: int,
+) -> NDArray[np.float64]:
+    """P(right) of each training row by a model that it only stopped, `first` being that of fold 0.
+
+    All 0 where so few requests were `taught` that nothing is tuned on them.
+    """
+    p = np.zeros(len(right))
+    if taught.sum() < LEAST:
+        return p
+    for f in range(_HELD):
+        own = fold == f
+        booster = first if f == 0 else _grow(learning, right, ~own, own, seed)
+        if own.any():
+            p[own] = booster.predict(learning[own], num_threads=1)
+    return p
+
+
+def _numbered(train: Sequence[JointRows], p: NDArray[np.float64], taught: NDArray[np.bool_]) -> list[BestReadings]:
+    """The best readings of the taught requests by domain, from P(right) of all rows."""
+    each = np.split(p, np.cumsum([len(one.request) for one in train])[:-1])
+    n = int(taught.sum())
+    return [_by_request(_only(one, taught).request, own, n) for one, own in zip(train, each, strict=True)]
+
+
+def _only(one: JointRows, taught: NDArray[np.bool_]) -> JointRows:
+    """The rows with their requests numbered among the taught ones, to which all belong."""
+    return one._replace(request=(np.cumsum(taught) - 1)[one.request].astype(np.int32))
 
 
 def _scored(
@@ -141,12 +183,6 @@ def _scored(
                 p[rows] = booster.predict(columns[rows], num_threads=1)
         readings.append(_by_request(one.request, p, n))
     return readings
-
-
-def _only(one: JointRows, rows: NDArray[np.bool_], places: NDArray[np.int64]) -> JointRows:
-    """Some of the rows, their requests being numbered by their order in `places`."""
-    request = np.searchsorted(places, one.request[rows]).astype(np.int32)
-    return JointRows(one.names, one.rows[rows], one.right[rows], request)
 
 
 def _labelled(readings: BestReadings, one: JointRows) -> LabelledReadings:
