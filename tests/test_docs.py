@@ -293,7 +293,7 @@ def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
     (tmp_path / "arbitrank.toml").write_text(dict(blocks(DOCS / "operating.md", "toml"))["configuration"])
     found = read_configuration(tmp_path / "arbitrank.toml")
     assert found.scales["books"] == {**dict.fromkeys(FIELDS, "0..100"), "intent_confidence": "logprob"}
-    assert found.decisions == {"fallback": "llm", "accept": 0.4}
+    assert found.decisions == {"fallback": "llm", "accept": 0.4, "groups": (("bert", "luis"),)}
 
 
 def test_the_scales_that_are_shown_are_all_there_are() -> None:
