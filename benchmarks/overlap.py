@@ -267,9 +267,11 @@ def measured(requests: Requests, *, grouped: bool, seed: int = 0) -> dict[str, A
     none = np.zeros(n, bool)
     for f in range(FOLDS):
         rest, held = requests.parts(f)
-        by_system = scored(requests, f, seed)
+        with threadpool_limits(1):
+            by_system = scored(requests, f, seed)
         for way, readings, base in _ways(requests, by_system, grouped):
-            tuned = tune(readings.rest, base, seed=seed) if way.endswith("tuned") else None
+            with threadpool_limits(1):
+                tuned = tune(readings.rest, base, seed=seed) if way.endswith("tuned") else None
             one = answered(readings, tuned.settings if tuned else base)
             whole = ways.setdefault(way, Outcomes(np.zeros(n), np.zeros(n), np.zeros(n)))
             for side, part in zip(whole, one, strict=True):
