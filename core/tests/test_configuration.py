@@ -57,7 +57,10 @@ def test_the_file_states_scales_and_decision_settings(tmp_path: Path, encoding: 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[domain.lights]", 'table "domain": unknown, expected domains, decisions; did you mean domains?'),
+        (
+            "[domain.lights]",
+            'table "domain": unknown, expected domains, decisions, out_of_scope; did you mean domains?',
+        ),
         ("[domains.lights]\nscal = '0..100'", 'domains.lights: key "scal": unknown'),
         ("[domains.lights]\nscale = 5", "domains.lights.scale: 5 is invalid, expected a text"),
         ("[domains.lights]\nscale = 'prcent'", 'domains.lights: scale "prcent": unknown'),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 from made_requests import NAMES, observed
 
+from arbitrank import selftest
 from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.decisions.observed import Observed
@@ -14,7 +19,9 @@ from arbitrank.impact import settings_gate
 from arbitrank.impact.observation import Observation, fingerprints
 from arbitrank.impact.settings_gate import settings_reasons
 from arbitrank.learn.gains import Gain
+from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.decision_settings import TuningRecord
+from arbitrank.store.kinds import DECISIONS
 from arbitrank.values import Hypothesis, Request
 
 SERVED = {name: (f"{name}1", 1.0) for name in NAMES}
@@ -113,3 +120,46 @@ def test_the_same_words_have_the_same_fingerprint() -> None:
     prints = fingerprints([one, two, three, four, five])
     assert len({*prints.tolist()}) == 3
     assert prints[0] == prints[2]
+
+
+NOTHING = {"mean": 0, "low": 0, "high": 0}
+RECORD = {"n": 1, "out_of_scope": 0, "seed": 0, "setting": None} | dict.fromkeys(
+    ("nll_gain", "answer_gain", "domain_gain"), NOTHING
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"none": NaN}', "JSON is malformed"),
+        (b'{"competition": {"null": 1e999}}', "Number out of range"),
+        (b'{"competition": {"null": 1e9}}', "Expected `float` <= 30.0 - at `$.competition.null`"),
+        (b'{"competition": {"share": 1.0}}', "Expected `float` < 1.0 - at `$.competition.share`"),
+        (b'{"competition": {"terms": {"a": {"slope": 1e9}}}}', "Expected `float` <= 10.0"),
+        (b'{"competition": {"terms": {"a": {"slope": -1}}}}', "Expected `float` >= 0.0"),
+        (b"[1, 2]", "Expected `object`, got `array`"),
+        (pickle.dumps({"none": 0.5}), "JSON is malformed"),
+        (b'{"scales": {"a": {"nope": "0..1"}}}', 'scales of a: scale of "nope": no such score'),
+        (b"{}", None),
+    ],
+)
+def test_settings_made_by_hand_fail_their_self_test(tmp_path: Path, content: bytes, problem: str | None) -> None:
+    (tmp_path / "decisions.json").write_bytes(content)
+    seal(tmp_path, Manifest(domain=DECISIONS, package="arbitrank", package_version="0"))
+    found = selftest.problem(tmp_path, DECISIONS)
+    assert found == problem if problem is None else problem in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        (b"garbage", "no record of its tuning that can be read"),
+        (json.dumps({**RECORD, "seed": -1}).encode(), "Expected `int` >= 0 - at `$.seed`"),
+        (json.dumps({**RECORD, "requests": "AAA="}).encode(), "fingerprints of 2 bytes, expected 4 each"),
+    ],
+)
+def test_a_record_of_tuning_made_by_hand_fails_the_self_test(tmp_path: Path, record: bytes, problem: str) -> None:
+    (tmp_path / "decisions.json").write_bytes(b"{}")
+    (tmp_path / "tuning.json").write_bytes(record)
+    seal(tmp_path, Manifest(domain=DECISIONS, package="arbitrank", package_version="0"))
+    assert problem in (selftest.problem(tmp_path, DECISIONS) or "")

@@ -15,6 +15,7 @@ import numpy as np
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import shown
+from arbitrank.errors import DataError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.decision_settings import TuningRecord, save_decisions
 from arbitrank.store.kinds import DECISIONS
@@ -72,7 +73,13 @@ def tune(
     unlabelled = seen.unlabelled if other is None else other.every
     for text in (*seen.notes, *(() if other is None else other.notes)):
         options.note(text)
-    tuned = tune(seen.observed, base, seen.served, unlabelled if len(unlabelled[0].best) else None, seed=seed)
+    n = len(unlabelled[0].best)
+    if traffic is not None and not n:
+        options.note(f"{traffic}: no request in it, so the share of out-of-scope requests in the traffic is not known")
+    try:
+        tuned = tune(seen.observed, base, seen.served, unlabelled if n else None, seed=seed)
+    except DataError as error:
+        raise DataError(f"{on}: {error}; {_beside(len(seen.unlabelled[0].best))}give others with --on FILE") from None
     version = None if tuned.refusal else _written(tuned.settings, _record(tuned, seed, seen), destination)
     if as_json:
         click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(tuned)}))
@@ -84,6 +91,10 @@ def tune(
     if tuned.refusal:
         options.note(f"not tuned: {tuned.refusal}")
         sys.exit(1)
+
+
+def _beside(unlabelled: int) -> str:
+    return f"{unlabelled} more have none; " if unlabelled else ""
 
 
 def _record(tuned: Tuned, seed: int, seen: Observation) -> TuningRecord:

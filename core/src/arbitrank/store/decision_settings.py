@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.errors import ArtifactError
 from arbitrank.learn.gains import Gain
 from arbitrank.packages import core_version
 from arbitrank.store.artifact import Manifest, read_json, read_manifest, replacing, seal
@@ -24,7 +26,7 @@ class TuningRecord(msgspec.Struct, frozen=True):
 
     n: int
     out_of_scope: int
-    seed: int
+    seed: Annotated[int, msgspec.Meta(ge=0)]
     setting: str | None
     nll_gain: Gain
     answer_gain: Gain
@@ -58,4 +60,7 @@ def load_tuning(folder: Path) -> TuningRecord | None:
     """
     if not (folder / _TUNING).exists():
         return None
-    return read_json(folder / _TUNING, TuningRecord, "record of its tuning", "; publish others")
+    found = read_json(folder / _TUNING, TuningRecord, "record of its tuning", "; publish others")
+    if found.requests is not None and len(found.requests) % 4:
+        raise ArtifactError(f"{folder}: fingerprints of {len(found.requests)} bytes, expected 4 each; publish others")
+    return found
