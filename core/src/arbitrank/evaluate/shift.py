@@ -242,12 +242,15 @@ def recalibrated(observed: Observed, domain: int, *, seed: int = 0) -> Observed:
 
 def distinct_systems(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The systems by their names, each with the first one that has the same figures everywhere, mostly itself."""
-    figures = {name: [row["systems"][name] for row in rows] for name in rows[0]["systems"]}
-    baseline = rows[0]["baseline"]
-    return {
-        name: next(other for other in figures if other == name or (other != baseline and figures[other] == own))
-        for name, own in figures.items()
-    }
+    figures = {name: [_own(row["systems"][name]) for row in rows] for name in rows[0]["systems"]}
+    return {name: next(other for other in figures if figures[other] == own) for name, own in figures.items()}
+
+
+def _own(one: Mapping[str, Any]) -> list[Any]:
+    """The figures of a system that do not depend on the baseline, before and after re-estimation."""
+    own = [one[name] for name in (*MEASURES, "ece")]
+    again = one["re_estimated"]
+    return own if again is None else [*own, *_own({**again, "re_estimated": None})]
 
 
 def remarks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
