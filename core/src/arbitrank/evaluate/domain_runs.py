@@ -19,7 +19,7 @@ from arbitrank.evaluate.joint import JointParts, joint_rows, taught_joint
 from arbitrank.evaluate.labelled import LabelledReadings, label, labelled
 from arbitrank.evaluate.runs import Clock, DomainRun, SharedCorpus, in_processes, peak, splits
 from arbitrank.evaluate.shifts import RequestChange
-from arbitrank.evaluate.systems import available, fit_all, score, score_unseen, trained_with
+from arbitrank.evaluate.systems import available, fit_all, score, score_unseen, shared_times
 from arbitrank.learn.evidence import Evidence, gather, own_request
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.values import Example, Request
@@ -74,7 +74,7 @@ def _run(shared: SharedCorpus, path: Path, seed: int, changed: Sequence[RequestC
                     tuning[fitted.system] = label(len(corpus.train), learned, of_training, evidence)
                 else:  # too few to tune on
                     tuning[fitted.system] = LabelledReadings.none(len(corpus.train))
-                clock.lap(trained_with(fitted.system))
+                clock.lap(fitted.system)
         if recognised.domain in corpus.grouped:
             readings, tuning = _keyed(corpus, recognised, readings, tuning)
         if corpus.cross_fitted:
@@ -86,7 +86,9 @@ def _run(shared: SharedCorpus, path: Path, seed: int, changed: Sequence[RequestC
             joint_rows(scoring, scored),
             shifted.joint(),
         )
-    return DomainRun(recognised.domain, path, readings, clock.laps, tuning, peak(), rows, changed=shifted.readings)
+    return DomainRun(
+        recognised.domain, path, readings, shared_times(clock.laps), tuning, peak(), rows, changed=shifted.readings
+    )
 
 
 def _keyed(

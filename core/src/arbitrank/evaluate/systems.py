@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -46,9 +46,11 @@ class Fitted(NamedTuple):
     unseen: CrossFitted | None = None
 
 
-def trained_with(system: str) -> str:
-    """The systems whose training takes the same time as this one's: itself, or the kinds that share their folds."""
-    return ", ".join(name for name in available() if name in _TOGETHER) if system in _TOGETHER else system
+def shared_times(seconds: Mapping[str, float]) -> dict[str, float]:
+    """The seconds of each system, those of systems that share their folds in equal parts."""
+    together = [name for name in _TOGETHER if name in seconds]
+    each = sum(seconds[name] for name in together) / max(1, len(together))
+    return {name: each if name in together else own for name, own in seconds.items()}
 
 
 def available() -> tuple[str, ...]:
