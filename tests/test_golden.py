@@ -25,6 +25,7 @@ from arbitrank.values import Answer, Context, Decision, Ranked, Request
 ADDED = frozenset(
     {"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings", "notes"}
     | {"scales", "others", "silent", "ece_in_band", "tuning", "out_of_scope_shares"}
+    | {"out_of_scope", "out_of_scope_share"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
@@ -33,8 +34,9 @@ intent_titles: display names of the plugins. /v1/choose: the contender that a us
 strongest features of an explained reading.
 notes: of domains and of readiness, remarks that keep nothing from answering.
 decisions, settings: in `evaluate` and `impact`, the shares of what a service decides, and by which settings.
-scales: those by which an artifact was trained, and those of an answer's scores. tuning, out_of_scope_shares: in `evaluate`, how each system was tuned, and its figures at other shares of requests out
-of scope. others, silent: in a card, the requests
+scales: those by which an artifact was trained, and those of an answer's scores. tuning, out_of_scope_shares: in
+`evaluate`, how each system was tuned, and its figures at other shares of requests out of scope. out_of_scope,
+out_of_scope_share: of readiness and answers, the share that a service follows. others, silent: in a card, the requests
 of others, and those among them on which the domain had no reading. ece_in_band: in `evaluate`, of each ECE.
 """
 
