@@ -11,9 +11,9 @@ from made_requests import NAMES, observed
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator
 from arbitrank.arbitration.competition import Competition, compete_all
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.following import ShareFollowing, read_following
+from arbitrank.arbitration.following import ShareFollowing, read_following, with_share
 from arbitrank.configuration import read_configuration
-from arbitrank.decisions.scope_share import estimate_share, with_share
+from arbitrank.decisions.scope_share import estimate_share
 from arbitrank.decisions.tuning import tune
 from arbitrank.errors import InputError
 from arbitrank.live.share import FollowedShare

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import with_share
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.decisions.observed import Observed
-from arbitrank.decisions.scope_share import with_share
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.shift import Outcomes, ShiftedSystem, outcomes, re_estimated, recalibrated, remarks, under_shift
 from arbitrank.evaluate.shifts import BENDS, UNSEEN, Bend, Shift, changes, shifts

@@ -11,12 +11,13 @@ from made_requests import NAMES, observed
 
 from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
+from arbitrank.arbitration.following import shift
 from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
 from arbitrank.decisions.candidates import ALL, Samples, competition_for
 from arbitrank.decisions.competition_fitting import FORMS, Form, Parameters, fit_competition
 from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.scope import LEAST, SHARES
-from arbitrank.decisions.scope_share import estimate_share, labelled_share, matched, shift
+from arbitrank.decisions.scope_share import estimate_share, labelled_share, matched
 from arbitrank.decisions.thresholds import QUESTION, WRONG, ShareGuard, values
 from arbitrank.decisions.tuning import tune
 from arbitrank.errors import DataError

@@ -1,4 +1,4 @@
-"""Settings by which a service follows the share of out-of-scope requests in its traffic."""
+"""Following of the share of out-of-scope requests in a service's traffic, and competitions for another share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from arbitrank.arbitration.competition import Competition
 from arbitrank.errors import InputError
+from arbitrank.probability import clipped, logit
+
+_SHARES = 0.005, 0.9  # the least and the greatest share that is believed
 
 
 class ShareFollowing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,3 +54,20 @@ def read_following(table: Mapping[str, Any], where: str) -> ShareFollowing:
     if settings.least > settings.most:
         raise InputError(f"{where}.least: {settings.least} is above most, {settings.most}")
     return settings
+
+
+def with_share(competition: Competition, share: float) -> Competition:
+    """A competition, which has a term for "no domain" and the share that this is for, for another share, in (0, 1).
+
+    The share is kept between 0.5 and 90 %, so that some requests stay in scope and some out of scope.
+    """
+    if competition.null is None or competition.share is None:
+        raise ValueError("the competition has no share of out-of-scope requests to replace")
+    share = min(max(share, _SHARES[0]), _SHARES[1])
+    null = min(max(competition.null + shift(competition.share, share), -30.0), 30.0)
+    return replace(competition, null=null, share=share)
+
+
+def shift(before: float, after: float) -> float:
+    """The change of the term for "no domain" by which a share of out-of-scope requests becomes another."""
+    return logit(clipped(after)) - logit(clipped(before))

@@ -11,19 +11,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from arbitrank.arbitration.competition import Competition
-from arbitrank.probability import CLIP, Floats, logit, sigmoid
+from arbitrank.probability import CLIP, Floats, sigmoid
 
 _ROUNDS = 500
 _Z = 1.96
 _DRAWS = 200  # of the histograms, for the interval
 _RULE = 0.5  # added to each count, as a range that no labelled request is in is not impossible
 _OUTER, _INNER = np.linspace(0.0, 1.0, 7)[1:-1], (0.5, 0.8, 0.9)
-_SHARES = 0.005, 0.9  # the least and the greatest share that is believed
 
 
 class ScopeShare(msgspec.Struct, frozen=True):
@@ -98,23 +95,6 @@ def _mixed(inside: NDArray[Any], outside: NDArray[Any], traffic: NDArray[Any]) -
 
 def _shares(counts: NDArray[Any]) -> Floats:
     return np.asarray(counts / counts.sum(axis=-1, keepdims=True), np.float64)
-
-
-def with_share(competition: Competition, share: float) -> Competition:
-    """A competition, which has a term for "no domain" and the share that this is for, for another share, in (0, 1).
-
-    The share is kept between 0.5 and 90 %, so that some requests stay in scope and some out of scope.
-    """
-    if competition.null is None or competition.share is None:
-        raise ValueError("the competition has no share of out-of-scope requests to replace")
-    share = min(max(share, _SHARES[0]), _SHARES[1])
-    null = float(np.clip(competition.null + shift(competition.share, share), -30.0, 30.0))
-    return replace(competition, null=null, share=share)
-
-
-def shift(before: float, after: float) -> float:
-    """The change of the term for "no domain" by which a share of out-of-scope requests becomes another."""
-    return logit(float(np.clip(after, CLIP, 1.0 - CLIP))) - logit(float(np.clip(before, CLIP, 1.0 - CLIP)))
 
 
 def matched(z: Floats, mean: float, weight: Floats) -> float:

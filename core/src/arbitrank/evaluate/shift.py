@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from arbitrank.arbitration.competition import IDENTITY
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
+from arbitrank.arbitration.following import with_share
 from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
 from arbitrank.decisions.observed import Observed
-from arbitrank.decisions.scope_share import estimate_share, with_share
+from arbitrank.decisions.scope_share import estimate_share
 from arbitrank.evaluate.intervals import interval
 from arbitrank.evaluate.metrics import calibrated_eces, ece, in_band
 from arbitrank.evaluate.shifts import Shift

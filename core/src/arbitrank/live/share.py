@@ -16,8 +16,7 @@ import msgspec
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator
 from arbitrank.arbitration.competition import Competition
 from arbitrank.arbitration.dispatch import Answered
-from arbitrank.arbitration.following import ShareFollowing
-from arbitrank.decisions.scope_share import with_share
+from arbitrank.arbitration.following import ShareFollowing, with_share
 from arbitrank.probability import clipped, logit
 
 _STEP = 0.02
