@@ -78,7 +78,13 @@ def install(monkeypatch: pytest.MonkeyPatch, *domains: Domain) -> None:
 
 
 def run(path: Path) -> Any:
-    return evaluate(path, plugins=True, progress=lambda stage, done, total: None)
+    found = evaluate(path, plugins=True, shift=True, progress=lambda stage, done, total: None)
+    shifted = found[0]["shift"][0]["systems"]
+    assert list(shifted) == ["R0", "R0 tuned", "plugins tuned"]
+    for system, one in shifted.items():
+        for measure in ("domain_accuracy", "irer", "nll"):
+            assert one[measure] == pytest.approx(found[0]["systems"][system][measure])
+    return found
 
 
 def test_plugins_are_trained_on_train_and_scored_on_held_out_requests(
