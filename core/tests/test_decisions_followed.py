@@ -345,6 +345,37 @@ def test_a_service_follows_the_share_with_the_requests_that_its_stable_versions_
         assert live.status().share is None
 
 
+def test_a_slope_is_in_force_exactly_while_the_version_answers_that_it_was_fitted_on(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    """Whose log-odds it divides by three: the new version states them right, so that every answer is the same."""
+    published(store, tmp_path / "settings", competing(store))
+    fakes.artifact(tmp_path / "new", "lights", fakes.CARD, strength=1.0)
+    new, old = store.publish(tmp_path / "new").version, store.state("lights")[1].stable
+    assert old is not None
+    with Live(domains, store, poll=60) as live:
+
+        def claims() -> tuple[str | None, float | None]:
+            live.look()
+            (one,) = (one for one in live.answer(REQUEST).ranked if one.domain == "lights")
+            return one.version, one.domain_probability
+
+        first = claims()
+        store.canary("lights", 1.0)
+        assert claims() == (new, pytest.approx(first[1], abs=1e-6))
+        store.promote("lights", new)
+        assert claims() == (new, pytest.approx(first[1], abs=1e-6))
+        assert live.remarks[0].startswith("lights: another version was tuned on")
+        store.rollback("lights")
+        assert claims() == first
+        store.promote("lights", old, temperature=2.0)
+        assert claims()[0] == old
+        assert claims()[1] != pytest.approx(first[1], abs=0.01)  # log-odds that are halved compete as they are
+        store.promote("lights", old, temperature=1.0)
+        assert claims() == first
+        assert live.remarks == ()
+
+
 def test_damaged_settings_leave_those_before(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
     one = published(store, tmp_path / "one", DecisionSettings(none=0.8))
     with Live(domains, store, poll=60) as live:
