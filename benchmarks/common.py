@@ -39,11 +39,12 @@ class Bench:
 
 
 def options(
-    doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None = None, *, steps: int = 0
+    doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None = None, *, steps: int = 0, errors: bool = False
 ) -> argparse.Namespace:
     """The benchmark's options; its docstring is the help, `corpora` are the names that it measures by default.
 
-    With `steps`, the number of steps in an ablation, there is an option for the last of them.
+    With `steps`, the number of steps in an ablation, there is an option for the last of them; with `errors`, one for
+    the number of errors that are listed.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="*", default=corpora, help=f"folders, or names in --data; {' '.join(corpora)}")
@@ -56,6 +57,8 @@ def options(
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     if steps:
         parser.add_argument("--last", type=int, default=steps, help="measure only the last LAST steps (%(default)s)")
+    if errors:
+        parser.add_argument("--errors", type=int, default=0, help="list this many errors of each corpus (%(default)s)")
     return parser.parse_args(argv)
 
 
