@@ -290,8 +290,10 @@ def test_the_policy_that_is_shown_is_one() -> None:
 
 
 def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
-    (tmp_path / "arbitrank.toml").write_text(dict(blocks(DOCS / "operating.md", "toml"))["configuration"])
-    found = read_configuration(tmp_path / "arbitrank.toml")
+    texts = [text for kind, text in blocks(DOCS / "operating.md", "toml") if kind == "configuration"]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.toml").write_text(text)
+    found, *_ = [read_configuration(tmp_path / f"{number}.toml") for number in range(len(texts))]
     assert found.scales["books"] == {**dict.fromkeys(FIELDS, "0..100"), "intent_confidence": "logprob"}
     assert found.decisions == {"fallback": "llm", "accept": 0.4, "groups": (("bert", "luis"),)}
 
