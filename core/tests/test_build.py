@@ -133,7 +133,7 @@ def test_the_card_says_which_kind_of_reranker_was_chosen(tmp_path: Path) -> None
     assert auto.manifest.model == "factored"
     choice = read_card(tmp_path / "auto").choice
     assert choice == KindChoice("factored", auto.manifest.rows, reason=choice.reason)
-    assert choice.sentence.endswith("requests of its own, below 500: no other kind is tried")
+    assert choice.sentence.endswith("requests of its own, below 200: no other kind is tried")
     build(domain, PACKAGE, hypotheses(80), tmp_path / "factored", Settings(model="factored"))
     assert content(tmp_path / "factored" / "reranker") == content(tmp_path / "auto" / "reranker")
     assert "choice" not in (tmp_path / "factored" / "card.json").read_text()

@@ -23,7 +23,7 @@ DEFAULT: RerankerKind = "factored"
 AUTO: Literal["auto"] = "auto"
 """The name of the model that is of the kind which held-out data choose."""
 
-LEAST_OWN = 500
+LEAST_OWN = 200
 """Requests of the domain's own below which no other kind is tried: too few to tell, and for trees to learn from."""
 
 SURE = 2.0
