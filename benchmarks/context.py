@@ -104,7 +104,7 @@ def _said(bench: Bench, domain: str, arm: Arm, seed: int) -> Said:
     evidence = gather(domain, learning, [e.truth for e in corpus.train], context=arm.context)
     fitted = Fitted(domain, baseline(domain, learning))
     if arm.trained:
-        fitted = Fitted(domain, *select(evidence, Settings(seed=seed))[:2])
+        fitted = Fitted(domain, *select(evidence, Settings(model="factored", seed=seed))[:2])
     asked = Evidence.of(evidence.spec, [asking[i] for i in places], [corpus.held[i].truth for i in places])
     scores: list[Scores | None] = [None] * len(asking)
     for i, one in zip(places, score(fitted.reranker, asked), strict=True):
