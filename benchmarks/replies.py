@@ -1,8 +1,7 @@
 """Replies of bbai's assistants as hypotheses: what each assistant learns, alone, of its own replies.
 
 An assistant has no confidence of its own. The toolkit's classifier of texts stands for it, three times: of the question
-(learned from the questions without replies), of the reply, and of both, each of five people's verdicts on it being an
-example. Beside their probabilities, a hypothesis says
+(learned from the questions without replies), of the reply, and of both. Beside their probabilities, a hypothesis says
 how the reply looks: its length, its numbers, how much of the question's words it repeats.
 """
 
@@ -25,8 +24,6 @@ from arbitrank.values import Example, Hypothesis, Request, Truth
 from benchmarks.skills import read
 
 _FILES = ("train.jsonl.gz", "dev.jsonl.gz")
-VOTERS = 5
-"""People who judged each question's replies; each is an example."""
 
 
 class Replies:
@@ -62,13 +59,13 @@ class Replies:
         The texts are learned from the other folds, whose own are cross-fitted among them.
         """
         asked = self.asked(assistant, seed)
-        votes = [min(row["votes"].get(assistant, 0), VOTERS) for row in self.rows]
+        accepted = [assistant in row.get("agents_ok", ()) for row in self.rows]
         texts = [_reply(row, assistant) for row in self.rows]
         both = [f"{row['text']} | {text}" for row, text in zip(self.rows, texts, strict=True)]
         encoded = [[encode(text) for text in one] for one in (texts, both)]
         for f in range(int(fold.max()) + 1):
             rest, held = np.flatnonzero(fold != f).tolist(), np.flatnonzero(fold == f).tolist()
-            confident = [_confidences(assistant, one, votes, rest, held, seed) for one in encoded]
+            confident = [_confidences(assistant, one, accepted, rest, held, seed) for one in encoded]
             yield [
                 self._hypothesis(assistant, row, *each) for row, *each in zip(self.rows, asked, *confident, strict=True)
             ]
@@ -93,23 +90,22 @@ class Replies:
 def _confidences(
     assistant: str,
     texts: Sequence[Encoded],
-    votes: Sequence[int],
+    accepted: Sequence[bool],
     rest: Sequence[int],
     held: Sequence[int],
     seed: int,
 ) -> list[float]:
     """P(acceptable) of each of the texts, learned from those at `rest`, whose own are cross-fitted."""
     found = [0.0] * len(texts)
-    if not any(votes[i] for i in rest):
+    if not any(accepted[i] for i in rest):
         return found
-    each = [(i, k < votes[i]) for i in rest for k in range(VOTERS)]
     # Equal texts share a fold.
-    learned = [_example(f"{crc32(texts[i].ngrams.tobytes())}", assistant, accepted) for i, accepted in each]
-    encoded = [texts[i] for i, _ in each]
+    learned = [_example(f"{crc32(texts[i].ngrams.tobytes())}", assistant, accepted[i]) for i in rest]
+    encoded = [texts[i] for i in rest]
     recogniser = train_recogniser(assistant, learned, seed, encoded=encoded)
     of_held = recogniser.recognise_many([texts[i] for i in held])
     fitted = cross_fit(assistant, learned, seed=seed, encoded=encoded)
-    for i, readings in zip((*rest, *held), (*fitted[::VOTERS], *of_held), strict=True):
+    for i, readings in zip((*rest, *held), (*fitted, *of_held), strict=True):
         found[i] = _mine(readings)
     return found
 

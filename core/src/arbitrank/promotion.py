@@ -114,7 +114,7 @@ def _settings_reasons(
     except DataError as error:
         note(f"{DECISIONS}: not judged on the audit set: {error}")
         return ()
-    for text in (*observation.notes, *outdated(after, observation.served)):
+    for text in dict.fromkeys((*observation.notes, *outdated(after, observation.served))):
         note(text)
     return settings_reasons(observation, before, after, limits, load_tuning(folder), note)
 
