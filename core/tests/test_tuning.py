@@ -188,6 +188,14 @@ def test_unlabelled_traffic_sets_the_share_of_out_of_scope() -> None:
     assert tuned.settings.competition.share == tuned.share.share
 
 
+@pytest.mark.parametrize(("known", "term"), [(15, False), (30, False), (49, False), (55, True)])
+def test_the_folds_and_the_whole_have_a_term_for_no_domain_or_neither(known: int, term: bool) -> None:
+    requests = observed(1_500, strength=2.0)
+    none = np.flatnonzero(requests.out_of_scope)[:known]
+    samples = Samples(requests.at(np.sort(np.concatenate([np.flatnonzero(~requests.out_of_scope), none]))), 0)
+    assert {samples.fitted(ONE, k)[0].null is not None for k in (*range(5), ALL)} == {term}
+
+
 def test_too_little_traffic_is_named() -> None:
     few = observed(50, seed=2).readings
     tuned = tune(observed(2_000, strength=2.5), unlabelled=few)

@@ -16,6 +16,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import conditioned_readings, merge_heads, terms_of
 from arbitrank.decisions.competition_fitting import (
     FORMS,
+    LEAST_FITTED,
     LEAST_OUT_OF_SCOPE,
     Form,
     Parameters,
@@ -59,6 +60,8 @@ class Samples:
         self.held = [observed.at(places) for places in self.places]
         self.all, self.groups = observed, groups
         self._rest = [*(observed.at(np.flatnonzero(fold != k)) for k in range(FOLDS)), observed]
+        if LEAST_FITTED <= observed.out_of_scope.sum() < LEAST_OUT_OF_SCOPE:  # as in every fold there are none, then
+            self._rest = [one.at(np.flatnonzero(~one.out_of_scope)) for one in self._rest]
         self._fitted: dict[tuple[Form, int], Parameters] = {}
         self._none: dict[tuple[Form, int], Floats] = {}
 
@@ -168,7 +171,7 @@ def fitted_parameters(observed: Observed, form: Form, groups: Groups = ()) -> Pa
     With as few as there mostly are, the ratio that tells them apart would be wrong for any other share.
     """
     claims = observed.claims(groups)
-    known = observed.out_of_scope.sum() >= LEAST_OUT_OF_SCOPE
+    known = observed.out_of_scope.sum() >= LEAST_FITTED
     weight = observed.shares(BALANCED) if known else None
     return fit_competition(observed.mine, observed.has, observed.claimants(claims), form, weight, claims)
 

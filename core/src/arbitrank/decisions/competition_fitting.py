@@ -24,8 +24,11 @@ SHARED = 0.5
 AGREEMENT = 1.0
 """Deviation of the prior of the shared weight of agreement around 0."""
 
+LEAST_FITTED = 20
+"""Requests out of scope among those fitted on below which the term for "no domain" is not fitted."""
+
 LEAST_OUT_OF_SCOPE = 50
-"""Requests out of scope below which the term for "no domain" is not fitted."""
+"""Labelled requests out of scope below which nothing is learned from them: half as many leave a fold without enough."""
 
 
 class Form(NamedTuple):
@@ -155,11 +158,11 @@ def fit_competition(
 ) -> Parameters:
     """The most likely parameters, given which domains own n requests; shapes (domains, n) and (n, domains + 1).
 
-    The last column of `owners` marks requests that are out of scope. Where fewer than `LEAST_OUT_OF_SCOPE` are, the
+    The last column of `owners` marks requests that are out of scope. Where fewer than `LEAST_FITTED` are, the
     likelihood is of the owner among the domains, and there is no term for "no domain". A request none of whose owners
     has a reading tells nothing, unless claims overlap: there each is right or not for itself.
     """
-    known = int(owners[:, -1].sum()) >= LEAST_OUT_OF_SCOPE
+    known = int(owners[:, -1].sum()) >= LEAST_FITTED
     evidence = _Evidence.of(mine, has, claims)
     grouped = np.zeros(len(mine), bool)
     for one in claims:
