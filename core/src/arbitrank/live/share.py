@@ -52,7 +52,7 @@ class FollowedShare:
         self._lock = threading.Lock()
         self._begun: tuple[str | None, Competition] | None = None
         self._pace = 1.0 - 0.5 ** (1.0 / settings.half_life)
-        self._share = self._used = 0.0
+        self._share = self._used = self._low = self._high = 0.0
         self._n = 0
 
     def begin(self, arbitrator: Arbitrator) -> None:
@@ -64,7 +64,9 @@ class FollowedShare:
             if begun == self._begun:
                 return
             self._begun, self._n = begun, 0
-            self._share = self._used = 0.0 if begun is None else self._bounded(begun[1].share or 0.0)
+            tuned = 0.0 if begun is None else begun[1].share or 0.0
+            self._low, self._high = self._settings.bounds(tuned)
+            self._share = self._used = tuned
 
     def count(self, arbitration: Arbitration) -> bool:
         """Count a request; True where the share in use is to be exchanged."""
@@ -76,7 +78,7 @@ class FollowedShare:
             if self._begun is None:
                 return False
             own = 1.0 / (1.0 + math.exp(-odds - logit(self._share)))
-            self._share = self._bounded(self._share + self._pace * (own - self._share))
+            self._share = min(max(self._share + self._pace * (own - self._share), self._low), self._high)
             self._n += 1
             return abs(logit(self._share) - logit(self._used)) >= _STEP
 
@@ -95,13 +97,7 @@ class FollowedShare:
         with self._lock:
             if self._begun is None:
                 return None
-            tuned = self._begun[1].share or 0.0
-            return ShareStatus(self._used, tuned, *self._settings.bounds(tuned), self._n)
-
-    def _bounded(self, share: float) -> float:
-        assert self._begun is not None
-        low, high = self._settings.bounds(self._begun[1].share or 0.0)
-        return min(max(share, low), high)
+            return ShareStatus(self._used, self._begun[1].share or 0.0, self._low, self._high, self._n)
 
 
 def _counts(arbitration: Arbitration) -> bool:
