@@ -139,9 +139,8 @@ def test_where_nothing_shifts_other_requests_change_nothing() -> None:
     assert all(one.refusal for one in tuned)
 
 
-def test_what_is_tuned_is_hardly_ever_worse_at_any_share_out_of_scope() -> None:
-    """Of 360 such cases, of 400 and of 1,000 requests, 15 lost over half a point of answers or domains somewhere."""
-    worse = 0
+def test_what_is_tuned_is_not_much_worse_at_any_share_out_of_scope() -> None:
+    """Of 180 such cases, of 800 and of 1,500 requests, 152 were tuned; the greatest loss was of 0.4 points."""
     for seed, strength in enumerate((1.0, 2.5, 1.0, 2.5, 1.0, 2.5)):
         settings = tune(observed(800, none=0.08, strength=strength, seed=seed)).settings
         other = observed(10_000, strength=strength, seed=99)
@@ -150,8 +149,7 @@ def test_what_is_tuned_is_hardly_ever_worse_at_any_share_out_of_scope() -> None:
         answers = after.answers(settings, right) - before.answers(DecisionSettings(), right)
         domains = after.domains(settings, domain) - before.domains(DecisionSettings(), domain)
         losses = [Gain.of(gains, other.shares(share)).mean for gains in (answers, domains) for share in SHARES]
-        worse += min(losses) < -0.005
-    assert worse <= 1
+        assert min(losses) > -0.005
 
 
 def test_few_requests_out_of_scope_are_no_proof_though_none_of_them_is_lost() -> None:
