@@ -13,7 +13,8 @@ from typing import Any
 
 import arbitrank.nlu
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
+from arbitrank.cli.progress import shown
 from arbitrank.domain import Scores
 from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Recognised, files, load, recognise_corpus
@@ -38,11 +39,12 @@ class Bench:
 
 
 def options(
-    doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None = None, *, steps: int = 0
+    doc: str | None, corpora: Sequence[str], argv: Sequence[str] | None = None, *, steps: int = 0, errors: bool = False
 ) -> argparse.Namespace:
     """The benchmark's options; its docstring is the help, `corpora` are the names that it measures by default.
 
-    With `steps`, the number of steps in an ablation, there is an option for the last of them.
+    With `steps`, the number of steps in an ablation, there is an option for the last of them; with `errors`, one for
+    the number of errors that are listed.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="*", default=corpora, help=f"folders, or names in --data; {' '.join(corpora)}")
@@ -55,6 +57,8 @@ def options(
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     if steps:
         parser.add_argument("--last", type=int, default=steps, help="measure only the last LAST steps (%(default)s)")
+    if errors:
+        parser.add_argument("--errors", type=int, default=0, help="list this many errors of each corpus (%(default)s)")
     return parser.parse_args(argv)
 
 
@@ -83,7 +87,8 @@ def recognised(corpus: Corpus, made_of: bytes, cache: Path, jobs: int = 1) -> Be
     paths = files(corpus, kept)
     if not all(path.is_file() for path in paths.values()):
         kept.mkdir(parents=True, exist_ok=True)
-        recognise_corpus(corpus, kept, jobs=jobs, progress=lambda stage, done, total: None)
+        with shown(corpus.name) as progress:
+            recognise_corpus(corpus, kept, jobs=jobs, progress=progress)
     return Bench(corpus, paths)
 
 
@@ -129,15 +134,16 @@ def results(
     *,
     none_counts: bool,
     decisions: DecisionSettings = DecisionSettings(),
+    names: Sequence[str] = (),
 ) -> SystemResults:
     """Merge the domains' hypotheses and judge the head of each list, as `arbitrank.evaluate.results.judge` does.
 
-    `hypotheses` and `scores` hold, for each domain in the order of names, those of each request.
+    `hypotheses` and `scores` hold, for each domain in the order of `names`, those of each request.
     """
     domains = []
     for of_domain in scores:
         domains.append(BestReadings.empty(len(truths)))
         domains[-1].put(range(len(truths)), of_domain)
-    heads = merge_heads(domains, decisions)
+    heads = merge_heads(domains, decisions, terms=terms_of(decisions, names) if names else None)
     top = [None if d < 0 else hypotheses[d][i][k] for i, (d, k) in enumerate(zip(*heads[:2], strict=True))]
     return judge(heads, top, truths, decisions if none_counts else None)

@@ -22,10 +22,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.decisions.tuning import tune
 from arbitrank.domain import Scores, Settings
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.merge_tuning import LabelledReadings, choose, label
+from arbitrank.evaluate.labelled import LabelledReadings, label, observed
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.evaluate.systems import Fitted, score, score_unseen
@@ -50,13 +51,13 @@ Enrich = Callable[[str, Example, Hypothesis], dict[str, float]]
 class Arm(NamedTuple):
     """Construction of the domains: with a trained re-ranker, with the context, with features of their own.
 
-    With `measured`, P(mine) is normalised over the domains where cross-fitted training requests favour that.
+    With `tuned`, the decision settings are tuned on cross-fitted training requests.
     """
 
     trained: bool = True
     context: bool = True
     enrich: Enrich | None = None
-    measured: bool = False
+    tuned: bool = False
 
 
 BARE = {"R0": Arm(trained=False), "no context": Arm(context=False), "context": Arm()}
@@ -75,13 +76,17 @@ def judged(bench: Bench, arm: Arm, seed: int = 0) -> SystemResults:
     """The results of the merged domains, each built alone."""
     corpus = bench.corpus
     said = [_said(bench, domain, arm, seed) for domain in corpus.domains]
-    unseen = [one.unseen for one in said if one.unseen]
+    decisions = DecisionSettings()
+    if arm.tuned:
+        unseen = [one.unseen or LabelledReadings.none(len(corpus.train)) for one in said]
+        decisions = tune(observed(corpus.domains, unseen, corpus.train), seed=seed).settings
     return results(
         [one.readings for one in said],
         [one.scores for one in said],
         [e.truth for e in corpus.held],
         none_counts=False,
-        decisions=choose(unseen, seed=seed).decisions if arm.measured else DecisionSettings(),
+        decisions=decisions,
+        names=corpus.domains,
     )
 
 
@@ -99,7 +104,7 @@ def _said(bench: Bench, domain: str, arm: Arm, seed: int) -> Said:
     evidence = gather(domain, learning, [e.truth for e in corpus.train], context=arm.context)
     fitted = Fitted(domain, baseline(domain, learning))
     if arm.trained:
-        fitted = Fitted(domain, *select(evidence, Settings(seed=seed)))
+        fitted = Fitted(domain, *select(evidence, Settings(model="factored", seed=seed))[:2])
     asked = Evidence.of(evidence.spec, [asking[i] for i in places], [corpus.held[i].truth for i in places])
     scores: list[Scores | None] = [None] * len(asking)
     for i, one in zip(places, score(fitted.reranker, asked), strict=True):
@@ -138,7 +143,7 @@ def proslu(folder: Path, cache: Path, *, seed: int = 0, seeds: int = _SEEDS, job
                 **BARE,
                 "context, entity types": Arm(enrich=entity),
                 "context, entity types, situation": Arm(enrich=both),
-                "the same, after winning": Arm(enrich=both, measured=True),
+                "the same, tuned": Arm(enrich=both, tuned=True),
             }
             for name, arm in arms.items():
                 found.setdefault(name, []).append((judged(bench, arm, again), corpus))
@@ -250,6 +255,7 @@ def _of_folds(parts: Sequence[tuple[SystemResults, Corpus]], seed: int) -> dict[
         "nll": figures.nll,
         "ece": figures.ece,
         "ece_floor": figures.ece_floor,
+        "ece_band_top": figures.ece_band[1],
     }
 
 
@@ -268,7 +274,7 @@ def shared_titles(
     arms = {
         **BARE,
         "context, own catalogue": Arm(enrich=own),
-        "the same, after winning": Arm(enrich=own, measured=True),
+        "the same, tuned": Arm(enrich=own, tuned=True),
     }
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
     best = []
@@ -305,6 +311,7 @@ def _known(one: SystemResults, true: Sequence[Mapping[str, float]], seed: int) -
         "nll": figures.nll,
         "ece": figures.ece,
         "ece_floor": figures.ece_floor,
+        "ece_band_top": figures.ece_band[1],
         "over_confidence": figures.over,
     }
 
@@ -350,7 +357,7 @@ def _plot(found: Mapping[str, Any], path: Path) -> None:
             left.axvline(100 * corpus["best_domain_accuracy"], linestyle=":", color="black", label="best possible")
             left.legend(loc="lower right")
         right.barh(arms, [100 * corpus["arms"][arm]["ece"] for arm in arms])
-        right.axvline(100 * corpus["arms"][arms[-1]]["ece_floor"], linestyle=":", color="black", label="floor")
+        right.axvline(100 * corpus["arms"][arms[-1]]["ece_band_top"], linestyle=":", color="black", label="band up to")
         right.set(title=name, xlabel="ECE, per cent", yticklabels=[])
         right.legend(loc="lower right")
         for axes in (left, right):
@@ -368,7 +375,7 @@ def print_table(found: Mapping[str, Any]) -> None:
     for name, corpus in found.items():
         seeds = f"{corpus['seeds']} seed" + ("s" if corpus["seeds"] > 1 else "")
         print(f"{name}: {corpus['n']} requests, {seeds}; per cent, NLL in nats")
-        keys = {**columns[name], "IRER": "irer", "NLL": "nll", "ECE": "ece", "floor": "ece_floor"}
+        keys = {**columns[name], "IRER": "irer", "NLL": "nll", "ECE": "ece", "band up to": "ece_band_top"}
         rows = [
             [arm, *(f"{one[key]:.3f}" if key == "nll" else f"{100 * one[key]:.1f}" for key in keys.values())]
             for arm, one in corpus["arms"].items()

@@ -242,7 +242,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
         swaps = () if chosen.quick else tuple(SWAPS)
 
         def learner(evidence: Any) -> Any:
-            return learn(evidence, Settings(seed=chosen.seed))
+            return learn(evidence, Settings(model="factored", seed=chosen.seed))
 
         seen = cases(bench, learner, seed=chosen.seed, faults=faults, swaps=swaps, jobs=chosen.jobs)
         found[bench.corpus.name] = {

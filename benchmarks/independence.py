@@ -1,7 +1,8 @@
 """Domains trained alone and merged, compared with R0 and with one joint model over all domains' hypotheses.
 
 Each system's domains learn from their own hypotheses alone and are merged; the joint model is one LightGBM over all
-hypotheses of all domains. Differences are paired over the held-out requests, with 95 % bootstrap intervals.
+hypotheses of all domains. Every system's decision settings are tuned, as in `evaluate`. Differences are paired over the
+held-out requests, with 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arbitrank.evaluate.answers import JOINT, after_winning, judged, served
-from arbitrank.evaluate.experiment import run
+from arbitrank.cli.progress import shown
+from arbitrank.evaluate.answers import JOINT, judged, system_readings
+from arbitrank.evaluate.domain_runs import run
+from arbitrank.evaluate.experiment import untuned_and_tuned
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.report import calibration_plot
 from arbitrank.evaluate.results import summarise
+from arbitrank.evaluate.tuning import tuned
 from benchmarks.common import Bench, benches, between, options, show, table
 
 NAME = "independence"
 CORPORA = ("slurp", "clinc150", "snips", "media")
-APART = ("factored", "boosted", "corrected")
+APART = tuple(map(tuned, ("factored", "boosted", "corrected", "auto")))
+REFERENCES = ("R0", tuned("R0"), tuned(JOINT))
 _MEASURES = ("domain_accuracy", "irer", "nll")
 
 
@@ -32,15 +37,17 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
 def measured(bench: Bench, seed: int = 0, out: Path | None = None, jobs: int = 1) -> dict[str, Any]:
     """The figures of one corpus: each system's, and those of systems trained alone against R0 and the joint model."""
     corpus = bench.corpus
-    runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=lambda stage, done, total: None)
-    settings, _, readings = served(corpus, runs, seed=seed, winning=after_winning(corpus, runs))
-    outcomes = judged(corpus, runs, settings, readings, none_counts=corpus.has_out_of_scope)
+    with shown(corpus.name) as progress:
+        runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=progress)
+        readings = system_readings(corpus, runs, seed=seed)
+        systems, _ = untuned_and_tuned(corpus, readings, seed=seed, jobs=jobs, progress=progress)
+    kept = {system: systems[system] for system in (*REFERENCES, *APART)}
+    outcomes = judged(corpus, runs, kept, none_counts=corpus.has_out_of_scope)
     if out:
         out.mkdir(parents=True, exist_ok=True)
         calibration_plot(outcomes, out / f"independence-{corpus.name}.png")
-    kept = {system: outcomes[system] for system in ("R0", JOINT, *APART)}
-    systems = summarise(kept, corpus.held, against=("R0", JOINT), seed=seed)
-    return {"n": len(corpus.held), "systems": {system: _figures(one) for system, one in systems.items()}}
+    found = summarise(outcomes, corpus.held, against=REFERENCES, seed=seed)
+    return {"n": len(corpus.held), "systems": {system: _figures(one) for system, one in found.items()}}
 
 
 def _figures(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,8 +55,8 @@ def _figures(one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: one[name] for name in (*_MEASURES, "ece", "ece_floor")},
         "ece_band_top": one["ece_band"][1],
-        "ece_inside": one["ece"] <= one["ece_band"][1],
-        "domains_inside": sum(d["ece"] <= d["ece_band"][1] for d in own) / len(own),
+        "ece_inside": one["ece_in_band"],
+        "domains_inside": sum(d["ece_in_band"] for d in own) / len(own),
         "against": {
             other: {name: _triple(difference[name]) for name in _MEASURES}
             for other, difference in one["against"].items()
@@ -78,7 +85,7 @@ def print_table(found: Mapping[str, Any]) -> None:
             ]
             for system, one in corpus["systems"].items()
         ]
-        head = ("system", "accuracy", "IRER", "NLL", "ECE", "band up to", "inside", "domains inside")
+        head = ("system", "accuracy", "IRER", "NLL", "ECE", "band up to", "in band", "domains in band")
         table(head, rows)
         rows = [
             [
@@ -88,7 +95,7 @@ def print_table(found: Mapping[str, Any]) -> None:
                 between(*corpus["systems"][system]["against"][other]["nll"], scale=1.0, digits=4),
             ]
             for system in APART
-            for other in ("R0", JOINT)
+            for other in REFERENCES
         ]
         table(("difference", "accuracy", "IRER", "NLL"), rows)
 

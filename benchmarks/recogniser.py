@@ -2,14 +2,15 @@
 
 Each row adds one to those above it. Every domain's recogniser learns from the training split, without a re-ranker, and
 R0 ranks what they read in the held-out split. "Top" and "best five": the share of requests whose own domain's first
-reading, or any of its five, is entirely right. Differences are to the first row, paired over the requests, with 95 %
-bootstrap intervals.
+reading, or any of its five, is entirely right. "Claims": the log loss of P(mine), summed over the domains, in nats.
+Differences are to the first row, paired over the requests, with 95 % bootstrap intervals. With --errors, the surest
+wrong answers of the last row, one a line: the score, the words, the truth and the reading.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,13 +23,15 @@ from arbitrank.evaluate.corpus import Corpus, read_corpus
 from arbitrank.evaluate.hypotheses import Readings
 from arbitrank.evaluate.results import summarise
 from arbitrank.learn.rerankers import baseline
-from arbitrank.nlu import tagger_training, training
+from arbitrank.nlu import classifier_training, tagger_training, training
 from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.gazetteer import Gazetteer, Slotted, learn_gazetteer
 from arbitrank.nlu.recogniser import Recogniser
+from arbitrank.nlu.tagger_training import SlotRequest
 from arbitrank.nlu.text import BUCKETS, crc, tokenise
+from arbitrank.probability import log_loss
 from arbitrank.semer import entirely_right
-from arbitrank.values import Example
+from arbitrank.values import Example, Hypothesis, Slot
 from benchmarks.apart import Scored, requests, scored
 from benchmarks.common import between, options, results, show, table
 
@@ -55,6 +58,7 @@ class Step:
     known: bool = False
     clusters: bool = False
     others: bool = False
+    joint: bool = False
 
     def look(self, utterance: str) -> Encoded:
         """The utterance as this recogniser sees it."""
@@ -65,7 +69,7 @@ class Step:
 
     def train(self, domain: str, corpus: Corpus, seen: Sequence[Encoded], seed: int) -> Recogniser:
         """The domain's recogniser, of what was looked at in the training split."""
-        rarity = training.RARITY if self.rarity else 0.0
+        rarity = classifier_training.RARITY if self.rarity else 0.0
         learner = learn_gazetteer if self.known else _learn_nothing
         iterations = _ITERATIONS if self.clusters else _ITERATIONS_OF_ONE
         aid = training.TaggerHelp({}, others=False)
@@ -73,7 +77,8 @@ class Step:
             aid = training.tagger_help(domain, corpus.train, seed, encoded=seen)
         aid = aid._replace(others=aid.others and self.others)
         with (
-            patch.object(training, "RARITY", rarity),
+            patch.object(classifier_training, "RARITY", rarity),
+            patch.object(classifier_training, "JOINT", classifier_training.JOINT if self.joint else 0.0),
             patch.object(tagger_training, "learn_gazetteer", learner),
             patch.dict(tagger_training._CRF, max_iterations=iterations),
         ):
@@ -94,6 +99,7 @@ STEPS = (
     Step("known values marked", rarity=True, skips=True, affixes=True, fit=True, known=True),
     Step("mean of two CRFs, word clusters", **_ALL, clusters=True),
     Step("others' requests where they help", **_ALL, clusters=True, others=True),
+    Step('"not mine" among the intents', **_ALL, clusters=True, others=True, joint=True),
 )
 
 
@@ -109,11 +115,11 @@ def _skipped(utterance: str) -> list[int]:
     return [crc(f"s{a} {b}") % BUCKETS for a, b in zip(row, row[2:], strict=False)]
 
 
-def measured(corpus: Corpus, *, seed: int = 0, steps: Sequence[Step] = STEPS) -> dict[str, Any]:
-    """The figures of each step on a corpus, with differences to the first."""
+def measured(corpus: Corpus, *, seed: int = 0, steps: Sequence[Step] = STEPS, errors: int = 0) -> dict[str, Any]:
+    """The figures of each step on a corpus, with differences to the first; `errors` of the last, the surest first."""
     truths = [example.truth for example in corpus.held]
     outcomes, readings = {}, {}
-    with _classifiers_kept():
+    with _shared():
         every = [(step, dict(_read(step, corpus, seed))) for step in steps]
     for step, read in every:
         sides = [_by_r0(corpus, domain, found) for domain, found in read.items()]
@@ -123,7 +129,7 @@ def measured(corpus: Corpus, *, seed: int = 0, steps: Sequence[Step] = STEPS) ->
             truths,
             none_counts=corpus.has_out_of_scope,
         )
-        readings[step.name] = _right_readings(corpus, read)
+        readings[step.name] = {**_right_readings(corpus, read), "claims": _claims(corpus, read)}
     summary = summarise(outcomes, corpus.held, against=(steps[0].name,), seed=seed)
     kept = {name: {measure: summary[name][measure] for measure in (*_MEASURES, "nll")} for name in outcomes}
     return {
@@ -132,7 +138,39 @@ def measured(corpus: Corpus, *, seed: int = 0, steps: Sequence[Step] = STEPS) ->
             name: {**kept[name], **readings[name], "against_first": _differences(summary[name], steps[0].name)}
             for name in outcomes
         },
+        "errors": _surest_errors(corpus, every[-1][1])[:errors],
     }
+
+
+def _claims(corpus: Corpus, read: Mapping[str, Readings]) -> float:
+    """The log loss of P(mine), summed over the domains: the mean over the held-out requests."""
+    total = np.zeros(len(corpus.held))
+    for domain, found in read.items():
+        claims = np.array([n_best[0].domain_confidence if n_best else 0.0 for n_best in found], np.float64)
+        total += log_loss(claims, np.array([example.truth.owned_by(domain) for example in corpus.held], np.float64))
+    return float(total.mean())
+
+
+def _surest_errors(corpus: Corpus, read: Mapping[str, Readings]) -> list[str]:
+    """The requests whose best reading by R0 is not entirely right, the surest first: score, words, truth, reading."""
+    found = []
+    for i, example in enumerate(corpus.held):
+        rated = [(_product(n_best[0]), n_best[0]) for each in read.values() if (n_best := each[i])]
+        score, best = max(rated, key=lambda pair: pair[0], default=(0.0, None))
+        if best is not None and not entirely_right(best, example.truth):
+            truth = _said(example.truth.domain, example.truth.intent, example.truth.slots)
+            read_as = _said(best.domain, best.intent, best.slots)
+            found.append((score, f"{score:.2f}  {example.request.utterance}  {truth}  {read_as}"))
+    return [line for _, line in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _product(h: Hypothesis) -> float:
+    domain, intent, slots = h.domain_confidence, h.intent_confidence, h.slots_confidence
+    return float(domain or 0.0) * float(intent or 0.0) * float(1.0 if slots is None else slots)
+
+
+def _said(domain: str | None, intent: str | None, slots: Sequence[Slot]) -> str:
+    return f"{domain}/{intent}({', '.join(f'{slot.name}={slot.value}' for slot in slots)})"
 
 
 def _differences(one: Mapping[str, Any], first: str) -> dict[str, tuple[float, float, float]]:
@@ -142,18 +180,38 @@ def _differences(one: Mapping[str, Any], first: str) -> dict[str, tuple[float, f
 
 
 @contextmanager
-def _classifiers_kept() -> Iterator[None]:
-    """Steps that only change the tagger share their classifiers."""
+def _shared() -> Iterator[None]:
+    """Steps that differ in their taggers alone share classifiers, and the other way round."""
     kept: dict[Any, Any] = {}
-    original = training._train_classifier
+    train_classifier, train_tagger, tagger_help = (
+        training.train_classifier,
+        training.train_tagger,
+        training.tagger_help,
+    )
 
-    def train(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Any:
-        key = (domain, training.RARITY, sum(len(one.ngrams) for one in encoded))
+    def once(key: Any, make: Callable[[], Any]) -> Any:
         if key not in kept:
-            kept[key] = original(domain, examples, encoded, seed)
+            kept[key] = make()
         return kept[key]
 
-    with patch.object(training, "_train_classifier", train):
+    def classifier(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Any:
+        key = (domain, classifier_training.RARITY, classifier_training.JOINT, sum(len(one.ngrams) for one in encoded))
+        return once(key, lambda: train_classifier(domain, examples, encoded, seed))
+
+    def tagger(own: Sequence[SlotRequest], others: Sequence[SlotRequest], *rest: Any) -> Any:
+        words = tuple(text for (text, *_), _ in own)
+        seen = sum(text.attributes.shape[1] for text, _ in own)
+        key = (words, seen, len(others), bool(rest[0]), tagger_training.learn_gazetteer, *tagger_training._CRF.values())
+        return once(key, lambda: train_tagger(own, others, *rest))
+
+    def aid(domain: str, *rest: Any, **options: Any) -> Any:
+        return once(("aid", domain), lambda: tagger_help(domain, *rest, **options))
+
+    with (
+        patch.object(training, "train_classifier", classifier),
+        patch.object(training, "train_tagger", tagger),
+        patch.object(training, "tagger_help", aid),
+    ):
         yield
 
 
@@ -185,7 +243,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
         corpus = read_corpus(chosen.data / name)
         if chosen.quick:
             corpus = replace(corpus, train=corpus.train[::_QUICK], held=corpus.held[::4])
-        found[corpus.name] = measured(corpus, seed=chosen.seed, steps=STEPS[-chosen.last :])
+        found[corpus.name] = measured(corpus, seed=chosen.seed, steps=STEPS[-chosen.last :], errors=chosen.errors)
     return found
 
 
@@ -199,17 +257,29 @@ def print_table(found: Mapping[str, Any]) -> None:
                 step if step == first else f"+ {step}",
                 *(f"{100 * one[measure]:.2f}" for measure in (*_MEASURES, "top", "five")),
                 f"{one['nll']:.4f}",
+                f"{one['claims']:.4f}",
                 *(between(*one["against_first"][measure]) if step != first else "" for measure in _MEASURES),
             ]
             for step, one in corpus["steps"].items()
         ]
-        head = ("recogniser", "accuracy", "IRER", "top", "best five", "NLL", "accuracy - first", "IRER - first")
+        head = (
+            "recogniser",
+            "accuracy",
+            "IRER",
+            "top",
+            "best five",
+            "NLL",
+            "claims",
+            "accuracy - first",
+            "IRER - first",
+        )
         table(head, rows)
+        print("\n".join(corpus["errors"]))
 
 
 def main() -> None:
     """Measure and print."""
-    chosen = options(__doc__, CORPORA, steps=len(STEPS))
+    chosen = options(__doc__, CORPORA, steps=len(STEPS), errors=True)
     show(NAME, chosen, figures(chosen), print_table)
 
 

@@ -18,18 +18,21 @@ BROUGHT = {
 }
 
 
-@pytest.fixture(scope="module")
-def loglinear(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store whose stable music weights are log-linear."""
-    folder = tmp_path_factory.mktemp("loglinear")
+@pytest.fixture(scope="module", params=["loglinear", "corrected"])
+def trained(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A store whose stable music weights are log-linear, or trees on top of factored ones."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (hypothesis,) = BROUGHT["hypotheses"]
     lines = [
-        {**BROUGHT, "id": str(i), "utterance": f"request {i}", "truth": {"domain": "music", "intent": "PlayMusic"}}
-        if i % 2
-        else {**BROUGHT, "id": str(i), "utterance": f"request {i}", "truth": {"domain": None}}
-        for i in range(60)
+        {
+            "utterance": f"request {i}",
+            "hypotheses": [{**hypothesis, "domain_confidence": (i % 10) / 10}],
+            "truth": {"domain": "music", "intent": "PlayMusic"} if i % 10 in (2, 3, 7, 8) else {"domain": None},
+        }
+        for i in range(300)
     ]
     (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    settings = Settings(model="loglinear")
+    settings = Settings(model=request.param)
     outcome = ar.train("music", data=folder / "examples.jsonl", store=folder / "store", settings=settings, promote=True)
     assert outcome.version
     return folder / "store"
@@ -41,8 +44,10 @@ def test_no_package_of_an_extra_is_there(bare: Any) -> None:
     assert bare.run(code).strip() == "[]"
 
 
-def test_it_ranks_with_a_plugins_loglinear_weights(bare: Any, checkout: Any, loglinear: Path) -> None:
-    (answer,), (expected,) = (home.answers([BROUGHT], "--store", str(loglinear)) for home in (bare, checkout))
+def test_it_ranks_with_a_plugins_trained_weights(bare: Any, checkout: Any, trained: Path) -> None:
+    given = [BROUGHT], "--explain", "--store", str(trained)
+    (answer,), (expected,) = (home.answers(*given) for home in (bare, checkout))
+    assert answer["ranked"][0].pop("why") == pytest.approx(expected["ranked"][0].pop("why"), abs=1e-9)
     assert answer["ranked"] == expected["ranked"]
     assert answer["decision"] == expected["decision"]
     assert answer["domains"]["music"]["status"] == "answered"

@@ -27,8 +27,8 @@ def test_with_device_and_own_catalogue_independent_domains_decide_nearly_as_well
     assert 0.9 < arms["context, own catalogue"]["headroom"] <= 1.0
 
 
-def test_rivals_are_under_confident_until_p_mine_is_normalised_over_them(found: Any) -> None:
-    before, after = (found["arms"][name] for name in ("context, own catalogue", "the same, after winning"))
+def test_rivals_are_under_confident_until_the_decision_settings_are_tuned(found: Any) -> None:
+    before, after = (found["arms"][name] for name in ("context, own catalogue", "the same, tuned"))
     assert before["over_confidence"] < -0.02
     assert after["nll"] < before["nll"] - 0.02
     assert abs(after["over_confidence"]) < abs(before["over_confidence"])

@@ -15,15 +15,16 @@ from msgspec.structs import replace
 from arbitrank.domain import Settings
 from arbitrank.errors import ArbitrankError, ArtifactError
 from arbitrank.explanation import exact_log_odds, split
-from arbitrank.learn import files
+from arbitrank.learn import boosted_training, files
 from arbitrank.learn.boosted import Boosted, matrix
 from arbitrank.learn.boosted_training import objective
-from arbitrank.learn.calibration import Calibrated
+from arbitrank.learn.calibration import Affine, Calibrated
+from arbitrank.learn.cross_fitting import cross_fit
 from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.learn.linear_training import train_factored
 from arbitrank.learn.losses import Batch, mixed
-from arbitrank.learn.model_selection import cross_fit, learn
+from arbitrank.learn.model_selection import learn, select, select_each
 from arbitrank.values import Hypothesis, Request, Truth
 
 
@@ -152,9 +153,40 @@ def test_without_the_systems_openmp_the_error_names_the_package(monkeypatch: pyt
         lightgbm()
 
 
-def test_auto_takes_the_kind_with_the_lowest_held_out_nll() -> None:
-    chosen = learn(evidence(), Settings(model="auto", calibrate=False))
-    assert isinstance(chosen, Boosted)
+@pytest.fixture
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most so many trees that their choice is quick."""
+    monkeypatch.setattr(boosted_training, "_ROUNDS", 12)
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_auto_takes_trees_where_their_held_out_nll_is_surely_better() -> None:
+    found = select(evidence(), Settings(calibrate=False))
+    assert isinstance(found.reranker, Boosted)
+    assert found.choice is not None
+    assert set(found.choice.tried) == {"corrected", "boosted"}
+    gain = found.choice.tried[found.choice.model].nll_gain
+    assert gain.mean == max(one.nll_gain.mean for one in found.choice.tried.values())
+    assert gain.low > 0.0
+    assert found.choice.sentence.startswith(f"NLL {-gain.mean:+.4f} [")
+    assert found.choice.sentence.endswith("points over factored, 5-fold")
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_auto_is_the_model_of_its_name() -> None:
+    each = select_each(evidence(), Settings())
+    chosen = each["auto"].choice
+    assert chosen is not None
+    assert each["auto"].reranker == each[chosen.model].reranker == learn(evidence(), Settings())
+    assert learn(evidence(), Settings(model=chosen.model)) == each[chosen.model].reranker
+
+
+def test_contributions_of_a_calibrated_corrected_model_sum_to_its_probability() -> None:
+    model = learn(evidence(), Settings(model="corrected"))
+    model = model if isinstance(model, Calibrated) else Calibrated(model, Affine(0.8, 0.1))
+    for request in traffic()[0][:5]:
+        for row, p in zip(model.explain(request), model.rerank(request).right.tolist(), strict=True):
+            assert sum(split(row)[0].values()) == pytest.approx(exact_log_odds(p), abs=1e-9)
 
 
 def test_a_calibrated_reranker_is_saved_with_its_map(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from fakes import FakeDomain, FakeModel
+from msgspec import UNSET
 
 from arbitrank.domain import Settings
 from arbitrank.errors import DataError, InputError
+from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.store.artifact import read_card, read_manifest
 from arbitrank.store.artifact_checks import verified
@@ -52,7 +54,7 @@ def test_an_artifact_is_sealed_with_the_settings_of_its_training(tmp_path: Path)
     manifest = verified(tmp_path / "a")
     assert manifest == built.manifest
     assert (manifest.domain, manifest.package, manifest.package_version) == ("lights", *PACKAGE)
-    assert (manifest.model, manifest.loss, manifest.seed, manifest.features) == ("factored", "", 3, ("a", "b"))
+    assert (manifest.model, manifest.loss, manifest.seed, manifest.features) == ("auto", "", 3, ("a", "b"))
     assert manifest.data_digest == data_digest(EXAMPLES)
     assert set(manifest.files) == {"reranker/weights.json", "card.json"}
     assert read_card(tmp_path / "a") == built.measured.card
@@ -123,6 +125,30 @@ def hypotheses(n: int) -> list[Example]:
         )
         for i in range(n)
     ]
+
+
+def test_the_card_says_which_kind_of_reranker_was_chosen(tmp_path: Path) -> None:
+    domain = ReferenceDomain("lights")
+    auto = build(domain, PACKAGE, hypotheses(80), tmp_path / "auto", Settings())
+    assert auto.manifest.model == "factored"
+    choice = read_card(tmp_path / "auto").choice
+    assert choice == KindChoice("factored", auto.manifest.rows, reason=choice.reason)
+    assert choice.sentence.endswith("requests of its own, below 200: no other kind is tried")
+    build(domain, PACKAGE, hypotheses(80), tmp_path / "factored", Settings(model="factored"))
+    assert content(tmp_path / "factored" / "reranker") == content(tmp_path / "auto" / "reranker")
+    assert "choice" not in (tmp_path / "factored" / "card.json").read_text()
+
+
+@pytest.mark.parametrize("choice", [None, "corrected", {"model": "magic"}, {"model": "corrected", "tried": 1}])
+def test_a_choice_that_a_domain_misreports_is_left_out(choice: Any, tmp_path: Path) -> None:
+    class Odd(Lights):
+        """Reports something else than a choice."""
+
+        def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> dict[str, Any]:
+            return {**super().train(examples, out, settings), "choice": choice}
+
+    built = build(Odd(), PACKAGE, EXAMPLES, tmp_path / "a", Settings())
+    assert (built.manifest.model, built.measured.card.choice) == ("auto", UNSET)
 
 
 def test_where_training_gives_no_recogniser_the_present_one_is_kept(tmp_path: Path) -> None:

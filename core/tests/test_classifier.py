@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrank.nlu.classifier import Classifier
+from arbitrank.nlu.classifier import SHORTEST, Classifier
 from arbitrank.nlu.encoded import encode
 from arbitrank.nlu.text import ngrams
 
@@ -35,6 +36,21 @@ def test_it_is_linear_in_the_known_n_grams_scaled_to_a_vector_of_length_one(utte
     mine, intents = model.classify([encode(utterance)])
     assert mine[0] == pytest.approx(1 / (1 + math.exp(-scores[0])), rel=1e-6)
     assert intents[0] == pytest.approx(np.exp(scores[1:]) / np.exp(scores[1:]).sum(), rel=1e-6)
+
+
+def test_with_joint_1_the_intents_and_not_mine_are_one_softmax_and_with_a_half_it_is_the_mean_of_log_odds() -> None:
+    model, seen = classifier("turn on the light", intents=3), [encode("turn on"), encode("other words")]
+    (alone, each), (mine, same), (half, _) = (replace(model, joint=share).classify(seen) for share in (0.0, 1.0, 0.5))
+    assert np.array_equal(each, same)
+    odds = [np.log(p / (1.0 - p)) for p in (alone, mine, half)]
+    assert odds[2] == pytest.approx((odds[0] + odds[1]) / 2)
+    grams = [model._rows[one.ngrams] for one in seen]
+    lengths = [max(float(np.linalg.norm(model.rarity[rows])), SHORTEST) for rows in grams]
+    scores = np.array(
+        [model.bias + model.weights[rows].sum(axis=0) / by for rows, by in zip(grams, lengths, strict=True)]
+    )
+    exponents = np.exp(scores[:, :1] + scores[:, 1:])
+    assert mine[:, None] * each == pytest.approx(exponents / (1.0 + exponents.sum(axis=1, keepdims=True)), rel=1e-5)
 
 
 @given(st.lists(st.text(max_size=15), max_size=5), st.integers(1, 4))

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.competition import IDENTITY, Competition, Term, compete, compete_all
+from arbitrank.arbitration.conditioning import after_winning, competing
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide, p_out_of_scope
-from arbitrank.arbitration.merge import BestReadings, Contribution, after_winning, competing, merge, merge_heads
+from arbitrank.arbitration.merge import BestReadings, Contribution, merge, merge_heads
 from arbitrank.domain import Scores
 from arbitrank.values import Hypothesis, Ranked
 

@@ -16,10 +16,9 @@ from arbitrank.configuration import (
     operator_decisions,
     read_configuration,
     stated_scales,
-    unused,
 )
 from arbitrank.errors import InputError
-from arbitrank.scales import FIELDS
+from arbitrank.scales import FIELDS, unused
 
 
 def toml(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -58,7 +57,10 @@ def test_the_file_states_scales_and_decision_settings(tmp_path: Path, encoding: 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[domain.lights]", 'table "domain": unknown, expected domains, decisions; did you mean domains?'),
+        (
+            "[domain.lights]",
+            'table "domain": unknown, expected domains, decisions, out_of_scope; did you mean domains?',
+        ),
         ("[domains.lights]\nscal = '0..100'", 'domains.lights: key "scal": unknown'),
         ("[domains.lights]\nscale = 5", "domains.lights.scale: 5 is invalid, expected a text"),
         ("[domains.lights]\nscale = 'prcent'", 'domains.lights: scale "prcent": unknown'),
@@ -199,3 +201,17 @@ def test_a_scale_of_no_domain_is_remarked_on() -> None:
     assert [*unused({"lights": every("percent"), "ligths": every("percent")}, ["lights"])] == [
         "a scale is stated for ligths, which is no domain here (there are: lights); did you mean lights?"
     ]
+
+
+def test_groups_are_stated_in_the_file_in_the_environment_or_by_options(tmp_path: Path) -> None:
+    path = tmp_path / "arbitrank.toml"
+    path.write_text('[decisions]\ngroups = [["bert", "luis"]]\n')
+    assert operator_decisions(path=path, environment={}).groups == (("bert", "luis"),)
+    stated = operator_decisions(path=path, environment={"ARBITRANK_GROUPS": "a, b;c,d"})
+    assert (stated.groups, stated.stated) == ((("a", "b"), ("c", "d")), ("groups",))
+    for text in ('groups = [["bert"]]', 'groups = "bert,luis"', 'groups = [["a", "b"], ["b", "c"]]'):
+        path.write_text(f"[decisions]\n{text}\n")
+        with pytest.raises(InputError, match=r"toml: decisions.groups.*expected"):
+            read_configuration(path)
+    with pytest.raises(InputError, match=r"ARBITRANK_GROUPS\[0\]: 'a' alone"):
+        operator_decisions(path=None, environment={"ARBITRANK_CONFIG": "", "ARBITRANK_GROUPS": "a"})

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from arbitrank.arbitration.conditioning import after_winning
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide, margin, p_out_of_scope
-from arbitrank.arbitration.merge import BestReadings, Contribution, after_winning, merge, merge_heads
+from arbitrank.arbitration.merge import BestReadings, Contribution, merge, merge_heads
 from arbitrank.domain import Scores
 from arbitrank.values import Decision, Hypothesis, Ranked
 
@@ -178,7 +179,9 @@ def test_conditioning_on_independent_evidence_does_not_change_what_is_close(
     assert margin(a.mine, b.mine, True) == pytest.approx(margin(mine[0], mine[1], False), abs=1e-9)
 
 
-scored = st.tuples(probabilities, st.lists(probabilities, max_size=3)).map(
+# P(mine) · P(right) of less would be 0, and the order of the readings that of their places.
+products = probabilities.map(lambda p: p if p > 1e-100 else 0.0)
+scored = st.tuples(products, st.lists(products, max_size=3)).map(
     lambda drawn: Scores(drawn[0], drawn[0] * np.array(drawn[1]) / max(1.0, sum(drawn[1])))
 )
 requests = st.lists(st.lists(scored, min_size=3, max_size=3), min_size=1, max_size=8)

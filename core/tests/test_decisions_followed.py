@@ -16,6 +16,7 @@ from msgspec import UNSET
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.impact.observation import observe
@@ -162,6 +163,23 @@ def test_requests_of_other_versions_are_scored_by_those_that_answer_now(
     assert without.notes == ()
 
 
+def test_a_fallback_that_stands_in_the_requests_alone_does_not_compete(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    lines = list(rows(300))
+    for line in lines[:200]:
+        line["hypotheses"] = [*line["hypotheses"], {"domain": "llm", "intent": "Chat"}]
+        if line["truth"]["domain"] is None:
+            line["truth"] = {"domain": "llm", "intent": "Chat"}
+    seen = observe(domains, store, file(tmp_path / "a.jsonl", iter(lines)), DecisionSettings(fallback="llm"))
+    assert (seen.fallback, seen.observed.domains, seen.notes) == ("llm", ("lights", "shades"), ())
+    owned = np.array([line["truth"]["domain"] in ("llm", None) for line in lines])
+    assert np.array_equal(seen.observed.out_of_scope, owned)
+    assert np.array_equal(seen.observed.on_none.right, owned)
+    kept = seen.observed.at(np.flatnonzero(~owned[:200]))
+    assert not kept.on_none.right.any()
+
+
 # ------------------------------------------------------------------------------------------------------------ the gate
 
 
@@ -286,6 +304,76 @@ def test_the_first_settings_can_be_a_canary_beside_the_operators(
         store.rollback(DECISIONS, to_package=True)
         live.look()
         assert live.answer(REQUEST).settings is UNSET
+
+
+def counted(live: Live) -> int | None:
+    share = live.status().share
+    return None if share is None else share.n
+
+
+def test_a_service_follows_the_share_with_the_requests_that_its_stable_versions_answer(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    one = published(store, tmp_path / "one", competing(store))
+    foreign = Hypothesis("gone", "Do", 0.9)
+    following = ShareFollowing(follow=True, half_life=100.0)
+    nonsense = Request(hypotheses=(Hypothesis("lights", "Do", 0.01, 0.5), Hypothesis("shades", "Do", 0.01, 0.5)))
+    with Live(domains, store, poll=60, following=following) as live:
+        live.look()
+        first = live.answer(REQUEST)
+        assert (first.settings, first.out_of_scope_share) == (one, 0.1)
+        for _ in range(300):
+            live.answer(nonsense)
+        moved = live.status().share
+        assert moved is not None
+        assert moved.share == pytest.approx(4 / 13, rel=0.03)
+        assert live.answer(REQUEST).out_of_scope_share == moved.share
+        live.answer(Request(hypotheses=(*nonsense.hypotheses, foreign)))
+        assert counted(live) == 302
+        published(store, tmp_path / "two", DecisionSettings(none=0.9), promoted=False)
+        store.canary(DECISIONS, 1.0)
+        live.look()
+        assert live.answer(Request(id="1", hypotheses=REQUEST.hypotheses)).out_of_scope_share is UNSET
+        assert counted(live) == 302
+    store.canary(DECISIONS, 0.0)
+    with Live(domains, store, poll=60, following=following) as live:
+        live.look()
+        assert live.answer(REQUEST).out_of_scope_share == 0.1
+    with Live(domains, store, poll=60) as live:
+        live.look()
+        assert live.answer(REQUEST).out_of_scope_share is UNSET
+        assert live.status().share is None
+
+
+def test_a_slope_is_in_force_exactly_while_the_version_answers_that_it_was_fitted_on(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    """Whose log-odds it divides by three: the new version states them right, so that every answer is the same."""
+    published(store, tmp_path / "settings", competing(store))
+    fakes.artifact(tmp_path / "new", "lights", fakes.CARD, strength=1.0)
+    new, old = store.publish(tmp_path / "new").version, store.state("lights")[1].stable
+    assert old is not None
+    with Live(domains, store, poll=60) as live:
+
+        def claims() -> tuple[str | None, float | None]:
+            live.look()
+            (one,) = (one for one in live.answer(REQUEST).ranked if one.domain == "lights")
+            return one.version, one.domain_probability
+
+        first = claims()
+        store.canary("lights", 1.0)
+        assert claims() == (new, pytest.approx(first[1], abs=1e-6))
+        store.promote("lights", new)
+        assert claims() == (new, pytest.approx(first[1], abs=1e-6))
+        assert live.remarks[0].startswith("lights: another version was tuned on")
+        store.rollback("lights")
+        assert claims() == first
+        store.promote("lights", old, temperature=2.0)
+        assert claims()[0] == old
+        assert claims()[1] != pytest.approx(first[1], abs=0.01)  # log-odds that are halved compete as they are
+        store.promote("lights", old, temperature=1.0)
+        assert claims() == first
+        assert live.remarks == ()
 
 
 def test_damaged_settings_leave_those_before(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 from benchmarks.common import results
 
+from arbitrank.arbitration.conditioning import after_winning
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
-from arbitrank.arbitration.merge import Contribution, after_winning, merge
+from arbitrank.arbitration.merge import BestReadings, Contribution, merge
+from arbitrank.decisions.observed import Observed
 from arbitrank.domain import Scores
 from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import read_corpus, read_hypotheses
@@ -22,11 +25,15 @@ from arbitrank.evaluate.joint import sampled
 from arbitrank.evaluate.report import MOST_DOMAINS, write_report
 from arbitrank.evaluate.results import cost
 from arbitrank.evaluate.runs import Peak, total
+from arbitrank.evaluate.tuning import SystemReadings, SystemTuning, TuningData, tune_all
 from arbitrank.nlu.text import crc
+from arbitrank.probability import sigmoid
 from arbitrank.values import Hypothesis, Truth
 
 ROOMS, ARTISTS = ("kitchen", "hall", "attic", "garage", "study", "cellar"), ("anna", "berta", "carla", "dora", "emil")
-SYSTEMS = {"R0", "R0 temperature", "R1", "R2", "R3", "factored", "boosted", "corrected", "joint"}
+UNTUNED = {"R0", "R0 temperature", "R1", "R2", "R3", "factored", "boosted", "corrected", "auto", "joint"}
+SYSTEMS = UNTUNED | {f"{name} tuned" for name in UNTUNED}
+BOOSTED = {f"{name}{kind}" for name in ("boosted", "corrected", "joint") for kind in ("", " tuned")}
 
 
 def lines(seed: int, n: int) -> list[dict[str, Any]]:
@@ -78,7 +85,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluated(corpus: Path) -> Any:
-    return evaluate(corpus, jobs=1, progress=lambda stage, done, total: None)
+    return evaluate(corpus, jobs=1, shift=True, progress=lambda stage, done, total: None)
 
 
 def test_every_system_is_measured_and_trained_models_beat_chance(evaluated: Any) -> None:
@@ -116,32 +123,106 @@ def test_the_time_of_each_stage_and_the_memory_of_all_processes_are_reported(eva
 
 
 def test_the_number_of_jobs_and_a_second_run_change_no_figure(evaluated: Any, corpus: Path) -> None:
-    again, _, _ = evaluate(corpus, jobs=2, progress=lambda stage, done, total: None)
+    again, _, _ = evaluate(corpus, jobs=2, shift=True, progress=lambda stage, done, total: None)
     first = evaluated[0]
     compared = first.keys() - {"seconds", "peak_memory_bytes"}
     for key in compared:
         assert msgspec.json.encode(again[key]) == msgspec.json.encode(first[key])
 
 
-def test_the_threshold_of_none_is_chosen_on_requests_that_the_report_is_not_on(evaluated: Any) -> None:
-    metrics, _, corpus = evaluated
-    choice = metrics["none_choice"]
-    assert set(choice) == {"factored", "joint"}
-    assert choice["factored"].n == len(corpus.train)  # there is no test split, so that dev is reported on
-    assert 0 < choice["joint"].n < len(corpus.train)
-    for one in choice.values():
-        assert (one.threshold != 0.5) == (one.gain > 2 * one.error)
+def test_every_system_is_tuned_on_requests_that_the_report_is_not_on(evaluated: Any) -> None:
+    metrics, outcomes, corpus = evaluated
+    assert set(metrics["tuning"]) == SYSTEMS - UNTUNED
+    for name, one in metrics["tuning"].items():
+        assert one.n == len(corpus.train)  # there is no test split, so that dev is reported on
+        assert one.out_of_scope > 0
+        assert metrics["settings"][name] == one.settings
+        if one.refusal:
+            assert outcomes[name] is outcomes[one.system]
+        else:
+            assert sum(choice.taken for choice in one.choices) == 1
+        assert one.tuned_on == "train, cross-fitted"
     assert metrics["after_winning_choice"] is None  # some requests are out of scope
+    assert set(metrics["none_choice"]) == UNTUNED
 
 
-def test_after_winning_is_chosen_on_requests_that_the_report_is_not_on(tmp_path: Path) -> None:
-    train, dev = ([row for row in lines(seed, 120) if row["domain"]] for seed in (0, 1))
-    folder = write(tmp_path / "c", train=train, dev=dev)
-    metrics, _, corpus = evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
-    assert metrics["none_choice"] == {}
-    choice = metrics["after_winning_choice"]
-    assert choice.n == len(corpus.train)  # there is no test split, so that dev is reported on
-    assert metrics["after_winning"] == (choice.independence is not None) == (choice.nll_gain > 2 * choice.error)
+def test_other_shares_of_out_of_scope_requests_are_reported(evaluated: Any) -> None:
+    metrics, outcomes, corpus = evaluated
+    none = np.array([e.truth.out_of_scope for e in corpus.held])
+    assert list(metrics["out_of_scope_shares"]) == ["0.01", "0.05", "0.2"]
+    for share, systems in metrics["out_of_scope_shares"].items():
+        assert {"R0", "R0 tuned", "factored tuned", "auto tuned", "joint"} <= systems.keys()
+        for name, one in systems.items():
+            right = outcomes[name].domain_right
+            parts = right[~none].mean(), right[none].mean()
+            assert one["domain_accuracy"] == pytest.approx((1 - float(share)) * parts[0] + float(share) * parts[1])
+            assert one["ci"]["nll"][0] <= one["nll"] <= one["ci"]["nll"][1]
+        against = systems["factored tuned"]["against"]["R0"]["nll"]
+        assert against.mean == pytest.approx(systems["factored tuned"]["nll"] - systems["R0"]["nll"])
+
+
+def test_the_main_systems_are_measured_under_shifts(evaluated: Any) -> None:
+    metrics, _, corpus = evaluated
+    rows = {row["shift"]: row["systems"] for row in metrics["shift"]}
+    plain = rows["as held out"]
+    assert list(plain) == ["R0", "R0 tuned", "factored tuned", "auto tuned", "joint tuned"]
+    shares = metrics["out_of_scope_shares"]
+    for shifted, reported in ((plain, metrics["systems"]), (rows["20 % out of scope"], shares["0.2"])):
+        for name, one in shifted.items():
+            for measure in ("domain_accuracy", "irer", "nll", "ece", "ece_floor"):
+                assert one[measure] == pytest.approx(reported[name][measure]), (name, measure)
+    assert {"device=hub × 4", "device: a value never seen", "device: missing", "random shares 1"} <= rows.keys()
+    largest = max(corpus.domains, key=lambda name: sum(e.truth.owned_by(name) for e in corpus.held))
+    for text in (f"{largest}: P(mine) × 2", f"{largest}: confidences × 2"):
+        assert rows[text]["R0"]["nll"] != plain["R0"]["nll"]
+        assert all(one["re_estimated"] is not None for one in rows[text].values())
+    assert rows["device: missing"]["R0"]["nll"] == plain["R0"]["nll"]  # which sees no context
+
+
+def test_traffic_without_truths_says_how_many_requests_are_out_of_scope() -> None:
+    systems, reports = small_experiment(share=0.3, traffic=("R0",))
+    one = reports["R0 tuned on traffic"]
+    assert one.unlabelled == 400
+    assert one.share is not None
+    assert one.share.low < 0.3 < one.share.high
+    assert list(systems) == ["R0", "R0 tuned", "R0 tuned on traffic"]
+
+
+def test_the_settings_of_a_fold_are_tuned_on_the_others() -> None:
+    folds = [np.arange(0, 200), np.arange(200, 400)]
+    systems, reports = small_experiment(share=0.0, folds=folds)
+    one = reports["R0 tuned"]
+    assert len(one.folds) == 2
+    assert one.folds[0] != one.folds[1]
+    assert [settings for _, settings in systems["R0 tuned"].parts] == list(one.folds)
+    # The truths of a fold say nothing of its settings.
+    again, _ = small_experiment(share=0.0, folds=folds, spoilt=folds[0])
+    assert again["R0 tuned"].parts[0][1] == one.folds[0]
+    assert again["R0 tuned"].parts[1][1] != one.folds[1]
+
+
+def small_experiment(
+    *, share: float = 0.1, folds: Any = None, traffic: Any = (), spoilt: Any = ()
+) -> tuple[Any, Mapping[str, SystemTuning]]:
+    """R0 of two domains that claim too much, on 400 requests, with a share out of scope."""
+    rng = np.random.default_rng(0)
+    owner = np.where(rng.random(400) < share, 2, rng.integers(0, 2, 400))
+    readings = []
+    for d in range(2):
+        rng = np.random.default_rng(d + 1)
+        mine = sigmoid(2.5 * (rng.normal(np.where(owner == d, 1.0, -1.0), 1.0)))
+        readings.append(BestReadings(mine, mine, np.zeros(400, np.int32), mine))
+    owner[list(spoilt)] = rng.integers(0, 2, len(spoilt))
+    owners = owner[:, None] == np.arange(3)
+    data = TuningData(Observed(("a", "b"), tuple(readings), owners[:, :2], owners), "dev")
+    return tune_all(
+        SystemReadings({"R0": readings}, {"R0": data}),
+        {"R0": DecisionSettings()},
+        folds or [np.arange(400)],
+        traffic,
+        seed=0,
+        progress=lambda *_: None,
+    )
 
 
 def votes(truths: list[Any], path: Path) -> Path:
@@ -390,7 +471,7 @@ def test_a_domain_with_one_request_falls_back_to_the_baseline(tmp_path: Path) ->
         hypotheses(tmp_path / "h.jsonl", rows), jobs=1, progress=lambda stage, done, total: None
     )
     assert set(metrics["systems"]) == SYSTEMS
-    for system in SYSTEMS - {"joint"}:
+    for system in UNTUNED - {"joint"}:
         assert outcomes[system].probability[0] == outcomes["R0"].probability[0]
 
 
@@ -433,7 +514,7 @@ def test_without_lightgbm_everything_else_is_measured_and_the_package_named(
     assert done.returncode == 0, done.stderr
     advice = {"the package": "pip install lightgbm", "libgomp": "apt-get install libgomp1"}[lacks]
     metrics = json.loads((out / "metrics.json").read_bytes())
-    assert set(metrics["systems"]) == SYSTEMS - {"boosted", "corrected", "joint"}
+    assert set(metrics["systems"]) == SYSTEMS - BOOSTED
     (note,) = [note for note in metrics["notes"] if note.startswith("left out: boosted, corrected, joint: ")]
     assert note.endswith(advice)
     assert advice in (out / "report.html").read_text()
@@ -447,10 +528,10 @@ def test_the_joint_model_learns_from_as_many_requests_as_fit() -> None:
 
 
 def test_many_domains_with_few_utterances_are_measured_and_the_page_stays_small(tmp_path: Path) -> None:
-    rows = [{"text": f"word{d} {kind}", "domain": f"d{d}"} for d in range(40) for kind in ("one", "two", "three")]
+    rows = [{"text": f"word{d} {kind}", "domain": f"d{d}"} for d in range(26) for kind in ("one", "two", "three")]
     folder = write(tmp_path / "c", train=rows, dev=[row | {"text": f"{row['text']} now"} for row in rows])
     metrics, outcomes, found = evaluate(folder, jobs=1, progress=lambda stage, done, total: None)
     assert metrics["systems"]["R0"]["domain_accuracy"] > 0.9
-    assert len(metrics["systems"]["R0"]["per_domain"]) == 40
+    assert len(metrics["systems"]["R0"]["per_domain"]) == 26
     write_report(metrics, outcomes, found.held, "factored", tmp_path / "out")
-    assert f"the {MOST_DOMAINS} of 40 that win most" in (tmp_path / "out" / "report.html").read_text()
+    assert f"the {MOST_DOMAINS} of 26 that win most" in (tmp_path / "out" / "report.html").read_text()

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from arbitrank.arbitration.competition import Competition, Term
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import InputError, PluginError
 from arbitrank.evaluate.experiment import evaluate
@@ -75,7 +78,13 @@ def install(monkeypatch: pytest.MonkeyPatch, *domains: Domain) -> None:
 
 
 def run(path: Path) -> Any:
-    return evaluate(path, plugins=True, progress=lambda stage, done, total: None)
+    found = evaluate(path, plugins=True, shift=True, progress=lambda stage, done, total: None)
+    shifted = found[0]["shift"][0]["systems"]
+    assert list(shifted) == ["R0", "R0 tuned", "plugins tuned"]
+    for system, one in shifted.items():
+        for measure in ("domain_accuracy", "irer", "nll"):
+            assert one[measure] == pytest.approx(found[0]["systems"][system][measure])
+    return found
 
 
 def test_plugins_are_trained_on_train_and_scored_on_held_out_requests(
@@ -85,9 +94,10 @@ def test_plugins_are_trained_on_train_and_scored_on_held_out_requests(
     install(monkeypatch, lamps, tunes, Word("unasked", "x"))
     metrics, outcomes, found = run(corpus)
     assert lamps.shown == tunes.shown == [30]
-    assert list(metrics["systems"]) == ["R0", "plugins"]
+    assert list(metrics["systems"]) == ["R0", "R0 tuned", "plugins", "plugins tuned"]
+    assert "6 requests with a truth, expected at least 200" in metrics["tuning"]["plugins tuned"].refusal
     assert metrics["systems"]["plugins"]["domain_accuracy"] == pytest.approx(20 / 21)
-    assert metrics["systems"]["plugins"]["against"].keys() == {"R0"}
+    assert metrics["systems"]["plugins"]["against"].keys() == {"R0", "R0 tuned"}
     assert outcomes["plugins"].probability[0] == 0.9
     assert [note for note in metrics["notes"] if "failed on 1 requests" in note and "no such word" in note]
     write_report(metrics, outcomes, found.held, "plugins", tmp_path / "out")
@@ -140,3 +150,37 @@ def test_a_plugin_that_cannot_be_trained_is_named(corpus: Path, monkeypatch: pyt
     install(monkeypatch, Unwilling("lamps", "light"), Word("tunes", "tune"))
     with pytest.raises(PluginError, match="domain lamps: its training failed: ZeroDivisionError: by design"):
         run(corpus)
+
+
+def test_untuned_plugins_decide_by_the_settings_in_force(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, Word("lamps", "light"), Word("tunes", "tune"))
+    terms = {"lamps": Term(2.0, version="before"), "tunes": Term(0.5)}
+    in_force = DecisionSettings(none=0.9, accept=0.95, competition=Competition(terms), version="v1")
+    metrics = evaluate(corpus, plugins=True, in_force=in_force, progress=lambda *_: None)[0]
+    settings = metrics["settings"]
+    assert settings["plugins"].competition == in_force.competition
+    assert (settings["plugins"].none, settings["plugins"].accept, settings["plugins"].version) == (0.9, 0.95, "v1")
+    assert settings["R0"] == replace(
+        DecisionSettings(), stated=("fallback", "groups")
+    )  # whose scores they were not fitted to
+    assert [note for note in metrics["notes"] if note.endswith("without a slope of their own: lamps")]
+    assert metrics["systems"]["plugins"]["decisions"]["clarify"] > 0.9
+    stated = evaluate(corpus, plugins=True, decisions={"none": 0.4}, in_force=in_force, progress=lambda *_: None)[0]
+    assert (stated["settings"]["plugins"].none, stated["settings"]["plugins"].accept) == (0.4, 0.95)
+
+
+def test_plugins_are_tuned_on_requests_kept_back_from_a_second_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lamps, tunes = Word("lamps", "light"), Word("tunes", "tune")
+    install(monkeypatch, lamps, tunes)
+    for split, n in (("train", 1_000), ("dev", 20)):
+        names = [("lamps", "light"), ("tunes", "tune")]
+        rows = [{"text": f"{names[i % 2][1]} {split} {i}", "domain": names[i % 2][0], "intent": "go"} for i in range(n)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    metrics = run(tmp_path)[0]
+    assert lamps.shown == [1_000, 800]
+    for name in ("R0 tuned", "plugins tuned"):
+        one = metrics["tuning"][name]
+        assert (one.tuned_on, one.n) == ("a fifth of train, kept back", 200)
+        assert one.choices

@@ -16,7 +16,7 @@ import pytest
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.domain import Model, Scores
-from arbitrank.evaluate import experiment, hypotheses
+from arbitrank.evaluate import domain_runs, experiment, hypotheses
 from arbitrank.evaluate.corpus import Corpus, read_corpus, read_hypotheses
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.evaluate.runs import splits
@@ -58,16 +58,21 @@ def compare(path: Path, monkeypatch: pytest.MonkeyPatch, **decisions: Any) -> Ma
         recognisers[domain] = train_recogniser(domain, *given, **settings)
         return recognisers[domain]
 
-    fit_all, train_recogniser = experiment.fit_all, hypotheses.train_recogniser
-    monkeypatch.setattr(experiment, "fit_all", recorded)
+    fit_all, train_recogniser = domain_runs.fit_all, hypotheses.train_recogniser
+    monkeypatch.setattr(domain_runs, "fit_all", recorded)
     monkeypatch.setattr(hypotheses, "train_recogniser", recognising)
     metrics, results, _ = experiment.evaluate(path, decisions=decisions, progress=lambda *_: None)
     corpus = read_corpus(path) if path.is_dir() else read_hypotheses(path)
-    for system in {*results} & {*next(iter(trained.values()))[0]}:
+    for system, one in results.items():
+        tuning = metrics["tuning"].get(system)
+        kind = tuning.system if tuning else system
+        if kind not in next(iter(trained.values()))[0]:  # the joint model
+            continue
         for number, (_, chosen) in enumerate(splits(corpus, 0)):
-            models = {name: Served(recognisers.get(name), folds[number][system]) for name, folds in trained.items()}
+            models = {name: Served(recognisers.get(name), folds[number][kind]) for name, folds in trained.items()}
             serving = {name: Serving(model, "1", "test") for name, model in models.items()}
-            equal(Arbitrator(serving, metrics["settings"][system]), corpus, np.flatnonzero(chosen), results[system])
+            settings = tuning.folds[number] if tuning and tuning.folds else metrics["settings"][system]
+            equal(Arbitrator(serving, settings), corpus, np.flatnonzero(chosen), one)
     return metrics
 
 
@@ -152,12 +157,12 @@ SETTINGS: list[dict[str, Any]] = [
 def test_readings_are_decided_as_in_a_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decisions: dict[str, Any], out_of_scope: float
 ) -> None:
-    rows = many_domains(random.Random(str(decisions)), 150, out_of_scope)
+    rows = many_domains(random.Random(str(decisions)), 100, out_of_scope)
     compare(write(tmp_path / "made.jsonl", rows), monkeypatch, **decisions)
 
 
 def test_a_fallback_is_reported_as_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "made.jsonl", with_a_catch_all(random.Random(7), 600))
+    path = write(tmp_path / "made.jsonl", with_a_catch_all(random.Random(7), 300))
     without = compare(path, monkeypatch)["systems"]["factored"]
     with_it = compare(path, monkeypatch, fallback="chatter")["systems"]["factored"]
     assert with_it["domain_accuracy"] >= 0.98

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.arbitration.conditioning import after_winning
 from arbitrank.arbitration.decide import DecisionSettings, p_out_of_scope
-from arbitrank.arbitration.merge import BestReadings, Contribution, after_winning, merge, merge_heads
+from arbitrank.arbitration.merge import BestReadings, Contribution, merge, merge_heads
 from arbitrank.domain import Scores
 from arbitrank.values import Hypothesis, Slot
 

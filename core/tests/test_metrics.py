@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrank.evaluate.metrics import Calibration, brier, calibration, ece, nll, reliability
+from arbitrank.evaluate.metrics import Calibration, brier, calibrated_eces, calibration, ece, in_band, nll, reliability
 
 Pairs = list[tuple[float, float]]
 pairs = st.lists(st.tuples(st.floats(0.0, 1.0), st.sampled_from([0.0, 1.0])), min_size=1, max_size=60)
@@ -93,6 +93,7 @@ def test_a_calibrated_system_is_at_its_floor() -> None:
     card = calibration(p, (rng.random(3000) < p).astype(np.float64))
     low, high = card.ece_band
     assert low <= card.ece <= high
+    assert card.in_band
     assert low < card.ece_floor < high
     assert 0.005 < card.ece_floor < 0.03  # chance alone, on 3,000 requests
     assert card.ece_interval[0] < card.ece_interval[1]
@@ -105,6 +106,7 @@ def test_an_over_or_under_confident_system_is_outside_the_band(predicted: float,
     y = (np.random.default_rng(2).random(2000) < 0.7).astype(np.float64)
     card = calibration(np.full(2000, predicted), y)
     assert card.ece > card.ece_band[1]
+    assert not card.in_band
     assert math.copysign(1.0, card.over) == sign
     assert card.over == pytest.approx(predicted - y.mean())
 
@@ -119,3 +121,39 @@ def test_the_same_seed_gives_the_same_card() -> None:
 def test_nothing_to_measure_gives_zeros() -> None:
     assert calibration(np.zeros(0), np.zeros(0)) == Calibration(0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, (0.0, 0.0), 0.0)
     assert reliability(np.zeros(0), np.zeros(0)) == []
+
+
+@pytest.mark.parametrize(("figure", "inside"), [(0.0, True), (0.01, True), (0.02, True), (0.0200001, False)])
+def test_an_ece_is_in_its_band_at_or_below_the_upper_end(figure: float, inside: bool) -> None:
+    assert in_band(figure, (0.01, 0.02)) is inside
+
+
+@given(pairs, st.floats(0.1, 10.0))
+def test_equal_weights_change_nothing(outcomes: Pairs, weight: float) -> None:
+    p, y = split(outcomes)
+    plain, weighted = calibration(p, y, draws=20), calibration(p, y, np.full(len(p), weight), draws=20)
+    for name in ("nll", "brier", "ece", "ece_floor", "over"):
+        assert getattr(plain, name) == pytest.approx(getattr(weighted, name), abs=1e-9)
+
+
+@given(st.integers(15, 60), st.integers(0, 2**32 - 1))
+def test_requests_without_weight_are_as_though_left_out(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, y = rng.random(2 * n), rng.integers(0, 2, 2 * n).astype(np.float64)
+    kept = rng.permutation(2 * n) < n
+    assert ece(p, y, weight=kept.astype(np.float64)) == pytest.approx(ece(p[kept], y[kept]), abs=1e-12)
+    assert nll(p, y, kept.astype(np.float64)) == pytest.approx(nll(p[kept], y[kept]))
+
+
+def test_few_heavy_requests_widen_the_band() -> None:
+    """Weights leave a calibrated system in its band, which is as wide as that of fewer requests."""
+    rng = np.random.default_rng(3)
+    p = rng.random(2000)
+    y, heavy = (rng.random(2000) < p).astype(np.float64), np.where(np.arange(2000) < 200, 9.0, 0.1)
+    plain, weighted = calibration(p, y), calibration(p, y, heavy)
+    assert plain.in_band
+    assert weighted.in_band
+    assert weighted.ece_floor > 2.0 * plain.ece_floor
+    assert weighted.ece_interval[1] - weighted.ece_interval[0] > plain.ece_interval[1] - plain.ece_interval[0]
+    both = calibrated_eces(p, [np.ones(2000), heavy], np.random.default_rng(0))
+    assert [float(one.mean()) for one in both] == pytest.approx([plain.ece_floor, weighted.ece_floor])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from arbitrank.domain import Settings
 from arbitrank.learn.evidence import Evidence, gather
+from arbitrank.learn.gains import Gain
+from arbitrank.learn.kind_choice import KindGain, choose_kind
 from arbitrank.learn.linear_training import train_factored
-from arbitrank.learn.model_selection import learn
+from arbitrank.learn.model_selection import learn, select, select_each
 from arbitrank.values import Hypothesis, Request, Truth
 
 
@@ -29,7 +33,7 @@ def evidence(n: int, *, telling: bool, seed: int = 0) -> Evidence:
     return gather("lights", requests, [Truth("lights" if own else "heating", "Dim") for own in mine])
 
 
-SETTINGS = Settings(calibrate=False)
+SETTINGS = Settings(model="factored", calibrate=False)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,8 +47,71 @@ def test_a_telling_context_counts_though_a_domain_has_few_requests(seed: int) ->
 @pytest.mark.parametrize(("n", "options"), [(60, {}), (1_200, {}), (200, {"l2": 0.01})])
 def test_the_pull_is_the_default_where_it_is_given_or_data_are_too_few_or_enough(n: int, options: dict) -> None:
     some = evidence(n, telling=True)
-    settings = Settings(calibrate=False, **options)
+    settings = Settings(model="factored", calibrate=False, **options)
     assert learn(some, settings) == train_factored(some, settings)
+
+
+@pytest.mark.parametrize("n", [60, 200, 500])
+def test_auto_is_factored_where_a_domain_has_few_requests_of_its_own(n: int) -> None:
+    few = evidence(n, telling=True)
+    found = select(few, Settings())
+    assert found.reranker == learn(few, Settings(model="factored"))
+    assert found.choice is not None
+    assert (found.choice.model, found.choice.tried) == ("factored", {})
+    assert (
+        found.choice.sentence == f"{int(few.batch.mine.sum())} requests of its own, below 200: no other kind is tried"
+    )
+
+
+def test_auto_is_factored_without_lightgbm(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = evidence(1_800, telling=True)
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    found = select(some, Settings(calibrate=False))
+    assert found.reranker == train_factored(some, SETTINGS)
+    assert found.choice is not None
+    assert found.choice.sentence == "without LightGBM no other kind is tried"
+    assert set(select_each(some, Settings(calibrate=False))) == {"factored", "auto"}
+
+
+def test_trees_alone_are_not_tried_where_corrections_gain_nothing() -> None:
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0.05, 0.95, 1_200)  # right as they are
+    requests = [
+        Request(utterance="dim it", hypotheses=(Hypothesis("lights", "Dim", float(p), 1.0, slots_confidence=1.0),))
+        for p in confidences
+    ]
+    truths = [Truth("lights" if own else "heating", "Dim") for own in rng.random(1_200) < confidences]
+    found = select(gather("lights", requests, truths), Settings(calibrate=False)).choice
+    assert found is not None
+    assert (found.model, set(found.tried)) == ("factored", {"corrected"})
+    assert found.sentence.startswith("no other kind is surely better; corrected: NLL ")
+
+
+def gained(nll: float, error: float, right: float = 0.0, mine: float = 0.0) -> KindGain:
+    """Gains over a factored NLL of 0.5, with their standard errors."""
+    each = ((nll, error), (mine, 0.001), (right, 0.001))
+    return KindGain(0.5, *(Gain(mean, mean - 1.96 * one, mean + 1.96 * one) for mean, one in each))
+
+
+@pytest.mark.parametrize(
+    ("gain", "sure"),
+    [
+        (gained(0.02, 0.005), True),
+        (gained(0.02, 0.011), False),  # less than two standard errors
+        (gained(0.004, 0.0001), False),  # less than a hundredth of the factored NLL
+        (gained(-0.02, 0.005), False),
+        (gained(0.02, 0.005, right=-0.0004), True),
+        (gained(0.02, 0.005, right=-0.0006), False),  # readings are likely lost
+        (gained(0.02, 0.005, mine=-0.0006), False),  # P(mine) is likely worse
+    ],
+)
+def test_a_gain_has_to_be_sure_and_worth_its_cost(gain: KindGain, sure: bool) -> None:
+    assert gain.sure is sure
+    assert choose_kind({"corrected": gain}, 100, 5).model == ("corrected" if sure else "factored")
+
+
+def test_of_two_sure_kinds_the_better_one_is_chosen() -> None:
+    assert choose_kind({"corrected": gained(0.02, 0.005), "boosted": gained(0.03, 0.01)}, 100, 5).model == "boosted"
 
 
 def test_the_same_seed_chooses_the_same() -> None:

@@ -297,5 +297,15 @@ def test_arrays_that_do_not_fit_together_are_refused(
 def test_another_format_is_refused_naming_both(saved: Path) -> None:
     meta = msgspec.json.decode((saved / "recogniser.json").read_bytes())
     (saved / "recogniser.json").write_bytes(msgspec.json.encode({**meta, "format": 99}))
-    with pytest.raises(ArtifactError, match="format 99, this arbitrank reads 3"):
+    with pytest.raises(ArtifactError, match="format 99, this arbitrank reads 3 and 4"):
         Recogniser.load(saved)
+
+
+def test_a_recogniser_of_the_format_before_is_read_with_the_domains_model_alone(saved: Path) -> None:
+    path = saved / "recogniser.json"
+    meta = msgspec.json.decode(path.read_bytes())
+    assert (meta["format"], meta["joint"]) == (4, 0.5)
+    assert Recogniser.load(saved).classifier.joint == 0.5
+    del meta["joint"]
+    path.write_bytes(msgspec.json.encode({**meta, "format": 3}))
+    assert Recogniser.load(saved).classifier.joint == 0.0

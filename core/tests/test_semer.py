@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.scores import identity
 from arbitrank.semer import entirely_right, same_reading, semantic_errors, semer
 from arbitrank.values import Hypothesis, Ranked, Slot, Truth
 
@@ -33,8 +34,9 @@ ROOM, LEVEL = ("room", "kitchen"), ("level", "50")
         ([("room", "hall")], [ROOM], 1),  # substituted
         ([("place", "kitchen")], [ROOM], 2),  # another name: one inserted, one deleted
         ([LEVEL, ROOM], [ROOM, LEVEL], 0),  # order does not count
-        ([ROOM, ROOM], [ROOM], 1),  # said once too often
-        ([ROOM], [ROOM, ROOM], 1),
+        ([ROOM, ROOM], [ROOM], 0),  # a slot that is there twice counts once
+        ([ROOM], [ROOM, ("room", " KITCHEN ")], 0),
+        ([], [ROOM, ROOM], 1),
         ([ROOM, ("room", "hall")], [("room", "hall"), ROOM], 0),  # a name that stands twice
         ([ROOM, ("room", "attic")], [ROOM, ("room", "hall")], 1),
         ([("room", "attic"), ("room", "shed")], [ROOM, ("room", "hall")], 2),
@@ -49,7 +51,9 @@ def test_slots_are_inserted_deleted_or_substituted(seen: Pairs, promised: Pairs,
     truth = Truth("lights", "On", slots(promised))
     assert semantic_errors(hypothesis(seen), truth) == errors
     assert semantic_errors(hypothesis(seen, intent="Off"), truth) == errors + 1
-    assert semer(hypothesis(seen), truth) == errors / (1 + len(promised))
+    assert semer(hypothesis(seen), truth) == errors / (
+        1 + len({(name, value.strip().casefold()) for name, value in promised})
+    )
     assert entirely_right(hypothesis(seen), truth) is (errors == 0)
 
 
@@ -94,8 +98,36 @@ def test_errors_are_the_same_whichever_side_is_the_truth(left: Pairs, right: Pai
     there = semantic_errors(hypothesis(left), Truth("lights", "On", slots(right)))
     back = semantic_errors(hypothesis(right), Truth("lights", "On", slots(left)))
     assert there == back
-    assert abs(len(left) - len(right)) <= there <= len(left) + len(right)
-    assert (there == 0) == (sorted(left) == sorted(right))
+    assert abs(len({*left}) - len({*right})) <= there <= len({*left} | {*right})
+    assert (there == 0) == ({*left} == {*right})
+
+
+@given(pairs, pairs, st.data())
+def test_slots_that_are_repeated_change_nothing(left: Pairs, right: Pairs, data: st.DataObject) -> None:
+    again = [
+        data.draw(st.permutations(one + data.draw(st.lists(st.sampled_from(one))))) if one else one
+        for one in (left, right)
+    ]
+    truths = [Truth("lights", "On", slots(one)) for one in (right, again[1])]
+    readings = [hypothesis(one) for one in (left, again[0])]
+    assert len({semer(reading, truth) for reading in readings for truth in truths}) == 1
+    assert same_reading(*readings)
+    assert identity(readings[0]) == identity(readings[1])
+    assert (identity(hypothesis(left)) == identity(hypothesis(right))) == ({*left} == {*right})
+
+
+def test_values_that_are_resolved_alike_are_one_slot() -> None:
+    dates = tuple(Slot("date", value, resolved="2026-12-01") for value in ("today", "this day"))
+    truth = Truth("lights", "On", dates)
+    for given_slots in (
+        dates,
+        dates[:1],
+        dates[1:],
+        (Slot("date", "now", resolved="2026-12-01"),),
+        slots([("date", "this day")]),
+    ):
+        assert semer(Hypothesis("lights", "On", slots=given_slots), truth) == 0.0
+    assert semer(hypothesis([]), truth) == 1 / 2
 
 
 @given(pairs, pairs, pairs)

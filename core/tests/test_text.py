@@ -44,6 +44,7 @@ from arbitrank.normal_text import blank, comparable, visible_length
         ("dim\u00a0the\u200blights\u3000now", ["dim", "the", "lights", "now"]),
         ("\ufeffdim\u2060mer\u200d lig\u00adhts", ["dimmer", "lights"]),
         ("می\u200cخواهم", ["میخواهم"]),
+        ("caffe\u200c\u0300", ["caffè"]),
         ("❤\ufe0f", ["❤"]),
         ("включи свет", ["включи", "свет"]),
         ("άναψε το φως", ["άναψε", "το", "φωσ"]),  # casefolded: the final sigma is a sigma

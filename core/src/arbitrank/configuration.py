@@ -8,6 +8,9 @@
     [decisions]
     fallback = "llm"
     accept = 0.4
+    [out_of_scope]
+    follow = true                                      # the share of such requests in a service's traffic
+    groups = [["bert", "luis"]]                        # domains whose intents and slots mean the same
 
 The file is the one that is named, else that of ARBITRANK_CONFIG (empty: none), else ./arbitrank.toml where it exists.
 A setting is that of the first that states it: option, environment variable, file, the store's decision settings, the
@@ -17,7 +20,7 @@ plugin, default.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +28,9 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
+from arbitrank.arbitration.claims import checked_groups, named_groups
 from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing, read_following
 from arbitrank.errors import InputError, os_errors
 from arbitrank.scales import FIELDS, checked_field, domain_scales, short
 
@@ -37,7 +42,6 @@ ENVIRONMENT = "ARBITRANK_CONFIG"
 
 SCALES = "ARBITRANK_SCALE"
 """The environment variable with scales, as in `lights=0..100,weather.intent_confidence=percent`."""
-
 MAX_BYTES = 1 << 20
 """Bytes of the file at most."""
 
@@ -75,6 +79,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     domains: dict[str, DomainConfiguration] = {}
     decisions: dict[str, Any] = {}
+    out_of_scope: ShareFollowing = ShareFollowing()
 
     @property
     def scales(self) -> dict[str, dict[str, str]]:
@@ -124,10 +129,11 @@ def read_configuration(path: Path) -> Configuration:
         raise InputError(f"{path}: not UTF-8, expected TOML in UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
-    _check_keys(content, ("domains", "decisions"), f"{path}: table")
-    tables = {name: _table(content.get(name, {}), f"{path}: {name}") for name in ("domains", "decisions")}
+    _check_keys(content, Configuration.__struct_fields__, f"{path}: table")
+    tables = {name: _table(content.get(name, {}), f"{path}: {name}") for name in Configuration.__struct_fields__}
     domains = {name: _domain(table, f"{path}: domains.{name}") for name, table in tables["domains"].items()}
-    return Configuration(domains, _decisions(tables["decisions"], f"{path}: decisions"))
+    following = read_following(tables["out_of_scope"], f"{path}: out_of_scope")
+    return Configuration(domains, _decisions(tables["decisions"], f"{path}: decisions"), following)
 
 
 def _domain(table: Any, where: str) -> DomainConfiguration:
@@ -141,6 +147,8 @@ def _decisions(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "scales" in table:
         raise InputError(f"{where}.scales: unknown, expected scales in [domains.NAME]")
     _check_keys(table, STATABLE, f"{where}: key")
+    if "groups" in table:
+        checked_groups(table["groups"], f"{where}.groups")
     found = _converted(table, DecisionSettings, where)
     return {name: getattr(found, name) for name in table}
 
@@ -238,9 +246,11 @@ def environment_scales(environment: Mapping[str, str] = os.environ) -> dict[str,
 
 
 def environment_decisions(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The decision settings in the environment: `ARBITRANK_ACCEPT=0.4` and so on, by field."""
+    """The decision settings in the environment, by field: `ARBITRANK_ACCEPT=0.4`, `ARBITRANK_GROUPS=a,b;c,d` …"""
     named = {name: f"{_PREFIX}{name.upper()}" for name in STATABLE}
-    table = {name: environment[key] for name, key in named.items() if environment.get(key)}
+    table: dict[str, Any] = {name: environment[key] for name, key in named.items() if environment.get(key)}
+    if "groups" in table:
+        table["groups"] = named_groups(table["groups"].split(";"), named["groups"])
     found = _converted(table, DecisionSettings, "the environment", strict=False)
     return {name: getattr(found, name) for name in table}
 
@@ -288,11 +298,3 @@ def completed(decisions: DecisionSettings | None, environment: Mapping[str, str]
         with_place(domain_scales, one, f"scales of {name}")
     operator = operator_decisions({"fallback": decisions.fallback}, decisions.scales, environment=environment)
     return msgspec.structs.replace(decisions, scales=operator.scales, fallback=operator.fallback)
-
-
-def unused(scales: StatedScales, domains: Collection[str]) -> Iterator[str]:
-    """A remark on each domain that has a scale and is not among those there are."""
-    for name in sorted(scales.keys() - set(domains)):
-        near = get_close_matches(name, domains, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        yield f"a scale is stated for {name}, which is no domain here (there are: {', '.join(sorted(domains))}){hint}"

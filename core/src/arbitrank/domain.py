@@ -107,20 +107,21 @@ class Skill:
 class Settings:
     """Settings of a training.
 
-    `model`: factored; loglinear; boosted; corrected, which is boosted on top of factored; or auto, the one of factored,
-    boosted and corrected that held-out data prefer. `loss`: r1, r2 or r3, None for the model's own (r3 for log-linear,
-    r2 for boosted). `form`: sigmoid, softmax or null, of a log-linear model. `calibrate`: fit a calibration map, and
-    keep it where it improves the probabilities of held-out data. `kept`: the share of other domains' traffic that is in
-    the data, in (0, 1]; less than 1 where it was sampled, so that the prior is corrected. `l2`: the strength of the
-    regularisation towards R0, None for the default by the amount of data. `folds`: the folds of cross-fitting.
-    `silent`: other domains' requests in the data of which the domain has no hypothesis; they are not among the
-    examples, and are its negatives all the same. `warm`: the folder of an artifact whose weights to start from.
-    `context_keys`: context keys to read beside the domain's own. `jobs`: the number of processes where there is no
-    `spread`, which runs parts of the training elsewhere. The same seed gives the same weights.
+    `model`: factored; loglinear; boosted; corrected, which is boosted on top of factored; or auto, which is factored
+    unless held-out data are enough to be sure that corrected or boosted is better. `loss`: r1, r2 or r3, None for the
+    model's own (r3 for log-linear, r2 for boosted). `form`: sigmoid, softmax or null, of a log-linear model.
+    `calibrate`: fit a calibration map, and keep it where it improves the probabilities of held-out data. `kept`: the
+    share of other domains' traffic that is in the data, in (0, 1]; less than 1 where it was sampled, so that the prior
+    is corrected. `l2`: the strength of the regularisation towards R0, None for the default by the amount of data.
+    `folds`: the folds of cross-fitting. `silent`: other domains' requests in the data of which the domain has no
+    hypothesis; they are not among the examples, and are its negatives all the same. `warm`: the folder of an artifact
+    whose weights to start from. `context_keys`: context keys to read beside the domain's own. `jobs`: the number of
+    processes where there is no `spread`, which runs parts of the training elsewhere. The same seed gives the same
+    weights.
     """
 
     seed: int = 0
-    model: Literal["factored", "loglinear", "boosted", "corrected", "auto"] = "factored"
+    model: Literal["factored", "loglinear", "boosted", "corrected", "auto"] = "auto"
     loss: Literal["r1", "r2", "r3"] | None = None
     form: Literal["sigmoid", "softmax", "null"] = "null"
     calibrate: bool = True

@@ -26,7 +26,7 @@ from arbitrank.selftest import selftest
 from arbitrank.shortlist.gates import order_reasons, recall_reasons
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.store.artifact import read_card
-from arbitrank.store.decision_settings import load_decisions
+from arbitrank.store.decision_settings import load_decisions, load_tuning
 from arbitrank.store.kinds import DECISIONS, HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
 from arbitrank.store.loading import combined, load_domains, settled, with_stored
 from arbitrank.store.state import Change
@@ -114,9 +114,9 @@ def _settings_reasons(
     except DataError as error:
         note(f"{DECISIONS}: not judged on the audit set: {error}")
         return ()
-    for text in (*observation.notes, *outdated(after, observation.served)):
+    for text in dict.fromkeys((*observation.notes, *outdated(after, observation.served))):
         note(text)
-    return settings_reasons(observation, before, after, limits)
+    return settings_reasons(observation, before, after, limits, load_tuning(folder), note)
 
 
 def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: str | None = None) -> Change | None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache, partial
@@ -222,3 +222,11 @@ def short(value: Any) -> str:
 
 def _digits(x: float) -> str:
     return str(int(x)) if x.is_integer() and abs(x) < 1e15 else repr(x)
+
+
+def unused(scales: Mapping[str, Mapping[str, str]], domains: Collection[str]) -> Iterator[str]:
+    """A remark on each domain that has a scale and is not among those there are."""
+    for name in sorted(scales.keys() - set(domains)):
+        near = get_close_matches(name, domains, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield f"a scale is stated for {name}, which is no domain here (there are: {', '.join(sorted(domains))}){hint}"

@@ -47,8 +47,8 @@ def read_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SCALES
 def distinct(read: Sequence[Hypothesis]) -> Kept | None:
     """The distinct readings of a domain, of hypotheses that have been read; None where all of them are.
 
-    Readings are equal where intent, skill and slots (names and values) are. The one with the highest confidences is
-    kept, in the first one's place.
+    Readings are equal where intent, skill and slots (names and values) are; a slot that a reading has twice counts
+    once. The one with the highest confidences is kept, in the first one's place.
     """
     if len(read) < 2 or len({identity(h) for h in read}) == len(read):
         return None
@@ -71,13 +71,14 @@ def distinct_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SC
 
 
 def identity(h: Hypothesis) -> object:
-    """The key by which equal readings of one domain are one: intent, skill and slots, case and blanks aside."""
+    """The key by which equal readings of one domain are one: intent, skill, each slot once; case and blanks aside."""
     slots = h.slots
     if not slots:
         return h.intent, h.skill
     if len(slots) == 1:  # as most readings have, and this is done for every reading
         return h.intent, h.skill, slots[0].name, comparable(slots[0].value)
-    return h.intent, h.skill, tuple(sorted([(slot.name, comparable(slot.value)) for slot in slots]))
+    named = {(slot.name, comparable(slot.value)) for slot in slots}
+    return (h.intent, h.skill, frozenset(named)) if len(named) > 1 else (h.intent, h.skill, *named.pop())
 
 
 def _confidence(h: Hypothesis) -> float:

@@ -18,17 +18,19 @@ from typing import Any
 
 import msgspec
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.probes import violation
 from arbitrank.child import Child, Ended, Expired, limit, serve
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError, message, os_errors
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import Found, Loaded, discover
+from arbitrank.scales import domain_scales
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.shortlist.selftests import hyprank_problem, shortlister_problem
 from arbitrank.store.artifact import read_manifest
-from arbitrank.store.decision_settings import load_decisions
+from arbitrank.store.decision_settings import load_decisions, load_tuning
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.store.loading import load_model
 from arbitrank.store.versions import wrong_name
@@ -131,10 +133,24 @@ def selftest(
 # ------------------------------------------------------------------------------------------------------- in the child
 
 
+def _decisions(folder: Path) -> DecisionSettings:
+    load_tuning(folder)  # which the gate reads
+    return load_decisions(folder)
+
+
+def _scales_problem(settings: DecisionSettings) -> str | None:
+    """The problem of a scale, which would keep its domain from being loaded."""
+    for name, scales in sorted(settings.scales.items()):
+        found = guarded(domain_scales, scales)
+        if isinstance(found, Fault):
+            return f"scales of {name}: {message(found)}"
+    return None
+
+
 STAGES: dict[str, tuple[Callable[[Path], Any], Callable[[Any], str | None]]] = {
     SHORTLIST: (load_shortlister, shortlister_problem),
     HYPRANK: (read_hyprank, hyprank_problem),
-    DECISIONS: (load_decisions, lambda settings: None),
+    DECISIONS: (_decisions, _scales_problem),
 }
 """The loader of each stage's artifact, and the check of what it returns: the problem, None where there is none."""
 

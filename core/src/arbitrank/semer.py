@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from arbitrank.normal_text import comparable
 from arbitrank.values import Hypothesis, Ranked, Slot, Truth
@@ -13,11 +14,12 @@ def semer(hypothesis: Hypothesis | Ranked, truth: Truth) -> float:
     """Semantic error rate: errors / (1 intent + slots of the truth), at least 0 and possibly more than 1.
 
     Errors are a wrong domain or intent (one), and slots inserted, deleted or substituted (right name, wrong value). A
-    value is right by its words, or by what both sides resolved it to. Of several truths the nearest counts.
+    value is right by its words, or by what both sides resolved it to; a slot that is there twice, in the hypothesis or
+    the truth, counts once. Of several truths the nearest counts.
     """
     if truth.also:
         return min(semer(hypothesis, one) for one in truth.each)
-    return _errors(hypothesis, truth) / (1 + len(truth.slots))
+    return _errors(hypothesis, truth) / (1 + len(_distinct(truth.slots, truth.slots)))
 
 
 def entirely_right(hypothesis: Hypothesis | Ranked, truth: Truth) -> bool:
@@ -28,7 +30,7 @@ def entirely_right(hypothesis: Hypothesis | Ranked, truth: Truth) -> bool:
 def semantic_errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
     """The number of errors: one for the wrong domain or intent, and one for each slot to insert, delete or change.
 
-    Of several truths the nearest counts.
+    A slot that is there twice counts once. Of several truths the nearest counts.
     """
     return min(_errors(hypothesis, one) for one in truth.each) if truth.also else _errors(hypothesis, truth)
 
@@ -47,16 +49,14 @@ def _errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
     wrong = not truth.owned_by(hypothesis.domain) or hypothesis.intent != (truth.intent or hypothesis.domain)
     if not hypothesis.slots and not truth.slots:
         return int(wrong)
-    seen, expected = _counted(_in_words_of(truth.slots, hypothesis.slots)), _counted(truth.slots)
+    seen, expected = _distinct(hypothesis.slots, truth.slots), _distinct(truth.slots, truth.slots)
     extra, lacking = seen - expected, expected - seen
-    names_extra = Counter(name for name, _ in extra.elements())
-    names_lacking = Counter(name for name, _ in lacking.elements())
-    substituted = (names_extra & names_lacking).total()
-    return int(wrong) + extra.total() + lacking.total() - substituted
+    substituted = Counter(name for name, _ in extra) & Counter(name for name, _ in lacking)
+    return int(wrong) + len(extra) + len(lacking) - substituted.total()
 
 
 def same_reading(one: Hypothesis | Ranked | None, other: Hypothesis | Ranked | None) -> bool:
-    """Equality of domain, intent and slots (names and values, in any order); None, no reading, equals None alone."""
+    """Equality of domain, intent and slots: names and values in any order, each once; None equals None alone."""
     if one is None or other is None or one is other:
         return one is other
     return (one.domain, one.intent) == (other.domain, other.intent) and (
@@ -64,18 +64,27 @@ def same_reading(one: Hypothesis | Ranked | None, other: Hypothesis | Ranked | N
     )
 
 
-def _named(slots: Iterable[Slot]) -> list[tuple[str, str]]:
-    return sorted((slot.name, slot.value) for slot in slots)
+def _named(slots: Iterable[Slot]) -> set[tuple[str, str]]:
+    return {(slot.name, slot.value) for slot in slots}
 
 
-def _in_words_of(expected: Sequence[Slot], slots: Sequence[Slot]) -> Iterator[Slot]:
-    """The slots, each with the words of the expected slot that was resolved to the same value, where there is one."""
-    resolved = [one for one in expected if one.resolved is not None]
-    for slot in slots:
-        same = (one for one in resolved if one.name == slot.name and one.resolved == slot.resolved)
-        yield next(same, slot)
+def _distinct(slots: Sequence[Slot], expected: Sequence[Slot]) -> set[tuple[str, str]]:
+    """Names and values of the slots, each slot once, without regard to case, blanks and the encoding of accents.
 
+    Where the `expected` slots are resolved, a slot that is one of them by its words or by what it is resolved to has
+    the words of that one.
+    """
+    if all(one.resolved is None for one in expected):
+        return {(slot.name, comparable(slot.value)) for slot in slots}
+    known: list[tuple[str, str, Any, str]] = []
 
-def _counted(slots: Iterable[Slot]) -> Counter[tuple[str, str]]:
-    """Counts of the slots by name and value, without regard to case, blanks and the encoding of accents."""
-    return Counter((slot.name, comparable(slot.value)) for slot in slots)
+    def in_words_of_expected(slot: Slot) -> str:
+        words = comparable(slot.value)
+        for name, value, resolved, first in known:
+            if name == slot.name and (value == words or (resolved is not None and resolved == slot.resolved)):
+                return first
+        return words
+
+    for one in expected:
+        known.append((one.name, comparable(one.value), one.resolved, in_words_of_expected(one)))
+    return {(slot.name, in_words_of_expected(slot)) for slot in slots}

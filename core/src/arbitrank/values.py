@@ -271,7 +271,8 @@ class Answer(Struct, frozen=True):
     """The result of a request: the decision, the ranked list, the status of each domain, each stage's milliseconds.
 
     `shortlist` is set only where one chose the domains; `domains` then holds those on it and those always queried.
-    `settings` is the version of the decision settings, set only where the store has stable ones.
+    `settings` is the version of the decision settings, set only where the store has stable ones, `out_of_scope_share`
+    the share of such requests that they assume now, set only where a service follows it.
     """
 
     id: str | None
@@ -281,6 +282,7 @@ class Answer(Struct, frozen=True):
     ms: dict[str, float]
     shortlist: Shortlist | UnsetType = UNSET
     settings: str | UnsetType = UNSET
+    out_of_scope_share: float | UnsetType = UNSET
 
     def __repr__(self) -> str:
         best = self.best or "no reading"

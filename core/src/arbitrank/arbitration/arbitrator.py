@@ -13,12 +13,14 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
-from arbitrank.arbitration.competition import IDENTITY
+from arbitrank.arbitration.claims import group_numbers
+from arbitrank.arbitration.competition import DomainTerm
+from arbitrank.arbitration.conditioning import after_winning, competing, temperature_scaled
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.dispatch import Answered, Outcome, query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
 from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
-from arbitrank.arbitration.merge import Contribution, after_winning, competing, merge, temperature_scaled
+from arbitrank.arbitration.merge import Contribution, agreements, merge
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
@@ -36,11 +38,12 @@ __all__ = ["Arbitration", "Arbitrator", "Broken", "Serving", "as_request"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Arbitration:
-    """An answer with the outcome of every queried domain, by name, and the settings that it was decided by."""
+    """An answer with the outcome of every queried domain, by name, the settings that decided it and P(no domain)."""
 
     answer: Answer
     outcomes: Mapping[str, Outcome]
     decisions: DecisionSettings = field(default=DecisionSettings())
+    out_of_scope: float = 0.0
 
     def __repr__(self) -> str:
         return f"Arbitration({self.answer!r})"
@@ -66,7 +69,7 @@ class Arbitrator:
     by the account and the dialogue. With `shortlisting`, only the domains whose skills are on the request's shortlist
     are queried, so that a request's cost does not depend on the number of domains; a request with hypotheses needs no
     shortlist. `fallback` scores, by name, the hypotheses of domains that are not installed; the setting `rank_unserved`
-    needs one, else `InputError` is raised.
+    needs one, else `InputError` is raised. `follows_share`: answers name the share of out-of-scope requests in use.
     """
 
     domains: Mapping[str, Serving | Broken]
@@ -77,6 +80,7 @@ class Arbitrator:
     fallback: Callable[[str], FallbackScorer] | None = None
     profiles: Mapping[str, DomainProfile] = field(default_factory=dict)
     unavailable: Mapping[str, DomainReport] = field(default_factory=dict)
+    follows_share: bool = False
 
     def __post_init__(self) -> None:
         if self.decisions.rank_unserved and self.fallback is None:
@@ -156,8 +160,8 @@ class Arbitrator:
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
-        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), self._version)
-        return Arbitration(answer, outcomes, self.decisions)
+        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), *self._settings)
+        return Arbitration(answer, outcomes, self.decisions, out_of_scope)
 
     @property
     def models(self) -> list[Model]:
@@ -217,18 +221,22 @@ class Arbitrator:
 
     def _conditioned(self, contributions: Sequence[Contribution]) -> tuple[Sequence[Contribution], float]:
         """The contributions, conditioned on one another where the settings say so, and P(no domain)."""
-        if not self._exclusive:
+        if not self._conditions:
             return contributions, p_out_of_scope(one.scores.mine for one in contributions)
         settings = self.decisions
         reading = [one for one in contributions if one.hypotheses]
         scores = [one.scores for one in reading]
+        claims = agreements(reading, self._groups) if settings.groups else None
         if settings.competition is None:
             out_of_scope = p_out_of_scope(one.mine for one in scores)
         else:
-            terms = [self._terms.get(one.domain, IDENTITY) for one in reading]
-            scores, out_of_scope = competing(scores, terms, settings.competition.null)
+            terms = [self._terms.get(one.domain, _NO_TERM) for one in reading]
+            one = settings.competition
+            scores, out_of_scope = competing(
+                scores, terms, one.null, claims, overlapping=one.overlapping, winner=one.winner
+            )
         if settings.normalise:
-            scores = after_winning(scores, settings.independence)
+            scores = after_winning(scores, settings.independence, claims)
         conditioned = [
             one._replace(scores=new, why=all_staged(one.why, "other_domains", one.scores.right, new.right))
             for one, new in zip(reading, scores, strict=True)
@@ -240,18 +248,28 @@ class Arbitrator:
         return self.decisions.exclusive
 
     @cached_property
-    def _version(self) -> str | UnsetType:
-        """The version of the settings, where they are an artifact's."""
-        return self.decisions.version or UNSET
+    def _conditions(self) -> bool:
+        return self.decisions.conditions
 
     @cached_property
-    def _terms(self) -> Mapping[str, tuple[float, float]]:
+    def _groups(self) -> Mapping[str, int]:
+        """The number of its group, by domain."""
+        return group_numbers(self.decisions.groups)
+
+    @cached_property
+    def _settings(self) -> tuple[str | UnsetType, float | UnsetType]:
+        """The version of the settings, where they are an artifact's, and the share that is followed, if any."""
+        one = self.decisions.competition if self.follows_share else None
+        return self.decisions.version or UNSET, UNSET if one is None or one.share is None else one.share
+
+    @cached_property
+    def _terms(self) -> Mapping[str, DomainTerm]:
         """Slope and bias of each domain in the competition, where they were fitted on the version that serves."""
-        competition = self.decisions.competition
-        if competition is None:
+        if (competition := self.decisions.competition) is None:
             return {}
-        serving = self._lineup.serving
-        return {name: competition.term(name, (one.version, one.temperature)) for name, one in serving.items()}
+        versions = {name: (one.version, one.temperature) for name, one in self._lineup.serving.items()}
+        terms = competition.domain_terms(versions, self.decisions.groups, versions)
+        return dict(zip(versions, terms, strict=True))
 
     def _fallback_reading(self, selection: Selection, outcomes: Mapping[str, Outcome]) -> Ranked | None:
         """The reading of the fallback, None where there is none."""
@@ -262,6 +280,9 @@ class Arbitrator:
         if isinstance(outcome, Answered):
             return scored_reading(self._contribution(name, selection.queried[name], outcome))
         return unscored_reading(name, selection.unserved.get(name, ()))
+
+
+_NO_TERM = DomainTerm()
 
 
 def as_request(request: str | Request, context: Context | None = None, device: str | None = None) -> Request:

@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from arbitrank.arbitration.claims import checked_groups, without_agreeing
 from arbitrank.arbitration.competition import Competition
+from arbitrank.errors import InputError
 from arbitrank.probability import CLIP
 from arbitrank.values import Action, Confidence, Decision, Ranked
 
@@ -35,12 +37,13 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     P(right) is below it. `clarify`, in [0, 1]: decide `clarify` where the shares of the head's domain and of another
     one against each other (`margin`) differ by less; 0 asks below `accept` alone. `normalise`: condition the domains'
     P(mine) on exactly one of them owning the request before they order the list
-    (`arbitrank.arbitration.merge.after_winning`), with `independence`, in [0, 1], of the domains' evidence.
+    (`arbitrank.arbitration.conditioning.after_winning`), with `independence`, in [0, 1], of the domains' evidence.
     `rank_unserved`: rank hypotheses of domains that are not installed by R0 instead of only reporting them. `fallback`:
     the domain that acts where no other should. `scales`: by domain and field, the scales of scores that are not
     probabilities (`arbitrank.scales`). `competition`: the calibration of the domains' claims against each other, before
-    `normalise`. `version` is that of the artifact which the settings were completed with, `stated` names the fields
-    that the operator states, so that no artifact changes them.
+    `normalise`. `groups` names domains whose intents and slots mean the same, so that equal readings of them agree
+    instead of competing (`arbitrank.arbitration.claims`). `version` is that of the artifact which the settings were
+    completed with, `stated` names the fields that the operator states, so that no artifact changes them.
     """
 
     none: Confidence = 0.5
@@ -52,23 +55,46 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     fallback: str | None = None
     scales: dict[str, dict[str, str]] = {}
     competition: Competition | None = None
+    groups: tuple[tuple[str, ...], ...] = ()
     version: str | None = None
     stated: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.groups:
+            try:
+                checked_groups(self.groups)
+            except InputError as error:  # decoding reports a ValueError with its place
+                raise ValueError(str(error)) from None
+
     @property
     def exclusive(self) -> bool:
-        """True where the domains' P(mine) of an answer are conditioned on one domain at most owning the request."""
+        """True where the domains' P(mine) of an answer are conditioned on one claim at most being right."""
+        return self.normalise or (self.competition is not None and not self.competition.overlapping)
+
+    @property
+    def conditions(self) -> bool:
+        """True where the domains' P(mine) of an answer are others than the domains returned."""
         return self.normalise or self.competition is not None
 
 
-TUNABLE = ("none", "clarify", "normalise", "independence", "rank_unserved", "accept", "fallback", "competition")
+TUNABLE = (
+    "none",
+    "clarify",
+    "normalise",
+    "independence",
+    "rank_unserved",
+    "accept",
+    "fallback",
+    "competition",
+    "groups",
+)
 """The settings that an artifact of decision settings may have in place of the defaults, beside scales."""
 
 
 def p_out_of_scope(mine: Iterable[Any]) -> Any:
     """P(out of scope), Π(1 − P(mine)), of the domains' P(mine) of a request, or arrays of them of many requests.
 
-    P(mine) is as the domains returned it, before `arbitrank.arbitration.merge.after_winning`.
+    P(mine) is as the domains returned it, before `arbitrank.arbitration.conditioning.after_winning`.
     """
     return math.prod(1.0 - p for p in mine)
 
@@ -119,14 +145,17 @@ def decide(
     They are for `accept` the head of the list, for `clarify` the head and the best reading of every other domain whose
     claim is close to the head's, and for `none` nothing. `out_of_scope` is P(out of scope); None computes
     it from the list's domains: the rest of their P(mine) after a competition, else Π(1 − P(mine)), which is wrong once
-    they have been conditioned on one another otherwise, as `arbitrank.arbitration.merge.after_winning` and a HypRank
-    do. `exclusive` marks those; None is what the settings say.
+    they have been conditioned on one another otherwise, as `arbitrank.arbitration.conditioning.after_winning` and a
+    HypRank do. `exclusive` marks those; None is what the settings say. Domains of a group with the same reading are one
+    claim, of which the first entry stands for all.
     """
     last = len(ranked) - 1
     heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each domain stays
-    chances = {i: ranked[i].domain_probability or 0.0 for i in sorted(heads.values())}
+    places = sorted(heads.values())
+    places = without_agreeing(ranked, places, settings.groups) if settings.groups else places
+    chances = {i: ranked[i].domain_probability or 0.0 for i in places}
     if out_of_scope is None:
-        competing = settings.competition is not None
+        competing = settings.competition is not None and settings.exclusive
         out_of_scope = 1.0 - sum(chances.values()) if competing else p_out_of_scope(chances.values())
     if not chances:
         return Decision("none")

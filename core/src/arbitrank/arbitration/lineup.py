@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from arbitrank.arbitration.claims import group_remarks
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
@@ -192,7 +193,8 @@ def served(domains: Mapping[str, Serving | Broken]) -> dict[str, Served]:
 
 
 def outdated(settings: DecisionSettings, served: Mapping[str, Served]) -> Iterator[str]:
-    """Remarks on domains that compete without slopes of their own, and on those gone, where settings were tuned."""
+    """Remarks on domains of groups that are not there, and on those that compete without slopes of their own."""
+    yield from group_remarks(settings.groups, served)
     if settings.competition is None:
         return
     if changed := settings.competition.outdated(served):

@@ -12,11 +12,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.competition import IDENTITY, Served, compete, compete_all
+from arbitrank.arbitration.claims import ALONE, GroupClaims, Keys, all_claims, claims_of, key_number
+from arbitrank.arbitration.competition import (
+    IDENTITY,
+    Competition,
+    DomainTerm,
+    Served,
+    Terms,
+    compete_all,
+)
+from arbitrank.arbitration.conditioning import TINY, rest_factor
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, choosable, margin, p_out_of_scope
 from arbitrank.domain import Scores
 from arbitrank.explanation import split
-from arbitrank.probability import CLIP, Floats, Starts, log_odds, sigmoid
+from arbitrank.probability import CLIP, Floats
 from arbitrank.values import Hypothesis, Ranked
 
 
@@ -30,69 +39,10 @@ class Contribution(NamedTuple):
     why: Sequence[Mapping[str, float]] | None = None
 
 
-_TINY = float(np.finfo(np.float64).tiny)
-
-
-def after_winning(scores: Sequence[Scores], independence: float = 0.5) -> list[Scores]:
-    """The scores conditioned on exactly one of these domains owning the request.
-
-    Domains trained separately each reserve probability for the others, so the winner is under-confident. Its P(mine)
-    becomes w / Σ w with w = P(mine) / (1 − P(mine))^independence. At 1 these are odds: right where each domain has
-    evidence of its own, while evidence that all of them saw counts several times. At 0 they are the probabilities:
-    right where all saw the same. P(right | mine) stays. A single domain, and several whose P(mine) are all 0, are
-    returned as they are.
-    """
-    if len(scores) < 2:
-        return list(scores)
-    # On few numbers Python is quicker than NumPy; `_after_winning` does the same for many requests.
-    weights = [one.mine / max(1.0 - one.mine, CLIP) ** independence for one in scores]
-    total = sum(weights)
-    if total == 0.0:
-        return list(scores)
-    return [
-        Scores(weight / total, one.right / _given(one) * (weight / total))
-        for one, weight in zip(scores, weights, strict=True)
-    ]
-
-
-def competing(
-    scores: Sequence[Scores], terms: Sequence[tuple[float, float]], null: float | None
-) -> tuple[list[Scores], float]:
-    """The scores after the domains' competition, and P(no domain); `terms` are each domain's slope and bias.
-
-    P(mine) becomes P(domain), P(right | mine) stays.
-    """
-    # On few numbers Python is quicker than NumPy; `_competing` does the same for many requests.
-    chances, none = compete([one.mine for one in scores], terms, null)
-    return [Scores(p, one.right * (p / _given(one))) for p, one in zip(chances, scores, strict=True)], none
-
-
-def _given(scores: Scores) -> float:
-    """The probability that P(right) is divided by to give P(right | mine)."""
-    return max(scores.mine, float(scores.right.sum()), _TINY)
-
-
-def temperature_scaled(scores: Scores, temperature: float) -> Scores:
-    """The scores of an over-confident domain: log-odds of P(mine) and of each P(right) divided by `temperature` ≥ 1.
-
-    The readings still sum to at most P(mine): where the division gives more, they are scaled down together.
-    """
-    if temperature == 1.0 or not len(scores.right):
-        return scores
-    scaled = _divided(np.append(scores.mine, scores.right), temperature)
-    mine, right = float(scaled[0]), scaled[1:]
-    return Scores(mine, right * min(1.0, mine / float(right.sum())))
-
-
-def temperature_scaled_groups(mine: Floats, right: Floats, starts: Starts, temperature: float) -> tuple[Floats, Floats]:
-    """`temperature_scaled` for R requests at once: P(mine), shape (R,), and P(right), shape (N,)."""
-    mine, right = _divided(mine, temperature), _divided(right, temperature)
-    scale = np.minimum(1.0, mine / np.add.reduceat(right, starts))
-    return mine, right * np.repeat(scale, np.diff(np.append(starts, len(right))))
-
-
-def _divided(p: Floats, temperature: float) -> Floats:
-    return sigmoid(log_odds(p) / temperature)
+def agreements(contributions: Sequence[Contribution], groups: Mapping[str, int]) -> list[int] | None:
+    """The claims of the domains' most probable readings, `groups` being their numbers; None where no two agree."""
+    best = [one.hypotheses[int(one.scores.right.argmax())] for one in contributions]
+    return claims_of([one.domain for one in contributions], best, groups)
 
 
 def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
@@ -127,13 +77,15 @@ class BestReadings(NamedTuple):
     """Most probable reading of each of n requests by one domain.
 
     `mine` is P(mine), `right` P(right) of the reading, `best` its index, −1 where the domain has none; the numbers are
-    0 there. `total` is the sum of P(right) over all its readings.
+    0 there. `total` is the sum of P(right) over all its readings. `keys` are equal for equal readings of domains that
+    mean the same; None where there are none, as they are needed only for groups.
     """
 
     mine: Floats
     right: Floats
     best: NDArray[np.int32]
     total: Floats
+    keys: Keys | None = None
 
     @classmethod
     def empty(cls, n: int) -> BestReadings:
@@ -150,7 +102,20 @@ class BestReadings(NamedTuple):
 
     def at(self, places: NDArray[np.int64]) -> BestReadings:
         """The readings of some of the requests."""
-        return BestReadings(self.mine[places], self.right[places], self.best[places], self.total[places])
+        keys = None if self.keys is None else self.keys[places]
+        return BestReadings(self.mine[places], self.right[places], self.best[places], self.total[places], keys)
+
+    @classmethod
+    def together(cls, parts: Iterable[BestReadings]) -> BestReadings:
+        """The readings of several parts of the requests."""
+        mine, right, best, total, keys = zip(*parts, strict=True)
+        every = None if any(one is None for one in keys) else np.concatenate(keys)
+        return cls(np.concatenate(mine), np.concatenate(right), np.concatenate(best), np.concatenate(total), every)
+
+    def keyed(self, readings: Sequence[Sequence[Hypothesis | Ranked]]) -> BestReadings:
+        """These readings with their keys; `readings` are all that the domain has of each request."""
+        keys = [key_number(own[k]) if k >= 0 else 0 for own, k in zip(readings, self.best.tolist(), strict=True)]
+        return self._replace(keys=np.array(keys, np.int64))
 
 
 class MergedHeads(NamedTuple):
@@ -178,13 +143,13 @@ def merge_heads(
     domains: Sequence[BestReadings],
     decisions: DecisionSettings = DecisionSettings(),
     fallback: int | None = None,
-    terms: Sequence[tuple[float, float]] | None = None,
+    terms: Terms | None = None,
 ) -> MergedHeads:
     """The heads of the lists that `merge` makes, for many requests at once, conditioned as the settings say.
 
     The domains are in the order of their names, which breaks ties. `fallback` is the number of the fallback domain,
-    which acts where the decision on the others' readings is `none`. `terms` are the domains' slopes and biases in the
-    settings' competition, None the identity.
+    which acts where the decision on the others' readings is `none`. `terms` are those of `terms_of`, the domains'
+    slopes and biases in the settings' competition and their groups; None is the identity, without groups.
     """
     n = len(domains[0].mine)
     if fallback is not None:
@@ -201,8 +166,9 @@ def merge_heads(
         ahead = score > highest
         highest[ahead], heads.domain[ahead], mine[ahead] = score[ahead], number, one.mine[ahead]
         heads.reading[ahead], heads.probability[ahead] = one.best[ahead], one.right[ahead]
+    agreeing = agreeing_with(heads.domain, claims_in(domains, terms), len(domains))
     for number, one in enumerate(domains):
-        other = (one.best >= 0) & (heads.domain != number) & choosable(one.mine, one.right)
+        other = (one.best >= 0) & ~agreeing[number] & choosable(one.mine, one.right)
         distance = np.where(other, np.abs(margin(mine, one.mine, decisions.exclusive)), math.inf)
         np.minimum(heads.closest, distance, out=heads.closest)
     if fallback is not None:
@@ -214,48 +180,97 @@ def merge_heads(
 
 def terms_of(
     decisions: DecisionSettings, names: Iterable[str], served: Mapping[str, Served] = MappingProxyType({})
-) -> list[tuple[float, float]] | None:
-    """Slope and bias of each of the domains in the settings' competition; None where there is none."""
+) -> Terms | None:
+    """Slope and bias of each of the domains in the settings' competition, and its group; None without either."""
+    if decisions.groups:
+        return (decisions.competition or Competition()).domain_terms(names, decisions.groups, served)
     return None if decisions.competition is None else decisions.competition.all_terms(names, served)
 
 
+def claims_in(domains: Sequence[BestReadings], terms: Terms | None) -> list[GroupClaims]:
+    """The claims of domains that are in groups by their terms."""
+    groups = [term.group if isinstance(term, DomainTerm) else ALONE for term in terms or ()]
+    if not any(group != ALONE for group in groups):
+        return []
+    no_key = np.zeros(len(domains[0].mine), np.int64)
+    keys = [no_key if one.keys is None else one.keys for one in domains]
+    # Without keys nothing is known to be the same.
+    groups = [ALONE if one.keys is None else group for one, group in zip(domains, groups, strict=True)]
+    return all_claims(np.array(keys), np.array([one.best >= 0 for one in domains]), groups)
+
+
+def agreeing_with(heads: NDArray[np.int32], claims: Sequence[GroupClaims], count: int) -> NDArray[np.bool_]:
+    """Marks of the domains that state the claim of each list's head, itself included; shape (count, n)."""
+    agreeing = np.arange(count)[:, None] == heads
+    for one in claims:
+        for row, number in enumerate(one.domains.tolist()):
+            agreeing[one.domains] |= one.same[row] & (heads == number)
+    return np.asarray(agreeing)
+
+
 def conditioned_readings(
-    domains: Sequence[BestReadings], decisions: DecisionSettings, terms: Sequence[tuple[float, float]] | None = None
+    domains: Sequence[BestReadings], decisions: DecisionSettings, terms: Terms | None = None
 ) -> tuple[Sequence[BestReadings], Floats]:
     """The readings as the settings have them conditioned on one another, and P(no domain owns the request).
 
     That is after the competition, with the domains' `terms`, and `after_winning`, each where it is set.
     """
+    claims = claims_in(domains, terms) if decisions.conditions else []
     if decisions.competition is None:
         out_of_scope = np.asarray(p_out_of_scope(one.mine for one in domains), np.float64)
     else:
         terms = [IDENTITY] * len(domains) if terms is None else terms
-        domains, out_of_scope = _competing(domains, terms, decisions.competition.null)
-    return _after_winning(domains, decisions.independence) if decisions.normalise else domains, out_of_scope
+        domains, out_of_scope = _competing(domains, terms, decisions.competition, claims)
+    return _after_winning(domains, decisions.independence, claims) if decisions.normalise else domains, out_of_scope
 
 
 def _competing(
-    domains: Sequence[BestReadings], terms: Sequence[tuple[float, float]], null: float | None
+    domains: Sequence[BestReadings], terms: Terms, competition: Competition, claims: Sequence[GroupClaims]
 ) -> tuple[list[BestReadings], Floats]:
     """`competing` for many requests at once."""
     has = np.array([one.best >= 0 for one in domains])
-    chances, none = compete_all(np.array([one.mine for one in domains]), has, terms, null)
+    chances, none = compete_all(
+        np.array([one.mine for one in domains]),
+        has,
+        terms,
+        competition.null,
+        claims=claims,
+        overlapping=competition.overlapping,
+        winner=competition.winner,
+    )
     changed = []
     for one, chance in zip(domains, chances, strict=True):
-        given = np.maximum(np.maximum(one.mine, one.total), _TINY)
+        given = np.maximum(np.maximum(one.mine, one.total), TINY)
         share = chance / given
         changed.append(one._replace(mine=chance, right=one.right * share, total=one.total * share))
+    for one_group in claims:
+        own = [domains[d] for d in one_group.domains]
+        given = np.maximum(np.maximum([one.mine for one in own], [one.total for one in own]), TINY)
+        before = np.array([one.right for one in own]) / given
+        best = np.where(has[one_group.domains], one_group.most(before), 0.0)
+        rest = (np.array([one.total for one in own]) / given - before) * rest_factor(best, before)
+        for row, d in enumerate(one_group.domains):
+            right = best[row] * chances[d]
+            changed[d] = changed[d]._replace(right=right, total=right + rest[row] * chances[d])
     return changed, none
 
 
-def _after_winning(domains: Sequence[BestReadings], independence: float) -> list[BestReadings]:
+def _after_winning(
+    domains: Sequence[BestReadings], independence: float, claims: Sequence[GroupClaims] = ()
+) -> list[BestReadings]:
     """`after_winning` for many requests at once."""
     weights = [one.mine / np.maximum(1.0 - one.mine, CLIP) ** independence for one in domains]
-    total = np.add.reduce(weights)
+    counted = list(weights)
+    for one_group in claims:
+        most = one_group.most(np.array([weights[d] for d in one_group.domains]))
+        for row, d in enumerate(one_group.domains):
+            weights[d] = np.where(domains[d].best >= 0, most[row], weights[d])
+            counted[d] = weights[d] / one_group.size[row]
+    total = np.add.reduce(counted)
     several = (np.add.reduce([one.best >= 0 for one in domains], dtype=np.int64) > 1) & (total > 0.0)
     changed = []
     for one, weight in zip(domains, weights, strict=True):
         share = weight / np.where(several, total, 1.0)
-        right = one.right / np.maximum(np.maximum(one.mine, one.total), _TINY) * share
+        right = one.right / np.maximum(np.maximum(one.mine, one.total), TINY) * share
         changed.append(one._replace(mine=np.where(several, share, one.mine), right=np.where(several, right, one.right)))
     return changed

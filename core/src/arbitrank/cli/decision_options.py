@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
+from arbitrank.arbitration.claims import named_groups
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.cli.options import PATH, Decorator, Share, gathered
-from arbitrank.configuration import OperatorStatements, operator_decisions, stated_by_operator, stated_scales
+from arbitrank.configuration import (
+    OperatorStatements,
+    configured,
+    operator_decisions,
+    stated_by_operator,
+    stated_scales,
+)
 
 _DEFAULT = DecisionSettings()
 
@@ -58,6 +67,13 @@ _independence = click.option(
     help="With --normalise: 1 where each domain has evidence of its own, 0 where all see the same.  "
     f"[default: {_DEFAULT.independence}]",
 )
+_group = click.option(
+    "--group",
+    "groups",
+    metavar="DOMAIN,DOMAIN...",
+    multiple=True,
+    help="Domains whose intents and slots mean the same: equal readings of them agree. May be repeated.",
+)
 _rank_unserved = click.option(
     "--rank-unserved",
     is_flag=True,
@@ -74,6 +90,7 @@ def _decisions(
     normalise: bool | None = None,
     independence: float | None = None,
     rank_unserved: bool | None = None,
+    groups: tuple[str, ...] = (),
     scale: tuple[str, ...] = (),
     config: Path | None = None,
 ) -> DecisionSettings:
@@ -85,6 +102,7 @@ def _decisions(
         "normalise": normalise,
         "independence": independence,
         "rank_unserved": rank_unserved,
+        "groups": _named(groups),
     }
     return operator_decisions(stated, stated_scales(scale), config)
 
@@ -96,6 +114,7 @@ def _stated(
     fallback: str | None,
     normalise: bool | None,
     independence: float | None,
+    groups: tuple[str, ...],
 ) -> dict[str, Any]:
     given = {
         "none": none,
@@ -104,13 +123,19 @@ def _stated(
         "fallback": fallback,
         "normalise": normalise,
         "independence": independence,
+        "groups": _named(groups),
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _named(texts: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
+    """The groups that are stated, None where none are."""
+    return named_groups(texts) if texts else None
+
+
 def decisions(*, clarify: bool = True, unserved: bool = False) -> Decorator:
     """The options of the decision settings, which the verb receives as `decisions: DecisionSettings`."""
-    offered = [_none, _accept, *([_clarify] if clarify else []), _fallback, _normalise, _independence]
+    offered = [_none, _accept, *([_clarify] if clarify else []), _fallback, _normalise, _independence, _group]
     return gathered("decisions", _decisions, *offered, *([_rank_unserved] if unserved else []), _scale, _config)
 
 
@@ -122,5 +147,11 @@ operator = gathered("operator", _operator, _scale, _config)
 """`--scale` and `--config`, which the verb receives as `operator: OperatorStatements`."""
 
 
-stated = gathered("decisions", _stated, _none, _accept, _clarify, _fallback, _normalise, _independence)
+stated = gathered("decisions", _stated, _none, _accept, _clarify, _fallback, _normalise, _independence, _group)
 """The options of the decision settings, of which the verb receives those that are given, by name, as `decisions`."""
+
+
+def following(follow: bool | None) -> ShareFollowing:
+    """Settings by which the share of out-of-scope requests is followed: of the file of `--config`, unless `follow`."""
+    file = configured(click.get_current_context().params.get("config"))
+    return file.out_of_scope if follow is None else msgspec.structs.replace(file.out_of_scope, follow=follow)

@@ -67,6 +67,8 @@ def domains(store: Store, operator: OperatorStatements, service: str | None, as_
         click.echo(msgspec.json.encode(rows))
         return
     _show(rows)
+    if service is not None and (share := _followed(service)):
+        click.echo(share)
 
 
 def _installed(store: Store, scales: StatedScales) -> list[Row]:
@@ -78,12 +80,33 @@ def _installed(store: Store, scales: StatedScales) -> list[Row]:
 
 
 def _served(url: str) -> list[Row]:
-    """The domains of a service; of several workers, of the one that answers.
-
-    Raises `InputError` for a bad URL or a refusal, `StoreError` where the service cannot be reached.
-    """
+    """The domains of a service; of several workers, of the one that answers. Raises as `_called` does."""
     from arbitrank.serve.messages import DomainRow
 
+    try:
+        return [_row_of(one) for one in msgspec.json.decode(_called(url, "/v1/domains"), type=list[DomainRow])]
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InputError(f"--service {url}: its answer is no list of domains: {error}") from error
+
+
+def _followed(url: str) -> str | None:
+    """A line on the share of out-of-scope requests that the service follows; None where it follows none."""
+    from arbitrank.serve.messages import Health
+
+    try:
+        share = msgspec.json.decode(_called(url, "/readyz", 200, 503), type=Health).out_of_scope
+    except (ValueError, msgspec.MsgspecError):  # of another version
+        return None
+    if not share:
+        return None
+    return (
+        f"out of scope: {100 * share.share:.2g} % of the traffic, followed on {share.n} requests from "
+        f"{100 * share.tuned:.2g} %, between {100 * share.low:.2g} and {100 * share.high:.2g} %"
+    )
+
+
+def _called(url: str, path: str, *statuses: int) -> bytes:
+    """The service's reply to GET. Raises `InputError` for a bad URL or a refusal, `StoreError` without a reply."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"--service {url!r}: no URL, expected one as in http://127.0.0.1:8080")
@@ -92,16 +115,14 @@ def _served(url: str) -> list[Row]:
     try:
         connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT)
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        connection.request("GET", parts.path.rstrip("/") + "/v1/domains", headers=headers)
+        connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
         reply = connection.getresponse()
         body = reply.read(_MAX_BYTES)
-        if reply.status != 200:
-            raise InputError(f"--service {url}: answered {reply.status}: {body[:200].decode(errors='replace')}")
-        return [_row_of(one) for one in msgspec.json.decode(body, type=list[DomainRow])]
     except (OSError, http.client.HTTPException) as error:
         raise StoreError(f"--service {url}: cannot be reached: {error}; is it running? see: arbitrank serve") from error
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise InputError(f"--service {url}: its answer is no list of domains: {error}") from error
+    if reply.status not in (statuses or (200,)):
+        raise InputError(f"--service {url}: answered {reply.status}: {body[:200].decode(errors='replace')}")
+    return body
 
 
 def _row_of(one: DomainRow) -> Row:

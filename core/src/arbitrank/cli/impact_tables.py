@@ -10,7 +10,7 @@ from rich.table import Table
 
 from arbitrank.cli.answer_tables import escape
 from arbitrank.evaluate.intervals import Estimate
-from arbitrank.evaluate.metrics import Calibration
+from arbitrank.evaluate.metrics import Calibration, band_mark
 from arbitrank.impact.flips import Flip
 from arbitrank.impact.gate import GateReason
 from arbitrank.impact.report import FlipCount, Impact, Slice
@@ -87,15 +87,14 @@ def _figures(slices: Mapping[str, Slice]) -> Table:
 
 
 def _claims(impact: Impact) -> Table:
-    table = _table(f"claims of {escape(impact.domain)}", "n", "NLL", "Brier", "ECE", "95 %", "floor", "band", "over")
+    table = _table(f"claims of {escape(impact.domain)}", "n", "NLL", "Brier", "ECE", "95 %", "in band", "over")
     named = {"by its card": impact.card, "now": impact.claims.before, "as a candidate": impact.claims.after}
     for name, one in named.items():
         if one:
-            interval, band = (f"{100 * low:.1f}–{100 * high:.1f}" for low, high in (one.ece_interval, one.ece_band))
-            floor, over = f"{100 * one.ece_floor:.1f}", f"{100 * one.over:+.1f}"
-            table.add_row(
-                name, str(one.n), f"{one.nll:.3f}", f"{one.brier:.3f}", _ece(one), interval, floor, band, over
-            )
+            low, high = one.ece_interval
+            interval, band = f"{100 * low:.1f}–{100 * high:.1f}", band_mark(one.ece, one.ece_band)
+            row = name, str(one.n), f"{one.nll:.3f}", f"{one.brier:.3f}", _ece(one), interval, band
+            table.add_row(*row, f"{100 * one.over:+.1f}")
     return table
 
 

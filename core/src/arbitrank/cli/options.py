@@ -15,10 +15,10 @@ import click
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.lineup import outdated, served
-from arbitrank.configuration import unused
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover
+from arbitrank.scales import unused
 from arbitrank.store.kinds import HYPRANK, checked_name
 from arbitrank.store.loading import load_found, settled
 from arbitrank.store.signing import open_key, open_keys

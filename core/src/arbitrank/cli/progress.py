@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -24,14 +24,19 @@ from arbitrank.training.task import TrainingOutcome
 from arbitrank.training.worker import Event
 
 _INTERVAL = 10.0  # seconds between two lines of one stage in a pipe
+_LONGEST = 60.0  # seconds after which a line is due however few steps were done
+_STEP = 0.1  # of the steps, which are done between two lines
+_MANY = 10  # domains above which they are counted, and not shown one by one
+
+Clock = Callable[[], float]
 
 
 @contextmanager
-def shown(label: str) -> Iterator[domain.Progress]:
-    """A progress callback: one bar a stage on standard error, where that is a terminal."""
+def shown(label: str, clock: Clock = time.monotonic) -> Iterator[domain.Progress]:
+    """A progress callback that writes to standard error: a bar a stage where that is a terminal, else lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda stage, done, total: None
+        yield ProgressLines(label, clock)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -43,6 +48,38 @@ def shown(label: str) -> Iterator[domain.Progress]:
             progress.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+class ProgressLines:
+    """Lines on standard error: "LABEL STAGE: 3 of 18, 41 s", with the seconds since the stage began.
+
+    There is one at a stage's start, and further ones 10 s apart at least: where a tenth of the steps or the last one
+    was done meanwhile, or a minute has passed. A total of 0 is unknown.
+    """
+
+    def __init__(self, label: str, clock: Clock = time.monotonic) -> None:
+        self._label, self._clock = label, clock
+        self._stages: dict[str, tuple[float, float, int]] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = self._clock()
+        if stage not in self._stages:
+            self._stages[stage] = now, now, done
+            if done < total or not total:
+                self._print(stage, done, total, 0.0)
+            return
+        start, last, before = self._stages[stage]
+        passed = now - last
+        if passed < _INTERVAL:
+            return
+        if passed >= _LONGEST or done == total or done - before >= _STEP * (total or done):
+            self._stages[stage] = start, now, done
+            self._print(stage, done, total, now - start)
+
+    def _print(self, stage: str, done: int, total: int, seconds: float) -> None:
+        counted = f"{done} of {total}" if total else f"{done}"
+        spent = f", {seconds:.0f} s" if seconds else ""
+        print(f"{self._label} {stage}: {counted}{spent}".strip(), file=sys.stderr, flush=True)
 
 
 class Board:
@@ -60,16 +97,29 @@ class Board:
 
 
 class Lines(Board):
-    """A line on standard error at the start of each stage, and then every few seconds."""
+    """Lines on standard error at the start of each domain's stages, and then every few seconds.
 
-    def __init__(self) -> None:
+    Of more than ten domains, those that have ended are counted instead.
+    """
+
+    def __init__(self, n: int, clock: Clock = time.monotonic) -> None:
+        self._n, self._ended, self._clock = n, 0, clock
+        self._all = ProgressLines("", clock)
         self._stages: dict[str, tuple[str, float]] = {}
         self._rows: dict[str, float] = {}
 
+    def outcome(self, outcome: TrainingOutcome) -> None:
+        self._ended += 1
+        if self._n > _MANY:
+            self._all("domains", self._ended, self._n)
+
     def event(self, event: Event) -> None:
+        if self._n > _MANY:
+            self._all("domains", self._ended, self._n)
+            return
         self._rows[event.domain] = event.figures.get("rows", self._rows.get(event.domain, 0.0))
         stage, last = self._stages.get(event.domain, ("", 0.0))
-        now = time.monotonic()
+        now = self._clock()
         if event.stage != stage or now - last >= _INTERVAL:
             self._stages[event.domain] = event.stage, now
             print(f"{event.domain}: {_text(event, self._rows[event.domain])}", file=sys.stderr, flush=True)
@@ -124,7 +174,7 @@ def board(n: int, *, json: bool = False) -> Iterator[Board]:
     """A board for `n` domains: events with `json`, bars where standard error is a terminal, else lines."""
     console = Console(stderr=True)
     if json or not console.is_terminal:
-        yield Events() if json else Lines()
+        yield Events() if json else Lines(n)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:

@@ -142,10 +142,23 @@ _encryption = options.gathered(
     metavar="SECONDS",
     help="Report that it is not ready for so long before it stops.",
 )
+@click.option(
+    "--follow-share/--no-follow-share",
+    default=None,
+    help="Follow the share of out-of-scope requests in the traffic, slowly and within bounds.  "
+    "[default: no-follow-share]",
+)
 @_limiting
 @_encryption
 @decision_options.decisions(unserved=True)
-def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank: Path | None, **settings: Any) -> None:
+def serve(
+    open_: bool,
+    isolate: tuple[str, ...],
+    deadline: float | None,
+    hyprank: Path | None,
+    follow_share: bool | None,
+    **settings: Any,
+) -> None:
     """Answer requests over HTTP, following the store; /docs describes the calls. SIGTERM finishes those in flight.
 
     Events are reported on standard error, one JSON object a line.
@@ -153,6 +166,7 @@ def serve(open_: bool, isolate: tuple[str, ...], deadline: float | None, hyprank
     from arbitrank.serve.server import run
 
     host, policy, tokens = settings["host"], settings["policy"], settings["tokens"]
+    settings["following"] = decision_options.following(follow_share)
     loopback = _loopback(host)
     if not loopback and tokens is None and not open_:
         raise InputError(f"--host {host}: open to other machines, and no --tokens; expected that, or --open")

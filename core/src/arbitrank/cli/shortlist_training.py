@@ -13,6 +13,7 @@ import click
 from arbitrank.answerlog.reader import read_log, read_truths
 from arbitrank.cli import options
 from arbitrank.errors import InputError, describe
+from arbitrank.evaluate.metrics import band_text
 from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance, build, skill_utterance, write
 from arbitrank.shortlist.hyprank import save_hyprank
@@ -237,7 +238,7 @@ def quality_text(found: ShortlistQuality) -> str:
     if not found.n:
         return "no held-out utterance to measure it on"
     shares = ", ".join(f"@{k} {100 * share:.1f} %" for k, share in found.recall.items())
-    ece = f"ECE of the best {100 * found.card.ece:.1f} % (floor {100 * found.card.ece_floor:.1f} %)"
+    ece = f"of the best, {band_text(found.card.ece, found.card.ece_band)}"
     return (
         f"on {found.n}: recall {shares}; no known word in {100 * found.missed:.1f} %; "
         f"{ece if found.n >= _ENOUGH else 'too few to measure its calibration'}"

@@ -62,6 +62,7 @@ def shrink(
 
 
 def _fitted(domain: str, path: Path | None, jobs: int, scales: dict[str, dict[str, str]], store: Store) -> float:
+    from arbitrank.evaluate.metrics import band_text
     from arbitrank.impact.plan import plan
     from arbitrank.impact.temperature import fit
     from arbitrank.store.loading import present
@@ -72,7 +73,8 @@ def _fitted(domain: str, path: Path | None, jobs: int, scales: dict[str, dict[st
     replayed = plan({domain: domains[domain]}, store, domain, now.folder, decisions=DecisionSettings(scales=scales))
     fitted, before, after = fit(replayed, on, jobs=jobs)
     click.echo(
-        f"{domain} {now.manifest.version} on {before.n} requests: temperature {fitted.fitted:.2f} takes ECE from "
-        f"{100 * before.ece:.2f} to {100 * after.ece:.2f} %, NLL from {before.nll:.4f} to {after.nll:.4f}"
+        f"{domain} {now.manifest.version} on {before.n} requests: temperature {fitted.fitted:.2f} takes NLL from "
+        f"{before.nll:.4f} to {after.nll:.4f}; before: {band_text(before.ece, before.ece_band)}; with it: "
+        f"{band_text(after.ece, after.ece_band)}"
     )
     return round(fitted.fitted, 4)

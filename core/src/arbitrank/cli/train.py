@@ -12,12 +12,14 @@ import click
 
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.progress import Board, board
-from arbitrank.configuration import OperatorStatements, unused
+from arbitrank.configuration import OperatorStatements
 from arbitrank.context_keys import keys_read
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
+from arbitrank.evaluate.metrics import band_text
 from arbitrank.learn.lightgbm import lightgbm, missing
 from arbitrank.registry import discover, domain_named, loaded
+from arbitrank.scales import unused
 from arbitrank.selftest import selftest
 from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
@@ -59,7 +61,10 @@ _learning = options.gathered(
     "settings",
     Settings,
     click.option(
-        "--model", type=click.Choice(["factored", "loglinear", "boosted", "corrected", "auto"]), default="factored"
+        "--model",
+        type=click.Choice(["auto", "factored", "loglinear", "boosted", "corrected"]),
+        default="auto",
+        help="auto: factored, unless held-out data are enough to be sure that trees are better.",
     ),
     click.option(
         "--loss",
@@ -154,7 +159,7 @@ def train(
     if settings["settings"].model in ("boosted", "corrected"):
         lightgbm()  # its absence is reported before the training rather than after it
     if settings["settings"].model == "auto" and (reason := missing()):
-        options.note(f"boosted models are left out of the choice: {reason}")
+        options.note(f"every re-ranker is factored, as trees cannot be tried: {reason}")
     found = discover()
     ready = loaded(found)
     chosen = [*dict.fromkeys(ready if all_domains else names or ready)]
@@ -203,10 +208,15 @@ def _report(outcome: TrainingOutcome, destination: options.Destination, shown: B
             click.echo(f"{outcome.domain} {outcome.version}: {text}")
         else:
             click.echo(
-                f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {outcome.model}; on {outcome.held} "
-                f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), ECE {100 * outcome.ece:.1f} % "
-                f"(floor {100 * outcome.ece_floor:.1f} %); {destination}"
+                f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {_kind(outcome)}; on {outcome.held} "
+                f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), "
+                f"{band_text(outcome.ece, outcome.ece_band)}; {destination}"
             )
+
+
+def _kind(outcome: TrainingOutcome) -> str:
+    """The kind of the trained re-ranker, and why it was chosen."""
+    return f"{outcome.model} ({outcome.choice.sentence})" if outcome.choice else outcome.model
 
 
 def _finish(outcomes: Sequence[TrainingOutcome]) -> None:

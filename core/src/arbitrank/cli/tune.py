@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.progress import shown
+from arbitrank.errors import DataError
 from arbitrank.registry import discover, loaded
-from arbitrank.store.decision_settings import save_decisions
+from arbitrank.store.decision_settings import TuningRecord, save_decisions
 from arbitrank.store.kinds import DECISIONS
 from arbitrank.store.loading import settled
 from arbitrank.store.signing import sign
 
 if TYPE_CHECKING:
-    from arbitrank.decisions.thresholds import Gain
     from arbitrank.decisions.tuning import SettingsChoice, Tuned
+    from arbitrank.impact.observation import Observation
+    from arbitrank.learn.gains import Gain
+
+_MOST_FINGERPRINTS = 500_000  # of the requests, as the file of an artifact has a limit
 
 
 @click.command("tune")
@@ -61,13 +67,20 @@ def tune(
     destination.check(DECISIONS)
     store = destination.store
     on, domains, base = options.requests(path, store), loaded(discover()), settled(decisions, store)
-    seen = observe(domains, store, on, base)
-    other = None if traffic is None else observe(domains, store, traffic, base)
+    with shown("tune") as progress:
+        seen = observe(domains, store, on, base, progress)
+        other = None if traffic is None else observe(domains, store, traffic, base, progress)
     unlabelled = seen.unlabelled if other is None else other.every
     for text in (*seen.notes, *(() if other is None else other.notes)):
         options.note(text)
-    tuned = tune(seen.observed, base, seen.served, unlabelled if len(unlabelled[0].best) else None, seed=seed)
-    version = None if tuned.refusal else _written(tuned.settings, destination)
+    n = len(unlabelled[0].best)
+    if traffic is not None and not n:
+        options.note(f"{traffic}: no request in it, so the share of out-of-scope requests in the traffic is not known")
+    try:
+        tuned = tune(seen.observed, base, seen.served, unlabelled if n else None, seed=seed)
+    except DataError as error:
+        raise DataError(f"{on}: {error}; {_beside(len(seen.unlabelled[0].best))}give others with --on FILE") from None
+    version = None if tuned.refusal else _written(tuned.settings, _record(tuned, seed, seen), destination)
     if as_json:
         click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(tuned)}))
     else:
@@ -80,11 +93,31 @@ def tune(
         sys.exit(1)
 
 
-def _written(settings: DecisionSettings, destination: options.Destination) -> str:
+def _beside(unlabelled: int) -> str:
+    return f"{unlabelled} more have none; " if unlabelled else ""
+
+
+def _record(tuned: Tuned, seed: int, seen: Observation) -> TuningRecord:
+    """The record of what the settings were tuned on, by which their gate leaves these requests out."""
+    assert tuned.gain is not None
+    prints, gain = np.unique(seen.fingerprints), tuned.gain
+    return TuningRecord(
+        n=tuned.n,
+        out_of_scope=tuned.out_of_scope,
+        seed=seed,
+        setting=next((one.setting for one in tuned.choices if one.taken), None),
+        nll_gain=gain.nll_gain,
+        answer_gain=gain.answer_gain,
+        domain_gain=gain.domain_gain,
+        requests=prints.astype("<u4").tobytes() if len(prints) <= _MOST_FINGERPRINTS else None,
+    )
+
+
+def _written(settings: DecisionSettings, record: TuningRecord, destination: options.Destination) -> str:
     """Write the settings to their destination; their version."""
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         target = destination.out or Path(folder) / "artifact"
-        manifest = save_decisions(settings, target)
+        manifest = save_decisions(settings, target, record)
         if destination.key:
             sign(target, destination.key)
         if not destination.out:

@@ -8,30 +8,64 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.arbitration.claims import ALONE, GroupClaims, Groups, all_claims, group_numbers
+from arbitrank.arbitration.competition import Terms
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, choosable, margin
-from arbitrank.arbitration.merge import BestReadings, conditioned_readings, merge_heads
+from arbitrank.arbitration.merge import BestReadings, agreeing_with, claims_in, conditioned_readings, merge_heads
 from arbitrank.probability import Floats, log_loss
 
 Mask = NDArray[np.bool_]
-Terms = Sequence[tuple[float, float]]
+
+
+class DecidedNone(NamedTuple):
+    """Requests on which the decision `none` leads to a right answer, and those on which it leads to the right domain.
+
+    That is where they are out of scope, and where a fallback acts, where its reading, or its domain, is right.
+    """
+
+    right: Mask
+    domain: Mask
+
+    def at(self, places: NDArray[np.int64]) -> DecidedNone:
+        """Some of the requests."""
+        return DecidedNone(self.right[places], self.domain[places])
 
 
 class Observed(NamedTuple):
-    """Readings of n requests by each domain, in the order of their names.
+    """Readings of n requests by each domain, in the order of their names; a fallback, which does not compete, is none.
 
     `right`, of shape (n, domains), marks best readings that are entirely right; `owners`, (n, domains + 1), the domains
-    that own a request, and in the last column requests that are out of scope.
+    that own a request, and in the last column requests that are out of scope, the fallback's among them.
+    `decided_none` is what the decision `none` leads to; None where there is no fallback.
     """
 
     domains: tuple[str, ...]
     readings: tuple[BestReadings, ...]
     right: Mask
     owners: Mask
+    decided_none: DecidedNone | None = None
 
     def at(self, places: NDArray[np.int64]) -> Observed:
         """Some of the requests."""
         readings = tuple(one.at(places) for one in self.readings)
-        return Observed(self.domains, readings, self.right[places], self.owners[places])
+        none = None if self.decided_none is None else self.decided_none.at(places)
+        return Observed(self.domains, readings, self.right[places], self.owners[places], none)
+
+    def with_fallback(self, name: str | None) -> Observed:
+        """The requests with one of the domains as the fallback: it competes no more, and acts where none is decided.
+
+        A request that it owns is out of scope for all others.
+        """
+        if name not in self.domains:
+            return self
+        k = self.domains.index(name)
+        kept = [d for d in range(len(self.domains)) if d != k]
+        acts, owns, nobody = self.readings[k].best >= 0, self.owners[:, k], self.out_of_scope
+        none = DecidedNone(np.where(acts, self.right[:, k], nobody), np.where(acts, owns, nobody))
+        owners = self.owners[:, [*kept, -1]]
+        owners[:, -1] |= owns
+        domains, readings = tuple(self.domains[d] for d in kept), tuple(self.readings[d] for d in kept)
+        return Observed(domains, readings, self.right[:, kept], owners, none)
 
     @property
     def mine(self) -> Floats:
@@ -43,10 +77,41 @@ class Observed(NamedTuple):
         """The domains that have a reading, shape (domains, n)."""
         return np.array([one.best >= 0 for one in self.readings])
 
+    def claims(self, groups: Groups) -> list[GroupClaims]:
+        """The claims of the domains in groups, where their readings have keys."""
+        numbers = group_numbers(groups)
+        keys = [one.keys for one in self.readings]
+        of = [ALONE if key is None else numbers.get(name, ALONE) for name, key in zip(self.domains, keys, strict=True)]
+        none = np.zeros(len(self.right), np.int64)
+        return all_claims(np.array([none if key is None else key for key in keys]), self.has, of)
+
+    def claimants(self, claims: Sequence[GroupClaims]) -> Mask:
+        """The domains whose claim is to be believed: owners, in a group those that are right where any is.
+
+        Of shape (n, domains + 1) as `owners`. All domains that state such a claim are marked.
+        """
+        hits = self.owners.copy()
+        for one in claims:
+            own, right = hits[:, one.domains], self.right[:, one.domains]
+            right = right & own
+            own = np.where(right.any(axis=1, keepdims=True), right, own)
+            hits[:, one.domains] = (one.same & own.T[None]).any(axis=1).T | own
+        return hits
+
+    @property
+    def overlapping(self) -> int:
+        """The number of requests that several domains own."""
+        return int((self.owners[:, :-1].sum(axis=1) > 1).sum())
+
     @property
     def out_of_scope(self) -> Mask:
         """The requests that are out of scope."""
         return np.asarray(self.owners[:, -1])
+
+    @property
+    def on_none(self) -> DecidedNone:
+        """The requests on which the decision `none` is right, by what it leads to."""
+        return self.decided_none or DecidedNone(self.out_of_scope, self.out_of_scope)
 
     def shares(self, out_of_scope: float) -> Floats:
         """Weights of the requests, 1 on average, under which this share of them is out of scope."""
@@ -86,9 +151,9 @@ class Heads(NamedTuple):
         return np.asarray(action_codes(self.out_of_scope, self.empty, self.probability, self.closest, settings))
 
     def answers(self, settings: DecisionSettings, none: Mask | None) -> Floats:
-        """1 where the answer is right: its head, or deciding none where `none` marks requests out of scope.
+        """1 where the answer is right: its head, or deciding none where `none` marks that as right.
 
-        With None, as there are none among the requests, the head is the answer whatever is decided.
+        With None, as no request is out of scope, the head is the answer whatever is decided.
         """
         return self._answered(self.right, settings, none)
 
@@ -112,7 +177,8 @@ def heads_of(observed: Observed, settings: DecisionSettings, terms: Terms | None
     mine = np.array([one.mine for one in conditioned])
     distances = np.abs(margin(mine[first, at], mine, settings.exclusive))
     right = np.array([one.right for one in conditioned])
-    other = observed.has & (np.arange(count)[:, None] != merged.domain) & choosable(mine, right)
+    agreeing = agreeing_with(merged.domain, claims_in(observed.readings, terms), count)
+    other = observed.has & ~agreeing & choosable(mine, right)
     rival = np.where(other, distances, np.inf).argmin(axis=0)
     empty = merged.domain < 0
     return Heads(

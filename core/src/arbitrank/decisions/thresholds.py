@@ -7,14 +7,16 @@ costs: an answer is worth its risk from P(right) = 0.3, and of two domains one i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.decisions.observed import Heads, Mask
+from arbitrank.decisions.observed import DecidedNone, Heads, Mask
+from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
 WRONG = 4.0 / 3.0
@@ -24,28 +26,33 @@ GRID = tuple(round(0.05 * k, 2) for k in range(1, 20))
 """Values of a threshold that are tried."""
 
 
-class Gain(msgspec.Struct, frozen=True):
-    """Mean gain per request, with its 95 % interval."""
+class ShareGuard(NamedTuple):
+    """A share of out-of-scope requests at which nothing may be worse; `weight` counts the requests as it would be.
 
-    mean: float
-    low: float
-    high: float
+    A mean gain, less so many standard `errors`, has to be above `least`; with negative ones it may be so many below it.
+    The error counts one request out of scope more that loses an answer, so that few of them of which none does are no
+    proof.
+    """
 
-    @classmethod
-    def of(cls, gains: Floats, weight: Floats | None = None) -> Gain:
-        """The mean of gains, and its interval by the normal approximation; `weight` counts the requests."""
-        w = np.ones(len(gains)) if weight is None else weight
-        mean = float(w @ gains / w.sum())
-        error = 1.96 * float(np.sqrt(((w * (gains - mean)) ** 2).sum()) / w.sum())
-        return cls(mean, mean - error, mean + error)
+    share: float
+    weight: Floats
+    out_of_scope: Mask
+    errors: float = 0.0
+    least: float = 0.0
 
-    def below(self, errors: float) -> bool:
-        """True for a mean that is more than so many standard errors below 0."""
-        return self.mean + errors * (self.high - self.mean) / 1.96 < -1e-12
+    def refuses(self, gains: Floats) -> bool:
+        """True where the gains may be losses."""
+        gain = Gain.of(gains, self.weight)
+        own = gains[self.out_of_scope]
+        n, lost = len(own), float((own < 0.0).mean())
+        more = (lost * n + 1.0) / (n + 2.0)
+        missing = self.share**2 * max(more - lost, 0.0) / n
+        error = math.sqrt(((gain.high - gain.mean) / 1.96) ** 2 + missing)
+        return gain.mean - self.errors * error < self.least - 1e-12
 
 
 def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:
-    """The value of each decision, `none` marking the requests that are out of scope."""
+    """The value of each decision, `none` marking the requests on which deciding none leads to a right answer."""
     actions = heads.actions(settings)
     accepted = np.where(heads.right, 1.0, -WRONG)
     among = heads.right | (heads.rival & (heads.closest < settings.clarify))
@@ -56,21 +63,26 @@ def values(heads: Heads, settings: DecisionSettings, none: Mask) -> Floats:
 def chosen_thresholds(
     heads: Heads,
     settings: DecisionSettings,
-    none: Mask,
+    none: DecidedNone,
     weight: Floats | None,
-    guards: Sequence[Floats],
+    guards: Sequence[ShareGuard],
     names: Sequence[str],
 ) -> Iterator[tuple[str, float, Gain]]:
     """The thresholds, one after another, that are surely worth more than those of `settings`: name, value, gain.
 
-    `weight` counts the requests. Counted as by any of `guards`, with other shares of requests out of scope, they may
-    not be worth less.
+    `weight` counts the requests. None of the `guards` refuses what the decisions are worth, the right answers or the
+    right domains.
     """
     for name in names:
-        before = values(heads, settings, none)
-        gains = {value: values(heads, replace(settings, **{name: value}), none) - before for value in GRID}
+        before = values(heads, settings, none.right)
+        gains = {value: values(heads, replace(settings, **{name: value}), none.right) - before for value in GRID}
         best = max(gains, key=lambda value: Gain.of(gains[value], weight).mean)
-        gain = Gain.of(gains[best], weight)
-        if gain.low > 0.0 and not any(Gain.of(gains[best], guard).below(0.0) for guard in guards):
-            settings = replace(settings, **{name: best})
+        gain, after = Gain.of(gains[best], weight), replace(settings, **{name: best})
+        changes = (
+            gains[best],
+            heads.answers(after, none.right) - heads.answers(settings, none.right),
+            heads.domains(after, none.domain) - heads.domains(settings, none.domain),
+        )
+        if gain.low > 0.0 and not any(guard.refuses(change) for guard in guards for change in changes):
+            settings = after
             yield name, best, gain

@@ -2,8 +2,9 @@
 
 A setting is taken where its held-out gain is sure: the 95 % interval is above 0, of the log loss of P(right), of the
 share of right answers or of that of right domains, and none of the three is worse. Where requests out of scope are
-known, answers and domains may not be worse at shares of 1, 5 and 20 % of them either, as labelled requests seldom have
-the share of the traffic.
+known, and their share of the traffic is not, answers and domains may not seem worse at any share from 1 to 20 % either,
+as labelled requests seldom have the share of the traffic. The setting is then chosen for the least of its gains over
+these shares: that of the labelled requests alone would promise most, and lose where more are out of scope.
 """
 
 from __future__ import annotations
@@ -13,27 +14,30 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
 
-from arbitrank.arbitration.competition import Served, compete_all
+from arbitrank.arbitration.claims import Groups
+from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, terms_of
-from arbitrank.decisions.candidates import ALL, ASSUMED, BALANCED, UNKNOWN, Samples, TriedSettings, candidates, held_out
-from arbitrank.decisions.competition_fitting import FORMS, LEAST_OUT_OF_SCOPE
-from arbitrank.decisions.observed import Heads, Mask, Observed, heads_of
-from arbitrank.decisions.scope_share import ScopeShare, estimate_share
-from arbitrank.decisions.thresholds import Gain, chosen_thresholds
+from arbitrank.decisions.candidates import (
+    ALL,
+    Samples,
+    TriedSettings,
+    candidates,
+    held_out,
+)
+from arbitrank.decisions.competition_fitting import LEAST_OUT_OF_SCOPE
+from arbitrank.decisions.observed import DecidedNone, Heads, Observed, heads_of
+from arbitrank.decisions.scope import LEAST, Scope, scope_of
+from arbitrank.decisions.scope_share import ScopeShare
+from arbitrank.decisions.thresholds import ShareGuard, chosen_thresholds
 from arbitrank.errors import DataError
+from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
-LEAST = 200
-"""Labelled requests below which nothing is tuned, and unlabelled ones below which no share is estimated."""
-
-SHARES = (0.01, 0.05, 0.2)
-"""Shares of out-of-scope requests at which nothing may be worse, where the share of the traffic is not known."""
-
 _ONE_SIDED = 1.645  # standard errors
+_NEARLY = 0.7  # of the greatest least gain, among which the log loss decides
 
 
 class SettingsChoice(msgspec.Struct, frozen=True):
@@ -81,28 +85,32 @@ def tune(
     Raises `DataError` where the labelled requests are too few, or of one domain.
     """
     check(observed)
-    samples = Samples(observed, seed)
-    notes = list(_remarks(observed))
-    scope, share = _scope(samples, unlabelled, notes)
+    samples = Samples(observed, seed, base.groups)
+    notes = [*_remarks(observed), *_silent_groups(observed, base.groups)]
+    scope, share = scope_of(samples, base, unlabelled, notes)
     before = heads_of(observed, base, terms_of(base, observed.domains, served)), base
     choices: list[SettingsChoice] = []
-    tried: list[tuple[TriedSettings, Heads, DecisionSettings]] = []
+    tried: list[_Tried] = []
     for candidate in candidates(base, samples, scope.shares):
         after = held_out(samples, candidate), candidate.settings(ALL)
-        choices.append(_compared(candidate.name, before, after, scope))
+        gains = _Gains.of(before, after, scope.none)
+        choices.append(_compared(candidate.name, gains, scope))
         if choices[-1].reason is None:
-            tried.append((candidate, *after))
+            tried.append(_Tried(candidate, *after, gains))
     heads, settings = before
     if tried:
-        kept, heads, settings = _best(tried, scope)
+        kept, heads, settings, _ = _best(tried, scope)
         choices = [replace(one, taken=one.setting == kept.name) for one in choices]
     if scope.none is not None:
         names = tuple(name for name in ("none", "accept", "clarify") if name not in base.stated)
-        for name, value, gain in chosen_thresholds(heads, settings, scope.none, scope.weight, scope.guards, names):
+        found = chosen_thresholds(heads, settings, scope.none, scope.weight, scope.guards, names)
+        for name, value, gain in found:
             settings = replace(settings, **{name: value})
             notes.append(f"{name} {value}: worth {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] a request")
     refusal = _refusal(choices) if settings == base else None
-    whole = None if refusal else replace(_compared("tuned", before, (heads, settings), scope), taken=True)
+    whole = None
+    if not refusal:
+        whole = replace(_compared("tuned", _Gains.of(before, (heads, settings), scope.none), scope), taken=True)
     counted = int(observed.out_of_scope.sum())
     settings = base if refusal else _with_versions(settings, served)
     return Tuned(settings, len(observed.right), counted, tuple(choices), whole, share, tuple(notes), refusal)
@@ -119,88 +127,74 @@ def check(observed: Observed) -> None:
         raise DataError(f"the requests with a truth are of {named}, expected at least 2: nothing competes")
 
 
-# ------------------------------------------------------------------------------------------------ out-of-scope requests
-
-
-class _Scope(NamedTuple):
-    """The requests out of scope, None where too few are known, and the shares of them to tune for.
-
-    `weight` counts the requests as in the traffic, None as they are; `guards` do so for each of `limits`, shares at
-    which nothing may be worse.
-    """
-
-    none: Mask | None = None
-    shares: Sequence[float | None] = UNKNOWN
-    weight: Floats | None = None
-    limits: tuple[float, ...] = ()
-    guards: tuple[Floats, ...] = ()
-
-
-def _scope(
-    samples: Samples, unlabelled: Sequence[BestReadings] | None, notes: list[str]
-) -> tuple[_Scope, ScopeShare | None]:
-    """The shares to tune for, and the share of out-of-scope requests in the traffic where it can be told."""
-    observed, n = samples.all, 0 if unlabelled is None else len(unlabelled[0].best)
-    if observed.out_of_scope.sum() < LEAST_OUT_OF_SCOPE:
-        return _Scope(), None
-    if unlabelled is None or n < LEAST:
-        if n:
-            notes.append(f"{n} requests without a truth, below {LEAST}: too few to tell the share of out of scope")
-        guards = tuple(map(observed.shares, SHARES))
-        return _Scope(observed.out_of_scope, ASSUMED, None, SHARES, guards), None
-    fitted, _ = samples.fitted(FORMS[1], ALL)
-    assert fitted.null is not None
-    mine, has = (np.array(rows) for rows in zip(*((one.mine, one.best >= 0) for one in unlabelled), strict=True))
-    _, chances = compete_all(mine, has, fitted.terms, fitted.null)
-    found = estimate_share(chances, BALANCED)
-    notes.append(
-        f"out of scope are {100 * found.share:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of {n} requests "
-        "without a truth"
-    )
-    likely, limits = (_bounded(found.share), (_bounded(found.low), _bounded(found.high)))
-    guards = tuple(map(observed.shares, limits))
-    return _Scope(observed.out_of_scope, (likely,), observed.shares(likely), limits, guards), found
-
-
-def _bounded(share: float) -> float:
-    """A share that leaves some requests in scope and some out of scope."""
-    return min(max(share, 0.005), 0.9)
-
-
 # ------------------------------------------------------------------------------------------------------------ choices
 
 Decided = tuple[Heads, DecisionSettings]
 
 
-def _compared(name: str, before: Decided, after: Decided, scope: _Scope) -> SettingsChoice:
-    """The gains of the settings of `after` over those of `before`, and the reason why they are not sure."""
-    (was, old), (now, new) = before, after
-    answers = now.answers(new, scope.none) - was.answers(old, scope.none)
-    domains = now.domains(new, scope.none) - was.domains(old, scope.none)
-    nll, answer, domain = (Gain.of(values, scope.weight) for values in (was.losses - now.losses, answers, domains))
-    gains = nll, answer, domain
+class _Gains(NamedTuple):
+    """Gains of each request by other settings: in log loss of the head, right answers and right domains."""
+
+    nll: Floats
+    answers: Floats
+    domains: Floats
+
+    @classmethod
+    def of(cls, before: Decided, after: Decided, none: DecidedNone | None) -> _Gains:
+        """The gains of the settings of `after` over those of `before`."""
+        (was, old), (now, new) = before, after
+        right, domain = none or (None, None)
+        return cls(
+            was.losses - now.losses,
+            now.answers(new, right) - was.answers(old, right),
+            now.domains(new, domain) - was.domains(old, domain),
+        )
+
+    def least(self, guards: Sequence[ShareGuard]) -> float:
+        """The mean gain in answers and domains at the guards' share at which it is least."""
+        return min(Gain.of(self.answers + self.domains, guard.weight).mean for guard in guards)
+
+
+class _Tried(NamedTuple):
+    """A setting that may be taken, with its held-out heads and gains, and its settings fitted on all requests."""
+
+    candidate: TriedSettings
+    heads: Heads
+    settings: DecisionSettings
+    gains: _Gains
+
+    def loss(self, scope: Scope) -> float:
+        """The mean log loss of the heads."""
+        return Gain.of(self.heads.losses, scope.weight).mean
+
+
+def _compared(name: str, gains: _Gains, scope: Scope) -> SettingsChoice:
+    """The mean gains of settings, and the reason why they are not sure."""
+    found = nll, answers, domains = tuple(Gain.of(each, scope.weight) for each in gains)
     reason = None
-    if not any(gain.low > 0.0 for gain in gains):
+    if not any(gain.low > 0.0 for gain in found):
         reason = "no sure gain"
-    elif any(gain.below(_ONE_SIDED) for gain in gains):
+    elif any(gain.below(_ONE_SIDED) for gain in found):
         reason = "a loss, too"
-    for share, weight in zip(scope.limits, scope.guards, strict=True):
-        if any(Gain.of(values, weight).below(1.0) for values in (answers, domains)):
-            reason = reason or f"more wrong answers where {100 * share:.3g} % of the requests are out of scope"
-    return SettingsChoice(name, nll, answer, domain, reason=reason)
+    for guard in scope.guards:
+        if guard.refuses(gains.answers) or guard.refuses(gains.domains):
+            share = f"{100 * guard.share:.3g} %"
+            reason = reason or f"perhaps more wrong answers where {share} of the requests are out of scope"
+    return SettingsChoice(name, nll, answers, domains, reason=reason)
 
 
-def _best(
-    tried: Sequence[tuple[TriedSettings, Heads, DecisionSettings]], scope: _Scope
-) -> tuple[TriedSettings, Heads, DecisionSettings]:
-    """The candidate with the least held-out log loss, or a smaller one that is within a standard error of it."""
+def _best(tried: Sequence[_Tried], scope: Scope) -> _Tried:
+    """The candidate with the least held-out log loss, or a smaller one that is within a standard error of it.
 
-    def loss(one: tuple[TriedSettings, Heads, DecisionSettings]) -> float:
-        return Gain.of(one[1].losses, scope.weight).mean
-
-    best = min(tried, key=loss)
-    near = [one for one in tried if not Gain.of(best[1].losses - one[1].losses, scope.weight).below(1.0)]
-    return min(near, key=lambda one: (one[0].size, loss(one)))
+    Where the share of the traffic is not known, it is one of those whose gain is nearly the greatest at the share at
+    which they gain least.
+    """
+    if scope.unknown:
+        greatest = max(one.gains.least(scope.guards) for one in tried)
+        tried = [one for one in tried if one.gains.least(scope.guards) >= _NEARLY * greatest]
+    best = min(tried, key=lambda one: one.loss(scope))
+    near = [one for one in tried if not Gain.of(best.heads.losses - one.heads.losses, scope.weight).below(1.0)]
+    return min(near, key=lambda one: (one.candidate.size, one.loss(scope)))
 
 
 def _with_versions(settings: DecisionSettings, served: Mapping[str, Served]) -> DecisionSettings:
@@ -224,6 +218,16 @@ def _remarks(observed: Observed) -> Iterator[str]:
     for name, own in zip(observed.domains, observed.owners.T, strict=False):
         if not own.any():
             yield f"{name}: owns no request with a truth; its slope is the shared one"
+
+
+def _silent_groups(observed: Observed, groups: Groups) -> Iterator[str]:
+    """Remarks on groups whose domains have readings of the same requests and never the same one."""
+    for one in observed.claims(groups):
+        has = observed.has[one.domains]
+        together = int((has.sum(axis=0) > 1).sum())
+        if together and not (one.size > 1.0).any():
+            names = ", ".join(observed.domains[d] for d in one.domains)
+            yield f"{names}: a group, and no two of them name the same reading of {together} requests: none agree"
 
 
 def _refusal(choices: Sequence[SettingsChoice]) -> str:

@@ -21,19 +21,23 @@ def evaluate(
     scales: Mapping[str, Mapping[str, str]] | None = None,
     seed: int = 0,
     jobs: int = 1,
+    shift: bool = False,
 ) -> dict[str, Any]:
     """The metrics of all systems on a corpus, or on a file of hypotheses with truths, as `metrics.json` holds them.
 
     With `out`, the report is written into that folder; with `plugins`, the installed domains are measured, R0 beside
     them. `context_keys` are read beside the core's, or the domains' own, and those in `arbitrank.toml`. `decisions`
-    are fields of the decision settings that are set, such as `{"fallback": "llm"}`; each system decides as a service.
-    `scales` are of scores that are not probabilities, by domain and field; where they state none, the operator's
-    configuration does. `jobs` is the number of domains that are built at once. Raises `DataError` where the data
-    cannot be used, and `InputError` where the extra `train` (or, for a report, `report`) is not installed.
+    are fields of the decision settings that are stated, such as `{"fallback": "llm"}`, and are not tuned; each system
+    decides as a service, once with the others at their defaults and once with them tuned. `scales` are of scores that
+    are not probabilities, by domain and field; where they state none, the operator's configuration does. `jobs` is the
+    number of domains that are built at once. With `shift`, the main systems are measured under shifts of the held-out
+    requests too. Raises `DataError` where the data cannot be used, and `InputError` where the extra `train` (or, for a
+    report, `report`) is not installed.
     """
     try:
         from arbitrank.configuration import first_stated, stated_by_operator
         from arbitrank.evaluate.experiment import evaluate as run
+        from arbitrank.evaluate.tuning import tuned
 
         if out is not None:
             from arbitrank.evaluate.report import write_report
@@ -48,10 +52,11 @@ def evaluate(
         context_keys=operator.file.named_keys(context_keys),
         decisions=first_stated(decisions, operator.decisions),
         scales=operator.scales,
+        shift=shift,
         progress=lambda *_: None,
     )
     if out is not None:
-        write_report(metrics, results, corpus.held, "plugins" if plugins else "factored", Path(out))
+        write_report(metrics, results, corpus.held, tuned("plugins" if plugins else "factored"), Path(out))
     return metrics
 
 

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.competition import Terms
+from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.fallback import NO_FALLBACK
-from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
+from arbitrank.arbitration.merge import BestReadings, MergedHeads, conditioned_readings, merge_heads, terms_of
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import load
-from arbitrank.evaluate.joint import joint_readings
-from arbitrank.evaluate.merge_tuning import (
-    AfterWinning,
-    LabelledReadings,
-    NoneChoice,
-    choose,
-    choose_none,
-    contending,
-)
-from arbitrank.evaluate.plugins import PLUGINS
+from arbitrank.evaluate.joint import JointReadings, joint_readings, taught_joint
+from arbitrank.evaluate.labelled import LabelledReadings, observed
 from arbitrank.evaluate.results import SystemResults, judge
 from arbitrank.evaluate.runs import DomainRun, splits
-from arbitrank.evaluate.systems import DEFAULT
+from arbitrank.evaluate.tuning import OTHER_FOLDS, Deciding, Places, SystemReadings, TuningData
 from arbitrank.learn.lightgbm import missing
 from arbitrank.probability import Floats
 from arbitrank.semer import truths_found
-from arbitrank.values import Example, Hypothesis, Truth
+from arbitrank.values import Hypothesis, Ranked, Truth
 
 JOINT = "joint"
 """Name of the system that is one model over all domains."""
@@ -46,100 +37,176 @@ def acting_fallback(corpus: Corpus, decisions: Mapping[str, Any]) -> tuple[Corpu
     return dataclasses.replace(corpus, notes=(*corpus.notes, note)), {**decisions, "fallback": None}
 
 
-def after_winning(corpus: Corpus, runs: Sequence[DomainRun], given: Mapping[str, Any] = {}) -> AfterWinning | None:
-    """The choice of after-winning calibration for the default system.
+def system_readings(
+    corpus: Corpus, runs: Sequence[DomainRun], *, seed: int, kept: Places | None = None
+) -> SystemReadings:
+    """The readings of all systems, the joint model last where LightGBM is installed.
 
-    None where it is given, where no data are left to choose by, and where requests may be out of scope: then not every
-    request is owned by exactly one domain.
+    `kept` are the places of the training requests that were kept back to tune on, None for all.
     """
-    if "normalise" in given or corpus.has_out_of_scope:
-        return None
-    unreported = _unreported([one for one in runs if one.domain != given.get("fallback")])
-    return choose(unreported) if unreported else None
-
-
-Served = tuple[dict[str, DecisionSettings], dict[str, NoneChoice], dict[str, list[BestReadings]]]
-
-
-def served(
-    corpus: Corpus,
-    runs: Sequence[DomainRun],
-    *,
-    seed: int,
-    winning: AfterWinning | None = None,
-    given: Mapping[str, Any] = {},
-) -> Served:
-    """Each system's decision settings and readings, the joint model last where LightGBM is installed.
-
-    `winning` is for the default system, or the plugins. Also, where requests may be out of scope and it is not given,
-    the threshold of P(out of scope) of these and of the joint model, chosen on requests that the report is not on.
-    """
-    nones: dict[str, NoneChoice] = {}
-    unreported = _unreported(runs)
-    acting = _number(corpus, given.get("fallback"))
-    choosing = corpus.has_out_of_scope and "none" not in given
-    if choosing and unreported:
-        owners = _owners(corpus, corpus.tuning or corpus.train)
-        nones[DEFAULT] = nones[PLUGINS] = choose_none([one.readings for one in unreported], owners, acting)
-    readings = {system: [one.readings[system] for one in runs] for system in runs[0].readings}
+    held: dict[str, Sequence[BestReadings]] = {
+        system: [one.readings[system] for one in runs] for system in runs[0].readings
+    }
+    tuning: dict[str, TuningData] = {}
+    for system in runs[0].tuning:
+        on = "train, cross-fitted" if kept is None else "a fifth of train, kept back"
+        tuning[system] = _data(corpus, [one.tuning[system] for one in runs], kept, on)
+    changed = _changed(runs)
     rows = [one.joint for one in runs if one.joint is not None]
     if rows and missing() is None:
-        train, held = zip(*rows, strict=True)
-        readings[JOINT], stopping, places = joint_readings(train, held, splits(corpus, seed), seed=seed)
-        if choosing and not corpus.cross_fitted:
-            nones[JOINT] = choose_none(stopping, _owners(corpus, corpus.train)[places], acting)
-    settings = {}
-    for system in readings:
-        own = winning.decisions if winning and system in (DEFAULT, PLUGINS) else DecisionSettings()
-        chosen = {"none": nones[system].threshold} if system in nones else {}
-        settings[system] = replace(own, **{**chosen, **given})
-    return settings, {system: one for system, one in nones.items() if system in readings}, readings
+        taught = taught_joint(corpus)
+        joint = joint_readings(rows, len(corpus.tuning), splits(corpus, seed), taught, seed=seed)
+        places = None if corpus.tuning or corpus.cross_fitted else np.flatnonzero(taught)
+        if corpus.grouped:
+            joint = _keyed(corpus, runs, joint, places)
+        held[JOINT], tuning[JOINT] = joint.held, _data(corpus, joint.tuning, places, "train, cross-fitted")
+        changed = {name: {**own, JOINT: joint.changed[name]} for name, own in changed.items()}
+    return SystemReadings(held, tuning, changed)
+
+
+def _changed(runs: Sequence[DomainRun]) -> dict[str, dict[str, Sequence[BestReadings]]]:
+    """The readings of changed requests by change and system; of a domain that a change does not concern, as held."""
+    found: dict[str, dict[str, Sequence[BestReadings]]] = {}
+    for name in dict.fromkeys(name for one in runs for name in one.changed):
+        systems = dict.fromkeys(system for one in runs for system in one.changed.get(name, ()))
+        found[name] = {
+            system: [one.changed.get(name, {}).get(system, one.readings[system]) for one in runs] for system in systems
+        }
+    return found
+
+
+def _keyed(corpus: Corpus, runs: Sequence[DomainRun], joint: JointReadings, places: Places | None) -> JointReadings:
+    """The joint model's readings with the keys of domains in groups."""
+    held, tuning = list(joint.held), list(joint.tuning)
+    for d, one in enumerate(runs):
+        if one.domain in corpus.grouped:
+            own = load(one.hypotheses)
+            held[d] = held[d].keyed(own.held or own.train)
+            other = own.tuning if corpus.tuning else own.train
+            other = other if places is None else [other[i] for i in places.tolist()]
+            tuning[d] = tuning[d]._replace(readings=tuning[d].readings.keyed(other))
+    return joint._replace(held=held, tuning=tuning)
+
+
+def _data(corpus: Corpus, parts: Sequence[LabelledReadings], places: Places | None, train: str) -> TuningData:
+    """The readings with the owners of the requests; of training requests those at `places`, None for all.
+
+    `train` says which these are.
+    """
+    examples, on = corpus.tuning or corpus.train, "dev" if corpus.tuning else train
+    if places is not None:
+        examples = tuple(corpus.train[i] for i in places.tolist())
+    return TuningData(observed(corpus.domains, parts, examples), OTHER_FOLDS if corpus.cross_fitted else on)
+
+
+def folds(corpus: Corpus, seed: int) -> list[Places]:
+    """The places of the held-out requests whose decisions are by settings of their own: all, or those of each fold."""
+    return [np.flatnonzero(chosen) for _, chosen in splits(corpus, seed)]
 
 
 def judged(
-    corpus: Corpus,
-    runs: Sequence[DomainRun],
-    settings: Mapping[str, DecisionSettings],
-    readings: Mapping[str, Sequence[BestReadings]],
-    *,
-    none_counts: bool = True,
+    corpus: Corpus, runs: Sequence[DomainRun], systems: Mapping[str, Deciding], *, none_counts: bool = True
 ) -> dict[str, SystemResults]:
     """Each system's results on the held-out requests, by its decision settings: what a service would answer.
 
     Without `none_counts` the head of each list is the answer, whatever is decided.
     """
-    acting = {system: _number(corpus, own.fallback) for system, own in settings.items()}
-    terms = {system: terms_of(own, corpus.domains) for system, own in settings.items()}
+    same = {system: _first_like(own, systems) for system, own in systems.items()}
     lists = {
-        system: merge_heads(domains, settings[system], acting[system], terms[system])
-        for system, domains in readings.items()
+        system: [_DecidedPart.of(places, own.readings, settings, corpus) for places, settings in own.parts]
+        for system, own in systems.items()
+        if same[system] == system
     }
     # One domain's hypotheses at a time, as those of all domains may not fit in memory.
     top: dict[str, list[Hypothesis | None]] = {system: [None] * len(corpus.held) for system in lists}
-    several = [i for i, example in enumerate(corpus.held) if example.truth.also]
-    contenders = {
-        system: {
-            i: contending(readings[system], heads, i, settings[system], acting[system], terms[system]) for i in several
-        }
-        for system, heads in lists.items()
-    }
+    several = frozenset(i for i, example in enumerate(corpus.held) if example.truth.also)
+    contenders = {system: dict(_contenders(parts, several)) for system, parts in lists.items()}
     hits: dict[str, dict[int, list[Hypothesis]]] = {system: {i: [] for i in several} for system in lists}
     for d, one in enumerate(runs):
         recognised = load(one.hypotheses)
         own = recognised.held or recognised.train  # kept once where these are the training requests
-        for system, heads in lists.items():
-            for i in np.flatnonzero(heads.domain == d).tolist():
-                top[system][i] = own[i][heads.reading[i]]
+        for system, parts in lists.items():
+            for part in parts:
+                won = np.flatnonzero(part.heads.domain == d)
+                for i, k in zip(part.places[won].tolist(), part.heads.reading[won].tolist(), strict=True):
+                    top[system][i] = own[i][k]
             for i in several:
                 if d in contenders[system][i]:
-                    hits[system][i].append(own[i][readings[system][d].best[i]])
+                    hits[system][i].append(own[i][systems[system].readings[d].best[i]])
     truths = [example.truth for example in corpus.held]
     results = {}
-    for system, heads in lists.items():
-        result = judge(heads, top[system], truths, settings[system] if none_counts else None)
+    for system, parts in lists.items():
+        each = [part.judged(top[system], truths, none_counts=none_counts) for part in parts]
+        result = SystemResults.together(each, [part.places for part in parts])
         found = _found(result, hits[system], truths) if several else None
         results[system] = dataclasses.replace(result, found=found)
-    return results
+    return {system: results[first] for system, first in same.items()}
+
+
+def _first_like(own: Deciding, systems: Mapping[str, Deciding]) -> str:
+    """The first system with these readings and settings."""
+    settings = [one for _, one in own.parts]
+    return next(
+        name
+        for name, other in systems.items()
+        if other.readings is own.readings and [one for _, one in other.parts] == settings
+    )
+
+
+class _DecidedPart(NamedTuple):
+    """Readings of the requests at `places` and the heads of their merged lists, decided by the same settings."""
+
+    places: Places
+    readings: Sequence[BestReadings]
+    heads: MergedHeads
+    settings: DecisionSettings
+    fallback: int | None
+    terms: Terms | None
+
+    @classmethod
+    def of(
+        cls, places: Places, readings: Sequence[BestReadings], settings: DecisionSettings, corpus: Corpus
+    ) -> _DecidedPart:
+        own, fallback = [one.at(places) for one in readings], number(corpus, settings.fallback)
+        terms = terms_of(settings, corpus.domains)
+        return cls(places, own, merge_heads(own, settings, fallback, terms), settings, fallback, terms)
+
+    def judged(self, top: Sequence[Hypothesis | None], truths: Sequence[Truth], *, none_counts: bool) -> SystemResults:
+        at = self.places.tolist()
+        return judge(self.heads, [top[i] for i in at], [truths[i] for i in at], self.settings if none_counts else None)
+
+
+def _contenders(parts: Sequence[_DecidedPart], several: frozenset[int]) -> list[tuple[int, tuple[int, ...]]]:
+    """The numbers of the domains that are contenders of the decision on each request with several truths."""
+    return [
+        (i, contending(part.readings, part.heads, k, part.settings, part.fallback, part.terms))
+        for part in parts
+        for k, i in enumerate(part.places.tolist())
+        if i in several
+    ]
+
+
+def contending(
+    domains: Sequence[BestReadings],
+    heads: MergedHeads,
+    i: int,
+    settings: DecisionSettings,
+    fallback: int | None = None,
+    terms: Terms | None = None,
+) -> tuple[int, ...]:
+    """The numbers of the domains whose best readings of request i are the contenders of its decision."""
+    if heads.fallback[i]:
+        return (int(heads.domain[i]),)
+    at = np.array([i])
+    alone = [BestReadings.empty(1) if d == fallback else one.at(at) for d, one in enumerate(domains)]
+    ranked = []
+    for d, one in enumerate(conditioned_readings(alone, settings, terms)[0]):
+        mine, right = float(one.mine[0]), float(one.right[0])
+        if one.best[0] >= 0:
+            ranked.append(Ranked(str(d), "", score=mine * right, domain_probability=mine, probability=right))
+    ranked.sort(key=lambda entry: -(entry.score or 0.0))
+    decision = decide(ranked, settings, out_of_scope=float(heads.out_of_scope[i]))
+    return tuple(int(ranked[k].domain) for k in decision.contenders)
 
 
 def _found(one: SystemResults, hits: Mapping[int, Sequence[Hypothesis]], truths: Sequence[Truth]) -> Floats:
@@ -150,16 +217,6 @@ def _found(one: SystemResults, hits: Mapping[int, Sequence[Hypothesis]], truths:
     return found
 
 
-def _unreported(runs: Sequence[DomainRun]) -> list[LabelledReadings]:
-    return [one.unreported for one in runs if one.unreported is not None]
-
-
-def _number(corpus: Corpus, name: str | None) -> int | None:
+def number(corpus: Corpus, name: str | None) -> int | None:
     """The number of a domain, None where there is none of the name."""
     return corpus.domains.index(name) if name in corpus.domains else None
-
-
-def _owners(corpus: Corpus, examples: Sequence[Example]) -> NDArray[np.bool_]:
-    """Marks of each example's domains, and in the last column of those out of scope; shape (n, domains + 1)."""
-    truths = [example.truth for example in examples]
-    return np.array([[*map(truth.owned_by, corpus.domains), truth.out_of_scope] for truth in truths], bool)

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from arbitrank.answerlog.reader import read_truths
+from arbitrank.arbitration.claims import Groups, group_numbers, group_remarks
 from arbitrank.context_keys import ContextCount, NamedKeys, keys_read, named_for
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError
@@ -35,7 +36,8 @@ class Corpus:
 
     `tuning` is the data for calibration and choices: dev where there is a test split to report on; else it is empty,
     and cross-fitted training data are used. `notes` name what was left out, and the reasons. `named` are the context
-    keys by domain that it learns from beside those of its own, `scales` those of its domains' scores.
+    keys by domain that it learns from beside those of its own, `scales` those of its domains' scores, `grouped` the
+    domains whose readings may agree with another one's.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Corpus:
     notes: tuple[str, ...]
     named: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     scales: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    grouped: tuple[str, ...] = ()
 
     @property
     def cross_fitted(self) -> bool:
@@ -132,6 +135,13 @@ def with_keys(corpus: Corpus, named: NamedKeys, readers: Iterable[Domain] | None
         count.add(example.request.context)
     remarks = count.remarks(own, tuple(dict.fromkeys(key for keys in by_domain.values() for key in keys)))
     return dataclasses.replace(corpus, notes=(*corpus.notes, *remarks), named=by_domain)
+
+
+def with_groups(corpus: Corpus, groups: Groups) -> Corpus:
+    """The corpus with the domains that are in groups, and with notes on those of other names."""
+    numbers = group_numbers(groups)
+    grouped = tuple(name for name in corpus.domains if name in numbers)
+    return dataclasses.replace(corpus, grouped=grouped, notes=(*corpus.notes, *group_remarks(groups, corpus.domains)))
 
 
 def without_hypotheses(corpus: Corpus) -> Corpus:

@@ -18,8 +18,10 @@ import numpy as np
 
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.evaluate.intervals import Estimate
-from arbitrank.evaluate.metrics import reliability
+from arbitrank.evaluate.metrics import band_mark, reliability
 from arbitrank.evaluate.results import SystemResults, cost, text
+from arbitrank.evaluate.shift import distinct_systems, remarks
+from arbitrank.evaluate.tuning import tuned, tuning_rows, unchanged
 from arbitrank.pages import render
 from arbitrank.probability import Floats
 from arbitrank.values import Example
@@ -42,19 +44,32 @@ def write_report(
     with (out / "predictions.jsonl").open("wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in predictions(results, held))
     plots = {name: out / f"{name}.png" for name in ("calibration", "domains", "coverage")}
-    calibration_plot(results, plots["calibration"])
+    drawn = {name: one for name, one in results.items() if name in compared(metrics)}
+    calibration_plot(drawn, plots["calibration"])
     domains_plot(results[best], plots["domains"])
-    coverage_plot(results, plots["coverage"])
+    coverage_plot(drawn, plots["coverage"])
+    shift = metrics.get("shift", [])
     page = render(
         "evaluation.html",
         metrics=metrics,
         best=best,
+        tuning=tuning_rows(metrics["tuning"]),
+        same=unchanged(metrics["tuning"]),
         most_domains=MOST_DOMAINS,
         plots={name: data_uri(path) for name, path in plots.items()},
         mistakes=list(_mistakes(results[best], held)),
         cost=cost(metrics),
+        band_mark=band_mark,
+        shift=shift,
+        shift_systems=[name for name, same in distinct_systems(shift).items() if name == same] if shift else [],
+        shift_remarks=list(remarks(shift)) if shift else [],
     )
     (out / "report.html").write_text(page, encoding="utf-8")
+
+
+def compared(metrics: Mapping[str, Any]) -> frozenset[str]:
+    """The systems that are drawn: R0, and all as tuned on labelled requests."""
+    return frozenset(["R0", *(tuned(one.system) for one in metrics["tuning"].values())])
 
 
 def predictions(results: Mapping[str, SystemResults], held: Sequence[Example]) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.arbitration.merge import MergedHeads
 from arbitrank.evaluate.intervals import Estimate, bootstrap_means, interval
-from arbitrank.evaluate.metrics import calibration
+from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.probability import Floats, log_loss
 from arbitrank.semer import semer
 from arbitrank.values import Example, Hypothesis, Ranked, Slot, Truth
@@ -49,6 +49,19 @@ class SystemResults:
     actions: NDArray[np.int64]
     fallback: NDArray[np.bool_]
     found: Floats | None = None
+
+    @classmethod
+    def together(cls, parts: Sequence[SystemResults], places: Sequence[NDArray[np.int64]]) -> SystemResults:
+        """The results on parts of the requests, in the order of the requests; without `found`."""
+        order = np.argsort(np.concatenate(places), kind="stable")
+        columns = zip(*(_arrays(part) for part in parts), strict=True)
+        top = [hypothesis for part in parts for hypothesis in part.top]
+        return cls(tuple(top[i] for i in order.tolist()), *(np.concatenate(each)[order] for each in columns))
+
+
+def _arrays(one: SystemResults) -> tuple[NDArray[Any], ...]:
+    """The columns of the results, in the order of the fields."""
+    return tuple(getattr(one, field.name) for field in fields(one) if field.name not in ("top", "found"))
 
 
 def judge(
@@ -119,32 +132,49 @@ def _reading_text(domain: str, intent: str, given: Sequence[Slot]) -> str:
 
 
 def summarise(
-    results: Mapping[str, SystemResults], held: Sequence[Example], *, against: Sequence[str], seed: int = 0
+    results: Mapping[str, SystemResults],
+    held: Sequence[Example],
+    *,
+    against: Sequence[str],
+    untuned: Mapping[str, str] = {},
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The metrics of each system, and its paired differences from each system named in `against`.
 
-    Rates are in [0, 1], NLL in nats. `ci` holds 95 % bootstrap intervals over requests. `per_domain` has accuracy and
-    errors over the requests that the domain owns, and calibration over those that it wins.
+    A system in `untuned` is compared with the one that is named there, too. Rates are in [0, 1], NLL in nats. `ci`
+    holds 95 % bootstrap intervals over requests. `per_domain` has accuracy and errors over the requests that the domain
+    owns, and calibration over those that it wins.
     """
     columns = {system: measured(one) for system, one in results.items()}
     place = {system: slice(k * len(MEASURES), (k + 1) * len(MEASURES)) for k, system in enumerate(columns)}
     drawn = bootstrap_means(np.ascontiguousarray(np.vstack(list(columns.values())).T), seed).T
-    return {
-        system: {
-            **dict(zip(MEASURES, map(float, columns[system].mean(axis=1)), strict=True)),
-            **_calibration(one.probability, one.right, seed),
-            "decisions": _decisions(one),
-            **_found(one),
-            "ci": dict(zip(MEASURES, map(interval, drawn[place[system]]), strict=True)),
+    alone: dict[int, dict[str, Any]] = {}
+    found = {}
+    for system, one in results.items():
+        if id(one) not in alone:  # settings that are as untuned give the same results
+            alone[id(one)] = _figures(one, columns[system], drawn[place[system]], held, seed)
+        others = dict.fromkeys([*against, *([untuned[system]] if system in untuned else [])])
+        found[system] = alone[id(one)] | {
             "against": {
-                other: _differences(columns[system] - columns[other], drawn[place[system]] - drawn[place[other]])
-                for other in against
+                other: differences_of(columns[system] - columns[other], drawn[place[system]] - drawn[place[other]])
+                for other in others
                 if other in results and other != system
-            },
-            "per_domain": dict(_per_domain(one, held, seed)),
-            "per_context": dict(_per_context(columns[system], held)),
+            }
         }
-        for system, one in results.items()
+    return found
+
+
+def _figures(one: SystemResults, columns: Floats, drawn: Floats, held: Sequence[Example], seed: int) -> dict[str, Any]:
+    """The metrics of one system, the differences apart."""
+    return {
+        **dict(zip(MEASURES, map(float, columns.mean(axis=1)), strict=True)),
+        **calibration_of(calibration(one.probability, one.right, seed=seed)),
+        "decisions": _decisions(one),
+        **_found(one),
+        "ci": dict(zip(MEASURES, map(interval, drawn), strict=True)),
+        "against": {},
+        "per_domain": dict(_per_domain(one, held, seed)),
+        "per_context": dict(_per_context(columns, held)),
     }
 
 
@@ -167,17 +197,18 @@ def _seconds(stages: Mapping[str, float]) -> str:
     return ", ".join(f"{stage} {spent:.1f}" for stage, spent in stages.items())
 
 
-def _differences(delta: Floats, drawn: Floats) -> dict[str, Estimate]:
+def differences_of(delta: Floats, drawn: Floats) -> dict[str, Estimate]:
+    """The mean differences of `MEASURES`, shape (5, n), with the intervals of their bootstrap means."""
     return {
         name: Estimate(float(mean), *interval(draws))
         for name, mean, draws in zip(MEASURES, delta.mean(axis=1), drawn, strict=True)
     }
 
 
-def _calibration(p: Floats, y: Floats, seed: int) -> dict[str, Any]:
-    figures = calibration(p, y, seed=seed)
+def calibration_of(figures: Calibration) -> dict[str, Any]:
+    """The figures of calibration as they are reported."""
     ece = {name: getattr(figures, name) for name in ("ece", "ece_interval", "ece_floor", "ece_band")}
-    return {**ece, "over_confidence": figures.over}
+    return {**ece, "ece_in_band": figures.in_band, "over_confidence": figures.over}
 
 
 def _decisions(one: SystemResults) -> dict[str, float | None]:
@@ -211,7 +242,7 @@ def _per_domain(one: SystemResults, held: Sequence[Example], seed: int) -> Itera
                 "domain_accuracy": _mean(one.domain_right[own]),
                 "irer": _mean(1.0 - one.answer_right[own]),
                 "won": int(won.sum()),
-                **_calibration(one.probability[won], one.right[won], seed),
+                **calibration_of(calibration(one.probability[won], one.right[won], seed=seed)),
             },
         )
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -20,8 +21,8 @@ from joblib import Parallel, delayed
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.domain import Progress
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.evaluate.joint import JointRows, Masks
-from arbitrank.evaluate.merge_tuning import LabelledReadings
+from arbitrank.evaluate.joint import JointParts, Masks
+from arbitrank.evaluate.labelled import LabelledReadings
 from arbitrank.nlu.encoded import Encoded
 from arbitrank.nlu.training import encode_all
 from arbitrank.packed import packed
@@ -42,19 +43,22 @@ class DomainRun(NamedTuple):
     """Results of one domain in an experiment.
 
     `hypotheses` is the file of its hypotheses, `readings` are each system's best readings of the held-out requests,
-    `seconds` the time by stage. `unreported` are the default system's readings of requests that the report is not on:
-    those of the tuning split, else training requests, cross-fitted. `peak` is its process's memory, `joint` its rows
-    for the joint model in training and held out (None where there is none). `notes` name what was left out.
+    `seconds` the time by stage. `tuning` are each system's labelled readings of the requests that its decision settings
+    are tuned on (`arbitrank.evaluate.tuning`), none where there are no such requests. `peak` is its process's memory,
+    `joint` its rows for the joint model (None where there is none). `notes` name what was left out.
+    `changed` are some systems' best readings of held-out requests that were changed, by the name of the change, where
+    it concerns the domain.
     """
 
     domain: str
     hypotheses: Path
     readings: Mapping[str, BestReadings]
     seconds: Mapping[str, float]
-    unreported: LabelledReadings | None
+    tuning: Mapping[str, LabelledReadings]
     peak: Peak | None
-    joint: tuple[JointRows, JointRows] | None = None
+    joint: JointParts | None = None
     notes: tuple[str, ...] = ()
+    changed: Mapping[str, Mapping[str, BestReadings]] = MappingProxyType({})
 
 
 def splits(corpus: Corpus, seed: int) -> list[Masks]:
@@ -111,6 +115,7 @@ def in_processes(
 ) -> list[T]:
     """The results of `function(shared corpus, *task)` for each task, in the order in which they end."""
     results: list[T] = []
+    progress(stage, 0, len(tasks))
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         shared = SharedCorpus(corpus, Path(folder) / "corpus")
         shared.path.write_bytes(packed(msgspec.msgpack.encode, corpus))

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from arbitrank.configuration import StatedScales, unused
+from arbitrank.configuration import StatedScales
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.evaluate.corpus import Corpus
-from arbitrank.scales import domain_scales
+from arbitrank.scales import domain_scales, unused
 from arbitrank.scores import ScoreError, distinct_hypotheses
 from arbitrank.values import Example, Hypothesis
 

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arbitrank.domain import Scores, Settings
 from arbitrank.learn.boosted import Boosted
+from arbitrank.learn.buffers import taken
 from arbitrank.learn.calibration import Calibrated, Calibrator, recalibrated
 from arbitrank.learn.calibration_fitting import fit_temperature
-from arbitrank.learn.evidence import Evidence
+from arbitrank.learn.cross_fitting import FOLDS, CrossFitted
+from arbitrank.learn.evidence import Evidence, at_places
 from arbitrank.learn.lightgbm import missing
 from arbitrank.learn.linear_training import train_loglinear
-from arbitrank.learn.model_selection import CrossFitted, learn, select
+from arbitrank.learn.model_selection import select_each
 from arbitrank.learn.rerankers import R0, Factored
-from arbitrank.probability import best_of_each
+from arbitrank.probability import Floats, bounded_groups, sigmoid
 
 DEFAULT = "factored"
+
+AUTO = "auto"
+"""The system whose domains each take the kind of re-ranker that cross-fitting prefers, as `arbitrank train` does."""
 
 BOOSTED = ("boosted", "corrected")
 """The systems that need LightGBM: one by domain, and one on top of the factored log-odds."""
 
-SYSTEMS = ("R0", "R0 temperature", "R1", "R2", "R3", DEFAULT, *BOOSTED)
+SYSTEMS = ("R0", "R0 temperature", "R1", "R2", "R3", DEFAULT, *BOOSTED, AUTO)
 """The systems whose domains are trained alone, in the order in which they are reported."""
+
+_TOGETHER = (DEFAULT, *BOOSTED, AUTO)  # trained on the same folds, at once
 
 _PLAIN = Settings(model="loglinear", form="sigmoid")
 
 
 class Fitted(NamedTuple):
-    """A system's re-ranker of a domain, and the out-of-fold scores of the training requests."""
+    """A system's re-ranker of a domain, and the out-of-fold scores of the training requests, before its calibrator."""
 
     system: str
     reranker: Any
     unseen: CrossFitted | None = None
+
+
+def shared_times(seconds: Mapping[str, float]) -> dict[str, float]:
+    """The seconds of each system, those of systems that share their folds in equal parts."""
+    together = [name for name in _TOGETHER if name in seconds]
+    each = sum(seconds[name] for name in together) / max(1, len(together))
+    return {name: each if name in together else own for name, own in seconds.items()}
 
 
 def available() -> tuple[str, ...]:
@@ -43,10 +58,11 @@ def available() -> tuple[str, ...]:
     return tuple(name for name in SYSTEMS if name not in BOOSTED or missing() is None)
 
 
-def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
+def fit_all(evidence: Evidence, *, seed: int = 0, unseen: bool = False) -> Iterator[Fitted]:
     """Every available system's re-ranker of one domain, from the domain's own cross-fitted hypotheses.
 
-    R1 to R3 are the article's: three weights and a bias, a sigmoid for each hypothesis; they see no context.
+    R1 to R3 are the article's: three weights and a bias, a sigmoid for each hypothesis; they see no context. With
+    `unseen`, each comes with its out-of-fold scores.
     """
     baseline = R0(evidence.without_context().spec)
     if not evidence.requests:
@@ -54,21 +70,37 @@ def fit_all(evidence: Evidence, *, seed: int = 0) -> Iterator[Fitted]:
         yield from (Fitted(name, baseline) for name in available())
         return
     plain = evidence.without_context()
-    yield Fitted("R0", baseline)
-    yield Fitted("R0 temperature", _with_temperature(baseline, plain))
+    claims = [baseline.rerank(request) for request in plain.requests]
+    of_r0 = CrossFitted(np.array([one.mine for one in claims]), np.concatenate([one.right for one in claims]))
+    yield Fitted("R0", baseline, of_r0)
+    yield Fitted("R0 temperature", Calibrated(baseline, fit_temperature(*of_r0.claims(plain))), of_r0)
     for name, loss in (("R1", "r1"), ("R2", "r2"), ("R3", "r3")):
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
-        yield Fitted(name, train_loglinear(plain, settings))
-    yield Fitted(DEFAULT, *select(evidence, Settings(seed=seed)))
-    if missing() is None:
-        yield Fitted("boosted", learn(evidence, Settings(model="boosted", seed=seed, calibrate=False)))
-        yield Fitted("corrected", learn(evidence, Settings(model="corrected", seed=seed, calibrate=False)))
+        folds = _cross_fit_plain(plain, settings) if unseen else None
+        yield Fitted(name, train_loglinear(plain, settings), folds)
+    for name, one in select_each(evidence, Settings(seed=seed), unseen=unseen).items():
+        yield Fitted(name, one.reranker, one.unseen)
 
 
-def _with_temperature(baseline: R0, evidence: Evidence) -> Calibrated:
-    right = np.concatenate([baseline.rerank(request).right for request in evidence.requests])
-    best = best_of_each(right, evidence.batch.starts)
-    return Calibrated(baseline, fit_temperature(right[best], evidence.batch.right[best]))
+def _cross_fit_plain(evidence: Evidence, settings: Settings) -> CrossFitted:
+    """Out-of-fold scores of a log-linear re-ranker; 0 where no request of the domain's own is left to learn from."""
+    rows, fold = evidence.plain, np.random.default_rng(settings.seed).permutation(len(evidence.requests)) % FOLDS
+    each = np.repeat(fold, evidence.batch.sizes)
+    found = CrossFitted(np.zeros(len(fold)), np.zeros(len(each)))
+    for f in range(FOLDS):
+        rest, held = _part(evidence, rows, fold != f), _part(evidence, rows, fold == f)
+        if len(held.requests) and rest.batch.mine.any():
+            right = sigmoid(held.plain @ np.array(train_loglinear(rest, settings).weights.values))
+            found.mine[fold == f], found.right[each == f] = bounded_groups(right, held.batch.starts)
+    return found
+
+
+def _part(evidence: Evidence, rows: Floats, chosen: NDArray[np.bool_]) -> Evidence:
+    """The evidence of the chosen requests, with the features of a log-linear re-ranker that are computed already."""
+    batch, each = evidence.batch.only(chosen)
+    part = Evidence(evidence.spec, at_places(evidence.requests, np.flatnonzero(chosen)), batch, evidence.silent)
+    part.__dict__["plain"] = taken(rows, each)
+    return part
 
 
 def score(reranker: Any, held: Evidence) -> list[Scores]:

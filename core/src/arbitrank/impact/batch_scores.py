@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.arbitration.conditioning import temperature_scaled, temperature_scaled_groups
 from arbitrank.arbitration.dispatch import Failed, query
-from arbitrank.arbitration.merge import BestReadings, temperature_scaled, temperature_scaled_groups
+from arbitrank.arbitration.merge import BestReadings
 from arbitrank.arbitration.scaled_model import scales_of, unscaled
 from arbitrank.domain import Model
 from arbitrank.learn.boosted import Boosted
@@ -47,6 +48,10 @@ class DomainReadings(NamedTuple):
     readings: list[Sequence[Reading]]
     failures: list[str]
     known: dict[int, float]
+
+    def compared(self, name: str, groups: Mapping[str, int]) -> BestReadings:
+        """The best readings of domain `name`, with their keys where it is in one of the groups."""
+        return self.best.keyed(self.readings) if name in groups else self.best
 
     def head(self, i: int) -> Reading:
         """The most probable reading of request i, which has one."""

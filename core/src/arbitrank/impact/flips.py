@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.arbitration.claims import group_numbers
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import MergedHeads, merge_heads, terms_of
@@ -79,7 +80,9 @@ def fill_side(
     order = [readings[domain] for domain in sorted(readings)]
     acting = [number for number, domain in enumerate(sorted(readings)) if domain == decisions.fallback]
     terms = terms_of(decisions, sorted(readings), served)
-    merged = merge_heads([one.best for one in order], decisions, acting[0] if acting else None, terms)
+    groups = group_numbers(decisions.groups)
+    best = [readings[domain].compared(domain, groups) for domain in sorted(readings)]
+    merged = merge_heads(best, decisions, acting[0] if acting else None, terms)
     for field in ("probability", "out_of_scope", "closest", "fallback"):
         side[field] = getattr(merged, field)
     heads = [order[d].head(i) if d >= 0 else None for i, d in enumerate(merged.domain.tolist())]

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from arbitrank.evaluate.intervals import least_loss
-from arbitrank.evaluate.metrics import Calibration
+from arbitrank.evaluate.metrics import Calibration, band_text
 from arbitrank.impact.report import Impact, Slice
 from arbitrank.store.artifact import unproven
 
@@ -136,7 +136,7 @@ def _calibration(
     impact: Impact, own: Calibration, card: Calibration | None, limits: GateLimits
 ) -> Iterator[GateReason]:
     chance = own.ece_band[1]
-    seen = f"ECE {_points(own.ece)} on {own.n} requests (up to {_points(chance)} is chance)"
+    seen = f"{band_text(own.ece, own.ece_band)} on {own.n} requests"
     if card is not None and card.n:
         admitted = max(0.0, card.ece_interval[1] - card.ece_floor)
         if own.ece > chance + admitted:

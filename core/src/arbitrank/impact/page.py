@@ -10,6 +10,7 @@ import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import InputError, os_errors
+from arbitrank.evaluate.metrics import band_mark
 from arbitrank.evaluate.report import calibration_plot, data_uri, differences_plot
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.impact.gate import GateReason
@@ -49,6 +50,7 @@ def write_impact(
             "now": claims.before,
             "as a candidate": claims.after,
         },
+        band_mark=band_mark,
         plots=_plots(impact, results(found, decisions)) if impact.labelled else {},
     )
     for name, content in (

@@ -20,8 +20,9 @@ from arbitrank.learn.buffers import blocks, buffer
 from arbitrank.learn.contributions import added, adding_up, row_of
 from arbitrank.learn.feature_spec import FeatureSpec
 from arbitrank.learn.features import rows
-from arbitrank.learn.lightgbm import Trees, lightgbm
+from arbitrank.learn.lightgbm import Trees, lightgbm, missing
 from arbitrank.learn.rerankers import Factored
+from arbitrank.learn.trees import ParsedTrees
 from arbitrank.probability import Floats, Starts, bounded, bounded_groups, log_odds, sigmoid
 from arbitrank.values import Request
 
@@ -61,19 +62,28 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         return lightgbm().Booster(model_str=self.text)
 
     @cached_property
-    def trees(self) -> Trees:
-        """The trees, bound for serving; each process and fork has its own."""
-        return Trees(self.booster)
+    def trees(self) -> Trees | ParsedTrees:
+        """The trees, bound for serving; each process and fork has its own. Without LightGBM they are NumPy's."""
+        return Trees(self.booster) if missing() is None else ParsedTrees(self.text)
 
     def check(self, folder: Path) -> None:
         """Raise `ArtifactError` where the trees can't be read or have other features than the toolkit's."""
         expected = len(feature_names(self.spec))
         try:
-            seen = self.booster.num_feature()
-        except lightgbm().basic.LightGBMError as error:
-            raise ArtifactError(f"{folder}: trees that LightGBM cannot read: {error}") from error
+            seen = self._width()
+        except (ValueError, LookupError) as error:
+            raise ArtifactError(f"{folder}: trees that cannot be read: {error}") from error
         if seen != expected:
             raise ArtifactError(f"{folder}: trees over {seen} features, expected {expected}; train again")
+
+    def _width(self) -> int:
+        """Number of features of the trees. Raises `ValueError` or `LookupError` where these can't be read."""
+        if missing() is not None:
+            return ParsedTrees(self.text).width
+        try:
+            return int(self.booster.num_feature())
+        except lightgbm().basic.LightGBMError as error:
+            raise ValueError(f"LightGBM: {error}") from error
 
     def score(self, of_requests: Floats, of_readings: Floats, starts: Starts) -> tuple[Floats, Floats]:
         """P(mine) of R requests and P(right) of their N readings, from matrices of features."""
@@ -93,8 +103,8 @@ class Boosted(msgspec.Struct, frozen=True, tag="boosted", tag_field="kind", dict
         return bounded(sigmoid(z + log_odds(below.right)), below.mine)
 
     def explain(self, request: Request) -> list[Mapping[str, float]]:
-        """LightGBM's own contributions, summed by group, on top of the base's."""
-        parts = self.booster.predict(self._columns(request), pred_contrib=True, num_threads=1)
+        """The trees' own contributions, summed by group, on top of the base's."""
+        parts = self.trees.contributions(self._columns(request))
         below: Sequence[Mapping[str, float]] = self.base.explain(request) if self.base else [{} for _ in parts]
         names, right = (*feature_names(self.spec), "bias"), self.rerank(request).right.tolist()
         each = (added(low, row_of(self.spec, names, row.tolist())) for row, low in zip(parts, below, strict=True))

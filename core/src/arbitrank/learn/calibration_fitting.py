@@ -17,6 +17,9 @@ from arbitrank.probability import Floats, fit_logistic, log_loss, log_odds
 
 _FOLDS = 5
 _FEW = 50  # outcomes of the scarcer kind below which held-out ones can't be trusted to choose a map
+LEAST = 2 * _FEW
+"""Requests below which no map is tried."""
+
 _MANY = 5_000  # outcomes from which on isotonic regression is tried
 _SHRINK = 20.0  # the prior of the identity counts as much as so many outcomes
 _LEAST = 1e-3  # a falling map would rank a worse reading above a better one
@@ -29,17 +32,22 @@ def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0)
     for, where traffic was sampled. A map has to win by more than the standard error of its gain, and none is tried for
     where either outcome was seen less than 50 times.
     """
+    return chosen(p, y, counts, seed=seed)[0]
+
+
+def chosen(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0) -> tuple[Calibrator, Floats]:
+    """The calibrator that `choose` gives, and the losses of the outcomes under it where they were held out."""
+    before = log_loss(p, y)
     if min(np.count_nonzero(y), np.count_nonzero(y == 0.0)) < _FEW:
-        return IDENTITY
+        return IDENTITY, before
     # The scale of the counts is arbitrary, and the data are as many as were seen.
     weight = np.ones_like(p) if counts is None else counts / counts.mean()
     fitters: list[Callable[[Floats, Floats, Floats], Calibrator]] = [fit_temperature, fit_affine]
     if len(p) >= _MANY:
         fitters.append(fit_isotonic)
     fold = np.random.default_rng(seed).permutation(len(p)) % _FOLDS
-    before = log_loss(p, y)
     best: Calibrator = IDENTITY
-    best_gain = 0.0
+    best_gain, losses = 0.0, before
     for fitter in fitters:
         after = np.empty_like(p)
         for f in range(_FOLDS):
@@ -49,8 +57,8 @@ def choose(p: Floats, y: Floats, counts: Floats | None = None, *, seed: int = 0)
         mean = float(np.average(gain, weights=weight))
         error = float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(p)))
         if mean > max(best_gain, error):
-            best, best_gain = fitter(p, y, weight), mean
-    return best
+            best, best_gain, losses = fitter(p, y, weight), mean, after
+    return best, losses
 
 
 def fit_temperature(p: Floats, y: Floats, weight: Floats | None = None) -> Affine:

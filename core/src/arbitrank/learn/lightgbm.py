@@ -64,6 +64,11 @@ class Trees:
         self._length = ctypes.c_int64()
         self._length_at = ctypes.addressof(self._length)
 
+    def contributions(self, rows: Floats) -> Floats:
+        """Shapley values of each feature for each row's sum, and the mean of the training rows: shape (n, F + 1)."""
+        found: Floats = self._booster.predict(rows, pred_contrib=True, num_threads=1)
+        return found
+
     def __call__(self, rows: Floats) -> Floats:
         """The trees' sum for each row, shape (n,)."""
         n = len(rows)

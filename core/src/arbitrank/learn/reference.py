@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from arbitrank.domain import Domain, Model, Scores, Settings
@@ -54,7 +55,7 @@ class ReferenceDomain(Domain):
         domain's own, or only some bring hypotheses.
         """
         from arbitrank.learn.evidence import Each, gather, own_request
-        from arbitrank.learn.model_selection import learn
+        from arbitrank.learn.model_selection import select
 
         subject, given, own = f"domain {self.name}", 0, 0
         if isinstance(text := self.context_keys, str):
@@ -86,8 +87,8 @@ class ReferenceDomain(Domain):
         evidence = gather(self.name, requests, truths, keys=keys, weights=weights, silent=settings.silent)
         if not evidence.requests:
             raise DataError(f"{subject}: no hypothesis of {len(examples)} examples is its own; nothing to learn")
-        reranker = learn(evidence, settings)
-        files.save(reranker, out / RERANKER)
+        chosen = select(evidence, settings)
+        files.save(chosen.reranker, out / RERANKER)
         settings.progress("re-ranker", 1, 1)
         return {
             "examples": len(examples),
@@ -95,8 +96,9 @@ class ReferenceDomain(Domain):
             "others": int(np.count_nonzero(evidence.batch.mine == 0.0)),
             "silent": evidence.silent,
             "hypotheses": len(evidence.batch.right),
-            "model": settings.model,
-            "features": files.feature_names(reranker),
+            "model": chosen.choice.model if chosen.choice else settings.model,
+            **({"choice": to_builtins(chosen.choice)} if chosen.choice else {}),
+            "features": files.feature_names(chosen.reranker),
         }
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:

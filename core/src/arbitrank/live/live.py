@@ -9,28 +9,30 @@ A request is answered by the versions that were stable when it arrived; a swap r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import msgspec
-
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken, as_request
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.arbitration.lineup import outdated, served
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.configuration import completed
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError
-from arbitrank.isolation.groups import GroupStatus, Isolation, WorkerGroups
+from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
 from arbitrank.live.comparison import Comparison, ComparisonReport
-from arbitrank.live.domain_state import OPERATOR, DomainStatus, FollowedState, LoadedVersion
+from arbitrank.live.domain_state import OPERATOR, FollowedState, LoadedVersion
 from arbitrank.live.follower import Follower
 from arbitrank.live.routing import Routing, with_serving
 from arbitrank.live.shadow import Shadow, ShadowLine
+from arbitrank.live.share import FollowedShare
+from arbitrank.live.status import LiveStatus
 from arbitrank.registry import loaded
 from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.artifact import load_shortlister
@@ -51,25 +53,6 @@ SELF_TEST = 30.0
 """Seconds that the self-test of a version may take."""
 
 
-class LiveStatus(msgspec.Struct, frozen=True):
-    """Status of a process that follows a store: seconds since that last answered (None before), and its problem.
-
-    `swaps` counts the swaps of a version. `waiting`, `dropped` and `failed` are of shadow: requests that wait for their
-    comparison, those that were not compared for lack of time, and those whose comparison could not be written.
-    `workers` are the processes of isolated domains, by group.
-    """
-
-    store: str
-    age: float | None
-    problem: str | None
-    swaps: int
-    domains: dict[str, DomainStatus]
-    waiting: int
-    dropped: int
-    failed: int
-    workers: dict[str, GroupStatus] = {}
-
-
 class Live:
     """Answers requests with the store's stable versions, and follows the store. Safe to use from any thread.
 
@@ -79,7 +62,8 @@ class Live:
     problem; by default it is tested in a child process. `isolation` selects the domains that run in worker processes,
     `breaking` sets the circuit breakers, None has none. With `shortlist` the store's Shortlister selects the domains to
     query; while none is stable, all are queried. The store's HypRank, else `hyprank`, sorts the merged lists.
-    `unavailable` are the reports of packages that were refused or disabled.
+    `unavailable` are the reports of packages that were refused or disabled. `following` says by what the share of
+    out-of-scope requests follows the traffic, if at all.
     """
 
     def __init__(
@@ -98,6 +82,7 @@ class Live:
         shortlist: ShortlistSettings | None = None,
         hyprank: HypRank | None = None,
         unavailable: Mapping[str, DomainReport] = {},
+        following: ShareFollowing = ShareFollowing(),
     ) -> None:
         self.store, self._domains, self._shortlist, self._stated = store, domains, shortlist, decisions
         self._tester = SelfTester(SELF_TEST)
@@ -106,6 +91,7 @@ class Live:
         self._shadow = Shadow(self._comparison, compared)
         self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
+        self._share = FollowedShare(following) if following.follow else None
         shadowed = frozenset(domains if shadow is True else shadow or ())
         states = [FollowedState(name, name in shadowed) for name in sorted(domains)]
         serving = {state.name: state.serving for state in states}
@@ -191,6 +177,8 @@ class Live:
     def _arbitrate(self, routing: Routing, request: Request, explain: bool = False) -> Arbitration:
         drawn = routing.drawn(request)
         arbitration = routing.arbitrator(drawn).arbitrate(request, explain=explain)
+        if self._share is not None and not drawn and self._share.count(arbitration):
+            self._exchange_share(self._share)
         if routing.candidates:
             self._comparison.served(arbitration.answer, routing.sides(drawn, arbitration.answer))
             if any(candidate.shadow for candidate in routing.candidates.values()):
@@ -244,6 +232,7 @@ class Live:
                 shadow.dropped,
                 shadow.failed,
                 self._workers.status() if self._workers else {},
+                self._share.status() if self._share else None,
             )
 
     def _load(self, name: str, version: str | None) -> LoadedVersion:
@@ -282,7 +271,17 @@ class Live:
             return
         before = self._routing.stable
         stable = with_serving(before, state.name, state.serving)
+        if self._share is not None and state.name == DECISIONS:
+            self._share.begin(stable)
+            stable = self._share.exchange(stable)
         if not isinstance(before.domains.get(state.name), Broken):
             stable.prepare()  # here, so that no request waits for it
         candidates = {**self._routing.candidates, state.name: state.candidate}
         self._routing = Routing(stable, {name: candidate for name, candidate in candidates.items() if candidate})
+
+    def _exchange_share(self, share: FollowedShare) -> None:
+        """Have the share that is followed decide from now on."""
+        with self._follower.lock:
+            stable = share.exchange(self._routing.stable)
+            stable.prepare()
+            self._routing = replace(self._routing, stable=stable)

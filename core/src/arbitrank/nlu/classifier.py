@@ -24,6 +24,10 @@ class Classifier:
     multiplied by its n-gram's rarity already. The last of `rarity` and `weights` is zero, for unknown n-grams. `bias`:
     float32 of shape (1 + I,). `intents`: I names. An utterance is the vector of its known n-grams' rarities scaled to
     length 1, so that the number of its words has no effect.
+
+    The domain's log-odds are its own score, and `joint` times the log of the sum of the intents' exponentiated scores.
+    So with 0 the domain's model is alone, with 1 it is one softmax of the intents and "not mine", with 0.5 the mean of
+    both.
     """
 
     intents: tuple[str, ...]
@@ -31,6 +35,7 @@ class Classifier:
     rarity: NDArray[np.float32]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    joint: float = 0.0
 
     def __post_init__(self) -> None:
         rows = np.full(BUCKETS, len(self.buckets), np.int32)
@@ -42,9 +47,11 @@ class Classifier:
     def classify(self, encoded: Sequence[Encoded]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """P(mine) of each utterance, shape (n,), and P(intent | mine), shape (n, I), rows summing to 1."""
         scores = np.array([self._score(one.ngrams) for one in encoded]).reshape(-1, len(self.bias))
-        mine = 1.0 / (1.0 + np.exp(-scores[:, 0]))
-        intents = np.exp(scores[:, 1:] - scores[:, 1:].max(axis=1, keepdims=True))
-        return mine, intents / intents.sum(axis=1, keepdims=True)
+        top = scores[:, 1:].max(axis=1, keepdims=True)
+        intents = np.exp(scores[:, 1:] - top)
+        total = intents.sum(axis=1, keepdims=True)
+        odds = scores[:, 0] + self.joint * (np.log(total) + top)[:, 0]
+        return 1.0 / (1.0 + np.exp(-odds)), intents / total
 
     def _score(self, grams: NDArray[np.uint32]) -> NDArray[np.float64]:
         rows = self._rows[grams]

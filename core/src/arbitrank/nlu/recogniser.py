@@ -32,7 +32,10 @@ N_BEST = 5
 CANDIDATES = 8
 """Slot readings that are re-weighted for each intent; more bring no measurable gain."""
 
-FORMAT = 3
+FORMAT = 4
+_FORMATS = (3, FORMAT)
+"""Formats that are read; the third has no `joint`."""
+
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
@@ -47,6 +50,7 @@ class _Meta(msgspec.Struct, frozen=True):
     domain: str
     intents: tuple[str, ...]
     labels: tuple[str, ...]
+    joint: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,7 @@ class Recogniser:
         """Write `recogniser.json`, `classifier.npz` and, where there are slots, `tagger.npz` into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         labels = self.tagger.labels if self.tagger else ()
-        meta = _Meta(FORMAT, self.domain, self.classifier.intents, labels)
+        meta = _Meta(FORMAT, self.domain, self.classifier.intents, labels, self.classifier.joint)
         (folder / "recogniser.json").write_bytes(msgspec.json.format(msgspec.json.encode(meta), indent=1))
         c = self.classifier
         weights = c.weights[:-1].astype(np.float16)
@@ -129,8 +133,9 @@ class Recogniser:
         """Read what `save` wrote. Raises `ArtifactError` where that is damaged or of another format."""
         try:
             meta = msgspec.json.decode((folder / "recogniser.json").read_bytes(), type=_Meta)
-            if meta.format != FORMAT:
-                raise ArtifactError(f"{folder}: recogniser of format {meta.format}, this arbitrank reads {FORMAT}")
+            if meta.format not in _FORMATS:
+                known = " and ".join(map(str, _FORMATS))
+                raise ArtifactError(f"{folder}: recogniser of format {meta.format}, this arbitrank reads {known}")
             tagger, fit = _load_tagger(folder, meta) if meta.labels else (None, None)
             return cls(meta.domain, _load_classifier(folder, meta), tagger, fit)
         except _UNREADABLE as error:
@@ -147,7 +152,8 @@ def _load_classifier(folder: Path, meta: _Meta) -> Classifier:
     weights = np.zeros((n + 1, columns), np.float32)
     weights[:-1, 0] = domain
     weights[own, 1:] = intents
-    return Classifier(meta.intents, buckets, np.append(rarity.astype(np.float32), np.float32(0.0)), weights, bias)
+    rarity = np.append(rarity.astype(np.float32), np.float32(0.0))
+    return Classifier(meta.intents, buckets, rarity, weights, bias, meta.joint)
 
 
 def _load_tagger(folder: Path, meta: _Meta) -> tuple[Tagger, IntentSlots]:

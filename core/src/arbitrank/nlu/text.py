@@ -59,10 +59,16 @@ def tokenise(utterance: str) -> list[Token]:
     text, places = composed(utterance[:MAX_CHARACTERS])
     if text.isascii():
         return [Token(m[0].casefold(), m.start(), m.end()) for m in _TOKEN.finditer(text)]
-    tokens = (Token(_UNSEEN.sub("", m[0]).casefold(), m.start(), m.end()) for m in _TOKEN.finditer(text))
+    tokens = (Token(_seen(m[0]).casefold(), m.start(), m.end()) for m in _TOKEN.finditer(text))
     if places is None:
         return list(tokens)
     return [Token(token, places[start], max(places[end], places[start] + 1)) for token, start, end in tokens]
+
+
+def _seen(word: str) -> str:
+    """The word without invisible characters, which may have kept a mark apart from its letter."""
+    seen = _UNSEEN.sub("", word)
+    return seen if seen == word else composed(seen)[0]
 
 
 def crc(text: str) -> int:

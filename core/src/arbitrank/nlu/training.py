@@ -1,6 +1,6 @@
 """Training of the reference recogniser, and the cross-fitted hypotheses that re-rankers learn from.
 
-This module alone imports scikit-learn and python-crfsuite; nothing that serves requests imports it.
+This module and those that it gathers import scikit-learn and python-crfsuite; nothing that serves requests does.
 """
 
 from __future__ import annotations
@@ -14,34 +14,25 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from arbitrank.domain import Progress, Spread
 from arbitrank.errors import DataError
-from arbitrank.nlu.classifier import SHORTEST, Classifier
+from arbitrank.nlu.classifier_training import train_classifier
 from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.intent_slots import learn_intent_slots
 from arbitrank.nlu.recogniser import Recogniser
 from arbitrank.nlu.tagger import slot_names
-from arbitrank.nlu.tagger_training import SlotRequest, Values, as_shipped, others_help, train_tagger
-from arbitrank.nlu.text import BUCKETS, crc, tokenise
+from arbitrank.nlu.tagger_training import SlotRequest, Values, others_help, train_tagger
+from arbitrank.nlu.text import crc, tokenise
 from arbitrank.nlu.word_clusters import Clusters, learn_clusters
 from arbitrank.values import Example, Hypothesis
-
-INVERSE_REGULARISATION = 30.0
-"""C of the maximum-entropy models; chosen once for all corpora, on their dev splits."""
-
-RARITY = 0.7
-"""The power of an n-gram's inverse document frequency in its weight; chosen like the regularisation."""
 
 FOLDS = 5
 _encode = msgspec.msgpack.Encoder().encode
 _decode_readings = msgspec.msgpack.Decoder(list[tuple[Hypothesis, ...]]).decode
-_RARE = 2_000  # with more examples than this, n-grams that occur once are left out
 
 
 class TaggerHelp(NamedTuple):
@@ -69,7 +60,7 @@ def train_recogniser(
     own = [i for i, example in enumerate(examples) if example.truth.owned_by(domain)]
     if not own:
         raise DataError(f"domain {domain}: none of the {len(examples)} examples is its own; give it some to learn from")
-    classifier = _train_classifier(domain, examples, encoded, seed)
+    classifier = train_classifier(domain, examples, encoded, seed)
     aid = tagger_help(domain, examples, seed, encoded=encoded) if aid is None else aid
     requests = _slot_requests(domain, examples, encoded)
     tagger = train_tagger(requests.own, requests.others if aid.others else (), aid.clusters, aid.values)
@@ -215,46 +206,3 @@ def _fit_and_recognise(
 
 def _text(example: Example) -> str:
     return example.request.utterance or ""
-
-
-def _train_classifier(domain: str, examples: Sequence[Example], encoded: Sequence[Encoded], seed: int) -> Classifier:
-    matrix, buckets, rarity = _design([one.ngrams for one in encoded])
-    mine = np.array([example.truth.owned_by(domain) for example in examples])
-    own = (example.truth for example, is_own in zip(examples, mine.tolist(), strict=True) if is_own)
-    names = [truth.seen_by(domain).intent or domain for truth in own]
-    intents = tuple(sorted(set(names)))
-    weights = np.zeros((len(buckets) + 1, 1 + len(intents)), np.float32)
-    bias = np.zeros(1 + len(intents), np.float32)
-    if mine.all():
-        bias[0] = np.log(len(mine) + 1.0)  # no requests of other domains: the odds of the rule of succession
-    else:
-        # liblinear is the fastest of scikit-learn's solvers on sparse rows, and single-threaded.
-        model = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear", random_state=seed)
-        model.fit(matrix, mine)
-        weights[:-1, 0], bias[0] = model.coef_[0], model.intercept_[0]
-    if len(intents) > 1:
-        model = LogisticRegression(C=INVERSE_REGULARISATION, solver="lbfgs", max_iter=200)
-        model.fit(matrix[mine], names)
-        # Two classes come as one column: the second against the first.
-        coef, intercept = model.coef_, model.intercept_
-        if len(intents) == 2:
-            coef, intercept = np.vstack([-coef / 2, coef / 2]), np.concatenate([-intercept / 2, intercept / 2])
-        weights[:-1, 1:], bias[1:] = coef.T, intercept
-    rarity = np.append(rarity, np.float32(0.0))
-    return Classifier(intents, buckets, rarity, as_shipped(weights * rarity[:, None]), bias)
-
-
-def _design(rows: Sequence[NDArray[np.uint32]]) -> tuple[sp.csr_matrix, NDArray[np.uint32], NDArray[np.float32]]:
-    """The utterances as vectors of length 1, their n-grams, and the inverse document frequency of each n-gram."""
-    counts = np.bincount(np.concatenate(rows), minlength=BUCKETS)
-    buckets = np.flatnonzero(counts >= (2 if len(rows) > _RARE else 1))
-    # The +2 keeps an n-gram of every utterance from the weight 0 where there is only one utterance.
-    rarity = np.log((2.0 + len(rows)) / (1.0 + counts[buckets])) ** RARITY
-    rarity = rarity.astype(np.float16).astype(np.float32)
-    sizes = np.array([len(row) for row in rows])
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    ones = np.ones(int(starts[-1]))
-    whole = sp.csr_matrix((ones, np.concatenate(rows).astype(np.int32), starts), shape=(len(rows), BUCKETS))
-    matrix = whole[:, buckets] @ sp.diags(rarity.astype(np.float64))
-    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    return (sp.diags(1.0 / np.maximum(lengths, SHORTEST)) @ matrix).tocsr(), buckets.astype(np.uint32), rarity

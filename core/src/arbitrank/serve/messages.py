@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from arbitrank.arbitration.choose import MAX_WORDS
+from arbitrank.live.share import ShareStatus
 from arbitrank.store.state import State
 from arbitrank.values import Answer, Confidence
 
@@ -113,8 +114,12 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Readiness to answer requests, all current problems, and notes on input that is not as the weights know it."""
+    """Readiness to answer requests, all current problems, and notes on input that is not as the weights know it.
+
+    `out_of_scope` is the share of such requests that this worker follows, set only where it does.
+    """
 
     ready: bool
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    out_of_scope: ShareStatus | msgspec.UnsetType = msgspec.UNSET

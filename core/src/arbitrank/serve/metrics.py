@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from arbitrank.answerlog.settings import LogStatus
-from arbitrank.live.live import LiveStatus
+from arbitrank.live.status import LiveStatus
 from arbitrank.serve.http_protocol import LoadCounters
 from arbitrank.values import Answer
 
@@ -99,6 +99,12 @@ class _Gauges(Collector):
                 yield _labelled(GaugeMetricFamily, "store_age_seconds", text, live.age)
             up = {name: float(domain.version is not None) for name, domain in live.domains.items()}
             yield _labelled(GaugeMetricFamily, "domain_up", "1 where a domain answers, else 0.", domain=up)
+        if live is not None and live.share is not None:
+            share = {name: getattr(live.share, name) for name in ("share", "tuned", "low", "high")}
+            text = "Share of out-of-scope requests that is followed: in use, tuned, and its bounds."
+            yield _labelled(GaugeMetricFamily, "out_of_scope_share", text, which=share)
+            text = "Requests from which it was followed."
+            yield _labelled(GaugeMetricFamily, "out_of_scope_counted", text, live.share.n)
         if log is not None:
             yield _labelled(CounterMetricFamily, "log_written", "Lines written to the log.", log.written)
             lost = {why: getattr(log, why) for why in ("dropped", "refused", "failed")}

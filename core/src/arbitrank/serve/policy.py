@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import asdict, replace
 
+from arbitrank.arbitration.claims import Groups, without_agreeing
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.fallback import FALLBACK
 from arbitrank.errors import InputError
@@ -117,7 +118,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
             decision = Decision("accept", (pin,))
             reasons.append(f"{ranked[pin].domain} is pinned")
         if decision.action == "accept":
-            stricter = self._stricter(ranked, decision.contenders[0], barred)
+            stricter = self._stricter(ranked, decision.contenders[0], barred, decisions.groups)
             if stricter is not None:
                 decision = stricter
                 reasons.append(str(stricter.reason))
@@ -168,7 +169,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
                         return i
         return None
 
-    def _stricter(self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str]) -> Decision | None:
+    def _stricter(
+        self, ranked: tuple[Ranked, ...], head: int, barred: Mapping[int, str], groups: Groups
+    ) -> Decision | None:
         """The decision instead of acting on a reading, with the reason; None where acting on it is allowed.
 
         Probabilities that a fallback's reading lacks count as 0.
@@ -177,9 +180,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         rule, name = self.rule(entry), f"{entry.domain} {entry.intent}"
         if rule.least is not None and (entry.domain_probability or 0.0) < rule.least:
             return Decision("none", (), f"P(mine) of {entry.domain} is below {rule.least:g}")
-        if rule.clarify is not None and (close := tuple(_close(ranked, head, rule.clarify, barred))):
-            reason = f"{name} asks where P(mine) is closer than {rule.clarify:g}"
-            return Decision("clarify", (head, *close), reason)
+        if rule.clarify is not None:
+            close = without_agreeing(ranked, (head, *_close(ranked, head, rule.clarify, barred)), groups)
+            if len(close) > 1:
+                reason = f"{name} asks where P(mine) is closer than {rule.clarify:g}"
+                return Decision("clarify", tuple(close), reason)
         if (entry.probability or 0.0) < rule.bar:
             return Decision("clarify", (head,), f"{name} needs P(right) of {rule.bar:.4g}")
         if rule.ask:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.shortlist.shortlister import ShortlistSettings
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ServiceSettings:
     milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
     that sorts the merged lists. `phrases`: files of answers to questions in further languages. `payloads`: other
     systems' formats with the operator's names for theirs. `loopback`: the service listens on this machine only.
+    `following`: by what the share of out-of-scope requests follows the traffic.
     """
 
     host: str = "127.0.0.1"
@@ -90,3 +92,4 @@ class ServiceSettings:
     drain: float = 0.0
     limits: ServiceLimits = ServiceLimits()
     tls: Tls = Tls()
+    following: ShareFollowing = field(default=ShareFollowing())

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 
+from msgspec import UNSET
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
@@ -38,6 +39,7 @@ from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request
 from arbitrank.wire.notices import Notices
 
+_TUNE = "run: arbitrank tune, then arbitrank promote .decisions"
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 
 
@@ -104,6 +106,7 @@ class WorkerState:
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
             notify=lambda line: self.events.write("store", what=line),
             unavailable=unavailable(self.found),
+            following=settings.following,
         )
         self._stack.enter_context(live)
         if settings.isolate:
@@ -147,7 +150,11 @@ class WorkerState:
             problems.append(f"log: {problem}")
         notes = [f"{name}: {note}" for name, note in self.features.notes().items()]
         remarks = () if self.live is None else self.live.remarks
-        return Health(ready, tuple(dict.fromkeys(problems)), (*notes, *remarks, *self.unread.remarks))
+        followed = self.live is not None and self.settings.following.follow
+        if followed and status.share is None:
+            notes.append("the share of out-of-scope requests is not followed: no decision settings state one; " + _TUNE)
+        share = status.share if followed and status.share is not None else UNSET
+        return Health(ready, tuple(dict.fromkeys(problems)), (*notes, *remarks, *self.unread.remarks), share)
 
     def _remark(self, text: str) -> None:
         """Write a remark on the input of clients; none quotes a user's words."""

@@ -23,6 +23,7 @@ from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.learn.census import Census
 from arbitrank.learn.evidence import Each, own_request
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
+from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
 from arbitrank.probability import log_loss
@@ -58,6 +59,10 @@ class HeldOutFigures:
     def of_others(self, others: int, silent: int) -> HeldOutFigures:
         """The figures with the numbers of other domains' requests in training, with and without a hypothesis."""
         return replace(self, card=msgspec.structs.replace(self.card, others=others, silent=silent))
+
+    def by(self, choice: KindChoice | None) -> HeldOutFigures:
+        """The figures with the choice of the re-ranker's kind, where there was one."""
+        return self if choice is None else replace(self, card=msgspec.structs.replace(self.card, choice=choice))
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,13 @@ def build(
         figures = measure(domain.name, model, test, means, settings.kept)
         settings.progress("measuring", 1, 1)
         others, silent = (_count(report, key, n) for key, n in (("others", others), ("silent", settings.silent)))
+        choice = _choice(report)
         return sealed(
             work,
             domain.name,
             package,
-            settings,
-            figures.of_others(others, silent),
+            settings if choice is None else replace(settings, model=choice.model),
+            figures.of_others(others, silent).by(choice),
             features=tuple(report.get("features", ())),
             rows=len(training),
             data_digest=data_digest(examples),
@@ -183,7 +189,8 @@ def measure(
 def figures_of(rows: Floats) -> HeldOutFigures:
     """The figures of a model from its rows of `claims`."""
     p, y, p0, y0, weight = rows.T
-    return HeldOutFigures(calibration(p, y), _nll(p, y, weight), _nll(p0, y0, weight))
+    sampled = weight if (weight != 1.0).any() else None
+    return HeldOutFigures(calibration(p, y, sampled), _nll(p, y, weight), _nll(p0, y0, weight))
 
 
 def claims(name: str, model: Model, examples: Iterable[Example], means: Confidences, kept: float) -> Floats:
@@ -236,6 +243,14 @@ def _seen(name: str, examples: Sequence[Example]) -> tuple[Confidences, int]:
             census.count(own_request(example.request, own))
         others += not example.truth.owned_by(name) and (given is None or bool(own))
     return census.spec(context=False).fill, others
+
+
+def _choice(report: Mapping[str, Any]) -> KindChoice | None:
+    """The choice of a kind of re-ranker that a domain's training reported, None where it reported none."""
+    try:
+        return msgspec.convert(report["choice"], KindChoice)
+    except (KeyError, msgspec.ValidationError):
+        return None
 
 
 def _count(report: Mapping[str, Any], key: str, otherwise: int) -> int:

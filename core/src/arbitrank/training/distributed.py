@@ -4,7 +4,7 @@ Each file of the domain's partition is read by a worker and stays with it as mat
 trained here, by L-BFGS on gradients that are summed over the files in their order; a boosted one by LightGBM's own Dask
 integration. The weights differ from those of one machine by the rounding of sums (LightGBM's by its binning), so
 the version differs; it is the same each time for the same files. The files of a lost worker are read again by another.
-There is neither model selection nor a calibration map here: both would train many times.
+There is neither model selection nor a calibration map here, as both would train many times: `auto` is factored.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from arbitrank.learn.boosted_training import parameters
 from arbitrank.learn.census import Census
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
+from arbitrank.learn.kind_choice import AUTO, DEFAULT, KindChoice
 from arbitrank.learn.linear_training import BlockedLoss, LinearModel, RequestCounts, factored, fit_linear, loglinear
 from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
@@ -109,10 +110,14 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
         raise InputError("--partitioned: expected --data with a folder or URL by domain=…, and --split-by words")
     domain, package = domain_of(task)
     settings = Settings(**task.settings)
+    choice = None
+    if settings.model == AUTO:
+        settings = replace(settings, model=DEFAULT)
+        choice = KindChoice(DEFAULT, reason="with --partitioned no other kind is tried")
     if not isinstance(domain, ReferenceDomain) or settings.model not in ("factored", "loglinear", "boosted"):
         raise InputError(
             f"--partitioned: {domain.name} with --model {settings.model}; expected a domain of the toolkit, and "
-            "factored, loglinear or boosted"
+            "auto, factored, loglinear or boosted"
         )
     parts = [one.where for one in files_for([task.domain], task.data.location)]
     tell(Event(domain=task.domain, stage="counting", total=len(parts)))
@@ -146,7 +151,7 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
         task.domain,
         package,
         settings,
-        figures_of(np.concatenate(rows)).of_others(sum(one.others for one in counts), settings.silent),
+        figures_of(np.concatenate(rows)).of_others(sum(one.others for one in counts), settings.silent).by(choice),
         features=tuple(weights_files.feature_names(reranker)),
         rows=total,
         data_digest=hashlib.sha256("".join(one.digest for one in counts).encode()).hexdigest(),

@@ -19,6 +19,7 @@ from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError
 from arbitrank.feature_names import changed, features_of
 from arbitrank.guard import Fault, guarded
+from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest, unproven
 from arbitrank.store.loading import load_model
@@ -79,10 +80,10 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
     refused: by the self-test, or as the weights are worse than R0; failed: an error, in `reason`; killed: the process
-    was ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece` and `ece_floor` are of `held` held-out
-    requests.
-    `unproven` is the reason why `promote` refuses the weights whatever the self-check says. `seconds` are of the last
-    attempt; `peak` is the largest memory observed, in bytes.
+    was ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece`, `ece_floor` and `ece_band` are of `held`
+    held-out requests. `choice` is that of the kind of re-ranker, None where there was none to make. `unproven` is the
+    reason why `promote` refuses the weights whatever the self-check says. `seconds` are of the last attempt; `peak` is
+    the largest memory observed, in bytes.
     """
 
     domain: str
@@ -91,11 +92,13 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     version: str | None = None
     rows: int = 0
     model: str = ""
+    choice: KindChoice | None = None
     held: int = 0
     nll: float = 0.0
     baseline: float = 0.0
     ece: float = 0.0
     ece_floor: float = 0.0
+    ece_band: tuple[float, float] = (0.0, 0.0)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     attempts: int = 1
@@ -209,11 +212,13 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
         version=manifest.version,
         rows=manifest.rows,
         model=f"{manifest.model} {manifest.loss}".strip(),
+        choice=card.choice or None,
         held=card.n,
         nll=card.nll,
         baseline=figures.baseline,
         ece=card.ece,
         ece_floor=card.ece_floor,
+        ece_band=card.ece_band,
         notes=notes,
         unproven=alone,
     )
