@@ -215,8 +215,10 @@ class Arbitrator:
         return outcomes
 
     def _contribution(self, name: str, serving: Serving, outcome: Answered) -> Contribution:
-        scores = temperature_scaled(outcome.scores, serving.temperature)
-        why = outcome.why and all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
+        scores, why = outcome.scores, outcome.why
+        if serving.temperature != 1.0:
+            scores = temperature_scaled(scores, serving.temperature)
+            why = why and all_staged(why, "temperature", outcome.scores.right, scores.right)
         return Contribution(name, outcome.hypotheses, scores, serving.version, why)
 
     def _conditioned(self, contributions: Sequence[Contribution]) -> tuple[Sequence[Contribution], float]:
