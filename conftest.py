@@ -1,8 +1,14 @@
-"""What all tests share: how often those with large counts repeat what they do."""
+"""What all tests share: one thread for linear algebra, and how often those with large counts repeat what they do."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Processes that test side by side would wait for one another's threads. Set before NumPy is imported, and inherited.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,7 +11,6 @@ varies p and r on a third of them, `cold` has requests to services that training
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from arbitrank.shortlist.epochs import Distillation, PseudoLabels, TrainedNetwor
 from arbitrank.shortlist.network import NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, vocabulary
 from benchmarks.cold import cold_start, print_cold
-from benchmarks.common import DATA, between, show, table
+from benchmarks.common import DATA, between, note, show, table
 from benchmarks.lists import print_lists, sorted_lists
 from benchmarks.skills import Task, bbai, sgd, synthetic
 
@@ -254,7 +253,7 @@ def compared(
             "gain": relative(outputs[name], outputs[names[0]], None, 0),
             "gain_half": relative(outputs[name], outputs[names[0]], 0.5, 0),
         }
-        _note(f"{tasks[seeds[0]].name}: {name}: {found[name]['f1']:.4f} {found[name]['f1_half']:.4f}")
+        note(f"{tasks[seeds[0]].name}: {name}: {found[name]['f1']:.4f} {found[name]['f1_half']:.4f}")
     return {"n": len(outputs[names[0]][0].p), "seeds": len(seeds), "arms": found}
 
 
@@ -284,7 +283,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
         "turns": lambda: compared(lambda seed: sgd(folder, every_turn=True, share=0.25, seed=seed), _main, seeds),
         "sweep": lambda: compared(lambda seed: sgd(folder, share=0.3, seed=seed), sweep, seeds),
         "cold": lambda: cold_start(folder, seeds),
-        "lists": lambda: sorted_lists(folder, seeds, _note),
+        "lists": lambda: sorted_lists(folder, seeds, note),
     }
     return {part: parts[part]() for part in chosen.part or PARTS}
 
@@ -322,10 +321,6 @@ def _print_arms(name: str, one: Mapping[str, Any]) -> None:
         for arm, got in one["arms"].items()
     ]
     table(head, rows)
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:

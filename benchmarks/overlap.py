@@ -16,7 +16,6 @@ common, so that there are no groups, and the first of the list answers whatever 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +43,7 @@ from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
 from arbitrank.probability import Floats
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
-from benchmarks.common import DATA, between, show, table
+from benchmarks.common import DATA, between, note, show, table
 from benchmarks.replies import Replies
 from benchmarks.skills import read
 
@@ -117,7 +116,7 @@ def questions(folder: Path, seed: int) -> Requests:
                 found[i] = readings
             own[name] = found
         parts.append(own)
-        _note(f"questions: {f + 1} of {FOLDS} folds read")
+        note(f"questions: {f + 1} of {FOLDS} folds read")
     return Requests("questions", names, examples, fold, parts)
 
 
@@ -130,7 +129,7 @@ def replies(folder: Path, seed: int) -> Requests:
     for name in source.assistants:
         for own, found in zip(parts, source.hypotheses(name, fold, seed), strict=True):
             own[name] = [(h,) for h in found]
-        _note(f"replies: {name} read")
+        note(f"replies: {name} read")
     return Requests("replies", source.assistants, examples, fold, parts)
 
 
@@ -286,7 +285,7 @@ def measured(requests: Requests, *, grouped: bool, seed: int = 0) -> dict[str, A
             singles["its re-ranker"][held, d] = single(readings, d)
             singles["its raw confidence"][held, d] = single(readings, d, confidences)
         votes[held] = vote(readings)
-        _note(f"{requests.name}: {f + 1} of {FOLDS} folds measured")
+        note(f"{requests.name}: {f + 1} of {FOLDS} folds measured")
     counted = np.ones(n, bool) if grouped else ~none
     best = _best_single(requests.domains, singles) if grouped else _best_owner(requests, counted)
     values = {best[0]: best[1], **({"majority vote": votes} if grouped else {})}
@@ -380,10 +379,6 @@ def print_tables(found: Mapping[str, Any]) -> None:
         for way, counts in one["chosen"].items():
             print(f"  {way}: {', '.join(f'{setting} ({n} of {FOLDS})' for setting, n in counts.items())}")
         print()
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -66,7 +66,7 @@ def some() -> Traffic:
 
 
 def fitted(data: Traffic, *, context: bool = True, **options: Any) -> Factored | LogLinear:
-    chosen = Settings(**options)
+    chosen = Settings(**{"model": "factored", **options})
     evidence = gather("lights", *data, context=context)
     return (train_factored if chosen.model == "factored" else train_loglinear)(evidence, chosen)
 

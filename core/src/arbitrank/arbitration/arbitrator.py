@@ -215,7 +215,9 @@ class Arbitrator:
         return outcomes
 
     def _contribution(self, name: str, serving: Serving, outcome: Answered) -> Contribution:
-        scores = temperature_scaled(outcome.scores, serving.temperature)
+        scores = outcome.scores
+        if serving.temperature != 1.0:
+            scores = temperature_scaled(scores, serving.temperature)
         why = outcome.why and all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
         return Contribution(name, outcome.hypotheses, scores, serving.version, why)
 
@@ -287,9 +289,7 @@ _NO_TERM = DomainTerm()
 
 def as_request(request: str | Request, context: Context | None = None, device: str | None = None) -> Request:
     """The request of an utterance, or a request, with more context. Raises `InputError` where that is empty."""
-    if isinstance(request, str):
-        request = Request(utterance=request)
-    request = as_from_json(request, unnoticed)
+    request = as_from_json(Request(utterance=request) if isinstance(request, str) else request, unnoticed)
     if context is not None or device is not None:
         own = {} if device is None else {"device": device}
         request = replace(request, context={**request.context, **(context or {}), **own})

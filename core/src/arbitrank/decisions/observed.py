@@ -99,11 +99,6 @@ class Observed(NamedTuple):
         return hits
 
     @property
-    def overlapping(self) -> int:
-        """The number of requests that several domains own."""
-        return int((self.owners[:, :-1].sum(axis=1) > 1).sum())
-
-    @property
     def out_of_scope(self) -> Mask:
         """The requests that are out of scope."""
         return np.asarray(self.owners[:, -1])
@@ -115,9 +110,12 @@ class Observed(NamedTuple):
 
     def shares(self, out_of_scope: float) -> Floats:
         """Weights of the requests, 1 on average, under which this share of them is out of scope."""
-        none = self.out_of_scope
-        each = np.where(none, out_of_scope / none.sum(), (1.0 - out_of_scope) / (~none).sum())
-        return np.asarray(each * len(none))
+        return share_weights(self.out_of_scope, out_of_scope)
+
+
+def share_weights(none: Mask, share: float) -> Floats:
+    """Weights of requests, 1 on average, under which those that `none` marks are this share of them."""
+    return np.asarray(np.where(none, share / none.sum(), (1.0 - share) / (~none).sum()) * len(none))
 
 
 class Heads(NamedTuple):

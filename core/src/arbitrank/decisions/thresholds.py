@@ -47,7 +47,7 @@ class ShareGuard(NamedTuple):
         n, lost = len(own), float((own < 0.0).mean())
         more = (lost * n + 1.0) / (n + 2.0)
         missing = self.share**2 * max(more - lost, 0.0) / n
-        error = math.sqrt(((gain.high - gain.mean) / 1.96) ** 2 + missing)
+        error = math.sqrt(gain.error**2 + missing)
         return gain.mean - self.errors * error < self.least - 1e-12
 
 

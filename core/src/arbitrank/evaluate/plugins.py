@@ -69,7 +69,7 @@ def with_settings(
     note = f"plugins decide by the decision settings {in_force.version}"
     changed = in_force.competition.outdated(dict.fromkeys(corpus.domains, UNVERSIONED)) if in_force.competition else []
     if changed:
-        note += f"; trained anew, these compete without a slope of their own: {', '.join(changed)}"
+        note += f"; trained again since, these compete without a slope of their own: {', '.join(changed)}"
     return dataclasses.replace(corpus, notes=(*corpus.notes, note)), given
 
 
@@ -177,7 +177,7 @@ class _Asked(NamedTuple):
                 self.best["R0"].put([i], [plain.rerank(own_request(self.examples[i].request, hypotheses))])
 
     def keyed(self) -> _Asked:
-        """The same with the keys of the best readings."""
+        """These answers, their best readings with the keys that groups compare."""
         return self._replace(best={system: one.keyed(self.readings) for system, one in self.best.items()})
 
     def labelled(self, system: str) -> LabelledReadings:

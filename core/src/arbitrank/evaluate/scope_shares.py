@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from arbitrank.decisions.observed import share_weights
 from arbitrank.decisions.scope import SHARES
 from arbitrank.evaluate.intervals import bootstrap_means, interval
 from arbitrank.evaluate.metrics import calibration
@@ -44,7 +45,7 @@ def at_shares(
     ]
     found: dict[str, dict[str, Any]] = {}
     for share in SHARES:
-        weight = np.where(none, share / none.sum(), (1.0 - share) / (~none).sum()) * len(none)
+        weight = share_weights(none, share)
         every = ((1.0 - share) * parts[0] + share * parts[1]).reshape(len(systems), len(MEASURES), -1)
         drawn = dict(zip(systems, every, strict=True))
         found[f"{share:g}"] = {

@@ -201,7 +201,7 @@ def choices_of(reports: Mapping[str, SystemTuning]) -> dict[str, Any]:
 
 def _choice(setting: str, value: float | None, gain: Gain | None, n: int, name: str = "gain") -> dict[str, Any]:
     """A setting with the gain of all that was tuned, its standard error, and the number of requests."""
-    mean, error = (0.0, 0.0) if gain is None else (gain.mean, (gain.high - gain.mean) / 1.96)
+    mean, error = (0.0, 0.0) if gain is None else (gain.mean, gain.error)
     return {setting: value, name: mean, "error": error, "n": n}
 
 

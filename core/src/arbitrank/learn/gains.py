@@ -7,6 +7,8 @@ import numpy as np
 
 from arbitrank.probability import Floats
 
+_Z = 1.96  # standard errors, 95 % two-sided
+
 
 class Gain(msgspec.Struct, frozen=True):
     """Mean gain per request, with its 95 % interval."""
@@ -20,9 +22,14 @@ class Gain(msgspec.Struct, frozen=True):
         """The mean of gains, and its interval by the normal approximation; `weight` counts the requests."""
         w = np.ones(len(gains)) if weight is None else weight
         mean = float(w @ gains / w.sum())
-        error = 1.96 * float(np.sqrt(((w * (gains - mean)) ** 2).sum()) / w.sum())
+        error = _Z * float(np.sqrt(((w * (gains - mean)) ** 2).sum()) / w.sum())
         return cls(mean, mean - error, mean + error)
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+        return (self.high - self.mean) / _Z
 
     def below(self, errors: float) -> bool:
         """True for a mean that is more than so many standard errors below 0."""
-        return self.mean + errors * (self.high - self.mean) / 1.96 < -1e-12
+        return self.mean + errors * self.error < -1e-12

@@ -53,9 +53,8 @@ class KindGain(msgspec.Struct, frozen=True):
     def sure(self) -> bool:
         """True where the NLL is surely better, and enough so, and neither P(mine) nor the readings are likely worse."""
         gain = self.nll_gain
-        error = (gain.high - gain.mean) / 1.96
         worse = self.mine_gain.below(WORSE) or self.right_gain.below(WORSE)
-        return gain.mean > max(SURE * error, WORTH * self.nll) and not worse
+        return gain.mean > max(SURE * gain.error, WORTH * self.nll) and not worse
 
 
 class KindChoice(msgspec.Struct, frozen=True):

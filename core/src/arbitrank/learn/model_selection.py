@@ -15,6 +15,7 @@ from arbitrank.learn.calibration_fitting import choose, chosen
 from arbitrank.learn.cross_fitting import FOLDS, CrossFitted, KindTrainer, Trainer, cross_fit, cross_fit_kinds
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.files import Saved
+from arbitrank.learn.gains import Gain
 from arbitrank.learn.kind_choice import (
     AUTO,
     DEFAULT,
@@ -146,18 +147,15 @@ def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, Score
     if settings.l2 is not None or settings.model == "boosted" or not _FEW <= scarcer < ENOUGH:
         return train_factored, {}
     counts = evidence.batch.counts(settings.kept)
-    weight = counts / counts.mean()
     trainer: Trainer = train_factored
     scores = cross_fit(evidence, settings, trainer)
     before, best, errors = log_loss(*scores.claims(evidence)), 0.0, 2.0 if scarcer < _DOUBTED else 1.0
     for pull in _PULLS:
         looser = partial(train_factored, pull=pull)
         tried = cross_fit(evidence, settings, looser)
-        gain = before - log_loss(*tried.claims(evidence))
-        mean = float(np.mean(weight * gain))
-        error = float(np.sqrt(np.mean((weight * (gain - mean)) ** 2) / len(gain)))
-        if mean > max(best, errors * error):
-            trainer, scores, best = looser, tried, mean
+        gain = Gain.of(before - log_loss(*tried.claims(evidence)), counts)
+        if gain.mean > max(best, errors * gain.error):
+            trainer, scores, best = looser, tried, gain.mean
     return trainer, {DEFAULT: scores}
 
 
