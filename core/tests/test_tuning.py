@@ -19,7 +19,7 @@ from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.scope import LEAST, SHARES
 from arbitrank.decisions.scope_share import estimate_share, labelled_share, matched
 from arbitrank.decisions.thresholds import QUESTION, WRONG, ShareGuard, values
-from arbitrank.decisions.tuning import tune
+from arbitrank.decisions.tuning import nearly_greatest, tune
 from arbitrank.errors import DataError
 from arbitrank.learn.gains import Gain
 from arbitrank.probability import log_odds, sigmoid
@@ -286,6 +286,16 @@ def test_a_domain_recalibrated_under_old_settings_loses_nothing() -> None:
     answers = now.answers(settings, after.out_of_scope) - untuned.answers(DecisionSettings(), after.out_of_scope)
     assert Gain.of(answers).high > 0.0
     assert Gain.of(untuned.losses - now.losses).low > 0.0
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1))
+def test_one_of_several_settings_is_chosen_even_where_each_loses_a_little(gains: list[float]) -> None:
+    assert max(gains) in [gains[k] for k in nearly_greatest(gains)]
+
+
+def test_settings_that_gain_nearly_as_much_as_the_best_are_weighed_against_it() -> None:
+    assert nearly_greatest([0.010, 0.008, 0.006]) == [0, 1]
+    assert nearly_greatest([-0.002, -0.001]) == [1]
 
 
 # ---------------------------------------------------------------------------------------------------------- thresholds

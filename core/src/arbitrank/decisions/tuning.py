@@ -190,11 +190,16 @@ def _best(tried: Sequence[_Tried], scope: Scope) -> _Tried:
     which they gain least.
     """
     if scope.unknown:
-        greatest = max(one.gains.least(scope.guards) for one in tried)
-        tried = [one for one in tried if one.gains.least(scope.guards) >= _NEARLY * greatest]
+        tried = [tried[k] for k in nearly_greatest([one.gains.least(scope.guards) for one in tried])]
     best = min(tried, key=lambda one: one.loss(scope))
     near = [one for one in tried if not Gain.of(best.heads.losses - one.heads.losses, scope.weight).below(1.0)]
     return min(near, key=lambda one: (one.candidate.size, one.loss(scope)))
+
+
+def nearly_greatest(gains: Sequence[float]) -> list[int]:
+    """Places of the gains that are nearly the greatest; where all are losses, which guards may let pass, of the least."""
+    greatest = max(gains)
+    return [k for k, gain in enumerate(gains) if gain >= min(greatest, _NEARLY * greatest)]
 
 
 def _with_versions(settings: DecisionSettings, served: Mapping[str, Served]) -> DecisionSettings:
