@@ -1,4 +1,4 @@
-"""Every call of the public API, as docs/operating.md shows them; type-checked by mypy, and run by a test."""
+"""Every call of the public API, as docs/how-to/python.md shows them; type-checked by mypy, and run by a test."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ from arbitrank.wire.requests import decode_example, decode_logged, decode_reques
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("plugins/*/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("plugins/*/*.md")])
 IN_ORDER = [DOCS / "own-nlu.md"]
 """Pages whose examples build on one another: `test_own_nlu` runs them."""
 WRITE = "run: python tests/test_docs.py"
@@ -71,6 +71,11 @@ def blocks(page: Path, kind: str) -> list[tuple[str, str]]:
     """The code blocks whose language is `kind`: the rest of the opening line, and the text."""
     found = re.finditer(rf"^```{kind}(?: (\w+))?\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
     return [(match[1] or "", match[2]) for match in found]
+
+
+def blocks_of(*pages: str, kind: str) -> list[tuple[str, str]]:
+    """The code blocks of several pages of docs/, as `blocks` has them."""
+    return [block for page in pages for block in blocks(DOCS / f"{page}.md", kind)]
 
 
 def run(command: str | list[str], folder: Path, **variables: str) -> str:
@@ -199,7 +204,7 @@ def test_the_readmes_table_has_every_kind_of_decision() -> None:
 
 
 def test_the_python_examples_run(tmp_path: Path) -> None:
-    for kind, code in blocks(DOCS / "operating.md", "python"):
+    for kind, code in blocks_of("how-to/ask-back", "how-to/python", kind="python"):
         expected = {"books\n", "music\n", "video\n"} if kind == "choose" else {"accept video\n"}
         assert run([sys.executable, "-c", code], tmp_path) in expected
 
@@ -273,24 +278,29 @@ DECODERS: dict[str, Callable[[str], None]] = {
 WRITTEN = {"metrics", "prediction"}  # what `evaluate` writes; nothing decodes it, so it is compared with a run
 
 
-@pytest.mark.parametrize(("kind", "text"), blocks(DOCS / "formats.md", "json"), ids=lambda value: value[:30])
+SHOWN = [block for page in sorted((DOCS / "reference").rglob("*.md")) for block in blocks(page, "json")]
+"""The JSON of all pages of the reference."""
+
+
+@pytest.mark.parametrize(("kind", "text"), SHOWN, ids=lambda value: value[:30])
 def test_a_format_that_is_shown_decodes(kind: str, text: str) -> None:
     if kind not in WRITTEN:
         DECODERS[kind](text)
 
 
 def test_every_format_is_shown() -> None:
-    assert {kind for kind, _ in blocks(DOCS / "formats.md", "json")} == {*DECODERS, *WRITTEN}
+    assert {kind for kind, _ in SHOWN} == {*DECODERS, *WRITTEN}
 
 
 def test_the_policy_that_is_shown_is_one() -> None:
-    text = dict(blocks(DOCS / "operating.md", "toml"))["policy"]
+    text = dict(blocks_of("how-to/policy", kind="toml"))["policy"]
     policy = msgspec.convert(tomllib.loads(text), Policy)
     assert (policy.domains["shop"].intents["Buy"].cost, policy.pins[0].least) == (20, 0.3)
 
 
 def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
-    texts = [text for kind, text in blocks(DOCS / "operating.md", "toml") if kind == "configuration"]
+    pages = ("reference/configuration", "how-to/out-of-scope-share")
+    texts = [text for kind, text in blocks_of(*pages, kind="toml") if kind == "configuration"]
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.toml").write_text(text)
     found, *_ = [read_configuration(tmp_path / f"{number}.toml") for number in range(len(texts))]
@@ -299,7 +309,7 @@ def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
 
 
 def test_the_scales_that_are_shown_are_all_there_are() -> None:
-    text = (DOCS / "formats.md").read_text(encoding="utf-8").partition("| scale | scores")[2].partition("\n\n")[0]
+    text = (DOCS / "reference/formats/scales.md").read_text(encoding="utf-8").partition("| scale | scores")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in text.splitlines()[2:]]
     named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert all(scale(name.replace("LOW..HIGH", "0..5")) for name in named)
@@ -322,7 +332,7 @@ def lacking(shown: Any, real: Any, path: str = "") -> list[str]:
 
 
 def test_the_tuning_that_is_shown_has_the_keys_of_one() -> None:
-    (shown,) = (json.loads(text) for kind, text in blocks(DOCS / "formats.md", "json") if kind == "metrics")
+    (shown,) = (json.loads(text) for kind, text in SHOWN if kind == "metrics")
     (tuning,) = shown["tuning"].values()
     assert set(tuning) == set(SystemTuning.__struct_fields__)
     assert set(tuning["choices"][0]) == set(SettingsChoice.__struct_fields__)
@@ -342,10 +352,10 @@ def test_evaluate_writes_what_is_shown(tutorial: Path, tmp_path: Path) -> None:
         (tmp_path / "corpus" / f"{split}.jsonl").write_bytes(b"\n".join(lines))
     said = run("arbitrank evaluate corpus --shift --out out", tmp_path)
     assert (tmp_path / "out").is_dir(), said
-    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference/formats/metrics.md").read_text(encoding="utf-8")
     for path in (tmp_path / "out").iterdir():
         assert f"`{path.name}`" in text
-    shown = {kind: json.loads(block) for kind, block in blocks(DOCS / "formats.md", "json") if kind in WRITTEN}
+    shown = {kind: json.loads(block) for kind, block in SHOWN if kind in WRITTEN}
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_bytes())
     assert lacking(shown["metrics"], metrics) == []
     prediction = json.loads((tmp_path / "out" / "predictions.jsonl").read_bytes().splitlines()[0])
@@ -355,8 +365,8 @@ def test_evaluate_writes_what_is_shown(tutorial: Path, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------ plugins
 
 
-def test_every_method_of_the_contract_is_in_the_tutorial() -> None:
-    text = (DOCS / "plugins.md").read_text(encoding="utf-8")
+def test_every_method_of_the_contract_is_in_the_reference() -> None:
+    text = (DOCS / "reference/contract.md").read_text(encoding="utf-8")
     for owner in (Domain, Model):
         public = {name for name in (*vars(owner), *owner.__annotations__) if not name.startswith("_")}
         table = text.split(f"\n| `{owner.__name__}` |")[1].split("\n\n")[0]
@@ -367,7 +377,7 @@ def test_every_method_of_the_contract_is_in_the_tutorial() -> None:
 def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of the tutorial's two plugins, and their wheels unpacked in `site`."""
     folder = tmp_path_factory.mktemp("tutorial")
-    text = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    text = "".join((DOCS / f"how-to/{name}.md").read_text(encoding="utf-8") for name in ("toolkit", "own-model"))
     for match in re.finditer(r"^`([\w./-]+)`[^\n]*\n\n```\w+\n(.*?)^```$", text, re.M | re.S):
         path = folder / match[1]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -390,7 +400,7 @@ def wheel(source: Path) -> Path:
 
 def test_the_tutorials_domain_is_installed_trained_asked_and_shipped(tutorial: Path) -> None:
     site = str(tutorial / "site")
-    lines = [line for _, text in blocks(DOCS / "plugins.md", "sh") for line in text.splitlines()]
+    lines = [line for _, text in blocks(DOCS / "how-to/toolkit.md", "sh") for line in text.splitlines()]
     own = ("arbitrank train games --promote", "arbitrank ask ", "arbitrank train games --out ")
     called = [line for line in lines if line.startswith(own)]
     train, ask, ship = called
@@ -429,8 +439,9 @@ def test_a_plugins_readme_names_its_intents_and_slots() -> None:
 # ------------------------------------------------------------------------------------------------------------ the rest
 
 
-def test_learning_md_has_the_numbers_that_the_code_has() -> None:
-    text = " ".join((DOCS / "learning.md").read_text(encoding="utf-8").split())
+def test_the_explanation_has_the_numbers_that_the_code_has() -> None:
+    pages = sorted((DOCS / "explanation").glob("*.md"))
+    text = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
     for said in (
         f"clipped to [{CLIP:.0e}, 1 − {CLIP:.0e}]".replace("e-06", "e-6"),
         f"λ = {fitting.LAMBDA:g}",
@@ -476,7 +487,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_variable_that_the_core_reads_is_explained() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "core" / "src").rglob("*.py"))
-    text = (DOCS / "operating.md").read_text(encoding="utf-8")
+    pages = [path for folder in ("how-to", "reference") for path in (DOCS / folder).glob("*.md")]
+    text = "".join(path.read_text(encoding="utf-8") for path in pages)
     assert set(re.findall(r"\bARBITRANK_[A-Z]+\b", code)) <= set(re.findall(r"\bARBITRANK_[A-Z]+\b", text))
 
 

@@ -1,4 +1,4 @@
-"""What docs/formats.md shows of other systems' payloads is what the importers do."""
+"""What docs/reference/formats/payloads.md shows of other systems' payloads is what the importers do."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from arbitrank.values import Request
 from arbitrank.wire.request_checks import FORMATS as NAMED
 from arbitrank.wire.requests import decode_request
 
-PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
-SECTION = PAGE[PAGE.index("### Payloads of other systems") : PAGE.index("## Hypotheses with their truth")]
+PAGE = (Path(__file__).parents[1] / "docs/reference/formats/payloads.md").read_text(encoding="utf-8")
 
 
 def shown(name: str, folder: Path) -> ImportOptions:
     """The mapping file of a block, read."""
-    found = re.search(rf"^```toml {name}\n(.*?)^```$", SECTION, re.M | re.S)
+    found = re.search(rf"^```toml {name}\n(.*?)^```$", PAGE, re.M | re.S)
     assert found is not None
     (folder / "names.toml").write_text(found[1], encoding="utf-8")
     return read_map(folder / "names.toml", ImportOptions("own"))
 
 
 def test_the_table_has_every_format() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \|", SECTION, re.M)
+    rows = re.findall(r"^\| `([\w-]+)` \|", PAGE, re.M)
     assert list(FORMATS) == rows
     assert set(NAMED.values()) <= FORMATS.keys()
 

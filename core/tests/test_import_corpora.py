@@ -546,7 +546,7 @@ def test_a_missing_package_is_named_with_its_extra(
 
 
 def test_the_docs_name_every_format() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/reference/formats/corpora.md").read_text(encoding="utf-8")
     assert [name for name in FORMATS if f"| `{name}` |" not in text] == []
 
 
