@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +84,34 @@ def _recognised(folder: Path, cache: Path, jobs: int) -> Bench:
 
 def recognised(corpus: Corpus, made_of: bytes, cache: Path, jobs: int = 1) -> Bench:
     """The corpus and its readings; the readings are made again where the corpus or the recogniser has changed."""
-    sources = sorted(Path(arbitrank.nlu.__path__[0]).glob("*.py"))
-    digest = hashlib.sha256(made_of + b"".join(path.read_bytes() for path in sources))
-    kept = cache / f"{corpus.name}-{digest.hexdigest()[:12]}"
-    paths = files(corpus, kept)
+    paths = kept_files(corpus, made_of, cache)
+    kept = next(iter(paths.values())).parent
     if not all(path.is_file() for path in paths.values()):
         kept.mkdir(parents=True, exist_ok=True)
         with shown(corpus.name) as progress:
             recognise_corpus(corpus, kept, jobs=jobs, progress=progress)
     return Bench(corpus, paths)
+
+
+def kept_files(corpus: Corpus, made_of: bytes, cache: Path) -> dict[str, Path]:
+    """The file of each domain's readings in the cache, of a name of its own for this corpus and this recogniser."""
+    digest = hashlib.sha256(made_of + recogniser_sources())
+    return files(corpus, cache / f"{corpus.name}-{digest.hexdigest()[:12]}")
+
+
+@lru_cache(maxsize=1)
+def recogniser_sources() -> bytes:
+    """The source of the modules of `arbitrank.nlu` that training and reading consist of, in the order of their names.
+
+    Others, such as the checks of data files, can change without a change of the readings.
+    """
+    folder, found, left = Path(arbitrank.nlu.__path__[0]), dict[str, bytes](), ["training"]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found[name] = (folder / f"{name}.py").read_bytes()
+            left += re.findall(r"^\s*from arbitrank\.nlu\.(\w+) import", found[name].decode(), re.MULTILINE)
+    return b"".join(found[name] for name in sorted(found))
 
 
 def distribution(site: Path, name: str, plugin: str) -> None:
