@@ -95,7 +95,7 @@ def _said(bench: Bench, domain: str, arm: Arm, seed: int) -> Said:
     train, held = read.train, read.held
     if arm.enrich:
         train, held = (
-            [_enriched(domain, e, found, arm.enrich) for e, found in zip(of, all_, strict=True)]
+            [enriched(domain, e, found, arm.enrich) for e, found in zip(of, all_, strict=True)]
             for of, all_ in ((corpus.train, train), (corpus.held, held))
         )
     learning = [own_request(e.request, found) for e, found in zip(corpus.train, train, strict=True)]
@@ -116,7 +116,8 @@ def _said(bench: Bench, domain: str, arm: Arm, seed: int) -> Said:
     return Said(held, scores, unseen)
 
 
-def _enriched(domain: str, example: Example, found: Sequence[Hypothesis], enrich: Enrich) -> tuple[Hypothesis, ...]:
+def enriched(domain: str, example: Example, found: Sequence[Hypothesis], enrich: Enrich) -> tuple[Hypothesis, ...]:
+    """The hypotheses with the features that the domain adds."""
     return tuple(replace(h, features={**h.features, **enrich(domain, example, h)}) for h in found)
 
 
@@ -130,15 +131,14 @@ _DOUBT = 10.0  # an intent's own counts weigh as much as those of all intents wh
 
 def proslu(folder: Path, cache: Path, *, seed: int = 0, seeds: int = _SEEDS, jobs: int = 1) -> dict[str, Any]:
     """The figures of each arm: means over the seeds, of requests in ten folds."""
-    examples = [e for split in ("train", "dev") for e in read_examples(folder / f"{split}.jsonl.gz")]
-    whole = [e for e in examples if not isinstance(e, BadLine)]
+    whole = read_proslu(folder)
     runs: dict[str, list[dict[str, float]]] = {}
     for again in range(seed, seed + seeds):
         found: dict[str, list[tuple[SystemResults, Corpus]]] = {}
-        for corpus in _folds(whole, again):
+        for corpus in fold_corpora(whole, again):
             bench = recognised(corpus, msgspec.msgpack.encode((corpus.train, corpus.held)), cache, jobs)
             entity, situation = entities(corpus), situations(corpus)
-            both = _both(entity, situation)
+            both = both_features(entity, situation)
             arms = {
                 **BARE,
                 "context, entity types": Arm(enrich=entity),
@@ -153,7 +153,14 @@ def proslu(folder: Path, cache: Path, *, seed: int = 0, seeds: int = _SEEDS, job
     return {"n": len(whole), "seeds": seeds, "arms": means}
 
 
-def _folds(examples: Sequence[Example], seed: int) -> Iterator[Corpus]:
+def read_proslu(folder: Path) -> list[Example]:
+    """The requests of train and dev together."""
+    examples = [e for split in ("train", "dev") for e in read_examples(folder / f"{split}.jsonl.gz")]
+    return [e for e in examples if not isinstance(e, BadLine)]
+
+
+def fold_corpora(examples: Sequence[Example], seed: int) -> Iterator[Corpus]:
+    """For each of ten folds, the requests of the others to learn from, and its own to measure."""
     domains = tuple(sorted({e.truth.domain for e in examples if e.truth.domain}))
     fold = np.random.default_rng(seed).permutation(len(examples)) % _FOLDS
     for f in range(_FOLDS):
@@ -226,7 +233,8 @@ def _cells(example: Example, intent: str | None) -> Iterator[tuple[str | None, .
         yield (intent, key, value)
 
 
-def _both(first: Enrich, second: Enrich) -> Enrich:
+def both_features(first: Enrich, second: Enrich) -> Enrich:
+    """The features of the first and of the second."""
     return lambda domain, example, h: first(domain, example, h) | second(domain, example, h)
 
 

@@ -89,26 +89,31 @@ def hint3(folder: Path, seed: int) -> Iterator[Requests]:
         for i, example in enumerate(corpus.held):
             for h in example.request.hypotheses or ():
                 own[h.domain][i] += (h,)
-        fold = _folds(len(corpus.held), seed)
+        fold = folds(len(corpus.held), seed)
         yield Requests(corpus.name, corpus.domains, corpus.held, fold, [own] * FOLDS)
 
 
-def questions(folder: Path, seed: int) -> Requests:
-    """The questions without replies, as each assistant's own text classifier reads them."""
+def asked(folder: Path) -> tuple[tuple[str, ...], tuple[Example, ...]]:
+    """The assistants, and the questions without replies with those that answered each acceptably."""
     rows = [row for split in ("train", "dev") for row in read(folder / f"{split}.jsonl.gz")]
-    names = tuple(sorted({name for row in rows for name in row["agents_ok"]}))
     examples = tuple(
         Example(Request(id=row["id"], utterance=row["text"]), Truth(None, "answer", (), tuple(row["agents_ok"])))
         for row in rows
     )
-    fold, encoded = _folds(len(rows), seed), encode_all(examples)
+    return tuple(sorted({name for row in rows for name in row["agents_ok"]})), examples
+
+
+def questions(folder: Path, seed: int) -> Requests:
+    """The questions without replies, as each assistant's own text classifier reads them."""
+    names, examples = asked(folder)
+    fold, encoded = folds(len(examples), seed), encode_all(examples)
     parts: list[Mapping[str, Readings]] = []
     for f in range(FOLDS):
         rest, held = np.flatnonzero(fold != f).tolist(), np.flatnonzero(fold == f).tolist()
         learned, of_rest = [examples[i] for i in rest], [encoded[i] for i in rest]
         own: dict[str, Readings] = {}
         for name in names:
-            found: Readings = [()] * len(rows)
+            found: Readings = [()] * len(examples)
             recogniser = train_recogniser(name, learned, seed, encoded=of_rest)
             of_held = recogniser.recognise_many([encoded[i] for i in held])
             fitted = cross_fit(name, learned, seed=seed, encoded=of_rest)
@@ -124,7 +129,7 @@ def replies(folder: Path, seed: int) -> Requests:
     """The questions with replies, as each assistant judges its own."""
     source = Replies(folder)
     examples = tuple(source.examples())
-    fold = _folds(len(examples), seed)
+    fold = folds(len(examples), seed)
     parts: list[dict[str, Readings]] = [{} for _ in range(FOLDS)]
     for name in source.assistants:
         for own, found in zip(parts, source.hypotheses(name, fold, seed), strict=True):
@@ -148,10 +153,11 @@ def synthetic(n: int = 600, *, seed: int = 0) -> Requests:
         right = tuple(name for name, intent in intents.items() if intent == 0)
         truth = Truth(None, "intent0", (Slot("city", "rome"),), right or (None,))
         examples.append(Example(Request(id=str(i), utterance="words"), Truth(None) if out[i] else truth))
-    return Requests("synthetic", names, tuple(examples), _folds(n, seed), [own] * FOLDS)
+    return Requests("synthetic", names, tuple(examples), folds(n, seed), [own] * FOLDS)
 
 
-def _folds(n: int, seed: int) -> Places:
+def folds(n: int, seed: int) -> Places:
+    """The fold of each of n requests."""
     return np.random.default_rng(seed).permutation(n) % FOLDS
 
 
