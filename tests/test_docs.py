@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import pytest
 from hatchling.builders.wheel import WheelBuilder
@@ -26,6 +25,7 @@ from hatchling.builders.wheel import WheelBuilder
 from arbitrank.answerlog.reader import LogReport
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.cli.domains import Row
+from arbitrank.cli.help_pages import HelpContext
 from arbitrank.cli.main import cli
 from arbitrank.configuration import read_configuration
 from arbitrank.decisions.tuning import SettingsChoice
@@ -119,10 +119,10 @@ def commands() -> str:
     for verb in cli.list_commands(whole):
         command = cli.get_command(whole, verb)
         assert command
-        within = click.Context(command, info_name=verb, parent=whole)
+        within = HelpContext(command, info_name=verb, parent=whole)
         pages.append((f"arbitrank {verb}", within.get_help()))
         for name, part in getattr(command, "commands", {}).items():
-            inner = click.Context(part, info_name=name, parent=within)
+            inner = HelpContext(part, info_name=name, parent=within)
             pages.append((f"arbitrank {verb} {name}", inner.get_help()))
     texts = [f"## {name}\n\n```text\n{help}\n```\n" for name, help in pages]
     note = "What `--help` says of every verb. Written by `python tests/test_docs.py`."

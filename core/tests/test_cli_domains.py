@@ -27,7 +27,7 @@ def test_the_three_are_loaded_with_the_weights_of_their_packages(arbitrank) -> N
 
 def test_a_person_reads_a_table(arbitrank) -> None:
     head, *lines = arbitrank("domains").stdout.splitlines()
-    assert head.split() == ["domain", "status", "package", "weights", "reason"]
+    assert head.split() == ["domain", "status", "package", "weights"]
     assert [line.split()[:2] for line in lines] == [["books", "loaded"], ["music", "loaded"], ["video", "loaded"]]
 
 

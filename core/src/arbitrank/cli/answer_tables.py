@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 from rich import markup
-from rich.console import Console
 from rich.table import Table
 
+from arbitrank.cli.terminal import print_table, terminal
 from arbitrank.explanation import BASE
 from arbitrank.values import Answer, Ranked, Truth
 
@@ -34,13 +33,13 @@ def show_answer(answer: Answer, *, explain: bool = False) -> None:
 
     The list holds each domain's best reading and every other reading with P(right) of at least 1 %.
     """
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    console = terminal()
     shown = _shown(answer)
     if shown:
-        console.print(_ranking(answer, shown, explain))
+        print_table(console, _ranking(answer, shown, explain))
     if len(answer.ranked) > len(shown):
         console.print(f"[dim]and {len(answer.ranked) - len(shown)} readings below 1 %; --json shows all[/dim]")
-    console.print(_decision(answer), soft_wrap=True)
+    console.print(_decision(answer))
     for name, report in answer.domains.items():
         if report.status not in ("answered", "skipped"):
             console.print(f"[yellow]{escape(name)}[/yellow] {report.status}: {escape(report.reason or '')}")
@@ -59,10 +58,10 @@ def _shown(answer: Answer) -> list[int]:
 def _ranking(answer: Answer, shown: Sequence[int], explain: bool) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for header, right in (("#", True), ("domain", False), ("intent", False), ("slots", False)):
-        table.add_column(header, justify="right" if right else "left")
-    table.add_column("P(mine)", justify="right")
-    table.add_column("P(right)", justify="right")
-    table.add_column("why, in nats" if explain else "why", overflow="fold")
+        table.add_column(header, justify="right" if right else "left", no_wrap=True)
+    table.add_column("P(mine)", justify="right", no_wrap=True)
+    table.add_column("P(right)", justify="right", no_wrap=True)
+    table.add_column("why, in nats" if explain else "why")
     for i in shown:
         entry = answer.ranked[i]
         style = "bold" if i in answer.decision.contenders else ""
@@ -170,9 +169,9 @@ def _percent(p: float | None) -> str:
 
 def show_replay(replay: Replay, answered: float | None, *, explain: bool = False) -> None:
     """Print a logged request, its answer then and now, and what changed between them."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    console = terminal()
     words = f"“{escape(replay.utterance)}”" if replay.utterance is not None else "its words were not logged"
-    console.print(f"request {escape(replay.id or '')}, {words}", soft_wrap=True)
+    console.print(f"request {escape(replay.id or '')}, {words}")
     console.print(f"\n[bold]answered {when(answered)}[/bold]")
     if replay.logged:
         show_answer(replay.logged, explain=explain)
@@ -181,10 +180,10 @@ def show_replay(replay: Replay, answered: float | None, *, explain: bool = False
     show_answer(replay.today, explain=explain)
     console.print("\n[bold]changed[/bold]" if replay.changed else "\nnothing changed")
     for line in replay.changed:
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(line))
     if replay.truth:
         meant = "; or ".join(map(_meant, replay.truth.each))
-        console.print(f"truth: {escape(meant)}", soft_wrap=True)
+        console.print(f"truth: {escape(meant)}")
     if replay.outcome:
         console.print(f"the user {replay.outcome} it")
 

@@ -29,6 +29,8 @@ def audit_set(file: Path | None, store: Store) -> None:
 
     Every line has to be valid. Of a log's folder the labelled requests are taken. Without FILE, print which file is the
     audit set.
+
+    Example: arbitrank audit-set labelled.jsonl
     """
     if file is None:
         present = store.audit_set()

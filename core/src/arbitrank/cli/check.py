@@ -55,6 +55,8 @@ def check(target: str | None, expected: tuple[str, ...], seconds: float, listed:
     All findings at once: what was seen, what is expected and the fix. Training is tried on a sample of the domain's
     own data. The plugin runs in a process of its own: where it hangs or exits, the next check goes on. The exit status
     is 1 where a guarantee is broken, 2 for a wrong call.
+
+    Example: arbitrank check ./arbitrank-podcasts
     """
     with required("train"):
         from arbitrank.testing.check_process import DISCOVERY, check_target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -61,6 +60,8 @@ def domains(store: Store, operator: OperatorStatements, service: str | None, as_
     """List every installed domain: loaded, refused or disabled, why, and which weights answer.
 
     ARBITRANK_DOMAINS=a,b loads those domains alone; set and empty, it loads none.
+
+    Example: arbitrank domains --store ./store
     """
     rows = _installed(store, operator.scales) if service is None else _served(service)
     if as_json:
@@ -151,17 +152,18 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
 
 
 def _show(rows: list[Row]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    from arbitrank.cli.terminal import print_table, terminal
+
+    console = terminal()
     if not rows:
         console.print("no domain is installed; install one, as in: pip install arbitrank-NAME")
         return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for header in ("domain", "status", "package", "weights", "reason"):
-        table.add_column(header, overflow="fold")
+    for header in ("domain", "status", "package", "weights"):
+        table.add_column(header, no_wrap=True)
     colours = {"loaded": "green", "disabled": "dim", "let be": "yellow"}
     for row in rows:
         weights = f"{row.version} ({row.weights})" if row.version else ""
@@ -170,8 +172,10 @@ def _show(rows: list[Row]) -> None:
         titled = row.title and row.title.casefold() != row.name.casefold()
         name = escape(row.name) + (f"\n[dim]{escape(row.title or '')}[/]" if titled else "")
         colour = colours.get(row.status, "red")
-        reason = "\n".join([escape(row.reason or ""), *(f"[dim]{escape(text)}[/]" for text in row.notes)]).strip()
-        table.add_row(
-            name, f"[{colour}]{row.status}[/]", escape(f"{row.package} {row.package_version}"), weights, reason
-        )
-    console.print(table)
+        table.add_row(name, f"[{colour}]{row.status}[/]", escape(f"{row.package} {row.package_version}"), weights)
+    print_table(console, table)
+    for row in rows:
+        if row.reason:
+            console.print(f"{escape(row.name)} [{colours.get(row.status, 'red')}]{row.status}[/]: {escape(row.reason)}")
+        for text in row.notes:
+            console.print(f"[dim]{escape(row.name)}: {escape(text)}[/]")

@@ -47,19 +47,19 @@ def evaluate(
     """Compare R0 to R3, the factored, the boosted and a joint re-ranker on a corpus, or on hypotheses with truths.
 
     PATH is a folder with train and dev or test splits (.jsonl or .jsonl.gz), from which every domain is built
-    separately; or a file of hypotheses, on which re-rankers are cross-fitted. Installed domains are not used, except
-    with --plugins, which needs one for each domain of the corpus. Where LightGBM cannot be imported, the systems that
-    need it are left out and named. The same seed gives the same figures for any number of jobs.
+    separately; or a file of hypotheses, on which re-rankers are cross-fitted. --plugins uses installed domains instead,
+    one for each domain of the corpus. Systems that need LightGBM are left out, and named, where it cannot be imported.
+    The same seed gives the same figures for any number of jobs.
 
-    Every system decides as a service with its settings would: accept, clarify, none, or the fallback domain. Each is
-    reported with the default settings, and tuned: what is not stated is chosen as by arbitrank tune, on readings of its
-    own of requests that the report is not on (dev where there is a test split, else training requests, out of fold).
-    Plugins that are not tuned decide by the store's stable decision settings, as the service would.
+    Every system decides as a service with its settings would, with the default settings, and tuned: what is not stated
+    is chosen as by arbitrank tune, on readings of its own of requests that the report is not on (dev where there is a
+    test split, else training requests, out of fold). Plugins that are not tuned decide by the store's stable settings.
 
-    With --shift, R0 and the tuned systems are measured with other shares of out-of-scope requests, of domains and of
-    values of the context, with one domain's scores bent, and with values of the context that are new or missing: as
-    tuned before, and re-estimated: the share of out-of-scope requests from the shifted requests without their truths,
-    the bent domain's calibration from its own requests.
+    With --shift, R0 and the tuned systems are measured with other shares of out-of-scope requests, domains and values
+    of the context, with new and missing values, and with one domain's scores bent: as tuned before, and re-estimated,
+    the share from the shifted requests without their truths, the bent domain's calibration from its own.
+
+    Example: arbitrank evaluate corpus --out report
     """
     from arbitrank.cli.evaluation_tables import show_evaluation
     from arbitrank.evaluate.experiment import evaluate

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.shift_tables import show_shift
+from arbitrank.cli.terminal import print_table, terminal
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import band_mark
 from arbitrank.evaluate.results import cost
@@ -27,25 +26,25 @@ def show_evaluation(metrics: Mapping[str, Any], out: Path | None = None) -> None
 
     `out` is the folder in which the rest stands.
     """
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = terminal(_WIDTH)
     for note in metrics["notes"]:
         console.print(f"[dim]{escape(note)}[/dim]")
     console.print(
         f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
     )
-    console.print(_systems(metrics["systems"], unchanged(metrics["tuning"])))
+    print_table(console, _systems(metrics["systems"], unchanged(metrics["tuning"])))
     for line in _tuning(metrics["tuning"]):
-        console.print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
+        console.print(f"[dim]{escape(line)}[/dim]")
     if metrics["out_of_scope_shares"]:
         console.print("with other shares of requests out of scope:")
-        console.print(_shares(metrics["out_of_scope_shares"], metrics["tuning"]))
+        print_table(console, _shares(metrics["out_of_scope_shares"], metrics["tuning"]))
     if metrics.get("shift"):
         show_shift(metrics["shift"], console)
     for text in _lost(metrics["systems"]):
-        console.print(text, soft_wrap=True)
-    console.print(f"[dim]{cost(metrics)}[/dim]", soft_wrap=True)
+        console.print(text)
+    console.print(f"[dim]{cost(metrics)}[/dim]")
     rest = f"written: {out}/report.html" if out else "--out DIR writes metrics, predictions, plots and a page"
-    console.print(escape(rest), soft_wrap=True)
+    console.print(escape(rest))
 
 
 def _systems(systems: Mapping[str, Any], same: Collection[str]) -> Table:
@@ -98,7 +97,7 @@ def _shares(shares: Mapping[str, Any], tuning: Mapping[str, SystemTuning]) -> Ta
 def _table(*headers: str) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for k, header in enumerate(headers):
-        table.add_column(header, justify="left" if k == 0 or not header else "right")
+        table.add_column(header, justify="left" if k == 0 or not header else "right", no_wrap=True)
     return table
 
 

@@ -85,6 +85,8 @@ def impact(
 
     All domains' hypotheses are ranked twice, with the present version of DOMAIN and with its candidate. A candidate
     with another recogniser recognises the words again. Changes nothing, and prints the judgement of `promote`'s gate.
+
+    Example: arbitrank impact podcasts --on log --out report
     """
     from arbitrank.cli.impact_tables import show_impact
     from arbitrank.impact.gate import judge, over_limit

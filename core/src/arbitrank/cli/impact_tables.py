@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from arbitrank.cli.answer_tables import escape
+from arbitrank.cli.terminal import print_table, terminal
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import Calibration, band_mark
 from arbitrank.impact.flips import Flip
@@ -21,18 +21,18 @@ _WIDTH = 120  # of what is not a terminal
 
 def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
     """Print the effect of a candidate: figures before and after, requests gained and lost, and the worst flips."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = terminal(_WIDTH)
     place = f"{escape(impact.domain)}: {impact.after} in the place of {impact.before or 'nothing'}"
     counted = f"{impact.n} requests, {impact.labelled} with a truth; {impact.flips} are answered differently"
-    console.print(f"{place}, on {escape(impact.on)}: {counted}", soft_wrap=True)
+    console.print(f"{place}, on {escape(impact.on)}: {counted}")
     for note in impact.notes:
-        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
+        console.print(f"[dim]{escape(note)}[/dim]")
     if impact.pooled:
         slices = {"all requests": impact.pooled}
         slices |= {f"of {name}": one for name, one in impact.per_domain.items()}
         slices |= {f"on {name}": one for name, one in impact.per_device.items()}
-        console.print(_figures(slices))
-        console.print(_claims(impact))
+        print_table(console, _figures(slices))
+        print_table(console, _claims(impact))
     if impact.decisions:
         before, after = impact.decisions["before"], impact.decisions["after"]
         shares = (
@@ -40,11 +40,11 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
             for name in after.__struct_fields__
             if getattr(before, name) or getattr(after, name)
         )
-        console.print(f"decisions: {', '.join(shares)}", soft_wrap=True)
+        console.print(f"decisions: {', '.join(shares)}")
     if impact.pairs:
-        console.print(_pairs(impact.pairs))
+        print_table(console, _pairs(impact.pairs))
     for flip in impact.worst:
-        console.print(_flip(flip), soft_wrap=True)
+        console.print(_flip(flip))
     if reasons or impact.labelled:
         show_reasons(reasons, "would refuse", "would pass it", console)
     else:
@@ -53,17 +53,17 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
 
 def show_reasons(reasons: Sequence[GateReason], refuses: str, passes: str, console: Console | None = None) -> None:
     """Print the gate's reasons, or that it passes."""
-    console = console or Console(highlight=False)
+    console = console or terminal()
     if not reasons:
         console.print(f"[green]the gate {passes}[/green]")
     for reason in reasons:
-        console.print(f"[red]the gate {refuses}[/red]: {escape(reason.text)}", soft_wrap=True)
+        console.print(f"[red]the gate {refuses}[/red]: {escape(reason.text)}")
 
 
 def _table(*columns: str, texts: int = 1) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     for i, header in enumerate(columns):
-        table.add_column(header, justify="left" if i < texts else "right", no_wrap=i >= texts)
+        table.add_column(header, justify="left" if i < texts else "right", no_wrap=True)
     return table
 
 

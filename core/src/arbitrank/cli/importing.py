@@ -36,6 +36,9 @@ def import_(
 
     With --corpus, import the file, folder or zip archive at PATH: utterances as a corpus, templates as patterns.toml
     and lists.toml. What cannot be taken over is listed on standard error.
+
+    Example: arbitrank import rasa parsed.json --domain podcasts
+    Example: arbitrank import --corpus rasa data/nlu.yml --domain podcasts --out corpus
     """
     if corpus.format is not None:
         for option, value in {"--map": mapping, "--utterance": utterance, file: None if file == "-" else file}.items():

@@ -19,6 +19,8 @@ def keygen(name: Path) -> None:
     """Write NAME.key, which signs and stays with the domain's team, and NAME.pub, which stores and services trust.
 
     To trust it, put it into the folder of --keys as DOMAIN.pub, or DOMAIN.2.pub beside an older one.
+
+    Example: arbitrank keygen podcasts
     """
     private, public, identity = signing.keygen(name)
     click.echo(f"key {identity}: {private} signs, keep it; {public} is for those who trust it")
@@ -28,7 +30,10 @@ def keygen(name: Path) -> None:
 @click.argument("path", type=options.PATH)
 @options.signing_key
 def sign(path: Path, key: options.PrivateKey | None) -> None:
-    """Sign the artifact in the folder PATH in place; any signature it has is replaced."""
+    """Sign the artifact in the folder PATH in place; any signature it has is replaced.
+
+    Example: arbitrank sign ./model --key podcasts.key
+    """
     if key is None:
         raise InputError("no key to sign with; give one with --key FILE, made by: arbitrank keygen NAME")
     manifest = signing.sign(path, key)
@@ -49,6 +54,8 @@ def token(name: str, scopes: tuple[str, ...], tokens: Path | None) -> None:
     """Make a token for NAME with the SCOPES rank, feedback, publish:DOMAIN or admin.
 
     It is printed and stored nowhere: the service's file holds its SHA-256. A running service accepts it within seconds.
+
+    Example: arbitrank token assistant rank feedback --tokens tokens.jsonl
     """
     secret, grant = make_token(name, scopes)
     if tokens is not None:

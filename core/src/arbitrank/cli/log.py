@@ -14,22 +14,29 @@ from arbitrank.answerlog.reader import find, report
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.answer_tables import show_replay, when
+from arbitrank.cli.help_pages import Verbs
 from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.store.store import Store
 
 _folder = click.argument("folder", type=options.PATH)
 
 
-@click.group("log")
+@click.group("log", cls=Verbs)
 def log() -> None:
-    """Maintain the folder to which answers and feedback are logged."""
+    """Maintain the folder to which answers and feedback are logged.
+
+    Example: arbitrank log status ./log
+    """
 
 
 @log.command("status")
 @_folder
 @options.as_json
 def status(folder: Path, as_json: bool) -> None:
-    """Count what the log in FOLDER holds: requests, those of known truth, and lines that cannot be read."""
+    """Count what the log in FOLDER holds: requests, those of known truth, and lines that cannot be read.
+
+    Example: arbitrank log status ./log
+    """
     found = report(view(folder))
     if as_json:
         click.echo(msgspec.json.encode(found))
@@ -52,7 +59,10 @@ def status(folder: Path, as_json: bool) -> None:
     help="Remove the segments that were begun longer ago.",
 )
 def prune(folder: Path, days: float) -> None:
-    """Remove what was logged to FOLDER too long ago. A service with --log-days does this itself."""
+    """Remove what was logged to FOLDER too long ago. A service with --log-days does this itself.
+
+    Example: arbitrank log prune ./log --days 30
+    """
     with os_errors(DataError, f"{folder}: cannot be pruned", "; expected the folder of a log"):
         removed = segments.prune(folder, days, time.time())
     click.echo(f"{folder}: removed {', '.join(path.name for path in removed) or 'nothing'}")
@@ -70,6 +80,8 @@ def replay(id: str, folder: Path, store: Store, decisions: DecisionSettings, exp
 
     The domains recognise its words again where they did so then and the log keeps them; else they score the hypotheses
     in the log. No policy of a service is applied.
+
+    Example: arbitrank replay 3f9a1c07 --log ./log
     """
     from arbitrank.impact.replay_one import replay
 

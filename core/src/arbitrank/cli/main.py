@@ -13,43 +13,62 @@ from keyword import iskeyword
 
 import click
 
+from arbitrank.cli.help_pages import HelpContext, Verbs
 from arbitrank.errors import ArbitrankError
 from arbitrank.extras import missing_package
 from arbitrank.packages import core_version
 
-# Each verb with the module of `arbitrank.cli` that has the function of its name, and its summary.
-VERBS: dict[str, tuple[str, str]] = {
-    "ask": ("ask", "Text in, ranked list out."),
-    "rank": ("rank", "Hypotheses in, answers out (JSON Lines)."),
-    "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
-    "new": ("new", "Make the distribution of a new domain."),
-    "import": ("importing", "Payloads and corpora of other systems, read as our own."),
-    "check": ("check", "Check a domain: contract, data, training, weights."),
-    "train": ("train", "Train domains and publish their weights."),
-    "evaluate": ("evaluate", "Measure all systems on a corpus or a hypotheses file."),
-    "publish": ("versions", "Copy an artifact into the store as its domain's candidate."),
-    "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
-    "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
-    "promote": ("promote", "Make a version stable, if the gate passes it."),
-    "tune": ("tune", "Fit the decision settings to labelled requests."),
-    "shrink": ("shrink", "Divide the log-odds of a domain that claims too much."),
-    "canary": ("versions", "Answer a share of the requests with a domain's candidate."),
-    "rollback": ("versions", "Undo a domain's last promotion."),
-    "history": ("versions", "Changes of a domain: what, when, by whom and why."),
-    "replay": ("log", "Answer a logged request again: then, now, what changed."),
-    "log": ("log", "Contents of a log of answers; remove what is too old."),
-    "verify": ("versions", "Check an artifact, a version or a whole store."),
-    "prune": ("versions", "Remove old versions that no alias names."),
-    "keygen": ("keys", "Make a pair of keys to sign with."),
-    "sign": ("keys", "Sign an artifact."),
-    "shortlist": ("shortlist", "Choose the few skills worth asking: train, evaluate, query."),
-    "serve": ("serve", "Answer requests over HTTP."),
-    "token": ("keys", "Make a token for the service."),
+# The verbs by what they are for. Each with the module of `arbitrank.cli` that has the function of its name, and its
+# summary.
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Ask: requests in, answers out": {
+        "ask": ("ask", "Text in, ranked list out."),
+        "rank": ("rank", "Hypotheses in, answers out (JSON Lines)."),
+    },
+    "Author: make, train and judge a domain": {
+        "new": ("new", "Make the distribution of a new domain."),
+        "import": ("importing", "Payloads and corpora of other systems, read as our own."),
+        "check": ("check", "Check a domain: contract, data, training, weights."),
+        "train": ("train", "Train domains and publish their weights."),
+    },
+    "Operate: versions, decisions, the service and its log": {
+        "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
+        "publish": ("versions", "Copy an artifact into the store as its domain's candidate."),
+        "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
+        "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
+        "promote": ("promote", "Make a version stable, if the gate passes it."),
+        "canary": ("versions", "Answer a share of the requests with a domain's candidate."),
+        "rollback": ("versions", "Undo a domain's last promotion."),
+        "history": ("versions", "Changes of a domain: what, when, by whom and why."),
+        "tune": ("tune", "Fit the decision settings to labelled requests."),
+        "shrink": ("shrink", "Divide the log-odds of a domain that claims too much."),
+        "serve": ("serve", "Answer requests over HTTP."),
+        "token": ("keys", "Make a token for the service."),
+        "log": ("log", "Contents of a log of answers; remove what is too old."),
+        "replay": ("log", "Answer a logged request again: then, now, what changed."),
+        "verify": ("versions", "Check an artifact, a version or a whole store."),
+        "prune": ("versions", "Remove old versions that no alias names."),
+        "keygen": ("keys", "Make a pair of keys to sign with."),
+        "sign": ("keys", "Sign an artifact."),
+    },
+    "Study: measure on a corpus, and choose among many skills": {
+        "evaluate": ("evaluate", "Measure all systems on a corpus or a hypotheses file."),
+        "shortlist": ("shortlist", "Choose the few skills worth asking: train, evaluate, query."),
+    },
 }
+VERBS: dict[str, tuple[str, str]] = {verb: row for verbs in GROUPS.values() for verb, row in verbs.items()}
+
+_MEANINGS = {
+    "create": "new", "init": "new", "test": "check", "validate": "check", "lint": "check", "list": "domains",
+    "deploy": "promote", "release": "promote", "undo": "rollback", "revert": "rollback", "score": "rank",
+    "query": "ask", "answer": "ask", "run": "serve", "start": "serve", "convert": "import",
+}  # fmt: skip
 
 
-class _Verbs(click.Group):
-    """A group that imports a verb's module when the verb is called, which keeps start-up fast."""
+class _AllVerbs(Verbs):
+    """The group that imports a verb's module when the verb is called, which keeps start-up fast."""
+
+    meanings = _MEANINGS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -59,17 +78,26 @@ class _Verbs(click.Group):
             return None
         function = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
         command: click.Command = getattr(import_module(f"arbitrank.cli.{VERBS[cmd_name][0]}"), function)
+        command.context_class = HelpContext
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, help) for verb, (_, help) in VERBS.items()])
+        width = max(map(len, VERBS))
+        for group, verbs in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(f"{verb:{width}}", summary) for verb, (_, summary) in verbs.items()])
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(cls=_AllVerbs, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(core_version(), prog_name="arbitrank")
 def cli() -> None:
-    """Decide which of many independently built domains should answer a request."""
+    """Decide which of many independently built domains should answer a request.
+
+    Example: arbitrank ask "play mary poppins" --device tv
+    Example: arbitrank new podcasts
+
+    `arbitrank VERB --help` explains a verb; the tutorial is docs/tutorial.md.
+    """
 
 
 def main() -> None:

@@ -63,6 +63,8 @@ def new(
     It has a small corpus, weights, tests, a README and a changelog: replace the corpus and the texts by your own. With
     --from, intents, slots, patterns and lists are learned from your corpus, and what was left out is listed. Nothing is
     overwritten.
+
+    Example: arbitrank new podcasts --from corpus.jsonl
     """
     options.needs("--from", source, corpus=corpus)
     options.needs("--own-nlu", way == "own-nlu" or None, scale=scales)

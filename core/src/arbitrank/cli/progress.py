@@ -166,7 +166,7 @@ class Bars(Board):
         self._progress.advance(self._all)
 
     def note(self, text: str) -> None:
-        self._progress.console.print(f"arbitrank: {text}", markup=False, highlight=False)
+        self._progress.console.print(f"arbitrank: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def promote(
     worse, for all requests or for one neighbour; of a domain also one whose probabilities are less calibrated than its
     card or the limit allows; a Shortlister that surely lists fewer owners of requests. Passing resets the temperature
     to 1.
+
+    Example: arbitrank promote podcasts --reason "learned from last week"
     """
     from arbitrank.cli.impact_tables import show_reasons
     from arbitrank.promotion import consider, promote

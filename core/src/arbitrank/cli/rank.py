@@ -81,6 +81,8 @@ def rank(
     A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2. A
     hypothesis that cannot be read fails its domain in that answer alone, unless --strict is given. With --follow,
     changes in the store and refusals are reported on standard error as well.
+
+    Example: arbitrank rank requests.jsonl --explain
     """
     options.needs("--format", format, domain=domain, map=mapping)
     options.needs("--follow", follow, poll=poll, shadow=shadow, isolate=isolate, deadline=deadline)

@@ -162,6 +162,8 @@ def serve(
     """Answer requests over HTTP, following the store; /docs describes the calls. SIGTERM finishes those in flight.
 
     Events are reported on standard error, one JSON object a line.
+
+    Example: arbitrank serve --port 8080 --log ./log
     """
     from arbitrank.serve.server import run
 

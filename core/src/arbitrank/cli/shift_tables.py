@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from arbitrank.cli.answer_tables import escape
+from arbitrank.cli.terminal import print_table
 from arbitrank.evaluate.shift import distinct_systems, remarks
 from arbitrank.evaluate.tuning import tuned
 
@@ -22,19 +23,19 @@ def show_shift(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """
     baseline = rows[0]["baseline"]
     shown = [name for name, same in distinct_systems(rows).items() if name == same and name != tuned(baseline)]
-    console.print(f"under shift: ECE, ≤ or > the upper end of its band, per cent; {_ARROW}", soft_wrap=True)
-    console.print(_table(rows, shown, _calibration))
-    console.print(f"under shift: IRER of {baseline}, and differences from it in points; {_ARROW}", soft_wrap=True)
-    console.print(_table(rows, shown, _errors))
+    console.print(f"under shift: ECE, ≤ or > the upper end of its band, per cent; {_ARROW}")
+    print_table(console, _table(rows, shown, _calibration))
+    console.print(f"under shift: IRER of {baseline}, and differences from it in points; {_ARROW}")
+    print_table(console, _table(rows, shown, _errors))
     for text in remarks(rows):
-        console.print(escape(text), soft_wrap=True)
+        console.print(escape(text))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], cell: Callable[[Mapping[str, Any]], str]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("shift", no_wrap=True)
     for header in ("n", *shown):
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         cells = (cell(row["systems"][name]) for name in shown)
         table.add_row(*map(escape, (row["shift"], f"{row['effective_n']:.0f}", *cells)))

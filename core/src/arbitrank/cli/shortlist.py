@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from arbitrank.cli import options
+from arbitrank.cli.help_pages import Verbs
 from arbitrank.cli.shortlist_training import (
     Skills,
     domains_option,
@@ -31,9 +32,12 @@ from arbitrank.store.versions import wrong_name
 from arbitrank.values import Request
 
 
-@click.group("shortlist")
+@click.group("shortlist", cls=Verbs)
 def shortlist() -> None:
-    """Select, from very many skills, the few worth querying."""
+    """Select, from very many skills, the few worth querying.
+
+    Example: arbitrank shortlist query "play mary poppins"
+    """
 
 
 shortlist.add_command(train)
@@ -71,7 +75,10 @@ _shortlister = options.gathered(
 @_shortlister
 @options.as_json
 def evaluate(path: str, skills: Skills, load: Callable[[], Shortlister], as_json: bool) -> None:
-    """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration."""
+    """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration.
+
+    Example: arbitrank shortlist evaluate labelled.jsonl
+    """
     lines = read_lines((path,), skills)
     found = quality(load(), lines)
     if as_json:
@@ -99,7 +106,10 @@ def query(
     load: Callable[[], Shortlister],
     as_json: bool,
 ) -> None:
-    """Print the skills most worth querying with TEXT, each with P(it is acceptable)."""
+    """Print the skills most worth querying with TEXT, each with P(it is acceptable).
+
+    Example: arbitrank shortlist query "play mary poppins" --shortlist-k 5
+    """
     shortlister = load()
     if domains:
         shortlister = shortlister.serving(loaded(discover()))

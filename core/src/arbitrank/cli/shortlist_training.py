@@ -137,6 +137,8 @@ def train(
     """Train the Shortlister on utterances and their skills, and publish it as the store's candidate `.shortlist`.
 
     Skills of the installed domains without utterances are known by their sample phrases and descriptions.
+
+    Example: arbitrank shortlist train --data labelled.jsonl --promote
     """
     destination.check(SHORTLIST)
     lines = read_lines(data, skills)
@@ -160,6 +162,8 @@ def hyprank(log: Path, rounds: int, seed: int, destination: options.Destination)
     """Train HypRank on the labelled merged lists of a LOG's folder; publish it as the store's candidate `.hyprank`.
 
     Every process that follows the store sorts by the stable one; ask, rank and serve take a folder by --hyprank.
+
+    Example: arbitrank shortlist hyprank ./log --promote
     """
     from arbitrank.shortlist.hyprank_training import train_hyprank
     from arbitrank.shortlist.log_labels import labelled_lists

@@ -44,6 +44,8 @@ def shrink(
 
     The temperature, at least 1, is the maximum-likelihood one, or the one given. It is kept in the store, is shown in
     answers and in `domains`, and holds until it is removed or a version passes the gate.
+
+    Example: arbitrank shrink podcasts --on labelled.jsonl
     """
     given = [option for option, value in (("--on", path), ("--temperature", temperature), ("--off", off)) if value]
     if len(given) > 1:

@@ -155,6 +155,8 @@ def train(
     are unchanged is skipped; one whose new weights are worse than R0 (no weights) on held-out requests is refused. The
     same data, code and seed give the same version. The exit status is 1 where a domain was refused, 2 where one could
     not be trained.
+
+    Example: arbitrank train podcasts --data corpus.jsonl --promote
     """
     if settings["settings"].model in ("boosted", "corrected"):
         lightgbm()  # its absence is reported before the training rather than after it

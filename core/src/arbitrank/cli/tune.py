@@ -60,6 +60,8 @@ def tune(
     The domains' claims are calibrated against each other and against "no domain", and the thresholds are chosen. What
     is stated by option, environment or file stays. A setting is taken where cross-validation shows a sure gain over the
     settings in force; where none is better, nothing is published, with exit status 1.
+
+    Example: arbitrank tune --on labelled.jsonl --promote
     """
     from arbitrank.decisions.tuning import tune
     from arbitrank.impact.observation import observe

@@ -31,6 +31,8 @@ def publish(path: Path, store: Store, key: options.PrivateKey | None) -> None:
 
     The stable version keeps serving. With a key the copy is signed. An existing version is left as it is, or repaired
     where it is damaged.
+
+    Example: arbitrank publish ./model
     """
     manifest = store.publish(path, key=key)
     name = name_in_store(manifest.domain, manifest.files)
@@ -46,6 +48,8 @@ def rollback(domain: str, to_package: bool, reason: str | None, store: Store) ->
     """Make the `previous` version of DOMAIN stable again, and the stable one `previous`.
 
     DOMAIN is a domain, .shortlist, .hyprank or .decisions. Nothing is trained and no code of the domain runs.
+
+    Example: arbitrank rollback podcasts --reason "takes requests for songs"
     """
     change = store.rollback(domain, to_package=to_package, reason=reason)
     serves = "" if change.state.stable else f"; {kind_of(domain).fallback}"
@@ -62,6 +66,8 @@ def canary(domain: str, share: float, reason: str | None, store: Store) -> None:
 
     DOMAIN is a domain, .shortlist or .hyprank. A session keeps its version as long as the candidate stays, also when
     the share grows. 0 ends it; so does promoting the candidate or publishing another.
+
+    Example: arbitrank canary podcasts 0.05
     """
     change = store.canary(domain, share, reason=reason)
     click.echo(f"{domain}: {change.state} (change {change.number})")
@@ -72,7 +78,10 @@ def canary(domain: str, share: float, reason: str | None, store: Store) -> None:
 @options.store
 @options.as_json
 def history(domain: str, store: Store, as_json: bool) -> None:
-    """List every change of DOMAIN, oldest first: its number, when, by whom, what, and the state after it."""
+    """List every change of DOMAIN, oldest first: its number, when, by whom, what, and the state after it.
+
+    Example: arbitrank history podcasts
+    """
     changes = store.history(domain)
     if as_json:
         click.echo(msgspec.json.encode(changes))
@@ -103,7 +112,10 @@ def _line(change: Change) -> str:
     help="Keep what arrived less than so many seconds ago: it may be being published.",
 )
 def prune(domains: tuple[str, ...], store: Store, keep: int, grace: float) -> None:
-    """Remove versions of each DOMAIN (all by default) that no alias names or named lately. The history stays."""
+    """Remove versions of each DOMAIN (all by default) that no alias names or named lately. The history stays.
+
+    Example: arbitrank prune podcasts --keep 5
+    """
     for domain in domains or store.domains():
         removed = remove_old_versions(store, domain, keep=keep, grace=grace)
         click.echo(f"{domain}: removed {', '.join(removed) or 'nothing'}")
@@ -117,6 +129,8 @@ def verify(path: str | None, store: Store) -> None:
 
     PATH is an artifact's folder, a store, or a DOMAIN or DOMAIN/VERSION of the store; by default it is the store. No
     code of an artifact is run.
+
+    Example: arbitrank verify podcasts
     """
     failed = False
     for check in _checks_of(path, store):
