@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import docs_reference
 import msgspec
 import pytest
 from hatchling.builders.wheel import WheelBuilder
@@ -506,6 +507,7 @@ def timeless(output: str) -> str:
 
 def write() -> None:
     """Write what is generated."""
+    docs_reference.write()
     (DOCS / "commands.md").write_text(commands(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         for page, command, before in list(examples()):
