@@ -1,13 +1,13 @@
 """The generated parts of the reference: the service's calls, and the fields of formats, from the code's types.
 
-`python tests/test_docs.py` writes them. In a page, a comment `<!-- fields of MODULE:TYPE -->` stands before the table of a
-type's fields; names, types and defaults are generated, and what is written as a field's meaning stays.
+`python tests/test_docs.py` writes them. In a page, a comment `<!-- fields of MODULE:TYPE -->` stands before the
+table of a type's fields; names, types and defaults are generated, and what is written as a field's meaning stays.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,29 +38,47 @@ PAGES = {
 def kind(info: Any) -> str:
     """A type in words, with its range."""
     name = type(info).__name__
-    match name:
-        case "UnionType":
-            parts = [kind(one) for one in info.types if type(one).__name__ not in ("NoneType", "UnsetType")]
-            return " or ".join(dict.fromkeys(parts))
-        case "StrType":
-            return "text" + bounds(info.min_length, info.max_length, " characters") + ("" if not info.pattern else f" `{info.pattern}`")
-        case "IntType" | "FloatType":
-            return ("integer" if name == "IntType" else "number") + bounds(info.ge, info.le) + (f" above {info.gt:g}" if info.gt is not None else "")
-        case "ListType" | "SetType":
-            return f"list of {kind(info.item_type)}"
-        case "VarTupleType":
-            return f"list of {kind(info.item_type)}"
-        case "TupleType":
-            return f"list of {len(info.item_types)}: " + ", ".join(kind(one) for one in info.item_types)
-        case "DictType":
-            of = kind(info.value_type)
-            return "object" if of == "any JSON" else f"object of {of}"
-        case "LiteralType":
-            return ", ".join(f"`{value}`" for value in info.values)
-        case "StructType":
-            return f"`{info.cls.__name__}`"
-        case _:
-            return {"BoolType": "boolean", "AnyType": "any JSON", "NoneType": "null", "DateTimeType": "time"}[name]
+    if name in KINDS:
+        return KINDS[name](info)
+    return {"BoolType": "boolean", "AnyType": "any JSON", "NoneType": "null"}[name]
+
+
+def union(info: Any) -> str:
+    """The types of a union, null apart."""
+    parts = [kind(one) for one in info.types if type(one).__name__ not in ("NoneType", "UnsetType")]
+    return " or ".join(dict.fromkeys(parts))
+
+
+def text(info: Any) -> str:
+    """A text with its length and pattern."""
+    pattern = f" `{info.pattern}`" if info.pattern else ""
+    return "text" + bounds(info.min_length, info.max_length, " characters") + pattern
+
+
+def number(info: Any) -> str:
+    """A number with its range."""
+    name = "integer" if type(info).__name__ == "IntType" else "number"
+    return name + bounds(info.ge, info.le) + ("" if info.gt is None else f" above {info.gt:g}")
+
+
+def mapping(info: Any) -> str:
+    """An object, with the type of its values where they have one."""
+    of = kind(info.value_type)
+    return "object" if of == "any JSON" else f"object of {of}"
+
+
+KINDS: dict[str, Callable[[Any], str]] = {
+    "UnionType": union,
+    "StrType": text,
+    "IntType": number,
+    "FloatType": number,
+    "DictType": mapping,
+    "ListType": lambda info: f"list of {kind(info.item_type)}",
+    "VarTupleType": lambda info: f"list of {kind(info.item_type)}",
+    "TupleType": lambda info: f"list of {len(info.item_types)}: {', '.join(map(kind, info.item_types))}",
+    "LiteralType": lambda info: ", ".join(f"`{value}`" for value in info.values),
+    "StructType": lambda info: f"`{info.cls.__name__}`",
+}
 
 
 def may_be_null(info: Any) -> bool:
@@ -114,7 +132,10 @@ def said(of: type, name: str) -> str:
 def table(of: type, without: frozenset[str], before: str) -> str:
     """The table of a type's fields, with the meanings that are written already."""
     kept = dict(re.findall(r"^\| `([\w-]+)` \|.*\| (.*) \|$", before, re.M))
-    lines = [f"{cells} {kept.get(name) or said(of, name).replace('|', chr(92) + '|')} |\n" for name, cells in rows(of, without)]
+    lines = []
+    for name, cells in rows(of, without):
+        meaning = kept.get(name) or said(of, name).replace("|", "\\|")
+        lines.append(f"{cells} {meaning} |\n")
     return HEAD + "".join(lines)
 
 
@@ -153,8 +174,10 @@ def service() -> str:
         found.append(f"| [`{call}`](#{anchor(call)}) | {operation.summary} | {scope} |")
     for operation in OPERATIONS:
         document = paths[operation.path][operation.method.lower()]
-        text = [operation.summary, operation.description]
-        found += [f"\n## {operation.method} {operation.path}\n", " ".join(filter(None, text)) + "\n"]
+        found += [
+            f"\n## {operation.method} {operation.path}\n",
+            f"{operation.summary} {operation.description}".strip() + "\n",
+        ]
         if operation.body is not None:
             optional = ", optional" if operation.optional else ""
             batch = ", or a list of them" if operation.batch else ""
@@ -173,9 +196,9 @@ def service() -> str:
 
 
 NOTE = """\
-Every call of [the service](../how-to/serve.md), as its OpenAPI document has it. `GET /openapi.json` is that document, and
-`GET /docs` shows it. Bodies are JSON, and [some are shown](http-bodies.md). Every error is an [`Error`](#error). Written by
-`python tests/test_docs.py`.
+Every call of [the service](../how-to/serve.md), as its OpenAPI document has it. `GET /openapi.json` is that document,
+and `GET /docs` shows it. Bodies are JSON, and [some are shown](http-bodies.md). Every error is an [`Error`](#error).
+Written by `python tests/test_docs.py`.
 """
 
 
@@ -190,8 +213,8 @@ def named_types() -> list[type]:
 
     found: dict[type, None] = {}
     for operation in OPERATIONS:
-        for of in (operation.body, operation.reply):
-            of = getattr(of, "__args__", (of,))[0]
+        for whole in (operation.body, operation.reply):
+            of = getattr(whole, "__args__", (whole,))[0]
             if isinstance(of, type) and issubclass(of, msgspec.Struct) and of.__name__ not in PAGES:
                 found[of] = None
     return [*found, Error]

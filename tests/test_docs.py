@@ -310,7 +310,8 @@ def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
 
 
 def test_the_scales_that_are_shown_are_all_there_are() -> None:
-    text = (DOCS / "reference/formats/scales.md").read_text(encoding="utf-8").partition("| scale | scores")[2].partition("\n\n")[0]
+    page = (DOCS / "reference/formats/scales.md").read_text(encoding="utf-8")
+    text = page.partition("| scale | scores")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in text.splitlines()[2:]]
     named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert all(scale(name.replace("LOW..HIGH", "0..5")) for name in named)
