@@ -59,7 +59,7 @@ from arbitrank.wire.requests import decode_example, decode_logged, decode_reques
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("plugins/*/*.md")])
-IN_ORDER = [DOCS / "own-nlu.md"]
+IN_ORDER = [DOCS / "own-nlu.md", DOCS / "how-to/own-nlu-measure.md", DOCS / "how-to/own-nlu-errors.md"]
 """Pages whose examples build on one another: `test_own_nlu` runs them."""
 WRITE = "run: python tests/test_docs.py"
 

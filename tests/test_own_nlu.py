@@ -1,4 +1,4 @@
-"""docs/own-nlu.md carries a team from its scores to an answer: its files are written, its commands run in order."""
+"""docs/own-nlu.md and its two further pages carry a team from its scores to an answer: all commands run, in order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 import test_docs
-from test_docs import DOCS, ROOT, facts, run, wheel
+from test_docs import DOCS, IN_ORDER, ROOT, facts, run, wheel
 
-PAGE = DOCS / "own-nlu.md"
 PORT = "8080"
 REFERENCE = ("books", "music", "video")
 """The reference domains, which a team with its own NLU does not install, and which are installed beside the tests."""
@@ -20,8 +19,8 @@ END = "=== end ==="
 
 
 def written(folder: Path) -> Path:
-    """The folder with the page's files, and with its package unpacked in `site`."""
-    text = PAGE.read_text(encoding="utf-8")
+    """The folder with the pages' files, and with its package unpacked in `site`."""
+    text = "".join(page.read_text(encoding="utf-8") for page in IN_ORDER)
     for match in re.finditer(r"^`([\w./-]+)`[^\n]*\n\n```\w+\n(.*?)^```$", text, re.M | re.S):
         path = folder / match[1]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,9 +30,9 @@ def written(folder: Path) -> Path:
 
 
 def commands() -> list[tuple[str, str]]:
-    """The page's commands, each with the output that is shown."""
+    """The pages' commands, each with the output that is shown."""
     found = []
-    for _, text in test_docs.blocks(PAGE, "console"):
+    for _, text in (block for page in IN_ORDER for block in test_docs.blocks(page, "console")):
         first, _, output = text.partition("\n")
         found.append((first.removeprefix("$ "), output))
     return found
@@ -91,10 +90,12 @@ def test_the_page_is_linked_from_the_readme_and_from_the_tutorial() -> None:
 
 
 def write(folder: Path) -> None:
-    """Write the output of the commands into the page."""
-    text = PAGE.read_text(encoding="utf-8")
+    """Write the output of the commands into the pages."""
+    texts = {page: page.read_text(encoding="utf-8") for page in IN_ORDER}
     for (command, _), output in zip(commands(), printed(folder), strict=True):
         shown = "".join(f"{line.rstrip()}\n" for line in without_reference(output).splitlines())
         block = re.compile(rf"^```console\n\$ {re.escape(command)}\n.*?^```$", re.M | re.S)
-        text = block.sub(lambda _, c=command, p=shown: f"```console\n$ {c}\n{p}```", text)  # type: ignore[misc]
-    PAGE.write_text(text, encoding="utf-8")
+        for page, text in texts.items():
+            texts[page] = block.sub(lambda _, c=command, p=shown: f"```console\n$ {c}\n{p}```", text)  # type: ignore[misc]
+    for page, text in texts.items():
+        page.write_text(text, encoding="utf-8")
