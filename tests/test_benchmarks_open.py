@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from benchmarks.open.tables import print_tables
 
 from arbitrank.errors import DataError, InputError
 from arbitrank.values import Example, Request, Slot, Truth
+
+ROOT = Path(__file__).parents[1]
 
 
 def _no_benches(*_: Any) -> Iterator[Any]:
@@ -206,6 +209,14 @@ def test_our_answers_entered_as_a_file_have_our_figures(
     assert f"{contest.name}: 150 requests" in printed
     assert "  again" in printed
     assert "difference from auto tuned" in printed
+
+
+def test_the_answer_that_the_docs_show_can_be_entered(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "open-benchmark.md").read_text(encoding="utf-8")
+    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    example = Example(Request(id="7"), Truth("music", "PlayMusic", (Slot("artist", "Nina Simone"),)))
+    contest = Contest("shown", "", ("music",), (example,), READING, _no_benches)
+    assert shares(answers(tmp_path, shown, contest), contest)["reading"] == 1.0
 
 
 def test_requests_are_handed_out_without_their_truths(

@@ -29,7 +29,7 @@ Measure = Literal["domain", "intent", "reading"]
 Benches = Callable[[Path, int], Iterator[tuple[Places, Bench]]]
 """From the cache's folder and the number of processes: the requests' places, and our domains' readings of them."""
 
-SGD_SHARE = 0.5
+SGD_SHARE = 0.25
 """The share of SGD's training dialogues that our recognisers learn from, so that the run ends within an hour."""
 
 

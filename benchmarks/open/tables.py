@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ def print_tables(found: Mapping[str, Any]) -> None:
         print(f"{name}: {one['about']}{_unowned(one)}")
     print()
     for source, number in numbers.items():
-        print(f"[{number}] {SOURCES[source]}")
+        print(textwrap.fill(f"[{number}] {SOURCES[source]}", 118, subsequent_indent="    "))
 
 
 def _unowned(one: Mapping[str, Any]) -> str:
