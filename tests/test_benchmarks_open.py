@@ -14,7 +14,7 @@ from benchmarks.common import DATA
 from benchmarks.open import __main__ as command
 from benchmarks.open.answers import OURS, ROWS, Answers, our_answers
 from benchmarks.open.contests import NAMES, READING, Contest, contests, made
-from benchmarks.open.entries import entered, read_answers, requests, write_lines, written
+from benchmarks.open.entries import entered, handed_out, read_answers, requests, write_lines, written
 from benchmarks.open.measures import figures, judge
 from benchmarks.open.published import PUBLISHED, SOURCES
 from benchmarks.open.tables import print_tables
@@ -143,6 +143,7 @@ def test_differences_are_paired_and_without_probabilities_there_is_no_nll(tmp_pa
     [
         ([line("x", "music", "Play")], "four.jsonl:1: id: four has no request 'x'; get the requests: python -m"),
         ([RIGHT[0], RIGHT[1], RIGHT[0]], "four.jsonl:3: id: 'a' is answered already, in line 1"),
+        ([RIGHT[0], {**RIGHT[0], "id": handed_out(CONTEST)[0]}], "is answered already, in line 1"),
         (
             [line("a", "musik", "Play")],
             "four.jsonl:1: domain: four has no domain 'musik', expected books, music",
@@ -267,4 +268,6 @@ def test_published_requests_have_ids_of_their_own_and_known_owners(name: str) ->
         assert contest.fold is not None
         assert np.bincount(contest.fold).min() > 30
         told = {"hint3": "hypotheses", "proslu": "context"}.get(name, "utterance")
-        assert all(line[told] and "truth" not in line for line in requests(contest))
+        lines = list(requests(contest))
+        assert all(line[told] and "truth" not in line and line["id"] not in ids for line in lines)
+        assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)

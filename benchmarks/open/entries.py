@@ -14,6 +14,7 @@ the one with the highest product of the confidences that it has, which is its pr
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,27 +105,35 @@ def entered(systems: Iterable[str]) -> dict[str, dict[str, Path]]:
     return found
 
 
+def handed_out(contest: Contest) -> list[str]:
+    """The ids of the requests as they are handed out: digests, as some corpora's own ids name the intent."""
+    own = (f"{contest.name} {example.request.id}" for example in contest.examples)
+    return [hashlib.blake2s(name.encode(), digest_size=8).hexdigest() for name in own]
+
+
 def read_answers(path: Path, contest: Contest) -> Answers:
-    """The answers of a file to the contest's requests.
+    """The answers of a file to the contest's requests, by the ids that are handed out or by the corpus's own.
 
     Raises `DataError` that names the line where one cannot be read, is of a request that is not there or was answered
     already, names a domain that is not there, or brings a probability where other lines do not.
     """
     at = {example.request.id: i for i, example in enumerate(contest.examples)}
-    top: list[Hypothesis | Ranked | None] = [None] * len(at)
-    none, seen = np.zeros(len(at), bool), dict[str, int]()
-    probability = np.full(len(at), UNANSWERED)
+    at.update((name, i) for i, name in enumerate(handed_out(contest)))
+    n, seen = len(contest.examples), dict[int, int]()
+    top: list[Hypothesis | Ranked | None] = [None] * n
+    none, probability = np.zeros(n, bool), np.full(n, UNANSWERED)
     told: dict[bool, int] = {}
     for number, raw in read_lines(path):
         if isinstance(raw, BadLine):
             raise DataError(str(raw))
         line = _decoded(raw, place(str(path), number))
-        if line.id in seen:
-            raise DataError(f"{place(str(path), number)}: id: {line.id!r} is answered already, in line {seen[line.id]}")
         if line.id not in at:
             remedy = "get the requests: python -m benchmarks.open --requests FOLDER"
             raise DataError(f"{place(str(path), number)}: id: {contest.name} has no request {line.id!r}; {remedy}")
-        i, seen[line.id] = at[line.id], number
+        i = at[line.id]
+        if i in seen:
+            raise DataError(f"{place(str(path), number)}: id: {line.id!r} is answered already, in line {seen[i]}")
+        seen[i] = number
         ranked = _ranked(line)
         none[i] = not ranked or (line.decision is not None and line.decision.action == "none")
         probability[i] = 0.0
@@ -137,7 +146,7 @@ def read_answers(path: Path, contest: Contest) -> Answers:
         raise DataError(
             f"{path}: probability: in line {told[True]} and not in line {told[False]}, expected in all or none"
         )
-    return Answers(top, none, probability if told.get(True) else None, len(at) - len(seen))
+    return Answers(top, none, probability if told.get(True) else None, n - len(seen))
 
 
 def _decoded(raw: bytes, where: str) -> _Line:
@@ -176,21 +185,24 @@ def _check_domain(name: str, contest: Contest, where: str) -> None:
 def written(contest: Contest, answers: Answers) -> Iterator[dict[str, Any]]:
     """The lines of a file that `read_answers` reads as these answers."""
     p = answers.probability
-    for i, (example, one) in enumerate(zip(contest.examples, answers.top, strict=True)):
+    for i, (name, one) in enumerate(zip(handed_out(contest), answers.top, strict=True)):
         reading: dict[str, Any] = {}
         if one is not None:
             slots = [{"name": slot.name, "value": slot.value} for slot in one.slots]
             reading = {"domain": one.domain, "intent": one.intent, "slots": slots}
             reading |= {} if p is None else {"probability": float(p[i])}
         action = "none" if answers.none[i] else "accept"
-        yield {"id": example.request.id, "ranked": [reading] if reading else [], "decision": {"action": action}}
+        yield {"id": name, "ranked": [reading] if reading else [], "decision": {"action": action}}
 
 
 def requests(contest: Contest) -> Iterator[dict[str, Any]]:
-    """The requests to hand out, without their truths; `fold` is theirs where train and measurement share the data."""
-    for i, example in enumerate(contest.examples):
-        request = example.request
-        line: dict[str, Any] = msgspec.to_builtins(request)
+    """The requests to hand out, without their truths and in the order of their ids.
+
+    `fold` is theirs where training and measurement share the data.
+    """
+    for name, i in sorted((name, i) for i, name in enumerate(handed_out(contest))):
+        request = contest.examples[i].request
+        line: dict[str, Any] = {**msgspec.to_builtins(request), "id": name}
         if contest.fold is not None:
             line["fold"] = int(contest.fold[i])
         yield {**line, **contest.more.get(request.id or "", {})}
