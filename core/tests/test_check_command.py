@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from distributions import install
@@ -13,6 +15,7 @@ from arbitrank.errors import InputError
 from arbitrank.testing import ALL_CHECKS
 from arbitrank.testing.check_process import DISCOVERY, check_target
 from arbitrank.testing.import_probe import import_effects
+from arbitrank.testing.metadata_checks import range_of_core_is_capped
 from arbitrank.testing.target import Target, target
 
 CARELESS = Path(__file__).with_name("careless.py").read_text(encoding="utf-8")
@@ -51,6 +54,20 @@ def test_a_project_that_is_not_installed_is_checked_and_its_metadata_too(arbitra
     assert (done.returncode, done.stderr) == (0, "")
     assert "because:  because it is a toy" in done.stdout
     assert done.stdout.endswith("0 broken, 0 findings, 1 warnings\n")
+
+
+@pytest.mark.parametrize(
+    ("requires", "broken"),
+    [
+        (["arbitrank>=0.2,<1", 'arbitrank[train]; extra == "test"'], []),
+        (['arbitrank>=0.2,<1; extra == "test"'], ["arbitrank-zoo does not require arbitrank"]),
+        (["arbitrank>=0.2", "arbitrank<1; python_version < '3'"], ["it requires arbitrank >=0.2, without an end"]),
+    ],
+)
+def test_the_range_of_core_is_that_which_holds_without_an_extra(requires: list[str], broken: list[str]) -> None:
+    subject: Any = SimpleNamespace(package=SimpleNamespace(name="arbitrank-zoo", requires=requires))
+    found = range_of_core_is_capped.findings(subject)
+    assert [one.seen for one in found if one.level == "broken"] == broken
 
 
 def test_a_check_in_which_the_plugin_exits_is_a_finding_and_the_others_go_on(site: Path) -> None:

@@ -59,7 +59,8 @@ def range_of_core_is_capped(subject: Subject) -> Iterator[Finding]:
     if isinstance(required, Fault):
         yield seen(f"its requirements cannot be read: {required.reason}", "a list of requirements", fix)
         return
-    ours = [one for text in required if (one := _requirement(text)) and canonicalize_name(one.name) == CORE]
+    read = (_requirement(text) for text in required)
+    ours = [one for one in read if one and canonicalize_name(one.name) == CORE and _applies(one)]
     if not ours:
         yield seen(f"{subject.package.name} does not require arbitrank", "a range of it, as in arbitrank>=0.2,<1", fix)
     for one in ours:
@@ -79,6 +80,11 @@ def _requirement(text: str) -> Requirement | None:
         return Requirement(text)
     except InvalidRequirement:
         return None
+
+
+def _applies(requirement: Requirement) -> bool:
+    """True where it holds without any extra, here."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def _is_exact(spec: Specifier) -> bool:
