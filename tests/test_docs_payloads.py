@@ -59,7 +59,8 @@ def test_the_mapping_that_is_shown_reads_a_payload(tmp_path: Path) -> None:
 
 def test_a_payload_given_as_a_request_is_refused_with_the_import() -> None:
     with pytest.raises(
-        InputError, match=r"arbitrank rank --format wit FILE, over HTTP \?format=wit; see docs/formats\.md$"
+        InputError,
+        match=r"arbitrank rank --format wit FILE, over HTTP \?format=wit; see docs/reference/formats/payloads\.md$",
     ):
         decode_request('{"text": "on", "intents": [], "entities": {}}')
     with pytest.raises(InputError, match=r"arbitrank rank --format map --map MAPPING FILE, over HTTP \?format=map"):

@@ -24,7 +24,7 @@ BAD = {
         '{"text": "x", "intent_ranking": []}',
         "it seems to be a payload of Rasa",
         "",
-        "docs/formats",
+        "docs/reference/formats/payloads",
     ),
     "hypotheses as an object": ('{"hypotheses": {}}', "hypotheses", "{}", "a list"),
     "a context as a list": ('{"context": [1], "hypotheses": []}', "context", "[1]", "an object"),

@@ -105,7 +105,7 @@ PAYLOADS = {
 def test_a_payload_of_another_system_is_refused_by_its_name(vendor: str) -> None:
     message = refusal(PAYLOADS[vendor])
     assert message.startswith(f"it seems to be a payload of {vendor}")
-    assert "docs/formats.md" in message
+    assert "docs/reference/formats/payloads.md" in message
 
 
 @pytest.mark.skipif(not VENDORS.is_dir(), reason="the vendors' cases are not beside the project")

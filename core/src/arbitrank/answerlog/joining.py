@@ -47,7 +47,7 @@ def view(folder: Path) -> LogView:
     with os_errors(DataError, f"{folder}: cannot be read", "; expected the folder of a log"):
         sizes = tuple((path.name, -1 if path.suffix == ".gz" else size_of(path)) for path in segments(folder))
     if not sizes:
-        raise DataError(f"{folder}: no segment of a log in it, expected a service's log; see docs/operating.md")
+        raise DataError(f"{folder}: no segment of a log in it, expected a service's log; see docs/how-to/log.md")
     return LogView(folder, sizes)
 
 

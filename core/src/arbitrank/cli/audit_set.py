@@ -86,7 +86,7 @@ def _checked(file: Path) -> tuple[int, Counter[str | None], int, int]:
         hypotheses += len(line.hypotheses or ())
         words += line.hypotheses is None
     if bad:
-        raise DataError(f"{file}: {bad} invalid lines; nothing was set; see docs/formats.md")
+        raise DataError(f"{file}: {bad} invalid lines; nothing was set; see docs/reference/formats/hypotheses.md")
     if not owners:
-        raise DataError(f"{file}: no request; nothing was set; see docs/formats.md")
+        raise DataError(f"{file}: no request; nothing was set; see docs/reference/formats/hypotheses.md")
     return n, owners, hypotheses, words

@@ -26,7 +26,7 @@ _scale = click.option(
     "--scale",
     metavar="DOMAIN[.FIELD]=SCALE",
     multiple=True,
-    help="The scale of a domain's scores: 0..100, percent, logprob, margin …; see docs/formats.md. May be repeated.",
+    help="Scale of a domain's scores: 0..100, percent, logprob, margin …; see docs/how-to/scales.md. May be repeated.",
 )
 _config = click.option(
     "--config",

@@ -41,7 +41,9 @@ def _backend(backend: str, scheduler: str | None, partitioned: bool, jobs: int) 
         options.needs("--backend dask", False, scheduler=scheduler or None, partitioned=partitioned)
         return local(jobs)
     if scheduler is None:
-        raise InputError("--backend dask: no --scheduler; expected its address, tcp://HOST:8786; see docs/training.md")
+        raise InputError(
+            "--backend dask: no --scheduler; expected its address, tcp://HOST:8786; see docs/how-to/dask.md"
+        )
     return dask(scheduler, partitioned=partitioned)
 
 

@@ -23,7 +23,7 @@ from arbitrank.scaffold.sources import LearningSource, own_hypotheses
 
 __all__ = ["code", "corpus_files", "hypotheses_files"]
 
-_HEAD = "# Made of {source} by `arbitrank new`; edit it as you like. docs/plugins.md has the notation.\n\n"
+_HEAD = "# Made of {source} by `arbitrank new`; edit it as you like. docs/how-to/patterns.md has the notation.\n\n"
 
 
 def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple[dict[str, str], LearnedData]:

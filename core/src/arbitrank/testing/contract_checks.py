@@ -68,7 +68,7 @@ def attributes_have_their_types(subject: Subject) -> Iterator[Finding]:
     if isinstance(scales, Fault):
         unknown = isinstance(scales.error, InputError)
         text = str(scales.error) if unknown else f"scales is {shown(domain.scales)}: {scales.reason}"
-        yield seen(text, "a mapping of fields to scales", "see docs/formats.md#scales")
+        yield seen(text, "a mapping of fields to scales", "see docs/how-to/scales.md")
 
 
 def _are_texts(values: Any) -> bool:

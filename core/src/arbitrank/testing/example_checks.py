@@ -101,7 +101,7 @@ def scores_of_examples_are_on_their_scale(subject: Subject) -> Iterator[Finding]
     for example in given_examples(subject):
         read = guarded(read_example, example, scales)
         if isinstance(read, Fault):
-            fix = 'state it: scales = {"intent_confidence": "0..100"} in the domain; see docs/formats.md#scales'
+            fix = 'state it: scales = {"intent_confidence": "0..100"} in the domain; see docs/how-to/scales.md'
             one = of_text(f"example {example.request.id or example.request.utterance!r}: {read.error}")
             yield seen(one.seen, one.expected or "a number in [0, 1]", fix)
             return

@@ -153,7 +153,7 @@ def _check(read: ReadReport) -> None:
     if read.examples.total():
         return
     if _is_log(where):
-        raise DataError(f"{where}: no request of this log has a truth ({read.n_bad} bad lines); see docs/operating.md")
+        raise DataError(f"{where}: no request of this log has a truth ({read.n_bad} bad lines); see docs/how-to/log.md")
     counts = {"before --since": read.early, "without a time": read.undated, "unlabelled": read.n_unlabelled}
     named = {
         "hypotheses that cannot be read, of": read.refused,
@@ -168,7 +168,7 @@ def _check(read: ReadReport) -> None:
     firsts = [f"{one.where}: {one.reason}" for one in (*read.bad[:1], read.first_unlabelled) if one]
     firsts += [read.first_refused] if read.first_refused else []
     why, first = ", ".join(causes), f"; the first: {'; '.join(firsts)}" if firsts else ""
-    raise DataError(f"{where}: no example to train on ({why}{first}); see docs/training.md")
+    raise DataError(f"{where}: no example to train on ({why}{first}); see docs/reference/training-data.md")
 
 
 def _own(example: Example, domain: str) -> Example | None:

@@ -61,7 +61,10 @@ def files(location: str) -> list[DataFile]:
         if path.is_dir():
             found = [one for one in found if one.where.endswith(SUFFIXES)]
     if not found:
-        raise DataError(f"{location}: no file in it ends in {', '.join(SUFFIXES)}; expected some; see docs/training.md")
+        wanted = ", ".join(SUFFIXES)
+        raise DataError(
+            f"{location}: no file in it ends in {wanted}; expected some; see docs/reference/training-data.md"
+        )
     return sorted(found)
 
 
@@ -167,7 +170,7 @@ def _store(url: str) -> tuple[Any, str, Any]:
             options["client_options"] = {"allow_http": True}
         return from_url(f"{parts.scheme}://{parts.netloc}", **options), parts.path.strip("/"), obstore
     except (BaseError, OSError, ValueError) as error:
-        raise InputError(f"{url}: cannot be read: {cause(error)}; see docs/training.md") from error
+        raise InputError(f"{url}: cannot be read: {cause(error)}; see docs/reference/training-data.md") from error
 
 
 def _found(where: str, path: str, size: int) -> DataFile:

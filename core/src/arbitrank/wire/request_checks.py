@@ -24,7 +24,7 @@ KNOWN = frozenset(
 """Keys of a line of a request, a log or a hypotheses file."""
 
 _TYPES = {"device": str, "has_screen": bool, "locale": str, "previous_domain": str, "previous_intent": str}
-_SHAPE = "expected utterance, hypotheses or both; see docs/formats.md"
+_SHAPE = "expected utterance, hypotheses or both; see docs/reference/formats/requests.md"
 
 FORMATS = {
     **{"Rasa": "rasa", "Dialogflow": "dialogflow", "Lex V2": "lex-v2", "CLU": "clu", "LUIS": "luis-v3", "Wit": "wit"},
@@ -37,7 +37,7 @@ FORMATS = {
 
 _IMPORTED = (
     "expected utterance, hypotheses or both; import it: arbitrank rank --format {name}{more} FILE, over HTTP "
-    "?format={name}; see docs/formats.md"
+    "?format={name}; see docs/reference/formats/payloads.md"
 )
 _OTHERS = " --map MAPPING"
 
