@@ -26,7 +26,7 @@ from test_docs import DECODERS, DOCS, IN_ORDER, PAGES, ROOT, WRITTEN, blocks, na
 from arbitrank.cli.main import cli
 from arbitrank.configuration import read_configuration
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.values import Decision
+from arbitrank.values import Decision, Ranked
 from arbitrank.wire.requests import decode_request
 
 NOT_RUN = {
@@ -162,6 +162,8 @@ def test_json_decodes(block: Block) -> None:
     value = json.loads(block.text)
     if "action" in value:
         msgspec.convert(value, Decision, strict=False)
+    elif "ranked" in value:
+        msgspec.convert(value["ranked"], list[Ranked])
     else:
         decode_request(block.text.replace("\n", " "))
 

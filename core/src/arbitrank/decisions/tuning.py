@@ -197,7 +197,7 @@ def _best(tried: Sequence[_Tried], scope: Scope) -> _Tried:
 
 
 def nearly_greatest(gains: Sequence[float]) -> list[int]:
-    """Places of the gains that are nearly the greatest; where all are losses (guards may let them pass), of the least."""
+    """Places of the gains that are nearly the greatest; where all are losses, which may pass, of the least."""
     greatest = max(gains)
     return [k for k, gain in enumerate(gains) if gain >= min(greatest, _NEARLY * greatest)]
 
