@@ -271,3 +271,20 @@ def test_published_requests_have_ids_of_their_own_and_known_owners(name: str) ->
         lines = list(requests(contest))
         assert all(line[told] and "truth" not in line and line["id"] not in ids for line in lines)
         assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
+def test_the_vendors_of_hint3_entered_by_their_hypotheses_have_their_published_figures(tmp_path: Path) -> None:
+    for contest in contests("hint3", DATA, 0):
+        for row in PUBLISHED[contest.name]:
+            vendor, _, threshold = row.system.partition(", threshold ")
+            entry: list[dict[str, Any]] = []
+            for request in requests(contest):
+                own = [h for h in request["hypotheses"] if h["domain"] == vendor.lower()]
+                sure = any(h["intent_confidence"] > float(threshold) for h in own)
+                action = {} if sure else {"decision": {"action": "none"}}
+                entry.append({"id": request["id"], "hypotheses": own, **action})
+            found = figures(contest, {vendor: answers(tmp_path, entry, contest)}, OURS)["systems"][vendor]
+            assert 100 * found["intent"][0] == pytest.approx(row.figures["intent"], abs=0.051)
+            for key in ("in_scope", "out_of_scope"):
+                assert 100 * found[key] == pytest.approx(row.figures[key], abs=0.051)
