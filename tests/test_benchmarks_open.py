@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -210,6 +211,21 @@ def test_our_answers_entered_as_a_file_have_our_figures(
     assert f"{contest.name}: 150 requests" in printed
     assert "  again" in printed
     assert "difference from auto tuned" in printed
+
+
+def test_our_answers_are_kept_and_read_again_where_they_are_whole(
+    quick: tuple[Contest, dict[str, Answers]], tmp_path: Path
+) -> None:
+    contest, ours = quick
+    for name, one in ours.items():
+        (tmp_path / name.replace(" ", "-")).mkdir()
+        write_lines(tmp_path / name.replace(" ", "-") / f"{contest.name}.jsonl", written(contest, one))
+    untrained = dataclasses.replace(contest, benches=_no_benches)
+    found = command.measured(untrained, {}, tmp_path, out=tmp_path)
+    assert found["systems"]["R0"]["intent"] == pytest.approx(figures(contest, ours, OURS)["systems"]["R0"]["intent"])
+    write_lines(tmp_path / "R0" / f"{contest.name}.jsonl", [])
+    with pytest.raises(AssertionError, match="nothing is to be trained"):
+        command.measured(untrained, {}, tmp_path, out=tmp_path)
 
 
 def test_the_answer_that_the_docs_show_can_be_entered(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ and one model over all domains; put in your own by files of its answers (docs/op
     python -m benchmarks.open snips --system mine=answers/snips.jsonl  measures its answers beside ours
 
 The corpora are read from ../shared/data; one that is absent is skipped, with the reason. Our recognisers' readings are
-kept between commands (--cache). The first run takes about an hour of one core.
+kept between commands (--cache), and where it is told, our systems' answers (--answers).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.errors import ArbitrankError, InputError
 from benchmarks.common import CACHE, DATA, note, show
-from benchmarks.open.answers import OURS, ROWS, our_answers
+from benchmarks.open.answers import OURS, ROWS, Answers, our_answers
 from benchmarks.open.contests import NAMES, Contest, contests, made
 from benchmarks.open.entries import described, entered, read_answers, requests, write_lines, written
 from benchmarks.open.measures import figures
@@ -32,22 +32,32 @@ from benchmarks.open.tables import print_tables
 NAME = "open"
 
 
+def kept_answers(contest: Contest, cache: Path, folder: Path | None, *, seed: int, jobs: int) -> dict[str, Answers]:
+    """The answers of our systems: those in the folder where a command before has written them, else new ones."""
+    if folder is None:
+        return our_answers(contest, cache, seed=seed, jobs=jobs)
+    paths = {name: folder / name.replace(" ", "-") / f"{contest.name}.jsonl" for name in ROWS}
+    kept = {name: read_answers(path, contest) for name, path in paths.items() if path.is_file()}
+    if OURS in kept and not any(one.missing for one in kept.values()):
+        return kept
+    found = our_answers(contest, cache, seed=seed, jobs=jobs)
+    for name, one in found.items():
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        write_lines(paths[name], written(contest, one))
+    return found
+
+
 def measured(
     contest: Contest, own: Mapping[str, Path], cache: Path, *, seed: int = 0, jobs: int = 1, out: Path | None = None
 ) -> dict[str, Any]:
-    """The figures of our systems and of those in the files on one contest; `out` is a folder for our answers."""
+    """The figures of our systems and of those in the files on one contest; `out` is a folder that keeps ours."""
     entries = {name: read_answers(path, contest) for name, path in own.items()}
     for name, one in entries.items():
         if name in ROWS:
             raise InputError(f"--system {name}: one of our systems has this name; choose another")
         if one.missing:
             note(f"{contest.name}: {name}: {one.missing} of {len(contest.examples)} requests missing, counted as wrong")
-    ours = our_answers(contest, cache, seed=seed, jobs=jobs)
-    if out:
-        for name, one in ours.items():
-            folder = out / name.replace(" ", "-")
-            folder.mkdir(parents=True, exist_ok=True)
-            write_lines(folder / f"{contest.name}.jsonl", written(contest, one))
+    ours = kept_answers(contest, cache, out, seed=seed, jobs=jobs)
     found = figures(contest, {**ours, **entries}, OURS, seed)
     return {"about": contest.about, "measures": list(contest.measures), "entered": list(entries), **found}
 
@@ -96,7 +106,7 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("corpora", nargs="*", default=NAMES, help=f"which to measure: {' '.join(NAMES)} (all)")
     parser.add_argument("--system", action="append", default=[], metavar="NAME=FILE", help="answers of a system")
     parser.add_argument("--requests", type=Path, metavar="FOLDER", help="write the requests, and measure nothing")
-    parser.add_argument("--answers", type=Path, metavar="FOLDER", help="write the answers of our systems")
+    parser.add_argument("--answers", type=Path, metavar="FOLDER", help="keep our systems' answers, and read those kept")
     parser.add_argument("--data", type=Path, default=DATA, help="where the corpora lie (%(default)s)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where readings are kept (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="two small made corpora; ends within a minute")
