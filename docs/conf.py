@@ -13,14 +13,14 @@ exclude_patterns = ["_site"]
 
 myst_heading_anchors = 4  # links name headings as GitHub does
 
-default_role = "code"  # docstrings write `name`
+default_role = "py:obj"  # docstrings write `name`; it is a link where the name has an entry
 add_module_names = False
 python_use_unqualified_type_names = True
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 maximum_signature_line_length = 80
-# Types of other packages, and those of ours that are not part of the API, have no page to lead to.
-nitpick_ignore_regex = [("py:.*", ".*")]
+# Names in docstrings that are fields or arguments, and types that have no page of their own.
+nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", ".*")]
 
 html_theme = "furo"
 html_title = "arbitrank"
