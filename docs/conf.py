@@ -20,7 +20,7 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 maximum_signature_line_length = 80
 # Names in docstrings that are fields or arguments, and types that have no page of their own.
-nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", ".*")]
+nitpick_ignore_regex = [("py:obj", r"(?s).*"), ("py:class", ".*")]
 
 html_theme = "furo"
 html_title = "arbitrank"
