@@ -1,6 +1,7 @@
 """The docs fail when they are wrong: what they show is run, or compared with the code.
 
-`python tests/test_docs.py` writes what is generated: docs/commands.md, and the output of every console example.
+`python tests/test_docs.py` writes what is generated: the pages of commands, the reference, and the output of every
+console example.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import docs_reference
 import msgspec
 import pytest
@@ -27,7 +29,7 @@ from arbitrank.answerlog.reader import LogReport
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.cli.domains import Row
 from arbitrank.cli.help_pages import HelpContext
-from arbitrank.cli.main import cli
+from arbitrank.cli.main import GROUPS, cli
 from arbitrank.configuration import read_configuration
 from arbitrank.decisions.tuning import SettingsChoice
 from arbitrank.domain import Domain, Model
@@ -47,13 +49,14 @@ from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
 from arbitrank.probability import CLIP
 from arbitrank.scales import DEFAULT, FIELDS, scale
+from arbitrank.semer import semer
 from arbitrank.serve.messages import Changed, ChooseCall, DomainRow, Error, Taken, Versions
 from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.state import Change
 from arbitrank.training import task
-from arbitrank.values import Answer, Example, Truth
+from arbitrank.values import Answer, Example, Hypothesis, Slot, Truth
 from arbitrank.wire.requests import decode_example, decode_logged, decode_request
 
 ROOT = Path(__file__).parents[1]
@@ -113,26 +116,37 @@ def run(command: str | list[str], folder: Path, **variables: str) -> str:
 # ------------------------------------------------------------------------------------------------------- commands.md
 
 
-def commands() -> str:
-    """docs/commands.md as the command line has it."""
+def commands() -> dict[str, str]:
+    """docs/commands.md and a page of each verb, by their names in docs/, as the command line has them."""
     whole = cli.make_context("arbitrank", [], resilient_parsing=True)
-    pages = [("arbitrank", whole.get_help())]
-    for verb in cli.list_commands(whole):
-        command = cli.get_command(whole, verb)
-        assert command
-        within = HelpContext(command, info_name=verb, parent=whole)
-        pages.append((f"arbitrank {verb}", within.get_help()))
-        for name, part in getattr(command, "commands", {}).items():
-            inner = HelpContext(part, info_name=name, parent=within)
-            pages.append((f"arbitrank {verb} {name}", inner.get_help()))
-    texts = [f"## {name}\n\n```text\n{help}\n```\n" for name, help in pages]
     note = "What `--help` says of every verb. Written by `python tests/test_docs.py`."
-    return "\n".join(["# Commands\n", f"{note}\n", *texts])
+    index, pages = [f"# Commands\n\n{note}\n\n{shown(whole)}"], {}
+    for group, verbs in GROUPS.items():
+        index.append(f"\n## {group}\n\n")
+        for verb, (_, summary) in verbs.items():
+            command = cli.get_command(whole, verb)
+            assert command
+            within = HelpContext(command, info_name=verb, parent=whole)
+            parts = [f"# arbitrank {verb}\n\n{shown(within)}"]
+            for name, part in getattr(command, "commands", {}).items():
+                inner = HelpContext(part, info_name=name, parent=within)
+                parts.append(f"## arbitrank {verb} {name}\n\n{shown(inner)}")
+            pages[f"reference/commands/{verb}.md"] = "\n".join(parts)
+            index.append(f"- [{verb}](reference/commands/{verb}.md): {summary.rstrip('.')}\n")
+    return {"commands.md": "".join(index), **pages}
 
 
-def test_commands_md_is_the_output_of_help() -> None:
+def shown(context: click.Context) -> str:
+    """A help text as a block."""
+    return f"```text\n{context.get_help()}\n```\n"
+
+
+def test_the_pages_of_commands_are_the_output_of_help() -> None:
     """Lines may be broken elsewhere."""
-    assert (DOCS / "commands.md").read_text(encoding="utf-8").split() == commands().split(), WRITE
+    written = {path.relative_to(DOCS).as_posix() for path in (DOCS / "reference/commands").glob("*.md")}
+    assert written | {"commands.md"} == commands().keys(), WRITE
+    for name, text in commands().items():
+        assert (DOCS / name).read_text(encoding="utf-8").split() == text.split(), f"{name}: {WRITE}"
 
 
 # --------------------------------------------------------------------------------------------------- console examples
@@ -472,6 +486,23 @@ def test_recogniser_md_has_the_numbers_that_the_code_has() -> None:
         assert said.lower() in text.lower(), said
 
 
+def reading(cell: str) -> tuple[str, tuple[Slot, ...]]:
+    """A reading as docs/explanation/semer.md writes it: the intent, and perhaps a slot."""
+    intent, _, slot = cell.partition(", ")
+    name, _, value = slot.partition("=")
+    return intent.strip("`"), (Slot(name, value),) if value else ()
+
+
+def test_the_examples_of_semer_are_what_the_code_computes() -> None:
+    text = (DOCS / "explanation/semer.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+) \| (`.+) \| (\d) \| ([\d.]+) \|$", text, re.M)
+    for truth, said, errors, rate in rows:
+        (meant, slots), (intent, read) = reading(truth), reading(said)
+        found = semer(Hypothesis("video", intent, slots=read), Truth("video", meant, slots))
+        assert found == float(rate) == float(errors) / (1 + len(slots))
+    assert len(rows) == 4
+
+
 def anchors(page: Path) -> set[str]:
     """What headings can be linked to, as GitHub names them."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
@@ -509,7 +540,9 @@ def timeless(output: str) -> str:
 def write() -> None:
     """Write what is generated."""
     docs_reference.write()
-    (DOCS / "commands.md").write_text(commands(), encoding="utf-8")
+    for name, text in commands().items():
+        (DOCS / name).parent.mkdir(exist_ok=True)
+        (DOCS / name).write_text(text, encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         for page, command, before in list(examples()):
             printed = "".join(f"{line.rstrip()}\n" for line in run(command, Path(folder)).splitlines())

@@ -42,7 +42,7 @@ NOT_RUN = {
 """Other programs in examples of the shell, and why they are not run."""
 
 PRINTED = {"", "text"}
-"""Blocks of what a benchmark printed in minutes or hours, of `--help` (docs/commands.md, compared), and drawings."""
+"""Blocks of what a benchmark printed in minutes or hours, of `--help` (compared by `test_docs`), and drawings."""
 
 BUILT = {"{eval-rst}"}
 """Directives, which test_site.py builds."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-INDEXES = ("plugins", "operating", "formats", "reference/python", "learning", "index")
+INDEXES = ("plugins", "operating", "commands", "formats", "reference/python", "learning", "index")
 """The pages whose lists are the navigation; `index` is the root and takes what no other has."""
 
 
