@@ -125,11 +125,11 @@ RECOGNISES = {
     "is NaN sure of a slot": (reading(slots=(Slot("title", "it", float("nan")),)), "slot 'title': nan"),
     "is sure in words": (reading(domain_confidence="very"), 'domain_confidence: "very" is invalid, expected a number'),
     "gives an infinite feature": (reading(features={"x": float("inf")}), "feature 'x' is inf, expected a finite"),
-    "gives a feature in words": (reading(features={"x": "y"}), "TypeError"),
-    "gives no features at all": (reading(features=None), "AttributeError"),
+    "gives a feature in words": (reading(features={"x": "y"}), "feature 'x' is the str 'y', expected a finite"),
+    "gives no features at all": (reading(features=None), "features is None, expected a mapping to numbers"),
     "gives a number as intent": (reading(intent=7), "Expected `str`, got `int` - at `$[0].intent`"),
     "gives an empty intent": (reading(intent=""), "at `$[0].intent`"),
-    "gives no slots at all": (reading(slots=None), "TypeError"),
+    "gives no slots at all": (reading(slots=None), "slots is None, expected a tuple of Slot"),
     "gives an object as a slot's value": (reading(slots=(Slot("title", object()),)), "object is not one of JSON's"),
     "gives half a character": (reading(slots=(Slot("title", "\ud83d"),)), "surrogates not allowed"),
     "changes the context": (lambda request: request.context.update(device="phone"), "AttributeError"),
@@ -154,7 +154,7 @@ RERANKS = {
     "scores one too few": (returning(Scores(0.5, np.array([0.1]))), "right has shape (1,), expected (2,)"),
     "scores one too many": (returning(Scores(0.5, np.zeros(3))), "right has shape (3,), expected (2,)"),
     "scores in a column": (returning(Scores(0.5, np.zeros((2, 1)))), "right has shape (2, 1), expected (2,)"),
-    "scores in words": (returning(Scores(0.5, np.array(["a", "b"]))), "ValueError"),  # type: ignore[arg-type]
+    "scores in words": (returning(Scores(0.5, np.array(["a", "b"]))), "expected an array of numbers"),  # type: ignore[arg-type]
     "scores nothing": (returning(Scores(0.5, None)), "right has shape (), expected (2,)"),  # type: ignore[arg-type]
     "scores NaN": (returning(Scores(0.5, np.array([0.1, np.nan]))), "right is [0.1, nan], expected"),
     "scores infinity": (returning(Scores(0.5, np.array([0.1, np.inf]))), "right is [0.1, inf], expected"),
@@ -164,7 +164,7 @@ RERANKS = {
     "is NaN sure that it is its own": (returning(Scores(float("nan"), np.zeros(2))), "mine is nan, expected"),
     "is 1.2 sure that it is its own": (returning(Scores(1.2, np.zeros(2))), "mine is 1.2, expected a number in [0, 1]"),
     "is -1 sure that it is its own": (returning(Scores(-1, np.zeros(2))), "mine is -1.0, expected a number in [0, 1]"),
-    "does not know whether it is its own": (returning(Scores(None, np.zeros(2))), "TypeError"),  # type: ignore[arg-type]
+    "does not know whether it is its own": (returning(Scores(None, np.zeros(2))), "mine is None, expected"),  # type: ignore[arg-type]
     "changes the context": (lambda request: request.context.update(device="phone"), "AttributeError"),
     "changes the hypotheses": (lambda request: request.hypotheses.append(1), "AttributeError"),
     "changes a hypothesis": (lambda request: setattr(request.hypotheses[0], "intent", "Mine"), "AttributeError"),
@@ -172,13 +172,13 @@ RERANKS = {
 
 EXPLAINS = {
     "raises": (raising(KeyError("weights")), "KeyError: 'weights'"),
-    "returns None": (returning(None), "TypeError"),
+    "returns None": (returning(None), "explain returned None, expected a mapping of numbers for each of 2"),
     "explains one too few": (returning([{"domain": 1.0}]), "explain returned 1 rows, expected 2 of finite numbers"),
     "explains NaN": (
         returning([{"domain": float("nan")}] * 2),
         "explain returned 2 rows, expected 2 of finite numbers",
     ),
-    "explains in words": (returning([{"domain": "sure"}] * 2), "ValueError"),
+    "explains in words": (returning([{"domain": "sure"}] * 2), "explain returned 'domain': the str 'sure', expected"),
 }
 
 CASES = [
@@ -390,7 +390,7 @@ def test_a_domain_that_cannot_be_loaded_is_reported_and_the_others_serve(tmp_pat
     cases = {
         "ships-nothing": (lambda: None, fails(AssertionError()), "run: arbitrank train ships-nothing --promote"),
         "ships-raising": (fails(LookupError("gone")), fails(AssertionError()), "LookupError: gone"),
-        "ships-text": (lambda: "model", fails(AssertionError()), "cannot be loaded: TypeError"),
+        "ships-text": (lambda: "model", fails(AssertionError()), "shipped is the str 'model', expected a Path or None"),
         "ships-air": (
             lambda: tmp_path / "air",
             fails(AssertionError()),

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Fault", "describe", "guarded", "guarded_async", "place_of"]
+import pluggy
+
+__all__ = ["Fault", "describe", "guarded", "guarded_async", "place_of", "shown"]
 
 _HERE = Path(__file__).parent
-_LIBRARIES = frozenset(Path(module.__file__ or "").parent for module in (dataclasses, json))
+_LIBRARIES = frozenset(Path(module.__file__ or "").parent for module in (dataclasses, json, pluggy))
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,3 +85,12 @@ def describe(error: BaseException) -> str:
         text = f"its text raises {type(text.error).__name__}"
     text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()  # JSON holds no lone surrogate
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def shown(value: object, length: int = 80) -> str:
+    """The kind and the text of a plugin's value in one line, as in `the tuple (0.5, 1)`. Never raises."""
+    if value is None:
+        return "None"
+    text = guarded(repr, value)
+    text = "without a text" if isinstance(text, Fault) else " ".join(text.split())
+    return f"the {type(value).__name__} {text if len(text) <= length else f'{text[: length - 1]}…'}"

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from arbitrank import hookspecs
-from arbitrank.domain import Domain
+from arbitrank.domain import Domain, Model, Skill
 from arbitrank.errors import ArbitrankError, PluginError
-from arbitrank.guard import Fault
+from arbitrank.guard import Fault, guarded, shown
 
-__all__ = ["HOOK", "domains_of", "failure", "malformed", "seen"]
+__all__ = ["HOOK", "STATED", "domains_of", "expectation", "failure", "lacking", "malformed", "seen", "stated"]
 
 HOOK = "arbitrank_domains"
 """The name of the hook."""
 
+_SHIPPED = "a file that the package ships, named from Path(__file__).parent"
+_FOLDER = 'Path(__file__).parent / "model"'
 
-def domains_of(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
-    """The domains that the plugin's hook returns, with their names."""
-    with redirect_stdout(sys.stderr):  # what a plugin prints is no output of the command
-        return _hooked(entry)
+
+def domains_of(entry: EntryPoint) -> tuple[Sequence[tuple[Any, Any]], str]:
+    """The domains that the plugin's hook returns, with their names, and the first line that it printed."""
+    with redirect_stdout(_Printed()) as printed:
+        domains = _hooked(entry)
+    return domains, printed.getvalue().strip().partition("\n")[0]
+
+
+class _Printed(StringIO):
+    """Standard output of a plugin, which is no output of the command: passed on to standard error, and kept."""
+
+    def write(self, text: str) -> int:
+        sys.stderr.write(text)
+        return super().write(text)
 
 
 def _hooked(entry: EntryPoint) -> Sequence[tuple[Any, Any]]:
@@ -61,8 +76,77 @@ def failure(fault: Fault, entry: EntryPoint) -> str:
     """The reason why a package's domains are not known, with the next command or edit."""
     if isinstance(fault.error, ArbitrankError):  # it says what to do
         return str(fault.error) if isinstance(fault.error, PluginError) else fault.reason
-    hook = "" if entry.module not in sys.modules else f"; {entry.module}.{HOOK}()" if not entry.attr else ""
-    return f'{fault.placed}; to see where, run: python -c "import {entry.module}{hook}"'
+    imported = entry.module in sys.modules
+    hook = f"; {entry.module}.{HOOK}()" if imported and not entry.attr else ""
+    see = f'to see where, run: python -c "import {entry.module}{hook}"'
+    text = lacking(entry.module) if isinstance(fault.error, TypeError) else None
+    if isinstance(fault.error, pluggy.PluginValidationError):
+        text = f"its parameters, expected none; write: def {HOOK}():"
+    if text:
+        return f"{fault.placed}; {text}"
+    if imported and entry.attr and not hasattr(sys.modules[entry.module], entry.attr.partition(".")[0]):
+        value = f"{entry.name} = {json.dumps(entry.module)}"
+        return f"{fault.placed}, expected the object that its entry point names; write {value} in pyproject.toml"
+    if isinstance(fault.error, ModuleNotFoundError) and fault.error.name:
+        return f"{fault.placed}, {_missing(fault.error.name, entry)}; {see}"
+    return f"{fault.placed}, expected {expectation(fault, 'its domains' if imported else 'a module to import')}; {see}"
+
+
+def _missing(module: str, entry: EntryPoint) -> str:
+    if entry.module == module or entry.module.startswith(f"{module}."):
+        return f"expected its entry point's module; correct {entry.value!r} in pyproject.toml"
+    return "expected it with the plugin; add it to its dependencies, and install it"
+
+
+def expectation(fault: Fault, otherwise: str) -> str:
+    """The thing that is expected in the place of a plugin's exception: a file that is there, or `otherwise`."""
+    return _SHIPPED if isinstance(fault.error, OSError) and fault.error.filename else otherwise
+
+
+def lacking(module: str) -> str | None:
+    """The method that a class of a plugin's module lacks to be a domain's or a model's, None where none does."""
+    for one in list(vars(sys.modules[module]).values()) if module in sys.modules else ():
+        ours = isinstance(one, type) and issubclass(one, Domain | Model) and one.__module__ == module
+        if ours and not one.__subclasses__():
+            for method in sorted(getattr(one, "__abstractmethods__", ())):
+                near = get_close_matches(method, [name for name in vars(one) if not name.startswith("_")], n=1)
+                hint = f"rename {near[0]}, which it has" if near else "see arbitrank.domain"
+                return f"{one.__name__} lacks {method}(), expected it; write it, or {hint}"
+    return None
+
+
+def stated(domain: Domain, name: str) -> Any:
+    """An attribute that a domain states. Raises `PluginError` where it is of another type, or reading it raises."""
+    fits, kind, fix = STATED[name]
+    value = guarded(getattr, domain, name)
+    if isinstance(value, Fault) or not fits(value):
+        what = f"raised {value.placed}" if isinstance(value, Fault) else f"is {shown(value)}"
+        raise PluginError(f"domain {domain.name}: {name} {what}, expected {kind}; {fix}")
+    return value
+
+
+def _are(kind: type, values: Any) -> bool:
+    return (
+        isinstance(values, Collection) and not isinstance(values, str) and all(isinstance(one, kind) for one in values)
+    )
+
+
+def _are_skills(value: Any) -> bool:
+    return isinstance(value, Sequence) and _are(Skill, value)
+
+
+STATED: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
+    "skills": (_are_skills, "a tuple of Skill", "return (Skill(name, description, phrases),)"),
+    "shipped": (lambda one: one is None or isinstance(one, Path), "a Path or None", f"write {_FOLDER}"),
+    "scales": (lambda one: isinstance(one, Mapping), "a mapping of fields to scales", "see docs/how-to/scales.md"),
+    "context_keys": (
+        lambda one: one is None or isinstance(one, str) or _are(str, one),  # one text alone is ignored, with a remark
+        "a list of texts, or None",
+        "write it as a tuple of texts",
+    ),
+    "fallback": (lambda one: isinstance(one, bool), "True or False", "write True or False"),
+}
+"""Attributes that a domain states: what fits, in words, and the edit."""
 
 
 def seen(name: Any, domain: Any) -> str:

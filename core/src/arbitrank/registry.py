@@ -135,6 +135,7 @@ def domain_named(name: str, domains: Mapping[str, Domain], found: Iterable[Found
             if name.casefold() in (one.name.casefold(), one.source.name.casefold()):
                 other = f"its entry point {one.source.name!r} has the domain {one.name!r}; name that, or rename it"
                 reason = other if isinstance(one, Loaded) else one.reason
+                reason += "" if "; " in reason else f"; run: arbitrank check {one.name}"
                 raise InputError(f"domain {name!r} is not loaded: {reason}")
         known = ", ".join(sorted(domains)) or "none"
         raise InputError(f"domain {name!r} is not loaded (loaded: {known}); run: arbitrank domains")
@@ -186,10 +187,11 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
     if reason:
         yield Refused(entry.name, source, reason)
         return
-    domains = guarded(domains_of, entry)  # importing a plugin runs its code
-    if isinstance(domains, Fault):
-        yield Refused(entry.name, source, failure(domains, entry))
+    returned = guarded(domains_of, entry)  # importing a plugin runs its code
+    if isinstance(returned, Fault):
+        yield Refused(entry.name, source, failure(returned, entry))
         return
+    domains, printed = returned
     if not domains:
         yield Refused(entry.name, source, f"{HOOK}() returned no domain, expected at least one")
     own = {name for name, _ in domains if isinstance(name, str)}
@@ -206,8 +208,14 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:
             notes = () if len(domains) > 1 else _naming(name, source)
-            remarks = (*notes, *package.problems, *_titles(name, domain), *_keys(domain))
+            remarks = (*notes, *package.problems, *_titles(name, domain), *_keys(domain), *_printed(printed))
             yield Loaded(name, source, domain, remarks)
+
+
+def _printed(line: str) -> Iterator[str]:
+    if line:
+        text = f"its import printed {line[:60]!r}, expected nothing on standard output"
+        yield f"{text}; use the module logging, or print to sys.stderr"
 
 
 def _naming(name: str, source: Source) -> Iterator[str]:

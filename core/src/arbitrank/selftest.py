@@ -164,7 +164,7 @@ def problem(
         return found
     if isinstance(found.error, MemoryError):
         return "it needs more memory than a self-test may use"
-    return message(found)
+    return str(found.error) if isinstance(found.error, ArbitrankError) else f"raised {found.placed}"
 
 
 def _problem(folder: Path, name: str, domain: Domain | None, scales: Mapping[str, str]) -> str | None:
@@ -188,7 +188,8 @@ def main(arguments: Sequence[str]) -> None:
         if name in STAGES:
             return msgspec.json.encode(problem(Path(folder), name))
         if not found:
-            found.update((one.name, one) for one in discover())
+            every = discover()  # of two with one name, the one that is loaded
+            found.update((one.name, one) for one in sorted(every, key=lambda one: isinstance(one, Loaded)))
         one = found.get(name)
         if isinstance(one, Loaded):
             return msgspec.json.encode(problem(Path(folder), name, one.domain, scales))

@@ -1,7 +1,6 @@
 """Query of the domains: a request crosses into each of them once, and each outcome is a value.
 
-`query_all` queries all domains of a request: it sends the request to those in other processes, queries those in this
-process, then waits for the others' outcomes.
+`query_all` sends a request to the domains in other processes, queries those in this process, then waits for the others.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from arbitrank.arbitration.wordings import Scored, each_wording, over_wordings
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.explanation import completed
-from arbitrank.guard import Fault, guarded
+from arbitrank.guard import Fault, guarded, place_of
 from arbitrank.scales import NO_SCALES
 from arbitrank.scores import Kept, ScoreError, distinct, only, read_hypotheses
 from arbitrank.values import Hypothesis, Request
@@ -49,13 +48,19 @@ class Failed(msgspec.Struct, frozen=True):
     """A domain raised or violated the contract: the reason, and after how many milliseconds.
 
     `counts` is the number of failures that it counts as: `OPENS` opens it at once, 0 does not blame the
-    domain. `unread` is the place of a hypothesis among the domain's whose scores cannot be read.
+    domain. `unread` is the place of a hypothesis whose scores cannot be read; `line` that of the code that raised.
     """
 
     reason: str
     ms: float
     counts: int = 1
     unread: int | None = None
+    line: str | None = None
+
+    @property
+    def placed(self) -> str:
+        """The reason in words for the domain's author, with the line of code."""
+        return f"{self.reason} ({self.line}), expected readings and Scores" if self.line else self.reason
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -245,7 +250,9 @@ def query_prepared(
     """Query one model with a `prepared` request, as `query` does."""
     began = perf_counter()
     outcome = guarded(_answer, name, model, shared, hypotheses, explain)
-    return Failed(outcome.reason, 1e3 * (perf_counter() - began)) if isinstance(outcome, Fault) else outcome
+    if not isinstance(outcome, Fault):
+        return outcome
+    return Failed(outcome.reason, 1e3 * (perf_counter() - began), line=place_of(outcome.error))
 
 
 def _answer(

@@ -11,6 +11,7 @@ import numpy as np
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.scaled_model import unscaled
 from arbitrank.domain import Domain, Model
+from arbitrank.plugin_hooks import stated
 from arbitrank.values import Context, Hypothesis, Request, Slot
 
 __all__ = ["UTTERANCES", "answer_to", "named", "probes", "violation"]
@@ -45,7 +46,7 @@ def violation(domain: Domain, model: Model, seconds: float = math.inf) -> str | 
 def probes(domain: Domain) -> Iterator[Request]:
     """Requests that a model has to answer: usual, empty, oversized and malformed ones."""
     name = domain.name
-    phrases = [phrase for skill in domain.skills for phrase in skill.phrases][:20]
+    phrases = [phrase for skill in stated(domain, "skills") for phrase in skill.phrases][:20]
     usual: Context = {"device": "tv", "has_screen": True, f"preference.{name}": 1.0, "previous_domain": name}
     for text in (*phrases, *UTTERANCES):
         yield Request(utterance=text, context=dict(usual))
@@ -72,7 +73,7 @@ def answer_to(name: str, model: Model, request: Request) -> object:
     queried = model if request.hypotheses is None else unscaled(model)
     outcome = dispatch.query(name, queried, request, request.hypotheses)
     if isinstance(outcome, dispatch.Failed):
-        return outcome.reason
+        return outcome.placed
     scores = outcome.scores
     if not np.isfinite(scores.right).all():
         return "its scores are not finite"

@@ -115,8 +115,15 @@ def _list(checks: Mapping[str, str], as_json: bool) -> None:
 
 def _show(report: Report) -> None:
     def lines(kind: str, findings: Sequence[Finding]) -> None:
+        checks: dict[tuple[object, ...], list[str]] = {}  # those that one text tells of, as where the process ends
         for one in findings:
-            click.echo(f"{kind} {report.domain}: {one.check}")
+            named = checks.setdefault((one.seen, one.file, one.line, one.key), [])
+            named += [one.check] if one.check not in named else []
+        for one in findings:
+            names = checks.pop((one.seen, one.file, one.line, one.key), None)
+            if names is None:
+                continue
+            click.echo(f"{kind} {report.domain}: {', '.join(names)}")
             where = one.file and (one.file if one.line is None else f"{one.file}:{one.line}")
             rows = {"at": " ".join(part for part in (where, one.key) if part), "seen": one.seen}
             rows |= {"expected": one.expected, "fix": one.fix}

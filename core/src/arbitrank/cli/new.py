@@ -98,6 +98,8 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
             "left_out": left,
             "notes": list(made.notes),
             "not_yet": dict(made.unfulfilled),
+            "listed_in": list(made.listed),
+            "licensed": made.licensed,
             "next": list(commands),
         }
         click.echo(json.dumps(report, ensure_ascii=False))
@@ -111,6 +113,10 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
     held = "utterances of the same patterns: on mixed traffic expect worse" if drawn else "requests"
     click.echo(f"{_shown(made.folder)}: {len(made.files)} files, weights {made.version} of {made.rows:,} examples")
     click.echo(f"ECE {100 * made.card.ece:.1f} % on {made.card.n} held-out {held}")
+    if made.listed:
+        click.echo(f"listed in {', '.join(made.listed)}")
+    if not made.licensed:
+        click.echo('no license yet: before you publish it, add LICENSE, and license = "…" in pyproject.toml')
     click.echo("\n".join(["next:", *(f"  {command}" for command in commands)]))
 
 

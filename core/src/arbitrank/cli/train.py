@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +18,7 @@ from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.evaluate.metrics import band_text
 from arbitrank.learn.lightgbm import lightgbm, missing
-from arbitrank.registry import discover, domain_named, loaded
+from arbitrank.registry import Found, Loaded, discover, domain_named, loaded
 from arbitrank.scales import unused
 from arbitrank.selftest import selftest
 from arbitrank.training.api import log_folder
@@ -169,7 +169,7 @@ def train(
     chosen = [*dict.fromkeys(ready if all_domains else names or ready)]
     for name in chosen:
         domain_named(name, ready, found)
-    for text in unused(operator.scales, ready):
+    for text in (*unused(operator.scales, ready), *_remarks(found, chosen)):
         options.note(text)
     if destination.out and len(chosen) != 1:
         raise InputError(f"--out: {len(chosen)} domains to train, expected one: arbitrank train DOMAIN --out …")
@@ -193,6 +193,14 @@ def train(
                 shown.outcome(outcome)
                 _report(outcome, destination, shown, as_json)
     _finish(outcomes)
+
+
+def _remarks(found: Sequence[Found], chosen: Sequence[str]) -> Iterator[str]:
+    """Remarks of discovery on the domains that are to be trained."""
+    for one in found:
+        if one.name in chosen:
+            texts = one.notes if isinstance(one, Loaded) else (one.reason,)
+            yield from (f"domain {one.source}: {text}" for text in texts)
 
 
 def _selftest(folder: Path, name: str, scales: Mapping[str, str]) -> str | None:

@@ -16,6 +16,7 @@ from arbitrank.scaffold.from_corpus import corpus_files, hypotheses_files
 from arbitrank.scaffold.names import DomainNames
 from arbitrank.scaffold.sources import read_source
 from arbitrank.scaffold.weights import imported, train_shipped, unfulfilled
+from arbitrank.scaffold.workspace import is_workspace, list_plugin, with_license, workspace_of
 
 __all__ = ["Created", "Wanted", "create", "place_of"]
 
@@ -41,6 +42,7 @@ class Created:
     """A new distribution: its folder, its files, the version and the card of its weights, a request to try.
 
     `left_out` and `notes` tell about the source; `unfulfilled` are checks that do not pass yet, with the reason.
+    `listed` are the files of the workspace that name it from now on. `licensed` where it has a license.
     """
 
     folder: Path
@@ -52,6 +54,8 @@ class Created:
     left_out: Mapping[str, tuple[int, list[str]]]
     notes: Sequence[str]
     unfulfilled: Mapping[str, str]
+    listed: Sequence[str] = ()
+    licensed: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def place_of(names: DomainNames, into: Path | None) -> Path:
     Raises `InputError` where something is there already, or the folder for it is missing.
     """
     parent = Path() if into is None else into
-    if into is None and (parent / "plugins").is_dir() and (parent / "core" / "pyproject.toml").is_file():
+    if into is None and is_workspace(parent):
         parent = parent / "plugins"
     if not parent.is_dir():
         raise InputError(f"--into: {parent} is no folder; make it first: mkdir -p {parent}")
@@ -83,7 +87,9 @@ def create(wanted: Wanted, folder: Path, settings: Settings = Settings()) -> Cre
 
     Raises `InputError` for a source that cannot be read, `DataError` where it does not suffice to learn from.
     """
-    names, content = wanted.names, _content(wanted)
+    names, content, root = wanted.names, _content(wanted), workspace_of(folder)
+    if root is not None:
+        with_license(content.files, root)
     with (
         os_errors(InputError, f"{folder}: cannot be created", "; use --into DIR"),
         tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside,
@@ -106,6 +112,7 @@ def create(wanted: Wanted, folder: Path, settings: Settings = Settings()) -> Cre
         if folder.exists():
             raise InputError(f"{folder} has come to be in the meantime, and nothing is overwritten; use --into DIR")
         work.rename(folder)
+    listed = [] if root is None else list_plugin(root, names)
     return Created(
         folder,
         files,
@@ -116,6 +123,8 @@ def create(wanted: Wanted, folder: Path, settings: Settings = Settings()) -> Cre
         content.left_out,
         content.notes,
         found,
+        listed,
+        "LICENSE" in content.files,
     )
 
 

@@ -20,6 +20,7 @@ from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
+from arbitrank.plugin_hooks import stated
 from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, discover, loaded
 from arbitrank.scales import DEFAULT, FIELDS, Scales, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
@@ -45,7 +46,7 @@ class Present:
 def present(name: str, domain: Domain, store: Store) -> Present:
     """The weights that a domain answers with: the store's stable version, else those that its package ships.
 
-    Raises `ArtifactError` where there are none or they are not valid, and whatever `domain.shipped` raises.
+    Raises `ArtifactError` where there are none or they are not valid, `PluginError` for a `shipped` that is no path.
     """
     _, state = store.state(name)
     return weights(name, domain, store, state.stable, state.temperature)
@@ -56,8 +57,8 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
     if version is not None:
         folder, origin = store.fetch(name, version), "store"
         manifest = read_manifest(folder)  # `fetch` has verified it
-    elif domain is not None and (shipped := domain.shipped) is not None:
-        if isinstance(shipped, Path) and not shipped.is_dir():
+    elif domain is not None and (shipped := stated(domain, "shipped")) is not None:
+        if not shipped.is_dir():
             raise ArtifactError(
                 f"no weights: `shipped` is {shipped}, which is no folder; run: arbitrank train {name} --out {shipped}, "
                 f"or return None from it and run: {train_command(name)} --promote"
@@ -79,7 +80,8 @@ def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = Mapping
     model = domain.load(folder)
     if not isinstance(model, Model):
         raise PluginError(f"{folder}: load returned {type(model).__name__}, expected a Model")
-    return scaled(model, domain_scales({**domain.scales, **scales}), domain_scales(domain.scales))
+    own = stated(domain, "scales")
+    return scaled(model, domain_scales({**own, **scales}), domain_scales(own))
 
 
 class LineupParts(NamedTuple):
@@ -152,8 +154,8 @@ def load_domains(
     domains: Mapping[str, Domain], store: Store, scales: StatedScales = MappingProxyType({})
 ) -> dict[str, Serving | Broken]:
     """A model for each domain, or the reason why it has none; sorted by name. `scales` are those of the operator."""
-    stated = with_stored(scales, store)
-    return {name: _loaded(name, domain, store, stated.get(name, {})) for name, domain in sorted(domains.items())}
+    layers = with_stored(scales, store)
+    return {name: _loaded(name, domain, store, layers.get(name, {})) for name, domain in sorted(domains.items())}
 
 
 def with_stored(scales: StatedScales, store: Store) -> StatedScales:
@@ -194,12 +196,12 @@ def _stored(store: Store) -> DecisionSettings | None:
     return None if isinstance(found, Fault) else found
 
 
-def check_scales(manifest: Manifest, domain: Domain, stated: Mapping[str, str]) -> None:
+def check_scales(manifest: Manifest, domain: Domain, scales: Mapping[str, str]) -> None:
     """Raise `ArtifactError` where a domain's weights were trained on scores of other scales than are stated now."""
     trained = manifest.scales
     if trained is UNSET:  # trained on no scores but those of its own recogniser
         return
-    then, now = domain_scales(trained), domain_scales({**domain.scales, **stated})
+    then, now = domain_scales(trained), domain_scales({**stated(domain, "scales"), **scales})
     compared = [name for name in FIELDS if name in trained or not trained]  # the others had no scores in training
     names = [name for name in compared if then.get(name, scale(DEFAULT)) != now.get(name, scale(DEFAULT))]
     if names:
@@ -223,8 +225,8 @@ def _joined(texts: Sequence[str]) -> str:
     return ", ".join(text.lstrip(".=") for text in texts)
 
 
-def _loaded(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Serving | Broken:
-    loaded = guarded(_load, name, domain, store, stated)
+def _loaded(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) -> Serving | Broken:
+    loaded = guarded(_load, name, domain, store, scales)
     if not isinstance(loaded, Fault):
         return loaded
     if isinstance(loaded.error, ArbitrankError):
@@ -232,8 +234,8 @@ def _loaded(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) 
     return Broken(f"cannot be loaded: {loaded.placed}; run: arbitrank check {name}")
 
 
-def _load(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Serving:
+def _load(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) -> Serving:
     found = present(name, domain, store)
-    check_scales(found.manifest, domain, stated)
-    model = load_model(domain, found.folder, stated)
+    check_scales(found.manifest, domain, scales)
+    model = load_model(domain, found.folder, scales)
     return Serving(model, found.manifest.version, found.origin, found.temperature)

@@ -15,14 +15,16 @@ import numpy as np
 
 from arbitrank.arbitration.checks import checked_explanation, checked_hypotheses, checked_scores
 from arbitrank.arbitration.prepared import prepared
-from arbitrank.arbitration.probes import answer_to, named, probes
+from arbitrank.arbitration.probes import answer_to, named
 from arbitrank.domain import Model
 from arbitrank.errors import PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.scales import NO_SCALES
 from arbitrank.scores import ScoreError, read_hypotheses
+from arbitrank.testing.contract_checks import models_are_frozen
 from arbitrank.testing.findings import DomainCheck, Finding, of_text, seen, warning
+from arbitrank.testing.requests import USUAL, every, pace, usual
 from arbitrank.testing.subject import Subject
 from arbitrank.values import Hypothesis, Request
 
@@ -30,38 +32,10 @@ ANSWER_MS = 50.0
 """Milliseconds that the median answer of a model should take at most."""
 
 _THREADS = 8
-_USUAL = 40  # requests of the domain's own examples
-_PASS = 10.0  # seconds that one pass over all requests should take
 _TOLD = 2  # findings of one kind
 _READINGS = "return a list of Hypothesis of your domain, empty where it has no reading; state other scores in `scales`"
 _SCORES = "return Scores(mine, right): float64, one number for each hypothesis in their order; np.clip helps"
 _ROWS = "return [{} for _ in request.hypotheses], or leave explain out"
-
-
-def usual(subject: Subject) -> list[Request]:
-    """Requests of its phrases and examples, without hypotheses."""
-    phrases = [phrase for skill in subject.domain.skills for phrase in skill.phrases]
-    examples = guarded(lambda: subject.sample)
-    found = [] if isinstance(examples, Fault) else examples[:: max(len(examples) // _USUAL, 1)]
-    bare = [msgspec.structs.replace(one.request, hypotheses=None) for one in found if one.request.utterance]
-    return [*(Request(utterance=phrase) for phrase in phrases), *bare]
-
-
-def every(subject: Subject) -> list[Request]:
-    """The usual requests, and the probes of the self-test; some of them where the model is slow."""
-    requests = [*usual(subject), *probes(subject.domain)]
-    step = min(max(int(_pace(subject) * len(requests) / _PASS), 1), len(requests) // 4 or 1)
-    return requests[::step]
-
-
-def _pace(subject: Subject) -> float:
-    """Seconds that a usual request takes, measured once."""
-    if subject.pace is None and (model := subject.model) is not None:
-        began = perf_counter()
-        for request in usual(subject)[:1]:
-            answer_to(subject.name, model, request)
-        subject.pace = perf_counter() - began
-    return subject.pace or 0.0
 
 
 def _plain(subject: Subject) -> Any:
@@ -82,8 +56,12 @@ def readings_are_valid(subject: Subject) -> Iterator[Finding]:
                 yield from _once(told, f"recognise of {named(request)}", found, "a sequence of Hypothesis", _READINGS)
 
 
+def _recognised(subject: Subject, model: Any, request: Request) -> Sequence[Hypothesis]:
+    return checked_hypotheses(subject.name, model.recognise(request))
+
+
 def _readings(subject: Subject, model: Any, request: Request) -> Sequence[Hypothesis]:
-    hypotheses = checked_hypotheses(subject.name, model.recognise(prepared(request)))
+    hypotheses = _recognised(subject, model, prepared(request))
     scales = getattr(subject.model, "recognised", NO_SCALES)
     try:
         return read_hypotheses(hypotheses, scales)
@@ -232,8 +210,8 @@ def other_domains_hypotheses_change_nothing(subject: Subject) -> Iterator[Findin
     for request in usual(subject) if model is not None else ():
         bare, other = prepared(request), Hypothesis("another-domain", "Do", 0.99, 0.99)
         both = msgspec.structs.replace(bare, hypotheses=(other,))
-        first, second = guarded(model.recognise, bare), guarded(model.recognise, both)
-        if not isinstance(first, Fault) and (isinstance(second, Fault) or list(first or ()) != list(second or ())):
+        first, second = (guarded(_recognised, subject, model, one) for one in (bare, both))
+        if not isinstance(first, Fault) and (isinstance(second, Fault) or first != second):
             text = f"{named(request)}: other readings where another domain has a hypothesis"
             yield seen(text, "the same readings", "read the utterance and the context alone")
             return
@@ -246,7 +224,7 @@ def nothing_is_printed(subject: Subject) -> Iterator[Finding]:
         return
     calls: list[tuple[str, Callable[[], object]]] = [("load", lambda: subject.domain.load(subject.folder))]  # type: ignore[arg-type]
     if (model := subject.model) is not None:
-        calls.append(("recognise or rerank", lambda: _answers(subject, model, every(subject)[:_USUAL])))
+        calls.append(("recognise or rerank", lambda: _answers(subject, model, every(subject)[:USUAL])))
     for method, call in calls:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             guarded(call)
@@ -261,7 +239,7 @@ def answers_are_fast(subject: Subject) -> Iterator[Finding]:
     if (model := subject.model) is None:
         return
     took = []
-    for request in usual(subject)[:2] if _pace(subject) > 1.0 else usual(subject)[:15]:
+    for request in usual(subject)[:2] if pace(subject) > 1.0 else usual(subject)[:15]:
         began = perf_counter()
         answer_to(subject.name, model, request)
         took.append(1e3 * (perf_counter() - began))
@@ -274,7 +252,7 @@ def answers_are_fast(subject: Subject) -> Iterator[Finding]:
 @DomainCheck
 def text_without_words_is_out_of_scope(subject: Subject) -> Iterator[Finding]:
     """P(mine) of utterances without a word is below 0.2."""
-    if subject.domain.shipped is None or not isinstance(subject.domain, ReferenceDomain):
+    if subject.shipped is None or not isinstance(subject.domain, ReferenceDomain):
         return
     for text in ("", "   ", "👍"):
         answer: Any = subject.model and answer_to(subject.name, subject.model, Request(utterance=text))
@@ -284,6 +262,7 @@ def text_without_words_is_out_of_scope(subject: Subject) -> Iterator[Finding]:
 
 
 ANSWER_CHECKS = (
+    models_are_frozen,
     readings_are_valid,
     scores_are_probabilities,
     explanations_are_finite,

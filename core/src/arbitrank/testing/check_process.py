@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import distributions
 
@@ -17,13 +17,18 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from arbitrank.child import Child, Ended, Expired, limit, serve
+from arbitrank.guard import Fault
 from arbitrank.hookspecs import GROUP
 from arbitrank.packages import Package, is_near_group, packages
 from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, survey
+from arbitrank.testing.answer_checks import ANSWER_CHECKS
 from arbitrank.testing.checks import ALL_CHECKS
+from arbitrank.testing.example_checks import EXAMPLE_CHECKS
 from arbitrank.testing.findings import Finding, of_text
-from arbitrank.testing.subject import Subject
+from arbitrank.testing.shipped_checks import SHIPPED_CHECKS
+from arbitrank.testing.subject import Barred, Subject
 from arbitrank.testing.target import Target
+from arbitrank.testing.training_checks import TRAINING_CHECKS
 
 SECONDS = 300.0
 """Seconds that one check may take."""
@@ -33,6 +38,14 @@ MEMORY = 8 << 30
 
 DISCOVERY = "plugin_is_discovered"
 """The name of the check that the others need: the plugin is found and loaded."""
+
+
+_PARTS: Mapping[Barred, frozenset[str]] = {
+    "examples": frozenset(one.__name__ for one in EXAMPLE_CHECKS),
+    "training": frozenset(one.__name__ for one in TRAINING_CHECKS),
+    "answers": frozenset(one.__name__ for one in (*SHIPPED_CHECKS, *ANSWER_CHECKS)),
+}
+"""The checks that call a part of a domain's code first: one that takes too long is not called by the others."""
 
 
 class CheckedDomain(msgspec.Struct, frozen=True):
@@ -50,6 +63,7 @@ class Task(msgspec.Struct, frozen=True):
     name: str | None
     domain: str | None = None
     check: str = DISCOVERY
+    barred: frozenset[Barred] = frozenset()
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -93,15 +107,19 @@ class _Restarted:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._child: Child | None = None
+        self._barred: frozenset[Barred] = frozenset()
 
     def reply(self, task: Task) -> Reply:
         """The reply to a task; a finding where the process ended."""
         if self._child is None:
             self._child = Child("-m", "arbitrank.testing.check_process", str(MEMORY), str(self._seconds))
+        task = msgspec.structs.replace(task, barred=self._barred)
         try:
             return msgspec.json.decode(self._child.exchange(msgspec.json.encode(task), self._seconds), type=Reply)
         except Ended as error:
             self.close()
+            if isinstance(error, Expired):
+                self._barred |= {part for part, checks in _PARTS.items() if task.check in checks}
             how = f"was {error}" if isinstance(error, Expired) else f"{error}"
             expected = "an end within that time" if isinstance(error, Expired) else "no end of the process"
             text = f"the process of this check {how}"
@@ -138,7 +156,15 @@ class _Answers:
             findings = tuple(_discovery(task, self._found))
             return msgspec.json.encode(Reply(findings, tuple(self._subjects)))
         (check,) = (check for check in ALL_CHECKS if check.__name__ == task.check)
-        return msgspec.json.encode(Reply(tuple(check.findings(self._subjects[task.domain]))))
+        subject = self._subjects[task.domain]
+        subject.barred = task.barred
+        try:
+            found = check.findings(subject)
+        except KeyboardInterrupt as error:  # the plugin's: a user's does not reach this process
+            found = [
+                Finding(task.check, f"it raised {Fault(error).placed}", "no interrupt", "correct the code there")
+            ]
+        return msgspec.json.encode(Reply(tuple(found)))
 
 
 def _discovered(task: Task) -> list[Found]:

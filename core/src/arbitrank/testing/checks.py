@@ -44,5 +44,5 @@ def probability_mine(domain: Domain, utterance: str | Request, **context: str | 
         raise CheckFailed("it ships no weights to answer with")
     outcome = query(domain.name, subject.model, request, request.hypotheses)
     if not isinstance(outcome, Answered):
-        raise CheckFailed(f"{request.utterance!r}: {outcome.reason}")
+        raise CheckFailed(f"{request.utterance!r}: {outcome.placed}")
     return outcome.scores.mine

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
-from arbitrank.domain import Domain, Skill
-from arbitrank.errors import InputError
+from arbitrank.domain import Domain, Model
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.described import check_names, checked_features
 from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.plugin_hooks import stated
 from arbitrank.scales import domain_scales
 from arbitrank.store.kinds import is_domain
-from arbitrank.testing.findings import DomainCheck, Finding, expect, of_fault, seen, shown, warning
+from arbitrank.testing.findings import DomainCheck, Finding, expect, of_fault, seen, warning
 from arbitrank.testing.subject import Subject
 from arbitrank.titles import display_names
 from arbitrank.values import Hypothesis, Slot
@@ -29,9 +29,9 @@ def name_and_skills_are_valid(subject: Subject) -> Iterator[Finding]:
     expect(
         is_domain(domain.name), f"its name is {domain.name!r}, expected lower-case letters, digits, _ and -; rename it"
     )
-    skills: Any = domain.skills
-    if not isinstance(skills, Sequence) or isinstance(skills, str) or not all(isinstance(one, Skill) for one in skills):
-        yield seen(f"skills is {shown(skills)}", "a tuple of Skill", "return (Skill(name, description, phrases),)")
+    skills: Any = guarded(stated, domain, "skills")
+    if isinstance(skills, Fault):
+        yield from of_fault(skills, "skills")
         return
     if not skills:
         yield seen("it has no skills", "one at least", "return (Skill(self.name, description, phrases),)")
@@ -56,34 +56,39 @@ def attributes_have_their_types(subject: Subject) -> Iterator[Finding]:
     domain = subject.domain
     for problem in display_names(domain.name, domain).problems:
         yield seen(problem, "", "correct it")
-    keys: Any = domain.context_keys
+    keys: Any = guarded(getattr, domain, "context_keys")
     if isinstance(keys, str):
         yield seen(f"context_keys is {keys!r}, a text", "a list of keys", f"write context_keys = ({keys!r},)")
-    elif keys is not None and not (isinstance(keys, Sequence | set | frozenset) and _are_texts(keys)):
-        yield seen(f"context_keys is {shown(keys)}", "a list of texts, or None", "write it as a tuple of texts")
-    fallback: Any = domain.fallback
-    if not isinstance(fallback, bool):
-        yield seen(f"fallback is {shown(fallback)}", "True or False", "write True or False")
-    scales = guarded(domain_scales, domain.scales)
-    if isinstance(scales, Fault):
-        unknown = isinstance(scales.error, InputError)
-        text = str(scales.error) if unknown else f"scales is {shown(domain.scales)}: {scales.reason}"
-        yield seen(text, "a mapping of fields to scales", "see docs/how-to/scales.md")
+    for name in ("context_keys", "fallback", "scales"):
+        found = guarded(stated, domain, name)
+        if isinstance(found, Fault):
+            yield from of_fault(found, name)
+        elif name == "scales" and isinstance(scales := guarded(domain_scales, found), Fault):
+            for one in of_fault(scales, name):
+                yield seen(f"scales: {one.seen}", one.expected, one.fix or "see docs/how-to/scales.md")
 
 
-def _are_texts(values: Any) -> bool:
-    return all(isinstance(one, str) and one for one in values)
+@DomainCheck
+def methods_have_the_names_of_the_contract(subject: Subject) -> Iterator[Finding]:
+    """No method has nearly the name of one of the contract that is left out, so that the core would not call it."""
+    model = getattr(subject.model, "model", subject.model)
+    for one, base in ((type(subject.domain), Domain), (type(model), Model)):
+        if not issubclass(one, base) or one.__module__.startswith("arbitrank."):
+            continue
+        own = {name for kind in one.__mro__ if not kind.__module__.startswith("arbitrank.") for name in vars(kind)}
+        left_out = [name for name in dir(base) if not name.startswith("_") and name not in own]
+        for name in sorted(own - set(dir(base))):
+            if not name.startswith("_") and (near := get_close_matches(name, left_out, n=1, cutoff=0.85)):
+                yield warning(f"{one.__name__} has {name}, which the core never calls", near[0], f"rename it {near[0]}")
 
 
 @DomainCheck
 def shipped_is_a_folder_or_none(subject: Subject) -> Iterator[Finding]:
     """`shipped` is the folder of the weights in the package, or None where it ships none."""
-    shipped: Any = subject.domain.shipped
-    if shipped is None:
-        return
-    if not isinstance(shipped, Path):
-        yield seen(f"shipped is {shown(shipped)}", "a Path or None", 'write Path(__file__).parent / "model"')
-    elif not shipped.is_dir():
+    shipped = guarded(stated, subject.domain, "shipped")
+    if isinstance(shipped, Fault):
+        yield from of_fault(shipped, "shipped")
+    elif shipped is not None and not shipped.is_dir():
         fix = f"run: arbitrank train {subject.name} --out {shipped}, or return None where it is not there"
         yield seen(f"shipped is {shipped}, which is not there", "a folder of weights, or None", fix)
 
@@ -148,7 +153,6 @@ def _hypotheses(subject: Subject) -> Iterator[Hypothesis]:
 CONTRACT_CHECKS = (
     name_and_skills_are_valid,
     attributes_have_their_types,
+    methods_have_the_names_of_the_contract,
     shipped_is_a_folder_or_none,
-    models_are_frozen,
-    describe_gives_the_same_finite_names,
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from arbitrank.guard import Fault, guarded
 from arbitrank.nlu.data_faults import DataFilesWarning
+from arbitrank.testing.contract_checks import describe_gives_the_same_finite_names
 from arbitrank.testing.findings import DomainCheck, Finding, Level, of_data, of_fault, of_text, seen, warning
 from arbitrank.testing.subject import Subject
 from arbitrank.training.plugin_calls import check_example, listed_examples
@@ -37,7 +38,7 @@ def data_files_and_examples_can_be_read(subject: Subject) -> Iterator[Finding]:
         return
     if not listed:
         fix = f"implement examples(), or train with: arbitrank train {subject.name} --data PATH"
-        level: Level = "broken" if subject.domain.shipped is None else "warning"  # then nothing could serve
+        level: Level = "broken" if subject.shipped is None else "warning"  # then nothing could serve
         yield seen("examples() gives no example", "own requests, and others' as negatives", fix, level)
     for number, example in enumerate(listed):
         checked = guarded(check_example, subject.name, number, example)
@@ -152,6 +153,7 @@ def given_examples(subject: Subject) -> list[Example]:
 
 EXAMPLE_CHECKS = (
     data_files_and_examples_can_be_read,
+    describe_gives_the_same_finite_names,
     training_data_is_reproducible,
     training_data_has_own_and_foreign_requests,
     training_data_suffices,

@@ -13,6 +13,7 @@ from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
 from arbitrank.nlu.data_faults import DataFault, DataFilesError
+from arbitrank.plugin_hooks import expectation
 from arbitrank.testing.subject import Subject
 
 Level = Literal["broken", "warning"]
@@ -120,7 +121,9 @@ def of_fault(fault: Fault, doing: str) -> Iterator[Finding]:
     elif isinstance(error, CheckFailed | ArbitrankError):
         yield of_text(str(error))
     else:
-        yield seen(f"{doing} raised {fault.placed}", "no exception", "correct the code at that line")
+        yield seen(
+            f"{doing} raised {fault.placed}", expectation(fault, "no exception"), "correct the code at that line"
+        )
 
 
 def expect(holds: bool, otherwise: str) -> None:

@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import tempfile
+import threading
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
@@ -21,7 +22,13 @@ from arbitrank.guard import Fault, guarded
 _SECONDS = 60.0
 _KEPT = 20  # events that are reported
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-_FILES = {"os.mkdir": "made the folder", "os.remove": "removed", "os.rename": "renamed", "os.rmdir": "removed"}
+_FILES = {
+    "os.mkdir": "made the folder",
+    "os.chdir": "changed the folder to",
+    "os.remove": "removed",
+    "os.rename": "renamed",
+    "os.rmdir": "removed",
+}
 _SOCKETS = {
     "socket.connect": "connected to", "socket.bind": "listened on", "socket.getaddrinfo": "looked up",
     "socket.gethostbyname": "looked up", "socket.sendto": "sent to",
@@ -68,10 +75,12 @@ def _observed(line: bytes) -> bytes:
         kept = os.dup(1)
         os.dup2(file.fileno(), 1)
         sys.addaudithook(hook)
-        began = perf_counter()
+        began, threads = perf_counter(), threading.active_count()
         imported = guarded(importlib.import_module, module)
         seconds = perf_counter() - began
         recording[0] = False
+        if threading.active_count() > threads:
+            events.append(f"started {threading.active_count() - threads} threads")
         sys.stdout.flush()
         os.dup2(kept, 1)
         file.seek(0)

@@ -106,7 +106,9 @@ def import_has_no_effects(subject: Subject) -> Iterator[Finding]:
     if effects.printed:
         yield seen(f"importing {subject.where} printed {effects.printed!r}", "nothing on standard output", fix)
     for event in effects.events:
-        yield seen(f"importing {subject.where} {event}", "no file written, socket opened or process started", fix)
+        yield seen(
+            f"importing {subject.where} {event}", "no file written, socket opened, process or thread started", fix
+        )
     if effects.ended:
         yield seen(f"importing {subject.where} {effects.ended}", "a module that can be imported", "correct it")
 

@@ -29,8 +29,8 @@ _MEASURED = 600  # held-out requests on which the card is tried
 @DomainCheck
 def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
     """The shipped artifact verifies, is the domain's own, small, and holds numbers and text alone: no code."""
-    folder = subject.domain.shipped
-    if folder is None or not folder.is_dir():
+    folder = subject.shipped
+    if folder is None:
         return
     manifest = verified(folder, remedy=f"run: arbitrank train {subject.name} --out {folder}")
     if manifest.domain != subject.name:
@@ -50,8 +50,8 @@ def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
 @DomainCheck
 def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Finding]:
     """The shipped weights were trained on what `examples()` yields now, some of it held out for the card."""
-    folder, examples = subject.domain.shipped, given_examples(subject)
-    if folder is None or not folder.is_dir() or not examples:
+    folder, examples = subject.shipped, given_examples(subject)
+    if folder is None or not examples:
         return
     manifest = verified(folder)
     train = f"run: arbitrank train {subject.name} --out {folder}"
@@ -65,8 +65,8 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
 @DomainCheck
 def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
     """Their card counts held-out and others' requests, and has an ECE of at most 0.05, or near its floor."""
-    folder = subject.domain.shipped
-    if folder is None or not folder.is_dir():
+    folder = subject.shipped
+    if folder is None:
         return
     card, train = read_card(folder), f"run: arbitrank train {subject.name} --out {folder}"
     if card.n == 0:
@@ -81,8 +81,8 @@ def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
 @DomainCheck
 def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
     """On data that it did not see, the shipped model's calibration is that of its card, within the card's interval."""
-    folder, examples = subject.domain.shipped, given_examples(subject)
-    if folder is None or not folder.is_dir() or not examples or subject.model is None:
+    folder, examples = subject.shipped, given_examples(subject)
+    if folder is None or not examples or subject.model is None:
         return
     card = read_card(folder)
     unseen = select(examples, held_out(subject.name, examples))
@@ -98,8 +98,8 @@ def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
 @DomainCheck
 def shipped_model_passes_the_self_test(subject: Subject) -> Iterator[Finding]:
     """The shipped model answers all probes with finite scores in range, the same when queried again."""
-    folder = subject.domain.shipped
-    if folder is not None and folder.is_dir() and (reason := problem(folder, subject.name, subject.domain)):
+    folder = subject.shipped
+    if folder is not None and (reason := problem(folder, subject.name, subject.domain)):
         yield seen(f"its shipped weights fail the self-test: {reason}", "none", "correct the model, then train again")
 
 

@@ -8,15 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from arbitrank.domain import Domain, Model, Settings
+from arbitrank.errors import PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.packages import Package
+from arbitrank.plugin_hooks import stated
 from arbitrank.registry import Found, Loaded
 from arbitrank.store.loading import load_model
 from arbitrank.training.plugin_calls import loaded, own_examples, trained
 from arbitrank.values import Example
+
+Barred = Literal["examples", "training", "answers"]
+"""A part of a domain's code that did not end in time, so that it is not called again."""
 
 SAMPLE = 240
 """Examples of the data set on which training is tried."""
@@ -27,7 +32,7 @@ class Subject:
     """A domain to check. `found` and `package` are of the entry point that it came from, None for a domain in Python.
 
     `trains`: its model may be trained on a sample of its examples where it ships none. `pace`: seconds
-    that its model takes to answer, where that was measured.
+    that its model takes to answer, where that was measured. `barred` is not called any more.
     """
 
     domain: Domain
@@ -35,6 +40,7 @@ class Subject:
     package: Package | None = None
     trains: bool = False
     pace: float | None = None
+    barred: frozenset[Barred] = frozenset()
     _folders: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
 
     @classmethod
@@ -47,6 +53,18 @@ class Subject:
         """The domain's name."""
         return self.domain.name
 
+    @cached_property
+    def shipped(self) -> Path | None:
+        """The folder of the shipped weights; None where there is none, or it is stated wrongly."""
+        found = guarded(stated, self.domain, "shipped")
+        return found if isinstance(found, Path) and found.is_dir() else None
+
+    @cached_property
+    def phrases(self) -> list[str]:
+        """The sample phrases of its skills; none where they are stated wrongly."""
+        found = guarded(lambda: [str(phrase) for skill in stated(self.domain, "skills") for phrase in skill.phrases])
+        return [] if isinstance(found, Fault) else found
+
     @property
     def where(self) -> str:
         """The module of the domain's class."""
@@ -58,9 +76,15 @@ class Subject:
         return self.found.notes if isinstance(self.found, Loaded) else ()
 
     @cached_property
+    def _examples(self) -> list[Example] | Fault:
+        return guarded(lambda: own_examples(self.domain)[0])
+
+    @property
     def examples(self) -> list[Example]:
-        """The domain's own examples. Raises as `own_examples` does."""
-        return own_examples(self.domain)[0]
+        """The domain's own examples. Raises as `own_examples` does, each time what it raised at first."""
+        if "examples" in self.barred:
+            raise PluginError("examples() did not end before")
+        return _value(self._examples)
 
     @cached_property
     def sample(self) -> list[Example]:
@@ -85,22 +109,29 @@ class Subject:
         return out, trained(self.domain, seen, out, Settings(seed=seed))
 
     @cached_property
+    def _artifact(self) -> tuple[Path, Any] | Fault:
+        return guarded(lambda: self.trained(self.sample))
+
+    @property
     def artifact(self) -> tuple[Path, Any]:
-        """The folder that `train` writes for the sample, and its figures."""
-        return self.trained(self.sample)
+        """The folder that `train` writes for the sample, and its figures. Raises what training raised at first."""
+        if "training" in self.barred:
+            raise PluginError("train() or load() did not end before")
+        return _value(self._artifact)
 
     @cached_property
     def folder(self) -> Path | None:
         """The folder to load: of the shipped weights, else of those of the sample; None where there is neither."""
-        shipped = self.domain.shipped
-        if shipped is not None and shipped.is_dir():
-            return shipped
+        if self.shipped is not None:
+            return self.shipped
         found = guarded(lambda: self.artifact[0]) if self.trains else None
         return None if isinstance(found, Fault) else found
 
     @cached_property
     def model(self) -> Model | None:
         """The model of `folder`; None where there is none, which the checks of training and of shipped weights find."""
+        if "answers" in self.barred:
+            return None
         found = guarded(lambda: None if self.folder is None else self.load(self.folder))
         return None if isinstance(found, Fault) else found
 
@@ -108,6 +139,15 @@ class Subject:
         """A model loaded from a folder, which reads the domain's scales."""
         loaded(self.domain, folder)
         return load_model(self.domain, folder)
+
+
+T = TypeVar("T")
+
+
+def _value(found: T | Fault) -> T:
+    if isinstance(found, Fault):
+        raise found.error
+    return found
 
 
 class _Same:

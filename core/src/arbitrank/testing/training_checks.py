@@ -94,8 +94,8 @@ def _other(first: dict[str, str], second: dict[str, str], when: str) -> Iterator
 def artifact_holds_no_pickle(subject: Subject) -> Iterator[Finding]:
     """No file of the artifact is a pickle or holds one, whatever its name: reading a pickle runs code."""
     folders = [subject.artifact[0]] if _trainable(subject) else []
-    if subject.domain.shipped is not None and subject.domain.shipped.is_dir():
-        folders.append(subject.domain.shipped)
+    if subject.shipped is not None:
+        folders.append(subject.shipped)
     for folder in folders:
         for path in paths(folder):
             if reason := pickled(folder / path):

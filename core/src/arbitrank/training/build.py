@@ -206,7 +206,7 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
         outcome = dispatch.query(name, model, example.request, own)
         if isinstance(outcome, dispatch.Failed):
             raise DataError(
-                f"domain {name}: fails on example {_named(example)}: {outcome.reason}; run: arbitrank check {name}"
+                f"domain {name}: fails on example {_named(example)}: {outcome.placed}; run: arbitrank check {name}"
             )
         if outcome.hypotheses:
             read = distinct_hypotheses(outcome.hypotheses, scales_of(model, recognised=own is None))

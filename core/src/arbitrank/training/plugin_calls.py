@@ -6,24 +6,31 @@ Python's alone reaches the author.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
+from msgspec import Struct
 
 from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import ArbitrankError, DataError, PluginError
-from arbitrank.guard import Fault, guarded
+from arbitrank.guard import Fault, guarded, place_of, shown
 from arbitrank.nlu.data_faults import DataFilesWarning
 from arbitrank.packed import packed
+from arbitrank.plugin_hooks import expectation, lacking
 from arbitrank.store.artifact import paths
 from arbitrank.store.pickles import pickled
 from arbitrank.values import Example, Request, Truth
 
+MOST_EXAMPLES = 2_000_000
+"""Examples that a domain may bring of its own."""
+
 _SHAPE = "an Example(Request(utterance=…), Truth(domain, intent))"
-_SHOWN = 80  # characters of a value
+_LONG = 160  # characters of an example
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Example).decode
 
@@ -58,25 +65,48 @@ def listed_examples(domain: Domain) -> list[Any]:
     returned: Any = domain.examples()
     if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
         raise PluginError(
-            f"domain {domain.name}: examples() returned {_shown(returned)}, expected an iterable of Example; return a "
+            f"domain {domain.name}: examples() returned {shown(returned)}, expected an iterable of Example; return a "
             "list, or yield each"
         )
-    return list(returned)
+    found = list(islice(returned, MOST_EXAMPLES + 1))
+    if len(found) > MOST_EXAMPLES:
+        raise DataError(
+            f"domain {domain.name}: examples() gave more than {MOST_EXAMPLES:,} examples, expected an end; end it, or "
+            f"write them to a file and run: arbitrank train {domain.name} --data PATH"
+        )
+    return found
 
 
 def check_example(name: str, number: int, example: Any) -> None:
     """Raise `PluginError` where a value is no valid example."""
-    where = f"domain {name}: examples() gave {_shown(example)} as example {number}"
+    where = f"domain {name}: examples() gave {shown(example, _LONG)} as example {number}"
     if not isinstance(example, Example):
         raise PluginError(f"{where}, expected {_SHAPE}; build it from arbitrank.values")
     if not isinstance(example.request, Request) or not isinstance(example.truth, Truth):
         raise PluginError(f"{where}, expected {_SHAPE}; its request and truth are other things")
     read = guarded(_read_again, example)
     if isinstance(read, Fault):
-        raise PluginError(f"{where}, expected {_SHAPE}: {read.reason.partition(': ')[2] or read.reason}; correct it")
+        reason = read.reason.partition(": ")[2] or read.reason
+        field = _misfit("request", example.request) or _misfit("truth", example.truth) or _misfit("it", example)
+        where = f"domain {name}: examples() gave an example {number} whose {field}" if field else where
+        raise PluginError(f"{where}, expected {_SHAPE} ({reason}); correct it")
     request = example.request
     if request.utterance is None and request.hypotheses is None:
         raise PluginError(f"{where}, without utterance and hypotheses, expected {_SHAPE}; give it one")
+
+
+def _misfit(called: str, part: Struct) -> str | None:
+    """The first field of a part of an example that is of another type than it states, with its value."""
+    hints = get_type_hints(type(part), include_extras=True)
+    for field in part.__struct_fields__:
+        value = getattr(part, field)
+        if isinstance(guarded(_field_again, hints[field], value), Fault):
+            return f"{called}.{field} is {shown(value)}"
+    return None
+
+
+def _field_again(kind: Any, value: object) -> object:
+    return msgspec.msgpack.decode(packed(_encode, value), type=kind)
 
 
 def _read_again(example: Example) -> Example:
@@ -90,9 +120,11 @@ def trained(domain: Domain, examples: Sequence[Example], out: Path, settings: Se
     report = raised(guarded(domain.train, examples, out, settings), name, "train", "files in `out`", out)
     if not isinstance(report, Mapping):
         raise PluginError(
-            f"domain {name}: train() returned {_shown(report)}, expected a mapping of figures; return {{}} where there "
+            f"domain {name}: train() returned {shown(report)}, expected a mapping of figures; return {{}} where there "
             "are none"
         )
+    for link in sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_symlink()):
+        raise PluginError(f"domain {name}: train() wrote {link}, a link, expected a regular file; copy the file")
     written = paths(out)
     if not written:
         raise PluginError(
@@ -110,10 +142,13 @@ def trained(domain: Domain, examples: Sequence[Example], out: Path, settings: Se
 
 def loaded(domain: Domain, folder: Path) -> Model:
     """The model that `domain.load` returns for what its `train` wrote. Raises `PluginError` where it breaks that."""
-    model = raised(guarded(domain.load, folder), domain.name, "load", "a Model from what train() wrote", folder)
+    returned, wanted = guarded(domain.load, folder), "a Model from what train() wrote"
+    if isinstance(returned, Fault) and isinstance(returned.error, TypeError):
+        wanted = "; ".join(filter(None, (wanted, lacking(type(domain).__module__))))
+    model = raised(returned, domain.name, "load", wanted, folder)
     if not isinstance(model, Model):
         raise PluginError(
-            f"domain {domain.name}: load() returned {_shown(model)}, expected a Model; return an object of your "
+            f"domain {domain.name}: load() returned {shown(model)}, expected a Model; return an object of your "
             "subclass of arbitrank.domain.Model"
         )
     return model
@@ -130,15 +165,9 @@ def raised(returned: Any, name: str, method: str, expected: str, folder: Path | 
     if isinstance(returned.error, ArbitrankError | MemoryError):
         raise returned.error
     reason = returned.placed if folder is None else returned.placed.replace(str(folder), "out")
+    wanted = expectation(returned, expected)
+    if isinstance(returned.error, TypeError) and place_of(returned.error) is None:  # of the call itself
+        wanted = f"the signature {method}{inspect.signature(getattr(Domain, method))}"
     raise PluginError(
-        f"domain {name}: {method}() raised {reason}, expected {expected}; run: arbitrank check {name}"
+        f"domain {name}: {method}() raised {reason}, expected {wanted}; run: arbitrank check {name}"
     ) from returned.error
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "None"
-    text = guarded(repr, value)
-    text = "a value without a text" if isinstance(text, Fault) else text
-    kind = type(value).__name__
-    return f"the {kind} {text if len(text) <= _SHOWN else f'{text[: _SHOWN - 1]}…'}"

@@ -103,6 +103,12 @@ class _Worker:
         return cast("int | None", self.process.exitcode)
 
 
+def _lost_reason(reason: str, attempts: int, domain: str | None) -> str:
+    """The reason of a lost process, and what its plugin's author may do where no limit ended it."""
+    often = reason if attempts == 1 else f"{reason}, {attempts} times"
+    return often if domain is None else f"{often}, expected train() to return; run: arbitrank check {domain}"
+
+
 @dataclass(eq=False)
 class _Spread:
     """The parts that a task waits for: their results so far, or the reason of a failure."""
@@ -262,7 +268,7 @@ class _Pool:
                 yield TrainingOutcome(
                     domain=task.domain,
                     kind="killed",
-                    reason=reason if attempts == 1 else f"{reason}, {attempts} times",
+                    reason=_lost_reason(reason, attempts, task.domain if limit is None else None),
                     attempts=attempts,
                     seconds=time.monotonic() - worker.since,
                     peak=worker.peak or None,

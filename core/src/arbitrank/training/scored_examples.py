@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from arbitrank.domain import Domain
 from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.plugin_hooks import stated as attribute
 from arbitrank.scales import FIELDS, Scales, domain_scales, recorded, scale
 from arbitrank.scores import ScoreError, distinct_hypotheses
 from arbitrank.training.example_file import ExampleFile, Writer
@@ -26,7 +27,7 @@ class DomainScales(NamedTuple):
     @classmethod
     def of(cls, domain: Domain, stated: Mapping[str, str]) -> DomainScales:
         """The scales that are stated for the domain, else its own. Raises `InputError` for an unknown one."""
-        given, own = domain_scales({**domain.scales, **stated}), domain_scales(domain.scales)
+        given, own = domain_scales({**attribute(domain, "scales"), **stated}), domain_scales(domain.scales)
         return cls(given, own if isinstance(domain, ReferenceDomain) else given)
 
     def recorded(self, examples: Sequence[Example]) -> dict[str, str] | UnsetType:

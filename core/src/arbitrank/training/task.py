@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +23,7 @@ from arbitrank.errors import ArbitrankError, DataError, InputError
 from arbitrank.feature_names import changed, features_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.kind_choice import KindChoice
+from arbitrank.plugin_hooks import STATED, stated
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import digest, read_manifest, unproven
 from arbitrank.store.loading import load_model
@@ -115,7 +119,10 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 def run(task: TrainingTask, *, progress: Progress, figures: Figures, spread: Spread | None = None) -> TrainingOutcome:
     """Train the domain of the task. Raises only what ends the process."""
     began = time.monotonic()
-    outcome = guarded(_run, task, progress, figures, spread)
+    try:
+        outcome = guarded(_run, task, progress, figures, spread)
+    except KeyboardInterrupt as error:  # the plugin's: a user's does not reach this process
+        outcome = Fault(error)
     if isinstance(outcome, Fault):
         outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=_failure(outcome))
     return msgspec.structs.replace(outcome, seconds=time.monotonic() - began)
@@ -129,11 +136,13 @@ def _failure(fault: Fault) -> str:
     if isinstance(fault.error, MemoryError):
         return "out of memory; see --limit-memory"
     traceback.print_exception(fault.error)  # into the task's log
-    return f"its training failed: {fault.reason}"
+    return f"its training failed: {fault.placed}"
 
 
 def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Spread | None) -> TrainingOutcome:
     domain, package = domain_of(task)
+    for name in STATED:
+        stated(domain, name)
     progress("data", 0, 1)
     scales = DomainScales.of(domain, task.scales)
     examples, notes, silent = _examples(task, domain)
@@ -164,7 +173,13 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     except DataError as error:
         raise DataError("; ".join((str(error), *unread))) from error
     outcome = outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
-    problem = violation(domain, load_model(domain, folder, task.scales), _SELFTEST)
+    with redirect_stdout(StringIO()) as printed:
+        problem = violation(domain, load_model(domain, folder, task.scales), _SELFTEST)
+    if text := printed.getvalue().strip():
+        print(text, file=sys.stderr)
+        note = f"domain {domain.name}: its model printed {text.splitlines()[0][:60]!r}, expected nothing on "
+        note += "standard output; use the module logging"
+        outcome = msgspec.structs.replace(outcome, notes=(*outcome.notes, note))
     if problem is None:
         return outcome
     reason = f"its self-test refuses the weights: {problem}; run: arbitrank check {domain.name}"
