@@ -256,7 +256,7 @@ def text_without_words_is_out_of_scope(subject: Subject) -> Iterator[Finding]:
         return
     for text in ("", "   ", "👍"):
         answer: Any = subject.model and answer_to(subject.name, subject.model, Request(utterance=text))
-        if isinstance(answer, list) and answer[1] >= 0.2:
+        if isinstance(answer, tuple) and answer[1] >= 0.2:
             fix = "add such texts to [none.KIND] as negatives"
             yield seen(f"{text!r}: P(mine) is {answer[1]:.2f}", "below 0.2", fix)
 

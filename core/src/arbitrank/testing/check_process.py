@@ -161,9 +161,7 @@ class _Answers:
         try:
             found = check.findings(subject)
         except KeyboardInterrupt as error:  # the plugin's: a user's does not reach this process
-            found = [
-                Finding(task.check, f"it raised {Fault(error).placed}", "no interrupt", "correct the code there")
-            ]
+            found = [Finding(task.check, f"it raised {Fault(error).placed}", "no interrupt", "correct the code there")]
         return msgspec.json.encode(Reply(tuple(found)))
 
 
