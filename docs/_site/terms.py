@@ -18,14 +18,16 @@ def meanings(folder: Path) -> dict[str, tuple[str, str]]:
     """Each word, in lower case, with its anchor and its meaning."""
     text = (folder / f"{GLOSSARY}.md").read_text(encoding="utf-8")
     entries = re.findall(r"^## (.+)\n+((?:.+\n)+)", text, re.M)
-    return {word.lower(): (nodes.make_id(word), " ".join(meaning.split())) for word, meaning in entries}
+    found = {word.lower(): (nodes.make_id(word), " ".join(meaning.split())) for word, meaning in entries}
+    irregular = {f"{word[:-2]}es": entry for word, entry in found.items() if word.endswith("is")}
+    return {**found, **irregular}
 
 
 @cache
 def pattern(folder: Path) -> re.Pattern[str]:
     """Any word of the glossary, also in the plural, the longest first."""
     words = sorted(meanings(folder), key=len, reverse=True)
-    return re.compile(rf"(?<![\w`-])({'|'.join(map(re.escape, words))})(?:s|es)?(?![\w-])", re.I)
+    return re.compile(rf"(?<![\w`-])({'|'.join(map(re.escape, words))})s?(?![\w-])", re.I)
 
 
 def link_terms(app: Sphinx, tree: nodes.document, document: str) -> None:
@@ -40,11 +42,10 @@ def link_terms(app: Sphinx, tree: nodes.document, document: str) -> None:
             continue
         parts, end = [], 0
         for found in pattern(folder).finditer(text):
-            word = found[1].lower()
-            if word in seen:
+            anchor, meaning = known[found[1].lower()]
+            if anchor in seen:
                 continue
-            seen.add(word)
-            anchor, meaning = known[word]
+            seen.add(anchor)
             link = nodes.reference("", found[0], refuri=f"{target}#{anchor}", reftitle=meaning, internal=True)
             link["classes"].append("term")
             parts += [nodes.Text(text[end : found.start()]), link]
