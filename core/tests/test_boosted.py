@@ -179,6 +179,9 @@ def test_auto_is_the_model_of_its_name() -> None:
     assert chosen is not None
     assert each["auto"].reranker == each[chosen.model].reranker == learn(evidence(), Settings())
     assert learn(evidence(), Settings(model=chosen.model)) == each[chosen.model].reranker
+    wanted = select_each(evidence(), Settings(), boosted=False)
+    assert set(wanted) == {"factored", chosen.model, "auto"}
+    assert wanted["auto"].reranker == each["auto"].reranker
 
 
 def test_contributions_of_a_calibrated_corrected_model_sum_to_its_probability() -> None:

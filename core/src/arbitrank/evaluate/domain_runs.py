@@ -33,23 +33,30 @@ def run(
     jobs: int,
     progress: Progress,
     changed: Sequence[RequestChange] = (),
+    systems: Sequence[str] | None = None,
 ) -> list[DomainRun]:
     """Train and score every system of every domain, each domain in a task of its own; in the order of their names.
 
-    The held-out requests are scored again as each of the changes makes them.
+    The held-out requests are scored again as each of the changes makes them. `systems` are those wanted, None for all.
     """
-    tasks = [(path, seed, changed) for path in paths.values()]
+    tasks = [(path, seed, changed, systems) for path in paths.values()]
     runs = in_processes(_run, corpus, tasks, jobs=jobs, stage="re-rankers", progress=progress)
     return sorted(runs, key=lambda one: one.domain)
 
 
-def _run(shared: SharedCorpus, path: Path, seed: int, changed: Sequence[RequestChange]) -> DomainRun:
+def _run(
+    shared: SharedCorpus,
+    path: Path,
+    seed: int,
+    changed: Sequence[RequestChange],
+    systems: Sequence[str] | None = None,
+) -> DomainRun:
     """Run of one domain alone: every system's re-ranker from the domain's own hypotheses, and its held-out scores."""
     corpus, recognised = shared.value, load(path)
     learning, learned = _with_hypotheses(corpus.train, recognised.train)
     clock = Clock()
     keys = (*CORE_KEYS, *corpus.named.get(recognised.domain, ()))
-    readings = {system: BestReadings.empty(len(corpus.held)) for system in available()}
+    readings = {system: BestReadings.empty(len(corpus.held)) for system in systems or available()}
     tuning: dict[str, LabelledReadings] = {}
     with threadpool_limits(1):
         truths, silent = [corpus.train[i].truth for i in learned], _silent(corpus.train, recognised)
@@ -63,7 +70,7 @@ def _run(shared: SharedCorpus, path: Path, seed: int, changed: Sequence[RequestC
         for rest, chosen in splits(corpus, seed):
             evidence, held = training.only(rest[learned]), scoring.only(chosen[scored])
             places = scored[chosen[scored]].tolist()
-            for fitted in fit_all(evidence, seed=seed, unseen=unseen):
+            for fitted in fit_all(evidence, seed=seed, unseen=unseen, systems=systems):
                 readings[fitted.system].put(places, score(fitted.reranker, held))
                 shifted.score(fitted, chosen[scored])
                 if choosing is not None:

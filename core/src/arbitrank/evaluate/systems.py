@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -58,28 +58,39 @@ def available() -> tuple[str, ...]:
     return tuple(name for name in SYSTEMS if name not in BOOSTED or missing() is None)
 
 
-def fit_all(evidence: Evidence, *, seed: int = 0, unseen: bool = False) -> Iterator[Fitted]:
+def fit_all(
+    evidence: Evidence, *, seed: int = 0, unseen: bool = False, systems: Sequence[str] | None = None
+) -> Iterator[Fitted]:
     """Every available system's re-ranker of one domain, from the domain's own cross-fitted hypotheses.
+
+    `systems` are those wanted, None for all.
 
     R1 to R3 are the article's: three weights and a bias, a sigmoid for each hypothesis; they see no context. With
     `unseen`, each comes with its out-of-fold scores.
     """
+    wanted = available() if systems is None else systems
     baseline = R0(evidence.without_context().spec)
     if not evidence.requests:
         # The domain has no reading of any training request: there is nothing to learn beyond R0.
-        yield from (Fitted(name, baseline) for name in available())
+        yield from (Fitted(name, baseline) for name in wanted)
         return
     plain = evidence.without_context()
     claims = [baseline.rerank(request) for request in plain.requests]
     of_r0 = CrossFitted(np.array([one.mine for one in claims]), np.concatenate([one.right for one in claims]))
-    yield Fitted("R0", baseline, of_r0)
-    yield Fitted("R0 temperature", Calibrated(baseline, fit_temperature(*of_r0.claims(plain))), of_r0)
+    if "R0" in wanted:
+        yield Fitted("R0", baseline, of_r0)
+    if "R0 temperature" in wanted:
+        yield Fitted("R0 temperature", Calibrated(baseline, fit_temperature(*of_r0.claims(plain))), of_r0)
     for name, loss in (("R1", "r1"), ("R2", "r2"), ("R3", "r3")):
+        if name not in wanted:
+            continue
         settings = replace(_PLAIN, loss=loss, seed=seed)  # type: ignore[arg-type]  # the line above holds the literals
         folds = _cross_fit_plain(plain, settings) if unseen else None
         yield Fitted(name, train_loglinear(plain, settings), folds)
-    for name, one in select_each(evidence, Settings(seed=seed), unseen=unseen).items():
-        yield Fitted(name, one.reranker, one.unseen)
+    boosted = any(name in wanted for name in BOOSTED)
+    for name, one in select_each(evidence, Settings(seed=seed), unseen=unseen, boosted=boosted).items():
+        if name in wanted:
+            yield Fitted(name, one.reranker, one.unseen)
 
 
 def _cross_fit_plain(evidence: Evidence, settings: Settings) -> CrossFitted:

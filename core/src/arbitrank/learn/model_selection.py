@@ -70,14 +70,19 @@ def select(evidence: Evidence, settings: Settings) -> SelectedModel:
     return SelectedModel(_finished(evidence, settings, factored, kind, scores), scores.get(kind), choice)
 
 
-def select_each(evidence: Evidence, settings: Settings, *, unseen: bool = True) -> dict[str, SelectedModel]:
+def select_each(
+    evidence: Evidence, settings: Settings, *, unseen: bool = True, boosted: bool = True
+) -> dict[str, SelectedModel]:
     """The selected models of the factored re-ranker, of the boosted kinds, and of `auto`, all on the same folds.
 
-    Without LightGBM the boosted kinds are left out. Without `unseen`, a model whose calibration needs no cross-fitted
-    scores, as the requests are too few for one, comes without them.
+    Without LightGBM the boosted kinds are left out, and without `boosted` unless `auto` takes one. Without `unseen`, a
+    model whose calibration needs no cross-fitted scores, as the requests are too few for one, comes without them.
     """
     factored, scores = _regularised(evidence, settings)
     kinds = KINDS if missing() is None else {DEFAULT: KINDS[DEFAULT]}
+    if not boosted:
+        choice, scores = _chosen(evidence, settings, factored, scores)
+        kinds = {kind: KINDS[kind] for kind in dict.fromkeys((DEFAULT, choice.model))}
     if unseen or len(evidence.requests) >= LEAST_CALIBRATED:
         lacking = {k: v for k, v in kinds.items() if k not in scores}
         scores = {**cross_fit_kinds(evidence, settings, factored, lacking), **scores}
