@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +24,7 @@ import click
 import docs_reference
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hatchling.builders.wheel import WheelBuilder
 
 from arbitrank.answerlog.reader import LogReport
@@ -207,7 +209,9 @@ def asked() -> list[tuple[str, str, str]]:
 def test_the_readmes_table_names_the_domain_that_answers(
     command: str, first: str, decision: str, tmp_path: Path
 ) -> None:
-    answer = msgspec.json.decode(run(f"{command} --json", tmp_path), type=Answer)
+    variables = {"ARBITRANK_STORE": str(tmp_path / "store"), "ARBITRANK_DOMAINS": None, "ARBITRANK_CONFIG": ""}
+    said = CliRunner().invoke(cli, [*shlex.split(command)[1:], "--json"], env=variables)
+    answer = msgspec.json.decode(said.stdout, type=Answer)
     assert answer.decision.action == decision
     if first:
         assert answer.ranked[0].domain == first
