@@ -19,7 +19,7 @@ from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.scope import LEAST, SHARES
 from arbitrank.decisions.scope_share import estimate_share, labelled_share, matched
 from arbitrank.decisions.thresholds import QUESTION, WRONG, ShareGuard, values
-from arbitrank.decisions.tuning import tune
+from arbitrank.decisions.tuning import nearly_greatest, tune
 from arbitrank.errors import DataError
 from arbitrank.learn.gains import Gain
 from arbitrank.probability import log_odds, sigmoid
@@ -158,6 +158,16 @@ def test_few_requests_out_of_scope_are_no_proof_though_none_of_them_is_lost() ->
     assert not ShareGuard(0.2, weight, none).refuses(gains)
     assert not ShareGuard(0.2, weight, none, 1.645).refuses(gains)
     assert ShareGuard(0.2, weight, none, 1.645).refuses(gains * 0.01)
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1))
+def test_some_setting_is_always_near_the_greatest_gain(gains: list[float]) -> None:
+    assert nearly_greatest(gains)[int(np.argmax(gains))]
+
+
+def test_settings_near_the_greatest_gain_are_told_among_losses_too() -> None:
+    assert nearly_greatest([0.05, 0.10, 0.08]) == [False, True, True]
+    assert nearly_greatest([-0.02, -0.01, -0.012]) == [False, True, True]
 
 
 def test_a_stated_setting_stays() -> None:
