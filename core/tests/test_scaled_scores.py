@@ -424,3 +424,13 @@ def test_the_stores_decision_settings_state_the_fallback_behind_the_operator(tmp
     assert settled(DecisionSettings(), store) == DecisionSettings(fallback="llm", none=0.9, version=version)
     assert settled(DecisionSettings(fallback="other"), store).fallback == "other"
     assert settled(DecisionSettings(stated=("none",)), store).none == 0.5  # the default, which the operator states
+
+
+def test_altered_decision_settings_are_not_used_and_named(tmp_path: Path) -> None:
+    store, said = store_with(tmp_path, None), list[str]()
+    save_decisions(DecisionSettings(none=0.9), tmp_path / "decisions")
+    version = store.publish(tmp_path / "decisions", promote=True).version
+    path = tmp_path / "store" / ".decisions" / version / "decisions.json"
+    path.write_text(path.read_text().replace("0.9", "0.1"))
+    assert settled(DecisionSettings(), store, said.append) == DecisionSettings()
+    assert said[0].startswith(".decisions: not used: ")

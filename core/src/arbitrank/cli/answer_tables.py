@@ -29,7 +29,7 @@ def escape(text: str) -> str:
 
 
 def show_answer(answer: Answer, *, explain: bool = False) -> None:
-    """Print the ranked list, the decision in words, and the domains that did not answer.
+    """Print the ranked list, the decision in words, the version of its settings, and the domains that did not answer.
 
     The list holds each domain's best reading and every other reading with P(right) of at least 1 %.
     """
@@ -40,6 +40,8 @@ def show_answer(answer: Answer, *, explain: bool = False) -> None:
     if len(answer.ranked) > len(shown):
         console.print(f"[dim]and {len(answer.ranked) - len(shown)} readings below 1 %; --json shows all[/dim]")
     console.print(_decision(answer))
+    if answer.settings is not UNSET:
+        console.print(f"[dim]by the decision settings {escape(answer.settings)}[/dim]")
     for name, report in answer.domains.items():
         if report.status not in ("answered", "skipped"):
             console.print(f"[yellow]{escape(name)}[/yellow] {report.status}: {escape(report.reason or '')}")

@@ -69,7 +69,7 @@ def evaluate(
         from arbitrank.evaluate.report import write_report
     stated = first_stated(decisions, operator.decisions)
     own = DecisionSettings(**stated, scales=operator.scales, stated=tuple(sorted(stated)))
-    in_force = settled(own, store) if plugins else None
+    in_force = settled(own, store, options.note) if plugins else None
     with shown(path.name) as progress:
         metrics, results, corpus = evaluate(
             path,

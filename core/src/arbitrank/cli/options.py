@@ -178,7 +178,7 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
 
     `folder`: of the HypRank that sorts, by default the store's stable one.
     """
-    order, decisions = hyprank(folder, store) or _stable_hyprank(store), settled(decisions, store)
+    order, decisions = hyprank(folder, store) or _stable_hyprank(store), settled(decisions, store, note)
     parts = load_found(discover(), store, decisions.scales)
     for text in () if decisions.rank_unserved else unused(decisions.scales, parts.domains):
         note(text)

@@ -68,7 +68,7 @@ def tune(
 
     destination.check(DECISIONS)
     store = destination.store
-    on, domains, base = options.requests(path, store), loaded(discover()), settled(decisions, store)
+    on, domains, base = options.requests(path, store), loaded(discover()), settled(decisions, store, options.note)
     with shown("tune") as progress:
         seen = observe(domains, store, on, base, progress)
         other = None if traffic is None else observe(domains, store, traffic, base, progress)

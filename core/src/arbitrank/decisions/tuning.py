@@ -37,7 +37,7 @@ from arbitrank.learn.gains import Gain
 from arbitrank.probability import Floats
 
 _ONE_SIDED = 1.645  # standard errors
-_NEARLY = 0.7  # of the greatest least gain, among which the log loss decides
+_NEARLY = 0.3  # share of the greatest least gain by which one may fall short, so that the log loss decides
 
 
 class SettingsChoice(msgspec.Struct, frozen=True):
@@ -190,16 +190,17 @@ def _best(tried: Sequence[_Tried], scope: Scope) -> _Tried:
     which they gain least.
     """
     if scope.unknown:
-        tried = [tried[k] for k in nearly_greatest([one.gains.least(scope.guards) for one in tried])]
+        near_greatest = nearly_greatest([one.gains.least(scope.guards) for one in tried])
+        tried = [one for one, kept in zip(tried, near_greatest, strict=True) if kept]
     best = min(tried, key=lambda one: one.loss(scope))
     near = [one for one in tried if not Gain.of(best.heads.losses - one.heads.losses, scope.weight).below(1.0)]
     return min(near, key=lambda one: (one.candidate.size, one.loss(scope)))
 
 
-def nearly_greatest(gains: Sequence[float]) -> list[int]:
-    """Places of the gains that are nearly the greatest; where all are losses, which may pass, of the least."""
+def nearly_greatest(gains: Sequence[float]) -> list[bool]:
+    """Marks of the gains that fall little short of the greatest, which may be a loss."""
     greatest = max(gains)
-    return [k for k, gain in enumerate(gains) if gain >= min(greatest, _NEARLY * greatest)]
+    return [greatest - gain <= _NEARLY * abs(greatest) for gain in gains]
 
 
 def _with_versions(settings: DecisionSettings, served: Mapping[str, Served]) -> DecisionSettings:

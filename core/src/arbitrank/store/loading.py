@@ -160,12 +160,24 @@ def load_domains(
 
 def with_stored(scales: StatedScales, store: Store) -> StatedScales:
     """The operator's scales, and where it states none, those of the store's stable decision settings."""
-    return layered(scales, stored.scales) if (stored := _stored(store)) else scales
+    stored = _stored(store)
+    return layered(scales, stored.scales) if isinstance(stored, DecisionSettings) else scales
 
 
-def settled(decisions: DecisionSettings, store: Store) -> DecisionSettings:
-    """The operator's decision settings, completed by the store's stable ones."""
-    return combined(decisions, _stored(store))
+def settled(
+    decisions: DecisionSettings, store: Store, report: Callable[[str], None] = lambda text: None
+) -> DecisionSettings:
+    """The operator's decision settings, completed by the store's stable ones.
+
+    Settings that cannot be read or are not trusted state nothing, which is reported: a domain that was trained on other
+    scales is then refused.
+    """
+    found = _stored(store)
+    if isinstance(found, Fault):
+        if isinstance(found.error, ArtifactError):  # where the store cannot be read, the answer's domains tell
+            report(f"{DECISIONS}: not used: {found.error}")
+        return decisions
+    return combined(decisions, found)
 
 
 def combined(decisions: DecisionSettings, stored: DecisionSettings | None) -> DecisionSettings:
@@ -184,16 +196,10 @@ def combined(decisions: DecisionSettings, stored: DecisionSettings | None) -> De
     return replace(decisions, **taken, scales=layered(decisions.scales, stored.scales), version=stored.version)
 
 
-def _stored(store: Store) -> DecisionSettings | None:
-    """The store's stable decision settings; None where there are none.
-
-    Settings that cannot be read state nothing: a domain that was trained on other scales is then refused.
-    """
+def _stored(store: Store) -> DecisionSettings | Fault | None:
+    """The store's stable decision settings; None where there are none."""
     folder = guarded(store.stable, DECISIONS)
-    if folder is None or isinstance(folder, Fault):
-        return None
-    found = guarded(load_decisions, folder)
-    return None if isinstance(found, Fault) else found
+    return folder if folder is None or isinstance(folder, Fault) else guarded(load_decisions, folder)
 
 
 def check_scales(manifest: Manifest, domain: Domain, scales: Mapping[str, str]) -> None:
