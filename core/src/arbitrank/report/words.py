@@ -120,7 +120,7 @@ def pattern_lines(one: PatternCoverage | None) -> Iterator[str]:
 
 
 def worst_text(one: WorstRequest) -> str:
-    """What the domain makes of a request, and what it should."""
+    """The reading that the domain makes of a request, and the truth."""
     mine, right = (f"{100 * p:.0f} %" for p in (one.mine, one.right))
     if one.kind == "no reading":
         return f"no reading, though it is {one.truth}"
