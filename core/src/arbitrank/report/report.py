@@ -150,7 +150,9 @@ def _warnings(one: MeasuredDomain, drawn: np.ndarray) -> Iterator[str]:
         yield "no request of another domain or out of scope: its claims and P(mine) are not tested at all"
     elif n - own < FEW:
         yield f"only {n - own} requests of others: its false claims are hardly tested"
-    elif not any(example.truth.owners and not mine for example, mine in zip(one.examples, one.own.tolist(), strict=True)):
+    elif not any(
+        example.truth.owners and not mine for example, mine in zip(one.examples, one.own.tolist(), strict=True)
+    ):
         yield "no request of another domain, only out-of-scope ones: what it claims of its neighbours' is not tested"
     if one.failures:
         yield f"it failed on {len(one.failures)} requests, which count as without a reading: {one.failures[0]}"
