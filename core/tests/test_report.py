@@ -234,9 +234,7 @@ def hypotheses(n: int = 120, *, domains: Sequence[str] = ("lamps", "radio")) -> 
             for name in domains
         ]
         truth = {"domain": owner} if owner is None else {"domain": owner, "intent": "On"}
-        lines.append(
-            json.dumps({"id": str(i), "utterance": f"request {i}", "hypotheses": found, "truth": truth, **more})
-        )
+        lines.append(json.dumps({"id": str(i), "utterance": f"request {i}", "hypotheses": found, "truth": truth}))
     return "\n".join(lines)
 
 

@@ -100,8 +100,8 @@ def measure_own(name: str, found: Sequence[Found], settings: ReportSettings, pro
             f"the weights {serving.version} were trained on other data than examples() gives now, so others were "
             "trained to be measured"
         )
-    measured, tested, points, warning = _trained_again(training, examples, settings, progress)
-    return MeasuredData(measured, tested, "cross-fitted", None, training, own, points, [warning], notes)
+    again, on, points, warning = _trained_again(training, examples, settings, progress)
+    return MeasuredData(again, on, "cross-fitted", None, training, own, points, [warning], notes)
 
 
 def measure_on(

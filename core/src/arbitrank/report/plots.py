@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from arbitrank.evaluate.report import finish, plt, save
+from matplotlib import pyplot as plt
+
+from arbitrank.evaluate.report import finish, save  # which has matplotlib draw without a screen
 from arbitrank.report.claims import ClaimedProbability
 from arbitrank.report.curve import LearningCurve
 
