@@ -51,7 +51,7 @@ def read_requests_with_truth(path: Path, name: str, offsets: Offsets = "characte
         if splits:
             raise DataError(f"{path}: a folder, expected a file or a log; name one of {', '.join(splits[:_NAMED])}")
     notes: list[str] = []
-    lines = list(read_truths(path, Notices(notes.append)))
+    lines = list(read_truths(path, Notices(notes.append), offsets=offsets))
     good = [line for line in lines if isinstance(line, Example)]
     bad = [line for line in lines if isinstance(line, BadLine)]
     if not good:
