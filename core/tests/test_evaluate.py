@@ -443,7 +443,10 @@ BOTH = ["lamps", "tunes"]
 @pytest.mark.parametrize(
     ("rows", "what"),
     [
-        (labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]), "2 labelled requests with hypotheses, expected at least 10"),
+        (
+            labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]),
+            "2 labelled requests with hypotheses, expected at least 10",
+        ),
         (labelled(["lamps"] * 9, [BOTH] * 9), "expected at least 10"),
         (
             labelled(["lamps"] * 10, [["lamps"], *[BOTH] * 9], intent=None)[:1] * 20,
