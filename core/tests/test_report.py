@@ -62,8 +62,8 @@ ROWS = [
 ]
 
 
-def share(one: CountedShare | None) -> tuple[int, float] | None:
-    return one and (one.of, one.share)
+def share(one: CountedShare | None) -> Any:
+    return None if one is None else (one.of, one.share)
 
 
 def test_own_requests_count_by_the_place_of_the_right_reading() -> None:
@@ -281,9 +281,9 @@ UNLABELLED = '{"id": "1", "utterance": "x", "hypotheses": []}\n'
     ("lines", "message"),
     [
         ("", "is empty, expected labelled requests"),
-        (UNLABELLED * 20, "none of 20 lines is a labelled request"),
-        ('{"query": "x"}\n' * 12, "none of 12 lines is a labelled request"),
-        ("text,domain\nx,lamps\n", "none of"),
+        (UNLABELLED * 20, "no line of 20 is a labelled request"),
+        ('{"query": "x"}\n' * 12, "no line of 12 is a labelled request"),
+        ("text,domain\nx,lamps\n", "no line of 2 is"),
         (hypotheses(3), "3 labelled requests, expected at least 10"),
         (hypotheses(30, domains=["radio"]), "no hypothesis of lamps in 30 labelled requests, expected some"),
         (

@@ -94,8 +94,8 @@ def _nothing(path: Path, bad: Sequence[BadLine]) -> str:
             'POST /v1/feedback, or append lines as {"id": …, "truth": {"domain": …, "intent": …}}'
         )
     if not bad:
-        return f"{path}: is empty, {expected}"
-    return f"{path}: none of {len(bad)} lines is a labelled request, {expected}; the first: {bad[0]}"
+        return f"{path}: is empty, {expected}; see docs/how-to/report.md"
+    return f"{path}: no line of {len(bad)} is a labelled request, {expected}; the first: {bad[0]}"
 
 
 def _sampled(read: LabelledRequests) -> LabelledRequests:
