@@ -443,7 +443,10 @@ BOTH = ["lamps", "tunes"]
 @pytest.mark.parametrize(
     ("rows", "what"),
     [
-        (labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]), "2 labelled requests with hypotheses, of 2 domains"),
+        (
+            labelled(["lamps", "tunes"], [["lamps"], ["tunes"]]),
+            "2 labelled requests with hypotheses, expected at least 10",
+        ),
         (labelled(["lamps"] * 9, [BOTH] * 9), "expected at least 10"),
         (
             labelled(["lamps"] * 10, [["lamps"], *[BOTH] * 9], intent=None)[:1] * 20,
@@ -456,6 +459,15 @@ BOTH = ["lamps", "tunes"]
 def test_hypotheses_that_cannot_be_measured_are_refused(tmp_path: Path, rows: list[dict[str, Any]], what: str) -> None:
     with pytest.raises(DataError, match=what):
         read_hypotheses(hypotheses(tmp_path / "h.jsonl", rows))
+
+
+def test_hypotheses_of_one_domain_are_measured_with_a_note_on_its_report(tmp_path: Path) -> None:
+    rows = labelled([*["lamps", "tunes", None] * 10], [["lamps"]] * 30)
+    path = hypotheses(tmp_path / "h.jsonl", rows)
+    metrics, _, _ = evaluate(path, progress=lambda *_: None)
+    assert metrics["domains"] == ["lamps"]
+    assert any(f"run: arbitrank report lamps --on {path}" in note for note in metrics["notes"])
+    assert metrics["systems"]["factored"]["per_domain"]["lamps"]["n"] == 10
 
 
 def test_more_hypotheses_than_fit_in_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

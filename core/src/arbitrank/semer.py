@@ -19,7 +19,7 @@ def semer(hypothesis: Hypothesis | Ranked, truth: Truth) -> float:
     """
     if truth.also:
         return min(semer(hypothesis, one) for one in truth.each)
-    return _errors(hypothesis, truth) / (1 + len(_distinct(truth.slots, truth.slots)))
+    return _errors(hypothesis, truth) / (1 + len(distinct_slots(truth.slots, truth.slots)))
 
 
 def entirely_right(hypothesis: Hypothesis | Ranked, truth: Truth) -> bool:
@@ -49,7 +49,7 @@ def _errors(hypothesis: Hypothesis | Ranked, truth: Truth) -> int:
     wrong = not truth.owned_by(hypothesis.domain) or hypothesis.intent != (truth.intent or hypothesis.domain)
     if not hypothesis.slots and not truth.slots:
         return int(wrong)
-    seen, expected = _distinct(hypothesis.slots, truth.slots), _distinct(truth.slots, truth.slots)
+    seen, expected = distinct_slots(hypothesis.slots, truth.slots), distinct_slots(truth.slots, truth.slots)
     extra, lacking = seen - expected, expected - seen
     substituted = Counter(name for name, _ in extra) & Counter(name for name, _ in lacking)
     return int(wrong) + len(extra) + len(lacking) - substituted.total()
@@ -68,7 +68,7 @@ def _named(slots: Iterable[Slot]) -> set[tuple[str, str]]:
     return {(slot.name, slot.value) for slot in slots}
 
 
-def _distinct(slots: Sequence[Slot], expected: Sequence[Slot]) -> set[tuple[str, str]]:
+def distinct_slots(slots: Sequence[Slot], expected: Sequence[Slot]) -> set[tuple[str, str]]:
     """Names and values of the slots, each slot once, without regard to case, blanks and the encoding of accents.
 
     Where the `expected` slots are resolved, a slot that is one of them by its words or by what it is resolved to has

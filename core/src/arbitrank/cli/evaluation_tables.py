@@ -30,7 +30,8 @@ def show_evaluation(metrics: Mapping[str, Any], out: Path | None = None) -> None
     for note in metrics["notes"]:
         console.print(f"[dim]{escape(note)}[/dim]")
     console.print(
-        f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, {len(metrics['domains'])} domains"
+        f"{escape(metrics['corpus'])}: {metrics['n']} requests of {metrics['split']}, "
+        f"{len(metrics['domains'])} domain{'s' * (len(metrics['domains']) != 1)}"
     )
     print_table(console, _systems(metrics["systems"], unchanged(metrics["tuning"])))
     for line in _tuning(metrics["tuning"]):

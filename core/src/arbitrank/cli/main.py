@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("importing", "Payloads and corpora of other systems, read as our own."),
         "check": ("check", "Check a domain: contract, data, training, weights."),
         "train": ("train", "Train domains and publish their weights."),
+        "report": ("report", "Measure a domain alone: readings, claims, worth of more data."),
     },
     "Operate: versions, decisions, the service and its log": {
         "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),

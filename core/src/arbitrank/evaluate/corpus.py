@@ -94,8 +94,8 @@ def read_hypotheses(path: Path) -> Corpus:
     """A hypotheses file with truths as a corpus: no recogniser is built, and re-rankers are cross-fitted on its lines.
 
     A log's folder is read too: its requests with a known truth count. Lines without hypotheses count as requests that
-    no domain has a reading of. Raises `DataError` where fewer than two domains or ten requests have hypotheses, or the
-    hypotheses are more than `MAX_HYPOTHESES`.
+    no domain has a reading of. One domain alone has nothing to win against, which a note says. Raises `DataError` where
+    fewer than ten requests have hypotheses, or the hypotheses are more than `MAX_HYPOTHESES`.
     """
     lines: list[Example | BadLine] = []
     notes: list[str] = []
@@ -111,15 +111,20 @@ def read_hypotheses(path: Path) -> Corpus:
     good = _good(lines, "line", "", notes)
     domains = sorted({h.domain for e in good for h in e.request.hypotheses or ()})
     with_hypotheses = sum(bool(e.request.hypotheses) for e in good)
-    if len(domains) < 2 or with_hypotheses < _FEW:
-        what = f"{with_hypotheses} labelled requests with hypotheses, of {len(domains)} domains"
-        raise _refusal(f"{path}: {what}; expected at least {_FEW} of at least 2", notes)
+    if with_hypotheses < _FEW:
+        what = f"{with_hypotheses} labelled requests with hypotheses, expected at least {_FEW}"
+        raise _refusal(f"{path}: {what}", notes)
     owned = [set(e.truth.owners) for e in good]
     if not any(own & set(domains) for own in owned):
         raise _refusal(f"{path}: no request is of a domain that has hypotheses; nothing to learn", notes)
     unknown = sum(not e.truth.out_of_scope and not own & set(domains) for e, own in zip(good, owned, strict=True))
     if unknown:
         notes.append(f"{unknown} requests are of domains without a hypothesis in the file, so no answer can be right")
+    if len(domains) == 1:
+        notes.append(
+            f"{domains[0]} alone has hypotheses, so nothing else can win; for its claims of others' requests run: "
+            f"arbitrank report {domains[0]} --on {path}"
+        )
     return Corpus(path.name.partition(".")[0], tuple(domains), tuple(good), (), tuple(good), CROSS_FITTED, tuple(notes))
 
 

@@ -102,9 +102,9 @@ def calibration_plot(results: Mapping[str, SystemResults], path: Path) -> None:
     for system, one in results.items():
         curve = reliability(one.probability, one.right)
         axes.plot([x for x, _, _ in curve], [y for _, y, _ in curve], marker="o", markersize=3, label=system)
-    _finish(axes, "predicted probability", "share that is entirely right")
+    finish(axes, "predicted probability", "share that is entirely right")
     axes.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def domains_plot(one: SystemResults, path: Path) -> None:
@@ -121,7 +121,7 @@ def domains_plot(one: SystemResults, path: Path) -> None:
     for axes, name in zip(grid.flat, names, strict=False):
         _reliability(axes, one.probability[winner == name], one.right[winner == name])
         axes.set_title(f"{name} ({int((winner == name).sum())} won)", fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def coverage_plot(results: Mapping[str, SystemResults], path: Path) -> None:
@@ -136,7 +136,7 @@ def coverage_plot(results: Mapping[str, SystemResults], path: Path) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def differences_plot(differences: Mapping[str, Estimate], measure: str, path: Path) -> None:
@@ -151,7 +151,7 @@ def differences_plot(differences: Mapping[str, Estimate], measure: str, path: Pa
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel(f"change of {measure}, points")
     axes.grid(alpha=0.3, axis="x")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _reliability(axes: Any, p: Floats, y: Floats) -> None:
@@ -160,17 +160,18 @@ def _reliability(axes: Any, p: Floats, y: Floats) -> None:
     counts.bar([x for x, _, _ in curve], [n for _, _, n in curve], width=0.03, alpha=0.2, color="grey")
     counts.tick_params(labelsize=6)
     axes.plot([x for x, _, _ in curve], [share for _, share, _ in curve], marker="o", markersize=3)
-    _finish(axes, "", "")
+    finish(axes, "", "")
     axes.tick_params(labelsize=7)
 
 
-def _finish(axes: Any, x: str, y: str) -> None:
+def finish(axes: Any, x: str, y: str) -> None:
+    """Add the line of perfect calibration, the labels and the grid to a reliability plot."""
     axes.plot([0, 1], [0, 1], linestyle=":", color="black", linewidth=1)
     axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.3)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     """Write a figure; without a date or a version in it, so that the same figures give the same file."""
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)

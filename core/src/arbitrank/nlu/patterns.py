@@ -89,7 +89,7 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
             seen.add((text, owner))
             context = _draw_context(situations, spec.get("derived", {}), rng)
             truth = Truth(owner, label if owner is not None else None, slots if owner == domain else ())
-            request = Request(id=f"{domain}-{owner or 'none'}-{label}-{drawn}", utterance=text, context=context)
+            request = Request(id=f"{_drawn_from(domain, owner, label)}{drawn}", utterance=text, context=context)
             examples.append(Example(request, truth, {"kind": label} if owner is None else {}))
             drawn += 1
             if drawn == section["count"]:
@@ -98,6 +98,19 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
             few.append(_few(read, spec, section, drawn))
     raise_for([fault for fault in few if fault])
     return examples
+
+
+def is_drawn(example: Example, domain: str) -> bool:
+    """True for an example of `generate`, known by its id, wherever it was kept in the meantime."""
+    owner = next(iter(example.truth.owners), None)
+    label = example.extra.get("kind") if owner is None else example.truth.intent
+    before, number = _drawn_from(domain, owner, label), example.request.id or ""
+    return number.startswith(before) and number.removeprefix(before).isdecimal()
+
+
+def _drawn_from(domain: str, owner: str | None, label: object) -> str:
+    """The beginning of the ids of examples that a section yields."""
+    return f"{domain}-{owner or 'none'}-{label}-"
 
 
 def _read(folder: Path, domain: str) -> tuple[TomlText, dict[str, Any]]:
