@@ -33,7 +33,7 @@ JOINT = 0.5
 LEAST_OTHERS = 2_000
 """Others' requests that the softmax learns from; as many as the domain's own where it has more."""
 
-_ITERATIONS = 40  # of L-BFGS; more bring no gain
+_ITERATIONS = 100  # of L-BFGS; fewer read intents worse where requests are many and mixed
 _RARE = 2_000  # with more examples than this, n-grams that occur once are left out
 
 Floats = NDArray[np.float64]
