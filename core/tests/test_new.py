@@ -19,8 +19,10 @@ from arbitrank.nlu.patterns import generate
 from arbitrank.packages import core_version
 from arbitrank.scaffold import distribution
 from arbitrank.scaffold.distribution import Created, Wanted, create, place_of
+from arbitrank.scaffold.files import filled
 from arbitrank.scaffold.names import DomainNames, names_of
 from arbitrank.scaffold.weights import imported, unfulfilled
+from arbitrank.scaffold.workspace import list_plugin, with_license, workspace_of
 from arbitrank.store.artifact_checks import verified
 
 WAYS = {"toolkit": "word-games", "own-nlu": "lamps", "own-model": "egg_timers"}
@@ -188,6 +190,55 @@ def test_in_a_workspace_a_domain_is_a_folder_of_plugins(tmp_path: Path, monkeypa
     (tmp_path / "core" / "pyproject.toml").touch()
     assert place_of(names, None) == Path("plugins/games")
     assert place_of(names, Path("plugins")) == Path("plugins/games")
+
+
+LISTED = """[project]
+license = "MIT"
+dependencies = [
+    "arbitrank @ {root:uri}/core", # first
+    "arbitrank-word-games @ {root:uri}/plugins/word-games",
+    "arbitrank-tea @ {root:uri}/plugins/tea"
+]
+
+[tool.coverage.run]  # arbitrank_tea is not all
+source_pkgs = ["arbitrank", "arbitrank_word_games", "arbitrank_tea"]
+"""
+WITH_NEW = """[project]
+license = "MIT"
+dependencies = [
+    "arbitrank @ {root:uri}/core", # first
+    "arbitrank-word-games @ {root:uri}/plugins/word-games",
+    "arbitrank-tea @ {root:uri}/plugins/tea",
+    "arbitrank-egg-timers @ {root:uri}/plugins/egg-timers",
+]
+
+[tool.coverage.run]  # arbitrank_tea is not all
+source_pkgs = ["arbitrank", "arbitrank_word_games", "arbitrank_tea", "arbitrank_egg_timers"]
+"""
+
+
+def test_a_workspace_lists_its_new_plugin_and_gives_it_the_license(tmp_path: Path) -> None:
+    names = DomainNames("egg-timers")
+    for sibling in ("tea", "word-games"):
+        (tmp_path / "plugins" / sibling).mkdir(parents=True)
+        (tmp_path / "plugins" / sibling / "pyproject.toml").touch()
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "pyproject.toml").touch()
+    (tmp_path / "pyproject.toml").write_text(LISTED, encoding="utf-8")
+    (tmp_path / "requirements.txt").write_text("-e ./core\n-e ./plugins/word-games\n-e ./plugins/tea", encoding="utf-8")
+    (tmp_path / "LICENSE").write_text("As you like it.\n", encoding="utf-8")
+    assert workspace_of(tmp_path / "plugins" / "egg-timers") == tmp_path
+    assert workspace_of(tmp_path / "egg-timers") is None
+    files = filled("own-model", names, {"way": "own-model"})
+    with_license(files, tmp_path)
+    assert files["LICENSE"] == "As you like it.\n"
+    assert tomllib.loads(files["pyproject.toml"])["project"]["license"] == "MIT"
+    assert list_plugin(tmp_path, names) == ["requirements.txt", "pyproject.toml"]
+    assert (tmp_path / "pyproject.toml").read_text(encoding="utf-8") == WITH_NEW
+    assert (
+        (tmp_path / "requirements.txt").read_text(encoding="utf-8").endswith("plugins/tea\n-e ./plugins/egg-timers\n")
+    )
+    assert list_plugin(tmp_path, names) == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, InputError])

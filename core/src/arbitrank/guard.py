@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -71,11 +72,20 @@ def place_of(error: BaseException) -> str | None:
     found = None
     trace = error.__traceback__
     while trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        if _HERE not in path.parents and _LIBRARIES.isdisjoint(path.parents) and path.suffix == ".py":
-            found = f"{'/'.join(path.parts[-2:])}:{trace.tb_lineno}"
+        name = _outside(trace.tb_frame.f_code.co_filename)
+        if name is not None:
+            found = f"{name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return found
+
+
+@lru_cache(maxsize=256)
+def _outside(file: str) -> str | None:
+    """The last two parts of a file's path, None for one of this package or of a library."""
+    path = Path(file)
+    if path.suffix != ".py" or _HERE in path.parents or not _LIBRARIES.isdisjoint(path.parents):
+        return None
+    return "/".join(path.parts[-2:])
 
 
 def describe(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from arbitrank.errors import InputError, os_errors
+from arbitrank.guard import Fault, guarded
 from arbitrank.scaffold.names import DomainNames
 
 __all__ = ["LISTS", "is_workspace", "list_plugin", "with_license", "with_plugin", "workspace_of"]
@@ -56,8 +57,8 @@ def list_plugin(root: Path, names: DomainNames) -> list[str]:
             before = path.read_text(encoding="utf-8") if path.is_file() else ""
             after = with_plugin(before, siblings, names)
             if after != before:
-                if path.suffix == ".toml":
-                    tomllib.loads(after)
+                if path.suffix == ".toml" and isinstance(guarded(tomllib.loads, after), Fault):
+                    continue  # it lists them in another way
                 path.write_text(after, encoding="utf-8", newline="")
                 changed.append(file)
     return changed
@@ -76,20 +77,19 @@ def with_plugin(text: str, siblings: Sequence[str], names: DomainNames) -> str:
                  ("arbitrank-", sibling, names.name),
                  ("arbitrank_", sibling.replace("-", "_"), names.module),
              )}  # fmt: skip
-    if not spelt or names.package in text:
+    own = re.compile(rf"(?:plugins/{names.name}|{names.distribution}|{names.package})(?![\w-])")
+    if not spelt or own.search(text):
         return text
     mention = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(spelt, key=len, reverse=True)))})(?![\w-])")
     lines = text.splitlines(keepends=True)
     listing = [not line.lstrip().startswith("#") and bool(mention.search(line)) for line in lines]
     found = []
     for i, line in enumerate(lines):
-        forms = mention.findall(line) if listing[i] else []
-        inline = len({form for form in forms if spelt[form] == spelt[forms[-1]]}) > 1
-        if inline:
-            last = list(mention.finditer(line))[-1]
+        last = list(mention.finditer(line))[-1] if listing[i] else None
+        if last and re.search(r"\[[^\]]*$", line[: last.start()]):  # in a list of one line
             quote = line[last.end() : last.end() + 1]
             found.append(f"{line[: last.end()]}{quote}, {quote}{spelt[last[0]]}{line[last.end() :]}")
-        elif forms and not (i + 1 < len(lines) and listing[i + 1]):
+        elif last and not (i + 1 < len(lines) and listing[i + 1]):
             ended = line if line.endswith("\n") else f"{line}\n"
             comma = re.sub(r'"\n$', '",\n', ended)
             found += [comma, mention.sub(lambda one: spelt[one[0]], comma)]

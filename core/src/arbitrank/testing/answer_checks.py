@@ -22,7 +22,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.scales import NO_SCALES
 from arbitrank.scores import ScoreError, read_hypotheses
-from arbitrank.testing.contract_checks import models_are_frozen
+from arbitrank.testing.contract_checks import methods_have_the_names_of_the_contract, models_are_frozen
 from arbitrank.testing.findings import DomainCheck, Finding, of_text, seen, warning
 from arbitrank.testing.requests import USUAL, every, pace, usual
 from arbitrank.testing.subject import Subject
@@ -262,6 +262,7 @@ def text_without_words_is_out_of_scope(subject: Subject) -> Iterator[Finding]:
 
 
 ANSWER_CHECKS = (
+    methods_have_the_names_of_the_contract,
     models_are_frozen,
     readings_are_valid,
     scores_are_probabilities,

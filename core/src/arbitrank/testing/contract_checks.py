@@ -153,6 +153,5 @@ def _hypotheses(subject: Subject) -> Iterator[Hypothesis]:
 CONTRACT_CHECKS = (
     name_and_skills_are_valid,
     attributes_have_their_types,
-    methods_have_the_names_of_the_contract,
     shipped_is_a_folder_or_none,
 )

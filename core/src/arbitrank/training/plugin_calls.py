@@ -26,7 +26,7 @@ from arbitrank.store.artifact import paths
 from arbitrank.store.pickles import pickled
 from arbitrank.values import Example, Request, Truth
 
-MOST_EXAMPLES = 2_000_000
+MOST_EXAMPLES = 1_000_000
 """Examples that a domain may bring of its own."""
 
 _SHAPE = "an Example(Request(utterance=…), Truth(domain, intent))"

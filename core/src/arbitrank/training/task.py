@@ -124,11 +124,11 @@ def run(task: TrainingTask, *, progress: Progress, figures: Figures, spread: Spr
     except KeyboardInterrupt as error:  # the plugin's: a user's does not reach this process
         outcome = Fault(error)
     if isinstance(outcome, Fault):
-        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=_failure(outcome))
+        outcome = TrainingOutcome(domain=task.domain, kind="failed", reason=_failure(outcome, task.domain))
     return msgspec.structs.replace(outcome, seconds=time.monotonic() - began)
 
 
-def _failure(fault: Fault) -> str:
+def _failure(fault: Fault, name: str) -> str:
     if isinstance(fault.error, ArbitrankError):
         if fault.error.__cause__ is not None:  # an exception of the plugin's, of which the log keeps the whole
             traceback.print_exception(fault.error.__cause__)
@@ -136,7 +136,7 @@ def _failure(fault: Fault) -> str:
     if isinstance(fault.error, MemoryError):
         return "out of memory; see --limit-memory"
     traceback.print_exception(fault.error)  # into the task's log
-    return f"its training failed: {fault.placed}"
+    return f"its training failed: {fault.placed}, expected no exception; run: arbitrank check {name}"
 
 
 def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Spread | None) -> TrainingOutcome:
