@@ -54,8 +54,9 @@ def test_one_rule_for_names(domain: str) -> None:
     (entry,) = entry_points(group="arbitrank.domains.v1", name=domain)
     assert entry.dist is not None
     assert entry.dist.name == f"arbitrank-{domain}"
-    assert entry.value.split(".")[0] == f"arbitrank_{domain}"
-    assert (ROOT / "plugins" / domain / "src" / f"arbitrank_{domain}" / "plugin.py").is_file()
+    package = DomainNames(domain).package
+    assert entry.value.split(".")[0] == package
+    assert (ROOT / "plugins" / domain / "src" / package / "plugin.py").is_file()
     assert loaded(discover({}))[domain].name == domain
     assert "arbitrank<1,>=0.2" in (distribution(f"arbitrank-{domain}").requires or [])
 

@@ -222,7 +222,7 @@ def test_where_all_domains_fail_none_is_chosen() -> None:
     answer = Arbitrator(served(Hostile(recognise=raising(OSError("disk"))))).answer(ASKED)
     assert answer.ranked == ()
     assert answer.decision.action == "none"
-    assert answer.domains["hostile"].reason == "OSError: disk"
+    assert answer.domains["hostile"].reason == "OSError: disk; run: arbitrank check hostile"
 
 
 def test_a_hundred_hypotheses_are_served() -> None:

@@ -164,7 +164,7 @@ def problem(
         return found
     if isinstance(found.error, MemoryError):
         return "it needs more memory than a self-test may use"
-    return str(found.error) if isinstance(found.error, ArbitrankError) else f"raised {found.placed}"
+    return str(found.error) if isinstance(found.error, ArbitrankError) else found.placed
 
 
 def _problem(folder: Path, name: str, domain: Domain | None, scales: Mapping[str, str]) -> str | None:
