@@ -50,6 +50,7 @@ from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
 from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
 from arbitrank.probability import CLIP
+from arbitrank.report.report import QualityReport
 from arbitrank.scales import DEFAULT, FIELDS, scale
 from arbitrank.semer import semer
 from arbitrank.serve.messages import Changed, ChooseCall, DomainRow, Error, Taken, Versions
@@ -281,6 +282,7 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "change": _struct(Change),
     "audit": _struct(AuditChange),
     "impact": _struct(Impact),
+    "quality": _struct(QualityReport),
     "shadow": _struct(ShadowLine),
     "log": lambda text: known(json.loads(text), decode_logged(text)),
     "feedback": _struct(Feedback),
