@@ -23,10 +23,13 @@ from arbitrank.domain import CONTRACT
 from arbitrank.guard import Fault, guarded
 from arbitrank.hookspecs import GROUP
 
-__all__ = ["CORE", "UNKNOWN", "Package", "core_version", "is_near_group", "packages", "wrong_group"]
+__all__ = ["CORE", "NEGATIVES", "UNKNOWN", "Package", "core_version", "is_near_group", "is_near_negatives", "packages", "wrong_group"]
 
 CORE = "arbitrank"
 """The name of core's own distribution."""
+
+NEGATIVES = "arbitrank.negatives"
+"""The entry-point group of sets of negatives, which serve no domain."""
 
 UNKNOWN = "unknown"
 """The version of a distribution that states none."""
@@ -36,7 +39,6 @@ _ENTRY_POINTS = "entry_points.txt"
 _FOLDER = re.compile(r"(?P<name>[^-]+)(-(?P<version>[^-]+))?.*\.(dist|egg)-info", re.DOTALL)
 _SHOWN = 60  # characters of a malformed line
 _LINES = 3  # of them that are named
-_OTHER_GROUPS = frozenset({"arbitrank.negatives.v1"})  # of distributions that serve no domain
 _PARTS = ("arb", "rank", "domain")  # one of which such a name holds
 _NEAR = 0.85  # the similarity of a name that is meant to be the group's
 
@@ -195,9 +197,15 @@ def is_near_group(group: str) -> bool:
     if group == GROUP:
         return True
     plain = re.sub(r"[^a-z0-9]+", ".", group.casefold())
-    if group in _OTHER_GROUPS or not any(part in plain for part in _PARTS):
+    if is_near_negatives(group) or not any(part in plain for part in _PARTS):
         return False
     return plain.startswith("arbitrank") or SequenceMatcher(None, plain, GROUP).ratio() >= _NEAR
+
+
+def is_near_negatives(group: str) -> bool:
+    """True for the group of sets of negatives and for names that are meant to be it."""
+    plain = group.casefold()[:60]
+    return plain.startswith(CORE) and SequenceMatcher(None, plain, NEGATIVES).ratio() >= _NEAR
 
 
 def wrong_group(group: str) -> str | None:

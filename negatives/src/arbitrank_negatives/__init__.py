@@ -1,0 +1,1 @@
+"""Requests out of scope, by topic, in `negatives.jsonl`, which arbitrank reads without importing this package."""
