@@ -206,6 +206,12 @@ class Domain(ABC):
     fallback: bool = False
     """True for a domain that can answer anything: it acts only where no other domain should."""
 
+    topics: Collection[str] = ()
+    """The topics of shared negatives that are the domain's own, as in `("weather",)`; that of its name always is."""
+
+    shared_negatives: bool | None = None
+    """True adds shared negatives to the domain's training data, False never; None where it has none of its own."""
+
     @property
     def skills(self) -> Sequence[Skill]:
         """The domain's skills; by default one, the domain itself."""

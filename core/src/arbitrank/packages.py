@@ -23,7 +23,17 @@ from arbitrank.domain import CONTRACT
 from arbitrank.guard import Fault, guarded
 from arbitrank.hookspecs import GROUP
 
-__all__ = ["CORE", "NEGATIVES", "UNKNOWN", "Package", "core_version", "is_near_group", "is_near_negatives", "packages", "wrong_group"]
+__all__ = [
+    "CORE",
+    "NEGATIVES",
+    "UNKNOWN",
+    "Package",
+    "core_version",
+    "is_near_group",
+    "is_near_negatives",
+    "packages",
+    "wrong_group",
+]
 
 CORE = "arbitrank"
 """The name of core's own distribution."""

@@ -145,6 +145,12 @@ STATED: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
         "write it as a tuple of texts",
     ),
     "fallback": (lambda one: isinstance(one, bool), "True or False", "write True or False"),
+    "topics": (lambda one: _are(str, one), "a tuple of texts", 'write topics = ("weather",)'),
+    "shared_negatives": (
+        lambda one: one is None or isinstance(one, bool),
+        "True, False or None",
+        "write one of these",
+    ),
 }
 """Attributes that a domain states: what fits, in words, and the edit."""
 

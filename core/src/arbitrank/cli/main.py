@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Author: make, train and judge a domain": {
         "new": ("new", "Make the distribution of a new domain."),
         "import": ("importing", "Payloads and corpora of other systems, read as our own."),
+        "examples": ("examples", "Examples that a domain learns from, as a corpus."),
         "check": ("check", "Check a domain: contract, data, training, weights."),
         "train": ("train", "Train domains and publish their weights."),
         "report": ("report", "Measure a domain alone: readings, claims, worth of more data."),

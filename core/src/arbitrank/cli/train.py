@@ -120,6 +120,14 @@ _computing = options.gathered(
 )
 
 
+_negatives = click.option(
+    "--negatives/--no-negatives",
+    default=None,
+    show_default=False,
+    help="Add shared negatives, or none.  [default: where a domain has no requests of others, or as it states]",
+)
+
+
 @click.command("train")
 @click.argument("names", metavar="[DOMAIN …]", nargs=-1)
 @click.option("--all", "all_domains", is_flag=True, help="All installed domains, as when none is named.")
@@ -131,6 +139,7 @@ _computing = options.gathered(
     default="words",
     help="The held-out requests: one in ten by a hash of the words, or the latest tenth.",
 )
+@_negatives
 @_learning
 @_computing
 @_running
@@ -220,10 +229,14 @@ def _report(outcome: TrainingOutcome, destination: options.Destination, shown: B
             click.echo(f"{outcome.domain} {outcome.version}: {text}")
         else:
             click.echo(
-                f"{outcome.domain} {outcome.version}: {outcome.rows} examples, {_kind(outcome)}; on {outcome.held} "
+                f"{outcome.domain} {outcome.version}: {_data_used(outcome)}, {_kind(outcome)}; on {outcome.held} "
                 f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), "
                 f"{band_text(outcome.ece, outcome.ece_band)}; {destination}"
             )
+
+
+def _data_used(outcome: TrainingOutcome) -> str:
+    return " with ".join((f"{outcome.rows} examples", " and ".join(map(str, outcome.negatives)))).removesuffix(" with ")
 
 
 def _kind(outcome: TrainingOutcome) -> str:

@@ -27,7 +27,16 @@ from arbitrank.values import Example
 from arbitrank.wire.json_lines import BadLine, lines_in, opened, place
 from arbitrank.wire.requests import decode_example
 
-__all__ = ["FILE", "MAX_BYTES", "MAX_LINES", "InstalledNegatives", "NegativeSet", "installed_negatives", "topic_name", "topic_of"]
+__all__ = [
+    "FILE",
+    "MAX_BYTES",
+    "MAX_LINES",
+    "InstalledNegatives",
+    "NegativeSet",
+    "installed_negatives",
+    "topic_name",
+    "topic_of",
+]
 
 FILE = "negatives.jsonl"
 """The file of a package of negatives."""
@@ -137,7 +146,7 @@ def _file(entry: EntryPoint) -> Path:
         raise InputError(f"its entry point is in the group {entry.group!r}, expected {NEGATIVES!r}; correct it")
     if not _MODULE.fullmatch(entry.value):
         raise InputError(
-            f'its entry point is {entry.value[:60]!r}, expected the name of a package alone, as in {entry.name} = '
+            f"its entry point is {entry.value[:60]!r}, expected the name of a package alone, as in {entry.name} = "
             f'"PACKAGE"; correct it and install again'
         )
     spec = find_spec(entry.value)
@@ -147,7 +156,7 @@ def _file(entry: EntryPoint) -> Path:
         raise InputError(f"its package {entry.value} {seen}, expected a package with {FILE}; install it again")
     path = Path(folders[0]) / FILE
     if not path.is_file():
-        raise InputError(f"{path} is not there, expected a corpus (JSON Lines); add it to the package, install it again")
+        raise InputError(f"{path} is not there, expected JSON Lines; add it to the package, install it again")
     if (size := path.stat().st_size) > MAX_BYTES:
         raise InputError(f"{path} has {size:,} bytes, expected at most {MAX_BYTES:,}; ship a sample")
     return path

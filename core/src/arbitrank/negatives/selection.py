@@ -51,7 +51,8 @@ def suited(sets: Sequence[NegativeSet], name: str, topics: Collection[str], own:
     kept = [one for one in every if topic_of(one) not in left and not one.truth.owned_by(name)]
     texts = sorted({comparable(text) for text in own})
     near = _alike([comparable(one.request.utterance or "") for one in kept], texts)
-    sizes, counts = Counter(map(topic_of, kept)), Counter(topic_of(one) for one, is_near in zip(kept, near) if is_near)
+    sizes = Counter(map(topic_of, kept))
+    counts = Counter(topic_of(one) for one, is_near in zip(kept, near, strict=True) if is_near)
     alike = {topic for topic, n in counts.items() if n >= _SEVERAL and n >= _SHARE * sizes[topic]}
     chosen = (one for one, is_near in zip(kept, near, strict=True) if not is_near and topic_of(one) not in alike)
     return SuitedNegatives(tuple(chosen), tuple(sorted(left)), tuple(sorted(alike)), known)

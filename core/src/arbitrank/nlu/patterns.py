@@ -43,6 +43,7 @@ from arbitrank.errors import DataError
 from arbitrank.nlu.catalogue import Work, also_of, read_elsewhere, read_works, share_of
 from arbitrank.nlu.catalogue_checks import columns_of, table_faults
 from arbitrank.nlu.data_faults import DataFault, TomlText, raise_for, read_toml
+from arbitrank.nlu.drawing import current
 from arbitrank.nlu.pattern_checks import PLACE, pattern_faults
 from arbitrank.values import Context, Example, Request, Slot, Truth
 
@@ -55,21 +56,25 @@ _GOLDEN = 0.618
 
 
 def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
-    """The corpus of `domain` that the folder describes; the same for the same files and seed.
+    """The corpus of `domain` that the folder describes; the same for the same files and seed, and `drawing`, if any.
 
     A section whose patterns do not yield `count` distinct utterances gives what it has. Raises `DataFilesError` with
     every fault of the files, and `DataError` where a section draws from no work at all; warns (`DataFilesWarning`) of
     what can be drawn from all the same.
     """
     read, lists = _read(folder, domain)
-    spec, few = read.values, []
+    spec, few, how = read.values, [], current()
+    how.used = True
     works = read_works(folder) if (folder / "works.tsv").is_file() else []
     elsewhere = read_elsewhere(folder)
     again, typed = spec.get("again", False), spec.get("typed", 0.0)
     examples: list[Example] = []
     seen: set[tuple[str, str | None]] = set()
-    for owner, label, section, common in _sections(spec, domain):
-        rng = random.Random(f"{seed}/{owner}/{label}")
+    sections = list(_sections(spec, domain))
+    total = sum(section["count"] for _, _, section, _ in sections)
+    for owner, label, section, common in sections:
+        count = how.size(section["count"], total)
+        rng = random.Random(f"{seed + how.seed}/{owner}/{label}")
         other = None if owner == domain else owner
         titles = [work["title"] for work in elsewhere if other in also_of(work)]
         plain, weighted = (
@@ -80,7 +85,7 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
         )
         situations = {**common, **section.get("context", {})}
         patterns, drawn = _weighted(section["patterns"]), 0
-        for _ in range(20 * section["count"]):
+        for _ in range(20 * count):
             pattern, weight = rng.choice(patterns)
             sources = weighted if weight > 1 else plain
             text, slots = _expand(pattern, sources, rng, f"{folder.name}: {owner}.{label}")
@@ -92,10 +97,10 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
             request = Request(id=f"{_drawn_from(domain, owner, label)}{drawn}", utterance=text, context=context)
             examples.append(Example(request, truth, {"kind": label} if owner is None else {}))
             drawn += 1
-            if drawn == section["count"]:
+            if drawn == count:
                 break
         else:
-            few.append(_few(read, spec, section, drawn))
+            few += [] if how.count else [_few(read, spec, section, drawn)]
     raise_for([fault for fault in few if fault])
     return examples
 

@@ -16,6 +16,7 @@ from arbitrank.importers.corpora.templates import number_of_texts
 from arbitrank.learn.features import CORE_KEYS
 from arbitrank.scaffold.delexicalised import delexicalised, joined, list_values
 from arbitrank.values import Example
+from arbitrank.wire.example_lines import example_line
 
 __all__ = ["MOST", "LearnedData", "corpus_lines", "learned", "title_of"]
 
@@ -117,18 +118,9 @@ def corpus_lines(examples: Sequence[Example], name: str) -> list[dict[str, Any]]
             if n % step:
                 continue
             weight = {"weight": step * one.weight} if step > 1 else {}
-        lines.append({**_line(one), **one.extra, **weight})
+        request = msgspec.structs.replace(one.request, hypotheses=None)
+        lines.append({**example_line(msgspec.structs.replace(one, request=request)), **weight})
     return lines
-
-
-def _line(example: Example) -> dict[str, Any]:
-    """The line of an example: of a corpus where it has one reading, else with its truth."""
-    request = {key: value for key in ("id",) if (value := getattr(example.request, key)) is not None}
-    context = {"context": dict(example.request.context)} if example.request.context else {}
-    truth = msgspec.to_builtins(example.truth)
-    if example.truth.also or example.truth.domains is not None:
-        return {**request, "utterance": example.request.utterance, **context, "truth": truth}
-    return {**request, "text": example.request.utterance, "domain": None, **truth, **context}
 
 
 def title_of(intent: str) -> str:

@@ -13,6 +13,7 @@ from arbitrank.scaffold.names import DomainNames
 from arbitrank.testing import CHECKS, CheckFailed
 from arbitrank.training.build import BuiltArtifact, build
 from arbitrank.training.scored_examples import DomainScales, read_example
+from arbitrank.training.shared_negatives import added_negatives
 
 __all__ = ["imported", "train_shipped", "unfulfilled"]
 
@@ -41,8 +42,17 @@ def train_shipped(domain: Domain, names: DomainNames, settings: Settings) -> Bui
     """Train the domain on its own examples, into the folder that ships with its package."""
     scales = DomainScales.of(domain, {})
     examples = [read_example(example, scales) for example in domain.examples()]
+    added = added_negatives(domain, examples)
     assert domain.shipped is not None, "templates ship weights"
-    return build(domain, (names.distribution, VERSION), examples, domain.shipped, settings, scales=scales)
+    return build(
+        domain,
+        (names.distribution, VERSION),
+        [*examples, *added.examples],
+        domain.shipped,
+        settings,
+        scales=scales,
+        negatives=added.used,
+    )
 
 
 def unfulfilled(domain: Domain) -> dict[str, str]:

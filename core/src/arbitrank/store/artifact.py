@@ -44,14 +44,27 @@ class Signature(msgspec.Struct, frozen=True):
     value: str
 
 
+class NegativesUsed(msgspec.Struct, frozen=True):
+    """A set of shared negatives in training data: its distribution, version and digest, and how many were used."""
+
+    distribution: str
+    version: str
+    digest: str
+    requests: int
+
+    def __str__(self) -> str:
+        return f"{self.requests:,} shared negatives of {self.distribution} {self.version}"
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The identity and provenance of an artifact.
 
-    `domain` is its name, a domain's or a reserved one. `rows` counts the training examples, `data_digest` is their
-    digest; `scales` are those of the fields that had scores in them, empty where all are 0..1, absent without scores;
-    `made_of` is the digest of everything that determines the result of training, which is skipped where nothing of that
-    changed; `files` maps each file's path inside the artifact to its SHA-256; `time` is in seconds since 1970,
-    `SOURCE_DATE_EPOCH` where that is set. An unsigned one has no `signature` at all.
+    `domain` is its name, a domain's or a reserved one. `rows` counts the training examples, `data_digest` is the
+    digest of the data; `negatives` are the shared ones beside these, absent where there are none; `scales` are those
+    of the fields that had scores in them, empty where all are 0..1, absent without scores; `made_of` is the digest of
+    everything that determines the result of training, which is skipped where nothing of that changed; `files` maps
+    each file's path inside the artifact to its SHA-256; `time` is in seconds since 1970, `SOURCE_DATE_EPOCH` where
+    that is set. An unsigned one has no `signature` at all.
     """
 
     version: str = ""
@@ -66,6 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     rows: int = 0
     data_digest: str = ""
+    negatives: tuple[NegativesUsed, ...] | msgspec.UnsetType = msgspec.UNSET
     scales: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     made_of: str | msgspec.UnsetType = msgspec.UNSET
     files: dict[str, str] = {}
@@ -141,7 +155,7 @@ def unproven(domain: str, card: Calibration | None) -> str | None:
         return None
     return (
         f"its training data hold no request of another domain, so nothing shows what P(mine) is there; train it with "
-        f"others' requests too, as negatives: arbitrank train {domain} --data PATH"
+        f"others' requests too, as negatives: arbitrank train {domain} --data PATH; or pip install arbitrank-negatives"
     )
 
 

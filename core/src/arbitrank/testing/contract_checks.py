@@ -52,14 +52,14 @@ def _default_skills(domain: Domain) -> bool:
 
 @DomainCheck
 def attributes_have_their_types(subject: Subject) -> Iterator[Finding]:
-    """Title, display names, scales, context keys, `fallback` and `shipped` are of the types that the contract gives."""
+    """Title, display names, scales, context keys, topics and the others are of the types that the contract gives."""
     domain = subject.domain
     for problem in display_names(domain.name, domain).problems:
         yield seen(problem, "", "correct it")
     keys: Any = guarded(getattr, domain, "context_keys")
     if isinstance(keys, str):
         yield seen(f"context_keys is {keys!r}, a text", "a list of keys", f"write context_keys = ({keys!r},)")
-    for name in ("context_keys", "fallback", "scales"):
+    for name in ("context_keys", "fallback", "topics", "shared_negatives", "scales"):
         found = guarded(stated, domain, name)
         if isinstance(found, Fault):
             yield from of_fault(found, name)

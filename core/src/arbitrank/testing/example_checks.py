@@ -73,7 +73,10 @@ def training_data_has_own_and_foreign_requests(subject: Subject) -> Iterator[Fin
         yield seen(text, "some of its own", f"write Truth({subject.name!r}, intent) for them")
     elif own and all(own):
         fix = "add requests of other domains, Truth(OTHER), and out-of-scope requests, Truth(None)"
-        yield seen(f"all examples are its own ({len(own)})", "others' too, as negatives", fix)
+        used = " and ".join(map(str, subject.negatives.used))
+        text = f"all examples are its own ({len(own)})" + (f", so that training adds {used}" if used else "")
+        install = "" if used else "; or pip install arbitrank-negatives"
+        yield seen(text, "others' too, as negatives", f"{fix}{install}", "warning" if used else "broken")
 
 
 @DomainCheck

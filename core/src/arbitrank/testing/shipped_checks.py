@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from arbitrank.selftest import problem
-from arbitrank.store.artifact import read_card, unproven
+from arbitrank.store.artifact import read_card, read_manifest, unproven
 from arbitrank.store.artifact_checks import verified
 from arbitrank.testing.example_checks import given_examples
-from arbitrank.testing.findings import DomainCheck, Finding, expect, seen
+from arbitrank.testing.findings import DomainCheck, Finding, expect, seen, warning
 from arbitrank.testing.subject import Subject
 from arbitrank.training.build import held_out, measure
 from arbitrank.training.example_file import data_digest, select
@@ -58,8 +58,12 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
     scales = DomainScales.of(subject.domain, {})
     if manifest.data_digest != data_digest([read_example(example, scales) for example in examples]):
         yield seen("the data changed since the weights were trained", "weights of the present data", train)
-    if manifest.rows >= len(examples):
+    used = manifest.negatives or ()
+    if manifest.rows >= len(examples) + sum(one.requests for one in used):
         yield seen("nothing was held out for the card", "one example in ten", train)
+    if (now := subject.negatives.used) != used:
+        trained, added = (" and ".join(map(str, some)) or "no shared negatives" for some in (used, now))
+        yield warning(f"the weights were trained with {trained}", f"{added}, as training adds them now", train)
 
 
 @DomainCheck
@@ -85,6 +89,8 @@ def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
     if folder is None or not examples or subject.model is None:
         return
     card = read_card(folder)
+    if read_manifest(folder).negatives:
+        examples = subject.training_examples
     unseen = select(examples, held_out(subject.name, examples))
     unseen = unseen[:: -(-len(unseen) // _MEASURED) or 1]  # of all sections of the data
     now = measure(subject.name, subject.model, unseen).card

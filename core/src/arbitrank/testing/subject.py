@@ -18,6 +18,7 @@ from arbitrank.plugin_hooks import stated
 from arbitrank.registry import Found, Loaded
 from arbitrank.store.loading import load_model
 from arbitrank.training.plugin_calls import loaded, own_examples, trained
+from arbitrank.training.shared_negatives import AddedNegatives, added_negatives
 from arbitrank.values import Example
 
 Barred = Literal["examples", "training", "answers"]
@@ -87,10 +88,21 @@ class Subject:
         return _value(self._examples)
 
     @cached_property
+    def negatives(self) -> AddedNegatives:
+        """The shared negatives that training adds to the examples. Raises as `own_examples` does."""
+        return added_negatives(self.domain, self.examples)
+
+    @property
+    def training_examples(self) -> list[Example]:
+        """The examples as training gets them. Raises as `own_examples` does."""
+        return [*self.examples, *self.negatives.examples]
+
+    @cached_property
     def sample(self) -> list[Example]:
-        """Some of the examples, in turns of each owner and intent, in their order."""
+        """Some of the examples of training, in turns of each owner and intent, in their order."""
         groups: defaultdict[Any, deque[int]] = defaultdict(deque)
-        for i, example in enumerate(self.examples):
+        examples = self.training_examples
+        for i, example in enumerate(examples):
             groups[example.truth.domain, example.truth.intent].append(i)
         chosen: list[int] = []
         while groups and len(chosen) < SAMPLE:
@@ -98,7 +110,7 @@ class Subject:
                 chosen.append(groups[key].popleft())
                 if not groups[key]:
                     del groups[key]
-        return [self.examples[i] for i in sorted(chosen[:SAMPLE])]
+        return [examples[i] for i in sorted(chosen[:SAMPLE])]
 
     def trained(self, examples: Sequence[Example], seed: int = 0) -> tuple[Path, Any]:
         """A folder with what `train` writes for some examples, and its figures. Raises as `trained` does."""

@@ -29,13 +29,15 @@ def train(
     key: str | Path | None = None,
     out: str | Path | None = None,
     scales: StatedScales | None = None,
+    negatives: bool | None = None,
 ) -> TrainingOutcome:
     """Train an installed domain and publish its weights as the store's `candidate`, or with `promote` as `stable`.
 
     `data` is a file, folder or URL of examples, None for the domain's own. `force` trains although data, code and
     settings are those of the weights that are there. `key` is the private key to sign with. With `out`, the artifact is
     written there and nothing is published. `scales` are of scores that are not probabilities, by domain and field;
-    where they state none, the operator's configuration does. Training runs in a child process. Raises `InputError`
+    where they state none, the operator's configuration does. `negatives` adds shared ones, or none; None as the domain
+    states. Training runs in a child process. Raises `InputError`
     where the domain is not installed, the extra `train` is not, or the training failed.
     """
     with required("train"):
@@ -55,6 +57,7 @@ def train(
         out=None if out is None else Path(out),
         logs=log_folder(opened),
         scales=operator.scales,
+        negatives=negatives,
         context_keys=operator.file.named_keys(),
     )
     if promote and out is None and run.store.audit_set() is not None:

@@ -30,7 +30,7 @@ from arbitrank.probability import log_loss
 from arbitrank.scales import NO_SCALES
 from arbitrank.scores import distinct_hypotheses
 from arbitrank.semer import entirely_right
-from arbitrank.store.artifact import CARD, Manifest, replacing, seal, write_durably
+from arbitrank.store.artifact import CARD, Manifest, NegativesUsed, replacing, seal, write_durably
 from arbitrank.training.example_file import data_digest, select
 from arbitrank.training.plugin_calls import loaded, trained
 from arbitrank.training.scored_examples import DomainScales
@@ -84,12 +84,13 @@ def build(
     split: Split = "words",
     made_of: str | UnsetType = UNSET,
     scales: DomainScales | None = None,
+    negatives: Sequence[NegativesUsed] = (),
 ) -> BuiltArtifact:
     """Train `domain` and write a sealed artifact into `folder`, which is new, empty or an artifact to replace.
 
     `package` is the distribution's name and version. `base` is the artifact whose recogniser is kept where training
     gives none. `split` chooses the held-out examples. `made_of` goes into the manifest as it is. `scales` are those by
-    which the examples were read, by default the domain's.
+    which the examples were read, by default the domain's. `negatives` says which shared ones are at the examples' end.
     Nothing is left in `folder` where training fails.
     """
     scales = scales or DomainScales.of(domain, {})
@@ -122,7 +123,8 @@ def build(
             figures.of_others(others, silent).by(choice),
             features=tuple(report.get("features", ())),
             rows=len(training),
-            data_digest=data_digest(examples),
+            data_digest=data_digest(examples[: len(examples) - sum(one.requests for one in negatives)]),
+            negatives=tuple(negatives) or UNSET,
             made_of=made_of,
             scales=scales.recorded(examples),
         )

@@ -47,6 +47,7 @@ class TrainingRun:
     instead. `logs`: folder of a log of each domain. `root`: folder of working files. `factory`: as in
     `TrainingTask`. `selftest`: the problem of a version that is in the store, before `promote` makes it stable; what is
     trained has been tested in training. `scales`: of the domains' scores, as the operator states them.
+    `negatives`: add shared ones to every domain's data, or none; None as each states.
     """
 
     store: Store
@@ -65,6 +66,7 @@ class TrainingRun:
     factory: str | None = None
     selftest: Callable[[Path, str, Mapping[str, str]], str | None] | None = None
     scales: StatedScales = field(default_factory=dict)
+    negatives: bool | None = None
 
 
 def train_domains(
@@ -140,6 +142,7 @@ def _tasks(
             scales=dict(scales.get(name, {})),
             size=sizes.get(name, 0),
             silent=silent.get(name, 0),
+            negatives=run.negatives,
             log=str(run.logs / f"{name}.log") if run.logs else None,
         )
 

@@ -25,7 +25,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.plugin_hooks import STATED, stated
 from arbitrank.registry import Loaded, discover
-from arbitrank.store.artifact import digest, read_manifest, unproven
+from arbitrank.store.artifact import NegativesUsed, digest, read_manifest, unproven
 from arbitrank.store.loading import load_model
 from arbitrank.training.build import BuiltArtifact, Split, build
 from arbitrank.training.code_digest import code_of
@@ -33,6 +33,7 @@ from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, write_examples
 from arbitrank.training.plugin_calls import own_examples
 from arbitrank.training.scored_examples import DomainScales, write_read
+from arbitrank.training.shared_negatives import added_negatives, with_negatives
 from arbitrank.values import Example
 
 ARTIFACT = "artifact"
@@ -43,6 +44,9 @@ READ = "read"
 
 DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
+
+WITH_NEGATIVES = "with-negatives"
+"""The file inside the task's folder of its examples and shared negatives."""
 
 _SELFTEST = 60.0  # seconds that the self-test may take
 _LITTLE = 30  # requests of other domains with a hypothesis below which a note says so
@@ -56,8 +60,8 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     the fields of `Settings` that determine the weights. `base`: the artifact that serves. `known`: versions in the
     store by the fingerprint that they were made of; a task with the same one is `unchanged`. `alone`: of these, why
     some may not serve (`store.artifact.unproven`). `scales`: of the domain's scores, as the operator states them by
-    field. `silent`: as in `Settings`, where `data` is a file. `folder`: the
-    task's own. `log`: the file to write to.
+    field. `silent`: as in `Settings`, where `data` is a file. `negatives`: add shared ones, or none; None as the
+    domain states. `folder`: the task's own. `log`: the file to write to.
     """
 
     domain: str
@@ -73,6 +77,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     size: int = 0
     alone: dict[str, str] = {}
     silent: int = 0
+    negatives: bool | None = None
     log: str | None = None
 
 
@@ -84,10 +89,10 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
     refused: by the self-test, or as the weights are worse than R0; failed: an error, in `reason`; killed: the process
-    was ended, by a limit or from outside. `nll`, `baseline` (of R0), `ece`, `ece_floor` and `ece_band` are of `held`
-    held-out requests. `choice` is that of the kind of re-ranker, None where there was none to make. `unproven` is the
-    reason why `promote` refuses the weights whatever the self-check says. `seconds` are of the last attempt; `peak` is
-    the largest memory observed, in bytes.
+    was ended, by a limit or from outside. `negatives` are the shared ones among the `rows`. `nll`, `baseline` (of R0),
+    `ece`, `ece_floor` and `ece_band` are of `held` held-out requests. `choice` is that of the kind of re-ranker, None
+    where there was none to make. `unproven` is the reason why `promote` refuses the weights whatever the self-check
+    says. `seconds` are of the last attempt; `peak` is the largest memory observed, in bytes.
     """
 
     domain: str
@@ -95,6 +100,7 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str | None = None
     version: str | None = None
     rows: int = 0
+    negatives: tuple[NegativesUsed, ...] = ()
     model: str = ""
     choice: KindChoice | None = None
     held: int = 0
@@ -148,6 +154,10 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     examples, notes, silent = _examples(task, domain)
     examples, unread = write_read(Path(task.folder) / READ, domain.name, examples, scales)
     notes += unread
+    added = added_negatives(domain, examples, task.negatives, silent)
+    notes += added.notes
+    if added.used:
+        examples = with_negatives(Path(task.folder) / WITH_NEGATIVES, examples, added.examples)
     figures({"rows": len(examples)})
     progress("data", 1, 1)
     settings = Settings(**task.settings, progress=progress, figures=figures, spread=spread)
@@ -168,8 +178,9 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     folder = Path(task.folder) / ARTIFACT
     try:
         built = build(
-            domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of, scales=scales
-        )
+            domain, package, examples, folder, settings, base=base, split=task.split, made_of=made_of, scales=scales,
+            negatives=added.used,
+        )  # fmt: skip
     except DataError as error:
         raise DataError("; ".join((str(error), *unread))) from error
     outcome = outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
@@ -226,6 +237,7 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
         reason=reason,
         version=manifest.version,
         rows=manifest.rows,
+        negatives=manifest.negatives or (),
         model=f"{manifest.model} {manifest.loss}".strip(),
         choice=card.choice or None,
         held=card.n,
