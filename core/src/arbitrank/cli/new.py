@@ -93,6 +93,7 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
             "folder": str(made.folder),
             "files": list(made.files),
             "version": made.version,
+            "negatives": [msgspec.to_builtins(one) for one in made.negatives],
             "held_out": made.card.n,
             "ece": made.card.ece,
             "left_out": left,
@@ -111,7 +112,8 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
     for check, reason in made.unfulfilled.items():
         options.note(f"not yet as it should be, {check}: {reason}")
     held = "utterances of the same patterns: on mixed traffic expect worse" if drawn else "requests"
-    click.echo(f"{_shown(made.folder)}: {len(made.files)} files, weights {made.version} of {made.rows:,} examples")
+    data = " with ".join((f"{made.rows:,} examples", *([" and ".join(map(str, made.negatives))] if made.negatives else ())))
+    click.echo(f"{_shown(made.folder)}: {len(made.files)} files, weights {made.version} of {data}")
     click.echo(f"ECE {100 * made.card.ece:.1f} % on {made.card.n} held-out {held}")
     if made.listed:
         click.echo(f"listed in {', '.join(made.listed)}")

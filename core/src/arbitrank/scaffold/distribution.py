@@ -17,6 +17,7 @@ from arbitrank.scaffold.names import DomainNames
 from arbitrank.scaffold.sources import read_source
 from arbitrank.scaffold.weights import imported, train_shipped, unfulfilled
 from arbitrank.scaffold.workspace import is_workspace, list_plugin, with_license, workspace_of
+from arbitrank.store.artifact import NegativesUsed
 
 __all__ = ["Created", "Wanted", "create", "place_of"]
 
@@ -43,6 +44,7 @@ class Created:
 
     `left_out` and `notes` tell about the source; `unfulfilled` are checks that do not pass yet, with the reason.
     `listed` are the files of the workspace that name it from now on. `licensed` where it has a license.
+    `negatives` are the shared ones that were used.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class Created:
     unfulfilled: Mapping[str, str]
     listed: Sequence[str] = ()
     licensed: bool = False
+    negatives: Sequence[NegativesUsed] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def create(wanted: Wanted, folder: Path, settings: Settings = Settings()) -> Cre
             (work / place).parent.mkdir(parents=True, exist_ok=True)
             (work / place).write_text(text, encoding="utf-8", newline="")
         with imported(names, work) as domain:
-            built = train_shipped(domain, names, settings)
+            built, notes = train_shipped(domain, names, settings)
             # What the templates themselves bring fulfils all; other data may not.
             found = unfulfilled(domain) if wanted.source else {}
         found = {name: reason.replace(str(work), str(folder)) for name, reason in found.items()}
@@ -121,10 +124,11 @@ def create(wanted: Wanted, folder: Path, settings: Settings = Settings()) -> Cre
         built.manifest.rows,
         content.phrase,
         content.left_out,
-        content.notes,
+        [*content.notes, *notes],
         found,
         listed,
         "LICENSE" in content.files,
+        tuple(built.manifest.negatives or ()),
     )
 
 

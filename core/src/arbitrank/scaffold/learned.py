@@ -41,7 +41,7 @@ class LearnedData:
     """The content of `patterns.toml` and `lists.toml`, the intents, and context keys beside the core's.
 
     `phrases` are some of the domain's own utterances. `left_out`: by kind, the number and the first examples. `notes`:
-    what a reader of the data should know.
+    what a reader of the data should know. `few_others`: the corpus has hardly a request that is not the domain's.
     """
 
     patterns: dict[str, Any]
@@ -50,6 +50,7 @@ class LearnedData:
     context_keys: list[str]
     phrases: list[str]
     left_out: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+    few_others: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -97,6 +98,7 @@ def learned(
     _context(data, examples, name)
     _raise_small(data)
     if (foreign := _total(data, "none", "others")) < _FEW:
+        data.few_others = True
         _add_negatives(data, negatives, foreign)
     _bound(data)
     data.intents = list(data.patterns["own"])

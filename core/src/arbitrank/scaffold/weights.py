@@ -38,13 +38,15 @@ def imported(names: DomainNames, folder: Path) -> Iterator[Domain]:
             del sys.modules[module]
 
 
-def train_shipped(domain: Domain, names: DomainNames, settings: Settings) -> BuiltArtifact:
-    """Train the domain on its own examples, into the folder that ships with its package."""
+def train_shipped(
+    domain: Domain, names: DomainNames, settings: Settings
+) -> tuple[BuiltArtifact, tuple[str, ...]]:
+    """Train the domain on its own examples, into the folder that ships with its package; and remarks on the data."""
     scales = DomainScales.of(domain, {})
     examples = [read_example(example, scales) for example in domain.examples()]
     added = added_negatives(domain, examples)
     assert domain.shipped is not None, "templates ship weights"
-    return build(
+    built = build(
         domain,
         (names.distribution, VERSION),
         [*examples, *added.examples],
@@ -53,6 +55,7 @@ def train_shipped(domain: Domain, names: DomainNames, settings: Settings) -> Bui
         scales=scales,
         negatives=added.used,
     )
+    return built, added.notes
 
 
 def unfulfilled(domain: Domain) -> dict[str, str]:

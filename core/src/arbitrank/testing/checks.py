@@ -5,6 +5,7 @@ from __future__ import annotations
 from arbitrank.arbitration.dispatch import Answered, query
 from arbitrank.domain import Domain
 from arbitrank.testing.answer_checks import ANSWER_CHECKS
+from arbitrank.testing.claim_checks import CLAIM_CHECKS
 from arbitrank.testing.contract_checks import CONTRACT_CHECKS
 from arbitrank.testing.example_checks import EXAMPLE_CHECKS
 from arbitrank.testing.findings import CheckFailed, DomainCheck, Finding, expect
@@ -17,7 +18,7 @@ from arbitrank.values import Request
 __all__ = ["ALL_CHECKS", "CHECKS", "Check", "CheckFailed", "Finding", "expect", "probability_mine"]
 
 CHECKS: tuple[DomainCheck, ...] = (*METADATA_CHECKS, *CONTRACT_CHECKS, *EXAMPLE_CHECKS, *SHIPPED_CHECKS, *ANSWER_CHECKS)
-"""The checks that train nothing."""
+"""The checks that train nothing and read no other package."""
 
 Check = DomainCheck
 """A check, as test modules annotate it."""
@@ -29,8 +30,9 @@ ALL_CHECKS: tuple[DomainCheck, ...] = (
     *TRAINING_CHECKS,
     *SHIPPED_CHECKS,
     *ANSWER_CHECKS,
+    *CLAIM_CHECKS,
 )
-"""All checks, those of training on a sample included."""
+"""All checks, those of training on a sample and of other domains' requests included."""
 
 
 def probability_mine(domain: Domain, utterance: str | Request, **context: str | bool) -> float:
