@@ -38,6 +38,8 @@ def examples(name: str, count: int | None, seed: int, negatives: bool, out: Path
     Where they come from patterns, these draw N of them by the seed, each intent its share; where they come from
     elsewhere, the seed chooses N among them. Those of a domain with its own language understanding have hypotheses and
     a truth. `train --data` and `new --from` read them.
+
+    Example: arbitrank examples podcasts -n 20
     """
     if out is not None and out.exists():
         raise InputError(f"--out: {out} is there already, and nothing is overwritten; name another file")

@@ -130,7 +130,7 @@ def _read(entry: EntryPoint, package: Package, known: set[str]) -> NegativeSet:
             examples.append(one)
     if not examples:
         first = f"; the first: {bad[0]}" if bad else f", {repeated} repeat those of other sets" if repeated else ""
-        raise DataError(f"{path} has no request that can be read, expected a corpus{first}; see docs/negatives.md")
+        raise DataError(f"{path} has no request that can be read, expected a corpus{first}; see docs/how-to/negatives.md")
     notes = [f"{one}; it is left out" for one in bad[:_QUOTED]]
     if len(bad) > _QUOTED:
         notes.append(f"{path}: and {len(bad) - _QUOTED} lines more that cannot be read")

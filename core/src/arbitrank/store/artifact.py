@@ -155,7 +155,7 @@ def unproven(domain: str, card: Calibration | None) -> str | None:
         return None
     return (
         f"its training data hold no request of another domain, so nothing shows what P(mine) is there; train it with "
-        f"others' requests too, as negatives: arbitrank train {domain} --data PATH; or pip install arbitrank-negatives"
+        f"others' requests too, as negatives: arbitrank train {domain} --data PATH"
     )
 
 

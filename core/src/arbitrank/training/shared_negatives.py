@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from arbitrank.domain import Domain
 from arbitrank.errors import PluginError
-from arbitrank.guard import Fault, guarded
 from arbitrank.negatives.installed import InstalledNegatives, installed_negatives
 from arbitrank.negatives.selection import SuitedNegatives, in_turns, situated, suited
 from arbitrank.store.artifact import NegativesUsed
@@ -35,10 +34,9 @@ class AddedNegatives(NamedTuple):
 
 def suited_negatives(domain: Domain, own: Iterable[str], installed: InstalledNegatives) -> SuitedNegatives:
     """The installed negatives that suit a domain with these own utterances. Raises `PluginError` for wrong `topics`."""
-    topics = guarded(lambda: domain.topics)
-    if isinstance(topics, str | Fault) or not all(isinstance(one, str) for one in topics):
-        seen = topics.reason if isinstance(topics, Fault) else repr(topics)
-        raise PluginError(f'domain {domain.name}: topics is {seen}, expected a tuple of texts; write ("weather",)')
+    topics: Any = domain.topics
+    if not isinstance(topics, Sequence | Set) or isinstance(topics, str) or not all(isinstance(t, str) for t in topics):
+        raise PluginError(f'domain {domain.name}: topics is {topics!r}, expected a tuple of texts; write ("weather",)')
     return suited(installed.sets, domain.name, topics, own)
 
 
@@ -52,10 +50,10 @@ def added_negatives(
     bring hypotheses none can be added, as the domain's language understanding has not read them.
     """
     name, wanted = domain.name, domain.shared_negatives if wanted is None else wanted
-    if wanted is False or (wanted is None and domain.fallback) or not len(examples):
+    if wanted is False:
         return AddedNegatives()
     own = [one for one in examples if one.truth.owned_by(name)] if wanted else _all_own(name, examples)
-    if not own or (wanted is None and silent):
+    if not own or (wanted is None and (silent or domain.fallback)):
         return AddedNegatives()
     if examples[0].request.hypotheses is not None:
         why = "its data bring hypotheses, and its language understanding has not read them"
