@@ -31,9 +31,12 @@ REQUESTS: list[dict[str, Any]] = [
 ]
 
 
+PACKAGE = ["arbitrank_negatives"]
+
+
 @pytest.fixture(scope="module")
 def home(new_home: Callable[[], Any], wheels: dict[str, Path]) -> Iterator[Any]:
-    """An environment with all four wheels installed."""
+    """An environment with all five wheels installed."""
     made = new_home()
     made.install(*wheels.values())
     return made
@@ -55,6 +58,16 @@ def test_a_plugins_wheel_is_small_and_brings_its_model(wheels: dict[str, Path], 
     assert "arbitrank<1,>=0.2" in metadata.get_all("Requires-Dist", [])
     assert any(path.endswith("licenses/LICENSE") for path in names)
     assert entries.split() == ["[arbitrank.domains.v1]", name, "=", f"arbitrank_{name}.plugin"]
+
+
+def test_the_wheel_of_negatives_is_data_alone_and_suits_a_domain(wheels: dict[str, Path], home: Any) -> None:
+    with zipfile.ZipFile(wheels["arbitrank-negatives"]) as archive:
+        names = {path for path in archive.namelist() if ".dist-info/" not in path}
+        assert _member(archive, "entry_points.txt").split() == ["[arbitrank.negatives]", "common", "=", *PACKAGE]
+    assert names == {"arbitrank_negatives/__init__.py", "arbitrank_negatives/negatives.jsonl"}
+    lines = list(map(json.loads, home.arbitrank("examples", "music", "--negatives", "-n", "3").splitlines()))
+    assert [line["domain"] for line in lines] == [None] * 3
+    assert "music" not in {line["topic"] for line in lines}
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> str:
@@ -117,7 +130,7 @@ def test_the_core_alone_reports_that_no_domain_is_installed(
     assert (answer["ranked"], answer["decision"]["action"], answer["domains"]) == ([], "none", {})
 
 
-def test_the_root_of_the_checkout_installs_the_four(new_home: Callable[[], Any]) -> None:
+def test_the_root_of_the_checkout_installs_the_five(new_home: Callable[[], Any]) -> None:
     whole = new_home()
     whole.pip("install", "--quiet", "--no-index", "--no-build-isolation", str(ROOT))
     assert {row["name"]: row["status"] for row in json.loads(whole.arbitrank("domains", "--json"))} == dict.fromkeys(

@@ -30,7 +30,9 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def made(texts: dict[str, list[str]] = TEXTS) -> NegativeSet:
     every = [
-        Example(Request(utterance=text), Truth(None), {"topic": topic}) for topic, some in texts.items() for text in some
+        Example(Request(utterance=text), Truth(None), {"topic": topic})
+        for topic, some in texts.items()
+        for text in some
     ]
     return NegativeSet("made", "made-negatives", "1.0", "0" * 64, tuple(every))
 

@@ -1,4 +1,4 @@
-"""Shared negatives in training and in checks: where they are added, what records them, and the claims that they show."""
+"""Shared negatives in training and in checks: where they are added, what records them, and claims."""
 
 from __future__ import annotations
 
@@ -226,8 +226,9 @@ def test_a_domain_that_is_silent_on_them_has_no_finding(negatives: Path, tmp_pat
 def test_claims_of_neighbours_requests_are_told_by_neighbour(
     negatives: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    texts = [Request(utterance=text) for text in ("zoo 5 opens when", "open the door", "lock up", "my list", "let me in")]
-    near = (Neighbour("doors", tuple(texts)), Neighbour("late", reason="not done after 60 s"), Neighbour("quiet"))
+    texts = ("zoo 5 opens when", "open the door", "lock up", "my list", "let me in")
+    doors = Neighbour("doors", tuple(Request(utterance=text) for text in texts))
+    near = (doors, Neighbour("late", reason="not done after 60 s"), Neighbour("quiet"))
     monkeypatch.setattr(claim_checks, "neighbours_of", lambda name: near)
     first, second = findings(shipping(tmp_path, Zoo, model=Greedy), "neighbours_requests_are_not_claimed")
     assert first.seen == (

@@ -20,10 +20,6 @@ from arbitrank.values import Example
 from arbitrank.wire.example_lines import example_line
 
 
-_DRAWN = 2_000
-"""Utterances that patterns draw at least, of which fewer are chosen."""
-
-
 @click.command("examples")
 @click.argument("name")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), metavar="N", help="So many; default: all.")
@@ -63,8 +59,7 @@ def _own(domain: Domain, count: int | None, seed: int) -> tuple[Sequence[Example
     """The domain's examples, and remarks on them."""
     from arbitrank.training.plugin_calls import own_examples
 
-    # Each section draws one utterance at least: of a few, small sections would have more than their share.
-    with drawing(seed, count and max(count, _DRAWN)) as drawn:
+    with drawing(seed, count) as drawn:
         found, notes = own_examples(domain)
     chosen = _sampled(found, count, seed)
     if count is not None and len(chosen) < count:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+from msgspec.structs import asdict
 
 from arbitrank.cli import options
 from arbitrank.configuration import stated_scales
@@ -93,7 +94,7 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
             "folder": str(made.folder),
             "files": list(made.files),
             "version": made.version,
-            "negatives": [msgspec.to_builtins(one) for one in made.negatives],
+            "negatives": [asdict(one) for one in made.negatives],
             "held_out": made.card.n,
             "ece": made.card.ece,
             "left_out": left,
@@ -112,7 +113,7 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
     for check, reason in made.unfulfilled.items():
         options.note(f"not yet as it should be, {check}: {reason}")
     held = "utterances of the same patterns: on mixed traffic expect worse" if drawn else "requests"
-    data = " with ".join((f"{made.rows:,} examples", *([" and ".join(map(str, made.negatives))] if made.negatives else ())))
+    data = f"{made.rows:,} examples{options.with_negatives(made.negatives)}"
     click.echo(f"{_shown(made.folder)}: {len(made.files)} files, weights {made.version} of {data}")
     click.echo(f"ECE {100 * made.card.ece:.1f} % on {made.card.n} held-out {held}")
     if made.listed:

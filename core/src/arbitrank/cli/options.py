@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from arbitrank.isolation.groups import Isolation
     from arbitrank.shortlist.hyprank import HypRank
+    from arbitrank.store.artifact import NegativesUsed
 
     PrivateKey = Ed25519PrivateKey
 
@@ -235,6 +236,12 @@ def requests(path: Path | None, store: Store) -> Path:
 def note(text: object) -> None:
     """Print a remark on standard error."""
     print(f"arbitrank: {text}", file=sys.stderr, flush=True)
+
+
+def with_negatives(used: Iterable[NegativesUsed]) -> str:
+    """The shared negatives beside examples, for a sentence; empty where there are none."""
+    sets = ", ".join(f"{one.requests:,} of {one.distribution} {one.version}" for one in used)
+    return f" with shared negatives ({sets})" if sets else ""
 
 
 def context(device: str | None, pairs: tuple[str, ...]) -> Context:

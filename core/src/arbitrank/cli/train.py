@@ -229,14 +229,14 @@ def _report(outcome: TrainingOutcome, destination: options.Destination, shown: B
             click.echo(f"{outcome.domain} {outcome.version}: {text}")
         else:
             click.echo(
-                f"{outcome.domain} {outcome.version}: {_data_used(outcome)}, {_kind(outcome)}; on {outcome.held} "
+                f"{outcome.domain} {outcome.version}: {_examples(outcome)}, {_kind(outcome)}; on {outcome.held} "
                 f"held-out requests: NLL {outcome.nll:.3f} (R0 {outcome.baseline:.3f}), "
                 f"{band_text(outcome.ece, outcome.ece_band)}; {destination}"
             )
 
 
-def _data_used(outcome: TrainingOutcome) -> str:
-    return " with ".join((f"{outcome.rows} examples", " and ".join(map(str, outcome.negatives)))).removesuffix(" with ")
+def _examples(outcome: TrainingOutcome) -> str:
+    return f"{outcome.rows} examples{options.with_negatives(outcome.negatives)}"
 
 
 def _kind(outcome: TrainingOutcome) -> str:

@@ -47,6 +47,7 @@ MAX_BYTES, MAX_LINES = 16 << 20, 50_000
 LONGEST = 200
 """Characters of a request at most."""
 
+_PAGE = "docs/how-to/negatives.md"
 _QUOTED = 3  # bad lines that are quoted
 _MODULE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
@@ -130,7 +131,7 @@ def _read(entry: EntryPoint, package: Package, known: set[str]) -> NegativeSet:
             examples.append(one)
     if not examples:
         first = f"; the first: {bad[0]}" if bad else f", {repeated} repeat those of other sets" if repeated else ""
-        raise DataError(f"{path} has no request that can be read, expected a corpus{first}; see docs/how-to/negatives.md")
+        raise DataError(f"{path} has no request that can be read, expected a corpus{first}; see {_PAGE}")
     notes = [f"{one}; it is left out" for one in bad[:_QUOTED]]
     if len(bad) > _QUOTED:
         notes.append(f"{path}: and {len(bad) - _QUOTED} lines more that cannot be read")

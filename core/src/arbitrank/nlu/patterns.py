@@ -71,9 +71,8 @@ def generate(folder: Path, domain: str, seed: int = 0) -> list[Example]:
     examples: list[Example] = []
     seen: set[tuple[str, str | None]] = set()
     sections = list(_sections(spec, domain))
-    total = sum(section["count"] for _, _, section, _ in sections)
-    for owner, label, section, common in sections:
-        count = how.size(section["count"], total)
+    sizes = how.sizes([section["count"] for _, _, section, _ in sections])
+    for (owner, label, section, common), count in zip(sections, sizes, strict=True):
         rng = random.Random(f"{seed + how.seed}/{owner}/{label}")
         other = None if owner == domain else owner
         titles = [work["title"] for work in elsewhere if other in also_of(work)]

@@ -45,7 +45,7 @@ def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple
             "intent_titles": _mapping({intent: title_of(intent) for intent in data.intents}),
             "context_keys": f"(*CORE_KEYS{keys})" if keys else "CORE_KEYS",
             "phrases": _phrases(data.phrases or [names.title]),
-            "shared_negatives": "True" if data.few_others else "None  # True: learn from these, None: where it has none",
+            "shared_negatives": "True" if data.few_others else "None  # None: learn from these where it has none",
         },
     )
     lines = corpus_lines(source.examples, names.name)

@@ -38,9 +38,7 @@ def imported(names: DomainNames, folder: Path) -> Iterator[Domain]:
             del sys.modules[module]
 
 
-def train_shipped(
-    domain: Domain, names: DomainNames, settings: Settings
-) -> tuple[BuiltArtifact, tuple[str, ...]]:
+def train_shipped(domain: Domain, names: DomainNames, settings: Settings) -> tuple[BuiltArtifact, tuple[str, ...]]:
     """Train the domain on its own examples, into the folder that ships with its package; and remarks on the data."""
     scales = DomainScales.of(domain, {})
     examples = [read_example(example, scales) for example in domain.examples()]

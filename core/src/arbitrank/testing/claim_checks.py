@@ -17,7 +17,7 @@ from arbitrank.testing.findings import DomainCheck, Finding, warning
 from arbitrank.testing.neighbours import neighbours_of
 from arbitrank.testing.subject import Subject
 from arbitrank.training.shared_negatives import suited_negatives
-from arbitrank.values import Example, Request
+from arbitrank.values import Request
 
 CLAIMED = 0.5
 """P(mine) from which on a request is claimed."""
@@ -85,6 +85,7 @@ def _answers(subject: Subject) -> bool:
 
 def _claims(subject: Subject, requests: Iterable[Request]) -> Iterator[float]:
     """P(mine) of each request, as many as there is time for; 0 where the domain has no reading, or fails."""
+    assert subject.model is not None  # otherwise nothing is asked
     most = int(_SECONDS / max(pace(subject), 1e-3))
     for request, _ in zip(requests, range(most), strict=False):
         outcome = query(subject.name, subject.model, msgspec.structs.replace(request, hypotheses=None), None)
