@@ -107,10 +107,10 @@ def test_without_an_installed_set_a_remark_says_so(nothing: Path) -> None:
 @pytest.mark.parametrize("topics", ["weather", 5, None, [5]])
 def test_wrong_topics_are_named(negatives: Path, topics: Any) -> None:
     domain = type("Wrong", (Lone,), {"topics": topics})()
-    with pytest.raises(PluginError, match=r'domain zoo: topics is .*, expected a tuple of texts; write \("weather",\)'):
+    with pytest.raises(PluginError, match=r"domain zoo: topics is .*, expected a tuple of texts; write topics ="):
         added_negatives(domain, own(domain))
-    (finding, *_) = findings(domain, "attributes_have_their_types")
-    assert finding.seen.startswith("topics is ")
+    (finding,) = findings(domain, "attributes_have_their_types")
+    assert "topics is " in finding.seen
 
 
 def test_training_records_the_set_and_its_digest(negatives: Path, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from arbitrank.arbitration.dispatch import Answered, query
 from arbitrank.negatives.installed import installed_negatives, topic_of
 from arbitrank.negatives.selection import in_turns, situated
 from arbitrank.normal_text import comparable
-from arbitrank.testing.requests import pace
 from arbitrank.testing.example_checks import given_examples
 from arbitrank.testing.findings import DomainCheck, Finding, warning
 from arbitrank.testing.neighbours import neighbours_of
+from arbitrank.testing.requests import pace
 from arbitrank.testing.subject import Subject
 from arbitrank.training.shared_negatives import suited_negatives
 from arbitrank.values import Request

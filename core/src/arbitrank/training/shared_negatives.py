@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from arbitrank.domain import Domain
-from arbitrank.errors import PluginError
 from arbitrank.negatives.installed import InstalledNegatives, installed_negatives
 from arbitrank.negatives.selection import SuitedNegatives, in_turns, situated, suited
+from arbitrank.plugin_hooks import stated
 from arbitrank.store.artifact import NegativesUsed
 from arbitrank.training.example_file import ExampleFile, Writer
 from arbitrank.values import Example
@@ -34,10 +34,7 @@ class AddedNegatives(NamedTuple):
 
 def suited_negatives(domain: Domain, own: Iterable[str], installed: InstalledNegatives) -> SuitedNegatives:
     """The installed negatives that suit a domain with these own utterances. Raises `PluginError` for wrong `topics`."""
-    topics: Any = domain.topics
-    if not isinstance(topics, Sequence | Set) or isinstance(topics, str) or not all(isinstance(t, str) for t in topics):
-        raise PluginError(f'domain {domain.name}: topics is {topics!r}, expected a tuple of texts; write ("weather",)')
-    return suited(installed.sets, domain.name, topics, own)
+    return suited(installed.sets, domain.name, stated(domain, "topics"), own)
 
 
 def added_negatives(
