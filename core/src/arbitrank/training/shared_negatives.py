@@ -87,9 +87,11 @@ def left_out(domain: Domain, chosen: SuitedNegatives) -> tuple[str, ...]:
     return (f"domain {domain.name}: shared negatives like its own requests are left out, by topic: {topics}",)
 
 
-def with_negatives(path: Path, examples: Sequence[Example], negatives: Sequence[Example]) -> Sequence[Example]:
-    """The examples with the negatives at their end, written to a file."""
+def with_negatives(path: Path, examples: Sequence[Example], added: AddedNegatives) -> Sequence[Example]:
+    """The examples, where negatives are added with these at their end, written to a file."""
+    if not added.used:
+        return examples
     with Writer(path, every=True) as writer:
-        for one in chain(examples, negatives):
+        for one in chain(examples, added.examples):
             writer.add(one)
     return ExampleFile(path)

@@ -45,9 +45,6 @@ READ = "read"
 DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
 
-WITH_NEGATIVES = "with-negatives"
-"""The file inside the task's folder of its examples and shared negatives."""
-
 _SELFTEST = 60.0  # seconds that the self-test may take
 _LITTLE = 30  # requests of other domains with a hypothesis below which a note says so
 
@@ -153,15 +150,11 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     scales = DomainScales.of(domain, task.scales)
     examples, notes, silent = _examples(task, domain)
     examples, unread = write_read(Path(task.folder) / READ, domain.name, examples, scales)
-    notes += unread
     added = added_negatives(domain, examples, task.negatives, silent)
-    notes += added.notes
-    if added.used:
-        examples = with_negatives(Path(task.folder) / WITH_NEGATIVES, examples, added.examples)
+    examples, notes = with_negatives(Path(task.folder) / "shared", examples, added), (*notes, *unread, *added.notes)
     figures({"rows": len(examples)})
     progress("data", 1, 1)
-    settings = Settings(**task.settings, progress=progress, figures=figures, spread=spread)
-    settings = replace(settings, silent=silent)
+    settings = Settings(**{**task.settings, "silent": silent}, progress=progress, figures=figures, spread=spread)
     made_of = fingerprint(task, domain, package, examples, scales, silent)
     if made_of in task.known:
         found, version = domain.name, task.known[made_of]
