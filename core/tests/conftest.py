@@ -12,6 +12,7 @@ from sysconfig import get_path
 
 import pytest
 from distributions import install, serving
+from forked import Forks
 from hypothesis import settings
 
 settings.register_profile("arbitrank", deadline=None)  # how long an example takes says how busy the machine is
@@ -34,24 +35,24 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def arbitrank(empty_store: str) -> Command:
+def program() -> str:
+    """The path of the installed command."""
+    found = which("arbitrank", path=get_path("scripts"))
+    assert found, "the command is not installed beside this Python; run: pip install -r requirements-dev.txt"
+    return found
+
+
+@pytest.fixture(scope="session")
+def arbitrank(empty_store: str, program: str) -> Iterator[Command]:
     """Run the installed command: `arbitrank("ask", "play dune", ARBITRANK_DOMAINS="…")`, outside the checkout."""
-    program = which("arbitrank", path=get_path("scripts"))
-    assert program, "the command is not installed beside this Python; run: pip install -r requirements-dev.txt"
+    forks = Forks(program)
 
     def run(*args: str, input: str | None = None, **variables: str | None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program, *args],
-            input=input,
-            capture_output=True,
-            encoding="utf-8",
-            cwd=empty_store,
-            env=environment(**{"ARBITRANK_STORE": empty_store, **variables}),
-            timeout=120,
-            check=False,
-        )
+        env = environment(**{"ARBITRANK_STORE": empty_store, **variables})
+        return forks.run(args, input=input, cwd=empty_store, env=env, timeout=120)
 
-    return run
+    yield run
+    forks.close()
 
 
 @pytest.fixture(scope="session")
