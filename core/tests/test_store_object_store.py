@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.util import find_spec
@@ -44,6 +45,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+PAGE = 20
+"""Keys in a page of a listing, of which object stores give a thousand."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -60,7 +65,8 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=self._log.open("ab"), stderr=subprocess.STDOUT)
+        pages = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)}
+        self._process = subprocess.Popen(command, stdout=self._log.open("ab"), stderr=subprocess.STDOUT, env=pages)
         for _ in range(600):
             try:
                 self.call("PUT", "/weights")
@@ -208,11 +214,67 @@ class Killed(BaseException):
     """Nothing of the store's catches it: what is in the bucket is what a killed process leaves there."""
 
 
+class MemoryBackend:
+    """An object store without HTTP, which is most of the time of a call."""
+
+    def __init__(self, content: dict[str, bytes]) -> None:
+        self.content = content
+
+    def read(self, key: str) -> bytes | None:
+        return self.content.get(key)
+
+    def create(self, key: str, content: bytes) -> bool:
+        return self.content.setdefault(key, content) is content
+
+    def write(self, key: str, content: bytes) -> None:
+        self.content[key] = content
+
+    def under(self, prefix: str) -> list[Kept]:
+        return [Kept(key, 0.0, len(raw)) for key, raw in sorted(self.content.items()) if key.startswith(f"{prefix}/")]
+
+    def folders(self) -> list[str]:
+        return sorted({key.split("/")[0] for key in self.content})
+
+    def delete(self, key: str) -> None:
+        self.content.pop(key, None)
+
+    def sweep(self, age: float) -> None:
+        pass
+
+    def local(self, prefix: str) -> None:
+        return None
+
+
 @pytest.mark.parametrize("verb", ["publish", "promote", "rollback", "prune"])
 @pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
-def test_killed_at_any_call_the_store_is_as_before_or_as_after(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, verb: str, answered: bool
+def test_killed_at_any_call_a_remote_store_is_as_before_or_as_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, answered: bool
 ) -> None:
+    content: dict[str, dict[str, bytes]] = defaultdict(dict)
+
+    def opened(place: str) -> Store:
+        return Store(MemoryBackend(content[place]), cache=tmp_path / "cache" / place)
+
+    kill_at_each_call(MemoryBackend, opened, tmp_path, monkeypatch, verb, answered)
+
+
+def test_killed_at_any_call_a_bucket_is_as_before_or_as_after(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at_each_call(
+        BucketBackend, lambda place: open_store(f"{url}/{place}"), tmp_path, monkeypatch, "promote", False
+    )
+
+
+def kill_at_each_call(
+    backend: type[Any],
+    opened: Callable[[str], Store],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    answered: bool,
+) -> None:
+    """Act once with the first call that changes anything as the last one, once with the second, and so on."""
     made = [artifact(tmp_path / name, name) for name in ("one", "two", "three")]
 
     def act(store: Store) -> None:
@@ -229,28 +291,28 @@ def test_killed_at_any_call_the_store_is_as_before_or_as_after(
     killed, left = 0, 0
     for method in ("create", "write", "delete"):
 
-        def dying(backend: BucketBackend, *args: Any, call: Any = getattr(BucketBackend, method)) -> Any:
+        def dying(own: Any, *args: Any, call: Any = getattr(backend, method)) -> Any:
             nonlocal left
             left -= 1
-            result = call(backend, *args) if left or answered else None
+            result = call(own, *args) if left or answered else None
             if not left:
                 raise Killed
             return result
 
-        monkeypatch.setattr(BucketBackend, method, dying)
+        monkeypatch.setattr(backend, method, dying)
     for step in range(1, 100):
-        place = f"{url}/{step}"
-        store = open_store(place)
+        place = str(step)
+        store = opened(place)
         for source in made[:2] if verb != "prune" else made:
             store.publish(source, promote=True)
         before = store.state("lights")
         left = step
         try:
-            act(open_store(place))
+            act(opened(place))
         except Killed:
             killed += 1
         left = 0
-        after = open_store(place)
+        after = opened(place)
         assert problems(after) == []
         assert after.stable("lights")
         number, state = after.state("lights")
@@ -274,11 +336,10 @@ def test_pruning_removes_what_nothing_names(tmp_path: Path, store: Store) -> Non
 
 
 def test_more_changes_than_a_page_of_a_listing_holds(store: Store, url: str) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        for number in range(1, 1012):
-            raw = b'{"number": %d, "verb": "canary", "state": {"canary": 0.5}}' % number
-            pool.submit(store.backend.create, f"lights/history/{number:08}.json", raw)
-    assert open_store(url).state("lights") == (1011, State(canary=0.5))
+    for number in range(1, 2 * PAGE + 2):
+        raw = b'{"number": %d, "verb": "canary", "state": {"canary": 0.5}}' % number
+        assert store.backend.create(f"lights/history/{number:08}.json", raw)
+    assert open_store(url).state("lights") == (2 * PAGE + 1, State(canary=0.5))
 
 
 def test_more_than_an_artifact_may_have_is_not_even_fetched(
