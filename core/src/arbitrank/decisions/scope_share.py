@@ -100,7 +100,9 @@ def _shares(counts: NDArray[Any]) -> Floats:
 def matched(z: Floats, mean: float, weight: Floats) -> float:
     """The number that, added to the log-odds `z`, makes the weighted mean of their probabilities `mean`, in (0, 1)."""
 
+    part = weight / weight.sum()
+
     def over(added: float) -> float:
-        return float(np.average(sigmoid(z + added), weights=weight)) - mean
+        return float(part @ sigmoid(z + added)) - mean
 
     return float(brentq(over, -80.0, 80.0, xtol=1e-6))
