@@ -152,7 +152,7 @@ def assert_same(scores: Scores, expected: Scores) -> None:
     np.testing.assert_allclose(scores.right, expected.right, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_scores_are_those_of_the_weighted_features(data: st.DataObject) -> None:
     model = data.draw(models("lights"))
