@@ -153,14 +153,14 @@ def test_a_remark_is_made_once(tmp_path: Path) -> None:
     )
 
 
-def test_rank_reads_payloads_of_a_format(tmp_path: Path) -> None:
+def test_rank_reads_payloads_of_a_format(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ranked = CliRunner().invoke(
         cli,
         ["rank", "-", "--format", "rasa", "--domain", "music", "--store", str(tmp_path)],
         input=json.dumps(ONE, indent=1),
     )
     assert ranked.exit_code == 0
-    assert [one["intent"] for one in json.loads(ranked.stdout)["ranked"]] == ["x"]
+    assert [one["intent"] for one in json.loads(capfd.readouterr().out)["ranked"]] == ["x"]
     refused = CliRunner().invoke(cli, ["rank", "-", "--domain", "music"], input="{}")
     assert str(refused.exception) == "--domain: no --format; expected both"
 
