@@ -13,7 +13,7 @@ import pytest
 from docs_reference import DOCS, pages_with_fields, with_fields
 
 WRITE = "run: python tests/test_docs.py"
-SHORT = 200
+SHORT = 230
 """Lines of the longest page, generated ones and records of what was measured apart."""
 LONG = {"experiments.md", "dynamic.md", "own-nlu.md", "upgrading.md", "tutorial.md", "reference/http.md"}
 
