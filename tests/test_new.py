@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,22 @@ def test_each_new_domain_answers_beside_the_others(home: Any) -> None:
     assert [(one["ranked"] or [{"domain": None}])[0]["domain"] for one in answers[:2]] == ["games", "timers"]
     assert [one["decision"]["action"] for one in answers] == ["accept", "accept", "none", "accept"]
     assert answers[3]["ranked"][0]["domain"] == "lamps"
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_each_new_domain_passes_all_checks(home: Any, name: str) -> None:
+    report = json.loads(home.arbitrank("check", name, "--json"))
+    assert (report["domain"], report["passed"]) == (name, True)
+    assert (report["broken"], report["warnings"]) == ([], [])
+
+
+def test_the_code_of_each_is_as_its_linter_wants_it(home: Any) -> None:
+    folders = [str(home.folder / f"arbitrank-{name}") for name in WAYS]
+    for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *folders], capture_output=True, encoding="utf-8", check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_tests_of_each_pass_as_they_are(home: Any) -> None:

@@ -55,7 +55,7 @@ def training_is_deterministic(subject: Subject) -> Iterator[Finding]:
 
 @DomainCheck
 def two_trainings_at_once_are_undisturbed(subject: Subject) -> Iterator[Finding]:
-    """Two trainings at the same time give what each gives alone: they share no file and no state."""
+    """Two trainings at once, in threads of one process, give what each gives alone: they share no file and no state."""
     if not _trainable(subject):
         return
     first = _digests(subject.artifact[0])
