@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -119,13 +120,15 @@ def _section_faults(spec: TomlText, keys: tuple[str, str], section: Any) -> Iter
     if not isinstance(patterns, list) or not patterns:
         seen = "has no `patterns`" if patterns is None else "is empty" if patterns == [] else shown(patterns)
         place = keys if patterns is None else (*keys, "patterns")
-        yield _at(spec, place, seen, "a list of at least one pattern", 'add patterns = ["…"]')
+        fix = f"write patterns = [{json.dumps(patterns)}]" if isinstance(patterns, str) else 'add patterns = ["…"]'
+        yield _at(spec, place, seen, "a list of at least one pattern", fix)
         return
     seen_of: Counter[str] = Counter()
     for pattern in patterns:
         if not isinstance(pattern, str) or not pattern.strip():
             place = (*keys, "patterns")
-            yield _at(spec, place, f"a pattern {shown(pattern)}", "texts that are not blank", "write it in quotes")
+            fix = "write its words, or remove it" if isinstance(pattern, str) else "write it in quotes"
+            yield _at(spec, place, f"a pattern {shown(pattern)}", "texts that are not blank", fix)
             continue
         seen_of[pattern] += 1
         for seen, expected, fix in _pattern_faults(pattern):
