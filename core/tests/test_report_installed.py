@@ -17,8 +17,10 @@ from arbitrank.errors import InputError
 from arbitrank.registry import Loaded, Source
 from arbitrank.report.data import ReportSettings
 from arbitrank.report.report import QualityReport, quality
+from arbitrank.store.artifact import NegativesUsed
 from arbitrank.store.store import open_store
 from arbitrank.training.build import build, held_out
+from arbitrank.training.shared_negatives import AddedNegatives
 from arbitrank.values import Example, Hypothesis, Request, Truth
 
 WORDS = {"On": ("on", "lit", "bright"), "Off": ("off", "dark", "quench")}
@@ -152,3 +154,13 @@ def test_a_domain_without_weights_is_refused_on_other_requests(lamps: Lamps, tmp
     file.write_text('{"text": "lit 1", "domain": "lamps", "intent": "On"}\n' * 12, encoding="utf-8")
     with pytest.raises(InputError, match="domain lamps: no weights"):
         reported(Lamps(lamps.examples()[:80]), tmp_path / "store", file)
+
+
+def test_shared_negatives_that_training_adds_are_others_requests(lamps: Lamps, tmp_path: Path) -> None:
+    own = [example for example in lamps.examples() if example.truth.owned_by("lamps")][:60]
+    added = AddedNegatives(list(drawn(40, seed=1)), (NegativesUsed("arbitrank-made", "0.1.0", "0" * 64, 40),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("arbitrank.report.data.added_negatives", lambda domain, examples: added)
+        one = reported(Lamps(own), tmp_path, curve="none")
+    assert one.n == 100
+    assert any("40 shared negatives of arbitrank-made" in note for note in one.notes)

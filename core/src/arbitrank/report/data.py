@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,8 @@ from arbitrank.domain import Domain, Progress, Settings
 from arbitrank.errors import ArbitrankError, DataError, InputError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.nlu.patterns import is_drawn
+from arbitrank.nlu.data_faults import DataFilesWarning
+from arbitrank.nlu.patterns import generate, is_drawn
 from arbitrank.registry import Found, domain_named, loaded
 from arbitrank.report.measured import Mask, MeasuredDomain
 from arbitrank.report.requests import LabelledRequests, check_requests, read_requests_with_truth
@@ -24,6 +27,7 @@ from arbitrank.store.store import Store
 from arbitrank.training.build import held_out
 from arbitrank.training.example_file import data_digest
 from arbitrank.training.plugin_calls import own_examples
+from arbitrank.training.shared_negatives import added_negatives
 from arbitrank.values import Example
 from arbitrank.wire.offsets import Offsets
 
@@ -48,13 +52,14 @@ class ReportSettings:
 
 
 class OwnData(NamedTuple):
-    """The domain's own examples, and which of them are drawn from patterns and not seen by the weights in training.
+    """The data that the domain trains on by itself: its examples, and shared negatives where `train` adds some.
 
-    `unseen` is None where the weights were not trained on these examples, or there are none.
+    `drawn` are own requests from its patterns. `unseen` marks the examples that the weights have not seen in training;
+    None where they were not trained on these, or there are none.
     """
 
     examples: Sequence[Example]
-    drawn: Mask
+    drawn: Sequence[Example]
     unseen: Mask | None
 
 
@@ -82,13 +87,15 @@ def measure_own(name: str, found: Sequence[Found], settings: ReportSettings, pro
     Raises `InputError` where it is not installed, `DataError` where its examples do not suffice.
     """
     domain = domain_named(name, loaded(found), found)
-    examples, remarks = own_examples(domain)
-    check_requests(f"domain {name}: examples()", name, examples)
+    given, remarks = own_examples(domain)
+    check_requests(f"domain {name}: examples()", name, given)
     training = _training(domain, settings)
     serving, notes = _serving(name, domain, settings), list[str]()
     if remarks:
         notes.append(f"{len(remarks)} remarks on its data files; run: arbitrank check {name}")
-    own = own_data(training, examples, domain, settings.store)
+    own, added = own_data(training, given, domain, settings.store)
+    notes += added
+    examples = own.examples
     if isinstance(serving, Broken):
         notes.append(f"no weights answer: {serving.reason}")
     elif own.unseen is not None and _enough(name, examples, own.unseen):
@@ -122,26 +129,41 @@ def measure_on(
         raise InputError(f"domain {name}: {serving.reason}")
     training = _training(domain, settings)
     given = guarded(own_examples, domain)
-    own = None if isinstance(given, Fault) else own_data(training, given[0], domain, settings.store)
+    own = None if isinstance(given, Fault) else own_data(training, given[0], domain, settings.store)[0]
     notes = list(read.notes)
     if isinstance(given, Fault):
         notes.append(f"its own examples cannot be read: {message(given)}")
     measured = scored(name, serving.model, read.examples, serving.temperature, progress=progress)
-    warnings = list(_seen_before(serving, own, read.examples))
-    return MeasuredData(
-        measured, read.examples, "requests", serving, training, own, (), warnings, notes, read.bad_lines
-    )
+    seen = _seen_before(serving, own, read.examples)
+    return MeasuredData(measured, read.examples, "requests", serving, training, own, (), seen, notes, read.bad_lines)
 
 
-def own_data(training: DomainTraining, examples: Sequence[Example], domain: Domain, store: Store) -> OwnData:
-    """The examples with what the weights have seen of them."""
-    drawn = np.array([is_drawn(example, domain.name) for example in examples], bool)
+def own_data(
+    training: DomainTraining, given: Sequence[Example], domain: Domain, store: Store
+) -> tuple[OwnData, Sequence[str]]:
+    """The data that the domain trains on, with what the weights have seen of them, and remarks on shared negatives."""
+    added = added_negatives(domain, training.read(given))
+    examples = [*given, *added.examples]
     weights = guarded(present, domain.name, domain, store)
     unseen = None
-    if not isinstance(weights, Fault) and weights.manifest.data_digest == data_digest(training.read(examples)):
+    if not isinstance(weights, Fault) and weights.manifest.data_digest == data_digest(training.read(given)):
         held = held_out(domain.name, examples)
         unseen = held if int((~held).sum()) == weights.manifest.rows else None
-    return OwnData(examples, drawn, unseen)
+    notes = [*added.notes, *(f"others' requests are {used}" for used in added.used)]
+    return OwnData(examples, _drawn(domain, given), unseen), notes
+
+
+def _drawn(domain: Domain, examples: Sequence[Example]) -> list[Example]:
+    """The domain's own requests from its patterns: those among its examples, else from `data` beside its module."""
+    found = [example for example in examples if is_drawn(example, domain.name)]
+    module = sys.modules.get(type(domain).__module__)
+    folder = Path(getattr(module, "__file__", None) or "").parent / "data"
+    if not found and (folder / "patterns.toml").is_file():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataFilesWarning)
+            given = guarded(generate, folder, domain.name)
+        found = [] if isinstance(given, Fault) else given
+    return [example for example in found if example.truth.owned_by(domain.name)]
 
 
 def _training(domain: Domain, settings: ReportSettings) -> DomainTraining:
@@ -166,7 +188,8 @@ def _trained_again(
     if folds := fold_count(examples):
         curve = settings.curve != "none"
         measured, points = cross_fitted(training, examples, folds, curve=curve, progress=progress)
-        how = f"each request by weights trained on the other {folds - 1} of {folds} parts of the data"
+        rest = "half" if folds == 2 else f"{folds - 1} of {folds} parts"
+        how = f"each request by weights trained on the other {rest} of the data"
         return measured, examples, points, f"measured with weights trained for this, not those that answer: {how}"
     held = held_out(name, examples)
     tested = [examples[i] for i in np.flatnonzero(held).tolist()]

@@ -137,13 +137,14 @@ def _weights(name: str, data: MeasuredData, found: Sequence[Found], settings: Re
 def _warnings(one: MeasuredDomain, drawn: np.ndarray) -> Iterator[str]:
     """Warnings on how far the figures can be trusted."""
     n, own = len(one), int(one.own.sum())
-    if drawn.all():
+    made = int(drawn[one.own].sum())
+    if own and made == own:
         yield (
-            "measured on its own patterns: every request was drawn from them; on mixed traffic expect worse. Give --on "
-            "a log, or labelled requests of real users"
+            "measured on its own patterns: every own request was drawn from them; on mixed traffic expect worse. Give "
+            "--on a log, or labelled requests of real users"
         )
-    elif drawn.any():
-        yield f"{int(drawn.sum())} of {n} requests were drawn from its own patterns; on mixed traffic expect worse"
+    elif made:
+        yield f"{made} of {own} own requests were drawn from its own patterns; on mixed traffic expect worse"
     if own < FEW:
         yield f"only {own} of its own requests: intervals are wide, and figures of single intents or slots say little"
     if own == n:
@@ -161,7 +162,7 @@ def _warnings(one: MeasuredDomain, drawn: np.ndarray) -> Iterator[str]:
 def _curve(data: MeasuredData, settings: ReportSettings, drawn: np.ndarray, progress: Progress) -> LearningCurve | None:
     """The learning curve: of the cross-fitting, or of parts of the domain's own examples on the measured requests."""
     remark = ""
-    if drawn.all():
+    if drawn[data.measured.own].all():
         remark = "that is of requests like those that its patterns draw, and says nothing of what people say"
     elif data.source == "requests":
         remark = "that is of data like its own examples; of data like these requests it is not known"
@@ -193,27 +194,25 @@ def _sizes(examples: Sequence[Example], settings: ReportSettings) -> tuple[int, 
 
 def _patterns(data: MeasuredData, drawn: np.ndarray, progress: Progress) -> PatternCoverage | None:
     """The patterns against real requests, and the shares that are right of both, where there are both."""
-    if data.own is None or not data.own.drawn.any():
+    if data.own is None or not data.own.drawn:
         return None
-    name, one = data.measured.name, data.measured
-    owned = [e for e, is_one in zip(data.own.examples, data.own.drawn.tolist(), strict=True) if is_one]
-    owned = [example for example in owned if example.truth.owned_by(name)]
+    one = data.measured
     real = [e for e, own, made in zip(one.examples, one.own.tolist(), drawn.tolist(), strict=True) if own and not made]
     right = one.claimed & one.right
     return coverage(
         real,
-        owned,
+        data.own.drawn,
         real_right=CountedShare.in_mask(right[one.own & ~drawn]),
         drawn_right=CountedShare.in_mask(right[one.own & drawn]) or _drawn_right(data, progress),
     )
 
 
 def _drawn_right(data: MeasuredData, progress: Progress) -> CountedShare | None:
-    """The share right of own drawn requests that the weights have not seen."""
+    """The share right of own drawn requests whose words the weights have not seen."""
     if data.weights is None or data.own is None or data.own.unseen is None:
         return None
     name = data.measured.name
-    unseen = np.flatnonzero(data.own.unseen & data.own.drawn).tolist()
-    own = [data.own.examples[i] for i in unseen if data.own.examples[i].truth.owned_by(name)][:_DRAWN_ON]
+    seen = {data.own.examples[i].request.utterance for i in np.flatnonzero(~data.own.unseen).tolist()}
+    own = [example for example in data.own.drawn if example.request.utterance not in seen][:_DRAWN_ON]
     one = scored(name, data.weights.model, own, data.weights.temperature, stage="drawn requests", progress=progress)
     return CountedShare.in_mask(one.claimed & one.right)
