@@ -59,6 +59,12 @@ def pickling(self: Any, examples: Any, out: Path, settings: Any) -> dict[str, An
     return {}
 
 
+def linking(self: Any, examples: Any, out: Path, settings: Any) -> dict[str, Any]:
+    write(out, 0.5)
+    (out / "reranker" / "link").symlink_to("rate.json")
+    return {}
+
+
 def colliding(self: Any, examples: Any, out: Path, settings: Any) -> dict[str, Any]:
     """Two at once see each other's mark."""
     BUSY.append(1)
@@ -90,6 +96,9 @@ def nosy(self: Any, request: Request) -> Any:
 CARELESS: list[tuple[str, Callable[[], Domain], str]] = [
     ("name_and_skills_are_valid", lambda: careless(name="Zoo"), "its name is 'Zoo'"),
     ("name_and_skills_are_valid", lambda: careless(skills=()), "it has no skills"),
+    ("name_and_skills_are_valid", lambda: careless(skills=property(lambda self: {}["a"])), "skills raised KeyError: 'a' ("),
+    ("attributes_have_their_types", lambda: careless(scales=["0..100"]), "scales is the list ['0..100']"),
+    ("attributes_have_their_types", lambda: careless(context_keys=5), "context_keys is the int 5"),
     ("name_and_skills_are_valid", lambda: careless(skills=[Skill("mute")]), "'mute' has no sample phrases"),
     ("name_and_skills_are_valid", lambda: careless(skills=["zoo"]), "skills is the list ['zoo']"),
     ("attributes_have_their_types", lambda: careless(context_keys="playing"), "write context_keys = ('playing',)"),
@@ -107,6 +116,7 @@ CARELESS: list[tuple[str, Callable[[], Domain], str]] = [
     ("data_files_and_examples_can_be_read", lambda: careless(examples=rows({"text": "a"})), "the dict {'text': 'a'}"),
     ("data_files_and_examples_can_be_read", lambda: careless(examples=lambda self: None), "examples() returned None"),
     ("data_files_and_examples_can_be_read", lambda: careless(examples=rows(example(5))), "Expected `str"),  # type: ignore[arg-type]
+    ("data_files_and_examples_can_be_read", lambda: careless(examples=rows(example("a", ["zoo"]))), "truth.domain is the list ['zoo']"),  # type: ignore[arg-type]
     ("data_files_and_examples_can_be_read", lambda: careless(examples=rows()), "examples() gives no example"),
     ("data_files_and_examples_can_be_read", lambda: careless(examples=lambda self: open("no/works.tsv")), "test_check.py"),
     ("training_data_is_reproducible", lambda: careless(examples=lambda s: [example(str(next(calls)))]), "other examples"),
@@ -123,6 +133,9 @@ CARELESS: list[tuple[str, Callable[[], Domain], str]] = [
     ("utterances_are_clean_text", lambda: careless(examples=rows(example("a {zoo}"))), "the brackets of a pattern"),
     ("training_gives_a_model", lambda: careless(train=lambda *a: None), "train() returned None"),
     ("training_gives_a_model", lambda: careless(train=lambda *a: {}), "train() wrote no file"),
+    ("training_gives_a_model", lambda: careless(train=linking), "train() wrote reranker/link, a link, expected a regular"),
+    ("training_gives_a_model", lambda: careless(train=lambda self, examples: {}), "expected the signature train(self, examples"),
+    ("training_gives_a_model", lambda: careless(load=lambda self, folder: open("rate.json")), "expected a file that the package"),
     ("training_gives_a_model", lambda: careless(train=lambda *a: {}["x"]), "train() raised KeyError: 'x' (tests/test_check.py"),
     ("training_gives_a_model", lambda: careless(load=lambda self, folder: 5), "load() returned the int 5, expected a Model"),
     ("training_gives_a_model", lambda: careless(load=lambda self, folder: {}["rate"]), "load() raised KeyError: 'rate'"),
@@ -227,3 +240,24 @@ def test_a_parametrised_check_is_a_test_of_its_own(check: Callable[[], None]) ->
 def test_an_expected_failure_of_no_check_is_refused_when_tests_are_collected() -> None:
     with pytest.raises(CheckFailed, match="which is no check"):
         parametrize_checks(Zoo(), {"nmae": "because"})
+
+
+def test_examples_without_end_are_refused_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbitrank.training.plugin_calls.MOST_EXAMPLES", 10)
+    drawn = count()
+    domain = careless(examples=lambda self: (example(f"a {next(drawn)}") for _ in count()))
+    assert "more than 10 examples, expected an end" in str(findings(domain, "data_files_and_examples_can_be_read")[0])
+    before = next(drawn)
+    subject = Subject(domain, trains=True)
+    for name in ("training_data_suffices", "utterances_are_clean_text", "training_is_deterministic"):
+        assert CHECK[name].findings(subject) == []
+    assert next(drawn) <= before + 12
+
+
+def test_what_did_not_end_is_not_called_again() -> None:
+    calls: list[str] = []
+    domain = careless(examples=lambda self: calls.append("examples"), train=lambda *args: calls.append("train"))
+    subject = Subject(domain, trains=True, barred=frozenset(("examples", "training", "answers")))
+    for name in ("training_data_suffices", "artifact_holds_no_pickle", "scores_are_probabilities"):
+        assert CHECK[name].findings(subject) == []
+    assert calls == []

@@ -153,6 +153,7 @@ def test_a_fault_of_the_catalogue_is_named(tmp_path: Path, works: bytes | str, l
         (PATTERNS, LISTS, WORKS + "Moon\tAda\tbeds\n", "works.tsv:4: title: repeats line 2: 'Moon'"),
         (PATTERNS, LISTS, b"\xef\xbb\xbf" + WORKS.encode(), "works.tsv:1: begins with a byte order mark"),
         (PATTERNS.replace("count = 2", "count = 9"), LISTS, WORKS, "others.beds.count: is 9, of which"),
+        (PATTERNS, LISTS, WORKS.replace("Sun", "S\x00un"), "title: is 'S\\x00un', with a control character"),
         (b"\xef\xbb\xbf" + PATTERNS.encode(), LISTS, WORKS, "patterns.toml:1: begins with a byte order mark"),
     ],
 )  # fmt: skip
@@ -178,4 +179,10 @@ def test_signs_alone_are_no_brackets(tmp_path: Path) -> None:
 
 def test_a_catalogue_without_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataFilesError, match=r"works\.tsv: no such file, expected a file in UTF-8; create works.tsv"):
+        read_works(tmp_path)
+
+
+def test_works_with_a_share_that_is_none_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "works.tsv").write_text("title\tshare\nMoon\tmost\n", encoding="utf-8")
+    with pytest.raises(DataFilesError, match=r"works.tsv:2: share: is 'most', expected a number in \[0, 1\]"):
         read_works(tmp_path)

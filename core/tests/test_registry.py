@@ -44,6 +44,20 @@ WRONGS = {
         "import nothing_of_that_name\n",
         "ModuleNotFoundError: No module named 'nothing_of_that_name'",
     ),
+    "needs what is not installed": (
+        "import nothing_of_that_name\n",
+        "expected it with the plugin; add it to its dependencies, and install it; to see where, run: python -c",
+    ),
+    "reads a file that is not there": (
+        "open('no/works.tsv')\n",
+        "expected a file that the package ships, named from Path(__file__).parent; to see where",
+    ),
+    "misspells a method": (
+        "from arbitrank.domain import Domain\nfrom arbitrank.hookspecs import hookimpl\n\n\nclass Zoo(Domain):\n"
+        "    name = 'zoo'\n    def train(self, examples, out, settings): ...\n    def loads(self, folder): ...\n\n\n"
+        "@hookimpl\ndef arbitrank_domains():\n    return [Zoo()]\n",
+        "Zoo lacks load(), expected it; write it, or rename loads, which it has",
+    ),
     "has a syntax error": ("def arbitrank_domains(:\n", "SyntaxError: "),
     "raises SystemExit on import": ("raise SystemExit(3)\n", "SystemExit: 3"),
     "raises what is no Exception on import": (
@@ -139,6 +153,14 @@ def assert_refused(found: list[Found], reason: str) -> None:
     assert str(refused.source) == "wrong (arbitrank-wrong 1.2.3)"
     assert reason in refused.reason
     assert "\n" not in refused.reason
+
+
+def test_the_print_of_an_import_is_a_remark(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(site, "arbitrank-weather", serving("weather") + "\nprint('Weather starting')\n")
+    (found,) = beside_reference(discover({}))
+    assert isinstance(found, Loaded)
+    assert found.notes[-1].startswith("its import printed 'Weather starting', expected nothing on standard output; use")
+    assert capsys.readouterr() == ("", "Weather starting\n")
 
 
 @pytest.mark.parametrize(("code", "reason"), WRONGS.values(), ids=WRONGS)

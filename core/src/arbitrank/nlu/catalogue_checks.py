@@ -26,13 +26,15 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path) -> Table:
-    """The table in a file. Raises `DataFilesError` where it is no UTF-8, or has no column `title`."""
+    """The table in a file. Raises `DataFilesError` where it is no UTF-8, has no column `title`, or a share is none."""
     faults: list[DataFault] = []
     text = read_text(path, faults)
     if text is not None:
         table = _table(path, text)
         if fault := _header_fault(table):
             faults.append(fault)
+        for line, row in table.rows if "share" in table.columns else ():
+            faults += _share_faults(table, line, dict(zip(table.columns, row, strict=False)))
         if not any(fault.fatal for fault in faults):
             return table
     raise_for([fault for fault in faults if fault.fatal])
@@ -105,6 +107,9 @@ def _work_faults(table: Table, line: int, work: Mapping[str, str], domain: str) 
     title = work.get("title", "")
     if not title.strip():
         yield DataFault(path, line, "title", "is empty", "a title", "give the work its title, or remove the line")
+    elif not title.isprintable():
+        seen, expected = f"is {title!r}, with a control character", "a title as people say it"
+        yield DataFault(path, line, "title", seen, expected, "remove it", fatal=False)
     elif title != title.strip():
         yield DataFault(path, line, "title", f"is {title!r}", "no blanks around it", "remove them", fatal=False)
     also = (work.get("also") or "").split(",")
@@ -113,10 +118,15 @@ def _work_faults(table: Table, line: int, work: Mapping[str, str], domain: str) 
         yield DataFault(path, line, "also", seen, expected, "remove it")
     elif any(name != name.strip() for name in also):
         yield DataFault(path, line, "also", f"is {work['also']!r}", "names without blanks", "write them as a,b")
+    yield from _share_faults(table, line, work)
+
+
+def _share_faults(table: Table, line: int, work: Mapping[str, str]) -> Iterator[DataFault]:
     if share := work.get("share"):
         try:
             number = float(share)
         except ValueError:
             number = float("nan")
         if not 0.0 <= number <= 1.0:
+            path = str(table.path)
             yield DataFault(path, line, "share", f"is {share!r}", "a number in [0, 1]", "correct it, or leave it empty")
