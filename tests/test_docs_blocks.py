@@ -112,7 +112,7 @@ def check_arbitrank(words: list[str]) -> None:
         if word in ("<", ">", "2>"):
             words = words[:place]
             break
-    context: click.Context = click.Context(cli, info_name="arbitrank")
+    context = cli.make_context("arbitrank", [], resilient_parsing=True)  # its settings are cached with the commands
     command: click.Command = cli
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name, found, words = command.resolve_command(context, words)
