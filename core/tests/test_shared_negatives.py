@@ -11,10 +11,11 @@ import pytest
 from careless import Lone, Zoo, ZooModel, careless, lone
 from negative_sets import install_set, line, only
 
+from arbitrank.child import Expired
 from arbitrank.domain import Domain, Scores, Settings
 from arbitrank.errors import PluginError
 from arbitrank.store.artifact import read_card, read_manifest
-from arbitrank.testing import ALL_CHECKS, claim_checks
+from arbitrank.testing import ALL_CHECKS, claim_checks, neighbours
 from arbitrank.testing.findings import Finding
 from arbitrank.testing.neighbours import Neighbour
 from arbitrank.testing.subject import Subject
@@ -219,7 +220,11 @@ def test_claims_are_tried_on_negatives_that_the_domain_did_not_learn_from(
     assert one.fix.startswith("add requests of these topics as negatives")
 
 
-def test_a_domain_that_is_silent_on_them_has_no_finding(negatives: Path, tmp_path: Path) -> None:
+def test_a_domain_that_is_silent_on_them_has_no_finding(
+    negatives: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    near = (Neighbour("doors", (Request(utterance="open the door"),) * 9),)
+    monkeypatch.setattr(claim_checks, "neighbours_of", lambda name: near)
     assert findings(shipping(tmp_path), "shared_negatives_are_not_claimed", "neighbours_requests_are_not_claimed") == []
 
 
@@ -245,3 +250,31 @@ def test_a_fallback_may_claim_whatever_it_likes(negatives: Path, tmp_path: Path)
 
 def test_a_factory_makes_the_domain_without_negatives() -> None:
     assert all(one.truth.owned_by("zoo") for one in lone("zoo").examples())
+
+
+def test_a_neighbour_that_hangs_or_fails_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answering:
+        """A child that hangs for one neighbour, and fails for another."""
+
+        def __init__(self, *arguments: str) -> None:
+            started.append(1)
+
+        def exchange(self, message: bytes, seconds: float) -> bytes:
+            if message == b"stuck":
+                raise Expired(f"not done after {seconds:g} s")
+            names = ["doors", "stuck", "torn", "zoo"]
+            return msgspec.json.encode(Neighbour(message.decode(), reason="it fails") if message else names)
+
+        def close(self) -> None:
+            ended.append(1)
+
+    started: list[int] = []
+    ended: list[int] = []
+    monkeypatch.setattr(neighbours, "Child", Answering)
+    neighbours.neighbours_of.cache_clear()
+    found = neighbours.neighbours_of("zoo")
+    neighbours.neighbours_of.cache_clear()
+    assert [(one.name, one.reason) for one in found] == [
+        ("doors", "it fails"), ("stuck", "not done after 30 s"), ("torn", "it fails")
+    ]  # fmt: skip
+    assert len(started) == len(ended) == 2

@@ -66,11 +66,12 @@ def neighbours_requests_are_not_claimed(subject: Subject) -> Iterator[Finding]:
     if not examples or not _answers(subject) or subject.domain.fallback:
         return
     known = {comparable(one.request.utterance or "") for one in examples if one.truth.owned_by(subject.name)}
-    for neighbour in neighbours_of(subject.name):
+    neighbours = neighbours_of(subject.name)
+    for neighbour in neighbours:
         if neighbour.reason:
             yield warning(f"the requests of {neighbour.name} cannot be read: {neighbour.reason}", "", "")
         tried = [one for one in neighbour.requests if comparable(one.utterance or "") not in known]
-        found = list(_claims(subject, tried))
+        found = list(_claims(subject, tried, len(neighbours)))
         claimed = [(mine, one.utterance or "") for mine, one in zip(found, tried, strict=False) if mine >= CLAIMED]
         if len(claimed) >= _LEAST and len(claimed) > MAX_NEIGHBOURS * len(found):
             text = f"it claims {len(claimed)} of {len(found)} own requests of {neighbour.name}: {_quoted(claimed)}"
@@ -83,10 +84,13 @@ def _answers(subject: Subject) -> bool:
     return subject.domain.shipped is not None and subject.model is not None
 
 
-def _claims(subject: Subject, requests: Iterable[Request]) -> Iterator[float]:
-    """P(mine) of each request, as many as there is time for; 0 where the domain has no reading, or fails."""
+def _claims(subject: Subject, requests: Iterable[Request], parts: int = 1) -> Iterator[float]:
+    """P(mine) of each request, as many as there is time for; 0 where it has no reading, or fails.
+
+    `parts` share the time.
+    """
     assert subject.model is not None  # otherwise nothing is asked
-    most = int(_SECONDS / max(pace(subject), 1e-3))
+    most = int(_SECONDS / parts / max(pace(subject), 1e-3))
     for request, _ in zip(requests, range(most), strict=False):
         outcome = query(subject.name, subject.model, msgspec.structs.replace(request, hypotheses=None), None)
         yield outcome.scores.mine if isinstance(outcome, Answered) and outcome.hypotheses else 0.0
