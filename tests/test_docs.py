@@ -531,7 +531,10 @@ def test_every_variable_that_the_core_reads_is_explained() -> None:
     assert set(re.findall(r"\bARBITRANK_[A-Z]+\b", code)) <= set(re.findall(r"\bARBITRANK_[A-Z]+\b", text))
 
 
-@pytest.mark.parametrize("source", [ROOT / "core", ROOT / "negatives", *sorted((ROOT / "plugins").iterdir())], ids=name_of)
+SOURCES = [ROOT / "core", ROOT / "negatives", *sorted((ROOT / "plugins").iterdir())]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
 def test_a_changelog_begins_with_the_distributions_version(source: Path) -> None:
     project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changelog = (source / "CHANGELOG.md").read_text(encoding="utf-8")
