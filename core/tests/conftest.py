@@ -56,6 +56,25 @@ def arbitrank(empty_store: str, program: str) -> Iterator[Command]:
 
 
 @pytest.fixture(scope="session")
+def fresh(empty_store: str, program: str) -> Command:
+    """The same in a process that begins with nothing imported, for what depends on that."""
+
+    def run(*args: str, input: str | None = None, **variables: str | None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, *args],
+            input=input,
+            capture_output=True,
+            encoding="utf-8",
+            cwd=empty_store,
+            env=environment(**{"ARBITRANK_STORE": empty_store, **variables}),
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def lights_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of installed packages, with one of two fake domains: lights and shades."""
     folder = tmp_path_factory.mktemp("lights") / "site"

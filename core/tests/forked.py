@@ -1,6 +1,6 @@
 """The command in a process of its own, forked from one that has imported all: of a short call, imports take most.
 
-`test_cli_usage.py` starts the program itself.
+The fixture `fresh` starts the program itself.
 """
 
 from __future__ import annotations

@@ -507,7 +507,7 @@ def test_utterances_without_words_and_out_of_scope_alone_are_measured(tmp_path: 
 
 @pytest.mark.parametrize("lacks", ["the package", "libgomp"])
 def test_without_lightgbm_everything_else_is_measured_and_the_package_named(
-    corpus: Path, tmp_path: Path, arbitrank: Any, lacks: str
+    corpus: Path, tmp_path: Path, fresh: Any, lacks: str
 ) -> None:
     """In the workers too: each process finds the same break at its start."""
     breaks = {
@@ -522,7 +522,7 @@ def test_without_lightgbm_everything_else_is_measured_and_the_package_named(
     }
     (tmp_path / "sitecustomize.py").write_text(breaks[lacks])
     out = tmp_path / "out"
-    done = arbitrank("evaluate", str(corpus), "--out", str(out), "--jobs", "2", PYTHONPATH=str(tmp_path))
+    done = fresh("evaluate", str(corpus), "--out", str(out), "--jobs", "2", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     advice = {"the package": "pip install lightgbm", "libgomp": "apt-get install libgomp1"}[lacks]
     metrics = json.loads((out / "metrics.json").read_bytes())
