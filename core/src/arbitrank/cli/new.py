@@ -127,8 +127,15 @@ def _try(name: str, way: str, phrase: str, folder: Path, package: str) -> str:
     """The command that has the new domain answer."""
     if way == "own-nlu":
         data = folder / "src" / package / "data" / "hypotheses.jsonl"
-        return f"head -n 1 {shlex.quote(_shown(data))} | arbitrank rank"
+        return f"sed -n {_first_own(data, name)}p {shlex.quote(_shown(data))} | arbitrank rank"
     return f"arbitrank ask {shlex.quote(phrase)}"
+
+
+def _first_own(data: Path, name: str) -> int:
+    """The number of the first line whose truth is the domain's, 1 where there is none."""
+    truths = (json.loads(line).get("truth") for line in data.read_text(encoding="utf-8").splitlines())
+    own = (n for n, truth in enumerate(truths, 1) if isinstance(truth, dict) and truth.get("domain") == name)
+    return next(own, 1)
 
 
 def _shown(path: Path) -> str:

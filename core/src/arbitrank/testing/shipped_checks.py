@@ -58,6 +58,7 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
     scales = DomainScales.of(subject.domain, {})
     if manifest.data_digest != data_digest([read_example(example, scales) for example in examples]):
         yield seen("the data changed since the weights were trained", "weights of the present data", train)
+        return
     used = manifest.negatives or ()
     if manifest.rows >= len(examples) + sum(one.requests for one in used):
         yield seen("nothing was held out for the card", "one example in ten", train)
