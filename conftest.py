@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 
 # Processes that test side by side would wait for one another's threads. Set before NumPy is imported, and inherited.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+FIGURES = ("test_benchmarks_", "test_demo", "test_evaluate_served")
+"""Files of tests that compute for long what shorter ones cover: measuring them would double their time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,3 +24,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def scale(request: pytest.FixtureRequest) -> float:
     """The share of a large count that a test runs: 1.0 under `--full`, else 0.1."""
     return 1.0 if request.config.getoption("--full") else 0.1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Measure no coverage of a test of figures, nor of its fixtures and child processes."""
+    config = os.environ.get("COVERAGE_PROCESS_CONFIG") if item.path.name.startswith(FIGURES) else None
+    if config is None:
+        return (yield)
+    from coverage import Coverage
+
+    measured = Coverage.current()
+    assert measured
+    measured.stop()
+    del os.environ["COVERAGE_PROCESS_CONFIG"]
+    try:
+        return (yield)
+    finally:
+        os.environ["COVERAGE_PROCESS_CONFIG"] = config
+        measured.start()

@@ -86,6 +86,11 @@ def test_a_new_distribution_is_complete(made: dict[str, tuple[DomainNames, Creat
     assert about["project"]["name"] == names.distribution
     assert about["project"]["dependencies"] == [f"arbitrank>={major}.{minor},<{int(major) + 1}"]
     assert about["project"]["entry-points"] == {"arbitrank.domains.v1": {names.name: f"{names.package}.plugin"}}
+    readme = (created.folder / "README.md").read_text(encoding="utf-8")
+    recogniser = created.folder / package / "model" / "recogniser" / "recogniser.json"
+    learned = json.loads(recogniser.read_bytes()) if recogniser.is_file() else {"intents": [], "labels": []}
+    for named in (*learned["intents"], *(label[2:] for label in learned["labels"] if label != "O")):
+        assert f"`{named}`" in readme
     manifest = verified(created.folder / package / "model")
     assert (manifest.domain, manifest.package, manifest.version) == (names.name, names.distribution, created.version)
     for file in files:

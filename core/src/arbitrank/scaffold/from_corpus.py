@@ -15,6 +15,7 @@ import msgspec
 
 from arbitrank.extras import required
 from arbitrank.learn.features import CORE_KEYS
+from arbitrank.nlu.pattern_checks import PLACE
 from arbitrank.nlu.patterns import generate
 from arbitrank.scaffold.files import filled, template
 from arbitrank.scaffold.learned import LearnedData, corpus_lines, learned, title_of
@@ -24,6 +25,18 @@ from arbitrank.scaffold.sources import LearningSource, own_hypotheses
 __all__ = ["code", "corpus_files", "hypotheses_files"]
 
 _HEAD = "# Made of {source} by `arbitrank new`; edit it as you like. docs/how-to/patterns.md has the notation.\n\n"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names as a README lists them."""
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def _slots(source: LearningSource, patterns: Mapping[str, Any], domain: str) -> list[str]:
+    """The slots of a domain's own examples and patterns."""
+    own = (one.truth for one in source.examples if one.truth.owned_by(domain))
+    drawn = PLACE.findall(json.dumps(patterns.get("own", {}), ensure_ascii=False))
+    return sorted({slot.name for truth in own for slot in truth.slots} | {name for name, _ in drawn if name})
 
 
 def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple[dict[str, str], LearnedData]:
@@ -41,6 +54,8 @@ def corpus_files(names: DomainNames, source: LearningSource, path: str) -> tuple
         {
             "way": f"toolkit --from {path}",
             "source": path,
+            "intents": _listed(data.intents),
+            "slots": _listed(_slots(source, data.patterns, names.name)),
             "phrase": shlex.quote(data.phrases[0] if data.phrases else names.title),
             "intent_titles": _mapping({intent: title_of(intent) for intent in data.intents}),
             "context_keys": f"(*CORE_KEYS{keys})" if keys else "CORE_KEYS",
