@@ -60,6 +60,22 @@ class Home:
                 del report["ms"]
         return found
 
+    def shell(self, script: str) -> str:
+        """What a script prints whose commands are the environment's, standard error included."""
+        path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env=environment(PATH=path, COLUMNS="110"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=1500,
+            check=False,
+        )
+        return done.stdout
+
     def install(self, *wheels: Path) -> None:
         """Install wheels, without their dependencies, which are there."""
         self.pip("install", "--quiet", "--no-deps", "--no-index", *map(str, wheels))

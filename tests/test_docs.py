@@ -67,6 +67,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("plugins/*/*.md")])
 IN_ORDER = [DOCS / "own-nlu.md", DOCS / "how-to/own-nlu-measure.md", DOCS / "how-to/own-nlu-errors.md"]
 """Pages whose examples build on one another: `test_own_nlu` runs them."""
+TUTORIAL = DOCS / "tutorial.md"
+"""The page that `test_tutorial` follows in a fresh environment."""
 WRITE = "run: python tests/test_docs.py"
 
 
@@ -158,7 +160,7 @@ def test_the_pages_of_commands_are_the_output_of_help() -> None:
 def examples() -> Iterator[tuple[Path, str, str]]:
     """Every console example: its page, the command, and the output that is shown."""
     for page in PAGES:
-        for _, text in [] if page in IN_ORDER else blocks(page, "console"):
+        for _, text in [] if page in (*IN_ORDER, TUTORIAL) else blocks(page, "console"):
             first, _, output = text.partition("\n")
             yield page, first.removeprefix("$ "), output
 
@@ -566,6 +568,8 @@ def write() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         test_own_nlu.write(Path(folder))
+    follow = [sys.executable, "-m", "pytest", "-q", str(ROOT / "tests" / "test_tutorial.py")]
+    subprocess.run(follow, env={**os.environ, "ARBITRANK_WRITE_DOCS": "1"}, check=False)
 
 
 if __name__ == "__main__":
