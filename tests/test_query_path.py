@@ -4,8 +4,9 @@ For hypotheses that come with the request these are 17: the request's values and
 decoder has seen what a program builds, `request_checks`, `offsets`), the arbitrator and its stages (`arbitrator`,
 `lineup`, `prepared`, `dispatch`, `merge`, `decide`), what bounds a domain's faults (`guard`, `checks`), the reading of
 its scores, in which equal readings count once (`scores`, `normal_text`), and the reference re-ranker (`reference`,
-`scoring`, `weighted_sums`). From text, `nlu` adds 8, and there are no offsets of a caller to check. Scales, fallbacks,
-explanations, several wordings and remarks are not among them where a request has none.
+`scoring`, `weighted_sums`). From text, `nlu` adds 8 and `described` checks the features of the domain's own, and there are no
+offsets of a caller to check. Scales, fallbacks, explanations, several wordings and remarks are not among them where a
+request has none.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def arbitrator(tmp_path_factory: pytest.TempPathFactory) -> Arbitrator:
     return Arbitrator(load_domains(loaded(discover({})), store))
 
 
-@pytest.mark.parametrize(("request_", "most"), [(BROUGHT, 17), (TEXT, 24)], ids=["hypotheses", "text"])
+@pytest.mark.parametrize(("request_", "most"), [(BROUGHT, 17), (TEXT, 25)], ids=["hypotheses", "text"])
 def test_an_answer_passes_through_few_files(arbitrator: Arbitrator, request_: Request, most: int) -> None:
     arbitrator.answer(request_)  # the first answer prepares what the others use
     files: set[str] = set()
