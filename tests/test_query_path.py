@@ -4,9 +4,9 @@ For hypotheses that come with the request these are 17: the request's values and
 decoder has seen what a program builds, `request_checks`, `offsets`), the arbitrator and its stages (`arbitrator`,
 `lineup`, `prepared`, `dispatch`, `merge`, `decide`), what bounds a domain's faults (`guard`, `checks`), the reading of
 its scores, in which equal readings count once (`scores`, `normal_text`), and the reference re-ranker (`reference`,
-`scoring`, `weighted_sums`). From text, `nlu` adds 8 and `described` checks the features of the domain's own, and there are no
-offsets of a caller to check. Scales, fallbacks, explanations, several wordings and remarks are not among them where a
-request has none.
+`scoring`, `weighted_sums`). From text, `nlu` adds 8 and `described` checks the domain's own
+features, and there are no offsets of a caller to check. Scales, fallbacks, explanations, several wordings and remarks
+are not among them where a request has none.
 """
 
 from __future__ import annotations
