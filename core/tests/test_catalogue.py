@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from arbitrank.errors import DataError
 from arbitrank.nlu.catalogue import Catalogue, also_of, key_of, read_elsewhere, read_works, share_of
 from arbitrank.values import Hypothesis, Slot
 
@@ -110,3 +111,9 @@ def test_the_names_of_a_column_are_listed_as_they_are_spelt() -> None:
     works = [{"title": "The Hobbit", "author": "Tolkien"}, {"title": "Emma"}, {"title": "The Hobbit", "author": ""}]
     assert Catalogue(works, "title", "author").names("title") == ["Emma", "The Hobbit"]
     assert Catalogue(works, "title", "author").names("author") == ["Tolkien"]
+
+
+def test_a_column_that_no_work_has_is_named(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"no work has the column 'plant', expected some of .*title"):
+        Catalogue(read_works(folder), "plant")
+    assert Catalogue([], "plant").names("plant") == []

@@ -234,4 +234,9 @@ def test_an_audit_set_holds_sound_lines_alone(fruit, tmp_path: Path) -> None:
     done = run("audit-set", str(path))
     assert "1 requests bring no hypotheses" in done.stdout
     assert "no request belongs to pears" in done.stdout
+    assert "hardly anything by 1 requests, expected 20 at least" in done.stderr
     assert store.audit_set()
+    path.write_text('{"utterance": "x", "truth": {"domain": "apples"}}\n' * 30)
+    assert not run("audit-set", str(path)).stderr
+    path.write_text('{"utterance": "x", "truth": {"domain": "apples"}}\n' * 25)
+    assert "the audit set of before had more requests: 30;" in run("audit-set", str(path)).stderr

@@ -184,6 +184,7 @@ def test_by_default_the_model_is_factored(model: ReferenceModel) -> None:
             ],
             "no hypothesis of 2 examples is its own",
         ),
+        (corpus()[-16:] + corpus()[:1], "none of its 1 own examples is read by a recogniser"),
     ],
 )
 def test_examples_that_do_not_suffice_are_refused(tmp_path: Path, examples: list[Example], message: str) -> None:

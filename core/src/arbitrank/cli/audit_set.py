@@ -19,6 +19,7 @@ from arbitrank.wire.json_lines import BadLine, place, read_lines
 from arbitrank.wire.requests import decode_logged
 
 _SHOWN = 10
+_FEW = 20  # requests below which a gate can tell hardly anything
 
 
 @click.command("audit-set")
@@ -38,9 +39,15 @@ def audit_set(file: Path | None, store: Store) -> None:
         return
     with _single(file) as requests:
         n, owners, hypotheses, words = _checked(requests)
+        replaced = store.audit_set()
+        before = 0 if replaced is None else sum(1 for _ in read_lines(replaced))
         digest = store.set_audit_set(requests)
     domains = ", ".join(f"{name or 'out of scope'} {count}" for name, count in owners.most_common())
     click.echo(f"audit set {digest[:12]} in {store}: {n} requests, {hypotheses} hypotheses; owned by {domains}")
+    if before > n:
+        options.note(f"the audit set of before had more requests: {before}; a gate tells the more, the more there are")
+    if n < _FEW:
+        options.note(f"the gate can tell hardly anything by {n} requests, expected {_FEW} at least")
     if words:
         click.echo(f"{words} requests bring no hypotheses: the domains recognise their words each time")
     missing = sorted({*loaded(discover())} - {*owners})

@@ -87,6 +87,11 @@ class ReferenceDomain(Domain):
         evidence = gather(self.name, requests, truths, keys=keys, weights=weights, silent=settings.silent)
         if not evidence.requests:
             raise DataError(f"{subject}: no hypothesis of {len(examples)} examples is its own; nothing to learn")
+        if not evidence.batch.mine.any():
+            raise DataError(
+                f"{subject}: none of its {own} own examples is read by a recogniser that has not learned from it, "
+                "expected some to learn from what is right; give more of each intent"
+            )
         chosen = select(evidence, settings)
         files.save(chosen.reranker, out / RERANKER)
         settings.progress("re-ranker", 1, 1)

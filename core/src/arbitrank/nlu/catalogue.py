@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from arbitrank.errors import DataError
 from arbitrank.nlu.catalogue_checks import read_table
 from arbitrank.normal_text import comparable
 from arbitrank.values import Hypothesis
@@ -69,11 +70,18 @@ def key_of(name: str) -> str:
 class Catalogue:
     """Looks names up in some columns of works, in whatever spelling (`key_of`).
 
-    `elsewhere`: titles that are known to mean other domains' works alone.
+    `elsewhere`: titles that are known to mean other domains' works alone. Raises `DataError` where no work has one of
+    the columns, whose slots would never be known.
     """
 
     def __init__(self, works: Iterable[Work], *columns: str, elsewhere: Iterable[Work] = ()) -> None:
         works = list(works)
+        present = {column for work in works for column in work}
+        if works and (missing := [column for column in columns if column not in present]):
+            raise DataError(
+                f"catalogue: no work has the column {', '.join(map(repr, missing))}, expected some of "
+                f"{', '.join(sorted(present))}; add it to works.tsv, named like the slot, or leave it out"
+            )
         self._spelt = {column: {value for work in works if (value := work.get(column))} for column in columns}
         self._names = {column: frozenset(map(key_of, values)) for column, values in self._spelt.items()}
         self._shared = frozenset(key_of(work["title"]) for work in works if also_of(work))
