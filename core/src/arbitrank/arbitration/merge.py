@@ -161,14 +161,15 @@ def merge_heads(
         no_index, no_index.copy(), np.zeros(n), out_of_scope, np.full(n, math.inf), np.zeros(n, np.bool_)
     )
     highest, mine = np.full(n, -1.0), np.zeros(n)
-    for number, one in enumerate(domains):
-        score = np.where(one.best >= 0, one.mine * one.right, -1.0)
+    scores = [np.where(one.best >= 0, one.mine * one.right, -1.0) for one in domains]
+    for number, (one, score) in enumerate(zip(domains, scores, strict=True)):
         ahead = score > highest
         highest[ahead], heads.domain[ahead], mine[ahead] = score[ahead], number, one.mine[ahead]
         heads.reading[ahead], heads.probability[ahead] = one.best[ahead], one.right[ahead]
-    agreeing = agreeing_with(heads.domain, claims_in(domains, terms), len(domains))
+    claims = claims_in(domains, terms)
+    passed = agreeing_with(heads.domain, claims, len(domains)) | agreeing_behind(np.array(scores), claims)
     for number, one in enumerate(domains):
-        other = (one.best >= 0) & ~agreeing[number] & choosable(one.mine, one.right)
+        other = (one.best >= 0) & ~passed[number] & choosable(one.mine, one.right)
         distance = np.where(other, np.abs(margin(mine, one.mine, decisions.exclusive)), math.inf)
         np.minimum(heads.closest, distance, out=heads.closest)
     if fallback is not None:
@@ -206,6 +207,17 @@ def agreeing_with(heads: NDArray[np.int32], claims: Sequence[GroupClaims], count
         for row, number in enumerate(one.domains.tolist()):
             agreeing[one.domains] |= one.same[row] & (heads == number)
     return np.asarray(agreeing)
+
+
+def agreeing_behind(scores: Floats, claims: Sequence[GroupClaims]) -> NDArray[np.bool_]:
+    """Marks of the domains that state the claim of one before them in the list; shape (count, n)."""
+    behind = np.zeros(scores.shape, np.bool_)
+    for one in claims:
+        for row, number in enumerate(one.domains.tolist()):
+            own = scores[one.domains]
+            before = (own > scores[number]) | ((own == scores[number]) & (one.domains < number)[:, None])
+            behind[number] = (one.same[row] & before).any(axis=0)
+    return behind
 
 
 def conditioned_readings(
