@@ -90,8 +90,10 @@ def test_only_the_best_wordings_are_read() -> None:
 
 def test_wordings_alone_are_an_utterance() -> None:
     arbitrator = Arbitrator({"lights": Serving(Echo(), "v", "store")})
-    ranked = arbitrator.answer(Request(utterances=(Wording("x hull", 0.2), Wording("x hall", 0.8)))).ranked
-    assert [entry.slots[0].value for entry in ranked] == ["hall", "hull"]
+    for utterance in (None, "", " "):
+        wordings = (Wording("x hull", 0.2), Wording("x hall", 0.8))
+        ranked = arbitrator.answer(Request(utterance=utterance, utterances=wordings)).ranked
+        assert [entry.slots[0].value for entry in ranked] == ["hall", "hull"]
     for nothing in ("", " ", Request(), Request(utterances=(Wording(" "),))):
         with pytest.raises(InputError, match="expected utterance, hypotheses or both"):
             arbitrator.answer(nothing)

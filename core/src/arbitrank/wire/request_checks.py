@@ -70,7 +70,7 @@ def checked(request: R, notice: Notice) -> R:
     hypotheses = request.hypotheses
     if request.utterances:
         changed["utterances"] = wordings = _best_first(request)
-        if request.utterance is None and wordings:
+        if wordings and (request.utterance is None or blank(request.utterance)):
             changed["utterance"] = wordings[0].text
     if request.context and (context := checked_context(request.context, notice)) is not request.context:
         changed["context"] = context
