@@ -413,7 +413,7 @@ def test_a_corpus_that_cannot_be_measured_is_refused(tmp_path: Path, splits: dic
 def test_a_file_without_enough_hypotheses_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     path.write_text('{"hypotheses": [], "truth": {"domain": "lamps"}}\n' * 20)
-    with pytest.raises(DataError, match="0 domains"):
+    with pytest.raises(DataError, match="0 labelled requests with hypotheses"):
         read_hypotheses(path)
 
 
