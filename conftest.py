@@ -11,7 +11,17 @@ import pytest
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-FIGURES = ("test_benchmarks_", "test_demo", "test_evaluate_served")
+UNMEASURED = (
+    "test_benchmarks_",
+    "test_context_learning",
+    "test_demo",
+    "test_docs",
+    "test_evaluate_served",
+    "test_golden",
+    "test_own_nlu",
+    "test_site",
+    "test_tutorial",
+)
 """Files of tests that compute for long what shorter ones cover: measuring them would double their time."""
 
 
@@ -28,8 +38,8 @@ def scale(request: pytest.FixtureRequest) -> float:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-    """Measure no coverage of a test of figures, nor of its fixtures and child processes."""
-    config = os.environ.get("COVERAGE_PROCESS_CONFIG") if item.path.name.startswith(FIGURES) else None
+    """Measure no coverage of a test in a file of `UNMEASURED`, nor of its fixtures and child processes."""
+    config = os.environ.get("COVERAGE_PROCESS_CONFIG") if item.path.name.startswith(UNMEASURED) else None
     if config is None:
         return (yield)
     from coverage import Coverage
