@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
@@ -62,6 +62,9 @@ WORDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 
 @limits(max_examples=20)
 @given(st.lists(st.tuples(WORDS, st.booleans()), min_size=1, max_size=5))
+@example([("0", False), ("×:", False)])
+@example([("play", False), ("×", False), ("milk", True)])
+@example([("twice", False), ("x", False), ("3", False)])
 def test_the_patterns_of_an_utterance_draw_it(words: list[tuple[str, bool]]) -> None:
     """Whatever characters it has: of a list with one value each, the pattern yields the very utterance and slots."""
     text, slots = "", []

@@ -71,7 +71,13 @@ def place(slot: str, source: str) -> str:
 def literal(text: str) -> str:
     """A text as a pattern that yields it; of white space, one space."""
     text = "".join(_character(c) if c in _SIGNS else c for c in " ".join(text.split()))
-    return re.sub(r" ×(\d+)$", rf" {_character('×')}\1", text)  # it would be read as a weight
+    return _without_weight(text)
+
+
+def _without_weight(text: str) -> str:
+    """The text with what would be read as a weight drawn as a character: × after a blank, `x 3`, `* 3` at the end."""
+    text = re.sub(r"(?<= )×", _character("×"), text)
+    return re.sub(r"(?<= )[x*](?= ?\d+$)", lambda found: _character(found[0]), text)
 
 
 def characters(pattern: str) -> Iterator[ListValue]:
@@ -90,7 +96,7 @@ def pattern_of(template: str, notation: Notation) -> str:
     would be endless or too long."""
     branches = _Parser(template, notation, ()).branches()
     text = " ".join((f"({'|'.join(branches)})" if len(branches) > 1 else branches[0]).split())
-    return re.sub(r" ×(\d+)$", rf" {_character('×')}\1", text)  # it would be read as a weight
+    return _without_weight(text)
 
 
 def wordings(pattern: str, most: int) -> tuple[list[str], bool]:
