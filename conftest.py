@@ -13,21 +13,52 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 
 UNMEASURED = (
     "test_benchmarks_",
+    "test_cli_log",
     "test_context_learning",
     "test_demo",
     "test_docs",
     "test_evaluate_served",
+    "test_exact_matcher",
+    "test_features_reported",
     "test_golden",
     "test_own_nlu",
     "test_site",
+    "test_solo_training",
     "test_tutorial",
 )
 """Files of tests that compute for long what shorter ones cover: measuring them would double their time."""
 
+LONG = (
+    "test_benchmarks_context.py::test_with_device_and_own_catalogue_",
+    "test_benchmarks_swap.py::test_the_benchmark_measures_latency_beside_swaps",
+    "test_docs.py::test_the_tutorials_domain_is_installed_trained_asked_and_shipped",
+    "test_evaluate.py::test_without_lightgbm_everything_else_is_measured_and_the_package_named[libgomp]",
+    "test_evaluate_served.py::test_a_public_corpus_is_decided_as_in_a_service[snips]",
+    "test_evaluate_served.py::test_hypotheses_of_vendors_are_decided_as_in_a_service[{'fallback': 'bert'}-curekart]",
+    "test_exact_matcher.py::test_requests_of_others_that_it_is_silent_on_are_its_negatives[5]",
+    "test_live.py::test_under_load_each_of_many_promotions_and_rollbacks_answers_once_it_was_looked_at",
+    "test_selftest.py::test_a_damaged_text_of_trees_ends_no_more_than_the_child",
+    "test_solo_training.py::test_a_candidate_does_not_speak_and_another_seed_is_another_version",
+    "test_training.py::test_the_same_version_for_any_number_of_jobs_and_any_order",
+    "test_training_cluster.py::test_a_cluster_that_loses_a_worker_in_mid_training_completes",
+    "test_training_cluster.py::test_a_domain_over_the_cluster_is_as_good_as_on_one_machine_and_the_same_each_time[fact",
+    "test_training_cluster.py::test_a_domain_over_the_cluster_is_as_good_as_on_one_machine_and_the_same_each_time[logl",
+)
+"""Tests of many seconds that others resemble: they run under `--full` alone."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--full`."""
-    parser.addoption("--full", action="store_true", help="run tests with large counts in full, not a tenth of them")
+    parser.addoption("--full", action="store_true", help="run the long tests too, and large counts in full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of `LONG` without `--full`."""
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if any(f"/{name}" in item.nodeid for name in LONG)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
