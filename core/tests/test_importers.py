@@ -736,6 +736,18 @@ def test_a_damaged_payload_is_refused_or_becomes_a_request(data: st.DataObject) 
     check(payload, name)
 
 
+@pytest.mark.parametrize("value", ["x\ud800y", {"\ud800": 1}])
+def test_an_error_names_a_text_with_half_a_surrogate_pair(value: Any) -> None:
+    for name, payload, *_ in EXPECTED:
+        for path in places(payload):
+            *above, last = path
+            changed = holder = copy.deepcopy(payload)
+            for key in above:
+                holder = holder[key]
+            holder[last] = value
+            check(changed, name)
+
+
 READING = {
     "utterance": "text", "each": "results", "domain": "domain", "intent": "intent", "domain_confidence": "score",
     "slots": {"each": "slots", "start": "score", "end": "confidence"}, "features": {"f": "confidence"},

@@ -17,6 +17,7 @@ from arbitrank.importers.options import ImportOptions
 from arbitrank.importers.readings import decoded, not_none, request_of, score, slot_at, words_of
 from arbitrank.scales import scale
 from arbitrank.values import Hypothesis, Request, Slot
+from arbitrank.wire.notices import named, quoted
 
 UNKNOWN = "unknown"
 """The intent of a domain that was not asked for one."""
@@ -145,9 +146,9 @@ def _slots(
     for name, values in entities.items():
         if name == _INSTANCE:
             continue
-        here = f"{where}.{name}"
+        here = f"{where}.{named(name)}"
         if not isinstance(values, list):
-            raise InputError(f"{here}: {words_of(values)[:60]} is invalid, expected a list of values")
+            raise InputError(f"{here}: {quoted(words_of(values))} is invalid, expected a list of values")
         own = places.get(name) if isinstance(places, dict) else None
         for i, value in enumerate(values):
             if _nests(value):
