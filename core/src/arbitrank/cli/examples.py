@@ -1,4 +1,4 @@
-"""arbitrank examples: a domain's examples as a corpus, drawn anew where they come from patterns."""
+"""arbitrank examples: a domain's examples as a corpus, drawn again where they come from patterns."""
 
 from __future__ import annotations
 

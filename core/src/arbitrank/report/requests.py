@@ -25,10 +25,10 @@ LEAST = 10
 """Labelled requests below which there is no report."""
 
 MOST = 50_000
-"""Requests that bring hypotheses that a report is on at most; of more, some are drawn."""
+"""Requests with hypotheses that a report is on at most; of more, some are drawn."""
 
 MOST_RECOGNISED = 5_000
-"""The same for requests that the domain has to recognise."""
+"""Requests that a report is on at most where the domain has to recognise their words."""
 
 _NAMED = 8  # owners in a message
 
