@@ -165,7 +165,7 @@ def serve(
 
     Example: arbitrank serve --port 8080 --log ./log
     """
-    from arbitrank.serve.server import run
+    from arbitrank.serve.supervisor import run
 
     host, policy, tokens = settings["host"], settings["policy"], settings["tokens"]
     settings["following"] = decision_options.following(follow_share)
