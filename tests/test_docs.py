@@ -29,6 +29,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from arbitrank.answerlog.reader import LogReport
 from arbitrank.answerlog.settings import Feedback
+from arbitrank.answerlog.shadow_lines import ShadowLine
 from arbitrank.cli.domains import Row
 from arbitrank.cli.help_pages import HelpContext
 from arbitrank.cli.main import GROUPS, cli
@@ -44,7 +45,6 @@ from arbitrank.impact.report import Impact
 from arbitrank.learn import census, features, standardisation
 from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.live.shadow import ShadowLine
 from arbitrank.nlu.patterns import generate
 from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
 from arbitrank.nlu.text import BUCKETS, LONGEST_RUN

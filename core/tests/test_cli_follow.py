@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from arbitrank.answerlog.segments import segments
 from arbitrank.registry import discover, loaded
 from arbitrank.store.artifact import MANIFEST, read_manifest, seal
 from arbitrank.store.store import Store, open_store
@@ -125,7 +126,7 @@ def test_a_canary_is_set_followed_compared_and_ended(
     assert "no candidate in" in done.stderr
 
     second = store.publish(versions[1]).version
-    process = Following(tmp_path / "store", "--poll", "0.2", "--shadow", str(tmp_path / "shadow.jsonl"))
+    process = Following(tmp_path / "store", "--poll", "0.2", "--shadow", str(tmp_path / "shadow"))
     assert process.ask(session="s")["domains"]["music"]["version"] == first
     done = arbitrank("canary", "music", "1", "--reason", "try it", "--store", root)
     assert (done.returncode, done.stdout) == (
@@ -140,11 +141,11 @@ def test_a_canary_is_set_followed_compared_and_ended(
     process.ask_until(first, session="s")
     assert process.end()[0] == 0
 
-    lines = [json.loads(line) for line in (tmp_path / "shadow.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for path in segments(tmp_path / "shadow") for line in path.read_text().splitlines()]
     assert lines
     sides = {(line["answer"]["domains"]["music"]["version"], line["shadow"]["music"]["version"]) for line in lines}
     assert sides == {(first, second), (second, first)}
-    replayed = arbitrank("impact", "music", "--on", str(tmp_path / "shadow.jsonl"), "--json", "--store", root)
+    replayed = arbitrank("impact", "music", "--on", str(tmp_path / "shadow"), "--json", "--store", root)
     assert replayed.returncode == 0, replayed.stderr
     assert json.loads(replayed.stdout)["n"] == len(lines)
 
@@ -156,7 +157,7 @@ def test_a_share_is_between_0_and_1(arbitrank, share: str) -> None:
     assert "SHARE" in done.stderr
 
 
-@pytest.mark.parametrize("option", [("--poll", "2"), ("--shadow", "shadow.jsonl")])
+@pytest.mark.parametrize("option", [("--poll", "2"), ("--shadow", "shadow")])
 def test_options_of_following_need_it(arbitrank, option: tuple[str, str]) -> None:
     done = arbitrank("rank", *option, input="")
     assert (done.returncode, done.stderr) == (2, f"arbitrank: {option[0]}: no --follow; expected both\n")

@@ -22,12 +22,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import until
 
+from arbitrank.answerlog.reader import read_log
+from arbitrank.answerlog.segments import segments
+from arbitrank.answerlog.settings import LogSettings
+from arbitrank.answerlog.shadow_lines import ShadowLine
+from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import CONTRACT, Domain
-from arbitrank.errors import DataError, StoreError
+from arbitrank.errors import StoreError
 from arbitrank.live.live import Live
 from arbitrank.live.routing import draw, draw_key
-from arbitrank.live.shadow import ShadowLine, shadow_file
 from arbitrank.registry import discover, loaded
 from arbitrank.selftest import SelfTester
 from arbitrank.store.artifact import MANIFEST, encode_manifest, read_manifest, version_of
@@ -35,7 +39,7 @@ from arbitrank.store.signing import Keys, keygen, open_key
 from arbitrank.store.state import State
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request, Slot, Truth
-from arbitrank.wire.requests import decode_logged
+from arbitrank.wire.requests import Logged, decode_logged
 
 
 @pytest.fixture(scope="module")
@@ -743,7 +747,7 @@ def test_a_shadow_that_is_too_slow_drops_requests_and_counts_them(world: World) 
     assert live.status().waiting == 0
 
 
-def test_the_receiver_of_comparisons_may_raise(world: World, tmp_path: Path) -> None:
+def test_the_receiver_of_comparisons_may_raise(world: World) -> None:
     def lines(line: ShadowLine) -> None:
         raise OSError("disk full")
 
@@ -753,8 +757,43 @@ def test_the_receiver_of_comparisons_may_raise(world: World, tmp_path: Path) -> 
     live.answer(HELLO)
     compare(live)
     assert live.status().failed == 1
-    with pytest.raises(DataError, match="cannot be written"), shadow_file(tmp_path / "none" / "shadow.jsonl"):
-        pass
+
+
+def test_comparisons_are_logged_as_answers_are_redacted_and_for_the_owner_alone(world: World, tmp_path: Path) -> None:
+    """Words neither of the request nor of either version's answer; segments of mode 0600; old ones are removed."""
+    folder = tmp_path / "shadow"
+    folder.mkdir()
+    old = folder / "20200101T000000.000000Z-1-000001.jsonl"
+    old.touch()
+    with AnswerLog(folder, LogSettings(words="drop", days=1.0, segment_bytes=1)) as log:
+        live = world.live(shadow=True, compared=log.append)
+        candidate(world)
+        live.look()
+        for i in range(3):
+            live.answer(Request(id=str(i), utterance="SECRET light", session="SECRET", context={"mood": "SECRET"}))
+        compare(live)
+        log.flush()
+        assert (live.status().failed, log.status().written, log.status().removed) == (0, 3, 1)
+    lines = [line for line in read_log(folder) if isinstance(line, Logged)]
+    assert [(line.id, line.recognised, line.utterance) for line in lines] == [(str(i), True, None) for i in range(3)]
+    assert all(line.hypotheses for line in lines)
+    content = b"".join(path.read_bytes() for path in segments(folder))
+    assert b'"shadow":{"lights"' in content
+    assert b"SECRET" not in content
+    assert {path.stat().st_mode & 0o777 for path in segments(folder)} == {0o600}
+    assert not old.exists()
+
+
+def test_a_comparison_that_cannot_be_written_is_a_problem_of_its_log(world: World, tmp_path: Path) -> None:
+    log = AnswerLog(tmp_path / "shadow", LogSettings(), clock=lambda: float("inf"))
+    live = world.live(shadow=True, compared=log.append)
+    candidate(world)
+    live.look()
+    live.answer(HELLO)
+    compare(live)
+    log.close()
+    assert log.status().lost == log.status().failed == 1
+    assert "no segment" in (log.status().problem or "")
 
 
 def test_a_candidate_that_is_refused_changes_nothing_of_the_answers(world: World) -> None:

@@ -415,7 +415,8 @@ def test_the_policy_is_read_again_and_an_invalid_one_rejected(world: World, site
         (["--tokens", "none"], "cannot be read"),
         (["--ssl-keyfile", "x"], "--ssl-certfile"),
         (["--deadline", "5"], "--isolate"),
-        (["--shadow", "x", "--workers", "2"], "--workers 1"),
+        (["--shadow", "x", "--log", "x"], "the folder of --log"),
+        (["--shadow", __file__], "not a folder"),
         (["--host", "192.0.2.1", "--open"], "cannot listen"),
     ],
 )

@@ -767,10 +767,10 @@ def http_calls(folder: Path) -> dict[str, Any]:
         observed[name] = {"status": status, "reply": _page(path, reply) if isinstance(reply, str) else plain(reply)}
 
     with Service(folder, ["--store", "stores/main", "--log", "http.log", "--rank-unserved", "--shortlist",
-                          "--shortlist-k", "3", "--shadow", "http-shadow.jsonl"]) as service:  # fmt: skip
+                          "--shortlist-k", "3", "--shadow", "http-shadow"]) as service:  # fmt: skip
         _await_candidate(service, given)
         _open_calls(lambda *args, **more: made(service, *args, **more), requests, given)
-        observed["shadow"] = _shadow(service, folder / "http-shadow.jsonl", given)
+        observed["shadow"] = _shadow(service, folder / "http-shadow", given)
     with Service(folder, ["--store", "stores/words", "--tokens", "tokens", "--policy", "policy.toml", "--hyprank", "hyprank",
                           "--isolate", "all", "--deadline", "60000", "--normalise"]) as service:  # fmt: skip
         _guarded_calls(lambda *args, **more: made(service, *args, **more), requests, given)
@@ -801,18 +801,18 @@ def _await_candidate(service: Service, given: list[Any]) -> None:
 
 
 def _shadow(service: Service, path: Path, given: list[Any]) -> Any:
-    """What stands in the shadow file of some requests, once both candidates are compared."""
+    """What stands in the shadow log of some requests, once both candidates are compared."""
     asked = [{**given[i], "id": f"s{i}"} for i in (0, 12, 24, 36)]
     for _ in range(100):
         service.call("POST", "/v1/rank", asked)
         time.sleep(0.2)
         latest = {}
-        for line in path.read_bytes().splitlines(keepends=True):
+        for line in b"".join(one.read_bytes() for one in sorted(path.iterdir())).splitlines(keepends=True):
             if line.startswith(b'{"id":"s') and line.endswith(b"\n"):
                 latest[json.loads(line)["id"]] = json.loads(line)
         if len(latest) == len(asked) and all({"music", "video"} <= set(line["shadow"]) for line in latest.values()):
             return plain([latest[one["id"]] for one in asked])
-    raise AssertionError(f"the shadow file holds {latest}")
+    raise AssertionError(f"the shadow log holds {latest}")
 
 
 def _open_calls(made: Any, requests: list[Any], given: list[Any]) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from arbitrank.answerlog.shadow_lines import ShadowLine
 from arbitrank.errors import InputError, os_errors
 from arbitrank.normal_text import comparable
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Slot, Truth
@@ -49,6 +50,9 @@ class Redactor:
 
     def line(self, line: Logged) -> Logged:
         """The line without words."""
+        if isinstance(line, ShadowLine):
+            others = {name: replace(one, answer=self._answer(one.answer)) for name, one in line.shadow.items()}
+            line = replace(line, shadow=others)
         return replace(
             line,
             utterance=None,

@@ -72,3 +72,8 @@ class LogStatus(msgspec.Struct):
     failed: int = 0
     removed: int = 0
     problem: str | None = None
+
+    @property
+    def lost(self) -> int:
+        """Lines lost, by whatever cause."""
+        return self.dropped + self.refused + self.failed

@@ -4,8 +4,8 @@
         log.write(request, answer, hypotheses)
         log.feedback(Feedback(id="42", truth=Truth("weather", "AskRain")))
 
-`write` and `feedback` never block and never raise: one thread encodes, appends and syncs. Where it falls behind, or the
-disk is full, lines are lost, counted and reported by `status`.
+`write`, `append` and `feedback` never block and never raise: one thread encodes, appends and syncs. Where it falls
+behind, or the disk is full, lines are lost, counted and reported by `status`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,12 @@ class AnswerLog:
             return
         brought = request.hypotheses
         self._put((request, answer, recognised, self._clock()), len(recognised if brought is None else brought))
+
+    def append(self, line: Logged) -> None:
+        """Log a line that is complete but for its time."""
+        if self.settings.share < 1.0 and not self._sampled(line.id or line.utterance or ""):
+            return
+        self._put((line, None, (), self._clock()), len(line.hypotheses or ()))
 
     def feedback(self, feedback: Feedback) -> None:
         """Log feedback on a request, which may have been answered by another process or long ago."""
@@ -172,6 +178,9 @@ class AnswerLog:
         if isinstance(subject, Feedback):
             truth = redactor.truth(subject.truth) if redactor and subject.truth else subject.truth
             return replace(subject, truth=truth, time=when)
+        if isinstance(subject, Logged):
+            line = replace(subject, time=when)
+            return line if redactor is None else redactor.line(line)
         brought = subject.hypotheses
         line = Logged(
             id=subject.id,

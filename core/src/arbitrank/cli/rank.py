@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 @click.option(
     "--shadow",
     type=options.PATH,
-    metavar="FILE",
-    help="With --follow: query the candidates too, and append their answers to FILE; they are not served.",
+    metavar="DIR",
+    help="With --follow: query the candidates too, and log their answers in DIR; they are not served.",
 )
 @click.option(
     "--strict",
@@ -160,19 +160,20 @@ def _live(
     hyprank: Path | None,
 ) -> Iterator[Live]:
     """The follower of the store; reports at its end how many comparisons were lost."""
+    from arbitrank.answerlog.writer import AnswerLog
     from arbitrank.live.live import Live
-    from arbitrank.live.shadow import shadow_file
 
     found = discover()
     domains = loaded(found)
     with ExitStack() as stack:
+        log = stack.enter_context(AnswerLog(shadow)) if shadow else None
         live = Live(
             domains,
             store,
             decisions=decisions,
             poll=poll,
             shadow=shadow is not None,
-            compared=stack.enter_context(shadow_file(shadow)) if shadow else None,
+            compared=log.append if log else None,
             notify=options.note,
             isolation=options.isolation(isolate, deadline, domains),
             hyprank=options.hyprank(hyprank, store),
@@ -181,5 +182,7 @@ def _live(
         with live:
             yield live
         status = live.status()
-        if lost := status.waiting + status.dropped + status.failed:
-            options.note(f"{lost} requests were not compared: {status.failed} not written, the others over capacity")
+        if over := status.waiting + status.dropped:
+            options.note(f"{over} requests were not compared, being over capacity")
+    if log and (lost := log.status().lost):
+        options.note(f"--shadow {shadow}: {lost} comparisons were not written: {log.status().problem}")

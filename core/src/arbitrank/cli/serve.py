@@ -113,7 +113,10 @@ _encryption = options.gathered(
 @click.option("--log", type=options.PATH, metavar="DIR", help="Log requests, answers and feedback here.")
 @_log
 @click.option(
-    "--shadow", type=options.PATH, metavar="FILE", help="Query the candidates too; append their answers here."
+    "--shadow",
+    type=options.PATH,
+    metavar="DIR",
+    help="Query the candidates too; log their answers here.",
 )
 @options.isolate
 @options.deadline
@@ -172,10 +175,13 @@ def serve(
     loopback = _loopback(host)
     if not loopback and tokens is None and not open_:
         raise InputError(f"--host {host}: open to other machines, and no --tokens; expected that, or --open")
-    if settings["shadow"] is not None and settings["workers"] > 1:
-        raise InputError(f"--shadow: {settings['workers']} workers would write one file; expected --workers 1")
+    if settings["shadow"] is not None and settings["shadow"] == settings["log"]:
+        raise InputError(f"--shadow {settings['shadow']}: that is the folder of --log; expected another one")
     options.needs("--isolate", isolate, deadline=deadline)
     # A bad file is reported here once, rather than by every worker.
+    for option in ("log", "shadow"):
+        if settings[option] is not None and settings[option].exists() and not settings[option].is_dir():
+            raise InputError(f"--{option} {settings[option]}: not a folder; expected one, or a name that is free")
     redactor(settings["log_settings"].words, settings["log_settings"].key)
     options.hyprank(hyprank, open_store(settings["store"], open_keys(settings["keys"])))
     if policy is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from arbitrank.answerlog.shadow_lines import ShadowLine
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator, Broken, as_request
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
@@ -30,7 +31,7 @@ from arbitrank.live.comparison import Comparison, ComparisonReport
 from arbitrank.live.domain_state import OPERATOR, FollowedState, LoadedVersion
 from arbitrank.live.follower import Follower
 from arbitrank.live.routing import Routing, with_serving
-from arbitrank.live.shadow import Shadow, ShadowLine
+from arbitrank.live.shadow import Shadow
 from arbitrank.live.share import FollowedShare
 from arbitrank.live.status import LiveStatus
 from arbitrank.registry import loaded
@@ -182,7 +183,7 @@ class Live:
         if routing.candidates:
             self._comparison.served(arbitration.answer, routing.sides(drawn, arbitration.answer))
             if any(candidate.shadow for candidate in routing.candidates.values()):
-                self._shadow.compare(routing, request, drawn, arbitration.answer)
+                self._shadow.compare(routing, request, drawn, arbitration)
         return arbitration
 
     # ---------------------------------------------------------------------------------------------------- following

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 
-import msgspec
-
-from arbitrank.errors import DataError, os_errors
+from arbitrank.answerlog.shadow_lines import ShadowAnswer, ShadowLine
+from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.comparison import Comparison
 from arbitrank.live.routing import Routing, takes_part
-from arbitrank.values import Answer, Request
-from arbitrank.wire.requests import Logged
+from arbitrank.values import Request
 
 WAITING = 1_000
 """Requests that may wait for their comparison; those that come while so many wait are not compared."""
-
-
-class ShadowAnswer(msgspec.Struct, frozen=True):
-    """The answer of the other `version` of one name, and whether it `flips` the answer that was served.
-
-    `candidate` is False where the candidate's answer was served, so that this is the stable version.
-    """
-
-    version: str
-    candidate: bool
-    flips: bool
-    answer: Answer
-
-
-class ShadowLine(Logged, frozen=True, omit_defaults=True, kw_only=True):
-    """A line of a log, as a replay reads it, with the other versions' answers, by name."""
-
-    shadow: dict[str, ShadowAnswer]
 
 
 class Shadow:
@@ -48,13 +27,13 @@ class Shadow:
     def __init__(self, comparison: Comparison, compared: Callable[[ShadowLine], object] | None) -> None:
         self.dropped, self.failed = 0, 0
         self._comparison, self._compared = comparison, compared
-        self._queue: queue.Queue[tuple[Routing, Request, frozenset[str], Answer] | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[tuple[Routing, Request, frozenset[str], Arbitration] | None] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
 
-    def compare(self, routing: Routing, request: Request, drawn: frozenset[str], answer: Answer) -> None:
+    def compare(self, routing: Routing, request: Request, drawn: frozenset[str], served: Arbitration) -> None:
         """Enqueue a request that was answered with the candidates of `drawn`."""
         try:
-            self._queue.put_nowait((routing, request, drawn, answer))
+            self._queue.put_nowait((routing, request, drawn, served))
         except queue.Full:
             self.dropped += 1
 
@@ -80,8 +59,9 @@ class Shadow:
         while (task := self._queue.get()) is not None:
             self._compare(*task)
 
-    def _compare(self, routing: Routing, request: Request, drawn: frozenset[str], answer: Answer) -> None:
-        found = {}
+    def _compare(self, routing: Routing, request: Request, drawn: frozenset[str], served: Arbitration) -> None:
+        found: dict[str, ShadowAnswer] = {}
+        answer = served.answer
         for name, candidate in routing.candidates.items():
             if not candidate.shadow or not takes_part(name, answer):
                 continue
@@ -90,15 +70,13 @@ class Shadow:
             flips = self._comparison.unserved(name, side, other, answer)
             found[name] = ShadowAnswer(side.version, side.arm == "shadow", flips, other)
         if found and self._compared:
-            fields = {name: getattr(request, name) for name in Request.__struct_fields__}
-            written = guarded(self._compared, ShadowLine(**fields, answer=answer, shadow=found))
+            written = guarded(self._compared, _line(request, served, found))
             self.failed += isinstance(written, Fault)
 
 
-@contextmanager
-def shadow_file(path: Path) -> Iterator[Callable[[ShadowLine], object]]:
-    """A function that appends comparisons to a JSON Lines file; raises `DataError` where that cannot be written."""
-    with os_errors(DataError, f"{path}: cannot be written"):
-        file = path.open("ab", buffering=0)
-    with file:
-        yield lambda line: file.write(msgspec.json.encode(line) + b"\n")
+def _line(request: Request, served: Arbitration, found: dict[str, ShadowAnswer]) -> ShadowLine:
+    fields = {name: getattr(request, name) for name in Request.__struct_fields__}
+    recognised = request.hypotheses is None
+    if recognised:
+        fields["hypotheses"] = served.hypotheses
+    return ShadowLine(**fields, answer=served.answer, recognised=recognised, shadow=found)

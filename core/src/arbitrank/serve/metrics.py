@@ -8,7 +8,7 @@ the replying worker, labelled with its process.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -71,24 +71,24 @@ class Metrics:
         self.calls.labels(route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def page(self, load: LoadCounters, live: LiveStatus | None, log: LogStatus | None) -> bytes:
-        """All metrics as text."""
+    def page(self, load: LoadCounters, live: LiveStatus | None, logs: Mapping[str, LogStatus]) -> bytes:
+        """All metrics as text; `logs` are the logs that are kept, by name."""
         registry = self._registry
         if SHARED in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry) + generate_latest(_Gauges(load, live, log))
+        return generate_latest(registry) + generate_latest(_Gauges(load, live, logs))
 
 
 class _Gauges(Collector):
     """Current values of one worker."""
 
-    def __init__(self, load: LoadCounters, live: LiveStatus | None, log: LogStatus | None) -> None:
-        self.load, self.live, self.log = load, live, log
+    def __init__(self, load: LoadCounters, live: LiveStatus | None, logs: Mapping[str, LogStatus]) -> None:
+        self.load, self.live, self.logs = load, live, logs
 
     def collect(self) -> Iterable[Metric]:
         """All of them."""
-        load, live, log = self.load, self.live, self.log
+        load, live = self.load, self.live
         yield _labelled(GaugeMetricFamily, "pending", "Requests waiting or being answered.", load.pending)
         yield _labelled(CounterMetricFamily, "shed", "Requests refused because too many were pending.", load.shed)
         yield _labelled(CounterMetricFamily, "cut", "Connections closed by the service, by reason.", why=load.cut)
@@ -105,10 +105,14 @@ class _Gauges(Collector):
             yield _labelled(GaugeMetricFamily, "out_of_scope_share", text, which=share)
             text = "Requests from which it was followed."
             yield _labelled(GaugeMetricFamily, "out_of_scope_counted", text, live.share.n)
-        if log is not None:
-            yield _labelled(CounterMetricFamily, "log_written", "Lines written to the log.", log.written)
+            if "shadow" in self.logs:
+                text = "Requests that were not compared with the other version for lack of time."
+                yield _labelled(CounterMetricFamily, "shadow_skipped", text, live.dropped)
+        for name, log in self.logs.items():
+            text = f"Lines written to the folder of --{name}."
+            yield _labelled(CounterMetricFamily, f"{name}_written", text, log.written)
             lost = {why: getattr(log, why) for why in ("dropped", "refused", "failed")}
-            yield _labelled(CounterMetricFamily, "log_lost", "Lines lost, by cause.", why=lost)
+            yield _labelled(CounterMetricFamily, f"{name}_lost", "Lines lost, by cause.", why=lost)
 
 
 def _labelled(

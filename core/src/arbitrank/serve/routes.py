@@ -161,8 +161,8 @@ class Handlers:
         return _json(health, 200 if health.ready else 503)
 
     async def metrics(self, call: Call, body: None, grant: Grant | None) -> Response:
-        live, log = self.state.live, self.state.log
-        page = self.state.metrics.page(self.state.load, live.status() if live else None, log.status() if log else None)
+        live = self.state.live
+        page = self.state.metrics.page(self.state.load, live.status() if live else None, self.state.log_status())
         return Response(page, headers={"content-type": metrics.TYPE})
 
     async def openapi(self, call: Call, body: None, grant: None) -> Response:

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
+from arbitrank.answerlog.settings import LogStatus
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.context_keys import UnreadKeys
@@ -22,7 +23,6 @@ from arbitrank.feature_names import FeatureWatch
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
-from arbitrank.live.shadow import shadow_file
 from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
 from arbitrank.serve.event_log import EventLog
@@ -59,6 +59,7 @@ class WorkerState:
         self.unreadable: list[Unreadable] = []
         self.live: Live | None = None
         self.log: AnswerLog | None = None
+        self.shadow: AnswerLog | None = None
         self.pool: ThreadPoolExecutor | None = None
         self.notices = Notices(self._remark)
         self.unread = UnreadKeys(
@@ -89,10 +90,10 @@ class WorkerState:
     def _start(self) -> Live:
         settings = self.settings
         if settings.log is not None:
-            self.log = AnswerLog(settings.log, settings.log_settings)
-            self._stack.callback(self.log.close)
+            self.log = self._stack.enter_context(AnswerLog(settings.log, settings.log_settings))
+        if settings.shadow is not None:
+            self.shadow = self._stack.enter_context(AnswerLog(settings.shadow, settings.log_settings))
         self.found, self.unreadable = survey()
-        comparisons = self._stack.enter_context(shadow_file(settings.shadow)) if settings.shadow else None
         domains = loaded(self.found)
         live = Live(
             domains,
@@ -100,7 +101,7 @@ class WorkerState:
             decisions=settings.decisions,
             poll=settings.poll,
             shadow=settings.shadow is not None,
-            compared=comparisons,
+            compared=None if self.shadow is None else self.shadow.append,
             isolation=isolation_of(settings.isolate, domains, settings.deadline),
             shortlist=settings.shortlist,
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
@@ -124,15 +125,26 @@ class WorkerState:
         self.events.close()
 
     async def watch_files(self) -> None:
-        """Reload the policy and the tokens where they change, until cancelled."""
+        """Reload the policy and the tokens where they change, and report problems of the logs, until cancelled."""
+        problems: dict[str, str | None] = {}
         while True:
             await asyncio.sleep(_RELOAD_SECONDS)
+            for name, log in self.log_status().items():
+                if log.problem != problems.get(name):
+                    problems[name] = log.problem
+                    lost = {"dropped": log.dropped, "refused": log.refused, "failed": log.failed}
+                    self.events.write(name, "error" if log.problem else "info", reason=log.problem, **lost)
             for name, file in (("policy", self.policy), ("tokens", self.tokens)):
                 if file is not None and file.poll():
                     if file.problem:
                         self.events.write(name, "error", reason=file.problem)
                     else:
                         self.events.write(name, what="read again")
+
+    def log_status(self) -> dict[str, LogStatus]:
+        """The status of each log that is kept: `log` of answers, `shadow` of comparisons."""
+        logs = {"log": self.log, "shadow": self.shadow}
+        return {name: log.status() for name, log in logs.items() if log is not None}
 
     def health(self) -> Health:
         """Readiness, and all current problems."""
@@ -146,8 +158,7 @@ class WorkerState:
             status = self.live.status()
             problems += [status.problem] if status.problem else []
             problems += [f"{name}: {domain.problem}" for name, domain in status.domains.items() if domain.problem]
-        if self.log is not None and (problem := self.log.status().problem):
-            problems.append(f"log: {problem}")
+        problems += [f"{name}: {log.problem}" for name, log in self.log_status().items() if log.problem]
         notes = [f"{name}: {note}" for name, note in self.features.notes().items()]
         remarks = () if self.live is None else self.live.remarks
         followed = self.live is not None and self.settings.following.follow
