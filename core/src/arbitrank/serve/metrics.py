@@ -99,15 +99,15 @@ class _Gauges(Collector):
                 yield _labelled(GaugeMetricFamily, "store_age_seconds", text, live.age)
             up = {name: float(domain.version is not None) for name, domain in live.domains.items()}
             yield _labelled(GaugeMetricFamily, "domain_up", "1 where a domain answers, else 0.", domain=up)
+        if live is not None and "shadow" in self.logs:
+            text = "Requests that were not compared with the other version for lack of time."
+            yield _labelled(CounterMetricFamily, "shadow_skipped", text, live.dropped)
         if live is not None and live.share is not None:
             share = {name: getattr(live.share, name) for name in ("share", "tuned", "low", "high")}
             text = "Share of out-of-scope requests that is followed: in use, tuned, and its bounds."
             yield _labelled(GaugeMetricFamily, "out_of_scope_share", text, which=share)
             text = "Requests from which it was followed."
             yield _labelled(GaugeMetricFamily, "out_of_scope_counted", text, live.share.n)
-            if "shadow" in self.logs:
-                text = "Requests that were not compared with the other version for lack of time."
-                yield _labelled(CounterMetricFamily, "shadow_skipped", text, live.dropped)
         for name, log in self.logs.items():
             text = f"Lines written to the folder of --{name}."
             yield _labelled(CounterMetricFamily, f"{name}_written", text, log.written)
