@@ -202,7 +202,7 @@ def serve(name: str) -> None:
 def running(
     name: str, processor: int | None, environment: Mapping[str, str] | None = None, **options: Any
 ) -> Iterator[tuple[int, int]]:
-    """A contestant's process and port, once it answers; `options` are of the service's command line."""
+    """The process that answers and its port, once it does; `options` are of the service's command line."""
     pinned = ["taskset", "-c", str(processor)] if processor is not None and which("taskset") else []
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as store:
         if name == "service":
@@ -213,22 +213,23 @@ def running(
                 [*pinned, *command], stderr=subprocess.PIPE, env={**os.environ, **(environment or {})}
             )
             assert process.stderr
-            port = 0
+            port = pid = 0
             for line in process.stderr:
                 event = json.loads(line)
                 if event["event"] == "listening":
                     port = int(event["at"].rpartition(":")[2])
                 if event["event"] == "ready":
+                    pid = event["worker"]
                     break
             threading.Thread(target=process.stderr.read, daemon=True).start()  # so that its events do not block it
         else:
             command = [sys.executable, "-c", f"from benchmarks.serve import serve; serve({name!r})"]
             process = subprocess.Popen([*pinned, *command], stdout=subprocess.PIPE)
             assert process.stdout
-            port = int(process.stdout.readline())
+            port, pid = int(process.stdout.readline()), process.pid
         try:
             _wait_until_it_answers(port)
-            yield process.pid, port
+            yield pid, port
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -62,6 +62,11 @@ class Service:
             assert len(found()) >= n, self.lines
             return found()[n - 1]
 
+    @property
+    def worker(self) -> int:
+        """The process of the worker that was ready first."""
+        return int(self.event("ready")["worker"])
+
     def call(
         self, method: str, path: str, body: object = None, token: str | None = None, **headers: str
     ) -> tuple[int, Any, Mapping[str, str]]:

@@ -570,7 +570,7 @@ def test_a_slow_client_is_cut_off_and_others_are_answered_meanwhile(world: World
         stuck.sendall(raw_call(json.dumps([wide] * 8).encode()))
         until(lambda: 'why="stuck"' in service.call("GET", "/metrics")[1])
         page = service.call("GET", "/metrics")[1]
-        assert f'why="slow",worker="{service.process.pid}"}} 3.0' in page
+        assert f'why="slow",worker="{service.worker}"}} 3.0' in page
         stuck.close()
 
 

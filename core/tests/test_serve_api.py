@@ -35,8 +35,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, lights_site: Path) -> Iter
 
 
 def memory(service: services.Service) -> int:
-    """Resident bytes of the service's process."""
-    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    """Resident bytes of the service's worker."""
+    status = Path(f"/proc/{service.worker}/status").read_text()
     return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
 
@@ -149,4 +149,4 @@ def test_no_bytes_bring_the_service_down(service: services.Service, scale: float
     assert service.rank({"utterance": "more light"}, token=TOKEN)[0] == 200
     assert not [line for line in service.lines if line["event"] == "internal error"]
     page = service.call("GET", "/metrics", token=TOKEN)[1]
-    assert f'arbitrank_pending{{worker="{service.process.pid}"}} 0.0' in page
+    assert f'arbitrank_pending{{worker="{service.worker}"}} 0.0' in page

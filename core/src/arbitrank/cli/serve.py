@@ -146,6 +146,13 @@ _encryption = options.gathered(
     help="Report that it is not ready for so long before it stops.",
 )
 @click.option(
+    "--hang",
+    type=options.Share(0.5, 3600),
+    default=10.0,
+    metavar="SECONDS",
+    help="Replace a worker in which nothing has moved for so long, as where a domain hangs.",
+)
+@click.option(
     "--follow-share/--no-follow-share",
     default=None,
     help="Follow the share of out-of-scope requests in the traffic, slowly and within bounds.  "
@@ -190,7 +197,9 @@ def serve(
         read_phrases(path)
     if tokens is not None:
         read_tokens(tokens)
-    run(ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings))
+    status = run(ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings))
+    if status:
+        raise SystemExit(status)
 
 
 def _payloads(given: tuple[str, ...]) -> tuple[PayloadFormat, ...]:

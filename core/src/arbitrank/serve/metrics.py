@@ -18,10 +18,8 @@ from prometheus_client.registry import Collector
 from arbitrank.answerlog.settings import LogStatus
 from arbitrank.live.status import LiveStatus
 from arbitrank.serve.http_protocol import LoadCounters
+from arbitrank.serve.settings import SHARED
 from arbitrank.values import Answer
-
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable that names the folder of the workers' counters."""
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -14,6 +14,12 @@ from arbitrank.shortlist.shortlister import ShortlistSettings
 if TYPE_CHECKING:
     from arbitrank.importers.payloads import PayloadFormat
 
+GRACE = 30
+"""Seconds that a stop waits for calls that have begun."""
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable that names the folder of the workers' counters."""
+
 MAX_BATCH = 1_000
 """Requests of one call."""
 
@@ -66,7 +72,8 @@ class ServiceSettings:
     milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
     that sorts the merged lists. `phrases`: files of answers to questions in further languages. `payloads`: other
     systems' formats with the operator's names for theirs. `loopback`: the service listens on this machine only.
-    `following`: by what the share of out-of-scope requests follows the traffic.
+    `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
+    whose event loop stands still is killed and replaced.
     """
 
     host: str = "127.0.0.1"
@@ -90,6 +97,7 @@ class ServiceSettings:
     payloads: tuple[PayloadFormat, ...] = ()
     sample: float = 0.01
     drain: float = 0.0
+    hang: float = 10.0
     limits: ServiceLimits = ServiceLimits()
     tls: Tls = Tls()
     following: ShareFollowing = field(default=ShareFollowing())

@@ -1,86 +1,263 @@
-"""Supervisor of the service: one port shared by one or several workers, whose processes it starts and replaces."""
+"""Supervisor of the service: it listens at the port, and starts, watches and replaces the workers that answer there.
+
+One worker is supervised as several are. All share the listening socket, which the supervisor keeps open: while no
+worker runs, connections wait for the next one. A worker whose event loop stands still is killed and replaced.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
+import select
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
-from contextlib import ExitStack
-from multiprocessing import connection
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from time import monotonic
 
+import msgspec
+
+from arbitrank.child import how_ended
 from arbitrank.errors import InputError
+from arbitrank.serve.board import Phase, WorkerBoard
 from arbitrank.serve.event_log import EventLog
-from arbitrank.serve.metrics import SHARED
-from arbitrank.serve.server import BACKLOG, GRACE, work
-from arbitrank.serve.settings import ServiceSettings
+from arbitrank.serve.settings import GRACE, SHARED, ServiceSettings
+from arbitrank.serve.worker_place import WorkerReport, WorkerStart
 
-_RESTART_SECONDS = 1.0  # before a worker that has ended is replaced, so that one that cannot start doesn't spin
+_PACKAGES = ("prometheus_client", "starlette", "uvicorn", "uvloop")
+_BACKLOG = 2_048  # connections that may wait to be accepted
+_LOADING_SECONDS = 60.0  # without a heartbeat, after which a worker that is still loading is taken for hung
+_STEADY_SECONDS = 60.0  # for which a worker has to serve, so that its end is no sign of a crash loop
+_LONGEST_PAUSE = 30.0  # before a worker is started again that ended several times in a row
+_TICK = 0.5  # seconds between two looks at the heartbeats, at most
 
 
-def run(settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `InputError` where the address cannot be listened at."""
+@dataclass
+class _Seat:
+    """Place of one worker: its process, and what the supervisor has seen of it.
+
+    `silent` are the seconds for which it was seen without a new heartbeat, `ended` counts the processes that ended
+    here, `in_a_row` those that did not serve steadily. `due` is the time at which the next one starts.
+    """
+
+    number: int
+    process: subprocess.Popen[bytes] | None = None
+    reports: int = -1
+    lifeline: int = -1
+    received: bytes = b""
+    serving_since: float | None = None
+    last_beat: int = 0
+    silent: float = 0.0
+    ended: int = 0
+    in_a_row: int = 0
+    due: float | None = None
+    report: WorkerReport = field(default_factory=WorkerReport)
+
+
+def run(settings: ServiceSettings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. Raises `InputError` where the service cannot start."""
+    for name in _PACKAGES:  # which the workers need
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     with ExitStack() as stack:
-        sockets = _listen(settings, stack)
-        host, port = sockets[0].getsockname()[:2]
+        listening = stack.enter_context(_listen(settings))
+        host, port = listening.getsockname()[:2]
         scheme = "https" if settings.tls.certificate else "http"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        started = {"event": "listening", "at": url, "workers": settings.workers, "process": os.getpid()}
-        if settings.workers == 1:
-            work(settings, sockets[0], started)
-            return
-        if SHARED not in os.environ:
+        if settings.workers > 1 and SHARED not in os.environ:
             os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="arbitrank-"))
             stack.callback(os.environ.pop, SHARED)
-        _supervise(settings, sockets, started)
+        events = EventLog()
+        stack.callback(events.close)
+        events.write("listening", at=url, workers=settings.workers, process=os.getpid())
+        supervisor = Supervisor(settings, listening, events)
+        with _signals() as signalled:
+            return supervisor.run(signalled)
 
 
-def _supervise(settings: ServiceSettings, sockets: list[socket.socket], started: dict[str, Any]) -> None:
-    """Keep the workers running; on a signal, let each finish the calls that have begun."""
-    events = EventLog()
-    spawn = multiprocessing.get_context("spawn")
+class Supervisor:
+    """Keeps the workers of a service running, until it is signalled to stop or the first of them cannot start."""
+
+    def __init__(self, settings: ServiceSettings, listening: socket.socket, events: EventLog) -> None:
+        self._settings, self._listening, self._events = settings, listening, events
+        self._board = WorkerBoard(settings.workers)
+        self._seats = [_Seat(number) for number in range(settings.workers)]
+        self._loaded = False  # since when a worker that cannot start ends the service no more
+        self._stop_by: float | None = None
+        self._failure: WorkerReport | None = None
+
+    def run(self, signalled: int) -> int:
+        """Supervise; `signalled` is a file from which the numbers of signals are read."""
+        self._start(self._seats[0])
+        looked = monotonic()
+        while self._stop_by is None or any(seat.process for seat in self._seats):
+            by_file = {seat.reports: seat for seat in self._seats if seat.process}
+            ready, _, _ = select.select([signalled, *by_file], [], [], self._patience())
+            for file in ready:
+                if file == signalled:
+                    for number in os.read(signalled, 64):
+                        self._signal(number)
+                else:
+                    self._read(by_file[file])
+            now = monotonic()
+            self._watch(min(now - looked, 2 * _TICK))  # time for which this process was stopped itself does not count
+            looked = now
+            self._start_due(now)
+        self._events.write("stopped")
+        if self._failure is None:
+            return 0
+        if self._failure.status == 2:
+            raise InputError(self._failure.problem or "the worker cannot start")
+        return 1
+
+    def _signal(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._stop()
+
+    def _stop(self) -> None:
+        """Have each worker finish the calls that have begun."""
+        if self._stop_by is None:
+            self._stop_by = monotonic() + self._settings.drain + GRACE + 10
+        for seat in self._seats:
+            seat.due = None
+            if seat.process:
+                seat.process.terminate()
+
+    def _patience(self) -> float:
+        """Seconds to the next look."""
+        now = monotonic()
+        dues = [seat.due - now for seat in self._seats if seat.due is not None]
+        return max(0.0, min([_TICK, self._settings.hang / 4, *dues]))
+
+    # ------------------------------------------------------------------------------------------------ starting, ending
+
+    def _start_due(self, now: float) -> None:
+        for seat in self._seats:
+            if seat.due is not None and seat.due <= now:
+                self._start(seat)
+
+    def _start(self, seat: _Seat) -> None:
+        """Start a worker."""
+        self._board.reset(seat.number, ended=seat.ended)
+        lifeline, seat.lifeline = os.pipe()
+        seat.reports, reports = os.pipe()
+        start = WorkerStart(
+            self._settings, seat.number, self._settings.workers, not self._loaded, self._listening.fileno(),
+            self._board.descriptor, lifeline, reports,
+        )  # fmt: skip
+        path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
+        try:
+            # In a session of its own, so that a terminal's signals reach the supervisor alone.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "arbitrank.serve.worker_main"],
+                stdin=subprocess.PIPE,
+                pass_fds=start.descriptors,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,
+            )
+        finally:
+            os.close(lifeline)
+            os.close(reports)
+        assert process.stdin
+        with suppress(OSError), process.stdin as into:  # its end is reported through its pipe
+            into.write(pickle.dumps(start))
+        seat.process, seat.received, seat.report = process, b"", WorkerReport()
+        seat.serving_since, seat.due, seat.last_beat, seat.silent = None, None, 0, 0.0
+
+    def _read(self, seat: _Seat) -> None:
+        """Read the reports of a worker, or note its end."""
+        content = os.read(seat.reports, 1 << 16)
+        if not content:
+            self._end(seat)
+            return
+        *lines, seat.received = (seat.received + content).split(b"\n")
+        for line in lines:
+            seat.report = msgspec.json.decode(line, type=WorkerReport)
+            if seat.report.problem is None:
+                seat.serving_since = monotonic()
+                if not self._loaded:  # the first worker has loaded, so the others can
+                    self._loaded = True
+                    for other in self._seats[1:]:
+                        if self._stop_by is None:
+                            other.due = monotonic()
+
+    def _end(self, seat: _Seat) -> None:
+        """Note the end of a worker, whose pipe is closed, and when it is replaced."""
+        process, now = seat.process, monotonic()
+        assert process
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started in its group
+        status = process.wait()
+        os.close(seat.reports)
+        os.close(seat.lifeline)
+        seat.process = None
+        self._board.enter(seat.number, Phase.ABSENT)
+        if self._stop_by is not None:
+            return
+        seat.ended += 1
+        steady = seat.serving_since is not None and now - seat.serving_since >= _STEADY_SECONDS
+        seat.in_a_row = 0 if steady else seat.in_a_row + 1
+        how = seat.report.problem or how_ended(status)
+        if not self._loaded:
+            self._failure = WorkerReport(how, seat.report.status or 1)
+            self._stop()
+            self._events.write("not started", "error", process=process.pid, status=status, reason=how)
+            return
+        pause = min(2.0 ** (seat.in_a_row - 2), _LONGEST_PAUSE) if seat.in_a_row > 1 else 0.0
+        seat.due = now + pause
+        self._events.write(
+            "worker ended", "error", process=process.pid, status=status, reason=how, restart_seconds=pause
+        )
+
+    # ---------------------------------------------------------------------------------------------------- heartbeats
+
+    def _watch(self, seconds: float) -> None:
+        """Kill the workers that hang, or have not stopped in time; `seconds` have passed since the last look."""
+        overdue = self._stop_by is not None and monotonic() >= self._stop_by
+        for seat in self._seats:
+            if not seat.process:
+                continue
+            beat = self._board.last_beat(seat.number)
+            seat.silent = 0.0 if beat != seat.last_beat else seat.silent + seconds
+            seat.last_beat = beat
+            hang = self._settings.hang
+            limit = hang if seat.serving_since is not None else max(hang, _LOADING_SECONDS)
+            if overdue or seat.silent >= limit:
+                event = "worker hung" if not overdue else "worker did not stop"
+                self._events.write(event, "error", process=seat.process.pid, seconds=round(seat.silent, 1))
+                seat.process.kill()
+                seat.silent = 0.0
+
+
+@contextmanager
+def _signals() -> Iterator[int]:
+    """A file from which the numbers of the signals that arrive are read, until the end of the block."""
     signalled, waker = os.pipe()
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, lambda *_: os.write(waker, b"."))
-    events.write(**started)
-
-    def start(number: int) -> multiprocessing.process.BaseProcess:
-        process = spawn.Process(target=work, args=(settings, sockets[number]), name=f"arbitrank worker {number}")
-        process.start()
-        return process
-
-    workers = [start(number) for number in range(settings.workers)]
-    while signalled not in (ready := connection.wait([signalled, *(worker.sentinel for worker in workers)])):
-        for number, worker in enumerate(workers):
-            if worker.sentinel in ready:
-                worker.join()
-                events.write("worker ended", "error", process=worker.pid, status=worker.exitcode)
-                if not connection.wait([signalled], _RESTART_SECONDS):
-                    workers[number] = start(number)
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join(settings.drain + GRACE + 10)
-        worker.kill()
-        worker.join()
-    events.write("stopped")
-    events.close()
-
-
-def _listen(settings: ServiceSettings, stack: ExitStack) -> list[socket.socket]:
-    """A socket for each worker, closed by `stack`, all at one port: the kernel spreads connections over them."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sockets: list[socket.socket] = []
-    port, several = settings.port, settings.workers > 1
+    os.set_blocking(waker, False)
+    before = signal.set_wakeup_fd(waker)
+    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        for _ in range(settings.workers):
-            address = settings.host, port
-            listening = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=several)
-            sockets.append(stack.enter_context(listening))
-            listening.setblocking(False)
-            port = listening.getsockname()[1]
-    except (OSError, ValueError) as error:  # a system without SO_REUSEPORT has one worker
+        yield signalled
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        os.close(signalled)
+        os.close(waker)
+
+
+def _listen(settings: ServiceSettings) -> socket.socket:
+    """The listening socket. Raises `InputError` where another service has the port, or the address is wrong."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except (OSError, ValueError) as error:
         raise InputError(f"--host {settings.host} --port {settings.port}: cannot listen: {error}") from error
-    return sockets
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit this
+    listening.setblocking(False)
+    return listening

@@ -32,6 +32,7 @@ from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.policy import read_policy
 from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.settings import ServiceSettings
+from arbitrank.serve.worker_place import WorkerReport
 from arbitrank.shortlist.hyprank import load_hyprank
 from arbitrank.store.loading import unavailable
 from arbitrank.store.signing import open_keys
@@ -69,23 +70,26 @@ class WorkerState:
         self.features = FeatureWatch(lambda: self.live.by_name if self.live is not None else {})
         self.stopping = False
         self.problem: str | None = "the stable versions are being loaded"
+        self.failure: WorkerReport | None = None
+        self.started = asyncio.Event()
         self._stack = ExitStack()
         self._prefix, self._numbers = secrets.token_hex(6), count()
 
     # -------------------------------------------------------------------------------------------- starting and stopping
 
     async def start(self) -> None:
-        """Open the log, load the stable versions, and follow the store; a failure is kept as `problem`."""
+        """Open the log, load the stable versions, and follow the store; a failure is kept as `failure`."""
         result = await asyncio.to_thread(guarded, self._start)
         if not isinstance(result, Fault):
             self.live, self.problem = result, None
             self.events.write("ready", domains=sorted(result.status().domains))
         elif isinstance(result.error, ArbitrankError):
-            self.problem = str(result.error)
-            self.events.write("not ready", "error", reason=self.problem)
+            self.failure = WorkerReport(str(result.error), 2)
+            self.events.write("not ready", "error", reason=self.failure.problem)
         else:
-            self.problem = f"the start failed: {type(result.error).__name__}"
+            self.failure = WorkerReport(f"the start failed: {type(result.error).__name__}", 1)
             self.events.failure("not ready", result.error)
+        self.started.set()
 
     def _start(self) -> Live:
         settings = self.settings

@@ -1,0 +1,118 @@
+"""Accepting of connections: all workers share one listening socket, and whichever has the fewest takes the next.
+
+A connection that waits belongs to no worker until one accepts it, so a worker that ends or hangs takes none with it,
+and one that is still loading gets none. Left to the kernel, one of several idle workers takes nearly all of a burst: a
+worker with more connections than another leaves the next to the others for a moment, and takes it where none does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from arbitrank.guard import guarded_async
+from arbitrank.serve.board import WorkerBoard
+
+_YIELD = 0.002  # seconds for which a worker leaves a connection to others
+_PAUSE = 0.1  # seconds before another try where the system has no more file descriptors
+_AT_ONCE = 8  # connections taken in one turn of the event loop, by a worker that has fewer than the others
+
+
+class CountedConnections(set[Any]):
+    """The open connections of a worker, whose number stands on the board."""
+
+    def __init__(self, board: WorkerBoard, number: int) -> None:
+        super().__init__()
+        self._board, self._number = board, number
+
+    def add(self, connection: Any) -> None:
+        """Add a connection that was made."""
+        super().add(connection)
+        self._board.connect(self._number, len(self))
+
+    def discard(self, connection: Any) -> None:
+        """Remove a connection that is closed."""
+        super().discard(connection)
+        self._board.connect(self._number, len(self))
+
+
+class Acceptor:
+    """Accepts connections at a shared socket for one worker, from `start` until `close`."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        encryption: ssl.SSLContext | None,
+        connections: set[Any],
+        board: WorkerBoard,
+        number: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listening, self._protocol, self._encryption = listening, protocol, encryption
+        self._connections, self._board, self._number = connections, board, number
+        self._opening: set[asyncio.Task[Any]] = set()
+        self._waiting: asyncio.TimerHandle | None = None
+        self._open = False
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        if not self._open:
+            self._open = True
+            self._loop.add_reader(self._listening.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Accept no more connections. Those that wait stay with the other workers."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._listening.fileno())
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait for connections that are being opened."""
+        if self._opening:
+            await asyncio.wait(self._opening)
+
+    def _readable(self) -> None:
+        """Take the connections that wait, unless another worker has fewer."""
+        for _ in range(_AT_ONCE):
+            fewest = self._board.fewest(self._number)
+            mine = len(self._connections) + len(self._opening)
+            if fewest is not None and mine > fewest + 1:
+                self._pause(_YIELD)
+                return
+            if not self._accept() or fewest is not None:
+                return
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listening.fileno())
+        self._waiting = self._loop.call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        """Take a connection that no other worker has taken meanwhile."""
+        self._waiting = None
+        if self._open:
+            self._loop.add_reader(self._listening.fileno(), self._readable)
+            self._accept()
+
+    def _accept(self) -> bool:
+        """Take one connection; False where none waits any more, or where none can be taken now."""
+        try:
+            connection, _ = self._listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another worker was first
+            return False
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._pause(_PAUSE)
+            return False
+        connection.setblocking(False)
+        opening = guarded_async(self._loop.connect_accepted_socket, self._protocol, connection, ssl=self._encryption)
+        task = self._loop.create_task(opening)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)  # a failure, of a TLS handshake say, has closed the connection
+        return True

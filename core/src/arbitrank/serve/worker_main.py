@@ -1,0 +1,26 @@
+"""Main program of a worker: `python -m arbitrank.serve.worker_main`, its `WorkerStart` on standard input, pickled."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+from arbitrank.errors import ArbitrankError
+from arbitrank.serve.server import work
+from arbitrank.serve.worker_place import WorkerPlace, WorkerReport, WorkerStart
+
+
+def main() -> None:
+    """Run one worker until it is signalled, or the supervisor ends."""
+    start: WorkerStart = pickle.load(sys.stdin.buffer)
+    place = WorkerPlace(start)
+    try:
+        status = work(start.settings, place)
+    except ArbitrankError as error:
+        status = 2
+        place.report(WorkerReport(str(error), status))
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Place of a worker in its service: what it gets from the supervisor, and reports to it.
+
+The supervisor has a pipe to each worker and one from it. The first is never written to, and its end tells the worker
+that the supervisor has ended. Through the second the worker reports, in JSON lines, that it has loaded or cannot start.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+import msgspec
+
+from arbitrank.serve.board import Phase, WorkerBoard
+from arbitrank.serve.settings import ServiceSettings
+
+
+@dataclass(frozen=True)
+class WorkerStart:
+    """Settings and place of a worker: its `number`, and the file descriptors that it shares with the supervisor.
+
+    The `first` worker of a service takes connections while it loads, to report that; every other one once it has
+    loaded.
+    """
+
+    settings: ServiceSettings
+    number: int
+    workers: int
+    first: bool
+    listening: int
+    board: int
+    lifeline: int
+    reports: int
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The file descriptors to be inherited."""
+        return self.listening, self.board, self.lifeline, self.reports
+
+
+class WorkerReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Report of a worker: it has loaded, or why it cannot start, and the exit status for that."""
+
+    problem: str | None = None
+    status: int = 0
+
+
+class WorkerPlace:
+    """The worker's side of what it shares with the supervisor."""
+
+    def __init__(self, start: WorkerStart) -> None:
+        self.number, self.first = start.number, start.first
+        self.listening = socket.socket(fileno=start.listening)
+        self.board = WorkerBoard(start.workers, start.board)
+        self.lifeline = start.lifeline
+        self._reports = start.reports
+        self.board.enter(self.number, Phase.LOADING)
+
+    def report(self, report: WorkerReport) -> None:
+        """Send a report to the supervisor, if it still runs."""
+        try:
+            os.write(self._reports, msgspec.json.encode(report) + b"\n")
+        except OSError:
+            return
