@@ -59,7 +59,8 @@ def test_the_file_states_scales_and_decision_settings(tmp_path: Path, encoding: 
     [
         (
             "[domain.lights]",
-            'table "domain": unknown, expected domains, decisions, out_of_scope; did you mean domains?',
+            'table or key "domain": unknown, expected domains, decisions, out_of_scope, serve, store, keys, '
+            "signing_key; did you mean domains?",
         ),
         ("[domains.lights]\nscal = '0..100'", 'domains.lights: key "scal": unknown'),
         ("[domains.lights]\nscale = 5", "domains.lights.scale: 5 is invalid, expected a text"),

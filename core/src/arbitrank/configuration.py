@@ -1,5 +1,6 @@
 """Configuration by the operator: the file arbitrank.toml, environment variables and options, in one order.
 
+    store = "s3://models/arbitrank"                    # as --store; keys and signing_key likewise
     [domains.weather]
     scale = "0..100"                                   # of all its scores
     scales = { intent_confidence = "logprob" }         # of single ones
@@ -8,9 +9,11 @@
     [decisions]
     fallback = "llm"
     accept = 0.4
+    groups = [["bert", "luis"]]                        # domains whose intents and slots mean the same
     [out_of_scope]
     follow = true                                      # the share of such requests in a service's traffic
-    groups = [["bert", "luis"]]                        # domains whose intents and slots mean the same
+    [serve]
+    limit-body = 65536                                 # each option of the verb, by its name
 
 The file is the one that is named, else that of ARBITRANK_CONFIG (empty: none), else ./arbitrank.toml where it exists.
 A setting is that of the first that states it: option, environment variable, file, the store's decision settings, the
@@ -21,7 +24,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -33,6 +35,7 @@ from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing, read_following
 from arbitrank.errors import InputError, os_errors
 from arbitrank.scales import FIELDS, checked_field, domain_scales, short
+from arbitrank.toml_values import check_keys, checked_table, checked_text, converted, with_place
 
 FILE = "arbitrank.toml"
 """The name of the configuration file in the current folder."""
@@ -44,6 +47,12 @@ SCALES = "ARBITRANK_SCALE"
 """The environment variable with scales, as in `lights=0..100,weather.intent_confidence=percent`."""
 MAX_BYTES = 1 << 20
 """Bytes of the file at most."""
+
+SHARED_TEXTS = ("store", "keys", "signing_key")
+"""The keys of the file that state an option of all verbs."""
+
+TABLES = ("domains", "decisions", "out_of_scope", "serve")
+"""The tables of the file."""
 
 STATABLE = tuple(name for name in TUNABLE if name != "competition")
 """The decision settings that an operator may state."""
@@ -75,11 +84,19 @@ class DomainConfiguration(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """The file's content: its domains by name, and those fields of `DecisionSettings` that it states."""
+    """The file's content: its domains by name, and those fields of `DecisionSettings` that it states.
+
+    `serve`: options of the verb, as they stand there. `where`: the file's name, empty without one.
+    """
 
     domains: dict[str, DomainConfiguration] = {}
     decisions: dict[str, Any] = {}
     out_of_scope: ShareFollowing = ShareFollowing()
+    serve: dict[str, Any] = {}
+    store: str | None = None
+    keys: str | None = None
+    signing_key: str | None = None
+    where: str = ""
 
     @property
     def scales(self) -> dict[str, dict[str, str]]:
@@ -129,16 +146,26 @@ def read_configuration(path: Path) -> Configuration:
         raise InputError(f"{path}: not UTF-8, expected TOML in UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
-    _check_keys(content, Configuration.__struct_fields__, f"{path}: table")
-    tables = {name: _table(content.get(name, {}), f"{path}: {name}") for name in Configuration.__struct_fields__}
+    check_keys(content, (*TABLES, *SHARED_TEXTS), f"{path}: table or key")
+    tables = {name: checked_table(content.get(name, {}), f"{path}: {name}") for name in TABLES}
+    texts = {name: checked_text(content[name], f"{path}: {name}") for name in SHARED_TEXTS if name in content}
     domains = {name: _domain(table, f"{path}: domains.{name}") for name, table in tables["domains"].items()}
     following = read_following(tables["out_of_scope"], f"{path}: out_of_scope")
-    return Configuration(domains, _decisions(tables["decisions"], f"{path}: decisions"), following)
+    decisions = _decisions(tables["decisions"], f"{path}: decisions")
+    return Configuration(domains, decisions, following, tables["serve"], **texts, where=str(path))
+
+
+def stated_text(
+    name: str, variable: str, path: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> str | None:
+    """One of `SHARED_TEXTS` as the variable states it, else the file; None where neither does."""
+    text: str | None = environment.get(variable) or getattr(configured(path, environment), name)
+    return text
 
 
 def _domain(table: Any, where: str) -> DomainConfiguration:
-    _check_keys(_table(table, where), DomainConfiguration.__struct_fields__, f"{where}: key")
-    found = _converted(table, DomainConfiguration, where)
+    check_keys(checked_table(table, where), DomainConfiguration.__struct_fields__, f"{where}: key")
+    found = converted(table, DomainConfiguration, where)
     with_place(domain_scales, found.stated, where)
     return found
 
@@ -146,58 +173,11 @@ def _domain(table: Any, where: str) -> DomainConfiguration:
 def _decisions(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "scales" in table:
         raise InputError(f"{where}.scales: unknown, expected scales in [domains.NAME]")
-    _check_keys(table, STATABLE, f"{where}: key")
+    check_keys(table, STATABLE, f"{where}: key")
     if "groups" in table:
         checked_groups(table["groups"], f"{where}.groups")
-    found = _converted(table, DecisionSettings, where)
+    found = converted(table, DecisionSettings, where)
     return {name: getattr(found, name) for name in table}
-
-
-def _table(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: {short(value)} is invalid, expected a table")
-    return value
-
-
-def _converted(table: Mapping[str, Any], kind: type[T], where: str, *, strict: bool = True) -> T:
-    try:
-        return msgspec.convert(table, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        expected, _, path = str(error).partition(" - at `$")
-        name = path.rstrip("`").lstrip(".").partition("[")[0]
-        seen = short(table.get(name, table))
-        raise InputError(f"{where}.{name}: {seen} is invalid, expected {_kind(expected)}") from None
-
-
-def _kind(expected: str) -> str:
-    """The kind of value in a message of msgspec, in the words of TOML."""
-    kinds = {
-        "array": "a list of texts",
-        "float": "a number in [0, 1]",
-        "str": "a text",
-        "bool": "true or false",
-        "object": "a table of texts",
-    }
-    wanted = expected.partition(", got")[0]
-    return next((words for kind, words in kinds.items() if f"`{kind}" in wanted), wanted)
-
-
-def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str) -> None:
-    known = list(known)
-    for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{what} {short(key)}: unknown, expected {', '.join(known)}{hint}")
-
-
-def with_place(check: Any, value: T, where: str) -> T:
-    """The value, checked by a function whose `InputError` is raised again with the place in front."""
-    try:
-        check(value)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    return value
 
 
 # ---------------------------------------------------------------------------------------------------------- precedence
@@ -251,7 +231,7 @@ def environment_decisions(environment: Mapping[str, str] = os.environ) -> dict[s
     table: dict[str, Any] = {name: environment[key] for name, key in named.items() if environment.get(key)}
     if "groups" in table:
         table["groups"] = named_groups(table["groups"].split(";"), named["groups"])
-    found = _converted(table, DecisionSettings, "the environment", strict=False)
+    found = converted(table, DecisionSettings, "the environment", strict=False)
     return {name: getattr(found, name) for name in table}
 
 

@@ -31,6 +31,7 @@ _scale = click.option(
 _config = click.option(
     "--config",
     type=PATH,
+    is_eager=True,  # other options are stated in it
     metavar="FILE",
     help="The configuration; default ARBITRANK_CONFIG, else ./arbitrank.toml where it exists.",
 )

@@ -15,14 +15,15 @@ import click
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.lineup import outdated, served
+from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover
 from arbitrank.scales import unused
 from arbitrank.store.kinds import HYPRANK, checked_name
 from arbitrank.store.loading import load_found, settled
-from arbitrank.store.signing import open_key, open_keys
-from arbitrank.store.store import Store, open_store
+from arbitrank.store.signing import KEY_ENVIRONMENT, KEYS_ENVIRONMENT, open_key, open_keys
+from arbitrank.store.store import ENVIRONMENT, Store, open_store
 from arbitrank.values import Context
 
 if TYPE_CHECKING:
@@ -49,10 +50,21 @@ class Share(click.FloatRange):
         return number
 
 
+def _stated(name: str, variable: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Callback of an option that variable and file of --config state too; those without --config are read later."""
+
+    def settled(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        config = ctx.params.get("config")
+        return value if value or config is None else stated_text(name, variable, config)
+
+    return settled
+
+
+_stated_key = _stated("signing_key", KEY_ENVIRONMENT)
 signing_key = click.option(
     "--key",
     metavar="FILE",
-    callback=lambda context, parameter, value: open_key(value),
+    callback=lambda context, parameter, value: open_key(_stated_key(context, parameter, value)),
     help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all.",
 )
 """The key to sign with, opened; None without one."""
@@ -61,10 +73,16 @@ name = click.argument("domain", callback=lambda context, parameter, value: check
 """The DOMAIN of a verb, or a stage: .shortlist, .hyprank or .decisions."""
 
 store_url = click.option(
-    "--store", metavar="URL", help="The store of weights; default ARBITRANK_STORE, else your data folder."
+    "--store",
+    metavar="URL",
+    callback=_stated("store", ENVIRONMENT),
+    help="The store of weights; default ARBITRANK_STORE, else your data folder.",
 )
 keys_folder = click.option(
-    "--keys", metavar="DIR", help="Trust only artifacts signed by keys in here, DOMAIN.pub; default ARBITRANK_KEYS."
+    "--keys",
+    metavar="DIR",
+    callback=_stated("keys", KEYS_ENVIRONMENT),
+    help="Trust only artifacts signed by keys in here, DOMAIN.pub; default ARBITRANK_KEYS.",
 )
 reason = click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

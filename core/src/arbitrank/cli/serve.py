@@ -12,6 +12,7 @@ from arbitrank.answerlog.redaction import CONTEXT, redactor
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.stated_options import StatedCommand, shown
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.policy import read_policy
@@ -92,7 +93,7 @@ _encryption = options.gathered(
 )
 
 
-@click.command("serve")
+@click.command("serve", cls=StatedCommand)
 @click.option("--host", default="127.0.0.1", help="The address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0 takes any free port.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes that answer.")
@@ -161,8 +162,15 @@ _encryption = options.gathered(
 @_limiting
 @_encryption
 @decision_options.decisions(unserved=True)
+@click.option(
+    "--show-config",
+    is_flag=True,
+    is_eager=True,
+    help="Print the value and the source of each option, as a file of --config, and serve nothing.",
+)
 def serve(
     open_: bool,
+    show_config: bool,
     isolate: tuple[str, ...],
     deadline: float | None,
     hyprank: Path | None,
@@ -171,7 +179,8 @@ def serve(
 ) -> None:
     """Answer requests over HTTP, following the store; /docs describes the calls. SIGTERM finishes those in flight.
 
-    Events are reported on standard error, one JSON object a line.
+    Events are reported on standard error, one JSON object a line. Each option may also be stated by the environment,
+    ARBITRANK_SERVE_LIMIT_BODY, or in the table [serve] of the file of --config, limit-body.
 
     Example: arbitrank serve --port 8080 --log ./log
     """
@@ -197,6 +206,9 @@ def serve(
         read_phrases(path)
     if tokens is not None:
         read_tokens(tokens)
+    if show_config:
+        print(shown(click.get_current_context()))
+        return
     status = run(ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings))
     if status:
         raise SystemExit(status)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, InputError, os_errors
 from arbitrank.extras import missing_package
 from arbitrank.store.artifact import MANIFEST, Manifest, Signature, digest, encode_manifest, write_durably
@@ -68,11 +69,11 @@ class Keys:
 
 
 def open_keys(folder: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Keys | None:
-    """The public keys in `folder`, else in ARBITRANK_KEYS, else None: signatures are not required.
+    """The public keys in `folder`, else in ARBITRANK_KEYS or the configuration, else None: signatures are not required.
 
     Raises `InputError` where there are keys and cryptography is not installed.
     """
-    path = folder or environment.get(KEYS_ENVIRONMENT)
+    path = folder or stated_text("keys", KEYS_ENVIRONMENT, None, environment)
     if not path:
         return None
     _cryptography()
@@ -112,8 +113,11 @@ def sign(folder: Path, key: Ed25519PrivateKey) -> Manifest:
 
 
 def open_key(path: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Ed25519PrivateKey | None:
-    """The private key in `path`, else in ARBITRANK_SIGNING_KEY, else None. Raises `InputError` where it is invalid."""
-    file = path or environment.get(KEY_ENVIRONMENT)
+    """The private key in `path`, else of ARBITRANK_SIGNING_KEY or the configuration, else None.
+
+    Raises `InputError` where it is invalid.
+    """
+    file = path or stated_text("signing_key", KEY_ENVIRONMENT, None, environment)
     if not file:
         return None
     serialization, ed25519 = _cryptography()

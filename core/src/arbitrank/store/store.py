@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, Conflict, InputError, StoreError
 from arbitrank.store import state as states
 from arbitrank.store.artifact import MANIFEST, Manifest
@@ -276,12 +277,14 @@ class Store:
 def open_store(
     text: str | Path | None = None, keys: Keys | None = None, environment: Mapping[str, str] = os.environ
 ) -> Store:
-    """The store at `text`, else at ARBITRANK_STORE, else in a folder of the user's data: a path or s3://BUCKET/PREFIX.
+    """The store at `text`, else of ARBITRANK_STORE, else of the configuration, else in a folder of the user's data.
+
+    Stated as a path or s3://BUCKET/PREFIX.
 
     `keys` are the trusted public keys, by default those of ARBITRANK_KEYS.
     """
     keys = keys or open_keys(None, environment)
-    url = str(text or environment.get(ENVIRONMENT) or "")
+    url = str(text or stated_text("store", ENVIRONMENT, None, environment) or "")
     if url.startswith("s3://"):
         from arbitrank.store.object_store import BucketBackend
 
