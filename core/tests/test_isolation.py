@@ -23,7 +23,7 @@ from distributions import install
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
-from arbitrank.arbitration.dispatch import Answered, Failed, Late, Outcome, Skipped
+from arbitrank.arbitration.outcomes import Answered, Failed, Late, Outcome, Skipped
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
 from arbitrank.isolation.groups import Isolation, WorkerGroups, isolation_of

@@ -17,10 +17,11 @@ from arbitrank.arbitration.claims import group_numbers
 from arbitrank.arbitration.competition import DomainTerm
 from arbitrank.arbitration.conditioning import after_winning, competing, temperature_scaled
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
-from arbitrank.arbitration.dispatch import Answered, Outcome, query, query_all
+from arbitrank.arbitration.dispatch import query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
 from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
 from arbitrank.arbitration.merge import Contribution, agreements, merge
+from arbitrank.arbitration.outcomes import Answered, Arbitration, Outcome
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
@@ -28,35 +29,12 @@ from arbitrank.domain import Model
 from arbitrank.errors import InputError
 from arbitrank.explanation import all_staged
 from arbitrank.scales import domain_scales
-from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Request
+from arbitrank.values import Answer, Context, DomainReport, Ranked, Request
 from arbitrank.wire.built import as_from_json
 from arbitrank.wire.notices import unnoticed
 from arbitrank.wire.request_checks import checked
 
 __all__ = ["Arbitration", "Arbitrator", "Broken", "Serving", "as_request"]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Arbitration:
-    """An answer with the outcome of every queried domain, by name, the settings that decided it and P(no domain)."""
-
-    answer: Answer
-    outcomes: Mapping[str, Outcome]
-    decisions: DecisionSettings = field(default=DecisionSettings())
-    out_of_scope: float = 0.0
-
-    def __repr__(self) -> str:
-        return f"Arbitration({self.answer!r})"
-
-    @property
-    def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """All readings of the domains that answered, with the confidences that an answer leaves out: for a log."""
-        return tuple(h for own in self.recognised.values() for h in own)
-
-    @property
-    def recognised(self) -> dict[str, Sequence[Hypothesis]]:
-        """The readings of the domains that answered, by domain."""
-        return {name: one.hypotheses for name, one in self.outcomes.items() if isinstance(one, Answered)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,6 +150,11 @@ class Arbitrator:
     def by_name(self) -> dict[str, Model]:
         """The models that answer, by domain."""
         return {name: serving.model for name, serving in self._lineup.serving.items()}
+
+    @cached_property
+    def broken(self) -> frozenset[str]:
+        """The domains that cannot answer."""
+        return frozenset(name for name, one in self.domains.items() if isinstance(one, Broken))
 
     def prepare(self) -> None:
         """Compute now what the first answer would otherwise compute."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TypeAlias, TypeGuard
 
-import msgspec
 import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.checks import checked_explanation, checked_hypotheses, checked_scores
+from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped, kind_of
 from arbitrank.arbitration.prepared import prepared
 from arbitrank.arbitration.scaled_model import ScaledModel
 from arbitrank.arbitration.wordings import Scored, each_wording, over_wordings
@@ -24,64 +24,8 @@ from arbitrank.errors import PluginError, describe
 from arbitrank.explanation import completed
 from arbitrank.guard import Fault, guarded, place_of
 from arbitrank.scales import NO_SCALES
-from arbitrank.scores import Kept, ScoreError, distinct, only, read_hypotheses
+from arbitrank.scores import ScoreError, distinct, only, read_hypotheses
 from arbitrank.values import Hypothesis, Request
-
-
-class Answered(msgspec.Struct, frozen=True, eq=False):
-    """A domain's answer: its distinct hypotheses as they were given, their scores and, with `explain`, their `why`.
-
-    `kept` are the places and numbers of those among all of the domain's, None where all are distinct. `scales` are
-    those that its scores were read by, where they are not 0..1.
-    """
-
-    hypotheses: Sequence[Hypothesis]
-    scores: Scores
-    why: Sequence[Mapping[str, float]] | None
-    recognise_ms: float
-    rerank_ms: float
-    kept: Kept | None = None
-    scales: dict[str, str] | None = None
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """A domain raised or violated the contract: the reason, and after how many milliseconds.
-
-    `counts` is the number of failures that it counts as: `OPENS` opens it at once, 0 does not blame the
-    domain. `unread` is the place of a hypothesis whose scores cannot be read; `line` that of the code that raised.
-    """
-
-    reason: str
-    ms: float
-    counts: int = 1
-    unread: int | None = None
-    line: str | None = None
-
-    @property
-    def placed(self) -> str:
-        """The reason in words for the domain's author, with the line of code."""
-        return f"{self.reason} ({self.line}), expected readings and Scores" if self.line else self.reason
-
-
-class Late(msgspec.Struct, frozen=True):
-    """A domain did not answer by its deadline: the reason, and the milliseconds waited. `counts` is as in `Failed`."""
-
-    reason: str
-    ms: float
-    counts: int = 1
-
-
-class Skipped(msgspec.Struct, frozen=True):
-    """A domain was not queried as its breaker is open, with the reason."""
-
-    reason: str
-
-
-Outcome: TypeAlias = Answered | Failed | Late | Skipped
-
-OPENS = 1_000_000
-"""Count of a failure that opens a breaker at once: it cost a worker process, say."""
-
 
 Call: TypeAlias = Callable[[], dict[str, Outcome]]
 """A request that domains in another process are answering.
@@ -192,7 +136,7 @@ def _query(
         for name, model in local.items():
             outcomes[name] = query_prepared(name, model, shared, None if given is None else given[name], explain)
     except RecursionError as error:  # the context is nested too deeply
-        outcomes = {name: Failed(describe(error), 0.0, counts=0) for name in models}
+        outcomes = {name: Failed(describe(error), 0.0, counts=0, kind="request") for name in models}
     finally:
         for call in calls:
             outcomes |= call()
@@ -240,7 +184,7 @@ def query(
     try:
         shared = prepared(request)
     except RecursionError as error:  # the context is nested too deeply
-        return Failed(describe(error), 0.0, counts=0)
+        return Failed(describe(error), 0.0, counts=0, kind="request")
     return query_prepared(name, model, shared, hypotheses, explain)
 
 
@@ -252,7 +196,8 @@ def query_prepared(
     outcome = guarded(_answer, name, model, shared, hypotheses, explain)
     if not isinstance(outcome, Fault):
         return outcome
-    return Failed(outcome.reason, 1e3 * (perf_counter() - began), line=place_of(outcome.error))
+    ms, kind = 1e3 * (perf_counter() - began), kind_of(outcome.error)
+    return Failed(outcome.reason, ms, line=place_of(outcome.error), kind=kind, began=began)
 
 
 def _answer(
@@ -275,7 +220,8 @@ def _answer(
         try:
             read = read_hypotheses(hypotheses, scales)
         except ScoreError as error:  # of given hypotheses it is not the domain's fault
-            return Failed(str(error), 1e3 * (perf_counter() - began), int(not given), error.index)
+            ms = 1e3 * (perf_counter() - began)
+            return Failed(str(error), ms, int(not given), error.index, kind="request" if given else "contract")
         if len(read) > 1 and (kept := distinct(read)) is not None:
             hypotheses, read = only(hypotheses, kept), only(read, kept)
         own = replace(shared, hypotheses=read)
@@ -283,7 +229,8 @@ def _answer(
         if explain:
             why = completed(checked_explanation(model.explain(own), len(read)), scores.right)
     done = perf_counter()
-    return Answered(hypotheses, scores, why, 1e3 * (recognised - began), 1e3 * (done - recognised), kept, shown)
+    recognise_ms, rerank_ms = 1e3 * (recognised - began), 1e3 * (done - recognised)
+    return Answered(hypotheses, scores, why, recognise_ms, rerank_ms, kept, shown, began)
 
 
 def _answer_each_wording(name: str, model: Model, shared: Request, explain: bool) -> Answered | Failed:
@@ -296,4 +243,4 @@ def _answer_each_wording(name: str, model: Model, shared: Request, explain: bool
         answers.append(outcome)
     hypotheses, scores, why = over_wordings(shared, [Scored(one.hypotheses, one.scores, one.why) for one in answers])
     recognise_ms, rerank_ms = (sum(getattr(one, name) for one in answers) for name in ("recognise_ms", "rerank_ms"))
-    return Answered(hypotheses, scores, why, recognise_ms, rerank_ms, None, answers[0].scales)
+    return Answered(hypotheses, scores, why, recognise_ms, rerank_ms, None, answers[0].scales, answers[0].began)

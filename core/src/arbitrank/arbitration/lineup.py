@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from arbitrank.arbitration.claims import group_remarks
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.dispatch import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.fallback import FallbackRole
+from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.stages import ShortlistStage
 from arbitrank.domain import Model

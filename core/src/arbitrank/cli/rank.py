@@ -12,7 +12,7 @@ import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.dispatch import Failed
+from arbitrank.arbitration.outcomes import Failed
 from arbitrank.cli import decision_options, options, plugin_output
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError

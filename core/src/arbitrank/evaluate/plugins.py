@@ -18,9 +18,10 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration.competition import UNVERSIONED
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.dispatch import Failed, query
+from arbitrank.arbitration.dispatch import query
 from arbitrank.arbitration.fallback import fallback_role
 from arbitrank.arbitration.merge import BestReadings
+from arbitrank.arbitration.outcomes import Failed
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.arbitration.scaled_model import scaled, scales_of, unscaled
 from arbitrank.decisions.scope import LEAST

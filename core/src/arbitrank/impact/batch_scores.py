@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.arbitration.conditioning import temperature_scaled, temperature_scaled_groups
-from arbitrank.arbitration.dispatch import Failed, query
+from arbitrank.arbitration.dispatch import query
 from arbitrank.arbitration.merge import BestReadings
+from arbitrank.arbitration.outcomes import Failed
 from arbitrank.arbitration.scaled_model import scales_of, unscaled
 from arbitrank.domain import Model
 from arbitrank.learn.boosted import Boosted

@@ -14,7 +14,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from arbitrank.arbitration.checks import MAX_HYPOTHESES, check_features, checked_explanation, checked_scores
-from arbitrank.arbitration.dispatch import OPENS, Answered, Failed, Late, Outcome
+from arbitrank.arbitration.outcomes import OPENS, Answered, Failed, Late, Outcome
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.explanation import completed
@@ -175,7 +175,7 @@ class PendingCall:
         blamed, rest = self._retire(one)
         if blamed is None:
             return
-        self._add(blamed, Failed(f"its worker process {error}", _ms_since(one.began), counts=OPENS))
+        self._add(blamed, Failed(f"its worker process {error}", _ms_since(one.began), counts=OPENS, kind="crashed"))
         if rest:
             other = self._pair.active
             busy = any(assignment.worker is other for assignment in self._open)
@@ -225,7 +225,7 @@ class PendingCall:
     def _fail(self, names: Sequence[str], reason: str) -> None:
         """Fail domains that are not to blame."""
         for name in names:
-            self._add(name, Failed(reason, 0.0, counts=0))
+            self._add(name, Failed(reason, 0.0, counts=0, kind="unavailable"))
 
 
 def checked_outcome(
@@ -237,7 +237,7 @@ def checked_outcome(
     """
     if message.failure is not None:
         if given is not None and message.unread is not None and 0 <= message.unread < len(given):
-            return Failed(message.failure, message.recognise_ms, 0, message.unread)
+            return Failed(message.failure, message.recognise_ms, 0, message.unread, kind="request")
         return Failed(message.failure, message.recognise_ms)
     hypotheses = (message.hypotheses or ()) if given is None else given
     try:
@@ -255,7 +255,7 @@ def checked_outcome(
                 check_features(i, hypothesis)
         why = completed(checked_explanation(message.why or (), len(hypotheses)), scores.right) if explain else None
     except PluginError as error:
-        return Failed(str(error), message.recognise_ms + message.rerank_ms)
+        return Failed(str(error), message.recognise_ms + message.rerank_ms, kind="contract")
     kept = None if given is None else message.kept
     return Answered(hypotheses, scores, why, message.recognise_ms, message.rerank_ms, kept, message.scales)
 

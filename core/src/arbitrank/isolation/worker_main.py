@@ -19,7 +19,7 @@ from time import perf_counter
 import msgspec
 
 from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.dispatch import Answered, Failed
+from arbitrank.arbitration.outcomes import Answered, Failed
 from arbitrank.arbitration.prepared import prepared
 from arbitrank.child import alarm, limit
 from arbitrank.context_keys import keys_of

@@ -19,7 +19,8 @@ from itertools import count
 from pathlib import Path
 from time import perf_counter, sleep
 
-from arbitrank.arbitration.dispatch import Call, Host, HostedModel, Late
+from arbitrank.arbitration.dispatch import Call, Host, HostedModel
+from arbitrank.arbitration.outcomes import Late
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import LoadModel

@@ -15,8 +15,8 @@ import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator
 from arbitrank.arbitration.competition import Competition
-from arbitrank.arbitration.dispatch import Answered
 from arbitrank.arbitration.following import ShareFollowing, with_share
+from arbitrank.arbitration.outcomes import Answered
 from arbitrank.probability import clipped, logit
 
 _STEP = 0.02

@@ -1,131 +1,143 @@
-"""Metrics of the service in Prometheus' format.
-
-With several workers, counters and histograms are sums over all of them, whichever replies: each worker keeps its own in
-a file in the folder PROMETHEUS_MULTIPROC_DIR, which is set before this module is first imported. Gauges are those of
-the replying worker, labelled with its process.
-"""
+"""Counting of one worker: calls, answers, and each domain's part in them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
-
-from arbitrank.answerlog.settings import LogStatus
-from arbitrank.live.status import LiveStatus
-from arbitrank.serve.http_protocol import LoadCounters
-from arbitrank.serve.settings import SHARED
+from arbitrank.answerlog.settings import Feedback
+from arbitrank.arbitration.outcomes import Answered, Arbitration, Failed, Late, Outcome, ServedArm, Skipped
+from arbitrank.serve.answered_ids import REACTION, TRUTH, AnsweredIds, mark_of
+from arbitrank.serve.counters import Counters
+from arbitrank.serve.metric_table import CALL_BOUNDS, DOMAIN_BOUNDS, METRICS
+from arbitrank.store.kinds import RESERVED
 from arbitrank.values import Answer
 
-TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ACTIONS = ("accept", "clarify", "none")
+_SUM = len(DOMAIN_BOUNDS) + 1  # place of a histogram's sum, behind its buckets
+_CALL_SUM = len(CALL_BOUNDS) + 1
 
-_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+class _DomainCells(NamedTuple):
+    """The cells of a domain's answers: their number, and the first of the histogram of their seconds."""
+
+    answers: int
+    seconds: int
 
 
 class Metrics:
-    """Counters of one worker."""
+    """Counters of one worker, whose `number` no other running worker of the service has.
 
-    def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
+    `folder` is the service's own, private to the user. Raises `OSError` where it has no room.
+    """
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"arbitrank_{name}", text, labels, registry=registry)
+    def __init__(self, folder: Path, number: int | str = 0) -> None:
+        self._counters = Counters(folder, number)
+        self._ids = AnsweredIds(folder, number)
+        self._cells = self._counters.cells
+        place = self._counters.place
+        self._actions = {action: place("answers", action) for action in _ACTIONS}
+        self._ranked = place("calls", "/v1/rank", "200")
+        self._rank_seconds = place("call_seconds", "/v1/rank")
+        self._domains: dict[ServedArm, dict[str, _DomainCells]] = {"stable": {}, "canary": {}}
+        self._wins: dict[tuple[str, ServedArm, str], tuple[int, int]] = {}
+        self._marks: dict[int, tuple[str, ServedArm]] = {}
+        self._named: frozenset[str] = frozenset()
+        for metric in METRICS:
+            if metric.kind == "counter" and not metric.labels:
+                place(metric.name)  # shown as 0 before the first
 
-        self.calls = counter("calls", "Calls, by route and status.", "route", "status")
-        self.seconds = Histogram(
-            "arbitrank_call_seconds", "Seconds from a call's arrival to its reply.", ["route"],
-            buckets=_BUCKETS, registry=registry,
-        )  # fmt: skip
-        decisions = counter("answers", "Answers, by decision.", "action")
-        self.policy = counter("policy", "Answers whose decision the policy changed.")
-        self.troubled = counter("domain_troubles", "Requests that a domain failed or was late for.", "domain", "status")
-        self.missed = counter("shortlist_misses", "Requests whose shortlist was empty.")
-        self.feedback = counter("feedback", "Feedback accepted.")
-        self.refused = counter("refused", "Calls refused for lack of a token or scope.", "status")
-        self._ranked = self.calls.labels("/v1/rank", "200")
-        self._rank_seconds = self.seconds.labels("/v1/rank")
-        self._decisions = {action: decisions.labels(action) for action in ("accept", "clarify", "none")}
+    def count(self, metric: str, *labels: str) -> None:
+        """Add one to a counter."""
+        self._cells[self._counters.place(metric, *labels)] += 1
 
     def ranked(self, seconds: float) -> None:
         """Count a rank call that was answered."""
-        self._ranked.inc()
-        self._rank_seconds.observe(seconds)
-
-    def answered(self, answer: Answer) -> None:
-        """Count an answer, and the domains that failed or were late for it."""
-        self._decisions[answer.decision.action].inc()
-        if answer.shortlist and answer.shortlist.miss:
-            self.missed.inc()
-        for name, report in answer.domains.items():
-            if report.status in ("failed", "late"):
-                self.troubled.labels(name, report.status).inc()
+        cells, first = self._cells, self._rank_seconds
+        cells[self._ranked] += 1
+        cells[first + bisect_left(CALL_BOUNDS, seconds)] += 1
+        cells[first + _CALL_SUM] += seconds
 
     def called(self, route: str, status: int, seconds: float) -> None:
         """Count any other call."""
-        self.calls.labels(route, str(status)).inc()
-        self.seconds.labels(route).observe(seconds)
+        cells, first = self._cells, self._counters.place("call_seconds", route)
+        cells[self._counters.place("calls", route, str(status))] += 1
+        cells[first + bisect_left(CALL_BOUNDS, seconds)] += 1
+        cells[first + _CALL_SUM] += seconds
 
-    def page(self, load: LoadCounters, live: LiveStatus | None, logs: Mapping[str, LogStatus]) -> bytes:
-        """All metrics as text; `logs` are the logs that are kept, by name."""
-        registry = self._registry
-        if SHARED in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry) + generate_latest(_Gauges(load, live, logs))
+    def answered(self, arbitration: Arbitration, answer: Answer) -> None:
+        """Count an answer, which is the arbitration's or the policy's, and each domain's part in it."""
+        cells, arms, action = self._cells, arbitration.arms, answer.decision.action
+        cells[self._actions[action]] += 1
+        if answer.shortlist and answer.shortlist.miss:
+            self.count("shortlist_misses")
+        stable, outcomes = self._domains["stable"], arbitration.outcomes
+        for name, outcome in outcomes.items():
+            if type(outcome) is Answered:
+                found = stable.get(name) if not arms else self._domains[arms.get(name, "stable")].get(name)
+                answers, first = found or self._domain(name, arms.get(name, "stable"))
+                seconds = 0.001 * (outcome.recognise_ms + outcome.rerank_ms)
+                cells[answers] += 1
+                cells[first + bisect_left(DOMAIN_BOUNDS, seconds)] += 1
+                cells[first + _SUM] += seconds
+            else:
+                self._failed(name, arms.get(name, "stable"), failure_kind(outcome))
+        chosen = answer.chosen or answer.best
+        if chosen is not None and chosen.domain in outcomes:
+            key = chosen.domain, arms.get(chosen.domain, "stable"), action
+            place, mark = self._wins.get(key) or self._win(*key)
+            cells[place] += 1
+            if answer.id is not None and action != "none":
+                self._ids.add(answer.id, mark)
+        for name in RESERVED & arms.keys() if arms else ():
+            self.count("stage_answers", name, arms[name], action)
+
+    def unqueried(self, names: Iterable[str], kind: str) -> None:
+        """Count installed domains that could not be queried for a request."""
+        for name in names:
+            self._failed(name, "stable", kind)
+
+    def feedback(self, feedback: Feedback, domains: Iterable[str]) -> None:
+        """Count feedback, for the domain that the answer chose, which is one of the installed `domains`."""
+        self.count("feedback")
+        if (named := frozenset(domains)) != self._named:
+            self._named = named
+            arms: tuple[ServedArm, ...] = ("stable", "canary")
+            self._marks = {mark_of(name, arm): (name, arm) for name in named for arm in arms}
+        matched = False
+        if feedback.outcome is not None and (found := self._marks.get(self._ids.report(feedback.id, REACTION))):
+            matched = True
+            self.count("domain_feedback", *found, feedback.outcome)
+        if feedback.truth is not None and (found := self._marks.get(self._ids.report(feedback.id, TRUTH))):
+            matched = True
+            owners = feedback.truth.owners
+            self.count("domain_truths", *found, "own" if found[0] in owners else "other" if owners else "none")
+        if not matched:
+            self.count("feedback_unmatched")
+
+    def close(self) -> None:
+        """Close the files of the counters."""
+        self._counters.close()
+
+    def _domain(self, name: str, arm: ServedArm) -> _DomainCells:
+        place = self._counters.place
+        found = _DomainCells(place("domain_answers", name, arm), place("domain_seconds", name, arm))
+        return self._domains[arm].setdefault(name, found)
+
+    def _win(self, name: str, arm: ServedArm, action: str) -> tuple[int, int]:
+        found = self._counters.place("domain_wins", name, arm, action), mark_of(name, arm)
+        return self._wins.setdefault((name, arm, action), found)
+
+    def _failed(self, name: str, arm: ServedArm, kind: str) -> None:
+        self.count("domain_failures", name, arm, kind)
+        if kind != "skipped":
+            self.count("domain_troubles", name, "late" if kind == "late" else "failed")
 
 
-class _Gauges(Collector):
-    """Current values of one worker."""
-
-    def __init__(self, load: LoadCounters, live: LiveStatus | None, logs: Mapping[str, LogStatus]) -> None:
-        self.load, self.live, self.logs = load, live, logs
-
-    def collect(self) -> Iterable[Metric]:
-        """All of them."""
-        load, live = self.load, self.live
-        yield _labelled(GaugeMetricFamily, "pending", "Requests waiting or being answered.", load.pending)
-        yield _labelled(CounterMetricFamily, "shed", "Requests refused because too many were pending.", load.shed)
-        yield _labelled(CounterMetricFamily, "cut", "Connections closed by the service, by reason.", why=load.cut)
-        if live is not None:
-            yield _labelled(CounterMetricFamily, "swaps", "Changes of the versions that answer.", live.swaps)
-            if live.age is not None:
-                text = "Seconds since the store last answered."
-                yield _labelled(GaugeMetricFamily, "store_age_seconds", text, live.age)
-            up = {name: float(domain.version is not None) for name, domain in live.domains.items()}
-            yield _labelled(GaugeMetricFamily, "domain_up", "1 where a domain answers, else 0.", domain=up)
-        if live is not None and "shadow" in self.logs:
-            text = "Requests that were not compared with the other version for lack of time."
-            yield _labelled(CounterMetricFamily, "shadow_skipped", text, live.dropped)
-        if live is not None and live.share is not None:
-            share = {name: getattr(live.share, name) for name in ("share", "tuned", "low", "high")}
-            text = "Share of out-of-scope requests that is followed: in use, tuned, and its bounds."
-            yield _labelled(GaugeMetricFamily, "out_of_scope_share", text, which=share)
-            text = "Requests from which it was followed."
-            yield _labelled(GaugeMetricFamily, "out_of_scope_counted", text, live.share.n)
-        for name, log in self.logs.items():
-            text = f"Lines written to the folder of --{name}."
-            yield _labelled(CounterMetricFamily, f"{name}_written", text, log.written)
-            lost = {why: getattr(log, why) for why in ("dropped", "refused", "failed")}
-            yield _labelled(CounterMetricFamily, f"{name}_lost", "Lines lost, by cause.", why=lost)
-
-
-def _labelled(
-    kind: type[GaugeMetricFamily] | type[CounterMetricFamily],
-    name: str,
-    text: str,
-    value: float | None = None,
-    **values: dict[str, float] | dict[str, int],
-) -> Metric:
-    """A metric labelled with this process: one value, or one per value of a further label."""
-    worker = str(os.getpid())
-    family = kind(f"arbitrank_{name}", text, labels=["worker", *values])
-    if value is not None:
-        family.add_metric([worker], value)
-    for each in values.values():
-        for label, number in sorted(each.items()):
-            family.add_metric([worker, label], number)
-    return family
+def failure_kind(outcome: Outcome) -> str:
+    """The kind of a failure, a key of `FAILURE_KINDS`."""
+    if isinstance(outcome, Skipped):
+        return "skipped"
+    return outcome.kind if isinstance(outcome, Failed) else "late"

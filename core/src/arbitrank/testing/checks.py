@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from arbitrank.arbitration.dispatch import Answered, query
+from arbitrank.arbitration.dispatch import query
+from arbitrank.arbitration.outcomes import Answered
 from arbitrank.domain import Domain
 from arbitrank.testing.answer_checks import ANSWER_CHECKS
 from arbitrank.testing.claim_checks import CLAIM_CHECKS

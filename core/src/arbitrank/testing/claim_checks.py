@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from arbitrank.arbitration.dispatch import Answered, query
+from arbitrank.arbitration.dispatch import query
+from arbitrank.arbitration.outcomes import Answered
 from arbitrank.negatives.installed import installed_negatives, topic_of
 from arbitrank.negatives.selection import in_turns, situated
 from arbitrank.normal_text import comparable

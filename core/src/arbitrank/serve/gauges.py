@@ -1,0 +1,126 @@
+"""Gauges of one worker, which it writes into the service's folder, so that whichever process replies shows them all."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from arbitrank.packages import core_version
+from arbitrank.registry import Loaded
+
+if TYPE_CHECKING:
+    from arbitrank.answerlog.settings import LogStatus
+    from arbitrank.live.status import LiveStatus
+    from arbitrank.serve.worker_state import WorkerState
+
+_SUFFIX = "gauges"
+
+Sample = tuple[tuple[str, ...], float]
+"""The values of a series' labels without `worker`, and its value."""
+
+
+class WorkerGauges(msgspec.Struct, frozen=True):
+    """Current values of one process by metric; `worker` is its name in labels, `time` when they were read."""
+
+    worker: str
+    process: int
+    time: float
+    samples: dict[str, list[Sample]] = {}
+
+    @property
+    def running(self) -> bool:
+        """True while its process runs."""
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:  # another user's
+            pass
+        return True
+
+
+def gauges_of(state: WorkerState) -> WorkerGauges:
+    """The gauges of a worker now."""
+    load, now = state.load, time()
+    live = state.live.status() if state.live is not None else None
+    samples: dict[str, list[Sample]] = {
+        "build": [((core_version(), platform.python_version()), 1.0)],
+        "ready": [((), float(state.health().ready))],
+        "updated_timestamp_seconds": [((), now)],
+        "pending": [((), load.pending)],
+        "shed": [((), load.shed)],
+        "cut": [((why,), n) for why, n in sorted(load.cut.items())],
+        "events_lost": [((), state.events.lost_in_all)],
+    }
+    if live is not None:
+        packages = {one.name: one.source for one in state.found if isinstance(one, Loaded)}
+        samples |= _followed(live)
+        samples["domain"] = [
+            ((name, arm, version, origin, *((source.distribution, source.version) if source else ("", ""))), 1.0)
+            for name, arm, version, origin in _versions(live)
+            for source in [packages.get(name)]
+        ]
+    if state.log is not None:
+        samples |= _log(state.log.status())
+    return WorkerGauges(str(os.getpid()), os.getpid(), now, samples)
+
+
+def _versions(live: LiveStatus) -> Iterator[tuple[str, str, str, str]]:
+    """Name, arm, version and origin of all versions that answer."""
+    for name, domain in live.domains.items():
+        if domain.version is not None:
+            yield name, "stable", domain.version, domain.origin or ""
+        candidate = domain.state.candidate
+        if candidate is not None and domain.state.canary and candidate in domain.loaded:
+            yield name, "canary", candidate, "store"
+
+
+def _followed(live: LiveStatus) -> dict[str, list[Sample]]:
+    samples: dict[str, list[Sample]] = {
+        "swaps": [((), live.swaps)],
+        "domain_up": [((name,), float(one.version is not None)) for name, one in live.domains.items()],
+        "domain_breaker_open": [((name,), float(one.breaker is not None)) for name, one in live.domains.items()],
+        "canary_share": [((name,), one.state.canary) for name, one in live.domains.items() if one.state.candidate],
+        "shadow_waiting": [((), live.waiting)],
+        "shadow_lost": [(("dropped",), live.dropped), (("failed",), live.failed)],
+    }
+    if live.age is not None:
+        samples["store_age_seconds"] = [((), live.age)]
+    if live.share is not None:
+        share = live.share
+        samples["out_of_scope_share"] = [
+            ((which,), getattr(share, which)) for which in ("share", "tuned", "low", "high")
+        ]
+        samples["out_of_scope_counted"] = [((), share.n)]
+    return samples
+
+
+def _log(log: LogStatus) -> dict[str, list[Sample]]:
+    return {
+        "log_written": [((), log.written)],
+        "log_lost": [((why,), getattr(log, why)) for why in ("dropped", "refused", "failed")],
+    }
+
+
+def write_gauges(gauges: WorkerGauges, folder: Path, number: int | str) -> None:
+    """Write the gauges of a process, at once and whole. Raises `OSError`."""
+    path = folder / f"{number}.{_SUFFIX}"
+    made = path.with_suffix(f".{os.getpid()}.new")
+    made.write_bytes(msgspec.json.encode(gauges))
+    made.replace(path)
+
+
+def read_gauges(folder: Path) -> list[WorkerGauges]:
+    """The gauges of all running processes of a service."""
+    found = []
+    for path in sorted(folder.glob(f"*.{_SUFFIX}")):
+        with suppress(OSError, msgspec.MsgspecError):
+            found.append(msgspec.json.decode(path.read_bytes(), type=WorkerGauges))
+    return [one for one in found if one.running]
