@@ -501,16 +501,16 @@ def test_two_workers_share_a_port_and_their_counters(world: World, site: Path) -
         service.event("ready", 2)
         workers = {line["worker"] for line in service.lines if line["event"] == "ready"}
         assert len(workers) == 2
-        seen: set[str] = set()
-        calls = 0
-        while len(seen) < 2 and calls < 2_000:
+        calls = 40
+        for _ in range(calls):
             assert service.rank(BRIGHT)[0] == 200
-            calls += 1
-            page = service.call("GET", "/metrics")[1]
-            seen.add(page.partition('arbitrank_pending{worker="')[2].partition('"')[0])
-        counted = f'arbitrank_calls_total{{route="/v1/rank",status="200"}} {float(calls)}'
-        until(lambda: counted in service.call("GET", "/metrics")[1])
-        assert seen == {str(one) for one in workers}
+        page = service.call("GET", "/metrics")[1]
+        assert f'arbitrank_calls_total{{route="/v1/rank",status="200"}} {float(calls)}' in page
+        assert f'arbitrank_domain_answers_total{{arm="stable",domain="lights"}} {float(calls)}' in page
+        for name in ("arbitrank_pending", "process_resident_memory_bytes"):
+            assert {str(one) for one in workers} <= {
+                line.split('"')[1] for line in page.splitlines() if name + "{" in line
+            }
         world.store.promote("lights", world.versions[2])
         answers = [service.rank(BRIGHT)[1]["domains"]["lights"]["version"] for _ in range(5)]
         until(
@@ -520,6 +520,11 @@ def test_two_workers_share_a_port_and_their_counters(world: World, site: Path) -
         os.kill(min(workers), signal.SIGKILL)
         service.event("worker ended")
         service.event("ready", 3)
+        page = service.call("GET", "/metrics")[1]
+        assert f'worker="{min(workers)}"' not in page
+        assert "arbitrank_worker_ends_total 1.0" in page
+        counted = page.partition('arbitrank_calls_total{route="/v1/rank",status="200"} ')[2].partition("\n")[0]
+        assert float(counted) >= calls + 25  # the killed worker's included
         assert service.rank(BRIGHT)[0] == 200
         assert service.stop() == 0
 

@@ -34,7 +34,7 @@ def test_every_operation_is_in_the_document_and_nothing_else() -> None:
 
 
 def test_every_operation_is_served(tmp_path: Path) -> None:
-    app = App(ServiceSettings(store=str(tmp_path)))
+    app = App(ServiceSettings(store=str(tmp_path)), tmp_path)
     routes = [route for route in application(app.state).routes if isinstance(route, Route)]
     served = {(method, route.path) for route in routes for method in (route.methods or set()) - {"HEAD"}}
     assert served | {("POST", RANK.decode())} == CALLS

@@ -9,6 +9,7 @@ from time import monotonic
 import numpy as np
 
 from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.outcomes import Failed
 from arbitrank.arbitration.scaled_model import unscaled
 from arbitrank.domain import Domain, Model
 from arbitrank.plugin_hooks import stated
@@ -72,7 +73,7 @@ def answer_to(name: str, model: Model, request: Request) -> object:
     # The hypotheses of probes are on no scale but 0..1.
     queried = model if request.hypotheses is None else unscaled(model)
     outcome = dispatch.query(name, queried, request, request.hypotheses)
-    if isinstance(outcome, dispatch.Failed):
+    if isinstance(outcome, Failed):
         return outcome.placed
     scores = outcome.scores
     if not np.isfinite(scores.right).all():

@@ -161,6 +161,15 @@ _encryption = options.gathered(
 )
 @_limiting
 @_encryption
+@click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), help="A port of its own for /metrics, which needs no token there."
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    help="The address of that port; other than this machine's it needs --tokens with the scope metrics.",
+)
+@click.option("--metrics-open", is_flag=True, help="Need no token at --metrics-host.")
 @decision_options.decisions(unserved=True)
 @click.option(
     "--show-config",
@@ -175,6 +184,7 @@ def serve(
     deadline: float | None,
     hyprank: Path | None,
     follow_share: bool | None,
+    metrics_open: bool,
     **settings: Any,
 ) -> None:
     """Answer requests over HTTP, following the store; /docs describes the calls. SIGTERM finishes those in flight.
@@ -194,6 +204,9 @@ def serve(
     if settings["shadow"] is not None and settings["shadow"] == settings["log"]:
         raise InputError(f"--shadow {settings['shadow']}: that is the folder of --log; expected another one")
     options.needs("--isolate", isolate, deadline=deadline)
+    settings["metrics_tokens"] = _metrics_tokens(
+        settings["metrics_port"], settings["metrics_host"], tokens, metrics_open
+    )
     # A bad file is reported here once, rather than by every worker.
     for option in ("log", "shadow"):
         if settings[option] is not None and settings[option].exists() and not settings[option].is_dir():
@@ -212,6 +225,17 @@ def serve(
     status = run(ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings))
     if status:
         raise SystemExit(status)
+
+
+def _metrics_tokens(port: int | None, host: str, tokens: Path | None, open_: bool) -> Path | None:
+    """The tokens that the port of the metrics needs; None on this machine, and where it is open to others."""
+    if port is None or open_ or _loopback(host):
+        return None
+    if tokens is None:
+        raise InputError(
+            f"--metrics-host {host}: open to other machines, and no --tokens; expected that, or --metrics-open"
+        )
+    return tokens
 
 
 def _payloads(given: tuple[str, ...]) -> tuple[PayloadFormat, ...]:

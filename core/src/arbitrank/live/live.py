@@ -162,6 +162,11 @@ class Live:
         return self._routing.stable.by_name
 
     @property
+    def broken(self) -> frozenset[str]:
+        """The domains that cannot answer now."""
+        return self._routing.stable.broken
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks on domains that the decision settings were tuned on in another version, or not at all."""
         stable = self._routing.stable
@@ -181,7 +186,9 @@ class Live:
         if self._share is not None and not drawn and self._share.count(arbitration):
             self._exchange_share(self._share)
         if routing.candidates:
-            self._comparison.served(arbitration.answer, routing.sides(drawn, arbitration.answer))
+            sides = routing.sides(drawn, arbitration.answer)
+            arbitration = replace(arbitration, arms={name: routing.arm(name, drawn) for name in sides})
+            self._comparison.served(arbitration.answer, sides)
             if any(candidate.shadow for candidate in routing.candidates.values()):
                 self._shadow.compare(routing, request, drawn, arbitration)
         return arbitration

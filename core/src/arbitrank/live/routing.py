@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
+from arbitrank.arbitration.outcomes import ServedArm
 from arbitrank.live.comparison import Arm, ComparedVersions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.values import Answer, Request
@@ -61,10 +62,14 @@ class Routing:
             arbitrator = with_serving(arbitrator, name, self.candidates[name].serving)
         return arbitrator
 
+    def arm(self, name: str, drawn: Collection[str]) -> ServedArm:
+        """The version of a name that answers a request with the candidates of `drawn`."""
+        return "canary" if name in drawn else "stable"
+
     def sides(self, drawn: Collection[str], answer: Answer) -> dict[str, ComparedVersions]:
         """The versions that are compared by an answer with the candidates of `drawn`."""
         return {
-            name: candidate.side("canary" if name in drawn else "stable")
+            name: candidate.side(self.arm(name, drawn))
             for name, candidate in self.candidates.items()
             if takes_part(name, answer)
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,8 @@ _encode = msgspec.json.Encoder().encode
 class App:
     """Application of one worker."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        self.state = WorkerState(settings)
+    def __init__(self, settings: ServiceSettings, folder: Path, number: int = 0) -> None:
+        self.state = WorkerState(settings, folder, number)
         self._routes = application(self.state)
         self._batches = 0
 

@@ -23,7 +23,7 @@ from arbitrank.store.kinds import canonical, is_name
 ANY = "any"
 """Scope of calls that any token may make."""
 
-_PLAIN = ("rank", "feedback", "admin")
+_PLAIN = ("rank", "feedback", "metrics", "admin")
 _LINE = re.compile(r"(\S+)\s+([0-9a-f]{64})\s+(\S+)")
 _LOOPBACK = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
@@ -81,7 +81,9 @@ def _scopes(text: str) -> frozenset[str]:
     for scope in text.split(","):
         verb, colon, name = scope.partition(":")
         if scope not in _PLAIN and not (verb == "publish" and is_name(name)):
-            raise InputError(f"scope {scope[:60]!r} is unknown, expected rank, feedback, publish:DOMAIN or admin")
+            raise InputError(
+                f"scope {scope[:60]!r} is unknown, expected rank, feedback, metrics, publish:DOMAIN or admin"
+            )
         scopes.add(f"{verb}{colon}{canonical(name)}")
     return frozenset(scopes)
 
@@ -91,11 +93,11 @@ def authorize(
 ) -> Denied | Grant | None:
     """The caller's grant, None for an anonymous caller, or the refusal of a call that needs `scope`.
 
-    Without tokens (`grants` None) calls that need rank, feedback or any token are open, all others refused. A service
-    on this machine only (`loopback`) then refuses pages of other origins in a browser here.
+    Without tokens (`grants` None) calls that need rank, feedback, metrics or any token are open, all others refused. A
+    service on this machine only (`loopback`) then refuses pages of other origins in a browser here.
     """
     if grants is None:
-        if scope not in ("rank", "feedback", ANY):
+        if scope not in ("rank", "feedback", "metrics", ANY):
             return Denied(403, "no tokens are set, so nothing can be changed; start the service with --tokens FILE")
         return _cross_origin(headers) if loopback else None
     kind, _, presented = dict(headers).get(b"authorization", b"").decode("latin-1").partition(" ")

@@ -49,6 +49,10 @@ class Counters:
         place = self._places.get(series)
         return self._make(series) if place is None else place
 
+    def add(self, metric: str, *labels: str) -> None:
+        """Add one to a counter."""
+        self.cells[self.place(metric, *labels)] += 1
+
     def _make(self, series: Series) -> int:
         with self._lock:
             if series in self._places:
@@ -97,7 +101,7 @@ def read_series(folder: Path, number: str) -> dict[Series, list[float]]:
         content.cast("d") as cells,
         cells[:used] as own,
     ):
-        values = own.tolist()
+        values = [float(value) for value in own]
     return {series: values[place : place + _width(series[0])] for series, place in places.items()}
 
 

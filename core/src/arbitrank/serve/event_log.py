@@ -30,7 +30,7 @@ class EventLog:
         self._rates: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
         self._ending = threading.Event()
-        self.lost = 0
+        self.lost = self.lost_in_all = 0
         self._thread = threading.Thread(target=self._work, name="arbitrank event log", daemon=True)
         self._thread.start()
 
@@ -39,7 +39,7 @@ class EventLog:
         line = {"time": round(time(), 3), "level": level, "event": event, "worker": os.getpid(), **fields}
         with self._lock:
             if len(self._lines) >= _WAITING:
-                self.lost += 1
+                self._lose()
                 return
             if self.lost:
                 line["lost"], self.lost = self.lost, 0
@@ -54,7 +54,7 @@ class EventLog:
                 began, n = now, 0
             self._rates[event] = (began, n + 1)
             if n >= _RATE:
-                self.lost += 1
+                self._lose()
                 return
         self.write(event, level, **fields)
 
@@ -76,7 +76,11 @@ class EventLog:
                     self._out.write(self._lines.popleft())
                     self._out.flush()
                 except (OSError, ValueError):  # the reader has gone
-                    self.lost += 1
+                    self._lose()
+
+    def _lose(self) -> None:
+        self.lost += 1
+        self.lost_in_all += 1
 
 
 class EventLogHandler(logging.Handler):

@@ -16,9 +16,11 @@ from arbitrank.packages import core_version
 from arbitrank.registry import Loaded
 
 if TYPE_CHECKING:
-    from arbitrank.answerlog.settings import LogStatus
     from arbitrank.live.status import LiveStatus
     from arbitrank.serve.worker_state import WorkerState
+
+SUPERVISOR = "supervisor"
+"""Name of the supervisor in the label `worker`, and of its files."""
 
 _SUFFIX = "gauges"
 
@@ -67,8 +69,13 @@ def gauges_of(state: WorkerState) -> WorkerGauges:
             for name, arm, version, origin in _versions(live)
             for source in [packages.get(name)]
         ]
-    if state.log is not None:
-        samples |= _log(state.log.status())
+    for name, log in state.log_status().items():
+        lost = {"dropped": log.dropped, "refused": log.refused, "failed": log.failed}
+        samples[f"{name}_written"] = [((), log.written)]
+        samples[f"{name}_lost"] = [((why,), n) for why, n in lost.items()]
+    if live is not None and state.shadow is not None:
+        samples["shadow_skipped"] = [((), live.dropped)]
+        samples["shadow_waiting"] = [((), live.waiting)]
     return WorkerGauges(str(os.getpid()), os.getpid(), now, samples)
 
 
@@ -88,8 +95,6 @@ def _followed(live: LiveStatus) -> dict[str, list[Sample]]:
         "domain_up": [((name,), float(one.version is not None)) for name, one in live.domains.items()],
         "domain_breaker_open": [((name,), float(one.breaker is not None)) for name, one in live.domains.items()],
         "canary_share": [((name,), one.state.canary) for name, one in live.domains.items() if one.state.candidate],
-        "shadow_waiting": [((), live.waiting)],
-        "shadow_lost": [(("dropped",), live.dropped), (("failed",), live.failed)],
     }
     if live.age is not None:
         samples["store_age_seconds"] = [((), live.age)]
@@ -100,13 +105,6 @@ def _followed(live: LiveStatus) -> dict[str, list[Sample]]:
         ]
         samples["out_of_scope_counted"] = [((), share.n)]
     return samples
-
-
-def _log(log: LogStatus) -> dict[str, list[Sample]]:
-    return {
-        "log_written": [((), log.written)],
-        "log_lost": [((why,), getattr(log, why)) for why in ("dropped", "refused", "failed")],
-    }
 
 
 def write_gauges(gauges: WorkerGauges, folder: Path, number: int | str) -> None:

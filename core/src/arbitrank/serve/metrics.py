@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arbitrank.answerlog.settings import Feedback
-from arbitrank.arbitration.outcomes import Answered, Arbitration, Failed, Late, Outcome, ServedArm, Skipped
+from arbitrank.arbitration.outcomes import Answered, Arbitration, Failed, Outcome, ServedArm, Skipped
 from arbitrank.serve.answered_ids import REACTION, TRUTH, AnsweredIds, mark_of
 from arbitrank.serve.counters import Counters
 from arbitrank.serve.metric_table import CALL_BOUNDS, DOMAIN_BOUNDS, METRICS
@@ -51,7 +51,7 @@ class Metrics:
 
     def count(self, metric: str, *labels: str) -> None:
         """Add one to a counter."""
-        self._cells[self._counters.place(metric, *labels)] += 1
+        self._counters.add(metric, *labels)
 
     def ranked(self, seconds: float) -> None:
         """Count a rank call that was answered."""

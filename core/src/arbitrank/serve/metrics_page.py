@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -84,12 +85,9 @@ def _gauges(metric: Metric, gauges: Sequence[WorkerGauges]) -> Iterable[tuple[tu
 
 
 def _processes(gauges: Sequence[WorkerGauges]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
-    """What the system knows of each process, by metric."""
+    """The measurements of the system of each process, by metric."""
     found: dict[str, list[tuple[tuple[str, ...], float]]] = {}
     for one in gauges:
-        process = one.process
-        for family in ProcessCollector(pid=lambda process=process: process, registry=None).collect():
+        for family in ProcessCollector(pid=partial(int, one.process), registry=None).collect():
             found.setdefault(family.name, []).append(((one.worker,), family.samples[0].value))
     return found
-
-

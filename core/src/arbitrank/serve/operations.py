@@ -114,8 +114,8 @@ OPERATIONS = (
         reply=Health, statuses=((503, "Not ready: loading, or stopping."),),
     ),
     Operation(
-        method="GET", path="/metrics", name="metrics", tag="Health", scope=ANY,
-        summary="Report counters and timings in Prometheus' format.",
+        method="GET", path="/metrics", name="metrics", tag="Health", scope="metrics",
+        summary="Report counters and timings of all workers in Prometheus' format.",
         reply=_TEXT, media_type="text/plain", errors=(401, 403),
     ),
     Operation(

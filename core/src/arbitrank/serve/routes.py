@@ -21,7 +21,7 @@ from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import choose
 from arbitrank.errors import ArbitrankError
 from arbitrank.registry import Disabled, Loaded, Refused
-from arbitrank.serve import metrics, openapi
+from arbitrank.serve import metrics_page, openapi
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.decoding import decode
 from arbitrank.serve.messages import (
@@ -93,7 +93,7 @@ class Handlers:
         if log is not None:
             log.feedback(replace(body, time=None))
         counted = body.truth is not None and live.feedback(body.id, body.truth)
-        self.state.metrics.feedback.inc()
+        self.state.metrics.feedback(body, live.by_name)
         return _json(Taken(body.id, log is not None, counted))
 
     async def choose(self, call: Call, body: ChooseCall, grant: Grant | None) -> Response:
@@ -161,9 +161,7 @@ class Handlers:
         return _json(health, 200 if health.ready else 503)
 
     async def metrics(self, call: Call, body: None, grant: Grant | None) -> Response:
-        live = self.state.live
-        page = self.state.metrics.page(self.state.load, live.status() if live else None, self.state.log_status())
-        return Response(page, headers={"content-type": metrics.TYPE})
+        return Response(await self.state.metrics_page(), headers={"content-type": metrics_page.TYPE})
 
     async def openapi(self, call: Call, body: None, grant: None) -> Response:
         return Response(openapi.document(), media_type="application/json")

@@ -103,7 +103,7 @@ class WorkerServer(uvicorn.Server):
 
 def work(settings: ServiceSettings, place: WorkerPlace) -> int:
     """Run one worker until it is signalled, or the supervisor ends; the exit status."""
-    app = App(settings)
+    app = App(settings, place.folder, place.number)
     events = app.state.events
     root = logging.getLogger()
     root.handlers = [EventLogHandler(events)]

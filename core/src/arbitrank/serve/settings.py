@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 GRACE = 30
 """Seconds that a stop waits for calls that have begun."""
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable that names the folder of the workers' counters."""
-
 MAX_BATCH = 1_000
 """Requests of one call."""
 
@@ -73,7 +70,8 @@ class ServiceSettings:
     that sorts the merged lists. `phrases`: files of answers to questions in further languages. `payloads`: other
     systems' formats with the operator's names for theirs. `loopback`: the service listens on this machine only.
     `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
-    whose event loop stands still is killed and replaced.
+    whose event loop stands still is killed and replaced. `metrics_port`: a port of the metrics' own at `metrics_host`,
+    where callers need a token of `metrics_tokens`, if that is given.
     """
 
     host: str = "127.0.0.1"
@@ -101,3 +99,6 @@ class ServiceSettings:
     limits: ServiceLimits = ServiceLimits()
     tls: Tls = Tls()
     following: ShareFollowing = field(default=ShareFollowing())
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_tokens: Path | None = None

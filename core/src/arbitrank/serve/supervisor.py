@@ -18,15 +18,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from time import monotonic
+from pathlib import Path
+from time import monotonic, time
 
 import msgspec
 
 from arbitrank.child import how_ended
 from arbitrank.errors import InputError
 from arbitrank.serve.board import Phase, WorkerBoard
+from arbitrank.serve.counters import Counters
 from arbitrank.serve.event_log import EventLog
-from arbitrank.serve.settings import GRACE, SHARED, ServiceSettings
+from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
+from arbitrank.serve.settings import GRACE, ServiceSettings
 from arbitrank.serve.worker_place import WorkerReport, WorkerStart
 
 _PACKAGES = ("prometheus_client", "starlette", "uvicorn", "uvloop")
@@ -69,13 +72,12 @@ def run(settings: ServiceSettings) -> int:
         host, port = listening.getsockname()[:2]
         scheme = "https" if settings.tls.certificate else "http"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        if settings.workers > 1 and SHARED not in os.environ:
-            os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="arbitrank-"))
-            stack.callback(os.environ.pop, SHARED)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="arbitrank-")))
+        metrics = _metrics_url(settings, folder, stack)
         events = EventLog()
         stack.callback(events.close)
-        events.write("listening", at=url, workers=settings.workers, process=os.getpid())
-        supervisor = Supervisor(settings, listening, events)
+        events.write("listening", at=url, workers=settings.workers, process=os.getpid(), **metrics)
+        supervisor = Supervisor(settings, listening, folder, events)
         with _signals() as signalled:
             return supervisor.run(signalled)
 
@@ -83,8 +85,10 @@ def run(settings: ServiceSettings) -> int:
 class Supervisor:
     """Keeps the workers of a service running, until it is signalled to stop or the first of them cannot start."""
 
-    def __init__(self, settings: ServiceSettings, listening: socket.socket, events: EventLog) -> None:
-        self._settings, self._listening, self._events = settings, listening, events
+    def __init__(self, settings: ServiceSettings, listening: socket.socket, folder: Path, events: EventLog) -> None:
+        self._settings, self._listening, self._folder, self._events = settings, listening, folder, events
+        self._counters = Counters(folder, SUPERVISOR)
+        write_gauges(WorkerGauges(SUPERVISOR, os.getpid(), time()), folder, SUPERVISOR)
         self._board = WorkerBoard(settings.workers)
         self._seats = [_Seat(number) for number in range(settings.workers)]
         self._loaded = False  # since when a worker that cannot start ends the service no more
@@ -148,7 +152,7 @@ class Supervisor:
         seat.reports, reports = os.pipe()
         start = WorkerStart(
             self._settings, seat.number, self._settings.workers, not self._loaded, self._listening.fileno(),
-            self._board.descriptor, lifeline, reports,
+            self._board.descriptor, lifeline, reports, self._folder,
         )  # fmt: skip
         path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
         try:
@@ -200,6 +204,7 @@ class Supervisor:
         if self._stop_by is not None:
             return
         seat.ended += 1
+        self._counters.add("worker_ends")
         steady = seat.serving_since is not None and now - seat.serving_since >= _STEADY_SECONDS
         seat.in_a_row = 0 if steady else seat.in_a_row + 1
         how = seat.report.problem or how_ended(status)
@@ -249,6 +254,16 @@ def _signals() -> Iterator[int]:
         signal.set_wakeup_fd(before)
         os.close(signalled)
         os.close(waker)
+
+
+def _metrics_url(settings: ServiceSettings, folder: Path, stack: ExitStack) -> dict[str, str]:
+    """The URL of the metrics' own port, which `stack` closes, as a field of an event; empty without one."""
+    if settings.metrics_port is None:
+        return {}
+    from arbitrank.serve.metrics_port import metrics_server  # brings what only this port needs here
+
+    server = metrics_server(folder, settings.metrics_host, settings.metrics_port, settings.metrics_tokens)
+    return {"metrics": stack.enter_context(server)}
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +20,8 @@ from arbitrank.serve.settings import ServiceSettings
 @dataclass(frozen=True)
 class WorkerStart:
     """Settings and place of a worker: its `number`, and the file descriptors that it shares with the supervisor.
+
+    `folder` is the service's own, in which its processes keep their metrics.
 
     The `first` worker of a service takes connections while it loads, to report that; every other one once it has
     loaded.
@@ -32,6 +35,7 @@ class WorkerStart:
     board: int
     lifeline: int
     reports: int
+    folder: Path
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -50,7 +54,7 @@ class WorkerPlace:
     """The worker's side of what it shares with the supervisor."""
 
     def __init__(self, start: WorkerStart) -> None:
-        self.number, self.first = start.number, start.first
+        self.number, self.first, self.folder = start.number, start.first, start.folder
         self.listening = socket.socket(fileno=start.listening)
         self.board = WorkerBoard(start.workers, start.board)
         self.lifeline = start.lifeline

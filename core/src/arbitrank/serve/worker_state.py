@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -26,9 +27,11 @@ from arbitrank.live.live import Live
 from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
 from arbitrank.serve.event_log import EventLog
+from arbitrank.serve.gauges import gauges_of, write_gauges
 from arbitrank.serve.http_protocol import LoadCounters
 from arbitrank.serve.messages import Health
 from arbitrank.serve.metrics import Metrics
+from arbitrank.serve.metrics_page import page
 from arbitrank.serve.policy import read_policy
 from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.settings import ServiceSettings
@@ -47,11 +50,11 @@ _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 class WorkerState:
     """State of one worker. It is ready between the end of `start` and the beginning of `stop`."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: ServiceSettings, folder: Path, number: int = 0) -> None:
+        self.settings, self.folder, self.number = settings, folder, number
         self.load = LoadCounters(settings.limits)
         self.events = EventLog()
-        self.metrics = Metrics()
+        self.metrics = Metrics(folder, number)
         self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
         self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
@@ -125,13 +128,17 @@ class WorkerState:
         """Release what `start` opened."""
         self.stopping = True
         await asyncio.to_thread(self._stack.close)
+        self.metrics.close()
         self.events.write("stopped")
         self.events.close()
 
     async def watch_files(self) -> None:
-        """Reload the policy and the tokens where they change, and report problems of the logs, until cancelled."""
+        """Report gauges and problems of the logs, and reload the policy and the tokens, until cancelled."""
         problems: dict[str, str | None] = {}
         while True:
+            reported = await asyncio.to_thread(guarded, self.report)
+            if isinstance(reported, Fault):
+                self.events.failure("metrics", reported.error)
             await asyncio.sleep(_RELOAD_SECONDS)
             for name, log in self.log_status().items():
                 if log.problem != problems.get(name):
@@ -144,6 +151,15 @@ class WorkerState:
                         self.events.write(name, "error", reason=file.problem)
                     else:
                         self.events.write(name, what="read again")
+
+    def report(self) -> None:
+        """Write the gauges, so that all processes of the service can show them. Raises `OSError`."""
+        write_gauges(gauges_of(self), self.folder, self.number)
+
+    async def metrics_page(self) -> bytes:
+        """The metrics of all workers; the gauges of others are at most about a second old."""
+        await asyncio.to_thread(self.report)
+        return await asyncio.to_thread(page, self.folder)
 
     def log_status(self) -> dict[str, LogStatus]:
         """The status of each log that is kept: `log` of answers, `shadow` of comparisons."""
@@ -182,7 +198,7 @@ class WorkerState:
         grants = self.tokens.value if self.tokens is not None else None
         result = authorize(grants, headers, scope, loopback=self.settings.loopback)
         if isinstance(result, Denied):
-            self.metrics.refused.labels(str(result.status)).inc()
+            self.metrics.count("refused", str(result.status))
             self.events.write_limited("refused", path=route, status=result.status, reason=result.reason)
             challenge = {"www-authenticate": "Bearer"} if result.status == 401 else None
             raise HTTPException(result.status, result.reason, challenge)
@@ -192,6 +208,7 @@ class WorkerState:
         """A function that answers, logs and counts requests, by the versions and the policy of this moment."""
         assert self.live is not None
         arbitrate, log = self.live.held(), self.log
+        live, broken = self.live, self.live.broken
         policy = self.policy.value if self.policy is not None else None
 
         def answered(request: Request) -> Answer:
@@ -204,11 +221,15 @@ class WorkerState:
                 self.features(arbitration.recognised)
             answer = arbitration.answer
             if policy and (decided := policy.apply(request, answer, arbitration.decisions)) is not answer:
-                self.metrics.policy.inc()
+                self.metrics.count("policy")
                 answer = decided
             if log is not None:
                 log.write(request, answer, arbitration.hypotheses if request.hypotheses is None else ())
-            self.metrics.answered(answer)
+            self.metrics.answered(arbitration, answer)
+            if broken:
+                self.metrics.unqueried(broken & answer.domains.keys(), "unloaded")
+            if request.refused:
+                self.metrics.unqueried(live.by_name.keys() & request.refused.keys(), "request")
             return answer
 
         return answered

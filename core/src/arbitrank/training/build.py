@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.outcomes import Failed
 from arbitrank.arbitration.scaled_model import scaled, scales_of
 from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import DataError
@@ -206,7 +207,7 @@ def claims(name: str, model: Model, examples: Iterable[Example], means: Confiden
         given = example.request.hypotheses
         own = None if given is None else [h for h in given if h.domain == name]
         outcome = dispatch.query(name, model, example.request, own)
-        if isinstance(outcome, dispatch.Failed):
+        if isinstance(outcome, Failed):
             raise DataError(
                 f"domain {name}: fails on example {_named(example)}: {outcome.placed}; run: arbitrank check {name}"
             )
