@@ -29,6 +29,7 @@ from arbitrank.serve.board import Phase, WorkerBoard
 from arbitrank.serve.counters import Counters
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
+from arbitrank.serve.service_manager import ALIVE, READY, STOPPING, notify
 from arbitrank.serve.settings import GRACE, ServiceSettings
 from arbitrank.serve.worker_place import WorkerReport, WorkerStart
 
@@ -112,6 +113,7 @@ class Supervisor:
             self._watch(min(now - looked, 2 * _TICK))  # time for which this process was stopped itself does not count
             looked = now
             self._start_due(now)
+            notify(ALIVE)
         self._events.write("stopped")
         if self._failure is None:
             return 0
@@ -127,6 +129,7 @@ class Supervisor:
         """Have each worker finish the calls that have begun."""
         if self._stop_by is None:
             self._stop_by = monotonic() + self._settings.drain + GRACE + 10
+            notify(STOPPING)
         for seat in self._seats:
             seat.due = None
             if seat.process:
@@ -186,6 +189,7 @@ class Supervisor:
                 seat.serving_since = monotonic()
                 if not self._loaded:  # the first worker has loaded, so the others can
                     self._loaded = True
+                    notify(READY)
                     for other in self._seats[1:]:
                         if self._stop_by is None:
                             other.due = monotonic()
