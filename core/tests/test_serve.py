@@ -584,13 +584,14 @@ def test_a_slow_client_is_cut_off_and_others_are_answered_meanwhile(world: World
     [
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/9.9\r\n\r\n", 400),
-        (b"GET /healthz HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"CONNECT example.org:443 HTTP/1.1\r\nhost: a\r\n\r\n", 405),
         (b"POST /v1/rank HTTP/1.1\r\nx: " + b"a" * 40_000, 431),
         (b"GET /" + b"a" * 70_000, 431),
         (raw_call(b"").replace(b"content-length: 0", b"content-length: x"), 400),
         (raw_call(b"").replace(b"content-length: 0", b"content-length: 9\r\ntransfer-encoding: chunked"), 400),
         (raw_call(b"[" + b" " * (9 << 20)), 413),
-        (b"POST /v1/domains/lights/canary HTTP/1.1\r\ncontent-length: 99999\r\n\r\n" + b" " * 99_999, 413),
+        (b"POST /v1/choose HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999\r\n\r\n" + b" " * 99_999, 413),
         (b"\x16\x03\x01\x02\x00\x01", 400),
     ],
 )
@@ -642,25 +643,20 @@ def test_the_command_sends_the_token_that_a_service_needs(world: World, site: Pa
         assert arbitrank("domains", "--service", url, ARBITRANK_TOKEN=token).returncode == 0
 
 
-def test_connections_beyond_the_limit_are_closed(world: World, site: Path) -> None:
+def test_beyond_the_limit_of_connections_those_that_bring_no_call_are_closed(world: World, site: Path) -> None:
     with Service(site, world.root, "--limit-connections", "3") as service:
-        connections = [service.connect() for _ in range(3)]
-        for one in connections:
-            one.sendall(raw_call(json.dumps(BRIGHT).encode()))
-            assert answer_on(one)[0] == 200
-        with service.connect() as fourth, suppress(ConnectionResetError):
-            assert fourth.recv(1) == b""
-        connections.pop().close()
-        until(lambda: _answers(service))
-        for one in connections:
+        used, silent, drips = (service.connect() for _ in range(3))
+        used.sendall(raw_call(json.dumps(BRIGHT).encode()))
+        assert answer_on(used)[0] == 200
+        drips.sendall(b"POST /v1/rank HTTP/1.1\r\nx: ")
+        assert service.rank(BRIGHT)[0] == 200  # the oldest one that has brought no call gives way
+        assert silent.recv(1) == b""
+        with service.connect(), service.connect():
+            assert answer_on(drips)[0] == 503
+            used.sendall(raw_call(json.dumps(BRIGHT).encode()))
+            assert answer_on(used)[0] == 200
+        for one in (used, silent, drips):
             one.close()
-
-
-def _answers(service) -> bool:
-    try:
-        return service.rank(BRIGHT)[0] == 200
-    except OSError:
-        return False
 
 
 def test_other_calls_are_served_during_a_batch(world: World, site: Path) -> None:

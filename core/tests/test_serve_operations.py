@@ -13,8 +13,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.serve import openapi
 from arbitrank.serve.app import App
 from arbitrank.serve.auth import authorize, make_token
-from arbitrank.serve.http_protocol import FEEDBACK, RANK
-from arbitrank.serve.operations import OPERATIONS
+from arbitrank.serve.operations import FEEDBACK, OPERATIONS, RANK
 from arbitrank.serve.promotion_process import PromotionTask, carry_out
 from arbitrank.serve.routes import application
 from arbitrank.serve.settings import ServiceSettings
@@ -37,8 +36,8 @@ def test_every_operation_is_served(tmp_path: Path) -> None:
     app = App(ServiceSettings(store=str(tmp_path)), tmp_path)
     routes = [route for route in application(app.state).routes if isinstance(route, Route)]
     served = {(method, route.path) for route in routes for method in (route.methods or set()) - {"HEAD"}}
-    assert served | {("POST", RANK.decode())} == CALLS
-    assert ("POST", FEEDBACK.decode()) in served
+    assert served | {("POST", RANK)} == CALLS
+    assert ("POST", FEEDBACK) in served
     app.state.events.close()
 
 

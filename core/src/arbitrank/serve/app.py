@@ -19,9 +19,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
+from arbitrank.serve.admission import Admission
 from arbitrank.serve.decoding import is_batch, payload_format, read_batch, read_request
-from arbitrank.serve.http_protocol import RANK
 from arbitrank.serve.messages import Error
+from arbitrank.serve.operations import RANK
 from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_type, route_of
 from arbitrank.serve.settings import MAX_BATCH, ServiceSettings
 from arbitrank.serve.worker_state import WorkerState
@@ -48,7 +49,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call, or the application's lifespan."""
         if scope["type"] == "http":
-            if scope["raw_path"] == RANK:
+            if scope["path"] == RANK:
                 await self._rank(scope, receive, send)
             else:
                 await self._route(scope, receive, send)
@@ -57,7 +58,7 @@ class App:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        scope["state"]["load"] = self.state.load
+        scope["state"] |= {"load": self.state.load, "admit": Admission(self.state)}
         starting = asyncio.create_task(self.state.start())
         reloading = asyncio.create_task(self.state.watch_files())
         await send({"type": "lifespan.startup.complete"})
@@ -93,13 +94,10 @@ class App:
 
     async def _ranked(self, scope: Scope, receive: Receive) -> bytes:
         """The encoded answer, or list of answers. Raises `HTTPException`."""
-        if scope["method"] != "POST":
-            raise HTTPException(405, f"method {scope['method']}: expected POST", {"allow": "POST"})
         state, headers = self.state, scope["headers"]
         content_type = next((value for name, value in headers if name == b"content-type"), None)
         if content_type != b"application/json":
             check_content_type(content_type and content_type.decode("latin-1"))
-        state.admit(headers, "rank", "/v1/rank")
         body: bytes = (await receive()).get("body", b"")
         if state.live is None or state.problem:
             raise HTTPException(503, f"not ready: {state.problem}", _RETRY)

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,35 +88,53 @@ def _scopes(text: str) -> frozenset[str]:
     return frozenset(scopes)
 
 
+def identified(grants: Sequence[Grant], presented: bytes) -> Grant | Denied:
+    """The grant of the token in an `Authorization` header, or the refusal with status 401."""
+    kind, _, token = presented.decode("latin-1").partition(" ")
+    if kind.lower() != "bearer" or not token:
+        return Denied(401, "no bearer token")
+    seen = hashlib.sha256(token.strip().encode("latin-1")).hexdigest()
+    known = None
+    for grant in grants:  # compares with every grant, so that timing reveals nothing
+        if hmac.compare_digest(grant.digest, seen):
+            known = grant
+    return Denied(401, "unknown token") if known is None else known
+
+
+def permitted(
+    grant: Grant | None, scope: str, headers: Mapping[bytes, bytes], *, open_: bool, loopback: bool
+) -> Denied | None:
+    """The refusal of a call that needs `scope`, by a known caller, or by any where no tokens are set (`open_`).
+
+    Without tokens calls that need rank, feedback, metrics or any token are open, all others refused. A service on
+    this machine only (`loopback`) then refuses pages of other origins in a browser here.
+    """
+    if open_:
+        if scope not in ("rank", "feedback", "metrics", ANY):
+            return Denied(403, "no tokens are set, so nothing can be changed; start the service with --tokens FILE")
+        return _cross_origin(headers) if loopback else None
+    if grant is not None and (scope == ANY or scope in grant.scopes or "admin" in grant.scopes):
+        return None
+    return Denied(403, f"the token lacks the scope {scope}")
+
+
 def authorize(
     grants: Sequence[Grant] | None, headers: Iterable[tuple[bytes, bytes]], scope: str, *, loopback: bool
 ) -> Denied | Grant | None:
     """The caller's grant, None for an anonymous caller, or the refusal of a call that needs `scope`.
 
-    Without tokens (`grants` None) calls that need rank, feedback, metrics or any token are open, all others refused. A
-    service on this machine only (`loopback`) then refuses pages of other origins in a browser here.
+    Without tokens (`grants` None) callers are anonymous.
     """
+    found = dict(headers)
     if grants is None:
-        if scope not in ("rank", "feedback", "metrics", ANY):
-            return Denied(403, "no tokens are set, so nothing can be changed; start the service with --tokens FILE")
-        return _cross_origin(headers) if loopback else None
-    kind, _, presented = dict(headers).get(b"authorization", b"").decode("latin-1").partition(" ")
-    if kind.lower() != "bearer" or not presented:
-        return Denied(401, "no bearer token")
-    seen = hashlib.sha256(presented.strip().encode("latin-1")).hexdigest()
-    known = None
-    for grant in grants:  # compares with every grant, so that timing reveals nothing
-        if hmac.compare_digest(grant.digest, seen):
-            known = grant
-    if known is None:
-        return Denied(401, "unknown token")
-    if scope == ANY or scope in known.scopes or "admin" in known.scopes:
-        return known
-    return Denied(403, f"the token lacks the scope {scope}")
+        return permitted(None, scope, found, open_=True, loopback=loopback)
+    caller = identified(grants, found.get(b"authorization", b""))
+    if isinstance(caller, Denied):
+        return caller
+    return permitted(caller, scope, found, open_=False, loopback=loopback) or caller
 
 
-def _cross_origin(headers: Iterable[tuple[bytes, bytes]]) -> Denied | None:
-    values = dict(headers)
+def _cross_origin(values: Mapping[bytes, bytes]) -> Denied | None:
     host, origin = values.get(b"host"), values.get(b"origin")
     if host is not None and not _LOOPBACK.fullmatch(host):
         return Denied(403, "Host is not this machine; without tokens no other is served")

@@ -1,86 +1,67 @@
 """HTTP protocol of a connection: uvicorn's, with limits that bound the cost of any client.
 
-A call reaches the application once it has arrived whole, so a slow client holds a connection and nothing else. Beyond
-the limit of pending rank calls, further ones are refused here, before anything is done for them. Uvicorn by itself
-neither bounds headers, nor the time in which a call arrives, and closes no connection beyond a limit.
+A call is admitted or refused by its head, before its body is read. It reaches the application once it has arrived
+whole, so a slow client holds a connection and nothing else. Uvicorn by itself neither bounds headers, nor the time in
+which a call arrives, and closes no connection beyond a limit.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from arbitrank.serve.settings import ServiceLimits
+from arbitrank.serve import refusal
+from arbitrank.serve.admission import Admitted
+from arbitrank.serve.fair_shares import address_key
+from arbitrank.serve.http_parsing import BoundedHttp
+from arbitrank.serve.inflating import inflated
+from arbitrank.serve.load import LoadCounters
+from arbitrank.serve.operations import RANK
+from arbitrank.serve.refusal import Refusal
 
-RANK = b"/v1/rank"
-FEEDBACK = b"/v1/feedback"
+Admit = Callable[[Any, str], Admitted | Refusal]
+"""Decides on a call by its scope, which holds its head alone, and by its client's address."""
+
 _PIPELINED = 16  # calls of one connection that wait for the one before
-_SMALL = 64 << 10  # bytes of the body of any other call
+_SMALL = 64 << 10  # bytes of a refused body that are read so that the connection can go on
+_LINGER = 16 << 20  # bytes that are read, and dropped, of a client that is still sending when it is refused
 
 
-class LoadCounters:
-    """Load of one worker, and its limits: rank calls pending, bytes of bodies being received, calls refused.
+class LimitedProtocol(BoundedHttp):
+    """Protocol of one connection.
 
-    `shed` counts rank calls refused because too many were pending, `cut` the connections closed, by reason.
+    The application's state holds what connections share: the counters `load`, and `admit`, which decides on heads.
     """
 
-    def __init__(self, limits: ServiceLimits) -> None:
-        self.limits = limits
-        self.pending = 0
-        self.shed = 0
-        self.held = 0
-        self.cut: dict[str, int] = {}
-
-    def count_cut(self, reason: str) -> None:
-        """Count a connection that was closed, or refused at once."""
-        self.cut[reason] = self.cut.get(reason, 0) + 1
-
-
-def _response(status: str, error: str, *headers: str, close: bool = True) -> bytes:
-    """A whole HTTP response with an error."""
-    body = b'{"error":"' + error.encode() + b'"}'
-    head = [f"HTTP/1.1 {status}", "content-type: application/json", f"content-length: {len(body)}", *headers]
-    if close:
-        head.append("connection: close")
-    return "\r\n".join([*head, "", ""]).encode() + body
-
-
-_UNAVAILABLE = "503 Service Unavailable"
-_BUSY = _response(_UNAVAILABLE, "too many requests are pending; try again", "retry-after: 1", close=False)
-_MALFORMED = _response("400 Bad Request", "malformed, expected HTTP/1.1")
-_LATE = _response("408 Request Timeout", "the call took too long to arrive")
-_LARGE_BODY = _response("413 Content Too Large", "the body is too large")
-_LARGE_HEAD = _response("431 Request Header Fields Too Large", "the headers are too large")
-_STOPPING = _response(_UNAVAILABLE, "the service is stopping; try again", "retry-after: 1")
-_FULL = _response(_UNAVAILABLE, "too many calls are arriving at once; try again", "retry-after: 1")
-
-
-class LimitedProtocol(HttpToolsProtocol):
-    """Protocol of one connection. The counters that connections share are `load` in the application's state."""
-
     load: LoadCounters
+    admit: Admit
+    address = ""
+    fresh = True
     _since: float | None = None  # start of the call that is arriving; None while none is
     _stuck: float | None = None  # time since which the client has not accepted its response
-    _head = 0
-    _held = 0
-    _in_head = True
-    _arriving = _ended = False
+    _arriving = False
+    _lingering: int | None = None  # bytes dropped since the connection's last response; None before it
+    _skippable = False  # the rest of a refused call is short enough to be read before the next
+    _admitted: Admitted
     _postponed: tuple[RequestResponseCycle, Any] | None = None  # a call that the application is to get once it is whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection, or close it where too many are open."""
-        self.load = self.app_state["load"]
+        """Accept a connection; where too many are open, close the one that matters least."""
+        self.load, self.admit = self.app_state["load"], self.app_state["admit"]
         super().connection_made(transport)
         self._since = self.loop.time()
-        if len(self.connections) > self.load.limits.connections:
-            self.load.count_cut("connections")
-            transport.abort()
+        self.address = address_key(self.client[0]) if self.client else ""
+        evicted = self.load.open.add(self, self.address)
+        if evicted is not None:
+            evicted.evict()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._release()
+        self.load.open.remove(self, self.address)
+        self.load.held.release(self)
         self._since = self._stuck = None
         self._postponed = None
         super().connection_lost(exc)
@@ -90,32 +71,50 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._since is None:
             self._since = self.loop.time()
-        self._ended = False
-        try:
-            self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # no other protocol is supported
-            self._cut("http", _MALFORMED)
-        else:
-            if self._in_head:
-                self._head += 0 if self._ended else len(data)  # part of it ended the call before
-                if self._head > self.load.limits.head:
-                    self._cut("head", _LARGE_HEAD)
+        rest = 0 if self._lingering is not None else self.parse(data, self.load.limits.head)
+        if self._lingering is not None:
+            self._drop(rest or len(data))
+        elif (self._arriving or self.pipeline) and not self.transport.is_closing():
+            self._hold()  # of a call that arrives in one piece nothing need be counted
+
+    @property
+    def ending(self) -> bool:
+        """True once no further call of the connection is read."""
+        return self._lingering is not None or self.transport.is_closing()
 
     def shutdown(self) -> None:
         """Close the connection once the calls that have arrived are answered; one still arriving is refused."""
-        if self._postponed is not None:
-            self._cut("stopping", _STOPPING)
+        if self._lingering is not None:
+            self.transport.close()
+        elif self._postponed is not None:
+            self.stop("stopping", refusal.STOPPING, linger=False)
         else:
             super().shutdown()
 
     def sweep(self, now: float) -> None:
         """Close the connection where the client is too slow to send a call, or to accept its response."""
         if self._since is not None and now - self._since > self.load.limits.seconds:
-            responding = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-            self._cut("slow", _LATE if self._arriving and not responding else b"")
+            if self._lingering is not None:
+                self.transport.close()
+            else:
+                self.stop("slow", refusal.LATE if self._arriving else None, linger=False)
         elif self._stuck is not None and now - self._stuck > self.load.limits.seconds:
             self.load.count_cut("stuck")
             self.transport.abort()
+
+    @property
+    def busy(self) -> bool:
+        """True while a call that has arrived is answered."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return answering and (not self._arriving or bool(self.pipeline))
+
+    def evict(self) -> None:
+        """Close the connection in favour of another."""
+        self.stop("connections", refusal.FULL if self._arriving else None, linger=False)
+
+    def give_way(self) -> None:
+        """Refuse the calls that are arriving: they hold more than others."""
+        self.stop("held", refusal.FULL)
 
     def pause_writing(self) -> None:
         self._stuck = self.loop.time()
@@ -129,86 +128,144 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a call; what arrived in one piece with the end of the one before counts as its own."""
-        self._in_head, self._arriving, self._head = True, True, 0
+        self._arriving = True
         if self._since is None:
             self._since = self.loop.time()
         super().on_message_begin()
 
-    def on_headers_complete(self) -> None:
-        """Refuse too many pipelined calls, and let the client send its body."""
-        self._in_head = False
-        if self.transport.is_closing():
-            raise httptools.HttpParserError("closed")
-        super().on_headers_complete()
+    def on_call(self) -> None:
+        """Admit a call, and let the client send its body; or refuse it, as too many pipelined calls are."""
         if len(self.pipeline) > _PIPELINED:
             raise httptools.HttpParserError("too many pipelined calls")
+        admitted = self.admit(self.scope, self.address)
+        if isinstance(admitted, Refusal):
+            self._put_off(admitted)
+            return
+        self._admitted = self.scope["state"]["admitted"] = admitted
         if self.expect_100_continue and not self.pipeline:
             self.cycle.waiting_for_100_continue = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def on_body(self, body: bytes) -> None:
-        if self.cycle.response_complete or self.transport.is_closing():
+    def on_content(self, body: bytes) -> None:
+        """Add a part of the body, unless the call is refused."""
+        if self.cycle.response_complete or self.transport.is_closing() or "refused" in self.scope["state"]:
             return
         self.cycle.body += body
-        self._held += len(body)
-        self.load.held += len(body)
-        if len(self.cycle.body) > self._largest():
-            self._cut("body", _LARGE_BODY)
-        elif self.load.held > self.load.limits.held:
-            self._cut("held", _FULL)
+        if len(self.cycle.body) > self._admitted.largest:
+            self.stop("body", refusal.LARGE_BODY)
 
-    def on_message_complete(self) -> None:
+    def on_end(self) -> None:
         """Hand a call that has arrived whole to the application."""
-        self._since, self._arriving, self._ended = None, False, True
-        self._release()
-        if self.cycle is None or self.transport.is_closing():
+        self._since, self._arriving = None, False
+        if self.cycle is None or self.ending:
             return
-        super().on_message_complete()
+        self.load.held.release(self)
+        if self.cycle.response_complete:  # refused before its body had arrived
+            self._await_next()
+            return
+        super().on_end()
+        if "refused" not in self.scope["state"]:
+            self.fresh = False
+            if self._admitted.compressed:
+                body = inflated(self.cycle.body, self._admitted.largest)
+                if isinstance(body, Refusal):
+                    self._put_off(body)
+                else:
+                    self.cycle.body = bytearray(body)
         if self._postponed is not None:
             (cycle, app), self._postponed = self._postponed, None
             self._start_asgi_task(cycle, app)
 
+    # ------------------------------------------------------------------------------------------ what becomes of a call
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        refused = cycle.scope["state"].get("refused")  # of a call that waited for the ones before
+        if refused is not None:
+            self._refuse(cycle, refused)
+            return
         if cycle.more_body:
             self._postponed = (cycle, app)
             return
-        if cycle.scope["raw_path"] == RANK:
+        if cycle.scope["path"] == RANK:
             if self.load.pending >= self.load.limits.waiting:
-                self._shed(cycle)
+                self.load.shed += 1
+                self._refuse(cycle, refusal.BUSY)
                 return
             self.load.pending += 1  # the application decrements it
         super()._start_asgi_task(cycle, app)
 
-    def _shed(self, cycle: RequestResponseCycle) -> None:
-        """Answer 503 without starting a task, so that refusing stays cheap under overload."""
-        self.load.shed += 1
+    def _put_off(self, refused: Refusal) -> None:
+        """Refuse the latest call, once the ones before it are answered."""
+        self.scope["state"]["refused"] = refused
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
+        self._skippable = not refused.ends and not chunked and int(length) <= _SMALL and not self.expect_100_continue
+        if self._postponed is not None:
+            self._postponed = None
+            self._refuse(self.cycle, refused)
+
+    def _await_next(self) -> None:
+        """Close the connection where no call comes for too long, as uvicorn does after a response."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _refuse(self, cycle: RequestResponseCycle, refused: Refusal) -> None:
+        """Answer without starting a task, so that refusing stays cheap under overload; read on what is still sent."""
         cycle.response_started = cycle.response_complete = True
-        self.transport.write(_BUSY)
-        if not cycle.keep_alive:
+        sending = cycle is self.cycle and self._arriving and not self._skippable
+        close = sending or refused.ends or not cycle.keep_alive
+        self.transport.write(refused.response(close=close, body=cycle.scope["method"] != "HEAD"))
+        if sending:
+            self._linger()
+        elif close:
             self.transport.close()
         cycle.on_response()
 
-    def _largest(self) -> int:
-        """Bytes that the body of the arriving call may have."""
-        path, limits = self.cycle.scope["raw_path"], self.load.limits
-        return limits.batch_body if path == RANK else limits.body if path == FEEDBACK else _SMALL
+    def _hold(self) -> None:
+        """Count the bytes of calls that have not reached the application; cut the heaviest holders beyond a limit."""
+        size = len(self.cycle.body) if self.cycle is not None and self._arriving and not self._in_head else 0
+        size += sum(len(cycle.body) for cycle, _ in self.pipeline if cycle is not self.cycle)
+        if not size:
+            self.load.held.release(self)
+            return
+        now = self.loop.time()
+        self.load.held.hold(self, self._admitted.clients, size, now)
+        while (heaviest := self.load.held.excess(self, now)) is not None:
+            heaviest.give_way()
 
-    def _release(self) -> None:
-        self.load.held -= self._held
-        self._held = 0
-
-    def _cut(self, reason: str, response: bytes) -> None:
-        """Close the connection, with a response unless earlier calls are still being answered."""
-        if self.transport.is_closing():
+    def stop(self, reason: str, response: Refusal | None, *, linger: bool = True) -> None:
+        """End the connection, with a response unless earlier calls are still being answered."""
+        if self.ending:
             return
         self.load.count_cut(reason)
+        self.load.held.release(self)
         cycles = [self.cycle, *(cycle for cycle, _ in self.pipeline)] if self.cycle is not None else []
-        arriving = self.cycle if self.cycle is not None and self.cycle.more_body else None
-        if response and all(cycle.response_complete or cycle is arriving for cycle in cycles):
-            self.transport.write(response)
+        arriving = self.cycle if self._arriving and not self._in_head and not self.cycle.response_started else None
+        answered = self._arriving and not self._in_head and arriving is None  # refused by its head already
+        free = all(cycle.response_complete or cycle is arriving for cycle in cycles)
         for cycle in cycles:
             cycle.disconnected = True
             cycle.message_event.set()
         self.pipeline.clear()
         self._postponed = None
-        self.transport.close()
+        if response is None or answered or not free:
+            self.transport.close()
+            return
+        self.transport.write(response.response(close=True))
+        if linger:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Read and drop what the client is still sending: closed at once, it might not receive its response."""
+        self._lingering, self._since = 0, self.loop.time()
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _drop(self, size: int) -> None:
+        self._lingering = (self._lingering or 0) + size
+        if self._lingering > _LINGER:
+            self.transport.close()

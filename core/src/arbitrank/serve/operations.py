@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import Choice
 from arbitrank.serve.auth import ANY
-from arbitrank.serve.http_protocol import FEEDBACK, RANK
 from arbitrank.serve.messages import (
     CanaryCall,
     Changed,
@@ -21,6 +21,9 @@ from arbitrank.serve.messages import (
     Versions,
 )
 from arbitrank.values import Answer, Request
+
+RANK = "/v1/rank"
+FEEDBACK = "/v1/feedback"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ _OBJECT = {"type": "object"}
 
 OPERATIONS = (
     Operation(
-        method="POST", path=RANK.decode(), name="rank", tag="Rank", scope="rank",
+        method="POST", path=RANK, name="rank", tag="Rank", scope="rank",
         summary="Decide which domain should answer a request, or each of several.",
         description="`hypotheses` absent: the domains recognise the utterance themselves. A list is answered by a list "
         "in its order, by the same versions. A request without an id is given one, to which feedback can refer. With "
@@ -72,7 +75,7 @@ OPERATIONS = (
         body=ChooseCall, reply=Choice, errors=(400, 401, 403, 409, 413, 415, 503),
     ),
     Operation(
-        method="POST", path=FEEDBACK.decode(), name="feedback", tag="Feedback", scope="feedback",
+        method="POST", path=FEEDBACK, name="feedback", tag="Feedback", scope="feedback",
         summary="Report the true meaning of a request, or the user's reaction to its answer.",
         description="By the answer's id, at any time, to any worker.",
         body=Feedback, reply=Taken, errors=_BODY_ERRORS,
@@ -127,3 +130,23 @@ OPERATIONS = (
     ),
 )  # fmt: skip
 """All operations. `rank` is served by the application itself, the others by their handlers."""
+
+_BY_PATH: dict[str, dict[str, Operation]] = {}
+for _operation in OPERATIONS:
+    _methods = _BY_PATH.setdefault(_operation.path, {})
+    _methods[_operation.method] = _operation
+    if _operation.method == "GET":
+        _methods["HEAD"] = _operation
+_TEMPLATES = [
+    (re.compile("([^/]+)".join(map(re.escape, path.split("{domain}")))), methods)
+    for path, methods in _BY_PATH.items()
+    if "{" in path
+]
+
+
+def operations_at(path: str) -> dict[str, Operation]:
+    """The operations at a path, by method; empty where there is no such path."""
+    found = _BY_PATH.get(path)
+    if found is not None:
+        return found
+    return next((methods for template, methods in _TEMPLATES if template.fullmatch(path)), {})

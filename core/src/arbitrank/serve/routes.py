@@ -63,16 +63,14 @@ def application(state: WorkerState) -> Starlette:
 
 def _endpoint(operation: Operation, handlers: Handlers) -> Callable[[Call], Awaitable[Response]]:
     """The handler of an operation, called once the caller is admitted and the body decoded."""
-    state = handlers.state
     handler: Callable[[Call, Any, Grant | None], Awaitable[Response]] = getattr(handlers, operation.name)
 
     async def endpoint(call: Call) -> Response:
-        scope = operation.scope
-        if scope == "publish":
-            scope = f"publish:{handlers.domain(call)}"
-        grant = None if scope is None else state.admit(call.scope["headers"], scope, route_of(call.scope))
+        admitted = call.scope["state"]["admitted"]
+        if admitted.operation is not operation:  # the path was matched twice, and must mean the same to both
+            raise RuntimeError(f"{operation.name}: admitted as {admitted.operation.name}")
         body = None if operation.body is None else await _body(call, operation.body, optional=operation.optional)
-        return await handler(call, body, grant)
+        return await handler(call, body, admitted.grant)
 
     return endpoint
 

@@ -35,9 +35,11 @@ class ServiceLimits:
     """Load limits of one worker; beyond them calls are refused, or their connections closed.
 
     `waiting`: rank calls pending. `batches`: calls with a list being answered. `body`, `batch_body`: bytes of a call
-    with one request and with a list. `head`: bytes of a call's headers. `held`: bytes of all bodies being received.
-    `seconds`: for a call to arrive, and for a client to accept its response. `idle`: seconds between two calls of a
-    connection. `connections`: open at once.
+    with one request and with a list. `head`: bytes of a call's headers. `held`, `client_held`: bytes of bodies being
+    received, of all and of one client. `seconds`: for a call to arrive, and for a client to accept its response.
+    `idle`: seconds between two calls of a connection. `connections`, `client_connections`: open at once, of all and of
+    one client; None leaves the latter open. A client is an address, or a token; `proxies` are addresses whose
+    `X-Forwarded-For` names the client.
     """
 
     waiting: int = 16
@@ -46,7 +48,10 @@ class ServiceLimits:
     batch_body: int = 8 << 20
     head: int = 16 << 10
     held: int = 64 << 20
+    client_held: int = 32 << 20
     connections: int = 1_000
+    client_connections: int | None = None
+    proxies: tuple[str, ...] = ()
     seconds: float = 10.0
     idle: float = 60.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from msgspec import UNSET
 from msgspec.structs import replace
-from starlette.exceptions import HTTPException
 
 from arbitrank.answerlog.settings import LogStatus
 from arbitrank.answerlog.writer import AnswerLog
@@ -25,10 +24,10 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
-from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
+from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import gauges_of, write_gauges
-from arbitrank.serve.http_protocol import LoadCounters
+from arbitrank.serve.load import LoadCounters
 from arbitrank.serve.messages import Health
 from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.metrics_page import page
@@ -191,18 +190,7 @@ class WorkerState:
         """Write a remark on the input of clients; none quotes a user's words."""
         self.events.write_limited("input", what=text)
 
-    # ---------------------------------------------------------------------------------------------- admission, answers
-
-    def admit(self, headers: Iterable[tuple[bytes, bytes]], scope: str, route: str) -> Grant | None:
-        """The caller's grant, None for an anonymous caller. Raises `HTTPException` where the call is refused."""
-        grants = self.tokens.value if self.tokens is not None else None
-        result = authorize(grants, headers, scope, loopback=self.settings.loopback)
-        if isinstance(result, Denied):
-            self.metrics.count("refused", str(result.status))
-            self.events.write_limited("refused", path=route, status=result.status, reason=result.reason)
-            challenge = {"www-authenticate": "Bearer"} if result.status == 401 else None
-            raise HTTPException(result.status, result.reason, challenge)
-        return result
+    # ------------------------------------------------------------------------------------------------------- answers
 
     def answerer(self) -> Callable[[Request], Answer]:
         """A function that answers, logs and counts requests, by the versions and the policy of this moment."""

@@ -1,0 +1,28 @@
+"""Load of one worker: calls pending, bytes being received, connections open, and what was refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arbitrank.serve.fair_shares import HeldBytes, OpenConnections
+from arbitrank.serve.settings import ServiceLimits
+
+
+class LoadCounters:
+    """Load counters of one worker, and its limits.
+
+    `pending` are rank calls waiting or being answered; `shed` counts those refused because too many were pending, `cut`
+    the connections closed, by reason. `held` and `open` are what connections hold, by client.
+    """
+
+    def __init__(self, limits: ServiceLimits) -> None:
+        self.limits = limits
+        self.pending = 0
+        self.shed = 0
+        self.cut: dict[str, int] = {}
+        self.held: HeldBytes[Any] = HeldBytes(limits.held, limits.client_held)
+        self.open: OpenConnections[Any] = OpenConnections(limits.connections, limits.client_connections, limits.proxies)
+
+    def count_cut(self, reason: str) -> None:
+        """Count a connection that was closed, or refused at once."""
+        self.cut[reason] = self.cut.get(reason, 0) + 1
