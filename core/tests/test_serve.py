@@ -233,6 +233,19 @@ def test_a_bad_call_is_refused_with_its_error(
     assert (status == 405) == ("allow" in got)
 
 
+def test_every_answer_carries_the_ids_of_its_call(shared) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for method, path, body in [("POST", "/v1/rank", BRIGHT), ("POST", "/v1/rank", {}), ("GET", "/v1/domains", None)]:
+        headers = shared.call(method, path, body, x_request_id="mine", traceparent=trace)[2]
+        assert (headers.get_all("x-request-id"), headers["traceparent"]) == (["mine"], trace)
+        made = shared.call(method, path, body, x_request_id="not mine", traceparent="malformed")[2]
+        assert made["x-request-id"] != "not mine"
+        assert "traceparent" not in made
+        event = shared.event("call", request_id=made["x-request-id"])
+        assert event["path"] == path
+    assert shared.event("call", request_id="mine")["traceparent"] == trace
+
+
 def test_a_domain_that_fails_loses_its_own_place_and_is_counted(shared) -> None:
     status, answer = shared.rank({"utterance": "fail"})
     assert status == 200

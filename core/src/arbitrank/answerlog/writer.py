@@ -13,10 +13,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -35,7 +36,9 @@ _PER_LINE = 20  # buffered hypotheses for each line of the buffer
 _HOUR = 3600.0
 
 
-_Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float]
+_Origin = tuple[tuple[str, str | None] | None, Mapping[str, Literal["stable", "canary"]]]
+_NOWHERE: _Origin = (None, {})
+_Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float, _Origin]
 
 
 class AnswerLog:
@@ -65,24 +68,37 @@ class AnswerLog:
         self._thread = threading.Thread(target=self._work, name="arbitrank log", daemon=True)
         self._thread.start()
 
-    def write(self, request: Request, answer: Answer, recognised: Sequence[Hypothesis] = ()) -> None:
-        """Log an answer, with the recognised hypotheses where the request brought none."""
+    def write(
+        self,
+        request: Request,
+        answer: Answer,
+        recognised: Sequence[Hypothesis] = (),
+        *,
+        call: tuple[str, str | None] | None = None,
+        arms: Mapping[str, Literal["stable", "canary"]] = {},
+    ) -> None:
+        """Log an answer, with the recognised hypotheses where the request brought none.
+
+        `call` has the request id and the `traceparent` of the call that brought it, `arms` are the arbitration's.
+        """
         if self.settings.share < 1.0 and not self._sampled(request.id or request.utterance or ""):
             return
         brought = request.hypotheses
-        self._put((request, answer, recognised, self._clock()), len(recognised if brought is None else brought))
+        self._put(
+            (request, answer, recognised, self._clock(), (call, arms)), len(recognised if brought is None else brought)
+        )
 
     def append(self, line: Logged) -> None:
         """Log a line that is complete but for its time."""
         if self.settings.share < 1.0 and not self._sampled(line.id or line.utterance or ""):
             return
-        self._put((line, None, (), self._clock()), len(line.hypotheses or ()))
+        self._put((line, None, (), self._clock(), _NOWHERE), len(line.hypotheses or ()))
 
     def feedback(self, feedback: Feedback) -> None:
         """Log feedback on a request, which may have been answered by another process or long ago."""
         if self.settings.share < 1.0 and not self._sampled(feedback.id):
             return
-        self._put((feedback, None, (), self._clock()), 0)
+        self._put((feedback, None, (), self._clock(), _NOWHERE), 0)
 
     def _put(self, entry: _Entry, hypotheses: int) -> None:
         most = self.settings.waiting
@@ -153,7 +169,7 @@ class AnswerLog:
     def _next(self) -> _Entry:
         with self._putting:
             entry = self._waiting.popleft()
-            subject, _, recognised, _ = entry
+            subject, _, recognised, *_ = entry
             if isinstance(subject, Request):
                 self._buffered -= len(recognised if subject.hypotheses is None else subject.hypotheses)
             return entry
@@ -172,7 +188,12 @@ class AnswerLog:
         return None
 
     def _redacted(
-        self, subject: Request | Feedback, answer: Answer | None, recognised: Sequence[Hypothesis], when: float
+        self,
+        subject: Request | Feedback,
+        answer: Answer | None,
+        recognised: Sequence[Hypothesis],
+        when: float,
+        origin: _Origin,
     ) -> Logged | Feedback:
         redactor = self._redactor
         if isinstance(subject, Feedback):
@@ -181,7 +202,7 @@ class AnswerLog:
         if isinstance(subject, Logged):
             line = replace(subject, time=when)
             return line if redactor is None else redactor.line(line)
-        brought = subject.hypotheses
+        brought, (call, arms) = subject.hypotheses, origin
         line = Logged(
             id=subject.id,
             utterance=subject.utterance,
@@ -193,6 +214,9 @@ class AnswerLog:
             answer=answer,
             recognised=brought is None,
             time=when,
+            request_id=call and call[0],
+            traceparent=call and call[1],
+            arms=dict(arms) or None,
         )
         return line if redactor is None else redactor.line(line)
 

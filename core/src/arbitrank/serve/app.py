@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.serve.admission import Admission
+from arbitrank.serve.call_ids import CURRENT, CallIds, call_ids, id_maker
 from arbitrank.serve.decoding import is_batch, payload_format, read_batch, read_request
 from arbitrank.serve.messages import Error
 from arbitrank.serve.operations import RANK
@@ -45,14 +46,17 @@ class App:
         self.state = WorkerState(settings, folder, number)
         self._routes = application(self.state)
         self._batches = 0
+        self._make_id = id_maker()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call, or the application's lifespan."""
         if scope["type"] == "http":
+            ids = call_ids(scope["headers"], self._make_id)
+            CURRENT.set(ids)
             if scope["path"] == RANK:
-                await self._rank(scope, receive, send)
+                await self._rank(scope, receive, send, ids)
             else:
-                await self._route(scope, receive, send)
+                await self._route(scope, receive, send, ids)
         elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
 
@@ -70,10 +74,10 @@ class App:
 
     # ------------------------------------------------------------------------------------------------------------ rank
 
-    async def _rank(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _rank(self, scope: Scope, receive: Receive, send: Send, ids: CallIds) -> None:
         began = perf_counter()
         state, status = self.state, 200
-        headers = [_JSON]
+        headers = [_JSON, *ids.headers]
         try:
             body = await self._ranked(scope, receive)
         except HTTPException as error:
@@ -148,7 +152,7 @@ class App:
 
     # ---------------------------------------------------------------------------------------------------- other routes
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _route(self, scope: Scope, receive: Receive, send: Send, ids: CallIds) -> None:
         began = perf_counter()
         status = 500
 
@@ -156,6 +160,7 @@ class App:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], *ids.headers]
             await send(message)
 
         result = await guarded_async(self._routes, scope, receive, observe)

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from arbitrank.serve.call_ids import CURRENT
+
 _WAITING = 10_000  # lines that are buffered
 _FLUSH_SECONDS = 0.05  # between writes; waking the thread for each line would cost its request more than the line
 _RATE = 20  # lines of one event per second that clients can cause; further ones are counted
@@ -35,8 +37,12 @@ class EventLog:
         self._thread.start()
 
     def write(self, event: str, level: str = "info", **fields: Any) -> None:
-        """Write an event with its fields; its `lost` counts the lines that were lost before it."""
+        """Write an event with its fields and the ids of the call; its `lost` counts the lines lost before it."""
         line = {"time": round(time(), 3), "level": level, "event": event, "worker": os.getpid(), **fields}
+        if (call := CURRENT.get()) is not None:
+            line["request_id"] = call.request_id
+            if call.traceparent is not None:
+                line["traceparent"] = call.traceparent
         with self._lock:
             if len(self._lines) >= _WAITING:
                 self._lose()

@@ -25,6 +25,7 @@ from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
 from arbitrank.serve.auth import read_tokens
+from arbitrank.serve.call_ids import CURRENT
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import gauges_of, write_gauges
 from arbitrank.serve.load import LoadCounters
@@ -196,7 +197,7 @@ class WorkerState:
         """A function that answers, logs and counts requests, by the versions and the policy of this moment."""
         assert self.live is not None
         arbitrate, log = self.live.held(), self.log
-        live, broken = self.live, self.live.broken
+        live, broken, call = self.live, self.live.broken, CURRENT.get()
         policy = self.policy.value if self.policy is not None else None
 
         def answered(request: Request) -> Answer:
@@ -212,7 +213,8 @@ class WorkerState:
                 self.metrics.count("policy")
                 answer = decided
             if log is not None:
-                log.write(request, answer, arbitration.hypotheses if request.hypotheses is None else ())
+                recognised = arbitration.hypotheses if request.hypotheses is None else ()
+                log.write(request, answer, recognised, call=call, arms=arbitration.arms)
             self.metrics.answered(arbitration, answer)
             if broken:
                 self.metrics.unqueried(broken & answer.domains.keys(), "unloaded")

@@ -19,7 +19,19 @@ from arbitrank.wire.offsets import fitting
 __all__ = ["FORMATS", "KNOWN", "check_keys", "checked", "checked_context"]
 
 KNOWN = frozenset(
-    {*Request.__struct_fields__, "truth", "answer", "recognised", "time", "outcome", "utterance_hash", "weight"}
+    {
+        *Request.__struct_fields__,
+        "truth",
+        "answer",
+        "recognised",
+        "time",
+        "outcome",
+        "utterance_hash",
+        "weight",
+        "request_id",
+        "traceparent",
+        "arms",
+    }
 )
 """Keys of a line of a request, a log or a hypotheses file."""
 

@@ -54,6 +54,9 @@ class _Outcomes(msgspec.Struct, frozen=True):
     time: float | None = None
     outcome: Outcome | None = None
     utterance_hash: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+    arms: dict[str, Literal["stable", "canary"]] | None = None
 
 
 class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
@@ -61,7 +64,8 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
 
     `recognised`: the hypotheses are the domains' own, not the caller's. `time`: when it was answered, in seconds since
     1970. `outcome`: the user's reaction, where it was reported. `utterance_hash` replaces an utterance that must not be
-    kept.
+    kept. `request_id` and `traceparent` are of the call that brought it. `arms` says of each name beside whose stable
+    version a candidate ran which of the two answered.
     """
 
     truth: Labelling | None = None
@@ -70,6 +74,9 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
     time: float | None = None
     outcome: Outcome | None = None
     utterance_hash: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+    arms: dict[str, Literal["stable", "canary"]] | None = None
 
     def __post_init__(self) -> None:
         if self.truth is not None:

@@ -1,0 +1,70 @@
+"""Ids of the call that is being served: `X-Request-Id`, and the W3C's `traceparent`.
+
+Both come from the caller where they are well-formed, and go into the reply's headers, the log and all events of the
+call. A request id that is absent or malformed is made; a malformed `traceparent` is dropped, as its specification says.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from itertools import count
+from typing import NamedTuple
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@,-]{0,127}")
+_TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class CallIds(NamedTuple):
+    """The id of a call, and the trace that it is part of, None outside of any."""
+
+    request_id: str
+    traceparent: str | None = None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers of the reply."""
+        found = [(b"x-request-id", self.request_id.encode())]
+        if self.traceparent is not None:
+            found.append((b"traceparent", self.traceparent.encode()))
+        return found
+
+
+CURRENT: ContextVar[CallIds | None] = ContextVar("call", default=None)
+"""The ids of the call that the running task serves."""
+
+
+def id_maker() -> Callable[[], str]:
+    """A function that makes ids which no other process makes."""
+    prefix, numbers = secrets.token_hex(8), count()
+    return lambda: f"{prefix}-{next(numbers)}"
+
+
+def call_ids(headers: Headers, make: Callable[[], str]) -> CallIds:
+    """The ids of a call with these headers."""
+    request_id = traceparent = None
+    for name, value in headers:
+        if name == b"x-request-id":
+            request_id = value
+        elif name == b"traceparent":
+            traceparent = value if traceparent is None else b""  # two are none
+    given = request_id is not None and _REQUEST_ID.fullmatch(request_id)
+    return CallIds(
+        request_id.decode() if request_id is not None and given else make(),
+        None if traceparent is None else checked_traceparent(traceparent),
+    )
+
+
+def checked_traceparent(value: bytes) -> str | None:
+    """A `traceparent` in the fields of version 00, of which later versions are a superset; None where it is malformed.
+
+    Specification: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    found = _TRACEPARENT.fullmatch(value) if len(value) <= 256 else None
+    if found is None or (found[1] == b"00" and found[5] is not None):
+        return None
+    return b"-".join((b"00", found[2], found[3], found[4])).decode()
