@@ -235,6 +235,8 @@ def test_a_bad_call_is_refused_with_its_error(
 
 def test_every_answer_carries_the_ids_of_its_call(shared) -> None:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    refused = shared.call("GET", "/v1/rank", x_request_id="mine", traceparent=trace)
+    assert (refused[0], refused[2]["x-request-id"], refused[2]["traceparent"]) == (405, "mine", trace)
     for method, path, body in [("POST", "/v1/rank", BRIGHT), ("POST", "/v1/rank", {}), ("GET", "/v1/domains", None)]:
         headers = shared.call(method, path, body, x_request_id="mine", traceparent=trace)[2]
         assert (headers.get_all("x-request-id"), headers["traceparent"]) == (["mine"], trace)

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from arbitrank.serve.auth import Denied, Grant, identified, permitted
+from arbitrank.serve.call_ids import call_ids, id_maker, serving
 from arbitrank.serve.fair_shares import address_key, forwarded_address
 from arbitrank.serve.operations import Operation, operations_at
 from arbitrank.serve.refusal import LARGE_HEAD, MALFORMED, Refusal
@@ -45,6 +46,7 @@ class Admission:
 
     def __init__(self, state: WorkerState) -> None:
         self._state = state
+        self._make_id = id_maker()
         limits = state.settings.limits
         self._proxies = limits.proxies
         self._largest = {"rank": limits.batch_body, "feedback": limits.body}
@@ -52,6 +54,7 @@ class Admission:
     def __call__(self, scope: Any, address: str) -> Admitted | Refusal:
         """The admitted call, or its refusal."""
         began = perf_counter()
+        ids = scope["state"]["ids"] = call_ids(scope["headers"], self._make_id)
         found = dict(scope["headers"])
         operations = operations_at(scope["path"])
         result = head_refusal(scope["http_version"], scope["headers"], found) or self._decided(
@@ -62,7 +65,8 @@ class Admission:
             self._state.metrics.called(route, result.status, perf_counter() - began)
             if result.status in (401, 403):
                 self._state.metrics.count("refused", str(result.status))
-                self._state.events.write_limited("refused", path=route, status=result.status, reason=result.error)
+                with serving(ids):
+                    self._state.events.write_limited("refused", path=route, status=result.status, reason=result.error)
         return result
 
     def _decided(

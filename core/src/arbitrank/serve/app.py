@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.serve.admission import Admission
-from arbitrank.serve.call_ids import CURRENT, CallIds, call_ids, id_maker
+from arbitrank.serve.call_ids import CURRENT, CallIds
 from arbitrank.serve.decoding import is_batch, payload_format, read_batch, read_request
 from arbitrank.serve.messages import Error
 from arbitrank.serve.operations import RANK
@@ -46,12 +46,11 @@ class App:
         self.state = WorkerState(settings, folder, number)
         self._routes = application(self.state)
         self._batches = 0
-        self._make_id = id_maker()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call, or the application's lifespan."""
         if scope["type"] == "http":
-            ids = call_ids(scope["headers"], self._make_id)
+            ids = scope["state"]["ids"]
             CURRENT.set(ids)
             if scope["path"] == RANK:
                 await self._rank(scope, receive, send, ids)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from typing import NamedTuple
@@ -36,6 +37,16 @@ class CallIds(NamedTuple):
 
 CURRENT: ContextVar[CallIds | None] = ContextVar("call", default=None)
 """The ids of the call that the running task serves."""
+
+
+@contextmanager
+def serving(ids: CallIds) -> Iterator[None]:
+    """A block that serves the call with these ids."""
+    token = CURRENT.set(ids)
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
 
 
 def id_maker() -> Callable[[], str]:

@@ -214,7 +214,8 @@ class LimitedProtocol(BoundedHttp):
         cycle.response_started = cycle.response_complete = True
         sending = cycle is self.cycle and self._arriving and not self._skippable
         close = sending or refused.ends or not cycle.keep_alive
-        self.transport.write(refused.response(close=close, body=cycle.scope["method"] != "HEAD"))
+        ids, head = cycle.scope["state"].get("ids"), cycle.scope["method"] == "HEAD"
+        self.transport.write(refused.response(close=close, body=not head, ids=ids))
         if sending:
             self._linger()
         elif close:
@@ -251,7 +252,8 @@ class LimitedProtocol(BoundedHttp):
         if response is None or answered or not free:
             self.transport.close()
             return
-        self.transport.write(response.response(close=True))
+        ids = None if arriving is None else arriving.scope["state"].get("ids")
+        self.transport.write(response.response(close=True, ids=ids))
         if linger:
             self._linger()
         else:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from arbitrank.serve.call_ids import CallIds
 from arbitrank.serve.messages import Error
 
 _encode = msgspec.json.Encoder().encode
@@ -21,8 +22,8 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
     ends: bool = False
 
-    def response(self, *, close: bool, body: bool = True) -> bytes:
-        """The response's bytes; `close` announces the end of the connection, HEAD gets no `body`."""
+    def response(self, *, close: bool, body: bool = True, ids: CallIds | None = None) -> bytes:
+        """The response's bytes, with the call's ids; `close` announces the connection's end, HEAD gets no `body`."""
         content = _encode(Error.of(self.error))
         head = [
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
@@ -30,6 +31,8 @@ class Refusal:
             f"content-length: {len(content)}",
             *(f"{name}: {value}" for name, value in self.headers),
         ]
+        if ids is not None:
+            head += [f"{name.decode()}: {value.decode()}" for name, value in ids.headers]
         if close:
             head.append("connection: close")
         return "\r\n".join([*head, "", ""]).encode("latin-1", "replace") + (content if body else b"")
