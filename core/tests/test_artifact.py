@@ -157,16 +157,16 @@ def test_a_manifest_that_is_no_file_is_refused_and_not_waited_for(artifact: Path
     (artifact / MANIFEST).unlink()
     os.mkfifo(artifact / MANIFEST)
     assert [(check.what, check.problem) for check in checks(artifact)] == [
-        ("manifest", "its manifest is no regular file")
+        ("manifest", "no manifest that can be read: a pipe, expected a regular file")
     ]
 
 
 def test_files_that_cannot_be_read_fail_their_check(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, *_: object) -> NoReturn:
+    def refuse(path: Path, *_: object, **__: object) -> NoReturn:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("arbitrank.store.artifact_checks.file_digest", refuse)
+        patched.setattr("arbitrank.store.artifact_checks.open_regular", refuse)
         problems = {check.what: check.problem for check in checks(artifact) if check.problem}
         assert problems == dict.fromkeys(FILES, "cannot be read: Permission denied")
     monkeypatch.setattr(Path, "lstat", refuse)
@@ -239,8 +239,8 @@ def test_too_many_files_too_large_ones_and_too_much_together_are_refused(
     for limit, value, problem in (
         ("MAX_FILES", 2, r"files: 3 with \d+ bytes in all, expected at most 2 with"),
         ("MAX_TOTAL", 200, r"files: 3 with \d+ bytes in all, expected at most 1000 with 200"),
-        ("MAX_FILE", 100, r"tagger\.npz: larger than 100 bytes"),
-        ("MAX_MANIFEST", 20, "its manifest is larger than 20 bytes"),
+        ("MAX_FILE", 100, r"tagger\.npz: cannot be read: \d+ bytes, expected at most 100"),
+        ("MAX_MANIFEST", 20, "no manifest that can be read: .*, expected at most 20"),
     ):
         with monkeypatch.context() as patched:
             module = "artifact" if limit == "MAX_MANIFEST" else "artifact_checks"

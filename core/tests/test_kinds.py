@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.promotion import consider, promote
+from arbitrank.regular_files import open_regular
 from arbitrank.selftest import STAGES
-from arbitrank.store.artifact import Manifest, file_digest, read_manifest, seal
+from arbitrank.store.artifact import Manifest, read_manifest, seal
 from arbitrank.store.decision_settings import load_decisions, save_decisions
 from arbitrank.store.history import History
 from arbitrank.store.kinds import DECISIONS, HYPRANK, RESERVED, SHORTLIST, checked_name, is_name, name_in_store
@@ -215,12 +217,12 @@ def test_a_candidate_that_is_altered_after_its_verification_is_not_what_is_judge
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are hashed from now on."""
+    """The names of the files that are read from a store, and hashed, from now on."""
     hashed: list[str] = []
 
-    def counting(path: Path) -> str:
+    def counting(path: Path, limit: int, *, links: bool) -> BinaryIO:
         hashed.append(path.name)
-        return file_digest(path)
+        return open_regular(path, limit, links=links)
 
-    monkeypatch.setattr("arbitrank.store.artifact_checks.file_digest", counting)
+    monkeypatch.setattr("arbitrank.store.artifact_checks.open_regular", counting)
     return hashed

@@ -353,11 +353,11 @@ def test_two_artifacts_that_claim_one_version_are_not_mixed(
 @pytest.mark.parametrize("path", ["reranker/weights.json", MANIFEST])
 @pytest.mark.parametrize("damage", [b"damaged", None])
 def test_publishing_again_repairs_what_was_damaged(
-    tmp_path: Path, store: Store, path: str, damage: bytes | None
+    tmp_path: Path, store: Store, root: Path, path: str, damage: bytes | None
 ) -> None:
     source = artifact(tmp_path / "made")
     version = store.publish(source, promote=True).version
-    target = store.fetch("lights", version) / path
+    target = root / "lights" / version / path
     target.unlink()
     if damage is not None:
         target.write_bytes(damage)
@@ -370,13 +370,14 @@ def test_publishing_again_repairs_what_was_damaged(
 
 
 def test_a_version_that_was_damaged_in_the_store_is_not_promoted_and_not_rolled_back_to(
-    store: Store, versions: list[str]
+    store: Store, root: Path, versions: list[str]
 ) -> None:
     one, two, three = versions
     store.promote("lights", one)
     store.promote("lights", two)
     for version in (one, three):
-        (store.fetch("lights", version) / "reranker" / "weights.json").write_text("damaged")
+        store.fetch("lights", version)  # the copy of this process stays as it was
+        (root / "lights" / version / "reranker" / "weights.json").write_text("damaged")
     before = store.state("lights")
     with pytest.raises(ArtifactError, match=r"weights\.json"):
         store.promote("lights", three)
@@ -587,11 +588,13 @@ def test_the_audit_set_is_kept_by_its_content(tmp_path: Path, store: Store) -> N
     assert path.name == f"{second}.jsonl.gz"
     assert problems(store) == []
     assert store.domains() == []
-    path.write_bytes(b"3")
-    with pytest.raises(StoreError, match="set it again"):
-        store.audit_set()
-    store.set_audit_set(tmp_path / "two.jsonl.gz")
+    kept = Path(str(store)) / ".audit" / path.name
+    kept.write_bytes(b"3")
     assert store.audit_set() == path
+    with pytest.raises(StoreError, match="set it again"):
+        open_store(str(store), environment={}).audit_set()
+    store.set_audit_set(tmp_path / "two.jsonl.gz")
+    assert kept.read_bytes() == b"2"
     with pytest.raises(DataError, match="cannot be read"):
         store.set_audit_set(tmp_path / "none.jsonl")
 

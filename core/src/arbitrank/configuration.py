@@ -34,6 +34,7 @@ from arbitrank.arbitration.claims import checked_groups, named_groups
 from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing, read_following
 from arbitrank.errors import InputError, os_errors
+from arbitrank.regular_files import read_regular
 from arbitrank.scales import FIELDS, checked_field, domain_scales, short
 from arbitrank.toml_values import check_keys, checked_table, checked_text, converted, with_place
 
@@ -131,13 +132,8 @@ def configured(path: Path | None = None, environment: Mapping[str, str] = os.env
 
 def read_configuration(path: Path) -> Configuration:
     """The configuration in a file. Raises `InputError` as `configured` does."""
-    with (
-        os_errors(InputError, f"{path}: cannot be read", "; expected a file of settings in TOML"),
-        path.open("rb") as f,
-    ):
-        raw = f.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"{path}: larger than the {MAX_BYTES} bytes allowed")
+    with os_errors(InputError, f"{path}: cannot be read", "; expected a file of settings in TOML"):
+        raw = read_regular(path, MAX_BYTES)
     import tomllib  # here, as most commands run without a file
 
     try:

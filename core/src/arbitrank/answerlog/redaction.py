@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from arbitrank.answerlog.shadow_lines import ShadowLine
 from arbitrank.errors import InputError, os_errors
 from arbitrank.normal_text import comparable
+from arbitrank.regular_files import read_regular
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Slot, Truth
 from arbitrank.wire.requests import Logged
 
@@ -32,6 +33,7 @@ CONTEXT = ("device", "has_screen", "locale", "previous_domain", "previous_intent
 KEY_BYTES = 16
 """The least length of a key, in bytes."""
 
+_MAX_KEY = 1 << 16
 _HEX = 24  # characters kept of a hash: 96 bits, so that collisions do not occur
 _LONGEST = 200  # characters of a text in the context
 _OWN = ("answered", "skipped", "unserved")  # statuses whose reason is the core's own text
@@ -111,7 +113,7 @@ def redactor(words: Words, key: Path | None, context: Collection[str] = CONTEXT)
 def _read_key(path: Path) -> bytes:
     remedy = f"expected a key of at least {KEY_BYTES} bytes; make one: openssl rand -hex 32 > {path}"
     with os_errors(InputError, f"{path}: cannot be read", f"; {remedy}"):
-        key = path.expanduser().read_bytes().strip()
+        key = read_regular(path.expanduser(), _MAX_KEY).strip()
     if len(key) < KEY_BYTES:
         raise InputError(f"{path}: {len(key)} bytes, {remedy}")
     return key

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from arbitrank.errors import InputError
+from arbitrank.regular_files import read_regular
 
 Tokens = tuple[str, ...]
 """The words of a text, in lower case and without accents."""
@@ -123,9 +124,7 @@ def shipped() -> Sequence[str]:
 def read_phrases(path: Path) -> AnswerPhrases:
     """The phrases in a TOML or JSON file. Raises `InputError` that names the key, and what was expected."""
     try:
-        raw = path.read_bytes()
-        if len(raw) > _MAX_BYTES:
-            raise InputError(f"phrases {path}: {len(raw)} bytes, expected at most {_MAX_BYTES}")
+        raw = read_regular(path, _MAX_BYTES)
         if path.suffix == ".json":
             return msgspec.json.decode(raw, type=AnswerPhrases)
         return msgspec.convert(tomllib.loads(raw.decode("utf-8-sig")), AnswerPhrases)

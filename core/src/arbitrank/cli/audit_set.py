@@ -14,6 +14,7 @@ from arbitrank.answerlog.reader import write_truths
 from arbitrank.cli import options
 from arbitrank.errors import DataError, InputError
 from arbitrank.registry import discover, loaded
+from arbitrank.store.audit_set import audit_key
 from arbitrank.store.store import Store
 from arbitrank.wire.json_lines import BadLine, place, read_lines
 from arbitrank.wire.requests import decode_logged
@@ -34,8 +35,9 @@ def audit_set(file: Path | None, store: Store) -> None:
     Example: arbitrank audit-set labelled.jsonl
     """
     if file is None:
-        present = store.audit_set()
-        click.echo(f"{present}" if present else f"no audit set in {store}; run: arbitrank audit-set FILE")
+        store.audit_set()  # which reports one that is damaged
+        key = audit_key(store.backend)
+        click.echo(f"{store}/{key}" if key else f"no audit set in {store}; run: arbitrank audit-set FILE")
         return
     with _single(file) as requests:
         n, owners, hypotheses, words = _checked(requests)

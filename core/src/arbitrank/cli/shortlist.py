@@ -25,8 +25,9 @@ from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.build import quality
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
-from arbitrank.store.artifact_checks import printable, verified
+from arbitrank.store.artifact_checks import printable
 from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.local_copies import verified_copy
 from arbitrank.store.store import Store
 from arbitrank.store.versions import wrong_name
 from arbitrank.values import Request
@@ -54,10 +55,10 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
         folder = store.fetch(SHORTLIST, version)
     elif version is not None:
         raise InputError("--folder and --version: both given, expected one")
-    manifest = verified(folder, store.keys)
-    if problem := wrong_name(manifest, SHORTLIST):
+    copied = verified_copy(folder, store.keys)
+    if problem := wrong_name(copied.manifest, SHORTLIST):
         raise InputError(f"{folder}: {problem}")
-    return load_shortlister(folder, manifest.version)
+    return load_shortlister(copied.folder, copied.manifest.version)
 
 
 _shortlister = options.gathered(

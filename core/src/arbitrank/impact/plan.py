@@ -21,8 +21,8 @@ from arbitrank.errors import ArtifactError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.artifact import Manifest, read_manifest
-from arbitrank.store.artifact_checks import verified
 from arbitrank.store.loading import Present, check_scales, load_model, present, settled
+from arbitrank.store.local_copies import VerifiedCopy, verified_copy
 from arbitrank.store.store import Store
 
 
@@ -88,7 +88,7 @@ def plan(
     found = present_parts(domains, store, decisions)
     parts, silent, recognisers = dict(found.parts), dict(found.silent), dict(found.recognisers)
     if against is not None:
-        other, stable = _manifest(against, name, store), parts.get(name)
+        (against, other), stable = _copied(against, name, store), parts.get(name)
         temperature = stable.temperature if stable and stable.version == other.version else 1.0
         parts[name] = DomainVersion(domains[name], against, other.version, temperature, scales.get(name, {}))
         recognisers[name] = recogniser_of(other)
@@ -96,7 +96,7 @@ def plan(
     for each in found.idle.keys() & parts.keys() - {name}:
         silent[each] = found.idle[each]
         del parts[each]
-    manifest = read_manifest(candidate) if checked else _manifest(candidate, name, store)
+    candidate, manifest = (candidate, read_manifest(candidate)) if checked else _copied(candidate, name, store)
     check_scales(manifest, domains[name], scales.get(name, {}))
     recogniser = recogniser_of(manifest)
     return ReplayPlan(
@@ -148,11 +148,11 @@ def recogniser_of(manifest: Manifest) -> dict[str, str]:
     return {path: digest for path, digest in manifest.files.items() if path.startswith("recogniser/")}
 
 
-def _manifest(folder: Path, name: str, store: Store) -> Manifest:
-    manifest = verified(folder, store.keys)
-    if manifest.domain != name:
-        raise ArtifactError(f"{folder}: an artifact of {manifest.domain!r}, expected one of {name!r}")
-    return manifest
+def _copied(folder: Path, name: str, store: Store) -> VerifiedCopy:
+    copied = verified_copy(folder, store.keys)
+    if copied.manifest.domain != name:
+        raise ArtifactError(f"{folder}: an artifact of {copied.manifest.domain!r}, expected one of {name!r}")
+    return copied
 
 
 def sendable(replayed: ReplayPlan) -> ReplayPlan | None:

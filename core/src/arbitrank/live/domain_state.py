@@ -108,12 +108,16 @@ class FollowedState:
         elif number == self.number:
             self.refused[version] = message(result, "cannot be loaded: ")
 
+    def named(self) -> set[str]:
+        """The versions that the aliases name."""
+        return {version for alias in ALIASES if (version := self._named(alias))}
+
     def settle(self, keys: Keys | None) -> bool:
         """Choose what answers among the loaded versions, and release those that no alias names; True if that is new."""
         before = self.serving, self.candidate
         self.serving = self._choose(keys)
         self.candidate = self._choose_candidate()
-        named = {self._named(alias) for alias in ALIASES}
+        named = self.named()
         self.versions = {version: loaded for version, loaded in self.versions.items() if version in named}
         if (_identity(before[0]), _identity(before[1])) == (_identity(self.serving), _identity(self.candidate)):
             self.serving, self.candidate = before

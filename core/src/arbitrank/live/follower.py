@@ -185,6 +185,7 @@ class Follower:
         """Have the right version answer. The lock is held."""
         before = state.version
         changed = state.settle(self._store.keys)
+        self._store.keep(state.name, state.named())
         self._settled(state, changed)
         if changed:
             self.swaps += before != state.version

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arbitrank.errors import InputError
+from arbitrank.regular_files import read_regular
 from arbitrank.store.kinds import canonical, is_name
 
 ANY = "any"
 """Scope of calls that any token may make."""
 
+_MAX_BYTES = 1 << 24
 _PLAIN = ("rank", "feedback", "metrics", "admin")
 _LINE = re.compile(r"(\S+)\s+([0-9a-f]{64})\s+(\S+)")
 _LOOPBACK = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
@@ -59,9 +61,11 @@ def make_token(name: str, scopes: Iterable[str]) -> tuple[str, Grant]:
 def read_tokens(path: Path) -> tuple[Grant, ...]:
     """The grants in a file of tokens. Raises `InputError` that names the line without quoting it."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_regular(path, _MAX_BYTES).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise InputError(f"tokens {path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"tokens {path}: cannot be read: {error.strerror}") from error
     grants = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -27,6 +27,7 @@ from arbitrank.arbitration.claims import Groups, without_agreeing
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.fallback import FALLBACK
 from arbitrank.errors import InputError
+from arbitrank.regular_files import read_regular
 from arbitrank.values import Answer, Confidence, Context, Decision, Name, Ranked, Request
 
 _Value = str | bool | int | float
@@ -192,13 +193,14 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         return None
 
 
+_MAX_BYTES = 1 << 20
 _NO_RULE = DomainRule()
 
 
 def read_policy(path: Path) -> Policy:
     """The policy in a TOML file. Raises `InputError` that names the key, the value seen and the value expected."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), Policy)
+        return msgspec.convert(tomllib.loads(read_regular(path, _MAX_BYTES).decode("utf-8-sig")), Policy)
     except OSError as error:
         raise InputError(f"policy {path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # TOML's and msgspec's errors are among these

@@ -25,8 +25,8 @@ from arbitrank.learn.lightgbm import Trees, lightgbm
 from arbitrank.packages import core_version
 from arbitrank.probability import CLIP, clipped, logit, softmax
 from arbitrank.store.artifact import Manifest, read_manifest, replacing, seal
-from arbitrank.store.artifact_checks import verified
 from arbitrank.store.kinds import HYPRANK
+from arbitrank.store.local_copies import verified_copy
 from arbitrank.store.versions import wrong_name
 from arbitrank.values import Ranked, Request
 
@@ -224,10 +224,13 @@ def load_hyprank(folder: Path, keys: Keys | None = None) -> HypRank:
     Raises `ArtifactError` where it is damaged, not signed by a trusted key, or made for other features.
     """
     remedy = "name the folder that `arbitrank shortlist hyprank` wrote, or train it again"
-    manifest = verified(folder, keys, remedy=remedy)
-    if problem := wrong_name(manifest, HYPRANK):
-        raise ArtifactError(f"{folder}: {problem}; {remedy}")
-    return read_hyprank(folder)
+    copied = verified_copy(folder, keys, remedy=remedy)
+    try:
+        if problem := wrong_name(copied.manifest, HYPRANK):
+            raise ArtifactError(f"{folder}: {problem}; {remedy}")
+        return read_hyprank(copied.folder)
+    finally:
+        copied.remove()
 
 
 def read_hyprank(folder: Path) -> HypRank:

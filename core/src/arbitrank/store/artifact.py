@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ import msgspec
 from arbitrank.domain import CONTRACT
 from arbitrank.errors import ArtifactError, InputError, os_errors
 from arbitrank.evaluate.metrics import Calibration
+from arbitrank.regular_files import read_regular
 
 T = TypeVar("T")
 
@@ -162,13 +162,7 @@ def unproven(domain: str, card: Calibration | None) -> str | None:
 def read_json(path: Path, kind: type[T], name: str, remedy: str = "") -> T:
     """A JSON file of an artifact, called `name` in messages. Raises `ArtifactError` where it is missing or invalid."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
-            raise ArtifactError(f"{path.parent}: its {name} is no regular file")
-        with path.open("rb") as file:
-            raw = file.read(MAX_MANIFEST + 1)
-        if len(raw) > MAX_MANIFEST:
-            raise ArtifactError(f"{path.parent}: its {name} is larger than {MAX_MANIFEST} bytes")
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(read_regular(path, MAX_MANIFEST), type=kind)
     except (OSError, ValueError, RecursionError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise ArtifactError(f"{path.parent}: no {name} that can be read: {reason}{remedy}") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 import stat
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import msgspec
 
 from arbitrank.domain import CONTRACT
 from arbitrank.errors import ArtifactError
+from arbitrank.regular_files import open_regular, pieces
 from arbitrank.store.artifact import (
     MANIFEST,
     MAX_FILE,
@@ -21,16 +24,17 @@ from arbitrank.store.artifact import (
     Manifest,
     digest,
     encode_manifest,
-    file_digest,
-    paths,
     read_manifest,
     version_of,
 )
 from arbitrank.store.kinds import NAMES, is_name, missing_file
 from arbitrank.store.pickles import pickled
+from arbitrank.store.private_copies import temporary_folder, writing_private
 
 if TYPE_CHECKING:
     from arbitrank.store.signing import Keys
+
+_MAX_ENTRIES = 4 * MAX_FILES  # files and folders that are looked at
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -48,8 +52,13 @@ def printable(text: str) -> str:
 def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> Iterator[Check]:
     """All checks of an artifact that run none of its code, one after another; with `keys`, its signature's too.
 
-    With `copy`, an empty folder, the manifest and the files are copied into it, and the copies are checked.
+    The manifest and every file are read once, into the empty folder `copy`, by default a private one that is removed at
+    the end, and the copies are checked: nothing that is exchanged in `folder` meanwhile is in them.
     """
+    if copy is None:
+        with temporary_folder() as work:
+            yield from checks(folder, keys, work)
+        return
     try:
         manifest = read_manifest(folder)
     except ArtifactError as error:
@@ -69,7 +78,7 @@ def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> 
         yield from _file_checks(folder, manifest, copy)
     except OSError as error:
         yield Check("files", f"cannot be listed: {error.strerror}")
-    if copy:
+    with writing_private(copy):
         (copy / MANIFEST).write_bytes(encode_manifest(manifest))
 
 
@@ -80,51 +89,64 @@ def verified(
 
     Raises `ArtifactError` naming the first that fails and the `remedy`.
     """
-    for check in checks(folder, keys, copy):
-        if check.problem:
-            raise ArtifactError(f"{folder}: {check.what}: {check.problem}; {remedy}")
-    return read_manifest(copy or folder)
+    with nullcontext(copy) if copy else temporary_folder() as work:
+        for check in checks(folder, keys, work):
+            if check.problem:
+                raise ArtifactError(f"{folder}: {check.what}: {check.problem}; {remedy}")
+        return read_manifest(work)
 
 
-def _file_checks(folder: Path, manifest: Manifest, copy: Path | None) -> Iterator[Check]:
-    for entry in sorted(folder.rglob("*")):
-        mode = entry.lstat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            seen = "a link" if stat.S_ISLNK(mode) else "a device or pipe"
-            yield Check(entry.relative_to(folder).as_posix(), f"{seen}, expected a regular file")
-    present = set(paths(folder))
-    number, size = max(len(present), len(manifest.files)), sum((folder / path).stat().st_size for path in present)
+def _file_checks(folder: Path, manifest: Manifest, copy: Path) -> Iterator[Check]:
+    present, size = set(), 0
+    for entry in islice(folder.rglob("*"), _MAX_ENTRIES):
+        status, path = entry.lstat(), entry.relative_to(folder).as_posix()
+        if stat.S_ISREG(status.st_mode):
+            if path != MANIFEST:
+                present.add(path)
+                size += status.st_size
+        elif not stat.S_ISDIR(status.st_mode):
+            seen = "a link" if stat.S_ISLNK(status.st_mode) else "a device or pipe"
+            yield Check(path, f"{seen}, expected a regular file")
+    number = max(len(present), len(manifest.files))
     if number > MAX_FILES or size > MAX_TOTAL:
         yield Check("files", f"{number} with {size} bytes in all, expected at most {MAX_FILES} with {MAX_TOTAL}")
         return
     missing = missing_file(manifest.domain, manifest.files)
     yield Check("files", f"{missing} is missing, expected in {manifest.domain}" if missing else None)
+    left = MAX_TOTAL
     for path in sorted(present | set(manifest.files)):
         try:
-            problem = _file_problem(folder, path, manifest.files.get(path), path in present, copy)
+            copied, problem = _copied(folder, path, manifest.files.get(path), path in present, copy, left)
+            left -= copied
         except OSError as error:
             problem = f"cannot be read: {error.strerror}"
         yield Check(path, problem)
 
 
-def _file_problem(folder: Path, path: str, expected: str | None, present: bool, copy: Path | None) -> str | None:
+def _copied(
+    folder: Path, path: str, expected: str | None, present: bool, copy: Path, left: int
+) -> tuple[int, str | None]:
+    """Copy a file of at most `left` bytes; its size, and its problem."""
     if expected is None:
-        return "not named in the manifest"
-    relative, file = PurePosixPath(path), folder / path
+        return 0, "not named in the manifest"
+    relative = PurePosixPath(path)
     if relative.is_absolute() or ".." in relative.parts:
-        return "named in the manifest, but outside the folder"
+        return 0, "named in the manifest, but outside the folder"
     if not present:
-        return "named in the manifest, but missing"
-    if file.stat().st_size > MAX_FILE:
-        return f"larger than {MAX_FILE} bytes"
-    if copy:
-        file = copy / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / path, file)
-    seen = file_digest(file)
+        return 0, "named in the manifest, but missing"
+    target, size, sha256 = copy / path, 0, hashlib.sha256()
+    with writing_private(copy):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with open_regular(folder / path, MAX_FILE, links=False) as source, target.open("xb") as file:
+        for piece in pieces(source, min(MAX_FILE, left)):
+            size += len(piece)
+            sha256.update(piece)
+            with writing_private(copy):
+                file.write(piece)
+    seen = sha256.hexdigest()
     if seen != expected:
-        return f"its SHA-256 is {seen[:12]}…, expected {expected[:12]}…"
-    return _content_problem(file)
+        return size, f"its SHA-256 is {seen[:12]}…, expected {expected[:12]}…"
+    return size, _content_problem(target)
 
 
 def _content_problem(file: Path) -> str | None:

@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from arbitrank.errors import DataError, StoreError, os_errors
-from arbitrank.store.artifact import digest, file_digest, write_durably
+from arbitrank.regular_files import open_regular, pieces, read_regular
+from arbitrank.store.artifact import MAX_TOTAL, digest, write_durably
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import Entry, History
 from arbitrank.store.local_copies import writing_copy
+from arbitrank.store.private_copies import new_folder, writing_private
 
 
 class AuditChange(Entry, frozen=True, kw_only=True):
@@ -30,28 +34,37 @@ def audit_history(backend: StoreBackend) -> History[AuditChange]:
     return History(backend, ".audit/history", AuditChange)
 
 
-def read_audit_set(backend: StoreBackend, copies: Path) -> Path | None:
-    """The verified audit set as a file, copied into `copies` where the store is remote; None where none was set."""
+def audit_key(backend: StoreBackend) -> str | None:
+    """The key of the file that is the audit set, None where none was set."""
     latest = audit_history(backend).latest()
-    if latest is None:
-        return None
-    key = _key(latest.digest, latest.name)
-    path = backend.local(key)
-    if path is None:
-        path = copies / key
-        if not _intact(path, latest) and (content := backend.read(key)) is not None:
-            with writing_copy(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(path, content)
-    if not _intact(path, latest):
-        raise StoreError(f"store {backend}: the audit set is damaged; set it again: arbitrank audit-set FILE")
-    return path
+    return None if latest is None else _key(latest.digest, latest.name)
+
+
+def read_audit_set(backend: StoreBackend, copies: Path, key: str) -> Path:
+    """A private copy of the audit set at a key, verified as a copy; of a remote store by way of the cache in `copies`.
+
+    Raises `StoreError` where it is missing or damaged.
+    """
+    name = key.rpartition("/")[2]
+    folder, sha256 = new_folder(), name.partition(".")[0]
+    local = backend.local(key)
+    source = copies / key if local is None else local
+    if _copied(source, folder / name, sha256):
+        return folder / name
+    if local is None and (content := backend.read(key, MAX_TOTAL)) is not None:
+        with writing_copy(source):
+            source.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(source, content)
+        if _copied(source, folder / name, sha256):
+            return folder / name
+    shutil.rmtree(folder, ignore_errors=True)
+    raise StoreError(f"store {backend}: the audit set is damaged; set it again: arbitrank audit-set FILE")
 
 
 def write_audit_set(backend: StoreBackend, path: Path) -> str:
     """Keep a file as the audit set; its SHA-256."""
     with os_errors(DataError, f"{path}: cannot be read"):
-        content = path.read_bytes()
+        content = read_regular(path, MAX_TOTAL)
     sha256 = digest(content)
     key = _key(sha256, path.name)
     backend.write(key, content)
@@ -65,8 +78,18 @@ def write_audit_set(backend: StoreBackend, path: Path) -> str:
             return sha256
 
 
-def _intact(path: Path, change: AuditChange) -> bool:
-    return path.is_file() and file_digest(path) == change.digest
+def _copied(source: Path, target: Path, expected: str) -> bool:
+    """Copy a file in one reading; True where the copy has the expected SHA-256."""
+    sha256 = hashlib.sha256()
+    try:
+        with open_regular(source, MAX_TOTAL, links=False) as file, target.open("wb") as copy:
+            for piece in pieces(file, MAX_TOTAL):
+                sha256.update(piece)
+                with writing_private(target.parent):
+                    copy.write(piece)
+    except OSError:  # missing, or something else in its place
+        return False
+    return sha256.hexdigest() == expected
 
 
 def _key(sha256: str, name: str) -> str:

@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from arbitrank.errors import StoreError, os_errors
+from arbitrank.regular_files import read_regular
+
+MAX_READ = 1 << 30
+"""Bytes of a key that are read at most, unless less is asked for."""
+
+MAX_KEYS = 1_000_000
+"""Keys under one folder at most."""
 
 _PLACINGS = 20  # tries to give a file its name; each fails where its folder is removed meanwhile
 
@@ -29,8 +36,8 @@ class Kept(NamedTuple):
 class StoreBackend(Protocol):
     """Bytes under keys (`lights/history/00000001.json`). Every method raises `StoreError` where it fails."""
 
-    def read(self, key: str) -> bytes | None:
-        """The content of a key, None where it does not exist."""
+    def read(self, key: str, limit: int = MAX_READ) -> bytes | None:
+        """The content of a key, None where it does not exist. One of more than `limit` bytes is an error."""
 
     def create(self, key: str, content: bytes) -> bool:
         """Create a key durably; False where it exists. Of several concurrent calls one succeeds."""
@@ -67,9 +74,10 @@ class FolderBackend:
     def __str__(self) -> str:
         return str(self.root)
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, limit: int = MAX_READ) -> bytes | None:
+        """Only a regular file is read: not a link, pipe or device."""
         with self._reading(key), suppress(FileNotFoundError):
-            return (self.root / key).read_bytes()
+            return read_regular(self.root / key, limit, links=False)
         return None
 
     def create(self, key: str, content: bytes) -> bool:
@@ -92,6 +100,7 @@ class FolderBackend:
                     with suppress(FileNotFoundError):  # removed since it was listed
                         stat = path.lstat()
                         kept.append(Kept(path.relative_to(self.root).as_posix(), now - stat.st_mtime, stat.st_size))
+                check_number(self, prefix, len(kept))
         return sorted(kept)
 
     def folders(self) -> list[str]:
@@ -138,6 +147,12 @@ class FolderBackend:
     def _writing(self, key: str) -> AbstractContextManager[None]:
         remedy = "; free space or name another with --store"
         return os_errors(StoreError, f"store {self}: {key} cannot be written", remedy)
+
+
+def check_number(backend: StoreBackend, prefix: str, number: int) -> None:
+    """Raise `StoreError` where there are more keys under a folder than are listed."""
+    if number > MAX_KEYS:
+        raise StoreError(f"store {backend}: {prefix}: more than {MAX_KEYS} files; move away what does not belong there")
 
 
 def _placed(place: Callable[[Path, Path], None], part: Path, target: Path) -> None:

@@ -23,6 +23,9 @@ from arbitrank.errors import InputError, StoreError
 from arbitrank.store.artifact_checks import Check
 from arbitrank.store.backend import StoreBackend
 
+MAX_ENTRY = 1 << 20
+"""Bytes of an entry at most."""
+
 _NAME = re.compile(r"(\d{8})\.json")
 
 
@@ -61,18 +64,18 @@ class History(Generic[E]):
             if not numbers:
                 return None
             latest = self.entry(numbers[-1])
-        while (raw := self.backend.read(self._key(latest.number + 1))) is not None:
+        while (raw := self.backend.read(self._key(latest.number + 1), MAX_ENTRY)) is not None:
             latest = self._decoded(latest.number + 1, raw)
         self._latest = latest
         return latest
 
     def holds(self) -> bool:
         """True while the entry that `latest` last returned exists."""
-        return self._latest is None or self.backend.read(self._key(self._latest.number)) is not None
+        return self._latest is None or self.backend.read(self._key(self._latest.number), MAX_ENTRY) is not None
 
     def entry(self, number: int) -> E:
         """One entry. Raises `StoreError` where it is missing or cannot be decoded."""
-        raw = self.backend.read(self._key(number))
+        raw = self.backend.read(self._key(number), MAX_ENTRY)
         if raw is None:
             raise self._missing(number)
         return self._decoded(number, raw)
@@ -88,11 +91,11 @@ class History(Generic[E]):
             msgspec.json.decode(content, type=self._type)
         except msgspec.ValidationError as error:
             raise InputError(f"store {self.backend}: invalid change: {error}") from error
-        if entry.number > 1 and self.backend.read(self._key(entry.number - 1)) is None:
+        if entry.number > 1 and self.backend.read(self._key(entry.number - 1), MAX_ENTRY) is None:
             raise self._missing(entry.number - 1)
         key = self._key(entry.number)
         # A response may be lost and the call repeated: the number is then taken by this very entry.
-        if not self.backend.create(key, content) and self.backend.read(key) != content:
+        if not self.backend.create(key, content) and self.backend.read(key, MAX_ENTRY) != content:
             return False
         self._latest = entry
         return True

@@ -24,7 +24,6 @@ from arbitrank.plugin_hooks import stated
 from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, discover, loaded
 from arbitrank.scales import DEFAULT, FIELDS, Scales, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
-from arbitrank.store.artifact_checks import verified
 from arbitrank.store.decision_settings import load_decisions
 from arbitrank.store.kinds import DECISIONS, train_command
 from arbitrank.store.signing import open_keys
@@ -35,7 +34,10 @@ from arbitrank.values import DomainReport
 
 @dataclass(frozen=True)
 class Present:
-    """A domain's weights: their verified folder, its manifest, and the `origin` and `temperature` of a `Serving`."""
+    """A domain's weights: a private folder with them, verified, and their manifest.
+
+    `origin` and `temperature` are those of a `Serving`.
+    """
 
     folder: Path
     manifest: Manifest
@@ -63,7 +65,8 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
                 f"no weights: `shipped` is {shipped}, which is no folder; run: arbitrank train {name} --out {shipped}, "
                 f"or return None from it and run: {train_command(name)} --promote"
             )
-        folder, origin, manifest = shipped, "package", verified(shipped, store.keys)
+        copied = store.shipped(name, shipped)
+        folder, origin, manifest = copied.folder, "package", copied.manifest
     else:
         train = train_command(name)
         raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: {train} --promote")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from arbitrank.errors import InputError, StoreError
-from arbitrank.store.backend import Kept
+from arbitrank.store.backend import MAX_READ, Kept, check_number
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -62,10 +62,13 @@ class BucketBackend:
     def __str__(self) -> str:
         return self._url
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, limit: int = MAX_READ) -> bytes | None:
         with self._reporting(key):
             try:
-                return bytes(self._obstore.get(self._bucket, key).bytes())
+                found = self._obstore.get(self._bucket, key)  # the content is fetched by `bytes`
+                if (size := found.meta["size"]) > limit:
+                    raise StoreError(f"store {self}: {key}: {size} bytes, expected at most {limit}")
+                return bytes(found.bytes())
             except self._absent as error:
                 if _code(error) == "NoSuchBucket":  # a missing bucket is not an empty one
                     raise
@@ -86,12 +89,11 @@ class BucketBackend:
     def under(self, prefix: str) -> list[Kept]:
         now = datetime.now(UTC)
         with self._reporting(prefix):
-            pages = self._obstore.list(self._bucket, prefix=f"{prefix}/")
-            return sorted(
-                Kept(one["path"], (now - one["last_modified"]).total_seconds(), one["size"])
-                for page in pages
-                for one in page
-            )
+            kept: list[Kept] = []
+            for page in self._obstore.list(self._bucket, prefix=f"{prefix}/"):
+                kept += (Kept(one["path"], (now - one["last_modified"]).total_seconds(), one["size"]) for one in page)
+                check_number(self, prefix, len(kept))
+            return sorted(kept)
 
     def folders(self) -> list[str]:
         with self._reporting("its folders"):

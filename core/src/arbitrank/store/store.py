@@ -13,10 +13,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -24,16 +22,15 @@ from msgspec.structs import replace
 from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, Conflict, InputError, StoreError
 from arbitrank.store import state as states
-from arbitrank.store.artifact import MANIFEST, Manifest
+from arbitrank.store.artifact import Manifest
 from arbitrank.store.artifact_checks import verified
-from arbitrank.store.audit_set import read_audit_set, write_audit_set
-from arbitrank.store.backend import FolderBackend, StoreBackend
-from arbitrank.store.history import History
-from arbitrank.store.kinds import checked_name, folders, is_name, kind_of, name_in_store, train_command
-from arbitrank.store.local_copies import copies, copy_artifact
+from arbitrank.store.audit_set import write_audit_set
+from arbitrank.store.backend import FolderBackend
+from arbitrank.store.kinds import checked_name, kind_of, name_in_store, train_command
+from arbitrank.store.reading import StoreReader
 from arbitrank.store.signing import Keys, open_keys, signed
-from arbitrank.store.state import Change, State, conflict, is_version
-from arbitrank.store.versions import home, upload, wrong_name
+from arbitrank.store.state import Change, State, conflict
+from arbitrank.store.versions import upload
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -44,98 +41,8 @@ ENVIRONMENT = "ARBITRANK_STORE"
 _WAITS = 100  # of a twentieth of a second, for a `prune` that is removing the version to be published
 
 
-class Store:
-    """The versions under every name and their states, over a backend; safe for any number of concurrent processes.
-
-    With `keys`, artifacts without a trusted signature are refused at publish, promote and load. `cache` is the folder
-    for local copies of a remote store. Every `name` is a domain's or a reserved one (`arbitrank.store.kinds`).
-    """
-
-    def __init__(self, backend: StoreBackend, keys: Keys | None = None, cache: Path | None = None) -> None:
-        self.backend, self.keys, self.cache = backend, keys, cache
-        self._histories: dict[str, History[Change]] = {}
-
-    def __str__(self) -> str:
-        return str(self.backend)
-
-    def state(self, name: str) -> tuple[int, State]:
-        """The number of the last change under a name, and the state after it; 0 and no aliases where there is none.
-
-        A state that was kept under the kind's earlier name holds, as number 0, until the first change.
-        """
-        for folder in folders(name):
-            latest = self._history(folder).latest()
-            if latest:
-                return latest.number if folder == checked_name(name) else 0, latest.state
-        return 0, State()
-
-    def history(self, name: str, last: int = 0) -> list[Change]:
-        """Every change under a name, or the `last` so many, oldest first; those under its earlier name included."""
-        return [one for history in self.histories(name) for one in history.entries(last)][-last:]
-
-    def histories(self, name: str) -> list[History[Change]]:
-        """The histories under a name and its earlier one, oldest first, as far as the store has them."""
-        name, *earlier = folders(name)
-        present = self.backend.folders() if earlier else []
-        found = [one for one in (*earlier, name) if one in present]
-        return [self._history(one) for one in found or [name]]
-
-    def holds(self, name: str) -> bool:
-        """True while the change that `state` last returned exists: not in a store that was removed."""
-        return self._history(checked_name(name)).holds()
-
-    def forget(self, name: str) -> None:
-        """Read the name's history from its beginning the next time."""
-        self._histories.pop(checked_name(name), None)
-
-    def domains(self) -> list[str]:
-        """The names that the store has, sorted."""
-        return sorted({checked_name(folder) for folder in self.backend.folders() if is_name(folder)})
-
-    def versions(self, name: str) -> list[str]:
-        """The complete versions under a name, sorted."""
-        keys = [kept.key.split("/") for folder in folders(name) for kept in self.backend.under(folder)]
-        return sorted({key[1] for key in keys if len(key) == 3 and key[2] == MANIFEST and is_version(key[1])})
-
-    def stable(self, name: str) -> Path | None:
-        """A folder with the version that serves, as from `fetch`; None where none is stable."""
-        _, state = self.state(name)
-        return self.fetch(name, state.stable) if state.stable else None
-
-    def fetch(self, name: str, version: str) -> Path:
-        """A local folder with a verified version; with `keys`, its signature is verified too.
-
-        Raises `ArtifactError` where a check fails or the version does not exist.
-        """
-        prefix = home(self.backend, name, version)
-        folder = self.backend.local(prefix)
-        if folder is None:
-            folder = copies(self.backend, self.cache) / prefix
-            try:
-                self._verified(folder, name, version)
-                return folder
-            except ArtifactError:  # not copied yet, damaged here, or signed again there
-                copy_artifact(self.backend, prefix, folder)
-        self._verified(folder, name, version)
-        return folder
-
-    @contextmanager
-    def checked_out(self, name: str, version: str) -> Iterator[Path]:
-        """A folder as from `fetch` that no other user can modify, so that it need not be verified again.
-
-        Where the store is a folder, it is a copy, which is removed at the end.
-        """
-        local = self.backend.local(home(self.backend, name, version))
-        if local is None:
-            yield self.fetch(name, version)  # the cache is this user's own
-            return
-        with TemporaryDirectory(prefix="arbitrank-") as work:
-            self._verified(local, name, version, copy=Path(work))
-            yield Path(work)
-
-    def audit_set(self) -> Path | None:
-        """The labelled requests that changes are judged on, as a file; None where none was set."""
-        return read_audit_set(self.backend, copies(self.backend, self.cache))
+class Store(StoreReader):
+    """A store that can be changed too; of concurrent changes to one name one succeeds."""
 
     def publish(self, artifact: Path, *, promote: bool = False, key: Ed25519PrivateKey | None = None) -> Manifest:
         """Copy a sealed artifact into the store as the name's `candidate`, or with `promote` as its `stable`.
@@ -181,7 +88,7 @@ class Store:
         number, state = self.state(name)
         self._check_stays(name, version, state)
         if not checked:
-            self.fetch(name, version)
+            self._check(name, version)
         after = states.promoted(state, version)
         if temperature is not None:
             after = replace(after, temperature=temperature)
@@ -203,7 +110,7 @@ class Store:
             way = f"arbitrank rollback {name} --to-package" if state.stable else f"arbitrank history {name}"
             raise InputError(f"{name}: no previous version to go back to in {self}; run: {way}")
         else:
-            self.fetch(name, state.previous)
+            self._check(name, state.previous)
             entry = self._history(checked_name(name)).entry
             served = (entry(each).state for each in range(number, 0, -1))
             temperature = next((one.temperature for one in served if one.stable == state.previous), 1.0)
@@ -247,15 +154,10 @@ class Store:
         """Keep a file as the audit set; its SHA-256."""
         return write_audit_set(self.backend, path)
 
-    def _history(self, folder: str) -> History[Change]:
-        if folder not in self._histories:
-            self._histories[folder] = History(self.backend, f"{folder}/history", Change)
-        return self._histories[folder]
-
-    def _verified(self, folder: Path, name: str, version: str, copy: Path | None = None) -> None:
-        problem = wrong_name(verified(folder, self.keys, copy=copy), name, version)
-        if problem:
-            raise ArtifactError(f"{folder}: {problem}")
+    def _check(self, name: str, version: str) -> None:
+        """Verify a version as the store has it now, not a copy that this process made before."""
+        with self.checked_out(name, version):
+            pass
 
     def _settled(self, name: str, version: str) -> tuple[int, State]:
         """The state, once no `prune` is removing the version any more."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from arbitrank.errors import ArtifactError, os_errors
-from arbitrank.store.artifact import MANIFEST, Manifest, digest, encode_manifest, version_of
+from arbitrank.errors import ArtifactError, StoreError, os_errors
+from arbitrank.regular_files import read_regular
+from arbitrank.store.artifact import MANIFEST, MAX_FILE, MAX_MANIFEST, Manifest, digest, encode_manifest, version_of
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.kinds import checked_name, folders, name_in_store
 from arbitrank.store.signing import Keys
@@ -40,10 +41,9 @@ def upload(backend: StoreBackend, artifact: Path, name: str, manifest: Manifest,
         )
     for path, sha256 in manifest.files.items():
         content = _content(artifact / path, sha256)
-        if not backend.create(f"{prefix}/{path}", content):
-            old = backend.read(f"{prefix}/{path}")
-            if old is None or digest(old) != sha256:
-                backend.write(f"{prefix}/{path}", content)
+        key = f"{prefix}/{path}"
+        if not backend.create(key, content) and not _intact(backend, key, sha256):
+            backend.write(key, content)
     raw = encode_manifest(manifest)
     if not backend.create(f"{prefix}/{MANIFEST}", raw):
         present = stored_manifest(backend, prefix)
@@ -55,7 +55,7 @@ def upload(backend: StoreBackend, artifact: Path, name: str, manifest: Manifest,
 def stored_manifest(backend: StoreBackend, prefix: str) -> Manifest | None:
     """The manifest of the version under NAME/VERSION; None where it is missing or damaged."""
     try:
-        manifest = msgspec.json.decode(backend.read(f"{prefix}/{MANIFEST}") or b"", type=Manifest)
+        manifest = msgspec.json.decode(backend.read(f"{prefix}/{MANIFEST}", MAX_MANIFEST) or b"", type=Manifest)
     except (ValueError, RecursionError):
         return None
     name, _, version = prefix.partition("/")
@@ -73,9 +73,18 @@ def wrong_name(manifest: Manifest, name: str, version: str | None = None) -> str
     return f"an artifact of {manifest.domain} {manifest.version}, expected {name} {version}"
 
 
+def _intact(backend: StoreBackend, key: str, sha256: str) -> bool:
+    """True where a key has the content with this SHA-256; not where something else is in its place."""
+    try:
+        content = backend.read(key)
+    except StoreError:
+        return False
+    return content is not None and digest(content) == sha256
+
+
 def _content(path: Path, sha256: str) -> bytes:
     with os_errors(ArtifactError, f"{path}: cannot be read"):
-        content = path.read_bytes()
+        content = read_regular(path, MAX_FILE)
     if digest(content) != sha256:
         raise ArtifactError(f"{path}: changed during publication; publish it again")
     return content
