@@ -14,12 +14,10 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from arbitrank.guard import guarded_async
 from arbitrank.serve.board import WorkerBoard
 
 _YIELD = 0.002  # seconds for which a worker leaves a connection to others
 _PAUSE = 0.1  # seconds before another try where the system has no more file descriptors
-_AT_ONCE = 8  # connections taken in one turn of the event loop, by a worker that has fewer than the others
 
 
 class CountedConnections(set[Any]):
@@ -79,15 +77,12 @@ class Acceptor:
             await asyncio.wait(self._opening)
 
     def _readable(self) -> None:
-        """Take the connections that wait, unless another worker has fewer."""
-        for _ in range(_AT_ONCE):
-            fewest = self._board.fewest(self._number)
-            mine = len(self._connections) + len(self._opening)
-            if fewest is not None and mine > fewest + 1:
-                self._pause(_YIELD)
-                return
-            if not self._accept() or fewest is not None:
-                return
+        """Take the connection that waits, unless another worker has fewer."""
+        fewest = self._board.fewest(self._number)
+        if fewest is not None and len(self._connections) + len(self._opening) > fewest + 1:
+            self._pause(_YIELD)
+        else:
+            self._accept()
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listening.fileno())
@@ -100,19 +95,24 @@ class Acceptor:
             self._loop.add_reader(self._listening.fileno(), self._readable)
             self._accept()
 
-    def _accept(self) -> bool:
-        """Take one connection; False where none waits any more, or where none can be taken now."""
+    def _accept(self) -> None:
+        """Take one connection, if one waits and there is a file descriptor for it."""
         try:
             connection, _ = self._listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another worker was first
-            return False
+            return
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 self._pause(_PAUSE)
-            return False
+            return
         connection.setblocking(False)
-        opening = guarded_async(self._loop.connect_accepted_socket, self._protocol, connection, ssl=self._encryption)
+        opening = self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._encryption)
         task = self._loop.create_task(opening)
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)  # a failure, of a TLS handshake say, has closed the connection
-        return True
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[Any]) -> None:
+        """Forget a connection that is open, or whose TLS handshake has failed and has closed it."""
+        self._opening.discard(task)
+        if not task.cancelled():
+            task.exception()

@@ -159,13 +159,13 @@ class Supervisor:
         )  # fmt: skip
         path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
         try:
-            # In a session of its own, so that a terminal's signals reach the supervisor alone.
+            # In a process group of its own, so that a terminal's signals reach the supervisor alone.
             process = subprocess.Popen(
                 [sys.executable, "-m", "arbitrank.serve.worker_main"],
                 stdin=subprocess.PIPE,
                 pass_fds=start.descriptors,
                 env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,
+                process_group=0,
             )
         finally:
             os.close(lifeline)
