@@ -1,7 +1,7 @@
 """ASGI application: `POST /v1/rank` directly, all other operations through Starlette.
 
 A request is answered in the event loop, without a thread: domains in this process are trusted and quick. Where some run
-in worker processes, one thread waits for them.
+in worker processes, one thread waits for them. Lists have a thread of their own.
 """
 
 from __future__ import annotations
@@ -11,28 +11,25 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.serve.admission import Admission
 from arbitrank.serve.call_ids import CURRENT, CallIds
-from arbitrank.serve.decoding import is_batch, payload_format, read_batch, read_request
+from arbitrank.serve.decoding import is_batch, payload_format, read_request
+from arbitrank.serve.lists import Arbitrated, Lists
 from arbitrank.serve.messages import Error
 from arbitrank.serve.operations import RANK
 from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_type, route_of
-from arbitrank.serve.settings import MAX_BATCH, ServiceSettings
+from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.values import Answer, Request
 from arbitrank.wire.json_text import BOM
-from arbitrank.wire.notices import Notice
-
-if TYPE_CHECKING:
-    from arbitrank.importers.payloads import PayloadFormat
 
 _JSON = (b"content-type", b"application/json")
 _RETRY = {"retry-after": "1"}
@@ -45,7 +42,7 @@ class App:
     def __init__(self, settings: ServiceSettings, folder: Path, number: int = 0) -> None:
         self.state = WorkerState(settings, folder, number)
         self._routes = application(self.state)
-        self._batches = 0
+        self._lists = Lists(self.state, self._finished)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call, or the application's lifespan."""
@@ -112,42 +109,27 @@ class App:
             except ArbitrankError as error:
                 raise HTTPException(400, str(error)) from None
         if is_batch(body, payloads):
-            return await self._batch(body, payloads)
+            return await self._lists.answer(body, payloads, receive)
         if len(body) > state.settings.limits.body:
             raise HTTPException(413, f"{len(body)} bytes, expected at most {state.settings.limits.body} of one request")
         try:
             request = read_request(body, state.notices, payloads)
         except ArbitrankError as error:
             raise HTTPException(400, str(error)) from None
-        return await self._answered(state.answerer(), request)
-
-    async def _answered(self, answer: Callable[[Request], Answer], request: Request) -> bytes:
-        """The encoded answer. Raises `HTTPException` 500 where a defect of the service prevents it."""
-        if self.state.pool is None:
-            result = guarded(_encoded, answer, request)
+        arbitrate, record = state.answerer()
+        if state.pool is None:
+            arbitrated = guarded(arbitrate, request)
         else:
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self.state.pool, guarded, _encoded, answer, request)
+            arbitrated = await asyncio.get_running_loop().run_in_executor(state.pool, guarded, arbitrate, request)
+        return self._finished(arbitrated, record)
+
+    def _finished(self, arbitrated: Arbitrated, record: Callable[[Request, Arbitration], Answer]) -> bytes:
+        """The encoded answer, once it is recorded. Raises `HTTPException` 500 where a defect prevents it."""
+        result = arbitrated if isinstance(arbitrated, Fault) else guarded(_encoded, record, *arbitrated)
         if isinstance(result, Fault):
             self.state.events.failure("internal error", result.error, path="/v1/rank")
             raise HTTPException(500, INTERNAL_ERROR)
         return result
-
-    async def _batch(self, body: bytes, payloads: PayloadFormat | None) -> bytes:
-        """The encoded answers to a list of requests, all by the same versions; other calls are served in between."""
-        if self._batches >= self.state.settings.limits.batches:
-            raise HTTPException(503, "too many batches are being answered; try again", _RETRY)
-        self._batches += 1
-        try:
-            requests = await _requests(body, self.state.notices, payloads)
-            answer = self.state.answerer()
-            answers = []
-            for request in requests:
-                answers.append(await self._answered(answer, request))
-                await asyncio.sleep(0)
-            return b"[" + b",".join(answers) + b"]"
-        finally:
-            self._batches -= 1
 
     # ---------------------------------------------------------------------------------------------------- other routes
 
@@ -172,24 +154,5 @@ class App:
             self.state.events.write_limited("call", level, path=route, status=status, ms=round(1e3 * seconds, 3))
 
 
-def _encoded(answer: Callable[[Request], Answer], request: Request) -> bytes:
-    return _encode(answer(request))
-
-
-async def _requests(body: bytes, notice: Notice, payloads: PayloadFormat | None) -> list[Request]:
-    """The requests of a batch. Raises `HTTPException` that names the index of the first bad one."""
-    try:
-        items = read_batch(body)
-    except ArbitrankError as error:
-        raise HTTPException(400, str(error)) from None
-    if len(items) > MAX_BATCH:
-        raise HTTPException(413, f"{len(items)} requests, expected at most {MAX_BATCH} in one call")
-    requests = []
-    for index, raw in enumerate(items):
-        try:
-            requests.append(read_request(raw, notice, payloads))
-        except ArbitrankError as error:
-            raise HTTPException(400, f"[{index}]: {error}") from None
-        if index % 50 == 49:
-            await asyncio.sleep(0)
-    return requests
+def _encoded(record: Callable[[Request, Arbitration], Answer], request: Request, arbitration: Arbitration) -> bytes:
+    return _encode(record(request, arbitration))

@@ -34,16 +34,17 @@ MAX_DEPTH = 16
 class ServiceLimits:
     """Load limits of one worker; beyond them calls are refused, or their connections closed.
 
-    `waiting`: rank calls pending. `batches`: calls with a list being answered. `body`, `batch_body`: bytes of a call
-    with one request and with a list. `head`: bytes of a call's headers. `held`, `client_held`: bytes of bodies being
-    received, of all and of one client. `seconds`: for a call to arrive, and for a client to accept its response.
-    `idle`: seconds between two calls of a connection. `connections`, `client_connections`: open at once, of all and of
-    one client; None leaves the latter open. A client is an address, or a token; `proxies` are addresses whose
-    `X-Forwarded-For` names the client.
+    `waiting`: rank calls pending. `batches`: lists being answered, each for `list_seconds`. `body`, `batch_body`: bytes
+    of a call with one request and with a list. `head`: bytes of a call's headers. `held`, `client_held`: bytes of
+    bodies being received, of all and of one client. `seconds`: for a call to arrive, and for a client to accept its
+    response. `idle`: seconds between two calls of a connection. `connections`, `client_connections`: open at once, of
+    all and of one address; None leaves the latter open. A client is an address, or a token; `proxies` are addresses
+    whose `X-Forwarded-For` names the client.
     """
 
     waiting: int = 16
     batches: int = 2
+    list_seconds: float = 30.0
     body: int = 1 << 20
     batch_body: int = 8 << 20
     head: int = 16 << 10

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from arbitrank.answerlog.settings import LogStatus
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.answer_phrases import read_phrases
+from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import ArbitrankError
 from arbitrank.feature_names import FeatureWatch
@@ -45,6 +47,16 @@ from arbitrank.wire.notices import Notices
 
 _TUNE = "run: arbitrank tune, then arbitrank promote .decisions"
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
+
+
+class Answerer(NamedTuple):
+    """The two steps of an answer: `arbitrate`, in any thread, then `record`, which logs and counts, in the event loop.
+
+    `arbitrate` returns the request too, with an id.
+    """
+
+    arbitrate: Callable[[Request], tuple[Request, Arbitration]]
+    record: Callable[[Request, Arbitration], Answer]
 
 
 class WorkerState:
@@ -193,19 +205,21 @@ class WorkerState:
 
     # ------------------------------------------------------------------------------------------------------- answers
 
-    def answerer(self) -> Callable[[Request], Answer]:
-        """A function that answers, logs and counts requests, by the versions and the policy of this moment."""
+    def answerer(self) -> Answerer:
+        """The two steps of an answer, by the versions and the policy of this moment."""
         assert self.live is not None
         arbitrate, log = self.live.held(), self.log
         live, broken, call = self.live, self.live.broken, CURRENT.get()
         policy = self.policy.value if self.policy is not None else None
 
-        def answered(request: Request) -> Answer:
+        def arbitrated(request: Request) -> tuple[Request, Arbitration]:
             if request.id is None:
                 request = replace(request, id=f"{self._prefix}-{next(self._numbers)}")
+            return request, arbitrate(request)
+
+        def recorded(request: Request, arbitration: Arbitration) -> Answer:
             for text in self.unread(request.context):
                 self._remark(text)
-            arbitration = arbitrate(request)
             if self.features.due():
                 self.features(arbitration.recognised)
             answer = arbitration.answer
@@ -222,4 +236,4 @@ class WorkerState:
                 self.metrics.unqueried(live.by_name.keys() & request.refused.keys(), "request")
             return answer
 
-        return answered
+        return Answerer(arbitrated, recorded)
