@@ -36,8 +36,11 @@ _PER_LINE = 20  # buffered hypotheses for each line of the buffer
 _HOUR = 3600.0
 
 
-_Origin = tuple[tuple[str, str | None] | None, Mapping[str, Literal["stable", "canary"]]]
-_NOWHERE: _Origin = (None, {})
+Claims = Callable[[], dict[str, tuple[float, float]]]
+"""Function that returns each domain's P(mine) and greatest P(right); it is called when the line is written."""
+
+_Origin = tuple[tuple[str, str | None] | None, Mapping[str, Literal["stable", "canary"]], Claims | None]
+_NOWHERE: _Origin = (None, {}, None)
 _Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float, _Origin]
 
 
@@ -76,16 +79,19 @@ class AnswerLog:
         *,
         call: tuple[str, str | None] | None = None,
         arms: Mapping[str, Literal["stable", "canary"]] = {},
+        claims: Claims | None = None,
     ) -> None:
         """Log an answer, with the recognised hypotheses where the request brought none.
 
-        `call` has the request id and the `traceparent` of the call that brought it, `arms` are the arbitration's.
+        `call` has the request id and the `traceparent` of the call that brought it, `arms` are the arbitration's,
+        `claims` the domains' own.
         """
         if self.settings.share < 1.0 and not self._sampled(request.id or request.utterance or ""):
             return
         brought = request.hypotheses
         self._put(
-            (request, answer, recognised, self._clock(), (call, arms)), len(recognised if brought is None else brought)
+            (request, answer, recognised, self._clock(), (call, arms, claims)),
+            len(recognised if brought is None else brought),
         )
 
     def append(self, line: Logged) -> None:
@@ -202,7 +208,7 @@ class AnswerLog:
         if isinstance(subject, Logged):
             line = replace(subject, time=when)
             return line if redactor is None else redactor.line(line)
-        brought, (call, arms) = subject.hypotheses, origin
+        brought, (call, arms, claims) = subject.hypotheses, origin
         line = Logged(
             id=subject.id,
             utterance=subject.utterance,
@@ -217,6 +223,7 @@ class AnswerLog:
             request_id=call and call[0],
             traceparent=call and call[1],
             arms=dict(arms) or None,
+            claims={} if claims is None else claims(),
         )
         return line if redactor is None else redactor.line(line)
 

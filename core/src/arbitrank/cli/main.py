@@ -43,6 +43,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "rollback": ("versions", "Undo a domain's last promotion."),
         "history": ("versions", "Changes of a domain: what, when, by whom and why."),
         "tune": ("tune", "Fit the decision settings to labelled requests."),
+        "watch": ("watch", "Judge every domain by a log: drift, claims, lost requests."),
         "shrink": ("shrink", "Divide the log-odds of a domain that claims too much."),
         "serve": ("serve", "Answer requests over HTTP."),
         "token": ("keys", "Make a token for the service."),

@@ -132,6 +132,19 @@ context_keys = click.option(
     multiple=True,
     help="Learn from this key of the context too, beside the domain's own; may be repeated.",
 )
+
+
+def since(default: str | None = None) -> Decorator:
+    """`--since`, the beginning of a log's period, which the verb receives as `begins`."""
+    return click.option(
+        "--since",
+        "begins",
+        metavar="DATE|Nd|Nh",
+        default=default,
+        help="Only requests from then on: a date, a time, or days or hours before the log's last one.",
+    )
+
+
 jobs = click.option("--jobs", type=click.IntRange(1), default=1, help="Processes to use.")
 
 

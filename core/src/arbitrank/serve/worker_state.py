@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from arbitrank.answerlog.settings import LogStatus
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.arbitration.arbitrator import Arbitration
+from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import ArbitrankError
 from arbitrank.feature_names import FeatureWatch
@@ -228,7 +230,8 @@ class WorkerState:
                 answer = decided
             if log is not None:
                 recognised = arbitration.hypotheses if request.hypotheses is None else ()
-                log.write(request, answer, recognised, call=call, arms=arbitration.arms)
+                claims = partial(own_claims, arbitration)
+                log.write(request, answer, recognised, call=call, arms=arbitration.arms, claims=claims)
             self.metrics.answered(arbitration, answer)
             if broken:
                 self.metrics.unqueried(broken & answer.domains.keys(), "unloaded")

@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import os
 import re
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from arbitrank.answerlog.period import begin
 from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.extras import required
 from arbitrank.store.object_store import cause
@@ -89,14 +90,7 @@ def opened(file: DataFile) -> IO[bytes]:
 
 def since(text: str) -> float:
     """Seconds since 1970 that `2026-11-20`, `2026-11-20T12:00`, or `30d` (days ago) stand for. Raises `InputError`."""
-    if days := re.fullmatch(r"(\d{1,5})d", text):
-        return (datetime.now(UTC) - timedelta(days=int(days[1]))).timestamp()
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        expected = "one as 2026-11-20, a time, or days as in 30d"
-        raise InputError(f"--since: {text!r} is no date, expected {expected}") from None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return begin(text, time.time())
 
 
 class _ReaderFile(io.RawIOBase):

@@ -57,6 +57,7 @@ class _Outcomes(msgspec.Struct, frozen=True):
     request_id: str | None = None
     traceparent: str | None = None
     arms: dict[str, Literal["stable", "canary"]] | None = None
+    claims: dict[str, tuple[float, float]] = {}
 
 
 class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
@@ -65,7 +66,7 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
     `recognised`: the hypotheses are the domains' own, not the caller's. `time`: when it was answered, in seconds since
     1970. `outcome`: the user's reaction, where it was reported. `utterance_hash` replaces an utterance that must not be
     kept. `request_id` and `traceparent` are of the call that brought it. `arms` says of each name beside whose stable
-    version a candidate ran which of the two answered.
+    version a candidate ran which of the two answered. `claims`: P(mine) and the greatest P(right) of each domain, before their competition.
     """
 
     truth: Labelling | None = None
@@ -77,6 +78,7 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
     request_id: str | None = None
     traceparent: str | None = None
     arms: dict[str, Literal["stable", "canary"]] | None = None
+    claims: dict[str, tuple[float, float]] = {}  # noqa: RUF012 — msgspec copies it
 
     def __post_init__(self) -> None:
         if self.truth is not None:

@@ -1,0 +1,1 @@
+"""Watch over all domains by the log: claims against outcomes, drift, requests lost to neighbours, unknown features."""

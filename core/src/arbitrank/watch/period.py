@@ -1,0 +1,85 @@
+"""Periods of a log that are compared: the slots before, and those watched, with what serves in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from arbitrank.evaluate.metrics import Calibration
+from arbitrank.watch.collector import LogSlot
+from arbitrank.watch.columns import Columns
+from arbitrank.watch.drift import OwnersBefore, owners_before
+from arbitrank.watch.rows import WatchedRow
+
+
+@dataclass(frozen=True)
+class Known:
+    """Facts of a domain that the log does not have: the card of its weights, and its features' names."""
+
+    version: str
+    card: Calibration | None = None
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Period:
+    """The slots before, and those watched, whole and by their ends."""
+
+    past: Sequence[LogSlot]
+    ends: Sequence[Sequence[LogSlot]]
+
+    @property
+    def present(self) -> Sequence[LogSlot]:
+        """All slots that are watched."""
+        return self.ends[0]
+
+    @cached_property
+    def before(self) -> Columns:
+        """The requests before."""
+        return Columns.joined([slot.columns for slot in self.past])
+
+    @cached_property
+    def owners(self) -> OwnersBefore:
+        """The owners of the requests before."""
+        return owners_before(self.before)
+
+    @cached_property
+    def now(self) -> list[Columns]:
+        """The requests that are watched, whole and by their ends."""
+        return [Columns.joined([slot.columns for slot in slots]) for slots in self.ends]
+
+    @cached_property
+    def serving(self) -> dict[str, str]:
+        """The version of each domain that answered most in the latest of the ends; others are canaries, or old."""
+        latest = {**self.now[0].domains, **self.now[-1].domains}
+        return {name: Counter(map(str, column.version)).most_common(1)[0][0] for name, column in latest.items()}
+
+    @cached_property
+    def served_before(self) -> Columns:
+        """The requests before that the versions answered which serve now."""
+        return self.before.served(self.serving)
+
+    @cached_property
+    def served_now(self) -> list[Columns]:
+        """The requests that are watched and that the versions answered which serve now."""
+        return [one.served(self.serving) for one in self.now]
+
+    @cached_property
+    def labelled(self) -> list[list[WatchedRow]]:
+        """The rows with a truth, of the whole that is watched and of its ends."""
+        return [[row for slot in slots for row in slot.rows if row.truth is not None] for slots in self.ends]
+
+    def since(self, name: str) -> float | None:
+        """The time at which the version of a domain that serves first answered, if another one answered earlier."""
+        version, first, other = self.serving[name], np.inf, False
+        for columns in (self.before, self.now[0]):
+            if (column := columns.domains.get(name)) is not None:
+                mine = column.version == version
+                other |= not mine.all()
+                if mine.any():
+                    first = min(first, float(columns.time[column.places[mine]].min()))
+        return first if other else None
