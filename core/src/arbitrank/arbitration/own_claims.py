@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arbitrank.arbitration.arbitrator import Arbitration
-from arbitrank.arbitration.dispatch import Answered
+from arbitrank.arbitration.outcomes import Answered
 
 
 def own_claims(arbitration: Arbitration) -> dict[str, tuple[float, float]]:
