@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from waiting import until
@@ -62,6 +64,32 @@ def test_a_child_ends_by_itself_when_its_parent_does_not_end_it() -> None:
     code = "import time; from arbitrank.child import serve; serve(lambda line: time.sleep(600), 0.01)"
     with Child("-c", code) as child, pytest.raises(Ended, match="SIGALRM"):
         child.exchange(b"", 30.0)
+
+
+HANGS = """
+import ctypes, subprocess
+from arbitrank.child import end_with_parent
+end_with_parent()
+started = subprocess.Popen(["sleep", "600"], stdout=2)
+print(started.pid, flush=True)
+ctypes.PyDLL(None).sleep(600)  # no thread of this process runs meanwhile
+"""
+PARENT = """
+import sys, time
+from arbitrank.child import Child
+child = Child("-c", sys.argv[1])
+print(child.pid, child.exchange(b"", 30.0).decode(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_parent_takes_a_child_that_hangs_and_what_that_started_with_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, HANGS], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        pids = list(map(int, parent.stdout.readline().split()))
+        assert len(pids) == 2
+        parent.kill()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") and _state(pid) != "Z" for pid in pids))
 
 
 def test_statuses_and_last_lines_in_words() -> None:

@@ -4,7 +4,8 @@
         reply = child.exchange(task, seconds=60.0)
 
 The parent sends one line and receives one line, within a deadline. In the child, `serve` answers the lines; what the
-code under test prints goes to standard error, of which the parent keeps the end for its messages.
+code under test prints goes to standard error, of which the parent keeps the end for its messages. The kernel kills the
+child and everything in its group when the parent ends, however that ends: by a pipe that only the parent keeps open.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from time import monotonic, sleep
 
 from arbitrank.errors import ArbitrankError
 
-__all__ = ["Child", "Ended", "Expired", "alarm", "how_ended", "last_line", "limit", "serve"]
+__all__ = ["Child", "Ended", "Expired", "alarm", "end_with_parent", "how_ended", "last_line", "limit", "serve"]
 
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # by the prefix of the variable that sets their threads
+_LIFELINE = "ARBITRANK_LIFELINE"  # the environment variable with the file descriptor of the pipe to a child
 _TAIL = 4096  # bytes kept of what a child writes to standard error
 _LONGEST = 1 << 24  # bytes of a reply
 _CHUNK = 4096  # POSIX's PIPE_BUF is at least 512; a pipe that polls as writable takes a write of PIPE_BUF at once
@@ -49,6 +51,7 @@ class Child:
 
     def __init__(self, *arguments: str, pass_fds: Sequence[int] = (), output: bool = False) -> None:
         errors, into = os.pipe()
+        lifeline, self._lifeline = os.pipe()
         path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
         threads = {f"{name}_NUM_THREADS": "1" for name in _LIBRARIES}
         try:
@@ -57,15 +60,17 @@ class Child:
                 stdin=subprocess.DEVNULL if output else subprocess.PIPE,
                 stdout=into if output else subprocess.PIPE,
                 stderr=into,
-                pass_fds=pass_fds,
-                env={**os.environ, "PYTHONPATH": path, **threads},
+                pass_fds=(*pass_fds, lifeline),
+                env={**os.environ, "PYTHONPATH": path, **threads, _LIFELINE: str(lifeline)},
                 start_new_session=True,
             )
         except OSError:
             os.close(errors)
+            os.close(self._lifeline)
             raise
         finally:
             os.close(into)
+            os.close(lifeline)
         self._written = bytearray()
         self._drain = threading.Thread(target=self._read, args=(errors,), name="arbitrank drain", daemon=True)
         self._drain.start()
@@ -140,6 +145,9 @@ class Child:
         """Kill the process and everything it started, reap it and close its pipes."""
         self.kill()
         self.process.wait()
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
         for pipe in (self.process.stdin, self.process.stdout):
             with suppress(OSError):  # bytes that were still to be written
                 if pipe:
@@ -196,6 +204,7 @@ def serve(answer: Callable[[bytes], bytes], seconds: float | None = None) -> Non
     Whatever else writes to standard output writes to standard error instead. A line that takes longer than `seconds`
     ends the process, in case the parent died before it could.
     """
+    end_with_parent()
     lines, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -207,6 +216,24 @@ def serve(answer: Callable[[bytes], bytes], seconds: float | None = None) -> Non
             replies.write(reply + b"\n")
             replies.flush()
     os._exit(0)  # no code of a plugin's is to run at exit
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process's group when its parent ends, where the system can; a hanging one too."""
+    lifeline = os.environ.pop(_LIFELINE, None)
+    try:
+        import fcntl
+
+        if lifeline is not None:
+            file = int(lifeline)
+            fcntl.fcntl(file, fcntl.F_SETOWN, -os.getpgrp())
+            if hasattr(fcntl, "F_SETSIG"):  # else SIGIO is sent, whose default is to end the process
+                fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_ASYNC)
+            if select.select([file], [], [], 0)[0]:  # it ended before this was set
+                os.killpg(0, signal.SIGKILL)
+    except (ImportError, ValueError, OSError):  # a system without these signals
+        pass
 
 
 def alarm(seconds: float | None) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.outcomes import Answered, Failed
 from arbitrank.arbitration.prepared import prepared
-from arbitrank.child import alarm, limit
+from arbitrank.child import alarm, end_with_parent, limit
 from arbitrank.context_keys import keys_of
 from arbitrank.domain import Model
 from arbitrank.errors import describe, message
@@ -54,6 +54,7 @@ _REASON = 2_000  # characters of an error that are sent
 def main(arguments: Sequence[str]) -> None:
     """Work until the other side is gone."""
     connection, memory, deadline = socket.socket(fileno=int(arguments[0])), int(arguments[1]), float(arguments[2])
+    end_with_parent()
     limit(memory)
     channel = Channel(connection, to_worker, MAX_QUERY)
     found = {one.name: one for one in sorted(discover(), key=lambda one: isinstance(one, Loaded))}  # a loaded one wins
