@@ -489,7 +489,8 @@ def test_the_service_is_ready_once_the_stable_versions_are_loaded(world: World, 
 
 
 def test_a_stop_finishes_the_calls_that_have_begun(world: World, site: Path, tmp_path: Path) -> None:
-    with Service(site, world.root) as service, service.connect() as connection, service.connect() as arriving:
+    service = Service(site, world.root, "--limit-seconds", "1")
+    with service, service.connect() as connection, service.connect() as arriving:
         arriving.sendall(raw_call(b"{}" * 50)[:-40])
         connection.sendall(raw_call(json.dumps({"utterance": f"wait {tmp_path / 'go'}"}).encode()))
         until((tmp_path / "go.begun").exists)
@@ -498,6 +499,7 @@ def test_a_stop_finishes_the_calls_that_have_begun(world: World, site: Path, tmp
         status, body = answer_on(connection)
         assert status == 200
         assert json.loads(body)["ranked"]
+        assert answer_on(arriving)[0] == 408
         assert service.process.wait(20) == 0
         assert service.event("stopped")
 

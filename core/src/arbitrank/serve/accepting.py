@@ -14,9 +14,11 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from arbitrank.serve.board import WorkerBoard
+from arbitrank.serve.board import Phase, WorkerBoard
+from arbitrank.serve.sockets import refuse_new
 
 _YIELD = 0.002  # seconds for which a worker leaves a connection to others
+_ESTABLISHED = 0.1  # seconds in which the connections that clients have begun are established
 _PAUSE = 0.1  # seconds before another try where the system has no more file descriptors
 
 
@@ -46,12 +48,14 @@ class Acceptor:
         listening: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         encryption: ssl.SSLContext | None,
+        seconds: float,
         connections: set[Any],
         board: WorkerBoard,
         number: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listening, self._protocol, self._encryption = listening, protocol, encryption
+        self._seconds = None if encryption is None else seconds  # for the two to agree on TLS
         self._connections, self._board, self._number = connections, board, number
         self._opening: set[asyncio.Task[Any]] = set()
         self._waiting: asyncio.TimerHandle | None = None
@@ -72,7 +76,19 @@ class Acceptor:
             self._waiting.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait for connections that are being opened."""
+        """Close the socket for this worker; wait for connections that are being opened.
+
+        Where the service ends, the kernel begins no further connection, and each that was begun is accepted before.
+        """
+        alone = self._board.fewest(self._number) is None
+        if self._board.closing():
+            refuse_new(self._listening)
+            await asyncio.sleep(_ESTABLISHED)
+            while (self._open or alone) and self._accept():
+                pass
+        self.close()
+        self._board.enter(self._number, Phase.STOPPING)
+        self._listening.close()
         if self._opening:
             await asyncio.wait(self._opening)
 
@@ -95,21 +111,26 @@ class Acceptor:
             self._loop.add_reader(self._listening.fileno(), self._readable)
             self._accept()
 
-    def _accept(self) -> None:
-        """Take one connection, if one waits and there is a file descriptor for it."""
+    def _accept(self) -> bool:
+        """Take one connection; False where none waits any more, or where there is no file descriptor for it."""
         try:
             connection, _ = self._listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another worker was first
-            return
+        except ConnectionAbortedError:  # that client has gone
+            return True
+        except (BlockingIOError, InterruptedError):  # another worker was first
+            return False
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 self._pause(_PAUSE)
-            return
+            return False
         connection.setblocking(False)
-        opening = self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._encryption)
+        opening = self._loop.connect_accepted_socket(
+            self._protocol, connection, ssl=self._encryption, ssl_handshake_timeout=self._seconds
+        )
         task = self._loop.create_task(opening)
         self._opening.add(task)
         task.add_done_callback(self._opened)
+        return True
 
     def _opened(self, task: asyncio.Task[Any]) -> None:
         """Forget a connection that is open, or whose TLS handshake has failed and has closed it."""

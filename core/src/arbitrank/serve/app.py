@@ -32,6 +32,7 @@ from arbitrank.values import Answer, Request
 from arbitrank.wire.json_text import BOM
 
 _JSON = (b"content-type", b"application/json")
+_CLOSE = (b"connection", b"close")
 _RETRY = {"retry-after": "1"}
 _encode = msgspec.json.Encoder().encode
 
@@ -82,6 +83,8 @@ class App:
         finally:
             state.load.pending -= 1
         headers.append((b"content-length", b"%d" % len(body)))
+        if state.load.draining and scope["state"]["connection"].is_last():
+            headers.append(_CLOSE)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         seconds = perf_counter() - began
@@ -142,6 +145,8 @@ class App:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *ids.headers]
+                if self.state.load.draining and scope["state"]["connection"].is_last():
+                    message["headers"].append(_CLOSE)
             await send(message)
 
         result = await guarded_async(self._routes, scope, receive, observe)

@@ -12,7 +12,7 @@ from enum import IntEnum
 from time import monotonic
 
 _CELLS = 8  # of a row, of 8 bytes each: as long as a line of the processor's cache
-_BEAT, _PHASE, _CONNECTIONS, _ENDED = range(4)
+_BEAT, _PHASE, _CONNECTIONS, _ENDED, _CLOSING = range(5)
 _FRESH = 1.0  # seconds for which a heartbeat shows that a worker takes connections
 
 
@@ -78,6 +78,14 @@ class WorkerBoard:
     def ended(self) -> int:
         """The number of processes that have ended and were replaced, or are about to be."""
         return sum(self._cells[row + _ENDED] for row in range(0, self.workers * _CELLS, _CELLS))
+
+    def close(self) -> None:
+        """Note that the service ends, not a worker alone."""
+        self._set(0, _CLOSING, 1)
+
+    def closing(self) -> bool:
+        """True once the service ends."""
+        return self._cells[_CLOSING] == 1
 
     def _set(self, number: int, cell: int, value: int) -> None:
         self._cells[number * _CELLS + cell] = value

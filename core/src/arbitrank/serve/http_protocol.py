@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from arbitrank.serve import refusal
 from arbitrank.serve.admission import Admitted
+from arbitrank.serve.ending import EndingProtocol
 from arbitrank.serve.fair_shares import address_key
 from arbitrank.serve.http_parsing import BoundedHttp
 from arbitrank.serve.inflating import inflated
@@ -31,7 +32,7 @@ _SMALL = 64 << 10  # bytes of a refused body that are read so that the connectio
 _LINGER = 16 << 20  # bytes that are read, and dropped, of a client that is still sending when it is refused
 
 
-class LimitedProtocol(BoundedHttp):
+class LimitedProtocol(EndingProtocol, BoundedHttp):
     """Protocol of one connection.
 
     The application's state holds what connections share: the counters `load`, and `admit`, which decides on heads.
@@ -41,9 +42,7 @@ class LimitedProtocol(BoundedHttp):
     admit: Admit
     address = ""
     fresh = True
-    _since: float | None = None  # start of the call that is arriving; None while none is
     _stuck: float | None = None  # time since which the client has not accepted its response
-    _arriving = False
     _lingering: int | None = None  # bytes dropped since the connection's last response; None before it
     _skippable = False  # the rest of a refused call is short enough to be read before the next
     _admitted: Admitted
@@ -68,6 +67,8 @@ class LimitedProtocol(BoundedHttp):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived; malformed HTTP is answered 400 and the connection closed."""
+        if self._finished:
+            return
         self._unset_keepalive_if_required()
         if self._since is None:
             self._since = self.loop.time()
@@ -80,16 +81,7 @@ class LimitedProtocol(BoundedHttp):
     @property
     def ending(self) -> bool:
         """True once no further call of the connection is read."""
-        return self._lingering is not None or self.transport.is_closing()
-
-    def shutdown(self) -> None:
-        """Close the connection once the calls that have arrived are answered; one still arriving is refused."""
-        if self._lingering is not None:
-            self.transport.close()
-        elif self._postponed is not None:
-            self.stop("stopping", refusal.STOPPING, linger=False)
-        else:
-            super().shutdown()
+        return self._finished or self._lingering is not None or self.transport.is_closing()
 
     def sweep(self, now: float) -> None:
         """Close the connection where the client is too slow to send a call, or to accept its response."""
@@ -107,6 +99,12 @@ class LimitedProtocol(BoundedHttp):
         """True while a call that has arrived is answered."""
         answering = self.cycle is not None and not self.cycle.response_complete
         return answering and (not self._arriving or bool(self.pipeline))
+
+    def unanswered(self) -> tuple[int, int]:
+        """Calls that have arrived and are not answered, and 1 where another is arriving."""
+        cycles = [self.cycle, *(cycle for cycle, _ in self.pipeline)] if self.cycle is not None else []
+        arrived = {cycle for cycle in cycles if not cycle.response_complete and not cycle.more_body}
+        return len(arrived), int(self._arriving)
 
     def evict(self) -> None:
         """Close the connection in favour of another."""
@@ -132,6 +130,7 @@ class LimitedProtocol(BoundedHttp):
         if self._since is None:
             self._since = self.loop.time()
         super().on_message_begin()
+        self.scope["state"]["connection"] = self
 
     def on_call(self) -> None:
         """Admit a call, and let the client send its body; or refuse it, as too many pipelined calls are."""
@@ -211,15 +210,25 @@ class LimitedProtocol(BoundedHttp):
 
     def _refuse(self, cycle: RequestResponseCycle, refused: Refusal) -> None:
         """Answer without starting a task, so that refusing stays cheap under overload; read on what is still sent."""
+        if self.load.draining:  # once all that has arrived is parsed, so that it is known which answer is the last
+            self.loop.call_soon(self._refuse_now, cycle, refused)
+        else:
+            self._refuse_now(cycle, refused)
+
+    def _refuse_now(self, cycle: RequestResponseCycle, refused: Refusal) -> None:
+        if self.ending:
+            return
         cycle.response_started = cycle.response_complete = True
-        sending = cycle is self.cycle and self._arriving and not self._skippable
-        close = sending or refused.ends or not cycle.keep_alive
+        draining = self.load.draining
+        sending = cycle is self.cycle and self._arriving and (draining or not self._skippable)
+        last = draining and not sending and self.is_last()
+        close = sending or last or refused.ends or not cycle.keep_alive
         ids, head = cycle.scope["state"].get("ids"), cycle.scope["method"] == "HEAD"
-        self.transport.write(refused.response(close=close, body=not head, ids=ids))
+        cycle.transport.write(refused.response(close=close, body=not head, ids=ids))
         if sending:
             self._linger()
         elif close:
-            self.transport.close()
+            cycle.transport.close()
         cycle.on_response()
 
     def _hold(self) -> None:

@@ -13,12 +13,14 @@ class LoadCounters:
 
     `pending` are rank calls waiting or being answered; `shed` counts those refused because too many were pending, `cut`
     the connections closed, by reason. `held` and `open` are what connections hold, by client.
+    `draining`: the worker stops, so that a connection ends with its next answer.
     """
 
     def __init__(self, limits: ServiceLimits) -> None:
         self.limits = limits
         self.pending = 0
         self.shed = 0
+        self.draining = False
         self.cut: dict[str, int] = {}
         self.held: HeldBytes[Any] = HeldBytes(limits.held, limits.client_held)
         self.open: OpenConnections[Any] = OpenConnections(limits.connections, limits.client_connections, limits.proxies)

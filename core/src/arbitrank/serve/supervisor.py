@@ -38,6 +38,7 @@ _BACKLOG = 2_048  # connections that may wait to be accepted
 _LOADING_SECONDS = 60.0  # without a heartbeat, after which a worker that is still loading is taken for hung
 _STEADY_SECONDS = 60.0  # for which a worker has to serve, so that its end is no sign of a crash loop
 _LONGEST_PAUSE = 30.0  # before a worker is started again that ended several times in a row
+_AT_ONCE_SECONDS = 5.0  # for a worker to stop at once
 _TICK = 0.5  # seconds between two looks at the heartbeats, at most
 
 
@@ -123,17 +124,26 @@ class Supervisor:
 
     def _signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
-            self._stop()
+            if self._stop_by is None:
+                self._stop()
+            else:  # a second signal
+                self._stop_by = min(self._stop_by, monotonic() + _AT_ONCE_SECONDS)
+                self._send(signal.SIGQUIT)
 
     def _stop(self) -> None:
-        """Have each worker finish the calls that have begun."""
-        if self._stop_by is None:
-            self._stop_by = monotonic() + self._settings.drain + GRACE + 10
-            notify(STOPPING)
+        """Have each worker answer what has arrived."""
+        self._stop_by = monotonic() + self._settings.drain + GRACE + 10
+        notify(STOPPING)
         for seat in self._seats:
             seat.due = None
+        self._board.close()
+        self._listening.close()  # else connections would wait at it that no worker accepts
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: int) -> None:
+        for seat in self._seats:
             if seat.process:
-                seat.process.terminate()
+                seat.process.send_signal(number)
 
     def _patience(self) -> float:
         """Seconds to the next look."""
