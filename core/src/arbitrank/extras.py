@@ -16,6 +16,7 @@ EXTRAS = {
     "s3": ("obstore",),
     "parquet": ("pyarrow",),
     "dask": ("dask", "distributed"),
+    "otel": ("opentelemetry",),
     "import": ("tomli_w", "yaml"),
 }
 """The packages that each extra brings, by the names that they are imported by."""

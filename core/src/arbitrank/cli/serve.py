@@ -169,6 +169,7 @@ _encryption = options.gathered(
     default="127.0.0.1",
     help="The address of that port; other than this machine's it needs --tokens with the scope metrics.",
 )
+@click.option("--otel", is_flag=True, help="Export OpenTelemetry spans by OTLP, as the variables OTEL_… say.")
 @click.option("--metrics-open", is_flag=True, help="Need no token at --metrics-host.")
 @decision_options.decisions(unserved=True)
 @click.option(

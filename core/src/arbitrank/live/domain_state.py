@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -54,6 +55,10 @@ class LoadedVersion:
     model: Any
     manifest: Manifest
     origin: str
+
+
+Load: TypeAlias = Callable[[str, str | None], LoadedVersion]
+"""Returns a version of a name, loaded, None being the package's; raises where it is refused or cannot be had now."""
 
 
 @dataclass

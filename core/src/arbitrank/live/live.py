@@ -28,7 +28,7 @@ from arbitrank.errors import ArtifactError
 from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
 from arbitrank.live.comparison import Comparison, ComparisonReport
-from arbitrank.live.domain_state import OPERATOR, FollowedState, LoadedVersion
+from arbitrank.live.domain_state import OPERATOR, FollowedState, Load, LoadedVersion
 from arbitrank.live.follower import Follower
 from arbitrank.live.routing import Routing, with_serving
 from arbitrank.live.shadow import Shadow
@@ -64,7 +64,7 @@ class Live:
     `breaking` sets the circuit breakers, None has none. With `shortlist` the store's Shortlister selects the domains to
     query; while none is stable, all are queried. The store's HypRank, else `hyprank`, sorts the merged lists.
     `unavailable` are the reports of packages that were refused or disabled. `following` says by what the share of
-    out-of-scope requests follows the traffic, if at all.
+    out-of-scope requests follows the traffic, if at all. `loading` wraps the function that loads a version.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Live:
         hyprank: HypRank | None = None,
         unavailable: Mapping[str, DomainReport] = {},
         following: ShareFollowing = ShareFollowing(),
+        loading: Callable[[Load], Load] | None = None,
     ) -> None:
         self.store, self._domains, self._shortlist, self._stated = store, domains, shortlist, decisions
         self._tester = SelfTester(SELF_TEST)
@@ -104,7 +105,8 @@ class Live:
         profiles = profiles_of(domains)
         arbitrator = Arbitrator(serving, decisions, self._breakers, hyprank, None, baseline, profiles, unavailable)
         self._routing = Routing(arbitrator)
-        self._follower = Follower(store, states, poll=poll, load=self._load, settled=self._settled, notify=notify)
+        load = loading(self._load) if loading else self._load
+        self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
 
     @classmethod
     def from_installed(

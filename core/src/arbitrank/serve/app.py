@@ -24,8 +24,8 @@ from arbitrank.serve.call_ids import CURRENT, CallIds
 from arbitrank.serve.decoding import is_batch, payload_format, read_request
 from arbitrank.serve.lists import Arbitrated, Lists
 from arbitrank.serve.messages import Error
-from arbitrank.serve.operations import RANK
-from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_type, route_of
+from arbitrank.serve.operations import RANK, route_of
+from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_type
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.values import Answer, Request
@@ -50,10 +50,11 @@ class App:
         if scope["type"] == "http":
             ids = scope["state"]["ids"]
             CURRENT.set(ids)
-            if scope["path"] == RANK:
-                await self._rank(scope, receive, send, ids)
+            serve, tracing = self._rank if scope["path"] == RANK else self._route, self.state.tracing
+            if tracing is None:
+                await serve(scope, receive, send, ids)
             else:
-                await self._route(scope, receive, send, ids)
+                await tracing.call(serve, scope, receive, send, ids)
         elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
 

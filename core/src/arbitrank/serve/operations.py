@@ -150,3 +150,8 @@ def operations_at(path: str) -> dict[str, Operation]:
     if found is not None:
         return found
     return next((methods for template, methods in _TEMPLATES if template.fullmatch(path)), {})
+
+
+def route_of(scope: Any) -> str:
+    """The path template of the route that a call matched, `other` where none did."""
+    return RANK if scope["path"] == RANK else getattr(scope.get("route"), "path", "other")

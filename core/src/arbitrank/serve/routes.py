@@ -35,7 +35,7 @@ from arbitrank.serve.messages import (
     Taken,
     Versions,
 )
-from arbitrank.serve.operations import OPERATIONS, Operation
+from arbitrank.serve.operations import OPERATIONS, Operation, route_of
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of
 from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.worker_state import WorkerState
@@ -178,11 +178,6 @@ class Handlers:
         if name in RESERVED or name in {found.name for found in self.state.found}:
             return name
         raise HTTPException(404, f"domain {name[:64]!r} is not installed; GET /v1/domains lists those that are")
-
-
-def route_of(scope: Any) -> str:
-    """The path template of the route that a call matched, `other` where none did."""
-    return getattr(scope.get("route"), "path", "other")
 
 
 async def _body(call: Call, kind: Any, *, optional: bool) -> Any:

@@ -77,7 +77,7 @@ class ServiceSettings:
     systems' formats with the operator's names for theirs. `loopback`: the service listens on this machine only.
     `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
     whose event loop stands still is killed and replaced. `metrics_port`: a port of the metrics' own at `metrics_host`,
-    where callers need a token of `metrics_tokens`, if that is given.
+    where callers need a token of `metrics_tokens`, if that is given. `otel`: export spans by OpenTelemetry.
     """
 
     host: str = "127.0.0.1"
@@ -108,3 +108,4 @@ class ServiceSettings:
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     metrics_tokens: Path | None = None
+    otel: bool = False

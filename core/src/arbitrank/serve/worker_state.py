@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -47,6 +47,9 @@ from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request
 from arbitrank.wire.notices import Notices
 
+if TYPE_CHECKING:
+    from arbitrank.serve.tracing import Tracing
+
 _TUNE = "run: arbitrank tune, then arbitrank promote .decisions"
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 
@@ -69,6 +72,7 @@ class WorkerState:
         self.load = LoadCounters(settings.limits)
         self.events = EventLog()
         self.metrics = Metrics(folder, number)
+        self.tracing = _tracing() if settings.otel else None
         self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
         self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
@@ -129,6 +133,7 @@ class WorkerState:
             notify=lambda line: self.events.write("store", what=line),
             unavailable=unavailable(self.found),
             following=settings.following,
+            loading=None if self.tracing is None else self.tracing.loading,
         )
         self._stack.enter_context(live)
         if settings.isolate:
@@ -142,6 +147,8 @@ class WorkerState:
         """Release what `start` opened."""
         self.stopping = True
         await asyncio.to_thread(self._stack.close)
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
         self.metrics.close()
         self.events.write("stopped")
         self.events.close()
@@ -211,6 +218,8 @@ class WorkerState:
         """The two steps of an answer, by the versions and the policy of this moment."""
         assert self.live is not None
         arbitrate, log = self.live.held(), self.log
+        if self.tracing is not None:
+            arbitrate = self.tracing.arbitrating(arbitrate)
         live, broken, call = self.live, self.live.broken, CURRENT.get()
         policy = self.policy.value if self.policy is not None else None
 
@@ -240,3 +249,10 @@ class WorkerState:
             return answer
 
         return Answerer(arbitrated, recorded)
+
+
+def _tracing() -> Tracing:
+    """Spans that are exported; OpenTelemetry is imported here alone, as it need not be installed."""
+    from arbitrank.serve.tracing import Tracing, exporting
+
+    return Tracing(exporting())
