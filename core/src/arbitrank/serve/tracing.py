@@ -11,6 +11,7 @@ OpenTelemetry's own environment variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRA
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter, time_ns
@@ -128,10 +129,10 @@ class Tracing:
         ) as span:
             try:
                 yield span
-            except BaseException as error:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(StatusCode.ERROR)
-                raise
+            finally:
+                if (error := sys.exception()) is not None:
+                    span.set_attribute("error.type", type(error).__name__)
+                    span.set_status(StatusCode.ERROR)
 
     def _parent(self, scope: Scope, ids: CallIds) -> Context:
         """The caller's span, where it names one."""
