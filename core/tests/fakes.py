@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -61,6 +62,8 @@ class FakeModel(Model):
                 raise RuntimeError("out of order")
             case ["sleep", seconds]:
                 time.sleep(float(seconds))
+            case ["hold", seconds]:  # no other thread of the process runs meanwhile
+                ctypes.PyDLL(None).sleep(int(seconds))
         return [Hypothesis(self.domain, self.intent, 0.5)] if self.intent and request.utterance else []
 
     def rerank(self, request: Request) -> Scores:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from time import monotonic
 
 _CELLS = 8  # of a row, of 8 bytes each: as long as a line of the processor's cache
-_BEAT, _PHASE, _CONNECTIONS, _ENDED, _CLOSING = range(5)
+_BEAT, _PHASE, _CONNECTIONS, _CLOSING = range(4)
 _FRESH = 1.0  # seconds for which a heartbeat shows that a worker takes connections
 
 
@@ -34,11 +34,10 @@ class WorkerBoard:
         self.workers, self.descriptor = workers, descriptor
         self._cells = memoryview(mmap.mmap(descriptor, 8 * _CELLS * workers)).cast("Q")
 
-    def reset(self, number: int, *, ended: int) -> None:
-        """Clear the row of a worker that is about to start; `ended` processes were in its place before."""
+    def reset(self, number: int) -> None:
+        """Clear the row of a worker that is about to start."""
         self._set(number, _BEAT, 0)
         self._set(number, _CONNECTIONS, 0)
-        self._set(number, _ENDED, ended)
         self.enter(number, Phase.ABSENT)
 
     def enter(self, number: int, phase: Phase) -> None:
@@ -74,10 +73,6 @@ class WorkerBoard:
     def serving(self) -> int:
         """The number of workers that take connections."""
         return sum(self._cells[row + _PHASE] == Phase.SERVING for row in range(0, self.workers * _CELLS, _CELLS))
-
-    def ended(self) -> int:
-        """The number of processes that have ended and were replaced, or are about to be."""
-        return sum(self._cells[row + _ENDED] for row in range(0, self.workers * _CELLS, _CELLS))
 
     def close(self) -> None:
         """Note that the service ends, not a worker alone."""

@@ -7,33 +7,28 @@ worker runs, connections wait for the next one. A worker whose event loop stands
 from __future__ import annotations
 
 import os
-import pickle
 import select
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, time
 
-import msgspec
-
 from arbitrank.child import how_ended
 from arbitrank.errors import InputError
-from arbitrank.serve.board import Phase, WorkerBoard
+from arbitrank.extras import EXTRAS
+from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.counters import Counters
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
+from arbitrank.serve.seat import WorkerSeat
 from arbitrank.serve.service_manager import ALIVE, READY, STOPPING, notify
 from arbitrank.serve.settings import GRACE, ServiceSettings
-from arbitrank.serve.worker_place import WorkerReport, WorkerStart
+from arbitrank.serve.worker_place import WorkerReport
 
-_PACKAGES = ("prometheus_client", "starlette", "uvicorn", "uvloop")
 _BACKLOG = 2_048  # connections that may wait to be accepted
 _LOADING_SECONDS = 60.0  # without a heartbeat, after which a worker that is still loading is taken for hung
 _STEADY_SECONDS = 60.0  # for which a worker has to serve, so that its end is no sign of a crash loop
@@ -42,31 +37,9 @@ _AT_ONCE_SECONDS = 5.0  # for a worker to stop at once
 _TICK = 0.5  # seconds between two looks at the heartbeats, at most
 
 
-@dataclass
-class _Seat:
-    """Place of one worker: its process, and what the supervisor has seen of it.
-
-    `silent` are the seconds for which it was seen without a new heartbeat, `ended` counts the processes that ended
-    here, `in_a_row` those that did not serve steadily. `due` is the time at which the next one starts.
-    """
-
-    number: int
-    process: subprocess.Popen[bytes] | None = None
-    reports: int = -1
-    lifeline: int = -1
-    received: bytes = b""
-    serving_since: float | None = None
-    last_beat: int = 0
-    silent: float = 0.0
-    ended: int = 0
-    in_a_row: int = 0
-    due: float | None = None
-    report: WorkerReport = field(default_factory=WorkerReport)
-
-
 def run(settings: ServiceSettings) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. Raises `InputError` where the service cannot start."""
-    for name in _PACKAGES:  # which the workers need
+    for name in EXTRAS["serve"]:  # which the workers need
         if find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     with ExitStack() as stack:
@@ -92,7 +65,7 @@ class Supervisor:
         self._counters = Counters(folder, SUPERVISOR)
         write_gauges(WorkerGauges(SUPERVISOR, os.getpid(), time()), folder, SUPERVISOR)
         self._board = WorkerBoard(settings.workers)
-        self._seats = [_Seat(number) for number in range(settings.workers)]
+        self._seats = [WorkerSeat(number, self._board) for number in range(settings.workers)]
         self._loaded = False  # since when a worker that cannot start ends the service no more
         self._stop_by: float | None = None
         self._failure: WorkerReport | None = None
@@ -158,80 +131,51 @@ class Supervisor:
             if seat.due is not None and seat.due <= now:
                 self._start(seat)
 
-    def _start(self, seat: _Seat) -> None:
-        """Start a worker."""
-        self._board.reset(seat.number, ended=seat.ended)
-        lifeline, seat.lifeline = os.pipe()
-        seat.reports, reports = os.pipe()
-        start = WorkerStart(
-            self._settings, seat.number, self._settings.workers, not self._loaded, self._listening.fileno(),
-            self._board.descriptor, lifeline, reports, self._folder,
-        )  # fmt: skip
-        path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
+    def _start(self, seat: WorkerSeat) -> None:
+        """Start a worker; where the system cannot now, later."""
         try:
-            # In a process group of its own, so that a terminal's signals reach the supervisor alone.
-            process = subprocess.Popen(
-                [sys.executable, "-m", "arbitrank.serve.worker_main"],
-                stdin=subprocess.PIPE,
-                pass_fds=start.descriptors,
-                env={**os.environ, "PYTHONPATH": path},
-                process_group=0,
-            )
-        finally:
-            os.close(lifeline)
-            os.close(reports)
-        assert process.stdin
-        with suppress(OSError), process.stdin as into:  # its end is reported through its pipe
-            into.write(pickle.dumps(start))
-        seat.process, seat.received, seat.report = process, b"", WorkerReport()
-        seat.serving_since, seat.due, seat.last_beat, seat.silent = None, None, 0, 0.0
+            seat.start(self._settings, self._folder, self._listening.fileno(), first=not self._loaded)
+        except OSError as error:
+            if not self._loaded:
+                raise InputError(f"the worker cannot be started: {error}") from error
+            self._restart(seat, f"cannot be started: {error}")
 
-    def _read(self, seat: _Seat) -> None:
+    def _read(self, seat: WorkerSeat) -> None:
         """Read the reports of a worker, or note its end."""
-        content = os.read(seat.reports, 1 << 16)
-        if not content:
+        reports = seat.received()
+        if not reports:
             self._end(seat)
-            return
-        *lines, seat.received = (seat.received + content).split(b"\n")
-        for line in lines:
-            seat.report = msgspec.json.decode(line, type=WorkerReport)
-            if seat.report.problem is None:
-                seat.serving_since = monotonic()
-                if not self._loaded:  # the first worker has loaded, so the others can
-                    self._loaded = True
-                    notify(READY)
-                    for other in self._seats[1:]:
-                        if self._stop_by is None:
-                            other.due = monotonic()
+        elif seat.report.problem is None:
+            seat.serving_since = monotonic()
+            if not self._loaded:  # the first worker has loaded, so the others can
+                self._loaded = True
+                notify(READY)
+                for other in self._seats[1:]:
+                    other.due = monotonic() if self._stop_by is None else None
 
-    def _end(self, seat: _Seat) -> None:
-        """Note the end of a worker, whose pipe is closed, and when it is replaced."""
-        process, now = seat.process, monotonic()
-        assert process
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # with what it has started in its group
-        status = process.wait()
-        os.close(seat.reports)
-        os.close(seat.lifeline)
-        seat.process = None
-        self._board.enter(seat.number, Phase.ABSENT)
+    def _end(self, seat: WorkerSeat) -> None:
+        """Note the end of a worker, and when it is replaced; the first one's ends the service before it has loaded."""
+        assert seat.process
+        process, status = seat.process.pid, seat.end()
         if self._stop_by is not None:
             return
-        seat.ended += 1
-        self._counters.add("worker_ends")
+        reason = seat.report.problem or how_ended(status)
+        if self._loaded:
+            self._counters.add("worker_ends")
+            self._restart(seat, reason, process=process, status=status)
+            return
+        self._failure = WorkerReport(reason, seat.report.status or 1)
+        self._events.write("not started", "error", process=process, status=status, reason=reason)
+        self._stop()
+
+    def _restart(self, seat: WorkerSeat, reason: str, **fields: int) -> None:
+        """Have a worker replaced: at once, or after a pause that doubles while none in its place serves steadily."""
+        now = monotonic()
         steady = seat.serving_since is not None and now - seat.serving_since >= _STEADY_SECONDS
         seat.in_a_row = 0 if steady else seat.in_a_row + 1
-        how = seat.report.problem or how_ended(status)
-        if not self._loaded:
-            self._failure = WorkerReport(how, seat.report.status or 1)
-            self._stop()
-            self._events.write("not started", "error", process=process.pid, status=status, reason=how)
-            return
-        pause = min(2.0 ** (seat.in_a_row - 2), _LONGEST_PAUSE) if seat.in_a_row > 1 else 0.0
+        pause = restart_pause(seat.in_a_row)
         seat.due = now + pause
-        self._events.write(
-            "worker ended", "error", process=process.pid, status=status, reason=how, restart_seconds=pause
-        )
+        self._events.write("worker ended", "error", **fields, reason=reason, restart_seconds=pause)
 
     # ---------------------------------------------------------------------------------------------------- heartbeats
 
@@ -241,16 +185,21 @@ class Supervisor:
         for seat in self._seats:
             if not seat.process:
                 continue
-            beat = self._board.last_beat(seat.number)
-            seat.silent = 0.0 if beat != seat.last_beat else seat.silent + seconds
-            seat.last_beat = beat
+            if seat.ended():  # its pipe may be held open by a process that a plugin has forked
+                self._end(seat)
+                continue
             hang = self._settings.hang
             limit = hang if seat.serving_since is not None else max(hang, _LOADING_SECONDS)
-            if overdue or seat.silent >= limit:
-                event = "worker hung" if not overdue else "worker did not stop"
+            if seat.silent_for(seconds) >= limit or overdue:
+                event = "worker did not stop" if overdue else "worker hung"
                 self._events.write(event, "error", process=seat.process.pid, seconds=round(seat.silent, 1))
                 seat.process.kill()
                 seat.silent = 0.0
+
+
+def restart_pause(in_a_row: int) -> float:
+    """Seconds before a worker is replaced after so many in a row that did not serve steadily."""
+    return min(2.0 ** (in_a_row - 2), _LONGEST_PAUSE) if in_a_row > 1 else 0.0
 
 
 @contextmanager

@@ -21,10 +21,8 @@ from arbitrank.serve.settings import ServiceSettings
 class WorkerStart:
     """Settings and place of a worker: its `number`, and the file descriptors that it shares with the supervisor.
 
-    `folder` is the service's own, in which its processes keep their metrics.
-
-    The `first` worker of a service takes connections while it loads, to report that; every other one once it has
-    loaded.
+    `folder` is the service's own, in which its processes keep their metrics. The `first` worker of a service takes
+    connections while it loads, to report that; every other one once it has loaded.
     """
 
     settings: ServiceSettings
@@ -54,6 +52,8 @@ class WorkerPlace:
     """The worker's side of what it shares with the supervisor."""
 
     def __init__(self, start: WorkerStart) -> None:
+        for descriptor in start.descriptors:
+            os.set_inheritable(descriptor, False)
         self.number, self.first, self.folder = start.number, start.first, start.folder
         self.listening = socket.socket(fileno=start.listening)
         self.board = WorkerBoard(start.workers, start.board)
