@@ -27,6 +27,7 @@ from arbitrank.cli.serve import serve
 from arbitrank.cli.stated_options import statable, stated, variable
 from arbitrank.serve.metric_table import METRICS
 from arbitrank.serve.operations import OPERATIONS
+from arbitrank.serve.readiness import PROBLEMS
 from arbitrank.store.store import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -375,3 +376,8 @@ def test_the_runbook_has_every_alert() -> None:
         assert rule["annotations"]["runbook"] == f"docs/how-to/runbook.md#{name.lower()}"
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert rule["annotations"]["summary"]
+
+
+def test_the_runbook_has_every_kind_of_problem_of_readyz() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8").partition("\n# Problems\n")[2]
+    assert re.findall(r"^## (.+)$", text, re.M) == list(PROBLEMS)

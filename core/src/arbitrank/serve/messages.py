@@ -116,10 +116,12 @@ class Changed(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """Readiness to answer requests, all current problems, and notes on input that is not as the weights know it.
 
-    `out_of_scope` is the share of such requests that this worker follows, set only where it does.
+    `out_of_scope` is the share of such requests that this worker follows, set only where it does. `kinds` are those of
+    the problems, in their order, each a heading of the runbook; set only where there are problems.
     """
 
     ready: bool
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
     out_of_scope: ShareStatus | msgspec.UnsetType = msgspec.UNSET
+    kinds: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET

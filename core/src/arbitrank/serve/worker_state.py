@@ -13,7 +13,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from arbitrank.answerlog.settings import LogStatus
@@ -27,7 +26,7 @@ from arbitrank.feature_names import FeatureWatch
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
-from arbitrank.registry import Found, Refused, Unreadable, loaded, survey
+from arbitrank.registry import Found, Unreadable, loaded, survey
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.call_ids import CURRENT
 from arbitrank.serve.event_log import EventLog
@@ -37,6 +36,7 @@ from arbitrank.serve.messages import Health
 from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.metrics_page import page
 from arbitrank.serve.policy import read_policy
+from arbitrank.serve.readiness import health
 from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_place import WorkerReport
@@ -50,7 +50,6 @@ from arbitrank.wire.notices import Notices
 if TYPE_CHECKING:
     from arbitrank.serve.tracing import Tracing
 
-_TUNE = "run: arbitrank tune, then arbitrank promote .decisions"
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 
 
@@ -189,24 +188,7 @@ class WorkerState:
 
     def health(self) -> Health:
         """Readiness, and all current problems."""
-        problems = [self.problem] if self.problem else []
-        if self.stopping:
-            problems.append("the service is stopping")
-        ready = not problems
-        problems += [file.problem for file in (self.policy, self.tokens) if file is not None and file.problem]
-        problems += [f"{one.name}: {one.reason}" for one in self.found if isinstance(one, Refused)]
-        if self.live is not None:
-            status = self.live.status()
-            problems += [status.problem] if status.problem else []
-            problems += [f"{name}: {domain.problem}" for name, domain in status.domains.items() if domain.problem]
-        problems += [f"{name}: {log.problem}" for name, log in self.log_status().items() if log.problem]
-        notes = [f"{name}: {note}" for name, note in self.features.notes().items()]
-        remarks = () if self.live is None else self.live.remarks
-        followed = self.live is not None and self.settings.following.follow
-        if followed and status.share is None:
-            notes.append("the share of out-of-scope requests is not followed: no decision settings state one; " + _TUNE)
-        share = status.share if followed and status.share is not None else UNSET
-        return Health(ready, tuple(dict.fromkeys(problems)), (*notes, *remarks, *self.unread.remarks), share)
+        return health(self)
 
     def _remark(self, text: str) -> None:
         """Write a remark on the input of clients; none quotes a user's words."""
