@@ -55,8 +55,9 @@ def measured(
     for domain in bench.corpus.domains:
         recognised = bench.readings(domain)
         asked = requests(train, recognised.train)
-        evidence = gather(domain, asked, [e.truth for e in train])
-        sides.setdefault(("R0", 0), {})[domain] = scored(baseline(domain, asked), held, recognised.held)
+        truths = [e.truth for e in train]
+        evidence = gather(domain, asked, truths)
+        sides.setdefault(("R0", 0), {})[domain] = scored(baseline(domain, asked, truths), held, recognised.held)
         sides.setdefault((ALL, 0), {})[domain] = scored(learn(evidence, settings), held, recognised.held)
         for own in sizes:
             for draw in range(draws):

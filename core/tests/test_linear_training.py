@@ -261,6 +261,24 @@ def test_missing_confidences_are_filled_with_the_means_of_the_training_data() ->
     assert 0.0 < scores.mine < 1.0
 
 
+@pytest.mark.parametrize(
+    ("stated", "fill"),
+    [
+        ({}, (10 / 21) ** 0.5),  # 9 of 19 readings right, and neither confidence says how many to expect
+        ({"slots_confidence": 0.25}, 0.99),  # expected to be right less often than they are
+        ({"intent_confidence": 0.95}, 10 / (19 * 0.95 + 2)),
+    ],
+)
+def test_a_confidence_that_is_never_stated_is_worth_what_the_own_readings_are(stated: dict, fill: float) -> None:
+    requests = [Request(hypotheses=(Hypothesis("lights", "On", 0.8, **stated),)) for _ in range(39)]
+    truths = [Truth("lights", "On" if i < 9 else "Off") for i in range(19)] + [Truth(None)] * 20
+    spec = baseline("lights", requests, truths).spec
+    lacking = spec.fill.slots if "intent_confidence" in stated else spec.fill.intent
+    assert lacking == pytest.approx(fill)
+    assert gather("lights", requests, truths).spec.fill == spec.fill
+    assert spec.fill.domain == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize("model", ["factored", "loglinear"])
 def test_a_cosine_as_the_domains_confidence_teaches_as_much_as_a_probability(model: Any) -> None:
     """Read as a probability it is narrow; its weight is regularised by its spread."""

@@ -13,6 +13,8 @@ from arbitrank.learn.gains import Gain
 from arbitrank.learn.kind_choice import KindGain, choose_kind
 from arbitrank.learn.linear_training import train_factored
 from arbitrank.learn.model_selection import learn, select, select_each
+from arbitrank.learn.rerankers import baseline
+from arbitrank.probability import log_loss
 from arbitrank.values import Hypothesis, Request, Truth
 
 
@@ -49,6 +51,39 @@ def test_the_pull_is_the_default_where_it_is_given_or_data_are_too_few_or_enough
     some = evidence(n, telling=True)
     settings = Settings(model="factored", calibrate=False, **options)
     assert learn(some, settings) == train_factored(some, settings)
+
+
+def misscaled(n: int, seed: int) -> tuple[list[Request], list[Truth]]:
+    """A third of n requests are the domain's own: its score, the only one, is 80 % for them and 45 % for others'."""
+    rng = np.random.default_rng(seed)
+    mine = rng.random(n) < 1 / 3
+    scores = np.clip(rng.normal(np.where(mine, 0.8, 0.45), 0.1), 0.01, 0.99).tolist()
+    return (
+        [Request(utterance="dim it", hypotheses=(Hypothesis("lights", "Dim", p),)) for p in scores],
+        [Truth("lights" if own else None, "Dim" if own else None) for own in mine],
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sixty_requests_correct_the_scale_of_a_score(seed: int) -> None:
+    few, fresh = misscaled(60, seed), misscaled(400, 100 + seed)
+    model, plain = learn(gather("lights", *few), Settings()), baseline("lights", *few)
+    mine = np.array([truth.domain == "lights" for truth in fresh[1]], float)
+    of_model, of_r0 = (np.array([one.rerank(r).right[0] for r in fresh[0]]) for one in (model, plain))
+    assert log_loss(of_model, mine).mean() < log_loss(of_r0, mine).mean() - 0.1
+    assert ((of_model > 0.5) == mine).mean() > 0.93
+
+
+def test_of_few_requests_only_the_scale_of_the_score_is_learned() -> None:
+    few = gather("lights", *misscaled(60, 0))
+    tight, loose = train_factored(few, SETTINGS), learn(few, SETTINGS)
+    moved = {
+        name
+        for name, a, b in zip(few.spec.request_names, tight.mine.values, loose.mine.values, strict=True)  # type: ignore[union-attr]
+        if abs(a - b) > 0.2
+    }
+    assert moved == {"domain.logit", "bias"}
+    assert loose.right == tight.right  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("n", [60, 200, 500])

@@ -26,6 +26,7 @@ from arbitrank.training.build import build, held_out, time_of
 from arbitrank.training.datasets import COMMON, Dataset, ReadReport, is_partitioned, prepare
 from arbitrank.training.example_file import ExampleFile, Writer, data_digest, write_examples
 from arbitrank.training.locations import DataFile, files, opened, since
+from arbitrank.training.sufficiency import shortage_notes
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 DAY = 86_400
@@ -511,3 +512,16 @@ def test_a_domain_is_trained_on_truths_that_name_it_alone(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="enough"):
         build(domain, ("p", "1"), examples, tmp_path / "out", Settings())
     assert {*domain.truths} == {Truth("shades", "On"), Truth("lamps", "On"), Truth("shades")}
+
+
+def test_training_says_what_the_data_have_too_little_of_as_the_check_does() -> None:
+    def few(n: int, intent: str) -> list[Example]:
+        return [Example(Request(utterance=f"{intent} {i}"), Truth("lamps", intent)) for i in range(n)]
+
+    (note,) = shortage_notes("lamps", [*few(40, "On"), *few(3, "Dim")])
+    assert note == (
+        "domain lamps: little data, so its weights stay close to its scores: 43 examples, expected 100 at least; 3 "
+        "examples of the intent Dim, expected 10 at least; run: arbitrank check lamps"
+    )
+    assert shortage_notes("lamps", few(100, "On")) == ()
+    assert shortage_notes("lamps", [*few(100, "On"), Example(Request(utterance="no"), Truth(None))]) == ()

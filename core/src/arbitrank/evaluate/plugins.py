@@ -170,7 +170,8 @@ class _Asked(NamedTuple):
 
     def put(self, name: str, places: Iterable[int], answers: Sequence[_Answer], training: Sequence[Example]) -> None:
         """Fill in the plugin's answers to the requests at `places`; R0 learns its means from `training`."""
-        plain = baseline(name, [own_request(e.request, _own(name, e) or ()) for e in training])
+        requests = [own_request(e.request, _own(name, e) or ()) for e in training]
+        plain = baseline(name, requests, [e.truth for e in training])
         for i, (hypotheses, scores) in zip(places, answers, strict=True):
             self.readings[i] = tuple(hypotheses)
             self.best[PLUGINS].put([i], [scores])

@@ -149,7 +149,7 @@ def gather(
     places = np.flatnonzero(read)
     silent += sum(not truth.owned_by(domain) for truth in at_places(truths, np.flatnonzero(~read)))
     kept, true = at_places(requests, places), at_places(truths, places)
-    spec = fit_features(domain, kept, keys=keys, context=context)
+    spec = fit_features(domain, kept, true, keys=keys, context=context)
     return Evidence.of(spec, kept, true, None if weights is None else weights[places], silent=silent)
 
 

@@ -31,6 +31,7 @@ ENOUGH = 300
 
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
 _OF_COUNTS = 0.1  # regularisation of a bias that counts decide; about that of the rule of succession
+_SCALE = (NARROW, "bias")  # of P(mine): the slope and the bias of the domain's score
 _STRONGEST = 1_000.0  # regularisation of a domain that has next to nothing, in units of that of one that has enough
 
 BatchLoss = Callable[[Floats, Batch], tuple[float, Floats]]
@@ -48,14 +49,18 @@ def train_loglinear(evidence: Evidence, settings: Settings) -> LogLinear:
     return loglinear(evidence.spec, settings, partial(_fitted, evidence, settings))
 
 
-def train_factored(evidence: Evidence, settings: Settings, *, pull: float | None = None) -> Factored:
+def train_factored(
+    evidence: Evidence, settings: Settings, *, pull: float | None = None, scale_alone: bool = False
+) -> Factored:
     """The factored re-ranker; `pull` is how many requests the regularisation counts for, None for the default.
+
+    With `scale_alone` it is so for the slope and the bias of the domain's score alone, which correct its scale.
 
     With `settings.kept` < 1, half of the missing log(kept) is compensated by the weights of others' requests, and half
     is added to P(mine)'s log-odds. The shift alone would fit best where the sampled odds are even, far from where
     domains compete; weights alone would let a handful of requests decide.
     """
-    return factored(evidence.spec, partial(_fitted, evidence, settings, pull=pull))
+    return factored(evidence.spec, partial(_fitted, evidence, settings, pull=pull, scale_alone=scale_alone))
 
 
 class LinearModel(Enum):
@@ -104,7 +109,13 @@ def factored(spec: FeatureSpec, fit: Fit) -> Factored:
 
 
 def _fitted(
-    evidence: Evidence, settings: Settings, model: LinearModel, names: Sequence[str], pull: float | None = None
+    evidence: Evidence,
+    settings: Settings,
+    model: LinearModel,
+    names: Sequence[str],
+    pull: float | None = None,
+    *,
+    scale_alone: bool = False,
 ) -> tuple[Floats, Floats]:
     rows, batch, loss = model.of(evidence, settings)
     if not len(rows):
@@ -113,7 +124,7 @@ def _fitted(
     counts = RequestCounts(len(batch.starts), own, evidence.silent)
     mean = BlockedLoss(loss, rows, batch)
     narrow = None if model is LinearModel.RIGHT else Narrow.of(rows[:, list(names).index(NARROW)])
-    fitted = fit_linear(mean, model, names, counts, settings, pull, narrow=narrow)
+    fitted = fit_linear(mean, model, names, counts, settings, pull, narrow=narrow, scale_alone=scale_alone)
     return fitted, rows.mean(axis=0)
 
 
@@ -137,6 +148,7 @@ def fit_linear(
     pull: float | None = None,
     *,
     narrow: Narrow | None = None,
+    scale_alone: bool = False,
 ) -> Floats:
     """The weights of a linear model by its mean loss over the requests, wherever that is summed.
 
@@ -151,8 +163,10 @@ def fit_linear(
         return start
     others = requests - own
     scarcer = own if model is LinearModel.RIGHT else min(own, others)
-    strength = _strength(scarcer) if pull is None else pull
+    strength = _strength(scarcer) if pull is None or scale_alone else pull
     l2 = np.full(len(names), strength / requests if settings.l2 is None else settings.l2)
+    if scale_alone and pull is not None and model is LinearModel.MINE:
+        l2[[list(names).index(name) for name in _SCALE]] = pull / requests
     if "bias" in names and model is not LinearModel.RIGHT and silent and others < own and settings.l2 is None:
         l2[list(names).index("bias")] = min(strength, _OF_COUNTS * _strength(min(own, others + silent))) / requests
     if narrow is None:

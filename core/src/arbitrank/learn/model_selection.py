@@ -32,7 +32,8 @@ from arbitrank.learn.linear_training import ENOUGH, train_factored, train_loglin
 from arbitrank.probability import log_loss
 
 _PULLS = (1.0, 0.1)  # looser than the default while a domain has few requests, so that an informative context counts
-_FEW = 30  # requests of the scarcer kind below which held-out ones can't be trusted to choose the regularisation
+_FEWEST = 8  # requests of the scarcer kind below which held-out ones can't be trusted to choose the regularisation
+_FEW = 30  # requests of the scarcer kind below which they can be trusted with the scale of the domain's score alone
 _DOUBTED = 50  # requests of the scarcer kind below which chance too easily prefers another one
 
 
@@ -149,14 +150,14 @@ def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, Score
     """
     own = int(np.count_nonzero(evidence.batch.mine))
     scarcer = min(own, len(evidence.batch.mine) - own)
-    if settings.l2 is not None or settings.model == "boosted" or not _FEW <= scarcer < ENOUGH:
+    if settings.l2 is not None or settings.model == "boosted" or not _FEWEST <= scarcer < ENOUGH:
         return train_factored, {}
     counts = evidence.batch.counts(settings.kept)
     trainer: Trainer = train_factored
     scores = cross_fit(evidence, settings, trainer)
     before, best, errors = log_loss(*scores.claims(evidence)), 0.0, 2.0 if scarcer < _DOUBTED else 1.0
-    for pull in _PULLS:
-        looser = partial(train_factored, pull=pull)
+    few = scarcer < _FEW
+    for looser in [partial(train_factored, pull=pull, scale_alone=few) for pull in _PULLS]:
         tried = cross_fit(evidence, settings, looser)
         gain = Gain.of(before - log_loss(*tried.claims(evidence)), counts)
         if gain.mean > max(best, errors * gain.error):

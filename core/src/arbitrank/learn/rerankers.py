@@ -25,7 +25,7 @@ from arbitrank.learn.losses import Form
 from arbitrank.learn.matrices import plain_matrix
 from arbitrank.learn.scoring import FactoredScorer, LogLinearScorer
 from arbitrank.probability import ALL, Floats, Starts, bounded, clipped, null_softmax, sigmoid
-from arbitrank.values import Request
+from arbitrank.values import Request, Truth
 
 _SAME = 1e-12  # nats between two products that count as equal
 
@@ -72,9 +72,15 @@ class R0(msgspec.Struct, frozen=True, tag="r0", tag_field="kind"):
         return found
 
 
-def baseline(domain: str, requests: Sequence[Request] = ()) -> R0:
-    """R0 of a domain, missing confidences being replaced by the means of these requests, 0.5 without any."""
-    return R0(fit_features(domain, [r for r in requests if r.hypotheses], context=False))
+def baseline(domain: str, requests: Sequence[Request] = (), truths: Sequence[Truth] = ()) -> R0:
+    """R0 of a domain, missing confidences being replaced by the means of these requests, 0.5 without any.
+
+    With the requests' `truths`, one that is missing in all of them is replaced by what their readings are worth
+    (`arbitrank.learn.census`).
+    """
+    read = [i for i, request in enumerate(requests) if request.hypotheses]
+    seen = [requests[i] for i in read], [truths[i] for i in read] if truths else []
+    return R0(fit_features(domain, *seen, context=False))
 
 
 class LogLinear(msgspec.Struct, frozen=True, tag="loglinear", tag_field="kind", dict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 from arbitrank.guard import Fault, guarded
 from arbitrank.nlu.data_faults import DataFilesWarning
@@ -13,13 +14,8 @@ from arbitrank.testing.findings import DomainCheck, Finding, Level, of_data, of_
 from arbitrank.testing.subject import Subject
 from arbitrank.training.plugin_calls import check_example, listed_examples
 from arbitrank.training.scored_examples import DomainScales, read_example
+from arbitrank.training.sufficiency import shortages
 from arbitrank.values import Example
-
-MIN_EXAMPLES = 100
-"""Examples below which a domain learns hardly anything."""
-
-MIN_INTENT = 10
-"""Examples of an intent below which it is hardly learned."""
 
 _TOLD = 5  # findings of one kind
 
@@ -85,17 +81,12 @@ def training_data_suffices(subject: Subject) -> Iterator[Finding]:
     examples = given_examples(subject)
     if not examples:
         return
-    if len(examples) < MIN_EXAMPLES:
-        fix = "add patterns or raise their `count`, or bring a corpus: arbitrank import --corpus"
-        yield warning(f"{len(examples)} examples", f"{MIN_EXAMPLES} at least", fix)
+    for one in islice(shortages(subject.name, examples), _TOLD + 1):
+        yield warning(one.seen, f"{one.least} at least", one.fix)
     counts = Counter(one.truth.intent for one in examples if one.truth.owned_by(subject.name))
-    for intent, n in list(counts.items())[:_TOLD]:
-        if n < MIN_INTENT:
-            fix = "add some, or leave the intent out"
-            yield warning(f"{n} examples of the intent {intent}", f"{MIN_INTENT} at least", fix)
-        if intent is None:
-            fix = f"write Truth({subject.name!r}, intent)"
-            yield warning(f"{n} own examples have no intent, so no reading of them is right", "an intent", fix)
+    if n := counts[None]:
+        fix = f"write Truth({subject.name!r}, intent)"
+        yield warning(f"{n} own examples have no intent, so no reading of them is right", "an intent", fix)
 
 
 @DomainCheck

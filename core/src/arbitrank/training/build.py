@@ -243,7 +243,7 @@ def _seen(name: str, examples: Sequence[Example]) -> tuple[Confidences, int]:
         given = example.request.hypotheses
         own = [h for h in given or () if h.domain == name]
         if own:
-            census.count(own_request(example.request, own))
+            census.count(own_request(example.request, own), example.truth)
         others += not example.truth.owned_by(name) and (given is None or bool(own))
     return census.spec(context=False).fill, others
 

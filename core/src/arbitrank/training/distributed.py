@@ -237,7 +237,7 @@ def count(task: TrainingTask, part: str) -> FileCounts:
         given += example.request.hypotheses is not None
         if example.request.hypotheses:
             others += not mine
-            census.count(example.request)
+            census.count(example.request, example.truth)
     return FileCounts(census, len(training), own, given, others, silent, digest, notes)
 
 

@@ -34,6 +34,7 @@ from arbitrank.training.example_file import ExampleFile, data_digest, write_exam
 from arbitrank.training.plugin_calls import own_examples
 from arbitrank.training.scored_examples import DomainScales, write_read
 from arbitrank.training.shared_negatives import added_negatives, with_negatives
+from arbitrank.training.sufficiency import others_notes, shortage_notes
 from arbitrank.values import Example
 
 ARTIFACT = "artifact"
@@ -46,7 +47,6 @@ DATA = "examples"
 """The file inside the task's folder of examples that the task generated or read itself."""
 
 _SELFTEST = 60.0  # seconds that the self-test may take
-_LITTLE = 30  # requests of other domains with a hypothesis below which a note says so
 
 
 class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -150,6 +150,7 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     scales = DomainScales.of(domain, task.scales)
     examples, notes, silent = _examples(task, domain)
     examples, unread = write_read(Path(task.folder) / READ, domain.name, examples, scales)
+    notes = (*notes, *shortage_notes(domain.name, examples))
     added = added_negatives(domain, examples, task.negatives, silent)
     examples, notes = with_negatives(Path(task.folder) / "shared", examples, added), (*notes, *unread, *added.notes)
     figures({"rows": len(examples)})
@@ -209,11 +210,7 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
     """The outcome of a task whose artifact is built, by its self-check against R0."""
     manifest, figures, card = built.manifest, built.measured, built.measured.card
     reason, alone = None, unproven(task.domain, card)
-    if alone:
-        notes = (*notes, f"domain {task.domain}: {alone}")
-    elif card.silent and card.others is not msgspec.UNSET and card.others < _LITTLE:
-        text = f"it has a hypothesis of {card.others} of {card.others + card.silent} requests of other domains"
-        notes = (*notes, f"domain {task.domain}: {text}, so P(mine) rests on few")
+    notes = (*notes, f"domain {task.domain}: {alone}") if alone else (*notes, *others_notes(task.domain, card))
     if not card.n:
         reason = (
             "its self-check refuses the weights: it has a reading of no held-out request, so nothing shows that they "
