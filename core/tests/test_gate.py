@@ -178,3 +178,15 @@ def test_a_candidate_that_fails_more_often_is_refused(doubling: Impact) -> None:
     seen = replace(doubling, pooled=None, claims=replace(doubling.claims, after=None), failures={"candidate": 3})
     (reason,) = judge(seen, None)
     assert reason.text == f"it fails on 3 of {doubling.n} requests; the version that serves now fails on 0"
+
+
+@pytest.mark.parametrize(("n", "few"), [(40, True), (200, False)])
+def test_an_error_on_few_requests_names_their_number_and_the_report_on_more(
+    doubling: Impact, n: int, few: bool
+) -> None:
+    after = card(n=n, ece=0.3, over=-0.3)
+    claims = replace(doubling.claims, after=after, temperature_after=doubling.claims.temperature_before)
+    texts = [one.text for one in judge(replace(doubling, pooled=None, claims=claims), card())]
+    assert len(texts) == 2
+    told = f"{n} requests with a reading of it decide little: on more of them, run: arbitrank report {OVER} --on LOG"
+    assert [text.endswith(told) for text in texts] == [few, few]

@@ -13,6 +13,7 @@ from arbitrank.impact.report import Impact, Slice
 from arbitrank.store.artifact import unproven
 
 _NAMED = 5  # neighbours that a reason names
+_FEW = 200  # requests of an ECE below which its reason says that they decide little
 
 
 class GateLimits(msgspec.Struct, frozen=True):
@@ -99,7 +100,8 @@ def over_limit(
     version = f"{impact.domain} as it answers now" if now else impact.domain
     losses = "" if now else _losses(impact)
     when = "" if now or promoted else "once it is stable, "
-    return f"{version} is over-confident: {seen}{losses}; {when}run: arbitrank shrink {impact.domain}"
+    few = _few(impact.domain, calibration)
+    return f"{version} is over-confident: {seen}{losses}{few}; {when}run: arbitrank shrink {impact.domain}"
 
 
 def losing_neighbours(impact: Impact) -> tuple[str, ...]:
@@ -142,14 +144,23 @@ def _calibration(
         if own.ece > chance + admitted:
             text = (
                 f"it is worse calibrated than its card says: {seen}; the card has {_points(card.ece)} on {card.n}, up "
-                f"to {_points(card.ece_interval[1])}{_losses(impact)}"
+                f"to {_points(card.ece_interval[1])}{_losses(impact)}{_few(impact.domain, own)}"
             )
             yield GateReason("card", text, losing_neighbours(impact))
     over = over_limit(impact, limits)
     if over is None and own.ece > max(limits.max_ece, chance):
         over = f"it is too badly calibrated: {seen}; at most {_points(limits.max_ece)} is allowed"
+        over += _few(impact.domain, own)
     if over:
         yield GateReason("limit", over, losing_neighbours(impact))
+
+
+def _few(domain: str, own: Calibration) -> str:
+    """The end of a reason by an ECE on few requests, with the command that measures the domain on more."""
+    if own.n >= _FEW:
+        return ""
+    text = f"{own.n} requests with a reading of it decide little: on more of them"
+    return f"; {text}, run: arbitrank report {domain} --on LOG"
 
 
 def _losses(impact: Impact) -> str:
