@@ -155,7 +155,7 @@ def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, Score
     counts = evidence.batch.counts(settings.kept)
     trainer: Trainer = train_factored
     scores = cross_fit(evidence, settings, trainer)
-    before, best, errors = log_loss(*scores.claims(evidence)), 0.0, 2.0 if scarcer < _DOUBTED else 1.0
+    before, best, errors = log_loss(*scores.claims(evidence)), 0.0, _errors(scarcer)
     few = scarcer < _FEW
     for looser in [partial(train_factored, pull=pull, scale_alone=few) for pull in _PULLS]:
         tried = cross_fit(evidence, settings, looser)
@@ -163,6 +163,11 @@ def _regularised(evidence: Evidence, settings: Settings) -> tuple[Trainer, Score
         if gain.mean > max(best, errors * gain.error):
             trainer, scores, best = looser, tried, gain.mean
     return trainer, {DEFAULT: scores}
+
+
+def _errors(scarcer: int) -> float:
+    """Standard errors by which a looser regularisation has to win, by the requests of the scarcer kind."""
+    return 3.0 if scarcer < _FEW else 2.0 if scarcer < _DOUBTED else 1.0
 
 
 KINDS: dict[RerankerKind, KindTrainer] = {

@@ -24,6 +24,7 @@ from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.learn.census import Census
 from arbitrank.learn.evidence import Each, own_request
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec
+from arbitrank.learn.gains import Gain
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
@@ -40,22 +41,22 @@ from arbitrank.values import Example, Hypothesis
 Split = Literal["words", "time"]
 
 _HELD_OUT = 10  # one example in so many is held out
+_LIKELY = 1.0  # standard errors by which R0 has to be better for weights to count as worse
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class HeldOutFigures:
-    """A model on held-out requests: its calibration, and its weighted NLL beside that of R0 on the same readings."""
+    """A model on held-out requests: its calibration, and its weighted NLL beside that of R0 on the same readings.
+
+    `worse`: R0, the product of the confidences, has the lower NLL by more than the standard error of the difference.
+    """
 
     card: Calibration
     nll: float
     baseline: float
-
-    @property
-    def worse(self) -> bool:
-        """True where R0, the product of the confidences, has the lower NLL."""
-        return self.nll > self.baseline + 1e-9
+    worse: bool = False
 
     def of_others(self, others: int, silent: int) -> HeldOutFigures:
         """The figures with the numbers of other domains' requests in training, with and without a hypothesis."""
@@ -193,7 +194,9 @@ def figures_of(rows: Floats) -> HeldOutFigures:
     """The figures of a model from its rows of `claims`."""
     p, y, p0, y0, weight = rows.T
     sampled = weight if (weight != 1.0).any() else None
-    return HeldOutFigures(calibration(p, y, sampled), _nll(p, y, weight), _nll(p0, y0, weight))
+    of_model, of_r0 = log_loss(p, y), log_loss(p0, y0)
+    worse = bool(len(p)) and Gain.of(of_r0 - of_model, weight).below(_LIKELY)
+    return HeldOutFigures(calibration(p, y, sampled), _nll(of_model, weight), _nll(of_r0, weight), worse)
 
 
 def claims(name: str, model: Model, examples: Iterable[Example], means: Confidences, kept: float) -> Floats:
@@ -231,8 +234,8 @@ def _best(right: Floats, hypotheses: Sequence[Hypothesis], example: Example) -> 
     return float(right[best]), float(entirely_right(hypotheses[best], example.truth))
 
 
-def _nll(p: Floats, y: Floats, weight: Floats) -> float:
-    return float(np.average(log_loss(p, y), weights=weight)) if len(p) else 0.0
+def _nll(losses: Floats, weight: Floats) -> float:
+    return float(np.average(losses, weights=weight)) if len(losses) else 0.0
 
 
 def _seen(name: str, examples: Sequence[Example]) -> tuple[Confidences, int]:

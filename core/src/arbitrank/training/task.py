@@ -219,7 +219,7 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
     elif figures.worse:
         reason = (
             f"its self-check refuses the weights: on {card.n} held-out requests their NLL is {figures.nll:.4f}, that "
-            f"of R0 (no weights) is {figures.baseline:.4f}; give it more or other data"
+            f"of R0 (no weights) is {figures.baseline:.4f}, by more than chance; give it more or other data"
         )
     return TrainingOutcome(
         domain=task.domain,
