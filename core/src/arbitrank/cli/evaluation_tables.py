@@ -15,6 +15,7 @@ from arbitrank.cli.terminal import print_table, terminal
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import band_mark
 from arbitrank.evaluate.results import cost
+from arbitrank.evaluate.systems import NAMES
 from arbitrank.evaluate.tuning import SystemTuning, tuned, tuning_rows, unchanged
 
 _MANY = 0.05  # of all requests: in scope, but decided none
@@ -34,6 +35,8 @@ def show_evaluation(metrics: Mapping[str, Any], out: Path | None = None) -> None
         f"{len(metrics['domains'])} domain{'s' * (len(metrics['domains']) != 1)}"
     )
     print_table(console, _systems(metrics["systems"], unchanged(metrics["tuning"])))
+    if "R1" in metrics["systems"]:
+        console.print(f"[dim]{NAMES}[/dim]")
     for line in _tuning(metrics["tuning"]):
         console.print(f"[dim]{escape(line)}[/dim]")
     if metrics["out_of_scope_shares"]:

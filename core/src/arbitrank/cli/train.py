@@ -66,15 +66,19 @@ _learning = options.gathered(
         "--model",
         type=click.Choice(["auto", "factored", "loglinear", "boosted", "corrected"]),
         default="auto",
-        help="auto: factored, unless held-out data are enough to be sure that trees are better.",
+        help="auto: factored, unless held-out data are enough to be sure that trees are better; loglinear: R1, R2 or "
+        "R3, by its --loss.",
     ),
     click.option(
         "--loss",
         type=click.Choice(["r1", "r2", "r3"]),
-        help="Of a log-linear (default r3) or boosted model (default r2, the cross-entropy).",
+        help="Of a log-linear (default r3: R3) or boosted model (default r2, the cross-entropy).",
     ),
     click.option(
-        "--form", type=click.Choice(["sigmoid", "softmax", "null"]), default="null", help="Of a log-linear model."
+        "--form",
+        type=click.Choice(["sigmoid", "softmax", "null"]),
+        default="null",
+        help="Of a log-linear model; R1 to R3 of `evaluate` are sigmoids.",
     ),
     click.option(
         "--kept",
@@ -163,9 +167,9 @@ def train(
     """Train each DOMAIN (all installed ones by default) and publish its weights as `candidate`.
 
     Each is trained in a process of its own, isolated from the others' failures. A domain whose data, code and settings
-    are unchanged is skipped; one whose new weights are worse than R0 (no weights) on held-out requests is refused. The
-    same data, code and seed give the same version. The exit status is 1 where a domain was refused, 2 where one could
-    not be trained.
+    are unchanged is skipped; one whose new weights are likely worse than R0 (no weights) on held-out requests is
+    refused. The same data, code and seed give the same version. The exit status is 1 where a domain was refused, 2
+    where one could not be trained.
 
     Example: arbitrank train podcasts --data corpus.jsonl --promote
     """
@@ -241,7 +245,9 @@ def _examples(outcome: TrainingOutcome) -> str:
 
 def _kind(outcome: TrainingOutcome) -> str:
     """The kind of the trained re-ranker, and why it was chosen."""
-    return f"{outcome.model} ({outcome.choice.sentence})" if outcome.choice else outcome.model
+    kind, _, loss = outcome.model.partition(" ")
+    name = f"{(loss or 'r3').upper()} (loglinear)" if kind == "loglinear" else outcome.model  # as `evaluate` names it
+    return f"{name} ({outcome.choice.sentence})" if outcome.choice else name
 
 
 def _finish(outcomes: Sequence[TrainingOutcome]) -> None:

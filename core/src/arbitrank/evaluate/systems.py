@@ -33,6 +33,9 @@ BOOSTED = ("boosted", "corrected")
 SYSTEMS = ("R0", "R0 temperature", "R1", "R2", "R3", DEFAULT, *BOOSTED, AUTO)
 """The systems whose domains are trained alone, in the order in which they are reported."""
 
+NAMES = "R1, R2, R3: what `arbitrank train --model loglinear` trains with that --loss and --form sigmoid"
+"""Note on the names of systems that are not those of `arbitrank train --model`."""
+
 _TOGETHER = (DEFAULT, *BOOSTED, AUTO)  # trained on the same folds, at once
 
 _PLAIN = Settings(model="loglinear", form="sigmoid")
