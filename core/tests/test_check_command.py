@@ -9,14 +9,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from careless import Zoo
 from distributions import install
 
+from arbitrank.domain import Settings
 from arbitrank.errors import InputError
+from arbitrank.store.store import open_store
 from arbitrank.testing import ALL_CHECKS
 from arbitrank.testing.check_process import DISCOVERY, check_target
 from arbitrank.testing.import_probe import import_effects
 from arbitrank.testing.metadata_checks import range_of_core_is_capped
 from arbitrank.testing.target import Target, target
+from arbitrank.training.build import build
+from arbitrank.values import Example
 
 CARELESS = Path(__file__).with_name("careless.py").read_text(encoding="utf-8")
 HOOK = "\n\nfrom arbitrank.hookspecs import hookimpl\n\n\n@hookimpl\ndef arbitrank_domains():\n    return [{}]\n"
@@ -53,7 +58,31 @@ def test_a_project_that_is_not_installed_is_checked_and_its_metadata_too(arbitra
     done = arbitrank("check", str(folder / "src"), "--expect", "range_of_core_is_capped=because it is a toy")
     assert (done.returncode, done.stderr) == (0, "")
     assert "because:  because it is a toy" in done.stdout
-    assert done.stdout.endswith("0 broken, 0 findings, 1 warnings\n")
+    assert done.stdout.endswith(
+        "0 broken, 0 findings, 1 warnings; weights checked: none stable, none shipped: trained on a sample\n"
+    )
+
+
+def test_the_stable_weights_of_the_store_are_checked_and_named(arbitrank, tmp_path: Path) -> None:
+    zoo, url = Zoo(), str(tmp_path / "store")
+    store = open_store(url)
+
+    def promoted(examples: list[Example], name: str) -> str:
+        build(zoo, ("arbitrank-zoo", "0.1.0"), examples, tmp_path / name, Settings())
+        return store.publish(tmp_path / name, promote=True).version
+
+    def checked() -> tuple[dict[str, Any], list[str]]:
+        done = arbitrank("check", str(folder), "--store", url, "--json", "--expect", "range_of_core_is_capped=a toy")
+        report = json.loads(done.stdout)
+        return report, [one["seen"] for one in report["broken"] + report["warnings"]]
+
+    folder, examples = project(tmp_path / "zoo", STEADY), list(zoo.examples())
+    older = promoted(examples[:-7], "older")
+    report, seen = checked()
+    assert (report["passed"], report["weights"]) == (True, f"{older}, stable in {url}")
+    assert f"{older}, stable in {url} were trained on other data than examples() yields" in seen
+    (fix,) = (one["fix"] for one in report["warnings"] if "other data" in one["seen"])
+    assert fix == f"run: arbitrank train zoo --promote --store {url}"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +13,19 @@ import click
 import msgspec
 
 from arbitrank.cli import options
-from arbitrank.errors import InputError
+from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.extras import required
+from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
     from arbitrank.testing.check_process import CheckedDomain
     from arbitrank.testing.findings import Finding
+    from arbitrank.testing.subject import StableWeights
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The report of `check --json`: for each domain, the number of checks, what is broken and what else was seen."""
+    """The report of `check --json`: for each domain, the number of checks, what is broken, what else was seen, and
+    which weights were checked."""
 
     domain: str
     checks: int
@@ -29,6 +33,7 @@ class Report(msgspec.Struct, frozen=True):
     broken: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     expected: dict[str, str]
+    weights: str | None = None
 
 
 @click.command("check")
@@ -47,13 +52,17 @@ class Report(msgspec.Struct, frozen=True):
     default=300.0,
     help="End a check after this.",
 )
+@options.store
 @click.option("--list", "listed", is_flag=True, help="List all checks with what each guarantees, and run none.")
 @options.as_json
-def check(target: str | None, expected: tuple[str, ...], seconds: float, listed: bool, as_json: bool) -> None:
+def check(
+    target: str | None, expected: tuple[str, ...], seconds: float, store: Store, listed: bool, as_json: bool
+) -> None:
     """Check an installed domain NAME, or the plugin at PATH (its project, a folder of installed packages, or a wheel).
 
     All findings at once: what was seen, what is expected and the fix. Training is tried on a sample of the domain's
-    own data. The plugin runs in a process of its own: where it hangs or exits, the next check goes on. The exit status
+    own data. The weights that are checked are those that it answers with: the stable ones of the store, else those that
+    it ships. The plugin runs in a process of its own: where it hangs or exits, the next check goes on. The exit status
     is 1 where a guarantee is broken, 2 for a wrong call.
 
     Example: arbitrank check ./arbitrank-podcasts
@@ -74,7 +83,7 @@ def check(target: str | None, expected: tuple[str, ...], seconds: float, listed:
         if name not in {one.__name__ for one in ALL_CHECKS}:
             raise InputError(f"--expect {name}: no such check; see: arbitrank check --list")
     with tempfile.TemporaryDirectory(prefix="arbitrank-check-") as scratch:
-        found = check_target(located(target, Path(scratch)), seconds=seconds)
+        found = check_target(located(target, Path(scratch)), seconds=seconds, stable=partial(_stable, store))
     reports = [_report(one, reasons) for one in found]
     if any(
         f.check == DISCOVERY and target in f.seen and "no installed package" in f.seen
@@ -91,6 +100,18 @@ def check(target: str | None, expected: tuple[str, ...], seconds: float, listed:
         sys.exit(1)
 
 
+def _stable(store: Store, name: str) -> StableWeights | None:
+    """The weights of a domain that are stable in the store; a store that cannot be read is reported."""
+    from arbitrank.testing.subject import StableWeights
+
+    try:
+        version = store.state(name)[1].stable
+        return StableWeights(str(store.fetch(name, version)), version, str(store)) if version else None
+    except ArbitrankError as error:
+        options.note(f"{name}: the stable weights cannot be read, so those that it ships are checked: {error}")
+        return None
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, equals, reason = text.partition("=")
     if not equals or not reason.strip():
@@ -102,7 +123,7 @@ def _report(one: CheckedDomain, expected: Mapping[str, str]) -> Report:
     from arbitrank.testing.run import judged
 
     broken, rest = judged(one.findings, expected)
-    return Report(one.name, one.checks, not broken, tuple(broken), tuple(rest), dict(expected))
+    return Report(one.name, one.checks, not broken, tuple(broken), tuple(rest), dict(expected), one.weights)
 
 
 def _list(checks: Mapping[str, str], as_json: bool) -> None:
@@ -138,4 +159,5 @@ def _show(report: Report) -> None:
     lines("warning", [one for one in report.warnings if one.level == "warning"])
     failed = len({one.check for one in report.broken})
     counts = f"{report.checks} checks, {failed} broken, {len(report.broken)} findings, {len(report.warnings)} warnings"
-    click.echo(f"{report.domain}: {counts}")
+    weights = f"; weights checked: {report.weights}" if report.weights else ""
+    click.echo(f"{report.domain}: {counts}{weights}")

@@ -26,7 +26,7 @@ from arbitrank.testing.checks import ALL_CHECKS
 from arbitrank.testing.example_checks import EXAMPLE_CHECKS
 from arbitrank.testing.findings import Finding, of_text
 from arbitrank.testing.shipped_checks import SHIPPED_CHECKS
-from arbitrank.testing.subject import Barred, Subject
+from arbitrank.testing.subject import Barred, StableWeights, Subject
 from arbitrank.testing.target import Target
 from arbitrank.testing.training_checks import TRAINING_CHECKS
 
@@ -49,11 +49,12 @@ _PARTS: Mapping[Barred, frozenset[str]] = {
 
 
 class CheckedDomain(msgspec.Struct, frozen=True):
-    """A domain that was checked, with its findings, and the number of checks."""
+    """A domain that was checked, with its findings, the number of checks, and the weights that were checked."""
 
     name: str
     checks: int
     findings: tuple[Finding, ...]
+    weights: str | None = None
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -64,19 +65,27 @@ class Task(msgspec.Struct, frozen=True):
     domain: str | None = None
     check: str = DISCOVERY
     barred: frozenset[Barred] = frozenset()
+    stable: StableWeights | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The findings of a check; of discovery, the names of the target's domains, too."""
+    """The findings of a check; of discovery, the target's domains with the weights that each ships, too."""
 
     findings: tuple[Finding, ...] = ()
-    domains: tuple[str, ...] = ()
+    domains: dict[str, str] = {}
 
 
 def check_target(
-    one: Target, *, seconds: float = SECONDS, tell: Callable[[str], None] = lambda text: None
+    one: Target,
+    *,
+    seconds: float = SECONDS,
+    tell: Callable[[str], None] = lambda text: None,
+    stable: Callable[[str], StableWeights | None] = lambda name: None,
 ) -> list[CheckedDomain]:
-    """All domains of a target with all findings. `tell` receives each check's name. Never raises a plugin's error."""
+    """All domains of a target with all findings. `tell` receives each check's name. Never raises a plugin's error.
+
+    `stable` returns the weights that a domain answers with in place of those that it ships, where there are any.
+    """
     for path in reversed(one.paths):
         sys.path.insert(0, path)
     child = _Restarted(seconds)
@@ -89,11 +98,15 @@ def check_target(
         for name in domains:
             findings = [*discovered.findings]
             number = 1
+            weights = stable(name) if discovered.domains else None
             for check in ALL_CHECKS if discovered.domains else ():
                 tell(check.__name__)
                 number += 1
-                findings += child.reply(msgspec.structs.replace(task, domain=name, check=check.__name__)).findings
-            found.append(CheckedDomain(name, number, tuple(findings)))
+                findings += child.reply(
+                    msgspec.structs.replace(task, domain=name, check=check.__name__, stable=weights)
+                ).findings
+            checked = str(weights) if weights else discovered.domains.get(name)
+            found.append(CheckedDomain(name, number, tuple(findings), checked))
         return found
     finally:
         child.close()
@@ -154,10 +167,11 @@ class _Answers:
             }
         if task.domain is None:
             findings = tuple(_discovery(task, self._found))
-            return msgspec.json.encode(Reply(findings, tuple(self._subjects)))
+            shipped = {name: subject.checked for name, subject in self._subjects.items()}
+            return msgspec.json.encode(Reply(findings, shipped))
         (check,) = (check for check in ALL_CHECKS if check.__name__ == task.check)
         subject = self._subjects[task.domain]
-        subject.barred = task.barred
+        subject.barred, subject.stable = task.barred, task.stable
         try:
             found = check.findings(subject)
         except KeyboardInterrupt as error:  # the plugin's: a user's does not reach this process

@@ -1,8 +1,12 @@
-"""Checks of the weights that a package ships: intact, of the present data, calibrated as their card says."""
+"""Checks of the weights that a domain answers with: intact, of the present data, calibrated as their card says.
+
+They are those that its package ships, or where it is checked with a store, the stable ones in there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -28,16 +32,21 @@ _MEASURED = 600  # held-out requests on which the card is tried
 
 @DomainCheck
 def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
-    """The shipped artifact verifies, is the domain's own, small, and holds numbers and text alone: no code."""
-    folder = subject.shipped
-    if folder is None:
-        return
-    manifest = verified(folder, remedy=f"run: arbitrank train {subject.name} --out {folder}")
+    """The artifact verifies, is the domain's own, small, and holds numbers and text alone: no code."""
+    for folder in dict.fromkeys((subject.weights, subject.shipped)):
+        if folder is not None:
+            yield from _damage(subject, folder)
+
+
+def _damage(subject: Subject, folder: Path) -> Iterator[Finding]:
+    shipped = folder == subject.shipped
+    remedy = f"run: arbitrank train {subject.name} --out {folder}" if shipped else subject.training
+    manifest = verified(folder, remedy=remedy)
     if manifest.domain != subject.name:
         yield seen(f"{folder} is an artifact of {manifest.domain!r}", repr(subject.name), "train it again")
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    if size > MAX_SHIPPED_BYTES:
+    if shipped and size > MAX_SHIPPED_BYTES:
         yield seen(f"{folder} has {size} bytes", f"at most {MAX_SHIPPED_BYTES}", "train a smaller model")
     for path in files:
         if path.suffix not in _FILES:
@@ -49,15 +58,21 @@ def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
 
 @DomainCheck
 def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Finding]:
-    """The shipped weights were trained on what `examples()` yields now, some of it held out for the card."""
-    folder, examples = subject.shipped, given_examples(subject)
+    """The weights were trained on what `examples()` yields now, some of it held out for the card."""
+    folder, examples, train = subject.weights, given_examples(subject), subject.training
     if folder is None or not examples:
         return
+    present = _digest(subject)
+    if subject.stable is not None and subject.shipped is not None and verified(subject.shipped).data_digest != present:
+        fix = f"before a release, run: arbitrank train {subject.name} --out {subject.shipped}"
+        yield warning("the data changed since the shipped weights were trained", "weights of the present data", fix)
     manifest = verified(folder)
-    train = f"run: arbitrank train {subject.name} --out {folder}"
-    scales = DomainScales.of(subject.domain, {})
-    if manifest.data_digest != data_digest([read_example(example, scales) for example in examples]):
-        yield seen("the data changed since the weights were trained", "weights of the present data", train)
+    if manifest.data_digest != present:
+        expected = "weights of the present data"
+        if subject.stable is not None:  # training by --data, as from a log, is no mistake
+            yield warning(f"{subject.stable} were trained on other data than examples() yields", expected, train)
+        else:
+            yield seen("the data changed since the weights were trained", expected, train)
         return
     used = manifest.negatives or ()
     if manifest.rows >= len(examples) + sum(one.requests for one in used):
@@ -70,10 +85,10 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
 @DomainCheck
 def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
     """Their card counts held-out and others' requests, and has an ECE of at most 0.05, or near its floor."""
-    folder = subject.shipped
+    folder, train = subject.weights, subject.training
     if folder is None:
         return
-    card, train = read_card(folder), f"run: arbitrank train {subject.name} --out {folder}"
+    card = read_card(folder)
     if card.n == 0:
         yield seen("its card counts no held-out request", "some", train)
     limit = max(MAX_CARD_ECE, card.ece_floor + 0.02)
@@ -85,12 +100,14 @@ def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
 
 @DomainCheck
 def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
-    """On data that it did not see, the shipped model's calibration is that of its card, within the card's interval."""
-    folder, examples = subject.shipped, given_examples(subject)
+    """On data that it did not see, the model's calibration is that of its card, within the card's interval."""
+    folder, examples = subject.weights, given_examples(subject)
     if folder is None or not examples or subject.model is None:
         return
-    card = read_card(folder)
-    if read_manifest(folder).negatives:
+    card, manifest = read_card(folder), read_manifest(folder)
+    if subject.stable is not None and manifest.data_digest != _digest(subject):
+        return  # which of these examples it did not see is not known
+    if manifest.negatives:
         examples = subject.training_examples
     unseen = select(examples, held_out(subject.name, examples))
     unseen = unseen[:: -(-len(unseen) // _MEASURED) or 1]  # of all sections of the data
@@ -98,16 +115,22 @@ def shipped_model_keeps_to_its_card(subject: Subject) -> Iterator[Finding]:
     low, high = now.ece_interval
     if now.n and card.n and low > max(card.ece_interval[1], card.ece_band[1], now.ece_band[1]):
         text = f"on {now.n} held-out requests its ECE is {now.ece:.3f} (95 %: {low:.3f} to {high:.3f})"
-        fix = f"run: arbitrank train {subject.name} --out {folder}"
-        yield seen(text, f"that of its card, {card.ece:.3f} (at most {card.ece_interval[1]:.3f})", fix)
+        yield seen(text, f"that of its card, {card.ece:.3f} (at most {card.ece_interval[1]:.3f})", subject.training)
 
 
 @DomainCheck
 def shipped_model_passes_the_self_test(subject: Subject) -> Iterator[Finding]:
-    """The shipped model answers all probes with finite scores in range, the same when queried again."""
-    folder = subject.shipped
+    """The model answers all probes with finite scores in range, the same when queried again."""
+    folder = subject.weights
     if folder is not None and (reason := problem(folder, subject.name, subject.domain)):
-        yield seen(f"its shipped weights fail the self-test: {reason}", "none", "correct the model, then train again")
+        whose = "shipped" if subject.stable is None else "stable"
+        yield seen(f"its {whose} weights fail the self-test: {reason}", "none", "correct the model, then train again")
+
+
+def _digest(subject: Subject) -> str:
+    """The digest of the present data, as training reads them."""
+    scales = DomainScales.of(subject.domain, {})
+    return data_digest([read_example(example, scales) for example in given_examples(subject)])
 
 
 SHIPPED_CHECKS = (

@@ -10,12 +10,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from arbitrank.domain import Domain, Model, Settings
 from arbitrank.errors import PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.packages import Package
 from arbitrank.plugin_hooks import stated
 from arbitrank.registry import Found, Loaded
+from arbitrank.store.artifact import read_manifest
 from arbitrank.store.loading import load_model
 from arbitrank.training.plugin_calls import loaded, own_examples, trained
 from arbitrank.training.shared_negatives import AddedNegatives, added_negatives
@@ -28,12 +31,24 @@ SAMPLE = 240
 """Examples of the data set on which training is tried."""
 
 
+class StableWeights(msgspec.Struct, frozen=True):
+    """The weights of a domain that are stable in a store: their folder, verified, their version, and the store."""
+
+    folder: str
+    version: str
+    store: str
+
+    def __str__(self) -> str:
+        return f"{self.version}, stable in {self.store}"
+
+
 @dataclass(eq=False)
 class Subject:
     """A domain to check. `found` and `package` are of the entry point that it came from, None for a domain in Python.
 
     `trains`: its model may be trained on a sample of its examples where it ships none. `pace`: seconds
-    that its model takes to answer, where that was measured. `barred` is not called any more.
+    that its model takes to answer, where that was measured. `barred` is not called any more. `stable` weights are those
+    that it answers with, in place of the shipped ones.
     """
 
     domain: Domain
@@ -42,6 +57,7 @@ class Subject:
     trains: bool = False
     pace: float | None = None
     barred: frozenset[Barred] = frozenset()
+    stable: StableWeights | None = None
     _folders: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
 
     @classmethod
@@ -59,6 +75,28 @@ class Subject:
         """The folder of the shipped weights; None where there is none, or it is stated wrongly."""
         found = guarded(stated, self.domain, "shipped")
         return found if isinstance(found, Path) and found.is_dir() else None
+
+    @property
+    def weights(self) -> Path | None:
+        """The folder of the weights that it answers with: stable ones, else those that it ships; None without any."""
+        return self.shipped if self.stable is None else Path(self.stable.folder)
+
+    @property
+    def training(self) -> str:
+        """The command that trains these weights again."""
+        if self.stable is not None:
+            return f"run: arbitrank train {self.name} --promote --store {self.stable.store}"
+        return f"run: arbitrank train {self.name} --out {self.shipped}"
+
+    @property
+    def checked(self) -> str:
+        """The weights that are checked, named by their version and where they are from."""
+        if self.stable is not None:
+            return str(self.stable)
+        if self.shipped is None:
+            return "none stable, none shipped: trained on a sample"
+        manifest = guarded(read_manifest, self.shipped)
+        return f"{'unreadable' if isinstance(manifest, Fault) else manifest.version}, shipped"
 
     @cached_property
     def phrases(self) -> list[str]:
@@ -133,9 +171,9 @@ class Subject:
 
     @cached_property
     def folder(self) -> Path | None:
-        """The folder to load: of the shipped weights, else of those of the sample; None where there is neither."""
-        if self.shipped is not None:
-            return self.shipped
+        """The folder to load: of its weights, else of those of the sample; None where there is neither."""
+        if self.weights is not None:
+            return self.weights
         found = guarded(lambda: self.artifact[0]) if self.trains else None
         return None if isinstance(found, Fault) else found
 
