@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from arbitrank.cli.answer_tables import show_answer
+from arbitrank.values import Answer, Decision, DomainReport
+
 MUSIC = {"domain": "music", "intent": "PlayMusic", "domain_confidence": 0.7, "intent_confidence": 0.9}
 VIDEO = {"domain": "video", "intent": "PlayVideo", "domain_confidence": 0.6, "intent_confidence": 0.9}
 TITLE = {"name": "title", "value": "mary poppins", "confidence": 0.9}
@@ -161,7 +164,15 @@ def ranked(run, *lines: Any, args: tuple[str, ...] = (), **variables: str) -> li
 
 def test_hypotheses_of_an_unserved_domain_are_reported_and_not_ranked(arbitrank) -> None:
     weather = {"domain": "weather", "intent": "AskRain", "domain_confidence": 0.99}
-    beside, alone = ranked(arbitrank, {"hypotheses": [weather, MUSIC]}, {"hypotheses": [weather]})
+    (beside,) = ranked(arbitrank, {"hypotheses": [weather, MUSIC]})
+    lines = json.dumps({"hypotheses": [weather]}) + "\n" + json.dumps({"hypotheses": [weather]})
+    done = arbitrank("rank", "-", input=lines)
+    alone = json.loads(done.stdout.splitlines()[1])
+    assert done.returncode == 0
+    assert done.stderr == (
+        "arbitrank: standard input:1: weather: no installed domain has this name, so its hypotheses are not ranked; "
+        "run: arbitrank domains, or rank them by R0: --rank-unserved\n"
+    )
     assert [entry["domain"] for entry in beside["ranked"]] == ["music"]
     assert beside["domains"]["weather"]["status"] == "unserved"
     assert "no installed domain has this name" in beside["domains"]["weather"]["reason"]
@@ -301,3 +312,12 @@ def test_a_list_over_several_lines_is_refused_as_such(arbitrank, tmp_path: Path)
             line
             == f"arbitrank: {path}:1: a JSON array, expected one object per line; convert it: jq -c '.[]' {path} > NEW"
         )
+
+
+def test_a_table_of_unserved_hypotheses_says_why_nothing_is_ranked(capsys: pytest.CaptureFixture[str]) -> None:
+    report = DomainReport("unserved", reason="no installed domain has this name; not ranked; run: arbitrank domains")
+    show_answer(Answer(None, Decision("none"), (), {"music": DomainReport("skipped"), "weather": report}, {}))
+    assert capsys.readouterr().out.splitlines() == [
+        "none  its hypotheses are of no domain that answers here; run: arbitrank domains",
+        "weather unserved: no installed domain has this name; not ranked; run: arbitrank domains",
+    ]

@@ -168,7 +168,8 @@ class Lineup:
         if known is not None and not self.ranks_unserved:
             return known
         seen = "no installed domain has this name" if known is None else known.reason
-        return DomainReport("unserved", reason=f"{seen}; {'ranked by R0' if self.ranks_unserved else 'not ranked'}")
+        what = "ranked by R0" if self.ranks_unserved else "not ranked; run: arbitrank domains"
+        return DomainReport("unserved", reason=f"{seen}; {what}")
 
     def _titled(self, name: str, report: DomainReport) -> DomainReport:
         return replace(report, title=self.titles[name]) if name in self.titles else report

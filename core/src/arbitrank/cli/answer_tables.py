@@ -128,6 +128,8 @@ def _decision(answer: Answer) -> str:
 
 def _none(answer: Answer) -> str:
     statuses = {report.status for report in answer.domains.values()}
+    if "unserved" in statuses and not statuses & {"answered", "failed", "late"}:
+        return "[bold red]none[/bold red]  its hypotheses are of no domain that answers here; run: arbitrank domains"
     if not statuses & {"failed", "late"}:
         return "[bold]none[/bold]  out of scope: no domain owns this request"
     if "answered" in statuses:

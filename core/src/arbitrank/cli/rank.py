@@ -96,6 +96,7 @@ def rank(
         else:
             arbitrator = options.arbitrator(store, decisions, hyprank)
         notices, unread = Notices(options.note), UnreadKeys(lambda: arbitrator.models)
+        reported: set[str] = set()
         for where, request in _requests(file, _payloads(format, domain, mapping), notices, strict):
             try:
                 if isinstance(request, InputError):
@@ -107,6 +108,8 @@ def rank(
                 bad += 1
                 options.note(f"{where}: {error}")
                 continue
+            if not answer.ranked:
+                _note_unserved(where, answer, reported)
             out.write(msgspec.json.encode(answer) + b"\n")
             if follow:
                 out.flush()
@@ -147,6 +150,17 @@ def _answer(arbitrator: Arbitrator | Live, request: Request, explain: bool, stri
         if isinstance(outcome, Failed) and outcome.unread is not None:
             raise InputError(arbitration.answer.domains[name].reason or outcome.reason)
     return arbitration.answer
+
+
+def _note_unserved(where: str, answer: Answer, reported: set[str]) -> None:
+    """Report the domains, each once, of an answer that ranks nothing because they are not installed."""
+    names = [name for name, one in answer.domains.items() if one.status == "unserved" and name not in reported]
+    if names:
+        reported.update(names)
+        text = "no installed domain has this name, so its hypotheses are not ranked"
+        options.note(
+            f"{where}: {', '.join(names)}: {text}; run: arbitrank domains, or rank them by R0: --rank-unserved"
+        )
 
 
 @contextmanager
