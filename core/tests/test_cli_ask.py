@@ -158,7 +158,7 @@ WRONG = {
     "a threshold above 1": (("x", "--none", "1.5"), "1.5 is not in the range 0<=x<=1"),
     "a threshold below 0": (("x", "--clarify", "-0.1"), "-0.1 is not in the range 0<=x<=1"),
     "a threshold of NaN": (("x", "--clarify", "nan"), "nan is not in the range 0<=x<=1"),
-    "a threshold in words": (("x", "--none", "half"), "'half' is not a valid float"),
+    "a threshold in words": (("x", "--none", "half"), "'half' is no number in the range"),
     "context without a value": (("x", "--context", "tv"), "--context: 'tv' is no pair, expected KEY=VALUE"),
     "context without a key": (("x", "--context", "=tv"), "--context: '=tv' is no pair, expected KEY=VALUE"),
     "a preference above 1": (
