@@ -58,7 +58,15 @@ def test_sound_files_have_no_fault(tmp_path: Path) -> None:
     ("old", "new", "line", "key", "text"),
     [
         ("(put|turn) on", "(put|turn on", 6, "own.On", "does not close '(', expected balanced brackets"),
-        ("(put|turn) on", "put|turn on", 6, "own.On", "has a '|' outside of ( )"),
+        (
+            "(put|turn) on",
+            "put|turn on",
+            6,
+            "own.On",
+            "'|' outside of ( ), expected alternatives in ( ); write (put|turn)",
+        ),
+        ("(put|turn) on", "[put|turn] on", 6, "own.On", "expected alternatives in ( ); write [(put|turn)]"),
+        ("(put|turn) on", "{room|lamp} on", 6, "own.On", "expected alternatives in ( ); write ({room}|{lamp})"),
         ("{title}", "{title", 6, "own.On", "does not close '{'"),
         ("{title}", "title)", 6, "own.On", "closes ')' at character 20 that is not open"),
         ("{title}", "{ti tle}", 6, "own.On", "has '{ti tle}', expected {slot}, {slot=source} or {=source}"),

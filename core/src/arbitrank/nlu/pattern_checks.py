@@ -19,6 +19,7 @@ _TOP = ("own", "others", "none", "context", "derived", "shared", "typed", "again
 _SECTION = ("patterns", "count", "context")
 _LABEL = {"own": "INTENT", "others": "DOMAIN", "none": "KIND"}
 _OPEN = {")": "(", "]": "[", "}": "{"}
+_BARRED = re.compile(r"[^\s|()\[\]]*(?:\s?\|\s?[^\s|()\[\]]*)+")
 _WEIGHT = re.compile(r"\s[×x*]\s*(\S+)$")
 
 
@@ -158,7 +159,8 @@ def _pattern_faults(pattern: str) -> Iterator[tuple[str, str, str]]:
                 return
             open_.pop()
         elif letter == "|" and (not open_ or open_[-1] != "("):
-            yield "has a '|' outside of ( )", "alternatives in ( )", "write (a|b)"
+            yield "has a '|' outside of ( )", "alternatives in ( )", _alternatives(pattern, i)
+            return
     if open_:
         yield f"does not close {open_[-1]!r}", "balanced brackets", f"add the missing {_closing(open_[-1])!r}"
         return
@@ -174,6 +176,16 @@ def _pattern_faults(pattern: str) -> Iterator[tuple[str, str, str]]:
         name = place and (place[2] or place[1])
         if place is None or not name:
             yield f"has {braces!r}", "{slot}, {slot=source} or {=source}", "use letters, digits, '_', '.' and '-' in it"
+
+
+def _alternatives(pattern: str, bar: int) -> str:
+    """The edit of a pattern with a '|' at a place outside of ( ): the optional part, the places or words beside it."""
+    begin, end = pattern.rfind("[", 0, bar), pattern.find("]", bar)
+    if begin > pattern.rfind("]", 0, bar) and end >= 0:
+        return f"write [({pattern[begin + 1 : end]})]"
+    words: str = next(one[0] for one in _BARRED.finditer(pattern) if one.start() <= bar < one.end())
+    places = words.strip("{}").split("|")
+    return f"write ({'|'.join(f'{{{one}}}' for one in places) if words[0] + words[-1] == '{}' else words})"
 
 
 def _source_faults(
