@@ -114,7 +114,8 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
         options.note(f"not yet as it should be, {check}: {reason}")
     held = "utterances of the same patterns: on mixed traffic expect worse" if drawn else "requests"
     data = f"{made.rows:,} examples{options.with_negatives(made.negatives)}"
-    click.echo(f"{_shown(made.folder)}: {len(made.files)} files, weights {made.version} of {data}")
+    written = [path for path in made.files if "model" not in Path(path).parts]  # weights may be one file more or less
+    click.echo(f"{_shown(made.folder)}: {len(written)} files, and the weights {made.version} of {data}")
     click.echo(f"ECE {100 * made.card.ece:.1f} % on {made.card.n} held-out {held}")
     if made.listed:
         click.echo(f"listed in {', '.join(made.listed)}")
