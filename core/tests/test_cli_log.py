@@ -88,7 +88,9 @@ def test_domains_are_trained_measured_and_judged_on_a_log(run, log: Path, tmp_pa
     assert metrics["n"] == 300
     assert any("ends in the middle of a line" in note for note in metrics["notes"])
 
-    assert run("train", "apples", "--data", log, "--model", "loglinear").returncode == 0
+    done = run("train", "apples", "--data", log, "--model", "loglinear")
+    assert done.returncode == 0
+    assert "examples, R3 (loglinear); on" in done.stdout  # as `evaluate` names it
     one, two = (json.loads(run("impact", "apples", "--on", log, "--jobs", jobs, "--json").stdout) for jobs in (1, 2))
     assert one == two
     assert (one["n"], one["labelled"], one["bad_lines"]) == (400, 300, 1)
