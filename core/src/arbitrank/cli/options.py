@@ -15,6 +15,7 @@ import click
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.lineup import outdated, served
+from arbitrank.cli.shares import Share as Share  # options.Share, the type of many an option
 from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
@@ -37,26 +38,6 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 PATH = click.Path(path_type=Path)
-
-
-class Share(click.FloatRange):
-    """A number in a range; unlike click's own type, it refuses NaN, and names the share that a percentage is."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number; fails where it is outside the range."""
-        text = str(value).strip()
-        try:
-            given = float(text.removesuffix("%").replace(",", "."))
-        except ValueError:
-            self.fail(f"{text!r} is no number in the range {self._describe_range()}.", param, ctx)
-        percent = text.endswith("%") or (self.max == 1.0 and 2.0 <= given <= 100.0)
-        if percent or "," in text:
-            number = given / 100.0 if percent and self.max == 1.0 else given
-            self.fail(f"{text} is not in the range {self._describe_range()}, expected {number:g}.", param, ctx)
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
-        return number
 
 
 def _stated(name: str, variable: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
