@@ -15,7 +15,7 @@ import click
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.lineup import outdated, served
-from arbitrank.cli.shares import Share as Share  # options.Share, the type of many an option
+from arbitrank.cli import shares
 from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 PATH = click.Path(path_type=Path)
+Share = shares.Share
 
 
 def _stated(name: str, variable: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
