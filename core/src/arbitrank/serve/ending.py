@@ -28,6 +28,7 @@ class EndingProtocol(HttpToolsProtocol):
     _finished = False  # the last answer is being sent, or none is to be
     _since: float | None = None  # start of the call that is arriving; None while none is
     _arriving = False
+    _end_sent = False
     _silent = 0  # checks in a row that found nothing to be sent or acknowledged
     _silence = 1  # of them that are needed
 
@@ -65,7 +66,8 @@ class EndingProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._finish, self.loop.time() + _SECONDS, _FIRST_CHECK)
             return
         if self.transport.get_write_buffer_size() == 0:  # no need to wait for the event loop
-            answer = sockets.send(self.transport, answer)
+            answer = sockets.send_last(self.transport, answer)
+            self._end_sent = not answer
         if answer:
             self.transport.write(answer)
         self._finish(self.loop.time() + _SECONDS, _FIRST_CHECK)
@@ -94,7 +96,8 @@ class EndingProtocol(HttpToolsProtocol):
             self._silent = self._silent + 1 if self._delivered() else 0
             if self._silent < self._silence:
                 return False
-        sockets.send_end(self.transport)
+        if not self._end_sent:
+            self._end_sent = not sockets.send_last(self.transport, b"")
         return self._delivered()
 
     def _delivered(self) -> bool:

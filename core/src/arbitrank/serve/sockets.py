@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import os
 import socket
 import sys
 from contextlib import suppress
@@ -18,6 +17,8 @@ _SIOCOUTQNSD, _SO_ATTACH_FILTER = 0x894B, 26  # of Linux, which Python does not 
 _LOAD_BYTE, _AND, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06
 _FLAGS, _SYN, _SYN_ACK = 13, 0x02, 0x12  # the flags of a TCP header: their offset, and those of a first packet
 _WHOLE = 0xFFFFFFFF
+_MORE = getattr(socket, "MSG_MORE", 0)  # for the end of the stream to go into the same packet
+_libc = ctypes.CDLL(None)
 _NO_ADDRESS = bytes(16)  # of the family AF_UNSPEC, which is 0
 
 # ------------------------------------------------------------------------------------------- connections, by transport
@@ -38,23 +39,26 @@ def unsent(transport: asyncio.Transport) -> int:
     return _queued(transport, _SIOCOUTQNSD if sys.platform == "linux" else TIOCOUTQ)
 
 
-def send(transport: asyncio.Transport, data: bytes) -> bytes:
-    """Send data at once, past the transport; what is left of it."""
-    with suppress(OSError), _duplicate(transport) as connection:
-        return data[connection.send(data) :]
+def send_last(transport: asyncio.Transport, data: bytes) -> bytes:
+    """Send data and the end of the stream in one packet, past the transport; the data that is left, if any."""
+    own = transport.get_extra_info("socket")
+    if own.fileno() < 0:
+        return b""
+    connection = socket.socket(own.family, own.type, own.proto, own.fileno())
+    try:
+        with suppress(OSError):  # nothing can be sent now, or the connection is gone
+            data = data[connection.send(data, _MORE) :] if data else data
+            if not data:
+                connection.shutdown(socket.SHUT_WR)
+    finally:
+        connection.detach()  # it stays the transport's
     return data
-
-
-def send_end(transport: asyncio.Transport) -> None:
-    """Send that nothing follows."""
-    with suppress(OSError), _duplicate(transport) as connection:
-        connection.shutdown(socket.SHUT_WR)
 
 
 def reset(transport: asyncio.Transport) -> None:
     """Reset a connection at once, as `connect(2)` does without an address. Linux only."""
     if sys.platform == "linux" and (descriptor := _descriptor(transport)) >= 0:
-        ctypes.CDLL(None).connect(descriptor, _NO_ADDRESS, len(_NO_ADDRESS))
+        _libc.connect(descriptor, _NO_ADDRESS, len(_NO_ADDRESS))
 
 
 def _queued(transport: asyncio.Transport, queue: int) -> int:
@@ -62,11 +66,6 @@ def _queued(transport: asyncio.Transport, queue: int) -> int:
         return int.from_bytes(ioctl(_descriptor(transport), queue, bytes(4)), sys.byteorder)
     except (OSError, ValueError):  # closed, or a system that does not count them
         return 0
-
-
-def _duplicate(transport: asyncio.Transport) -> socket.socket:
-    """The socket of a transport. Raises `OSError` where that is closed."""
-    return socket.socket(fileno=os.dup(_descriptor(transport)))
 
 
 def _descriptor(transport: asyncio.Transport) -> int:
