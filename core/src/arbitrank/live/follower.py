@@ -79,6 +79,13 @@ class Follower:
         while self._load_next(aliases):
             pass
 
+    def retry(self) -> None:
+        """Have the versions that were refused loaded again."""
+        with self.lock:
+            for state in self.states.values():
+                state.refused.clear()
+        self._work.release()
+
     def _read_repeatedly(self) -> None:
         # Twice per polling interval: a change just after one reading takes effect before a whole interval has passed.
         took, pause = 0.0, self._poll / 2

@@ -107,6 +107,7 @@ class Live:
         self._routing = Routing(arbitrator)
         load = loading(self._load) if loading else self._load
         self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
+        self.retry = self._follower.retry
 
     @classmethod
     def from_installed(

@@ -66,6 +66,8 @@ METRICS = (
            "itself (own), another domain (other), or none.", ("domain", "arm", "owner")),
     Metric("stage_answers", "counter", "Answers beside a candidate Shortlister, HypRank or decision settings.",
            ("stage", "arm", "action")),
+    Metric("reloads", "counter", "Readings of a file that had changed, or at SIGHUP, by whether it was accepted.",
+           ("file", "result")),
     Metric("worker_ends", "counter", "Workers that ended unasked, or were ended, and were replaced."),
     Metric("build", "info", "Version of arbitrank and of Python.", ("version", "python")),
     Metric("domain", "info", "Versions that answer for a domain or stage, and the package of its code.",

@@ -19,6 +19,8 @@ PROBLEMS = {
     "stopping": "the service is stopping",
     "policy": "the file of --policy cannot be read",
     "tokens": "the file of --tokens cannot be read",
+    "keys": "a key in the folder of --keys cannot be read",
+    "certificate": "the certificate of --ssl-certfile, or its key, cannot be used",
     "package": "a package with a domain is refused",
     "store": "the store cannot be read",
     "domain": "a domain does not answer, or answers with another version than the stable one",
@@ -46,8 +48,8 @@ def problems(state: WorkerState) -> Iterator[Problem]:
         yield Problem("loading", state.problem)
     if state.stopping:
         yield Problem("stopping", "the service is stopping")
-    for kind, file in (("policy", state.policy), ("tokens", state.tokens)):
-        if file is not None and file.problem:
+    for kind, file in state.files.items():
+        if file.problem:
             yield Problem(kind, file.problem)
     for one in state.found:
         if isinstance(one, Refused):

@@ -48,6 +48,7 @@ class WorkerSeat:
             settings, self.number, settings.workers, first, listening, self._board.descriptor, lifeline, reports, folder
         )
         path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it waits until the process can handle it
         try:
             # In a process group of its own, so that a terminal's signals reach the supervisor alone.
             self.process = subprocess.Popen(
@@ -61,6 +62,7 @@ class WorkerSeat:
             self._close()
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
             os.close(lifeline)
             os.close(reports)
         assert self.process.stdin

@@ -12,10 +12,10 @@ from types import FrameType
 
 import uvicorn
 
-from arbitrank.errors import InputError
 from arbitrank.serve.accepting import Acceptor, CountedConnections
 from arbitrank.serve.app import App
 from arbitrank.serve.board import Phase
+from arbitrank.serve.certificate import exchangeable
 from arbitrank.serve.event_log import EventLogHandler
 from arbitrank.serve.http_protocol import LimitedProtocol
 from arbitrank.serve.settings import GRACE, ServiceSettings
@@ -44,7 +44,7 @@ class WorkerServer(uvicorn.Server):
         self._tasks: list[asyncio.Task[None]] = []
         self.server_state.connections = CountedConnections(place.board, place.number)
         self._before = 0  # calls answered before the drain
-        self._announced = False
+        self._announced = self._reload = False
         self.failed = 0
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
@@ -66,6 +66,9 @@ class WorkerServer(uvicorn.Server):
         """Sweep the connections once a second; true where the server is to stop listening."""
         if counter % 10 == 0:
             self._sweep()
+        if self._reload:
+            self._reload = False
+            self._state.reload.set()
         if self._stop_at is not None:
             if not self._announced:
                 self._announced = True
@@ -84,6 +87,10 @@ class WorkerServer(uvicorn.Server):
             self._stop_at = monotonic() + self._state.settings.drain
             self._before = self.server_state.total_requests
             self._state.stopping = self._state.load.draining = True
+
+    def handle_reload(self, sig: int, frame: FrameType | None) -> None:
+        """Have the application read its files again."""
+        self._reload = True
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop listening, answer what has arrived, and stop the application."""
@@ -181,6 +188,8 @@ def work(settings: ServiceSettings, place: WorkerPlace) -> int:
     root.setLevel(logging.WARNING)
     server = WorkerServer(_config(settings, app), app, place)
     signal.signal(signal.SIGQUIT, server.handle_exit)
+    signal.signal(signal.SIGHUP, server.handle_reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # it waits since this process started
     try:
         server.run()
     finally:
@@ -189,7 +198,7 @@ def work(settings: ServiceSettings, place: WorkerPlace) -> int:
 
 
 def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:
-    tls = settings.tls
+    certificate = app.state.certificate
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -203,12 +212,7 @@ def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=max(1, round(settings.limits.idle)),
         timeout_graceful_shutdown=GRACE,
-        ssl_certfile=tls.certificate,
-        ssl_keyfile=tls.key,
-        ssl_keyfile_password=tls.password,
+        ssl_context_factory=None if certificate is None else lambda *_: exchangeable(lambda: certificate.value),
     )
-    try:
-        config.load()
-    except OSError as error:  # `ssl.SSLError` is one too
-        raise InputError(f"TLS: the certificate or key cannot be used: {error}") from error
+    config.load()
     return config

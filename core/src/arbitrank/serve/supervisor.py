@@ -34,6 +34,7 @@ _LOADING_SECONDS = 60.0  # without a heartbeat, after which a worker that is sti
 _STEADY_SECONDS = 60.0  # for which a worker has to serve, so that its end is no sign of a crash loop
 _LONGEST_PAUSE = 30.0  # before a worker is started again that ended several times in a row
 _AT_ONCE_SECONDS = 5.0  # for a worker to stop at once
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _TICK = 0.5  # seconds between two looks at the heartbeats, at most
 
 
@@ -96,7 +97,9 @@ class Supervisor:
         return 1
 
     def _signal(self, number: int) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT):
+        if number == signal.SIGHUP:
+            self._send(number)
+        elif number in (signal.SIGTERM, signal.SIGINT):
             if self._stop_by is None:
                 self._stop()
             else:  # a second signal
@@ -208,7 +211,7 @@ def _signals() -> Iterator[int]:
     signalled, waker = os.pipe()
     os.set_blocking(waker, False)
     before = signal.set_wakeup_fd(waker)
-    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
     try:
         yield signalled
     finally:

@@ -7,11 +7,12 @@ import gc
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -29,6 +30,7 @@ from arbitrank.live.live import Live
 from arbitrank.registry import Found, Unreadable, loaded, survey
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.call_ids import CURRENT
+from arbitrank.serve.certificate import tls_context
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import gauges_of, write_gauges
 from arbitrank.serve.load import LoadCounters
@@ -74,8 +76,19 @@ class WorkerState:
         self.tracing = _tracing() if settings.otel else None
         self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
+        self.certificate = _certificate(settings)
         self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
         self.store: Store = open_store(settings.store, open_keys(settings.keys))
+        keys = self.store.keys
+        self.files: dict[str, Reloaded[Any]] = {
+            name: file
+            for name, file in (
+                ("policy", self.policy), ("tokens", self.tokens), ("certificate", self.certificate),
+                ("keys", Reloaded(keys.folder, lambda folder: keys.check()) if keys else None),
+            )
+            if file is not None
+        }  # fmt: skip
+        self.reload = asyncio.Event()
         self.found: list[Found] = []
         self.unreadable: list[Unreadable] = []
         self.live: Live | None = None
@@ -153,24 +166,40 @@ class WorkerState:
         self.events.close()
 
     async def watch_files(self) -> None:
-        """Report gauges and problems of the logs, and reload the policy and the tokens, until cancelled."""
+        """Report gauges and problems of the logs, and reload files, until cancelled."""
         problems: dict[str, str | None] = {}
         while True:
             reported = await asyncio.to_thread(guarded, self.report)
             if isinstance(reported, Fault):
                 self.events.failure("metrics", reported.error)
-            await asyncio.sleep(_RELOAD_SECONDS)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.reload.wait(), _RELOAD_SECONDS)
+            asked = self.reload.is_set()
+            self.reload.clear()
+            await self._reload(asked)
             for name, log in self.log_status().items():
                 if log.problem != problems.get(name):
                     problems[name] = log.problem
                     lost = {"dropped": log.dropped, "refused": log.refused, "failed": log.failed}
                     self.events.write(name, "error" if log.problem else "info", reason=log.problem, **lost)
-            for name, file in (("policy", self.policy), ("tokens", self.tokens)):
-                if file is not None and file.poll():
-                    if file.problem:
-                        self.events.write(name, "error", reason=file.problem)
-                    else:
-                        self.events.write(name, what="read again")
+
+    async def _reload(self, asked: bool) -> None:
+        """Read the files that have changed, or all where that was asked for."""
+        read = []
+        for name, file in self.files.items():
+            if not await asyncio.to_thread(file.poll, always=asked):
+                continue
+            read.append(file)
+            self.metrics.count("reloads", name, "rejected" if file.problem else "accepted")
+            if file.problem:
+                self.events.write(name, "error", reason=file.problem)
+            else:
+                self.events.write(name, what="read again")
+        if self.live is not None and self.files.get("keys") in read:
+            self.live.retry()
+        if asked:
+            rejected = sum(file.problem is not None for file in read)
+            self.events.write("reloaded", "error" if rejected else "info", files=len(read), rejected=rejected)
 
     def report(self) -> None:
         """Write the gauges, so that all processes of the service can show them. Raises `OSError`."""
@@ -231,6 +260,14 @@ class WorkerState:
             return answer
 
         return Answerer(arbitrated, recorded)
+
+
+def _certificate(settings: ServiceSettings) -> Reloaded[SSLContext] | None:
+    """The context with the certificate of the service. Raises `InputError`."""
+    tls = settings.tls
+    if tls.certificate is None:
+        return None
+    return Reloaded(tls.certificate, lambda path: tls_context(tls), *([tls.key] if tls.key else []))
 
 
 def _tracing() -> Tracing:

@@ -57,15 +57,24 @@ class Keys:
             return f"signed by key {signature.key}, expected one of {manifest.domain}: {named}"
         return None if _valid(key, signature, manifest) else f"not valid for key {signature.key}: altered since"
 
+    def check(self) -> None:
+        """Read every key in the folder. Raises `InputError` where one cannot be read."""
+        serialization, ed25519 = _cryptography()
+        for path in self._files():
+            if path.suffix == ".pub":
+                _decoded(path, serialization.load_pem_public_key, ed25519.Ed25519PublicKey)
+
     def of(self, name: str) -> dict[str, Ed25519PublicKey]:
         """The keys of a name by their ids. Raises `InputError` where a file cannot be read as one."""
-        with os_errors(InputError, f"keys {self.folder}: cannot be read", "; expected a folder"):
-            files = sorted(self.folder.iterdir())
         named = re.compile(rf"{re.escape(name)}(\.[^.]+)?\.pub")
         serialization, ed25519 = _cryptography()
         load, public = serialization.load_pem_public_key, ed25519.Ed25519PublicKey
-        keys = [_decoded(path, load, public) for path in files if named.fullmatch(path.name)]
+        keys = [_decoded(path, load, public) for path in self._files() if named.fullmatch(path.name)]
         return {key_id(key): key for key in keys}
+
+    def _files(self) -> list[Path]:
+        with os_errors(InputError, f"keys {self.folder}: cannot be read", "; expected a folder"):
+            return sorted(self.folder.iterdir())
 
 
 def open_keys(folder: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Keys | None:
