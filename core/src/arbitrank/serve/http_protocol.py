@@ -102,9 +102,8 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
 
     def unanswered(self) -> tuple[int, int]:
         """Calls that have arrived and are not answered, and 1 where another is arriving."""
-        cycles = [self.cycle, *(cycle for cycle, _ in self.pipeline)] if self.cycle is not None else []
-        arrived = {cycle for cycle in cycles if not cycle.response_complete and not cycle.more_body}
-        return len(arrived), int(self._arriving)
+        waiting = sum(not cycle.more_body for cycle, _ in self.pipeline)
+        return waiting + (bool(self.pipeline) or self.busy), int(self._arriving)
 
     def evict(self) -> None:
         """Close the connection in favour of another."""

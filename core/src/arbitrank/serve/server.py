@@ -39,7 +39,7 @@ class WorkerServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: App, place: WorkerPlace) -> None:
         super().__init__(config)
-        self._state, self._place = app.state, place
+        self.app, self._state, self._place = app, app.state, place
         self._stop_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.server_state.connections = CountedConnections(place.board, place.number)
@@ -180,21 +180,25 @@ class WorkerServer(uvicorn.Server):
 
 
 def work(settings: ServiceSettings, place: WorkerPlace) -> int:
-    """Run one worker until it is signalled, or the supervisor ends; the exit status."""
-    app = App(settings, place.folder, place.number)
-    events = app.state.events
+    """Run one worker until it is signalled, or the supervisor ends; the exit status. Raises `InputError`."""
+    server = worker_server(settings, place)
     root = logging.getLogger()
-    root.handlers = [EventLogHandler(events)]
+    root.handlers = [EventLogHandler(server.app.state.events)]
     root.setLevel(logging.WARNING)
-    server = WorkerServer(_config(settings, app), app, place)
     signal.signal(signal.SIGQUIT, server.handle_exit)
     signal.signal(signal.SIGHUP, server.handle_reload)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # it waits since this process started
     try:
         server.run()
     finally:
-        events.close()
+        server.app.state.events.close()
     return server.failed
+
+
+def worker_server(settings: ServiceSettings, place: WorkerPlace) -> WorkerServer:
+    """The server of a worker, which `run` starts. Raises `InputError` where a file of the settings is invalid."""
+    app = App(settings, place.folder, place.number)
+    return WorkerServer(_config(settings, app), app, place)
 
 
 def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:

@@ -37,9 +37,9 @@ class ServiceLimits:
     `waiting`: rank calls pending. `batches`: lists being answered, each for `list_seconds`. `body`, `batch_body`: bytes
     of a call with one request and with a list. `head`: bytes of a call's headers. `held`, `client_held`: bytes of
     bodies being received, of all and of one client. `seconds`: for a call to arrive, and for a client to accept its
-    response. `idle`: seconds between two calls of a connection. `connections`, `client_connections`: open at once, of
-    all and of one address; None leaves the latter open. A client is an address, or a token; `proxies` are addresses
-    whose `X-Forwarded-For` names the client.
+    response. `idle`: seconds between two calls of a connection, more than the 60 after which nginx closes its own.
+    `connections`, `client_connections`: open at once, of all and of one address; None leaves the latter open. A client
+    is an address, or a token; `proxies` are addresses whose `X-Forwarded-For` names the client.
     """
 
     waiting: int = 16
@@ -54,7 +54,7 @@ class ServiceLimits:
     client_connections: int | None = None
     proxies: tuple[str, ...] = ()
     seconds: float = 10.0
-    idle: float = 60.0
+    idle: float = 75.0
 
 
 @dataclass(frozen=True)
