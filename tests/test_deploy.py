@@ -6,6 +6,7 @@ What needs an engine for containers is not run: the Dockerfile's steps are taken
 from __future__ import annotations
 
 import configparser
+import http.client
 import json
 import os
 import re
@@ -15,8 +16,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any
 
 import promql_parser
@@ -86,9 +93,7 @@ def test_the_steps_of_the_dockerfile_make_a_service(tmp_path: Path) -> None:
     for name, rest in instructions():
         image.take(name, rest)
     before = image.files()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    inside = {"ARBITRANK_SERVE_HOST": "127.0.0.1", "ARBITRANK_SERVE_PORT": port}
+    inside = {"ARBITRANK_SERVE_HOST": "127.0.0.1", "ARBITRANK_SERVE_PORT": str(free_port())}
     health = json.loads(image.final["HEALTHCHECK"].rpartition("CMD")[2])
     command = json.loads(image.final["ENTRYPOINT"]) + json.loads(image.final["CMD"])
     assert image.run(shlex.join(health), **inside).returncode == 1
@@ -257,30 +262,128 @@ def test_systemd_takes_the_units_and_finds_the_service_confined(units: Path) -> 
     assert done.returncode == 0, done.stdout[-400:]  # of 100: exposure 2.0 or less
 
 
-def test_nginx_keeps_connections_to_the_service_and_retries_nothing_that_may_have_begun() -> None:
+def test_nginx_keeps_connections_to_the_service_and_repeats_answers_alone() -> None:
     text = re.sub(r"#.*", "", TEXTS[DEPLOY / "nginx" / "nginx.conf"])
     assert text.count("{") == text.count("}")
     assert re.search(r"keepalive 64;.*proxy_http_version 1\.1;\s+proxy_set_header Connection \"\";", text, re.S)
-    assert re.search(r"proxy_next_upstream error timeout;", text)
+    repeated, changes = re.findall(r"proxy_next_upstream ([^;]+);", text)
+    assert (repeated, changes) == ("error timeout http_503 non_idempotent", "off")
+    routes = {operation.path for operation in OPERATIONS}
+    (names,) = re.findall(r"\^/v1/\(([\w|]+)\)\$", text)
+    assert {f"/v1/{name}" for name in names.split("|")} <= routes
 
 
-@pytest.mark.skipif(not shutil.which("nginx"), reason="needs nginx: apt-get install nginx-light")
-def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
-    text = TEXTS[DEPLOY / "nginx" / "nginx.conf"].replace("server arbitrank:", "server 127.0.0.1:")
+needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="needs nginx: apt-get install nginx-light")
+
+
+def nginx_configuration(folder: Path, port: int, *services: int) -> Path:
+    """The configuration with services on ports of this machine, and its own files in a folder."""
+    text = TEXTS[DEPLOY / "nginx" / "nginx.conf"]
+    servers = "".join(f"server 127.0.0.1:{service} max_fails=0; " for service in services)
     for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
-        text = text.replace("http {", f"http {{ {kind}_temp_path {tmp_path}/{kind};", 1)
-    path = tmp_path / "nginx.conf"
-    path.write_text(text.replace("/run/nginx.pid", f"{tmp_path}/pid").replace("listen 80;", "listen 127.0.0.1:8099;"))
+        text = text.replace("http {", f"http {{ {kind}_temp_path {folder}/{kind};", 1)
+    for old, new in (
+        ("server arbitrank:8080 max_fails=0;", servers),
+        ("/run/nginx.pid", f"{folder}/pid"),
+        ("listen 80;", f"listen 127.0.0.1:{port};"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "nginx.conf"
+    path.write_text(text)
+    return path
+
+
+@needs_nginx
+def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
+    path = nginx_configuration(tmp_path, 8099, 8080)
     done = subprocess.run(["nginx", "-t", "-c", path, "-p", tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@needs_nginx
+def test_a_rolling_restart_behind_nginx_loses_no_request(tmp_path: Path) -> None:
+    """Eight clients with connections that stay open, while two services are restarted in turn."""
+    services = [started(tmp_path, 0), started(tmp_path, 0)]
+    port = free_port()
+    path = nginx_configuration(tmp_path, port, *(at for _, at in services))
+    proxy = subprocess.Popen(["nginx", "-c", path, "-p", tmp_path, "-g", "daemon off;"])
+    ended = threading.Event()
+
+    def client() -> Counter[int]:
+        found: Counter[int] = Counter()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        while not ended.is_set():
+            connection.request("POST", "/v1/rank", b'{"utterance": "play dune"}', {"content-type": "application/json"})
+            reply = connection.getresponse()
+            reply.read()
+            found[reply.status] += 1
+        return found
+
+    try:
+        until(lambda: accepts(port))
+        with ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(client) for _ in range(8)]
+            try:
+                for number, (service, at) in enumerate(services):
+                    service.send_signal(signal.SIGTERM)
+                    assert service.wait(60) == 0
+                    services[number] = started(tmp_path, at)
+            finally:
+                ended.set()
+            answered: Counter[int] = sum((one.result() for one in clients), Counter())
+        assert answered.keys() == {200}
+    finally:
+        for process in (proxy, *(service for service, _ in services)):
+            process.terminate()
+            process.wait(60)
+
+
+def started(folder: Path, port: int) -> tuple[subprocess.Popen[str], int]:
+    """A service that answers, and its port."""
+    program = shutil.which("arbitrank", path=get_path("scripts"))
+    assert program
+    service = subprocess.Popen(
+        [program, "serve", "--port", str(port), "--store", folder / "store", "--drain", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={key: value for key, value in os.environ.items() if not key.startswith("ARBITRANK_")},
+    )
+    assert service.stderr
+    for event in map(json.loads, service.stderr):
+        if event["event"] == "listening":
+            port = int(event["at"].rpartition(":")[2])
+        if event["event"] == "ready":
+            break
+    threading.Thread(target=service.stderr.read, daemon=True).start()  # so that it never waits for its reader
+    return service, port
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def accepts(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_an_archive_of_the_store_is_verified_and_restored(tmp_path: Path) -> None:
     plugin = ROOT / "plugins" / "music" / "src" / "arbitrank_music" / "model"
     store = open_store(tmp_path / "store", environment={})
     published = store.publish(plugin, promote=True).version
-    scripts = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{get_path('scripts')}:{os.environ['PATH']}"}
     command = ["sh", DEPLOY / "backup.sh", tmp_path / "store", tmp_path / "archives"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
