@@ -39,7 +39,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
         "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
         "promote": ("promote", "Make a version stable, if the gate passes it."),
-        "canary": ("versions", "Answer a share of the requests with a domain's candidate."),
+        "canary": ("canary", "Answer a share of the requests with a candidate, and compare."),
         "rollback": ("versions", "Undo a domain's last promotion."),
         "history": ("versions", "Changes of a domain: what, when, by whom and why."),
         "tune": ("tune", "Fit the decision settings to labelled requests."),

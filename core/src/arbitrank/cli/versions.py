@@ -1,4 +1,4 @@
-"""Verbs on the versions in a store: publish, rollback, canary, history, verify, prune."""
+"""Verbs on the versions in a store: publish, rollback, history, verify, prune."""
 
 from __future__ import annotations
 
@@ -54,23 +54,6 @@ def rollback(domain: str, to_package: bool, reason: str | None, store: Store) ->
     change = store.rollback(domain, to_package=to_package, reason=reason)
     serves = "" if change.state.stable else f"; {kind_of(domain).fallback}"
     click.echo(f"{domain}: {change.state} (change {change.number}){serves}")
-
-
-@click.command("canary")
-@options.name
-@click.argument("share", type=options.Share(0, 1))
-@options.reason
-@options.store
-def canary(domain: str, share: float, reason: str | None, store: Store) -> None:
-    """Answer SHARE of the requests, 0 to 1, with DOMAIN's candidate, in every process that follows the store.
-
-    DOMAIN is a domain, .shortlist or .hyprank. A session keeps its version as long as the candidate stays, also when
-    the share grows. 0 ends it; so does promoting the candidate or publishing another.
-
-    Example: arbitrank canary podcasts 0.05
-    """
-    change = store.canary(domain, share, reason=reason)
-    click.echo(f"{domain}: {change.state} (change {change.number})")
 
 
 @click.command("history")

@@ -23,6 +23,7 @@ from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.probability import log_loss
 from arbitrank.semer import entirely_right, same_reading
 from arbitrank.values import Answer, Ranked, Truth
+from arbitrank.wire.requests import Outcome
 
 Arm = Literal["stable", "canary", "shadow", "shadowed"]
 ARMS: tuple[Arm, ...] = ("stable", "canary", "shadow", "shadowed")
@@ -49,7 +50,8 @@ class ArmReport(msgspec.Struct, frozen=True):
 
     `domain_probability` is the mean of the domain's P(mine), 0 where it has no reading; for a Shortlister or a HypRank
     it is the best reading's. `compared` counts the requests that the other version answered too, `flips` those of them
-    that it answered differently.
+    that it answered differently. `accepted` and `rejected` count the users' reactions, of which `acceptance` is the
+    share of the former.
     """
 
     version: str
@@ -62,15 +64,22 @@ class ArmReport(msgspec.Struct, frozen=True):
     compared: int
     flips: int
     outcomes: ArmMeasures | None
+    accepted: int = 0
+    rejected: int = 0
+    acceptance: Estimate | None = None
 
 
 class ComparisonReport(msgspec.Struct, frozen=True):
-    """The versions of a name side by side; an arm without answers is left out."""
+    """The versions of a name side by side; an arm without answers is left out.
+
+    `share` is the share of the requests that the candidate is to answer, `answered` the share that it did answer.
+    """
 
     stable: str
     candidate: str
     share: float
     arms: dict[Arm, ArmReport]
+    answered: Estimate | None = None
 
 
 class AnswerHead(msgspec.Struct, frozen=True):
@@ -113,21 +122,32 @@ class _ArmCounts:
     mine: float = 0.0
     compared: int = 0
     flips: int = 0
-    outcomes: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    reactions: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "rejected": 0})
+    outcomes: deque[tuple[float, float, float]] = field(default_factory=deque)
 
 
 @dataclass
 class _AnsweredRequest:
-    """The answers to a request, with the arms that they count for, and its truth once that is known."""
+    """The answers to a request, with the arms that they count for, its truth and reaction once these are known.
+
+    The reaction is to the first answers, which were `served`.
+    """
 
     heads: list[tuple[_ArmCounts, AnswerHead]] = field(default_factory=list)
     truth: Truth | None = None
+    reaction: Outcome | None = None
+    served: int = 0
 
 
 class Comparison:
-    """The counts of all names that have a candidate. Safe to use from any thread."""
+    """The counts of all names that have a candidate. Safe to use from any thread.
 
-    def __init__(self) -> None:
+    `remembered`: answers for which feedback can still be reported, and answers of an arm that are measured; None keeps
+    all.
+    """
+
+    def __init__(self, remembered: int | None = REMEMBERED) -> None:
+        self._most = remembered
         self._lock = threading.Lock()
         self._names: dict[str, tuple[ComparedVersions, dict[Arm, _ArmCounts]]] = {}
         self._answered: OrderedDict[str, _AnsweredRequest] = OrderedDict()
@@ -138,11 +158,27 @@ class Comparison:
             request = _AnsweredRequest()
             for name, side in sides.items():
                 self._count(name, side, answer, request)
+            request.served = len(request.heads)
             if answer.id is not None:
                 self._answered[answer.id] = request
                 self._answered.move_to_end(answer.id)
-                if len(self._answered) > REMEMBERED:
+                if self._most is not None and len(self._answered) > self._most:
                     self._answered.popitem(last=False)
+
+    def logged(
+        self,
+        answer: Answer,
+        sides: Mapping[str, ComparedVersions],
+        truth: Truth | None = None,
+        reaction: Outcome | None = None,
+    ) -> None:
+        """Count an answer of a log, whose feedback is known."""
+        with self._lock:
+            request = _AnsweredRequest(truth=truth)
+            for name, side in sides.items():
+                counts = self._count(name, side, answer, request)
+                if reaction is not None:
+                    counts.reactions[reaction] += 1
 
     def unserved(self, name: str, side: ComparedVersions, answer: Answer, served: Answer) -> bool:
         """Count the answer of a name's other version; True where it differs from the one that was served."""
@@ -157,23 +193,34 @@ class Comparison:
                     arm.flips += flips
         return flips
 
-    def feedback(self, id: str, truth: Truth) -> bool:
-        """Report the true meaning of a request; False where it is not remembered, or has its truth already."""
+    def feedback(self, id: str, truth: Truth | None, reaction: Outcome | None = None) -> bool:
+        """Report the true meaning of a request, the user's reaction, or both.
+
+        False where it is not remembered, or has them already.
+        """
         with self._lock:
             request = self._answered.get(id)
-            if request is None or request.truth is not None:
+            if request is None:
                 return False
-            request.truth = truth
-            for counts, head in request.heads:
-                counts.outcomes.append(_outcome(head, truth))
-            return True
+            counted = False
+            if truth is not None and request.truth is None:
+                request.truth, counted = truth, True
+                for counts, head in request.heads:
+                    counts.outcomes.append(_outcome(head, truth))
+            if reaction is not None and request.reaction is None:
+                request.reaction, counted = reaction, True
+                for counts, _ in request.heads[: request.served]:
+                    counts.reactions[reaction] += 1
+            return counted
 
     def report(self) -> dict[str, ComparisonReport]:
         """The counts and measures of each name that has, or last had, a candidate."""
         with self._lock:
             names = deepcopy(self._names)
         return {
-            name: ComparisonReport(*versions[:3], {arm: _report(arms[arm]) for arm in ARMS if arm in arms})
+            name: ComparisonReport(
+                *versions[:3], {arm: _report(arms[arm]) for arm in ARMS if arm in arms}, _share_answered(arms)
+            )
             for name, (versions, arms) in sorted(names.items())
         }
 
@@ -183,7 +230,9 @@ class Comparison:
         if before[:2] != side[:2]:
             arms = {}
         self._names[name] = side, arms
-        counts = arms.setdefault(side.arm, _ArmCounts(side.version))
+        if side.arm not in arms:
+            arms[side.arm] = _ArmCounts(side.version, outcomes=deque(maxlen=self._most))
+        counts = arms[side.arm]
         counts.answers += 1
         counts.actions[answer.decision.action] += 1
         domain = answer.domains.get(name)
@@ -208,7 +257,20 @@ def _report(counts: _ArmCounts) -> ArmReport:
         compared=counts.compared,
         flips=counts.flips,
         outcomes=_measures(list(counts.outcomes)) if counts.outcomes else None,
+        **counts.reactions,
+        acceptance=_share(counts.reactions["accepted"], sum(counts.reactions.values())),
     )
+
+
+def _share_answered(arms: Mapping[Arm, _ArmCounts]) -> Estimate | None:
+    """The share of the requests that the candidate answered."""
+    stable, canary = (arms[arm].answers if arm in arms else 0 for arm in ("stable", "canary"))
+    return _share(canary, stable + canary)
+
+
+def _share(part: int, n: int) -> Estimate | None:
+    """A share of n with Wilson's interval, None of none."""
+    return wilson(np.repeat([1.0, 0.0], [part, n - part])) if n else None
 
 
 def _outcome(head: AnswerHead, truth: Truth) -> tuple[float, float, float]:

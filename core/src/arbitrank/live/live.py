@@ -46,6 +46,7 @@ from arbitrank.store.loading import check_scales, combined, installed, load_mode
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Context, DomainReport, Request, Truth
+from arbitrank.wire.requests import Outcome
 
 POLL = 1.0
 """Default polling interval, in seconds: a change in the store takes effect within it."""
@@ -175,9 +176,9 @@ class Live:
         stable = self._routing.stable
         return tuple(outdated(stable.decisions, served(stable.domains)))
 
-    def feedback(self, id: str, truth: Truth) -> bool:
-        """Report the true meaning of a request; False where its answer is not remembered, or has its truth already."""
-        return self._comparison.feedback(id, truth)
+    def feedback(self, id: str, truth: Truth | None, reaction: Outcome | None = None) -> bool:
+        """Report the true meaning of a request, or a reaction; False where it is not remembered, or has it already."""
+        return self._comparison.feedback(id, truth, reaction)
 
     def report(self) -> dict[str, ComparisonReport]:
         """The counts and measures of each name's candidate beside its stable version."""

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from arbitrank.arbitration.choose import MAX_WORDS
+from arbitrank.live.domain_state import DomainStatus
 from arbitrank.live.share import ShareStatus
 from arbitrank.store.state import State
 from arbitrank.values import Answer, Confidence
@@ -65,12 +66,16 @@ class DomainRow(msgspec.Struct, frozen=True):
 
 
 class Versions(msgspec.Struct, frozen=True):
-    """Versions in the store, and the state after the last change, whose number is `change`."""
+    """Versions in the store, and the state after the last change, whose number is `change`.
+
+    `serving` is the status in the replying worker, null where it does not follow the name.
+    """
 
     domain: str
     change: int
     state: State
     versions: list[str]
+    serving: DomainStatus | None = None
 
 
 class ChooseCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,11 +111,16 @@ class CanaryCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """State after a change, and the change's number."""
+    """State after a change, and the change's number.
+
+    `audited` is of a promotion: whether an audit set stood behind it; where none did, `remark` says so.
+    """
 
     domain: str
     change: int
     state: State
+    audited: bool | msgspec.UnsetType = msgspec.UNSET
+    remark: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import Choice
+from arbitrank.live.canary_report import CanaryReport
 from arbitrank.serve.auth import ANY
 from arbitrank.serve.messages import (
     CanaryCall,
@@ -20,6 +21,7 @@ from arbitrank.serve.messages import (
     Taken,
     Versions,
 )
+from arbitrank.store.state import Change
 from arbitrank.values import Answer, Request
 
 RANK = "/v1/rank"
@@ -91,6 +93,11 @@ OPERATIONS = (
         reply=Versions, errors=(401, 403, 404, 503),
     ),
     Operation(
+        method="GET", path="/v1/domains/{domain}/history", name="history", tag="Domains", scope=ANY,
+        summary="List every change of a domain or stage, oldest first.",
+        reply=list[Change], errors=(401, 403, 404, 503),
+    ),
+    Operation(
         method="POST", path="/v1/domains/{domain}/promote", name="promote", tag="Domains", scope="publish",
         summary="Make a version stable, if the gate accepts it.",
         description="The candidate by default. It is self-tested and the store's audit set is replayed with it, which "
@@ -101,6 +108,13 @@ OPERATIONS = (
         method="POST", path="/v1/domains/{domain}/rollback", name="rollback", tag="Domains", scope="publish",
         summary="Make the previous version stable again.",
         body=RollbackCall, optional=True, reply=Changed, errors=_CHANGE_ERRORS,
+    ),
+    Operation(
+        method="GET", path="/v1/domains/{domain}/canary", name="canary_report", tag="Domains", scope=ANY,
+        summary="Compare the last candidate that had a share of the requests with the stable version beside it.",
+        description="With --log it is read from there, for all workers and hosts that write into that folder; else it "
+        "is of the replying worker alone. One report is made at a time. 409: there was no canary.",
+        reply=CanaryReport, errors=(401, 403, 404, 409, 503),
     ),
     Operation(
         method="POST", path="/v1/domains/{domain}/canary", name="canary", tag="Domains", scope="publish",

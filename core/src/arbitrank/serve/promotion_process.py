@@ -52,13 +52,18 @@ def status_of(error: ArbitrankError) -> int:
 
 async def judged(task: PromotionTask) -> Verdict:
     """The verdict of a child process on a task."""
-    with Child("-m", "arbitrank.serve.promotion_process") as child:
+    return await verdict_of("arbitrank.serve.promotion_process", task, _TIMEOUT, f"arbitrank promote {task.domain}")
+
+
+async def verdict_of(module: str, task: msgspec.Struct, seconds: float, command: str) -> Verdict:
+    """The verdict of a child process that runs a module; where it takes too long, `command` is the one to run."""
+    with Child("-m", module) as child:
         message = msgspec.json.encode(task)
-        exchange = asyncio.get_running_loop().run_in_executor(None, child.exchange, message, _TIMEOUT)
+        exchange = asyncio.get_running_loop().run_in_executor(None, child.exchange, message, seconds)
         try:
             return msgspec.json.decode(await asyncio.shield(exchange), type=Verdict)
         except Expired as error:
-            return Verdict.of(503, f"{error}; run: arbitrank promote {task.domain}")
+            return Verdict.of(503, f"{error}; run: {command}")
         except Ended as error:
             return Verdict.of(500, f"the child process {error}")
         finally:
@@ -82,7 +87,10 @@ def carry_out(task: PromotionTask) -> Verdict:
         text = f"{task.domain} {judgement.version}: the gate refuses; force needs a reason"
         reasons = tuple(Reason(one.what, one.text, one.neighbours) for one in judgement.reasons)
         return Verdict.of(422, Error.of(text, reasons))
-    return Verdict.of(200, Changed(task.domain, change.number, change.state))
+    if judgement.audit is None:
+        remark = f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE"
+        return Verdict.of(200, Changed(task.domain, change.number, change.state, audited=False, remark=remark))
+    return Verdict.of(200, Changed(task.domain, change.number, change.state, audited=True))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ from starlette.routing import Route
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import choose
 from arbitrank.errors import ArbitrankError
+from arbitrank.live.canary_report import canary_period, from_process
 from arbitrank.registry import Disabled, Loaded, Refused
 from arbitrank.serve import metrics_page, openapi
 from arbitrank.serve.auth import Grant
+from arbitrank.serve.canary_process import SECONDS, CanaryTask
 from arbitrank.serve.decoding import decode
 from arbitrank.serve.messages import (
     CanaryCall,
@@ -36,7 +38,7 @@ from arbitrank.serve.messages import (
     Versions,
 )
 from arbitrank.serve.operations import OPERATIONS, Operation, route_of
-from arbitrank.serve.promotion_process import PromotionTask, judged, status_of
+from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, verdict_of
 from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.store.kinds import RESERVED, canonical
@@ -80,7 +82,7 @@ class Handlers:
 
     def __init__(self, state: WorkerState) -> None:
         self.state = state
-        self._promoting = asyncio.Lock()
+        self._promoting, self._reporting = asyncio.Lock(), asyncio.Lock()
 
     async def feedback(self, call: Call, body: Feedback, grant: Grant | None) -> Response:
         if len(body.id) > MAX_ID:
@@ -90,7 +92,7 @@ class Handlers:
             raise HTTPException(503, "not ready", {"retry-after": "1"})
         if log is not None:
             log.feedback(replace(body, time=None))
-        counted = body.truth is not None and live.feedback(body.id, body.truth)
+        counted = live.feedback(body.id, body.truth, body.outcome)
         self.state.metrics.feedback(body, live.by_name)
         return _json(Taken(body.id, log is not None, counted))
 
@@ -122,7 +124,27 @@ class Handlers:
     async def versions(self, call: Call, body: None, grant: Grant | None) -> Response:
         domain, store = self.domain(call), self.state.store
         number, state = await asyncio.to_thread(store.state, domain)
-        return _json(Versions(domain, number, state, await asyncio.to_thread(store.versions, domain)))
+        serving = self.state.live.status().domains.get(domain) if self.state.live is not None else None
+        return _json(Versions(domain, number, state, await asyncio.to_thread(store.versions, domain), serving))
+
+    async def history(self, call: Call, body: None, grant: Grant | None) -> Response:
+        return _json(await asyncio.to_thread(self.state.store.history, self.domain(call)))
+
+    async def canary_report(self, call: Call, body: None, grant: Grant | None) -> Response:
+        domain, state = self.domain(call), self.state
+        period = canary_period(await asyncio.to_thread(state.store.history, domain))
+        if period is None:
+            raise HTTPException(409, f"{domain}: no canary; POST /v1/domains/{domain}/canary begins one")
+        if state.settings.log is None:
+            counted = state.live.report().get(domain) if state.live is not None else None
+            return _json(from_process(domain, counted, period))
+        if self._reporting.locked():
+            raise HTTPException(503, "another report is being made; try again", {"retry-after": "1"})
+        async with self._reporting:
+            task = CanaryTask(domain, period, str(state.settings.log))
+            command = f"arbitrank canary {domain} --on LOG"
+            verdict = await verdict_of("arbitrank.serve.canary_process", task, SECONDS, command)
+        return _json(verdict.body, verdict.status)
 
     async def promote(self, call: Call, body: PromoteCall, grant: Grant | None) -> Response:
         domain, settings = self.domain(call), self.state.settings

@@ -1,0 +1,120 @@
+"""The versions of a Shortlister and of a HypRank over REST: canary, report, history, promotion, rollback, status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fakes
+import numpy as np
+import pytest
+from services import Service
+from waiting import until
+
+from arbitrank.serve.auth import make_token
+from arbitrank.shortlist.build import SkillUtterance, build, write
+from arbitrank.shortlist.hyprank import HypRank, save_hyprank
+from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
+from arbitrank.store.kinds import HYPRANK, SHORTLIST
+from arbitrank.store.store import Store, open_store
+from arbitrank.values import Ranked, Request
+
+
+class Staged:
+    """A service with stable versions of both stages and candidates beside them."""
+
+    def __init__(self, service: Service, token: str, versions: dict[str, tuple[str, str]], number: int = 0) -> None:
+        self.service, self.token, self.versions, self.number = service, token, versions, number
+
+    def get(self, path: str) -> Any:
+        status, body, _ = self.service.call("GET", path, token=self.token)
+        assert status == 200, body
+        return body
+
+    def post(self, path: str, body: object = None) -> tuple[int, Any]:
+        return self.service.call("POST", path, body, token=self.token)[:2]
+
+    def rank(self, n: int) -> None:
+        for _ in range(n):
+            self.number += 1
+            status, _ = self.service.rank({"id": str(self.number), "utterance": "a lamp"}, token=self.token)
+            assert status == 200
+
+
+def shortlister(store: Store, folder: Path, n: int) -> str:
+    utterances = [
+        SkillUtterance(text, name, name, frozenset([name]), Request(utterance=text))
+        for name, text in (("lights", "the lamp"), ("shades", "the window"), ("lights", "more light"))
+    ]
+    write(build(utterances[:n]), folder)
+    return store.publish(folder, promote=n == 2).version
+
+
+def hyprank(seed: int) -> HypRank:
+    rng, names = np.random.default_rng(seed), ("lights", "shades")
+    lists = []
+    for group in range(80):
+        scores = sorted(((float(rng.uniform(0.2, 0.8)), name) for name in names), reverse=True)
+        ranked = tuple(Ranked(name, "i", score=p * p, domain_probability=p, probability=p) for p, name in scores)
+        lists.append(LabelledList(Request(), ranked, frozenset([names[group % 2]]), {}, group))
+    return train_hyprank(lists, rounds=3)
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory, lights_site: Path) -> Iterator[Staged]:
+    folder = tmp_path_factory.mktemp("stages")
+    store = open_store(folder / "store", environment={})
+    for name in ("lights", "shades"):
+        fakes.artifact(folder / name, name, mine=0.9)
+        store.publish(folder / name, promote=True)
+    versions = {SHORTLIST: (shortlister(store, folder / "s2", 2), shortlister(store, folder / "s3", 3))}
+    hypranks = []
+    for number in range(2):
+        save_hyprank(hyprank(number), folder / f"h{number}")
+        hypranks.append(store.publish(folder / f"h{number}", promote=number == 0).version)
+    versions[HYPRANK] = hypranks[0], hypranks[1]
+    token, grant = make_token("ops", ["rank", "publish:.shortlist", "publish:.hyprank", "metrics"])
+    (folder / "tokens").write_text(f"{grant}\n")
+    options = ("--shortlist", "--poll", "0.1", "--tokens", str(folder / "tokens"), "--log", str(folder / "log"))
+    with Service(lights_site, folder / "store", *options) as service:
+        yield Staged(service, token, versions)
+
+
+@pytest.mark.parametrize("name", [SHORTLIST, HYPRANK])
+def test_a_stages_versions_are_operated_over_rest(staged: Staged, name: str) -> None:
+    stable, candidate = staged.versions[name]
+    path = f"/v1/domains/{name}"
+    found = staged.get(f"{path}/versions")
+    assert set(found["versions"]) == {stable, candidate}
+    assert (found["state"]["stable"], found["state"]["candidate"]) == (stable, candidate)
+    assert found["serving"]["version"] == stable
+    assert staged.service.call("GET", f"{path}/canary", token=staged.token)[0] == 409
+
+    status, changed = staged.post(f"{path}/canary", {"share": 0.5, "reason": "a trial"})
+    assert (status, changed["state"]["canary"]) == (200, 0.5)
+    until(lambda: candidate in staged.get(f"{path}/versions")["serving"]["loaded"])
+    staged.rank(60)
+    until(lambda: sum(one["answers"] for one in staged.get(f"{path}/canary")["arms"].values()) >= 60)
+    report = staged.get(f"{path}/canary")
+    assert (report["stable"], report["candidate"], report["source"]) == (stable, candidate, "log")
+    assert 0.2 < report["answered"]["mean"] < 0.8
+    page = staged.service.call("GET", "/metrics", token=staged.token)[1]
+    for arm in ("stable", "canary"):
+        counted = f'arbitrank_stage_answers_total{{action="accept",arm="{arm}",stage="{name}"}} '
+        assert float(page.partition(counted)[2].partition("\n")[0]) == report["arms"][arm]["answers"]
+        assert f'arm="{arm}",domain="{name}"' in page.partition("arbitrank_domain_info")[2]
+
+    status, changed = staged.post(f"{path}/promote")
+    assert (status, changed["state"]["stable"]) == (200, candidate)
+    assert changed["audited"] is False
+    assert changed["remark"].startswith("nothing was audited: no audit set in ")
+    until(lambda: staged.get(f"{path}/versions")["serving"]["version"] == candidate)
+    assert staged.get(f"{path}/canary")["until"] is not None
+
+    status, changed = staged.post(f"{path}/rollback", {"reason": "a drill"})
+    assert (status, changed["state"]["stable"], changed["state"]["previous"]) == (200, stable, candidate)
+    assert "audited" not in changed
+    until(lambda: staged.get(f"{path}/versions")["serving"]["version"] == stable)
+    verbs = [one["verb"] for one in staged.get(f"{path}/history")]
+    assert verbs == ["promote", "publish", "canary", "promote", "rollback"]
