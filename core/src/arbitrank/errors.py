@@ -5,6 +5,8 @@
     │   └── DataError     fix the data: a line of a file, or a data set as a whole
     ├── PluginError       fix the plugin: it violates the contract
     ├── ArtifactError     retrain or republish: an artifact is damaged, incomplete or not for this core
+    │   ├── NoWeights     train: nothing was published for a domain, and its package brings nothing
+    │   └── UnreadableArtifact  try again later, or republish: a file of it is missing or cannot be read
     └── StoreError        try again later: the store did not answer
         └── Conflict      read the state again: it was changed in the meantime
 
@@ -24,8 +26,10 @@ __all__ = [
     "Conflict",
     "DataError",
     "InputError",
+    "NoWeights",
     "PluginError",
     "StoreError",
+    "UnreadableArtifact",
     "describe",
     "message",
     "os_errors",
@@ -50,6 +54,14 @@ class PluginError(ArbitrankError):
 
 class ArtifactError(ArbitrankError):
     """Raised when an artifact is damaged, incomplete or made for another contract. Retrain or republish it."""
+
+
+class NoWeights(ArtifactError):
+    """Raised when a domain has no weights at all: none are stable, and its package brings none. Train it."""
+
+
+class UnreadableArtifact(ArtifactError):
+    """Raised when a file of an artifact is missing or cannot be read, which may pass. Retry later, or republish it."""
 
 
 class StoreError(ArbitrankError):

@@ -119,6 +119,12 @@ class Breakers:
             now = self._clock()
             return {name: _reason(one, now) for name, found in self._failing.items() for one in found if one.until}
 
+    def open(self) -> set[str]:
+        """The domains that are skipped now."""
+        with self._lock:
+            now = self._clock()
+            return {name for name, found in self._failing.items() for one in found if now < one.until}
+
     def _of(self, name: str, model: Model) -> _Breaker | None:
         return next((one for one in self._failing.get(name, ()) if one.model is model), None)
 

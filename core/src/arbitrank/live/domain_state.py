@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from time import monotonic
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, message
+from arbitrank.errors import ArbitrankError, ArtifactError, NoWeights, PluginError, UnreadableArtifact, message
 from arbitrank.guard import Fault
 from arbitrank.live.routing import LoadedCandidate
 from arbitrank.store.artifact import Manifest
@@ -28,6 +29,7 @@ OPERATOR = "operator"
 """Version and origin of the decision settings where none are stable: the operator's own."""
 
 _LOADING = "its weights are being loaded"
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds before a version is tried again of which a file could not be read
 
 
 class DomainStatus(msgspec.Struct, frozen=True):
@@ -35,7 +37,8 @@ class DomainStatus(msgspec.Struct, frozen=True):
 
     `change` is the number of the last change seen. `loaded` are the versions in memory, `refused` those that were
     rejected, with the reasons. `problem` is the reason why the domain does not answer, answers with another version
-    than `state.stable`, or has a state that cannot be read. `breaker` is set while its circuit is not closed.
+    than `state.stable`, or has a state that cannot be read. `breaker` is set while its circuit is not closed, `skipped`
+    while it is open. `weightless`: there is nothing to load, in the store or in its package.
     """
 
     version: str | None
@@ -46,6 +49,15 @@ class DomainStatus(msgspec.Struct, frozen=True):
     refused: dict[str, str]
     problem: str | None
     breaker: str | None = None
+    skipped: bool = False
+    weightless: bool = False
+
+
+class Retry(NamedTuple):
+    """The time at which a version that could not be read is tried again, and the pause before it, in seconds."""
+
+    pause: float
+    due: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,8 @@ class FollowedState:
     """A name that is followed: the state last read from the store, and the versions loaded. Not thread-safe.
 
     While no version is stable, the package's weights answer, where it is `packaged`; an `optional` stage is left out
-    then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading.
+    then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading,
+    `retries` those refused ones that may load later. `weightless`: its package brings no weights.
     `unread` is the reason why the state, or a version, could not be read, `lost` says that the end of the history is
     missing.
     """
@@ -80,6 +93,8 @@ class FollowedState:
     versions: dict[str, LoadedVersion] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     attempted: set[str] = field(default_factory=set)
+    retries: dict[str, Retry] = field(default_factory=dict)
+    weightless: bool = False
     serving: Serving | Broken = field(default_factory=lambda: Broken("the store was not looked at yet"))
     candidate: LoadedCandidate | None = None
     unread: str | None = None
@@ -92,26 +107,38 @@ class FollowedState:
         if (number, state) != (self.number, self.state):
             self.number, self.state = number, state
             self.refused.clear()
+            self.retries.clear()
+            self.weightless = False
 
     def missing(self, alias: Alias) -> str | None:
         """The version of an alias, if it is to be loaded."""
         version = self._named(alias)
-        if version is None or version in self.versions or version in self.refused or version in self.attempted:
+        if version is None or version in self.versions or version in self.attempted:
+            return None
+        if version in self.refused and (version not in self.retries or monotonic() < self.retries[version].due):
             return None
         return version if alias != "candidate" or self._candidate_wanted() else None
 
     def take(self, version: str, result: LoadedVersion | Fault, number: int) -> None:
         """Note the result of loading a version that change `number` named. One that is refused stays so until the next.
 
-        The store's errors, and those of the self-test's process, refuse nothing: loading may succeed later.
+        The store's errors, and those of the self-test's process, refuse nothing: loading may succeed later. Where a
+        file was missing or could not be read, it is tried again after a pause that doubles.
         """
         self.attempted.add(version)
         if isinstance(result, LoadedVersion):
             self.versions[version] = result
+            self.refused.pop(version, None)
+            self.retries.pop(version, None)
         elif isinstance(result.error, ArbitrankError) and not isinstance(result.error, ArtifactError | PluginError):
             self.unread = str(result.error)
         elif number == self.number:
             self.refused[version] = message(result, "cannot be loaded: ")
+            self.weightless = self.weightless or isinstance(result.error, NoWeights)
+            if isinstance(result.error, UnreadableArtifact | OSError):
+                before = self.retries.get(version)
+                pause = min(2.0 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
+                self.retries[version] = Retry(pause, monotonic() + pause)
 
     def named(self) -> set[str]:
         """The versions that the aliases name."""
@@ -150,8 +177,8 @@ class FollowedState:
         serving = [self.serving.model] if isinstance(self.serving, Serving) else []
         return [*serving, *(loaded.model for loaded in self.versions.values())]
 
-    def status(self, breaker: str | None = None) -> DomainStatus:
-        """All of it for display, with the state of the domain's breaker."""
+    def status(self, breaker: str | None = None, *, skipped: bool = False) -> DomainStatus:
+        """All of it for display, with the state of the domain's breaker; `skipped`: it is open."""
         problem = self.serving.reason if isinstance(self.serving, Broken) else self.serving.note
         stable = self.state.stable if self.state else None
         return DomainStatus(
@@ -163,6 +190,8 @@ class FollowedState:
             refused={version: why for version, why in self.refused.items() if version != PACKAGE or not stable},
             problem=self.unread or self.lost or (None if self._absent else problem),
             breaker=breaker,
+            skipped=skipped,
+            weightless=self.weightless and stable is None,
         )
 
     @property

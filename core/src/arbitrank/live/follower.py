@@ -1,22 +1,33 @@
 """Follower of a store: one thread reads the state of each name, a second loads the versions that are new in it.
 
-A version that is refused leaves the one before in its place, and so does a store that does not answer.
+A version that is refused leaves the one before in its place, and so does a store that does not answer. A read that
+hangs, and a version that takes long to load, delay no other name.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from itertools import count
 from time import monotonic
 
 from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, FollowedState, LoadedVersion
+from arbitrank.live.patience import Patience
 from arbitrank.store.store import Store
 
 SLOWEST = 10
 """Factor by which the polling interval grows at most while the store does not answer."""
+
+READ_SECONDS = 5.0
+"""Seconds that reading the state of one name may take."""
+
+LOAD_SECONDS = 60.0
+"""Seconds after which other versions are loaded beside one that is being loaded."""
+
+_GONE = ""  # the key, beside those of names, of the check whether the store has lost changes
 
 
 class Follower:
@@ -36,6 +47,8 @@ class Follower:
         load: Callable[[str, str | None], LoadedVersion],
         settled: Callable[[FollowedState, bool], None],
         notify: Callable[[str], None],
+        read_seconds: float = READ_SECONDS,
+        load_seconds: float = LOAD_SECONDS,
     ) -> None:
         self.states = {state.name: state for state in states}
         self.lock = threading.Lock()
@@ -44,12 +57,17 @@ class Follower:
         """Readings in a row to which the store gave no answer."""
         self.problem: str | None = None
         self.answered_at: float | None = None
+        """The time at which it last answered for all names."""
+        self.reached_at = monotonic()
+        """The time at which it last answered for any name; that of the start before."""
         self._store, self._poll = store, poll
         self._load, self._settled, self._notify = load, settled, notify
         self._news: list[str] = []
         self._reading, self._loading = threading.Lock(), threading.Lock()
         self._turn = count()
         self._stopping, self._work = threading.Event(), threading.Semaphore(0)
+        self._reads = Patience("read", self._stopping), read_seconds
+        self._loads = Patience("load", self._stopping), load_seconds
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -108,22 +126,28 @@ class Follower:
 
     def read(self) -> None:
         """Read the state of each name, and swap versions that are in memory."""
+        patience, seconds = self._reads
         with self._reading:
-            problems: dict[str, str] = {}
-            slow = False
-            for name, state in self.states.items():
-                began = monotonic()
-                self._read_state(state, problems)
-                slow = name in problems and monotonic() - began > self._poll
-                if slow:
-                    break  # the others would take as long
-            gone = self._gone() if not problems else None
+            began = monotonic()
+            read: dict[str, str | None] = {}  # the problem of each name that was read
+            # Those that failed the last time come last, as they may fail slowly again.
+            order = sorted(self.states, key=lambda name: self.states[name].unread is not None)
+            patience.run({name: partial(self._read_state, self.states[name], read, began) for name in order}, seconds)
+            states = {name: read[name] if name in read else self._unread(name) for name in self.states}
+            problems = {name: problem for name, problem in states.items() if problem}
+            gone = None
+            if not problems:
+                found: list[str | None] = []
+                patience.run({_GONE: lambda: found.append(self._gone())}, seconds)
+                gone = found[0] if found else f"store {self._store}: does not answer"
             lost = next((state.lost for state in self.states.values() if state.lost), None)
             problem = next(iter(problems.values()), gone or lost)
             # One damaged history slows down nothing; a store that answers for no name is read less often.
-            silent = slow or gone is not None or len(problems) == len(self.states) > 0
+            silent = gone is not None or len(problems) == len(self.states) > 0
             with self.lock:
                 self.unanswered = self.unanswered + 1 if silent else 0
+                if not silent:
+                    self.reached_at = monotonic()
                 if problem is None:
                     self.answered_at = monotonic()
                 if problem != self.problem:
@@ -131,15 +155,31 @@ class Follower:
                 self.problem = problem
         self._publish_news()
 
-    def _read_state(self, state: FollowedState, problems: dict[str, str]) -> None:
+    def _read_state(self, state: FollowedState, read: dict[str, str | None], began: float) -> None:
+        """Read one state, unless those before have failed so slowly that the others would take as long."""
+        if monotonic() - began > self._poll and read and all(read.values()):
+            return
         found = guarded(self._store.state, state.name)  # whatever it raises, the loaded versions keep answering
         with self.lock:
             if isinstance(found, Fault):
-                problems[state.name] = message(found)
-                state.see(state.number, state.state, problems[state.name])
+                read[state.name] = message(found)
+                state.see(state.number, state.state, read[state.name])
             else:
+                read[state.name] = None
                 state.see(*found, None)
             self._settle(state)
+
+    def _unread(self, name: str) -> str:
+        """The problem of a name that was not read in time, noted in its state."""
+        state = self.states[name]
+        since = self._reads[0].since(name)
+        problem = f"store {self._store}: the state of {name} has not been read, as the store does not answer"
+        if since is not None:
+            problem = f"store {self._store}: reading the state of {name} hangs"
+        with self.lock:
+            state.see(state.number, state.state, problem)
+            self._settle(state)
+        return problem
 
     def _gone(self) -> str | None:
         """The problem where the store has lost changes: the last change of one name is read again, in turn.
@@ -173,20 +213,29 @@ class Follower:
     # --------------------------------------------------------------------------------------------- loading, swapping
 
     def _load_next(self, aliases: Collection[Alias]) -> bool:
-        """Load one version that is missing; False where none is."""
+        """Load one version that is missing; False where none is. One that takes long goes on beside the next."""
+        patience, seconds = self._loads
         with self._loading:
             with self.lock:
                 named = ((state, state.missing(alias)) for alias in aliases for state in self.states.values())
-                missing = next(((state, version, state.number) for state, version in named if version), None)
-            if missing is None:
+                missing = next(
+                    ((state, version, state.number) for state, version in named
+                     if version and patience.since((state.name, version)) is None),
+                    None,
+                )  # fmt: skip
+            if missing is None or patience.full:
                 return False
             state, version, number = missing
-            loaded = guarded(self._load, state.name, None if version == PACKAGE else version)
-            with self.lock:
-                state.take(version, loaded, number)
-                self._settle(state)
+            patience.run({(state.name, version): partial(self._load_version, state, version, number)}, seconds)
         self._publish_news()
         return True
+
+    def _load_version(self, state: FollowedState, version: str, number: int) -> None:
+        loaded = guarded(self._load, state.name, None if version == PACKAGE else version)
+        with self.lock:
+            state.take(version, loaded, number)
+            self._settle(state)
+        self._publish_news()
 
     def _settle(self, state: FollowedState) -> None:
         """Have the right version answer. The lock is held."""

@@ -227,10 +227,11 @@ class Live:
     def status(self) -> LiveStatus:
         """The status of the store, of each name and of the workers."""
         breakers = self._breakers.status() if self._breakers else {}
+        skipped = self._breakers.open() if self._breakers else set()
         follower, shadow = self._follower, self._shadow
         with follower.lock:
             domains = {
-                name: state.status(breakers.get(name))
+                name: state.status(breakers.get(name), skipped=name in skipped)
                 for name, state in follower.states.items()
                 if state.number or not state.optional
             }
@@ -245,6 +246,7 @@ class Live:
                 shadow.failed,
                 self._workers.status() if self._workers else {},
                 self._share.status() if self._share else None,
+                round(monotonic() - follower.reached_at, 3),
             )
 
     def _load(self, name: str, version: str | None) -> LoadedVersion:

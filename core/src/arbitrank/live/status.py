@@ -10,7 +10,8 @@ from arbitrank.live.share import ShareStatus
 
 
 class LiveStatus(msgspec.Struct, frozen=True):
-    """Status of a process that follows a store: seconds since that last answered (None before), and its problem.
+    """Status of a process that follows a store: seconds since that last answered for all names (None before), and its
+    problem. `silent` are the seconds since it last answered for any name, or since the start.
 
     `swaps` counts the swaps of a version. `waiting`, `dropped` and `failed` are of shadow: requests that wait for their
     comparison, those that were not compared for lack of time, and those whose comparison could not be written.
@@ -28,3 +29,4 @@ class LiveStatus(msgspec.Struct, frozen=True):
     failed: int
     workers: dict[str, GroupStatus] = {}
     share: ShareStatus | None = None
+    silent: float = 0.0

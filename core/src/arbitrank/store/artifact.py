@@ -24,7 +24,7 @@ from typing import TypeVar
 import msgspec
 
 from arbitrank.domain import CONTRACT
-from arbitrank.errors import ArtifactError, InputError, os_errors
+from arbitrank.errors import ArtifactError, InputError, UnreadableArtifact, os_errors
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.regular_files import read_regular
 
@@ -165,7 +165,8 @@ def read_json(path: Path, kind: type[T], name: str, remedy: str = "") -> T:
         return msgspec.json.decode(read_regular(path, MAX_MANIFEST), type=kind)
     except (OSError, ValueError, RecursionError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise ArtifactError(f"{path.parent}: no {name} that can be read: {reason}{remedy}") from error
+        raised = UnreadableArtifact if isinstance(error, OSError) else ArtifactError
+        raise raised(f"{path.parent}: no {name} that can be read: {reason}{remedy}") from error
 
 
 def paths(folder: Path) -> list[str]:

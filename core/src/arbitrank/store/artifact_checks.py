@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from arbitrank.domain import CONTRACT
-from arbitrank.errors import ArtifactError
+from arbitrank.errors import ArtifactError, UnreadableArtifact
 from arbitrank.regular_files import open_regular, pieces
 from arbitrank.store.artifact import (
     MANIFEST,
@@ -38,10 +39,14 @@ _MAX_ENTRIES = 4 * MAX_FILES  # files and folders that are looked at
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One check of an artifact or a store: its object, and the problem that was found, if any."""
+    """One check of an artifact or a store: its object, and the problem that was found, if any.
+
+    `unreadable` is set where the problem is that something is missing or cannot be read, which may pass.
+    """
 
     what: str
     problem: str | None = None
+    unreadable: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 def printable(text: str) -> str:
@@ -62,7 +67,8 @@ def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> 
     try:
         manifest = read_manifest(folder)
     except ArtifactError as error:
-        yield Check("manifest", str(error).removeprefix(f"{folder}: "))
+        unreadable = isinstance(error, UnreadableArtifact) or UNSET
+        yield Check("manifest", str(error).removeprefix(f"{folder}: "), unreadable)
         return
     yield Check("manifest")
     other = manifest.contract != CONTRACT
@@ -77,7 +83,7 @@ def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> 
     try:
         yield from _file_checks(folder, manifest, copy)
     except OSError as error:
-        yield Check("files", f"cannot be listed: {error.strerror}")
+        yield Check("files", f"cannot be listed: {error.strerror}", unreadable=True)
     with writing_private(copy):
         (copy / MANIFEST).write_bytes(encode_manifest(manifest))
 
@@ -92,7 +98,8 @@ def verified(
     with nullcontext(copy) if copy else temporary_folder() as work:
         for check in checks(folder, keys, work):
             if check.problem:
-                raise ArtifactError(f"{folder}: {check.what}: {check.problem}; {remedy}")
+                kind = UnreadableArtifact if check.unreadable else ArtifactError
+                raise kind(f"{folder}: {check.what}: {check.problem}; {remedy}")
         return read_manifest(work)
 
 
@@ -115,12 +122,13 @@ def _file_checks(folder: Path, manifest: Manifest, copy: Path) -> Iterator[Check
     yield Check("files", f"{missing} is missing, expected in {manifest.domain}" if missing else None)
     left = MAX_TOTAL
     for path in sorted(present | set(manifest.files)):
+        unreadable = path not in present or UNSET
         try:
             copied, problem = _copied(folder, path, manifest.files.get(path), path in present, copy, left)
             left -= copied
         except OSError as error:
-            problem = f"cannot be read: {error.strerror}"
-        yield Check(path, problem)
+            problem, unreadable = f"cannot be read: {error.strerror}", True
+        yield Check(path, problem, unreadable if problem else UNSET)
 
 
 def _copied(

@@ -17,7 +17,7 @@ from arbitrank.arbitration.profiles import DomainProfile, profiles_of
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.configuration import StatedScales, completed, layered
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, NoWeights, PluginError, UnreadableArtifact
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
 from arbitrank.plugin_hooks import stated
@@ -61,7 +61,7 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
         manifest = read_manifest(folder)  # `fetch` has verified it
     elif domain is not None and (shipped := stated(domain, "shipped")) is not None:
         if not shipped.is_dir():
-            raise ArtifactError(
+            raise UnreadableArtifact(
                 f"no weights: `shipped` is {shipped}, which is no folder; run: arbitrank train {name} --out {shipped}, "
                 f"or return None from it and run: {train_command(name)} --promote"
             )
@@ -69,7 +69,7 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
         folder, origin, manifest = copied.folder, "package", copied.manifest
     else:
         train = train_command(name)
-        raise ArtifactError(f"no weights: none stable in {store}, none shipped; run: {train} --promote")
+        raise NoWeights(f"no weights: none stable in {store}, none shipped; run: {train} --promote")
     if problem := wrong_name(manifest, name):
         raise ArtifactError(f"{folder}: {problem}")
     return Present(folder, manifest, origin, temperature)
