@@ -50,14 +50,24 @@ def sign(path: Path, key: options.PrivateKey | None) -> None:
     metavar="FILE",
     help="Append its line to the service's file of tokens; else the line is printed.",
 )
-def token(name: str, scopes: tuple[str, ...], tokens: Path | None) -> None:
+@click.option("--rate", type=options.Share(0, 1e9, min_open=True), metavar="N", help="Calls a second.")
+@click.option("--burst", type=click.IntRange(1), metavar="N", help="Of them at once.  [default: those of one second]")
+@click.option("--quota", type=click.IntRange(1), metavar="N", help="Calls a day, from midnight UTC.")
+def token(
+    name: str,
+    scopes: tuple[str, ...],
+    tokens: Path | None,
+    rate: float | None,
+    burst: int | None,
+    quota: int | None,
+) -> None:
     """Make a token for NAME with the SCOPES rank, feedback, publish:DOMAIN or admin.
 
     It is printed and stored nowhere: the service's file holds its SHA-256. A running service accepts it within seconds.
 
     Example: arbitrank token assistant rank feedback --tokens tokens.jsonl
     """
-    secret, grant = make_token(name, scopes)
+    secret, grant = make_token(name, scopes, rate=rate, burst=burst, quota=quota)
     if tokens is not None:
         with os_errors(InputError, f"--tokens {tokens}: cannot be written"):
             descriptor = os.open(tokens, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

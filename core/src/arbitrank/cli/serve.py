@@ -15,6 +15,7 @@ from arbitrank.cli import decision_options, options
 from arbitrank.cli.stated_options import StatedCommand, shown
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
+from arbitrank.serve.fair_shares import address_key
 from arbitrank.serve.policy import read_policy
 from arbitrank.serve.settings import ServiceLimits, ServiceSettings, Tls
 from arbitrank.shortlist.shortlister import ShortlistSettings
@@ -82,6 +83,31 @@ _limiting = options.gathered(
         type=options.Share(0.1, 3600),
         default=10.0,
         help="For a call to arrive, and for its answer to be read.",
+    ),
+    click.option(
+        "--limit-list-seconds", "list_seconds", type=options.Share(0.1, 3600), default=30.0, help="To answer a list."
+    ),
+    click.option("--limit-held", "held", type=click.IntRange(1), default=64 << 20, help="Bytes arriving in a worker."),
+    click.option(
+        "--limit-client-held",
+        "client_held",
+        type=click.IntRange(1),
+        default=32 << 20,
+        help="Of them from one address, or with one token.",
+    ),
+    click.option(
+        "--limit-client-connections",
+        "client_connections",
+        type=click.IntRange(1),
+        help="Of one address in a worker.  [default: any number]",
+    ),
+    click.option(
+        "--forwarded-from",
+        "proxies",
+        metavar="ADDRESS",
+        multiple=True,
+        callback=lambda context, parameter, value: tuple(map(_proxy, value)),
+        help="A proxy whose X-Forwarded-For names the client. May be repeated.",
     ),
 )
 _encryption = options.gathered(
@@ -250,6 +276,15 @@ def _payloads(given: tuple[str, ...]) -> tuple[PayloadFormat, ...]:
             raise InputError(f"--map: {pair!r} is no pair, expected VENDOR=FILE, as in rasa=names.toml")
         found.append(PayloadFormat.stated(name, mapping=Path(path)))
     return tuple(found)
+
+
+def _proxy(address: str) -> str:
+    """The text by which a proxy is known. Raises `InputError` for what is no address."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise InputError(f"--forwarded-from: {address!r} is no address, expected one, as 10.0.0.7") from None
+    return address_key(address)
 
 
 def _loopback(host: str) -> bool:

@@ -76,6 +76,11 @@ class Admission:
         if isinstance(grant, Refusal):
             return grant
         operation = operations[scope["method"]]
+        if grant is not None and grant.limited and operation.scope is not None:
+            exhausted = self._state.allowances.take(grant)
+            if exhausted is not None:
+                error = self._state.limited(grant, exhausted)
+                return Refusal(429, error, (("retry-after", str(exhausted.seconds)),))
         largest = self._largest.get(operation.name, _SMALL)
         if int(found.get(b"content-length", b"0")) > largest:
             return Refusal(413, f"{int(found[b'content-length'])} bytes, expected at most {largest}")

@@ -113,7 +113,7 @@ class App:
             except ArbitrankError as error:
                 raise HTTPException(400, str(error)) from None
         if is_batch(body, payloads):
-            return await self._lists.answer(body, payloads, receive)
+            return await self._lists.answer(body, payloads, receive, scope["state"]["admitted"].grant)
         if len(body) > state.settings.limits.body:
             raise HTTPException(413, f"{len(body)} bytes, expected at most {state.settings.limits.body} of one request")
         try:

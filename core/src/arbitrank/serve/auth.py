@@ -3,19 +3,23 @@
     # SCOPE[,SCOPE…]         SHA-256 of the token          NAME
     rank,feedback            9f86d081884c7d65…             kitchen
     publish:weather          60303ae22b998861…             weather-team
+    rank                     fd61a03af4f77d87…             partner        rate=50 burst=100 quota=100000
 
-`arbitrank token NAME SCOPE` makes a token. The scope `admin` includes all others.
+`arbitrank token NAME SCOPE` makes a token. The scope `admin` includes all others. `rate` is of calls a second, of which
+`burst` may come at once, by default those of one second; `quota` is of calls a day.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from arbitrank.errors import InputError
 from arbitrank.regular_files import read_regular
@@ -25,21 +29,41 @@ ANY = "any"
 """Scope of calls that any token may make."""
 
 _MAX_BYTES = 1 << 24
+_ALLOWANCES: dict[str, type[float] | type[int]] = {"rate": float, "burst": int, "quota": int}
+_MOST = 1e12
 _PLAIN = ("rank", "feedback", "metrics", "admin")
-_LINE = re.compile(r"(\S+)\s+([0-9a-f]{64})\s+(\S+)")
+_LINE = re.compile(r"(\S+)\s+([0-9a-f]{64})\s+(\S+)((?:\s+\S+)*)")
 _LOOPBACK = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A known token: its scopes, its SHA-256 in hexadecimal digits, and its owner's name."""
+    """A known token: its scopes, its SHA-256 in hexadecimal digits, its owner's name, and its allowances.
+
+    `rate`: calls a second, and `burst` of them at once; `quota`: calls a day. None allows any number.
+    """
 
     scopes: frozenset[str]
     digest: str
     name: str
+    rate: float | None = None
+    burst: int | None = None
+    quota: int | None = None
+
+    @property
+    def limited(self) -> bool:
+        """True where its calls must be counted."""
+        return self.rate is not None or self.quota is not None
+
+    @property
+    def at_once(self) -> int:
+        """Calls that may come at once within its rate."""
+        return self.burst or max(1, math.ceil(self.rate or 1.0))
 
     def __str__(self) -> str:
-        return f"{','.join(sorted(self.scopes))} {self.digest} {self.name}"
+        allowances = ((name, getattr(self, name)) for name in _ALLOWANCES)
+        stated = "".join(f" {name}={value:g}" for name, value in allowances if value is not None)
+        return f"{','.join(sorted(self.scopes))} {self.digest} {self.name}{stated}"
 
 
 @dataclass(frozen=True)
@@ -50,12 +74,14 @@ class Denied:
     reason: str
 
 
-def make_token(name: str, scopes: Iterable[str]) -> tuple[str, Grant]:
-    """A new token and its grant. Raises `InputError` where a scope or the name is invalid."""
+def make_token(name: str, scopes: Iterable[str], **allowances: float | None) -> tuple[str, Grant]:
+    """A new token and its grant. Raises `InputError` where a scope, the name or an allowance is invalid."""
     if not re.fullmatch(r"\S{1,100}", name) or name.startswith("#"):
         raise InputError(f"name {name!r}: expected 1 to 100 characters without white space")
     token = secrets.token_urlsafe(32)  # 256 random bits, which need no slower digest than SHA-256
-    return token, Grant(_scopes(",".join(scopes)), hashlib.sha256(token.encode()).hexdigest(), name)
+    stated = [f"{key}={value}" for key, value in allowances.items() if value is not None]
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return token, Grant(_scopes(",".join(scopes)), digest, name, **_allowances(stated))
 
 
 def read_tokens(path: Path) -> tuple[Grant, ...]:
@@ -73,8 +99,8 @@ def read_tokens(path: Path) -> tuple[Grant, ...]:
         match = _LINE.fullmatch(line.strip())
         try:
             if not match:
-                raise InputError("malformed, expected SCOPE[,SCOPE…] SHA-256 NAME")
-            grants.append(Grant(_scopes(match[1]), match[2], match[3]))
+                raise InputError("malformed, expected SCOPE[,SCOPE…] SHA-256 NAME [rate=N] [burst=N] [quota=N]")
+            grants.append(Grant(_scopes(match[1]), match[2], match[3], **_allowances(match[4].split())))
         except InputError as error:
             raise InputError(f"tokens {path}:{number}: {error}; run: arbitrank token NAME SCOPE") from None
     return tuple(grants)
@@ -90,6 +116,24 @@ def _scopes(text: str) -> frozenset[str]:
             )
         scopes.add(f"{verb}{colon}{canonical(name)}")
     return frozenset(scopes)
+
+
+def _allowances(stated: Iterable[str]) -> dict[str, Any]:
+    """The allowances in texts `NAME=NUMBER`."""
+    found: dict[str, Any] = {}
+    for text in stated:
+        name, _, value = text.partition("=")
+        kind = _ALLOWANCES.get(name)
+        try:
+            if kind is None or name in found or not 0 < float(value) < _MOST:
+                raise ValueError
+            found[name] = kind(value)
+        except ValueError:
+            expected = "each of rate, burst and quota once, with a positive number, of burst and quota a whole one"
+            raise InputError(f"{text[:40]!r}: expected {expected}") from None
+    if "burst" in found and "rate" not in found:
+        raise InputError("burst: expected a rate beside it")
+    return found
 
 
 def identified(grants: Sequence[Grant], presented: bytes) -> Grant | Denied:

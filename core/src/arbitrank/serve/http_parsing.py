@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from arbitrank.serve import refusal
 from arbitrank.serve.refusal import Refusal
 
-_SLICE = 4 << 10  # bytes of headers that are parsed at once, by so much their limit may be exceeded
+_SLICE = 4 << 10  # bytes of headers or framing that are parsed at once, by so much their limit may be exceeded
 _BODY_SLICE = 64 << 10
 _FRAMING = 8  # bytes of a chunked body for each byte of its framing beyond what headers may have
 
@@ -28,10 +28,15 @@ class BoundedHttp(HttpToolsProtocol):
         """Parse what has arrived; the bytes left where the connection ends. `head`: bytes that headers may have."""
         rest: bytes | memoryview = data if len(data) <= _SLICE else memoryview(data)
         while rest and not self.ending:
-            size = _SLICE if self._in_head else _BODY_SLICE
+            size = _SLICE if self._in_head or self.chunked else _BODY_SLICE
             self._parse(rest[:size], head)
             rest = rest[size:]
         return len(rest)
+
+    @property
+    def chunked(self) -> bool:
+        """True of a call whose body comes in chunks."""
+        return any(name == b"transfer-encoding" for name, _ in self.headers)
 
     @property
     def ending(self) -> bool:

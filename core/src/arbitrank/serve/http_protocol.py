@@ -43,9 +43,11 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
     address = ""
     fresh = True
     _stuck: float | None = None  # time since which the client has not accepted its response
-    _lingering: int | None = None  # bytes dropped since the connection's last response; None before it
+    _last: tuple[Refusal | None, bool] | None = None  # the response that ends the connection, and if it lingers
+    _lingering: int | None = None  # bytes dropped since the connection takes no further calls; None before it
     _skippable = False  # the rest of a refused call is short enough to be read before the next
     _admitted: Admitted
+    _running: RequestResponseCycle | None = None  # the call that the application answers
     _postponed: tuple[RequestResponseCycle, Any] | None = None  # a call that the application is to get once it is whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -63,6 +65,9 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
         self.load.held.release(self)
         self._since = self._stuck = None
         self._postponed = None
+        if self._running is not None:  # which uvicorn tells nothing where it is not the latest
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -97,13 +102,11 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
     @property
     def busy(self) -> bool:
         """True while a call that has arrived is answered."""
-        answering = self.cycle is not None and not self.cycle.response_complete
-        return answering and (not self._arriving or bool(self.pipeline))
+        return self._running is not None
 
     def unanswered(self) -> tuple[int, int]:
         """Calls that have arrived and are not answered, and 1 where another is arriving."""
-        waiting = sum(not cycle.more_body for cycle, _ in self.pipeline)
-        return waiting + (bool(self.pipeline) or self.busy), int(self._arriving)
+        return int(self.busy) + sum(not cycle.more_body for cycle, _ in self.pipeline), int(self._arriving)
 
     def evict(self) -> None:
         """Close the connection in favour of another."""
@@ -190,14 +193,16 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
                 self._refuse(cycle, refusal.BUSY)
                 return
             self.load.pending += 1  # the application decrements it
+        self._running = cycle
         super()._start_asgi_task(cycle, app)
 
     def _put_off(self, refused: Refusal) -> None:
         """Refuse the latest call, once the ones before it are answered."""
         self.scope["state"]["refused"] = refused
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
-        chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
-        self._skippable = not refused.ends and not chunked and int(length) <= _SMALL and not self.expect_100_continue
+        self._skippable = (
+            not refused.ends and not self.chunked and int(length) <= _SMALL and not self.expect_100_continue
+        )
         if self._postponed is not None:
             self._postponed = None
             self._refuse(self.cycle, refused)
@@ -243,33 +248,45 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
             heaviest.give_way()
 
     def stop(self, reason: str, response: Refusal | None, *, linger: bool = True) -> None:
-        """End the connection, with a response unless earlier calls are still being answered."""
+        """End the connection, once the calls that have arrived are answered, with a response for the one arriving."""
         if self.ending:
             return
         self.load.count_cut(reason)
         self.load.held.release(self)
-        cycles = [self.cycle, *(cycle for cycle, _ in self.pipeline)] if self.cycle is not None else []
-        arriving = self.cycle if self._arriving and not self._in_head and not self.cycle.response_started else None
-        answered = self._arriving and not self._in_head and arriving is None  # refused by its head already
-        free = all(cycle.response_complete or cycle is arriving for cycle in cycles)
-        for cycle in cycles:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        self.pipeline.clear()
-        self._postponed = None
-        if response is None or answered or not free:
-            self.transport.close()
-            return
-        ids = None if arriving is None else arriving.scope["state"].get("ids")
-        self.transport.write(response.response(close=True, ids=ids))
-        if linger:
+        if self._arriving and not self._in_head:
+            if self.cycle.response_started:  # refused by its head already
+                response = None
+            elif self._postponed is not None:
+                self._postponed = None
+                self.cycle.response_complete = True
+            elif self.pipeline:
+                self.pipeline.popleft()
+        self._lingering, self._since = 0, None
+        self._last = response, linger
+        if not self.busy:
+            self._conclude()
+
+    def on_response_complete(self) -> None:
+        """Begin the next call that waits, or end the connection that has none and takes none."""
+        self._running = None
+        super().on_response_complete()
+        if self._last is not None and not self.busy and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._conclude()
+
+    def _conclude(self) -> None:
+        response, linger = self._last or (None, False)
+        self._last = None
+        if response is not None:
+            self.transport.write(response.response(close=True))
+        if response is not None and linger:
             self._linger()
         else:
             self.transport.close()
 
     def _linger(self) -> None:
         """Read and drop what the client is still sending: closed at once, it might not receive its response."""
-        self._lingering, self._since = 0, self.loop.time()
+        self._lingering, self._since = self._lingering or 0, self.loop.time()
         self.pipeline.clear()
         self.flow.resume_reading()
         if self.transport.can_write_eof():

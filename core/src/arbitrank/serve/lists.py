@@ -18,6 +18,7 @@ from starlette.types import Receive
 from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded
+from arbitrank.serve.auth import Grant
 from arbitrank.serve.decoding import read_batch, read_request
 from arbitrank.serve.settings import MAX_BATCH
 from arbitrank.values import Answer, Request
@@ -46,7 +47,7 @@ class Lists:
         self._running, self._switching = 0, sys.getswitchinterval()
         self._own = ThreadPoolExecutor(1, "arbitrank lists")  # begins no thread before it is needed
 
-    async def answer(self, body: bytes, payloads: PayloadFormat | None, receive: Receive) -> bytes:
+    async def answer(self, body: bytes, payloads: PayloadFormat | None, receive: Receive, grant: Grant | None) -> bytes:
         """The encoded answers to the requests of a body, all by the same versions. Raises `HTTPException`."""
         limits = self._state.settings.limits
         if self._running >= limits.batches:
@@ -56,7 +57,7 @@ class Lists:
         self._running += 1
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
-            return await self._answered(body, payloads, client, deadline)
+            return await self._answered(body, payloads, client, deadline, grant)
         finally:
             client.cancel()
             self._running -= 1
@@ -64,7 +65,12 @@ class Lists:
                 sys.setswitchinterval(self._switching)
 
     async def _answered(
-        self, body: bytes, payloads: PayloadFormat | None, client: asyncio.Task[None], deadline: float
+        self,
+        body: bytes,
+        payloads: PayloadFormat | None,
+        client: asyncio.Task[None],
+        deadline: float,
+        grant: Grant | None,
     ) -> bytes:
         loop, state = asyncio.get_running_loop(), self._state
         requests: list[Request] = []
@@ -76,6 +82,10 @@ class Lists:
             if index % _DECODED == _DECODED - 1:
                 await asyncio.sleep(0)
                 self._check(client, deadline, 0, len(requests))
+        if grant is not None and grant.limited and len(requests) > 1:
+            exhausted = state.allowances.take_more(grant, len(requests) - 1)
+            if exhausted is not None:
+                raise HTTPException(429, state.limited(grant, exhausted), {"retry-after": str(exhausted.seconds)})
         arbitrate, record = state.answerer()
         answers: list[bytes] = []
         while len(answers) < len(requests):

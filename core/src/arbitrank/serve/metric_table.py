@@ -46,6 +46,8 @@ METRICS = (
     Metric("calls", "counter", "Calls, by route and status.", ("route", "status")),
     Metric("call_seconds", "histogram", "Seconds from a call's arrival to its reply.", ("route",), CALL_BOUNDS),
     Metric("refused", "counter", "Calls refused for lack of a token or scope.", ("status",)),
+    Metric("limited", "counter", "Calls refused as their token's rate or quota is used up, by the token's name.",
+           ("limit", "token")),
     Metric("answers", "counter", "Answers, by decision.", ("action",)),
     Metric("policy", "counter", "Answers whose decision the policy changed."),
     Metric("shortlist_misses", "counter", "Requests whose shortlist was empty."),

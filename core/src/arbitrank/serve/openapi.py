@@ -35,6 +35,7 @@ _ERRORS = {
     413: "Larger than one call may be.",
     415: "Content-Type is not JSON.",
     422: "The gate refuses the version, or it is unsound.",
+    429: "The token's rate or quota is used up. `Retry-After` says when to try again.",
     501: "The service lacks the packages of `arbitrank[train]`, which the gate needs.",
     503: "Not ready, overloaded, or the store does not answer. `Retry-After` says when to try again.",
 }
@@ -96,7 +97,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "responses": {
             "200": {"description": "Done.", "content": content},
             **{str(status): {"description": meaning, "content": content} for status, meaning in operation.statuses},
-            **{str(status): _error(status) for status in sorted(operation.errors)},
+            **{str(status): _error(status) for status in operation.refusals},
         },
     }
     if operation.body is not None:
@@ -109,7 +110,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 def _error(status: int) -> dict[str, Any]:
     error = {"description": _ERRORS[status], "content": {"application/json": {"schema": _schema(Error)}}}
-    return {**error, "headers": _RETRY} if status == 503 else error
+    return {**error, "headers": _RETRY} if status in (429, 503) else error
 
 
 def _schema(kind: Any, batch: bool = False, **bounds: int) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class Operation:
     errors: tuple[int, ...] = ()
     statuses: tuple[tuple[int, str], ...] = ()
 
+    @property
+    def refusals(self) -> tuple[int, ...]:
+        """The statuses of errors: where a token is needed, its allowances may be used up."""
+        return tuple(sorted((*self.errors, *(() if self.scope is None else (429,)))))
+
 
 _BODY_ERRORS = (400, 401, 403, 413, 415, 503)
 _CHANGE_ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503)

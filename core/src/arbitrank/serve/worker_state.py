@@ -28,7 +28,8 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.registry import Found, Unreadable, loaded, survey
-from arbitrank.serve.auth import read_tokens
+from arbitrank.serve.allowances import Allowances, Exhausted
+from arbitrank.serve.auth import Grant, read_tokens
 from arbitrank.serve.call_ids import CURRENT
 from arbitrank.serve.certificate import tls_context
 from arbitrank.serve.event_log import EventLog
@@ -73,6 +74,7 @@ class WorkerState:
         self.load = LoadCounters(settings.limits)
         self.events = EventLog()
         self.metrics = Metrics(folder, number)
+        self.allowances = Allowances(folder)
         self.tracing = _tracing() if settings.otel else None
         self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
@@ -162,6 +164,7 @@ class WorkerState:
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         self.metrics.close()
+        self.allowances.close()
         self.events.write("stopped")
         self.events.close()
 
@@ -224,6 +227,13 @@ class WorkerState:
         self.events.write_limited("input", what=text)
 
     # ------------------------------------------------------------------------------------------------------- answers
+
+    def limited(self, grant: Grant, exhausted: Exhausted) -> str:
+        """Count and report a call whose token has used up an allowance; the error."""
+        self.metrics.count("limited", exhausted.limit, grant.name)
+        self.events.write_limited("limited", token=grant.name, limit=exhausted.limit)
+        allowed = f"{grant.rate:g} calls a second" if exhausted.limit == "rate" else f"{grant.quota} calls a day"
+        return f"the token's {exhausted.limit} of {allowed} is used up"
 
     def answerer(self) -> Answerer:
         """The two steps of an answer, by the versions and the policy of this moment."""
