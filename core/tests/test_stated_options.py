@@ -129,6 +129,13 @@ def test_a_variable_that_is_wrong_is_refused_by_its_name(parsed: Any) -> None:
         parsed(ARBITRANK_SERVE_PORT="x")
 
 
+def test_paths_may_be_separated_as_in_path(parsed: Any) -> None:
+    assert parsed(ARBITRANK_SERVE_PHRASES="a.toml:b.toml 'c d.toml'").params["phrases"] == (
+        Path("a.toml"), Path("b.toml"), Path("c d.toml"),
+    )  # fmt: skip
+    assert parsed(ARBITRANK_SERVE_ISOLATE='music "books').params["isolate"] == ("music", '"books')
+
+
 def test_the_file_may_be_named_by_a_variable_of_the_verb(parsed: Any, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("[serve]\nport = 7")
     assert parsed(ARBITRANK_SERVE_CONFIG="other.toml").params["port"] == 7

@@ -144,13 +144,19 @@ def _near(word: str, known: Mapping[str, Any]) -> str:
 
 
 def _of_text(option: click.Option, text: str) -> Any:
-    """The text of a variable, or the texts of an option that may be repeated: separated by blanks, with quotes."""
+    """The text of a variable, or the texts of an option that may be repeated: separated by blanks, with quotes.
+
+    Paths may be separated as in PATH, too.
+    """
     if not option.multiple:
         return text
     try:
-        return shlex.split(text)
+        parts = shlex.split(text)
     except ValueError:  # a quotation mark that is not closed
-        return text.split()
+        parts = text.split()
+    if isinstance(option.type, click.Path):
+        parts = [path for part in parts for path in part.split(os.pathsep) if path]
+    return parts
 
 
 def _of_toml(option: click.Option, value: Any, where: str) -> Any:
