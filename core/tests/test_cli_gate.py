@@ -10,6 +10,7 @@ from typing import Any
 import fakes
 import pytest
 from distributions import install, serving
+from msgspec.structs import replace
 
 from arbitrank.store.store import Store, open_store
 
@@ -121,6 +122,32 @@ def test_a_shrunk_domain_has_its_temperature_in_answers(fruit, arbitrank, site: 
     assert store.state("apples")[1].temperature == 1.0
 
 
+def test_an_over_claimer_is_promoted_with_the_recalibration_that_makes_it_pass(
+    fruit, requests: Path, tmp_path: Path
+) -> None:
+    store, run = fruit
+    store.set_audit_set(requests)
+    greedy = store.publish(artifact(tmp_path / "new", "apples", 3.0)).version
+    assert f"arbitrank promote apples {greedy} --recalibrate" in run("promote", "apples").stdout
+    done = run("promote", "apples", "--recalibrate")
+    assert done.returncode == 0, done.stdout
+    assert f"the gate lets apples {greedy} pass: IRER" in done.stdout
+    _, state = store.state("apples")
+    assert (state.stable, store.history("apples")[-1].forced) == (greedy, False)
+    assert state.served_by.scale == pytest.approx(1 / 3, rel=0.25)
+    predecessor = store.history("apples")[-2].state.stable
+    done = run("impact", "apples", "--on", str(requests), "--json")  # what serves, recalibrated
+    assert f"no candidate: judging {greedy}, which serves, beside its predecessor {predecessor}" in done.stderr
+    shown = json.loads(done.stdout)
+    assert (shown["before"], shown["after"], shown["n"]) == (predecessor, greedy, 2_000)
+    assert shown["claims"]["after"]["ece"] < 0.05
+    number, state = store.state("apples")
+    store.change("apples", "promote", replace(state, previous=None), number)
+    done = run("impact", "apples", "--on", str(requests), "--json")
+    assert f"judging {greedy}, which serves, beside R0, as no version served before it" in done.stderr
+    assert json.loads(done.stdout)["before"] == "r0"
+
+
 def test_one_that_fails_its_self_test_is_refused_with_or_without_an_audit_set(
     fruit, requests: Path, tmp_path: Path
 ) -> None:
@@ -183,7 +210,9 @@ def test_of_requests_without_a_truth_the_gate_reports_that_it_cannot_judge(
     ("arguments", "reason"),
     [
         (("impact", "apples"), "no --on, and no audit set in"),
-        (("impact", "apples", "--on", "FILE"), "apples: no candidate in"),
+        (("impact", "apples", "--on", "FILE", "--candidate", "candidate"), "apples: no candidate in"),
+        (("impact", "apples", "--on", "FILE", "--since", "2d"), "has a time, expected a log"),
+        (("impact", "apples", "--on", "FILE", "--since", "2 days"), "--since: '2 days' is no date"),
         (("impact", "plums", "--on", "FILE", "--candidate", "ARTIFACT"), "domain 'plums' is not loaded"),
         (("impact", "apples", "--on", "nothing.jsonl", "--candidate", "stable"), "nothing.jsonl: cannot be read"),
         (("impact", "apples", "--on", "FILE", "--candidate", "v2"), "expected 12 hexadecimal digits"),

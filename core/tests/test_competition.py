@@ -15,6 +15,7 @@ from arbitrank.arbitration.competition import IDENTITY, Competition, Term, compe
 from arbitrank.arbitration.conditioning import after_winning, competing
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.merge import BestReadings, Contribution, merge, merge_heads
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Scores
 from arbitrank.values import Hypothesis, Ranked
 
@@ -117,15 +118,18 @@ def _clear(ranked: tuple[Ranked, ...]) -> bool:
 # ------------------------------------------------------------------------------------------------------------ versions
 
 
-def test_slope_and_bias_hold_for_the_version_and_temperature_that_they_were_fitted_on() -> None:
-    competition = Competition({"a": Term(0.5, 1.0, "v1", 1.0), "b": Term(0.5, 1.0)})
-    assert competition.term("a", ("v1", 1.0)) == (0.5, 1.0)
-    assert competition.term("a", ("v2", 1.0)) == IDENTITY
-    assert competition.term("a", ("v1", 1.5)) == IDENTITY  # shrunk since
+def test_slope_and_bias_hold_for_the_version_and_recalibration_that_they_were_fitted_on() -> None:
+    shrunk, moved = Recalibration(1 / 1.5), Recalibration(1 / 1.5, -1.0)
+    competition = Competition({"a": Term(0.5, 1.0, "v1", 1.0), "b": Term(0.5, 1.0), "c": Term(0.5, 1.0, "v1", 1.5)})
+    assert competition.term("a", ("v1", None)) == (0.5, 1.0)
+    assert competition.term("a", ("v2", None)) == IDENTITY
+    assert competition.term("a", ("v1", shrunk)) == IDENTITY  # shrunk since
     assert competition.term("a") == IDENTITY
-    assert competition.term("b", ("v2", 1.5)) == (0.5, 1.0)
-    assert competition.term("new", ("v1", 1.0)) == IDENTITY
-    served = {"a": ("v2", 1.0), "b": ("v1", 1.0), "new": ("v1", 1.0)}
+    assert competition.term("b", ("v2", shrunk)) == (0.5, 1.0)
+    assert competition.term("c", ("v1", shrunk)) == (0.5, 1.0)  # a temperature of settings of before 0.3
+    assert competition.term("c", ("v1", moved)) == IDENTITY
+    assert competition.term("new", ("v1", None)) == IDENTITY
+    served = {"a": ("v2", None), "b": ("v1", None), "new": ("v1", None)}
     assert competition.outdated(served) == ["a", "new"]
 
 

@@ -17,6 +17,7 @@ from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.impact.observation import observe
@@ -368,10 +369,10 @@ def test_a_slope_is_in_force_exactly_while_the_version_answers_that_it_was_fitte
         assert live.remarks[0].startswith("lights: another version was tuned on")
         store.rollback("lights")
         assert claims() == first
-        store.promote("lights", old, temperature=2.0)
+        store.promote("lights", old, recalibration=Recalibration(0.5))
         assert claims()[0] == old
         assert claims()[1] != pytest.approx(first[1], abs=0.01)  # log-odds that are halved compete as they are
-        store.promote("lights", old, temperature=1.0)
+        store.promote("lights", old, recalibration=None)
         assert claims() == first
         assert live.remarks == ()
 

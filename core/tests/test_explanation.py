@@ -16,6 +16,7 @@ from test_scoring import NAMES, contexts, grown, hypotheses, models
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli.answer_tables import show_answer
 from arbitrank.domain import Model, Scores
 from arbitrank.explanation import LEAST, completed, exact_log_odds, split, staged
@@ -48,7 +49,8 @@ def test_base_and_groups_are_the_log_odds_of_p_right_whatever_the_models_and_set
             model = replace(
                 model, reranker=R0(model.reranker.spec if hasattr(model.reranker, "spec") else FeatureSpec(name))
             )
-        served[name] = Serving(model, "1", "package", temperature=data.draw(st.sampled_from([1.0, 1.0, 1.7])))
+        by = data.draw(st.sampled_from([None, None, Recalibration(0.6), Recalibration(0.6, -1.0)]))
+        served[name] = Serving(model, "1", "package", recalibration=by)
     decisions = DecisionSettings(
         normalise=data.draw(st.booleans()), independence=data.draw(st.floats(0.0, 1.0)), rank_unserved=True
     )

@@ -18,6 +18,7 @@ from msgspec.structs import replace as replaced
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import calibration
@@ -63,7 +64,7 @@ def arbitrator(exchange: ReplayPlan, side: str) -> Arbitrator:
     if side == "after":
         parts[exchange.name] = exchange.candidate
     serving = {
-        name: Serving(part.domain.load(part.folder), part.version, "store", part.temperature)
+        name: Serving(part.domain.load(part.folder), part.version, "store", part.recalibration)
         for name, part in parts.items()
     }
     return Arbitrator(serving, replaced(exchange.decisions, rank_unserved=True), fallback=baseline)
@@ -75,7 +76,7 @@ def heads(found: Replayed, side: str) -> list[str | None]:
 
 @pytest.mark.parametrize("normalise", [False, True])
 def test_a_replay_ranks_as_the_arbitrator_does(exchange: ReplayPlan, made: World, normalise: bool) -> None:
-    hot = dataclasses.replace(exchange.parts["domain2"], temperature=1.7)
+    hot = dataclasses.replace(exchange.parts["domain2"], recalibration=Recalibration(1 / 1.7))
     changed = dataclasses.replace(
         exchange, parts={**exchange.parts, "domain2": hot}, decisions=replaced(exchange.decisions, normalise=normalise)
     )

@@ -128,7 +128,7 @@ def test_rolling_back_brings_the_temperature_back_that_the_version_served_with(
     store.promote("lights", one)
     number, state = store.state("lights")
     store.change("lights", "shrink", msgspec.structs.replace(state, temperature=2.0), number)
-    store.promote("lights", two, temperature=1.0)
+    store.promote("lights", two, recalibration=None)
     assert store.state("lights")[1].temperature == 1.0
     store.rollback("lights")
     assert store.state("lights")[1].temperature == 2.0

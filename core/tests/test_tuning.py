@@ -13,6 +13,7 @@ from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.arbitration.following import shift
 from arbitrank.arbitration.merge import BestReadings, merge_heads, terms_of
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.decisions.candidates import ALL, Samples, competition_for
 from arbitrank.decisions.competition_fitting import FORMS, Form, Parameters, fit_competition
 from arbitrank.decisions.observed import Observed, heads_of
@@ -103,12 +104,12 @@ def test_the_term_for_no_domain_makes_its_probability_right_on_average(share: fl
 
 
 def test_domains_that_claim_too_much_compete_by_fitted_slopes() -> None:
-    tuned = tune(observed(3_000, strength=2.5), served={name: (f"{name}1", 1.5) for name in NAMES})
+    tuned = tune(observed(3_000, strength=2.5), served={name: (f"{name}1", Recalibration(1 / 1.5)) for name in NAMES})
     competition = tuned.settings.competition
     assert tuned.refusal is None
     assert competition is not None
-    assert {name: (one.version, one.temperature) for name, one in competition.terms.items()} == {
-        name: (f"{name}1", 1.5) for name in NAMES
+    assert {name: one.fitted_on for name, one in competition.terms.items()} == {
+        name: (f"{name}1", Recalibration(1 / 1.5)) for name in NAMES
     }
     assert all(one.slope < 0.8 for one in competition.terms.values())
     assert tuned.gain is not None
@@ -124,7 +125,7 @@ def test_what_is_tuned_holds_on_other_requests() -> None:
 
 
 def test_settings_in_force_are_not_tuned_again_on_the_same_requests() -> None:
-    requests, served = observed(3_000, strength=2.5), {name: (f"{name}1", 1.0) for name in NAMES}
+    requests, served = observed(3_000, strength=2.5), {name: (f"{name}1", None) for name in NAMES}
     first = tune(requests, served=served).settings
     again = tune(requests, first, served)
     assert again.refusal is not None
@@ -276,7 +277,7 @@ def test_a_fallback_that_is_never_right_is_left_less() -> None:
 
 def test_settings_for_domains_that_changed_are_gone_or_are_new_compete_by_what_is_known() -> None:
     competition = Competition({"a": Term(0.5, 0.0, "a1"), "gone": Term(0.5, 0.0, "g1")}, 0.0, 0.1)
-    served = {"a": ("a1", 1.0), "b": ("b1", 1.0), "c": ("c1", 1.0)}
+    served = {"a": ("a1", None), "b": ("b1", None), "c": ("c1", None)}
     assert competition.all_terms(NAMES, served) == [(0.5, 0.0), (1.0, 0.0), (1.0, 0.0)]
     tuned = tune(observed(3_000, strength=2.5), DecisionSettings(competition=competition), served).settings
     assert tuned.competition is not None
@@ -285,12 +286,12 @@ def test_settings_for_domains_that_changed_are_gone_or_are_new_compete_by_what_i
 
 def test_a_domain_recalibrated_under_old_settings_loses_nothing() -> None:
     """Its old slope is left out with its version, so that its claims compete as they are, calibrated again."""
-    served = {name: (f"{name}1", 1.0) for name in NAMES}
+    served = {name: (f"{name}1", None) for name in NAMES}
     before, after = observed(3_000, strength=2.5), observed(4_000, strength=2.5, seed=1)
     settings = tune(before, served=served).settings
     calibrated = observed(4_000, seed=1).readings[0]  # of the same requests
     after = after._replace(readings=(calibrated, *after.readings[1:]))
-    served["a"] = ("a2", 1.0)
+    served["a"] = ("a2", None)
     untuned = heads_of(after, DecisionSettings())
     now = heads_of(after, settings, terms_of(settings, NAMES, served))
     answers = now.answers(settings, after.out_of_scope) - untuned.answers(DecisionSettings(), after.out_of_scope)

@@ -6,6 +6,7 @@ change = promote(store, judgement)
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from arbitrank.errors import DataError, InputError
 from arbitrank.impact.gate import GateLimits, GateReason, judge
 from arbitrank.impact.observation import observe
 from arbitrank.impact.plan import plan
+from arbitrank.impact.recalibrating import FittedRecalibration, fit
 from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.settings_gate import settings_reasons
 from arbitrank.learn.rerankers import baseline
@@ -32,13 +34,16 @@ from arbitrank.store.loading import combined, load_domains, settled, with_stored
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
+_OF_CALIBRATION = ("card", "limit")  # reasons of the gate that a recalibration can remove
+
 
 @dataclass(frozen=True)
 class Judgement:
     """The judgement of a version that is to be promoted; `reasons` are the gate's against it, none where it passes.
 
     `number` is that of the last change when it was judged. `impact` is a domain's replay of the audit set. It is None
-    for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`).
+    for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`). It was
+    `recalibrated` where that was allowed and needed.
     """
 
     domain: str
@@ -48,6 +53,7 @@ class Judgement:
     problem: str | None
     impact: Impact | None
     reasons: tuple[GateReason, ...]
+    recalibrated: FittedRecalibration | None = None
 
 
 def consider(
@@ -60,18 +66,20 @@ def consider(
     decisions: DecisionSettings = DecisionSettings(),
     jobs: int = 1,
     note: Callable[[str], None] = lambda text: None,
+    recalibrate: bool = False,
 ) -> Judgement:
     """Self-test a version of a domain or stage, by default its candidate, and judge it on the audit set by its gate.
 
-    `decisions` are the settings of the service. The version is verified once, as it is copied into a private folder.
-    Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
+    With `recalibrate`, a domain whose probabilities the gate refuses is judged again with the recalibration that the
+    audit set chooses. `decisions` are the settings of the service. The version is verified once, as it is copied into a
+    private folder. Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
     """
     name = checked_name(name)
     number, state = store.state(name)
     chosen = version or state.candidate
     if chosen is None:
         raise InputError(f"{name}: no candidate in {store}; run: {train_command(name)}, or name a version")
-    impact = None
+    impact = fitted = None
     reasons: Sequence[GateReason]
     with store.checked_out(name, chosen) as folder:
         scales = with_stored(decisions.scales, store).get(name, {})
@@ -95,7 +103,13 @@ def consider(
             for one in impact.notes:
                 note(one)
             reasons = judge(impact, card, limits, domain=name)
-    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons))
+            if recalibrate and any(one.what in _OF_CALIBRATION for one in reasons):
+                fitted, _, _ = fit(replayed, audit, jobs=jobs)
+                mapped = dataclasses.replace(replayed.candidate, recalibration=fitted.recalibration)
+                replayed = dataclasses.replace(replayed, candidate=mapped)
+                impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
+                reasons = judge(impact, card, limits, domain=name)
+    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted)
 
 
 def _settings_reasons(
@@ -122,19 +136,21 @@ def _settings_reasons(
 def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: str | None = None) -> Change | None:
     """Make the version stable; None where the gate refuses and `force` does not override it, which the history records.
 
-    Passing the gate resets the temperature to 1. Raises `Conflict` after a change since the judgement.
+    Passing the gate resets the recalibration to the one that it was judged with. Raises `Conflict` after a change since
+    the judgement.
     """
     if judgement.reasons:
         if not force:
             return None
         reason = f"{reason} (overrode: {'; '.join(one.text for one in judgement.reasons)})"
     passed = judgement.impact is not None and not judgement.reasons
+    by = None if judgement.recalibrated is None else judgement.recalibrated.recalibration
     return store.promote(
         judgement.domain,
         judgement.version,
         expected=judgement.number,
         reason=reason,
         forced=bool(judgement.reasons),
-        temperature=1.0 if passed else None,
+        recalibration=by if passed else "kept",
         checked=True,
     )

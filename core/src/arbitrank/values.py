@@ -233,8 +233,9 @@ class Decision(Struct, frozen=True):
 class DomainReport(Struct, frozen=True, gc=False):
     """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
-    `shrunk` is the temperature, where not 1, that divided the log-odds of its probabilities. Set only where stated are
-    `scales`, by field, of scores that were mapped to [0, 1], and display names of the domain and its first intent.
+    `shrunk` is the temperature, where not 1, that divided the log-odds of its probabilities, and `shift`, where not 0,
+    was then added. Set only where stated are `scales`, by field, of scores that were mapped to [0, 1], and display
+    names of the domain and its first intent.
     """
 
     status: Status
@@ -245,6 +246,7 @@ class DomainReport(Struct, frozen=True, gc=False):
     scales: dict[str, str] | UnsetType = UNSET
     title: str | UnsetType = UNSET
     intent_titles: dict[str, str] | UnsetType = UNSET
+    shift: float | UnsetType = UNSET
 
 
 class Candidate(Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.claims import group_numbers
 from arbitrank.arbitration.competition import DomainTerm
-from arbitrank.arbitration.conditioning import after_winning, competing, temperature_scaled
+from arbitrank.arbitration.conditioning import after_winning, competing
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
 from arbitrank.arbitration.dispatch import query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
@@ -23,6 +23,7 @@ from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
 from arbitrank.arbitration.merge import Contribution, agreements, merge
 from arbitrank.arbitration.outcomes import Answered, Arbitration, Outcome
 from arbitrank.arbitration.profiles import DomainProfile
+from arbitrank.arbitration.recalibration import recalibrated
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
@@ -199,8 +200,8 @@ class Arbitrator:
 
     def _contribution(self, name: str, serving: Serving, outcome: Answered) -> Contribution:
         scores = outcome.scores
-        if serving.temperature != 1.0:
-            scores = temperature_scaled(scores, serving.temperature)
+        if serving.recalibration is not None:
+            scores = recalibrated(scores, serving.recalibration)
         why = outcome.why and all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
         return Contribution(name, outcome.hypotheses, scores, serving.version, why)
 
@@ -252,7 +253,7 @@ class Arbitrator:
         """Slope and bias of each domain in the competition, where they were fitted on the version that serves."""
         if (competition := self.decisions.competition) is None:
             return {}
-        versions = {name: (one.version, one.temperature) for name, one in self._lineup.serving.items()}
+        versions = {name: (one.version, one.recalibration) for name, one in self._lineup.serving.items()}
         terms = competition.domain_terms(versions, self.decisions.groups, versions)
         return dict(zip(versions, terms, strict=True))
 

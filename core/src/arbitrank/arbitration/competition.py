@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.arbitration.claims import ALONE, GroupClaims, Groups, group_numbers, pooled, pooled_all
+from arbitrank.arbitration.recalibration import Recalibration, recalibration
 from arbitrank.probability import Floats, clipped, log_odds, logit, sigmoid
 
 Slope = Annotated[float, msgspec.Meta(ge=0.0, le=10.0)]
@@ -37,11 +38,11 @@ Share = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 IDENTITY = (1.0, 0.0)
 """Slope and bias that leave a domain's log-odds as they are."""
 
-Served = tuple[str | None, float]
-"""The version of a domain that serves, and the temperature that divides its log-odds."""
+Served = tuple[str | None, Recalibration | None]
+"""The version of a domain that serves, and its recalibration, None without one."""
 
 
-UNVERSIONED: Served = (None, 1.0)
+UNVERSIONED: Served = (None, None)
 """A domain of which no version is known, as one that is not installed."""
 
 
@@ -59,7 +60,9 @@ Terms = Sequence[tuple[float, ...]]
 
 
 class Term(msgspec.Struct, frozen=True):
-    """Slope and bias of one domain's log-odds, valid for the version and the temperature that they were fitted on.
+    """Slope and bias of one domain's log-odds, valid for the version and the recalibration that they were fitted on.
+
+    A `temperature` is the recalibration in settings of before 0.3.
 
     `agreement` is what each other domain of its group that states the same reading adds to the log-odds. A `version` of
     None is valid for any.
@@ -70,10 +73,23 @@ class Term(msgspec.Struct, frozen=True):
     version: str | None = None
     temperature: float = 1.0
     agreement: Bias = 0.0
+    recalibration: Recalibration | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def fitted_on(self) -> Served:
+        """The version and the recalibration that it was fitted on."""
+        by = self.recalibration or recalibration(1.0 / self.temperature)
+        return self.version, by
 
     def valid(self, served: Served) -> bool:
         """True where it was fitted on what serves now."""
-        return self.version is None or served == (self.version, self.temperature)
+        return self.version is None or served == self.fitted_on
+
+
+def fitted_on(term: Term, served: Served) -> Term:
+    """The term, valid for what serves."""
+    version, by = served
+    return msgspec.structs.replace(term, version=version, temperature=1.0, recalibration=by or msgspec.UNSET)
 
 
 class WinnerMap(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import numpy as np
 
 from arbitrank.arbitration.competition import Terms, WinnerMap, compete
 from arbitrank.domain import Scores
-from arbitrank.probability import CLIP, Floats, Starts, log_odds, sigmoid
+from arbitrank.probability import CLIP
 
 TINY = float(np.finfo(np.float64).tiny)
 """The least number that a probability is divided by."""
@@ -97,26 +97,3 @@ def rest_factor(best: Any, own: Any) -> Any:
 def _given(scores: Scores) -> float:
     """The probability that P(right) is divided by to give P(right | mine)."""
     return max(scores.mine, float(scores.right.sum()), TINY)
-
-
-def temperature_scaled(scores: Scores, temperature: float) -> Scores:
-    """The scores of an over-confident domain: log-odds of P(mine) and of each P(right) divided by `temperature` ≥ 1.
-
-    The readings still sum to at most P(mine): where the division gives more, they are scaled down together.
-    """
-    if temperature == 1.0 or not len(scores.right):
-        return scores
-    scaled = _divided(np.append(scores.mine, scores.right), temperature)
-    mine, right = float(scaled[0]), scaled[1:]
-    return Scores(mine, right * min(1.0, mine / float(right.sum())))
-
-
-def temperature_scaled_groups(mine: Floats, right: Floats, starts: Starts, temperature: float) -> tuple[Floats, Floats]:
-    """`temperature_scaled` for R requests at once: P(mine), shape (R,), and P(right), shape (N,)."""
-    mine, right = _divided(mine, temperature), _divided(right, temperature)
-    scale = np.minimum(1.0, mine / np.add.reduceat(right, starts))
-    return mine, right * np.repeat(scale, np.diff(np.append(starts, len(right))))
-
-
-def _divided(p: Floats, temperature: float) -> Floats:
-    return sigmoid(log_odds(p) / temperature)

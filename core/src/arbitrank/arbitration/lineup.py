@@ -16,6 +16,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import FallbackRole
 from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.profiles import DomainProfile
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.stages import ShortlistStage
 from arbitrank.domain import Model
 from arbitrank.values import Candidate, DomainReport, Hypothesis, Ranked, Request, Shortlist, Status
@@ -25,14 +26,14 @@ from arbitrank.values import Candidate, DomainReport, Hypothesis, Ranked, Reques
 class Serving:
     """A domain that is ready to answer: its model and version, and their origin (`store` or `package`).
 
-    The log-odds of its probabilities are divided by `temperature`, above 1 for an over-confident domain. `note` is
+    `recalibration` is that of its probabilities, None without one. `note` is
     reported with its answers, e.g. that a newer version was refused.
     """
 
     model: Model = field(repr=False)
     version: str
     origin: str
-    temperature: float = 1.0
+    recalibration: Recalibration | None = None
     note: str | None = None
 
 
@@ -189,8 +190,8 @@ class Lineup:
 
 
 def served(domains: Mapping[str, Serving | Broken]) -> dict[str, Served]:
-    """The versions and temperatures of the domains that are ready to answer."""
-    return {name: (one.version, one.temperature) for name, one in domains.items() if isinstance(one, Serving)}
+    """The versions and recalibrations of the domains that are ready to answer."""
+    return {name: (one.version, one.recalibration) for name, one in domains.items() if isinstance(one, Serving)}
 
 
 def outdated(settings: DecisionSettings, served: Mapping[str, Served]) -> Iterator[str]:
@@ -213,10 +214,12 @@ def _report(
     intents: dict[str, str] | UnsetType,
 ) -> DomainReport:
     if isinstance(outcome, Answered):
-        temperature = serving.temperature if serving.temperature != 1.0 else None
         ms = round(outcome.recognise_ms + outcome.rerank_ms, 4)
         scales = outcome.scales or UNSET
-        return DomainReport("answered", serving.version, ms, serving.note, temperature, scales, title, intents)
+        if (by := serving.recalibration) is None:
+            return DomainReport("answered", serving.version, ms, serving.note, None, scales, title, intents)
+        shrunk, shift = (None if by.scale == 1.0 else by.temperature), (by.shift or UNSET)
+        return DomainReport("answered", serving.version, ms, serving.note, shrunk, scales, title, intents, shift)
     if isinstance(outcome, Skipped):
         return DomainReport("skipped", serving.version, reason=outcome.reason, title=title)
     status: Status = "failed" if isinstance(outcome, Failed) else "late"

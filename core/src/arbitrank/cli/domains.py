@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
 from arbitrank.configuration import OperatorStatements, StatedScales
 from arbitrank.errors import InputError, StoreError
@@ -31,8 +32,9 @@ _MAX_BYTES = 16 << 20  # of its answer
 class Row(msgspec.Struct, frozen=True):
     """One domain: its package, and the weights that answer; `shrunk` is its temperature where that is not 1.
 
-    `title` is its display name, `notes` are remarks that do not keep it from answering. A row of the status
-    `unreadable` is no domain, but a package whose metadata are damaged, or a name that no package has.
+    `shift` is that of its log-odds where it is not 0. `title` is its display name, `notes` are remarks that do not keep
+    it from answering. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a
+    name that no package has.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Row(msgspec.Struct, frozen=True):
     shrunk: float | None = None
     title: str | None = None
     notes: tuple[str, ...] = ()
+    shift: float | None = None
 
 
 @click.command("domains")
@@ -127,12 +130,12 @@ def _called(url: str, path: str, *statuses: int) -> bytes:
 
 
 def _row_of(one: DomainRow) -> Row:
-    shrunk = one.state.temperature if one.state is not None and one.state.temperature != 1.0 else None
+    by = None if one.state is None else one.state.served_by
     status = "let be" if one.status == "loaded" and one.breaker else one.status
     reason = one.breaker or one.problem
     return Row(
-        one.name, status, one.package, one.package_version, one.version, one.origin, reason, shrunk, one.title,
-        one.notes,
+        one.name, status, one.package, one.package_version, one.version, one.origin, reason, _shrunk(by), one.title,
+        one.notes, None if by is None else by.shift or None,
     )  # fmt: skip
 
 
@@ -147,8 +150,18 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
         return replace(row, status="failed", reason=model.reason)
     if model is None:
         return row
-    shrunk = model.temperature if model.temperature != 1.0 else None
-    return replace(row, version=model.version, weights=model.origin, shrunk=shrunk)
+    by = model.recalibration
+    return replace(
+        row,
+        version=model.version,
+        weights=model.origin,
+        shrunk=_shrunk(by),
+        shift=by.shift or None if by else None,
+    )
+
+
+def _shrunk(by: Recalibration | None) -> float | None:
+    return None if by is None or by.scale == 1.0 else by.temperature
 
 
 def _show(rows: list[Row]) -> None:
@@ -169,6 +182,8 @@ def _show(rows: list[Row]) -> None:
         weights = f"{row.version} ({row.weights})" if row.version else ""
         if row.shrunk:
             weights += f", shrunk by {row.shrunk:.2f}"
+        if row.shift:
+            weights += f", shifted by {row.shift:+.2f}"
         titled = row.title and row.title.casefold() != row.name.casefold()
         name = escape(row.name) + (f"\n[dim]{escape(row.title or '')}[/]" if titled else "")
         colour = colours.get(row.status, "red")

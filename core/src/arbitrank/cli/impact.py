@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
 
+from arbitrank.answerlog.period import begin_in
+from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
+from arbitrank.domain import Domain
 from arbitrank.errors import InputError
-from arbitrank.registry import discover, loaded
+from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
@@ -53,13 +58,18 @@ gate_limits = options.gathered(
 
 @click.command("impact")
 @click.argument("domain")
-@click.option("--candidate", metavar="V|PATH", help="A version, or an artifact's folder; default: the candidate.")
+@click.option(
+    "--candidate",
+    metavar="V|PATH",
+    help="A version, or an artifact's folder; default: the candidate, else what serves, beside its predecessor or R0.",
+)
 @click.option(
     "--on",
     "path",
     type=options.PATH,
     help="Requests, in a log's folder or a file of them, logged or with truths; default: the store's audit set.",
 )
+@options.since()
 @click.option("--against", metavar="stable|V", default="stable", help="The version to compare with.")
 @decision_options.decisions(clarify=False)
 @gate_limits
@@ -72,6 +82,7 @@ def impact(
     domain: str,
     candidate: str | None,
     path: Path | None,
+    begins: str | None,
     against: str,
     decisions: DecisionSettings,
     limits: GateLimits,
@@ -84,7 +95,8 @@ def impact(
     """Replay requests with the model of DOMAIN exchanged: changed answers, and errors before and after.
 
     All domains' hypotheses are ranked twice, with the present version of DOMAIN and with its candidate. A candidate
-    with another recogniser recognises the words again. Changes nothing, and prints the judgement of `promote`'s gate.
+    with another recogniser recognises the words again. Where there is no candidate, what serves is judged, beside the
+    version that served before it, else beside R0. Changes nothing, and prints the judgement of `promote`'s gate.
 
     Example: arbitrank impact podcasts --on log --out report
     """
@@ -95,13 +107,15 @@ def impact(
     from arbitrank.store.artifact import read_card
 
     on = options.requests(path, store)
-    folder = _artifact(store, domain, candidate or "candidate")
+    since = None if begins is None else begin_in(begins, source(on))
+    domains = loaded(discover())
+    exchanged = _exchanged(store, domains, domain, candidate, against)
     if out:  # before minutes of work, not after them
         from arbitrank.impact.page import report_folder
 
         report_folder(out)
-    compared = None if against == "stable" else _artifact(store, domain, against)
-    replayed = plan(loaded(discover()), store, domain, folder, against=compared, decisions=decisions)
+    folder, compared, by = exchanged
+    replayed = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
     called = None if path else "the audit set"
     impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
     reasons = judge(impact, impact.card, limits, domain=impact.domain)
@@ -116,6 +130,30 @@ def impact(
     if over := over_limit(impact, limits, now=True):
         click.echo(over)
     click.echo(f"written: {out}/impact.html" if out else "--out DIR writes this as JSON and as a page with plots")
+
+
+Exchanged = tuple[Path, "Path | Literal['r0'] | None", "Recalibration | None"]
+"""The artifact that is judged, the one that it is compared with, None for what serves, and its recalibration."""
+
+
+def _exchanged(
+    store: Store, domains: Mapping[str, Domain], domain: str, candidate: str | None, against: str
+) -> Exchanged:
+    """The versions to exchange: what is named, else the candidate, else what serves and its predecessor."""
+    from arbitrank.store.loading import present
+
+    _, state = store.state(domain)
+    if candidate is None and state.candidate is None:
+        now = present(domain, domain_named(domain, domains), store)
+        by, predecessor = now.recalibration, state.previous if now.manifest.version == state.stable else None
+        if against != "stable":
+            options.note(f"no candidate: judging {now.manifest.version}, which serves, beside {against}")
+            return now.folder, _artifact(store, domain, against), by
+        beside = f"its predecessor {predecessor}" if predecessor else "R0, as no version served before it"
+        options.note(f"no candidate: judging {now.manifest.version}, which serves, beside {beside}")
+        return now.folder, _artifact(store, domain, predecessor) if predecessor else "r0", by
+    compared = None if against == "stable" else _artifact(store, domain, against)
+    return _artifact(store, domain, candidate or "candidate"), compared, None
 
 
 def _artifact(store: Store, domain: str, named: str) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.impact import gate_limits
 from arbitrank.errors import InputError
@@ -18,11 +19,17 @@ from arbitrank.store.store import Store
 if TYPE_CHECKING:
     from arbitrank.impact.gate import GateLimits
     from arbitrank.impact.report import Impact
+    from arbitrank.promotion import Judgement
 
 
 @click.command("promote")
 @options.name
 @click.argument("version", required=False)
+@click.option(
+    "--recalibrate",
+    is_flag=True,
+    help="Where the gate refuses its probabilities, fit a recalibration to the audit set, and judge again with it.",
+)
 @click.option("--force", is_flag=True, help="Promote it although the gate refuses; needs --reason.")
 @options.reason
 @gate_limits
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 def promote(
     domain: str,
     version: str | None,
+    recalibrate: bool,
     force: bool,
     reason: str | None,
     limits: GateLimits,
@@ -44,8 +52,8 @@ def promote(
     DOMAIN is a domain, .shortlist, .hyprank or .decisions. First the version is self-tested, and the store's audit set
     is replayed with it. The gate refuses, with exit status 1, a version that fails the self-test or surely makes IRER
     worse, for all requests or for one neighbour; of a domain also one whose probabilities are less calibrated than its
-    card or the limit allows; a Shortlister that surely lists fewer owners of requests. Passing resets the temperature
-    to 1.
+    card or the limit allows; a Shortlister that surely lists fewer owners of requests. Passing resets the
+    recalibration, with --recalibrate to the one that it was judged with.
 
     Example: arbitrank promote podcasts --reason "learned from last week"
     """
@@ -55,9 +63,19 @@ def promote(
     if force and not (reason or "").strip():
         raise InputError("--force: no --reason; expected one, it is kept in the history")
     judgement = consider(
-        store, loaded(discover()), domain, version, limits=limits, decisions=decisions, jobs=jobs, note=options.note
+        store,
+        loaded(discover()),
+        domain,
+        version,
+        limits=limits,
+        decisions=decisions,
+        jobs=jobs,
+        note=options.note,
+        recalibrate=recalibrate,
     )
     chosen, impact = judgement.version, judgement.impact
+    if judgement.recalibrated is not None:
+        click.echo(f"recalibrated on the audit set: {judgement.recalibrated.recalibration or 'no map surely helps'}")
     if judgement.audit is None:
         click.echo(f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE")
     if judgement.reasons or impact is not None or (domain in RESERVED and judgement.audit is not None):
@@ -65,11 +83,11 @@ def promote(
         show_reasons(judgement.reasons, "refuses", passes)
     change = promote(store, judgement, force=force, reason=reason)
     if change is None:
-        _print_next_step(domain, chosen, judgement.problem is None)
+        _print_next_step(domain, chosen, judgement.problem is None, _recalibrable(judgement))
         sys.exit(1)
     click.echo(f"{domain}: {change.state} (change {change.number})")
     if impact is not None:
-        _warn(impact, limits, change.state.temperature)
+        _warn(impact, limits, change.state.served_by, judgement)
 
 
 def _in_short(impact: Impact) -> str:
@@ -82,23 +100,29 @@ def _in_short(impact: Impact) -> str:
     )
 
 
-def _print_next_step(domain: str, version: str, loads: bool) -> None:
+def _recalibrable(judgement: Judgement) -> bool:
+    """True where the gate refuses probabilities, and no recalibration was tried."""
+    return judgement.recalibrated is None and any(one.what in ("card", "limit") for one in judgement.reasons)
+
+
+def _print_next_step(domain: str, version: str, loads: bool, may: bool) -> None:
     measured = loads and domain not in RESERVED
+    recalibrate = f"recalibrate it: arbitrank promote {domain} {version} --recalibrate; " if may else ""
     look = f"look closer: arbitrank impact {domain} --candidate {version} --out DIR; " if measured else ""
     click.echo(
-        f"not promoted; {look}train again: {train_command(domain)}; "
+        f"not promoted; {look}{recalibrate}train again: {train_command(domain)}; "
         f"or override the gate: arbitrank promote {domain} {version} --force --reason TEXT"
     )
 
 
-def _warn(impact: Impact, limits: GateLimits, temperature: float) -> None:
+def _warn(impact: Impact, limits: GateLimits, by: Recalibration | None, judgement: Judgement) -> None:
     from arbitrank.impact.gate import over_limit
 
-    if temperature == 1.0:
+    if by is None:
         if over := over_limit(impact, limits, promoted=True):
             click.echo(over)
-    else:
+    elif judgement.recalibrated is None or judgement.reasons:
         click.echo(
-            f"its log-odds stay divided by {temperature:.2f}, as for the version before; fit that again: arbitrank "
+            f"its recalibration stays that of the version before ({by}); fit that again: arbitrank "
             f"shrink {impact.domain}; or remove it: arbitrank shrink {impact.domain} --off"
         )

@@ -1,18 +1,20 @@
-"""arbitrank shrink: divide the log-odds of an over-confident domain by a temperature."""
+"""arbitrank shrink: recalibrate the log-odds of an over-confident domain."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
-import msgspec
 
+from arbitrank.answerlog.period import begin_in
+from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.recalibration import Recalibration, recalibration
 from arbitrank.cli import decision_options, options
 from arbitrank.configuration import OperatorStatements
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, domain_named, loaded
-from arbitrank.store.state import State
+from arbitrank.store.state import State, served_with
 from arbitrank.store.store import Store
 
 
@@ -22,10 +24,12 @@ from arbitrank.store.store import Store
     "--on",
     "path",
     type=options.PATH,
-    help="Fit the temperature to these requests with their truths; default: the store's audit set.",
+    help="Fit it to these requests with their truths, a file or a log; default: the store's audit set.",
 )
-@click.option("--temperature", type=options.Share(1, 1000), help="Use this one instead of fitting one.")
-@click.option("--off", is_flag=True, help="Remove the temperature.")
+@options.since()
+@click.option("--temperature", type=options.Share(1, 1000), help="Divide the log-odds by this instead of fitting.")
+@click.option("--shift", type=options.Share(-20, 20), help="Then add this to them instead of fitting.")
+@click.option("--off", is_flag=True, help="Remove the recalibration.")
 @options.reason
 @options.jobs
 @decision_options.operator
@@ -33,50 +37,63 @@ from arbitrank.store.store import Store
 def shrink(
     domain: str,
     path: Path | None,
+    begins: str | None,
     temperature: float | None,
+    shift: float | None,
     off: bool,
     reason: str | None,
     jobs: int,
     operator: OperatorStatements,
     store: Store,
 ) -> None:
-    """Divide the log-odds of DOMAIN's claims by a temperature, so that it takes no requests from other domains.
+    """Recalibrate DOMAIN's claims, so that it takes no requests from other domains: log-odds · scale + shift.
 
-    The temperature, at least 1, is the maximum-likelihood one, or the one given. It is kept in the store, is shown in
-    answers and in `domains`, and holds until it is removed or a version passes the gate.
+    The scale is at most 1. Both are fitted, towards doing nothing, and chosen by held-out parts of the requests: none,
+    the scale alone (1 / a temperature), or both. They are kept in the store, are shown in answers and in `domains`, and
+    hold until they are removed or a version passes the gate. Slopes of the decision settings apply after them.
 
-    Example: arbitrank shrink podcasts --on labelled.jsonl
+    Example: arbitrank shrink podcasts --on log --since 2d
     """
-    given = [option for option, value in (("--on", path), ("--temperature", temperature), ("--off", off)) if value]
+    stated = temperature is not None or shift is not None
+    names = (("--on", path), ("--temperature", temperature), ("--shift", shift if temperature is None else None))
+    given = [option for option, value in (*names, ("--off", off)) if value]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)}: expected one of them")
     number, state = store.state(domain)
-    if off or temperature is not None:
+    if off or stated:
+        options.needs("--on", None, since=begins)
         if state == State() and domain not in loaded(discover()):
             raise InputError(f"domain {domain!r} is neither installed nor in {store}; run: arbitrank domains")
-        chosen = temperature or 1.0
+        chosen = recalibration(1.0 / (temperature or 1.0), shift or 0.0)
     else:
-        chosen = _fitted(domain, path, jobs, operator.scales, store)
-        if chosen == 1.0:
+        chosen = _fitted(domain, path, begins, jobs, operator.scales, store)
+        if chosen is None:
             click.echo(f"{domain} is not over-confident")
-    change = store.change(domain, "shrink", msgspec.structs.replace(state, temperature=chosen), number, reason=reason)
+    change = store.change(domain, "shrink", served_with(state, chosen), number, reason=reason)
     click.echo(f"{domain}: {change.state} (change {change.number})")
 
 
-def _fitted(domain: str, path: Path | None, jobs: int, scales: dict[str, dict[str, str]], store: Store) -> float:
+def _fitted(
+    domain: str, path: Path | None, begins: str | None, jobs: int, scales: dict[str, dict[str, str]], store: Store
+) -> Recalibration | None:
     from arbitrank.evaluate.metrics import band_text
     from arbitrank.impact.plan import plan
-    from arbitrank.impact.temperature import fit
+    from arbitrank.impact.recalibrating import fit
     from arbitrank.store.loading import present
 
     on = options.requests(path, store)
     domains = loaded(discover())
     now = present(domain, domain_named(domain, domains), store)
-    replayed = plan({domain: domains[domain]}, store, domain, now.folder, decisions=DecisionSettings(scales=scales))
-    fitted, before, after = fit(replayed, on, jobs=jobs)
+    since = None if begins is None else begin_in(begins, source(on))
+    decisions = DecisionSettings(scales=scales)
+    replayed = plan({domain: domains[domain]}, store, domain, now.folder, decisions=decisions, since=since)
+    found, before, after = fit(replayed, on, jobs=jobs)
+    by = found.recalibration or Recalibration()
+    scale, shift = found.scale, found.shift
     click.echo(
-        f"{domain} {now.manifest.version} on {before.n} requests: temperature {fitted.fitted:.2f} takes NLL from "
-        f"{before.nll:.4f} to {after.nll:.4f}; before: {band_text(before.ece, before.ece_band)}; with it: "
-        f"{band_text(after.ece, after.ece_band)}"
+        f"{domain} {now.manifest.version} on {found.n} requests: scale {by.scale:.2f} [{scale.low:.2f}, "
+        f"{scale.high:.2f}] (temperature {by.temperature:.2f}), shift {by.shift:+.2f} [{shift.low:+.2f}, "
+        f"{shift.high:+.2f}] takes NLL from {before.nll:.4f} to {after.nll:.4f}; before: "
+        f"{band_text(before.ece, before.ece_band)}; with it: {band_text(after.ece, after.ece_band)}"
     )
-    return round(fitted.fitted, 4)
+    return found.recalibration

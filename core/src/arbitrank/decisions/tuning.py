@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.arbitration.claims import Groups
-from arbitrank.arbitration.competition import Served
+from arbitrank.arbitration.competition import Served, fitted_on
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, terms_of
 from arbitrank.decisions.candidates import (
@@ -208,7 +208,7 @@ def _with_versions(settings: DecisionSettings, served: Mapping[str, Served]) -> 
     if settings.competition is None:
         return settings
     terms = {
-        name: replace(term, version=served[name][0], temperature=served[name][1]) if name in served else term
+        name: fitted_on(term, served[name]) if name in served else term
         for name, term in settings.competition.terms.items()
     }
     return replace(settings, competition=replace(settings.competition, terms=terms))

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.conditioning import temperature_scaled, temperature_scaled_groups
 from arbitrank.arbitration.dispatch import query
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.arbitration.outcomes import Failed
+from arbitrank.arbitration.recalibration import Recalibration, recalibrated, recalibrated_groups
 from arbitrank.arbitration.scaled_model import scales_of, unscaled
 from arbitrank.domain import Model
 from arbitrank.learn.boosted import Boosted
@@ -66,11 +66,11 @@ class DomainReadings(NamedTuple):
 
 
 def score_batch(
-    name: str, model: Model, requests: Sequence[Request], brought: Brought, temperature: float = 1.0
+    name: str, model: Model, requests: Sequence[Request], brought: Brought, by: Recalibration | None = None
 ) -> DomainReadings:
     """Score each request's hypotheses that were brought for the domain: None has it recognise, without any it has none.
 
-    `temperature` is the one that divides the log-odds of its scores.
+    `by` is the recalibration of its scores.
     """
     found = DomainReadings(BestReadings.empty(len(requests)), [own or () for own in brought], [], {})
     brought = _read(model, requests, brought, found)
@@ -79,7 +79,7 @@ def score_batch(
     reranker = matrix_reranker(model)
     if reranker:
         together = [i for i in rest if brought[i] is not None]
-        done = _score_together(*reranker, requests, brought, together, temperature, found.best) if together else set()
+        done = _score_together(*reranker, requests, brought, together, by, found.best) if together else set()
         rest = [i for i in rest if i not in done]
     for i in rest:
         outcome = query(name, own_model if brought[i] is None else model, requests[i], brought[i])
@@ -89,7 +89,7 @@ def score_batch(
         elif outcome.hypotheses:
             if brought[i] is None:
                 found.readings[i] = outcome.hypotheses
-            found.best.put((i,), (temperature_scaled(outcome.scores, temperature),))
+            found.best.put((i,), (recalibrated(outcome.scores, by),))
     return found
 
 
@@ -142,7 +142,7 @@ def _score_together(
     requests: Sequence[Request],
     brought: Brought,
     places: Sequence[int],
-    temperature: float,
+    by: Recalibration | None,
     best: BestReadings,
 ) -> set[int]:
     """Fill in the scores of the requests at `places`; the places whose scores are sound, the others being left out."""
@@ -155,8 +155,8 @@ def _score_together(
             mine, right = bounded_groups(calibrator(right), starts, mine)
         total = np.add.reduceat(right, starts)
         sound = (mine >= 0.0) & (mine <= 1.0) & (np.minimum.reduceat(right, starts) >= 0.0) & (total <= mine + _SLACK)
-        if temperature != 1.0:
-            mine, right = temperature_scaled_groups(mine, right, starts, temperature)
+        if by is not None:
+            mine, right = recalibrated_groups(mine, right, starts, by)
             total = np.add.reduceat(right, starts)
     first = best_of_each(right, starts)[sound]
     at: NDArray[np.int64] = np.array(places)[sound]

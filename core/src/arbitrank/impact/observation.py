@@ -33,7 +33,7 @@ from arbitrank.wire.requests import Logged, decode_logged
 class Observation(NamedTuple):
     """Requests of a file as the domains answer them: those with a truth, and the readings of all others.
 
-    `served` are the domains' versions and temperatures, the fallback's and those that cannot answer left out;
+    `served` are the domains' versions and recalibrations, the fallback's and those that cannot answer left out;
     `fallback` is the name of the one that acts where none is decided. `fingerprints` are those of the requests with a
     truth. `notes` name what was left out.
     """
@@ -93,7 +93,7 @@ def observe(
                 progress(f"requests of {path.name}", n, 0)
     names = (*models, *([] if brought is None else [brought]))
     labelled, rest = (_joined([chunk[side] for chunk in chunks], names).with_fallback(acting) for side in (0, 1))
-    served: dict[str, Served] = {name: (parts[name].version, parts[name].temperature) for name in competing}
+    served: dict[str, Served] = {name: (parts[name].version, parts[name].recalibration) for name in competing}
     notes += reader.notes()
     return Observation(labelled, rest.readings, served, tuple(notes), acting, np.concatenate(prints))
 
@@ -164,7 +164,7 @@ def _observed(
     reader.foreign |= {name for own in grouped for name in own or () if name not in models and name != reader.fallback}
     scored: list[DomainReadings] = []
     for name, model in models.items():
-        found = score_batch(name, model, lines, brought_for(name, grouped), parts[name].temperature)
+        found = score_batch(name, model, lines, brought_for(name, grouped), parts[name].recalibration)
         if found.failures:
             reader.failures.setdefault(name, []).extend(found.failures)
         scored.append(found)

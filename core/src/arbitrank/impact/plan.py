@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 
@@ -16,10 +16,14 @@ from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import fallback_role
 from arbitrank.arbitration.profiles import profiles_of
+from arbitrank.arbitration.recalibration import Recalibration
+from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, message
 from arbitrank.guard import Fault, guarded
+from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, domain_named, loaded
+from arbitrank.scales import domain_scales
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.loading import Present, check_scales, load_model, present, settled
 from arbitrank.store.local_copies import VerifiedCopy, verified_copy
@@ -28,7 +32,7 @@ from arbitrank.store.store import Store
 
 @dataclass(frozen=True)
 class DomainVersion:
-    """A version of a domain: its code, or the name of installed code, the folder of its weights, its temperature.
+    """A version of a domain: its code, or the name of installed code, the folder of its weights, its recalibration.
 
     `scales` are stated for its scores by field.
     """
@@ -36,7 +40,7 @@ class DomainVersion:
     domain: Domain | str
     folder: Path
     version: str
-    temperature: float = 1.0
+    recalibration: Recalibration | None = None
     scales: Mapping[str, str] = field(default_factory=dict)
 
     def load(self) -> Model:
@@ -46,11 +50,21 @@ class DomainVersion:
 
 
 @dataclass(frozen=True)
+class BaselineVersion(DomainVersion):
+    """R0 in the place of a domain: the product of its confidences, for a version that none preceded."""
+
+    def load(self) -> Model:
+        """A model that reranks the hypotheses that a request brings."""
+        return scaled(cast("Model", baseline(str(self.domain))), domain_scales(dict(self.scales)))
+
+
+@dataclass(frozen=True)
 class ReplayPlan:
     """A comparison: the domains as they answer now, and the candidate that replaces the domain `name`.
 
     `silent` holds installed domains that cannot answer, with the reasons: their hypotheses are not ranked. `again` says
     that the candidate reads the utterances again, with another recogniser. `decisions` are the arbitrator's settings.
+    Only requests `since` then are replayed, in seconds since 1970; None replays all.
     """
 
     name: str
@@ -59,11 +73,12 @@ class ReplayPlan:
     again: bool = False
     silent: Mapping[str, str] = field(default_factory=dict)
     decisions: DecisionSettings = field(default=DecisionSettings(rank_unserved=True))
+    since: float | None = None
 
     def served(self, side: Literal["before", "after"]) -> dict[str, Served]:
-        """The version and temperature of each domain on one side of the exchange."""
+        """The version and recalibration of each domain on one side of the exchange."""
         parts = self.parts if side == "before" else {**self.parts, self.name: self.candidate}
-        return {name: (one.version, one.temperature) for name, one in parts.items()}
+        return {name: (one.version, one.recalibration) for name, one in parts.items()}
 
 
 def plan(
@@ -72,13 +87,16 @@ def plan(
     name: str,
     candidate: Path,
     *,
-    against: Path | None = None,
+    against: Path | Literal["r0"] | None = None,
     checked: bool = False,
     decisions: DecisionSettings = DecisionSettings(),
+    since: float | None = None,
+    by: Recalibration | None = None,
 ) -> ReplayPlan:
     """The plan with the artifact `candidate` in place of domain `name`, compared with its stable version or `against`.
 
-    With `checked`, the candidate is verified already. Hypotheses of domains that are not installed are ranked by R0,
+    `by` is the candidate's recalibration. `against` may be R0, and only requests `since` then are replayed. With
+    `checked`, the candidate is verified already. Hypotheses of domains that are not installed are ranked by R0,
     whatever `decisions` has for them. Raises `InputError` where the domain is not loaded, `ArtifactError` where an
     artifact is damaged.
     """
@@ -87,10 +105,14 @@ def plan(
     scales = decisions.scales
     found = present_parts(domains, store, decisions)
     parts, silent, recognisers = dict(found.parts), dict(found.silent), dict(found.recognisers)
-    if against is not None:
+    if against == "r0":
+        parts[name] = BaselineVersion(name, candidate, "r0", scales=scales.get(name, {}))
+        recognisers[name] = recogniser_of(read_manifest(candidate))
+        silent.pop(name, None)
+    elif against is not None:
         (against, other), stable = _copied(against, name, store), parts.get(name)
-        temperature = stable.temperature if stable and stable.version == other.version else 1.0
-        parts[name] = DomainVersion(domains[name], against, other.version, temperature, scales.get(name, {}))
+        kept = stable.recalibration if stable and stable.version == other.version else None
+        parts[name] = DomainVersion(domains[name], against, other.version, kept, scales.get(name, {}))
         recognisers[name] = recogniser_of(other)
         silent.pop(name, None)
     for each in found.idle.keys() & parts.keys() - {name}:
@@ -102,10 +124,11 @@ def plan(
     return ReplayPlan(
         name,
         parts,
-        DomainVersion(domains[name], candidate, manifest.version, scales=scales.get(name, {})),
+        DomainVersion(domains[name], candidate, manifest.version, by, scales.get(name, {})),
         again=bool(recogniser) and recogniser != recognisers.get(name),
         silent=silent,
         decisions=msgspec.structs.replace(decisions, rank_unserved=True, fallback=found.fallback),
+        since=since,
     )
 
 
@@ -132,7 +155,7 @@ def present_parts(domains: Mapping[str, Domain], store: Store, decisions: Decisi
         if isinstance(now, Fault):
             silent[name] = message(now)
         else:
-            parts[name] = DomainVersion(domain, now.folder, now.manifest.version, now.temperature, stated)
+            parts[name] = DomainVersion(domain, now.folder, now.manifest.version, now.recalibration, stated)
             recognisers[name] = recogniser_of(now.manifest)
     return PresentParts(parts, recognisers, silent, role.name, role.idle)
 

@@ -6,6 +6,7 @@ at all where the log has the same versions' scores. Each request leaves one row 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
@@ -22,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import lines_of, source
 from arbitrank.arbitration.fallback import merged
+from arbitrank.arbitration.recalibration import Recalibration, as_reported
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe, message
@@ -152,7 +154,7 @@ class _Work:
         name, plan, names = self.plan.name, self.plan, self.found.names
         before = self._present(lines, grouped)
         brought = self._brought_again(lines, grouped)
-        candidate = self._score(name, self.candidate, lines, brought, plan.candidate.temperature, "candidate")
+        candidate = self._score(name, self.candidate, lines, brought, plan.candidate.recalibration, "candidate")
         rows = np.zeros(len(lines), ROW)
         rows["line"] = numbers
         rows["labelled"] = [line.truth is not None for line in lines]
@@ -177,8 +179,10 @@ class _Work:
             try:
                 if isinstance(line, BadLine):
                     raise InputError(line.reason)
-                lines.append(decode_logged(line))
-                numbers.append(number)
+                logged = decode_logged(line)
+                if self.plan.since is None or (logged.time is not None and logged.time >= self.plan.since):
+                    lines.append(logged)
+                    numbers.append(number)
             except InputError as error:
                 self.found.bad_lines += 1
                 if len(self.found.bad) < _BAD:
@@ -191,7 +195,7 @@ class _Work:
         others = [name for name in self.models if name != plan.name]
 
         def scored(name: str, brought: Brought) -> DomainReadings:
-            return self._score(name, self.models[name], lines, brought, plan.parts[name].temperature, name)
+            return self._score(name, self.models[name], lines, brought, plan.parts[name].recalibration, name)
 
         for name in (plan.name, *others[:1]):
             if name in self.models:
@@ -215,13 +219,13 @@ class _Work:
             brought = [own or () for own in brought_for(name, grouped)]
             stated = domain_scales(plan.decisions.scales.get(name, {}))
             scorer = scaled(cast("Model", baseline(name)), stated)  # all that it has to do is to rerank
-            readings[name] = self._score(name, scorer, lines, brought, 1.0, name)
+            readings[name] = self._score(name, scorer, lines, brought, None, name)
         return readings
 
     def _score(
-        self, name: str, model: Model, lines: Sequence[Logged], brought: Brought, temperature: float, called: str
+        self, name: str, model: Model, lines: Sequence[Logged], brought: Brought, by: Recalibration | None, called: str
     ) -> DomainReadings:
-        scored = score_batch(name, model, lines, brought, temperature)
+        scored = score_batch(name, model, lines, brought, by)
         if scored.failures:
             self.found.failures[called].update(scored.failures)
         return scored
@@ -249,10 +253,16 @@ class _Work:
             part, report = self.plan.parts.get(entry.domain), line.answer.domains.get(entry.domain)
             if not part or not report or report.status != "answered":
                 continue
-            if (report.version, report.shrunk or 1.0) == (part.version, part.temperature):
+            if report.version == part.version and _same_map(as_reported(report), part.recalibration):
                 kept.setdefault(entry.domain, []).append(entry)
         witnesses = [name for name in fresh if name in kept]
         return kept if witnesses and all(_agree(kept[name], fresh[name], i) for name in witnesses) else {}
+
+
+def _same_map(one: Recalibration | None, other: Recalibration | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one.scale, other.scale, rel_tol=1e-9) and math.isclose(one.shift, other.shift, rel_tol=1e-9)
 
 
 def _agree(entries: Sequence[Ranked], fresh: DomainReadings, i: int) -> bool:

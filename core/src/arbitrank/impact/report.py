@@ -146,7 +146,7 @@ def measure(
         labelled=len(labelled),
         bad_lines=found.bad_lines,
         none_counts=decisions is not None,
-        temperature=before.temperature if before else 1.0,
+        temperature=before.recalibration.temperature if before and before.recalibration else 1.0,
         notes=list(_notes(plan, found)),
         flips=int(flipped.sum()),
         pairs=_flip_counts(rows[flipped], kind[flipped], [*found.names], decisions),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from msgspec.structs import replace
 
-from arbitrank.arbitration.competition import Competition
+from arbitrank.arbitration.competition import Competition, fitted_on
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import terms_of
 from arbitrank.decisions.candidates import UNKNOWN, Samples, candidates
@@ -117,8 +117,6 @@ def _by_folds(observation: Observation, after: DecisionSettings, seed: int, sett
 def _valid_as(fitted: Competition, after: Competition) -> Competition:
     """The competition with its terms valid for the versions that those of `after` are valid for."""
     terms = {
-        name: replace(term, version=after.terms[name].version, temperature=after.terms[name].temperature)
-        for name, term in fitted.terms.items()
-        if name in after.terms
+        name: fitted_on(term, after.terms[name].fitted_on) for name, term in fitted.terms.items() if name in after.terms
     }
     return replace(fitted, terms=terms)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.errors import DataError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.impact.flips import Rows
-from arbitrank.impact.plan import ReplayPlan
-from arbitrank.impact.replay import replay
 from arbitrank.probability import Floats, fit_logistic, log_odds, sigmoid
 
 _PULL = 1e-12  # next to nothing: where all probabilities are 0.5 the slope stays 1
@@ -46,27 +40,6 @@ def temperature(side: Rows, owned: NDArray[np.bool_]) -> Temperature | None:
     gradients: Floats = (z * (p - y)).sum(axis=0)  # of each request's negative log-likelihood, by the slope
     error = float(np.sqrt((gradients**2).sum())) / curve if curve > 0.0 else np.inf
     return Temperature(1.0 / slope, 1.0 / (slope + _Z * error), 1.0 / max(slope - _Z * error, _SLOPES[0]))
-
-
-def fit(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> tuple[Temperature, Calibration, Calibration]:
-    """The temperature, at least 1, under which the candidate's scores on the requests of a file are most likely.
-
-    Also the calibration of these scores without and with it. Raises `DataError` where there is no request with a truth
-    that the domain has a reading of.
-    """
-    decisions = msgspec.structs.replace(plan.decisions, rank_unserved=False)
-    alone = dataclasses.replace(plan, parts={}, silent={}, decisions=decisions)
-    found = replay(alone, path, jobs=jobs)
-    fitted = temperature(found.labelled["after"], found.owned(plan.name))
-    if fitted is None:
-        raise DataError(f"{path}: no request with a truth that {plan.name} has a reading of; nothing to fit")
-    fitted = msgspec.structs.replace(fitted, fitted=max(1.0, fitted.fitted))
-    shrunk = dataclasses.replace(plan.candidate, temperature=fitted.fitted)
-    again = replay(dataclasses.replace(alone, candidate=shrunk), path, jobs=jobs)
-    before, after = (own_calibration(one.labelled["after"]) for one in (found, again))
-    assert before is not None
-    assert after is not None
-    return fitted, before, after
 
 
 def own_calibration(side: Rows, seed: int = 0) -> Calibration | None:

@@ -218,7 +218,7 @@ class FollowedState:
             self.refused[version] = untrusted
             loaded = None
         if loaded:
-            return Serving(loaded.model, loaded.manifest.version, loaded.origin, self.state.temperature)
+            return Serving(loaded.model, loaded.manifest.version, loaded.origin, self.state.served_by)
         refusal = self.refused.get(version)
         if isinstance(self.serving, Broken):
             return Broken(refusal or self.unread or _LOADING)
@@ -253,7 +253,7 @@ def _untrusted(loaded: LoadedVersion, keys: Keys | None) -> str | None:
 def _identity(answering: Serving | Broken | LoadedCandidate | None) -> object:
     """A value by which two are the same; models are compared by identity, as their equality may mean anything."""
     if isinstance(answering, Serving):
-        return id(answering.model), answering.version, answering.origin, answering.temperature, answering.note
+        return id(answering.model), answering.version, answering.origin, answering.recalibration, answering.note
     if isinstance(answering, LoadedCandidate):
         return _identity(answering.serving), answering.beside, answering.share
     return answering

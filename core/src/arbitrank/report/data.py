@@ -100,7 +100,7 @@ def measure_own(name: str, found: Sequence[Found], settings: ReportSettings, pro
         notes.append(f"no weights answer: {serving.reason}")
     elif own.unseen is not None and _enough(name, examples, own.unseen):
         tested = [examples[i] for i in np.flatnonzero(own.unseen).tolist()]
-        measured = scored(name, serving.model, tested, serving.temperature, progress=progress)
+        measured = scored(name, serving.model, tested, serving.recalibration, progress=progress)
         return MeasuredData(measured, tested, "held-out", serving, training, own, (), [], notes)
     elif own.unseen is None:
         notes.append(
@@ -133,7 +133,7 @@ def measure_on(
     notes = list(read.notes)
     if isinstance(given, Fault):
         notes.append(f"its own examples cannot be read: {message(given)}")
-    measured = scored(name, serving.model, read.examples, serving.temperature, progress=progress)
+    measured = scored(name, serving.model, read.examples, serving.recalibration, progress=progress)
     seen = _seen_before(serving, own, read.examples)
     return MeasuredData(measured, read.examples, "requests", serving, training, own, (), seen, notes, read.bad_lines)
 
@@ -277,4 +277,4 @@ def _neighbour(
     if isinstance(serving, Broken):
         raise InputError(serving.reason)
     stage = f"neighbour {name}"
-    return scored(name, serving.model, data.examples, serving.temperature, stage=stage, progress=progress)
+    return scored(name, serving.model, data.examples, serving.recalibration, stage=stage, progress=progress)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Progress
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.nlu.patterns import is_drawn
@@ -37,11 +38,12 @@ _DRAWN_ON = 600  # own drawn requests that real ones are compared with
 
 
 class ReportedWeights(msgspec.Struct, frozen=True):
-    """The weights that were measured: version, `store` or `package`, temperature, and the card of their training."""
+    """The weights that were measured: version, `store` or `package`, recalibration, and the card of their training."""
 
     version: str
     origin: str
     temperature: float
+    shift: float
     card: Calibration | None
 
 
@@ -130,8 +132,12 @@ def quality(
 def _weights(name: str, data: MeasuredData, found: Sequence[Found], settings: ReportSettings) -> ReportedWeights | None:
     if data.weights is None:
         return None
-    folder = present(name, loaded(found)[name], settings.store).folder
-    return ReportedWeights(data.weights.version, data.weights.origin, data.weights.temperature, read_card(folder))
+    folder, by = (
+        present(name, loaded(found)[name], settings.store).folder,
+        data.weights.recalibration or Recalibration(),
+    )
+    card = read_card(folder)
+    return ReportedWeights(data.weights.version, data.weights.origin, by.temperature, by.shift, card)
 
 
 def _warnings(one: MeasuredDomain, drawn: np.ndarray) -> Iterator[str]:
@@ -214,5 +220,5 @@ def _drawn_right(data: MeasuredData, progress: Progress) -> CountedShare | None:
     name = data.measured.name
     seen = {data.own.examples[i].request.utterance for i in np.flatnonzero(~data.own.unseen).tolist()}
     own = [example for example in data.own.drawn if example.request.utterance not in seen][:_DRAWN_ON]
-    one = scored(name, data.weights.model, own, data.weights.temperature, stage="drawn requests", progress=progress)
+    one = scored(name, data.weights.model, own, data.weights.recalibration, stage="drawn requests", progress=progress)
     return CountedShare.in_mask(one.claimed & one.right)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration.merge import BestReadings
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.scaled_model import scaled, scales_of, unscaled
 from arbitrank.domain import Domain, Model, Progress, Settings
 from arbitrank.errors import DataError
@@ -42,7 +43,7 @@ def scored(
     name: str,
     model: Model,
     examples: Sequence[Example],
-    temperature: float = 1.0,
+    by: Recalibration | None = None,
     *,
     stage: str = "scoring",
     progress: Progress,
@@ -53,7 +54,7 @@ def scored(
         progress(stage, first, len(examples))
         requests = [_request(example) for example in examples[first : first + _BLOCK]]
         brought = [None if r.hypotheses is None else [h for h in r.hypotheses if h.domain == name] for r in requests]
-        found = score_batch(name, model, requests, brought, temperature)
+        found = score_batch(name, model, requests, brought, by)
         parts.append(found.best)
         readings += found.readings
         failures += found.failures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from arbitrank.arbitration.recalibration import recalibration
 from arbitrank.report.claims import NeighbourClaims, WorstRequest
 from arbitrank.report.coverage import PatternCoverage
 from arbitrank.report.curve import LearningCurve
@@ -23,7 +24,8 @@ _SOURCES = {
 def subject_line(one: QualityReport) -> str:
     """The domain, its weights, and the requests that it was measured on."""
     weights = f" {one.weights.version} ({one.weights.origin})" if one.weights else ""
-    shrunk = f", temperature {one.weights.temperature:g}" if one.weights and one.weights.temperature != 1.0 else ""
+    by = recalibration(1.0 / one.weights.temperature, one.weights.shift) if one.weights else None
+    shrunk = f", {by}" if by else ""
     counts = f"{one.n} requests: {one.own} own, {one.others} of other domains, {one.out_of_scope} out of scope"
     return f"{one.domain}{weights}{shrunk} on {one.on}, {_SOURCES[one.source]}; {counts}"
 

@@ -90,10 +90,14 @@ class ChooseCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PromoteCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Version to make stable, by default the candidate; `force` overrides the gate and needs a `reason`."""
+    """Version to make stable, by default the candidate; `force` overrides the gate and needs a `reason`.
+
+    `recalibrate` fits a recalibration where the gate refuses its probabilities, and judges it again with that.
+    """
 
     version: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")] | None = None
     force: bool = False
+    recalibrate: bool = False
     reason: _Note | None = None
 
 

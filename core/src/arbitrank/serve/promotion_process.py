@@ -28,6 +28,7 @@ class PromotionTask(msgspec.Struct, frozen=True):
     domain: str
     version: str | None
     force: bool
+    recalibrate: bool
     reason: str | None
     decisions: DecisionSettings
 
@@ -77,7 +78,9 @@ def carry_out(task: PromotionTask) -> Verdict:
         from arbitrank.promotion import consider, promote
 
         store = open_store(task.store, open_keys(task.keys))
-        judgement = consider(store, loaded(discover()), task.domain, task.version, decisions=task.decisions)
+        judgement = consider(
+            store, loaded(discover()), task.domain, task.version, decisions=task.decisions, recalibrate=task.recalibrate
+        )
         change = promote(store, judgement, force=task.force, reason=task.reason)
     except ArbitrankError as error:
         return Verdict.of(status_of(error), str(error))

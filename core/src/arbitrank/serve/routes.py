@@ -153,8 +153,8 @@ class Handlers:
         if self._promoting.locked():
             raise HTTPException(503, "another version is being judged; try again", {"retry-after": "10"})
         task = PromotionTask(
-            settings.store, settings.keys, domain, body.version, body.force, _signed(body.reason, grant),
-            settings.decisions,
+            settings.store, settings.keys, domain, body.version, body.force, body.recalibrate,
+            _signed(body.reason, grant), settings.decisions,
         )  # fmt: skip
         async with self._promoting:
             verdict = await judged(task)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
 from arbitrank.arbitration.profiles import DomainProfile, profiles_of
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.configuration import StatedScales, completed, layered
 from arbitrank.domain import Domain, Model
@@ -36,13 +37,13 @@ from arbitrank.values import DomainReport
 class Present:
     """A domain's weights: a private folder with them, verified, and their manifest.
 
-    `origin` and `temperature` are those of a `Serving`.
+    `origin` and `recalibration` are those of a `Serving`.
     """
 
     folder: Path
     manifest: Manifest
     origin: str
-    temperature: float
+    recalibration: Recalibration | None
 
 
 def present(name: str, domain: Domain, store: Store) -> Present:
@@ -51,10 +52,12 @@ def present(name: str, domain: Domain, store: Store) -> Present:
     Raises `ArtifactError` where there are none or they are not valid, `PluginError` for a `shipped` that is no path.
     """
     _, state = store.state(name)
-    return weights(name, domain, store, state.stable, state.temperature)
+    return weights(name, domain, store, state.stable, state.served_by)
 
 
-def weights(name: str, domain: Domain | None, store: Store, version: str | None, temperature: float = 1.0) -> Present:
+def weights(
+    name: str, domain: Domain | None, store: Store, version: str | None, by: Recalibration | None = None
+) -> Present:
     """One version of a domain, verified; None is the weights that its package ships. Raises as `present` does."""
     if version is not None:
         folder, origin = store.fetch(name, version), "store"
@@ -72,7 +75,7 @@ def weights(name: str, domain: Domain | None, store: Store, version: str | None,
         raise NoWeights(f"no weights: none stable in {store}, none shipped; run: {train} --promote")
     if problem := wrong_name(manifest, name):
         raise ArtifactError(f"{folder}: {problem}")
-    return Present(folder, manifest, origin, temperature)
+    return Present(folder, manifest, origin, by)
 
 
 def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = MappingProxyType({})) -> Model:
@@ -247,4 +250,4 @@ def _load(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) ->
     found = present(name, domain, store)
     check_scales(found.manifest, domain, scales)
     model = load_model(domain, found.folder, scales)
-    return Serving(model, found.manifest.version, found.origin, found.temperature)
+    return Serving(model, found.manifest.version, found.origin, found.recalibration)

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
+from arbitrank.arbitration.recalibration import Recalibration, recalibration
 from arbitrank.errors import Conflict
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import Entry
@@ -23,9 +24,10 @@ def is_version(text: str) -> bool:
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """Which versions serve, and how.
 
-    `stable` serves, `previous` served before it, `candidate` was published last and is not stable yet. `temperature`,
-    at least 1, divides the log-odds of a `stable` that is overconfident; `canary` in [0, 1] is the share of requests
-    that the candidate answers. `removing` are versions that are being removed and must not be named any more.
+    `stable` serves, `previous` served before it, `candidate` was published last and is not stable yet.
+    `recalibration` is that of `stable`, set only where it has a shift, and `temperature`, at least 1, is 1 / its scale;
+    `canary` in [0, 1] is the share of requests that the candidate answers. `removing` are versions that are being
+    removed and must not be named any more.
     """
 
     stable: Version | None = None
@@ -34,6 +36,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     temperature: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     canary: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     removing: tuple[Version, ...] = ()
+    recalibration: Recalibration | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def served_by(self) -> Recalibration | None:
+        """The recalibration that `stable` serves with, None without one."""
+        return self.recalibration or recalibration(1.0 / self.temperature)
 
     def names(self) -> dict[str, str]:
         """The aliases that are set, with their versions."""
@@ -42,8 +50,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         parts = [f"{alias} {version}" for alias, version in self.names().items()]
-        if self.temperature != 1:
-            parts.append(f"temperature {self.temperature:g}")
+        if (by := self.served_by) is not None:
+            parts.append(str(by))
         if self.canary:
             parts.append(f"canary {100 * self.canary:g} %")
         if self.removing:
@@ -58,6 +66,12 @@ class Change(Entry, frozen=True, kw_only=True):
     state: State
     reason: str | None = None
     forced: bool = False
+
+
+def served_with(state: State, by: Recalibration | None) -> State:
+    """The state with another recalibration of `stable`; without a shift it is a temperature, as before 0.3."""
+    temperature = 1.0 if by is None else by.temperature
+    return replace(state, temperature=temperature, recalibration=by if by is not None and by.shift else msgspec.UNSET)
 
 
 def published(state: State, version: str) -> State:

@@ -15,10 +15,11 @@ import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, Conflict, InputError, StoreError
 from arbitrank.store import state as states
@@ -76,27 +77,27 @@ class Store(StoreReader):
         expected: int | None = None,
         reason: str | None = None,
         forced: bool = False,
-        temperature: float | None = None,
+        recalibration: Recalibration | Literal["kept"] | None = "kept",
         checked: bool = False,
     ) -> Change:
         """Make a version `stable`, and the stable one `previous`; the change, or the last one where it is stable.
 
-        `expected` is the number of the last change that the caller knows; the present one by default. The temperature
-        is kept unless one is given. `checked` says that the caller has just verified the version. Raises `Conflict`
-        after a concurrent change, `ArtifactError` where a check fails.
+        `expected` is the number of the last change that the caller knows; the present one by default. The recalibration
+        is kept unless another one, or None, is given. `checked` says that the caller has just verified the version.
+        Raises `Conflict` after a concurrent change, `ArtifactError` where a check fails.
         """
         number, state = self.state(name)
         self._check_stays(name, version, state)
         if not checked:
             self._check(name, version)
         after = states.promoted(state, version)
-        if temperature is not None:
-            after = replace(after, temperature=temperature)
+        if recalibration != "kept":
+            after = states.served_with(after, recalibration)
         expected = number if expected is None else expected
         return self.change(name, "promote", after, expected, reason=reason, forced=forced)
 
     def rollback(self, name: str, *, to_package: bool = False, reason: str | None = None) -> Change:
-        """Make the previous version stable again, at the temperature it had, and the stable one `previous`.
+        """Make the previous version stable again, with the recalibration it had, and the stable one `previous`.
 
         With `to_package` none is stable any more, so that the weights in the domain's package serve. Raises
         `InputError` where there is no previous version, `ArtifactError` where it is damaged.
@@ -105,7 +106,7 @@ class Store(StoreReader):
         if to_package:
             if not state.stable:
                 raise InputError(f"{name}: nothing is stable in {self}: {kind_of(name).fallback}")
-            after = replace(state, stable=None, previous=state.stable, temperature=1.0)
+            after = states.served_with(replace(state, stable=None, previous=state.stable), None)
         elif state.previous is None:
             way = f"arbitrank rollback {name} --to-package" if state.stable else f"arbitrank history {name}"
             raise InputError(f"{name}: no previous version to go back to in {self}; run: {way}")
@@ -113,8 +114,8 @@ class Store(StoreReader):
             self._check(name, state.previous)
             entry = self._history(checked_name(name)).entry
             served = (entry(each).state for each in range(number, 0, -1))
-            temperature = next((one.temperature for one in served if one.stable == state.previous), 1.0)
-            after = replace(state, stable=state.previous, previous=state.stable, temperature=temperature)
+            by = next((one.served_by for one in served if one.stable == state.previous), None)
+            after = states.served_with(replace(state, stable=state.previous, previous=state.stable), by)
         return self.change(name, "rollback", after, number, reason=reason)
 
     def canary(self, name: str, share: float, *, reason: str | None = None) -> Change:
