@@ -14,7 +14,9 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
+from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.outcomes import Failed
 from arbitrank.domain import Domain, Model, Scores
 from arbitrank.errors import ArtifactError
 from arbitrank.store.loading import load_domains
@@ -430,3 +432,43 @@ def sealed(tmp_path):
         return folder
 
     return make
+
+
+class Unsaid(BaseException):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "recognise",
+    [
+        *map(
+            raising, [KeyboardInterrupt(), SystemExit(1), GeneratorExit(), StopIteration(), Unsaid(), BaseException()]
+        ),
+        raising(ValueError("x" * 10_000_000)),
+        reading(features={str(n): 1.0 for n in range(1_000_000)}),
+        reading(features={"x" * 5_000_000: 1.0}),
+        reading(features={"x": float("nan")}),
+        reading(slots=tuple(Slot("a", "b") for _ in range(100_000))),
+        lambda request: [Hypothesis("hostile", "x" * 5_000_000, 0.9)],
+        lambda request: repeat(Hypothesis("hostile", "First", 0.9)),
+    ],
+)
+def test_whatever_a_domain_raises_or_returns_costs_it_alone_in_a_service(recognise: Callable[[Request], Any]) -> None:
+    arbitrator = Arbitrator(served(Steady("steady"), Hostile(recognise=recognise)))
+    with ThreadPoolExecutor(1) as pool:  # where no interrupt is the user's
+        answer = pool.submit(arbitrator.answer, Request(utterance="x")).result()
+    assert answer.domains["steady"].status == "answered"
+    assert answer.domains["hostile"].status == "failed"
+    assert 0 < len(answer.domains["hostile"].reason or "") < 700
+    assert len(msgspec.json.encode(answer)) < 4_000
+
+
+def test_other_callers_are_not_shown_what_an_exception_says() -> None:
+    breakers = Breakers(BreakerSettings(failures=1))
+    hostile = Hostile(recognise=raising(ValueError("the words of a user")))
+    failed = dispatch.query_all({"hostile": hostile}, Request(utterance="x"), breakers=breakers)["hostile"]
+    assert isinstance(failed, Failed)
+    assert "the words" in failed.reason
+    assert "the last failure: ValueError" in breakers.status()["hostile"]
+    assert "the words" not in breakers.status()["hostile"]

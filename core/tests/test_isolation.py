@@ -91,7 +91,7 @@ EXPECTED = {
     "shape": ({"failed"}, "shape"),
     "none": ({"failed"}, "expected Scores"),
     "too many": ({"failed"}, "more than the 100 hypotheses"),
-    "too large": ({"failed"}, "larger than"),
+    "too large": ({"failed"}, "expected at most|larger than"),
 }
 
 
@@ -487,7 +487,7 @@ def test_in_this_process_a_few_failures_in_a_row_open_a_breaker_and_one_answer_c
     assert isinstance(fails(model, breakers, ""), Answered)
     assert [type(fails(model, breakers)) for _ in range(4)] == [Failed] * 3 + [Skipped]
     assert breakers.status() == {
-        "d": "circuit open after 3 failures in a row, tried again in 1.0 s; the last failure: RuntimeError: I won't"
+        "d": "circuit open after 3 failures in a row, tried again in 1.0 s; the last failure: RuntimeError"
     }
     clock.now += 1.1
     assert isinstance(fails(model, breakers, ""), Answered)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from arbitrank.guard import Fault, describe
+from arbitrank.guard import Fault, describe, text_of
 
 __all__ = [
     "ArbitrankError",
@@ -34,6 +34,8 @@ __all__ = [
     "message",
     "os_errors",
 ]
+
+_LONGEST = 2_000  # characters of an error's text, which a plugin may have raised
 
 
 class ArbitrankError(Exception):
@@ -74,7 +76,7 @@ class Conflict(StoreError):
 
 def message(fault: Fault, prefix: str = "") -> str:
     """The text of an `ArbitrankError`; class and text of any other exception, after the prefix."""
-    return str(fault.error) if isinstance(fault.error, ArbitrankError) else prefix + fault.reason
+    return text_of(fault.error, _LONGEST) if isinstance(fault.error, ArbitrankError) else prefix + fault.reason
 
 
 @contextmanager

@@ -19,6 +19,10 @@ from arbitrank.values import Hypothesis, Slot
 MAX_HYPOTHESES = 100
 """Hypotheses that a domain may recognise in one request."""
 
+MAX_BYTES = 1 << 20
+"""Bytes, as JSON, of the hypotheses that a domain may recognise in one request."""
+
+_FEATURES = 10_000  # of a hypothesis that are looked at for the first that is wrong
 _SLACK = 1e-9
 _F64 = np.dtype(np.float64)
 _FEW = 20
@@ -34,7 +38,10 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
         raise PluginError(f"recognise returned more than the {MAX_HYPOTHESES} hypotheses allowed")
     # Decoding checks types, and scores are read by their scale later; a non-finite number does not survive it.
     try:
-        plain = _decode(_encode(hypotheses))
+        encoded = _encode(hypotheses)
+        if len(encoded) > MAX_BYTES:
+            raise PluginError(f"recognise returned {len(encoded)} bytes as JSON, expected at most {MAX_BYTES}")
+        plain = _decode(encoded)
         if plain == hypotheses and all(h.domain == name for h in plain):
             return plain
     except (msgspec.MsgspecError, TypeError, ValueError):  # explained by the checks below
@@ -69,7 +76,7 @@ def check_features(i: int, hypothesis: Hypothesis) -> None:
     features: Any = hypothesis.features
     if not isinstance(features, Mapping):
         raise PluginError(f"hypothesis {i}: features is {shown(features)}, expected a mapping to numbers")
-    for key, number in features.items():
+    for key, number in islice(features.items(), _FEATURES):
         real = isinstance(number, Real)
         if not real or not math.isfinite(number):
             said = number if real else shown(number)
@@ -175,7 +182,7 @@ def _probabilities(right: Any) -> Any:
 
 def checked_explanation(why: Any, n: int) -> Sequence[dict[str, float]]:
     """The contributions that `explain` returned for `n` hypotheses. Raises as `checked_scores` does."""
-    why = list(why) if isinstance(why, Iterable) else why
+    why = list(islice(why, n + 1)) if isinstance(why, Iterable) else why
     if not isinstance(why, list) or not all(isinstance(row, Mapping) for row in why):
         raise PluginError(f"explain returned {shown(why)}, expected a mapping of numbers for each of {n} hypotheses")
     for row in why:

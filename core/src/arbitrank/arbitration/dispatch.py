@@ -174,7 +174,8 @@ def _count(
             elif troubled:
                 breakers.succeeded(name, models[name])
         elif not isinstance(outcome, Skipped) and (outcome.counts or name in trials):
-            breakers.failed(name, models[name], outcome.reason, outcome.counts)
+            reason = outcome.impersonal if isinstance(outcome, Failed) else outcome.reason
+            breakers.failed(name, models[name], reason, outcome.counts)
 
 
 def query(

@@ -60,6 +60,14 @@ class Failed(msgspec.Struct, frozen=True):
         """The reason in words for the domain's author, with the line of code."""
         return f"{self.reason} ({self.line}), expected readings and Scores" if self.line else self.reason
 
+    @property
+    def impersonal(self) -> str:
+        """The reason without an exception's text, which may hold words of the user: for those who ask later."""
+        if self.kind != "raised":
+            return self.reason
+        raised = self.reason.partition(":")[0]
+        return f"{raised} ({self.line})" if self.line else raised
+
 
 class Late(msgspec.Struct, frozen=True):
     """A domain did not answer by its deadline: the reason, and the milliseconds waited. `counts` is as in `Failed`."""
