@@ -200,6 +200,8 @@ def test_the_compose_file_mounts_files_that_exist_and_names_versions() -> None:
             assert port.startswith("127.0.0.1:"), f"{name}: {port} is open to other machines"
         assert set(service["networks"]) <= compose["networks"].keys()
     assert compose["services"]["arbitrank"]["read_only"]
+    proxy = compose["services"]["nginx"]["networks"]["inside"]["ipv4_address"]
+    assert compose["services"]["arbitrank"]["environment"]["ARBITRANK_SERVE_FORWARDED_FROM"] == proxy
 
 
 def test_the_kubernetes_manifest_is_confined_and_probes_what_exists() -> None:

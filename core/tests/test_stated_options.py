@@ -19,6 +19,8 @@ from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 
 OPTIONS = statable(serve)
+SAMPLES = {"--map": ["rasa=some"], "--forwarded-from": ["10.0.0.7", "10.0.0.8"]}
+"""Values of options that take not every text."""
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def samples(option: click.Option, *, of: int) -> list[Any]:
     if isinstance(kind, click.IntRange | click.FloatRange):
         step = 1 if isinstance(kind, click.IntRange) else 0.5
         return [next(value for value in (kind.min + step, kind.min + 2 * step) if value != option.default)]
-    return [{"map": "rasa=some"}.get(option.opts[0][2:], text) for text in ("some", "more and more")][:of]
+    return SAMPLES.get(option.opts[0], ["some", "more and more"])[:of]
 
 
 def toml(value: Any) -> str:
