@@ -18,6 +18,15 @@ from hypothesis import settings
 settings.register_profile("arbitrank", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("arbitrank")
 
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's state folder, in which the last signed changes that were seen are kept, is one of the tests' own."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

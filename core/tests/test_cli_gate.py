@@ -84,10 +84,13 @@ def test_an_over_claimer_is_refused_forced_in_and_shrunk(fruit, requests: Path, 
     assert done.stdout.rstrip().endswith("run: arbitrank shrink apples")
     forced = store.history("apples")[-1]
     assert (forced.state.stable, forced.forced) == (greedy, True)
-    assert forced.reason
-    assert forced.reason.startswith("the fair is today (overrode: ")
-    assert "worse calibrated than its card" in forced.reason
-    assert "promote (forced)" in run("history", "apples").stdout
+    assert forced.reason == "the fair is today"
+    assert isinstance(forced.overrode, tuple)
+    assert "worse calibrated than its card" in forced.overrode[0]
+    listed = run("history", "apples").stdout
+    assert "promote (forced)" in listed
+    assert listed.rstrip().endswith("; the fair is today")
+    assert f"; overrode: {forced.overrode[0]}" in listed
 
     done = run("shrink", "apples")
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from arbitrank.errors import InputError
 from arbitrank.registry import Loaded, discover
 from arbitrank.store.artifact import Manifest, read_manifest, seal
+from arbitrank.store.history import History
+from arbitrank.store.key_files import open_key
+from arbitrank.store.state import Change, State
 from arbitrank.store.store import open_store
 
 
@@ -59,7 +63,11 @@ def test_a_change_and_a_check_take_one_line_each_whatever_stands_in_them(arbitra
     store = open_store(tmp_path / "store", environment={})
     path, version = artifact(tmp_path / "made", "weights")
     store.publish(Path(path))
-    store.promote("lights", version, reason="films\n   9  at no time  ada  promote: \x1b[31mall is well")
+    reason = "films\n   9  at no time  ada  promote: \x1b[31mall is well"
+    with pytest.raises(InputError, match=r"reason: holds the control character U\+000A, expected one line"):
+        store.promote("lights", version, reason=reason)
+    change = Change(number=2, verb="promote", state=State(stable=version), reason=reason)
+    assert History(store.backend, "lights/history", Change).append(change)  # as someone may have written it
     done = arbitrank("history", "lights", "--store", str(store))
     assert len(done.stdout.splitlines()) == 2
     assert done.stdout.endswith(f"stable {version}; films 9 at no time ada promote: \ufffd[31mall is well\n")
@@ -152,6 +160,10 @@ def test_a_service_with_keys_serves_what_is_signed_alone(arbitrank, tmp_path: Pa
     shipped, *_ = [one.domain.shipped for one in discover({}) if isinstance(one, Loaded) and one.name == "music"]
     published = ("publish", str(shipped), "--store", str(store), "--key", str(tmp_path / "music.key"))
     assert arbitrank(*published).returncode == 0
-    open_store(store, environment={}).promote("music", read_manifest(shipped).version)
+    rows = json.loads(arbitrank("domains", "--json", "--store", str(store), "--keys", str(trusted)).stdout)
+    (music,) = (row for row in rows if row["name"] == "music")
+    assert "signature: unsigned" in music["reason"]  # the package's weights, as none is stable
+    version = read_manifest(shipped).version
+    open_store(store, key=open_key(tmp_path / "music.key"), environment={}).promote("music", version)
     rows = json.loads(arbitrank("domains", "--json", "--store", str(store), "--keys", str(trusted)).stdout)
     assert {row["name"]: row["status"] for row in rows} == {"books": "failed", "music": "loaded", "video": "failed"}

@@ -93,7 +93,7 @@ def test_a_key_is_trusted_for_its_own_name_only(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     store = open_store(tmp_path / "store", Keys(tmp_path / "keys"), environment={})
     key, _, _ = keygen(tmp_path / "team")
-    for name in ("hyprank", ".shortlist"):
+    for name in ("hyprank", ".shortlist", ".changes"):
         (tmp_path / "keys" / f"{name}.pub").write_bytes((tmp_path / "team.pub").read_bytes())
     private = open_key(key, {})
     assert private
@@ -102,7 +102,7 @@ def test_a_key_is_trusted_for_its_own_name_only(tmp_path: Path) -> None:
     sign(old, private)
     with pytest.raises(ArtifactError, match=r"no key of \.hyprank in .*, expected \.hyprank\.pub"):
         store.publish(new)
-    version = store.publish(old, promote=True).version
+    version = store.publish(old, promote=True, key=private).version
     assert store.stable(HYPRANK) == store.fetch(HYPRANK, version)
 
 

@@ -350,7 +350,11 @@ def test_promotions_are_judged_and_answers_follow(world: World, site: Path, arbi
         status, reply = post("rollback", {"reason": "worse"})
         assert (status, reply["state"]["stable"]) == (200, world.versions[0])
         until(lambda: version() == world.versions[0])
-        assert "by the token of team" in (world.store.history("lights")[-1].reason or "")
+        last = world.store.history("lights")[-1]
+        assert (last.by, last.via, last.reason) == ("team", "service", "worse")
+        status, reply = post("rollback", {"reason": "fine\n    4  promote: by ada"})
+        assert status == 400
+        assert "control character U+000A" in reply["error"]
         assert post("canary", {"share": 0.5})[0] == 409  # there is no candidate any more
         world.store.publish(world.folder / "v1")
         assert post("canary", {"share": 1})[1]["state"]["canary"] == 1.0

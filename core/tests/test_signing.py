@@ -55,6 +55,12 @@ def store(tmp_path: Path, keys: Keys) -> Store:
 
 
 @pytest.fixture
+def signing(tmp_path: Path, keys: Keys, team: Any) -> Store:
+    """The same store, of a user who has the domain's private key."""
+    return open_store(tmp_path / "store", keys, {}, key=team)
+
+
+@pytest.fixture
 def team(tmp_path: Path, keys: Keys) -> Any:
     return open_key(tmp_path / "private" / "lights.key")
 
@@ -94,7 +100,7 @@ def test_what_the_domains_key_signed_is_published_promoted_and_loaded(store: Sto
     assert isinstance(model, Serving)
 
 
-def refusals(store: Store, made: Path) -> list[str]:
+def refusals(store: Store, made: Path, signing: Store) -> list[str]:
     """Why an artifact is refused at publish, at promote and at load, its bytes brought past publish and promote."""
     reasons = []
     with pytest.raises(ArtifactError) as refused:
@@ -103,6 +109,7 @@ def refusals(store: Store, made: Path) -> list[str]:
     assert store.domains() == []
     blind = open_store(str(store), environment={})
     version = blind.publish(made).version
+    signing.adopt("lights")  # the change, not the artifact
     with pytest.raises(ArtifactError) as refused:
         store.promote("lights", version)
     reasons.append(str(refused.value))
@@ -110,30 +117,36 @@ def refusals(store: Store, made: Path) -> list[str]:
     assert isinstance(load_domains({"lights": fake()}, blind)["lights"], Serving)
     model = load_domains({"lights": fake()}, store)["lights"]
     assert isinstance(model, Broken)
+    assert "change 3 is unsigned" in model.reason
+    signing.adopt("lights")
+    model = load_domains({"lights": fake()}, store)["lights"]
+    assert isinstance(model, Broken)
     reasons.append(model.reason)
     return reasons
 
 
-def test_an_unsigned_artifact_is_refused_everywhere(store: Store, made: Path) -> None:
-    for reason in refusals(store, made):
+def test_an_unsigned_artifact_is_refused_everywhere(store: Store, made: Path, signing: Store) -> None:
+    for reason in refusals(store, made, signing):
         assert "signature: unsigned, expected a signature by" in reason
         assert "arbitrank sign PATH --key FILE" in reason
 
 
-def test_another_domains_signature_is_refused_everywhere(store: Store, made: Path, other_team: Any) -> None:
+def test_another_domains_signature_is_refused_everywhere(
+    store: Store, made: Path, other_team: Any, signing: Store
+) -> None:
     sign(made, other_team)
-    for reason in refusals(store, made):
+    for reason in refusals(store, made, signing):
         assert "expected one of lights" in reason
 
 
-def test_what_was_altered_since_is_refused_everywhere(store: Store, made: Path, team: Any) -> None:
+def test_what_was_altered_since_is_refused_everywhere(store: Store, made: Path, team: Any, signing: Store) -> None:
     """Files, digests and version are all made to fit; the signature is the only thing that doesn't."""
     signature = sign(made, team).signature
     (made / "reranker" / "weights.json").write_text('{"better": true}')
     altered = msgspec.structs.replace(seal(made, read_manifest(made)), signature=signature)
     (made / MANIFEST).write_bytes(encode_manifest(altered))
     verified(made)
-    for reason in refusals(store, made):
+    for reason in refusals(store, made, signing):
         assert "altered since" in reason
 
 
@@ -191,6 +204,9 @@ def test_to_publish_unsigned_again_takes_no_signature_away(tmp_path: Path, store
 
 def test_the_keys_are_those_named_else_the_environments(tmp_path: Path, made: Path) -> None:
     assert open_keys(None, {}) is None
+    with pytest.raises(InputError, match=r"no key in it, .*; expected DOMAIN\.pub"):
+        open_keys(tmp_path, {})
+    keygen(tmp_path / "lights")
     for found in (open_keys(tmp_path, {"ARBITRANK_KEYS": "/x"}), open_keys(None, {"ARBITRANK_KEYS": str(tmp_path)})):
         assert found
         assert found.folder == tmp_path

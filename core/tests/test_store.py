@@ -188,7 +188,7 @@ def test_of_two_who_read_the_same_number_one_wins(
     other = open_store(root, environment={})
     append = History.append
 
-    def late(history: History[Change], entry: Change) -> bool:
+    def late(history: History[Change], entry: Change, key: None) -> bool:
         monkeypatch.setattr(History, "append", append)
         other.promote("lights", versions[0])
         return append(history, entry)

@@ -133,24 +133,26 @@ def _settings_reasons(
     return settings_reasons(observation, before, after, limits, load_tuning(folder), note)
 
 
-def promote(store: Store, judgement: Judgement, *, force: bool = False, reason: str | None = None) -> Change | None:
+def promote(
+    store: Store, judgement: Judgement, *, force: bool = False, reason: str | None = None, by: str | None = None
+) -> Change | None:
     """Make the version stable; None where the gate refuses and `force` does not override it, which the history records.
 
-    Passing the gate resets the recalibration to the one that it was judged with. Raises `Conflict` after a change since
-    the judgement.
+    `by` is the name of the token of a caller over HTTP. Passing the gate resets the recalibration to the one that it was
+    judged with. Raises `Conflict` after a change since the judgement.
     """
-    if judgement.reasons:
-        if not force:
-            return None
-        reason = f"{reason} (overrode: {'; '.join(one.text for one in judgement.reasons)})"
+    if judgement.reasons and not force:
+        return None
     passed = judgement.impact is not None and not judgement.reasons
-    by = None if judgement.recalibrated is None else judgement.recalibrated.recalibration
+    recalibration = None if judgement.recalibrated is None else judgement.recalibrated.recalibration
     return store.promote(
         judgement.domain,
         judgement.version,
         expected=judgement.number,
         reason=reason,
         forced=bool(judgement.reasons),
-        recalibration=by if passed else "kept",
+        overrode=[one.text for one in judgement.reasons],
+        recalibration=recalibration if passed else "kept",
+        by=by,
         checked=True,
     )

@@ -25,7 +25,7 @@ _FEW = 20  # requests below which a gate can tell hardly anything
 
 @click.command("audit-set")
 @click.argument("file", type=options.PATH, required=False)
-@options.store
+@options.changed_store
 def audit_set(file: Path | None, store: Store) -> None:
     """Make FILE the store's audit set: requests with their truth, and with all domains' hypotheses where there are any.
 
@@ -36,7 +36,7 @@ def audit_set(file: Path | None, store: Store) -> None:
     """
     if file is None:
         store.audit_set()  # which reports one that is damaged
-        key = audit_key(store.backend)
+        key = audit_key(store.audit_history())
         click.echo(f"{store}/{key}" if key else f"no audit set in {store}; run: arbitrank audit-set FILE")
         return
     with _single(file) as requests:

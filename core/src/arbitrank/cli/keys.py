@@ -10,35 +10,64 @@ import click
 from arbitrank.cli import options
 from arbitrank.errors import InputError, os_errors
 from arbitrank.serve.auth import make_token
-from arbitrank.store import signing
+from arbitrank.store import key_files, signing
+from arbitrank.store.audit_set import AUDIT, AuditChange
+from arbitrank.store.kinds import checked_name
+from arbitrank.store.state import Change
+from arbitrank.store.store import Store
 
 
 @click.command("keygen")
 @click.argument("name", type=options.PATH)
-def keygen(name: Path) -> None:
+@click.option("--password-file", type=options.PATH, metavar="FILE", help="Encrypt NAME.key with the password in here.")
+def keygen(name: Path, password_file: Path | None) -> None:
     """Write NAME.key, which signs and stays with the domain's team, and NAME.pub, which stores and services trust.
 
-    To trust it, put it into the folder of --keys as DOMAIN.pub, or DOMAIN.2.pub beside an older one.
+    To trust it, put it into the folder of --keys as DOMAIN.pub, or DOMAIN.2.pub beside an older one; as .changes.pub it
+    may sign the changes of every domain, as those of a service, but no artifact.
 
     Example: arbitrank keygen podcasts
     """
-    private, public, identity = signing.keygen(name)
+    password = None if password_file is None else key_files.read_password(password_file)
+    private, public, identity = key_files.keygen(name, password)
     click.echo(f"key {identity}: {private} signs, keep it; {public} is for those who trust it")
 
 
 @click.command("sign")
-@click.argument("path", type=options.PATH)
-@options.signing_key
-def sign(path: Path, key: options.PrivateKey | None) -> None:
+@click.argument("path", type=options.PATH, required=False)
+@click.option(
+    "--history",
+    metavar="DOMAIN",
+    callback=lambda context, parameter, value: value if value in (None, AUDIT) else checked_name(value),
+    help="Sign the history of this domain, stage or .audit in the store, as it is, in place of an artifact.",
+)
+@options.changed_store
+def sign(path: Path | None, history: str | None, store: Store) -> None:
     """Sign the artifact in the folder PATH in place; any signature it has is replaced.
+
+    With --history, a change is appended that vouches for all changes before it: for a history that was begun without
+    keys, or with keys that are no longer trusted. Look at it first: arbitrank history DOMAIN.
 
     Example: arbitrank sign ./model --key podcasts.key
     """
-    if key is None:
+    if (path is None) == (history is None):
+        raise InputError(
+            f"{'neither' if path is None else 'both'} PATH and --history DOMAIN given; expected one of them"
+        )
+    if (key := store.key) is None:
         raise InputError("no key to sign with; give one with --key FILE, made by: arbitrank keygen NAME")
+    if history is not None:
+        change = store.adopt(history)
+        click.echo(f"{history}: changes 1 to {change.number - 1} signed by change {change.number}: {_after(change)}")
+        return
+    assert path is not None
     manifest = signing.sign(path, key)
     assert manifest.signature
     click.echo(f"{manifest.domain} {manifest.version}: signed by key {manifest.signature.key}")
+
+
+def _after(change: Change | AuditChange) -> str:
+    return str(change.state) if isinstance(change, Change) else f"audit set {change.digest[:12]}"
 
 
 @click.command("token")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,9 +21,11 @@ from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover
 from arbitrank.scales import unused
+from arbitrank.store.key_files import KEY_ENVIRONMENT, open_key, read_password
 from arbitrank.store.kinds import HYPRANK, checked_name
 from arbitrank.store.loading import load_found, settled
-from arbitrank.store.signing import KEY_ENVIRONMENT, KEYS_ENVIRONMENT, open_key, open_keys
+from arbitrank.store.signing import KEYS_ENVIRONMENT, open_keys
+from arbitrank.store.state import checked_reason
 from arbitrank.store.store import ENVIRONMENT, Store, open_store
 from arbitrank.values import Context
 
@@ -51,14 +53,13 @@ def _stated(name: str, variable: str) -> Callable[[click.Context, click.Paramete
     return settled
 
 
-_stated_key = _stated("signing_key", KEY_ENVIRONMENT)
-signing_key = click.option(
-    "--key",
+key_password = click.option(
+    "--key-password-file",
+    type=PATH,
     metavar="FILE",
-    callback=lambda context, parameter, value: open_key(_stated_key(context, parameter, value)),
-    help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all.",
+    is_eager=True,
+    help="The password of the key, where it has one; default ARBITRANK_SIGNING_KEY_PASSWORD.",
 )
-"""The key to sign with, opened; None without one."""
 
 name = click.argument("domain", callback=lambda context, parameter, value: checked_name(value))
 """The DOMAIN of a verb, or a stage: .shortlist, .hyprank or .decisions."""
@@ -75,7 +76,12 @@ keys_folder = click.option(
     callback=_stated("keys", KEYS_ENVIRONMENT),
     help="Trust only artifacts signed by keys in here, DOMAIN.pub; default ARBITRANK_KEYS.",
 )
-reason = click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
+reason = click.option(
+    "--reason",
+    metavar="TEXT",
+    callback=lambda context, parameter, value: checked_reason(value),
+    help="Why; it is kept in the history.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 explain = click.option("--explain", is_flag=True, help="Show the contribution of each group of features, in nats.")
 isolate = click.option(
@@ -159,41 +165,30 @@ def gathered(name: str, make: Callable[..., object], *offered: Decorator) -> Dec
     return decorate
 
 
+signing_key = gathered(
+    "key",
+    lambda key, key_password_file: open_key(key, password=key_password_file and read_password(key_password_file)),
+    click.option(
+        "--key",
+        metavar="FILE",
+        callback=_stated("signing_key", KEY_ENVIRONMENT),
+        help="Sign with this private key; default ARBITRANK_SIGNING_KEY, else not at all.",
+    ),
+    key_password,
+)
+"""The key to sign with, opened; None without one."""
+
 store = gathered("store", lambda store, keys: open_store(store, open_keys(keys)), store_url, keys_folder)
 """`--store` and `--keys`, which the verb receives as `store: Store`."""
 
-
-class Destination(NamedTuple):
-    """Destination of a new version: `store`, signed with `key` and made stable with `promote`, or the folder `out`."""
-
-    store: Store
-    key: Ed25519PrivateKey | None
-    promote: bool
-    out: Path | None
-
-    def check(self, name: str) -> None:
-        """Raise `InputError` for --promote where an audit set makes the gate the judge of new versions."""
-        if self.promote and not self.out and self.store.audit_set() is not None:
-            raise InputError(
-                f"--promote: {self.store} has an audit set, by which the gate judges new versions; run without it, "
-                f"then: arbitrank promote {name}"
-            )
-
-    def __str__(self) -> str:
-        return str(self.out) if self.out else f"{'stable' if self.promote else 'candidate'} in {self.store}"
-
-
-destination = gathered(
-    "destination",
-    Destination,
-    store,
+changed_store = gathered(
+    "store",
+    lambda store, keys, key: open_store(store, open_keys(keys), key=key),
+    store_url,
+    keys_folder,
     signing_key,
-    click.option(
-        "--promote", is_flag=True, help="Make the new version stable at once, where the store has no audit set."
-    ),
-    click.option("--out", type=PATH, help="Write the artifact here, and publish nothing."),
 )
-"""The options of a training's result, which the verb receives as `destination: Destination`."""
+"""As `store`, of a verb that changes it, and `--key`, which signs the changes."""
 
 
 def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = None) -> Arbitrator:

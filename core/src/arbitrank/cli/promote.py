@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @gate_limits
 @decision_options.decisions(clarify=False)
 @options.jobs
-@options.store
+@options.changed_store
 def promote(
     domain: str,
     version: str | None,

@@ -12,12 +12,13 @@ from arbitrank.answerlog.redaction import CONTEXT, redactor
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.fair_shares import address_key
 from arbitrank.serve.policy import read_policy
-from arbitrank.serve.settings import ServiceLimits, ServiceSettings, Tls
+from arbitrank.serve.settings import ServiceLimits, ServiceSettings
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 def _shortlist(shortlist: bool, k: int, floor: float, shortlist_always: tuple[str, ...]) -> ShortlistSettings | None:
     options.needs("--shortlist", shortlist, shortlist_always=shortlist_always)
     return ShortlistSettings(k, floor, frozenset(shortlist_always)) if shortlist else None
-
-
-def _tls(ssl_certfile: Path | None, ssl_keyfile: Path | None, ssl_keyfile_password: str | None) -> Tls:
-    options.needs("--ssl-certfile", ssl_certfile, ssl_keyfile=ssl_keyfile)
-    return Tls(ssl_certfile, ssl_keyfile, ssl_keyfile_password)
 
 
 _log = options.gathered(
@@ -110,13 +106,6 @@ _limiting = options.gathered(
         help="A proxy whose X-Forwarded-For names the client. May be repeated.",
     ),
 )
-_encryption = options.gathered(
-    "tls",
-    _tls,
-    click.option("--ssl-certfile", type=options.PATH, metavar="FILE", help="Serve TLS with this certificate."),
-    click.option("--ssl-keyfile", type=options.PATH, metavar="FILE", help="Its key, where that is in another file."),
-    click.option("--ssl-keyfile-password", metavar="TEXT", help="The password of the key."),
-)
 
 
 @click.command("serve", cls=StatedCommand)
@@ -125,6 +114,7 @@ _encryption = options.gathered(
 @click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes that answer.")
 @options.store_url
 @options.keys_folder
+@signing
 @click.option(
     "--poll",
     type=options.Share(0.01, 3600),
@@ -186,7 +176,7 @@ _encryption = options.gathered(
     "[default: no-follow-share]",
 )
 @_limiting
-@_encryption
+@encryption
 @click.option(
     "--metrics-port", type=click.IntRange(0, 65535), help="A port of its own for /metrics, which needs no token there."
 )
@@ -240,6 +230,8 @@ def serve(
             raise InputError(f"--{option} {settings[option]}: not a folder; expected one, or a name that is free")
     redactor(settings["log_settings"].words, settings["log_settings"].key)
     options.hyprank(hyprank, open_store(settings["store"], open_keys(settings["keys"])))
+    settings["signing"].opened()
+    settings["tls"].opened_by()
     if policy is not None:
         read_policy(policy)
     for path in settings["phrases"]:

@@ -12,6 +12,7 @@ import click
 
 from arbitrank.answerlog.reader import read_log, read_truths
 from arbitrank.cli import options
+from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.errors import InputError, describe
 from arbitrank.evaluate.metrics import band_text
 from arbitrank.registry import discover, loaded
@@ -125,14 +126,14 @@ _classifier = options.gathered(
 @domains_option
 @_classifier
 @options.seed
-@options.destination
+@destination_option
 def train(
     data: tuple[str, ...],
     skills: Skills,
     domains: bool,
     recipe: Callable[[Sequence[SkillUtterance], int], Any],
     seed: int,
-    destination: options.Destination,
+    destination: Destination,
 ) -> None:
     """Train the Shortlister on utterances and their skills, and publish it as the store's candidate `.shortlist`.
 
@@ -157,8 +158,8 @@ def train(
 @click.argument("log", type=options.PATH)
 @click.option("--rounds", type=click.IntRange(1), default=120, help="Trees to grow.")
 @options.seed
-@options.destination
-def hyprank(log: Path, rounds: int, seed: int, destination: options.Destination) -> None:
+@destination_option
+def hyprank(log: Path, rounds: int, seed: int, destination: Destination) -> None:
     """Train HypRank on the labelled merged lists of a LOG's folder; publish it as the store's candidate `.hyprank`.
 
     Every process that follows the store sorts by the stable one; ask, rank and serve take a folder by --hyprank.
@@ -176,7 +177,7 @@ def hyprank(log: Path, rounds: int, seed: int, destination: options.Destination)
     click.echo(f"{HYPRANK} {version}: {lists}; {destination}")
 
 
-def _written(write: Callable[[Path], Manifest], destination: options.Destination) -> str:
+def _written(write: Callable[[Path], Manifest], destination: Destination) -> str:
     """Write an artifact to its destination; its version."""
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         target = destination.out or Path(folder) / "artifact"

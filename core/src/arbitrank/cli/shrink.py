@@ -33,7 +33,7 @@ from arbitrank.store.store import Store
 @options.reason
 @options.jobs
 @decision_options.operator
-@options.store
+@options.changed_store
 def shrink(
     domain: str,
     path: Path | None,

@@ -21,7 +21,8 @@ from click.core import ParameterSource
 from arbitrank.configuration import ENVIRONMENT, SCALES, SHARED_TEXTS, STATABLE, Configuration, configured
 from arbitrank.errors import InputError
 from arbitrank.scales import short
-from arbitrank.store.signing import KEY_ENVIRONMENT, KEYS_ENVIRONMENT
+from arbitrank.store.key_files import KEY_ENVIRONMENT
+from arbitrank.store.signing import KEYS_ENVIRONMENT
 from arbitrank.store.store import ENVIRONMENT as STORE_ENVIRONMENT
 
 SHARED: Mapping[str, str] = {

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.cli.progress import Board, board
 from arbitrank.configuration import OperatorStatements
 from arbitrank.context_keys import keys_read
@@ -153,14 +154,14 @@ _negatives = click.option(
 @click.option("--scratch", "root", type=options.PATH, help="The folder of working files.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and outcomes as JSON Lines.")
 @decision_options.operator
-@options.destination
+@destination_option
 def train(
     names: tuple[str, ...],
     all_domains: bool,
     backend: TrainingBackend,
     logs: Path | None,
     as_json: bool,
-    destination: options.Destination,
+    destination: Destination,
     operator: OperatorStatements,
     **settings: Any,
 ) -> None:
@@ -220,7 +221,7 @@ def _selftest(folder: Path, name: str, scales: Mapping[str, str]) -> str | None:
     return selftest(folder, name, scales=scales)
 
 
-def _report(outcome: TrainingOutcome, destination: options.Destination, shown: Board, as_json: bool) -> None:
+def _report(outcome: TrainingOutcome, destination: Destination, shown: Board, as_json: bool) -> None:
     if not as_json:
         for text in outcome.notes:
             shown.note(text)

@@ -14,6 +14,7 @@ import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.cli.progress import shown
 from arbitrank.errors import DataError
 from arbitrank.registry import discover, loaded
@@ -46,14 +47,14 @@ _MOST_FINGERPRINTS = 500_000  # of the requests, as the file of an artifact has 
 @options.seed
 @options.as_json
 @decision_options.decisions()
-@options.destination
+@destination_option
 def tune(
     path: Path | None,
     traffic: Path | None,
     seed: int,
     as_json: bool,
     decisions: DecisionSettings,
-    destination: options.Destination,
+    destination: Destination,
 ) -> None:
     """Fit the decision settings to how the installed domains answer labelled requests; publish `.decisions`.
 
@@ -115,7 +116,7 @@ def _record(tuned: Tuned, seed: int, seen: Observation) -> TuningRecord:
     )
 
 
-def _written(settings: DecisionSettings, record: TuningRecord, destination: options.Destination) -> str:
+def _written(settings: DecisionSettings, record: TuningRecord, destination: Destination) -> str:
     """Write the settings to their destination; their version."""
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         target = destination.out or Path(folder) / "artifact"

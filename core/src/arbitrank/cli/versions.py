@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec import UNSET
 
 from arbitrank.cli import options
 from arbitrank.cli.answer_tables import when
-from arbitrank.errors import InputError
+from arbitrank.errors import InputError, StoreError
 from arbitrank.store.artifact import MANIFEST
 from arbitrank.store.artifact_checks import Check, checks, printable
 from arbitrank.store.kinds import checked_name, is_name, kind_of, name_in_store, train_command
@@ -24,17 +25,16 @@ from arbitrank.store.store_checks import store_checks, version_checks
 
 @click.command("publish")
 @click.argument("path", type=options.PATH)
-@options.store
-@options.signing_key
-def publish(path: Path, store: Store, key: options.PrivateKey | None) -> None:
+@options.changed_store
+def publish(path: Path, store: Store) -> None:
     """Copy the artifact in the folder PATH into the store, as the `candidate` of its domain or stage.
 
-    The stable version keeps serving. With a key the copy is signed. An existing version is left as it is, or repaired
-    where it is damaged.
+    The stable version keeps serving. With a key the copy and the change are signed. An existing version is left as it
+    is, or repaired where it is damaged.
 
     Example: arbitrank publish ./model
     """
-    manifest = store.publish(path, key=key)
+    manifest = store.publish(path)
     name = name_in_store(manifest.domain, manifest.files)
     click.echo(f"{name} {manifest.version}: candidate in {store}; run: arbitrank promote {name}")
 
@@ -43,7 +43,7 @@ def publish(path: Path, store: Store, key: options.PrivateKey | None) -> None:
 @options.name
 @click.option("--to-package", is_flag=True, help="Serve the weights in the domain's package, no version of the store.")
 @options.reason
-@options.store
+@options.changed_store
 def rollback(domain: str, to_package: bool, reason: str | None, store: Store) -> None:
     """Make the `previous` version of DOMAIN stable again, and the stable one `previous`.
 
@@ -63,28 +63,36 @@ def rollback(domain: str, to_package: bool, reason: str | None, store: Store) ->
 def history(domain: str, store: Store, as_json: bool) -> None:
     """List every change of DOMAIN, oldest first: its number, when, by whom, what, and the state after it.
 
+    With --keys the exit status is 1 where the changes are not all signed, or one is missing.
+
     Example: arbitrank history podcasts
     """
-    changes = store.history(domain)
+    changes = store.history(domain, trusted=False)
     if as_json:
         click.echo(msgspec.json.encode(changes))
-        return
-    for change in changes:
+    for change in () if as_json else changes:
         click.echo(_line(change))
-    if not changes:
+    if not changes and not as_json:
         click.echo(f"{domain} has no history in {store}; run: {train_command(domain)}")
+    try:
+        store.state(domain)  # which verifies the signatures, where there are keys
+    except StoreError as error:
+        options.note(str(error))
+        sys.exit(1)
 
 
 def _line(change: Change) -> str:
     verb = f"{change.verb} (forced)" if change.forced else change.verb
-    reason = f"; {change.reason}" if change.reason else ""
-    action = f"{printable(verb)}: {change.state}{printable(reason)}"
-    return f"{change.number:4}  {when(change.time)}  {printable(change.by)}  {action}"
+    by = change.by if change.via is UNSET else f"{change.by} (token)"
+    overrode = "" if change.overrode is UNSET else f"; overrode: {'; '.join(change.overrode)}"
+    reason = f"; {change.reason}" if change.reason else ""  # last, so that it cannot look like anything else
+    action = f"{printable(verb)}: {change.state}{printable(overrode)}{printable(reason)}"
+    return f"{change.number:4}  {when(change.time)}  {printable(by)}  {action}"
 
 
 @click.command("prune")
 @click.argument("domains", metavar="[DOMAIN …]", nargs=-1)
-@options.store
+@options.changed_store
 @click.option(
     "--keep", type=click.IntRange(1), default=10, help="Keep what an alias named after any of so many last changes."
 )

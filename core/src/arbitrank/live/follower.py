@@ -199,7 +199,7 @@ class Follower:
         if missing and not others:
             return f"store {self._store}: its content is gone; restore it"
         for name in missing:
-            if name in others:
+            if name in others or self._store.keys:
                 self.states[name].lost = f"store {self._store}: the history of {name} lost changes; restore a backup"
             else:  # it was removed on purpose, and the next reading finds nothing
                 self._store.forget(name)

@@ -23,6 +23,7 @@ from typing import Any
 
 from arbitrank.errors import InputError
 from arbitrank.regular_files import read_regular
+from arbitrank.store.key_files import check_unwritable
 from arbitrank.store.kinds import canonical, is_name
 
 ANY = "any"
@@ -85,7 +86,8 @@ def make_token(name: str, scopes: Iterable[str], **allowances: float | None) -> 
 
 
 def read_tokens(path: Path) -> tuple[Grant, ...]:
-    """The grants in a file of tokens. Raises `InputError` that names the line without quoting it."""
+    """The grants in a file of tokens, which must not be writable by all. Raises `InputError`; it quotes no line."""
+    check_unwritable(path, "tokens")
     try:
         lines = read_regular(path, _MAX_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

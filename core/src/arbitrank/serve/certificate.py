@@ -16,7 +16,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # Without a password, one that is needed must not be asked for at a terminal.
-        context.load_cert_chain(tls.certificate, tls.key, tls.password or "")
+        context.load_cert_chain(tls.certificate, tls.key, tls.opened_by() or "")
     except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
         raise InputError(f"TLS: the certificate or key cannot be used: {error}") from error
     return context

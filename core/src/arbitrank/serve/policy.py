@@ -28,6 +28,7 @@ from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.fallback import FALLBACK
 from arbitrank.errors import InputError
 from arbitrank.regular_files import read_regular
+from arbitrank.store.key_files import check_unwritable
 from arbitrank.values import Answer, Confidence, Context, Decision, Name, Ranked, Request
 
 _Value = str | bool | int | float
@@ -199,6 +200,7 @@ _NO_RULE = DomainRule()
 
 def read_policy(path: Path) -> Policy:
     """The policy in a TOML file. Raises `InputError` that names the key, the value seen and the value expected."""
+    check_unwritable(path, "policy")
     try:
         return msgspec.convert(tomllib.loads(read_regular(path, _MAX_BYTES).decode("utf-8-sig")), Policy)
     except OSError as error:

@@ -14,6 +14,7 @@ from arbitrank.child import Child, Ended, Expired, serve
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError, StoreError
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.messages import Changed, Error, Reason
+from arbitrank.store.key_files import SigningKey
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 
@@ -21,7 +22,7 @@ _TIMEOUT = 3_600.0  # seconds: a large audit set is replayed
 
 
 class PromotionTask(msgspec.Struct, frozen=True):
-    """Version of a domain to promote, and the service's decision settings."""
+    """Version of a domain to promote, and the service's decision settings; `by` is the name of the caller's token."""
 
     store: str | None
     keys: str | None
@@ -31,6 +32,8 @@ class PromotionTask(msgspec.Struct, frozen=True):
     recalibrate: bool
     reason: str | None
     decisions: DecisionSettings
+    by: str | None = None
+    signing: SigningKey = SigningKey()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -77,11 +80,11 @@ def carry_out(task: PromotionTask) -> Verdict:
     try:
         from arbitrank.promotion import consider, promote
 
-        store = open_store(task.store, open_keys(task.keys))
+        store = open_store(task.store, open_keys(task.keys), key=task.signing.opened())
         judgement = consider(
             store, loaded(discover()), task.domain, task.version, decisions=task.decisions, recalibrate=task.recalibrate
         )
-        change = promote(store, judgement, force=task.force, reason=task.reason)
+        change = promote(store, judgement, force=task.force, reason=task.reason, by=task.by)
     except ArbitrankError as error:
         return Verdict.of(status_of(error), str(error))
     except ModuleNotFoundError as error:

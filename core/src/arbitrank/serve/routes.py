@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import choose
-from arbitrank.errors import ArbitrankError
+from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.live.canary_report import canary_period, from_process
 from arbitrank.registry import Disabled, Loaded, Refused
 from arbitrank.serve import metrics_page, openapi
@@ -42,6 +42,7 @@ from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, 
 from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.store.kinds import RESERVED, canonical
+from arbitrank.store.state import checked_reason
 from arbitrank.titles import display_names
 
 INTERNAL_ERROR = "internal error; see the service's event log"
@@ -147,14 +148,14 @@ class Handlers:
         return _json(verdict.body, verdict.status)
 
     async def promote(self, call: Call, body: PromoteCall, grant: Grant | None) -> Response:
-        domain, settings = self.domain(call), self.state.settings
+        domain, settings = self._changing(call, "promote", body.reason), self.state.settings
         if body.force and not (body.reason or "").strip():
             raise HTTPException(400, "force: no reason, expected one for the history")
         if self._promoting.locked():
             raise HTTPException(503, "another version is being judged; try again", {"retry-after": "10"})
         task = PromotionTask(
-            settings.store, settings.keys, domain, body.version, body.force, body.recalibrate,
-            _signed(body.reason, grant), settings.decisions,
+            settings.store, settings.keys, domain, body.version, body.force, body.recalibrate, body.reason,
+            settings.decisions, _by(grant), settings.signing,
         )  # fmt: skip
         async with self._promoting:
             verdict = await judged(task)
@@ -162,14 +163,14 @@ class Handlers:
         return _json(verdict.body, verdict.status, {"retry-after": "10"} if verdict.status == 503 else None)
 
     async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
-        domain, reason = self.domain(call), _signed(body.reason, grant)
-        change = await asyncio.to_thread(self.state.store.rollback, domain, reason=reason)
+        domain, by = self._changing(call, "rollback", body.reason), _by(grant)
+        change = await asyncio.to_thread(self.state.store.rollback, domain, reason=body.reason, by=by)
         self.state.events.write("rollback", domain=domain, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
 
     async def canary(self, call: Call, body: CanaryCall, grant: Grant | None) -> Response:
-        domain, reason = self.domain(call), _signed(body.reason, grant)
-        change = await asyncio.to_thread(self.state.store.canary, domain, body.share, reason=reason)
+        domain, by = self._changing(call, "canary", body.reason), _by(grant)
+        change = await asyncio.to_thread(self.state.store.canary, domain, body.share, reason=body.reason, by=by)
         self.state.events.write("canary", domain=domain, share=body.share, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
 
@@ -193,6 +194,22 @@ class Handlers:
         """Reply 500, and log where the error was raised."""
         self.state.events.failure("internal error", error, path=route_of(call.scope))
         return _json(Error(INTERNAL_ERROR), 500)
+
+    def _changing(self, call: Call, verb: str, reason: str | None) -> str:
+        """The artifact's name in the path of a call that changes it.
+
+        Raises `HTTPException`: 400 for a reason that is no line of text, 409 where this service cannot sign changes.
+        """
+        name, store = self.domain(call), self.state.store
+        try:
+            checked_reason(reason)
+        except InputError as error:
+            raise HTTPException(400, str(error)) from None
+        if store.keys is not None and store.key is None:
+            share = " SHARE" if verb == "canary" else ""
+            remedy = f"--sign-key FILE, or run: arbitrank {verb} {name}{share} --keys DIR --key FILE"
+            raise HTTPException(409, f"{name}: this service has no key to sign changes with; start it with {remedy}")
+        return name
 
     def domain(self, call: Call) -> str:
         """The artifact's name in the path: an installed domain's, or a reserved one. Raises `HTTPException` 404."""
@@ -221,9 +238,8 @@ def check_content_type(value: str | None) -> None:
         raise HTTPException(415, f"{seen}, expected application/json")
 
 
-def _signed(reason: str | None, grant: Grant | None) -> str | None:
-    """The reason as the history keeps it, with the caller's name."""
-    return f"{reason or 'no reason given'} (by the token of {grant.name})" if grant else reason
+def _by(grant: Grant | None) -> str | None:
+    return None if grant is None else grant.name
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

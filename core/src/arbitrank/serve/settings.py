@@ -10,6 +10,7 @@ from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.shortlist.shortlister import ShortlistSettings
+from arbitrank.store.key_files import SigningKey, read_password
 
 if TYPE_CHECKING:
     from arbitrank.importers.payloads import PayloadFormat
@@ -64,6 +65,11 @@ class Tls:
     certificate: Path | None = None
     key: Path | None = None
     password: str | None = field(default=None, repr=False)
+    password_file: Path | None = None
+
+    def opened_by(self) -> str | None:
+        """The password of the key, None where it needs none. Raises `InputError` where its file cannot be read."""
+        return read_password(self.password_file) if self.password_file else self.password
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ class ServiceSettings:
     hang: float = 10.0
     limits: ServiceLimits = ServiceLimits()
     tls: Tls = Tls()
+    signing: SigningKey = field(default=SigningKey())
     following: ShareFollowing = field(default=ShareFollowing())
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"

@@ -80,7 +80,7 @@ class WorkerState:
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
         self.certificate = _certificate(settings)
         self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
-        self.store: Store = open_store(settings.store, open_keys(settings.keys))
+        self.store: Store = open_store(settings.store, open_keys(settings.keys), key=settings.signing.opened())
         keys = self.store.keys
         self.files: dict[str, Reloaded[Any]] = {
             name: file

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -20,6 +20,15 @@ from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import Entry, History
 from arbitrank.store.local_copies import writing_copy
 from arbitrank.store.private_copies import new_folder, writing_private
+from arbitrank.store.seen_changes import SeenChanges
+from arbitrank.store.signed_history import Trust
+from arbitrank.store.signing import Keys
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+AUDIT = ".audit"
+"""The name of the audit set among keys and folders."""
 
 
 class AuditChange(Entry, frozen=True, kw_only=True):
@@ -29,14 +38,17 @@ class AuditChange(Entry, frozen=True, kw_only=True):
     name: str
 
 
-def audit_history(backend: StoreBackend) -> History[AuditChange]:
-    """The history of the audit set."""
-    return History(backend, ".audit/history", AuditChange)
+def audit_history(
+    backend: StoreBackend, keys: Keys | None = None, seen: SeenChanges | None = None
+) -> History[AuditChange]:
+    """The history of the audit set; with `keys`, its changes have to be signed by keys of `.audit` or `.changes`."""
+    prefix = f"{AUDIT}/history"
+    return History(backend, prefix, AuditChange, Trust(keys, AUDIT, prefix) if keys else None, seen)
 
 
-def audit_key(backend: StoreBackend) -> str | None:
+def audit_key(history: History[AuditChange]) -> str | None:
     """The key of the file that is the audit set, None where none was set."""
-    latest = audit_history(backend).latest()
+    latest = history.latest()
     return None if latest is None else _key(latest.digest, latest.name)
 
 
@@ -61,21 +73,22 @@ def read_audit_set(backend: StoreBackend, copies: Path, key: str) -> Path:
     raise StoreError(f"store {backend}: the audit set is damaged; set it again: arbitrank audit-set FILE")
 
 
-def write_audit_set(backend: StoreBackend, path: Path) -> str:
-    """Keep a file as the audit set; its SHA-256."""
+def write_audit_set(history: History[AuditChange], path: Path, key: Ed25519PrivateKey | None = None) -> str:
+    """Keep a file as the audit set; its SHA-256. With `key` the change is signed."""
+    backend = history.backend
+    history.check_key(key)
     with os_errors(DataError, f"{path}: cannot be read"):
         content = read_regular(path, MAX_TOTAL)
     sha256 = digest(content)
-    key = _key(sha256, path.name)
-    backend.write(key, content)
-    history = audit_history(backend)
-    while True:
-        latest = history.latest()
-        if latest and _key(latest.digest, latest.name) == key:
-            return sha256
+    name = _key(sha256, path.name)
+    latest = history.latest()
+    backend.write(name, content)
+    while latest is None or _key(latest.digest, latest.name) != name:
         number = latest.number + 1 if latest else 1
-        if history.append(AuditChange(number=number, digest=sha256, name=path.name)):
-            return sha256
+        if history.append(AuditChange(number=number, digest=sha256, name=path.name), key):
+            break
+        latest = history.latest()
+    return sha256
 
 
 def _copied(source: Path, target: Path, expected: str) -> bool:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from arbitrank.errors import ArtifactError
 from arbitrank.store.artifact import MANIFEST, read_manifest
-from arbitrank.store.audit_set import audit_key, read_audit_set
+from arbitrank.store.audit_set import AuditChange, audit_history, audit_key, read_audit_set
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import History
-from arbitrank.store.kinds import checked_name, folders, is_name
+from arbitrank.store.kinds import canonical, checked_name, folders, is_name
 from arbitrank.store.local_copies import HeldCopies, VerifiedCopy, copies, copy_artifact, verified_copy
+from arbitrank.store.seen_changes import SeenChanges
+from arbitrank.store.signed_history import Trust
 from arbitrank.store.signing import Keys
 from arbitrank.store.state import Change, State, is_version
 from arbitrank.store.versions import home, wrong_name
@@ -21,13 +23,14 @@ from arbitrank.store.versions import home, wrong_name
 class StoreReader:
     """The versions under every name and their states, over a backend; safe for any number of concurrent processes.
 
-    With `keys`, artifacts without a trusted signature are refused at publish, promote and load. `cache` is the folder
-    for local copies of a remote store. Every `name` is a domain's or a reserved one (`arbitrank.store.kinds`).
+    With `keys`, artifacts and changes without a trusted signature are refused. `cache` is the folder for local copies
+    of a remote store. Every `name` is a domain's or a reserved one (`arbitrank.store.kinds`).
     """
 
     def __init__(self, backend: StoreBackend, keys: Keys | None = None, cache: Path | None = None) -> None:
         self.backend, self.keys, self.cache = backend, keys, cache
         self._histories: dict[str, History[Change]] = {}
+        self._seen = SeenChanges(backend) if keys else None
         self._copies = HeldCopies()
         self._audit: dict[str, Path] = {}
 
@@ -45,9 +48,13 @@ class StoreReader:
                 return latest.number if folder == checked_name(name) else 0, latest.state
         return 0, State()
 
-    def history(self, name: str, last: int = 0) -> list[Change]:
-        """Every change under a name, or the `last` so many, oldest first; those under its earlier name included."""
-        return [one for history in self.histories(name) for one in history.entries(last)][-last:]
+    def history(self, name: str, last: int = 0, *, trusted: bool = True) -> list[Change]:
+        """Every change under a name, or the `last` so many, oldest first; those under its earlier name included.
+
+        They are verified, where there are keys, unless they need not be `trusted`.
+        """
+        histories = [one if trusted else one.unverified() for one in self.histories(name)]
+        return [one for history in histories for one in history.entries(last)][-last:]
 
     def histories(self, name: str) -> list[History[Change]]:
         """The histories under a name and its earlier one, oldest first, as far as the store has them."""
@@ -103,9 +110,13 @@ class StoreReader:
         finally:
             copied.remove()
 
+    def audit_history(self) -> History[AuditChange]:
+        """The history of the audit set."""
+        return audit_history(self.backend, self.keys, self._seen)
+
     def audit_set(self) -> Path | None:
         """The labelled requests that changes are judged on, as a private file; None where none was set."""
-        key = audit_key(self.backend)
+        key = audit_key(self.audit_history())
         if key is None:
             return None
         held = self._audit.get(key)
@@ -115,7 +126,8 @@ class StoreReader:
 
     def _history(self, folder: str) -> History[Change]:
         if folder not in self._histories:
-            self._histories[folder] = History(self.backend, f"{folder}/history", Change)
+            trust = Trust(self.keys, canonical(folder), f"{folder}/history") if self.keys else None
+            self._histories[folder] = History(self.backend, f"{folder}/history", Change, trust, self._seen)
         return self._histories[folder]
 
     def _copied(self, name: str, version: str, *, fresh: bool = False) -> VerifiedCopy:

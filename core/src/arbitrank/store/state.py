@@ -9,9 +9,16 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.arbitration.recalibration import Recalibration, recalibration
-from arbitrank.errors import Conflict
+from arbitrank.errors import Conflict, InputError
+from arbitrank.store.artifact_checks import printable
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import Entry
+
+MAX_REASON = 2_000
+"""Characters of a change's reason."""
+
+# Line ends and other controls, and those that turn the direction of text: a reason must not look like more than one.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 Version = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$")]
 
@@ -60,12 +67,27 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(Entry, frozen=True, kw_only=True):
-    """One change: the verb, its reason, whether it overrode a gate's refusal, and the state after it."""
+    """One change: the verb, its reason, whether it overrode a gate's refusal, and the state after it.
+
+    `reason` is the text of whoever made the change; `overrode` are the gate's own reasons that were overridden.
+    """
 
     verb: str
     state: State
     reason: str | None = None
     forced: bool = False
+    overrode: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+def checked_reason(text: str | None) -> str | None:
+    """The reason of a change, one line without control characters. Raises `InputError` for another text."""
+    if text is None:
+        return None
+    if len(text) > MAX_REASON:
+        raise InputError(f"reason: {len(text)} characters, expected at most {MAX_REASON}")
+    if found := _CONTROLS.search(text):
+        raise InputError(f"reason: holds the control character U+{ord(found[0]):04X}, expected one line of plain text")
+    return text
 
 
 def served_with(state: State, by: Recalibration | None) -> State:
@@ -94,6 +116,6 @@ def conflict(store: StoreBackend, name: str, latest: Change | None) -> Conflict:
     if latest is None:
         return Conflict(f"store {store}: {name} has no history any more; try again")
     return Conflict(
-        f"store {store}: {name} was changed first by {latest.by}: {latest.verb}, change {latest.number}, "
+        f"store {store}: {name} was changed first by {printable(latest.by)}: {latest.verb}, change {latest.number}, "
         f"{latest.state}; look at it and try again: arbitrank history {name}"
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.artifact_checks import Check, checks
-from arbitrank.store.audit_set import audit_history
 from arbitrank.store.local_copies import copy_artifact
 from arbitrank.store.store import Store
 from arbitrank.store.versions import home, wrong_name
@@ -26,7 +25,7 @@ def store_checks(store: Store, name: str | None = None) -> Iterator[Check]:
         except StoreError as error:
             yield Check(each, str(error))
     if name is None:
-        yield from audit_history(store.backend).checks()
+        yield from store.audit_history().checks()
         try:
             store.audit_set()
         except StoreError as error:

@@ -11,7 +11,7 @@ from arbitrank.domain import Settings
 from arbitrank.errors import InputError
 from arbitrank.extras import required
 from arbitrank.registry import discover, domain_named, loaded
-from arbitrank.store.signing import open_key
+from arbitrank.store.key_files import open_key
 from arbitrank.store.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -46,14 +46,15 @@ def train(
         from arbitrank.training.run import TrainingRun, train_domains
     found = discover()
     domain_named(domain, loaded(found), found)
-    opened, operator = open_store(store), stated_by_operator(scales=scales or {})
+    signing = open_key(key)
+    opened, operator = open_store(store, key=signing), stated_by_operator(scales=scales or {})
     run = TrainingRun(
         store=opened,
         settings=settings,
         data=None if data is None else Dataset(str(data)),
         promote=promote,
         force=force,
-        key=open_key(key),
+        key=signing,
         out=None if out is None else Path(out),
         logs=log_folder(opened),
         scales=operator.scales,
