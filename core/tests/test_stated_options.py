@@ -67,7 +67,16 @@ def outcome(parse: Callable[..., click.Context], *arguments: str, **more: str) -
     return {name: repr(value) for name, value in params.items()}
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+def test_a_password_is_not_taken_from_the_command_line(parsed: Any) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"expected --ssl-keyfile-password-file FILE, or the variable ARBITRANK_SERVE_SSL_KEYFILE_PASSW",
+    ):
+        parsed("--ssl-keyfile-password", "hush")
+    assert parsed(ARBITRANK_SERVE_SSL_KEYFILE_PASSWORD="hush").params["ssl_keyfile_password"] == "hush"
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "ssl-keyfile-password"])
 def test_an_option_is_stated_by_command_line_environment_and_file_alike(parsed: Any, name: str) -> None:
     option = OPTIONS[name]
     values = samples(option, of=2 if option.multiple else 1)
@@ -195,6 +204,8 @@ def test_store_and_keys_of_every_verb_may_stand_in_the_file(
     monkeypatch.chdir(tmp_path)
     Path("arbitrank.toml").write_text('store = "here"\nkeys = "trusted"')
     Path("other.toml").write_text('store = "there"')
+    Path("trusted").mkdir()
+    Path("trusted/a.pub").write_text("")
     environment = {"ARBITRANK_STORE": "elsewhere"}
     assert str(open_store(environment={})) == "here"
     assert str(open_store(environment=environment)) == "elsewhere"

@@ -87,13 +87,13 @@ def make_token(name: str, scopes: Iterable[str], **allowances: float | None) -> 
 
 def read_tokens(path: Path) -> tuple[Grant, ...]:
     """The grants in a file of tokens, which must not be writable by all. Raises `InputError`; it quotes no line."""
-    check_unwritable(path, "tokens")
     try:
         lines = read_regular(path, _MAX_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"tokens {path}: cannot be read: {error}") from error
     except OSError as error:
         raise InputError(f"tokens {path}: cannot be read: {error.strerror}") from error
+    check_unwritable(path, "tokens")
     grants = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -200,9 +200,10 @@ _NO_RULE = DomainRule()
 
 def read_policy(path: Path) -> Policy:
     """The policy in a TOML file. Raises `InputError` that names the key, the value seen and the value expected."""
-    check_unwritable(path, "policy")
     try:
-        return msgspec.convert(tomllib.loads(read_regular(path, _MAX_BYTES).decode("utf-8-sig")), Policy)
+        raw = read_regular(path, _MAX_BYTES)
+        check_unwritable(path, "policy")
+        return msgspec.convert(tomllib.loads(raw.decode("utf-8-sig")), Policy)
     except OSError as error:
         raise InputError(f"policy {path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # TOML's and msgspec's errors are among these

@@ -91,9 +91,7 @@ class Trust:
             if problem := self.signature_problem(contents[i], trusted):
                 return f"change {number}{':' if problem.startswith('no ') else ' is'} {problem}"
             if contents[i].get("previous") != (digests[number - 2] if number > 1 else None):
-                return (
-                    f"change {number} does not follow change {number - 1}, which is another one than when it was signed"
-                )
+                return f"change {number} does not follow change {number - 1}, which was exchanged since"
         return None
 
 
