@@ -34,7 +34,7 @@ _WIDTH = 120  # of what is not a terminal
     metavar="LOG",
     help="Without SHARE: the folder of a service's --log, from which the two versions are compared.",
 )
-@options.store
+@options.changed_store
 @options.as_json
 def canary(domain: str, share: float | None, reason: str | None, log: Path | None, store: Store, as_json: bool) -> None:
     """Answer SHARE of the requests, 0 to 1, with DOMAIN's candidate, in every process that follows the store.

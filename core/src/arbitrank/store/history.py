@@ -16,7 +16,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -67,6 +67,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 E = TypeVar("E", bound=Entry)
 
 
+class _Known(NamedTuple, Generic[E]):
+    """The last entry that was read, and the digests of all entries that were verified, in their order."""
+
+    latest: E
+    digests: tuple[str, ...]
+
+
 class History(Generic[E]):
     """All entries of one type under a prefix of a backend.
 
@@ -84,45 +91,52 @@ class History(Generic[E]):
     ) -> None:
         self.backend, self.prefix, self._type = backend, prefix, entry_type
         self._trust, self._seen = trust, seen
-        self._latest: E | None = None  # numbers only grow, so the next read begins at the last known one
-        self._digests: list[str] = []  # of the entries that were verified, in their order
+        # Numbers only grow, so the next read begins at the last known entry. Replaced as a whole, for several threads.
+        self._known: _Known[E] | None = None
 
     def latest(self) -> E | None:
         """The last entry, None where there is none. Raises `StoreError` where it cannot be read or is not trusted."""
-        latest = self._latest
-        if latest is None:
-            numbers = self._numbers()
-            if self._trust:
-                self._digests = self._verified([self._read(i) for i in range(1, (numbers or [0])[-1] + 1)])
-            if not numbers:
-                return None
-            latest = self.entry(numbers[-1])
+        known = self._known or self._whole()
+        if known is None:
+            return None
         later: list[bytes] = []
-        while (raw := self.backend.read(self._key(latest.number + len(later) + 1), MAX_ENTRY)) is not None:
+        while (raw := self.backend.read(self._key(known.latest.number + len(later) + 1), MAX_ENTRY)) is not None:
             later.append(raw)
-        if later and self._trust:
-            self._digests += self._verified(later)
+        latest = known.latest
         for raw in later:
             latest = self._decoded(latest.number + 1, raw)
-        self._latest = latest
-        if self._seen and self._digests:
-            self._seen.see(self.prefix, SeenChange(latest.number, self._digests[-1]))
+        if later:
+            known = _Known(latest, self._verified(known.digests, later))
+        self._known = known
+        if self._seen and known.digests:
+            self._seen.see(self.prefix, SeenChange(latest.number, known.digests[-1]))
         return latest
+
+    def _whole(self) -> _Known[E] | None:
+        """The last of all entries, which are verified with `trust`; None where there is none."""
+        numbers = self._numbers()
+        every = [self._read(number) for number in range(1, (numbers or [0])[-1] + 1)] if self._trust else []
+        digests = self._verified((), every)
+        if not numbers:
+            return None
+        raw = every[-1] if every else self._read(numbers[-1])
+        return _Known(self._decoded(numbers[-1], raw), digests)
 
     def holds(self) -> bool:
         """True while the entry that `latest` last returned exists, and with `trust` while it is the same."""
-        if self._latest is None:
+        known = self._known
+        if known is None:
             return True
-        raw = self.backend.read(self._key(self._latest.number), MAX_ENTRY)
-        return raw is not None and (not self._digests or of_file(raw) == self._digests[-1])
+        raw = self.backend.read(self._key(known.latest.number), MAX_ENTRY)
+        return raw is not None and (not known.digests or of_file(raw) == known.digests[-1])
 
     def entry(self, number: int) -> E:
         """One entry. Raises `StoreError` where it is missing, cannot be decoded, or was exchanged since."""
         raw = self._read(number)
         if self._trust:
-            if number > len(self._digests):
+            if number > len(self._verified_digests()):
                 self.latest()
-            if number > len(self._digests) or of_file(raw) != self._digests[number - 1]:
+            if [of_file(raw)] != list(self._verified_digests()[number - 1 : number]):
                 raise self._untrusted(f"change {number} is another one than before")
         return self._decoded(number, raw)
 
@@ -140,7 +154,7 @@ class History(Generic[E]):
         if entry.number > 1 and before is None:
             raise self._missing(entry.number - 1)
         digest = None if before is None else of_file(before)
-        if self._trust and digest and [digest] != self._digests[entry.number - 2 : entry.number - 1]:
+        if self._trust and digest and (digest,) != self._verified_digests()[entry.number - 2 : entry.number - 1]:
             raise self._untrusted(f"change {entry.number - 1} is not the one that was verified")
         if key is not None:
             entry = signed_entry(entry, self.prefix, key, digest)
@@ -156,7 +170,7 @@ class History(Generic[E]):
         if self._trust:
             self.latest()  # which verifies it
         else:
-            self._latest = entry
+            self._known = _Known(entry, ())
         return True
 
     def check_key(self, key: Ed25519PrivateKey | None) -> None:
@@ -171,7 +185,7 @@ class History(Generic[E]):
         adopting = History(self.backend, self.prefix, self._type)
         if not adopting.append(msgspec.structs.replace(entry, earlier=all_of(digests)), key):
             return False
-        self._latest, self._digests = None, []
+        self._known = None
         return True
 
     def unverified(self) -> History[E]:
@@ -198,10 +212,17 @@ class History(Generic[E]):
                 problems.append(str(error))
         yield Check(self.prefix, "; ".join(problems) or None)
 
-    def _verified(self, later: list[bytes]) -> list[str]:
-        """The digests of the entries after those that are known. Raises `StoreError` where one is not trusted."""
-        assert self._trust
-        digests = [*self._digests, *map(of_file, later)]
+    def _verified_digests(self) -> tuple[str, ...]:
+        return () if self._known is None else self._known.digests
+
+    def _verified(self, before: tuple[str, ...], later: list[bytes]) -> tuple[str, ...]:
+        """The digests of all entries, the `later` ones verified; none without `trust`.
+
+        Raises `StoreError` where one is not trusted.
+        """
+        if self._trust is None:
+            return ()
+        digests = (*before, *map(of_file, later))
         last = self._seen.last(self.prefix) if self._seen else None
         if last and (last.number > len(digests) or digests[last.number - 1] != last.digest):
             assert self._seen
@@ -212,7 +233,7 @@ class History(Generic[E]):
             )
         if problem := self._trust.chain_problem(later, digests):
             raise self._untrusted(problem)
-        return digests[len(self._digests) :]
+        return digests
 
     def _read(self, number: int) -> bytes:
         raw = self.backend.read(self._key(number), MAX_ENTRY)
