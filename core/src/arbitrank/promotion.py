@@ -138,8 +138,8 @@ def promote(
 ) -> Change | None:
     """Make the version stable; None where the gate refuses and `force` does not override it, which the history records.
 
-    `by` is the name of the token of a caller over HTTP. Passing the gate resets the recalibration to the one that it was
-    judged with. Raises `Conflict` after a change since the judgement.
+    `by` is the name of the token of a caller over HTTP. Passing the gate resets the recalibration to the one that it
+    was judged with. Raises `Conflict` after a change since the judgement.
     """
     if judgement.reasons and not force:
         return None
