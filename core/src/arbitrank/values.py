@@ -233,9 +233,8 @@ class Decision(Struct, frozen=True):
 class DomainReport(Struct, frozen=True, gc=False):
     """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
-    `shrunk` is the temperature, where not 1, that divided the log-odds of its probabilities, and `shift`, where not 0,
-    was then added. Set only where stated are `scales`, by field, of scores that were mapped to [0, 1], and display
-    names of the domain and its first intent.
+    `shrunk` is the temperature, where not 1, that divided the log-odds of its probabilities; `shift` was then added.
+    Set only where stated are `scales`, by field, of scores that were mapped, and titles of the domain and an intent.
     """
 
     status: Status

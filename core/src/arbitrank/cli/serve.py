@@ -14,6 +14,7 @@ from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown
+from arbitrank.cli.watch_options import watching
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.fair_shares import address_key
@@ -175,6 +176,7 @@ _limiting = options.gathered(
     help="Follow the share of out-of-scope requests in the traffic, slowly and within bounds.  "
     "[default: no-follow-share]",
 )
+@watching
 @_limiting
 @encryption
 @click.option(

@@ -23,6 +23,7 @@ from arbitrank.serve.messages import (
 )
 from arbitrank.store.state import Change
 from arbitrank.values import Answer, Request
+from arbitrank.watch.report import WatchReport
 
 RANK = "/v1/rank"
 FEEDBACK = "/v1/feedback"
@@ -134,6 +135,14 @@ OPERATIONS = (
         method="GET", path="/readyz", name="readyz", tag="Health",
         summary="Report readiness to answer requests, and all current problems.",
         reply=Health, statuses=((503, "Not ready: loading, or stopping."),),
+    ),
+    Operation(
+        method="GET", path="/v1/health/domains", name="domain_health", tag="Health", scope=ANY,
+        summary="Report on every domain by the log: drift, claims against outcomes, lost requests, alarms.",
+        description="With --log, a process of the service reads it every --watch-every seconds: the lines of all "
+        "workers and hosts that write into that folder. 409: without --log, or with --no-watch. 503: it has not looked "
+        "yet.",
+        reply=WatchReport, errors=(401, 403, 409, 503),
     ),
     Operation(
         method="GET", path="/metrics", name="metrics", tag="Health", scope="metrics",

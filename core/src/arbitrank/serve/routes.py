@@ -40,6 +40,7 @@ from arbitrank.serve.messages import (
 from arbitrank.serve.operations import OPERATIONS, Operation, route_of
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, verdict_of
 from arbitrank.serve.settings import MAX_ID
+from arbitrank.serve.watch_process import REPORT
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.store.kinds import RESERVED, canonical
 from arbitrank.store.state import checked_reason
@@ -180,6 +181,16 @@ class Handlers:
     async def readyz(self, call: Call, body: None, grant: None) -> Response:
         health = self.state.health()
         return _json(health, 200 if health.ready else 503)
+
+    async def domain_health(self, call: Call, body: None, grant: Grant | None) -> Response:
+        settings = self.state.settings
+        if settings.log is None or not settings.watch.on:
+            raise HTTPException(409, "the domains are not watched; run: arbitrank serve --log DIR")
+        try:
+            report = await asyncio.to_thread((self.state.folder / REPORT).read_bytes)
+        except FileNotFoundError:
+            raise HTTPException(503, "the log was not read yet; try again", {"retry-after": "10"}) from None
+        return Response(report, media_type="application/json")
 
     async def metrics(self, call: Call, body: None, grant: Grant | None) -> Response:
         return Response(await self.state.metrics_page(), headers={"content-type": metrics_page.TYPE})

@@ -73,6 +73,19 @@ class Tls:
 
 
 @dataclass(frozen=True)
+class WatchSettings:
+    """Watch over the domains by the log, in a process of the service, if it is `on`.
+
+    It looks `every` so many seconds at the requests `since` then, and posts new alarms to the URL `webhook`.
+    """
+
+    on: bool = True
+    every: float = 300.0
+    since: str = "2d"
+    webhook: str | None = None
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """Settings of the service and its workers. `store` and `keys` are texts, which each worker opens for itself.
 
@@ -84,6 +97,7 @@ class ServiceSettings:
     `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
     whose event loop stands still is killed and replaced. `metrics_port`: a port of the metrics' own at `metrics_host`,
     where callers need a token of `metrics_tokens`, if that is given. `otel`: export spans by OpenTelemetry.
+    `watch`: how the domains are watched by the log.
     """
 
     host: str = "127.0.0.1"
@@ -116,3 +130,4 @@ class ServiceSettings:
     metrics_host: str = "127.0.0.1"
     metrics_tokens: Path | None = None
     otel: bool = False
+    watch: WatchSettings = WatchSettings()

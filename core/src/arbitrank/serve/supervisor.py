@@ -27,6 +27,7 @@ from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
 from arbitrank.serve.seat import WorkerSeat
 from arbitrank.serve.service_manager import ALIVE, READY, STOPPING, notify
 from arbitrank.serve.settings import GRACE, ServiceSettings
+from arbitrank.serve.watch_process import WatchProcess
 from arbitrank.serve.worker_place import WorkerReport
 
 _BACKLOG = 2_048  # connections that may wait to be accepted
@@ -67,6 +68,7 @@ class Supervisor:
         write_gauges(WorkerGauges(SUPERVISOR, os.getpid(), time()), folder, SUPERVISOR)
         self._board = WorkerBoard(settings.workers)
         self._seats = [WorkerSeat(number, self._board) for number in range(settings.workers)]
+        self._watching = WatchProcess(settings, folder, events)
         self._loaded = False  # since when a worker that cannot start ends the service no more
         self._stop_by: float | None = None
         self._failure: WorkerReport | None = None
@@ -88,6 +90,8 @@ class Supervisor:
             self._watch(min(now - looked, 2 * _TICK))  # time for which this process was stopped itself does not count
             looked = now
             self._start_due(now)
+            if self._stop_by is None:
+                self._watching.tick(now)
             notify(ALIVE)
         self._events.write("stopped")
         if self._failure is None:
@@ -112,6 +116,7 @@ class Supervisor:
         notify(STOPPING)
         for seat in self._seats:
             seat.due = None
+        self._watching.stop()
         self._board.close()
         self._listening.close()  # else connections would wait at it that no worker accepts
         self._send(signal.SIGTERM)

@@ -1,0 +1,177 @@
+"""Main program of a service's watch: `python -m arbitrank.serve.watch_main`, its `WatchStart` on standard input.
+
+A process of its own follows the log's folder, which all workers and hosts write to, so that nothing of it delays an
+answer. It writes its report and its gauges into the service's folder, an event and a call of the webhook where a domain
+begins to alarm, and ends with the supervisor, whose end it sees by the end of its input.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from time import time
+from typing import Any
+
+import msgspec
+
+from arbitrank.answerlog.period import begin
+from arbitrank.errors import ArbitrankError
+from arbitrank.packages import core_version
+from arbitrank.registry import discover, loaded
+from arbitrank.serve.event_log import EventLog
+from arbitrank.serve.gauges import WorkerGauges, write_gauges
+from arbitrank.serve.watch_process import REPORT
+from arbitrank.store.signing import open_keys
+from arbitrank.store.store import open_store
+from arbitrank.watch.alarms import Commands
+from arbitrank.watch.following import LogFollower
+from arbitrank.watch.judging import judge
+from arbitrank.watch.period import Known
+from arbitrank.watch.reading import known_of
+from arbitrank.watch.report import Alarm, WatchReport
+
+NAME = "watch"
+"""Name of the process in the label `worker`, and of its gauges' file."""
+
+_TIMEOUT = 10.0  # seconds of a call of the webhook
+_NICE = 10  # by which it gives way to the workers
+
+
+class WatchStart(msgspec.Struct, frozen=True):
+    """What a service's watch reads and writes: `log` and the service's `folder`; it looks `every` so many seconds."""
+
+    log: str
+    folder: str
+    every: float
+    since: str
+    webhook: str | None = None
+    store: str | None = None
+    keys: str | None = None
+
+
+class ServiceWatch:
+    """Watch of one service: what it has seen so far, and what it has told."""
+
+    def __init__(self, start: WatchStart, events: EventLog) -> None:
+        self._start, self._events = start, events
+        self._follower = LogFollower(Path(start.log))
+        self._commands = Commands(start.log, start.since, start.store)
+        self._known: dict[str, Known] = {}
+        self._serving: dict[str, str] = {}
+        self._alarming: set[tuple[str, str]] = set()
+        self._unsent: dict[tuple[str, str], Alarm] = {}
+
+    def look(self) -> None:
+        """Read what is new in the log, judge, and tell what has changed."""
+        self._follower.look()
+        if self._follower.problem:
+            self._events.write("watch", "error", problem=self._follower.problem)
+        collected = self._follower.collected
+        report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
+        if self._outdated(report):
+            report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
+        folder = Path(self._start.folder)
+        part = folder / f"{REPORT}.new"
+        part.write_bytes(msgspec.json.encode(report))
+        part.replace(folder / REPORT)
+        write_gauges(WorkerGauges(NAME, os.getpid(), time(), samples_of(report)), folder, NAME)
+        self._tell(report)
+
+    def _outdated(self, report: WatchReport) -> bool:
+        """True where versions serve whose cards were not read yet; they then are."""
+        serving = {name: one.serving for name, one in report.domains.items()}
+        if serving == self._serving:
+            return False
+        self._serving = serving
+        try:
+            store = open_store(self._start.store, open_keys(self._start.keys))
+            self._known = known_of(loaded(discover()), store)
+        except ArbitrankError as error:
+            self._events.write("watch", "error", problem=str(error))
+            return False
+        return True
+
+    def _tell(self, report: WatchReport) -> None:
+        alarms = {(one.domain, one.kind): one for one in report.alarms}
+        for key in sorted(self._alarming - alarms.keys()):
+            self._events.write("watch quiet", domain=key[0], kind=key[1])
+        for key in [key for key in alarms if key not in self._alarming]:
+            one = alarms[key]
+            self._events.write(
+                "watch alarm", "warning", domain=one.domain, kind=one.kind, what=one.text, next=list(one.next)
+            )
+            if self._start.webhook:
+                self._unsent[key] = one
+        self._alarming = set(alarms)
+        for key, one in list(self._unsent.items()):
+            if self._sent(one):
+                del self._unsent[key]
+
+    def _sent(self, alarm: Alarm) -> bool:
+        """True where the webhook took the alarm; else it is sent again by the next look."""
+        assert self._start.webhook
+        call = urllib.request.Request(
+            self._start.webhook,
+            msgspec.json.encode({"event": "watch alarm", "time": time(), "log": self._start.log, "alarm": alarm}),
+            {"content-type": "application/json", "user-agent": f"arbitrank/{core_version()}"},
+        )
+        try:
+            with urllib.request.urlopen(call, timeout=_TIMEOUT):
+                return True
+        except (OSError, ValueError, urllib.error.URLError) as error:
+            self._events.write("webhook failed", "error", domain=alarm.domain, reason=type(error).__name__)
+            return False
+
+
+def samples_of(report: WatchReport) -> dict[str, list[tuple[tuple[str, ...], float]]]:
+    """The gauges of a report."""
+    domains = report.domains
+    alarming = {(one.domain, one.kind) for one in report.alarms}
+    claims = [
+        (name, claim, one)
+        for name, watched in domains.items()
+        for claim, one in (("mine", watched.mine), ("right", watched.right))
+        if one is not None
+    ]
+    lost: list[Any] = [
+        ((name, neighbour), loss.requests.mean)
+        for name, one in domains.items()
+        for neighbour, loss in one.takes_from.items()
+    ]
+    return {
+        "watch_timestamp_seconds": [((), time())],
+        "watch_requests": [((), report.requests)],
+        "watch_alarm": [
+            ((name, kind), float((name, kind) in alarming))
+            for name in domains
+            for kind in ("drift", "calibration", "features")
+        ],
+        "watch_claimed": [((name, claim), one.band.claimed) for name, claim, one in claims],
+        "watch_seen": [((name, claim), one.band.seen.mean) for name, claim, one in claims],
+        "watch_labelled": [((name,), one.labelled) for name, one in domains.items()],
+        "watch_taken": lost,
+    }
+
+
+def main() -> None:
+    """Look at the log again and again, until the input ends."""
+    start = msgspec.json.decode(sys.stdin.buffer.readline(), type=WatchStart)
+    os.nice(_NICE)
+    events = EventLog()
+    watch = ServiceWatch(start, events)
+    while True:
+        try:
+            watch.look()
+        except Exception as error:
+            events.failure("watch failed", error)
+        if select.select([sys.stdin], [], [], start.every)[0]:
+            break
+    events.close()
+
+
+if __name__ == "__main__":
+    main()
