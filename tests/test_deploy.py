@@ -275,7 +275,24 @@ def test_nginx_keeps_connections_to_the_service_and_repeats_answers_alone() -> N
     assert {f"/v1/{name}" for name in names.split("|")} <= routes
 
 
-needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="needs nginx: apt-get install nginx-light")
+@pytest.fixture(scope="module")
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], str]:
+    """A program's path, by its name and Debian package, from which `--full` unpacks it where it is not there."""
+
+    def found(name: str, package: str) -> str:
+        if present := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin"):
+            return present
+        if not request.config.getoption("--full"):
+            pytest.skip(f"needs {name}: apt-get install {package}, or pytest --full")
+        folder = tmp_path_factory.mktemp(package)
+        for command in ("apt-get download {}", "dpkg -x {}_*.deb ."):
+            done = subprocess.run(command.format(package), shell=True, cwd=folder, capture_output=True, check=False)
+            if done.returncode:
+                pytest.skip(f"needs {name}, and the package {package} cannot be had: {done.stderr.decode()[-200:]}")
+        (path,) = folder.glob(f"usr/*bin/{name}")
+        return str(path)
+
+    return found
 
 
 def nginx_configuration(folder: Path, port: int, *services: int) -> Path:
@@ -296,20 +313,20 @@ def nginx_configuration(folder: Path, port: int, *services: int) -> Path:
     return path
 
 
-@needs_nginx
-def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
+def test_nginx_takes_its_configuration(tmp_path: Path, program: Callable[[str, str], str]) -> None:
+    nginx = program("nginx", "nginx")
     path = nginx_configuration(tmp_path, 8099, 8080)
-    done = subprocess.run(["nginx", "-t", "-c", path, "-p", tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run([nginx, "-t", "-c", path, "-p", tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-@needs_nginx
-def test_a_rolling_restart_behind_nginx_loses_no_request(tmp_path: Path) -> None:
+def test_a_rolling_restart_behind_nginx_loses_no_request(tmp_path: Path, program: Callable[[str, str], str]) -> None:
     """Eight clients with connections that stay open, while two services are restarted in turn."""
+    nginx = program("nginx", "nginx")
     services = [started(tmp_path, 0), started(tmp_path, 0)]
     port = free_port()
     path = nginx_configuration(tmp_path, port, *(at for _, at in services))
-    proxy = subprocess.Popen(["nginx", "-c", path, "-p", tmp_path, "-g", "daemon off;"])
+    proxy = subprocess.Popen([nginx, "-c", path, "-p", tmp_path, "-g", "daemon off;"])
     ended = threading.Event()
 
     def client() -> Counter[int]:
@@ -451,12 +468,70 @@ def test_a_query_is_promql_over_metrics_and_labels_that_the_service_has(where: s
         assert {label.strip() for label in grouped.split(",")} <= every
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool: apt-get install prometheus")
-def test_promtool_takes_the_rules() -> None:
+def test_promtool_takes_the_rules(program: Callable[[str, str], str]) -> None:
+    promtool = program("promtool", "prometheus")
     folder = DEPLOY / "prometheus"
     for command in (["rules", folder / "alerts.yml"], ["config", folder / "prometheus.yml"]):
-        done = subprocess.run(["promtool", "check", *command], capture_output=True, text=True, check=False)
+        done = subprocess.run([promtool, "check", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+SERIES = {
+    "ArbitrankDown": ["up{} 0x400"],
+    "ArbitrankNotReady": ["arbitrank_ready{worker='1'} 0x400", "arbitrank_ready{worker='2'} 0x400"],
+    "ArbitrankWorkerSilent": ["arbitrank_updated_timestamp_seconds{worker='1'} 0x400"],
+    "ArbitrankWorkersEnd": ["arbitrank_worker_ends_total{} 0+1x400"],
+    "ArbitrankErrors": ["arbitrank_calls_total{route='/v1/rank', status='200'} 0+90x400",
+                        "arbitrank_calls_total{route='/v1/rank', status='500'} 0+10x400"],
+    "ArbitrankSlow": ["arbitrank_call_seconds_bucket{route='/v1/rank', le='0.1'} 0+50x400",
+                      "arbitrank_call_seconds_bucket{route='/v1/rank', le='0.2'} 0+100x400",
+                      "arbitrank_call_seconds_bucket{route='/v1/rank', le='+Inf'} 0+100x400"],
+    "ArbitrankShedding": ["arbitrank_shed_total{worker='1'} 0+10x400",
+                          "arbitrank_calls_total{route='/v1/rank', status='200'} 0+90x400"],
+    "ArbitrankRefusing": ["arbitrank_refused_total{status='401'} 0+50x400",
+                          "arbitrank_calls_total{route='/v1/rank', status='401'} 0+90x400"],
+    "ArbitrankStoreUnreachable": ["arbitrank_store_age_seconds{worker='1'} 100x400"],
+    "ArbitrankVersionsDiffer": ["arbitrank_domain_info{domain='d', arm='stable', version='a'} 1x400",
+                                "arbitrank_domain_info{domain='d', arm='stable', version='b'} 1x400"],
+    "ArbitrankDomainDown": ["arbitrank_domain_up{worker='1', domain='d'} 0x400"],
+    "ArbitrankDomainFailing": ["arbitrank_domain_failures_total{domain='d', arm='stable', kind='raised'} 0+10x400",
+                               "arbitrank_domain_answers_total{domain='d', arm='stable'} 0+90x400"],
+    "ArbitrankDomainSkipped": ["arbitrank_domain_breaker_open{worker='1', domain='d'} 1x400"],
+    "ArbitrankCanaryFailing": ["arbitrank_domain_failures_total{domain='d', arm='canary', kind='late'} 0+10x400",
+                               "arbitrank_domain_answers_total{domain='d', arm='canary'} 0+90x400"],
+    "ArbitrankDecisionsShifted": ["arbitrank_answers_total{action='accept'} 0+90x200 18000+10x200",
+                                  "arbitrank_answers_total{action='none'} 0+10x200 2000+90x200"],
+    "ArbitrankLogLost": ["arbitrank_log_lost_total{worker='1', why='failed'} 0+1x400"],
+    "ArbitrankShadowLost": ["arbitrank_shadow_lost_total{worker='1', why='dropped'} 0+1x400"],
+    "ArbitrankEventsLost": ["arbitrank_events_lost_total{worker='1'} 0+1x400"],
+    "ArbitrankFilesOpen": ["process_open_fds{worker='1'} 90x400", "process_max_fds{worker='1'} 100x400"],
+    "ArbitrankMemoryGrows": ["process_resident_memory_bytes{worker='1'} 10+10x400"],
+}  # fmt: skip
+"""Series by which each alert is raised."""
+
+SLOW = {"ArbitrankDecisionsShifted": ("1h", "250h"), "ArbitrankMemoryGrows": ("1h", "30h")}
+"""Alerts that compare with days before: the interval of their series, and when they are raised; else after two hours."""
+
+
+def test_each_alert_is_raised_by_the_series_that_it_is_for(program: Callable[[str, str], str], tmp_path: Path) -> None:
+    promtool = program("promtool", "prometheus")
+    assert list(SERIES) == list(alerts())
+    tests: dict[str, list[dict[str, Any]]] = {"1m": [], "1h": []}
+    for name, series in SERIES.items():
+        interval, at = SLOW.get(name, ("1m", "120m"))
+        inputs = []
+        for one in series:
+            selector, _, values = one.replace("{", "{job='arbitrank', instance='a', ").partition("} ")
+            inputs.append({"series": f"{selector}}}".replace("'", '"'), "values": values})
+        raised = f'count(ALERTS{{alertname="{name}", alertstate="firing"}}) > bool 0'
+        expected = {"expr": raised, "eval_time": at, "exp_samples": [{"labels": "{}", "value": 1}]}
+        tests[interval].append({"interval": interval, "input_series": inputs, "promql_expr_test": [expected]})
+    rules = str(DEPLOY / "prometheus" / "alerts.yml")
+    for interval, some in tests.items():
+        path = tmp_path / "tests.yml"
+        path.write_text(yaml.safe_dump({"rule_files": [rules], "evaluation_interval": interval, "tests": some}))
+        done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_dashboard_has_a_place_and_a_legend_for_every_panel() -> None:
