@@ -161,6 +161,7 @@ def test_there_is_no_import_circle() -> None:
     names = {name.removesuffix(".__init__"): path for name, path in names.items()}
     imports = {name: set(_imported(modules()[path])) & names.keys() - {name} for name, path in names.items()}
     imports["arbitrank.arbitration.arbitrator"].remove("arbitrank.store.loading")  # inside `from_installed`
+    imports["arbitrank.registry"] -= {n for n in imports["arbitrank.registry"] if ".environments" in n}  # in `survey`
     while leaves := {name for name, found in imports.items() if not found}:
         imports = {name: found - leaves for name, found in imports.items() if name not in leaves}
     within = set().union(*imports.values())

@@ -26,10 +26,10 @@ from arbitrank.arbitration.breaker import Breakers, BreakerSettings
 from arbitrank.arbitration.outcomes import Answered, Failed, Late, Outcome, Skipped
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
+from arbitrank.isolation.channel import Channel
 from arbitrank.isolation.groups import Isolation, WorkerGroups, isolation_of
 from arbitrank.isolation.messages import (
     MAX_OUTCOMES,
-    Channel,
     DomainOutcome,
     FromWorker,
     QueryDone,
@@ -407,7 +407,7 @@ def test_a_nested_context_fails_as_it_does_here(world: World) -> None:
 
 
 def outcome_of(**fields: object) -> Outcome:
-    whole = {"mine": 0.5, "right": bytes(8), "hypotheses": (Hypothesis("d", "I"),), "why": None, "failure": None}
+    whole = {"mine": 0.5, "right": (0.0,), "hypotheses": (Hypothesis("d", "I"),), "why": None, "failure": None}
     one = DomainOutcome(1, 0, recognise_ms=1.0, rerank_ms=1.0, **{**whole, **fields})  # type: ignore[arg-type]
     return checked_outcome("d", one, None, False)
 
@@ -415,14 +415,14 @@ def outcome_of(**fields: object) -> Outcome:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"right": bytes(7)},
-        {"right": bytes(16)},
-        {"right": b"\xff" * 8},
+        {"right": ()},
+        {"right": (0.0, 0.0)},
+        {"right": (float("nan"),)},
         {"mine": 2.0},
         {"mine": float("nan")},
         {"hypotheses": (Hypothesis("e", "I"),)},
         {"hypotheses": (Hypothesis("d", "I", features={"x": float("inf")}),)},
-        {"hypotheses": (Hypothesis("d", "I"),) * 101, "right": bytes(808)},
+        {"hypotheses": (Hypothesis("d", "I"),) * 101, "right": (0.0,) * 101},
     ],
 )
 def test_each_field_of_an_outcome_is_checked(fields: dict[str, object]) -> None:

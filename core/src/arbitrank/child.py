@@ -19,13 +19,27 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic, sleep
 
 from arbitrank.errors import ArbitrankError
 
-__all__ = ["Child", "Ended", "Expired", "alarm", "end_with_parent", "how_ended", "last_line", "limit", "serve"]
+__all__ = [
+    "Child",
+    "Ended",
+    "Expired",
+    "alarm",
+    "command",
+    "end_with_parent",
+    "environment",
+    "how_ended",
+    "last_line",
+    "limit",
+    "serve",
+]
 
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # by the prefix of the variable that sets their threads
+_KEPT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ")  # variables that any program may need
 _LIFELINE = "ARBITRANK_LIFELINE"  # the environment variable with the file descriptor of the pipe to a child
 _TAIL = 4096  # bytes kept of what a child writes to standard error
 _LONGEST = 1 << 24  # bytes of a reply
@@ -45,23 +59,28 @@ class Child:
     """A Python process in a group of its own, with one thread per numerical library.
 
     `arguments` follow the interpreter: `"-m", "package.module", …`. Its standard input and output are pipes, its
-    standard error is drained by a thread, so that it never blocks; `output` sends its standard output there too. One
+    standard error is drained by a thread, so that it never blocks; `output` sends its standard output there too. It is
+    this Python with this process's modules, or the `interpreter` of another environment, with that one's alone. One
     thread at a time may use it; `kill` is safe from any. Raises `OSError` where the system cannot start it.
     """
 
-    def __init__(self, *arguments: str, pass_fds: Sequence[int] = (), output: bool = False) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        pass_fds: Sequence[int] = (),
+        output: bool = False,
+        interpreter: Path | None = None,
+    ) -> None:
         errors, into = os.pipe()
         lifeline, self._lifeline = os.pipe()
-        path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
-        threads = {f"{name}_NUM_THREADS": "1" for name in _LIBRARIES}
         try:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*command(interpreter), *arguments],
                 stdin=subprocess.DEVNULL if output else subprocess.PIPE,
                 stdout=into if output else subprocess.PIPE,
                 stderr=into,
                 pass_fds=(*pass_fds, lifeline),
-                env={**os.environ, "PYTHONPATH": path, **threads, _LIFELINE: str(lifeline)},
+                env={**environment(interpreter), _LIFELINE: str(lifeline)},
                 start_new_session=True,
             )
         except OSError:
@@ -165,6 +184,22 @@ class Child:
                 self._written += content[-_TAIL:]
                 del self._written[:-_TAIL]
         os.close(errors)
+
+
+def command(interpreter: Path | None) -> list[str]:
+    """The start of the command that runs this Python, or isolated the one of another environment."""
+    return [sys.executable] if interpreter is None else [str(interpreter), "-I"]
+
+
+def environment(interpreter: Path | None) -> dict[str, str]:
+    """The environment variables of a child: with the modules of this process, or with few variables in another Python.
+
+    A path to modules that was exported would be another Python's too.
+    """
+    threads = {f"{name}_NUM_THREADS": "1" for name in _LIBRARIES}
+    if interpreter is None:
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **threads}
+    return {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **threads}
 
 
 def how_ended(status: int) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
@@ -28,6 +29,9 @@ from arbitrank.titles import display_names
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
 """The environment variable that names the domains to load, separated by commas; empty loads none, unset loads all."""
+
+ENVIRONMENTS = "ARBITRANK_ENVIRONMENTS"
+"""The environment variable that names the folder of environments."""
 
 _SHORTLIST = "shortlist"  # the name of Shortlisters in stores of version 0.1; no domain may have it
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -119,8 +123,25 @@ def survey(environment: Mapping[str, str] = os.environ) -> Survey:
             else:
                 claimed[one.name] = source
                 found.append(one)
+    beside: list[Unreadable] = []
+    if folder := environment.get(ENVIRONMENTS):
+        from arbitrank.environments.discovery import found_in
+
+        remote, beside = found_in(Path(folder), names)
+        found += (_once(one, claimed) for one in remote)
     found.sort(key=lambda one: (one.name, one.source.distribution))
-    return Survey(found, [*_problems(installed, found), *_unknown(names, found)])
+    return Survey(found, [*_problems(installed, found), *beside, *_unknown(names, found)])
+
+
+def _once(one: Found, claimed: dict[str, Source]) -> Found:
+    """A domain of an environment, or its refusal where an installed package or another environment has the name."""
+    if not isinstance(one, Loaded):
+        return one
+    if (owner := claimed.get(one.name)) is not None:
+        reason = f"its environment claims {one.name!r}, which {owner} has; uninstall one of the two"
+        return Refused(one.name, one.source, reason)
+    claimed[one.name] = one.source
+    return one
 
 
 def loaded(found: Iterable[Found]) -> dict[str, Domain]:

@@ -195,12 +195,11 @@ class Example(Struct, frozen=True):
 
 
 class Ranked(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A hypothesis in the merged list.
+    """A hypothesis in the merged list, which `score` = `domain_probability` · `probability` orders.
 
-    `score` = `domain_probability` · `probability` orders the list; `domain_probability` is P(this request is the
-    domain's), `probability` P(this reading is entirely right), the calibrated figure to show and to threshold. `why`
-    holds a base and each feature group's contribution, which add up to its log-odds, `details` the strongest features'
-    shares as `GROUP.WORDS` (`arbitrank.explanation`). Each is None where a fallback's reading has none.
+    `domain_probability` is P(this request is the domain's), `probability` P(this reading is entirely right), the
+    calibrated figure to show and to threshold. `why` holds a base and each feature group's contribution, the sum being
+    its log-odds, `details` the strongest features' shares as `GROUP.WORDS`. Each is None where a fallback has none.
     """
 
     domain: str
@@ -233,8 +232,8 @@ class Decision(Struct, frozen=True):
 class DomainReport(Struct, frozen=True, gc=False):
     """One domain's status for a request, with the version that was queried, its milliseconds, and the reason.
 
-    `shrunk` is the temperature, where not 1, that divided the log-odds of its probabilities; `shift` was then added.
-    Set only where stated are `scales`, by field, of scores that were mapped, and titles of the domain and an intent.
+    `shrunk` is the temperature, where not 1, that divided its log-odds, `shift` was then added. Set where there are
+    any: `scales`, by field, of mapped scores, titles of the domain and an intent, `release` of code of its own.
     """
 
     status: Status
@@ -246,6 +245,7 @@ class DomainReport(Struct, frozen=True, gc=False):
     title: str | UnsetType = UNSET
     intent_titles: dict[str, str] | UnsetType = UNSET
     shift: float | UnsetType = UNSET
+    release: str | UnsetType = UNSET
 
 
 class Candidate(Struct, frozen=True, gc=False):

@@ -61,6 +61,7 @@ class HostedModel(Model):
 
     def __init__(self, name: str, host: Host, number: int) -> None:
         self.name, self.host, self.number = name, host, number
+        self.keeper: object = None  # what has to live as long as the model does
 
     def recognise(self, request: Request) -> Sequence[Hypothesis]:
         """The model's readings. Raises `PluginError` where it did not answer."""

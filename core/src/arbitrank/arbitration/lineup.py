@@ -26,8 +26,8 @@ from arbitrank.values import Candidate, DomainReport, Hypothesis, Ranked, Reques
 class Serving:
     """A domain that is ready to answer: its model and version, and their origin (`store` or `package`).
 
-    `recalibration` is that of its probabilities, None without one. `note` is
-    reported with its answers, e.g. that a newer version was refused.
+    `recalibration` is that of its probabilities, None without one. `note` is reported with its answers, e.g. that a
+    newer version was refused. `release` is that of its code, where it is in an environment of its own.
     """
 
     model: Model = field(repr=False)
@@ -35,6 +35,7 @@ class Serving:
     origin: str
     recalibration: Recalibration | None = None
     note: str | None = None
+    release: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,10 @@ class Lineup:
         intents = self._intents_of(ranked) if self.intents else {}
         for name, outcome in outcomes.items():
             title, own = self.titles.get(name, UNSET), intents.get(name, UNSET)
-            reports[name] = _report(name, selection.queried[name], outcome, request, title, own)
+            serving = selection.queried[name]
+            reports[name] = _report(name, serving, outcome, request, title, own)
+            if serving.release is not None:
+                reports[name] = replace(reports[name], release=serving.release)
         for name in sorted(selection.unserved):
             reports[name] = self._unserved(name)
             scored = unserved.get(name)

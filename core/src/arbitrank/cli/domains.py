@@ -15,6 +15,7 @@ from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
 from arbitrank.configuration import OperatorStatements, StatedScales
+from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.errors import InputError, StoreError
 from arbitrank.feature_names import change_in, note
 from arbitrank.registry import Disabled, Found, Loaded, Refused, loaded, survey
@@ -33,8 +34,9 @@ class Row(msgspec.Struct, frozen=True):
     """One domain: its package, and the weights that answer; `shrunk` is its temperature where that is not 1.
 
     `shift` is that of its log-odds where it is not 0. `title` is its display name, `notes` are remarks that do not keep
-    it from answering. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a
-    name that no package has.
+    it from answering. `release` is that of its code, where it is in an environment of its own, and `environment` what
+    that runs with. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a name
+    that no package has.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Row(msgspec.Struct, frozen=True):
     title: str | None = None
     notes: tuple[str, ...] = ()
     shift: float | None = None
+    release: str | None = None
+    environment: str | None = None
 
 
 @click.command("domains")
@@ -136,6 +140,7 @@ def _row_of(one: DomainRow) -> Row:
     return Row(
         one.name, status, one.package, one.package_version, one.version, one.origin, reason, _shrunk(by), one.title,
         one.notes, None if by is None else by.shift or None,
+        one.release, one.release and f"the code of {one.release} answers",
     )  # fmt: skip
 
 
@@ -146,6 +151,8 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
     change = change_in(found.domain, model.model) if isinstance(model, Serving) else None
     notes = (*found.notes, *([note(found.name, change)] if change else []))
     row = replace(row, title=display_names(found.name, found.domain).title, notes=notes)
+    if isinstance(found.domain, RemoteDomain):
+        row = replace(row, release=found.domain.release_name, environment=found.domain.versions)
     if isinstance(model, Broken):
         return replace(row, status="failed", reason=model.reason)
     if model is None:
@@ -192,5 +199,7 @@ def _show(rows: list[Row]) -> None:
     for row in rows:
         if row.reason:
             console.print(f"{escape(row.name)} [{colours.get(row.status, 'red')}]{row.status}[/]: {escape(row.reason)}")
+        if row.environment:
+            console.print(f"[dim]{escape(row.name)}: {escape(row.environment)}[/]")
         for text in row.notes:
             console.print(f"[dim]{escape(row.name)}: {escape(text)}[/]")

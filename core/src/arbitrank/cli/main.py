@@ -41,6 +41,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "promote": ("promote", "Make a version stable, if the gate passes it."),
         "canary": ("canary", "Answer a share of the requests with a candidate, and compare."),
         "rollback": ("versions", "Undo a domain's last promotion."),
+        "install": ("environments", "Install a domain's package into an environment of its own."),
+        "uninstall": ("environments", "Have a package's environment serve no more."),
         "history": ("versions", "Changes of a domain: what, when, by whom and why."),
         "tune": ("tune", "Fit the decision settings to labelled requests."),
         "watch": ("watch", "Judge every domain by a log: drift, claims, lost requests."),

@@ -15,7 +15,7 @@ import click
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.lineup import outdated, served
-from arbitrank.cli import shares
+from arbitrank.cli import environment_options, shares
 from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
@@ -178,14 +178,21 @@ signing_key = gathered(
 )
 """The key to sign with, opened; None without one."""
 
-store = gathered("store", lambda store, keys: open_store(store, open_keys(keys)), store_url, keys_folder)
-"""`--store` and `--keys`, which the verb receives as `store: Store`."""
+store = gathered(
+    "store",
+    lambda store, keys: open_store(store, open_keys(keys)),
+    store_url,
+    keys_folder,
+    environment_options.unexposed,
+)
+"""`--store` and `--keys`, which the verb receives as `store: Store`, and `--environments`, whose domains it finds."""
 
 changed_store = gathered(
     "store",
     lambda store, keys, key: open_store(store, open_keys(keys), key=key),
     store_url,
     keys_folder,
+    environment_options.unexposed,
     signing_key,
 )
 """As `store`, of a verb that changes it, and `--key`, which signs the changes."""

@@ -11,7 +11,7 @@ import click
 from arbitrank.answerlog.redaction import CONTEXT, redactor
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.answer_phrases import read_phrases
-from arbitrank.cli import decision_options, options
+from arbitrank.cli import decision_options, environment_options, options
 from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown
 from arbitrank.cli.watch_options import watching
@@ -136,6 +136,7 @@ _limiting = options.gathered(
     metavar="DIR",
     help="Query the candidates too; log their answers here.",
 )
+@environment_options.followed
 @options.isolate
 @options.deadline
 @_shortlisting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec import UNSET
 from arbitrank.cli import options
 from arbitrank.cli.answer_tables import when
 from arbitrank.errors import InputError, StoreError
+from arbitrank.registry import ENVIRONMENTS
 from arbitrank.store.artifact import MANIFEST
 from arbitrank.store.artifact_checks import Check, checks, printable
 from arbitrank.store.kinds import checked_name, is_name, kind_of, name_in_store, train_command
@@ -42,18 +44,31 @@ def publish(path: Path, store: Store) -> None:
 @click.command("rollback")
 @options.name
 @click.option("--to-package", is_flag=True, help="Serve the weights in the domain's package, no version of the store.")
+@click.option("--code", is_flag=True, help="Return to the previous release of the domain's environment instead.")
 @options.reason
 @options.changed_store
-def rollback(domain: str, to_package: bool, reason: str | None, store: Store) -> None:
+def rollback(domain: str, to_package: bool, code: bool, reason: str | None, store: Store) -> None:
     """Make the `previous` version of DOMAIN stable again, and the stable one `previous`.
 
     DOMAIN is a domain, .shortlist, .hyprank or .decisions. Nothing is trained and no code of the domain runs.
 
     Example: arbitrank rollback podcasts --reason "takes requests for songs"
     """
+    if code:
+        _rollback_code(domain)
+        return
     change = store.rollback(domain, to_package=to_package, reason=reason)
     serves = "" if change.state.stable else f"; {kind_of(domain).fallback}"
     click.echo(f"{domain}: {change.state} (change {change.number}){serves}")
+
+
+def _rollback_code(name: str) -> None:
+    from arbitrank.environments.install import rollback_code
+
+    if not (environments := os.environ.get(ENVIRONMENTS)):
+        raise InputError("--code: no folder of environments; name it with --environments, or ARBITRANK_ENVIRONMENTS")
+    now, before = rollback_code(name, Path(environments))
+    click.echo(f"{name}: {now} is current, before: {before.name}; see: arbitrank domains")
 
 
 @click.command("history")

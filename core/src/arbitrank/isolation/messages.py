@@ -1,30 +1,39 @@
-"""Protocol between this process and a worker process: messages over a pair of stream sockets.
+"""Protocol 1 between a service and a process that holds domains: messages over a pair of stream sockets.
 
 A message is its length, four bytes in network order, and a msgpack map of that many bytes; the key `type` names it.
 
     to the worker    from the worker
-                     WorkerReady      once, when it can load models
-    LoadModel        ModelLoaded      with what is wrong, or null
-    Query            DomainOutcome    one per model, in the order of the query, each as soon as it is there
-                     QueryDone        with what is wrong with the query, or null
-    StopQuery                         no reply: no further model of the query is called
+                     hello      once: its domains, its versions and what it is capable of
+    welcome                     the minor version that both have, no reply
+    load             loaded     with what is wrong, or null
+    rank             outcome    one per model, in the order of the query, each as soon as it is there
+                     done       with what is wrong with the query, or null
+    stop                        no reply: no further model of the query is called
+    examples         written    once the domain's own examples are in a file
+    train            progress   any number, then
+                     trained    with the figures, or what is wrong
+    bye                         no reply: the worker ends
 
-There is one query at a time. A receiver believes nothing: it bounds lengths, validates every field and treats a
-malformed message as the end of the other side.
+Majors have to be equal; of two minors the lower one is spoken. Within a major, keys are only ever added, each with a
+default, and unknown ones are ignored; another type of message is sent only to a side that names its capability. Plain
+values cross, and of time only what remains: never a clock's. There is one query at a time. A receiver believes nothing:
+it bounds lengths, validates every field and treats a malformed message as the end of the other side.
 """
 
 from __future__ import annotations
 
-import socket
-import struct
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
+from arbitrank.domain import CONTRACT
+from arbitrank.isolation.channel import Decoder
 from arbitrank.scores import Kept
-from arbitrank.values import Hypothesis, Request
+from arbitrank.values import Hypothesis, Request, Slot
+
+PROTOCOL: Final = (1, 0)
+"""Major and minor version of the protocol."""
 
 MAX_QUERY: Final = 16 << 20
 """Bytes of the longest message to a worker: a query with the hypotheses of the worker's domains."""
@@ -35,17 +44,63 @@ MAX_OUTCOMES: Final = 4 << 20
 CLOSED: Final = 86
 """Exit status of a worker in which a domain closed the socket."""
 
-_LENGTH: Final = struct.Struct("!I")
-_CHUNK: Final = 1 << 16
 
-T = TypeVar("T")
+class SkillStated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A skill of a domain, as `arbitrank.domain.Skill` has it."""
+
+    name: str
+    description: str = ""
+    phrases: tuple[str, ...] = ()
 
 
-class Malformed(Exception):
-    """Raised when received bytes are not an expected message; its text gives the reason."""
+class DomainStated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A domain as its package states it, of plain values; the fields are those of `arbitrank.domain.Domain`.
+
+    `shipped` is a folder that the service may read. `notes` are remarks that do not keep the domain from answering.
+    """
+
+    name: str
+    package: str = ""
+    package_version: str = ""
+    entry_point: str = ""
+    contract: int = CONTRACT
+    skills: tuple[SkillStated, ...] = ()
+    shipped: str | None = None
+    title: str | None = None
+    intent_titles: dict[str, str] = {}
+    feature_titles: dict[str, str] = {}
+    scales: dict[str, str] = {}
+    context_keys: tuple[str, ...] | None = None
+    fallback: bool = False
+    topics: tuple[str, ...] = ()
+    shared_negatives: bool | None = None
+    notes: tuple[str, ...] = ()
 
 
-class LoadModel(msgspec.Struct, frozen=True, tag=True):
+class Hello(msgspec.Struct, frozen=True, tag="hello", omit_defaults=True):
+    """The first message of a worker: `refused` are the reasons why other domains of it cannot answer, by name."""
+
+    protocol: tuple[int, int]
+    core: str | None = None
+    python: str | None = None
+    libraries: dict[str, str] = {}
+    capabilities: tuple[str, ...] = ()
+    domains: tuple[DomainStated, ...] = ()
+    refused: dict[str, str] = {}
+
+
+class Welcome(msgspec.Struct, frozen=True, tag="welcome", omit_defaults=True):
+    """The reply to `Hello`: the protocol that is spoken from now on, and what the service is capable of."""
+
+    protocol: tuple[int, int]
+    capabilities: tuple[str, ...] = ()
+
+
+class Bye(msgspec.Struct, frozen=True, tag="bye"):
+    """The worker is to end."""
+
+
+class LoadModel(msgspec.Struct, frozen=True, tag="load"):
     """Load a domain's artifact as model `number`, and release all models that are not in `keep`.
 
     `scales` are stated for the domain's scores, by field; those that the domain itself states are known there.
@@ -59,7 +114,7 @@ class LoadModel(msgspec.Struct, frozen=True, tag=True):
     scales: dict[str, str] = {}
 
 
-class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
+class ModelLoaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The end of loading; `problem` is the reason why the model was refused.
 
     `context_keys` and `features` are what the model states to read of the context and of hypotheses.
@@ -70,14 +125,57 @@ class ModelLoaded(msgspec.Struct, frozen=True, tag=True):
     features: tuple[str, ...] | None = None
 
 
-class Query(msgspec.Struct, frozen=True, tag=True):
-    """Call of the models with these numbers; `content` is an encoded `QueryContent`.
+class WriteExamples(msgspec.Struct, frozen=True, tag="examples"):
+    """Write the domain's own examples to the file `path`, each a line of JSON with the fields of `Example`."""
+
+    domain: str
+    path: str
+
+
+class ExamplesWritten(msgspec.Struct, frozen=True, tag="written"):
+    """The end of writing; `problem` is what is wrong, with the `data` where it says so, else with the plugin."""
+
+    problem: str | None = None
+    data: bool = False
+
+
+class Train(msgspec.Struct, frozen=True, tag="train"):
+    """Train a domain on the examples in the file `data`, as `WriteExamples` has them, and write into the folder `out`.
+
+    `settings` are those of `arbitrank.domain.Settings` that are no functions; unknown ones are ignored.
+    """
+
+    domain: str
+    data: str
+    out: str
+    settings: dict[str, Any]
+
+
+class TrainingProgress(msgspec.Struct, frozen=True, tag="progress"):
+    """The progress of a training: the stage, the number of its steps that are done, and of all its steps."""
+
+    stage: str
+    done: int
+    total: int
+
+
+class Trained(msgspec.Struct, frozen=True, tag="trained"):
+    """The end of a training: its `figures`, or the problem, as in `ExamplesWritten`."""
+
+    problem: str | None = None
+    data: bool = False
+    figures: dict[str, Any] = {}
+
+
+class Query(msgspec.Struct, frozen=True, tag="rank"):
+    """Call of the models with these numbers within `remaining_ms`; `content` is an encoded `QueryContent`.
 
     All replies repeat `id`, a random number: a plugin that writes to the socket does not know it.
     """
 
     id: int
     models: tuple[int, ...]
+    remaining_ms: float
     explain: bool
     content: msgspec.Raw
 
@@ -89,18 +187,14 @@ class QueryContent(msgspec.Struct, frozen=True):
     given: tuple[tuple[Hypothesis, ...], ...] | None
 
 
-class StopQuery(msgspec.Struct, frozen=True, tag=True):
+class StopQuery(msgspec.Struct, frozen=True, tag="stop"):
     """Call no further model of the query."""
 
 
-class WorkerReady(msgspec.Struct, frozen=True, tag=True):
-    """The worker has found the installed domains."""
-
-
-class DomainOutcome(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaults=True):
+class DomainOutcome(msgspec.Struct, frozen=True, tag="outcome", gc=False, omit_defaults=True):
     """The outcome of one model: `place` is its index in the query; `failure` is the reason why it has no answer.
 
-    `right` holds float64 numbers. `hypotheses` is None where they were given; `kept` are then the places and numbers of
+    `hypotheses` is None where they were given; `kept` are then the places and numbers of
     the distinct ones, None where all are. `unread` is as in `Failed`, `scales` as in `Answered`. `out_of_memory` says
     that an allocation failed.
     """
@@ -109,7 +203,7 @@ class DomainOutcome(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaul
     place: int
     failure: str | None = None
     mine: float = 0.0
-    right: bytes = b""
+    right: tuple[float, ...] = ()
     hypotheses: tuple[Hypothesis, ...] | None = None
     why: list[dict[str, float]] | None = None
     recognise_ms: float = 0.0
@@ -120,74 +214,49 @@ class DomainOutcome(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaul
     scales: dict[str, str] | None = None
 
 
-class QueryDone(msgspec.Struct, frozen=True, tag=True):
+class QueryDone(msgspec.Struct, frozen=True, tag="done"):
     """The end of a query; `problem` is the reason why it could not be read."""
 
     query: int
     problem: str | None = None
 
 
-ToWorker = LoadModel | Query | StopQuery
-FromWorker = WorkerReady | ModelLoaded | DomainOutcome | QueryDone
-
-encode = msgspec.msgpack.Encoder().encode
-to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
-from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
-query_content = msgspec.msgpack.Decoder(QueryContent)
+ToWorker = Welcome | LoadModel | Query | StopQuery | WriteExamples | Train | Bye
+FromWorker = Hello | ModelLoaded | DomainOutcome | QueryDone | ExamplesWritten | TrainingProgress | Trained
 
 
-class Channel(Generic[T]):
-    """One end of the socket pair: sends encoded messages and reads those of the other side, decoded by `decoder`."""
+class _NewerSlot(Slot, frozen=True, omit_defaults=True, forbid_unknown_fields=False, gc=False):
+    """A slot of a newer core, which may have more fields."""
 
-    def __init__(self, connection: socket.socket, decoder: msgspec.msgpack.Decoder[T], longest: int) -> None:
-        self.connection = connection
-        self._decode, self._longest = decoder.decode, longest
-        self._buffer = bytearray()
 
-    def send(self, *contents: bytes, seconds: float | None = None) -> None:
-        """Send encoded messages; at most for `seconds`, then the rest of them is left out. Raises `OSError`."""
-        frame = b"".join([_LENGTH.pack(len(content)) + content for content in contents])
-        sent = 0
-        with suppress(BlockingIOError):
-            sent = self.connection.send(frame, 0 if seconds is None else socket.MSG_DONTWAIT)
-        if sent < len(frame):
-            self.connection.settimeout(None if seconds is None else max(seconds, 1e-3))
-            with suppress(TimeoutError):
-                self.connection.sendall(memoryview(frame)[sent:])
-            self.connection.settimeout(None)
+class _NewerHypothesis(Hypothesis, frozen=True, omit_defaults=True, forbid_unknown_fields=False, gc=False):
+    """A hypothesis of a newer core."""
 
-    def receive(self) -> T:
-        """The next message, waited for. Raises `Malformed`, `EOFError` where the other side is gone, and `OSError`."""
-        while (message := self._next()) is None:
-            self._read(0)
-        return message
+    slots: tuple[_NewerSlot, ...] = ()
 
-    def received(self) -> Iterator[T]:
-        """The messages that have arrived, one after another, without waiting. Raises as `receive` does."""
-        self._read(socket.MSG_DONTWAIT)
-        while (message := self._next()) is not None:
-            yield message
 
-    def _read(self, flags: int) -> None:
-        content = self.connection.recv(_CHUNK, flags)
-        if not content:
-            raise EOFError
-        self._buffer += content
+class _NewerContent(QueryContent, frozen=True):
+    """Content of a query from a newer core."""
 
-    def _next(self) -> T | None:
-        """The first message in the buffer, None where it is not complete."""
-        buffer = self._buffer
-        if len(buffer) < _LENGTH.size:
-            return None
-        length = _LENGTH.unpack_from(buffer)[0]
-        if length > self._longest:
-            raise Malformed(f"a message of {length} bytes, expected at most {self._longest}")
-        end = _LENGTH.size + length
-        if len(buffer) < end:
-            return None
-        content = buffer[_LENGTH.size : end]
-        del buffer[:end]
-        try:
-            return self._decode(content)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise Malformed(str(error)) from error
+    given: tuple[tuple[_NewerHypothesis, ...], ...] | None
+
+
+class _NewerOutcome(DomainOutcome, frozen=True, tag="outcome", gc=False, omit_defaults=True):
+    """The outcome of a model of a newer core."""
+
+    hypotheses: tuple[_NewerHypothesis, ...] | None = None
+
+
+def _plain(value: object) -> object:
+    """A read-only mapping, as a domain gets the context, as a map. Raises `TypeError` for anything else."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+to_worker = Decoder[ToWorker](ToWorker, ToWorker)
+from_worker = Decoder[FromWorker](
+    FromWorker, Hello | ModelLoaded | _NewerOutcome | QueryDone | ExamplesWritten | TrainingProgress | Trained
+)
+query_content = Decoder[QueryContent](QueryContent, _NewerContent)

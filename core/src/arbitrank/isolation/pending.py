@@ -18,11 +18,11 @@ from arbitrank.arbitration.outcomes import OPENS, Answered, Failed, Late, Outcom
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError, describe
 from arbitrank.explanation import completed
+from arbitrank.isolation.channel import Malformed
 from arbitrank.isolation.messages import (
     MAX_QUERY,
     DomainOutcome,
     FromWorker,
-    Malformed,
     Query,
     QueryContent,
     QueryDone,
@@ -35,6 +35,7 @@ from arbitrank.scores import Kept, only
 from arbitrank.values import Hypothesis, Request
 
 if TYPE_CHECKING:
+    from arbitrank.isolation.trial import Trial
     from arbitrank.isolation.worker_pair import WorkerPair
 
 _RESTARTING = "its worker process is being started again"
@@ -73,7 +74,7 @@ class PendingCall:
 
     def __init__(
         self,
-        pair: WorkerPair,
+        pair: WorkerPair | Trial,
         numbers: Mapping[str, int],
         request: Request,
         given: Mapping[str, Sequence[Hypothesis]] | None,
@@ -101,7 +102,7 @@ class PendingCall:
         models = tuple(self._numbers[name] for name in names)
         try:
             query = Raw(packed(encode, QueryContent(self._request, given)))
-            content = encode(Query(number, models, self._explain, query))
+            content = encode(Query(number, models, self._remaining_ms(), self._explain, query))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             self._fail(names, f"the request cannot be sent: {describe(error)}")
             return
@@ -114,6 +115,9 @@ class PendingCall:
             worker.send(content, self._half - perf_counter())
         except WorkerEnded as error:
             self._ended(assignment, error)
+
+    def _remaining_ms(self) -> float:
+        return max(1e3 * (self._end - perf_counter()), 0.0)
 
     def outcomes(self) -> dict[str, Outcome]:
         """The outcomes by domain, by the deadline. Must be called exactly once."""
@@ -243,9 +247,7 @@ def checked_outcome(
     try:
         if given is not None and message.kept is not None:
             hypotheses = only(given, _checked_places(message.kept, len(given)))
-        if len(message.right) != 8 * len(hypotheses):
-            raise PluginError(f"right has {len(message.right)} bytes, expected {8 * len(hypotheses)}")
-        scores = checked_scores(Scores(message.mine, np.frombuffer(message.right)), len(hypotheses))
+        scores = checked_scores(Scores(message.mine, np.array(message.right, dtype=float)), len(hypotheses))
         if given is None and len(hypotheses) > MAX_HYPOTHESES:
             raise PluginError(f"{len(hypotheses)} hypotheses, expected at most {MAX_HYPOTHESES}")
         for i, hypothesis in enumerate(hypotheses if given is None else ()):

@@ -1,7 +1,7 @@
 """Main program of a worker process: it loads models and answers queries until the other side is gone.
 
-`python -m arbitrank.isolation.worker_main SOCKET MEMORY DEADLINE` is that process: a file descriptor, the bytes of
-address space that it may use, and the seconds in which a query is to be answered.
+`python -m arbitrank.isolation.worker_main SOCKET MEMORY` is that process: a file descriptor, and the bytes of address
+space that it may use.
 """
 
 from __future__ import annotations
@@ -27,22 +27,26 @@ from arbitrank.domain import Model
 from arbitrank.errors import describe, message
 from arbitrank.feature_names import features_of
 from arbitrank.guard import Fault, guarded
+from arbitrank.isolation.channel import Channel
+from arbitrank.isolation.greeting import hello
 from arbitrank.isolation.messages import (
     CLOSED,
     MAX_OUTCOMES,
     MAX_QUERY,
-    Channel,
+    Bye,
     DomainOutcome,
     LoadModel,
     ModelLoaded,
     Query,
     QueryDone,
     ToWorker,
-    WorkerReady,
+    Train,
+    WriteExamples,
     encode,
     query_content,
     to_worker,
 )
+from arbitrank.isolation.worker_tasks import perform
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.loading import load_model
 
@@ -53,7 +57,7 @@ _REASON = 2_000  # characters of an error that are sent
 
 def main(arguments: Sequence[str]) -> None:
     """Work until the other side is gone."""
-    connection, memory, deadline = socket.socket(fileno=int(arguments[0])), int(arguments[1]), float(arguments[2])
+    connection, memory = socket.socket(fileno=int(arguments[0])), int(arguments[1])
     end_with_parent()
     limit(memory)
     channel = Channel(connection, to_worker, MAX_QUERY)
@@ -62,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     gc.disable()  # garbage is collected after a query is answered, so that no request waits for it
     gc.freeze()  # what is there now stays, and need not be looked through again
     try:
-        channel.send(encode(WorkerReady()))
+        channel.send(encode(hello(found.values())))
         answered = 0
         while True:
             message = channel.receive()
@@ -70,12 +74,17 @@ def main(arguments: Sequence[str]) -> None:
                 problem = _load(message, found, models)
                 channel.send(encode(ModelLoaded(problem) if problem else _loaded(models[message.number][1])))
             elif isinstance(message, Query):
-                alarm(deadline)
-                _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * deadline))
+                remaining = message.remaining_ms / 1e3
+                alarm(remaining)
+                _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * remaining))
                 alarm(None)
                 answered += 1
                 if answered % _SWEEP == 0:
                     gc.collect(1)
+            elif isinstance(message, WriteExamples | Train):
+                perform(message, found, lambda reply: channel.send(encode(reply)))
+            elif isinstance(message, Bye):
+                break
     except (OSError, EOFError):
         pass
     # No code of a plugin runs or hangs from here on, nor does any process it started: this one leads a group.
@@ -133,7 +142,7 @@ def _message(query: int, place: int, outcome: Answered | Failed, given: bool) ->
             query,
             place,
             mine=outcome.scores.mine,
-            right=outcome.scores.right.tobytes(),
+            right=tuple(outcome.scores.right.tolist()),
             hypotheses=None if given else tuple(outcome.hypotheses),
             why=None if outcome.why is None else [dict(row) for row in outcome.why],
             recognise_ms=outcome.recognise_ms,

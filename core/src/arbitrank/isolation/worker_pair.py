@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -20,11 +20,14 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from arbitrank.arbitration.dispatch import Call, Host, HostedModel
+from arbitrank.arbitration.hosted_domain import SelfTest
 from arbitrank.arbitration.outcomes import Late
+from arbitrank.domain import Model
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import LoadModel
 from arbitrank.isolation.pending import PendingCall
+from arbitrank.isolation.trial import Trial
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, WorkerUnavailable
 from arbitrank.values import Hypothesis, Request
 
@@ -48,8 +51,10 @@ class _LoadedModel:
 class WorkerPair(Host):
     """Two workers, `active` and `spare`. They answer one request at a time; any thread may call."""
 
-    def __init__(self, name: str, deadline: float, memory: int, loading: float) -> None:
-        self.name, self.deadline = name, deadline
+    def __init__(
+        self, name: str, deadline: float, memory: int, loading: float, interpreter: Path | None = None
+    ) -> None:
+        self.name, self.deadline, self.interpreter = name, deadline, interpreter
         self._memory, self._seconds = memory, loading
         self._lock = threading.Lock()  # of the two roles; held while a request is answered
         self._loading = threading.Lock()  # of the models, and of workers that load
@@ -112,8 +117,10 @@ class WorkerPair(Host):
 
     # -------------------------------------------------------------------------------------------------------- loading
 
-    def load(self, domain: str, folder: Path, scales: Mapping[str, str] = {}) -> HostedModel:
-        """Load an artifact into the workers.
+    def load(
+        self, domain: str, folder: Path, scales: Mapping[str, str] = {}, test: SelfTest | None = None
+    ) -> HostedModel:
+        """Load an artifact into the workers; with `test`, refuse a model that has a problem before it answers.
 
         Raises `PluginError` where that fails, `ArbitrankError` where no worker could be started.
         """
@@ -129,11 +136,42 @@ class WorkerPair(Host):
                 if number in worker.refused:
                     self._outdated = worker
                     raise PluginError(worker.refused[number])
+                if test and (problem := self._problem(worker, remote, test)):
+                    self._outdated = worker if worker.status() is None else None
+                    raise PluginError(problem)
                 stack.pop_all()
             remote.context_keys, remote.hypothesis_features = worker.stated.get(number, (None, None))
             with self._lock:
                 self.active, self._outdated = worker, self.active
             return remote
+
+    def _problem(self, worker: WorkerProcess, model: HostedModel, test: SelfTest) -> str | None:
+        """The problem of a model in a worker that answers no requests; the worker is retired where it ends."""
+        trial = Trial(worker, self.deadline)
+        problem = test(HostedModel(model.name, trial, model.number))
+        if trial.ended:
+            with self._lock:
+                self._retired.append(worker)
+        return problem
+
+    def problem_of_spare(
+        self, models: Mapping[str, HostedModel], test: Callable[[str, Model], str | None]
+    ) -> str | None:
+        """The problem of models in the worker that stands by, which answers nothing meanwhile; None without one."""
+        with self._loading:
+            with self._lock:
+                worker, self.spare = self.spare, None
+            if worker is None:
+                return "its second worker process is not ready"
+            trial = Trial(worker, self.deadline)
+            found = (test(name, HostedModel(name, trial, model.number)) for name, model in models.items())
+            problem = next((one for one in found if one is not None), None)
+            with self._lock:
+                if trial.ended:
+                    self._retired.append(worker)
+                else:
+                    self.spare = worker
+            return problem
 
     def _load_into_idle(self) -> WorkerProcess:
         """A worker other than the active one, with all models. Raises as `load` does; `_loading` is held."""
@@ -143,7 +181,7 @@ class WorkerPair(Host):
                 self.spare = None
             self._outdated = None
         try:
-            worker = worker or WorkerProcess(self._memory, self.deadline)
+            worker = worker or WorkerProcess(self._memory, self.interpreter)
             self._load_missing(worker)
         except WorkerUnavailable as error:
             raise ArbitrankError(f"its worker process {error}; try again") from error
@@ -215,7 +253,7 @@ class WorkerPair(Host):
         """Fill both roles with workers that have all models. Raises `WorkerEnded`."""
         with self._loading:
             while not self._closed and self._models and (self.active is None or self.spare is None):
-                worker = self._outdated or WorkerProcess(self._memory, self.deadline)
+                worker = self._outdated or WorkerProcess(self._memory, self.interpreter)
                 self._outdated = None
                 self._load_missing(worker)
                 with self._lock:

@@ -7,19 +7,25 @@ import select
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
 from arbitrank.child import Child
+from arbitrank.domain import Progress
+from arbitrank.isolation.channel import Channel, Malformed
 from arbitrank.isolation.messages import (
     CLOSED,
     MAX_OUTCOMES,
-    Channel,
+    PROTOCOL,
+    ExamplesWritten,
     FromWorker,
+    Hello,
     LoadModel,
-    Malformed,
     ModelLoaded,
-    WorkerReady,
+    Trained,
+    TrainingProgress,
+    Welcome,
     encode,
     from_worker,
 )
@@ -30,7 +36,7 @@ STARTING = 30.0
 _CHILDREN = 8  # processes that a worker may have started
 _page = os.sysconf("SC_PAGESIZE")
 
-Reply = TypeVar("Reply", ModelLoaded, WorkerReady)
+Reply = TypeVar("Reply", ModelLoaded, Hello, ExamplesWritten, Trained)
 
 
 class WorkerEnded(Exception):
@@ -44,20 +50,27 @@ class WorkerUnavailable(WorkerEnded):
 class WorkerProcess(Child):
     """One process and its socket: `loaded` has the numbers of its models, `refused` why others could not be loaded.
 
-    `stated` has the context keys and the features of hypotheses that each model states to read.
+    `interpreter` is that of an environment whose domains it holds, None holds those of this process.
+    `stated` has the context keys and the features of hypotheses that each model states to read. `hello` is its first
+    message, None until `wait_until_ready` has returned.
     """
 
-    def __init__(self, memory: int, deadline: float) -> None:
-        self.ready = False
+    def __init__(self, memory: int, interpreter: Path | None = None) -> None:
+        self.hello: Hello | None = None
         self.loaded: set[int] = set()
         self.refused: dict[int, str] = {}
         self.stated: dict[int, tuple[Collection[str] | None, Collection[str] | None]] = {}
         self._limit, self._base = memory, 0
         ours, theirs = socket.socketpair()
-        arguments = [str(argument) for argument in (theirs.fileno(), memory, deadline)]
+        arguments = [str(argument) for argument in (theirs.fileno(), memory)]
         try:
             super().__init__(
-                "-m", "arbitrank.isolation.worker_main", *arguments, pass_fds=(theirs.fileno(),), output=True
+                "-m",
+                "arbitrank.isolation.worker_main",
+                *arguments,
+                pass_fds=(theirs.fileno(),),
+                output=True,
+                interpreter=interpreter,
             )
         except OSError as error:
             ours.close()
@@ -71,15 +84,19 @@ class WorkerProcess(Child):
     # ------------------------------------------------------------------------------------------------------- messages
 
     def wait_until_ready(self) -> None:
-        """Wait until it can load models. Raises `WorkerEnded`."""
-        if not self.ready:
-            self._receive(STARTING, WorkerReady, "ready")
-            self.ready = True
+        """Wait until it can load models. Raises `WorkerEnded`, also where it speaks another protocol."""
+        if self.hello is None:
+            hello = self.reply(STARTING, Hello, "ready")
+            (major, minor), (ours, lower) = hello.protocol, PROTOCOL
+            if major != ours:
+                raise WorkerEnded(f"speaks protocol {major}.{minor}, expected {ours}.x; install a core of that version")
+            self.send(encode(Welcome((ours, min(minor, lower)))))
+            self.hello = hello
 
     def load(self, task: LoadModel) -> None:
         """Have it load a model; `refused` has the reason where that fails. Raises `WorkerEnded`."""
         self.send(encode(task))
-        loaded = self._receive(task.seconds, ModelLoaded, "done with loading")
+        loaded = self.reply(task.seconds, ModelLoaded, "done with loading")
         self.loaded &= set(task.keep)
         self.stated = {number: names for number, names in self.stated.items() if number in task.keep}
         if loaded.problem is None:
@@ -89,14 +106,19 @@ class WorkerProcess(Child):
         else:
             self.refused[task.number] = loaded.problem
 
-    def _receive(self, seconds: float, kind: type[Reply], state: str) -> Reply:
-        """The reply, waited for. Raises `WorkerEnded`, also where anything else arrives."""
+    def reply(
+        self, seconds: float, kind: type[Reply], state: str, progress: Progress = lambda stage, done, total: None
+    ) -> Reply:
+        """The reply, waited for; `progress` receives what is reported before. Raises `WorkerEnded`, also for others."""
         until = monotonic() + seconds
         try:
             while self.readable(until - monotonic()):
                 for message in self.received():
                     if isinstance(message, kind):
                         return message
+                    if isinstance(message, TrainingProgress):
+                        progress(message.stage, message.done, message.total)
+                        continue
                     raise Malformed(f"{type(message).__name__} in place of {kind.__name__}")
         except Malformed as error:
             raise WorkerEnded(f"sent a malformed message: {error}") from error

@@ -38,7 +38,8 @@ class DomainStatus(msgspec.Struct, frozen=True):
     `change` is the number of the last change seen. `loaded` are the versions in memory, `refused` those that were
     rejected, with the reasons. `problem` is the reason why the domain does not answer, answers with another version
     than `state.stable`, or has a state that cannot be read. `breaker` is set while its circuit is not closed, `skipped`
-    while it is open. `weightless`: there is nothing to load, in the store or in its package.
+    while it is open. `weightless`: there is nothing to load, in the store or in its package. `release` is that of its
+    code, where it is in an environment of its own.
     """
 
     version: str | None
@@ -51,6 +52,7 @@ class DomainStatus(msgspec.Struct, frozen=True):
     breaker: str | None = None
     skipped: bool = False
     weightless: bool = False
+    release: str | None = None
 
 
 class Retry(NamedTuple):
@@ -81,7 +83,7 @@ class FollowedState:
     then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading,
     `retries` those refused ones that may load later. `weightless`: its package brings no weights.
     `unread` is the reason why the state, or a version, could not be read, `lost` says that the end of the history is
-    missing.
+    missing. `release` is that of the domain's code, where it is in an environment of its own.
     """
 
     name: str
@@ -99,6 +101,7 @@ class FollowedState:
     candidate: LoadedCandidate | None = None
     unread: str | None = None
     lost: str | None = None
+    release: str | None = None
 
     def see(self, number: int, state: State | None, problem: str | None) -> None:
         """Note the state in the store, or the reason why it cannot be read."""
@@ -192,6 +195,7 @@ class FollowedState:
             breaker=breaker,
             skipped=skipped,
             weightless=self.weightless and stable is None,
+            release=self.release,
         )
 
     @property
@@ -218,7 +222,8 @@ class FollowedState:
             self.refused[version] = untrusted
             loaded = None
         if loaded:
-            return Serving(loaded.model, loaded.manifest.version, loaded.origin, self.state.served_by)
+            version, origin = loaded.manifest.version, loaded.origin
+            return Serving(loaded.model, version, origin, self.state.served_by, release=self.release)
         refusal = self.refused.get(version)
         if isinstance(self.serving, Broken):
             return Broken(refusal or self.unread or _LOADING)
@@ -238,7 +243,7 @@ class FollowedState:
             return None
         share = self.state.canary
         note = f"canary, {100 * share:g} % of the requests; stable is {self.serving.version}"
-        serving = Serving(loaded.model, loaded.manifest.version, loaded.origin, note=note)
+        serving = Serving(loaded.model, loaded.manifest.version, loaded.origin, note=note, release=self.release)
         return LoadedCandidate(serving, self.serving.version, share, self.shadowed)
 
 

@@ -238,7 +238,9 @@ class Follower:
         self._publish_news()
 
     def _settle(self, state: FollowedState) -> None:
-        """Have the right version answer. The lock is held."""
+        """Have the right version answer, unless the state was replaced meanwhile. The lock is held."""
+        if self.states.get(state.name) is not state:
+            return
         before = state.version
         changed = state.settle(self._store.keys)
         self._store.keep(state.name, state.named())

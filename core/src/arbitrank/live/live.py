@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from arbitrank.answerlog.shadow_lines import ShadowLine
@@ -24,25 +23,25 @@ from arbitrank.arbitration.lineup import outdated, served
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.configuration import completed
 from arbitrank.domain import Domain, Model
-from arbitrank.errors import ArtifactError
+from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.errors import PluginError
 from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
+from arbitrank.live.code import CodeFollower
 from arbitrank.live.comparison import Comparison, ComparisonReport
-from arbitrank.live.domain_state import OPERATOR, FollowedState, Load, LoadedVersion
+from arbitrank.live.domain_state import FollowedState, Load, LoadedVersion
 from arbitrank.live.follower import Follower
-from arbitrank.live.routing import Routing, with_serving
+from arbitrank.live.loader import VersionLoader, code_states, is_of, outdated_states, releases_of
+from arbitrank.live.routing import Routing, with_serving, with_states
 from arbitrank.live.shadow import Shadow
 from arbitrank.live.share import FollowedShare
-from arbitrank.live.status import LiveStatus
+from arbitrank.live.status import LiveStatus, live_status
 from arbitrank.registry import loaded
 from arbitrank.selftest import SelfTester
-from arbitrank.shortlist.artifact import load_shortlister
-from arbitrank.shortlist.hyprank import HypRank, read_hyprank
-from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
-from arbitrank.store.artifact import Manifest
-from arbitrank.store.decision_settings import load_decisions
+from arbitrank.shortlist.hyprank import HypRank
+from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
-from arbitrank.store.loading import check_scales, combined, installed, load_model, unavailable, weights, with_stored
+from arbitrank.store.loading import installed, release_of, unavailable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Context, DomainReport, Request, Truth
@@ -64,6 +63,8 @@ class Live:
     problem; by default it is tested in a child process. `isolation` selects the domains that run in worker processes,
     `breaking` sets the circuit breakers, None has none. With `shortlist` the store's Shortlister selects the domains to
     query; while none is stable, all are queried. The store's HypRank, else `hyprank`, sorts the merged lists.
+    `environments` is the folder whose packages are followed: new code of one answers once it is loaded and tested, and
+    `changed` is called.
     `unavailable` are the reports of packages that were refused or disabled. `following` says by what the share of
     out-of-scope requests follows the traffic, if at all. `loading` wraps the function that loads a version.
     """
@@ -86,17 +87,19 @@ class Live:
         unavailable: Mapping[str, DomainReport] = {},
         following: ShareFollowing = ShareFollowing(),
         loading: Callable[[Load], Load] | None = None,
+        environments: Path | None = None,
+        changed: Callable[[], object] = lambda: None,
     ) -> None:
-        self.store, self._domains, self._shortlist, self._stated = store, domains, shortlist, decisions
+        self.store, self._domains = store, domains
         self._tester = SelfTester(SELF_TEST)
-        self._selftest = selftest or self._tester
         self._comparison = Comparison()
         self._shadow = Shadow(self._comparison, compared)
         self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
         self._share = FollowedShare(following) if following.follow else None
-        shadowed = frozenset(domains if shadow is True else shadow or ())
-        states = [FollowedState(name, name in shadowed) for name in sorted(domains)]
+        self._loader = VersionLoader(store, decisions, selftest or self._tester, self._workers, shortlist)
+        self._shadowed = shadowed = frozenset(domains if shadow is True else shadow or ())
+        states = [FollowedState(name, name in shadowed, release=release_of(domains[name])) for name in sorted(domains)]
         serving = {state.name: state.serving for state in states}
         if shortlist:
             states.append(FollowedState(SHORTLIST, SHORTLIST in shadowed, packaged=False))
@@ -109,6 +112,7 @@ class Live:
         load = loading(self._load) if loading else self._load
         self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
         self.retry = self._follower.retry
+        self._code = CodeFollower(environments, releases_of(domains), self._replace_code, notify, poll, changed)
 
     @classmethod
     def from_installed(
@@ -207,75 +211,65 @@ class Live:
         self.stop()
 
     def start(self) -> None:
-        """Load the stable versions, then follow the store in the background."""
+        """Load the stable versions, then follow the store and the environments in the background."""
         self._follower.start()
+        self._code.start()
         self._shadow.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the threads and the child processes for good; the versions in this process keep answering."""
         self._follower.end()
+        self._code.end()
         self._tester.close()
         self._follower.join(timeout)
+        self._code.join(timeout)
         self._shadow.stop(timeout)
         if self._workers:
             self._workers.close()
 
     def look(self) -> None:
-        """Read the store once, and load and swap whatever has changed; returns when that is done."""
+        """Read the store and the environments once, and swap whatever has changed; returns when that is done."""
         self._follower.look()
+        self._code.look()
 
     def status(self) -> LiveStatus:
-        """The status of the store, of each name and of the workers."""
+        """The status of the store, of each name, of the workers and of the code."""
         breakers = self._breakers.status() if self._breakers else {}
         skipped = self._breakers.open() if self._breakers else set()
-        follower, shadow = self._follower, self._shadow
-        with follower.lock:
-            domains = {
-                name: state.status(breakers.get(name), skipped=name in skipped)
-                for name, state in follower.states.items()
-                if state.number or not state.optional
-            }
-            return LiveStatus(
-                str(self.store),
-                None if follower.answered_at is None else round(monotonic() - follower.answered_at, 3),
-                follower.problem,
-                follower.swaps,
-                domains,
-                shadow.waiting,
-                shadow.dropped,
-                shadow.failed,
-                self._workers.status() if self._workers else {},
-                self._share.status() if self._share else None,
-                round(monotonic() - follower.reached_at, 3),
-            )
+        workers = self._workers.status() if self._workers else {}
+        share = self._share.status() if self._share else None
+        code = self._code.status()
+        return live_status(self.store, self._follower, self._shadow, breakers, skipped, workers, share, code)
 
     def _load(self, name: str, version: str | None) -> LoadedVersion:
-        """One version, verified, tested and loaded; None is the package's. Raises where it is refused."""
-        if name == DECISIONS and version is None:
-            return LoadedVersion(
-                self._stated, Manifest(domain=DECISIONS, package="", package_version="", version=OPERATOR), OPERATOR
-            )
-        found = weights(name, self._domains.get(name), self.store, version)
-        stated = with_stored(self._stated.scales, self.store).get(name, {})
-        scales = {"scales": stated} if isinstance(self._selftest, SelfTester) else {}
-        if (problem := self._selftest(found.folder, name, **scales)) is not None:
-            raise ArtifactError(problem)
-        model: Any
-        if name == SHORTLIST:
-            shortlister = load_shortlister(found.folder, found.manifest.version).serving(self._domains)
-            model = Shortlisting(shortlister, self._shortlist or ShortlistSettings())
-        elif name == HYPRANK:
-            model = read_hyprank(found.folder)
-        elif name == DECISIONS:
-            model = combined(self._stated, load_decisions(found.folder))
-        else:
-            domain = self._domains[name]
-            check_scales(found.manifest, domain, stated)
-            if self._workers and name in self._workers:
-                model = self._workers.load(name, found.folder, stated)
-            else:
-                model = load_model(domain, found.folder, stated)
-        return LoadedVersion(model, found.manifest, found.origin)
+        return self._loader(name, version, self._domains)
+
+    def _replace_code(self, package: str, domains: Mapping[str, RemoteDomain]) -> None:
+        """Have a release's domains answer in the place of the package's others. Raises as `Replacement` does."""
+        before = {name for name, one in self._domains.items() if is_of(one, package)}
+        if taken := sorted(domains.keys() & (self._domains.keys() - before)):
+            raise PluginError(f"claims {', '.join(taken)}, which another package has; uninstall one of the two")
+        load = partial(code_states, loader=self._loader, shadowed=self._shadowed, before=before)
+        states, follower = load(domains), self._follower
+        late: Collection[str] | None = None
+        while late is None or late:  # the store may have changed while the code was loaded
+            with follower.lock:
+                late = outdated_states(states, follower.states)
+                if not late:
+                    gone = before - domains.keys()
+                    kept = {name: one for name, one in self._domains.items() if name not in gone}
+                    self._domains = {**kept, **domains}
+                    self._swap_states(states, gone)
+            states |= load({name: domains[name] for name in late or ()})
+
+    def _swap_states(self, states: Mapping[str, FollowedState], gone: Collection[str]) -> None:
+        """Swap states of names, and with them the one reference that answers. The follower's lock is held."""
+        followed = {name: state for name, state in self._follower.states.items() if name not in gone}
+        self._follower.states = {**followed, **states}
+        self._routing = with_states(self._routing, states, gone, profiles_of(self._domains))
+        for state in states.values():
+            if self._breakers:
+                self._breakers.keep(state.name, state.models())
 
     def _settled(self, state: FollowedState, changed: bool) -> None:
         """Swap the one reference where another version or candidate is to answer."""

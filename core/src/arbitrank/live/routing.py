@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
@@ -18,6 +18,10 @@ from arbitrank.arbitration.outcomes import ServedArm
 from arbitrank.live.comparison import Arm, ComparedVersions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.values import Answer, Request
+
+if TYPE_CHECKING:
+    from arbitrank.arbitration.profiles import DomainProfile
+    from arbitrank.live.domain_state import FollowedState
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,18 @@ def with_serving(arbitrator: Arbitrator, name: str, serving: Serving | Broken) -
     if name in (SHORTLIST, HYPRANK):
         return replace(arbitrator, **{"shortlisting" if name == SHORTLIST else "hyprank": stage})
     return replace(arbitrator, domains={**arbitrator.domains, name: serving})
+
+
+def with_states(
+    routing: Routing, states: Mapping[str, FollowedState], gone: Collection[str], profiles: Mapping[str, DomainProfile]
+) -> Routing:
+    """A routing with what these states say in the place of what answered under their names, and without the `gone`."""
+    kept = {name: one for name, one in routing.stable.domains.items() if name not in gone}
+    domains = {**kept, **{name: state.serving for name, state in states.items()}}
+    stable = replace(routing.stable, domains=dict(sorted(domains.items())), profiles=profiles)
+    stable.prepare()
+    candidates = {name: one for name, one in routing.candidates.items() if name not in {*gone, *states}}
+    return Routing(stable, {**candidates, **{name: one.candidate for name, one in states.items() if one.candidate}})
 
 
 def draw(name: str, version: str, key: str) -> float:

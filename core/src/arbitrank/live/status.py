@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from arbitrank.isolation.groups import GroupStatus
+from arbitrank.live.code import CodeStatus
 from arbitrank.live.domain_state import DomainStatus
 from arbitrank.live.share import ShareStatus
+
+if TYPE_CHECKING:
+    from arbitrank.live.follower import Follower
+    from arbitrank.live.shadow import Shadow
+    from arbitrank.store.store import Store
 
 
 class LiveStatus(msgspec.Struct, frozen=True):
@@ -16,7 +26,7 @@ class LiveStatus(msgspec.Struct, frozen=True):
     `swaps` counts the swaps of a version. `waiting`, `dropped` and `failed` are of shadow: requests that wait for their
     comparison, those that were not compared for lack of time, and those whose comparison could not be written.
     `workers` are the processes of isolated domains, by group. `share` is that of out-of-scope requests, None where
-    it is not followed.
+    it is not followed. `code` is that of the packages in environments of their own.
     """
 
     store: str
@@ -30,3 +40,37 @@ class LiveStatus(msgspec.Struct, frozen=True):
     workers: dict[str, GroupStatus] = {}
     share: ShareStatus | None = None
     silent: float = 0.0
+    code: dict[str, CodeStatus] = {}
+
+
+def live_status(
+    store: Store,
+    follower: Follower,
+    shadow: Shadow,
+    breakers: Mapping[str, str],
+    skipped: Collection[str],
+    workers: dict[str, GroupStatus],
+    share: ShareStatus | None,
+    code: dict[str, CodeStatus],
+) -> LiveStatus:
+    """The status of a process at one moment; `breakers` not closed, by domain, and `skipped`, those open."""
+    with follower.lock:
+        domains = {
+            name: state.status(breakers.get(name), skipped=name in skipped)
+            for name, state in follower.states.items()
+            if state.number or not state.optional
+        }
+        return LiveStatus(
+            str(store),
+            None if follower.answered_at is None else round(monotonic() - follower.answered_at, 3),
+            follower.problem,
+            follower.swaps,
+            domains,
+            shadow.waiting,
+            shadow.dropped,
+            shadow.failed,
+            workers,
+            share,
+            round(monotonic() - follower.reached_at, 3),
+            code,
+        )

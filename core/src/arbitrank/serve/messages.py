@@ -48,7 +48,8 @@ class DomainRow(msgspec.Struct, frozen=True):
     """An installed domain: the `version` that answers, the `problem` that keeps another from answering.
 
     `breaker` is the reason why it is skipped for a while (its circuit is open). `title` is its display name, `notes`
-    are remarks that do not keep it from answering. A row of the status `unreadable` is no domain, but a package whose
+    are remarks that do not keep it from answering. `release` is that of the code which answers, where that is in an
+    environment of its own. A row of the status `unreadable` is no domain, but a package whose
     metadata are damaged.
     """
 
@@ -63,6 +64,7 @@ class DomainRow(msgspec.Struct, frozen=True):
     breaker: str | None = None
     title: str | None = None
     notes: tuple[str, ...] = ()
+    release: str | None = None
 
 
 class Versions(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from arbitrank.live.share import ShareStatus
+from arbitrank.live.status import LiveStatus
 from arbitrank.registry import Refused
 from arbitrank.serve.messages import Health
 
@@ -24,6 +25,7 @@ PROBLEMS = {
     "package": "a package with a domain is refused",
     "store": "the store cannot be read",
     "domain": "a domain does not answer, or answers with another version than the stable one",
+    "code": "a release in the folder of --environments is refused, and the one before answers",
     "log": "lines of --log are lost",
     "shadow": "lines of --shadow are lost",
 }
@@ -55,15 +57,22 @@ def problems(state: WorkerState) -> Iterator[Problem]:
         if isinstance(one, Refused):
             yield Problem("package", f"{one.name}: {one.reason}")
     if state.live is not None:
-        status = state.live.status()
-        if status.problem:
-            yield Problem("store", status.problem)
-        for name, domain in status.domains.items():
-            if domain.problem:
-                yield Problem("domain", f"{name}: {domain.problem}")
+        yield from _followed(state.live.status())
     for kind, log in state.log_status().items():
         if log.problem:
             yield Problem(kind, f"{kind}: {log.problem}")
+
+
+def _followed(status: LiveStatus) -> Iterator[Problem]:
+    """The problems of the store, of the names that are followed in it, and of the code of environments."""
+    if status.problem:
+        yield Problem("store", status.problem)
+    for name, domain in status.domains.items():
+        if domain.problem:
+            yield Problem("domain", f"{name}: {domain.problem}")
+    for package, code in status.code.items():
+        if code.problem:
+            yield Problem("code", f"{package}: {code.problem}")
 
 
 def health(state: WorkerState) -> Health:

@@ -112,6 +112,7 @@ class Handlers:
                 row = replace(
                     row, status="loaded" if domain.version else "failed", version=domain.version,
                     origin=domain.origin, state=domain.state, problem=domain.problem, breaker=domain.breaker,
+                    release=domain.release,
                 )  # fmt: skip
             elif isinstance(found, Refused | Disabled):
                 row = replace(row, status=type(found).__name__.lower(), problem=found.reason)

@@ -97,7 +97,7 @@ class ServiceSettings:
     `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
     whose event loop stands still is killed and replaced. `metrics_port`: a port of the metrics' own at `metrics_host`,
     where callers need a token of `metrics_tokens`, if that is given. `otel`: export spans by OpenTelemetry.
-    `watch`: how the domains are watched by the log.
+    `watch`: how the domains are watched by the log. `environments`: the folder of domains' own environments.
     """
 
     host: str = "127.0.0.1"
@@ -114,6 +114,7 @@ class ServiceSettings:
     log_settings: LogSettings = field(default=LogSettings())
     shadow: Path | None = None
     isolate: tuple[str, ...] = ()
+    environments: Path | None = None
     deadline: float | None = None
     shortlist: ShortlistSettings | None = None
     hyprank: Path | None = None

@@ -132,7 +132,7 @@ class WorkerState:
             self.log = self._stack.enter_context(AnswerLog(settings.log, settings.log_settings))
         if settings.shadow is not None:
             self.shadow = self._stack.enter_context(AnswerLog(settings.shadow, settings.log_settings))
-        self.found, self.unreadable = survey()
+        self._discover()
         domains = loaded(self.found)
         live = Live(
             domains,
@@ -148,14 +148,20 @@ class WorkerState:
             unavailable=unavailable(self.found),
             following=settings.following,
             loading=None if self.tracing is None else self.tracing.loading,
+            environments=settings.environments,
+            changed=self._discover,
         )
         self._stack.enter_context(live)
-        if settings.isolate:
+        if settings.isolate or settings.environments is not None:
             # The event loop must not wait for a worker process that hangs until its deadline.
             self.pool = self._stack.enter_context(ThreadPoolExecutor(1, "arbitrank answer"))
         gc.collect()
         gc.freeze()  # what is loaded stays, so collections beside requests need not traverse it
         return live
+
+    def _discover(self) -> None:
+        """Find the installed domains, at the start and after the code of an environment has changed."""
+        self.found, self.unreadable = survey()
 
     async def stop(self) -> None:
         """Release what `start` opened."""

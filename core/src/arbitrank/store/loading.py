@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
+from arbitrank.arbitration.hosted_domain import HostedDomain
 from arbitrank.arbitration.profiles import DomainProfile, profiles_of
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.scaled_model import scaled
@@ -83,11 +84,18 @@ def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = Mapping
 
     Raises `PluginError` where it is none, `InputError` for an unknown scale, and whatever `domain.load` raises.
     """
+    if isinstance(domain, HostedDomain):  # the scales are read there
+        return domain.hosted(folder, scales)
     model = domain.load(folder)
     if not isinstance(model, Model):
         raise PluginError(f"{folder}: load returned {type(model).__name__}, expected a Model")
     own = stated(domain, "scales")
     return scaled(model, domain_scales({**own, **scales}), domain_scales(own))
+
+
+def release_of(domain: Domain) -> str | None:
+    """The release of a domain's code, where it is in an environment of its own."""
+    return domain.release_name if isinstance(domain, HostedDomain) else None
 
 
 class LineupParts(NamedTuple):
@@ -250,4 +258,5 @@ def _load(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) ->
     found = present(name, domain, store)
     check_scales(found.manifest, domain, scales)
     model = load_model(domain, found.folder, scales)
-    return Serving(model, found.manifest.version, found.origin, found.recalibration)
+    version, origin = found.manifest.version, found.origin
+    return Serving(model, version, origin, found.recalibration, release=release_of(domain))

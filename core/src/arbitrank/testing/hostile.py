@@ -76,7 +76,7 @@ def _write_everywhere(content: bytes = b"\xff" * 64) -> Any:
 
 def _forge_a_message(request: Request) -> Any:
     """Write messages that a worker could send to every open file."""
-    for message in ({"type": "DomainOutcome", "query": 0, "place": 2}, {"type": "QueryDone", "query": 0}):
+    for message in ({"type": "outcome", "query": 0, "place": 2}, {"type": "done", "query": 0}):
         content = msgspec.msgpack.encode(message)
         _write_everywhere(len(content).to_bytes(4) + content)
 

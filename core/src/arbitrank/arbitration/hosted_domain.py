@@ -1,0 +1,33 @@
+"""Domain whose code runs in other processes: what stands for it in the process that answers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from arbitrank.arbitration.dispatch import HostedModel
+from arbitrank.domain import Domain, Model
+
+__all__ = ["HostedDomain", "SelfTest"]
+
+SelfTest: TypeAlias = Callable[[Model], str | None]
+"""A test of a model, which returns its problem, None where it has none."""
+
+
+class HostedDomain(Domain):
+    """A domain whose code runs in other processes, and whose models are there; `release_name` is that of the code."""
+
+    release_name: str
+
+    @abstractmethod
+    def hosted(self, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None) -> HostedModel:
+        """The model in an artifact folder, with the scales stated for its scores by field. Raises as `load` does.
+
+        With `test`, which returns the problem of a model, one that has a problem is refused before it answers.
+        """
+
+    def load(self, folder: Path) -> Model:
+        """The model in an artifact folder."""
+        return self.hosted(folder, {})

@@ -1,0 +1,105 @@
+"""Verbs on environments of domains: install, uninstall."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from arbitrank.cli import environment_options, options
+from arbitrank.environments.building import Sources, find_python, tool
+from arbitrank.environments.install import Installed
+from arbitrank.environments.install import install as install_release
+from arbitrank.environments.install import uninstall as withdraw_release
+from arbitrank.store.signing import open_keys
+from arbitrank.store.store import Store, open_store
+
+_sources = options.gathered(
+    "sources",
+    Sources,
+    click.option("--index-url", metavar="URL", help="The package index, as pip and uv have it configured."),
+    click.option("--extra-index-url", "extra_index_urls", metavar="URL", multiple=True, help="Another index."),
+    click.option("--find-links", metavar="DIR|URL", multiple=True, help="A folder or page of wheels."),
+    click.option("--constraint", "constraints", type=options.PATH, metavar="FILE", multiple=True, help="Constraints."),
+    click.option("--no-index", is_flag=True, help="Use no index, only --find-links."),
+    click.option("--allow-source", is_flag=True, help="Build source distributions too; they run code to be installed."),
+)
+
+
+_store = options.gathered(
+    "store", lambda store, keys: open_store(store, open_keys(keys)), options.store_url, options.keys_folder
+)
+
+
+@click.command("install")
+@click.argument("requirement")
+@environment_options.folder
+@_sources
+@click.option("--python", metavar="VERSION|PATH", help="The Python of the environment.  [default: this one]")
+@click.option(
+    "--installer", type=click.Choice(["uv", "pip"]), help="The program that installs.  [default: uv where it is there]"
+)
+@click.option("--check/--no-check", default=True, help="Run the checks of the domain in its environment.")
+@click.option("--dry-run", is_flag=True, help="Build and check it, and change nothing.")
+@_store
+@options.as_json
+def install(
+    requirement: str,
+    environments: Path,
+    sources: Sources,
+    python: str | None,
+    installer: str | None,
+    check: bool,
+    dry_run: bool,
+    store: Store,
+    as_json: bool,
+) -> None:
+    """Install a domain's package into an environment of its own: REQUIREMENT is a name with a version, wheel or folder.
+
+    It is built beside what serves, checked and tested there with the stable weights, and then made current; services
+    that follow the folder change over within their polling interval. Nothing changes where a step fails.
+
+    Example: arbitrank install arbitrank-podcasts==1.2 --environments ./environments
+    """
+    by = tool(installer)
+    found = install_release(
+        requirement,
+        environments,
+        find_python(python, by),
+        by,
+        sources,
+        store,
+        check=check,
+        dry_run=dry_run,
+        report=options.note,
+    )
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        _show(found, dry_run)
+
+
+def _show(found: Installed, dry_run: bool) -> None:
+    domains = ", ".join(found.domains)
+    click.echo(f"{found.package} {found.release}: {domains}; core {found.core}, Python {found.python}")
+    for note in found.notes:
+        click.echo(f"  {note}")
+    if dry_run:
+        click.echo("dry run: nothing was changed")
+    elif not found.changed:
+        click.echo("it was current already")
+    else:
+        click.echo(f"current now{f', before: {found.previous}' if found.previous else ''}; see: arbitrank domains")
+
+
+@click.command("uninstall")
+@click.argument("package")
+@environment_options.folder
+def uninstall(package: str, environments: Path) -> None:
+    """Have no release of PACKAGE serve any more. Its environment is removed once no process uses it.
+
+    Example: arbitrank uninstall arbitrank-podcasts --environments ./environments
+    """
+    release = withdraw_release(package, environments)
+    click.echo(f"{release.package}: {release.name} is not current any more; services stop serving it within their poll")

@@ -1,0 +1,209 @@
+"""Building of a virtual environment: by uv where it is there, else by venv and pip, from the same options.
+
+Only wheels are installed, unless source distributions are allowed; a folder is made a wheel first. No Python is
+downloaded. Where no index is named, uv uses the one that pip is configured for, as pip does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from arbitrank.errors import InputError, os_errors
+
+__all__ = ["Sources", "Tool", "build", "find_python", "package_of", "placed", "tool"]
+
+_SECONDS = 1_800  # of one command
+_LINES = 12  # of what a command wrote that an error quotes
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where packages come from: pip's options of these names; `allow_source` takes source distributions too."""
+
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    constraints: tuple[Path, ...] = ()
+    no_index: bool = False
+    allow_source: bool = False
+
+    def options(self) -> list[str]:
+        """The options that pip and uv share."""
+        found = ["--index-url", self.index_url] if self.index_url else []
+        for name, values in (("--extra-index-url", self.extra_index_urls), ("--find-links", self.find_links)):
+            for value in values:
+                found += [name, value]
+        for path in self.constraints:
+            found += ["--constraint", str(path)]
+        return [*found, *(["--no-index"] if self.no_index else [])]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """The program that installs: uv, by its path, or pip."""
+
+    uv: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the program."""
+        return "uv" if self.uv else "pip"
+
+
+def tool(wanted: str | None = None) -> Tool:
+    """The program that installs: the one named, else uv where it is there. Raises `InputError` where it is not."""
+    beside = Path(sysconfig.get_path("scripts")) / "uv"
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    if wanted == "uv" and not found:
+        raise InputError("--installer uv: no program uv; run: pip install uv, or name --installer pip")
+    return Tool(None if wanted == "pip" else found)
+
+
+def package_of(requirement: str) -> str:
+    """The normalised name of the package of a requirement, wheel or folder. Raises `InputError` where it is none."""
+    path = Path(requirement)
+    if path.suffix == ".whl":
+        if not path.is_file():
+            raise InputError(f"{requirement}: no such wheel")
+        try:
+            return canonicalize_name(parse_wheel_filename(path.name)[0])
+        except InvalidWheelFilename as error:
+            raise InputError(f"{requirement}: {error}; build it again") from error
+    if path.is_dir():
+        return _project_name(path)
+    try:
+        parsed = Requirement(requirement)
+    except InvalidRequirement as error:
+        raise InputError(
+            f"{requirement!r}: no requirement, expected a name as in 'arbitrank-podcasts==1.2', a wheel "
+            f"or a folder that is there: {str(error).splitlines()[0]}"
+        ) from error
+    return canonicalize_name(parsed.name)
+
+
+def _project_name(folder: Path) -> str:
+    import tomllib
+
+    path = folder / "pyproject.toml"
+    with os_errors(InputError, str(path), "; expected the folder of a Python project"):
+        content = path.read_bytes()
+    try:
+        name = tomllib.loads(content.decode("utf-8-sig")).get("project", {}).get("name")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; correct it") from error
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{path}: has no [project] name; add it")
+    return canonicalize_name(name)
+
+
+def find_python(version: str | None, by: Tool) -> Path:
+    """The interpreter of that version, or at that path; None is the one that runs. Raises `InputError` without one."""
+    if version is None:
+        return Path(getattr(sys, "_base_executable", sys.executable))
+    if by.uv and os.sep not in version:
+        found = _run([by.uv, "python", "find", "--no-python-downloads", "--no-project", version], check=False)
+        candidates = [found.stdout.strip()] if not found.returncode else []
+    else:
+        candidates = [version] if os.sep in version else [one for one in [shutil.which(f"python{version}")] if one]
+    for candidate in candidates:
+        asked = _run([candidate, "-I", "-c", "import sys; print(sys._base_executable)"], check=False)
+        if not asked.returncode and asked.stdout.strip():
+            return Path(asked.stdout.strip())
+    raise InputError(
+        f"--python {version}: no such Python on this machine, and none is downloaded; install it, or name one by its "
+        "path, as in --python /usr/bin/python3.12"
+    )
+
+
+def build(requirement: str, python: Path, part: Path, by: Tool, sources: Sources) -> None:
+    """Make a virtual environment in the folder `part` and install a requirement there.
+
+    Raises `InputError` with the end of what the program wrote.
+    """
+    target = str(part / "bin" / "python")
+    if by.uv:
+        _run([by.uv, "venv", "--no-python-downloads", "--no-project", "--python", str(python), str(part)])
+        install = [by.uv, "pip", "install", "--python", target, *_index(sources)]
+        wheel = [by.uv, "build", "--wheel", "--no-python-downloads", "--python", target, *_index(sources), "--out-dir"]
+    else:
+        _run([str(python), "-I", "-m", "venv", str(part)])
+        install = [target, "-I", "-m", "pip", *_QUIET, "install", *sources.options()]
+        wheel = [target, "-I", "-m", "pip", *_QUIET, "wheel", "--no-deps", *sources.options(), "--wheel-dir"]
+    binary = [] if sources.allow_source else ["--only-binary", ":all:"]
+    with tempfile.TemporaryDirectory(prefix="arbitrank-wheel-") as folder:
+        if Path(requirement).is_dir():  # a checkout is made a wheel, whose build needs what its project says
+            _run([*wheel, folder, str(Path(requirement).resolve())])
+            requirement = str(next(Path(folder).glob("*.whl")))
+        _run([*install, *binary, requirement])
+
+
+def placed(part: Path, final: Path) -> None:
+    """Have the scripts of an environment name the folder that it is about to be renamed to."""
+    for path in (part / "bin").iterdir():
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > 1 << 20:
+            continue
+        content = path.read_bytes()
+        if os.fsencode(str(part)) in content:
+            path.write_bytes(content.replace(os.fsencode(str(part)), os.fsencode(str(final))))
+
+
+_QUIET = ("--disable-pip-version-check", "--quiet", "--no-input")
+
+
+def _index(sources: Sources) -> list[str]:
+    """uv's options for where packages come from; pip's configuration, where the caller and uv's own name no index."""
+    given = ["--index-strategy", "unsafe-best-match", *sources.options()]  # the best of all indexes, as pip takes it
+    if (
+        sources.index_url
+        or sources.no_index
+        or any(name in os.environ for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX"))
+    ):
+        return given
+    return [*_pip_options(), *given]
+
+
+@cache
+def _pip_options() -> tuple[str, ...]:
+    found = _run([sys.executable, "-m", "pip", "config", "list"], check=False)
+    options: list[str] = []
+    for line in found.stdout.splitlines() if not found.returncode else ():
+        match = re.fullmatch(
+            r"(?:global|install|:env:)\.(index-url|extra-index-url|find-links|constraint)='(.*)'", line
+        )
+        for value in match[2].replace("\\n", " ").split() if match else ():
+            options += [f"--{match[1]}", value] if match else []
+    return tuple(options)
+
+
+def _run(arguments: Sequence[str], check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end. Raises `InputError` where it fails, with the last lines that it wrote."""
+    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    program = Path(arguments[0]).name
+    try:
+        done = subprocess.run(
+            arguments, check=False, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+            timeout=_SECONDS, env=environ, start_new_session=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{program}: not done after {_SECONDS} s; see whether the index answers") from error
+    except OSError as error:
+        if not check:
+            return subprocess.CompletedProcess(arguments, 1, "", str(error))
+        raise InputError(f"{program}: cannot be run: {error.strerror or error}") from error
+    if check and done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-_LINES:]
+        raise InputError(f"{program} ended with status {done.returncode}:\n" + "\n".join(f"  {one}" for one in lines))
+    return done

@@ -1,0 +1,81 @@
+"""Discovery of the domains of environments, as the registry returns them beside those of installed packages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from arbitrank.environments.folders import Release, current, names
+from arbitrank.environments.remote_domain import ReleaseHost, RemoteDomain
+from arbitrank.errors import ArbitrankError, message
+from arbitrank.guard import Fault, guarded
+from arbitrank.packages import UNKNOWN
+from arbitrank.registry import Disabled, Found, Loaded, Refused, Source, Unreadable
+
+__all__ = ["domains_of", "found_in", "releases_in"]
+
+_hosts: WeakValueDictionary[Path, ReleaseHost] = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def found_in(folder: Path, wanted: set[str] | None) -> tuple[list[Found], list[Unreadable]]:
+    """The domains of the current releases in a folder, and what is wrong with it; `wanted` are those to load.
+
+    No code of theirs runs. Never raises.
+    """
+    found: list[Found] = []
+    problems: list[Unreadable] = []
+    listed = guarded(names, folder)
+    if isinstance(listed, Fault):
+        return [], [Unreadable(str(folder), UNKNOWN, message(listed))]
+    for package in listed:
+        release = guarded(current, folder, package)
+        if release is None:
+            continue
+        domains = release if isinstance(release, Fault) else guarded(domains_of, release)
+        if isinstance(domains, Fault):
+            problems.append(Unreadable(package, UNKNOWN, message(domains)))
+            continue
+        for one in domains:
+            named = wanted is None or one.name in wanted or one.source.name in wanted
+            off = Disabled(one.name, one.source, "ARBITRANK_DOMAINS does not name it")
+            found.append(one if named or not isinstance(one, Loaded) else off)
+    return found, problems
+
+
+def domains_of(release: Release) -> list[Found]:
+    """The domains of a release by its record. Raises `InputError` where that cannot be read."""
+    recorded = release.recorded()
+    host = host_of(release)
+    found: list[Found] = []
+    for facts in recorded.hello.domains:
+        source = Source(facts.entry_point or facts.name, recorded.package, recorded.version)
+        found.append(Loaded(facts.name, source, RemoteDomain(facts, host), facts.notes))
+    for name, reason in sorted(recorded.hello.refused.items()):
+        found.append(Refused(name, Source(name, recorded.package, recorded.version), reason))
+    return found
+
+
+def host_of(release: Release) -> ReleaseHost:
+    """The workers of a release in this process; one host per release, while anything refers to it."""
+    with _lock:
+        host = _hosts.get(release.folder)
+        if host is None:
+            host = _hosts[release.folder] = ReleaseHost(release)
+        return host
+
+
+def releases_in(folder: Path) -> Mapping[str, Release | str]:
+    """The current release of each package of a folder, or the reason why it is not known, by package."""
+    try:
+        listed = names(folder)
+    except ArbitrankError as error:
+        return {str(folder): str(error)}
+    found: dict[str, Release | str] = {}
+    for package in listed:
+        release = guarded(current, folder, package)
+        if release is not None:
+            found[package] = message(release) if isinstance(release, Fault) else release
+    return found

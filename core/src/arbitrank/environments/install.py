@@ -1,0 +1,293 @@
+"""Installation of a package into an environment of its own: built aside, checked there, then made current.
+
+Each step leaves what serves untouched until the last one, the replacement of the file `current`. An installation that
+is killed or runs out of space leaves a folder that ends in `.part`, which the next one removes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+from packaging.utils import canonicalize_name
+
+from arbitrank.arbitration.probes import violation
+from arbitrank.child import command, environment
+from arbitrank.environments import folders
+from arbitrank.environments.building import Sources, Tool, build, package_of, placed
+from arbitrank.environments.discovery import domains_of
+from arbitrank.environments.folders import Recorded, Release
+from arbitrank.environments.remote_domain import RemoteDomain, greeted
+from arbitrank.errors import ArbitrankError, InputError, PluginError, os_errors
+from arbitrank.guard import Fault, guarded
+from arbitrank.isolation.groups import Isolation
+from arbitrank.isolation.messages import DomainStated, Hello
+from arbitrank.registry import ENVIRONMENTS, Loaded, loaded, survey
+from arbitrank.store.loading import load_model, present
+from arbitrank.store.store import Store
+
+__all__ = ["Installed", "install", "rollback_code", "uninstall"]
+
+_CHECKING = 900  # seconds that `check` of a domain may take
+_PROBING = 120.0  # seconds that the self-test of a domain may take
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """The outcome of an installation: the release, the one before it, its domains, and remarks.
+
+    `changed` is False where the release was current already, and in a dry run. `removed` are older releases.
+    """
+
+    package: str
+    release: str
+    previous: str | None
+    changed: bool
+    core: str | None
+    python: str | None
+    domains: tuple[str, ...]
+    libraries: dict[str, str]
+    notes: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def install(
+    requirement: str,
+    folder: Path,
+    python: Path,
+    by: Tool,
+    sources: Sources,
+    store: Store,
+    *,
+    check: bool = True,
+    dry_run: bool = False,
+    report: Callable[[str], None] = lambda text: None,
+) -> Installed:
+    """Install a requirement, wheel or project folder, and make it its package's current release.
+
+    Raises `InputError` where it cannot be built, `PluginError` where its domains cannot answer, break the contract, or
+    are claimed by another package; what serves stays as it was.
+    """
+    package = package_of(requirement)
+    home = folder / package
+    with folders.locked(home):
+        folders.prune(home, keep=[release.name for release in folders.releases(home)])
+        part = home.resolve() / f".{os.getpid()}{folders.PART}"
+        report(f"building by {by.name}")
+        try:
+            with os_errors(InputError, str(part)):
+                build(requirement, python, part, by, sources)
+            release, notes = _made_release(requirement, package, part, folder, store, check, report)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        before = guarded(folders.current, folder, package)
+        serving = before if isinstance(before, Release) else None
+        result = _installed(release, serving, notes)
+        if dry_run:
+            kept = [one.name for one in folders.releases(home) if one.name != release.name or one == serving]
+            folders.prune(home, kept)
+            return replace(result, changed=False)
+        folders.switch(folder, release)
+        last = folders.previous(folder, package)
+        removed = folders.prune(home, [release.name, *([last.name] if last else [])])
+        return replace(result, removed=tuple(removed))
+
+
+def _made_release(
+    requirement: str, package: str, part: Path, folder: Path, store: Store, check: bool, report: Callable[[str], None]
+) -> tuple[Release, list[str]]:
+    """The release that was built in `part`, under its name, checked."""
+    main, versions, name = _contents(package, part)
+    release = Release(part.parent / name)
+    if release.interpreter.exists():
+        recorded = guarded(release.recorded)
+        if not isinstance(recorded, Fault):  # the same packages in the same versions, checked when they came
+            report(f"{release} is installed already")
+            return release, []
+    report(f"starting {main} {versions[main]}")
+    hello = greeted(Release(part), Isolation({}).memory_mb << 20)
+    _claims(package, hello, folder)
+    facts = tuple(_relative(one, part) for one in hello.domains)
+    folders.record(part, Recorded(requirement, main, versions[main], versions, replace(hello, domains=facts)))
+    folders.leasable(part)
+    notes = [f"{name}: {reason}" for name, reason in sorted(hello.refused.items())]
+    aside = Release(part)
+    if check:
+        notes += _checked(aside, [one.name for one in hello.domains], report)
+    notes += _selftested(aside, store, report)
+    with os_errors(InputError, str(release.folder), "; free space, then repeat the command"):
+        placed(part, release.folder)
+        os.sync()
+        part.rename(release.folder)
+    return release, notes
+
+
+def _contents(package: str, part: Path) -> tuple[str, dict[str, str], str]:
+    """The name of the package's distribution as it writes it, the versions of all, and the release's name."""
+    site = next(part.glob("lib/python*/site-packages"), None)
+    found = {canonicalize_name(one.metadata["Name"]): one for one in distributions(path=[str(site)])} if site else {}
+    main = found.get(canonicalize_name(package))
+    if main is None:
+        raise InputError(f"{package}: was not installed by its requirement; expected a distribution of that name")
+    versions = {one.metadata["Name"]: one.version for one in found.values()}
+    settings = (part / "pyvenv.cfg").read_text("utf-8", "replace")
+    python = re.search(r"^version(?:_info)? *= *(\S+)", settings, re.MULTILINE)
+    digest = hashlib.sha256((python[1] if python else "").encode())
+    for name, one in sorted(found.items()):
+        digest.update(f"{name}=={one.version}\n".encode())
+    digest.update(_files(main))
+    version = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in main.version)
+    return str(main.metadata["Name"]), versions, f"{version}-{digest.hexdigest()[:8]}"
+
+
+def _files(distribution: Distribution) -> bytes:
+    """The digests of a distribution's files: a checkout may have other code under one version."""
+    rows = [(str(one), one.hash.value if one.hash else "") for one in distribution.files or ()]
+    named = [row for row in rows if row[0].endswith((".py", ".json", ".npz", ".txt", ".toml", ".so")) and row[1]]
+    return repr(sorted(row for row in named if ".dist-info" not in row[0])).encode()
+
+
+def _claims(package: str, hello: Hello, folder: Path) -> None:
+    """Raise `PluginError` where there is no domain, or another package has one of that name."""
+    if not hello.domains:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(hello.refused.items()))
+        raise PluginError(f"{package}: has no domain that can be loaded: {reasons or 'no entry point of a domain'}")
+    owners = {name: f"the service's own environment ({package})" for name, package in _own().items()}
+    for other in folders.names(folder):
+        release = guarded(folders.current, folder, other)
+        recorded = guarded(release.recorded) if isinstance(release, Release) and other != package else None
+        if isinstance(recorded, Recorded):
+            owners |= {one.name: f"the environment {other}" for one in recorded.hello.domains}
+    for one in hello.domains:
+        if one.name in owners:
+            raise PluginError(
+                f"{package}: claims the domain {one.name!r}, which {owners[one.name]} has; uninstall one of the two"
+            )
+
+
+def _own() -> dict[str, str]:
+    environ = {name: value for name, value in os.environ.items() if name != ENVIRONMENTS}
+    found = survey(environ).found
+    return {one.name: one.source.distribution for one in found if isinstance(one, Loaded)}
+
+
+def _relative(facts: DomainStated, part: Path) -> DomainStated:
+    """The facts with the folder of shipped weights relative to the environment, which is about to be renamed."""
+    if facts.shipped is None:
+        return facts
+    path = Path(facts.shipped)
+    inside = path.is_relative_to(part)
+    return replace(facts, shipped=str(path.relative_to(part) if inside else path))
+
+
+def _checked(release: Release, domains: Sequence[str], report: Callable[[str], None]) -> list[str]:
+    """Remarks of `check` in the environment. Raises `PluginError` with what is broken."""
+    notes = []
+    for domain in domains:
+        report(f"checking {domain}")
+        arguments = [*command(release.interpreter), "-m", "arbitrank", "check", domain]
+        try:
+            done = subprocess.run(
+                arguments, check=False, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                timeout=_CHECKING, env=environment(release.interpreter), start_new_session=True,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise PluginError(f"{domain}: check was not done after {_CHECKING} s") from error
+        if done.returncode == 1:
+            raise PluginError(f"{domain}: check found in its environment:\n{done.stdout.strip()}")
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+            notes.append(f"{domain}: check was not run in its environment: {last}")
+    return notes
+
+
+def _selftested(release: Release, store: Store, report: Callable[[str], None]) -> list[str]:
+    """Remarks of the self-test of the weights that are stable, or shipped. Raises `PluginError` where one fails."""
+    notes = []
+    domains = loaded(domains_of(release))
+    for name, domain in sorted(domains.items()):
+        assert isinstance(domain, RemoteDomain)
+        report(f"testing {name} with its weights")
+        found = guarded(present, name, domain, store)
+        if isinstance(found, Fault):
+            notes.append(f"{name}: not tested: {found.reason}")
+            continue
+        try:
+            model = load_model(domain, found.folder)
+            problem = violation(domain, model, _PROBING)
+        except ArbitrankError as error:
+            problem = str(error)
+        if problem is not None:
+            raise PluginError(
+                f"{name}: its self-test with the weights {found.manifest.version} ({found.origin}) failed: {problem}"
+            )
+    return notes
+
+
+def _installed(release: Release, before: Release | None, notes: Sequence[str]) -> Installed:
+    recorded = release.recorded()
+    return Installed(
+        release.package,
+        release.name,
+        before.name if before else None,
+        before is None or before.name != release.name,
+        recorded.hello.core,
+        recorded.hello.python,
+        tuple(one.name for one in recorded.hello.domains),
+        recorded.hello.libraries,
+        tuple(notes),
+        (),
+    )
+
+
+def uninstall(package: str, folder: Path) -> Release:
+    """Have no release of a package be current; the one that was. Its folders go once no process uses them.
+
+    Raises `InputError` where it is not installed.
+    """
+    home = folder / canonicalize_name(package)
+    if not home.is_dir():
+        known = ", ".join(folders.names(folder)) or "none"
+        raise InputError(f"{package}: not installed in {folder} (installed: {known})")
+    with folders.locked(home):
+        release = folders.current(folder, home.name)
+        if release is None:
+            raise InputError(f"{package}: not installed in {folder}")
+        folders.withdraw(folder, home.name)
+        folders.prune(home, [])
+        return release
+
+
+def rollback_code(name: str, folder: Path) -> tuple[Release, Release]:
+    """Make the previous release of a package, or of a domain's package, current; that release and the one before.
+
+    Raises `InputError` where there is none.
+    """
+    package = _package_with(name, folder)
+    with folders.locked(folder / package):
+        serving, previous = folders.current(folder, package), folders.previous(folder, package)
+        if serving is None or previous is None:
+            raise InputError(f"{name}: has no previous release in {folder}; run: arbitrank install {package}==VERSION")
+        folders.switch(folder, previous)
+        return previous, serving
+
+
+def _package_with(name: str, folder: Path) -> str:
+    listed = folders.names(folder)
+    if canonicalize_name(name) in listed:
+        return canonicalize_name(name)
+    for package in listed:
+        release = guarded(folders.current, folder, package)
+        recorded = guarded(release.recorded) if isinstance(release, Release) else None
+        if isinstance(recorded, Recorded) and name in {one.name for one in recorded.hello.domains}:
+            return package
+    raise InputError(
+        f"{name}: no package or domain of that name in {folder} (installed: {', '.join(listed) or 'none'})"
+    )

@@ -1,0 +1,253 @@
+"""Installation into an environment: checked before it is current, repaired after whatever interrupted it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from environment_folders import make, plugin, released
+
+from arbitrank.cli.main import cli
+from arbitrank.environments import folders, install
+from arbitrank.environments.building import Sources, Tool, find_python, package_of, tool
+from arbitrank.environments.install import Installed, rollback_code, uninstall
+from arbitrank.errors import InputError, PluginError
+from arbitrank.registry import ENVIRONMENTS
+from arbitrank.store.store import Store, open_store
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of environments, with no domain beside it."""
+    monkeypatch.setenv("ARBITRANK_DOMAINS", "")
+    monkeypatch.delenv(ENVIRONMENTS, raising=False)
+    return tmp_path / "environments"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+class Built:
+    """Stands for uv and pip: what the next environment holds."""
+
+    def __init__(self) -> None:
+        self.code, self.version = plugin("kite"), "1.0"
+        self.failing: Callable[[Path], None] = lambda part: None
+
+    def __call__(self, requirement: str, python: Path, part: Path, by: Tool, sources: Sources) -> None:
+        make(part, self.code, package=package_of(requirement), version=self.version)
+        (part / "bin" / "kite").write_text(f"#!{part}/bin/python\n")
+        self.failing(part)
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> Built:
+    """The builder, and a greeting that names the plugin's own domains alone: the tests' Python has others."""
+    one, greeted = Built(), install.greeted
+    monkeypatch.setattr(install, "build", one)
+
+    def own(release: folders.Release, memory: int) -> Any:
+        import msgspec
+
+        hello = greeted(release, memory)
+        domains = tuple(d for d in hello.domains if d.package == package_of(d.package) and "kite" in d.package)
+        refused = {name: why for name, why in hello.refused.items() if name == "kite"}
+        return msgspec.structs.replace(hello, domains=domains, refused=refused)
+
+    monkeypatch.setattr(install, "greeted", own)
+    return one
+
+
+def installed(folder: Path, store: Store, requirement: str = "arbitrank-kite", **options: Any) -> Installed:
+    return install.install(
+        requirement, folder, Path(sys.executable), Tool(), Sources(), store, **{"check": False, **options}
+    )
+
+
+def current(folder: Path) -> str | None:
+    release = folders.current(folder, "arbitrank-kite")
+    return release.name if release else None
+
+
+# ----------------------------------------------------------------------------------------------------------- installing
+
+
+def test_a_release_is_named_by_its_version_and_what_is_installed(folder: Path, store: Store, built: Built) -> None:
+    first = installed(folder, store)
+    assert first.release.startswith("1.0-")
+    assert (first.previous, first.changed, first.domains) == (None, True, ("kite",))
+    assert current(folder) == first.release
+    assert not list((folder / "arbitrank-kite").glob(".*.part"))
+    again = installed(folder, store)
+    assert (again.release, again.changed) == (first.release, False)
+
+
+def test_an_upgrade_keeps_the_release_before_for_a_rollback_and_removes_older_ones(
+    folder: Path, store: Store, built: Built
+) -> None:
+    names = []
+    for built.version in ("1.0", "1.1", "1.2"):
+        names.append(installed(folder, store).release)
+    assert [one.name for one in folders.releases(folder / "arbitrank-kite")] == names[1:]
+    now, before = rollback_code("kite", folder)
+    assert (now.name, before.name) == (names[1], names[2])
+    assert current(folder) == names[1]
+    assert rollback_code("arbitrank-kite", folder)[0].name == names[2]
+
+
+def test_scripts_of_the_environment_name_the_folder_that_it_is_renamed_to(
+    folder: Path, store: Store, built: Built
+) -> None:
+    release = folder.resolve() / "arbitrank-kite" / installed(folder, store).release
+    assert (release / "bin" / "kite").read_text() == f"#!{release}/bin/python\n"
+
+
+def test_a_dry_run_changes_nothing(folder: Path, store: Store, built: Built) -> None:
+    first = installed(folder, store)
+    built.version = "1.1"
+    assert installed(folder, store, dry_run=True).changed is False
+    assert current(folder) == first.release
+    assert [one.name for one in folders.releases(folder / "arbitrank-kite")] == [first.release]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (plugin("kite", extra="import nowhere"), "No module named 'nowhere'"),
+        (plugin("kite", extra="import os; os._exit(3)"), "ended with status 3"),
+        (plugin(), "returned no domain"),
+        ("", "implements no hook"),
+    ],
+    ids=["import", "exit", "none", "no hook"],
+)
+def test_what_cannot_answer_is_refused_and_what_serves_stays(
+    folder: Path, store: Store, built: Built, code: str, reason: str
+) -> None:
+    first = installed(folder, store)
+    built.code, built.version = code, "1.1"
+    with pytest.raises(PluginError, match=reason):
+        installed(folder, store)
+    assert current(folder) == first.release
+    assert not list((folder / "arbitrank-kite").glob(".*.part"))
+
+
+def test_a_domain_of_another_environment_is_refused_naming_both(folder: Path, store: Store, built: Built) -> None:
+    released(folder, package="arbitrank-other")
+    with pytest.raises(
+        PluginError, match=r"arbitrank-kite: claims the domain 'kite', which the environment arbitrank-o"
+    ):
+        installed(folder, store)
+
+
+# ------------------------------------------------------------------------------------------------------- interruptions
+
+
+def test_what_is_interrupted_at_any_step_leaves_what_serves_and_the_next_repairs_it(
+    folder: Path, store: Store, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = installed(folder, store)
+    built.version = "1.1"
+    steps: list[tuple[object, str]] = [
+        (install, "build"), (install, "greeted"), (folders, "record"), (folders, "leasable"), (install, "placed"),
+        (os, "sync"), (folders, "switch"), (folders, "write_durably"),
+    ]  # fmt: skip
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*arguments: object) -> None:
+        raise Killed
+
+    for module, name in steps:
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, killed)
+            patched.setattr(install, "shutil", SimpleNamespace(rmtree=lambda *a, **k: None))  # as after SIGKILL
+            with pytest.raises(Killed):
+                installed(folder, store)
+        assert current(folder) == first.release
+    assert installed(folder, store).release.startswith("1.1-")
+    assert not list((folder / "arbitrank-kite").glob(".*.part"))
+
+
+def test_a_full_disk_is_reported_and_changes_nothing(folder: Path, store: Store, built: Built) -> None:
+    first = installed(folder, store)
+
+    def full(part: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    built.version, built.failing = "1.1", full
+    with pytest.raises(InputError, match="No space left on device"):
+        installed(folder, store)
+    assert current(folder) == first.release
+
+
+def test_uninstalling_leaves_nothing_that_is_current(folder: Path, store: Store, built: Built) -> None:
+    installed(folder, store)
+    uninstall("arbitrank-kite", folder)
+    assert current(folder) is None
+    with pytest.raises(InputError, match="not installed"):
+        uninstall("arbitrank-kite", folder)
+    with pytest.raises(InputError, match="no package or domain of that name"):
+        rollback_code("kite", folder)
+
+
+# ------------------------------------------------------------------------------------------------------------ the verbs
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(one) for one in arguments])
+
+
+def test_the_verbs_install_list_and_roll_back(folder: Path, tmp_path: Path, built: Built) -> None:
+    options = ("--environments", folder, "--store", tmp_path / "store")
+    done = run("install", "arbitrank-kite", "--installer", "pip", "--no-check", "--json", *options)
+    assert done.exit_code == 0, done.output
+    first = json.loads(done.stdout.splitlines()[-1])["release"]
+    built.version = "1.1"
+    assert run("install", "arbitrank-kite", "--installer", "pip", "--no-check", *options).exit_code == 0
+    rolled = run("rollback", "kite", "--code", *options)
+    assert first in rolled.output
+    assert current(folder) == first
+
+
+@pytest.mark.parametrize(
+    ("requirement", "reason"),
+    [
+        ("no such thing!", "no requirement, expected a name"),
+        ("./missing.whl", "no such wheel"),
+        ("kite-1.whl", "no such wheel"),
+    ],
+)
+def test_what_is_no_requirement_is_refused(folder: Path, requirement: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        package_of(requirement)
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected the folder of a Python project"):
+        package_of(str(tmp_path))
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    with pytest.raises(InputError, match=r"has no \[project\] name"):
+        package_of(str(tmp_path))
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "Arbitrank_Kite"\n')
+    assert package_of(str(tmp_path)) == "arbitrank-kite"
+
+
+def test_no_python_is_downloaded() -> None:
+    with pytest.raises(InputError, match="no such Python on this machine, and none is downloaded"):
+        find_python("2.5", Tool())
+    with pytest.raises(InputError, match="no such Python"):
+        find_python("/nowhere/python", Tool())
+
+
+def test_the_program_that_installs_may_be_named() -> None:
+    assert tool("pip").name == "pip"
