@@ -17,8 +17,10 @@ from arbitrank.serve.allowances import Allowances
 from arbitrank.serve.auth import Grant, make_token, read_tokens
 from arbitrank.serve.fair_shares import HeldBytes, OpenConnections, address_key, forwarded_address
 from arbitrank.serve.inflating import inflated
+from arbitrank.serve.load import LoadCounters
 from arbitrank.serve.operations import OPERATIONS, operations_at
 from arbitrank.serve.refusal import Refusal
+from arbitrank.serve.settings import ServiceLimits
 
 # ------------------------------------------------------------------------------------------------------ bytes held
 
@@ -67,6 +69,17 @@ def test_what_is_held_is_the_sum_of_the_connections_and_within_the_limits(steps:
         held.release(one)
     assert held.total == 0
     assert not held._sums
+
+
+def test_beyond_the_limit_of_pending_calls_a_client_sheds_its_own() -> None:
+    load = LoadCounters(ServiceLimits(waiting=4))
+    assert [load.begin("greedy") for _ in range(6)] == [True] * 4 + [False] * 2
+    assert [load.begin("modest") for _ in range(3)] == [True] * 2 + [False]
+    assert [load.begin(f"client {n}") for n in range(4)] == [True, True, False, False]
+    assert (load.pending, load.shed) == (8, 5)
+    for client in ["greedy"] * 4 + ["modest"] * 2 + ["client 0", "client 1"]:
+        load.end(client)
+    assert [load.begin("modest") for _ in range(5)] == [True] * 4 + [False]
 
 
 # ----------------------------------------------------------------------------------------------------- connections

@@ -40,6 +40,11 @@ class Admitted(NamedTuple):
     compressed: bool
     clients: tuple[str, ...]
 
+    @property
+    def client(self) -> str:
+        """The client by its token, else by its address."""
+        return self.clients[-1]
+
 
 class Admission:
     """Admission of the calls of one worker, which counts and reports the refused ones."""

@@ -82,7 +82,7 @@ class App:
             status, body = error.status_code, _encode(Error.of(error.detail))
             headers += [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
         finally:
-            state.load.pending -= 1
+            state.load.end(scope["state"]["admitted"].client)
         headers.append((b"content-length", b"%d" % len(body)))
         if state.load.draining and scope["state"]["connection"].is_last():
             headers.append(_CLOSE)

@@ -187,12 +187,9 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
         if cycle.more_body:
             self._postponed = (cycle, app)
             return
-        if cycle.scope["path"] == RANK:
-            if self.load.pending >= self.load.limits.waiting:
-                self.load.shed += 1
-                self._refuse(cycle, refusal.BUSY)
-                return
-            self.load.pending += 1  # the application decrements it
+        if cycle.scope["path"] == RANK and not self.load.begin(cycle.scope["state"]["admitted"].client):
+            self._refuse(cycle, refusal.BUSY)
+            return  # else the application ends what has begun
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
@@ -254,6 +251,7 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
         self.load.count_cut(reason)
         self.load.held.release(self)
         if self._arriving and not self._in_head:
+            self.cycle.body = bytearray()
             if self.cycle.response_started:  # refused by its head already
                 response = None
             elif self._postponed is not None:
