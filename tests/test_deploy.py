@@ -501,6 +501,8 @@ SERIES = {
                                "arbitrank_domain_answers_total{domain='d', arm='canary'} 0+90x400"],
     "ArbitrankDecisionsShifted": ["arbitrank_answers_total{action='accept'} 0+90x200 18000+10x200",
                                   "arbitrank_answers_total{action='none'} 0+10x200 2000+90x200"],
+    "ArbitrankWatchAlarm": ["arbitrank_watch_alarm{domain='d', kind='drift'} 1x400"],
+    "ArbitrankWatchSilent": ["arbitrank_watch_timestamp_seconds{} 0x400"],
     "ArbitrankLogLost": ["arbitrank_log_lost_total{worker='1', why='failed'} 0+1x400"],
     "ArbitrankShadowLost": ["arbitrank_shadow_lost_total{worker='1', why='dropped'} 0+1x400"],
     "ArbitrankEventsLost": ["arbitrank_events_lost_total{worker='1'} 0+1x400"],
@@ -510,7 +512,7 @@ SERIES = {
 """Series by which each alert is raised."""
 
 SLOW = {"ArbitrankDecisionsShifted": ("1h", "250h"), "ArbitrankMemoryGrows": ("1h", "30h")}
-"""Alerts that compare with days before: the interval of their series, and when they are raised; else after two hours."""
+"""Alerts that compare with days before: the interval of their series, and when it is looked at."""
 
 
 def test_each_alert_is_raised_by_the_series_that_it_is_for(program: Callable[[str, str], str], tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def samples(option: click.Option, *, of: int) -> list[Any]:
     """Values of an option's kind, in TOML's types: `of` them where it may be repeated, else one."""
     kind = option.type
     if option.is_flag:
-        return [True]
+        return [option.default is not True]
     if isinstance(kind, click.Choice):
         return [list(kind.choices)[-1]]
     if isinstance(kind, click.IntRange | click.FloatRange):
@@ -80,7 +80,10 @@ def test_a_password_is_not_taken_from_the_command_line(parsed: Any) -> None:
 def test_an_option_is_stated_by_command_line_environment_and_file_alike(parsed: Any, name: str) -> None:
     option = OPTIONS[name]
     values = samples(option, of=2 if option.multiple else 1)
-    on_command_line = [part for one in values for part in ([f"--{name}"] if one is True else [f"--{name}", str(one)])]
+    flag = {True: [f"--{name}"], False: option.secondary_opts}
+    on_command_line = [
+        part for one in values for part in (flag[one] if isinstance(one, bool) else [f"--{name}", str(one)])
+    ]
     in_file = f"[{', '.join(map(toml, values))}]" if option.multiple else toml(values[0])
     in_variable = " ".join(f"'{one}'" if " " in str(one) else str(one) for one in values)
     expected = outcome(parsed, *on_command_line)

@@ -36,6 +36,7 @@ SHARED: Mapping[str, str] = {
 }
 """The variables that all verbs read, by option."""
 
+_COMMAND_LINE_ALONE = ("config", "show_config")  # a file names no other; `stated` takes care of its variable
 _COMMAND_LINE, _DEFAULT = "command line", "default"
 _SECRET = re.compile(r"(password|secret|webhook)(?!.*-file)")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -79,7 +80,7 @@ def statable(command: click.Command) -> dict[str, click.Option]:
     """The options of a command that may be stated elsewhere, by their names without dashes."""
     found = {}
     for option in command.params:
-        if isinstance(option, click.Option) and not option.is_eager:
+        if isinstance(option, click.Option) and option.name not in _COMMAND_LINE_ALONE:
             name = next(text for text in option.opts if text.startswith("--"))
             found[name.removeprefix("--")] = option
     return found
