@@ -36,6 +36,7 @@ CORPORA = ("slurp", "snips")
 CONFIDENCES = ("domain_confidence", "intent_confidence", "slots_confidence")
 _COMPARED = 20  # requests that the whole arbitrator answers before and after each change
 _LARGE = 1.0  # points lost from which on the recovered share is reported
+_NOTHING = 1e-6  # points; sums of shares that cancel out are not exactly 0
 
 
 class Fault(NamedTuple):
@@ -227,7 +228,7 @@ def _recovered(found: Sequence[Case], measure: str) -> dict[str, float | str | N
     return {
         "lost": lost,
         "left": left,
-        "recovered": (lost - left) / lost if lost > 0 else None,
+        "recovered": (lost - left) / lost if lost > _NOTHING else None,
         "telling": len(large),
         "largest_residual": worst.after[measure] if worst else None,
         "of": f"{worst.domain}: {worst.change} ({worst.before[measure]:.2f} lost)" if worst else None,
