@@ -172,6 +172,18 @@ _limiting = options.gathered(
     help="Replace a worker in which nothing has moved for so long, as where a domain hangs.",
 )
 @click.option(
+    "--require",
+    metavar="DOMAIN",
+    multiple=True,
+    help="Report that it is not ready while this domain cannot answer. May be repeated.",
+)
+@click.option(
+    "--store-age",
+    type=options.Share(0, 1e9),
+    metavar="SECONDS",
+    help="Report that it is not ready once the store has not answered for so long.  [default: never]",
+)
+@click.option(
     "--follow-share/--no-follow-share",
     default=None,
     help="Follow the share of out-of-scope requests in the traffic, slowly and within bounds.  "

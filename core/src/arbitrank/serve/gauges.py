@@ -50,11 +50,12 @@ class WorkerGauges(msgspec.Struct, frozen=True):
 
 def gauges_of(state: WorkerState) -> WorkerGauges:
     """The gauges of a worker now."""
-    load, now = state.load, time()
+    load, now, health = state.load, time(), state.health()
     live = state.live.status() if state.live is not None else None
     samples: dict[str, list[Sample]] = {
         "build": [((core_version(), platform.python_version()), 1.0)],
-        "ready": [((), float(state.health().ready))],
+        "ready": [((), float(health.ready))],
+        "problem": [((kind,), 1.0) for kind in sorted(set(health.kinds or ()))],
         "updated_timestamp_seconds": [((), now)],
         "pending": [((), load.pending)],
         "shed": [((), load.shed)],
@@ -91,13 +92,12 @@ def _versions(live: LiveStatus) -> Iterator[tuple[str, str, str, str]]:
 
 def _followed(live: LiveStatus) -> dict[str, list[Sample]]:
     samples: dict[str, list[Sample]] = {
+        "store_age_seconds": [((), live.silent if live.age is None else live.age)],
         "swaps": [((), live.swaps)],
         "domain_up": [((name,), float(one.version is not None)) for name, one in live.domains.items()],
         "domain_breaker_open": [((name,), float(one.breaker is not None)) for name, one in live.domains.items()],
         "canary_share": [((name,), one.state.canary) for name, one in live.domains.items() if one.state.candidate],
     }
-    if live.age is not None:
-        samples["store_age_seconds"] = [((), live.age)]
     if live.share is not None:
         share = live.share
         samples["out_of_scope_share"] = [

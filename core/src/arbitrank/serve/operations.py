@@ -134,7 +134,7 @@ OPERATIONS = (
     Operation(
         method="GET", path="/readyz", name="readyz", tag="Health",
         summary="Report readiness to answer requests, and all current problems.",
-        reply=Health, statuses=((503, "Not ready: loading, or stopping."),),
+        reply=Health, statuses=((503, "Not ready: `kinds` says why."),),
     ),
     Operation(
         method="GET", path="/v1/health/domains", name="domain_health", tag="Health", scope=ANY,

@@ -39,7 +39,9 @@ from arbitrank.serve.messages import (
 )
 from arbitrank.serve.operations import OPERATIONS, Operation, route_of
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, verdict_of
+from arbitrank.serve.readiness import detailed
 from arbitrank.serve.settings import MAX_ID
+from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.serve.watch_process import REPORT
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.store.kinds import RESERVED, canonical
@@ -85,6 +87,7 @@ class Handlers:
     def __init__(self, state: WorkerState) -> None:
         self.state = state
         self._promoting, self._reporting = asyncio.Lock(), asyncio.Lock()
+        self._call_store = StoreCalls()
 
     async def feedback(self, call: Call, body: Feedback, grant: Grant | None) -> Response:
         if len(body.id) > MAX_ID:
@@ -126,16 +129,16 @@ class Handlers:
 
     async def versions(self, call: Call, body: None, grant: Grant | None) -> Response:
         domain, store = self.domain(call), self.state.store
-        number, state = await asyncio.to_thread(store.state, domain)
+        number, state = await self._call_store(store.state, domain)
         serving = self.state.live.status().domains.get(domain) if self.state.live is not None else None
-        return _json(Versions(domain, number, state, await asyncio.to_thread(store.versions, domain), serving))
+        return _json(Versions(domain, number, state, await self._call_store(store.versions, domain), serving))
 
     async def history(self, call: Call, body: None, grant: Grant | None) -> Response:
-        return _json(await asyncio.to_thread(self.state.store.history, self.domain(call)))
+        return _json(await self._call_store(self.state.store.history, self.domain(call)))
 
     async def canary_report(self, call: Call, body: None, grant: Grant | None) -> Response:
         domain, state = self.domain(call), self.state
-        period = canary_period(await asyncio.to_thread(state.store.history, domain))
+        period = canary_period(await self._call_store(state.store.history, domain))
         if period is None:
             raise HTTPException(409, f"{domain}: no canary; POST /v1/domains/{domain}/canary begins one")
         if state.settings.log is None:
@@ -166,21 +169,21 @@ class Handlers:
 
     async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
         domain, by = self._changing(call, "rollback", body.reason), _by(grant)
-        change = await asyncio.to_thread(self.state.store.rollback, domain, reason=body.reason, by=by)
+        change = await self._call_store(self.state.store.rollback, domain, reason=body.reason, by=by)
         self.state.events.write("rollback", domain=domain, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
 
     async def canary(self, call: Call, body: CanaryCall, grant: Grant | None) -> Response:
         domain, by = self._changing(call, "canary", body.reason), _by(grant)
-        change = await asyncio.to_thread(self.state.store.canary, domain, body.share, reason=body.reason, by=by)
+        change = await self._call_store(self.state.store.canary, domain, body.share, reason=body.reason, by=by)
         self.state.events.write("canary", domain=domain, share=body.share, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
 
     async def healthz(self, call: Call, body: None, grant: None) -> Response:
         return _json({"alive": True})
 
-    async def readyz(self, call: Call, body: None, grant: None) -> Response:
-        health = self.state.health()
+    async def readyz(self, call: Call, body: None, grant: Grant | None) -> Response:
+        health = self.state.health(details=detailed(grant))
         return _json(health, 200 if health.ready else 503)
 
     async def domain_health(self, call: Call, body: None, grant: Grant | None) -> Response:

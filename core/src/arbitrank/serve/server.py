@@ -198,6 +198,7 @@ def work(settings: ServiceSettings, place: WorkerPlace) -> int:
 def worker_server(settings: ServiceSettings, place: WorkerPlace) -> WorkerServer:
     """The server of a worker, which `run` starts. Raises `InputError` where a file of the settings is invalid."""
     app = App(settings, place.folder, place.number)
+    app.state.board = place.board
     return WorkerServer(_config(settings, app), app, place)
 
 

@@ -95,9 +95,11 @@ class ServiceSettings:
     that sorts the merged lists. `phrases`: files of answers to questions in further languages. `payloads`: other
     systems' formats with the operator's names for theirs. `loopback`: the service listens on this machine only.
     `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
-    whose event loop stands still is killed and replaced. `metrics_port`: a port of the metrics' own at `metrics_host`,
-    where callers need a token of `metrics_tokens`, if that is given. `otel`: export spans by OpenTelemetry.
-    `watch`: how the domains are watched by the log. `environments`: the folder of domains' own environments.
+    whose event loop stands still is killed and replaced. `require`: domains without which the service is not ready;
+    `store_age`: seconds without an answer of the store after which it is not. `metrics_port`: a port of the metrics'
+    own at `metrics_host`, where callers need a token of `metrics_tokens`, if that is given. `otel`: export spans by
+    OpenTelemetry. `watch`: how the domains are watched by the log. `environments`: the
+    folder of domains' own environments.
     """
 
     host: str = "127.0.0.1"
@@ -123,6 +125,8 @@ class ServiceSettings:
     sample: float = 0.01
     drain: float = 0.0
     hang: float = 10.0
+    require: tuple[str, ...] = ()
+    store_age: float | None = None
     limits: ServiceLimits = ServiceLimits()
     tls: Tls = Tls()
     signing: SigningKey = field(default=SigningKey())

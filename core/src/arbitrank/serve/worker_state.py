@@ -30,6 +30,7 @@ from arbitrank.live.live import Live
 from arbitrank.registry import Found, Unreadable, loaded, survey
 from arbitrank.serve.allowances import Allowances, Exhausted
 from arbitrank.serve.auth import Grant, read_tokens
+from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.call_ids import CURRENT
 from arbitrank.serve.certificate import tls_context
 from arbitrank.serve.event_log import EventLog
@@ -106,6 +107,7 @@ class WorkerState:
         self.stopping = False
         self.problem: str | None = "the stable versions are being loaded"
         self.failure: WorkerReport | None = None
+        self.board: WorkerBoard | None = None
         self.started = asyncio.Event()
         self._stack = ExitStack()
         self._prefix, self._numbers = secrets.token_hex(6), count()
@@ -177,7 +179,11 @@ class WorkerState:
     async def watch_files(self) -> None:
         """Report gauges and problems of the logs, and reload files, until cancelled."""
         problems: dict[str, str | None] = {}
+        ready = True
         while True:
+            if (health := self.health(details=True)).ready != ready and self.live is not None:
+                ready = health.ready
+                self.events.write("readiness", "info" if ready else "error", ready=ready, problems=health.problems)
             reported = await asyncio.to_thread(guarded, self.report)
             if isinstance(reported, Fault):
                 self.events.failure("metrics", reported.error)
@@ -224,9 +230,9 @@ class WorkerState:
         logs = {"log": self.log, "shadow": self.shadow}
         return {name: log.status() for name, log in logs.items() if log is not None}
 
-    def health(self) -> Health:
-        """Readiness, and all current problems."""
-        return health(self)
+    def health(self, *, details: bool = False) -> Health:
+        """Readiness, and all current problems, with `details` in full."""
+        return health(self, details=details)
 
     def _remark(self, text: str) -> None:
         """Write a remark on the input of clients; none quotes a user's words."""
