@@ -171,17 +171,12 @@ _limiting = options.gathered(
     metavar="SECONDS",
     help="Replace a worker in which nothing has moved for so long, as where a domain hangs.",
 )
-@click.option(
-    "--require",
-    metavar="DOMAIN",
-    multiple=True,
-    help="Report that it is not ready while this domain cannot answer. May be repeated.",
-)
+@click.option("--require", metavar="DOMAIN", multiple=True, help="Not ready while it cannot answer. May be repeated.")
 @click.option(
     "--store-age",
     type=options.Share(0, 1e9),
     metavar="SECONDS",
-    help="Report that it is not ready once the store has not answered for so long.  [default: never]",
+    help="Not ready once the store has not answered for so long.  [default: unlimited]",
 )
 @click.option(
     "--follow-share/--no-follow-share",
