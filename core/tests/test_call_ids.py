@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,20 +22,24 @@ from arbitrank.wire.json_lines import BadLine
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
+def ids(*headers: tuple[bytes, bytes], make: Callable[[], str] = id_maker()) -> CallIds:
+    return call_ids(headers, dict(headers), make)
+
+
 @pytest.mark.parametrize("given", ["a", "7f3c-22", "Root=1-67891233-abcdef0123", "x" * 128, "a.b_c~d:/+=@,"])
 def test_a_sane_request_id_is_taken(given: str) -> None:
-    assert call_ids([(b"x-request-id", given.encode())], id_maker()).request_id == given
+    assert ids((b"x-request-id", given.encode())).request_id == given
 
 
 @given(st.binary(max_size=300))
 def test_any_request_id_in_a_reply_is_short_and_of_plain_characters(sent: bytes) -> None:
-    found = call_ids([(b"x-request-id", sent)], id_maker()).request_id
+    found = ids((b"x-request-id", sent)).request_id
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~:/+=@,-]{0,127}", found)
 
 
 @pytest.mark.parametrize("given", ["", " ", "x" * 129, "a b", "a\r\nset-cookie: x", "a\n", "<b>", "é", "-a", "a;b"])
 def test_an_unusable_request_id_is_replaced(given: str) -> None:
-    found = call_ids([(b"x-request-id", given.encode())], lambda: "made")
+    found = ids((b"x-request-id", given.encode()), make=lambda: "made")
     assert found == CallIds("made")
 
 
@@ -66,7 +71,7 @@ def test_a_traceparent_is_taken_as_the_specification_says(given: str, taken: str
 
 
 def test_two_traceparents_are_none() -> None:
-    assert call_ids([(b"traceparent", TRACE.encode())] * 2, id_maker()).traceparent is None
+    assert ids(*[(b"traceparent", TRACE.encode())] * 2).traceparent is None
 
 
 def test_the_log_keeps_the_ids_of_the_call(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ class Admission:
     def __call__(self, scope: Any, address: str) -> Admitted | Refusal:
         """The admitted call, or its refusal."""
         began = perf_counter()
-        ids = scope["state"]["ids"] = call_ids(scope["headers"], self._make_id)
         found = dict(scope["headers"])
+        ids = scope["state"]["ids"] = call_ids(scope["headers"], found, self._make_id)
         operations = operations_at(scope["path"])
         result = head_refusal(scope["http_version"], scope["headers"], found) or self._decided(
             scope, found, operations, address

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -16,8 +16,6 @@ from typing import NamedTuple
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@,-]{0,127}")
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 
 class CallIds(NamedTuple):
@@ -29,10 +27,8 @@ class CallIds(NamedTuple):
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Headers of the reply."""
-        found = [(b"x-request-id", self.request_id.encode())]
-        if self.traceparent is not None:
-            found.append((b"traceparent", self.traceparent.encode()))
-        return found
+        request_id = (b"x-request-id", self.request_id.encode())
+        return [request_id] if self.traceparent is None else [request_id, (b"traceparent", self.traceparent.encode())]
 
 
 CURRENT: ContextVar[CallIds | None] = ContextVar("call", default=None)
@@ -55,19 +51,16 @@ def id_maker() -> Callable[[], str]:
     return lambda: f"{prefix}-{next(numbers)}"
 
 
-def call_ids(headers: Headers, make: Callable[[], str]) -> CallIds:
-    """The ids of a call with these headers."""
-    request_id = traceparent = None
-    for name, value in headers:
-        if name == b"x-request-id":
-            request_id = value
-        elif name == b"traceparent":
-            traceparent = value if traceparent is None else b""  # two are none
-    given = request_id is not None and _REQUEST_ID.fullmatch(request_id)
-    return CallIds(
-        request_id.decode() if request_id is not None and given else make(),
-        None if traceparent is None else checked_traceparent(traceparent),
-    )
+def call_ids(headers: Sequence[tuple[bytes, bytes]], found: Mapping[bytes, bytes], make: Callable[[], str]) -> CallIds:
+    """The ids of a call with these headers, `found` being the same by name."""
+    traceparent, sent = None, found.get(b"traceparent")
+    if sent is not None:
+        several = len(found) != len(headers) and [name for name, _ in headers].count(b"traceparent") > 1
+        traceparent = None if several else checked_traceparent(sent)
+    request_id = found.get(b"x-request-id")
+    if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+        return CallIds(make(), traceparent)
+    return CallIds(request_id.decode(), traceparent)
 
 
 def checked_traceparent(value: bytes) -> str | None:
