@@ -12,13 +12,16 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from time import sleep
 from typing import Any
 
 from arbitrank.serve.board import Phase, WorkerBoard
-from arbitrank.serve.sockets import refuse_new
+from arbitrank.serve.sockets import refuse_new, round_trip
 
 _YIELD = 0.002  # seconds for which a worker leaves a connection to others
-_ESTABLISHED = 0.1  # seconds in which the connections that clients have begun are established
+_TOGETHER = 0.5  # seconds at most that a worker waits for others to close the socket, and for what clients began
+_LOOK = 0.002  # seconds between two looks
+_FADING = 0.99  # of the longest round trip, with each further connection
 _PAUSE = 0.1  # seconds before another try where the system has no more file descriptors
 
 
@@ -59,6 +62,7 @@ class Acceptor:
         self._connections, self._board, self._number = connections, board, number
         self._opening: set[asyncio.Task[Any]] = set()
         self._waiting: asyncio.TimerHandle | None = None
+        self._round_trip = 0.0
         self._open = False
 
     def start(self) -> None:
@@ -78,19 +82,30 @@ class Acceptor:
     async def wait_closed(self) -> None:
         """Close the socket for this worker; wait for connections that are being opened.
 
-        Where the service ends, the kernel begins no further connection, and each that was begun is accepted before.
+        Where the service ends, its workers do this one after another, and the last one loses none that a client has
+        begun: the kernel begins no further connection at the socket then, and each that it had begun is accepted.
         """
-        alone = self._board.fewest(self._number) is None
-        if self._board.closing():
-            refuse_new(self._listening)
-            await asyncio.sleep(_ESTABLISHED)
-            while (self._open or alone) and self._accept():
-                pass
+        board, number, by = self._board, self._number, self._loop.time() + _TOGETHER
+        if board.closing():
+            while board.highest(number) and not board.alone(number) and self._loop.time() < by:
+                await asyncio.sleep(_LOOK)
+            if board.alone(number):
+                if self._round_trip > _LOOK:
+                    refuse_new(self._listening)
+                    await asyncio.sleep(min(2 * self._round_trip, _TOGETHER))
+                self._accept_last()
+        board.enter(number, Phase.STOPPING)
         self.close()
-        self._board.enter(self._number, Phase.STOPPING)
         self._listening.close()
         if self._opening:
             await asyncio.wait(self._opening)
+
+    def _accept_last(self) -> None:
+        """Accept all connections that wait, once those are established that clients of this network have begun."""
+        refuse_new(self._listening)
+        sleep(2 * min(self._round_trip, _LOOK))  # shorter than a turn of the event loop may be
+        while self._accept():
+            pass
 
     def _readable(self) -> None:
         """Take the connection that waits, unless another worker has fewer."""
@@ -124,6 +139,7 @@ class Acceptor:
                 self._pause(_PAUSE)
             return False
         connection.setblocking(False)
+        self._round_trip = max(round_trip(connection), _FADING * self._round_trip)
         opening = self._loop.connect_accepted_socket(
             self._protocol, connection, ssl=self._encryption, ssl_handshake_timeout=self._seconds
         )

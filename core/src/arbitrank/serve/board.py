@@ -82,6 +82,17 @@ class WorkerBoard:
         """True once the service ends."""
         return self._cells[_CLOSING] == 1
 
+    def alone(self, number: int) -> bool:
+        """True where no other worker takes connections, or will."""
+        return self.highest(number) and self._stopped(range(number))
+
+    def highest(self, number: int) -> bool:
+        """True where no worker of a higher number takes connections, or will."""
+        return self._stopped(range(number + 1, self.workers))
+
+    def _stopped(self, numbers: range) -> bool:
+        return all(self.phase(number) in (Phase.STOPPING, Phase.ABSENT) for number in numbers)
+
     def _set(self, number: int, cell: int, value: int) -> None:
         self._cells[number * _CELLS + cell] = value
 

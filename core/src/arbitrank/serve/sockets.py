@@ -17,6 +17,7 @@ _SIOCOUTQNSD, _SO_ATTACH_FILTER = 0x894B, 26  # of Linux, which Python does not 
 _LOAD_BYTE, _AND, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06
 _FLAGS, _SYN, _SYN_ACK = 13, 0x02, 0x12  # the flags of a TCP header: their offset, and those of a first packet
 _WHOLE = 0xFFFFFFFF
+_RTT = 68  # offset of the round-trip time in Linux's `struct tcp_info`, in microseconds
 _MORE = getattr(socket, "MSG_MORE", 0)  # for the end of the stream to go into the same packet
 _libc = ctypes.CDLL(None)
 _NO_ADDRESS = bytes(16)  # of the family AF_UNSPEC, which is 0
@@ -106,3 +107,11 @@ def refuse_new(listening: socket.socket) -> None:
         with suppress(OSError):
             program = _Program(len(_NO_FIRST_PACKETS), _NO_FIRST_PACKETS)
             listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+
+
+def round_trip(connection: socket.socket) -> float:
+    """Seconds that a packet and its acknowledgement took as a connection was accepted; 0 where that is unknown."""
+    if sys.platform != "linux":
+        return 0.0
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT + 4)
+    return 1e-6 * int.from_bytes(info[_RTT:], sys.byteorder)
