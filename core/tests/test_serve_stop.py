@@ -199,7 +199,7 @@ def test_connections_that_nobody_accepted_yet_are_answered(started) -> None:
     connections = [worker.connect() for _ in range(50)]
     worker.stop()
     for connection in connections:
-        connection.sendall(rank())
+        connection.sendall(GET)
     worker.go.set()
     assert {answered(connection) for connection in connections} == {(200, "close")}
     assert worker.end()["answered"] == 50
