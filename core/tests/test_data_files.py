@@ -67,6 +67,20 @@ def test_sound_files_have_no_fault(tmp_path: Path) -> None:
         ),
         ("(put|turn) on", "[put|turn] on", 6, "own.On", "expected alternatives in ( ); write [(put|turn)]"),
         ("(put|turn) on", "{room|lamp} on", 6, "own.On", "expected alternatives in ( ); write ({room}|{lamp})"),
+        (
+            "{title}",
+            "{{title}}",
+            6,
+            "own.On",
+            "'{{title}}', expected {slot}, {slot=source} or {=source}; write {title}",
+        ),
+        ("{title}", "<title>", 6, "own.On", "has '<title>'"),
+        ("{title}", "$title", 6, "own.On", "has '$title'"),
+        ("{title}", "@title", 6, "own.On", "has '@title'"),
+        ("{title}", "%title%", 6, "own.On", "has '%title%'"),
+        ("{title}", "[dune](title)", 6, "own.On", "has '[dune](title)'"),
+        ("(put|turn) on", "(put|turn) on ×2", 6, "own.On", "has '×2' before its end"),
+        ("[own.On]", "[[own.On]]", 3, "own.On", "write [own.On] above these keys"),
         ("{title}", "{title", 6, "own.On", "does not close '{'"),
         ("{title}", "title)", 6, "own.On", "closes ')' at character 20 that is not open"),
         ("{title}", "{ti tle}", 6, "own.On", "has '{ti tle}', expected {slot}, {slot=source} or {=source}"),
@@ -113,6 +127,40 @@ def test_a_fault_of_the_patterns_is_named_with_its_line_and_key(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("(put|turn) on", "(put|turn){title}", "has '){title}', expected a blank between words"),
+        (
+            "[others.beds]",
+            "[own.on]\ncount = 1\npatterns = ['go']\n[others.beds]",
+            "differs from own.On by its case alone",
+        ),
+    ],
+)
+def test_a_doubtful_pattern_is_a_remark(tmp_path: Path, old: str, new: str, text: str) -> None:
+    assert old in PATTERNS
+    (one,) = (one for one in faults(tmp_path, PATTERNS.replace(old, new, 1)) if text in str(one))
+    assert not one.fatal
+
+
+def test_a_file_of_nearly_the_name_is_named(tmp_path: Path) -> None:
+    faults(tmp_path)
+    (tmp_path / "works.tsv").rename(tmp_path / "works.csv")
+    with pytest.raises(
+        DataFilesError, match=r"works\.tsv: no such file, .*rename works\.csv to works\.tsv, its columns"
+    ):
+        list(generate(tmp_path, "lights"))
+    (tmp_path / "patterns.toml").rename(tmp_path / "Pattern.toml")
+    with pytest.raises(DataFilesError, match=r"rename Pattern\.toml to patterns\.toml"):
+        list(generate(tmp_path, "lights"))
+
+
+def test_curly_quotes_are_named(tmp_path: Path) -> None:
+    (one,) = faults(tmp_path, PATTERNS.replace('"(put|turn) on', "\u201c(put|turn) on", 1))
+    assert (one.line, one.fix) == (6, 'write straight quotes, ", in the place of curly ones')
+
+
+@pytest.mark.parametrize(
     ("lists", "line", "text"),
     [
         ("room = []", 1, "room: is empty, expected a list of at least one text"),
@@ -126,6 +174,24 @@ def test_a_fault_of_the_lists_is_named(tmp_path: Path, lists: str, line: int, te
     (found,) = faults(tmp_path, lists=lists)
     assert text in str(found)
     assert (found.file, found.line, found.fatal) == (str(tmp_path / "lists.toml"), line, True)
+
+
+@pytest.mark.parametrize(
+    ("lists", "text"),
+    [
+        (
+            "room = ['hall', 'attic\u00a0']",
+            "room: the value 'attic\\xa0' has '\\xa0' in it, expected words and single blanks",
+        ),
+        ("room = ['hall', 'at\u200btic']", "write 'attic'"),
+        ("room = ['hall', 'attic ']", "the value 'attic ' has a blank at an end, expected words and single blanks"),
+        ("room = ['hall', 'attic']\nmaker = ['Ada']", "maker: is the name of a column of works.tsv, too"),
+    ],
+)
+def test_a_doubtful_value_of_the_lists_is_a_remark(tmp_path: Path, lists: str, text: str) -> None:
+    (found,) = faults(tmp_path, lists=lists)
+    assert text in str(found)
+    assert not found.fatal
 
 
 @pytest.mark.parametrize(

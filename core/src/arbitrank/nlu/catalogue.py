@@ -80,7 +80,7 @@ class Catalogue:
         if works and (missing := [column for column in columns if column not in present]):
             raise DataError(
                 f"catalogue: no work has the column {', '.join(map(repr, missing))}, expected some of "
-                f"{', '.join(sorted(present))}; add it to works.tsv, named like the slot, or leave it out"
+                f"{', '.join(sorted(present))}; name one of these in Catalogue(…), or add it to works.tsv"
             )
         self._spelt = {column: {value for work in works if (value := work.get(column))} for column in columns}
         self._names = {column: frozenset(map(key_of, values)) for column, values in self._spelt.items()}

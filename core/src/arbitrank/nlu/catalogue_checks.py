@@ -112,6 +112,9 @@ def _work_faults(table: Table, line: int, work: Mapping[str, str], domain: str) 
         yield DataFault(path, line, "title", seen, expected, "remove it", fatal=False)
     elif title != title.strip():
         yield DataFault(path, line, "title", f"is {title!r}", "no blanks around it", "remove them", fatal=False)
+    elif title[0] == title[-1] == '"':
+        seen, expected = f"is {title!r}, in quotes", "a title as people say it: quotes are part of it"
+        yield DataFault(path, line, "title", seen, expected, f"write {title.strip(chr(34))}", fatal=False)
     also = (work.get("also") or "").split(",")
     if domain in also:
         seen, expected = f"names {domain!r}, the domain itself", "other domains alone"

@@ -16,6 +16,7 @@ from arbitrank.errors import DataError
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column (\d+)\)|\s*\(at end of document\)")
+_CURLY = re.compile("[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]")
 _SHOWN = 80  # characters of a value
 _NAMED = 3  # faults that one line of error names
 _MARKS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
@@ -107,7 +108,8 @@ def read_text(path: Path, faults: list[DataFault]) -> str | None:
         raw = path.read_bytes()
     except OSError as error:
         reason = "no such file" if not path.exists() else f"cannot be read: {error.strerror}"
-        faults.append(DataFault(str(path), None, None, reason, "a file in UTF-8", f"create {path.name}, or ship it"))
+        fix = misnamed(path) or f"create {path.name}, or ship it"
+        faults.append(DataFault(str(path), None, None, reason, "a file in UTF-8", fix))
         return None
     remedy = f"save {path.name} as UTF-8"
     if mark := next((name for mark, name in _MARKS if raw.startswith(mark)), None):
@@ -127,6 +129,17 @@ def read_text(path: Path, faults: list[DataFault]) -> str | None:
         return None
 
 
+def misnamed(path: Path) -> str:
+    """The edit where another file of the folder seems to be meant by a missing one; empty where none is."""
+    names = [] if path.exists() or not path.parent.is_dir() else sorted(one.name for one in path.parent.iterdir())
+    found = next((one for one in names if one.casefold().split(".")[0] == path.stem), None)
+    found = found or next(iter(get_close_matches(path.name, names, n=1, cutoff=0.85)), None)
+    if found is None:
+        return ""
+    tabs = ", its columns separated by tabs" if path.suffix == ".tsv" else ""
+    return f"rename {found} to {path.name}{tabs}"
+
+
 def read_toml(path: Path, faults: list[DataFault]) -> TomlText | None:
     """A TOML file; None, and a fault with its line, where it cannot be read."""
     if (text := read_text(path, faults)) is None:
@@ -136,8 +149,16 @@ def read_toml(path: Path, faults: list[DataFault]) -> TomlText | None:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason, line = _placed(str(error))
         seen = f"is no TOML: {reason}"
-        faults.append(DataFault(str(path), line, None, seen, "valid TOML", "correct this line or the one before"))
+        faults.append(DataFault(str(path), line, None, seen, "valid TOML", _toml_fix(text, line)))
         return None
+
+
+def _toml_fix(text: str, line: int | None) -> str:
+    """The edit of a line that the TOML reader refuses."""
+    lines = text.splitlines()
+    if line is not None and line <= len(lines) and _CURLY.search(lines[line - 1]):
+        return 'write straight quotes, ", in the place of curly ones'
+    return "correct this line or the one before"
 
 
 def _placed(reason: str) -> tuple[str, int | None]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from arbitrank.nlu.data_faults import DataFault, TomlText, near, shown
+from arbitrank.nlu.notation import foreign_notation, shadowed_columns, unseen_characters
 
 PLACE = re.compile(r"\{([\w.-]*)(?:=([\w.-]+))?\}")
 """A place for a value in a pattern: `{slot}`, `{slot=source}` or `{=source}`."""
@@ -20,6 +21,7 @@ _SECTION = ("patterns", "count", "context")
 _LABEL = {"own": "INTENT", "others": "DOMAIN", "none": "KIND"}
 _OPEN = {")": "(", "]": "[", "}": "{"}
 _BARRED = re.compile(r"[^\s|()\[\]]*(?:\s?\|\s?[^\s|()\[\]]*)+")
+_WEIGHT_INSIDE = re.compile(r"\s×\d+(?=\s+\S)")
 _WEIGHT = re.compile(r"\s[×x*]\s*(\S+)$")
 
 
@@ -33,12 +35,16 @@ def pattern_faults(
     """
     if lists is not None:
         yield from _list_faults(lists)
+        yield from unseen_characters(lists)
     yield from _top_faults(spec)
     sections = list(_sections(spec.values))
     for keys, section in sections:
         yield from _section_faults(spec, keys, section)
     if sources is not None:
-        yield from _source_faults(spec, sections, {*sources, *(lists.values if lists else ())})
+        known = {*sources, *(lists.values if lists else ())}
+        yield from _source_faults(spec, sections, known)
+        yield from foreign_notation(spec, sections, known)
+        yield from shadowed_columns(lists, sources) if lists is not None else ()
     if isinstance(others := spec.values.get("others"), dict) and domain in others:
         keys = ("others", domain)
         yield _at(spec, keys, "is the domain itself", "another domain's name", "move its patterns to [own.INTENT]")
@@ -106,7 +112,8 @@ def _sections(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Any]
 def _section_faults(spec: TomlText, keys: tuple[str, str], section: Any) -> Iterator[DataFault]:
     if not isinstance(section, dict):
         expected = f"a section [{keys[0]}.{_LABEL[keys[0]]}] with patterns and count"
-        yield _at(spec, keys, shown(section), expected, f"write [{keys[0]}.{_LABEL[keys[0]]}] above these keys")
+        label = keys[1] if isinstance(section, list) else _LABEL[keys[0]]  # a list is of [[own.INTENT]]
+        yield _at(spec, keys, shown(section), expected, f"write [{keys[0]}.{label}] above these keys")
         return
     for key in section:
         if key not in _SECTION:
@@ -171,6 +178,8 @@ def _pattern_faults(pattern: str) -> Iterator[tuple[str, str, str]]:
         and (not weight[1].isdecimal() or weight[1] == "0" or weight[0] != f" ×{weight[1]}")
     ):
         yield f"ends in {weight[0].strip()!r}", "a weight as in ' ×3'", "write a blank, ×, and a number above 0"
+    if inside := _WEIGHT_INSIDE.search(pattern):
+        yield f"has {inside[0].strip()!r} before its end", "a weight at the end", "move it there"
     for braces in re.findall(r"\{[^{}]*\}", pattern):
         place = PLACE.fullmatch(braces)
         name = place and (place[2] or place[1])
@@ -216,11 +225,17 @@ def _closing(bracket: str) -> str:
 
 
 def _shared_patterns(spec: TomlText, sections: list[tuple[tuple[str, str], Any]]) -> Iterator[DataFault]:
-    """Patterns that stand in two sections of the domain's own, so that no reading of them can be sure."""
+    """Patterns of two sections of the domain's own, and intents that differ by their case alone: no reading is sure."""
     first: dict[str, tuple[str, str]] = {}
+    labels: dict[str, tuple[str, str]] = {}
     for keys, section in sections:
         patterns = section.get("patterns") if isinstance(section, dict) else None
-        for pattern in patterns if isinstance(patterns, list) and keys[0] == "own" else ():
+        if keys[0] != "own":
+            continue
+        if (alike := labels.setdefault(keys[1].casefold(), keys)) != keys:
+            seen = f"differs from {'.'.join(alike)} by its case alone"
+            yield _at(spec, keys, seen, "one name for each intent", "join them, or rename one", False)
+        for pattern in patterns if isinstance(patterns, list) else ():
             if isinstance(pattern, str) and (before := first.setdefault(pattern, keys)) != keys:
                 seen = f"has the pattern {pattern!r} of {'.'.join(before)}, too"
                 fault = _at(spec, keys, seen, "one intent for each wording", "keep it where it belongs", False)

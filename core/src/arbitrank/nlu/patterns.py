@@ -42,7 +42,7 @@ from typing import Any, NamedTuple
 from arbitrank.errors import DataError
 from arbitrank.nlu.catalogue import Work, also_of, read_elsewhere, read_works, share_of
 from arbitrank.nlu.catalogue_checks import columns_of, table_faults
-from arbitrank.nlu.data_faults import DataFault, TomlText, raise_for, read_toml
+from arbitrank.nlu.data_faults import DataFault, TomlText, misnamed, raise_for, read_toml
 from arbitrank.nlu.drawing import current
 from arbitrank.nlu.pattern_checks import PLACE, pattern_faults
 from arbitrank.values import Context, Example, Request, Slot, Truth
@@ -128,6 +128,9 @@ def _read(folder: Path, domain: str) -> tuple[TomlText, dict[str, Any]]:
             named = columns_of(folder / name) if name == "works.tsv" else ("elsewhere",)
             unknown = any(fault.fatal and fault.line in (None, 1) for fault in found)
             sources = None if unknown or sources is None else sources | set(named)
+        elif fix := misnamed(folder / name):
+            faults.append(DataFault(str(folder / name), None, None, "no such file", "a table", fix))
+            sources = None
     lists = read_toml(folder / "lists.toml", faults) if (folder / "lists.toml").exists() else None
     spec = read_toml(folder / "patterns.toml", faults)
     if spec is not None:
