@@ -12,7 +12,7 @@ from careless import Lone, Zoo, ZooModel, careless, lone
 from negative_sets import install_set, line, only
 
 from arbitrank.child import Expired
-from arbitrank.domain import Domain, Scores, Settings
+from arbitrank.domain import Domain, Scores, Settings, Skill
 from arbitrank.errors import PluginError
 from arbitrank.store.artifact import read_card, read_manifest
 from arbitrank.testing import ALL_CHECKS, claim_checks, neighbours
@@ -207,6 +207,22 @@ def test_claims_of_shared_negatives_are_told_by_topic_and_in_words(negatives: Pa
     assert "lists" not in one.seen
     assert one.seen.endswith(" 0.90")
     assert one.fix.startswith("write shared_negatives = True, or topics = (")
+
+
+def test_names_and_phrases_that_are_left_from_a_template_are_told(negatives: Path, tmp_path: Path) -> None:
+    skills = (Skill("zoo", "opening hours", ("when does the zoo open", "play tetris")),)
+    domain = shipping(tmp_path, Zoo, skills=skills, intent_titles={"PlayGame": "play", "AskZo": "ask"})
+    found = findings(domain, "names_for_users_are_of_its_requests")
+    assert [(one.level, one.seen, one.fix.split(",")[0]) for one in found] == [
+        ("warning", "intent_titles has 'PlayGame', an intent of no example", "remove it"),
+        ("warning", "intent_titles has 'AskZo', an intent of no example", "did you mean 'AskZoo'?"),
+        ("warning", "the intent AskZoo has no display name", "add it to intent_titles"),
+        (
+            "warning",
+            "it does not claim its sample phrases 'play tetris' 0.00",
+            "write phrases in `skills` that its users say",
+        ),
+    ]
 
 
 def test_claims_are_tried_on_negatives_that_the_domain_did_not_learn_from(

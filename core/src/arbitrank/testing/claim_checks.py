@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +11,7 @@ from arbitrank.arbitration.dispatch import query
 from arbitrank.arbitration.outcomes import Answered
 from arbitrank.negatives.installed import installed_negatives, topic_of
 from arbitrank.negatives.selection import in_turns, situated
+from arbitrank.nlu.data_faults import near
 from arbitrank.normal_text import comparable
 from arbitrank.testing.example_checks import given_examples
 from arbitrank.testing.findings import DomainCheck, Finding, warning
@@ -27,6 +28,8 @@ MAX_NEGATIVES, MAX_NEIGHBOURS = 0.05, 0.2
 """The shares of shared negatives, and of a neighbour's own requests, that a domain should claim at most."""
 
 _NEGATIVES = 200  # shared negatives that are tried
+_STRANGE = 0.1  # P(mine) below which a sample phrase is none of its own
+_TOLD = 5  # findings of one kind
 _LEAST = 3  # claimed requests of which a warning is given
 _TOPICS, _WORST = 3, 3  # that are quoted
 _SECONDS = 20.0  # that the answers should take
@@ -80,6 +83,28 @@ def neighbours_requests_are_not_claimed(subject: Subject) -> Iterator[Finding]:
             yield warning(text, f"P(mine) of at least {CLAIMED} for at most {MAX_NEIGHBOURS:.0%}", fix)
 
 
+@DomainCheck
+def names_for_users_are_of_its_requests(subject: Subject) -> Iterator[Finding]:
+    """Display names are of intents that its examples have, each of these has one, and it claims its sample phrases."""
+    intents = {one.truth.intent for one in given_examples(subject) if one.truth.owned_by(subject.name)}
+    named = {str(intent) for intent in intents if intent}
+    titles = subject.domain.intent_titles if isinstance(subject.domain.intent_titles, Mapping) else {}
+    for intent in [one for one in titles if one not in named][: _TOLD if named else 0]:
+        text = f"intent_titles has {intent!r}, an intent of no example"
+        fix = near(intent, sorted(named)) or "remove it, or add examples of it"
+        yield warning(text, f"one of {', '.join(sorted(named)[: _TOLD * 2])}", fix)
+    for intent in sorted(named - set(titles))[: _TOLD if titles else 0]:
+        yield warning(f"the intent {intent} has no display name", "one for each intent", "add it to intent_titles")
+    if subject.weights is None or not _answers(subject) or subject.domain.fallback:
+        return
+    found = _claims(subject, (Request(utterance=phrase) for phrase in subject.phrases))
+    strange = [(mine, phrase) for mine, phrase in zip(found, subject.phrases, strict=False) if mine < _STRANGE]
+    if strange:
+        fix = "write phrases in `skills` that its users say, or add such examples, then train"
+        words = "; ".join(f"{phrase[:80]!r} {mine:.2f}" for mine, phrase in strange[:_WORST])
+        yield warning(f"it does not claim its sample phrases {words}", f"P(mine) of at least {_STRANGE}", fix)
+
+
 def _answers(subject: Subject) -> bool:
     """True where it ships a model that can be asked."""
     return subject.domain.shipped is not None and subject.model is not None
@@ -103,4 +128,8 @@ def _quoted(claimed: Sequence[tuple[float, str]]) -> str:
     return "; ".join(f"{text[:80]!r} {mine:.2f}" for mine, text in worst)
 
 
-CLAIM_CHECKS = (shared_negatives_are_not_claimed, neighbours_requests_are_not_claimed)
+CLAIM_CHECKS = (
+    shared_negatives_are_not_claimed,
+    neighbours_requests_are_not_claimed,
+    names_for_users_are_of_its_requests,
+)
