@@ -423,6 +423,29 @@ def shown(payload: Any, name: str, options: ImportOptions = TOLD) -> str:
     return "; ".join(parts)
 
 
+@pytest.mark.parametrize(
+    ("name", "payload", "expected"),
+    [
+        ("rasa", {"event": "user", "parse_data": {"text": "hi", "intent": {"name": "a", "confidence": 1}}},
+         "own a intent=1"),
+        ("llm", {"output": {"message": {"content": [{"toolUse": {"name": "tea__order", "input": {"n": 2}}}]}}},
+         "tea order n=2"),
+        ("tool-calls", {"output": {"message": {"content": [{"text": "hello"}]}}}, ""),
+        ("llm", {"message": {"tool_calls": [{"type": "custom", "custom": {"name": "q", "input": "x y"}}]}},
+         "own q input=x y"),
+        ("llm", {"output": [{"type": "custom_tool_call", "name": "q", "input": "x"}]}, "own q input=x"),
+        ("options", {"predictions": [{"displayNames": ["a", "b"], "confidences": [0.2, 0.8]}]},
+         "b route domain=0.8; a route domain=0.2"),
+        ("llm", {"Classes": [{"Name": "a", "Score": 0.7}]}, "a route domain=0.7"),
+        ("ovos", [{"type": "play:query.response", "data": {"phrase": "p", "skill_id": "a", "conf": 0.6}},
+                  {"type": "play:query.response", "data": {"phrase": "p", "skill_id": "b", "searching": True}}],
+         "a play domain=0.6"),
+    ],
+)  # fmt: skip
+def test_further_shapes_of_payloads_are_read(name: str, payload: Any, expected: str) -> None:
+    assert shown(payload, name) == expected
+
+
 @pytest.mark.parametrize(("name", "payload", "utterance", "expected"), EXPECTED)
 def test_a_payload_becomes_a_request(name: str, payload: Any, utterance: str, expected: str) -> None:
     assert shown(payload, name) == expected
@@ -484,7 +507,20 @@ def test_an_intent_of_none_is_no_hypothesis(name: str, payload: Any) -> None:
          "1 to 200 characters"),
         ("rasa", CLU, "lacks the fields intent and intent_ranking, expected those of Rasa's /model/parse; it seems to "
          "be a payload of CLU, run: arbitrank import clu"),
-        ("lex-v2", {"interpretations": "H4sI"}, 'interpretations: "H4sI" is invalid, expected a list'),
+        ("lex-v2", {"interpretations": "H4sI"}, "interpretations: a text, as in a header of RecognizeUtterance, "
+         "expected a list; decode it first, as base64 and then gzip"),
+        ("lex-v2", {"intentName": "A", "slots": {}}, "intentName: of Lex V1, expected an answer of V2, which has "
+         "interpretations"),
+        ("dialogflow-es", {"result": {"resolvedQuery": "a"}}, "result: of Dialogflow's API v1, expected an answer of "
+         "v2, which has queryResult"),
+        ("dialogflow-es", {"result": 1}, "the object: lacks the field queryResult"),
+        ("wit", {"outcomes": []}, "outcomes: of Wit's API of 2014, expected an answer of a later one, which has "
+         "intents"),
+        ("rasa", {"status": "failure", "message": "no model", "code": 409}, "lacks the fields intent and "
+         "intent_ranking, expected those of Rasa's /model/parse; it is an error that the system reports: "
+         '"no model"'),
+        ("ovos", {"type": "play:query.response", "data": {"skill_id": "a", "conf": 60}}, "data.conf: 60.0 is out of "
+         "range, expected a number in [0, 1]"),
         ("dialogflow-es", DIALOGFLOW_CX, "queryResult.match: of Dialogflow CX, expected ES; run: arbitrank import "
          "dialogflow-cx"),
         ("dialogflow-cx", DIALOGFLOW_ES, "queryResult.queryText: of Dialogflow ES, expected CX; run: arbitrank import "
@@ -500,8 +536,8 @@ def test_an_intent_of_none_is_no_hypothesis(name: str, payload: Any) -> None:
         ("wit", {"intents": [{"id": "1"}]}, "intents[0]: lacks the field name"),
         ("rasa", {"intent_ranking": [{"confidence": 1}]}, "intent_ranking[0]: lacks the field name"),
         ("lex-v2", {"interpretations": [{"nluConfidence": 1}]}, "interpretations[0]: lacks the field intent"),
-        ("ovos", [{"type": "speak", "data": {}}], "no message of ovos.common_play.query.response or "
-         "question:query.response, and no match of Padatious or Adapt, expected some"),
+        ("ovos", [{"type": "speak", "data": {}}], "no message of ovos.common_play.query.response, "
+         "play:query.response or question:query.response, and no match of Padatious or Adapt, expected some"),
         ("ovos", {"type": "question:query.response", "data": {"skill_id": "a", "answer": "b", "conf": 2}}, "data.conf: "
          "2 is out of range, expected a number in [0, 1.1]"),
         ("wit", {"code": "no-auth"}, "lacks the fields intents and entities, expected those of Wit's /message"),

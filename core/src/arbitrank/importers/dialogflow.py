@@ -64,6 +64,9 @@ def dialogflow_es(payload: Any, options: ImportOptions) -> Request:
     payload = _camel(payload)
     if isinstance(payload, dict) and isinstance(found := payload.get("queryResult"), dict) and "match" in found:
         raise InputError("queryResult.match: of Dialogflow CX, expected ES; run: arbitrank import dialogflow-cx")
+    old = payload.get("result") if isinstance(payload, dict) and "queryResult" not in payload else None
+    if isinstance(old, dict) and "resolvedQuery" in old:
+        raise InputError("result: of Dialogflow's API v1, expected an answer of v2, which has queryResult")
     response = decoded(payload, EsResponse)
     text = response.query_result.query_text
     text = options.utterance if text is None else text

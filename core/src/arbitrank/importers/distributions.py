@@ -21,8 +21,10 @@ ROUTE = "route"
 """The intent of an option, which names a domain and no more."""
 
 _TABLES = ("cats", "probabilities", "probs", "distribution", "scores", "options", "predictions", "results", "labels")
-_NAMES = ("label", "option", "name", "id", "class", "intent", "category")
-_SCORES = ("score", "probability", "prob", "p", "confidence")
+_TABLES = (*_TABLES, "Classes")  # of Comprehend
+_NAMES = ("label", "option", "name", "id", "class", "intent", "category", "Name")
+_SCORES = ("score", "probability", "prob", "p", "confidence", "Score", "confidenceScore")
+_PAIRS = (("labels", "scores"), ("displayNames", "confidences"))  # the second of Vertex AI
 _TEXTS = ("sequence", "utterance", "text", "query", "input", "question")
 
 
@@ -47,7 +49,7 @@ def readings_of(scores: Iterable[tuple[str, Any, str]], options: ImportOptions) 
 
 def _options(payload: Any, where: str) -> Iterator[tuple[str, Any, str]]:
     """The options, their scores and the places of these."""
-    if isinstance(payload, list) and len(payload) == 1 and isinstance(payload[0], list):
+    if isinstance(payload, list) and len(payload) == 1 and (isinstance(payload[0], list) or _paired(payload[0])):
         payload = payload[0]
     if isinstance(payload, list):
         for i, one in enumerate(payload):
@@ -55,12 +57,8 @@ def _options(payload: Any, where: str) -> Iterator[tuple[str, Any, str]]:
         return
     if not isinstance(payload, dict):
         raise InputError(f"{where or 'the payload'}: {short(payload)} is invalid, expected options with their scores")
-    labels, scores = payload.get("labels"), payload.get("scores")
-    if isinstance(labels, list) and isinstance(scores, list):
-        if len(labels) != len(scores):
-            raise InputError(f"scores: {len(scores)} of them, expected one for each of {len(labels)} labels")
-        for i, (label, value) in enumerate(zip(labels, scores, strict=True)):
-            yield _label(label, f"labels[{i}]"), value, f"scores[{i}]"
+    if pair := _paired(payload):
+        yield from _pairs(payload, *pair)
         return
     key = next((key for key in _TABLES if isinstance(payload.get(key), dict | list)), None)
     if key is None:
@@ -71,6 +69,21 @@ def _options(payload: Any, where: str) -> Iterator[tuple[str, Any, str]]:
             yield label, value, f"{key}[{label!r}]"
     else:
         yield from _options(table, key)
+
+
+def _paired(payload: Any) -> tuple[str, str] | None:
+    """The keys of two lists, of names and of scores; None where there are no such lists."""
+    if not isinstance(payload, dict):
+        return None
+    return next((pair for pair in _PAIRS if all(isinstance(payload.get(key), list) for key in pair)), None)
+
+
+def _pairs(payload: Mapping[str, Any], names: str, numbers: str) -> Iterator[tuple[str, Any, str]]:
+    labels, scores = payload[names], payload[numbers]
+    if len(labels) != len(scores):
+        raise InputError(f"{numbers}: {len(scores)} of them, expected one for each of {len(labels)} {names}")
+    for i, (label, value) in enumerate(zip(labels, scores, strict=True)):
+        yield _label(label, f"{names}[{i}]"), value, f"{numbers}[{i}]"
 
 
 def _option(one: Any, where: str) -> tuple[str, Any, str]:

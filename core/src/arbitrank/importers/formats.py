@@ -138,6 +138,8 @@ def _likely(payload: Any, own: str) -> str:
     """The hint that a payload is an error, or seems to be of another system's; empty where it is neither."""
     if isinstance(payload, dict) and payload.get("error"):
         return f"; it is an error that the system reports: {short(payload['error'])}"
+    if isinstance(payload, dict) and payload.get("status") == "failure" and payload.get("message"):  # of Rasa
+        return f"; it is an error that the system reports: {short(payload['message'])}"
     system = foreign(payload) if isinstance(payload, dict) else None
     name = None if system is None else SYSTEMS.get(system)
     if name is None or name in (own, FORMATS[own].part_of):

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from arbitrank.errors import InputError
 from arbitrank.importers.options import ImportOptions
 from arbitrank.importers.readings import decoded, request_of, score, slot_in, words_of
 from arbitrank.values import Hypothesis, Request, Slot
@@ -77,6 +78,11 @@ class LexResponse(msgspec.Struct, frozen=True, rename="camel"):
 
 def lex(payload: Any, options: ImportOptions) -> Request:
     """The request that an answer or an event of Lex V2 makes."""
+    if isinstance(payload, dict) and "interpretations" not in payload and "intentName" in payload:
+        raise InputError("intentName: of Lex V1, expected an answer of V2, which has interpretations")
+    if isinstance(payload, dict) and isinstance(payload.get("interpretations"), str):
+        text = "interpretations: a text, as in a header of RecognizeUtterance, expected a list"
+        raise InputError(f"{text}; decode it first, as base64 and then gzip")
     response = decoded(payload, LexResponse)
     text = options.utterance if response.input_transcript is None else response.input_transcript
     owner = response.owner(options)

@@ -14,7 +14,7 @@ from arbitrank.importers.token_logprobs import steps_of, token_logprobs
 from arbitrank.importers.tool_calls import answers, calls, tool_calls
 from arbitrank.values import Request
 
-_DISTRIBUTION = {"labels", "scores", "cats", "probabilities", "distribution", "options", "predictions"}
+_DISTRIBUTION = {"labels", "scores", "cats", "probabilities", "distribution", "options", "predictions", "Classes"}
 
 
 def llm(payload: Any, options: ImportOptions) -> Request:

@@ -1,7 +1,8 @@
 """OVOS and Mycroft: messages of common play and common query, and matches of Padatious and Adapt.
 
-`match_confidence` of common play is 0 to 100; `conf` of common query is 0 to 1.1, as a visual answer gets a bonus. The
-results of one skill and media type are one reading. `searching` is no answer yet. Identifiers of skills are domains.
+`match_confidence` of common play is 0 to 100, `conf` of Mycroft's 0 to 1; `conf` of common query is 0 to 1.1, as a
+visual answer gets a bonus. The results of one skill and media type are one reading. `searching` is no answer yet.
+Identifiers of skills are domains.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from arbitrank.values import Hypothesis, Request
 from arbitrank.wire.json_text import short
 
 COMMON_PLAY = "ovos.common_play.query.response"
+MYCROFT_PLAY = "play:query.response"
 COMMON_QUERY = "question:query.response"
 _SERVICE = "intent.service."  # the beginning of the types of messages with a match, or null
 _ADAPT = ("intent_type", "target", "confidence", "utterance", "__tags__", "name")
@@ -46,6 +48,15 @@ class PlayResponse(msgspec.Struct, frozen=True):
     skill_id: str
     phrase: str | None = None
     results: list[MediaEntry] | None = None
+
+
+class MycroftPlay(msgspec.Struct, frozen=True):
+    """A skill's answer to Mycroft's common play; null where it is still searching."""
+
+    skill_id: str
+    phrase: str | None = None
+    conf: float | None = None
+    searching: bool | None = None
 
 
 class QueryResponse(msgspec.Struct, frozen=True):
@@ -86,6 +97,8 @@ def ovos(payload: Any, options: ImportOptions) -> Request:
             where = f"{where}.data".lstrip(".")
         if kind == COMMON_PLAY:
             plays.append((where, decoded(data, PlayResponse, where)))
+        elif kind == MYCROFT_PLAY:
+            parts.append(_mycroft_played(decoded(data, MycroftPlay, where), options, where))
         elif kind == COMMON_QUERY:
             parts.append(_queried(decoded(data, QueryResponse, where), options, where))
         elif isinstance(match := data.get("intent", data), dict) and {"conf", "intent_type"} & match.keys():
@@ -97,9 +110,8 @@ def ovos(payload: Any, options: ImportOptions) -> Request:
             continue
         known = True
     if not known:
-        raise InputError(
-            f"no message of {COMMON_PLAY} or {COMMON_QUERY}, and no match of Padatious or Adapt, expected some"
-        )
+        kinds = f"{COMMON_PLAY}, {MYCROFT_PLAY} or {COMMON_QUERY}"
+        raise InputError(f"no message of {kinds}, and no match of Padatious or Adapt, expected some")
     parts += _played(plays, options)
     phrases = list(dict.fromkeys(phrase for phrase, _ in parts if phrase is not None))
     if len(phrases) > 1:
@@ -127,6 +139,13 @@ def _played(
             features={"results": float(len(entries))},
         )
         yield None, [reading]
+
+
+def _mycroft_played(one: MycroftPlay, options: ImportOptions, where: str) -> tuple[str | None, list[Hypothesis]]:
+    if one.searching or one.conf is None:
+        return one.phrase, []
+    p = score(one.conf, f"{where}.conf")
+    return one.phrase, [Hypothesis(*options.target(one.skill_id, "play"), domain_confidence=p)]
 
 
 def _queried(one: QueryResponse, options: ImportOptions, where: str) -> tuple[str | None, list[Hypothesis]]:

@@ -67,6 +67,7 @@ def rasa(payload: Any, options: ImportOptions) -> Request:
     if isinstance(payload, dict):  # as an action server gets it
         payload = payload.get("tracker", payload)
         payload = payload.get("latest_message", payload) if isinstance(payload, dict) else payload
+        payload = payload.get("parse_data", payload) if isinstance(payload, dict) else payload  # of a user's event
     message = decoded(payload, RasaMessage)
     if "intent" not in payload and "intent_ranking" not in payload:
         raise InputError("lacks the fields intent and intent_ranking, expected those of Rasa's /model/parse")

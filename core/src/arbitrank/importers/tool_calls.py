@@ -1,4 +1,4 @@
-"""Tool calls of language models: OpenAI's chat completions and responses, Anthropic, Gemini and Ollama.
+"""Tool calls of language models: OpenAI's chat completions and responses, Anthropic, Gemini, Bedrock and Ollama.
 
 A call has no score: it is missing. The server of a tool is the domain, by the tool's name (`mcp__SERVER__TOOL`,
 `SERVER__TOOL`, `SERVER.TOOL`); arguments are slots. Arguments that are no JSON object make the feature `bad_arguments`.
@@ -76,7 +76,9 @@ def answers(payload: Any) -> list[tuple[str, Mapping[str, Any]]]:
             found.append((f"candidates[{i}].content", candidate.get("content")))
     if isinstance(payload.get("message"), dict):
         found.append(("message", payload["message"]))
-    if "output" in payload or "content" in payload or "tool_calls" in payload:
+    if isinstance(payload.get("output"), dict):  # Bedrock's Converse
+        found.append(("output.message", payload["output"].get("message")))
+    elif "output" in payload or "content" in payload or "tool_calls" in payload:
         found.append(("", payload))
     return [(where, one) for where, one in found if isinstance(one, dict)]
 
@@ -86,7 +88,11 @@ def calls(payload: Any) -> Iterator[ToolCall]:
     for where, message in answers(payload):
         prefix = f"{where}." if where else ""
         for i, one in enumerate(_list(message, "tool_calls")):
-            yield _call(one, "function", f"{prefix}tool_calls[{i}]")
+            if isinstance(one, dict) and isinstance(custom := one.get("custom"), dict):  # its input is free text
+                called = {"name": custom.get("name"), "arguments": {"input": custom.get("input")}}
+                yield decoded(called, ToolCall, f"{prefix}tool_calls[{i}].custom")
+            else:
+                yield _call(one, "function", f"{prefix}tool_calls[{i}]")
         if message.get("function_call") is not None:
             yield _call(message, "function_call", where or "message")
         for key in ("content", "output", "parts"):
@@ -102,6 +108,10 @@ def _part(one: Any, where: str) -> Iterator[ToolCall]:
         yield decoded({"name": one.get("name"), "arguments": one.get("input")}, ToolCall, where)
     elif one.get("type") == "function_call":
         yield decoded(one, ToolCall, where)
+    elif one.get("type") == "custom_tool_call":
+        yield decoded({"name": one.get("name"), "arguments": {"input": one.get("input")}}, ToolCall, where)
+    elif isinstance(use := one.get("toolUse"), dict):
+        yield decoded({"name": use.get("name"), "arguments": use.get("input")}, ToolCall, f"{where}.toolUse")
     elif isinstance(call := one.get("functionCall", one.get("function_call")), dict):
         yield decoded({"name": call.get("name"), "arguments": call.get("args")}, ToolCall, where)
 

@@ -59,6 +59,8 @@ class WitMessage(msgspec.Struct, frozen=True):
 def wit(payload: Any, options: ImportOptions) -> Request:
     """The request that an answer of Wit makes."""
     message = decoded(payload, WitMessage)
+    if message.intents is None and message.entities is None and isinstance(payload, dict) and "outcomes" in payload:
+        raise InputError("outcomes: of Wit's API of 2014, expected an answer of a later one, which has intents")
     if message.intents is None and message.entities is None:
         raise InputError("lacks the fields intents and entities, expected those of Wit's /message")
     text = message.old_text if message.text is None else message.text
