@@ -15,6 +15,7 @@ from arbitrank.cli.serve import serve
 from arbitrank.cli.stated_options import SHARED, shown, statable, variable
 from arbitrank.configuration import configured
 from arbitrank.errors import ArbitrankError, InputError
+from arbitrank.registry import ENVIRONMENTS
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 
@@ -34,6 +35,7 @@ def parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., cli
     def parse(*arguments: str, file: str = "", **variables: str) -> click.Context:
         Path("arbitrank.toml").write_text(file)
         with monkeypatch.context() as patch:
+            patch.setenv(ENVIRONMENTS, "")  # which the option sets
             for key, value in variables.items():
                 patch.setenv(key, value)
             return serve.make_context("serve", list(arguments))
@@ -106,6 +108,14 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(p
     assert parsed(file=file, ARBITRANK_SERVE_PORT="2").params["port"] == 2
     assert parsed("--port", "3", file=file, ARBITRANK_SERVE_PORT="2").params["port"] == 3
     assert parsed(file=file).params["accept"] == 0.2
+    file = '[serve]\nenvironments = "a"'
+    for expected, more in (
+        ("a", {}),
+        ("b", {"ARBITRANK_ENVIRONMENTS": "b"}),
+        ("c", {"ARBITRANK_ENVIRONMENTS": "b", "ARBITRANK_SERVE_ENVIRONMENTS": "c"}),
+    ):
+        assert parsed(file=file, **more).params["environments"] == Path(expected)
+    file = "[serve]\naccept = 0.2"
     # None: `operator_decisions` reads that variable, as it does for every verb.
     assert parsed(file=file, ARBITRANK_ACCEPT="0.3").params["accept"] is None
     assert parsed(file=file, ARBITRANK_ACCEPT="0.3", ARBITRANK_SERVE_ACCEPT="0.4").params["accept"] == 0.4

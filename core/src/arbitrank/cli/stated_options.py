@@ -20,6 +20,7 @@ from click.core import ParameterSource
 
 from arbitrank.configuration import ENVIRONMENT, SCALES, SHARED_TEXTS, STATABLE, Configuration, configured
 from arbitrank.errors import InputError
+from arbitrank.registry import ENVIRONMENTS
 from arbitrank.scales import short
 from arbitrank.store.key_files import KEY_ENVIRONMENT
 from arbitrank.store.signing import KEYS_ENVIRONMENT
@@ -29,6 +30,7 @@ SHARED: Mapping[str, str] = {
     "config": ENVIRONMENT,
     "store": STORE_ENVIRONMENT,
     "keys": KEYS_ENVIRONMENT,
+    "environments": ENVIRONMENTS,
     "signing-key": KEY_ENVIRONMENT,
     "scale": SCALES,
     "group": "ARBITRANK_GROUPS",
@@ -52,6 +54,12 @@ class Statement(NamedTuple):
 
 class StatedCommand(click.Command):
     """Command whose options are also read from the environment and from its table of the configuration file."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for name, option in statable(self).items():
+            if isinstance(option.envvar, str):  # that of all verbs, before which its own goes
+                option.envvar = [variable(self, name), option.envvar]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, with what environment and file state as defaults.
