@@ -16,11 +16,13 @@ import msgspec
 from msgspec.inspect import AnyType, Field, NoneType, StructType, UnionType, type_info
 
 from arbitrank.serve.auth import ANY
+from arbitrank.serve.metric_table import FAILURE_KINDS, METRICS
 from arbitrank.serve.openapi import description
 from arbitrank.serve.operations import OPERATIONS
 
 DOCS = Path(__file__).parents[1] / "docs"
 HTTP = DOCS / "reference/http.md"
+METRICS_PAGE = DOCS / "reference/metrics.md"
 MARK = re.compile(
     r"<!-- fields of ([\w.]+):(\w+)(?: without ([\w, ]+))? -->\n\n((?:\|.*\n)*)",
 )
@@ -202,6 +204,29 @@ Written by `python tests/test_docs.py`.
 """
 
 
+def metrics() -> str:
+    """docs/reference/metrics.md: every metric of the service, from the table that the page is made of."""
+    found = [METRICS_NOTE, "| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for one in METRICS:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        found.append(f"| `{one.full_name}` | {one.kind} | {labels} | {one.text} |")
+    found += ["\n## Kinds of failure\n", "| `kind` | the domain did not answer, as |", "|---|---|"]
+    found += [f"| `{name}` | {text} |" for name, text in FAILURE_KINDS.items()]
+    found += [f"\nBounds of the buckets in seconds, `{one.full_name}`: {', '.join(map(str, one.bounds))}."
+              for one in METRICS if one.bounds]  # fmt: skip
+    return "\n".join(found) + "\n"
+
+
+METRICS_NOTE = """\
+# Metrics of the service
+
+All metrics of `GET /metrics` and of [`--metrics-port`](../how-to/monitor.md#metrics), written by `python
+tests/test_docs.py`. A metric with the label `worker` has one series for each process that runs, by its number; all others
+are of the whole service. `arm` is `stable` or `canary`, `stage` a reserved name as `.shortlist`, `action` the decision. No
+label holds anything of a request, so that the number of series is bounded by the domains installed.
+"""
+
+
 def anchor(heading: str) -> str:
     """What a heading can be linked to by, as GitHub names it."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
@@ -234,5 +259,6 @@ def type_name(of: Any) -> str:
 def write() -> None:
     """Write all of it."""
     HTTP.write_text(service(), encoding="utf-8")
+    METRICS_PAGE.write_text(metrics(), encoding="utf-8")
     for path in pages_with_fields():
         path.write_text(with_fields(path.read_text(encoding="utf-8")), encoding="utf-8")

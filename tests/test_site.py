@@ -57,6 +57,10 @@ def test_a_page_leads_to_the_meaning_of_its_words(site: Path) -> None:
     assert 'href="../glossary.html#audit-set"' in text
 
 
+def test_the_reference_of_metrics_is_the_table_of_them() -> None:
+    assert docs_reference.METRICS_PAGE.read_text(encoding="utf-8") == docs_reference.metrics(), WRITE
+
+
 def test_the_http_reference_is_the_openapi_document() -> None:
     assert docs_reference.HTTP.read_text(encoding="utf-8") == docs_reference.service(), WRITE
 
