@@ -6,7 +6,7 @@
     ├── PluginError       fix the plugin: it violates the contract
     ├── ArtifactError     retrain or republish: an artifact is damaged, incomplete or not for this core
     │   ├── NoWeights     train: nothing was published for a domain, and its package brings nothing
-    │   └── UnreadableArtifact  try again later, or republish: a file of it is missing or cannot be read
+    │   └── UnreadableArtifact  try again later, or republish: a file of it is missing or exchanged
     └── StoreError        try again later: the store did not answer
         └── Conflict      read the state again: it was changed in the meantime
 
@@ -63,7 +63,7 @@ class NoWeights(ArtifactError):
 
 
 class UnreadableArtifact(ArtifactError):
-    """Raised when a file of an artifact is missing or cannot be read, which may pass. Retry later, or republish it."""
+    """Raised when a file of an artifact is missing, unreadable or exchanged, which may pass. Retry, or republish."""
 
 
 class StoreError(ArbitrankError):

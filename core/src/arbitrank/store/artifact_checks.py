@@ -41,7 +41,8 @@ _MAX_ENTRIES = 4 * MAX_FILES  # files and folders that are looked at
 class Check(msgspec.Struct, frozen=True):
     """One check of an artifact or a store: its object, and the problem that was found, if any.
 
-    `unreadable` is set where the problem is that something is missing or cannot be read, which may pass.
+    `unreadable` is set where something is missing, cannot be read or is not what was sealed, which may pass: it is
+    still being copied, or was exchanged.
     """
 
     what: str
@@ -67,15 +68,15 @@ def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> 
     try:
         manifest = read_manifest(folder)
     except ArtifactError as error:
-        unreadable = isinstance(error, UnreadableArtifact) or UNSET
-        yield Check("manifest", str(error).removeprefix(f"{folder}: "), unreadable)
+        yield Check("manifest", str(error).removeprefix(f"{folder}: "), unreadable=True)
         return
     yield Check("manifest")
     other = manifest.contract != CONTRACT
     yield Check("contract", f"made for contract {manifest.contract}, this is {CONTRACT}" if other else None)
     yield Check("domain", None if is_name(manifest.domain) else f"is {manifest.domain!r}, expected {NAMES}")
     same = (version := version_of(manifest)) == manifest.version
-    yield Check("version", None if same else f"is {manifest.version}, the content's is {version}")
+    problem = None if same else f"is {manifest.version}, the content's is {version}"
+    yield Check("version", problem, unreadable=not same or UNSET)
     same = digest("\n".join(manifest.features).encode()) == manifest.features_digest
     yield Check("features", None if same else "the digest is not that of their names")
     if keys is not None:
@@ -113,7 +114,7 @@ def _file_checks(folder: Path, manifest: Manifest, copy: Path) -> Iterator[Check
                 size += status.st_size
         elif not stat.S_ISDIR(status.st_mode):
             seen = "a link" if stat.S_ISLNK(status.st_mode) else "a device or pipe"
-            yield Check(path, f"{seen}, expected a regular file")
+            yield Check(path, f"{seen}, expected a regular file", unreadable=True)
     number = max(len(present), len(manifest.files))
     if number > MAX_FILES or size > MAX_TOTAL:
         yield Check("files", f"{number} with {size} bytes in all, expected at most {MAX_FILES} with {MAX_TOTAL}")
@@ -122,13 +123,12 @@ def _file_checks(folder: Path, manifest: Manifest, copy: Path) -> Iterator[Check
     yield Check("files", f"{missing} is missing, expected in {manifest.domain}" if missing else None)
     left = MAX_TOTAL
     for path in sorted(present | set(manifest.files)):
-        unreadable = path not in present or UNSET
         try:
             copied, problem = _copied(folder, path, manifest.files.get(path), path in present, copy, left)
             left -= copied
         except OSError as error:
-            problem, unreadable = f"cannot be read: {error.strerror}", True
-        yield Check(path, problem, unreadable if problem else UNSET)
+            problem = f"cannot be read: {error.strerror}"
+        yield Check(path, problem, unreadable=True) if problem else Check(path, _content_problem(copy / path))
 
 
 def _copied(
@@ -154,7 +154,7 @@ def _copied(
     seen = sha256.hexdigest()
     if seen != expected:
         return size, f"its SHA-256 is {seen[:12]}…, expected {expected[:12]}…"
-    return size, _content_problem(target)
+    return size, None
 
 
 def _content_problem(file: Path) -> str | None:
