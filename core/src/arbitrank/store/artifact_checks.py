@@ -158,17 +158,19 @@ def _copied(
 
 
 def _content_problem(file: Path) -> str | None:
+    inflated = _inflated(file)
+    if inflated > MAX_TOTAL:
+        return f"inflates to {inflated} bytes, expected at most {MAX_TOTAL}"
     if reason := pickled(file):
         return f"{reason}, expected JSON, npz of numbers or text: reading a pickle runs code; train again without it"
-    inflated = _inflated(file)
-    return f"inflates to {inflated} bytes, expected at most {MAX_TOTAL}" if inflated > MAX_TOTAL else None
+    return None
 
 
 def _inflated(path: Path) -> int:
     """The bytes that an archive inflates to by its directory, which readers enforce; 0 for any other file."""
     try:
         with path.open("rb") as file:
-            if file.read(2) != b"PK":
+            if file.read(2) != b"PK" and not zipfile.is_zipfile(file):
                 return 0
         with zipfile.ZipFile(path) as archive:
             return sum(member.file_size for member in archive.infolist())
