@@ -1,15 +1,18 @@
-"""Claims of the domains on one request before the competition, which an answer leaves out: for a log."""
+"""Claims of the domains on one request before their competition, which an answer leaves out: for a log."""
 
 from __future__ import annotations
 
 from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.arbitration.outcomes import Answered
+from arbitrank.arbitration.recalibration import as_reported, recalibrated
 
 
 def own_claims(arbitration: Arbitration) -> dict[str, tuple[float, float]]:
-    """P(mine) and the greatest P(right) of each domain with a reading, to six digits."""
-    return {
-        name: (round(float(one.scores.mine), 6), round(float(one.scores.right.max()), 6))
-        for name, one in arbitration.outcomes.items()
-        if isinstance(one, Answered) and len(one.scores.right)
-    }
+    """P(mine) and the greatest P(right) of each domain with a reading, recalibrated, to six digits."""
+    found = {}
+    reports = arbitration.answer.domains
+    for name, one in arbitration.outcomes.items():
+        if isinstance(one, Answered) and len(one.scores.right):
+            scores = recalibrated(one.scores, as_reported(reports[name]) if name in reports else None)
+            found[name] = round(float(scores.mine), 6), round(float(scores.right.max()), 6)
+    return found

@@ -33,6 +33,11 @@ class Commands:
         """Fit a recalibration."""
         return f"arbitrank shrink {domain} --on {self.log} --since {self.since}{self._at}"
 
+    def shrink_by(self, domain: str, drift: Drift) -> str:
+        """Undo a drift of P(mine)."""
+        temperature, shift = max(1.0, drift.slope), -drift.shift / max(1.0, drift.slope)
+        return f"arbitrank shrink {domain} --temperature {temperature:.2f} --shift {shift:.2f}{self._at}"
+
     def train(self, domain: str) -> str:
         """Train from the log of what is watched."""
         return f"arbitrank train {domain} --data {self.log} --since {self.since}{self._at}"
@@ -144,7 +149,10 @@ def _next(name: str, one: DomainWatch, commands: Commands) -> tuple[str, ...]:
     found = [commands.rollback(name)] if one.since is not None else []
     high = any(claim is not None and claim.alarms and claim.too_high for claim in (one.mine, one.right))
     more = (one.wins.ratio or 1.0) > _MORE or bool(one.takes_from)
+    claim = next((each for each in one.drifts if each.stream == "mine" and each.own and each.alarms), None)
     if (high or more) and one.labelled >= _ENOUGH:
         found.append(commands.shrink(name))
+    elif (high or more) and claim is not None:
+        found.append(commands.shrink_by(name, claim))
     found.append(commands.train(name))
     return tuple(found)

@@ -1,0 +1,444 @@
+"""The watch over all domains by a log: what alarms, what does not, and whose fault it is."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from arbitrank.answerlog.period import begin, begin_in
+from arbitrank.cli.main import cli
+from arbitrank.errors import DataError, InputError
+from arbitrank.probability import log_odds, sigmoid
+from arbitrank.serve.watch_main import ServiceWatch, WatchStart, samples_of
+from arbitrank.serve.watch_process import REPORT
+from arbitrank.values import Ranked, Truth
+from arbitrank.watch import collector
+from arbitrank.watch.alarms import Commands
+from arbitrank.watch.collector import Collector
+from arbitrank.watch.drift import Drift
+from arbitrank.watch.evidence import miscalibration, surprise
+from arbitrank.watch.following import LogFollower
+from arbitrank.watch.judging import judge
+from arbitrank.watch.period import Known
+from arbitrank.watch.report import WatchReport
+from arbitrank.watch.rows import DomainNumbers, WatchedRow, row_of
+from arbitrank.wire.requests import decode_logged
+
+NAMES = ("apples", "pears", "plums")
+DAY = 86_400.0
+START = 20_000 * DAY
+CHANGE = START + 4 * DAY
+END = START + 5 * DAY
+
+Fault = Callable[[DomainNumbers], DomainNumbers]
+
+
+def same(one: DomainNumbers) -> DomainNumbers:
+    """No fault."""
+    return one
+
+
+def sharper(one: DomainNumbers) -> DomainNumbers:
+    """Confidences of which the log-odds are spread and raised, and the claims that follow from them."""
+    return one._replace(confidence=_moved(one.confidence, 2.2, 3.0), mine=_moved(one.mine, 1.0, 9.0))
+
+
+def _moved(p: float, slope: float, shift: float) -> float:
+    return float(sigmoid(slope * log_odds(np.array(p)) + shift))
+
+
+def rows(
+    fault: Fault = same,
+    shares: tuple[float, ...] = (0.4, 0.3, 0.3),
+    *,
+    own: bool = True,
+    labelled: float = 0.1,
+    n: int = 600,
+) -> Iterator[WatchedRow]:
+    """Five days of n requests each; on the last one `pears` has a fault, and the traffic has these shares."""
+    rng = np.random.default_rng(0)
+    for i in range(5 * n):
+        time = START + i * DAY / n
+        changed = time >= CHANGE
+        owner = int(rng.choice(3, p=shares if changed else (0.4, 0.3, 0.3)))
+        numbers = {}
+        for k, name in enumerate(NAMES):
+            z = float(rng.normal(2.0 if k == owner else -2.0, 1.2))
+            claim = float(sigmoid(np.array(z * 4.0 / 1.44 - 0.7)))  # as its log-odds of being the owner are
+            best = Ranked(name, "Eat", (), 0.0, claim, 0.9 * claim, "v1")
+            one = DomainNumbers(float(sigmoid(np.array(z))), 0.9, claim, 0.9 * claim, own, "v1", best, ("ripe",))
+            numbers[name] = fault(one) if changed and name == "pears" else one
+        claims = {name: one.mine for name, one in numbers.items()}
+        total = max(1.0, sum(claims.values()))
+        head = max(claims, key=lambda name: claims[name])
+        wanted = tuple(name for name, claim in claims.items() if claim >= 0.5)
+        row = WatchedRow(
+            str(i),
+            time,
+            numbers,
+            {name: claim / total for name, claim in claims.items()},
+            head,
+            wanted,
+            {"device": "tv"},
+        )
+        if rng.random() < labelled:
+            row.learn(Truth(NAMES[owner], "Eat" if rng.random() < 0.9 else "Buy"))
+        yield row
+
+
+def watched(made: Iterator[WatchedRow], known: dict[str, Known] | None = None) -> WatchReport:
+    """The report on the last day of rows."""
+    collected = Collector()
+    for row in made:
+        collected.row(row)
+    return judge(collected, CHANGE, known or {}, Commands("log", "1d", "store"))
+
+
+@pytest.fixture(scope="module")
+def sharpened() -> WatchReport:
+    return watched(rows(sharper))
+
+
+def test_a_sharpened_domain_alarms_and_no_other_one(sharpened: WatchReport) -> None:
+    assert {one.domain for one in sharpened.alarms} == {"pears"}
+    assert {name: one.status for name, one in sharpened.domains.items()} == {
+        "apples": "quiet", "pears": "alarm", "plums": "quiet",
+    }  # fmt: skip
+    drift = next(one for one in sharpened.domains["pears"].drifts if one.stream == "confidence")
+    assert drift.slope == pytest.approx(2.2, rel=0.15)
+    assert drift.shift == pytest.approx(3.0, abs=0.5)
+
+
+def test_an_alarm_names_the_neighbours_that_lose_requests_and_the_next_command(sharpened: WatchReport) -> None:
+    losses = sharpened.domains["pears"].takes_from
+    assert set(losses) == {"apples", "plums"}
+    assert all(0 < one.requests.low < one.requests.mean < one.requests.high for one in losses.values())
+    first = sharpened.alarms[0]
+    assert "has become sharper" in first.text
+    assert "it takes requests from apples" in first.text
+    assert first.next == (
+        "arbitrank shrink pears --on log --since 1d --store store",
+        "arbitrank train pears --data log --since 1d --store store",
+    )
+
+
+def test_quiet_traffic_is_quiet(quiet: WatchReport) -> None:
+    assert (quiet.alarms, quiet.shifts, quiet.new_contexts) == ((), (), ())
+    mine = quiet.domains["apples"].mine
+    assert mine is not None
+    assert mine.band.seen.low < mine.band.claimed < mine.band.seen.high
+    assert mine.contexts["device=tv"].n == mine.band.n
+
+
+@pytest.fixture(scope="module")
+def quiet() -> WatchReport:
+    return watched(rows())
+
+
+def test_a_change_of_shares_is_a_shift_and_no_domains_fault() -> None:
+    report = watched(rows(shares=(0.1, 0.8, 0.1)))
+    assert report.alarms == ()
+    assert set(report.shifts) == set(NAMES)
+    assert report.shares["pears"].now > 2 * report.shares["pears"].before
+
+
+def test_domains_that_all_drift_at_once_are_not_to_blame() -> None:
+    made = []
+    for row in rows(sharper):
+        numbers = {
+            name: sharper(one) if name != "pears" and row.time >= CHANGE else one for name, one in row.domains.items()
+        }
+        made.append(WatchedRow(row.id, row.time, numbers, row.chances, row.head, row.wanted, row.context))
+    report = watched(iter(made))
+    assert [one.kind for one in report.alarms if one.kind == "drift"] == []
+    assert any("the readings of 3 of 3 domains have changed at once" in text for text in report.notes)
+
+
+def test_of_a_log_without_the_domains_own_claims_the_confidences_tell_whose_fault_it_is() -> None:
+    report = watched(rows(sharper, own=False))
+    assert {one.domain for one in report.alarms} == {"pears"}
+    assert any("no claims of its own" in text for text in report.domains["pears"].notes)
+
+
+def test_a_new_version_that_claims_too_much_is_to_be_rolled_back() -> None:
+    def worse(one: DomainNumbers) -> DomainNumbers:
+        return one._replace(mine=0.97, right=0.9, version="v2")
+
+    report = watched(rows(worse, labelled=0.5))
+    one = report.domains["pears"]
+    assert (one.serving, one.since, one.drifts) == ("v2", CHANGE, ())
+    assert {alarm.kind for alarm in report.alarms} == {"calibration"}
+    assert report.alarms[0].next[:2] == (
+        "arbitrank rollback pears --store store",
+        "arbitrank shrink pears --on log --since 1d --store store",
+    )
+    assert any("pears has a new version" in text and "arbitrank impact pears" in text for text in report.notes)
+
+
+def test_with_few_truths_the_recalibration_that_undoes_the_drift_is_named() -> None:
+    (first, *_) = watched(rows(sharper, labelled=0.02)).alarms
+    found = re.fullmatch(r"arbitrank shrink pears --temperature (\S+) --shift (\S+) --store store", first.next[0])
+    assert found is not None
+    assert (float(found[1]), float(found[2])) == pytest.approx((1.0, -9.0), rel=0.1)
+
+
+def test_a_lost_feature_alarms_and_its_new_name_is_told() -> None:
+    report = watched(rows(lambda one: one._replace(features=("ripeness",))))
+    (alarm,) = report.alarms
+    assert (alarm.domain, alarm.kind) == ("pears", "features")
+    assert "lost the feature 'ripe'" in alarm.text
+    assert "new and unknown: 'ripeness'" in alarm.text
+    assert report.domains["pears"].new_features == ("ripeness",)
+
+
+def test_new_values_of_the_context_are_told_with_the_domains_that_did_not_learn_them() -> None:
+    made = list(rows())
+    for row in made[-60:]:
+        row.context = {"device": "glasses"}
+    known = {"apples": Known("v1", None, frozenset({"context.device=tv"})), "pears": Known("v1")}
+    (value,) = watched(iter(made), known).new_contexts
+    assert (value.key, value.value, value.unlearned) == ("device", "glasses", ("apples",))
+    assert value.share == pytest.approx(0.1)
+
+
+def test_too_little_is_said() -> None:
+    few = watched(rows(n=40, labelled=0.05))
+    assert few.alarms == ()
+    assert any("160 requests before the time that is watched" in text for text in few.notes)
+    assert any("requests of known truth: its figures say next to nothing" in one for one in few.domains["pears"].notes)
+    none = watched(rows(n=40, labelled=0.0))
+    assert any("no request has a truth" in text for text in none.notes)
+
+
+def test_a_truth_without_an_intent_judges_p_mine_alone() -> None:
+    made = list(rows(labelled=0.0))
+    for row in made:
+        row.learn(Truth(max(row.chances, key=lambda name: row.chances[name])))
+    one = watched(iter(made)).domains["apples"]
+    assert one.mine is not None
+    assert one.right is None
+
+
+# ------------------------------------------------------------------------------------------------------------ evidence
+
+
+def test_the_evidence_against_a_true_mixture_is_an_e_value() -> None:
+    rng = np.random.default_rng(1)
+    parts = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
+    values = []
+    for _ in range(200):
+        shares = rng.dirichlet([1.0, 1.0])
+        values.append(np.exp(surprise(rng.multinomial(50, shares @ parts).astype(float), parts)[0]))
+    assert np.mean(values) < 1.0
+
+
+def test_outcomes_of_claims_that_are_right_but_for_the_traffics_share_are_no_evidence() -> None:
+    rng = np.random.default_rng(1)
+    z = rng.normal(0.0, 2.0, 2_000)
+    y = rng.random(2_000) < sigmoid(z + 0.6)
+    assert miscalibration(sigmoid(z), y) < 3.0
+    assert miscalibration(sigmoid(2.2 * z + 3.0), y) > 50.0
+
+
+def test_an_alarm_is_raised_from_the_level_on() -> None:
+    assert [Drift("mine", x, 13.0, 1.0, 0.0, 9, 9, True).alarms for x in (12.9, 13.0)] == [False, True]
+
+
+# ---------------------------------------------------------------------------------------------------------- collection
+
+
+def line(i: int, time: float = START, **more: Any) -> bytes:
+    """A line of a log."""
+    made: dict[str, Any] = {
+        "id": str(i), "utterance": "an apple", "time": time, "context": {"device": "tv", "preference.apples": 0.3},
+        "hypotheses": [{"domain": "apples", "intent": "Eat", "domain_confidence": 0.8, "features": {"ripe": 1}}],
+        "answer": {
+            "id": str(i), "decision": {"action": "accept", "contenders": [0]}, "ms": {},
+            "ranked": [{"domain": "apples", "intent": "Eat", "domain_probability": 0.7, "probability": 0.6}],
+            "domains": {
+                "apples": {"status": "answered", "version": "v1", "shrunk": 2.0}, "pears": {"status": "failed"},
+            },
+        },
+    }  # fmt: skip
+    return json.dumps({**made, **more}).encode()
+
+
+def truth_line(i: int, domain: str = "apples") -> bytes:
+    return json.dumps({"id": str(i), "truth": {"domain": domain, "intent": "Eat"}, "time": START}).encode()
+
+
+def test_a_row_holds_numbers_of_the_domains_that_answered_and_no_word() -> None:
+    row = row_of(decode_logged(line(1, claims={"apples": [0.9, 0.8]})))
+    assert row is not None
+    one = row.domains["apples"]
+    assert (one.confidence, one.mine, one.right, one.own, one.version) == (0.8, 0.9, 0.8, True, "v1 shrunk 2")
+    assert (list(row.domains), row.head, row.wanted) == (["apples"], "apples", ("apples",))
+    assert row.context == {"device": "tv"}
+    assert row_of(decode_logged(b'{"utterance": "an apple"}')) is None
+
+
+@pytest.mark.parametrize("truth_first", [False, True])
+def test_a_truth_is_joined_whenever_it_comes(truth_first: bool) -> None:
+    collected = Collector()
+    for each in (truth_line(1), line(1)) if truth_first else (line(1), truth_line(1)):
+        collected.line("log:1", each)
+    (row,) = collected.rows()
+    assert row.outcomes == {"apples": (True, True)}
+
+
+def test_memory_is_bounded_and_the_counters_count_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "ROWS", 20)
+    collected = Collector()
+    for i in range(200):
+        collected.line("log:1", line(i))
+    (slot,) = collected.slots
+    assert (slot.n, len(slot.rows), slot.wins["apples"]) == (200, 20, 200)
+    assert max(int(row.id or 0) for row in slot.rows) > 100  # drawn from all of it
+    for i in range(200):
+        collected.line("log:1", truth_line(i))
+    assert all(row.truth is not None for row in slot.rows)
+    collected.line("log:1", line(300, START + 20 * DAY))
+    assert [slot.n for slot in collected.slots] == [1]  # the old ones are forgotten
+    collected.line("log:1", b"{")
+    assert collected.bad == 1
+
+
+def test_a_log_that_grows_is_read_once_and_by_whole_lines(tmp_path: Path) -> None:
+    follower = LogFollower(tmp_path / "log")
+    follower.look()
+    assert "cannot be read" in (follower.problem or "")
+    (tmp_path / "log").mkdir()
+    path = tmp_path / "log" / "20261120T124605.123456Z-4711-000001.jsonl"
+    path.write_bytes(line(1) + b"\n" + line(2)[:30])
+    follower.look()
+    assert (follower.problem, follower.collected.slots[0].n) == (None, 1)
+    with path.open("ab") as file:
+        file.write(line(2)[30:] + b"\n")
+    follower.look()
+    follower.look()
+    assert (follower.collected.slots[0].n, follower.collected.bad) == (2, 0)
+
+
+# ----------------------------------------------------------------------------------------------- command, file, service
+
+
+def log_of(folder: Path, made: Iterator[WatchedRow]) -> Path:
+    """A log of one segment with these rows."""
+    folder.mkdir()
+    lines = []
+    for row in made:
+        ranked = [
+            {"domain": name, "intent": "Eat", "domain_probability": row.chances[name], "probability": one.right}
+            for name, one in sorted(row.domains.items(), key=lambda pair: -pair[1].mine)
+        ]
+        hypotheses = [
+            {"domain": name, "intent": "Eat", "domain_confidence": one.confidence} for name, one in row.domains.items()
+        ]
+        answer = {
+            "id": row.id, "decision": {"action": "accept", "contenders": [0]}, "ms": {}, "ranked": ranked,
+            "domains": {name: {"status": "answered", "version": "v1"} for name in row.domains},
+        }  # fmt: skip
+        made_line = {"id": row.id, "utterance": "x", "time": row.time, "hypotheses": hypotheses, "answer": answer}
+        lines.append(json.dumps(made_line))
+        if row.truth is not None:
+            lines.append(json.dumps({"id": row.id, "truth": {"domain": row.truth.domain, "intent": row.truth.intent}}))
+    (folder / "20241004T000000.000000Z-1-000001.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return log_of(tmp_path_factory.mktemp("watch") / "log", rows(sharper, n=300, labelled=0.2))
+
+
+def test_the_command_exits_1_where_a_domain_alarms(drifted: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    store = str(tmp_path / "store")
+    done = run(cli, ["watch", "--on", str(drifted), "--since", "1d", "--store", store])
+    assert done.exit_code == 1, done.output
+    assert "ALARM pears: its domain confidence has become sharper" in done.output
+    assert f"run: arbitrank shrink pears --on {drifted} --since 1d --store {store}" in done.output
+    found = json.loads(run(cli, ["watch", "--on", str(drifted), "--since", "1d", "--json"]).output)
+    assert {one["domain"] for one in found["alarms"]} == {"pears"}
+    still = log_of(tmp_path / "still", rows(n=100))
+    done = run(cli, ["watch", "--on", str(still), "--since", "1d"])
+    assert (done.exit_code, "quiet: no domain alarms" in done.output) == (0, True)
+
+
+def test_a_file_of_lines_without_answers_is_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    path.write_text('{"utterance": "an apple"}\n')
+    done = CliRunner().invoke(cli, ["watch", "--on", str(path)])
+    assert isinstance(done.exception, DataError)
+    assert "no request with an answer and a time, 1 lines without both" in str(done.exception)
+
+
+def test_a_period_begins_so_long_before_the_last_request(drifted: Path) -> None:
+    assert begin("2d", END) == END - 2 * DAY
+    assert begin("12h", END) == END - DAY / 2
+    assert begin("2024-10-04T12:00", END) == START + DAY / 2
+    path = next(drifted.iterdir())
+    assert begin_in("1d", path) == pytest.approx(END - DAY, abs=DAY / 100)
+    with pytest.raises(InputError, match="'2 days' is no date"):
+        begin("2 days", END)
+
+
+class Events:
+    """An event log that keeps its events."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def write(self, event: str, level: str = "info", **fields: Any) -> None:
+        self.events.append((event, fields))
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[Any]]]:
+    """A webhook, and what it has received; it refuses the first call."""
+    received: list[Any] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200 if received else 500)
+            received.append(body)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Print nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", received
+        server.shutdown()
+
+
+def test_a_service_reports_once_and_posts_until_it_is_taken(
+    drifted: Path, tmp_path: Path, hook: tuple[str, list[Any]]
+) -> None:
+    url, received = hook
+    events = Events()
+    start = WatchStart(str(drifted), str(tmp_path), 1.0, "1d", url, str(tmp_path / "store"))
+    watch = ServiceWatch(start, events)  # type: ignore[arg-type]
+    watch.look()
+    watch.look()
+    named = [event for event, _ in events.events]
+    assert named.count("webhook failed") == 1
+    assert len(received) == named.count("watch alarm") + 1
+    assert {one["alarm"]["domain"] for one in received} == {"pears"}
+    report = msgspec.json.decode((tmp_path / REPORT).read_bytes(), type=WatchReport)
+    assert {one.domain for one in report.alarms} == {"pears"}
+    samples = samples_of(report)
+    assert (("pears", "drift"), 1.0) in samples["watch_alarm"]
+    assert (("apples", "drift"), 0.0) in samples["watch_alarm"]
