@@ -20,6 +20,7 @@ import msgspec
 
 from arbitrank.answerlog.period import begin
 from arbitrank.errors import ArbitrankError
+from arbitrank.guard import Fault, guarded
 from arbitrank.packages import core_version
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.event_log import EventLog
@@ -164,10 +165,9 @@ def main() -> None:
     events = EventLog()
     watch = ServiceWatch(start, events)
     while True:
-        try:
-            watch.look()
-        except Exception as error:
-            events.failure("watch failed", error)
+        result = guarded(watch.look)
+        if isinstance(result, Fault):  # the next look may succeed, and the failure shows
+            events.failure("watch failed", result.error)
         if select.select([sys.stdin], [], [], start.every)[0]:
             break
     events.close()
