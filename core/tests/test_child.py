@@ -21,6 +21,13 @@ def test_a_line_is_replied_to_each_line() -> None:
         assert child.exchange(b"x" * 1_000_000, 30.0) == b"x" * 1_000_000
 
 
+def test_a_child_goes_on_where_a_service_manager_terminates_all_processes() -> None:
+    with Child("-c", ECHO) as child:
+        assert child.exchange(b"one", 30.0) == b"one"
+        child.process.terminate()
+        assert child.exchange(b"two", 30.0) == b"two"
+
+
 def test_what_the_child_prints_is_no_reply() -> None:
     code = "import arbitrank.child as c; c.serve(lambda line: (print('noise', flush=True), b'reply')[1])"
     with Child("-c", code) as child:

@@ -254,7 +254,11 @@ def serve(answer: Callable[[bytes], bytes], seconds: float | None = None) -> Non
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this process's group when its parent ends, where the system can; a hanging one too."""
+    """Have the kernel kill this process's group when its parent ends, where the system can; a hanging one too.
+
+    Its parent alone ends it: SIGTERM, which a service manager sends to all processes of a service, is ignored.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lifeline = os.environ.pop(_LIFELINE, None)
     try:
         import fcntl
