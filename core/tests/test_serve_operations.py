@@ -59,7 +59,7 @@ def test_a_promotion_without_the_packages_of_training_is_not_implemented(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "arbitrank.promotion", None)
-    task = PromotionTask(str(tmp_path), None, "lights", None, False, None, DecisionSettings())
+    task = PromotionTask(str(tmp_path), None, "lights", None, False, False, None, DecisionSettings())
     verdict = carry_out(task)
     assert verdict.status == 501
     assert "pip install 'arbitrank[train]'" in msgspec.json.decode(verdict.body)["error"]

@@ -44,6 +44,7 @@ _TOKEN = {
     "description": "A token made by `arbitrank token`. Where no tokens are set, rank, feedback and calls that only "
     "read need none.",
 }  # fmt: skip
+_PLAIN = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]*$"  # `checked_reason`
 _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
 
 
@@ -176,6 +177,10 @@ def _add_bounds(schemas: dict[str, Any]) -> None:
     feedback["anyOf"] = [
         {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("truth", "outcome")
     ]
+    for call in ("PromoteCall", "RollbackCall", "CanaryCall"):
+        for kind in schemas[call]["properties"]["reason"]["anyOf"]:
+            if kind.get("type") == "string":
+                kind["pattern"] = _PLAIN
     reason = promote["properties"]["reason"]
     promote["if"] = {"properties": {"force": {"const": True}}, "required": ["force"]}
     promote["then"] = {
