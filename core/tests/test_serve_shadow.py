@@ -45,7 +45,7 @@ def test_workers_share_a_shadow_folder_and_report_what_they_cannot_write(tmp_pat
 
         def reported() -> bool:
             compared()
-            return any(one.startswith("shadow: no segment") for one in service.call("GET", "/readyz")[1]["problems"])
+            return "shadow" in service.call("GET", "/readyz")[1].get("kinds", ())
 
         until(reported)
         assert service.event("shadow", level="error")["reason"].startswith("no segment")
