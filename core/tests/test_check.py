@@ -43,6 +43,11 @@ def scored(mine: Any, right: Callable[[int], Any]) -> Domain:
     return answering(rerank=lambda self, request: Scores(mine, right(len(request.hypotheses or ()))))
 
 
+def known(values: Any) -> Domain:
+    """A domain of the toolkit with known values of its slots."""
+    return type("Known", (Described,), {"known_values": lambda self: values})(lambda hypothesis: {})
+
+
 def printing(text: str, value: Any) -> Any:
     print(text)
     return value
@@ -106,6 +111,12 @@ CARELESS: list[tuple[str, Callable[[], Domain], str]] = [
     ("attributes_have_their_types", lambda: careless(scales={"domain_confidence": "0..ten"}), "0..ten"),
     ("attributes_have_their_types", lambda: careless(fallback="no"), "fallback is the str 'no'"),
     ("shipped_is_a_folder_or_none", lambda: careless(shipped=Path("/nowhere/model")), "/nowhere/model, which is not"),
+    ("shipped_is_a_folder_or_none", lambda: careless(shipped=lambda self: None), "write @property above its def"),
+    ("data_files_and_examples_can_be_read", lambda: careless(examples=property(Zoo.examples)), "without @property"),
+    ("data_files_and_examples_can_be_read", lambda: careless(examples=lambda self: self.rows), "call it, with ( )"),
+    ("data_files_and_examples_can_be_read", lambda: careless(examples=lambda self: Path("a")), "read_examples(path)"),
+    ("training_gives_a_model", lambda: known(["moon"]), "known_values() returned the list ['moon'], expected lists of"),
+    ("training_gives_a_model", lambda: known({"room": "hall"}), "known_values() returned 'room': the str 'hall'"),
     ("shipped_is_a_folder_or_none", lambda: careless(shipped="model"), "shipped is the str 'model', expected a Path or None"),
     ("describe_gives_the_same_finite_names", lambda: Described(renaming), "named no feature for one hypothesis"),
     ("describe_gives_the_same_finite_names", lambda: Described(lambda h: None), "does it lack a `return`?"),

@@ -178,6 +178,7 @@ ELSEWHERE = {
     "shared_negatives_are_not_claimed": "test_shared_negatives.py",
     "neighbours_requests_are_not_claimed": "test_shared_negatives.py",
     "names_for_users_are_of_its_requests": "test_shared_negatives.py",
+    "topics_are_those_of_shared_negatives": "test_shared_negatives.py",
 }
 """Checks that domains in another test module fail, which brings what they need."""
 

@@ -225,6 +225,16 @@ def test_names_and_phrases_that_are_left_from_a_template_are_told(negatives: Pat
     ]
 
 
+def test_a_topic_that_no_shared_negative_has_is_told(negatives: Path) -> None:
+    domain = type("Topical", (Zoo,), {"topics": ("chat", "chats")})()
+    (one,) = findings(domain, "topics_are_those_of_shared_negatives")
+    assert (one.level, one.seen, one.fix) == (
+        "warning",
+        "topics has 'chats', of which there are no shared negatives",
+        "did you mean 'chat'?",
+    )
+
+
 def test_claims_are_tried_on_negatives_that_the_domain_did_not_learn_from(
     negatives: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -121,6 +121,8 @@ def stated(domain: Domain, name: str) -> Any:
     value = guarded(getattr, domain, name)
     if isinstance(value, Fault) or not fits(value):
         what = f"raised {value.placed}" if isinstance(value, Fault) else f"is {shown(value)}"
+        if callable(value):
+            what, fix = "is a method", f"write @property above its def, or {name} = … in the class"
         raise PluginError(f"domain {domain.name}: {name} {what}, expected {kind}; {fix}")
     return value
 

@@ -6,7 +6,7 @@ numbers that describe a hypothesis (is that title in my catalogue?).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.errors import ArtifactError, DataError, PluginError
+from arbitrank.guard import shown
 from arbitrank.learn import files
 from arbitrank.learn.contributions import worded
 from arbitrank.learn.described import check_names, checked_features
@@ -111,7 +112,9 @@ class ReferenceDomain(Domain):
 
         settings.progress("recogniser", 0, 1)
         encoded = encode_all(examples)
-        aid = tagger_help(self.name, examples, settings.seed, encoded=encoded, values=self.known_values())
+        aid = tagger_help(
+            self.name, examples, settings.seed, encoded=encoded, values=_checked(self.name, self.known_values())
+        )
         train_recogniser(self.name, examples, settings.seed, encoded=encoded, aid=aid).save(out / RECOGNISER)
         settings.progress("recogniser", 1, 1)
         fitted = cross_fit(
@@ -178,3 +181,14 @@ class ReferenceModel(Model):
         titles = feature_phrases(self.domain)
         each = zip(self.reranker.explain(request), request.hypotheses or (), strict=True)
         return [worded(row, request.context, h.features, titles) for row, h in each]
+
+
+def _checked(name: str, values: Any) -> Mapping[str, Sequence[str]]:
+    """The known values of a domain. Raises `PluginError` for what is no mapping of slots to texts."""
+    expected = 'expected lists of texts by slot; return {"title": ["…"]}'
+    if not isinstance(values, Mapping):
+        raise PluginError(f"domain {name}: known_values() returned {shown(values)}, {expected}")
+    for slot, texts in values.items():
+        if not isinstance(texts, Collection) or isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
+            raise PluginError(f"domain {name}: known_values() returned {slot!r}: {shown(texts)}, {expected}")
+    return values

@@ -9,10 +9,12 @@ import msgspec
 
 from arbitrank.arbitration.dispatch import query
 from arbitrank.arbitration.outcomes import Answered
+from arbitrank.guard import Fault, guarded
 from arbitrank.negatives.installed import installed_negatives, topic_of
 from arbitrank.negatives.selection import in_turns, situated
 from arbitrank.nlu.data_faults import near
 from arbitrank.normal_text import comparable
+from arbitrank.plugin_hooks import stated
 from arbitrank.testing.example_checks import given_examples
 from arbitrank.testing.findings import DomainCheck, Finding, warning
 from arbitrank.testing.neighbours import neighbours_of
@@ -84,6 +86,18 @@ def neighbours_requests_are_not_claimed(subject: Subject) -> Iterator[Finding]:
 
 
 @DomainCheck
+def topics_are_those_of_shared_negatives(subject: Subject) -> Iterator[Finding]:
+    """Each of its `topics` is one of the installed shared negatives, where there are any."""
+    known = sorted({topic_of(one) for each in installed_negatives().sets for one in each.examples} - {""})
+    topics = guarded(stated, subject.domain, "topics")
+    for topic in topics if known and not isinstance(topics, Fault) else ():
+        if topic not in known:
+            text = f"topics has {topic!r}, of which there are no shared negatives"
+            fix = near(topic, known) or "leave it out"
+            yield warning(text, f"one of {', '.join(known)}", fix)
+
+
+@DomainCheck
 def names_for_users_are_of_its_requests(subject: Subject) -> Iterator[Finding]:
     """Display names are of intents that its examples have, each of these has one, and it claims its sample phrases."""
     intents = {one.truth.intent for one in given_examples(subject) if one.truth.owned_by(subject.name)}
@@ -132,4 +146,5 @@ CLAIM_CHECKS = (
     shared_negatives_are_not_claimed,
     neighbours_requests_are_not_claimed,
     names_for_users_are_of_its_requests,
+    topics_are_those_of_shared_negatives,
 )

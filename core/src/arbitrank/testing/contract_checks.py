@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -59,6 +59,9 @@ def attributes_have_their_types(subject: Subject) -> Iterator[Finding]:
     keys: Any = guarded(getattr, domain, "context_keys")
     if isinstance(keys, str):
         yield seen(f"context_keys is {keys!r}, a text", "a list of keys", f"write context_keys = ({keys!r},)")
+    odd = [key for key in keys if not str(key).strip() or list(keys).count(key) > 1] if _listed(keys) else []
+    if odd:
+        yield warning(f"context_keys has {odd[0]!r}{' twice' if odd[0] else ''}", "each key once", "remove it")
     for name in ("context_keys", "fallback", "topics", "shared_negatives", "scales"):
         found = guarded(stated, domain, name)
         if isinstance(found, Fault):
@@ -66,6 +69,10 @@ def attributes_have_their_types(subject: Subject) -> Iterator[Finding]:
         elif name == "scales" and isinstance(scales := guarded(domain_scales, found), Fault):
             for one in of_fault(scales, name):
                 yield seen(f"scales: {one.seen}", one.expected, one.fix or "see docs/how-to/scales.md")
+
+
+def _listed(keys: Any) -> bool:
+    return isinstance(keys, Collection) and not isinstance(keys, str)
 
 
 @DomainCheck

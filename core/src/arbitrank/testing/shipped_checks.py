@@ -43,7 +43,8 @@ def _damage(subject: Subject, folder: Path) -> Iterator[Finding]:
     remedy = f"run: arbitrank train {subject.name} --out {folder}" if shipped else subject.training
     manifest = verified(folder, remedy=remedy)
     if manifest.domain != subject.name:
-        yield seen(f"{folder} is an artifact of {manifest.domain!r}", repr(subject.name), "train it again")
+        fix = 'name its own folder: Path(__file__).parent / "model"'
+        yield seen(f"{folder} is an artifact of {manifest.domain!r}", repr(subject.name), fix)
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     if shipped and size > MAX_SHIPPED_BYTES:
@@ -67,6 +68,8 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
         fix = f"before a release, run: arbitrank train {subject.name} --out {subject.shipped}"
         yield warning("the data changed since the shipped weights were trained", "weights of the present data", fix)
     manifest = verified(folder)
+    if manifest.domain != subject.name:
+        return  # which another check tells; to train into another domain's folder would be no remedy
     if manifest.data_digest != present:
         expected = "weights of the present data"
         if subject.stable is not None:  # training by --data, as from a log, is no mistake
@@ -87,6 +90,8 @@ def shipped_weights_are_calibrated(subject: Subject) -> Iterator[Finding]:
     """Their card counts held-out and others' requests, and has an ECE of at most 0.05, or near its floor."""
     folder, train = subject.weights, subject.training
     if folder is None:
+        return
+    if read_manifest(folder).domain != subject.name:
         return
     card = read_card(folder)
     if card.n == 0:

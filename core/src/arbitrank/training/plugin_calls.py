@@ -62,11 +62,21 @@ def own_examples(domain: Domain) -> tuple[list[Example], tuple[str, ...]]:
 
 def listed_examples(domain: Domain) -> list[Any]:
     """The values that `examples` gives, unchecked. Raises `PluginError` where it gives no iterable."""
-    returned: Any = domain.examples()
-    if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
+    method: Any = domain.examples
+    if not callable(method):
         raise PluginError(
-            f"domain {domain.name}: examples() returned {shown(returned)}, expected an iterable of Example; return a "
-            "list, or yield each"
+            f"domain {domain.name}: examples is {shown(method)}, expected a method; write def examples(self), without "
+            "@property"
+        )
+    returned: Any = method()
+    if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
+        fix = "return a list, or yield each"
+        if callable(returned):
+            fix = "call it, with ( )"
+        elif isinstance(returned, Path | str):
+            fix = "read it, as in read_examples(path) of arbitrank.learn.examples"
+        raise PluginError(
+            f"domain {domain.name}: examples() returned {shown(returned)}, expected an iterable of Example; {fix}"
         )
     found = list(islice(returned, MOST_EXAMPLES + 1))
     if len(found) > MOST_EXAMPLES:
