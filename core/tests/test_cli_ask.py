@@ -224,8 +224,10 @@ def test_a_subset_of_the_domains_answers(arbitrank) -> None:
     assert answer["ranked"] == [entry for entry in whole["ranked"] if entry["domain"] != "video"]
 
 
-def test_no_domain_at_all_decides_none(arbitrank) -> None:
-    answer = answered(arbitrank, POPPINS, ARBITRANK_DOMAINS="")
+def test_no_domain_at_all_decides_none_and_the_status_tells(arbitrank) -> None:
+    done = arbitrank("ask", "--json", POPPINS, ARBITRANK_DOMAINS="")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1
     assert answer["ranked"] == []
     assert {one["status"] for one in answer["domains"].values()} == {"skipped"}
     assert answer["decision"]["action"] == "none"

@@ -321,3 +321,17 @@ def test_a_table_of_unserved_hypotheses_says_why_nothing_is_ranked(capsys: pytes
         "none  its hypotheses are of no domain that answers here; run: arbitrank domains",
         "weather unserved: no installed domain has this name; not ranked; run: arbitrank domains",
     ]
+
+
+def test_the_status_tells_where_no_domain_could_answer(arbitrank) -> None:
+    """A request for domains that are not installed is answered by no domain, but others could have been."""
+    lines = '{"utterance": "play dune"}\n{"hypotheses": []}\n'
+    done = arbitrank("rank", input=lines, ARBITRANK_DOMAINS="")
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
+    assert done.stderr.endswith(
+        "2 requests that no domain could answer; the answers have the reasons; run: arbitrank domains\n"
+    )
+    foreign = '{"hypotheses": [{"domain": "zoo", "intent": "Feed", "domain_confidence": 0.5}]}\n'
+    assert arbitrank("rank", input=lines + foreign, ARBITRANK_DOMAINS="music").returncode == 0
+    assert arbitrank("rank", "--rank-unserved", input=foreign, ARBITRANK_DOMAINS="").returncode == 0
+    assert arbitrank("rank", input=lines + "{\n", ARBITRANK_DOMAINS="").returncode == 2

@@ -37,6 +37,8 @@ def ask(
 ) -> None:
     """Query every installed domain with TEXT and rank the hypotheses.
 
+    The exit status is 1 where no domain could answer.
+
     Example: arbitrank ask "play mary poppins" --device tv
     """
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
@@ -56,9 +58,14 @@ def ask(
 
 
 def no_domain_could_answer(answer: Answer) -> bool:
-    """True where there were domains to query, and all of them failed or were late."""
-    statuses = {report.status for report in answer.domains.values()}
-    return bool(statuses & {"failed", "late"}) and "answered" not in statuses
+    """True where nothing was ranked and no domain answered: all failed or were late, or none has a model."""
+    reports = answer.domains.values()
+    statuses = {report.status for report in reports}
+    if answer.ranked or "answered" in statuses:
+        return False
+    if statuses & {"failed", "late"}:
+        return True
+    return not any(report.status == "skipped" and report.version is not None for report in reports)
 
 
 def _checked(request: Request) -> Request:

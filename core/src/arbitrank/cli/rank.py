@@ -14,6 +14,7 @@ from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.outcomes import Failed
 from arbitrank.cli import decision_options, options, plugin_output
+from arbitrank.cli.ask import no_domain_could_answer
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
@@ -27,6 +28,9 @@ from arbitrank.wire.requests import decode_request
 if TYPE_CHECKING:
     from arbitrank.importers.payloads import PayloadFormat
     from arbitrank.live.live import Live
+
+
+_REASONS = "the answers have the reasons; run: arbitrank domains"
 
 
 @click.command("rank")
@@ -79,14 +83,15 @@ def rank(
     """Rank the hypotheses of each request in FILE (JSON Lines, .gz too; - for standard input); print answers.
 
     A line that cannot be read is reported on standard error, the others are answered, and the exit status is 2. A
-    hypothesis that cannot be read fails its domain in that answer alone, unless --strict is given. With --follow,
-    changes in the store and refusals are reported on standard error as well.
+    hypothesis that cannot be read fails its domain in that answer alone, unless --strict is given. The exit status is 1
+    where there were requests that no domain could answer. With --follow, changes in the store and refusals are reported
+    on standard error as well.
 
     Example: arbitrank rank requests.jsonl --explain
     """
     options.needs("--format", format, domain=domain, map=mapping)
     options.needs("--follow", follow, poll=poll, shadow=shadow, isolate=isolate, deadline=deadline)
-    bad = 0
+    bad = unanswered = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live
         out = stack.enter_context(plugin_output.apart())
@@ -108,6 +113,7 @@ def rank(
                 bad += 1
                 options.note(f"{where}: {error}")
                 continue
+            unanswered += no_domain_could_answer(answer)
             if not answer.ranked:
                 _note_unserved(where, answer, reported)
             out.write(msgspec.json.encode(answer) + b"\n")
@@ -116,6 +122,9 @@ def rank(
     if bad:
         name = "standard input" if file == "-" else file
         raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {name} could not be read, the others were answered")
+    if unanswered:
+        options.note(f"{unanswered} request{'s' if unanswered > 1 else ''} that no domain could answer; {_REASONS}")
+        raise SystemExit(1)
 
 
 def _payloads(format: str | None, domain: str | None, mapping: Path | None) -> PayloadFormat | None:

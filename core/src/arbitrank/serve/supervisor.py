@@ -154,7 +154,7 @@ class Supervisor:
         if not reports:
             self._end(seat)
         elif seat.report.problem is None:
-            seat.serving_since = monotonic()
+            seat.serving_since, seat.silent = monotonic(), 0.0
             if not self._loaded:  # the first worker has loaded, so the others can
                 self._loaded = True
                 notify(READY)
