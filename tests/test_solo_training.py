@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from arbitrank.cli import train as cli
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
-from arbitrank.store.signing import Keys, keygen
+from arbitrank.store.key_files import keygen, open_key
+from arbitrank.store.signing import Keys
 from arbitrank.store.store import Store, open_store
 
 ASKED = [{"id": "7", "utterance": "play mary poppins", "context": {"device": "speaker"}}]
@@ -111,13 +112,16 @@ def test_a_damaged_stable_version_does_not_prevent_a_signed_retraining(
 ) -> None:
     stable = store.stable("music")
     assert stable
-    (stable / "reranker" / "weights.json").write_text("damaged")
+    (Path(str(store)) / "music" / stable.name / "reranker" / "weights.json").write_text("damaged")
     (tmp_path / "keys").mkdir()
     private, public, _ = keygen(tmp_path / "music")
     public.rename(tmp_path / "keys" / public.name)
+    open_store(str(store), Keys(tmp_path / "keys"), key=open_key(private)).adopt("music")
     version = train(checkout, store, data, 0, "--promote", "--key", str(private), "--keys", str(tmp_path / "keys"))
     strict = open_store(str(store), Keys(tmp_path / "keys"))
-    assert strict.stable("music") == store.fetch("music", version)
+    found = strict.stable("music")
+    assert found
+    assert found.name == version
 
 
 def test_where_there_is_an_audit_set_nothing_is_promoted_past_the_gate(store: Store, data: str, tmp_path: Path) -> None:

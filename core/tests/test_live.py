@@ -400,15 +400,23 @@ def test_where_keys_are_configured_what_is_unsigned_is_refused(world: World, tmp
     key, public, _ = keygen(tmp_path / "lights")
     public.rename(tmp_path / "keys" / "lights.pub")
     world.store.publish(tmp_path / "v0", key=open_key(key))
+    signing = open_store(world.root, Keys(tmp_path / "keys"), {}, key=open_key(key))
     live = Live(world.domains, opened(world.root, Keys(tmp_path / "keys")), selftest=world.trial)
     live.look()
+    assert "the history of lights is not trusted" in (live.answer(HELLO).domains["lights"].reason or "")
+    signing.adopt("lights")
+    live.look()
     assert version_in(live.answer(HELLO)) == world.versions[0]
-    assert "no key of shades" in (live.answer(HELLO).domains["shades"].reason or "")
+    assert "there is no shades.pub" in (live.answer(HELLO).domains["shades"].reason or "")
     world.promote(1)
+    live.look()
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+    assert "is unsigned" in (live.status().domains["lights"].problem or "")
+    signing.adopt("lights")  # the change; its artifact stays unsigned
     live.look()
     answer = live.answer(HELLO)
     assert version_in(answer) == world.versions[0]
-    assert "unsigned" in (answer.domains["lights"].reason or "")
+    assert "signature: unsigned" in (answer.domains["lights"].reason or "")
 
 
 def test_a_version_that_hangs_is_refused_in_time_and_delays_no_rollback(world: World) -> None:

@@ -137,11 +137,12 @@ def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(
 ) -> None:
     policy, tokens, keys = tmp_path / "policy.toml", tmp_path / "tokens", tmp_path / "keys"
     policy.write_text("")
-    token, grant = make_token("one", ["rank"])
+    token, grant = make_token("one", ["metrics"])
     tokens.write_text(f"{grant}\n")
     tls, trust = certificates.made(tmp_path, "old")
     other, trust_other = certificates.made(tmp_path, "new")
     keys.mkdir()
+    keygen(keys / "shades")
     options = ("--policy", policy, "--tokens", tokens, "--ssl-certfile", tls.certificate, "--ssl-keyfile", tls.key)
     with Service(lights_site, store, "--workers", "2", "--keys", str(keys), *map(str, options)) as service:
         service.event("ready", 2)
