@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 import click
 import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from arbitrank.cli.main import VERBS, cli
 from arbitrank.cli.serve import serve
@@ -206,6 +210,29 @@ def test_what_is_shown_names_each_value_with_its_source_and_is_a_file_of_the_sam
     kept |= {"none": 0.7, "clarify": 0.2}
     assert {name: again[name] for name in kept} == kept
     assert tomllib.loads(text)["serve"]["limit-body"] == 99
+
+
+SCALARS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1), st.floats(), st.booleans(), st.dates(), st.text(max_size=9), st.just({"a": 1})
+)
+"""Values in TOML of all types, whatever an option takes."""
+
+
+@given(given=st.dictionaries(st.sampled_from(sorted(OPTIONS)), SCALARS | st.lists(SCALARS, max_size=2), max_size=2))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_file_holds_is_shown_or_refused_in_one_line(parsed: Any, given: dict[str, Any]) -> None:
+    try:
+        text = shown(parsed(file=tomli_w.dumps({"serve": given})))
+    except InputError as error:
+        text = f"refused = {json.dumps(str(error))}"
+        assert_one_line(str(error))
+    found = tomllib.loads(text)
+    assert "refused" in found or all(value in ("", []) or name in found["serve"] for name, value in given.items())
+
+
+def assert_one_line(text: str) -> None:
+    assert text
+    assert "\n" not in text
 
 
 # ------------------------------------------------------------------------------------------------------------ all verbs

@@ -250,5 +250,5 @@ def _toml(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str | Path):
-        return json.dumps(_CREDENTIALS.sub("***@", str(value)), ensure_ascii=False)
+        return json.dumps(_CREDENTIALS.sub("***@", str(value)), ensure_ascii=False).replace("\x7f", "\\u007f")
     return f"[{', '.join(map(_toml, value))}]"
