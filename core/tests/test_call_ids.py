@@ -77,7 +77,7 @@ def test_two_traceparents_are_none() -> None:
 def test_the_log_keeps_the_ids_of_the_call(tmp_path: Path) -> None:
     answer = Answer("1", Decision("none"), (), {}, {})
     with AnswerLog(tmp_path / "log") as log:
-        log.write(Request(id="1", utterance="a"), answer, call=CallIds("mine", TRACE), arms={"music": "canary"})
+        log.write(Request(id="1", utterance="a"), answer, call=("mine", TRACE), arms={"music": "canary"})
         log.write(Request(id="2", utterance="a"), answer)
         log.feedback(Feedback(id="1", outcome="accepted"))
     first, second = read_log(tmp_path / "log")

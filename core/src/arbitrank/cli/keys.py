@@ -90,7 +90,7 @@ def token(
     burst: int | None,
     quota: int | None,
 ) -> None:
-    """Make a token for NAME with the SCOPES rank, feedback, publish:DOMAIN or admin.
+    """Make a token for NAME with the SCOPES rank, feedback, metrics, publish:DOMAIN or admin.
 
     It is printed and stored nowhere: the service's file holds its SHA-256. A running service accepts it within seconds.
 

@@ -61,6 +61,7 @@ class Admission:
         began = perf_counter()
         found = dict(scope["headers"])
         ids = scope["state"]["ids"] = call_ids(scope["headers"], found, self._make_id)
+        scope["state"]["content_type"] = found.get(b"content-type")
         operations = operations_at(scope["path"])
         result = head_refusal(scope["http_version"], scope["headers"], found) or self._decided(
             scope, found, operations, address

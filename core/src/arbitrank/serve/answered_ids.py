@@ -35,14 +35,16 @@ class AnsweredIds:
         file = os.open(folder / f"{number}.{_SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(file, 0, _BYTES)  # a disk that fills up later kills no worker
-            self._table = mmap.mmap(file, _BYTES)
+            self._table = memoryview(mmap.mmap(file, _BYTES)).cast("Q")
         finally:
             os.close(file)
 
     def add(self, id: str, mark: int) -> None:
         """Remember the choice of an answer by the request's id."""
         key = _key(id)
-        _ENTRY.pack_into(self._table, (key % _PLACES) * _ENTRY.size, key, mark, 0)
+        place = 2 * (key % _PLACES)
+        self._table[place + 1] = mark  # nothing is reported yet
+        self._table[place] = key
 
     def report(self, id: str, what: int) -> int:
         """The mark of an answer, the first time that its `REACTION` or `TRUTH` is reported to any worker; else 0."""

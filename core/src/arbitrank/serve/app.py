@@ -98,10 +98,10 @@ class App:
 
     async def _ranked(self, scope: Scope, receive: Receive) -> bytes:
         """The encoded answer, or list of answers. Raises `HTTPException`."""
-        state, headers = self.state, scope["headers"]
-        content_type = next((value for name, value in headers if name == b"content-type"), None)
+        state = self.state
+        content_type: bytes | None = scope["state"]["content_type"]
         if content_type != b"application/json":
-            check_content_type(content_type and content_type.decode("latin-1"))
+            check_content_type(None if content_type is None else content_type.decode("latin-1"))
         body: bytes = (await receive()).get("body", b"")
         if state.live is None or state.problem:
             raise HTTPException(503, f"not ready: {state.problem}", _RETRY)

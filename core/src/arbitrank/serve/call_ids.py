@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
-from typing import NamedTuple
+
+import msgspec
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@,-]{0,127}")
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
-class CallIds(NamedTuple):
+class CallIds(msgspec.Struct, frozen=True, gc=False):
     """The id of a call, and the trace that it is part of, None outside of any."""
 
     request_id: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.outcomes import Answered, Arbitration, Failed, Outcome, ServedArm, Skipped
@@ -18,13 +17,6 @@ from arbitrank.values import Answer
 _ACTIONS = ("accept", "clarify", "none")
 _SUM = len(DOMAIN_BOUNDS) + 1  # place of a histogram's sum, behind its buckets
 _CALL_SUM = len(CALL_BOUNDS) + 1
-
-
-class _DomainCells(NamedTuple):
-    """The cells of a domain's answers: their number, and the first of the histogram of their seconds."""
-
-    answers: int
-    seconds: int
 
 
 class Metrics:
@@ -41,8 +33,8 @@ class Metrics:
         self._actions = {action: place("answers", action) for action in _ACTIONS}
         self._ranked = place("calls", "/v1/rank", "200")
         self._rank_seconds = place("call_seconds", "/v1/rank")
-        self._domains: dict[ServedArm, dict[str, _DomainCells]] = {"stable": {}, "canary": {}}
-        self._wins: dict[tuple[str, ServedArm, str], tuple[int, int]] = {}
+        self._domains: dict[ServedArm, dict[str, int]] = {"stable": {}, "canary": {}}
+        self._wins: dict[tuple[str, str, ServedArm], tuple[int, int]] = {}
         self._marks: dict[int, tuple[str, ServedArm]] = {}
         self._named: frozenset[str] = frozenset()
         for metric in METRICS:
@@ -73,20 +65,20 @@ class Metrics:
         cells[self._actions[action]] += 1
         if answer.shortlist and answer.shortlist.miss:
             self.count("shortlist_misses")
-        stable, outcomes = self._domains["stable"], arbitration.outcomes
+        domains, outcomes = self._domains["stable"], arbitration.outcomes
         for name, outcome in outcomes.items():
+            if arms:
+                domains = self._domains[arms.get(name, "stable")]
             if type(outcome) is Answered:
-                found = stable.get(name) if not arms else self._domains[arms.get(name, "stable")].get(name)
-                answers, first = found or self._domain(name, arms.get(name, "stable"))
+                first = domains.get(name) or self._domain(name, arms.get(name, "stable"))
                 seconds = 0.001 * (outcome.recognise_ms + outcome.rerank_ms)
-                cells[answers] += 1
                 cells[first + bisect_left(DOMAIN_BOUNDS, seconds)] += 1
                 cells[first + _SUM] += seconds
             else:
                 self._failed(name, arms.get(name, "stable"), failure_kind(outcome))
         chosen = answer.chosen or answer.best
         if chosen is not None and chosen.domain in outcomes:
-            key = chosen.domain, arms.get(chosen.domain, "stable"), action
+            key = chosen.domain, action, arms.get(chosen.domain, "stable") if arms else "stable"
             place, mark = self._wins.get(key) or self._win(*key)
             cells[place] += 1
             if answer.id is not None and action != "none":
@@ -121,14 +113,12 @@ class Metrics:
         """Close the files of the counters."""
         self._counters.close()
 
-    def _domain(self, name: str, arm: ServedArm) -> _DomainCells:
-        place = self._counters.place
-        found = _DomainCells(place("domain_answers", name, arm), place("domain_seconds", name, arm))
-        return self._domains[arm].setdefault(name, found)
+    def _domain(self, name: str, arm: ServedArm) -> int:
+        return self._domains[arm].setdefault(name, self._counters.place("domain_seconds", name, arm))
 
-    def _win(self, name: str, arm: ServedArm, action: str) -> tuple[int, int]:
+    def _win(self, name: str, action: str, arm: ServedArm) -> tuple[int, int]:
         found = self._counters.place("domain_wins", name, arm, action), mark_of(name, arm)
-        return self._wins.setdefault((name, arm, action), found)
+        return self._wins.setdefault((name, action, arm), found)
 
     def _failed(self, name: str, arm: ServedArm, kind: str) -> None:
         self.count("domain_failures", name, arm, kind)

@@ -66,7 +66,7 @@ class Tracing:
     async def call(self, serve: Serve, scope: Scope, receive: Receive, send: Send, ids: CallIds) -> None:
         """Serve a call within a span, whose `traceparent` the reply, the log and events then carry."""
         with self._span(scope["method"], self._parent(scope, ids), SpanKind.SERVER) as span:
-            ids = ids._replace(traceparent=_traceparent(span) or ids.traceparent)
+            ids = CallIds(ids.request_id, _traceparent(span) or ids.traceparent)
             CURRENT.set(ids)
 
             async def observe(message: Message) -> None:

@@ -253,7 +253,8 @@ class WorkerState:
         arbitrate, log = self.live.held(), self.log
         if self.tracing is not None:
             arbitrate = self.tracing.arbitrating(arbitrate)
-        live, broken, call = self.live, self.live.broken, CURRENT.get()
+        live, broken, ids = self.live, self.live.broken, CURRENT.get()
+        call = None if ids is None else (ids.request_id, ids.traceparent)
         policy = self.policy.value if self.policy is not None else None
 
         def arbitrated(request: Request) -> tuple[Request, Arbitration]:
