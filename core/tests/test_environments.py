@@ -133,6 +133,13 @@ def test_what_fails_there_is_a_value_here(folder: Path, tmp_path: Path) -> None:
         domain.train([], tmp_path, Settings())
 
 
+def test_what_training_lacks_there_is_named_with_the_command_that_installs_it(folder: Path, tmp_path: Path) -> None:
+    extra = "def fails(*a):\n    raise ModuleNotFoundError('no', name='sklearn')\nTalking.train = fails"
+    released(folder, extra=extra)
+    with pytest.raises(InputError, match=r"arbitrank install arbitrank-kite --with 'arbitrank\[train\]'"):
+        domains(folder)["kite"].train([], tmp_path, Settings())
+
+
 def test_nothing_of_this_process_is_exported_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the path to modules nor variables: another Python, or another version of a library, would import it."""
     monkeypatch.setenv("PYTHONPATH", "/nowhere")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from arbitrank.errors import InputError
 
-__all__ = ["EXTRAS", "missing_package", "required"]
+__all__ = ["EXTRAS", "extra_of", "missing_package", "required"]
 
 EXTRAS = {
     "train": ("joblib", "lightgbm", "pycrfsuite", "scipy", "sklearn", "threadpoolctl"),
@@ -24,12 +24,17 @@ EXTRAS = {
 
 def missing_package(error: ImportError, what: str = "") -> InputError | None:
     """The error that names the extra to install for a package that `what` needs; None where no extra brings it."""
+    package, extra = (error.name or "").partition(".")[0], extra_of(error)
+    if extra is None:
+        return None
+    needs = f"{what}: needs the package {package}" if what else f"needs the package {package}"
+    return InputError(f'{needs}; run: pip install "arbitrank[{extra}]"')
+
+
+def extra_of(error: ImportError) -> str | None:
+    """The extra that brings the package of an error; None where none does."""
     package = (error.name or "").partition(".")[0]
-    for extra, packages in EXTRAS.items():
-        if package in packages:
-            needs = f"{what}: needs the package {package}" if what else f"needs the package {package}"
-            return InputError(f'{needs}; run: pip install "arbitrank[{extra}]"')
-    return None
+    return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
 
 
 @contextmanager

@@ -23,6 +23,9 @@ _sources = options.gathered(
     click.option("--find-links", metavar="DIR|URL", multiple=True, help="A folder or page of wheels."),
     click.option("--constraint", "constraints", type=options.PATH, metavar="FILE", multiple=True, help="Constraints."),
     click.option("--no-index", is_flag=True, help="Use no index, only --find-links."),
+    click.option(
+        "--with", "beside", metavar="REQUIREMENT", multiple=True, help="Install this too, as 'arbitrank[train]'."
+    ),
     click.option("--allow-source", is_flag=True, help="Build source distributions too; they run code to be installed."),
 )
 

@@ -31,7 +31,10 @@ _LINES = 12  # of what a command wrote that an error quotes
 
 @dataclass(frozen=True)
 class Sources:
-    """Where packages come from: pip's options of these names; `allow_source` takes source distributions too."""
+    """Where packages come from: pip's options of these names; `allow_source` takes source distributions too.
+
+    `beside` are further requirements, as an extra of core that training needs.
+    """
 
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
@@ -39,6 +42,7 @@ class Sources:
     constraints: tuple[Path, ...] = ()
     no_index: bool = False
     allow_source: bool = False
+    beside: tuple[str, ...] = ()
 
     def options(self) -> list[str]:
         """The options that pip and uv share."""
@@ -147,7 +151,7 @@ def build(requirement: str, python: Path, part: Path, by: Tool, sources: Sources
         if Path(requirement).is_dir():  # a checkout is made a wheel, whose build needs what its project says
             _run([*wheel, folder, str(Path(requirement).resolve())])
             requirement = str(next(Path(folder).glob("*.whl")))
-        _run([*install, *binary, requirement])
+        _run([*install, *binary, requirement, *sources.beside])
 
 
 def placed(part: Path, final: Path) -> None:

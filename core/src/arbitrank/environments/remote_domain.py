@@ -18,7 +18,7 @@ from arbitrank.arbitration.dispatch import HostedModel
 from arbitrank.arbitration.hosted_domain import HostedDomain, SelfTest
 from arbitrank.domain import Settings, Skill
 from arbitrank.environments.folders import Lease, Release, lease
-from arbitrank.errors import DataError, PluginError
+from arbitrank.errors import DataError, InputError, PluginError
 from arbitrank.isolation.groups import Isolation
 from arbitrank.isolation.messages import DomainStated, ExamplesWritten, Hello, Train, Trained, WriteExamples, encode
 from arbitrank.isolation.worker_pair import WorkerPair
@@ -140,6 +140,11 @@ class RemoteDomain(HostedDomain):
             with self._working() as worker:
                 worker.send(encode(Train(self.name, str(data), str(out), settings_map(settings))))
                 trained = worker.reply(_TRAINING, Trained, "done with training", settings.progress)
+        if trained.extra is not None:
+            raise InputError(
+                f"domain {self.name}: its environment lacks packages for that ({trained.problem}); run: arbitrank "
+                f"install {self.release.recorded().requirement} --with 'arbitrank[{trained.extra}]'"
+            )
         _raise_problem(trained)
         return trained.figures
 

@@ -160,11 +160,12 @@ class TrainingProgress(msgspec.Struct, frozen=True, tag="progress"):
 
 
 class Trained(msgspec.Struct, frozen=True, tag="trained"):
-    """The end of a training: its `figures`, or the problem, as in `ExamplesWritten`."""
+    """The end of a training: its `figures`, or the problem, as in `ExamplesWritten`; `extra` is what core lacks."""
 
     problem: str | None = None
     data: bool = False
     figures: dict[str, Any] = {}
+    extra: str | None = None
 
 
 class Query(msgspec.Struct, frozen=True, tag="rank"):

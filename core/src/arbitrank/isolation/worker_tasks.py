@@ -11,6 +11,7 @@ import msgspec
 
 from arbitrank.domain import Domain, Settings
 from arbitrank.errors import DataError, InputError, PluginError, message
+from arbitrank.extras import extra_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.messages import ExamplesWritten, FromWorker, Train, Trained, TrainingProgress, WriteExamples
 from arbitrank.registry import Found, Loaded
@@ -30,7 +31,11 @@ def perform(task: WriteExamples | Train, found: Mapping[str, Found], reply: Call
         reply(ExamplesWritten(*_problem(written)) if isinstance(written, Fault) else ExamplesWritten())
         return
     trained = guarded(_train, task, found, reply)
-    reply(Trained(*_problem(trained)) if isinstance(trained, Fault) else Trained(figures=trained))
+    if isinstance(trained, Fault):
+        extra = extra_of(trained.error) if isinstance(trained.error, ImportError) else None
+        reply(Trained(*_problem(trained), extra=extra))
+    else:
+        reply(Trained(figures=trained))
 
 
 def _write(task: WriteExamples, found: Mapping[str, Found]) -> None:
