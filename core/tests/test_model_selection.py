@@ -53,20 +53,21 @@ def test_the_pull_is_the_default_where_it_is_given_or_data_are_too_few_or_enough
     assert learn(some, settings) == train_factored(some, settings)
 
 
-def misscaled(n: int, seed: int) -> tuple[list[Request], list[Truth]]:
-    """A third of n requests are the domain's own: its score, the only one, is 80 % for them and 45 % for others'."""
+def misscaled(n: int, seed: int, score: str = "domain_confidence") -> tuple[list[Request], list[Truth]]:
+    """A third of n requests are the domain's own: its `score`, the only one, is 80 % for them and 45 % for others'."""
     rng = np.random.default_rng(seed)
     mine = rng.random(n) < 1 / 3
     scores = np.clip(rng.normal(np.where(mine, 0.8, 0.45), 0.1), 0.01, 0.99).tolist()
     return (
-        [Request(utterance="dim it", hypotheses=(Hypothesis("lights", "Dim", p),)) for p in scores],
+        [Request(utterance="dim it", hypotheses=(Hypothesis("lights", "Dim", **{score: p}),)) for p in scores],
         [Truth("lights" if own else None, "Dim" if own else None) for own in mine],
     )
 
 
+@pytest.mark.parametrize("score", ["domain_confidence", "intent_confidence", "slots_confidence"])
 @pytest.mark.parametrize("seed", range(3))
-def test_sixty_requests_correct_the_scale_of_a_score(seed: int) -> None:
-    few, fresh = misscaled(60, seed), misscaled(400, 100 + seed)
+def test_sixty_requests_correct_the_scale_of_a_score(seed: int, score: str) -> None:
+    few, fresh = misscaled(60, seed, score), misscaled(400, 100 + seed, score)
     model, plain = learn(gather("lights", *few), Settings()), baseline("lights", *few)
     mine = np.array([truth.domain == "lights" for truth in fresh[1]], float)
     of_model, of_r0 = (np.array([one.rerank(r).right[0] for r in fresh[0]]) for one in (model, plain))

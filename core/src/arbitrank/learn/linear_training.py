@@ -31,7 +31,7 @@ ENOUGH = 300
 
 _FACTORED_R2 = 3.0  # the readings of a factored re-ranker are trained with R1 + 3·R2
 _OF_COUNTS = 0.1  # regularisation of a bias that counts decide; about that of the rule of succession
-_SCALE = (NARROW, "bias")  # of P(mine): the slope and the bias of the domain's score
+_SCORES = {"domain.missing": NARROW, "intent.missing": "intent.best_logit", "slots.missing": "slots.best_logit"}
 _STRONGEST = 1_000.0  # regularisation of a domain that has next to nothing, in units of that of one that has enough
 
 BatchLoss = Callable[[Floats, Batch], tuple[float, Floats]]
@@ -54,7 +54,8 @@ def train_factored(
 ) -> Factored:
     """The factored re-ranker; `pull` is how many requests the regularisation counts for, None for the default.
 
-    With `scale_alone` it is so for the slope and the bias of the domain's score alone, which correct its scale.
+    With `scale_alone` it is so for the slope and the bias of the domain's score alone, which correct its scale; of the
+    intent's or the slots' where no reading states a domain's.
 
     With `settings.kept` < 1, half of the missing log(kept) is compensated by the weights of others' requests, and half
     is added to P(mine)'s log-odds. The shift alone would fit best where the sampled odds are even, far from where
@@ -124,7 +125,10 @@ def _fitted(
     counts = RequestCounts(len(batch.starts), own, evidence.silent)
     mean = BlockedLoss(loss, rows, batch)
     narrow = None if model is LinearModel.RIGHT else Narrow.of(rows[:, list(names).index(NARROW)])
-    fitted = fit_linear(mean, model, names, counts, settings, pull, narrow=narrow, scale_alone=scale_alone)
+    scale: tuple[str, ...] | None = None
+    if scale_alone:
+        scale = (_stated_score(rows, names), "bias") if model is LinearModel.MINE else ()
+    fitted = fit_linear(mean, model, names, counts, settings, pull, narrow=narrow, scale=scale)
     return fitted, rows.mean(axis=0)
 
 
@@ -148,7 +152,7 @@ def fit_linear(
     pull: float | None = None,
     *,
     narrow: Narrow | None = None,
-    scale_alone: bool = False,
+    scale: Sequence[str] | None = None,
 ) -> Floats:
     """The weights of a linear model by its mean loss over the requests, wherever that is summed.
 
@@ -163,10 +167,10 @@ def fit_linear(
         return start
     others = requests - own
     scarcer = own if model is LinearModel.RIGHT else min(own, others)
-    strength = _strength(scarcer) if pull is None or scale_alone else pull
+    strength = _strength(scarcer) if pull is None or scale is not None else pull
     l2 = np.full(len(names), strength / requests if settings.l2 is None else settings.l2)
-    if scale_alone and pull is not None and model is LinearModel.MINE:
-        l2[[list(names).index(name) for name in _SCALE]] = pull / requests
+    for name in scale or ():
+        l2[list(names).index(name)] = (strength if pull is None else pull) / requests
     if "bias" in names and model is not LinearModel.RIGHT and silent and others < own and settings.l2 is None:
         l2[list(names).index("bias")] = min(strength, _OF_COUNTS * _strength(min(own, others + silent))) / requests
     if narrow is None:
@@ -177,6 +181,14 @@ def fit_linear(
     if "bias" in names:
         fitted[list(names).index("bias")] += model.shift(settings)
     return fitted
+
+
+def _stated_score(rows: Floats, names: Sequence[str]) -> str:
+    """The score of P(mine) whose scale is learned: the domain's, or the first one that some reading states."""
+    for missing, score in _SCORES.items():
+        if rows[:, list(names).index(missing)].min() < 1.0:
+            return score
+    return NARROW
 
 
 def _strength(scarcer: int) -> float:

@@ -111,7 +111,9 @@ def names_for_users_are_of_its_requests(subject: Subject) -> Iterator[Finding]:
         yield warning(f"the intent {intent} has no display name", "one for each intent", "add it to intent_titles")
     if subject.weights is None or not _answers(subject) or subject.domain.fallback:
         return
-    found = _claims(subject, (Request(utterance=phrase) for phrase in subject.phrases))
+    found = list(_claims(subject, (Request(utterance=phrase) for phrase in subject.phrases)))
+    if not any(found):
+        return  # it recognises nothing itself: its readings come with requests
     strange = [(mine, phrase) for mine, phrase in zip(found, subject.phrases, strict=False) if mine < _STRANGE]
     if strange:
         fix = "write phrases in `skills` that its users say, or add such examples, then train"
