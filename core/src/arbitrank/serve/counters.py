@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -19,11 +23,24 @@ import msgspec
 from arbitrank.serve.metric_table import BY_NAME
 
 _BYTES = 1 << 20  # 131,072 cells, allocated at the start: a disk that fills up later kills no worker
+_ROOM = 32 << 20  # bytes that have to be free; a worker takes some two millions
 _KEYS, _CELLS = "keys", "cells"
 _SPARE = 64  # cells at the end, for series beyond the capacity; they are not shown
 
 Series = tuple[str, tuple[str, ...]]
 """A metric's name and the values of its labels, in the table's order."""
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path]:
+    """A folder for the files of one service's processes while the context lasts: in memory, where there is room.
+
+    On a disk, adding to a cell could wait for the disk whenever the system writes the page.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= _ROOM
+    with tempfile.TemporaryDirectory(prefix="arbitrank-", dir=memory if roomy else None) as folder:
+        yield Path(folder)
 
 
 class Counters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 from socket import socket
 from time import monotonic
@@ -45,7 +46,7 @@ class WorkerServer(uvicorn.Server):
         self.server_state.connections = CountedConnections(place.board, place.number)
         self._before = 0  # calls answered before the drain
         self._announced = self._reload = False
-        self.failed = 0
+        self.failed, self.orphaned = 0, False
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start the application, and accept connections once it has loaded."""
@@ -176,6 +177,7 @@ class WorkerServer(uvicorn.Server):
         asyncio.get_running_loop().remove_reader(self._place.lifeline)
         self._state.events.write("the supervisor has ended", "error")
         self._place.board.close()
+        self.orphaned = True
         self.handle_exit()
 
 
@@ -192,6 +194,8 @@ def work(settings: ServiceSettings, place: WorkerPlace) -> int:
         server.run()
     finally:
         server.app.state.events.close()
+        if server.orphaned:  # nobody else will remove it
+            shutil.rmtree(place.folder, ignore_errors=True)
     return server.failed
 
 

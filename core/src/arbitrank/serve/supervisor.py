@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ from arbitrank.child import how_ended
 from arbitrank.errors import InputError
 from arbitrank.extras import EXTRAS
 from arbitrank.serve.board import WorkerBoard
-from arbitrank.serve.counters import Counters
+from arbitrank.serve.counters import Counters, shared_folder
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
 from arbitrank.serve.seat import WorkerSeat
@@ -49,7 +48,7 @@ def run(settings: ServiceSettings) -> int:
         host, port = listening.getsockname()[:2]
         scheme = "https" if settings.tls.certificate else "http"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="arbitrank-")))
+        folder = stack.enter_context(shared_folder())
         metrics = _metrics_url(settings, folder, stack)
         events = EventLog()
         stack.callback(events.close)
