@@ -63,13 +63,12 @@ class EndingProtocol(HttpToolsProtocol):
             self._silence = 1 if len(answer) <= _SMALL else 2
             self.transport.write(answer)
             self.transport.close()  # sends that nothing follows, and waits for the client to do the same
-            self.loop.call_soon(self._finish, self.loop.time() + _SECONDS, _FIRST_CHECK)
-            return
-        if self.transport.get_write_buffer_size() == 0:  # no need to wait for the event loop
-            answer = sockets.send_last(self.transport, answer)
-            self._end_sent = not answer
-        if answer:
-            self.transport.write(answer)
+        else:
+            if self.transport.get_write_buffer_size() == 0:
+                answer = sockets.send_last(self.transport, answer)
+                self._end_sent = not answer
+            if answer:
+                self.transport.write(answer)
         self._finish(self.loop.time() + _SECONDS, _FIRST_CHECK)
 
     def on_response_complete(self) -> None:
