@@ -26,7 +26,7 @@ from arbitrank.training.build import build, figures_of, held_out, time_of
 from arbitrank.training.datasets import COMMON, Dataset, ReadReport, is_partitioned, prepare
 from arbitrank.training.example_file import ExampleFile, Writer, data_digest, write_examples
 from arbitrank.training.locations import DataFile, files, opened, since
-from arbitrank.training.sufficiency import shortage_notes
+from arbitrank.training.sufficiency import shortage_notes, shortages
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 DAY = 86_400
@@ -524,6 +524,10 @@ def test_training_says_what_the_data_have_too_little_of_as_the_check_does() -> N
         "examples of the intent Dim, expected 10 at least; run: arbitrank check lamps"
     )
     assert shortage_notes("lamps", few(100, "On")) == ()
+    read = Example(Request(hypotheses=(Hypothesis("lamps", "On"),)), Truth("lamps", "On"))
+    assert [one.fix for one in shortages("lamps", [*few(40, "On"), read])] == [
+        "add logged requests, with the readings that your system gave and what was meant"
+    ]
     assert shortage_notes("lamps", [*few(100, "On"), Example(Request(utterance="no"), Truth(None))]) == ()
 
 

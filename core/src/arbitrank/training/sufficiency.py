@@ -37,6 +37,8 @@ def shortages(name: str, examples: Sequence[Example]) -> Iterator[Shortage]:
     """Shortages of a domain's examples: of all of them, then of each of its intents."""
     if len(examples) < MIN_EXAMPLES:
         fix = "add patterns or raise their `count`, or bring a corpus: arbitrank import --corpus"
+        if any(one.request.hypotheses for one in examples):
+            fix = "add logged requests, with the readings that your system gave and what was meant"
         yield Shortage(f"{len(examples)} examples", MIN_EXAMPLES, fix)
     counts = Counter(one.truth.intent for one in examples if one.truth.owned_by(name))
     for intent, n in counts.items():

@@ -214,7 +214,7 @@ def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...])
     if not card.n:
         reason = (
             "its self-check refuses the weights: it has a reading of no held-out request, so nothing shows that they "
-            "are better than R0; give it more data"
+            "are better than R0; give it more and different data"
         )
     elif figures.worse:
         reason = (
