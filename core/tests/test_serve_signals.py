@@ -137,7 +137,7 @@ def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(
 ) -> None:
     policy, tokens, keys = tmp_path / "policy.toml", tmp_path / "tokens", tmp_path / "keys"
     policy.write_text("")
-    token, grant = make_token("one", ["metrics"])
+    token, grant = make_token("one", ["rank", "metrics"])
     tokens.write_text(f"{grant}\n")
     tls, trust = certificates.made(tmp_path, "old")
     other, trust_other = certificates.made(tmp_path, "new")
