@@ -53,7 +53,7 @@ from arbitrank.probability import CLIP
 from arbitrank.report.report import QualityReport
 from arbitrank.scales import DEFAULT, FIELDS, scale
 from arbitrank.semer import semer
-from arbitrank.serve.messages import Changed, ChooseCall, DomainRow, Error, Taken, Versions
+from arbitrank.serve.messages import Changed, ChooseCall, DomainRow, Error, Health, Taken, Versions
 from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
@@ -297,6 +297,7 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "versions": _struct(Versions),
     "changed": _struct(Changed),
     "error": _struct(Error),
+    "health": _struct(Health),
 }
 WRITTEN = {"metrics", "prediction"}  # what `evaluate` writes; nothing decodes it, so it is compared with a run
 

@@ -40,7 +40,7 @@ __all__ = [
 
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # by the prefix of the variable that sets their threads
 _KEPT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ")  # variables that any program may need
-_LIFELINE = "ARBITRANK_LIFELINE"  # the environment variable with the file descriptor of the pipe to a child
+_LIFELINE = "_ARBITRANK_LIFELINE"  # the environment variable with the file descriptor of the pipe to a child
 _TAIL = 4096  # bytes kept of what a child writes to standard error
 _LONGEST = 1 << 24  # bytes of a reply
 _CHUNK = 4096  # POSIX's PIPE_BUF is at least 512; a pipe that polls as writable takes a write of PIPE_BUF at once
