@@ -43,7 +43,7 @@ _NICE = 10  # by which it gives way to the workers
 
 
 class WatchStart(msgspec.Struct, frozen=True):
-    """What a service's watch reads and writes: `log` and the service's `folder`; it looks `every` so many seconds."""
+    """Settings of a service's watch: it reads `log`, writes into the service's `folder`, and looks `every` so many seconds."""
 
     log: str
     folder: str
@@ -55,7 +55,7 @@ class WatchStart(msgspec.Struct, frozen=True):
 
 
 class ServiceWatch:
-    """Watch of one service: what it has seen so far, and what it has told."""
+    """Watch of one service: the log read so far, and the alarms that were told."""
 
     def __init__(self, start: WatchStart, events: EventLog) -> None:
         self._start, self._events = start, events
