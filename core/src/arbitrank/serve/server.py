@@ -100,7 +100,7 @@ class WorkerServer(uvicorn.Server):
         self._state.load.draining = True
         opening = [loop.create_task(server.wait_closed()) for server in self.servers]
         while not self.force_exit and loop.time() < by:
-            if not any(not task.done() for task in opening) and not self.server_state.connections:
+            if all(task.done() for task in opening) and not (self.server_state.connections or self.server_state.tasks):
                 break
             self._sweep(_IDLE)
             await asyncio.sleep(_TICK)
@@ -117,7 +117,7 @@ class WorkerServer(uvicorn.Server):
         now = asyncio.get_running_loop().time()
         for connection in self._connections():
             connection.sweep(now)
-            if idle is not None:
+            if idle is not None and not connection.ending:
                 connection.end_idle(now, idle)
 
     async def _cut_off(self) -> None:

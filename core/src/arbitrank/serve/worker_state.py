@@ -290,7 +290,8 @@ def _certificate(settings: ServiceSettings) -> Reloaded[SSLContext] | None:
     tls = settings.tls
     if tls.certificate is None:
         return None
-    return Reloaded(tls.certificate, lambda path: tls_context(tls), *([tls.key] if tls.key else []))
+    others = [path for path in (tls.key, tls.password_file) if path is not None]
+    return Reloaded(tls.certificate, lambda path: tls_context(tls), *others)
 
 
 def _tracing() -> Tracing:
