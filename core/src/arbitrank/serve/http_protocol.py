@@ -30,13 +30,11 @@ Admit = Callable[[Any, str], Admitted | Refusal]
 _PIPELINED = 16  # calls of one connection that wait for the one before
 _SMALL = 64 << 10  # bytes of a refused body that are read so that the connection can go on
 _LINGER = 16 << 20  # bytes that are read, and dropped, of a client that is still sending when it is refused
+_SILENT = 2.0  # seconds without any, after which the connection is closed
 
 
 class LimitedProtocol(EndingProtocol, BoundedHttp):
-    """Protocol of one connection.
-
-    The application's state holds what connections share: the counters `load`, and `admit`, which decides on heads.
-    """
+    """Protocol of one connection; the application's state holds the counters `load`, and `admit`, for all of them."""
 
     load: LoadCounters
     admit: Admit
@@ -45,6 +43,7 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
     _stuck: float | None = None  # time since which the client has not accepted its response
     _last: tuple[Refusal | None, bool] | None = None  # the response that ends the connection, and if it lingers
     _lingering: int | None = None  # bytes dropped since the connection takes no further calls; None before it
+    _dropped = 0.0  # time of the last of them
     _skippable = False  # the rest of a refused call is short enough to be read before the next
     _admitted: Admitted
     _running: RequestResponseCycle | None = None  # the call that the application answers
@@ -90,11 +89,14 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
 
     def sweep(self, now: float) -> None:
         """Close the connection where the client is too slow to send a call, or to accept its response."""
-        if self._since is not None and now - self._since > self.load.limits.seconds:
-            if self._lingering is not None:
+        late = self._since is not None and now - self._since > self.load.limits.seconds
+        if self._lingering is not None and self._since is not None:
+            if late:
+                self.transport.abort()
+            elif now - self._dropped > _SILENT:
                 self.transport.close()
-            else:
-                self.stop("slow", refusal.LATE if self._arriving else None, linger=False)
+        elif late:
+            self.stop("slow", refusal.LATE if self._arriving else None, linger=False)
         elif self._stuck is not None and now - self._stuck > self.load.limits.seconds:
             self.load.count_cut("stuck")
             self.transport.abort()
@@ -273,8 +275,7 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
             self._conclude()
 
     def _conclude(self) -> None:
-        response, linger = self._last or (None, False)
-        self._last = None
+        (response, linger), self._last = self._last or (None, False), None
         if response is not None:
             self.transport.write(response.response(close=True))
         if response is not None and linger:
@@ -285,12 +286,13 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
     def _linger(self) -> None:
         """Read and drop what the client is still sending: closed at once, it might not receive its response."""
         self._lingering, self._since = self._lingering or 0, self.loop.time()
+        self._dropped = self._since
         self.pipeline.clear()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
     def _drop(self, size: int) -> None:
-        self._lingering = (self._lingering or 0) + size
+        self._lingering, self._dropped = (self._lingering or 0) + size, self.loop.time()
         if self._lingering > _LINGER:
             self.transport.close()
