@@ -218,7 +218,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--weeks", type=int, default=100, help="quiet weeks (%(default)s)")
     parser.add_argument("--each", type=int, default=10, help="weeks of each fault (%(default)s)")
     parser.add_argument(
-        "--answers", action="store_true", help="a log without the domains' own claims, as of before 0.3"
+        "--answers", action="store_true", help="a log without the domains' own claims, as older ones are"
     )
     chosen = parser.parse_args(argv)
     weeks, each = (4, 1) if chosen.quick else (chosen.weeks, chosen.each)

@@ -126,7 +126,7 @@ def test_slope_and_bias_hold_for_the_version_and_recalibration_that_they_were_fi
     assert competition.term("a", ("v1", shrunk)) == IDENTITY  # shrunk since
     assert competition.term("a") == IDENTITY
     assert competition.term("b", ("v2", shrunk)) == (0.5, 1.0)
-    assert competition.term("c", ("v1", shrunk)) == (0.5, 1.0)  # a temperature of settings of before 0.3
+    assert competition.term("c", ("v1", shrunk)) == (0.5, 1.0)  # a temperature of older settings
     assert competition.term("c", ("v1", moved)) == IDENTITY
     assert competition.term("new", ("v1", None)) == IDENTITY
     served = {"a": ("v2", None), "b": ("v1", None), "new": ("v1", None)}

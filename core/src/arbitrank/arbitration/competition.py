@@ -62,7 +62,7 @@ Terms = Sequence[tuple[float, ...]]
 class Term(msgspec.Struct, frozen=True):
     """Slope and bias of one domain's log-odds, valid for the version and the recalibration that they were fitted on.
 
-    A `temperature` is the recalibration in settings of before 0.3.
+    A `temperature` is the recalibration in older settings.
 
     `agreement` is what each other domain of its group that states the same reading adds to the log-odds. A `version` of
     None is valid for any.

@@ -2,7 +2,8 @@
 
 Both maps are regularised towards the identity, which counts as much as 20 outcomes. Of five parts of the requests each
 is predicted by the maps of the other four; a map is used where it wins there by more than the standard error of its
-gain, and the shift where it wins over the scale alone by as much.
+gain, and the shift where it wins over the scale alone by as much. Where truths name domains alone, P(mine) alone
+counts.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _PULL = 20.0  # outcomes that the identity counts as
 _LEAST_SCALE = 1e-3
 _SHIFTS = 20.0
 _Z = 1.96
+_OWNED, _NEVER = 20, 0.05  # own requests, and the share of right readings of them below which these are unknown
 _FEW = 10  # requests below which there are no parts to hold out
 
 Fitter = Callable[[Floats, Floats], tuple[float, float]]
@@ -73,6 +75,8 @@ def _chosen(found: Replayed, name: str, path: Path) -> FittedRecalibration:
     if not side["own_reading"].any():
         raise DataError(f"{path}: no request with a truth that {name} has a reading of; nothing to fit")
     z, y = _outcomes(side, found.owned(name))
+    if _readings_unknown(y):
+        z, y = z[:1], y[:1]
     plain = _losses(z, y, 1.0, 0.0)
     held = {fitter: plain - _held_out(z, y, fitter) for fitter in (_scale, _scale_and_shift)}
     chosen: Fitter | None = None
@@ -96,6 +100,12 @@ def _outcomes(side: Rows, owned: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     has = side["own_reading"]
     z = np.stack([log_odds(side["own_mine"][has]), log_odds(side["own_probability"][has])])
     return z, np.stack([owned[has], side["own_right"][has]]).astype(np.float64)
+
+
+def _readings_unknown(y: Floats) -> bool:
+    """True where next to no reading of its own requests is right: the truths then name domains alone."""
+    owned = y[0] > 0.0
+    return bool(owned.sum() >= _OWNED and y[1][owned].mean() < _NEVER)
 
 
 def _held_out(z: Floats, y: Floats, fitter: Fitter) -> Floats:

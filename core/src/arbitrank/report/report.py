@@ -43,8 +43,8 @@ class ReportedWeights(msgspec.Struct, frozen=True):
     version: str
     origin: str
     temperature: float
-    shift: float
     card: Calibration | None
+    shift: float = 0.0
 
 
 class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +137,7 @@ def _weights(name: str, data: MeasuredData, found: Sequence[Found], settings: Re
         data.weights.recalibration or Recalibration(),
     )
     card = read_card(folder)
-    return ReportedWeights(data.weights.version, data.weights.origin, by.temperature, by.shift, card)
+    return ReportedWeights(data.weights.version, data.weights.origin, by.temperature, card, by.shift)
 
 
 def _warnings(one: MeasuredDomain, drawn: np.ndarray) -> Iterator[str]:

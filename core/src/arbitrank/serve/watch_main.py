@@ -43,7 +43,7 @@ _NICE = 10  # by which it gives way to the workers
 
 
 class WatchStart(msgspec.Struct, frozen=True):
-    """Settings of a service's watch: it reads `log`, writes into the service's `folder`, and looks `every` so many seconds."""
+    """Settings of a service's watch: the `log` that it reads `every` so many seconds, the service's `folder`."""
 
     log: str
     folder: str

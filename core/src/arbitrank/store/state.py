@@ -91,7 +91,7 @@ def checked_reason(text: str | None) -> str | None:
 
 
 def served_with(state: State, by: Recalibration | None) -> State:
-    """The state with another recalibration of `stable`; without a shift it is a temperature, as before 0.3."""
+    """The state with another recalibration of `stable`; without a shift it is a temperature, as in older states."""
     temperature = 1.0 if by is None else by.temperature
     return replace(state, temperature=temperature, recalibration=by if by is not None and by.shift else msgspec.UNSET)
 

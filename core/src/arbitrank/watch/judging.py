@@ -92,7 +92,7 @@ def _notes(past: Sequence[LogSlot], present: Sequence[LogSlot]) -> Iterator[str]
     if n_before < LEAST:
         yield (
             f"{n_before} requests before the time that is watched, at least {LEAST} are needed to see drift: only "
-            "claims against outcomes are judged"
+            "claims against outcomes are judged; watch a shorter time: --since 1d"
         )
     labelled = sum(row.truth is not None for slot in present for row in slot.rows)
     if not labelled:
