@@ -23,7 +23,7 @@ from arbitrank.live.status import LiveStatus
 from arbitrank.registry import Disabled, Refused
 from arbitrank.serve.auth import Grant, make_token
 from arbitrank.serve.board import Phase, WorkerBoard
-from arbitrank.serve.readiness import PROBLEMS, UNREADY, detailed, health, problems
+from arbitrank.serve.readiness import PROBLEMS, UNREADY, detailed, health, problems, refused_with_stable
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.store.state import State
@@ -37,13 +37,19 @@ HALF_OPEN = msgspec.structs.replace(ANSWERS, breaker="circuit open, tried again 
 
 
 def state(
-    domains: dict[str, DomainStatus], *, silent: float = 0.0, found: Any = (), board: Any = None, **settings: Any
+    domains: dict[str, DomainStatus],
+    *,
+    silent: float = 0.0,
+    found: Any = (),
+    board: Any = None,
+    unserved: frozenset[str] = frozenset(),
+    **settings: Any,
 ) -> Any:
     """The state of a worker, as far as its readiness depends on it."""
     status = LiveStatus("/srv/store", 0.0, None, 0, domains, 0, 0, 0, silent=silent)
     live = SimpleNamespace(status=lambda: status, remarks=())
     return SimpleNamespace(
-        problem=None, stopping=False, live=live, files={}, found=found, board=board, log_status=dict,
+        problem=None, stopping=False, live=live, files={}, found=found, board=board, log_status=dict, unserved=unserved,
         settings=replace(ServiceSettings(), **settings), features=SimpleNamespace(notes=dict),
         unread=SimpleNamespace(remarks=()),
     )  # fmt: skip
@@ -101,6 +107,21 @@ def test_the_reason_why_a_required_domain_is_absent_is_told() -> None:
     given = state({"lights": ANSWERS}, found=found, require=("music", "books", "video"))
     texts = [one.text.rpartition(": ")[2] for one in problems(given) if one.kind == "required"]
     assert texts == ["no module", "not named", "it is not installed"]
+
+
+def test_a_refused_package_keeps_the_service_from_being_ready_where_its_domain_has_a_stable_version(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path / "store", environment={})
+    fakes.artifact(tmp_path / "music", "music", fakes.CARD, mine=0.6)
+    store.publish(tmp_path / "music", promote=True)
+    found = [Refused("music", SOURCE, "no module"), Refused("books", SOURCE, "no module")]
+    unserved = refused_with_stable(found, store)
+    assert unserved == {"music"}
+    given = state({"lights": ANSWERS}, found=found, unserved=unserved)
+    assert [one.subject for one in problems(given) if one.kind == "unloaded"] == ["music"]
+    assert health(given).ready is False
+    assert health(state({"lights": ANSWERS}, found=found[1:], unserved=unserved)).ready
 
 
 def test_workers_that_take_connections_are_counted() -> None:

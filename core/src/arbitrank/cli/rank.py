@@ -119,6 +119,11 @@ def rank(
             out.write(msgspec.json.encode(answer) + b"\n")
             if follow:
                 out.flush()
+    _conclude(file, bad, unanswered)
+
+
+def _conclude(file: str, bad: int, unanswered: int) -> None:
+    """End with the exit status 2 where lines could not be read, 1 where no domain could answer requests."""
     if bad:
         name = "standard input" if file == "-" else file
         raise InputError(f"{bad} line{'s' if bad > 1 else ''} of {name} could not be read, the others were answered")

@@ -5,18 +5,24 @@ Callers without a token see of a problem its kind's meaning and the name that it
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
+from arbitrank.guard import Fault, guarded
 from arbitrank.live.domain_state import DomainStatus
+from arbitrank.live.follower import READ_SECONDS
+from arbitrank.live.patience import Patience
 from arbitrank.live.share import ShareStatus
 from arbitrank.live.status import LiveStatus
 from arbitrank.registry import Found, Loaded, Refused
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.messages import Health
 from arbitrank.store.kinds import RESERVED, canonical
+from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
     from arbitrank.serve.worker_state import WorkerState
@@ -72,6 +78,9 @@ def problems(state: WorkerState) -> Iterator[Problem]:
     status = state.live.status() if state.live is not None else None
     if status is not None:
         yield from _unready(status, state.found, state.settings.require, state.settings.store_age)
+        refused = {one.name: one.reason for one in state.found if isinstance(one, Refused)}
+        for name in sorted(state.unserved & refused.keys() - status.domains.keys()):
+            yield Problem("unloaded", f"{name}: its stable version cannot be loaded: {refused[name]}", name)
     for kind, file in state.files.items():
         if file.problem:
             yield Problem(kind, file.problem)
@@ -130,6 +139,20 @@ def _absence(name: str, found: Sequence[Found]) -> str:
     """The reason why a domain is not among those that are loaded."""
     reasons = [one.reason for one in found if one.name == name and not isinstance(one, Loaded)]
     return reasons[0] if reasons else "it is not installed"
+
+
+def refused_with_stable(found: Sequence[Found], store: Store) -> frozenset[str]:
+    """The names of refused domains that have a stable version in the store, as far as it answers in time."""
+    names = {one.name for one in found if isinstance(one, Refused)}
+    stable: set[str] = set()
+
+    def read(name: str) -> None:
+        state = guarded(store.state, name)
+        if not isinstance(state, Fault) and state[1].stable is not None:
+            stable.add(name)
+
+    Patience("refused", threading.Event()).run({name: partial(read, name) for name in names}, READ_SECONDS)
+    return frozenset(stable)
 
 
 def detailed(grant: Grant | None) -> bool:

@@ -50,9 +50,10 @@ class WorkerSeat:
         path = os.pathsep.join(path for path in sys.path if path)  # it finds the modules that this process does
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it waits until the process can handle it
         try:
-            # In a process group of its own, so that a terminal's signals reach the supervisor alone.
+            # In a process group of its own, so that a terminal's signals reach the supervisor alone; -P: nothing is
+            # imported from the working folder.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "arbitrank.serve.worker_main"],
+                [sys.executable, "-P", "-m", "arbitrank.serve.worker_main"],
                 stdin=subprocess.PIPE,
                 pass_fds=start.descriptors,
                 env={**os.environ, "PYTHONPATH": path},

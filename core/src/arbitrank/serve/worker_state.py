@@ -40,7 +40,7 @@ from arbitrank.serve.messages import Health
 from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.metrics_page import page
 from arbitrank.serve.policy import read_policy
-from arbitrank.serve.readiness import health
+from arbitrank.serve.readiness import health, refused_with_stable
 from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_place import WorkerReport
@@ -164,6 +164,7 @@ class WorkerState:
     def _discover(self) -> None:
         """Find the installed domains, at the start and after the code of an environment has changed."""
         self.found, self.unreadable = survey()
+        self.unserved = refused_with_stable(self.found, self.store)
 
     async def stop(self) -> None:
         """Release what `start` opened."""
@@ -178,8 +179,7 @@ class WorkerState:
 
     async def watch_files(self) -> None:
         """Report gauges and problems of the logs, and reload files, until cancelled."""
-        problems: dict[str, str | None] = {}
-        ready = True
+        problems, ready = dict[str, str | None](), True
         while True:
             if (health := self.health(details=True)).ready != ready and self.live is not None:
                 ready = health.ready
