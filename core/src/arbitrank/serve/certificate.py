@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from arbitrank.errors import InputError
+from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.settings import Tls
 
 
@@ -20,6 +21,14 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
         raise InputError(f"TLS: the certificate or key cannot be used: {error}") from error
     return context
+
+
+def certificate(tls: Tls) -> Reloaded[ssl.SSLContext] | None:
+    """The context with the service's certificate, None where it has none. Raises `InputError` as `tls_context` does."""
+    if tls.certificate is None:
+        return None
+    others = [path for path in (tls.key, tls.password_file) if path is not None]
+    return Reloaded(tls.certificate, lambda path: tls_context(tls), *others)
 
 
 def exchangeable(current: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

@@ -11,7 +11,6 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -32,7 +31,7 @@ from arbitrank.serve.allowances import Allowances, Exhausted
 from arbitrank.serve.auth import Grant, read_tokens
 from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.call_ids import CURRENT
-from arbitrank.serve.certificate import tls_context
+from arbitrank.serve.certificate import certificate
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import gauges_of, write_gauges
 from arbitrank.serve.load import LoadCounters
@@ -79,7 +78,7 @@ class WorkerState:
         self.tracing = _tracing() if settings.otel else None
         self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
-        self.certificate = _certificate(settings)
+        self.certificate = certificate(settings.tls)
         self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
         self.store: Store = open_store(settings.store, open_keys(settings.keys), key=settings.signing.opened())
         keys = self.store.keys
@@ -283,15 +282,6 @@ class WorkerState:
             return answer
 
         return Answerer(arbitrated, recorded)
-
-
-def _certificate(settings: ServiceSettings) -> Reloaded[SSLContext] | None:
-    """The context with the certificate of the service. Raises `InputError`."""
-    tls = settings.tls
-    if tls.certificate is None:
-        return None
-    others = [path for path in (tls.key, tls.password_file) if path is not None]
-    return Reloaded(tls.certificate, lambda path: tls_context(tls), *others)
 
 
 def _tracing() -> Tracing:
