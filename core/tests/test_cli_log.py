@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from distributions import install, serving
+from fakes import artifact
 
 from arbitrank.answerlog.segments import segments
 from arbitrank.answerlog.settings import Feedback, LogSettings
@@ -91,6 +92,10 @@ def test_domains_are_trained_measured_and_judged_on_a_log(run, log: Path, tmp_pa
     done = run("train", "apples", "--data", log, "--model", "loglinear")
     assert done.returncode == 0
     assert "examples, R3 (loglinear); on" in done.stdout  # as `evaluate` names it
+    artifact(tmp_path / "theirs", "pears")
+    done = run("train", "apples", "--data", log, "--out", str(tmp_path / "theirs"))
+    assert done.returncode == 2
+    assert "holds the weights of pears, expected a folder of apples or a new one" in done.stderr
     one, two = (json.loads(run("impact", "apples", "--on", log, "--jobs", jobs, "--json").stdout) for jobs in (1, 2))
     assert one == two
     assert (one["n"], one["labelled"], one["bad_lines"]) == (400, 300, 1)

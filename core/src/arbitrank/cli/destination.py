@@ -9,6 +9,8 @@ import click
 
 from arbitrank.cli import options
 from arbitrank.errors import InputError
+from arbitrank.guard import guarded
+from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
@@ -24,7 +26,12 @@ class Destination(NamedTuple):
     out: Path | None
 
     def check(self, name: str) -> None:
-        """Raise `InputError` for --promote where an audit set makes the gate the judge of new versions."""
+        """Raise `InputError` for --promote where an audit set makes the gate the judge of new versions, and for --out
+        with a folder of another domain's weights."""
+        found = guarded(read_manifest, self.out) if self.out else None
+        if self.out and isinstance(found, Manifest) and found.domain.lstrip(".") != name.lstrip("."):
+            text = f"holds the weights of {found.domain}, expected a folder of {name} or a new one"
+            raise InputError(f"--out {self.out}: {text}; name another, or remove it")
         if self.promote and not self.out and self.store.audit_set() is not None:
             raise InputError(
                 f"--promote: {self.store} has an audit set, by which the gate judges new versions; run without it, "

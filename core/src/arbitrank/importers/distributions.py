@@ -20,8 +20,10 @@ from arbitrank.wire.json_text import short
 ROUTE = "route"
 """The intent of an option, which names a domain and no more."""
 
-_TABLES = ("cats", "probabilities", "probs", "distribution", "scores", "options", "predictions", "results", "labels")
-_TABLES = (*_TABLES, "Classes")  # of Comprehend
+_TABLES = (
+    *("cats", "probabilities", "probs", "distribution", "scores", "options", "predictions", "results", "labels"),
+    "Classes",  # of Comprehend
+)
 _NAMES = ("label", "option", "name", "id", "class", "intent", "category", "Name")
 _SCORES = ("score", "probability", "prob", "p", "confidence", "Score", "confidenceScore")
 _PAIRS = (("labels", "scores"), ("displayNames", "confidences"))  # the second of Vertex AI

@@ -81,8 +81,8 @@ def lex(payload: Any, options: ImportOptions) -> Request:
     if isinstance(payload, dict) and "interpretations" not in payload and "intentName" in payload:
         raise InputError("intentName: of Lex V1, expected an answer of V2, which has interpretations")
     if isinstance(payload, dict) and isinstance(payload.get("interpretations"), str):
-        text = "interpretations: a text, as in a header of RecognizeUtterance, expected a list"
-        raise InputError(f"{text}; decode it first, as base64 and then gzip")
+        seen = "interpretations: a text, as in a header of RecognizeUtterance, expected a list"
+        raise InputError(f"{seen}; decode it first, as base64 and then gzip")
     response = decoded(payload, LexResponse)
     text = options.utterance if response.input_transcript is None else response.input_transcript
     owner = response.owner(options)

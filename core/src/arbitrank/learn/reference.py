@@ -71,7 +71,11 @@ class ReferenceDomain(Domain):
         if 0 < given < len(examples):
             raise DataError(f"{subject}: {given} of {len(examples)} examples bring hypotheses, expected all or none")
         if not own:
-            raise DataError(f"{subject}: 0 of {len(examples)} examples are its own; it learns from its own and others'")
+            labels = sorted({str(one.truth.domain) for one in examples if one.truth.domain is not None})[:5]
+            seen = f"0 of {len(examples)} examples are its own (they are of {', '.join(labels) or 'no domain'})"
+            raise DataError(
+                f"{subject}: {seen}, expected some of {self.name!r}: it learns from its own and others'; label them so"
+            )
         requests: Sequence[Request]
         if given:
             requests = Each(
