@@ -31,6 +31,7 @@ UNMEASURED = (
 LONG = (
     "test_benchmarks_context.py::test_with_device_and_own_catalogue_",
     "test_benchmarks_swap.py::test_the_benchmark_measures_latency_beside_swaps",
+    "test_benchmarks_watch.py::test_weekends_alarm_nobody",
     "test_deploy.py::test_a_rolling_restart_behind_nginx_loses_no_request",
     "test_deploy.py::test_the_steps_of_the_dockerfile_make_a_service",
     "test_docs.py::test_the_tutorials_domain_is_installed_trained_asked_and_shipped",

@@ -153,10 +153,10 @@ class Outcome:
     false: tuple[str, ...] = ()
 
 
-def watched(week: Week, seed: int, *, own: bool, fault: bool) -> Outcome:
+def watched(week: Week, seed: int, *, own: bool, fault: bool, a_day: float = A_DAY) -> Outcome:
     """A week that is watched every twelve hours, the two latest days against the week before these."""
     rng = np.random.default_rng(seed)
-    world = World({name: share * float(np.exp(0.2 * rng.normal())) for name, share in DOMAINS.items()})
+    world = World({name: share * float(np.exp(0.2 * rng.normal())) for name, share in DOMAINS.items()}, a_day)
     collected, outcome = Collector(seed), Outcome()
     for step in range(-28, 28):
         day = step / 4
