@@ -45,6 +45,8 @@ NOT_RUN = {
     "systemd-sysusers": "makes a user",
     "tar": "unpacks an archive; test_deploy.py restores one",
     "backup.sh": "makes an archive; test_deploy.py runs it",
+    "groupadd": "makes a group",
+    "usermod": "puts a user into a group",
 }
 """Other programs in examples of the shell, and why they are not run."""
 

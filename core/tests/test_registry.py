@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from types import ModuleType
 from typing import Never
 
 import pytest
 from distributions import FAKES, install, serving
+from fakes import FakeDomain
 
+from arbitrank import registry
 from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
 
 REFERENCE = {"books", "music", "video"}
@@ -311,3 +315,15 @@ def test_what_was_refused_costs_the_answer_nothing_and_is_listed(site: Path, arb
     table = arbitrank("domains", PYTHONPATH=str(site)).stdout
     assert "aaa-music 1.2.3" in table
     assert "refused" in table
+
+
+def test_code_that_every_user_may_change_is_remarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("arbitrank_exposed")
+    module.__file__ = str(tmp_path / "domain.py")
+    (tmp_path / "domain.py").write_text("")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    kind = type("Exposed", (FakeDomain,), {"__module__": module.__name__})
+    assert list(registry._exposed(kind("lights"))) == []
+    tmp_path.chmod(0o777)
+    (remark,) = registry._exposed(kind("lights"))
+    assert remark == f"every user of this machine may change its code in {tmp_path}; run: chmod -R o-w {tmp_path}"

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.errors import InputError
 from arbitrank.serve import openapi
 from arbitrank.serve.app import App
 from arbitrank.serve.auth import authorize, make_token
 from arbitrank.serve.operations import FEEDBACK, OPERATIONS, RANK
 from arbitrank.serve.promotion_process import PromotionTask, carry_out
-from arbitrank.serve.routes import application
+from arbitrank.serve.routes import Handlers, application
 from arbitrank.serve.settings import ServiceSettings
+from arbitrank.store.key_files import SigningKey, keygen
 from arbitrank.store.kinds import RESERVED
 
 CALLS = {(operation.method, operation.path) for operation in OPERATIONS}
@@ -63,3 +67,29 @@ def test_a_promotion_without_the_packages_of_training_is_not_implemented(
     verdict = carry_out(task)
     assert verdict.status == 501
     assert "pip install 'arbitrank[train]'" in msgspec.json.decode(verdict.body)["error"]
+
+
+def test_with_keys_a_change_over_http_needs_the_operators_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    private, public, _ = keygen(tmp_path / ".changes")
+    public.rename(keys / public.name)
+    monkeypatch.setenv("ARBITRANK_SIGNING_KEY", str(private))  # that of commands is not the service's
+    call = SimpleNamespace(path_params={"domain": ".decisions"})
+    for signing, refused in ((SigningKey(), 409), (SigningKey(str(private)), None)):
+        app = App(ServiceSettings(store=str(tmp_path / "store"), keys=str(keys), signing=signing), tmp_path)
+        handlers = Handlers(app.state)
+        if refused:
+            with pytest.raises(
+                HTTPException, match=r"start it with --sign-key FILE, or run: arbitrank canary "
+            ) as raised:
+                handlers._changing(call, "canary", None)
+            assert raised.value.status_code == refused
+        else:
+            assert handlers._changing(call, "canary", None) == ".decisions"
+            with pytest.raises(HTTPException, match="control character"):
+                handlers._changing(call, "canary", "two\nlines")
+        app.state.events.close()
+    private.chmod(0o644)
+    with pytest.raises(InputError, match="every user of this machine may read it"):
+        SigningKey(str(private)).opened()

@@ -590,7 +590,7 @@ def restricted(
 
 
 def test_who_may_write_to_a_bucket_is_said_by_policies(store: Store, tmp_path: Path, restricted: User) -> None:
-    """moto knows no conditions, and refuses everyone the removal of several keys at once, which the library asks for."""
+    """moto knows no conditions, and refuses everyone the removal of several keys at once, as the library does it."""
     change, other = "lights/history/00000001.json", "doors/history/00000001.json"
     calls = [("create", change), ("create", other), ("write", ".audit/x"), ("read", other)]
     allowed = {

@@ -186,6 +186,8 @@ class History(Generic[E]):
         if not adopting.append(msgspec.structs.replace(entry, earlier=all_of(digests)), key):
             return False
         self._known = None
+        if self._seen:
+            self._seen.forget(self.prefix)
         return True
 
     def unverified(self) -> History[E]:

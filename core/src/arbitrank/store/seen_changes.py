@@ -70,6 +70,15 @@ class SeenChanges:
                     content = msgspec.json.encode(_SeenFile(self._store, {**kept, prefix: change}))
                     write_durably(self.path, content)
 
+    def forget(self, prefix: str) -> None:
+        """Forget a history, whose end is vouched for anew."""
+        with self._lock:
+            self._seen.pop(prefix, None)
+            kept = self._read()
+            if kept.pop(prefix, None):
+                with suppress(OSError):
+                    write_durably(self.path, msgspec.json.encode(_SeenFile(self._store, kept)))
+
     def _read(self) -> dict[str, SeenChange]:
         try:
             return msgspec.json.decode(read_regular(self.path, _MAX_BYTES), type=_SeenFile).histories
