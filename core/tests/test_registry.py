@@ -13,7 +13,7 @@ import pytest
 from distributions import FAKES, install, serving
 from fakes import FakeDomain
 
-from arbitrank import registry
+from arbitrank.plugin_hooks import exposed
 from arbitrank.registry import Disabled, Found, Loaded, Refused, discover, loaded
 
 REFERENCE = {"books", "music", "video"}
@@ -323,7 +323,7 @@ def test_code_that_every_user_may_change_is_remarked(tmp_path: Path, monkeypatch
     (tmp_path / "domain.py").write_text("")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     kind = type("Exposed", (FakeDomain,), {"__module__": module.__name__})
-    assert list(registry._exposed(kind("lights"))) == []
+    assert list(exposed(kind("lights"))) == []
     tmp_path.chmod(0o777)
-    (remark,) = registry._exposed(kind("lights"))
+    (remark,) = exposed(kind("lights"))
     assert remark == f"every user of this machine may change its code in {tmp_path}; run: chmod -R o-w {tmp_path}"

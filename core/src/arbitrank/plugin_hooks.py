@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint
@@ -18,8 +18,20 @@ from arbitrank import hookspecs
 from arbitrank.domain import Domain, Model, Skill
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded, shown
+from arbitrank.regular_files import writable_by_all
 
-__all__ = ["HOOK", "STATED", "domains_of", "expectation", "failure", "lacking", "malformed", "seen", "stated"]
+__all__ = [
+    "HOOK",
+    "STATED",
+    "domains_of",
+    "expectation",
+    "exposed",
+    "failure",
+    "lacking",
+    "malformed",
+    "seen",
+    "stated",
+]
 
 HOOK = "arbitrank_domains"
 """The name of the hook."""
@@ -177,3 +189,13 @@ def malformed(entry: EntryPoint) -> str | None:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
+
+
+def exposed(domain: Domain) -> Iterator[str]:
+    """The remark on a package whose code every user of this machine may exchange."""
+    file = getattr(sys.modules.get(type(domain).__module__), "__file__", None)
+    if not isinstance(file, str):
+        return
+    folder = Path(file).parent
+    if guarded(writable_by_all, folder) is True or guarded(writable_by_all, Path(file)) is True:
+        yield f"every user of this machine may change its code in {folder}; run: chmod -R o-w {folder}"

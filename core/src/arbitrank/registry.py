@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,8 +24,7 @@ from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
 from arbitrank.packages import UNKNOWN, Package, core_version, is_near_group, packages, wrong_group
-from arbitrank.plugin_hooks import HOOK, domains_of, failure, malformed, seen
-from arbitrank.regular_files import writable_by_all
+from arbitrank.plugin_hooks import HOOK, domains_of, exposed, failure, malformed, seen
 from arbitrank.titles import display_names
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
@@ -236,7 +234,7 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
                 *package.problems,
                 *_titles(name, domain),
                 *_keys(domain),
-                *_exposed(domain),
+                *exposed(domain),
                 *_printed(printed),
             )
             yield Loaded(name, source, domain, remarks)
@@ -266,16 +264,6 @@ def _keys(domain: Domain) -> Iterator[str]:
     keys = guarded(getattr, domain, "context_keys", None)
     if isinstance(keys, str):
         yield f"context_keys is {keys!r}, a text, and ignored, expected a list of keys; write ({keys!r},)"
-
-
-def _exposed(domain: Domain) -> Iterator[str]:
-    """The remark on a package whose code every user of this machine may exchange."""
-    file = getattr(sys.modules.get(type(domain).__module__), "__file__", None)
-    if not isinstance(file, str):
-        return
-    folder = Path(file).parent
-    if guarded(writable_by_all, folder) is True or guarded(writable_by_all, Path(file)) is True:
-        yield f"every user of this machine may change its code in {folder}; run: chmod -R o-w {folder}"
 
 
 def _unfit(package: Package) -> str | None:

@@ -98,7 +98,7 @@ def _is_container(head: bytes) -> bool:
 
 
 def _members(file: IO[bytes], head: bytes, name: str) -> Iterator[tuple[str, _Read]]:
-    """What a container holds, each with a function that reads on in it; nothing of a file that is none."""
+    """The members of a container, each with a function that reads on in it; none of a file that is no container."""
     if head.startswith(b"PK") or zipfile.is_zipfile(file):  # an archive may begin behind something else
         file.seek(0)
         yield from _zip_members(file, name)
@@ -168,7 +168,7 @@ def _inflating(file: IO[bytes], decompressor: Any) -> _Read:
 
 
 def _until_damage(decompressor: Any, piece: bytes) -> bytes:
-    """What inflates of a piece before its damage, or its wrong checksum."""
+    """The content of a compressed piece up to its damage, or its wrong checksum."""
     found = bytearray()
     for i in range(len(piece)):
         inflated = guarded(decompressor.decompress, piece[i : i + 1])
