@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from shutil import which
 from sysconfig import get_path
@@ -179,3 +180,21 @@ def test_the_board_shows_the_fewest_connections_of_the_others() -> None:
     assert (board.fewest(0), board.fewest(2), board.serving()) == (4, 7, 2)
     board.enter(2, Phase.STOPPING)
     assert (board.fewest(0), board.serving()) == (7, 1)
+
+
+ORPHANS = """
+import os, time
+from arbitrank.serve.orphans import reap_orphans
+assert reap_orphans(()) == 0
+known = os.fork() or os._exit(0)
+os.waitid(os.P_PID, known, os.WEXITED | os.WNOWAIT)
+assert reap_orphans({known}) == 0
+assert os.waitpid(known, 0)[0] == known
+orphan = os.fork() or os._exit(0)
+os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
+assert (reap_orphans({known}), reap_orphans({known})) == (1, 0)
+"""
+
+
+def test_the_first_process_of_a_container_reaps_the_orphans_of_workers() -> None:
+    subprocess.run([sys.executable, "-c", ORPHANS], check=True, timeout=30)

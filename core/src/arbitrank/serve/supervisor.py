@@ -23,6 +23,7 @@ from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.counters import Counters, shared_folder
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
+from arbitrank.serve.orphans import reap_orphans
 from arbitrank.serve.seat import WorkerSeat
 from arbitrank.serve.service_manager import ALIVE, READY, STOPPING, notify
 from arbitrank.serve.settings import GRACE, ServiceSettings
@@ -91,6 +92,8 @@ class Supervisor:
             self._start_due(now)
             if self._stop_by is None:
                 self._watching.tick(now)
+            if os.getpid() == 1:  # of a container; elsewhere another process does
+                reap_orphans({self._watching.pid, *(seat.process.pid for seat in self._seats if seat.process)})
             notify(ALIVE)
         self._events.write("stopped")
         if self._failure is None:

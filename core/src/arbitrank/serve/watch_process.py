@@ -30,6 +30,11 @@ class WatchProcess:
         wanted = settings.log is not None and settings.watch.on
         self._due: float | None = monotonic() + _FIRST_SECONDS if wanted else None
 
+    @property
+    def pid(self) -> int:
+        """Its process's number, 0 while none runs."""
+        return 0 if self._process is None else self._process.pid
+
     def tick(self, now: float) -> None:
         """Start it when that is due; note its end."""
         if self._process is not None and (status := self._process.poll()) is not None:
