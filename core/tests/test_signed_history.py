@@ -323,7 +323,7 @@ def test_a_private_key_may_have_a_password_in_a_file_or_the_environment(tmp_path
     for environment, given in (({}, "correct horse"), ({"ARBITRANK_SIGNING_KEY_PASSWORD": "correct horse"}, None)):
         key = open_key(private, environment, password=given)
         assert key
-    with pytest.raises(InputError, match="its password is missing; state it by --key-password-file FILE, or in"):
+    with pytest.raises(InputError, match="its password is missing; state it by --key-password-file FILE"):
         open_key(private, {})
     with pytest.raises(InputError, match="its password is wrong"):
         open_key(private, {}, password="x")

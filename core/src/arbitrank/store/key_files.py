@@ -102,7 +102,8 @@ def read_key(path: Path, password: str | None = None) -> Ed25519PrivateKey:
             raise
         seen = "wrong" if password else "missing"
         raise InputError(
-            f"key {path}: its password is {seen}; state it by --key-password-file FILE, or in {PASSWORD_ENVIRONMENT}"
+            f"key {path}: its password is {seen}; state it by --key-password-file FILE (serve: "
+            f"--sign-key-password-file), or in {PASSWORD_ENVIRONMENT}"
         ) from error
     return key
 
