@@ -42,7 +42,7 @@ from arbitrank.evaluate.tuning import SystemTuning
 from arbitrank.explanation import LEAST
 from arbitrank.impact.replay_one import Replay
 from arbitrank.impact.report import Impact
-from arbitrank.learn import census, features, standardisation
+from arbitrank.learn import census, features, model_selection, standardisation
 from arbitrank.learn import linear_training as fitting
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.nlu.patterns import generate
@@ -58,7 +58,7 @@ from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.state import Change
-from arbitrank.training import task
+from arbitrank.training import sufficiency
 from arbitrank.values import Answer, Example, Hypothesis, Slot, Truth
 from arbitrank.wire.requests import decode_example, decode_logged, decode_request
 
@@ -474,7 +474,10 @@ def test_the_explanation_has_the_numbers_that_the_code_has() -> None:
         f"l2 = min(max(({fitting.ENOUGH} / m)², 1), {fitting._STRONGEST:g}) / n",
         f"each value that occurs in at least {census._RARE} requests",
         f"{standardisation._RANGE:,.0f} spreads at most, and beyond {standardisation.FAR:g} spreads",
-        f"fewer than {task._LITTLE} requests",
+        f"fewer than {sufficiency._LITTLE} requests",
+        f"at most {census._SUREST:g}",
+        f"Below m = {model_selection._FEW} they choose by three",
+        f"Below m = {model_selection._FEWEST} nothing is tried",
         f"[{LEAST:.0e}, 1 − {LEAST:.0e}]",
         f"split into {FOLDS} folds",
         f"{BINS} bins",
