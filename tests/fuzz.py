@@ -8,6 +8,7 @@ goes to libFuzzer. A finding is written to the working folder as libFuzzer does,
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,12 @@ with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.importers.corpora.writing import files_of
     from arbitrank.importers.payloads import PayloadFormat
     from arbitrank.registry import discover, loaded
+    from arbitrank.serve.admission import head_refusal
     from arbitrank.serve.auth import authorize, read_tokens
     from arbitrank.serve.decoding import read_request
+    from arbitrank.serve.inflating import inflated
     from arbitrank.serve.policy import read_policy
+    from arbitrank.serve.refusal import Refusal
     from arbitrank.store.artifact import read_manifest
     from arbitrank.store.loading import load_domains
     from arbitrank.store.store import open_store
@@ -94,6 +98,8 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
         b'[[pins]]\ndomain = "video"\nwhen = { device = "tv" }\nleast = 0.3\n[locales]\nde = ["music"]\n',
     ),
     "tokens": (b"rank,feedback " + b"0" * 64 + b" name\n# more\npublish:music " + b"1" * 64 + b" other\n",),
+    "head": (b"host\0a:1\0transfer-encoding\0chunked\0content-length\0001",),
+    "compressed": (gzip.compress(b"{}" * 9, mtime=0), gzip.compress(b"a", mtime=0) + gzip.compress(b"b", mtime=0)),
     "headers": (b"authorization\0Bearer abc\0host\0127.0.0.1\0origin\0http://a",),
     "manifest": (
         b'{"version":"0123456789ab","contract":1,"domain":"music","package":"p","package_version":"1","files":{}}',
@@ -123,6 +129,15 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
         parts = raw.split(b"\0")
         return authorize((), list(zip(parts[::2], parts[1::2], strict=False)), "rank", loopback=True)
 
+    def head(raw: bytes) -> object:
+        parts = raw.split(b"\0")
+        lines = list(zip(parts[::2], parts[1::2], strict=False))
+        return head_refusal("1.1", lines, dict(lines))
+
+    def compressed(raw: bytes) -> None:
+        found = inflated(raw, 10_000)
+        assert isinstance(found, Refusal) or len(found) <= 10_000
+
     def payload(raw: bytes) -> object:
         name, _, body = raw.partition(b"\0")
         return PayloadFormat.stated(name.decode("latin-1")).read(body, unnoticed)
@@ -142,6 +157,8 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
         "policy": file("policy.toml", read_policy),
         "tokens": file("tokens", read_tokens),
         "headers": headers,
+        "head": head,
+        "compressed": compressed,
         "manifest": file("manifest.json", lambda path: read_manifest(path.parent)),
     }
 

@@ -263,12 +263,7 @@ def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 async def _http_error(call: Call, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    if error.status_code == 404 and error.detail == "Not Found":
-        return _json(Error("no such path; GET /docs lists those that there are"), 404)
-    if error.status_code == 405:
-        return _json(Error.of(f"method {call.method[:20]}: expected {headers.get('Allow', 'another')}"), 405, headers)
-    return _json(Error.of(error.detail), error.status_code, headers)
+    return _json(Error.of(error.detail), error.status_code, dict(error.headers or {}))
 
 
 async def _arbitrank_error(call: Call, error: Exception) -> Response:
