@@ -26,6 +26,7 @@ ADDED = frozenset(
     {"501", "title", "intent_titles", "/v1/choose", "details", "decisions", "settings", "notes"}
     | {"scales", "others", "silent", "ece_in_band", "tuning", "out_of_scope_shares"}
     | {"out_of_scope", "out_of_scope_share", "choice"}
+    | {"shift", "recalibration", "recalibrate", "/v1/health/domains"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
@@ -38,7 +39,8 @@ scales: those by which an artifact was trained, and those of an answer's scores.
 `evaluate`, how each system was tuned, and its figures at other shares of requests out of scope. out_of_scope,
 out_of_scope_share: of readiness and answers, the share that a service follows. others, silent: in a card, the requests
 of others, and those among them on which the domain had no reading. ece_in_band: in `evaluate`, of each ECE. choice: of
-the kind of re-ranker, on a card and in the outcome of a training.
+the kind of re-ranker, on a card and in the outcome of a training. shift, recalibration, recalibrate: of a domain's
+log-odds, beside its temperature. /v1/health/domains: the report of the watch.
 """
 
 CHANGED = frozenset({"why"})

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from starlette.exceptions import HTTPException
 
 from arbitrank.answerlog.period import begin, begin_in
 from arbitrank.cli.main import cli
 from arbitrank.errors import DataError, InputError
 from arbitrank.probability import log_odds, sigmoid
+from arbitrank.serve.routes import Handlers
+from arbitrank.serve.settings import ServiceSettings, WatchSettings
 from arbitrank.serve.watch_main import ServiceWatch, WatchStart, samples_of
 from arbitrank.serve.watch_process import REPORT
 from arbitrank.values import Ranked, Truth
@@ -442,3 +447,19 @@ def test_a_service_reports_once_and_posts_until_it_is_taken(
     samples = samples_of(report)
     assert (("pears", "drift"), 1.0) in samples["watch_alarm"]
     assert (("apples", "drift"), 0.0) in samples["watch_alarm"]
+
+
+def test_the_route_has_the_report_or_says_why_there_is_none(tmp_path: Path) -> None:
+    def asked(settings: ServiceSettings) -> tuple[int, bytes]:
+        handlers = Handlers(SimpleNamespace(settings=settings, folder=tmp_path))  # type: ignore[arg-type]
+        try:
+            reply = asyncio.run(handlers.domain_health(None, None, None))  # type: ignore[arg-type]
+        except HTTPException as error:
+            return error.status_code, str(error.detail).encode()
+        return reply.status_code, bytes(reply.body)
+
+    assert asked(ServiceSettings()) == (409, b"the domains are not watched; run: arbitrank serve --log DIR")
+    assert asked(ServiceSettings(log=tmp_path, watch=WatchSettings(on=False)))[0] == 409
+    assert asked(ServiceSettings(log=tmp_path)) == (503, b"the log was not read yet; try again")
+    (tmp_path / REPORT).write_bytes(b'{"alarms": []}')
+    assert asked(ServiceSettings(log=tmp_path)) == (200, b'{"alarms": []}')

@@ -16,10 +16,10 @@ from arbitrank.wire.json_lines import BadLine, read_lines
 _UNITS = {"d": 86_400.0, "h": 3_600.0}
 
 
-def begin(text: str, latest: float) -> float:
+def begin(text: str, latest: float, option: str = "--since") -> float:
     """Seconds since 1970 that `2026-11-20`, `2026-11-20T12:00`, or `30d` and `12h` before `latest` stand for.
 
-    Raises `InputError`.
+    Raises `InputError`, which names the `option`.
     """
     if ago := re.fullmatch(r"(\d{1,5})([dh])", text):
         return latest - int(ago[1]) * _UNITS[ago[2]]
@@ -27,7 +27,7 @@ def begin(text: str, latest: float) -> float:
         time = datetime.fromisoformat(text)
     except ValueError:
         expected = "one as 2026-11-20, a time, or days or hours as in 30d and 12h"
-        raise InputError(f"--since: {text!r} is no date, expected {expected}") from None
+        raise InputError(f"{option}: {text!r} is no date, expected {expected}") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 

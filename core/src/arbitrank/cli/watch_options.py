@@ -13,7 +13,7 @@ from arbitrank.serve.settings import WatchSettings
 
 
 def _watch(watch: bool, watch_every: float, watch_since: str, watch_webhook: str | None) -> WatchSettings:
-    begin(watch_since, 0.0)
+    begin(watch_since, 0.0, "--watch-since")
     if watch_webhook is not None and urlsplit(watch_webhook).scheme not in ("http", "https"):
         raise InputError(f"--watch-webhook {watch_webhook}: expected a URL, https://…")
     return WatchSettings(watch, watch_every, watch_since, watch_webhook)
