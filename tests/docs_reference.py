@@ -221,9 +221,9 @@ METRICS_NOTE = """\
 # Metrics of the service
 
 All metrics of `GET /metrics` and of [`--metrics-port`](../how-to/monitor.md#metrics), written by `python
-tests/test_docs.py`. A metric with the label `worker` has one series for each process that runs, by its number; all others
-are of the whole service. `arm` is `stable` or `canary`, `stage` a reserved name as `.shortlist`, `action` the decision. No
-label holds anything of a request, so that the number of series is bounded by the domains installed.
+tests/test_docs.py`. A metric with the label `worker` has one series for each process that runs, by its number; all
+others are of the whole service. `arm` is `stable` or `canary`, `stage` a reserved name as `.shortlist`, `action` the
+decision. No label holds anything of a request, so that the number of series is bounded by the domains installed.
 """
 
 

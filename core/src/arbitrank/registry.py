@@ -138,8 +138,7 @@ def _once(one: Found, claimed: dict[str, Source]) -> Found:
     if not isinstance(one, Loaded):
         return one
     if (owner := claimed.get(one.name)) is not None:
-        reason = f"its environment claims {one.name!r}, which {owner} has; uninstall one of the two"
-        return Refused(one.name, one.source, reason)
+        return Refused(one.name, one.source, f"claims {one.name!r}, which {owner} has; uninstall one of them")
     claimed[one.name] = one.source
     return one
 

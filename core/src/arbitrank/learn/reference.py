@@ -59,10 +59,7 @@ class ReferenceDomain(Domain):
         from arbitrank.learn.model_selection import select
 
         subject, given, own = f"domain {self.name}", 0, 0
-        if isinstance(text := self.context_keys, str):
-            raise PluginError(
-                f"{subject}: context_keys is {text!r}, a text, expected a list of keys; write ({text!r},)"
-            )
+        keys = tuple(dict.fromkeys((*self._stated_keys(), *settings.context_keys)))
         weights = np.ones(len(examples))
         for i, example in enumerate(examples):
             given += example.request.hypotheses is not None
@@ -88,7 +85,6 @@ class ReferenceDomain(Domain):
             requests = [own_request(e.request, n_best) for e, n_best in zip(examples, fitted, strict=True)]
         settings.progress("re-ranker", 0, 1)
         truths = Each(examples, lambda e: e.truth)
-        keys = tuple(dict.fromkeys((*self.context_keys, *settings.context_keys)))
         evidence = gather(self.name, requests, truths, keys=keys, weights=weights, silent=settings.silent)
         if not evidence.requests:
             raise DataError(f"{subject}: no hypothesis of {len(examples)} examples is its own; nothing to learn")
@@ -110,6 +106,14 @@ class ReferenceDomain(Domain):
             **({"choice": to_builtins(chosen.choice)} if chosen.choice else {}),
             "features": files.feature_names(chosen.reranker),
         }
+
+    def _stated_keys(self) -> Collection[str]:
+        """The context keys that the domain states. Raises `PluginError` where they are one text."""
+        if isinstance(text := self.context_keys, str):
+            raise PluginError(
+                f"domain {self.name}: context_keys is {text!r}, a text, expected a list of keys; write ({text!r},)"
+            )
+        return self.context_keys
 
     def _recognised(self, examples: Sequence[Example], out: Path, settings: Settings) -> list[list[Hypothesis]]:
         from arbitrank.nlu.training import cross_fit, encode_all, tagger_help, train_recogniser
