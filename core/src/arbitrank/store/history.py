@@ -16,6 +16,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -36,6 +37,7 @@ Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 MAX_ENTRY = 1 << 20
 """Bytes of an entry at most."""
 
+_AT_ONCE = 16
 _NAME = re.compile(r"(\d{8})\.json")
 
 
@@ -115,7 +117,7 @@ class History(Generic[E]):
     def _whole(self) -> _Known[E] | None:
         """The last of all entries, which are verified with `trust`; None where there is none."""
         numbers = self._numbers()
-        every = [self._read(number) for number in range(1, (numbers or [0])[-1] + 1)] if self._trust else []
+        every = self._every((numbers or [0])[-1]) if self._trust else []
         digests = self._verified((), every)
         if not numbers:
             return None
@@ -213,6 +215,13 @@ class History(Generic[E]):
             except StoreError as error:
                 problems.append(str(error))
         yield Check(self.prefix, "; ".join(problems) or None)
+
+    def _every(self, last: int) -> list[bytes]:
+        """All entries up to a number; several at a time of a remote store, where each takes a while."""
+        if self.backend.local(self.prefix) is not None:
+            return [self._read(number) for number in range(1, last + 1)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(self._read, range(1, last + 1)))
 
     def _verified_digests(self) -> tuple[str, ...]:
         return () if self._known is None else self._known.digests
