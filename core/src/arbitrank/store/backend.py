@@ -122,7 +122,8 @@ class FolderBackend:
     def sweep(self, age: float) -> None:
         for part in self.under(".parts"):
             if part.age > age:
-                (self.root / part.key).unlink(missing_ok=True)
+                with suppress(PermissionError):  # another user's, where users share the folder
+                    (self.root / part.key).unlink(missing_ok=True)
 
     def local(self, prefix: str) -> Path | None:
         return self.root / prefix
