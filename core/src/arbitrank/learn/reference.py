@@ -68,11 +68,7 @@ class ReferenceDomain(Domain):
         if 0 < given < len(examples):
             raise DataError(f"{subject}: {given} of {len(examples)} examples bring hypotheses, expected all or none")
         if not own:
-            labels = sorted({str(one.truth.domain) for one in examples if one.truth.domain is not None})[:5]
-            seen = f"0 of {len(examples)} examples are its own (they are of {', '.join(labels) or 'no domain'})"
-            raise DataError(
-                f"{subject}: {seen}, expected some of {self.name!r}: it learns from its own and others'; label them so"
-            )
+            raise DataError(f"{subject}: {_no_own(self.name, examples)}")
         requests: Sequence[Request]
         if given:
             requests = Each(
@@ -189,6 +185,13 @@ class ReferenceModel(Model):
         titles = feature_phrases(self.domain)
         each = zip(self.reranker.explain(request), request.hypotheses or (), strict=True)
         return [worded(row, request.context, h.features, titles) for row, h in each]
+
+
+def _no_own(name: str, examples: Sequence[Example]) -> str:
+    """The reason why examples, of which none is the domain's own, teach nothing."""
+    labels = sorted({str(one.truth.domain) for one in examples if one.truth.domain is not None})[:5]
+    seen = f"0 of {len(examples)} examples are its own (they are of {', '.join(labels) or 'no domain'})"
+    return f"{seen}, expected some of {name!r}: it learns from its own and others'; label them so"
 
 
 def _checked(name: str, values: Any) -> Mapping[str, Sequence[str]]:
