@@ -45,8 +45,7 @@ class MetricsCollector(Collector):
                 samples = ((labels, value) for labels, (value,) in totals[metric.name])
             else:
                 samples = _gauges(metric, gauges)
-            if family := _family(metric, samples):
-                yield family
+            yield _family(metric, samples)
 
 
 def page(folder: Path) -> bytes:
@@ -56,8 +55,8 @@ def page(folder: Path) -> bytes:
     return generate_latest(registry)
 
 
-def _family(metric: Metric, samples: Iterable[tuple[tuple[str, ...], float]]) -> Family | None:
-    """The metric with its series, None without any."""
+def _family(metric: Metric, samples: Iterable[tuple[tuple[str, ...], float]]) -> Family:
+    """The metric with its series, if it has any yet."""
     family: CounterMetricFamily | GaugeMetricFamily
     if metric.kind == "counter":
         family = CounterMetricFamily(metric.full_name, metric.text, labels=metric.labels)
@@ -65,7 +64,7 @@ def _family(metric: Metric, samples: Iterable[tuple[tuple[str, ...], float]]) ->
         family = GaugeMetricFamily(metric.full_name, metric.text, labels=metric.labels)
     for labels, value in samples:
         family.add_metric(labels, value)
-    return family if family.samples else None
+    return family
 
 
 def _histogram(metric: Metric, series: Sequence[tuple[tuple[str, ...], list[float]]]) -> Family:
