@@ -27,7 +27,7 @@ ADDED = frozenset(
     | {"scales", "others", "silent", "ece_in_band", "tuning", "out_of_scope_shares"}
     | {"out_of_scope", "out_of_scope_share", "choice"}
     | {"/v1/domains/{domain}/history", "get", "serving", "audited", "remark"}
-    | {"request_id", "arms", "claims", "429", "release", "environment"}
+    | {"request_id", "arms", "claims", "429", "release", "environment", "time"}
     | {"shift", "recalibration", "recalibrate", "/v1/health/domains"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
@@ -44,7 +44,8 @@ of others, and those among them on which the domain had no reading. ece_in_band:
 the kind of re-ranker, on a card and in the outcome of a training. shift, recalibration, recalibrate: of a domain's
 log-odds, beside its temperature. /v1/health/domains: the report of the watch. /v1/domains/{domain}/history, get: the
 history of a name and the report of its canary. serving: of versions, what answers. audited, remark: of a promotion.
-request_id, arms, claims: of a service's log. 429: of calls beyond a token's rate. release, environment: of domains.
+request_id, arms, claims: of a service's log; time: of its shadow. 429: of calls beyond a token's
+rate. release, environment: of domains.
 """
 
 CHANGED = frozenset({"why"})
