@@ -1,9 +1,12 @@
-"""The soak test: the requests that count as failed, and a short run against a real service."""
+"""The soak test: the requests that count as failed, the calls that count as lost, and a short run of a real service."""
 
 from __future__ import annotations
 
 import msgspec
-from benchmarks.soak import ENDS, RAISES, Watch, measured
+from benchmarks.soak import Course, Plan, measured
+from benchmarks.soak_client import Watch
+from benchmarks.soak_service import ENDS, RAISES
+from benchmarks.soak_table import print_table
 
 from arbitrank.values import Answer, Decision, DomainReport
 
@@ -26,9 +29,26 @@ def test_only_failures_of_other_domains_or_of_the_service_count_as_failed() -> N
     }  # fmt: skip
 
 
-def test_a_short_run_fails_no_request_though_a_plugin_fails() -> None:
-    figures = measured(minutes=0.03, load=0.5, every=0.3, least=20)
-    assert figures["failed"] == 0, figures["wrong"]
-    assert figures["swaps"] >= 1
-    assert sum(n for key, n in figures["plugins"].items() if key.startswith(RAISES)) >= 20  # queried each time
-    assert min(figures["memory_mb"]) > 10
+def test_who_is_turned_away_without_being_told_when_to_come_again_has_failed() -> None:
+    watch = Watch(["music"])
+    watch(503, b"", head=b"http/1.1 503 service unavailable\r\nretry-after: 1")
+    watch(503, b"", head=b"http/1.1 503 service unavailable")
+    assert dict(watch.seen) == {"turned away": 1, "failed": 1}
+
+
+def test_a_broken_call_is_the_tests_own_doing_only_on_a_struck_workers_connection() -> None:
+    course = Course.__new__(Course)
+    course.struck = [(100.0, {5_001, 5_002})]
+    broken = [(102.0, 5_001, "EOFError"), (102.0, 6_000, "EOFError"), (90.0, 5_002, "EOFError"), (150.0, 5_002, "")]
+    assert course.by_own_hand(broken) == 1
+
+
+def test_a_short_run_loses_no_call_though_a_plugin_fails_and_a_worker_is_killed(capsys) -> None:  # type: ignore[no-untyped-def]
+    figures = measured(Plan(1.5, 0.2, 60.0, swap=0.5, reload=1.0, kill=1.0, hang=0, drains=0, settle=0.1))
+    assert figures["failed"] == figures["lost"] == 0, (figures["wrong"], figures["broken"])
+    assert figures["done"]["swaps"] >= 1
+    assert figures["answered"] >= 20
+    assert {key.partition(":")[0] for key in figures["storm"]} >= {"list", "slow", "holder", "heads"}
+    assert min(figures["memory_mb"]["oldest worker"]) > 10
+    print_table(figures)
+    assert "p99 in the storm over p99 in quiet" in capsys.readouterr().out
