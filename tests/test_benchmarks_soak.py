@@ -44,7 +44,7 @@ def test_a_broken_call_is_the_tests_own_doing_only_on_a_struck_workers_connectio
 
 
 def test_a_short_run_loses_no_call_though_a_plugin_fails_and_a_worker_is_killed(capsys) -> None:  # type: ignore[no-untyped-def]
-    figures = measured(Plan(1.5, 0.2, 60.0, swap=0.5, reload=1.0, kill=1.0, hang=0, drains=0, settle=0.1))
+    figures = measured(Plan(1.5, 0.2, 60.0, swap=0.5, reload=1.0, kill=2.0, hang=0, drains=0, settle=0.1))
     assert figures["failed"] == figures["lost"] == 0, (figures["wrong"], figures["broken"])
     assert figures["done"]["swaps"] >= 1
     assert figures["answered"] >= 20
