@@ -15,6 +15,7 @@ from api_example import answer_once, follow, learn, measure, rank_payload, verif
 import arbitrank as ar
 from arbitrank.arbitration.arbitrator import Serving
 from arbitrank.domain import Scores
+from arbitrank.store.signing import keygen
 
 HEAVY = ["lightgbm", "matplotlib", "msgspec", "numpy", "scipy", "sklearn", "starlette", "uvicorn", "cryptography"]
 
@@ -75,7 +76,9 @@ def test_it_follows_a_store(tmp_path: Path) -> None:
 
 
 def test_without_a_trusted_key_no_domain_answers(tmp_path: Path) -> None:
-    arbitrator = verify_signatures(tmp_path / "store", tmp_path)
+    (tmp_path / "keys").mkdir()
+    keygen(tmp_path / "keys" / "boats")
+    arbitrator = verify_signatures(tmp_path / "store", tmp_path / "keys")
     assert {report.status for report in arbitrator.answer("play thriller").domains.values()} == {"failed"}
 
 

@@ -214,6 +214,7 @@ def test_a_domain_that(methods: dict[str, Any], reason: str) -> None:
     assert msgspec.json.decode(msgspec.json.encode(beside), type=Answer).ranked == beside.ranked
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_the_user_may_still_interrupt() -> None:
     for method in ("recognise", "rerank"):
         with pytest.raises(KeyboardInterrupt):

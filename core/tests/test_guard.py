@@ -59,6 +59,7 @@ def test_whatever_is_raised_is_a_fault(error: BaseException) -> None:
     assert fault.reason == describe(error)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_that_may_be_the_user_s_is_raised() -> None:
     with pytest.raises(KeyboardInterrupt):
         guarded(raises, KeyboardInterrupt())

@@ -523,6 +523,7 @@ def test_an_answer_of_this_process_that_takes_too_long_counts_although_it_is_use
     assert [type(fails(model, breakers, "")) for _ in range(3)] == [Answered, Answered, Skipped]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_request_ends_its_trial() -> None:
     clock, model = Clock(), HostileModel("d")
     breakers = Breakers(BreakerSettings(failures=1), clock)

@@ -54,6 +54,7 @@ def ask(
 
         show_answer(answer, explain=explain)
     if no_domain_could_answer(answer):
+        options.note("no domain could answer; run: arbitrank domains")
         raise SystemExit(1)
 
 
