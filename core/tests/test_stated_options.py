@@ -26,6 +26,9 @@ OPTIONS = statable(serve)
 SAMPLES = {"--map": ["rasa=some"], "--forwarded-from": ["10.0.0.7", "10.0.0.8"]}
 """Values of options that take not every text."""
 
+PARENT = cli.make_context("arbitrank", [], resilient_parsing=True)
+"""The context of all verbs, with their settings, which commands keep from their first use on."""
+
 
 @pytest.fixture
 def parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.Context]:
@@ -41,7 +44,7 @@ def parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., cli
             patch.setenv(ENVIRONMENTS, "")  # which the option sets
             for key, value in variables.items():
                 patch.setenv(key, value)
-            return serve.make_context("serve", list(arguments))
+            return serve.make_context("serve", list(arguments), PARENT)
 
     return parse
 
@@ -254,11 +257,11 @@ def test_store_and_keys_of_every_verb_may_stand_in_the_file(
     for name in SHARED.values():
         monkeypatch.delenv(name, raising=False)
     for verb in VERBS:  # --config goes before the file of the folder
-        command = cli.get_command(click.Context(cli), verb)
+        command = cli.get_command(PARENT, verb)
         assert command
         params = {option.name: option for option in command.params}
         if {"store", "config"} <= params.keys() and not isinstance(command, click.Group):
-            ctx = click.Context(command)
+            ctx = click.Context(command, parent=PARENT)
             ctx.params["config"] = Path("other.toml")
             callback = params["store"].callback
             assert callback
