@@ -274,7 +274,8 @@ def test_processes_files_and_memory_stay_as_many_and_as_much(world: World) -> No
     for _ in range(5):
         world.until(world.ready)
         world.ask("leave")
-    world.until(lambda: seen()[:2] == before[:2])
+    # Fewer where a process of the test before was still ending at first.
+    world.until(lambda: all(now <= then for now, then in zip(seen()[:2], before[:2], strict=True)))
     assert seen()[2] - before[2] < 2_048  # pages of 4 kB
 
 
