@@ -17,9 +17,14 @@ import fakes
 import pytest
 from services import Service, answer_on, raw_call
 
+from arbitrank.arbitration.competition import Competition, Term
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.serve.accepting import Acceptor, CountedConnections
 from arbitrank.serve.board import Phase, WorkerBoard
+from arbitrank.serve.settings import ServiceSettings, Tls
 from arbitrank.serve.supervisor import restart_pause
+from arbitrank.serve.worker_place import WorkerStart
+from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.store import Store, open_store
 
 
@@ -41,6 +46,19 @@ def started(site: Path, store: Store, *options: str, **variables: str) -> subpro
         env={**os.environ, "PYTHONPATH": str(site), "ARBITRANK_DOMAINS": "lights,shades", **variables},
         check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
+
+
+def test_a_worker_gets_the_settings_that_the_supervisor_has() -> None:
+    """As plain values: no pickle is read by the service."""
+    competition = Competition(terms={"lights": Term(0.9, 0.1)}, null=0.5)
+    decisions = DecisionSettings(none=0.3, scales={"lights": {"domain_confidence": "0..100"}}, competition=competition)
+    stage = ShortlistSettings(3, 0.1, frozenset({"lights"}))
+    settings = ServiceSettings(
+        log=Path("log"), decisions=decisions, shortlist=stage, payloads=(("rasa", Path("names.toml")),),
+        phrases=(Path("de.toml"),), tls=Tls(Path("cert.pem"), password="secret"), isolate=("lights",),
+    )  # fmt: skip
+    start = WorkerStart(settings, 1, 2, False, 3, 4, 5, 6, Path("folder"))
+    assert WorkerStart.decoded(start.encoded()) == start
 
 
 def gone(pid: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,9 +23,6 @@ from arbitrank.serve.settings import ServiceLimits, ServiceSettings
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
-
-if TYPE_CHECKING:
-    from arbitrank.importers.payloads import PayloadFormat
 
 
 def _shortlist(shortlist: bool, k: int, floor: float, shortlist_always: tuple[str, ...]) -> ShortlistSettings | None:
@@ -267,8 +264,8 @@ def _metrics_tokens(port: int | None, host: str, tokens: Path | None, open_: boo
     return tokens
 
 
-def _payloads(given: tuple[str, ...]) -> tuple[PayloadFormat, ...]:
-    """The formats with the mapping files of `VENDOR=FILE` options. Raises `InputError` for a bad one."""
+def _payloads(given: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    """The formats and mapping files of `VENDOR=FILE` options. Raises `InputError` for a bad one."""
     from arbitrank.importers.payloads import PayloadFormat
 
     found = []
@@ -276,7 +273,8 @@ def _payloads(given: tuple[str, ...]) -> tuple[PayloadFormat, ...]:
         name, equals, path = pair.partition("=")
         if not equals or not path:
             raise InputError(f"--map: {pair!r} is no pair, expected VENDOR=FILE, as in rasa=names.toml")
-        found.append(PayloadFormat.stated(name, mapping=Path(path)))
+        PayloadFormat.stated(name, mapping=Path(path))  # a bad file is reported here once
+        found.append((name, Path(path)))
     return tuple(found)
 
 

@@ -109,7 +109,7 @@ class App:
         payloads = None
         if scope["query_string"]:
             try:
-                payloads = payload_format(scope["query_string"], state.settings.payloads)
+                payloads = payload_format(scope["query_string"], state.payloads)
             except ArbitrankError as error:
                 raise HTTPException(400, str(error)) from None
         if is_batch(body, payloads):

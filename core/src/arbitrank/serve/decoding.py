@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -48,6 +49,15 @@ def read_request(raw: bytes, notice: Notice = unnoticed, payloads: PayloadFormat
         if isinstance(value, dict) and _too_deep(value, MAX_DEPTH):
             raise InputError(f"{name}: nested too deeply, expected at most {MAX_DEPTH} levels")
     return request
+
+
+def payload_formats(stated: Iterable[tuple[str, Path]]) -> tuple[PayloadFormat, ...]:
+    """The formats of other systems with the operator's names, of each format's name and its file."""
+    if not (pairs := list(stated)):
+        return ()
+    from arbitrank.importers.payloads import PayloadFormat
+
+    return tuple(PayloadFormat.stated(name, mapping=path) for name, path in pairs)
 
 
 def payload_format(query: bytes, stated: Sequence[PayloadFormat]) -> PayloadFormat | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -68,7 +67,7 @@ class WorkerSeat:
             os.close(reports)
         assert self.process.stdin
         with suppress(OSError), self.process.stdin as into:  # its end is seen by its pipe
-            into.write(pickle.dumps(start))
+            into.write(start.encoded())
 
     def received(self) -> list[WorkerReport]:
         """The reports that have arrived; none where its pipe is closed, as the process has ended."""

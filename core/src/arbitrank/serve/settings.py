@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.key_files import SigningKey, read_password
-
-if TYPE_CHECKING:
-    from arbitrank.importers.payloads import PayloadFormat
 
 GRACE = 30
 """Seconds that a stop waits for calls that have begun."""
@@ -93,7 +89,7 @@ class ServiceSettings:
     stops listening. `isolate`: domains to run in worker processes, as on the command line; `deadline`: their
     milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
     that sorts the merged lists. `phrases`: files of answers to questions in further languages. `payloads`: other
-    systems' formats with the operator's names for theirs. `loopback`: the service listens on this machine only.
+    systems' formats, each with a file of the operator's names for theirs. `loopback`: it listens on this machine only.
     `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
     whose event loop stands still is killed and replaced. `require`: domains without which the service is not ready;
     `store_age`: seconds without an answer of the store after which it is not. `metrics_port`: a port of the metrics'
@@ -121,7 +117,7 @@ class ServiceSettings:
     shortlist: ShortlistSettings | None = None
     hyprank: Path | None = None
     phrases: tuple[Path, ...] = ()
-    payloads: tuple[PayloadFormat, ...] = ()
+    payloads: tuple[tuple[str, Path], ...] = ()
     sample: float = 0.01
     drain: float = 0.0
     hang: float = 10.0

@@ -1,8 +1,7 @@
-"""Main program of a worker: `python -m arbitrank.serve.worker_main`, its `WorkerStart` on standard input, pickled."""
+"""Main program of a worker: `python -m arbitrank.serve.worker_main`, its `WorkerStart` on standard input."""
 
 from __future__ import annotations
 
-import pickle
 import sys
 
 from arbitrank.errors import ArbitrankError
@@ -12,7 +11,7 @@ from arbitrank.serve.worker_place import WorkerPlace, WorkerReport, WorkerStart
 
 def main() -> None:
     """Run one worker until it is signalled, or the supervisor ends."""
-    start: WorkerStart = pickle.load(sys.stdin.buffer)
+    start = WorkerStart.decoded(sys.stdin.buffer.read())
     place = WorkerPlace(start)
     try:
         status = work(start.settings, place)

@@ -35,6 +35,15 @@ class WorkerStart:
     reports: int
     folder: Path
 
+    def encoded(self) -> bytes:
+        """The same as plain values, for `decoded`."""
+        return msgspec.msgpack.encode(self, enc_hook=str)  # of a path
+
+    @classmethod
+    def decoded(cls, content: bytes) -> WorkerStart:
+        """The start of a worker from the bytes that `encoded` returned. Raises `msgspec.MsgspecError` for others."""
+        return msgspec.msgpack.decode(content, type=cls, dec_hook=_path)
+
     @property
     def descriptors(self) -> tuple[int, ...]:
         """The file descriptors to be inherited."""
@@ -67,3 +76,9 @@ class WorkerPlace:
             os.write(self._reports, msgspec.json.encode(report) + b"\n")
         except OSError:
             return
+
+
+def _path(kind: type, value: str) -> Path:
+    """A path from its text: the only type of a worker's settings that is no plain value."""
+    assert kind is Path
+    return Path(value)

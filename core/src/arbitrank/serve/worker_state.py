@@ -32,6 +32,7 @@ from arbitrank.serve.auth import Grant, read_tokens
 from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.call_ids import CURRENT
 from arbitrank.serve.certificate import certificate
+from arbitrank.serve.decoding import payload_formats
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import gauges_of, write_gauges
 from arbitrank.serve.load import LoadCounters
@@ -79,6 +80,7 @@ class WorkerState:
         self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
         self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
         self.certificate = certificate(settings.tls)
+        self.payloads = payload_formats(settings.payloads)
         self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
         self.store: Store = open_store(settings.store, open_keys(settings.keys), key=settings.signing.opened())
         keys = self.store.keys
