@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.errors import InputError, os_errors
+from arbitrank.file_locks import try_lock
 from arbitrank.isolation.messages import Hello
 from arbitrank.store.artifact import write_durably
 
@@ -156,16 +157,12 @@ def withdraw(folder: Path, package: str) -> None:
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
     """A block in which no other process changes a package's environments. Raises `InputError` where one does."""
-    import fcntl
-
     with os_errors(InputError, f"environments {home}", "; name a folder that can be written with --environments"):
         home.mkdir(parents=True, exist_ok=True)
         handle = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{home.name}: another installation of it is in progress; try again later") from error
+        if not try_lock(handle):
+            raise InputError(f"{home.name}: another installation of it is in progress; try again later")
         yield
     finally:
         os.close(handle)
@@ -231,19 +228,12 @@ def prune(home: Path, keep: Collection[str]) -> list[str]:
 @contextmanager
 def _unused(release: Release) -> Iterator[bool]:
     """A block in which nobody can lease a release; False where somebody does."""
-    import fcntl
-
     try:
         handle = os.open(release.folder / _LEASE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         yield True  # its installation was interrupted
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        free = True
-    except OSError:
-        free = False
-    try:
-        yield free
+        yield try_lock(handle)
     finally:
         os.close(handle)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arbitrank.errors import StoreError, os_errors
+from arbitrank.file_locks import try_lock
 
 _PREFIX = "arbitrank-copies-"
 _LOCK = ".lock"
@@ -73,7 +74,7 @@ def _made() -> _Own:
         _sweep(above)
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above))
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        _locked(lock)
+        try_lock(lock)
     return _Own(os.getpid(), folder, lock)
 
 
@@ -95,23 +96,10 @@ def _sweep(above: Path) -> None:
                 continue
             lock = os.open(left / _LOCK, os.O_RDWR)  # one without a lock is being made
             try:
-                if _locked(lock):
+                if try_lock(lock):
                     shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(lock)
-
-
-def _locked(lock: int) -> bool:
-    """True where the lock could be taken; the system releases it when the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # a system without such locks keeps what was left behind
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _remove(own: _Own) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from arbitrank.errors import InputError, os_errors
+from arbitrank.file_locks import try_lock
 
 _LOCK = "lock"
 _UNLOCKED = 60.0  # seconds after which a folder without a lock counts as abandoned
@@ -34,7 +35,7 @@ def working_folder(root: Path | None = None) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _taken(lock)
+        try_lock(lock)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -54,20 +55,7 @@ def sweep(root: Path) -> None:
         except OSError:  # another user's, or no run's
             continue
         try:
-            if _taken(lock):
+            if try_lock(lock):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)
-
-
-def _taken(lock: int) -> bool:
-    """True if the lock was free; always False where the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
