@@ -39,4 +39,4 @@ followed = option()
 """`--environments`, whose domains are found too."""
 
 unexposed = option(exposed=False)
-"""The same, of a verb that does not receive it."""
+"""`--environments` for verbs that have no parameter for it: discovery reads the environment variable."""

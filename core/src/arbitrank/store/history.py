@@ -181,7 +181,7 @@ class History(Generic[E]):
             self._trust.check_key(key)
 
     def adopt(self, entry: E, key: Ed25519PrivateKey) -> bool:
-        """Append an entry that vouches for all entries there are, whoever signed them or not; False as by `append`."""
+        """Append a signed entry over the digest of all entries, signed or unsigned so far; False as by `append`."""
         self.check_key(key)
         digests = [of_file(self._read(number)) for number in range(1, entry.number)]
         adopting = History(self.backend, self.prefix, self._type)
@@ -193,7 +193,7 @@ class History(Generic[E]):
         return True
 
     def unverified(self) -> History[E]:
-        """The same history, read without trust: for those who look at what they are about to adopt."""
+        """This history read without verifying signatures, to be inspected before it is adopted."""
         return History(self.backend, self.prefix, self._type)
 
     def checks(self) -> Iterator[Check]:

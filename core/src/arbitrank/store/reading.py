@@ -103,7 +103,7 @@ class StoreReader:
 
     @contextmanager
     def checked_out(self, name: str, version: str) -> Iterator[Path]:
-        """A folder as from `fetch`, copied anew from the store, and removed at the end."""
+        """A block with a fresh private copy of a version, as `fetch` makes it; removed at the end of the block."""
         copied = self._copied(name, version, fresh=True)
         try:
             yield copied.folder
