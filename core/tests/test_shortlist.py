@@ -127,14 +127,17 @@ def test_a_skill_is_added_and_removed_and_its_name_can_be_used_again(shortlister
     assert "lamp" not in [name for _, name, _ in less.catalogue.present()]
 
 
-def test_a_taken_name_is_refused_naming_both_owners(shortlister: Shortlister) -> None:
-    with pytest.raises(InputError, match=r"'weather station'.*'domain of rain'"):
-        shortlister.with_skills({"weather station": [Skill("rain")]})
-    with pytest.raises(InputError, match=r"'one'.*'two'|'two'.*'one'"):
-        SkillCatalogue().with_skills("one", [Skill("same")]).with_skills("two", [Skill("same")])
+def test_a_name_of_two_owners_is_qualified(shortlister: Shortlister) -> None:
+    more = shortlister.with_skills({"weather station": [Skill("rain", "measures barometers")]})
+    assert more.shortlist("barometers", 1)[0].skill == "weather station/rain"
+    assert more.shortlist("umbrella wet", 1)[0].skill == "rain"
+    both = SkillCatalogue().with_skills("one", [Skill("same")]).with_skills("two", [Skill("same")])
+    assert [name for _, name, _ in both.present()] == ["same", "two/same"]
+    assert (both.number_of("one", "same"), both.number_of("two", "same")) == (0, 1)
     a, b = lines(1)[0], lines(1)[0]
-    with pytest.raises(InputError, match="rename one"):
-        catalogue([a, elsewhere(b, domain="elsewhere")])
+    skills, labelled = catalogue([a, elsewhere(b, domain="else/where")])
+    assert skills.names == (f"{a.domain}/{a.skill}", f"else%2Fwhere/{a.skill}")
+    assert [line.skill for line in labelled.lines] == [*skills.names]
 
 
 def elsewhere(line: SkillUtterance, **changes: str) -> SkillUtterance:

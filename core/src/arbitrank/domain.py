@@ -44,7 +44,19 @@ from numpy.typing import NDArray
 
 from arbitrank.values import Example, Hypothesis, Request
 
-__all__ = ["CONTRACT", "Domain", "Figures", "LinearForm", "Model", "Progress", "Scores", "Settings", "Skill", "Spread"]
+__all__ = [
+    "CONTRACT",
+    "Domain",
+    "Figures",
+    "LinearForm",
+    "Model",
+    "Progress",
+    "Scores",
+    "Settings",
+    "Skill",
+    "SkillParameter",
+    "Spread",
+]
 
 CONTRACT = 1
 """The major version of the contract; the name of the entry-point group carries it too."""
@@ -94,13 +106,28 @@ class LinearForm:
         warnings.warn("LinearForm is ignored since 0.2 and removed in 0.3", DeprecationWarning, stacklevel=3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class SkillParameter:
+    """An input of a skill: its name, and what it is."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Skill:
-    """A capability of a domain, with the description and sample phrases that a Shortlister learns from."""
+    """A capability of a domain, with the texts that a Shortlister learns from: description, sample phrases, parameters.
+
+    `language` is the tag of the language of its texts, as `en` or `pt-BR`, `tags` are words that it is filed under.
+    """
 
     name: str
     description: str = ""
     phrases: tuple[str, ...] = ()
+    parameters: tuple[SkillParameter, ...] = ()
+    language: str | None = None
+    version: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

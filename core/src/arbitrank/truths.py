@@ -37,12 +37,15 @@ def corpus_truth(
 ) -> Truth:
     """The truth of a line of a corpus; its `agents_ok` names the domains that answered acceptably, in place of others.
 
-    Raises `InputError` where the line names no domain at all.
+    The skill of a line without a domain is a domain of its own name. Raises `InputError` where the line names neither.
     """
     answered = line.get("agents_ok")
     if isinstance(answered, list):
         return Truth(None, intent, slots, tuple(name for name in answered if isinstance(name, str)))
     if domain is UNSET and domains is None:
+        skill = line.get("skill")
+        if isinstance(skill, str) and 0 < len(skill) <= 200:
+            return Truth(skill, intent, slots)
         raise InputError("the object: lacks the field domain")
     return or_acceptable(Truth(None if domain is UNSET else domain, intent, slots, domains), line)
 

@@ -1,7 +1,7 @@
 """Files of a Shortlister, sealed as an artifact of the reserved name `.shortlist`.
 
 shortlist.json        the index's settings and the calibration's weights
-skills.json           the skills' names and domains, by number
+skills.json           the skills' names and domains, by number, and the own names of those whose name is qualified
 index.npz             the index's arrays
 learned/weights.npz   the arrays of the classifier, if there is one
 
@@ -36,6 +36,8 @@ _DESCRIPTION, _SKILLS, _INDEX, _CLASSIFIER = "shortlist.json", "skills.json", "i
 _INDEX_ARRAYS = ("grams", "starts", "postings", "rarity", "base", "missing")
 _CLASSIFIER_ARRAYS = tuple(field.name for field in fields(SkillClassifier))
 
+_LONGEST = 1_000  # characters of a qualified name: those of the owner may be escaped
+
 Arrays = Mapping[str, Any]
 Expected = Mapping[str, tuple[tuple[int, ...], type[np.generic]]]
 
@@ -48,9 +50,10 @@ class _ShortlisterFile(msgspec.Struct, frozen=True):
     calibration: CandidateCalibration
 
 
-class _SkillsFile(msgspec.Struct, frozen=True):
-    names: list[Name]
+class _SkillsFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    names: list[Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST)]]
     domains: list[Name]
+    own: dict[int, Name] = {}
 
 
 def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
@@ -61,7 +64,7 @@ def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     description = _ShortlisterFile(index.settings, index.step, index.unseen, index.unused, shortlister.calibration)
     (folder / _DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
-    skills = _SkillsFile(list(catalogue.names), list(catalogue.domains))
+    skills = _SkillsFile(list(catalogue.names), list(catalogue.domains), dict(catalogue.own))
     (folder / _SKILLS).write_bytes(msgspec.json.encode(skills))
     _save(folder / _INDEX, index, _INDEX_ARRAYS)
     if shortlister.classifier is not None:
@@ -85,7 +88,7 @@ def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
     scalars = {name: getattr(description, name) for name in ("settings", "step", "unseen", "unused")}
     # Domains are few; the name of each is kept in memory once.
     names = {name: name for name in skills.domains}
-    catalogue = SkillCatalogue(tuple(skills.names), tuple(names[name] for name in skills.domains))
+    catalogue = SkillCatalogue(tuple(skills.names), tuple(names[name] for name in skills.domains), own=skills.own)
     classifier = SkillClassifier(**weights) if weights else None
     return Shortlister(catalogue, Index(**scalars, **arrays), description.calibration, classifier, version)
 
@@ -123,6 +126,7 @@ def _problems(arrays: Arrays, skills: _SkillsFile, description: _ShortlisterFile
         "a posting names a skill that does not exist": len(postings) > 0 and int(postings.max() >> 8) >= n,
         "it has too many skills, or not one domain per skill": n != len(skills.domains) or n > MAX_SKILLS,
         "it names a skill twice": len(set(skills.names)) != n,
+        "it has a name of a skill that does not exist": any(not 0 <= number < n for number in skills.own),
         "its calibration has other features": len(description.calibration.weights) != len(FEATURES),
     }
     yield from (defect for defect, present in defects.items() if present)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +21,13 @@ from arbitrank.shortlist.artifact import NAME, save_shortlister
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
+from arbitrank.shortlist.gathering import GatheredSkills, gather_skills
 from arbitrank.shortlist.index import train_index
+from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_lines
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
 from arbitrank.values import Example, Request
+from arbitrank.wire.catalogue_lines import CatalogueSkill
 
 _HELD_OUT = 10  # one in so many utterances is held out for the calibration
 _ENOUGH = 20  # utterances to calibrate on
@@ -59,12 +63,17 @@ class ShortlistQuality:
 
 @dataclass(frozen=True)
 class TrainedShortlister:
-    """A Shortlister with its cross-fitted quality on the held-out utterances, and the digest of its training data."""
+    """A Shortlister with its cross-fitted quality on the held-out utterances, and the digest of its training data.
+
+    `skills` are those that it knows, `labelled` the lines that it was trained on.
+    """
 
     shortlister: Shortlister
     quality: ShortlistQuality
     utterances: int
     digest: str
+    skills: GatheredSkills
+    labelled: LabelledLines
 
 
 def skill_utterance(example: Example, of: Literal["skill", "intent", "domain"] = "skill") -> SkillUtterance | None:
@@ -86,38 +95,48 @@ def skill_utterance(example: Example, of: Literal["skill", "intent", "domain"] =
     return SkillUtterance(request.utterance, skill, truth.owners[0], frozenset([skill, *more]), request)
 
 
-def catalogue(
-    lines: Iterable[SkillUtterance], domains: Mapping[str, Domain] = {}
-) -> tuple[SkillCatalogue, dict[str, Skill]]:
-    """The skills of the domains and of the lines, numbered, and their descriptions by name.
+Listed = Iterable[tuple[str, CatalogueSkill]]
+"""Skills of a catalogue, each with its place for messages."""
 
-    Raises `InputError` where two domains have a skill of one name, or a domain has the reserved name.
+
+def catalogue(
+    lines: Sequence[SkillUtterance], domains: Mapping[str, Domain] = {}, listed: Listed = ()
+) -> tuple[GatheredSkills, LabelledLines]:
+    """The skills of a catalogue, of the domains and of the lines, each once, and the lines labelled with their names.
+
+    Raises `InputError` where a domain has the reserved name.
     """
-    known: dict[str, Skill] = {}
-    owners: dict[str, str] = {}
-    skills = [(name, skill) for name, domain in sorted(domains.items()) for skill in domain.skills]
-    for domain, skill in [*skills, *((line.domain, Skill(line.skill)) for line in lines)]:
-        if domain == NAME:
-            raise InputError(f"skill {skill.name!r}: its domain is {NAME!r}, a name that no domain may have; rename it")
-        owner = owners.setdefault(skill.name, domain)
-        if owner != domain:
-            raise InputError(f"skill {skill.name!r}: domain {domain!r} and domain {owner!r} have one; rename one")
-        known.setdefault(skill.name, skill)
-    return SkillCatalogue(tuple(known), tuple(owners[name] for name in known)), known
+    of_domains = (
+        (f"domain {name}", CatalogueSkill.of(name, skill))
+        for name, domain in sorted(domains.items())
+        for skill in domain.skills
+    )
+    found = gather_skills(chain(listed, of_domains))
+    labels = SkillLabels.of(found)
+    new = dict.fromkeys((one.skill, one.domain) for one in lines if not labels.find(one.skill, one.domain))
+    if new:
+        found = found.with_skills(CatalogueSkill(*pair) for pair in new)
+        labels = SkillLabels.of(found)
+    if any(one.domain == NAME for one in found.skills):
+        raise InputError(f"a skill's domain is {NAME!r}, a name that no domain may have; rename it")
+    return found, labelled_lines(lines, labels)
 
 
 def build(
     lines: Sequence[SkillUtterance],
     domains: Mapping[str, Domain] = {},
     classifier: ClassifierTrainer | None = None,
+    listed: Listed = (),
 ) -> TrainedShortlister:
     """Train a Shortlister: calibrated on held-out utterances, its kernels then trained on all.
 
-    Raises `DataError` where there is no skill at all.
+    `listed` are the skills of a catalogue, beside those of the domains and of the lines. Raises `DataError` where there
+    is no skill at all.
     """
-    skills, known = catalogue(lines, domains)
-    if not len(skills):
-        raise DataError("no skill: neither a line nor an installed domain has one; see docs/shortlist.md")
+    gathered, labelled = catalogue(lines, domains, listed)
+    if not len(gathered):
+        raise DataError("no skill: no line, no catalogue and no installed domain has one; see docs/shortlist.md")
+    skills, known, lines = SkillCatalogue.of(gathered), gathered.by_name(), labelled.lines
     held = [line for line in lines if crc(line.utterance) % _HELD_OUT == 0]
     part = _with_kernels([line for line in lines if crc(line.utterance) % _HELD_OUT], skills, known, classifier)
     halves = [[line for line in held if crc(line.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
@@ -125,7 +144,12 @@ def build(
     whole = _with_kernels(lines, skills, known, classifier)
     data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
     return TrainedShortlister(
-        replace(whole, calibration=fitted(part, held)), _quality(np.concatenate(crossed)), len(lines), data
+        replace(whole, calibration=fitted(part, held)),
+        _quality(np.concatenate(crossed)),
+        len(lines),
+        data,
+        gathered,
+        labelled,
     )
 
 

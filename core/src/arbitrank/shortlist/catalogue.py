@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from arbitrank.domain import Skill
 from arbitrank.errors import InputError
+from arbitrank.shortlist.gathering import GatheredSkills, qualified_name
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z_\W]+")
 
@@ -23,13 +24,14 @@ class SkillCatalogue:
     """Names and domains by number: `names` and `domains` of training, `later` (name, domain) of skills added since.
 
     `gone` are the numbers of removed skills. Names are unique among the present skills; a removed skill can be added
-    again and then gets another number.
+    again and then gets another number. `own` are the own names of skills whose name is qualified, by number.
     """
 
     names: Sequence[str] = ()
     domains: Sequence[str] = ()
     later: tuple[tuple[str, str], ...] = ()
     gone: frozenset[int] = frozenset()
+    own: Mapping[int, str] = field(default_factory=dict)
     _added: Mapping[str, int] = field(default_factory=dict)
     _numbers: Mapping[str, int] = field(default_factory=dict)
 
@@ -39,6 +41,13 @@ class SkillCatalogue:
             if len(numbers) != len(self.names):
                 raise InputError(f"{len(self.names)} skills have {len(numbers)} names, expected unique names")
             object.__setattr__(self, "_numbers", numbers)
+
+    @classmethod
+    def of(cls, gathered: GatheredSkills) -> SkillCatalogue:
+        """The catalogue of gathered skills."""
+        pairs = enumerate(zip(gathered.names, gathered.skills, strict=True))
+        own = {number: one.name for number, (name, one) in pairs if name != one.name}
+        return cls(gathered.names, tuple(one.domain for one in gathered.skills), own=own)
 
     def __len__(self) -> int:
         """The count of numbers in use, including those of removed skills."""
@@ -61,17 +70,37 @@ class SkillCatalogue:
             if number not in self.gone:
                 yield number, *self[number]
 
+    def number_of(self, domain: str, name: str) -> int | None:
+        """The number of a domain's present skill by its own name, qualified or not; None where it has none."""
+        for unique in _unique_names(domain, name):
+            number = self.number(unique)
+            if number is None:
+                return None
+            if self[number][1] == domain and self.own.get(number, unique) == name:
+                return number
+        return None
+
     def with_skills(self, domain: str, skills: Iterable[Skill]) -> SkillCatalogue:
-        """A copy with more skills of a domain. Raises `InputError` naming both owners where a name is taken."""
-        added, later = dict(self._added), list(self.later)
+        """A copy with more skills of a domain; a name that another domain has is qualified, as `domain/name`.
+
+        One that the domain has already gets another number.
+        """
+        added, later, own, gone = dict(self._added), list(self.later), dict(self.own), set(self.gone)
         for skill in skills:
-            taken = added.get(skill.name, self._numbers.get(skill.name))
-            if taken is not None and taken not in self.gone:
-                owner = self[taken][1] if taken < len(self) else domain
-                raise InputError(f"skill {skill.name!r}: domain {domain!r} and domain {owner!r} have one; rename one")
-            added[skill.name] = len(self.names) + len(later)
-            later.append((skill.name, domain))
-        return replace(self, later=tuple(later), _added=added)
+            for unique in _unique_names(domain, skill.name):
+                taken = added.get(unique, self._numbers.get(unique))
+                if taken is None or taken in gone:
+                    break
+                place = taken - len(self.names)
+                owner = self.domains[taken] if place < 0 else later[place][1]
+                if owner == domain and own.get(taken, unique) == skill.name:
+                    gone.add(taken)
+                    break
+            number = added[unique] = len(self.names) + len(later)
+            later.append((unique, domain))
+            if unique != skill.name:
+                own[number] = skill.name
+        return replace(self, later=tuple(later), gone=frozenset(gone), own=own, _added=added)
 
     def without(self, names: Iterable[str]) -> SkillCatalogue:
         """A copy without these skills. Raises `InputError` where one is not in the catalogue."""
@@ -82,6 +111,13 @@ class SkillCatalogue:
                 raise InputError(f"skill {name!r}: not in the catalogue of {len(self) - len(self.gone)} skills")
             numbers.append(number)
         return replace(self, gone=self.gone.union(numbers))
+
+
+def _unique_names(domain: str, name: str) -> Iterator[str]:
+    """The names that a skill may go by, the first that is free: its own, then qualified ones."""
+    while True:
+        yield name
+        name = qualified_name(domain, name)
 
 
 def descriptive_texts(skill: Skill) -> list[str]:

@@ -89,13 +89,28 @@ class Shortlister:
     def with_skills(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
         """A copy with more skills by domain, known by their sample phrases and descriptions, without training.
 
-        Raises `InputError` where a skill has the name of a present one.
+        A name that another domain has is qualified, as `domain/name`. A skill that the domain has already is replaced,
+        unless it was trained on utterances, which tell more than its description.
         """
-        catalogue = self.catalogue
+        catalogue, texts = self.catalogue, []
         for domain, own in skills.items():
-            catalogue = catalogue.with_skills(domain, own)
-        texts = [descriptive_texts(skill) for own in skills.values() for skill in own]
-        return replace(self, catalogue=catalogue, index=self.index.with_skills(texts))
+            new = list({skill.name: skill for skill in own if not self._used(domain, skill.name)}.values())
+            catalogue = catalogue.with_skills(domain, new)
+            texts += [descriptive_texts(skill) for skill in new]
+        if not texts:
+            return self
+        index = self.index.with_skills(texts)
+        if gone := catalogue.gone - self.catalogue.gone:
+            index = index.without(gone)
+        return replace(self, catalogue=catalogue, index=index)
+
+    def _used(self, domain: str, name: str) -> bool:
+        """True for a present skill that utterances were labelled with in training."""
+        number = self.catalogue.number_of(domain, name)
+        if number is None or number >= len(self.catalogue.names):
+            return False
+        # One use raises the share of the usage by log 2.
+        return bool(self.index.base[number] > self.index.unused + 0.5 * self.index.settings.prior)
 
     def without(self, names: Iterable[str]) -> Shortlister:
         """A copy without these skills. Raises `InputError` where one is not present."""
@@ -103,14 +118,12 @@ class Shortlister:
         return replace(self, catalogue=catalogue, index=self.index.without(catalogue.gone - self.catalogue.gone))
 
     def serving(self, domains: Mapping[str, Domain]) -> Shortlister:
-        """A copy with the domains' skills that it lacks, except those whose names are taken."""
-        lacking: dict[str, list[Skill]] = {}
-        taken: set[str] = set()
-        for name, domain in sorted(domains.items()):
-            own = {skill.name: skill for skill in _skills(name, domain)}
-            lacking[name] = [own[s] for s in own if self.catalogue.number(s) is None and s not in taken]
-            taken.update(own)
-        return self.with_skills(lacking) if any(lacking.values()) else self
+        """A copy with the domains' skills that it lacks."""
+        lacking = {
+            name: [one for one in _skills(name, domain) if self.catalogue.number_of(name, one.name) is None]
+            for name, domain in sorted(domains.items())
+        }
+        return self.with_skills(lacking)
 
 
 def _skills(name: str, domain: Domain) -> Sequence[Skill]:

@@ -1,0 +1,136 @@
+"""Skills of several sources as one catalogue: each of an owner once, under a name that is unique.
+
+The name of a skill that several owners have is qualified, as `owner/name`; every other name stays as it is. Lines of
+one owner and name are one skill, known by the texts of all of them. Names that differ by case are different names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+
+from msgspec import structs
+
+from arbitrank.domain import Skill
+from arbitrank.wire.catalogue_lines import LIMITS, CatalogueSkill
+
+__all__ = ["GatheredSkills", "gather_skills", "qualified_name"]
+
+_SHOWN = 5  # names in a report
+
+
+def qualified_name(domain: str, name: str) -> str:
+    """`owner/name`. A slash in the owner is written as %2F, so that the first one ends the owner."""
+    return f"{domain.replace('%', '%25').replace('/', '%2F')}/{name}"
+
+
+@dataclass(frozen=True, eq=False)
+class GatheredSkills:
+    """The skills by number, and their unique `names`.
+
+    `clashing`: the owners of each name that several have. `repeated`: lines that added nothing to a skill, `joined`:
+    those that added texts to one, the first of each with its place.
+    """
+
+    names: Sequence[str] = ()
+    skills: Sequence[CatalogueSkill] = ()
+    clashing: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    repeated: tuple[int, str] = (0, "")
+    joined: tuple[int, str] = (0, "")
+
+    def __len__(self) -> int:
+        return len(self.skills)
+
+    def by_name(self) -> dict[str, Skill]:
+        """The skills without their owners, by unique name."""
+        return {name: one.skill for name, one in zip(self.names, self.skills, strict=True)}
+
+    def with_skills(self, more: Iterable[CatalogueSkill]) -> GatheredSkills:
+        """A catalogue with more skills, which may make further names clash."""
+        pairs = ((self.joined[1], one) for one in chain(self.skills, more))
+        return replace(gather_skills(pairs), repeated=self.repeated, joined=self.joined)
+
+    def remarks(self) -> list[str]:
+        """The report in words: qualified names, repeated lines, skills without a description."""
+        found = []
+        if self.clashing:
+            n = sum(map(len, self.clashing.values()))
+            some = "; ".join(
+                f"{name} of {', '.join(owners[:3])}{' and others' if len(owners) > 3 else ''}"
+                for name, owners in islice(self.clashing.items(), _SHOWN)
+            )
+            more = "; …" if len(self.clashing) > _SHOWN else ""
+            found.append(f"{n:,} skills have a name of several owners and are named OWNER/NAME: {some}{more}")
+        if self.joined[0]:
+            found.append(
+                f"{self.joined[0]:,} lines are of a skill that its owner has already, which is known by the texts of "
+                f"all: {self.joined[1]}"
+            )
+        if self.repeated[0]:
+            found.append(f"{self.repeated[0]:,} lines repeat another one: {self.repeated[1]}")
+        bare = [name for name, one in zip(self.names, self.skills, strict=True) if not _told(one)]
+        if bare:
+            some = ", ".join(bare[:_SHOWN])
+            found.append(f"{len(bare):,} skills have neither description nor phrases, only their names: {some}")
+        return found
+
+
+def gather_skills(
+    found: Iterable[tuple[str, CatalogueSkill]], progress: Callable[[int], object] = lambda n: None
+) -> GatheredSkills:
+    """One catalogue of skills, each with its place for messages, in the order of their first lines."""
+    skills: dict[tuple[str, str], CatalogueSkill] = {}
+    owners: dict[str, str | list[str]] = {}  # of each name; a list where it has several
+    repeated, joined = (0, ""), (0, "")
+    domains: dict[str, str] = {}  # the name of each is kept in memory once
+    for n, (where, one) in enumerate(found, 1):
+        if n % 10_000 == 0:
+            progress(n)
+        key = (domains.setdefault(one.domain, one.domain), one.name)
+        before = skills.get(key)
+        if before is None:
+            skills[key] = one
+            known = owners.setdefault(one.name, key[0])
+            if isinstance(known, list):
+                known.append(key[0])
+            elif known is not key[0]:
+                owners[one.name] = [known, key[0]]
+        elif (both := _joined(before, one)) == before:
+            repeated = repeated[0] + 1, repeated[1] or where
+        else:
+            skills[key] = both
+            joined = joined[0] + 1, joined[1] or where
+    clashing = {name: each for name, each in owners.items() if isinstance(each, list)}
+    return GatheredSkills(_unique(skills, clashing), tuple(skills.values()), clashing, repeated, joined)
+
+
+def _unique(skills: Iterable[tuple[str, str]], clashing: Mapping[str, object]) -> tuple[str, ...]:
+    """The unique name of each skill: its own, unless another has it or it reads as a qualified one."""
+    every = list(skills)
+    taken = {qualified_name(*key) for key in every} if any("/" in name for _, name in every) else set()
+    return tuple(
+        qualified_name(domain, name) if name in clashing or ("/" in name and name in taken) else name
+        for domain, name in every
+    )
+
+
+def _joined(one: CatalogueSkill, other: CatalogueSkill) -> CatalogueSkill:
+    """One skill with the texts of two lines; the version is the later line's."""
+    texts = (one.description, other.description)
+    description = one.description if other.description in one.description else "\n".join(filter(None, texts))
+    return structs.replace(
+        one,
+        description=description[: LIMITS.description],
+        phrases=tuple(dict.fromkeys((*one.phrases, *other.phrases)))[: LIMITS.phrases],
+        parameters=tuple({each.name: each for each in (*other.parameters, *one.parameters)}.values())[
+            : LIMITS.parameters
+        ],
+        language=one.language if one.language == other.language else None,
+        version=other.version or one.version,
+        tags=tuple(dict.fromkeys((*one.tags, *other.tags)))[: LIMITS.tags],
+    )
+
+
+def _told(one: CatalogueSkill) -> bool:
+    return bool(one.description.strip() or one.phrases)
