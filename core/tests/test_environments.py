@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -329,8 +328,21 @@ def test_the_workers_of_a_release_end_when_nothing_refers_to_it(live: Live, fold
     assert ended.wait(20)
 
 
-def test_the_folder_of_a_running_release_may_be_gone(live: Live, folder: Path) -> None:
-    """It was removed by hand: what runs answers on, and the problem is reported."""
-    os.rename(folder / "arbitrank-kite", folder.parent / "gone")
-    live.look()
-    assert live.answer("fly").domains.get("kite") is None or intent(live)[0] == "Fly"
+def test_a_service_that_starts_with_code_that_fails_has_the_release_before_answer(
+    folder: Path, store: Store, tmp_path: Path, news: list[str]
+) -> None:
+    """A worker that is replaced answers as its siblings do, which have refused the current release."""
+    released(folder)
+    released(folder, version="1.1", intent="Glide", extra="TalkingModel.rerank = lambda self, request: 1 / 0")
+    version = published(store, tmp_path)
+    one = Live(domains(folder), store, environments=folder, poll=3_600, notify=news.append)
+    with closing(one_stopped(one)):
+        one._follower.look()
+        one._code.recover(loader.failing(one._domains, one._follower.states))
+        one.look()
+        assert intent(one) == ("Fly", "1.0-00000000")
+        status = one.status()
+        assert (status.domains["kite"].version, status.domains["kite"].problem) == (version, None)
+        code = status.code["arbitrank-kite"]
+        assert (code.serving, code.current) == ("1.0-00000000", "1.1-00000000")
+        assert "1.1-00000000 refused: kite: " in (code.problem or "")

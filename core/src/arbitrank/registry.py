@@ -103,8 +103,7 @@ def discover(environment: Mapping[str, str] = os.environ) -> list[Found]:
 
 def survey(environment: Mapping[str, str] = os.environ) -> Survey:
     """All domains as `discover` finds them, and the problems of the environment. Never raises."""
-    wanted = environment.get(ENVIRONMENT)
-    names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
+    names = names_wanted(environment)
     installed = packages(distributions())
     found: list[Found] = []
     claimed: dict[str, Source] = {}
@@ -131,6 +130,12 @@ def survey(environment: Mapping[str, str] = os.environ) -> Survey:
         found += (_once(one, claimed) for one in remote)
     found.sort(key=lambda one: (one.name, one.source.distribution))
     return Survey(found, [*_problems(installed, found), *beside, *_unknown(names, found)])
+
+
+def names_wanted(environment: Mapping[str, str] = os.environ) -> set[str] | None:
+    """The domains and entry points that the operator has named; None where all are wanted."""
+    wanted = environment.get(ENVIRONMENT)
+    return None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
 
 
 def _once(one: Found, claimed: dict[str, Source]) -> Found:

@@ -14,6 +14,9 @@ from arbitrank.registry import ENVIRONMENTS
 def _exported(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
     """Have discovery find the domains of that folder too, in this process and in those that it starts."""
     if value is not None:
+        from arbitrank.environments.folders import check_platform
+
+        check_platform()
         os.environ[ENVIRONMENTS] = str(value.resolve())
     return value
 

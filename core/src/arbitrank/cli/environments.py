@@ -105,4 +105,4 @@ def uninstall(package: str, environments: Path) -> None:
     Example: arbitrank uninstall arbitrank-podcasts --environments ./environments
     """
     release = withdraw_release(package, environments)
-    click.echo(f"{release.package}: {release.name} is not current any more; services stop serving it within their poll")
+    click.echo(f"{package}: {release or 'it'} is not current any more; services stop serving it within their poll")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -12,7 +12,7 @@ from arbitrank.environments.remote_domain import ReleaseHost, RemoteDomain
 from arbitrank.errors import ArbitrankError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.packages import UNKNOWN
-from arbitrank.registry import Disabled, Found, Loaded, Refused, Source, Unreadable
+from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, Source, Unreadable
 
 __all__ = ["domains_of", "found_in", "releases_in"]
 
@@ -34,25 +34,25 @@ def found_in(folder: Path, wanted: set[str] | None) -> tuple[list[Found], list[U
         release = guarded(current, folder, package)
         if release is None:
             continue
-        domains = release if isinstance(release, Fault) else guarded(domains_of, release)
+        domains = release if isinstance(release, Fault) else guarded(domains_of, release, wanted)
         if isinstance(domains, Fault):
             problems.append(Unreadable(package, UNKNOWN, message(domains)))
-            continue
-        for one in domains:
-            named = wanted is None or one.name in wanted or one.source.name in wanted
-            off = Disabled(one.name, one.source, "ARBITRANK_DOMAINS does not name it")
-            found.append(one if named or not isinstance(one, Loaded) else off)
+        else:
+            found += domains
     return found, problems
 
 
-def domains_of(release: Release) -> list[Found]:
-    """The domains of a release by its record. Raises `InputError` where that cannot be read."""
+def domains_of(release: Release, wanted: Collection[str] | None = None) -> list[Found]:
+    """The domains of a release by its record; `wanted` are those to load. Raises `InputError` where it has none."""
     recorded = release.recorded()
     host = host_of(release)
     found: list[Found] = []
     for facts in recorded.hello.domains:
         source = Source(facts.entry_point or facts.name, recorded.package, recorded.version)
-        found.append(Loaded(facts.name, source, RemoteDomain(facts, host), facts.notes))
+        if wanted is None or not {facts.name, source.name}.isdisjoint(wanted):
+            found.append(Loaded(facts.name, source, RemoteDomain(facts, host), facts.notes))
+        else:
+            found.append(Disabled(facts.name, source, f"{ENVIRONMENT} does not name it"))
     for name, reason in sorted(recorded.hello.refused.items()):
         found.append(Refused(name, Source(name, recorded.package, recorded.version), reason))
     return found
@@ -67,15 +67,20 @@ def host_of(release: Release) -> ReleaseHost:
         return host
 
 
-def releases_in(folder: Path) -> Mapping[str, Release | str]:
-    """The current release of each package of a folder, or the reason why it is not known, by package."""
+def releases_in(folder: Path, serving: Collection[str] = ()) -> Mapping[str, Release | str | None]:
+    """The current release of each package of a folder, None of one that was uninstalled, or the reason why it is not
+    known, by package.
+
+    It is not known of a package of `serving` whose folder is gone, or all of them: nobody has uninstalled it.
+    """
     try:
         listed = names(folder)
     except ArbitrankError as error:
-        return {str(folder): str(error)}
-    found: dict[str, Release | str] = {}
+        return dict.fromkeys(serving or [str(folder)], str(error))
+    found: dict[str, Release | str | None] = {}
     for package in listed:
         release = guarded(current, folder, package)
-        if release is not None:
-            found[package] = message(release) if isinstance(release, Fault) else release
-    return found
+        found[package] = message(release) if isinstance(release, Fault) else release
+    lost = {one: f"{folder / one / 'current'}: is gone, and what runs answers on; run: arbitrank install {one} again"
+            for one in serving}  # fmt: skip
+    return {**lost, **found}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +27,20 @@ from arbitrank.file_locks import try_lock
 from arbitrank.isolation.messages import Hello
 from arbitrank.store.artifact import write_durably
 
-__all__ = ["Recorded", "Release", "current", "lease", "locked", "names", "prune", "releases", "switch"]
+__all__ = [
+    "Recorded",
+    "Release",
+    "check_platform",
+    "current",
+    "lease",
+    "locked",
+    "names",
+    "prune",
+    "releases",
+    "set_aside",
+    "switch",
+    "withdraw",
+]
 
 PART = ".part"
 """The ending of a folder that is no release yet, or no more."""
@@ -35,6 +49,16 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RELEASE = re.compile(r"[0-9][A-Za-z0-9._-]{0,150}")
 _RECORD, _LEASE, _CURRENT, _PREVIOUS, _LOCK = "environment.json", ".lease", "current", "previous", ".lock"
 _LONGEST = 8 << 20  # bytes of a record
+_NONE = "none"  # in `current` after a package was uninstalled: a file that is gone was lost
+
+
+def check_platform() -> None:
+    """Raise `InputError` on a system without what environments need."""
+    if sys.platform == "win32":
+        raise InputError(
+            "environments of domains need Linux or macOS, this is Windows, which has neither locks that end with their "
+            "process nor sockets that a child process inherits; install the package beside the core: pip install NAME"
+        )
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -91,7 +115,11 @@ def record(folder: Path, recorded: Recorded) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    """The packages that have an environment in the folder, sorted. Raises `InputError` where it cannot be read."""
+    """The packages that have an environment in the folder, sorted, also those that were uninstalled.
+
+    Raises `InputError` where it cannot be read.
+    """
+    check_platform()
     with os_errors(InputError, f"environments {folder}", "; name a folder with --environments"):
         found = [entry.name for entry in os.scandir(folder) if _NAME.fullmatch(entry.name) and entry.is_dir()]
     return sorted(name for name in found if (folder / name / _CURRENT).exists())
@@ -122,6 +150,8 @@ def _named(home: Path, file: str) -> Release | None:
         return None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if text == _NONE:
+        return None
     if not _RELEASE.fullmatch(text):
         raise InputError(f"{path}: names {text[:60]!r}, expected a release; run: arbitrank install {home.name} again")
     release = Release(home.resolve() / text)
@@ -141,22 +171,24 @@ def switch(folder: Path, release: Release) -> None:
     """Make a release the current one, atomically; the one before is kept as the previous one. The lock is held."""
     home = folder / release.package
     with os_errors(InputError, f"environments {home}", "; free space, then repeat the command"):
-        before = (home / _CURRENT).read_text("ascii", "replace").strip() if (home / _CURRENT).exists() else ""
-        if before and before != release.name:
-            write_durably(home / _PREVIOUS, f"{before}\n".encode())
+        with suppress(InputError):  # one that is damaged, or is not there, is no release to return to
+            before = _named(home, _CURRENT)
+            if before is not None and before.name != release.name:
+                write_durably(home / _PREVIOUS, f"{before.name}\n".encode())
         write_durably(home / _CURRENT, f"{release.name}\n".encode())
 
 
 def withdraw(folder: Path, package: str) -> None:
     """Have no release of a package be current. The lock is held."""
     with os_errors(InputError, f"environments {folder / package}"):
-        (folder / package / _CURRENT).unlink(missing_ok=True)
+        write_durably(folder / package / _CURRENT, f"{_NONE}\n".encode())
         (folder / package / _PREVIOUS).unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
     """A block in which no other process changes a package's environments. Raises `InputError` where one does."""
+    check_platform()
     with os_errors(InputError, f"environments {home}", "; name a folder that can be written with --environments"):
         home.mkdir(parents=True, exist_ok=True)
         handle = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -202,6 +234,12 @@ def lease(release: Release) -> Lease:
 def leasable(folder: Path) -> None:
     """Give a new environment the file that leases lock."""
     (folder / _LEASE).touch()
+
+
+def set_aside(release: Release) -> None:
+    """Give the folder of a release, where there is one, a name that `prune` removes. The lock is held."""
+    if release.folder.exists():
+        release.folder.rename(release.folder.with_name(f".{release.name}.{os.getpid()}{PART}"))
 
 
 def prune(home: Path, keep: Collection[str]) -> list[str]:

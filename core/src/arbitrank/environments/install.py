@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -19,25 +18,18 @@ import msgspec
 from msgspec.structs import replace
 from packaging.utils import canonicalize_name
 
-from arbitrank.arbitration.probes import violation
-from arbitrank.child import command, environment
 from arbitrank.environments import folders
+from arbitrank.environments.acceptance import MEMORY, checked, selftested, sound
 from arbitrank.environments.building import Sources, Tool, build, package_of, placed
-from arbitrank.environments.discovery import domains_of
 from arbitrank.environments.folders import Recorded, Release
-from arbitrank.environments.remote_domain import RemoteDomain, greeted
-from arbitrank.errors import ArbitrankError, InputError, PluginError, os_errors
+from arbitrank.environments.remote_domain import greeted
+from arbitrank.errors import InputError, PluginError, message, os_errors
 from arbitrank.guard import Fault, guarded
-from arbitrank.isolation.groups import Isolation
 from arbitrank.isolation.messages import DomainStated, Hello
-from arbitrank.registry import ENVIRONMENTS, Loaded, loaded, survey
-from arbitrank.store.loading import load_model, present
+from arbitrank.registry import ENVIRONMENTS, Loaded, survey
 from arbitrank.store.store import Store
 
 __all__ = ["Installed", "install", "rollback_code", "uninstall"]
-
-_CHECKING = 900  # seconds that `check` of a domain may take
-_PROBING = 120.0  # seconds that the self-test of a domain may take
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -84,49 +76,55 @@ def install(
         try:
             with os_errors(InputError, str(part)):
                 build(requirement, python, part, by, sources)
-            release, notes = _made_release(requirement, package, part, folder, store, check, report)
+            release, recorded, notes = _tried(requirement, package, part, folder, store, check, report)
+            before = guarded(folders.current, folder, package)
+            serving = before if isinstance(before, Release) else None
+            result = _installed(release, recorded, serving, notes)
+            if dry_run:
+                return replace(result, changed=False)
+            if part.exists():
+                _place(part, release)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        before = guarded(folders.current, folder, package)
-        serving = before if isinstance(before, Release) else None
-        result = _installed(release, serving, notes)
-        if dry_run:
-            kept = [one.name for one in folders.releases(home) if one.name != release.name or one == serving]
-            folders.prune(home, kept)
-            return replace(result, changed=False)
         folders.switch(folder, release)
         last = folders.previous(folder, package)
         removed = folders.prune(home, [release.name, *([last.name] if last else [])])
         return replace(result, removed=tuple(removed))
 
 
-def _made_release(
+def _tried(
     requirement: str, package: str, part: Path, folder: Path, store: Store, check: bool, report: Callable[[str], None]
-) -> tuple[Release, list[str]]:
-    """The release that was built in `part`, under its name, checked."""
+) -> tuple[Release, Recorded, list[str]]:
+    """The release that was built in `part`, its record, and remarks; the part is removed where it is there already."""
     main, versions, name = _contents(package, part)
     release = Release(part.parent / name)
-    if release.interpreter.exists():
-        recorded = guarded(release.recorded)
-        if not isinstance(recorded, Fault):  # the same packages in the same versions, checked when they came
-            report(f"{release} is installed already")
-            return release, []
+    if release.folder.exists():  # the same packages in the same versions, checked when they came
+        report(f"{release} is installed already")
+        remarks = guarded(sound, release, store, report)
+        if not isinstance(remarks, Fault):
+            shutil.rmtree(part)
+            return release, release.recorded(), remarks
+        report(f"{release} is damaged and is replaced: {message(remarks)}")
     report(f"starting {main} {versions[main]}")
-    hello = greeted(Release(part), Isolation({}).memory_mb << 20)
+    hello = greeted(Release(part), MEMORY)
     _claims(package, hello, folder)
     facts = tuple(_relative(one, part) for one in hello.domains)
-    folders.record(part, Recorded(requirement, main, versions[main], versions, replace(hello, domains=facts)))
+    recorded = Recorded(requirement, main, versions[main], versions, replace(hello, domains=facts))
+    folders.record(part, recorded)
     folders.leasable(part)
     notes = [f"{name}: {reason}" for name, reason in sorted(hello.refused.items())]
-    aside = Release(part)
     if check:
-        notes += _checked(aside, [one.name for one in hello.domains], report)
-    notes += _selftested(aside, store, report)
+        notes += checked(Release(part), [one.name for one in hello.domains], report)
+    return release, recorded, notes + selftested(Release(part), store, report)
+
+
+def _place(part: Path, release: Release) -> None:
+    """Give what was built in `part` the name of its release."""
     with os_errors(InputError, str(release.folder), "; free space, then repeat the command"):
         placed(part, release.folder)
         os.sync()
+        folders.set_aside(release)
         part.rename(release.folder)
-    return release, notes
 
 
 def _contents(package: str, part: Path) -> tuple[str, dict[str, str], str]:
@@ -187,52 +185,7 @@ def _relative(facts: DomainStated, part: Path) -> DomainStated:
     return replace(facts, shipped=str(path.relative_to(part) if inside else path))
 
 
-def _checked(release: Release, domains: Sequence[str], report: Callable[[str], None]) -> list[str]:
-    """Remarks of `check` in the environment. Raises `PluginError` with what is broken."""
-    notes = []
-    for domain in domains:
-        report(f"checking {domain}")
-        arguments = [*command(release.interpreter), "-m", "arbitrank", "check", domain]
-        try:
-            done = subprocess.run(
-                arguments, check=False, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                timeout=_CHECKING, env=environment(release.interpreter), start_new_session=True,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise PluginError(f"{domain}: check was not done after {_CHECKING} s") from error
-        if done.returncode == 1:
-            raise PluginError(f"{domain}: check found in its environment:\n{done.stdout.strip()}")
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-            notes.append(f"{domain}: check was not run in its environment: {last}")
-    return notes
-
-
-def _selftested(release: Release, store: Store, report: Callable[[str], None]) -> list[str]:
-    """Remarks of the self-test of the weights that are stable, or shipped. Raises `PluginError` where one fails."""
-    notes = []
-    domains = loaded(domains_of(release))
-    for name, domain in sorted(domains.items()):
-        assert isinstance(domain, RemoteDomain)
-        report(f"testing {name} with its weights")
-        found = guarded(present, name, domain, store)
-        if isinstance(found, Fault):
-            notes.append(f"{name}: not tested: {found.reason}")
-            continue
-        try:
-            model = load_model(domain, found.folder)
-            problem = violation(domain, model, _PROBING)
-        except ArbitrankError as error:
-            problem = str(error)
-        if problem is not None:
-            raise PluginError(
-                f"{name}: its self-test with the weights {found.manifest.version} ({found.origin}) failed: {problem}"
-            )
-    return notes
-
-
-def _installed(release: Release, before: Release | None, notes: Sequence[str]) -> Installed:
-    recorded = release.recorded()
+def _installed(release: Release, recorded: Recorded, before: Release | None, notes: Sequence[str]) -> Installed:
     return Installed(
         release.package,
         release.name,
@@ -247,22 +200,27 @@ def _installed(release: Release, before: Release | None, notes: Sequence[str]) -
     )
 
 
-def uninstall(package: str, folder: Path) -> Release:
-    """Have no release of a package be current; the one that was. Its folders go once no process uses them.
+def uninstall(package: str, folder: Path) -> str:
+    """Have no release of a package be current; the name of the one that was, empty where that is not known.
+
+    Its folders go once no process uses them.
 
     Raises `InputError` where it is not installed.
     """
     home = folder / canonicalize_name(package)
-    if not home.is_dir():
-        known = ", ".join(folders.names(folder)) or "none"
-        raise InputError(f"{package}: not installed in {folder} (installed: {known})")
+    serving = _current_names(folder)
+    if home.name not in serving:
+        raise InputError(f"{package}: not installed in {folder} (installed: {', '.join(sorted(serving)) or 'none'})")
     with folders.locked(home):
-        release = folders.current(folder, home.name)
-        if release is None:
-            raise InputError(f"{package}: not installed in {folder}")
         folders.withdraw(folder, home.name)
         folders.prune(home, [])
-        return release
+    return serving[home.name]
+
+
+def _current_names(folder: Path) -> dict[str, str]:
+    """The current release of each package that is installed, by package; empty where that is not known."""
+    found = {package: guarded(folders.current, folder, package) for package in folders.names(folder)}
+    return {package: one.name if isinstance(one, Release) else "" for package, one in found.items() if one is not None}
 
 
 def rollback_code(name: str, folder: Path) -> tuple[Release, Release]:

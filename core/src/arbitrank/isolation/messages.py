@@ -44,6 +44,9 @@ MAX_OUTCOMES: Final = 4 << 20
 CLOSED: Final = 86
 """Exit status of a worker in which a domain closed the socket."""
 
+STARTING: Final = 30.0
+"""Seconds in which a worker has to be ready."""
+
 
 class SkillStated(msgspec.Struct, frozen=True, omit_defaults=True):
     """A skill of a domain, as `arbitrank.domain.Skill` has it."""

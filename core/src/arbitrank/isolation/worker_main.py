@@ -33,6 +33,7 @@ from arbitrank.isolation.messages import (
     CLOSED,
     MAX_OUTCOMES,
     MAX_QUERY,
+    STARTING,
     Bye,
     DomainOutcome,
     LoadModel,
@@ -61,12 +62,14 @@ def main(arguments: Sequence[str]) -> None:
     end_with_parent()
     limit(memory)
     channel = Channel(connection, to_worker, MAX_QUERY)
+    alarm(STARTING)  # the import of a plugin may hang, and the system may not tell of the parent's end
     found = {one.name: one for one in sorted(discover(), key=lambda one: isinstance(one, Loaded))}  # a loaded one wins
     models: dict[int, tuple[str, Model]] = {}
     gc.disable()  # garbage is collected after a query is answered, so that no request waits for it
     gc.freeze()  # what is there now stays, and need not be looked through again
     try:
         channel.send(encode(hello(found.values())))
+        alarm(None)
         answered = 0
         while True:
             message = channel.receive()

@@ -18,6 +18,7 @@ from arbitrank.isolation.messages import (
     CLOSED,
     MAX_OUTCOMES,
     PROTOCOL,
+    STARTING,
     ExamplesWritten,
     FromWorker,
     Hello,
@@ -29,9 +30,6 @@ from arbitrank.isolation.messages import (
     encode,
     from_worker,
 )
-
-STARTING = 30.0
-"""Seconds in which a worker has to be ready."""
 
 _CHILDREN = 8  # processes that a worker may have started
 _page = os.sysconf("SC_PAGESIZE")

@@ -1,25 +1,34 @@
 """Follower of environments: new code of a package answers once it is loaded and tested in both of its workers.
 
 Code and weights are swapped together in one reference. While a release is being loaded, and where it is refused, the
-one before answers on.
+one before answers on. A release that takes long, or hangs, delays that of no other package.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
 
 import msgspec
 
 from arbitrank.environments.discovery import domains_of, releases_in
-from arbitrank.environments.folders import Release
+from arbitrank.environments.folders import Release, previous
 from arbitrank.environments.remote_domain import RemoteDomain
-from arbitrank.errors import ArbitrankError, message
+from arbitrank.errors import ArtifactError, InputError, PluginError, message
 from arbitrank.guard import Fault, guarded
-from arbitrank.registry import Found, Refused, loaded
+from arbitrank.live.patience import Patience
+from arbitrank.registry import Found, Refused, loaded, names_wanted
 
 __all__ = ["CodeFollower", "CodeStatus", "Replacement"]
+
+
+_BESIDE = 1.0  # seconds after which the code of another package is loaded beside one that is being loaded
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds before what may pass is tried again
 
 
 class CodeStatus(msgspec.Struct, frozen=True):
@@ -36,6 +45,16 @@ Replacement = Callable[[str, Mapping[str, RemoteDomain]], None]
 
 Raises `ArbitrankError` where they cannot, and leaves everything as it is.
 """
+
+
+class _Refusal(NamedTuple):
+    """A release that was refused, as it was then, and the time and pause with which it is tried again, if ever."""
+
+    release: Release
+    identity: object
+    reason: str
+    due: float = math.inf
+    pause: float = _FIRST_PAUSE
 
 
 class CodeFollower:
@@ -55,14 +74,15 @@ class CodeFollower:
     ) -> None:
         self.folder, self.serving = folder, dict(serving)
         self._replace, self._notify, self._poll, self._changed = replace, notify, poll, changed
-        self._current: Mapping[str, Release | str] = dict(serving)
-        self._refused: dict[str, tuple[Release, str]] = {}
+        self._current: Mapping[str, Release | str | None] = dict(serving)
+        self._refused: dict[str, _Refusal] = {}
         self._stopping = threading.Event()
+        self._loads, self._looking = Patience("code", self._stopping), threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Follow the folder in the background."""
-        self._thread = threading.Thread(target=self._follow, name="arbitrank code", daemon=True)
+    def start(self, failing: Mapping[str, str] = {}) -> None:
+        """Follow the folder in the background; `failing` are the packages whose code cannot answer, and why."""
+        self._thread = threading.Thread(target=self._follow, args=(failing,), name="arbitrank code", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -80,9 +100,8 @@ class CodeFollower:
         for package in sorted({*self.serving, *current}):
             serving, named = self.serving.get(package), current.get(package)
             problem = named if isinstance(named, str) else None
-            if package in self._refused:
-                release, reason = self._refused[package]
-                problem = f"{release.name} refused: {reason}"
+            if refusal := self._refused.get(package):
+                problem = f"{refusal.release.name} refused: {refusal.reason}"
             found[package] = CodeStatus(
                 package,
                 serving.name if serving else None,
@@ -91,45 +110,91 @@ class CodeFollower:
             )
         return found
 
-    def look(self) -> None:
-        """Read the folder once, and load and swap whatever has changed; returns when that is done."""
-        current = releases_in(self.folder) if self.folder is not None else {}
-        self._current = current
-        for package in sorted({*self.serving, *current}):
-            named, serving = current.get(package), self.serving.get(package)
-            if isinstance(named, str) or named == serving:  # one that cannot be read changes nothing
-                if not isinstance(named, str):
-                    self._refused.pop(package, None)
-                continue
-            if named is not None and self._refused.get(package, (None,))[0] == named:
-                continue
-            self._change(package, named)
+    def retry(self) -> None:
+        """Have the releases that were refused loaded again."""
+        self._refused.clear()
+
+    def look(self, seconds: float = math.inf) -> None:
+        """Read the folder once, and load and swap whatever has changed; returns when that is done.
+
+        A package of which that takes longer than so many seconds is left to its thread.
+        """
+        with self._looking:
+            current = releases_in(self.folder, self.serving) if self.folder is not None else {}
+            self._current = current
+            due: dict[Hashable, Callable[[], None]] = {
+                package: partial(self._change, package, named)
+                for package, named in sorted(current.items())
+                if not isinstance(named, str) and self._due(package, named)
+            }
+            self._loads.run(due, seconds)
+
+    def recover(self, failing: Mapping[str, str]) -> None:
+        """Have the release before answer where the current one cannot, with which the service was started."""
+        for package, reason in failing.items():
+            release, before = self.serving[package], previous(self.serving[package].folder.parents[1], package)
+            if before is not None and before != release:
+                self._change(package, before)
+                if self.serving[package] == before:
+                    self._refuse(package, release, reason)
+
+    def _due(self, package: str, named: Release | None) -> bool:
+        """True where a release is to be loaded: another than answers, and not refused, or to be tried again."""
+        if named == self.serving.get(package):
+            self._refused.pop(package, None)
+            return False
+        refusal = self._refused.get(package)
+        if refusal is None or named is None or refusal.release != named:
+            return True
+        return monotonic() >= refusal.due or refusal.identity != _identity(named)
 
     def _change(self, package: str, release: Release | None) -> None:
         changed = guarded(self._swap, package, release)
         if isinstance(changed, Fault):
-            reason = message(changed)
-            if release is not None:
-                self._refused[package] = release, reason
-            guarded(self._notify, f"{package}: {release.name if release else 'its end'} refused: {reason}")
+            self._refuse(package, release, message(changed), passes=not isinstance(changed.error, _FINAL))
             return
         self._refused.pop(package, None)
-        guarded(self._changed)
         if release is None:
             del self.serving[package]
-            guarded(self._notify, f"{package}: uninstalled, its domains do not answer any more")
         else:
             self.serving[package] = release
+        guarded(self._changed)
+        if release is None:
+            guarded(self._notify, f"{package}: uninstalled, its domains do not answer any more")
+        else:
             guarded(self._notify, f"{package}: the code of {release.name} answers")
 
+    def _refuse(self, package: str, release: Release | None, reason: str, *, passes: bool = False) -> None:
+        """Note and report why a release does not answer; one whose problem `passes` is tried again later."""
+        before = self._refused.get(package)
+        if release is not None:
+            again = before is not None and before.release == release
+            pause = min(2.0 * before.pause, _LONGEST_PAUSE) if before and again else _FIRST_PAUSE
+            due = monotonic() + pause if passes else math.inf
+            self._refused[package] = _Refusal(release, _identity(release), reason, due, pause)
+            if before and again and before.reason == reason:
+                return
+        guarded(self._notify, f"{package}: {release.name if release else 'its end'} refused: {reason}")
+
     def _swap(self, package: str, release: Release | None) -> None:
-        found: list[Found] = [] if release is None else domains_of(release)
+        found: list[Found] = [] if release is None else domains_of(release, names_wanted())
         refused = [one for one in found if isinstance(one, Refused)]
         domains = {name: one for name, one in loaded(found).items() if isinstance(one, RemoteDomain)}
-        if release is not None and not domains:
-            raise ArbitrankError("; ".join(one.reason for one in refused) or "it has no domain")
+        if release is not None and not domains and len(refused) == len(found):
+            raise PluginError("; ".join(one.reason for one in refused) or "it has no domain")
         self._replace(package, domains)
 
-    def _follow(self) -> None:
+    def _follow(self, failing: Mapping[str, str]) -> None:
+        guarded(self.recover, failing)
         while not self._stopping.wait(self._poll / 2):
-            guarded(self.look)
+            guarded(self.look, _BESIDE)
+
+
+_FINAL = (PluginError, ArtifactError, InputError)
+"""Errors that another release corrects; all others, such as a store that does not answer, may pass."""
+
+
+def _identity(release: Release) -> object:
+    """A value that changes when a release is installed again under its name."""
+    status = guarded((release.folder / "environment.json").stat)
+    return None if isinstance(status, Fault) else (status.st_ino, status.st_mtime_ns)

@@ -24,14 +24,13 @@ from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.configuration import completed
 from arbitrank.domain import Domain, Model
 from arbitrank.environments.remote_domain import RemoteDomain
-from arbitrank.errors import PluginError
 from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
+from arbitrank.live import loader
 from arbitrank.live.code import CodeFollower
 from arbitrank.live.comparison import Comparison, ComparisonReport
 from arbitrank.live.domain_state import FollowedState, Load, LoadedVersion
 from arbitrank.live.follower import Follower
-from arbitrank.live.loader import VersionLoader, code_states, is_of, outdated_states, releases_of
 from arbitrank.live.routing import Routing, with_serving, with_states
 from arbitrank.live.shadow import Shadow
 from arbitrank.live.share import FollowedShare
@@ -64,9 +63,8 @@ class Live:
     `breaking` sets the circuit breakers, None has none. With `shortlist` the store's Shortlister selects the domains to
     query; while none is stable, all are queried. The store's HypRank, else `hyprank`, sorts the merged lists.
     `environments` is the folder whose packages are followed: new code of one answers once it is loaded and tested, and
-    `changed` is called.
-    `unavailable` are the reports of packages that were refused or disabled. `following` says by what the share of
-    out-of-scope requests follows the traffic, if at all. `loading` wraps the function that loads a version.
+    `changed` is called. `unavailable` are the reports of packages that were refused or disabled. `following` says by
+    what the share of out-of-scope requests follows the traffic, if at all. `loading` wraps the loading of a version.
     """
 
     def __init__(
@@ -97,7 +95,7 @@ class Live:
         self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
         self._share = FollowedShare(following) if following.follow else None
-        self._loader = VersionLoader(store, decisions, selftest or self._tester, self._workers, shortlist)
+        self._loader = loader.VersionLoader(store, decisions, selftest or self._tester, self._workers, shortlist)
         self._shadowed = shadowed = frozenset(domains if shadow is True else shadow or ())
         states = [FollowedState(name, name in shadowed, release=release_of(domains[name])) for name in sorted(domains)]
         serving = {state.name: state.serving for state in states}
@@ -111,8 +109,8 @@ class Live:
         self._routing = Routing(arbitrator)
         load = loading(self._load) if loading else self._load
         self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
-        self.retry = self._follower.retry
-        self._code = CodeFollower(environments, releases_of(domains), self._replace_code, notify, poll, changed)
+        releases = loader.releases_of(domains)
+        self._code = CodeFollower(environments, releases, self._replace_code, notify, poll, changed)
 
     @classmethod
     def from_installed(
@@ -213,7 +211,7 @@ class Live:
     def start(self) -> None:
         """Load the stable versions, then follow the store and the environments in the background."""
         self._follower.start()
-        self._code.start()
+        self._code.start(loader.failing(self._domains, self._follower.states))
         self._shadow.start()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -226,6 +224,11 @@ class Live:
         self._shadow.stop(timeout)
         if self._workers:
             self._workers.close()
+
+    def retry(self) -> None:
+        """Have the versions and the code that were refused loaded again."""
+        self._follower.retry()
+        self._code.retry()
 
     def look(self) -> None:
         """Read the store and the environments once, and swap whatever has changed; returns when that is done."""
@@ -246,15 +249,15 @@ class Live:
 
     def _replace_code(self, package: str, domains: Mapping[str, RemoteDomain]) -> None:
         """Have a release's domains answer in the place of the package's others. Raises as `Replacement` does."""
-        before = {name for name, one in self._domains.items() if is_of(one, package)}
-        if taken := sorted(domains.keys() & (self._domains.keys() - before)):
-            raise PluginError(f"claims {', '.join(taken)}, which another package has; uninstall one of the two")
-        load = partial(code_states, loader=self._loader, shadowed=self._shadowed, before=before)
+        before = {name for name, one in self._domains.items() if loader.is_of(one, package)}
+        loader.check_claims(package, domains, self._domains)
+        load = partial(loader.code_states, loader=self._loader, shadowed=self._shadowed, before=before)
         states, follower = load(domains), self._follower
         late: Collection[str] | None = None
         while late is None or late:  # the store may have changed while the code was loaded
             with follower.lock:
-                late = outdated_states(states, follower.states)
+                loader.check_claims(package, domains, self._domains)  # another package may have been swapped in
+                late = loader.outdated_states(states, follower.states)
                 if not late:
                     gone = before - domains.keys()
                     kept = {name: one for name, one in self._domains.items() if name not in gone}

@@ -16,7 +16,7 @@ from arbitrank.arbitration.probes import violation
 from arbitrank.domain import Domain, Model
 from arbitrank.environments.folders import Release
 from arbitrank.environments.remote_domain import RemoteDomain
-from arbitrank.errors import ArtifactError, PluginError
+from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, StoreError
 from arbitrank.guard import guarded
 from arbitrank.isolation.groups import WorkerGroups
 from arbitrank.live.domain_state import OPERATOR, PACKAGE, FollowedState, LoadedVersion
@@ -30,7 +30,7 @@ from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.store.loading import check_scales, combined, load_model, weights, with_stored
 from arbitrank.store.store import Store
 
-__all__ = ["VersionLoader", "code_states", "is_of", "outdated_states", "releases_of"]
+__all__ = ["VersionLoader", "check_claims", "code_states", "failing", "is_of", "outdated_states", "releases_of"]
 
 _SECONDS = 30.0
 """Seconds that the self-test of a version in an environment may take, and that its second worker may take to start."""
@@ -89,13 +89,32 @@ def releases_of(domains: Mapping[str, Domain]) -> dict[str, Release]:
     return {one.release.package: one.release for one in domains.values() if isinstance(one, RemoteDomain)}
 
 
+def check_claims(package: str, domains: Mapping[str, Domain], others: Mapping[str, Domain]) -> None:
+    """Raise `ArbitrankError` where one of a package's domains is another's; that may be uninstalled later."""
+    for name in sorted(domains.keys() & others.keys()):
+        other = others[name]
+        if not is_of(other, package):
+            owner = f"the environment {other.release}" if isinstance(other, RemoteDomain) else "an installed package"
+            raise ArbitrankError(f"claims the domain {name!r}, which {owner} has; uninstall one of the two")
+
+
+def failing(domains: Mapping[str, Domain], states: Mapping[str, FollowedState]) -> dict[str, str]:
+    """The reason why a domain cannot answer although there are weights for it, by the package of its environment."""
+    found = {}
+    for name, domain in domains.items():
+        serving = states[name].serving
+        if isinstance(domain, RemoteDomain) and states[name].refused and isinstance(serving, Broken):
+            found[domain.release.package] = f"{name}: {serving.reason}"
+    return found
+
+
 def load_state(
     state: FollowedState, store: Store, load: Callable[[str, str | None], LoadedVersion], *, required: bool
 ) -> None:
     """Load what a state of new code names in the store.
 
     Raises `PluginError` where its stable version, or the package's, cannot answer although one is `required`, or is
-    there. A candidate that cannot be loaded is refused alone.
+    there, `StoreError` where the store does not answer. A candidate that cannot be loaded is refused alone.
     """
     number, found = store.state(state.name)
     state.see(number, found, None)
@@ -105,7 +124,8 @@ def load_state(
             state.take(version, loaded, number)
     state.settle(store.keys)
     if isinstance(state.serving, Broken) and (required or found.stable):
-        raise PluginError(f"{state.name}: {state.unread or state.serving.reason}")
+        failure = StoreError if state.unread else PluginError  # the store may answer later
+        raise failure(f"{state.name}: {state.unread or state.serving.reason}")
 
 
 def code_states(

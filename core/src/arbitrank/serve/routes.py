@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
+from packaging.utils import canonicalize_name
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as Call
@@ -106,17 +107,22 @@ class Handlers:
         return _json(choose(body.answer, body.words, language=body.language, phrases=given))
 
     async def domains(self, call: Call, body: None, grant: Grant | None) -> Response:
-        status = self.state.live.status().domains if self.state.live is not None else {}
+        live = self.state.live.status() if self.state.live is not None else None
+        status, code = (live.domains, live.code) if live is not None else ({}, {})
         rows, changes = [], self.state.features.notes()
         for found in self.state.found:
             row = DomainRow(found.name, "loaded", found.source.distribution, found.source.version)
             domain = status.get(found.name)
+            own = code.get(canonicalize_name(found.source.distribution))
+            refusal = own.problem if own is not None and isinstance(found, Loaded) else None
             if isinstance(found, Loaded) and domain is not None:
                 row = replace(
                     row, status="loaded" if domain.version else "failed", version=domain.version,
-                    origin=domain.origin, state=domain.state, problem=domain.problem, breaker=domain.breaker,
+                    origin=domain.origin, state=domain.state, problem=domain.problem or refusal, breaker=domain.breaker,
                     release=domain.release,
                 )  # fmt: skip
+            elif refusal:  # it has never answered
+                row = replace(row, status="failed", problem=refusal)
             elif isinstance(found, Refused | Disabled):
                 row = replace(row, status=type(found).__name__.lower(), problem=found.reason)
             if isinstance(found, Loaded):

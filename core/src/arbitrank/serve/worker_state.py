@@ -211,7 +211,7 @@ class WorkerState:
                 self.events.write(name, "error", reason=file.problem)
             else:
                 self.events.write(name, what="read again")
-        if self.live is not None and self.files.get("keys") in read:
+        if self.live is not None and (asked or self.files.get("keys") in read):
             self.live.retry()
         if asked:
             rejected = sum(file.problem is not None for file in read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from arbitrank.errors import ArbitrankError, ArtifactError, InputError, NoWeight
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
 from arbitrank.plugin_hooks import stated
-from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, discover, loaded
+from arbitrank.registry import ENVIRONMENT, ENVIRONMENTS, Disabled, Found, Loaded, Refused, discover, loaded
 from arbitrank.scales import DEFAULT, FIELDS, Scales, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.decision_settings import load_decisions
@@ -149,11 +150,12 @@ def installed(only: Collection[str] | None = None) -> list[Found]:
     """
     if only is None:
         return discover()
-    found = discover({ENVIRONMENT: ",".join(only)})
+    environments = {ENVIRONMENTS: os.environ[ENVIRONMENTS]} if ENVIRONMENTS in os.environ else {}
+    found = discover({ENVIRONMENT: ",".join(only), **environments})
     if not set(only) <= loaded(found).keys():
         found = [
             Disabled(one.name, one.source, "not named") if isinstance(one, Loaded) and one.name not in only else one
-            for one in discover({})
+            for one in discover(environments)
         ]
     by_name = {one.name: one for one in found}
     for name in only:
