@@ -109,6 +109,11 @@ class Service:
                 self._ready.release()
         self._ready.release()
 
+    @property
+    def pid(self) -> int:
+        """The process of the supervisor."""
+        return self._process.pid
+
     def workers(self) -> list[int]:
         """The workers that have loaded and are alive, the oldest first."""
         return [pid for pid in self._workers if state(pid) not in ("", "Z")]
