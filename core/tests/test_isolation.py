@@ -23,10 +23,12 @@ from distributions import install
 from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.arbitration.breaker import Breakers, BreakerSettings
+from arbitrank.arbitration.dispatch import HostedModel
 from arbitrank.arbitration.outcomes import Answered, Failed, Late, Outcome, Skipped
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
 from arbitrank.isolation.channel import Channel
+from arbitrank.isolation.decoders import from_worker
 from arbitrank.isolation.groups import Isolation, WorkerGroups, isolation_of
 from arbitrank.isolation.messages import (
     MAX_OUTCOMES,
@@ -34,7 +36,6 @@ from arbitrank.isolation.messages import (
     FromWorker,
     QueryDone,
     encode,
-    from_worker,
 )
 from arbitrank.isolation.pending import PendingCall, checked_outcome
 from arbitrank.live.live import Live
@@ -183,6 +184,16 @@ def test_the_others_answer_in_time_whatever_a_domain_does(world: World, deed: st
     assert {one.domain for one in answer.ranked} >= {"before", "later"}
     # And soon all answer again.
     world.until(lambda: answered(world.ask()) == set(NAMES))
+
+
+@pytest.mark.parametrize("deed", ["raise", "segfault", "forge"])
+def test_of_a_batch_only_the_request_that_does_harm_fails(world: World, deed: str) -> None:
+    world.until(world.ready)
+    model = world.models["hostile"]
+    assert isinstance(model, HostedModel)
+    asked = [Request(utterance="do it", context={"deed": deed if i == 3 else ""}) for i in range(6)]
+    found = model.host.query_each(model, asked, [None] * 6)
+    assert [isinstance(one, Answered) for one in found] == [True] * 3 + [False] + [True] * 2, found
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 64, struct.pack("!I", 11) + b"\x81\xa4type\xa4Nope"])

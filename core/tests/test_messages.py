@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.isolation.channel import Channel, Decoder, Malformed
+from arbitrank.isolation.decoders import from_worker, query_content, to_worker
 from arbitrank.isolation.messages import (
     MAX_OUTCOMES,
     Bye,
@@ -30,9 +31,6 @@ from arbitrank.isolation.messages import (
     ToWorker,
     Welcome,
     encode,
-    from_worker,
-    query_content,
-    to_worker,
 )
 from arbitrank.values import Hypothesis, Request, Slot
 

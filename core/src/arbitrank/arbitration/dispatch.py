@@ -53,6 +53,12 @@ class Host(ABC):
     def ready(self) -> bool:
         """True where a domain that crashed a process may be tried again."""
 
+    def query_each(
+        self, model: HostedModel, requests: Sequence[Request], given: Sequence[Sequence[Hypothesis] | None]
+    ) -> list[Answered | Failed]:
+        """The outcome of each of many requests that nobody waits for, as `query` has it; here one by one."""
+        return [model.outcome(request, own) for request, own in zip(requests, given, strict=True)]
+
 
 class HostedModel(Model):
     """A model in another process, by its `number` there. `query_all` queries all models of a host together."""
@@ -75,9 +81,16 @@ class HostedModel(Model):
         """The contributions to the model's scores. Raises `PluginError` where it did not answer."""
         return self._answered(request, request.hypotheses or (), True).why or ()
 
-    def _answered(self, request: Request, given: Sequence[Hypothesis] | None, explain: bool) -> Answered:
+    def outcome(
+        self, request: Request, given: Sequence[Hypothesis] | None, *, explain: bool = False
+    ) -> Answered | Failed:
+        """The outcome of one request in the other process; one that is late has failed."""
         own = None if given is None else {self.name: given}
         outcome = self.host.begin({self.name: self}, request, own, explain, perf_counter())()[self.name]
+        return outcome if isinstance(outcome, Answered | Failed) else Failed(outcome.reason, 0.0)
+
+    def _answered(self, request: Request, given: Sequence[Hypothesis] | None, explain: bool) -> Answered:
+        outcome = self.outcome(request, given, explain=explain)
         if not isinstance(outcome, Answered):
             raise PluginError(outcome.reason)
         return outcome
@@ -105,7 +118,7 @@ def query_all(
         if breakers is not None:
             _count(breakers, models, outcomes)
         return outcomes
-    open_, trials = breakers.admit(models, lambda model: not _is_hosted(model) or model.host.ready)
+    open_, trials = breakers.admit(models, lambda model: not is_hosted(model) or model.host.ready)
     # Trials come last, so that other domains of the same process have answered when one fails again.
     order = sorted(models, key=set(trials).__contains__)
     admitted = {name: models[name] for name in order if name not in open_}
@@ -151,14 +164,15 @@ def _by_host(
     local: dict[str, Model] = {}
     hosts: dict[int, tuple[Host, dict[str, HostedModel]]] = {}
     for name, model in models.items():
-        if _is_hosted(model):
+        if is_hosted(model):
             hosts.setdefault(id(model.host), (model.host, {}))[1][name] = model
         else:
             local[name] = model
     return local, [hosts[key] for key in sorted(hosts)]
 
 
-def _is_hosted(model: Model) -> TypeGuard[HostedModel]:
+def is_hosted(model: Model) -> TypeGuard[HostedModel]:
+    """True for a model in another process."""
     return getattr(type(model), "_hosted", False) is True
 
 
@@ -170,7 +184,7 @@ def _count(
     for name, outcome in outcomes.items():
         if isinstance(outcome, Answered):
             took = outcome.recognise_ms + outcome.rerank_ms
-            if took > limit and not _is_hosted(models[name]):
+            if took > limit and not is_hosted(models[name]):
                 breakers.failed(name, models[name], f"took {took:.0f} ms, expected at most {limit:.0f}")
             elif troubled:
                 breakers.succeeded(name, models[name])
@@ -184,10 +198,21 @@ def query(
 ) -> Answered | Failed:
     """Have one model recognise the request, unless hypotheses are given, and score it. Never raises its errors."""
     try:
+        if is_hosted(model):
+            return model.outcome(request, hypotheses, explain=explain)
         shared = prepared(request)
     except RecursionError as error:  # the context is nested too deeply
         return Failed(describe(error), 0.0, counts=0, kind="request")
     return query_prepared(name, model, shared, hypotheses, explain)
+
+
+def query_each(
+    name: str, model: Model, requests: Sequence[Request], given: Sequence[Sequence[Hypothesis] | None]
+) -> list[Answered | Failed]:
+    """Query one model with many requests that nobody waits for; of another process in few messages."""
+    if is_hosted(model):
+        return model.host.query_each(model, requests, given)
+    return [query(name, model, request, own) for request, own in zip(requests, given, strict=True)]
 
 
 def query_prepared(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from arbitrank.errors import ArbitrankError, InputError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import Isolation
 from arbitrank.registry import loaded
-from arbitrank.store.loading import load_model, present
+from arbitrank.store.loading import present
 from arbitrank.store.store import Store
 
 __all__ = ["MEMORY", "checked", "selftested", "sound"]
@@ -62,14 +63,10 @@ def selftested(release: Release, store: Store, report: Callable[[str], None]) ->
             notes.append(f"{name}: not tested: {found.reason}")
             continue
         try:
-            model = load_model(domain, found.folder)
-            problem = violation(domain, model, _PROBING)
+            domain.hosted(found.folder, {}, partial(violation, domain, seconds=_PROBING))
         except ArbitrankError as error:
-            problem = str(error)
-        if problem is not None:
-            raise PluginError(
-                f"{name}: its self-test with the weights {found.manifest.version} ({found.origin}) failed: {problem}"
-            )
+            weights = f"{found.manifest.version} ({found.origin})"
+            raise PluginError(f"{name}: its self-test with the weights {weights} failed: {error}") from error
     return notes
 
 

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration.competition import UNVERSIONED
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.dispatch import query
+from arbitrank.arbitration.dispatch import query_each
 from arbitrank.arbitration.fallback import fallback_role
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.arbitration.outcomes import Failed
@@ -216,9 +216,9 @@ def _own(name: str, example: Example) -> tuple[Hypothesis, ...] | None:
 def _query(name: str, model: Model, examples: Sequence[Example], failures: list[str]) -> list[_Answer]:
     """The domain's hypotheses of each request and its scores, None where it has no reading or fails."""
     answers: list[_Answer] = []
-    for example in examples:
-        own = _own(name, example)
-        outcome = query(name, model, example.request, own)
+    given = [_own(name, example) for example in examples]
+    outcomes = query_each(name, model, [example.request for example in examples], given)
+    for example, own, outcome in zip(examples, given, outcomes, strict=True):
         if isinstance(outcome, Failed):
             failures.append(f"{example.request.id}: {outcome.reason}")
             answers.append(((), None))

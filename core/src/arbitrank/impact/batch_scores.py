@@ -11,32 +11,26 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.arbitration.dispatch import query
+from arbitrank.arbitration.dispatch import is_hosted, query, query_each
 from arbitrank.arbitration.merge import BestReadings
-from arbitrank.arbitration.outcomes import Failed
+from arbitrank.arbitration.outcomes import Answered, Failed
 from arbitrank.arbitration.recalibration import Recalibration, recalibrated, recalibrated_groups
 from arbitrank.arbitration.scaled_model import scales_of, unscaled
 from arbitrank.domain import Model
-from arbitrank.learn.boosted import Boosted
-from arbitrank.learn.calibration import Calibrated, Calibrator
-from arbitrank.learn.evidence import own_request
-from arbitrank.learn.matrices import matrices
-from arbitrank.learn.reference import ReferenceModel
-from arbitrank.learn.rerankers import Factored
-from arbitrank.probability import best_of_each, bounded_groups
+from arbitrank.learn.calibration import Calibrator
+from arbitrank.learn.matrix_scores import MatrixReranker, matrix_reranker, matrix_scores
+from arbitrank.probability import best_of_each
 from arbitrank.scores import ScoreError, distinct, only, read_hypotheses
 from arbitrank.semer import semer
 from arbitrank.values import Hypothesis, Ranked, Request, Truth
 
 Reading = Hypothesis | Ranked
-MatrixReranker = Factored | Boosted
 Brought = Sequence[Sequence[Hypothesis] | None]
 Grouped = Sequence[Mapping[str, list[Hypothesis]] | None]
-
-_SLACK = 1e-9
 
 
 class DomainReadings(NamedTuple):
@@ -73,6 +67,10 @@ def score_batch(
     `by` is the recalibration of its scores.
     """
     found = DomainReadings(BestReadings.empty(len(requests)), [own or () for own in brought], [], {})
+    if is_hosted(model):  # which reads the hypotheses itself
+        asked = [i for i, own in enumerate(brought) if own is None or len(own)]
+        _put(found, asked, query_each(name, model, [requests[i] for i in asked], [brought[i] for i in asked]), by)
+        return found
     brought = _read(model, requests, brought, found)
     own_model, model = model, unscaled(model)
     rest = [i for i, own in enumerate(brought) if own is None or len(own)]
@@ -83,14 +81,23 @@ def score_batch(
         rest = [i for i in rest if i not in done]
     for i in rest:
         outcome = query(name, own_model if brought[i] is None else model, requests[i], brought[i])
+        if isinstance(outcome, Answered) and brought[i] is not None:
+            outcome = msgspec.structs.replace(outcome, hypotheses=found.readings[i])  # as they were given
+        _put(found, (i,), (outcome,), by)
+    return found
+
+
+def _put(
+    found: DomainReadings, places: Sequence[int], outcomes: Sequence[Answered | Failed], by: Recalibration | None
+) -> None:
+    """Fill in the outcomes of the requests at these places."""
+    for i, outcome in zip(places, outcomes, strict=True):
         if isinstance(outcome, Failed):
             found.failures.append(outcome.reason)
             found.readings[i] = ()
         elif outcome.hypotheses:
-            if brought[i] is None:
-                found.readings[i] = outcome.hypotheses
+            found.readings[i] = outcome.hypotheses
             found.best.put((i,), (recalibrated(outcome.scores, by),))
-    return found
 
 
 def _read(model: Model, requests: Sequence[Request], brought: Brought, found: DomainReadings) -> Brought:
@@ -126,16 +133,6 @@ def brought_for(name: str, grouped: Grouped) -> Brought:
     return [None if own is None else own.get(name, ()) for own in grouped]
 
 
-def matrix_reranker(model: Model) -> tuple[MatrixReranker, Calibrator | None] | None:
-    """The re-ranker, and its calibrator, in a model that does nothing but call it; None for any other model."""
-    if not isinstance(model, ReferenceModel) or type(model).rerank is not ReferenceModel.rerank:
-        return None
-    inner, calibrator = model.reranker, None
-    if isinstance(inner, Calibrated):
-        inner, calibrator = inner.reranker, inner.calibrator
-    return (inner, calibrator) if isinstance(inner, MatrixReranker) else None
-
-
 def _score_together(
     reranker: MatrixReranker,
     calibrator: Calibrator | None,
@@ -146,18 +143,13 @@ def _score_together(
     best: BestReadings,
 ) -> set[int]:
     """Fill in the scores of the requests at `places`; the places whose scores are sound, the others being left out."""
-    own = [own_request(requests[i], brought[i] or ()) for i in places]
-    sizes = np.array([len(request.hypotheses or ()) for request in own])
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    with np.errstate(all="ignore"):  # requests with scores that are not finite are scored alone, for the reason
-        mine, right = reranker.score(*matrices(reranker.spec, own, starts), starts)
-        if calibrator is not None:
-            mine, right = bounded_groups(calibrator(right), starts, mine)
-        total = np.add.reduceat(right, starts)
-        sound = (mine >= 0.0) & (mine <= 1.0) & (np.minimum.reduceat(right, starts) >= 0.0) & (total <= mine + _SLACK)
+    mine, right, starts, sound = matrix_scores(
+        reranker, calibrator, [requests[i] for i in places], [brought[i] or () for i in places]
+    )
+    with np.errstate(all="ignore"):
         if by is not None:
             mine, right = recalibrated_groups(mine, right, starts, by)
-            total = np.add.reduceat(right, starts)
+        total = np.add.reduceat(right, starts)
     first = best_of_each(right, starts)[sound]
     at: NDArray[np.int64] = np.array(places)[sound]
     best.mine[at], best.best[at] = mine[sound], first - starts[sound]

@@ -19,7 +19,7 @@ from arbitrank.titles import display_names, feature_phrases
 
 __all__ = ["CAPABILITIES", "hello"]
 
-CAPABILITIES = ("examples", "explain", "given", "train")
+CAPABILITIES = ("batch", "examples", "explain", "given", "selftest", "train")
 """Capabilities of this core's workers: its messages of these names, explanations, and hypotheses in requests."""
 
 _SKILLS = 10_000  # of a domain, at most

@@ -9,6 +9,9 @@ A message is its length, four bytes in network order, and a msgpack map of that 
     rank             outcome    one per model, in the order of the query, each as soon as it is there
                      done       with what is wrong with the query, or null
     stop                        no reply: no further model of the query is called
+    rank_batch       outcome    of one model, one per request, for as many of the requests as the time suffices for
+                     done       as above
+    selftest         tested     with what is wrong with a model, or null
     examples         written    once the domain's own examples are in a file
     train            progress   any number, then
                      trained    with the figures, or what is wrong
@@ -28,11 +31,10 @@ from typing import Any, Final
 import msgspec
 
 from arbitrank.domain import CONTRACT
-from arbitrank.isolation.channel import Decoder
 from arbitrank.scores import Kept
-from arbitrank.values import Hypothesis, Request, Slot
+from arbitrank.values import Hypothesis, Request
 
-PROTOCOL: Final = (1, 0)
+PROTOCOL: Final = (1, 1)
 """Major and minor version of the protocol."""
 
 MAX_QUERY: Final = 16 << 20
@@ -191,6 +193,43 @@ class QueryContent(msgspec.Struct, frozen=True):
     given: tuple[tuple[Hypothesis, ...], ...] | None
 
 
+class QueryBatch(msgspec.Struct, frozen=True, tag="rank_batch"):
+    """Call of one model with many requests, to a worker with the capability `batch`; `content` is a `BatchContent`.
+
+    The replies are those of a `Query`, `place` being the request's. The worker begins no request after two fifths of
+    `remaining_ms`, but the first: those without an outcome are sent again.
+    """
+
+    id: int
+    model: int
+    remaining_ms: float
+    content: msgspec.Raw
+
+
+class BatchContent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Requests without hypotheses, and for each the hypotheses that are given, None where it is to be recognised.
+
+    Those of the requests at the places `recognised` are known to be the domain's own.
+    """
+
+    requests: tuple[Request, ...]
+    given: tuple[tuple[Hypothesis, ...] | None, ...]
+    recognised: tuple[int, ...] = ()
+
+
+class SelfTestModel(msgspec.Struct, frozen=True, tag="selftest"):
+    """Test a model by the contract within `seconds`, in a worker with the capability `selftest`."""
+
+    number: int
+    seconds: float
+
+
+class SelfTested(msgspec.Struct, frozen=True, tag="tested"):
+    """The end of a self-test: the model's `problem`, None where it may answer."""
+
+    problem: str | None = None
+
+
 class StopQuery(msgspec.Struct, frozen=True, tag="stop"):
     """Call no further model of the query."""
 
@@ -225,30 +264,9 @@ class QueryDone(msgspec.Struct, frozen=True, tag="done"):
     problem: str | None = None
 
 
-ToWorker = Welcome | LoadModel | Query | StopQuery | WriteExamples | Train | Bye
-FromWorker = Hello | ModelLoaded | DomainOutcome | QueryDone | ExamplesWritten | TrainingProgress | Trained
-
-
-class _NewerSlot(Slot, frozen=True, omit_defaults=True, forbid_unknown_fields=False, gc=False):
-    """A slot of a newer core, which may have more fields."""
-
-
-class _NewerHypothesis(Hypothesis, frozen=True, omit_defaults=True, forbid_unknown_fields=False, gc=False):
-    """A hypothesis of a newer core."""
-
-    slots: tuple[_NewerSlot, ...] = ()
-
-
-class _NewerContent(QueryContent, frozen=True):
-    """Content of a query from a newer core."""
-
-    given: tuple[tuple[_NewerHypothesis, ...], ...] | None
-
-
-class _NewerOutcome(DomainOutcome, frozen=True, tag="outcome", gc=False, omit_defaults=True):
-    """The outcome of a model of a newer core."""
-
-    hypotheses: tuple[_NewerHypothesis, ...] | None = None
+ToWorker = Welcome | LoadModel | Query | StopQuery | QueryBatch | SelfTestModel | WriteExamples | Train | Bye
+OtherReplies = Hello | ModelLoaded | QueryDone | SelfTested | ExamplesWritten | TrainingProgress | Trained
+FromWorker = DomainOutcome | OtherReplies
 
 
 def _plain(value: object) -> object:
@@ -259,8 +277,3 @@ def _plain(value: object) -> object:
 
 
 encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-to_worker = Decoder[ToWorker](ToWorker, ToWorker)
-from_worker = Decoder[FromWorker](
-    FromWorker, Hello | ModelLoaded | _NewerOutcome | QueryDone | ExamplesWritten | TrainingProgress | Trained
-)
-query_content = Decoder[QueryContent](QueryContent, _NewerContent)

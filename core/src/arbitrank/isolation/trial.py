@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from arbitrank.arbitration.dispatch import Call, Host, HostedModel
+from arbitrank.arbitration.hosted_domain import SelfTest
 from arbitrank.isolation.pending import PendingCall
-from arbitrank.isolation.worker_process import WorkerProcess
+from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess
 from arbitrank.values import Hypothesis, Request
 
 __all__ = ["Trial"]
+
+_SECONDS = 30.0  # that a worker's own test of a model may take
 
 
 class Trial(Host):
@@ -21,6 +24,17 @@ class Trial(Host):
     def __init__(self, worker: WorkerProcess, deadline: float) -> None:
         self.active: WorkerProcess | None = worker
         self.deadline, self.ended = deadline, False
+
+    def problem(self, model: HostedModel, test: SelfTest) -> str | None:
+        """The problem of a model by the worker's own test, which may take long at first, and by one from here."""
+        if (worker := self.active) is None:
+            return "its worker process has ended"
+        try:
+            found = worker.selftest(model.number, _SECONDS)
+        except WorkerEnded as error:
+            self.retire(worker)
+            return f"its worker process {error}"
+        return found if found is not None else test(HostedModel(model.name, self, model.number))
 
     def begin(
         self,

@@ -18,9 +18,8 @@ from time import perf_counter
 
 import msgspec
 
-from arbitrank.arbitration import dispatch
-from arbitrank.arbitration.outcomes import Answered, Failed
 from arbitrank.arbitration.prepared import prepared
+from arbitrank.arbitration.probes import violation
 from arbitrank.child import alarm, end_with_parent, limit
 from arbitrank.context_keys import keys_of
 from arbitrank.domain import Model
@@ -28,6 +27,7 @@ from arbitrank.errors import describe, message
 from arbitrank.feature_names import features_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.channel import Channel
+from arbitrank.isolation.decoders import query_content, to_worker
 from arbitrank.isolation.greeting import hello
 from arbitrank.isolation.messages import (
     CLOSED,
@@ -39,21 +39,22 @@ from arbitrank.isolation.messages import (
     LoadModel,
     ModelLoaded,
     Query,
+    QueryBatch,
     QueryDone,
+    SelfTested,
+    SelfTestModel,
     ToWorker,
     Train,
     WriteExamples,
     encode,
-    query_content,
-    to_worker,
 )
+from arbitrank.isolation.worker_answers import TOO_LARGE, answered, batch_answers, outcome_message, short
 from arbitrank.isolation.worker_tasks import perform
 from arbitrank.registry import Found, Loaded, discover
 from arbitrank.store.loading import load_model
 
 _SWEEP = 20  # queries between two garbage collections
 _STATED = 1_000  # names that a model states to read
-_REASON = 2_000  # characters of an error that are sent
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         channel.send(encode(hello(found.values())))
         alarm(None)
-        answered = 0
+        queries = 0
         while True:
             message = channel.receive()
             if isinstance(message, LoadModel):
@@ -81,9 +82,16 @@ def main(arguments: Sequence[str]) -> None:
                 alarm(remaining)
                 _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * remaining))
                 alarm(None)
-                answered += 1
-                if answered % _SWEEP == 0:
+                queries += 1
+                if queries % _SWEEP == 0:
                     gc.collect(1)
+            elif isinstance(message, QueryBatch):
+                alarm(message.remaining_ms / 1e3)
+                _send(channel, *batch_answers(message, models))
+                alarm(None)
+                gc.collect(1)
+            elif isinstance(message, SelfTestModel):
+                _send(channel, encode(SelfTested(_problem(message, found, models))))
             elif isinstance(message, WriteExamples | Train):
                 perform(message, found, lambda reply: channel.send(encode(reply)))
             elif isinstance(message, Bye):
@@ -106,7 +114,7 @@ def _answer(
         content = query_content.decode(query.content)
         request = prepared(content.request)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return [encode(QueryDone(query.id, _short(describe(error))))]
+        return [encode(QueryDone(query.id, short(describe(error))))]
     left = MAX_OUTCOMES
     for place, number in enumerate(query.models):
         _send(channel, *last)  # before the next domain runs, which would be blamed for what this one did
@@ -116,14 +124,10 @@ def _answer(
             break
         name, model = models[number]
         given = None if content.given is None else content.given[place]
-        try:
-            outcome = dispatch.query_prepared(name, model, request, given, query.explain)
-        except KeyboardInterrupt as error:  # raised by the plugin: no keyboard reaches this process
-            outcome = Failed(describe(error), 0.0)
-        message = encode(_message(query.id, place, outcome, given is not None))
+        outcome = answered(name, model, request, given, query.explain)
+        message = encode(outcome_message(query.id, place, outcome, given is not None))
         if len(message) > left:
-            problem = "its answer is larger than the answers to one request may be"
-            message = encode(DomainOutcome(query.id, place, problem))
+            message = encode(DomainOutcome(query.id, place, TOO_LARGE))
         left -= len(message)
         last = [message]
     return [*last, encode(QueryDone(query.id))]
@@ -137,27 +141,6 @@ def _send(channel: Channel[ToWorker], *contents: bytes) -> None:
         raise
     except OSError:
         os._exit(CLOSED)
-
-
-def _message(query: int, place: int, outcome: Answered | Failed, given: bool) -> DomainOutcome:
-    if isinstance(outcome, Answered):
-        return DomainOutcome(
-            query,
-            place,
-            mine=outcome.scores.mine,
-            right=tuple(outcome.scores.right.tolist()),
-            hypotheses=None if given else tuple(outcome.hypotheses),
-            why=None if outcome.why is None else [dict(row) for row in outcome.why],
-            recognise_ms=outcome.recognise_ms,
-            rerank_ms=outcome.rerank_ms,
-            kept=outcome.kept if given else None,
-            scales=None if outcome.scales is None else dict(outcome.scales),
-        )
-    reason = _short(outcome.reason)
-    short_of_memory = "MemoryError" in reason
-    return DomainOutcome(
-        query, place, reason, recognise_ms=outcome.ms, out_of_memory=short_of_memory, unread=outcome.unread
-    )
 
 
 def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[str, Model]]) -> str | None:
@@ -176,10 +159,26 @@ def _load(task: LoadModel, found: Mapping[str, Found], models: dict[int, tuple[s
         model = Fault(error)
     alarm(None)
     if isinstance(model, Fault):
-        return _short(message(model, "cannot be loaded: "))
+        return short(message(model, "cannot be loaded: "))
     models[task.number] = task.domain, model
     gc.freeze()
     return None
+
+
+def _problem(task: SelfTestModel, found: Mapping[str, Found], models: Mapping[int, tuple[str, Model]]) -> str | None:
+    """The problem of a model by the contract of this core, None where it may answer."""
+    name, model = models[task.number]
+    plugin = found[name]
+    assert isinstance(plugin, Loaded)
+    alarm(task.seconds)
+    try:
+        problem = guarded(violation, plugin.domain, model, task.seconds)
+    except KeyboardInterrupt as error:  # raised by the plugin
+        problem = Fault(error)
+    alarm(None)
+    if isinstance(problem, Fault):
+        return short(problem.placed)
+    return None if problem is None else short(problem)
 
 
 def _loaded(model: Model) -> ModelLoaded:
@@ -187,10 +186,6 @@ def _loaded(model: Model) -> ModelLoaded:
     keys, features = keys_of(model), features_of(model)
     bounded = (None if found is None or len(found) > _STATED else tuple(sorted(found)) for found in (keys, features))
     return ModelLoaded(None, *bounded)
-
-
-def _short(reason: str) -> str:
-    return reason.encode(errors="replace").decode()[:_REASON]
 
 
 if __name__ == "__main__":

@@ -12,19 +12,21 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import perf_counter, sleep
 
 from arbitrank.arbitration.dispatch import Call, Host, HostedModel
 from arbitrank.arbitration.hosted_domain import SelfTest
-from arbitrank.arbitration.outcomes import Late
+from arbitrank.arbitration.outcomes import Answered, Failed, Late
 from arbitrank.domain import Model
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded
+from arbitrank.isolation.batches import Given, query_each
 from arbitrank.isolation.messages import LoadModel
 from arbitrank.isolation.pending import PendingCall
 from arbitrank.isolation.trial import Trial
@@ -100,6 +102,18 @@ class WorkerPair(Host):
             stack.pop_all()  # the call releases it
         return call.outcomes
 
+    def query_each(self, model: HostedModel, requests: Sequence[Request], given: Given) -> list[Answered | Failed]:
+        """The outcome of each request, in batches where the worker knows them."""
+        return query_each(self, model, requests, given)
+
+    @contextmanager
+    def held(self) -> Iterator[WorkerProcess | None]:
+        """The active worker, None without one, which answers nothing else meanwhile."""
+        with self._lock:
+            if self.active and self.active.readable(0.0):  # it has ended, or a domain wrote to its socket
+                self.retire(self.active)
+            yield self.active
+
     def retire(self, worker: WorkerProcess) -> None:
         """Kill a worker and have it replaced; the spare takes over where it was active. The lock is held."""
         worker.kill()
@@ -148,7 +162,7 @@ class WorkerPair(Host):
     def _problem(self, worker: WorkerProcess, model: HostedModel, test: SelfTest) -> str | None:
         """The problem of a model in a worker that answers no requests; the worker is retired where it ends."""
         trial = Trial(worker, self.deadline)
-        problem = test(HostedModel(model.name, trial, model.number))
+        problem = trial.problem(model, test)
         if trial.ended:
             with self._lock:
                 self._retired.append(worker)
@@ -164,7 +178,7 @@ class WorkerPair(Host):
             if worker is None:
                 return "its second worker process is not ready"
             trial = Trial(worker, self.deadline)
-            found = (test(name, HostedModel(name, trial, model.number)) for name, model in models.items())
+            found = (trial.problem(model, partial(test, name)) for name, model in models.items())
             problem = next((one for one in found if one is not None), None)
             with self._lock:
                 if trial.ended:

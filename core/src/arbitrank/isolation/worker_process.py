@@ -14,27 +14,31 @@ from typing import TypeVar
 from arbitrank.child import Child
 from arbitrank.domain import Progress
 from arbitrank.isolation.channel import Channel, Malformed
+from arbitrank.isolation.decoders import from_worker
 from arbitrank.isolation.messages import (
     CLOSED,
     MAX_OUTCOMES,
     PROTOCOL,
     STARTING,
+    DomainOutcome,
     ExamplesWritten,
     FromWorker,
     Hello,
     LoadModel,
     ModelLoaded,
+    QueryDone,
+    SelfTested,
+    SelfTestModel,
     Trained,
     TrainingProgress,
     Welcome,
     encode,
-    from_worker,
 )
 
 _CHILDREN = 8  # processes that a worker may have started
 _page = os.sysconf("SC_PAGESIZE")
 
-Reply = TypeVar("Reply", ModelLoaded, Hello, ExamplesWritten, Trained)
+Reply = TypeVar("Reply", ModelLoaded, Hello, ExamplesWritten, SelfTested, Trained)
 
 
 class WorkerEnded(Exception):
@@ -103,6 +107,41 @@ class WorkerProcess(Child):
             self._base = self._pages()
         else:
             self.refused[task.number] = loaded.problem
+
+    def capable(self, name: str) -> bool:
+        """True where it has named a capability."""
+        return self.hello is not None and name in self.hello.capabilities
+
+    def selftest(self, number: int, seconds: float) -> str | None:
+        """The problem of a model by the worker's own test, None where there is none, or no such test.
+
+        Raises `WorkerEnded`.
+        """
+        if not self.capable("selftest"):
+            return None
+        self.send(encode(SelfTestModel(number, seconds)))
+        return self.reply(seconds + 1.0, SelfTested, "done with its self-test").problem
+
+    def outcomes(self, content: bytes, id: int, seconds: float) -> list[DomainOutcome]:
+        """The outcomes of the batch `id`, those of its first requests; none where it could not be read.
+
+        Raises `WorkerEnded`, also where one is not as expected.
+        """
+        until = monotonic() + seconds
+        self.send(content, seconds)
+        found: list[DomainOutcome] = []
+        try:
+            while self.readable(until - monotonic()):
+                for message in self.received():
+                    if isinstance(message, DomainOutcome) and (message.query, message.place) == (id, len(found)):
+                        found.append(message)
+                    elif isinstance(message, QueryDone) and message.query == id:
+                        return [] if message.problem else found
+                    else:
+                        raise Malformed(f"{type(message).__name__} in place of an outcome")
+        except Malformed as error:
+            raise WorkerEnded(f"sent a malformed message: {error}") from error
+        raise WorkerEnded(f"was not done with a batch after {seconds:g} s")
 
     def reply(
         self, seconds: float, kind: type[Reply], state: str, progress: Progress = lambda stage, done, total: None
