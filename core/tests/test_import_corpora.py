@@ -533,7 +533,7 @@ def test_without_a_folder_lines_are_printed_and_templates_are_refused(tmp_path: 
     refused = command("--corpus", "alexa", str(written(dict(SAMPLES["alexa"][1]), tmp_path)))
     assert "has templates, which become files; expected --out FOLDER" in str(refused.exception)
     refused = command("rasa", "--out", str(tmp_path))
-    assert "--out: no --corpus; expected both" in str(refused.exception)
+    assert "--out: no --corpus or --catalogue; expected both" in str(refused.exception)
 
 
 @pytest.mark.parametrize(("name", "package"), [("rasa-yaml", "yaml"), ("alexa", "tomli_w")])

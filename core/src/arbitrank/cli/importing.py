@@ -11,13 +11,18 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.cli.importing_corpora import CorpusImport, corpus_options
 from arbitrank.errors import InputError
+from arbitrank.importers.catalogues import FORMATS as CATALOGUES
 from arbitrank.importers.corpora import FORMATS as CORPORA
 from arbitrank.importers.formats import FORMATS
 from arbitrank.importers.payloads import PayloadFormat
 from arbitrank.wire.notices import Notices
 
 
-@click.command("import", epilog=f"Formats: {', '.join(FORMATS)}; of --corpus: {', '.join(CORPORA)}.")
+@click.command(
+    "import",
+    epilog=f"Formats: {', '.join(FORMATS)}; of --corpus: {', '.join(CORPORA)}; of --catalogue: "
+    f"{', '.join(CATALOGUES)}.",
+)
 @click.argument("vendor", metavar="VENDOR|PATH")
 @click.argument("file", default="-")
 @click.option(
@@ -37,13 +42,18 @@ def import_(
     With --corpus, import the file, folder or zip archive at PATH: utterances as a corpus, templates as patterns.toml
     and lists.toml. What cannot be taken over is listed on standard error.
 
+    With --catalogue, import the skills in the file or folder at PATH, tools of agents and operations of APIs, as lines
+    of a catalogue, which `arbitrank shortlist train --catalogue` reads.
+
     Example: arbitrank import rasa parsed.json --domain podcasts
     Example: arbitrank import --corpus rasa data/nlu.yml --domain podcasts --out corpus
+    Example: arbitrank import --catalogue mcp tools.json --out skills
     """
-    if corpus.format is not None:
+    if corpus.format is not None or corpus.catalogue is not None:
         for option, value in {"--map": mapping, "--utterance": utterance, file: None if file == "-" else file}.items():
             if value is not None:
-                raise InputError(f"{option}: not with --corpus, expected: arbitrank import --corpus FORMAT PATH")
+                verb = "--corpus" if corpus.format is not None else "--catalogue"
+                raise InputError(f"{option}: not with {verb}, expected: arbitrank import {verb} FORMAT PATH")
         corpus.run(Path(vendor), domain)
         return
     payloads, notices = PayloadFormat.stated(vendor, domain, mapping, utterance), Notices(options.note)

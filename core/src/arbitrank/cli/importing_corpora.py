@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from arbitrank.cli import options
+from arbitrank.cli.importing_catalogues import import_catalogue
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora import CorpusOptions, Gathered, format_of, import_corpus
 from arbitrank.importers.corpora.writing import files_of, write_files
@@ -28,9 +29,15 @@ class CorpusImport(NamedTuple):
     columns: Sequence[str]
     out_of_scope: Sequence[str]
     as_json: bool
+    catalogue: str | None = None
 
     def run(self, path: Path, domain: str | None) -> None:
-        """Import the corpus at a path: write it into `out`, or print its lines, and report."""
+        """Import the corpus, or the catalogue, at a path: write it into `out`, or print its lines, and report."""
+        if self.catalogue is not None:
+            import_catalogue(
+                self.catalogue, path, domain, out=self.out, force=self.force, as_json=self.as_json
+            )  # fmt: skip
+            return
         format = format_of(self.format or "")
         if self.columns and format not in ("csv", "atis"):
             raise InputError(f"--column: the format {format} has no columns; expected it with --corpus csv")
@@ -62,18 +69,23 @@ def _make(
     columns: Sequence[str],
     out_of_scope: Sequence[str],
     as_json: bool,
+    catalogue: str | None,
 ) -> CorpusImport:
-    made = CorpusImport(corpus, out, force, locale, columns, out_of_scope, as_json)
-    options.needs("--corpus", corpus, out=out, force=force, locale=locale, column=columns, out_of_scope=out_of_scope,
-                  json=as_json)  # fmt: skip
-    return made
+    if corpus is not None and catalogue is not None:
+        raise InputError("--catalogue: not with --corpus, expected one of the two")
+    options.needs("--corpus", corpus, locale=locale, column=columns, out_of_scope=out_of_scope)
+    options.needs("--corpus or --catalogue", corpus or catalogue, out=out, force=force, json=as_json)
+    return CorpusImport(corpus, out, force, locale, columns, out_of_scope, as_json, catalogue)
 
 
 corpus_options = options.gathered(
     "corpus",
     _make,
     click.option("--corpus", metavar="FORMAT", help="Import a corpus in this format, from PATH."),
-    click.option("--out", type=options.PATH, metavar="FOLDER", help="With --corpus: write the files here."),
+    click.option("--catalogue", metavar="FORMAT", help="Import skills, a catalogue in this format, from PATH."),
+    click.option(
+        "--out", type=options.PATH, metavar="FOLDER", help="With --corpus, --catalogue: write the files here."
+    ),
     click.option("--force", is_flag=True, help="With --out: replace files that are there already."),
     click.option("--locale", metavar="LOCALE", help="With --corpus: import this locale alone, as en or en-US."),
     click.option(

@@ -135,5 +135,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"arbitrank: {' '.join(message.split())}", file=sys.stderr)
+    # On one line, and without control characters that a file's text may hold: a terminal would obey them.
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(message.split()))
+    print(f"arbitrank: {line}", file=sys.stderr)
     sys.exit(2)

@@ -12,6 +12,7 @@ import click
 
 from arbitrank.answerlog.reader import read_log, read_truths
 from arbitrank.cli import options
+from arbitrank.cli.catalogue_options import CatalogueFiles, catalogue_option
 from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.errors import InputError, describe
 from arbitrank.evaluate.metrics import band_text
@@ -123,6 +124,7 @@ _classifier = options.gathered(
 @click.command("train")
 @_data
 @skills_option
+@catalogue_option
 @domains_option
 @_classifier
 @options.seed
@@ -130,6 +132,7 @@ _classifier = options.gathered(
 def train(
     data: tuple[str, ...],
     skills: Skills,
+    catalogue: CatalogueFiles,
     domains: bool,
     recipe: Callable[[Sequence[SkillUtterance], int], Any],
     seed: int,
@@ -137,14 +140,23 @@ def train(
 ) -> None:
     """Train the Shortlister on utterances and their skills, and publish it as the store's candidate `.shortlist`.
 
-    Skills of the installed domains without utterances are known by their sample phrases and descriptions.
+    Skills of a catalogue and of the installed domains without utterances are known by their texts.
 
     Example: arbitrank shortlist train --data labelled.jsonl --promote
+    Example: arbitrank shortlist train --catalogue skills.jsonl --no-domains --promote
     """
     destination.check(SHORTLIST)
     lines = read_lines(data, skills)
     classifier = recipe(lines, seed)
-    built = build(lines, loaded(discover()) if domains else {}, classifier=classifier)
+    found = loaded(discover()) if domains else {}
+    check = partial(catalogue.check, destination=destination)
+    built = build(lines, found, classifier=classifier, listed=catalogue.skills(), check=check)
+    catalogue.report(built.skills)
+    if built.labelled.ambiguous:
+        options.note(
+            f"{built.labelled.ambiguous} lines are left out, as several owners have their skill, as "
+            f"{built.labelled.example!r}; expected its domain, or OWNER/NAME"
+        )
     model = "index and learned" if classifier else "index"
     version = _written(lambda target: write(built, target, seed=seed, model=model), destination)
     index = built.shortlister.index

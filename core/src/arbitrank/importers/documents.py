@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from itertools import chain
@@ -11,7 +12,7 @@ from arbitrank.errors import InputError
 from arbitrank.wire.json_lines import MAX_LINE, BadLine, opened, other_kind, place
 from arbitrank.wire.json_text import BOM, parsed
 
-__all__ = ["MAX_DOCUMENTS", "Document", "documents"]
+__all__ = ["MAX_DOCUMENTS", "Document", "documents", "documents_of"]
 
 MAX_DOCUMENTS = 64 << 20
 """Bytes of a file at most that is not JSON Lines: it is read as a whole."""
@@ -35,6 +36,11 @@ def documents(path: str, *, listed: bool = False) -> Iterator[Document | BadLine
                 yield from (Document(f"{one.where}[{i}]", each) for i, each in enumerate(one.value))
             else:
                 yield one
+
+
+def documents_of(raw: bytes, name: str) -> Iterator[Document | BadLine]:
+    """The JSON documents in the bytes of a file, which messages call `name`; lists stay whole."""
+    yield from _documents(io.BytesIO(raw), name)
 
 
 def _is_several(value: list[Any], listed: bool) -> bool:

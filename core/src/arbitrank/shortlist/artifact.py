@@ -3,6 +3,7 @@
 shortlist.json        the index's settings and the calibration's weights
 skills.json           the skills' names and domains, by number, and the own names of those whose name is qualified
 index.npz             the index's arrays
+catalogue.jsonl       the skills with their texts, a line each, which serving does not read
 learned/weights.npz   the arrays of the classifier, if there is one
 
 Arrays are kept uncompressed and without pickled objects.
@@ -28,11 +29,14 @@ from arbitrank.shortlist.index import MAX_SKILLS, Index, IndexSettings
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.values import Name
+from arbitrank.wire.catalogue_lines import CatalogueSkill
 
-__all__ = ["NAME", "load_shortlister", "save_shortlister"]
+__all__ = ["CATALOGUE", "NAME", "load_shortlister", "read_skills", "save_catalogue", "save_shortlister"]
 
 NAME = SHORTLIST
 _DESCRIPTION, _SKILLS, _INDEX, _CLASSIFIER = "shortlist.json", "skills.json", "index.npz", "learned/weights.npz"
+CATALOGUE = "catalogue.jsonl"
+"""The file of the skills' texts."""
 _INDEX_ARRAYS = ("grams", "starts", "postings", "rarity", "base", "missing")
 _CLASSIFIER_ARRAYS = tuple(field.name for field in fields(SkillClassifier))
 
@@ -69,6 +73,23 @@ def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
     _save(folder / _INDEX, index, _INDEX_ARRAYS)
     if shortlister.classifier is not None:
         _save(folder / _CLASSIFIER, shortlister.classifier, _CLASSIFIER_ARRAYS)
+
+
+def save_catalogue(skills: Iterable[CatalogueSkill], folder: Path) -> None:
+    """Write the skills with their texts, from which a catalogue can be exported."""
+    with (folder / CATALOGUE).open("wb") as file:
+        for one in skills:
+            file.write(msgspec.json.encode(one) + b"\n")
+
+
+def read_skills(folder: Path) -> list[tuple[str, str, str]]:
+    """The unique name, the owner and the own name of each skill of an artifact. Raises `ArtifactError`."""
+    try:
+        skills = msgspec.json.decode((folder / _SKILLS).read_bytes(), type=_SkillsFile)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{folder}: not a readable shortlister: {error}; train it again") from error
+    pairs = enumerate(zip(skills.names, skills.domains, strict=False))
+    return [(name, domain, skills.own.get(number, name)) for number, (name, domain) in pairs]
 
 
 def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:

@@ -17,7 +17,7 @@ from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.nlu.text import crc
 from arbitrank.packages import core_version
-from arbitrank.shortlist.artifact import NAME, save_shortlister
+from arbitrank.shortlist.artifact import NAME, save_catalogue, save_shortlister
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
@@ -127,15 +127,17 @@ def build(
     domains: Mapping[str, Domain] = {},
     classifier: ClassifierTrainer | None = None,
     listed: Listed = (),
+    check: Callable[[GatheredSkills], None] = lambda gathered: None,
 ) -> TrainedShortlister:
     """Train a Shortlister: calibrated on held-out utterances, its kernels then trained on all.
 
-    `listed` are the skills of a catalogue, beside those of the domains and of the lines. Raises `DataError` where there
-    is no skill at all.
+    `listed` are the skills of a catalogue, beside those of the domains and of the lines. `check` receives all of them
+    before the training. Raises `DataError` where there is no skill at all.
     """
     gathered, labelled = catalogue(lines, domains, listed)
     if not len(gathered):
         raise DataError("no skill: no line, no catalogue and no installed domain has one; see docs/shortlist.md")
+    check(gathered)
     skills, known, lines = SkillCatalogue.of(gathered), gathered.by_name(), labelled.lines
     held = [line for line in lines if crc(line.utterance) % _HELD_OUT == 0]
     part = _with_kernels([line for line in lines if crc(line.utterance) % _HELD_OUT], skills, known, classifier)
@@ -174,6 +176,7 @@ def write(trained: TrainedShortlister, folder: Path, *, seed: int = 0, model: st
     """Write a sealed artifact into `folder`, which must be new, empty or an artifact to replace."""
     with replacing(folder) as work:
         save_shortlister(trained.shortlister, work)
+        save_catalogue(trained.skills.skills, work)
         write_durably(work / CARD, msgspec.json.format(msgspec.json.encode(trained.quality.card), indent=1))
         manifest = Manifest(
             domain=NAME,

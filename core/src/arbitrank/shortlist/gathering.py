@@ -76,6 +76,35 @@ class GatheredSkills:
         return found
 
 
+class SkillCount:
+    """Counts of skills, without their texts: `owners`, names that several owners have (`clashing`), and `repeated`."""
+
+    def __init__(self) -> None:
+        self.skills = self.repeated = 0
+        self.owners: dict[str, str] = {}
+        self._of_name: dict[str, str | set[str]] = {}
+
+    @property
+    def clashing(self) -> list[str]:
+        """The names that several owners have, in the order of their first lines."""
+        return [name for name, each in self._of_name.items() if isinstance(each, set)]
+
+    def add(self, one: CatalogueSkill) -> None:
+        """Count a skill."""
+        self.skills += 1
+        owner = self.owners.setdefault(one.domain, one.domain)
+        known = self._of_name.get(one.name)
+        if known is None:
+            self._of_name[one.name] = owner
+        elif isinstance(known, set):
+            self.repeated += owner in known
+            known.add(owner)
+        elif known == owner:
+            self.repeated += 1
+        else:
+            self._of_name[one.name] = {known, owner}
+
+
 def gather_skills(
     found: Iterable[tuple[str, CatalogueSkill]], progress: Callable[[int], object] = lambda n: None
 ) -> GatheredSkills:

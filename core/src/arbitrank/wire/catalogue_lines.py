@@ -152,7 +152,7 @@ def _parameters(value: Any) -> Iterator[tuple[str, Any, Any]]:
 def _name(line: Mapping[str, Any], field: str) -> str:
     value = line.get(field)
     if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.strip():
-        lacks = "lacks the field name" if field not in line else f"{field}: {short(value)} is invalid"
+        lacks = "lacks the field name" if value is None else f"{field}: {short(value)} is invalid"
         raise InputError(f"{lacks}, {_NAME}")
     return value
 

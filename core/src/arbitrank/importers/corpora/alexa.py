@@ -28,7 +28,7 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
         if len(files) > 1 and file.path.suffix != ".json":
             continue
         document = read_json(file)
-        model = _model(document)
+        model = language_model(document)
         if model is None and len(files) == 1:
             raise DataError(f"{file.label}: has no interactionModel.languageModel with intents")
         if model is None:
@@ -38,7 +38,7 @@ def read(files: Sequence[SourceFile], options: CorpusOptions) -> Iterator[Item]:
         yield from _language_model(document, model, locale)
 
 
-def _model(document: Placed) -> Placed | None:
+def language_model(document: Placed) -> Placed | None:
     """The language model of a document, of today's layout or those before it."""
     value: Any = document.value
     if not isinstance(value, dict):
