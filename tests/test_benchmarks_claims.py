@@ -10,11 +10,14 @@ import pytest
 from benchmarks import curation, exchange, independence, little_data, overlap
 from benchmarks.common import Bench
 from benchmarks.exchange import FAULTS, bent
+from benchmarks.small import small
 from benchmarks.synthetic import synthetic_corpus
 
 from arbitrank.domain import Settings
+from arbitrank.evaluate.corpus import Corpus
 from arbitrank.learn.evidence import Evidence
 from arbitrank.learn.linear_training import train_factored
+from arbitrank.values import Example, Request, Truth
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +79,15 @@ def test_recognisers_that_agree_answer_better_than_the_best_of_them_alone() -> N
     _, low, _ = ways["factored in a group, tuned"]["gain"]
     assert low > 0.0
     assert ways["factored in a group, tuned"]["nll"] < ways["factored tuned"]["nll"]
+
+
+def test_intents_stand_for_domains_that_have_few_requests() -> None:
+    asked = [Example(Request(utterance=f"word{i}"), Truth("bank", f"intent{i % 9}")) for i in range(180)]
+    outside = Example(Request(utterance="what is the weather"), Truth(None))
+    whole = Corpus("made", ("bank",), (*asked, outside), (), (*asked[:36], outside), "dev", ())
+    one = small(whole, domains=4, requests=50, seed=0)
+    assert len(one.domains) == 4
+    assert len(one.train) == 50
+    assert len(one.held) == 4 * 4
+    assert {example.truth.domain for example in one.held} == set(one.domains)
+    assert all(example.truth.domain == example.truth.intent for example in (*one.train, *one.held))
