@@ -286,6 +286,26 @@ def test_code_that_fails_is_refused_and_the_one_before_answers(
     assert live.status().code["arbitrank-kite"].problem is None
 
 
+def test_code_that_is_slow_at_its_first_request_alone_is_taken(live: Live, folder: Path) -> None:
+    """The test in each worker is not bound by the deadline, and what it compiles there no request waits for."""
+    extra = """
+import time
+
+
+def rerank(self, request, done=[]):
+    done or time.sleep(1.2)
+    done.append(1)
+    return Scores(0.9, np.full(len(request.hypotheses), 0.5 / len(request.hypotheses)))
+
+
+TalkingModel.rerank = rerank
+"""
+    released(folder, version="1.1", intent="Glide", extra=extra)
+    live.look()
+    assert live.status().code["arbitrank-kite"].problem is None
+    assert intent(live) == ("Glide", "1.1-00000000")
+
+
 def test_a_package_that_is_installed_answers_and_one_that_is_uninstalled_does_not(live: Live, folder: Path) -> None:
     released(folder, ("swing",), package="arbitrank-swing", intent="Swing")
     live.look()

@@ -13,6 +13,7 @@ from arbitrank.values import Hypothesis, Request
 __all__ = ["Trial"]
 
 _SECONDS = 30.0  # that a worker's own test of a model may take
+_DEADLINES = 5  # that a request of a test may take: it is odd or the first, and the machine may be busy with answers
 
 
 class Trial(Host):
@@ -23,7 +24,7 @@ class Trial(Host):
 
     def __init__(self, worker: WorkerProcess, deadline: float) -> None:
         self.active: WorkerProcess | None = worker
-        self.deadline, self.ended = deadline, False
+        self.deadline, self.ended = _DEADLINES * deadline, False
 
     def problem(self, model: HostedModel, test: SelfTest) -> str | None:
         """The problem of a model by the worker's own test, which may take long at first, and by one from here."""
