@@ -17,7 +17,8 @@ from environment_folders import make, plugin, released
 from arbitrank.cli.main import cli
 from arbitrank.environments import folders, install
 from arbitrank.environments.building import Sources, Tool, find_python, package_of, tool
-from arbitrank.environments.install import Installed, rollback_code, uninstall
+from arbitrank.environments.install import Installed, uninstall
+from arbitrank.environments.rollback import rollback_code
 from arbitrank.errors import InputError, PluginError
 from arbitrank.registry import ENVIRONMENTS
 from arbitrank.store.store import Store, open_store
@@ -98,10 +99,13 @@ def test_an_upgrade_keeps_the_release_before_for_a_rollback_and_removes_older_on
     for built.version in ("1.0", "1.1", "1.2"):
         names.append(installed(folder, store).release)
     assert [one.name for one in folders.releases(folder / "arbitrank-kite")] == names[1:]
-    now, before = rollback_code("kite", folder)
-    assert (now.name, before.name) == (names[1], names[2])
+    done = rollback_code("kite", store, folder)
+    assert done.release is not None
+    assert done.before is not None
+    assert (done.release.name, done.before.name, done.changes) == (names[1], names[2], {})
     assert current(folder) == names[1]
-    assert rollback_code("arbitrank-kite", folder)[0].name == names[2]
+    rollback_code("arbitrank-kite", store, folder)
+    assert current(folder) == names[2]
 
 
 def test_scripts_of_the_environment_name_the_folder_that_it_is_renamed_to(
@@ -197,7 +201,7 @@ def test_uninstalling_leaves_nothing_that_is_current(folder: Path, store: Store,
     with pytest.raises(InputError, match="not installed"):
         uninstall("arbitrank-kite", folder)
     with pytest.raises(InputError, match="no package or domain of that name"):
-        rollback_code("kite", folder)
+        rollback_code("kite", store, folder)
 
 
 # ------------------------------------------------------------------------------------------------------------ the verbs

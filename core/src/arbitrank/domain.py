@@ -239,6 +239,10 @@ class Domain(ABC):
     shared_negatives: bool | None = None
     """True adds shared negatives to the domain's training data, False never; None where it has none of its own."""
 
+    loadable_by: str | None = None
+    """The versions of the domain's package that can load what `train` writes now, as in `>=1.4`; None stands for its
+    present minor version and all later ones."""
+
     @property
     def skills(self) -> Sequence[Skill]:
         """The domain's skills; by default one, the domain itself."""

@@ -6,6 +6,7 @@
     ├── PluginError       fix the plugin: it violates the contract
     ├── ArtifactError     retrain or republish: an artifact is damaged, incomplete or not for this core
     │   ├── NoWeights     train: nothing was published for a domain, and its package brings nothing
+    │   ├── OtherCode     install the code that the weights are for, or train with the code that is there
     │   └── UnreadableArtifact  try again later, or republish: a file of it is missing or exchanged
     └── StoreError        try again later: the store did not answer
         └── Conflict      read the state again: it was changed in the meantime
@@ -27,6 +28,7 @@ __all__ = [
     "DataError",
     "InputError",
     "NoWeights",
+    "OtherCode",
     "PluginError",
     "StoreError",
     "UnreadableArtifact",
@@ -60,6 +62,13 @@ class ArtifactError(ArbitrankError):
 
 class NoWeights(ArtifactError):
     """Raised when a domain has no weights at all: none are stable, and its package brings none. Train it."""
+
+
+class OtherCode(ArtifactError):
+    """Raised when weights are for other versions of the domain's package than the one that is there.
+
+    Install one of them, or train with the version that is there.
+    """
 
 
 class UnreadableArtifact(ArtifactError):

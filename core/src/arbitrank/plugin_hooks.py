@@ -19,6 +19,7 @@ from arbitrank.domain import Domain, Model, Skill
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded, shown
 from arbitrank.regular_files import writable_by_all
+from arbitrank.training_environment import is_specifier
 
 __all__ = [
     "HOOK",
@@ -164,6 +165,11 @@ STATED: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
         lambda one: one is None or isinstance(one, bool),
         "True, False or None",
         "write one of these",
+    ),
+    "loadable_by": (
+        lambda one: one is None or is_specifier(one),
+        "versions of its package, or None",
+        'write loadable_by = ">=1.4"',
     ),
 }
 """Attributes that a domain states: what fits, in words, and the edit."""

@@ -30,7 +30,7 @@ from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.store.artifact import read_card
 from arbitrank.store.decision_settings import load_decisions, load_tuning
 from arbitrank.store.kinds import DECISIONS, HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
-from arbitrank.store.loading import combined, load_domains, settled, with_stored
+from arbitrank.store.loading import combined, load_domains, release_of, settled, with_stored
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
 
@@ -43,7 +43,8 @@ class Judgement:
 
     `number` is that of the last change when it was judged. `impact` is a domain's replay of the audit set. It is None
     for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`). It was
-    `recalibrated` where that was allowed and needed.
+    `recalibrated` where that was allowed and needed. `code` is the release of the domain's environment, where it has
+    one, that the version was tested with.
     """
 
     domain: str
@@ -54,6 +55,7 @@ class Judgement:
     impact: Impact | None
     reasons: tuple[GateReason, ...]
     recalibrated: FittedRecalibration | None = None
+    code: str | None = None
 
 
 def consider(
@@ -109,7 +111,8 @@ def consider(
                 replayed = dataclasses.replace(replayed, candidate=mapped)
                 impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
                 reasons = judge(impact, card, limits, domain=name)
-    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted)
+    code = release_of(domains[name]) if name in domains else None
+    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code)
 
 
 def _settings_reasons(
@@ -155,4 +158,5 @@ def promote(
         recalibration=recalibration if passed else "kept",
         by=by,
         checked=True,
+        code=judgement.code,
     )

@@ -24,7 +24,7 @@ from arbitrank.child import Child, Ended, Expired, limit, serve
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError, message, os_errors
 from arbitrank.guard import Fault, guarded
-from arbitrank.registry import Found, Loaded, discover
+from arbitrank.registry import Found, Loaded, Source, discover
 from arbitrank.scales import domain_scales
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import read_hyprank
@@ -34,6 +34,7 @@ from arbitrank.store.decision_settings import load_decisions, load_tuning
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.store.loading import load_model
 from arbitrank.store.versions import wrong_name
+from arbitrank.training_environment import check_code
 
 TIMEOUT = 60.0
 """Seconds that a self-test may take."""
@@ -156,10 +157,14 @@ STAGES: dict[str, tuple[Callable[[Path], Any], Callable[[Any], str | None]]] = {
 
 
 def problem(
-    folder: Path, name: str, domain: Domain | None = None, scales: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    name: str,
+    domain: Domain | None = None,
+    scales: Mapping[str, str] = MappingProxyType({}),
+    source: Source | None = None,
 ) -> str | None:
-    """The problem of an artifact of `domain`, or of the stage `name`, tested in this process."""
-    found = guarded(_problem, folder, name, domain, scales)
+    """The problem of an artifact of `domain`, from `source`, or of the stage `name`, tested in this process."""
+    found = guarded(_problem, folder, name, domain, scales, source)
     if not isinstance(found, Fault):
         return found
     if isinstance(found.error, MemoryError):
@@ -167,9 +172,13 @@ def problem(
     return str(found.error) if isinstance(found.error, ArbitrankError) else found.placed
 
 
-def _problem(folder: Path, name: str, domain: Domain | None, scales: Mapping[str, str]) -> str | None:
+def _problem(
+    folder: Path, name: str, domain: Domain | None, scales: Mapping[str, str], source: Source | None
+) -> str | None:
     if wrong := wrong_name(read_manifest(folder), name):
         return wrong
+    if source is not None:
+        check_code(folder, source.distribution, source.version)
     if domain is not None:
         return violation(domain, load_model(domain, folder, scales))
     load, check = STAGES[name]
@@ -192,7 +201,7 @@ def main(arguments: Sequence[str]) -> None:
             found.update((one.name, one) for one in sorted(every, key=lambda one: isinstance(one, Loaded)))
         one = found.get(name)
         if isinstance(one, Loaded):
-            return msgspec.json.encode(problem(Path(folder), name, one.domain, scales))
+            return msgspec.json.encode(problem(Path(folder), name, one.domain, scales, one.source))
         reason = one.reason if one else "it is not installed"
         return msgspec.json.encode(f"domain {name!r} cannot be loaded: {reason}; run: arbitrank domains")
 

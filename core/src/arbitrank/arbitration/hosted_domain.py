@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from arbitrank.arbitration.dispatch import HostedModel
 from arbitrank.domain import Domain, Model
+from arbitrank.training_environment import TrainingEnvironment
 
 __all__ = ["HostedDomain", "SelfTest"]
 
@@ -20,6 +21,11 @@ class HostedDomain(Domain):
     """A domain whose code runs in other processes, and whose models are there; `release_name` is that of the code."""
 
     release_name: str
+
+    @property
+    @abstractmethod
+    def environment(self) -> TrainingEnvironment:
+        """The environment that it trains in. Raises `InputError` where that is gone."""
 
     @abstractmethod
     def hosted(self, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None) -> HostedModel:

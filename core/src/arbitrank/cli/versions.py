@@ -17,7 +17,7 @@ from arbitrank.errors import InputError, StoreError
 from arbitrank.registry import ENVIRONMENTS
 from arbitrank.store.artifact import MANIFEST
 from arbitrank.store.artifact_checks import Check, checks, printable
-from arbitrank.store.kinds import checked_name, is_name, kind_of, name_in_store, train_command
+from arbitrank.store.kinds import RESERVED, checked_name, is_name, kind_of, name_in_store, train_command
 from arbitrank.store.prune import GRACE
 from arbitrank.store.prune import prune as remove_old_versions
 from arbitrank.store.state import Change
@@ -50,25 +50,30 @@ def publish(path: Path, store: Store) -> None:
 def rollback(domain: str, to_package: bool, code: bool, reason: str | None, store: Store) -> None:
     """Make the `previous` version of DOMAIN stable again, and the stable one `previous`.
 
-    DOMAIN is a domain, .shortlist, .hyprank or .decisions. Nothing is trained and no code of the domain runs.
+    DOMAIN is a domain, .shortlist, .hyprank or .decisions. Nothing is trained. Of a domain in an environment of its
+    own the version is tested there; where only the previous release can load it, both are taken back, and with --code
+    the weights likewise.
 
     Example: arbitrank rollback podcasts --reason "takes requests for songs"
     """
-    if code:
-        _rollback_code(domain)
-        return
-    change = store.rollback(domain, to_package=to_package, reason=reason)
-    serves = "" if change.state.stable else f"; {kind_of(domain).fallback}"
-    click.echo(f"{domain}: {change.state} (change {change.number}){serves}")
-
-
-def _rollback_code(name: str) -> None:
-    from arbitrank.environments.install import rollback_code
-
-    if not (environments := os.environ.get(ENVIRONMENTS)):
+    environments = os.environ.get(ENVIRONMENTS)
+    if code and not environments:
         raise InputError("--code: no folder of environments; name it with --environments, or ARBITRANK_ENVIRONMENTS")
-    now, before = rollback_code(name, Path(environments))
-    click.echo(f"{name}: {now} is current, before: {before.name}; see: arbitrank domains")
+    if not environments or to_package or (not code and domain in RESERVED):
+        _show(domain, store.rollback(domain, to_package=to_package, reason=reason))
+        return
+    from arbitrank.environments.rollback import rollback_code, rollback_weights
+
+    done = (rollback_code if code else rollback_weights)(domain, store, Path(environments), reason=reason)
+    for name, change in done.changes.items():
+        _show(name, change)
+    if done.release is not None and done.before is not None:
+        click.echo(f"{done.release} is current, before: {done.before.name}; see: arbitrank domains")
+
+
+def _show(name: str, change: Change) -> None:
+    serves = "" if change.state.stable else f"; {kind_of(name).fallback}"
+    click.echo(f"{name}: {change.state} (change {change.number}){serves}")
 
 
 @click.command("history")
@@ -100,8 +105,9 @@ def _line(change: Change) -> str:
     verb = f"{change.verb} (forced)" if change.forced else change.verb
     by = change.by if change.via is UNSET else f"{change.by} (token)"
     overrode = "" if change.overrode is UNSET else f"; overrode: {'; '.join(change.overrode)}"
+    code = "" if change.code is UNSET else f"; with code {change.code}"
     reason = f"; {change.reason}" if change.reason else ""  # last, so that it cannot look like anything else
-    action = f"{printable(verb)}: {change.state}{printable(overrode)}{printable(reason)}"
+    action = f"{printable(verb)}: {change.state}{printable(overrode)}{printable(code)}{printable(reason)}"
     return f"{change.number:4}  {when(change.time)}  {printable(by)}  {action}"
 
 

@@ -14,11 +14,11 @@ from arbitrank.environments import folders
 from arbitrank.environments.discovery import domains_of
 from arbitrank.environments.folders import Release
 from arbitrank.environments.remote_domain import RemoteDomain, greeted
-from arbitrank.errors import ArbitrankError, InputError, PluginError
+from arbitrank.errors import InputError, OtherCode, PluginError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import Isolation
 from arbitrank.registry import loaded
-from arbitrank.store.loading import present
+from arbitrank.store.loading import present, weights
 from arbitrank.store.store import Store
 
 __all__ = ["MEMORY", "checked", "selftested", "sound"]
@@ -62,12 +62,31 @@ def selftested(release: Release, store: Store, report: Callable[[str], None]) ->
         if isinstance(found, Fault):
             notes.append(f"{name}: not tested: {found.reason}")
             continue
-        try:
-            domain.hosted(found.folder, {}, partial(violation, domain, seconds=_PROBING))
-        except ArbitrankError as error:
-            weights = f"{found.manifest.version} ({found.origin})"
-            raise PluginError(f"{name}: its self-test with the weights {weights} failed: {error}") from error
+        tested = guarded(_test, domain, found.folder)
+        if not isinstance(tested, Fault):
+            continue
+        version = f"the weights {found.manifest.version} ({found.origin})"
+        candidate = _candidate(domain, store)
+        if candidate is None and not isinstance(tested.error, OtherCode):
+            raise PluginError(f"{name}: its self-test with {version} failed: {message(tested)}")
+        then = f"arbitrank promote {name}" if candidate else f"arbitrank train {name}, then arbitrank promote {name}"
+        why = f"with {version}: {message(tested)}"
+        notes.append(f"{name}: a service keeps the release before until other weights are stable; {why}; run: {then}")
     return notes
+
+
+def _test(domain: RemoteDomain, folder: Path) -> None:
+    """Load an artifact in a release and self-test it there. Raises where that fails."""
+    domain.hosted(folder, {}, partial(violation, domain, seconds=_PROBING))
+
+
+def _candidate(domain: RemoteDomain, store: Store) -> str | None:
+    """The candidate in the store, where it passes its self-test in the release, so that it can be promoted."""
+    version = store.state(domain.name)[1].candidate
+    found = None if version is None else guarded(weights, domain.name, domain, store, version)
+    if found is None or isinstance(found, Fault) or isinstance(guarded(_test, domain, found.folder), Fault):
+        return None
+    return version
 
 
 def sound(release: Release, store: Store, report: Callable[[str], None]) -> list[str]:

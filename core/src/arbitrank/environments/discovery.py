@@ -7,14 +7,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from arbitrank.environments.folders import Release, current, names
+from arbitrank.environments.folders import Release, current, names, previous
 from arbitrank.environments.remote_domain import ReleaseHost, RemoteDomain
 from arbitrank.errors import ArbitrankError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.packages import UNKNOWN
-from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, Source, Unreadable
+from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, Source, Unreadable, loaded
 
-__all__ = ["domains_of", "found_in", "releases_in"]
+__all__ = ["domains_of", "found_in", "loading", "releases_in"]
 
 _hosts: WeakValueDictionary[Path, ReleaseHost] = WeakValueDictionary()
 _lock = threading.Lock()
@@ -56,6 +56,21 @@ def domains_of(release: Release, wanted: Collection[str] | None = None) -> list[
     for name, reason in sorted(recorded.hello.refused.items()):
         found.append(Refused(name, Source(name, recorded.package, recorded.version), reason))
     return found
+
+
+def loading(domain: RemoteDomain, folder: Path) -> RemoteDomain:
+    """The domain in the release that can load an artifact: its own, else the one before, else its own again.
+
+    A service whose code has moved and whose weights have not answers by the release before.
+    """
+    if not isinstance(guarded(domain.load, folder), Fault):
+        return domain
+    release = previous(domain.release.folder.parent.parent, domain.release.package)
+    found = guarded(domains_of, release) if release is not None else []
+    before = None if isinstance(found, Fault) else loaded(found).get(domain.name)
+    if isinstance(before, RemoteDomain) and not isinstance(guarded(before.load, folder), Fault):
+        return before
+    return domain
 
 
 def host_of(release: Release) -> ReleaseHost:

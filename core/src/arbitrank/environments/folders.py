@@ -88,6 +88,11 @@ class Release:
         return self.folder.name
 
     @property
+    def version(self) -> str:
+        """The package's version, as the release's name has it."""
+        return self.name.rpartition("-")[0]
+
+    @property
     def interpreter(self) -> Path:
         """The Python of the environment."""
         return self.folder / "bin" / "python"

@@ -29,7 +29,7 @@ from arbitrank.isolation.messages import DomainStated, Hello
 from arbitrank.registry import ENVIRONMENTS, Loaded, survey
 from arbitrank.store.store import Store
 
-__all__ = ["Installed", "install", "rollback_code", "uninstall"]
+__all__ = ["Installed", "install", "uninstall"]
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -221,31 +221,3 @@ def _current_names(folder: Path) -> dict[str, str]:
     """The current release of each package that is installed, by package; empty where that is not known."""
     found = {package: guarded(folders.current, folder, package) for package in folders.names(folder)}
     return {package: one.name if isinstance(one, Release) else "" for package, one in found.items() if one is not None}
-
-
-def rollback_code(name: str, folder: Path) -> tuple[Release, Release]:
-    """Make the previous release of a package, or of a domain's package, current; that release and the one before.
-
-    Raises `InputError` where there is none.
-    """
-    package = _package_with(name, folder)
-    with folders.locked(folder / package):
-        serving, previous = folders.current(folder, package), folders.previous(folder, package)
-        if serving is None or previous is None:
-            raise InputError(f"{name}: has no previous release in {folder}; run: arbitrank install {package}==VERSION")
-        folders.switch(folder, previous)
-        return previous, serving
-
-
-def _package_with(name: str, folder: Path) -> str:
-    listed = folders.names(folder)
-    if canonicalize_name(name) in listed:
-        return canonicalize_name(name)
-    for package in listed:
-        release = guarded(folders.current, folder, package)
-        recorded = guarded(release.recorded) if isinstance(release, Release) else None
-        if isinstance(recorded, Recorded) and name in {one.name for one in recorded.hello.domains}:
-            return package
-    raise InputError(
-        f"{name}: no package or domain of that name in {folder} (installed: {', '.join(listed) or 'none'})"
-    )

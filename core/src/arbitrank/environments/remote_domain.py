@@ -25,6 +25,7 @@ from arbitrank.isolation.worker_pair import WorkerPair
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess
 from arbitrank.isolation.worker_tasks import read_examples, settings_map, write_examples
 from arbitrank.packages import CORE
+from arbitrank.training_environment import TrainingEnvironment, check_code
 from arbitrank.values import Example
 
 __all__ = ["ReleaseHost", "RemoteDomain", "greeted"]
@@ -90,6 +91,7 @@ class RemoteDomain(HostedDomain):
         self.fallback = facts.fallback
         self.topics = facts.topics
         self.shared_negatives = facts.shared_negatives
+        self.loadable_by = facts.loadable_by
 
     @property
     def release(self) -> Release:
@@ -118,8 +120,21 @@ class RemoteDomain(HostedDomain):
         """The name of the release whose code this is."""
         return self.release.name
 
+    @property
+    def environment(self) -> TrainingEnvironment:
+        """The package of the release, and what it runs with. Raises `InputError` where its record is gone."""
+        recorded = self.release.recorded()
+        hello = recorded.hello
+        return TrainingEnvironment.of(
+            recorded.package, recorded.version, self.loadable_by, hello.core, hello.python, dict(hello.libraries)
+        )
+
     def hosted(self, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None) -> HostedModel:
-        """The model of an artifact, in the release's workers."""
+        """The model of an artifact, in the release's workers.
+
+        Raises `OtherCode` where the artifact is for other versions of the package.
+        """
+        check_code(folder, self.release.package, self.facts.package_version or self.release.version)
         return self.host.load(self.name, folder, scales, test)
 
     def examples(self) -> Iterable[Example]:

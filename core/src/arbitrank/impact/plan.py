@@ -15,10 +15,13 @@ import msgspec
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import fallback_role
+from arbitrank.arbitration.hosted_domain import HostedDomain
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Domain, Model
+from arbitrank.environments.discovery import loading
+from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.errors import ArtifactError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import baseline
@@ -151,19 +154,28 @@ def present_parts(domains: Mapping[str, Domain], store: Store, decisions: Decisi
     role = fallback_role(profiles_of(domains), decisions)
     for name, domain in sorted(domains.items()):
         stated = decisions.scales.get(name, {})
-        now = guarded(_present, name, domain, store, stated)
-        if isinstance(now, Fault):
-            silent[name] = message(now)
+        seen = guarded(_present, name, domain, store, stated)
+        if isinstance(seen, Fault):
+            silent[name] = message(seen)
         else:
-            parts[name] = DomainVersion(domain, now.folder, now.manifest.version, now.recalibration, stated)
+            now, code = seen
+            parts[name] = DomainVersion(code, now.folder, now.manifest.version, now.recalibration, stated)
             recognisers[name] = recogniser_of(now.manifest)
     return PresentParts(parts, recognisers, silent, role.name, role.idle)
 
 
-def _present(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> Present:
+def same_code(installed: Domain | None, domain: Domain | str) -> bool:
+    """True where a domain is the installed one: of the same class, and in the same release of an environment."""
+    if isinstance(installed, HostedDomain) and isinstance(domain, HostedDomain):
+        return installed.release_name == domain.release_name
+    return type(installed) is type(domain)
+
+
+def _present(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> tuple[Present, Domain]:
+    """What a domain answers with, and the code that can load it: of an environment perhaps the release before."""
     found = present(name, domain, store)
     check_scales(found.manifest, domain, stated)
-    return found
+    return found, loading(domain, found.folder) if isinstance(domain, RemoteDomain) else domain
 
 
 def recogniser_of(manifest: Manifest) -> dict[str, str]:
@@ -183,7 +195,7 @@ def sendable(replayed: ReplayPlan) -> ReplayPlan | None:
     installed = loaded(discover())
 
     def sent(name: str, one: DomainVersion) -> DomainVersion:
-        by_name = type(installed.get(name)) is type(one.domain)
+        by_name = same_code(installed.get(name), one.domain)
         return dataclasses.replace(one, domain=name) if by_name else one
 
     parts = {name: sent(name, one) for name, one in replayed.parts.items()}

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import islice
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
@@ -16,6 +13,7 @@ from arbitrank.packages import core_version
 from arbitrank.plugin_hooks import stated
 from arbitrank.registry import Found, Loaded
 from arbitrank.titles import display_names, feature_phrases
+from arbitrank.training_environment import libraries_of
 
 __all__ = ["CAPABILITIES", "hello"]
 
@@ -46,7 +44,7 @@ def hello(found: Iterable[Found]) -> Hello:
         PROTOCOL,
         core_version(),
         platform.python_version(),
-        {name: found for package in sorted(packages) for name, found in _libraries(package)},
+        {name: found for package in sorted(packages) for name, found in libraries_of(package)},
         CAPABILITIES,
         tuple(domains),
         refused,
@@ -75,21 +73,9 @@ def _stated(one: Loaded) -> DomainStated:
         fallback=stated(domain, "fallback"),
         topics=tuple(stated(domain, "topics")),
         shared_negatives=stated(domain, "shared_negatives"),
+        loadable_by=stated(domain, "loadable_by"),
         notes=one.notes,
     )
-
-
-def _libraries(package: str) -> Iterable[tuple[str, str]]:
-    """The installed versions of what a distribution requires, by name."""
-    try:
-        names = sorted({Requirement(text).name for text in requires(package) or ()})
-    except (PackageNotFoundError, InvalidRequirement):
-        return
-    for name in names:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:  # of an extra, or of another system
-            continue
 
 
 def _short(reason: str) -> str:

@@ -79,6 +79,7 @@ class DomainStated(msgspec.Struct, frozen=True, omit_defaults=True):
     fallback: bool = False
     topics: tuple[str, ...] = ()
     shared_negatives: bool | None = None
+    loadable_by: str | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -1,7 +1,8 @@
 """Follower of environments: new code of a package answers once it is loaded and tested in both of its workers.
 
 Code and weights are swapped together in one reference. While a release is being loaded, and where it is refused, the
-one before answers on. A release that takes long, or hangs, delays that of no other package.
+one before answers on with its weights: a release that cannot load the stable ones waits until these change, too. One
+that takes long, or hangs, delays that of no other package.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 from arbitrank.environments.discovery import domains_of, releases_in
 from arbitrank.environments.folders import Release, previous
 from arbitrank.environments.remote_domain import RemoteDomain
-from arbitrank.errors import ArtifactError, InputError, PluginError, message
+from arbitrank.errors import ArtifactError, InputError, OtherCode, PluginError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.patience import Patience
 from arbitrank.registry import Found, Refused, loaded, names_wanted
@@ -48,19 +49,28 @@ Raises `ArbitrankError` where they cannot, and leaves everything as it is.
 
 
 class _Refusal(NamedTuple):
-    """A release that was refused, as it was then, and the time and pause with which it is tried again, if ever."""
+    """A release that was refused, as it was then, and the time and pause with which it is tried again, if ever.
+
+    `changes` are those of the store by then; `waits` says that it is for other weights than those that are stable.
+    """
 
     release: Release
     identity: object
+    changes: Mapping[str, int]
     reason: str
+    waits: bool = False
     due: float = math.inf
     pause: float = _FIRST_PAUSE
+
+    def __str__(self) -> str:
+        return f"{self.release.name} {'waits for weights' if self.waits else 'refused'}: {self.reason}"
 
 
 class CodeFollower:
     """Follows a folder of environments; `replace` swaps the domains of a package, `notify` receives a line per change.
 
-    `serving` are the releases that answer at the start, by package.
+    `serving` are the releases that answer at the start, by package. `changes` returns the numbers of the last changes
+    in the store of a package's domains: with other ones, a release that was refused is tried again.
     """
 
     def __init__(
@@ -71,7 +81,9 @@ class CodeFollower:
         notify: Callable[[str], None],
         poll: float,
         changed: Callable[[], object] = lambda: None,
+        changes: Callable[[str], Mapping[str, int]] = lambda package: {},
     ) -> None:
+        self._changes = changes
         self.folder, self.serving = folder, dict(serving)
         self._replace, self._notify, self._poll, self._changed = replace, notify, poll, changed
         self._current: Mapping[str, Release | str | None] = dict(serving)
@@ -101,7 +113,7 @@ class CodeFollower:
             serving, named = self.serving.get(package), current.get(package)
             problem = named if isinstance(named, str) else None
             if refusal := self._refused.get(package):
-                problem = f"{refusal.release.name} refused: {refusal.reason}"
+                problem = str(refusal)
             found[package] = CodeStatus(
                 package,
                 serving.name if serving else None,
@@ -134,9 +146,10 @@ class CodeFollower:
         for package, reason in failing.items():
             release, before = self.serving[package], previous(self.serving[package].folder.parents[1], package)
             if before is not None and before != release:
+                changes = self._changes(package)
                 self._change(package, before)
                 if self.serving[package] == before:
-                    self._refuse(package, release, reason)
+                    self._refuse(package, release, reason, changes)
 
     def _due(self, package: str, named: Release | None) -> bool:
         """True where a release is to be loaded: another than answers, and not refused, or to be tried again."""
@@ -146,12 +159,16 @@ class CodeFollower:
         refusal = self._refused.get(package)
         if refusal is None or named is None or refusal.release != named:
             return True
-        return monotonic() >= refusal.due or refusal.identity != _identity(named)
+        if monotonic() >= refusal.due or refusal.identity != _identity(named):
+            return True
+        return refusal.changes != self._changes(package)
 
     def _change(self, package: str, release: Release | None) -> None:
+        changes = self._changes(package)
         changed = guarded(self._swap, package, release)
         if isinstance(changed, Fault):
-            self._refuse(package, release, message(changed), passes=not isinstance(changed.error, _FINAL))
+            passes, waits = not isinstance(changed.error, _FINAL), isinstance(changed.error, OtherCode)
+            self._refuse(package, release, message(changed), changes, passes=passes, waits=waits)
             return
         self._refused.pop(package, None)
         if release is None:
@@ -164,17 +181,28 @@ class CodeFollower:
         else:
             guarded(self._notify, f"{package}: the code of {release.name} answers")
 
-    def _refuse(self, package: str, release: Release | None, reason: str, *, passes: bool = False) -> None:
+    def _refuse(
+        self,
+        package: str,
+        release: Release | None,
+        reason: str,
+        changes: Mapping[str, int],
+        *,
+        passes: bool = False,
+        waits: bool = False,
+    ) -> None:
         """Note and report why a release does not answer; one whose problem `passes` is tried again later."""
         before = self._refused.get(package)
+        said = f"its end refused: {reason}"
         if release is not None:
             again = before is not None and before.release == release
             pause = min(2.0 * before.pause, _LONGEST_PAUSE) if before and again else _FIRST_PAUSE
             due = monotonic() + pause if passes else math.inf
-            self._refused[package] = _Refusal(release, _identity(release), reason, due, pause)
-            if before and again and before.reason == reason:
+            refusal = _Refusal(release, _identity(release), changes, reason, waits, due, pause)
+            self._refused[package], said = refusal, str(refusal)
+            if before and again and str(before) == said:
                 return
-        guarded(self._notify, f"{package}: {release.name if release else 'its end'} refused: {reason}")
+        guarded(self._notify, f"{package}: {said}")
 
     def _swap(self, package: str, release: Release | None) -> None:
         found: list[Found] = [] if release is None else domains_of(release, names_wanted())

@@ -10,7 +10,15 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.errors import ArbitrankError, ArtifactError, NoWeights, PluginError, UnreadableArtifact, message
+from arbitrank.errors import (
+    ArbitrankError,
+    ArtifactError,
+    NoWeights,
+    OtherCode,
+    PluginError,
+    UnreadableArtifact,
+    message,
+)
 from arbitrank.guard import Fault
 from arbitrank.live.routing import LoadedCandidate
 from arbitrank.store.artifact import Manifest
@@ -81,9 +89,9 @@ class FollowedState:
 
     While no version is stable, the package's weights answer, where it is `packaged`; an `optional` stage is left out
     then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading,
-    `retries` those refused ones that may load later. `weightless`: its package brings no weights.
-    `unread` is the reason why the state, or a version, could not be read, `lost` says that the end of the history is
-    missing. `release` is that of the domain's code, where it is in an environment of its own.
+    `retries` those refused ones that may load later, `waits` those that wait for other code. `weightless`: its package
+    brings no weights. `unread` is the reason why the state, or a version, could not be read, `lost` says that the end
+    of the history is missing. `release` is that of the domain's code, where it is in an environment of its own.
     """
 
     name: str
@@ -96,6 +104,7 @@ class FollowedState:
     refused: dict[str, str] = field(default_factory=dict)
     attempted: set[str] = field(default_factory=set)
     retries: dict[str, Retry] = field(default_factory=dict)
+    waits: set[str] = field(default_factory=set)
     weightless: bool = False
     serving: Serving | Broken = field(default_factory=lambda: Broken("the store was not looked at yet"))
     candidate: LoadedCandidate | None = None
@@ -111,6 +120,7 @@ class FollowedState:
             self.number, self.state = number, state
             self.refused.clear()
             self.retries.clear()
+            self.waits.clear()
             self.weightless = False
 
     def missing(self, alias: Alias) -> str | None:
@@ -138,6 +148,8 @@ class FollowedState:
         elif number == self.number:
             self.refused[version] = message(result, "cannot be loaded: ")
             self.weightless = self.weightless or isinstance(result.error, NoWeights)
+            if isinstance(result.error, OtherCode):
+                self.waits.add(version)
             if isinstance(result.error, UnreadableArtifact | OSError):
                 before = self.retries.get(version)
                 pause = min(2.0 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
@@ -225,10 +237,18 @@ class FollowedState:
             version, origin = loaded.manifest.version, loaded.origin
             return Serving(loaded.model, version, origin, self.state.served_by, release=self.release)
         refusal = self.refused.get(version)
-        if isinstance(self.serving, Broken):
+        before = self.serving
+        if isinstance(before, Broken) and version in self.waits and (loaded := self._before):
+            before = Serving(loaded.model, loaded.manifest.version, loaded.origin, release=self.release)
+        if isinstance(before, Broken):
             return Broken(refusal or self.unread or _LOADING)
-        note = f"serves {self.serving.version}; {version} refused: {refusal}" if refusal else None
-        return replace(self.serving, note=note)
+        how = "waits for code: it" if version in self.waits else "refused:"
+        return replace(before, note=f"serves {before.version}; {version} {how} {refusal}" if refusal else None)
+
+    @property
+    def _before(self) -> LoadedVersion | None:
+        """The version before the stable one, which answers from a start on while the stable one waits for its code."""
+        return self.versions.get(self._named("previous") or "")
 
     def _candidate_wanted(self) -> bool:
         state = self.state

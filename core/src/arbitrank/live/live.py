@@ -109,8 +109,8 @@ class Live:
         self._routing = Routing(arbitrator)
         load = loading(self._load) if loading else self._load
         self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
-        releases = loader.releases_of(domains)
-        self._code = CodeFollower(environments, releases, self._replace_code, notify, poll, changed)
+        code = loader.releases_of(domains), self._replace_code
+        self._code = CodeFollower(environments, *code, notify, poll, changed, self._changes)
 
     @classmethod
     def from_installed(
@@ -240,12 +240,15 @@ class Live:
         breakers = self._breakers.status() if self._breakers else {}
         skipped = self._breakers.open() if self._breakers else set()
         workers = self._workers.status() if self._workers else {}
-        share = self._share.status() if self._share else None
-        code = self._code.status()
-        return live_status(self.store, self._follower, self._shadow, breakers, skipped, workers, share, code)
+        more = workers, self._share.status() if self._share else None, self._code.status()
+        return live_status(self.store, self._follower, self._shadow, breakers, skipped, *more)
 
     def _load(self, name: str, version: str | None) -> LoadedVersion:
         return self._loader(name, version, self._domains)
+
+    def _changes(self, package: str) -> Mapping[str, int]:
+        with self._follower.lock:
+            return loader.changes_of(self._follower.states, self._domains, package)
 
     def _replace_code(self, package: str, domains: Mapping[str, RemoteDomain]) -> None:
         """Have a release's domains answer in the place of the package's others. Raises as `Replacement` does."""
@@ -260,8 +263,7 @@ class Live:
                 late = loader.outdated_states(states, follower.states)
                 if not late:
                     gone = before - domains.keys()
-                    kept = {name: one for name, one in self._domains.items() if name not in gone}
-                    self._domains = {**kept, **domains}
+                    self._domains = {n: one for n, one in {**self._domains, **domains}.items() if n not in gone}
                     self._swap_states(states, gone)
             states |= load({name: domains[name] for name in late or ()})
 

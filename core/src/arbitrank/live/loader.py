@@ -16,7 +16,7 @@ from arbitrank.arbitration.probes import violation
 from arbitrank.domain import Domain, Model
 from arbitrank.environments.folders import Release
 from arbitrank.environments.remote_domain import RemoteDomain
-from arbitrank.errors import ArbitrankError, ArtifactError, PluginError, StoreError
+from arbitrank.errors import ArbitrankError, ArtifactError, OtherCode, PluginError, StoreError
 from arbitrank.guard import guarded
 from arbitrank.isolation.groups import WorkerGroups
 from arbitrank.live.domain_state import OPERATOR, PACKAGE, FollowedState, LoadedVersion
@@ -30,7 +30,16 @@ from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.store.loading import check_scales, combined, load_model, weights, with_stored
 from arbitrank.store.store import Store
 
-__all__ = ["VersionLoader", "check_claims", "code_states", "failing", "is_of", "outdated_states", "releases_of"]
+__all__ = [
+    "VersionLoader",
+    "changes_of",
+    "check_claims",
+    "code_states",
+    "failing",
+    "is_of",
+    "outdated_states",
+    "releases_of",
+]
 
 _SECONDS = 30.0
 """Seconds that the self-test of a version in an environment may take, and that its second worker may take to start."""
@@ -108,13 +117,19 @@ def failing(domains: Mapping[str, Domain], states: Mapping[str, FollowedState]) 
     return found
 
 
+def changes_of(states: Mapping[str, FollowedState], domains: Mapping[str, Domain], package: str) -> dict[str, int]:
+    """The numbers of the last changes in the store of a package's domains."""
+    return {name: states[name].number for name, domain in domains.items() if is_of(domain, package)}
+
+
 def load_state(
     state: FollowedState, store: Store, load: Callable[[str, str | None], LoadedVersion], *, required: bool
 ) -> None:
     """Load what a state of new code names in the store.
 
     Raises `PluginError` where its stable version, or the package's, cannot answer although one is `required`, or is
-    there, `StoreError` where the store does not answer. A candidate that cannot be loaded is refused alone.
+    there; `OtherCode` where that is for other versions of the package, `StoreError` where the store does not answer. A
+    candidate that cannot be loaded is refused alone.
     """
     number, found = store.state(state.name)
     state.see(number, found, None)
@@ -124,8 +139,10 @@ def load_state(
             state.take(version, loaded, number)
     state.settle(store.keys)
     if isinstance(state.serving, Broken) and (required or found.stable):
-        failure = StoreError if state.unread else PluginError  # the store may answer later
-        raise failure(f"{state.name}: {state.unread or state.serving.reason}")
+        if state.unread:  # the store may answer later
+            raise StoreError(f"{state.name}: {state.unread}")
+        failure = OtherCode if found.stable in state.waits else PluginError
+        raise failure(f"{state.name} {found.stable or 'as shipped'}: {state.serving.reason}")
 
 
 def code_states(

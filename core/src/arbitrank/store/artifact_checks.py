@@ -15,7 +15,8 @@ import msgspec
 from msgspec import UNSET
 
 from arbitrank.domain import CONTRACT
-from arbitrank.errors import ArtifactError, UnreadableArtifact
+from arbitrank.errors import ArtifactError, UnreadableArtifact, message
+from arbitrank.guard import Fault, guarded
 from arbitrank.regular_files import open_regular, pieces
 from arbitrank.store.artifact import (
     MANIFEST,
@@ -31,6 +32,7 @@ from arbitrank.store.artifact import (
 from arbitrank.store.kinds import NAMES, is_name, missing_file
 from arbitrank.store.pickles import pickled
 from arbitrank.store.private_copies import temporary_folder, writing_private
+from arbitrank.training_environment import FILE, read_environment
 
 if TYPE_CHECKING:
     from arbitrank.store.signing import Keys
@@ -128,7 +130,7 @@ def _file_checks(folder: Path, manifest: Manifest, copy: Path) -> Iterator[Check
             left -= copied
         except OSError as error:
             problem = f"cannot be read: {error.strerror}"
-        yield Check(path, problem, unreadable=True) if problem else Check(path, _content_problem(copy / path))
+        yield Check(path, problem, unreadable=True) if problem else Check(path, _content_problem(copy, path))
 
 
 def _copied(
@@ -157,7 +159,10 @@ def _copied(
     return size, None
 
 
-def _content_problem(file: Path) -> str | None:
+def _content_problem(copy: Path, path: str) -> str | None:
+    file = copy / path
+    if path == FILE and isinstance(found := guarded(read_environment, copy), Fault):
+        return message(found).removeprefix(f"{file}: ")
     inflated = _inflated(file)
     if inflated > MAX_TOTAL:
         return f"inflates to {inflated} bytes, expected at most {MAX_TOTAL}"

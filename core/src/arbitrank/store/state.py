@@ -69,7 +69,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 class Change(Entry, frozen=True, kw_only=True):
     """One change: the verb, its reason, whether it overrode a gate's refusal, and the state after it.
 
-    `reason` is the text of whoever made the change; `overrode` are the gate's own reasons that were overridden.
+    `reason` is the text of whoever made the change; `overrode` are the gate's own reasons that were overridden. `code`
+    is the release of the domain's environment that the stable version was tested with.
     """
 
     verb: str
@@ -77,6 +78,7 @@ class Change(Entry, frozen=True, kw_only=True):
     reason: str | None = None
     forced: bool = False
     overrode: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    code: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def checked_reason(text: str | None) -> str | None:

@@ -99,12 +99,14 @@ class Store(StoreReader):
         recalibration: Recalibration | Literal["kept"] | None = "kept",
         checked: bool = False,
         by: str | None = None,
+        code: str | None = None,
     ) -> Change:
         """Make a version `stable`, and the stable one `previous`; the change, or the last one where it is stable.
 
         `expected` is the number of the last change that the caller knows; the present one by default. The recalibration
         is kept unless another one, or None, is given. `checked` says that the caller has just verified the version.
-        `forced` with `overrode`, the gate's reasons, says that it was overridden. Raises `Conflict` after a concurrent
+        `forced` with `overrode`, the gate's reasons, says that it was overridden. `code` is the release of the domain's
+        environment that it was tested with. Raises `Conflict` after a concurrent
         change, `ArtifactError` where a check fails.
         """
         number, state = self.state(name)
@@ -115,17 +117,29 @@ class Store(StoreReader):
         if recalibration != "kept":
             after = states.served_with(after, recalibration)
         expected = number if expected is None else expected
-        return self.change(name, "promote", after, expected, reason=reason, forced=forced, overrode=overrode, by=by)
+        return self.change(
+            name, "promote", after, expected, reason=reason, forced=forced, overrode=overrode, by=by, code=code
+        )
 
     def rollback(
-        self, name: str, *, to_package: bool = False, reason: str | None = None, by: str | None = None
+        self,
+        name: str,
+        *,
+        to_package: bool = False,
+        expected: int | None = None,
+        reason: str | None = None,
+        by: str | None = None,
+        code: str | None = None,
     ) -> Change:
         """Make the previous version stable again, with the recalibration it had, and the stable one `previous`.
 
-        With `to_package` none is stable any more, so that the weights in the domain's package serve. Raises
-        `InputError` where there is no previous version, `ArtifactError` where it is damaged.
+        With `to_package` none is stable any more, so that the weights in the domain's package serve. `expected` and
+        `code` are as for `promote`. Raises `InputError` where there is no previous version, `ArtifactError` where it
+        is damaged.
         """
         number, state = self.state(name)
+        if expected not in (None, number):
+            raise conflict(self.backend, name, self._history(checked_name(name)).latest())
         if to_package:
             if not state.stable:
                 raise InputError(f"{name}: nothing is stable in {self}: {kind_of(name).fallback}")
@@ -139,7 +153,7 @@ class Store(StoreReader):
             served = (entry(each).state for each in range(number, 0, -1))
             again = next((one.served_by for one in served if one.stable == state.previous), None)
             after = states.served_with(replace(state, stable=state.previous, previous=state.stable), again)
-        return self.change(name, "rollback", after, number, reason=reason, by=by)
+        return self.change(name, "rollback", after, number, reason=reason, by=by, code=code)
 
     def canary(self, name: str, share: float, *, reason: str | None = None, by: str | None = None) -> Change:
         """Let the candidate answer a share of the requests, in [0, 1]; 0 ends it.
@@ -164,6 +178,7 @@ class Store(StoreReader):
         overrode: Sequence[str] = (),
         by: str | None = None,
         key: Ed25519PrivateKey | None = None,
+        code: str | None = None,
     ) -> Change:
         """Set the state, if the last change still has the number `expected`; an equal state is not written again.
 
@@ -177,8 +192,9 @@ class Store(StoreReader):
         if latest and latest.state == state:
             return latest
         change = Change(
-            number=expected + 1, verb=verb, state=state, reason=reason, forced=forced, overrode=tuple(overrode) or UNSET
-        )
+            number=expected + 1, verb=verb, state=state, reason=reason, forced=forced,
+            overrode=tuple(overrode) or UNSET, code=code or UNSET,
+        )  # fmt: skip
         return self.append(name, change if by is None else replace(change, by=by, via="service"), key)
 
     def append(self, name: str, change: Change, key: Ed25519PrivateKey | None = None) -> Change:

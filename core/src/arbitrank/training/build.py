@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.hosted_domain import HostedDomain
 from arbitrank.arbitration.outcomes import Failed
 from arbitrank.arbitration.scaled_model import scaled, scales_of
 from arbitrank.domain import Domain, Model, Settings
-from arbitrank.errors import DataError
+from arbitrank.errors import DataError, PluginError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.learn.census import Census
 from arbitrank.learn.evidence import Each, own_request
@@ -28,6 +29,7 @@ from arbitrank.learn.gains import Gain
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
+from arbitrank.plugin_hooks import stated
 from arbitrank.probability import log_loss
 from arbitrank.scales import NO_SCALES
 from arbitrank.scores import distinct_hypotheses
@@ -36,6 +38,7 @@ from arbitrank.store.artifact import CARD, Manifest, NegativesUsed, replacing, s
 from arbitrank.training.example_file import data_digest, select
 from arbitrank.training.plugin_calls import loaded, trained
 from arbitrank.training.scored_examples import DomainScales
+from arbitrank.training_environment import FILE, TrainingEnvironment, present_environment
 from arbitrank.values import Example, Hypothesis
 
 Split = Literal["words", "time"]
@@ -123,6 +126,7 @@ def build(
             package,
             settings if choice is None else replace(settings, model=choice.model),
             figures.of_others(others, silent).by(choice),
+            environment_of(domain, package),
             features=tuple(report.get("features", ())),
             rows=len(training),
             data_digest=data_digest(examples[: len(examples) - sum(one.requests for one in negatives)]),
@@ -132,10 +136,31 @@ def build(
         )
 
 
+def environment_of(domain: Domain, package: tuple[str, str]) -> TrainingEnvironment | None:
+    """The environment that a domain trains in; None for one that is in no package."""
+    if isinstance(domain, HostedDomain):
+        return domain.environment
+    return present_environment(*package, stated(domain, "loadable_by")) if package[0] else None
+
+
 def sealed(
-    folder: Path, domain: str, package: tuple[str, str], settings: Settings, measured: HeldOutFigures, **more: Any
+    folder: Path,
+    domain: str,
+    package: tuple[str, str],
+    settings: Settings,
+    measured: HeldOutFigures,
+    environment: TrainingEnvironment | None = None,
+    **more: Any,
 ) -> BuiltArtifact:
-    """Write the card, then the manifest, into a folder with trained weights. `more`: further fields of the manifest."""
+    """Write the card, the environment and the manifest into a folder with trained weights.
+
+    `more` are further fields of the manifest. Raises `PluginError` where training wrote a file of the environment's
+    name.
+    """
+    if (folder / FILE).exists():
+        raise PluginError(f"domain {domain}: train wrote {FILE}, which core writes; expected files in reranker/")
+    if environment is not None:
+        write_durably(folder / FILE, environment.encoded())
     write_durably(folder / CARD, msgspec.json.format(msgspec.json.encode(measured.card), indent=1))
     about = Manifest(
         domain=domain,

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from arbitrank.arbitration.hosted_domain import HostedDomain
 from arbitrank.domain import Domain
 
 _LIBRARIES = ("arbitrank", "numpy", "scipy", "scikit-learn", "python-crfsuite", "lightgbm", "msgspec")
@@ -16,7 +17,12 @@ _SOURCES = ("arbitrank.learn", "arbitrank.nlu", "arbitrank.probability", "arbitr
 
 
 def code_of(domain: Domain) -> dict[str, str]:
-    """The version of each library, and the digest of each package's sources, by name."""
+    """The version of each library, and the digest of each package's sources, by name.
+
+    Of a domain in an environment of its own the release stands for all of it: its name has the digest of the packages.
+    """
+    if isinstance(domain, HostedDomain):
+        return {"release": domain.release_name, **{name: _version(name) for name in _LIBRARIES}}
     package = type(domain).__module__.partition(".")[0]
     sources = (*_SOURCES, *([] if package == "arbitrank" else [package]))
     return {**{name: _version(name) for name in _LIBRARIES}, **{name: _sources(name) for name in sources}}

@@ -37,7 +37,7 @@ from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
 from arbitrank.scales import recorded
-from arbitrank.training.build import claims, figures_of, held_out, sealed
+from arbitrank.training.build import claims, environment_of, figures_of, held_out, sealed
 from arbitrank.training.dask_backend import client_of, pack, unpack
 from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, select
@@ -152,6 +152,7 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
         package,
         settings,
         figures_of(np.concatenate(rows)).of_others(sum(one.others for one in counts), settings.silent).by(choice),
+        environment_of(domain, package),
         features=tuple(weights_files.feature_names(reranker)),
         rows=total,
         data_digest=hashlib.sha256("".join(one.digest for one in counts).encode()).hexdigest(),
