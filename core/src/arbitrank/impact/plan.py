@@ -172,7 +172,7 @@ def same_code(installed: Domain | None, domain: Domain | str) -> bool:
 
 
 def _present(name: str, domain: Domain, store: Store, stated: Mapping[str, str]) -> tuple[Present, Domain]:
-    """What a domain answers with, and the code that can load it: of an environment perhaps the release before."""
+    """The weights that a domain answers with, and the code that can load them: perhaps that of the release before."""
     found = present(name, domain, store)
     check_scales(found.manifest, domain, stated)
     return found, loading(domain, found.folder) if isinstance(domain, RemoteDomain) else domain
