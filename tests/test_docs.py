@@ -59,6 +59,7 @@ from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.state import Change
 from arbitrank.training import sufficiency
+from arbitrank.training_environment import TrainingEnvironment
 from arbitrank.values import Answer, Example, Hypothesis, Slot, Truth
 from arbitrank.wire.requests import decode_example, decode_logged, decode_request
 
@@ -281,6 +282,7 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "manifest": _struct(Manifest),
     "card": _struct(Calibration),
     "signature": _struct(Signature),
+    "environment": _struct(TrainingEnvironment),
     "change": _struct(Change),
     "audit": _struct(AuditChange),
     "impact": _struct(Impact),
