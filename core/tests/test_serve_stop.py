@@ -16,6 +16,7 @@ import pytest
 from services import answer_on
 from waiting import until
 
+from arbitrank.serve import ending, sockets
 from arbitrank.serve import server as server_module
 from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.server import worker_server
@@ -92,6 +93,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A function that starts a worker."""
     monkeypatch.setenv("ARBITRANK_DOMAINS", "")
     monkeypatch.setattr(server_module, "_IDLE", 0.2)
+    monkeypatch.setattr(ending, "_AT_ONCE", 30.0)  # the clients are threads of this process
     workers = []
 
     def start(**options: Any) -> Worker:
@@ -144,9 +146,47 @@ def test_an_answer_while_draining_ends_its_connection_and_the_client_cannot_send
     for connection, call, status in connections:
         connection.sendall(call)
         assert answered(connection) == (status, "close")
-        until(partial(cannot_send, connection))
         assert connection.recv(1) == b""
+        until(partial(cannot_send, connection))
     assert worker.end() == {"event": "drained", "level": "info", "answered": 4, "unanswered": 0, "arriving": 0}
+
+
+def test_a_call_that_a_client_sends_although_its_connection_is_to_end_is_answered(
+    started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = started()
+    connection: socket.socket = worker.connect()
+    connection.sendall(GET)
+    answered(connection)
+    send_now, calls = sockets.send_now, [rank(), GET[:-1]]
+
+    def crossing(transport: Any, data: bytes) -> bytes:
+        rest = send_now(transport, data)
+        if calls:  # before the connection's end follows
+            connection.sendall(calls[-1])
+            calls.pop()
+        return rest
+
+    monkeypatch.setattr(sockets, "send_now", crossing)
+    worker.stop()
+    connection.sendall(GET)
+    until(lambda: len(calls) == 1)
+    connection.sendall(GET[-1:])
+    assert all_answers(connection) == 3 * [(200, "close")]
+    assert cannot_send(connection)
+    assert worker.end()["unanswered"] == 0
+
+
+def test_a_connection_goes_on_where_its_last_answer_was_held_up(started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "_AT_ONCE", 0.0)
+    worker = started()
+    connection: socket.socket = worker.connect()
+    worker.stop()
+    for _ in range(2):
+        connection.sendall(GET)
+        assert answered(connection) == (200, "close")
+    assert connection.recv(1) == b""  # once it was idle for a while
+    assert worker.end()["answered"] == 2
 
 
 @pytest.mark.parametrize("encrypted", [False, True])

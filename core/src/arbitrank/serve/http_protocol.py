@@ -73,6 +73,7 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
         """Parse what has arrived; malformed HTTP is answered 400 and the connection closed."""
         if self._finished:
             return
+        self._to_end = False
         self._unset_keepalive_if_required()
         if self._since is None:
             self._since = self.loop.time()

@@ -18,9 +18,10 @@ _LOAD_BYTE, _AND, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06
 _FLAGS, _SYN, _SYN_ACK = 13, 0x02, 0x12  # the flags of a TCP header: their offset, and those of a first packet
 _WHOLE = 0xFFFFFFFF
 _RTT = 68  # offset of the round-trip time in Linux's `struct tcp_info`, in microseconds
-_MORE = getattr(socket, "MSG_MORE", 0)  # for the end of the stream to go into the same packet
-_libc = ctypes.CDLL(None)
-_NO_ADDRESS = bytes(16)  # of the family AF_UNSPEC, which is 0
+_libc = ctypes.PyDLL(None)  # which keeps the interpreter to itself during a call
+_libc.recv.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_one_byte = ctypes.create_string_buffer(1)
+_NO_ADDRESS = bytes(16)  # of the family AF_UNSPEC, which is 0: `connect(2)` to it resets a connection
 
 # ------------------------------------------------------------------------------------------- connections, by transport
 
@@ -40,26 +41,35 @@ def unsent(transport: asyncio.Transport) -> int:
     return _queued(transport, _SIOCOUTQNSD if sys.platform == "linux" else TIOCOUTQ)
 
 
-def send_last(transport: asyncio.Transport, data: bytes) -> bytes:
-    """Send data and the end of the stream in one packet, past the transport; the data that is left, if any."""
+def send_now(transport: asyncio.Transport, data: bytes) -> bytes:
+    """Send data past the transport, where nothing else is to be sent before; the rest that the system does not take."""
     own = transport.get_extra_info("socket")
-    if own.fileno() < 0:
-        return b""
+    if not data or transport.get_write_buffer_size() or own.fileno() < 0:
+        return data
     connection = socket.socket(own.family, own.type, own.proto, own.fileno())
     try:
         with suppress(OSError):  # nothing can be sent now, or the connection is gone
-            data = data[connection.send(data, _MORE) :] if data else data
-            if not data:
-                connection.shutdown(socket.SHUT_WR)
+            data = data[connection.send(data) :]
     finally:
         connection.detach()  # it stays the transport's
     return data
 
 
-def reset(transport: asyncio.Transport) -> None:
-    """Reset a connection at once, as `connect(2)` does without an address. Linux only."""
-    if sys.platform == "linux" and (descriptor := _descriptor(transport)) >= 0:
+def finish(transport: asyncio.Transport, *, though_unread: bool) -> bool:
+    """Send the end of the stream, and reset the connection, so that the other side can send no more.
+
+    False where something has arrived that nobody has read, and nothing is done, except `though_unread`. No other thread
+    of this process runs in between. Without Linux the connection is not reset.
+    """
+    descriptor = _descriptor(transport)
+    if descriptor < 0:
+        return True
+    if not though_unread and _libc.recv(descriptor, _one_byte, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT) > 0:
+        return False
+    _libc.shutdown(descriptor, socket.SHUT_WR)
+    if sys.platform == "linux":
         _libc.connect(descriptor, _NO_ADDRESS, len(_NO_ADDRESS))
+    return True
 
 
 def _queued(transport: asyncio.Transport, queue: int) -> int:
