@@ -17,8 +17,10 @@ import services
 from services import Service, answer_on, answers_on, raw_call
 from waiting import until
 
+from arbitrank.serve import lists
 from arbitrank.serve.auth import make_token
 from arbitrank.store.store import open_store
+from arbitrank.values import Request
 
 TOKEN, GRANT = make_token("tester", ["rank", "metrics"])
 PARTNER, PARTNER_GRANT = make_token("partner", ["rank"], rate=0.001, burst=3, quota=8)
@@ -220,3 +222,20 @@ def test_a_list_ends_at_its_deadline_and_when_its_client_has_gone(service: servi
     status, answer = service.rank(slow, token=TOKEN)
     assert status == 503
     assert "of 900 requests were answered in the 3 s that a list may take" in answer["error"]
+
+
+def test_a_slice_of_a_list_ends_with_the_request_at_hand_where_another_call_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lists, "_SLICE_SECONDS", 60.0)
+    requests, asked = [Request(id=str(i), hypotheses=()) for i in range(5)], []
+
+    def arbitrate(request: Request) -> Any:
+        asked.append(request.id)
+        return request, None
+
+    assert len(lists.answer_slice(arbitrate, requests)) == 5
+    asked.clear()
+    assert len(lists.answer_slice(arbitrate, requests, lambda: len(asked) == 2)) == 2
+    monkeypatch.setattr(lists, "_SLICE_SECONDS", 0.0)
+    assert len(lists.answer_slice(arbitrate, requests)) == 1

@@ -1,6 +1,6 @@
 """Lists of requests: answered in slices by a thread of their own, so that other calls are served in between.
 
-A list ends at its deadline, and when its client has gone: after the slice that is being answered.
+A slice ends after a few milliseconds, and after the request at hand where another call waits. A list ends at its deadline, and when its client has gone: after the slice that is being answered.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -91,9 +92,14 @@ class Lists:
         while len(answers) < len(requests):
             self._check(client, deadline, len(answers), len(requests))
             rest = requests[len(answers) :]
-            for arbitrated in await loop.run_in_executor(state.pool or self._own, _slice, arbitrate, rest):
+            sliced = partial(answer_slice, arbitrate, rest, self._others_wait)
+            for arbitrated in await loop.run_in_executor(state.pool or self._own, sliced):
                 answers.append(self._finish(arbitrated, record))
         return b"[" + b",".join(answers) + b"]"
+
+    def _others_wait(self) -> bool:
+        """True while another call than a list is to be answered."""
+        return self._state.load.pending > self._running
 
     def _check(self, client: asyncio.Task[None], deadline: float, done: int, n: int) -> None:
         """Raise `HTTPException` where the list is to end."""
@@ -116,15 +122,15 @@ def _items(body: bytes) -> list[bytes]:
     return items
 
 
-def _slice(
-    arbitrate: Callable[[Request], tuple[Request, Arbitration]], requests: Sequence[Request]
+def answer_slice(
+    arbitrate: Arbitrate, requests: Sequence[Request], others_wait: Callable[[], bool]
 ) -> list[Arbitrated]:
-    """The arbitrations of the first requests, each with its request, until the slice's time is over."""
+    """The arbitrations of the first requests, until the slice's time is over or others wait; of one at least."""
     end = perf_counter() + _SLICE_SECONDS
     found: list[Arbitrated] = []
     for request in requests:
         found.append(guarded(arbitrate, request))
-        if perf_counter() > end:
+        if perf_counter() > end or others_wait():
             break
     return found
 
