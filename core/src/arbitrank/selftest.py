@@ -20,6 +20,7 @@ import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.probes import violation
+from arbitrank.background import give_way
 from arbitrank.child import Child, Ended, Expired, limit, serve
 from arbitrank.domain import Domain
 from arbitrank.errors import ArbitrankError, message, os_errors
@@ -189,7 +190,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve self-tests; `arguments` are the bytes of address space and the seconds that one may take."""
     memory, seconds = arguments
     limit(int(memory))
-
+    give_way()
     found: dict[str, Found] = {}
 
     def answer(task: bytes) -> bytes:

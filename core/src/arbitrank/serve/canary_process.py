@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from arbitrank.answerlog.joining import view
+from arbitrank.background import give_way
 from arbitrank.child import serve
 from arbitrank.errors import ArbitrankError
 from arbitrank.live.canary_report import CanaryPeriod, from_log
@@ -36,4 +37,5 @@ def carry_out(task: CanaryTask) -> Verdict:
 
 
 if __name__ == "__main__":
+    give_way()
     serve(lambda line: msgspec.json.encode(carry_out(msgspec.json.decode(line, type=CanaryTask))), SECONDS)

@@ -1,6 +1,7 @@
 """Lists of requests: answered in slices by a thread of their own, so that other calls are served in between.
 
-A slice ends after a few milliseconds, and after the request at hand where another call waits. A list ends at its deadline, and when its client has gone: after the slice that is being answered.
+A slice ends after a few milliseconds, and after the request at hand where another call waits. A list ends at its
+deadline, and when its client has gone: after the slice that is being answered.
 """
 
 from __future__ import annotations

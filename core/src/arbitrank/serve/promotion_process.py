@@ -10,6 +10,7 @@ import asyncio
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.background import give_way
 from arbitrank.child import Child, Ended, Expired, serve
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError, StoreError
 from arbitrank.registry import discover, loaded
@@ -100,4 +101,5 @@ def carry_out(task: PromotionTask) -> Verdict:
 
 
 if __name__ == "__main__":
+    give_way()
     serve(lambda line: msgspec.json.encode(carry_out(msgspec.json.decode(line, type=PromotionTask))), _TIMEOUT)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from importlib import import_module
 
+from arbitrank.background import giving_way
 from arbitrank.errors import ArbitrankError
-from arbitrank.serve.server import work
 from arbitrank.serve.worker_place import WorkerPlace, WorkerReport, WorkerStart
 
 
@@ -13,8 +15,10 @@ def main() -> None:
     """Run one worker until it is signalled, or the supervisor ends."""
     start = WorkerStart.decoded(sys.stdin.buffer.read())
     place = WorkerPlace(start)
+    load = partial(import_module, "arbitrank.serve.server")  # half a second of a processor
+    server = giving_way(load) if place.board.serving() else load()
     try:
-        status = work(start.settings, place)
+        status: int = server.work(start.settings, place)
     except ArbitrankError as error:
         status = 2
         place.report(WorkerReport(str(error), status))
