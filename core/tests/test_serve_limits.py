@@ -234,8 +234,8 @@ def test_a_slice_of_a_list_ends_with_the_request_at_hand_where_another_call_wait
         asked.append(request.id)
         return request, None
 
-    assert len(lists.answer_slice(arbitrate, requests)) == 5
+    assert len(lists.answer_slice(arbitrate, requests, lambda: False)) == 5
     asked.clear()
     assert len(lists.answer_slice(arbitrate, requests, lambda: len(asked) == 2)) == 2
     monkeypatch.setattr(lists, "_SLICE_SECONDS", 0.0)
-    assert len(lists.answer_slice(arbitrate, requests)) == 1
+    assert len(lists.answer_slice(arbitrate, requests, lambda: False)) == 1
