@@ -126,7 +126,8 @@ def test_a_canary_is_set_followed_compared_and_ended(
     assert "no candidate in" in done.stderr
 
     second = store.publish(versions[1]).version
-    process = Following(tmp_path / "store", "--poll", "0.2", "--shadow", str(tmp_path / "shadow"))
+    kept = ("--shadow", str(tmp_path / "shadow"), "--log-words", "drop")
+    process = Following(tmp_path / "store", "--poll", "0.2", *kept)
     assert process.ask(session="s")["domains"]["music"]["version"] == first
     done = arbitrank("canary", "music", "1", "--reason", "try it", "--store", root)
     assert (done.returncode, done.stdout) == (
@@ -143,6 +144,7 @@ def test_a_canary_is_set_followed_compared_and_ended(
 
     lines = [json.loads(line) for path in segments(tmp_path / "shadow") for line in path.read_text().splitlines()]
     assert lines
+    assert not any("utterance" in line for line in lines)
     sides = {(line["answer"]["domains"]["music"]["version"], line["shadow"]["music"]["version"]) for line in lines}
     assert sides == {(first, second), (second, first)}
     replayed = arbitrank("impact", "music", "--on", str(tmp_path / "shadow"), "--json", "--store", root)
@@ -161,3 +163,9 @@ def test_a_share_is_between_0_and_1(arbitrank, share: str) -> None:
 def test_options_of_following_need_it(arbitrank, option: tuple[str, str]) -> None:
     done = arbitrank("rank", *option, input="")
     assert (done.returncode, done.stderr) == (2, f"arbitrank: {option[0]}: no --follow; expected both\n")
+
+
+def test_what_is_kept_of_comparisons_needs_a_folder_of_them(arbitrank) -> None:
+    done = arbitrank("rank", "--follow", "--log-words", "drop", input="")
+    assert done.returncode == 2
+    assert "no --shadow; expected both" in done.stderr

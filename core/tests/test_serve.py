@@ -701,18 +701,20 @@ def test_an_isolated_domain_that_hangs_is_late(world: World, site: Path, tmp_pat
 
 def test_answers_and_feedback_are_logged(world: World, site: Path, tmp_path: Path) -> None:
     from arbitrank.answerlog.reader import read_log
+    from arbitrank.answerlog.segments import segments
 
     with Service(site, world.root, "--log", str(tmp_path / "log")) as service:
         service.rank(BRIGHT)
-        receipt = service.call("POST", "/v1/feedback", {"id": "1", "truth": {"domain": "lights", "intent": "intent0"}})[
-            1
-        ]
+        feedback = {"id": "1", "truth": {"domain": "lights", "intent": "intent0"}, "request_id": "another's"}
+        receipt = service.call("POST", "/v1/feedback", feedback, x_request_id="call-7")[1]
         assert receipt["logged"]
         assert service.stop() == 0
     (line,) = read_log(tmp_path / "log")
     assert (line.id, line.truth.domain) == ("1", "lights")
     assert {one.domain for one in line.hypotheses} == {"lights", "shades"}
     assert line.answer.ranked
+    lines = [json.loads(line) for path in segments(tmp_path / "log") for line in path.read_bytes().splitlines()]
+    assert [one["request_id"] for one in lines if "answer" not in one] == ["call-7"]
 
 
 def test_the_contender_that_is_meant_by_the_next_words(shared) -> None:

@@ -39,13 +39,16 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The truth of an answered request, the user's reaction to the answer, or both, by the request's id.
 
-    Its JSON is a line of the log and the body of a call to a service. Raises `ValueError` where it has neither.
+    Its JSON is a line of the log and the body of a call to a service, whose ids the line has as `request_id` and
+    `traceparent`. Raises `ValueError` where it has neither truth nor reaction.
     """
 
     id: Annotated[str, Meta(min_length=1)]
     truth: Labelling | None = None
     outcome: Outcome | None = None
     time: float | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         if self.truth is not None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.outcomes import Failed
-from arbitrank.cli import decision_options, options, plugin_output
+from arbitrank.cli import decision_options, log_options, options, plugin_output
 from arbitrank.cli.ask import no_domain_could_answer
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
@@ -57,6 +58,7 @@ _REASONS = "the answers have the reasons; run: arbitrank domains"
     metavar="DIR",
     help="With --follow: query the candidates too, and log their answers in DIR; they are not served.",
 )
+@log_options.kept
 @click.option(
     "--strict",
     is_flag=True,
@@ -76,6 +78,7 @@ def rank(
     follow: bool,
     poll: float | None,
     shadow: Path | None,
+    log_settings: LogSettings,
     strict: bool,
     isolate: tuple[str, ...],
     deadline: float | None,
@@ -91,12 +94,14 @@ def rank(
     """
     options.needs("--format", format, domain=domain, map=mapping)
     options.needs("--follow", follow, poll=poll, shadow=shadow, isolate=isolate, deadline=deadline)
+    if shadow is None and log_settings != LogSettings():
+        raise InputError("--log-share, --log-words, --log-key, --log-context, --log-days: no --shadow; expected both")
     bad = unanswered = 0
     with ExitStack() as stack:
         arbitrator: Arbitrator | Live
         out = stack.enter_context(plugin_output.apart())
         if follow:
-            live = _live(store, decisions, poll or 1.0, shadow, isolate, deadline, hyprank)
+            live = _live(store, decisions, poll or 1.0, shadow, log_settings, isolate, deadline, hyprank)
             arbitrator = stack.enter_context(live)
         else:
             arbitrator = options.arbitrator(store, decisions, hyprank)
@@ -183,6 +188,7 @@ def _live(
     decisions: DecisionSettings,
     poll: float,
     shadow: Path | None,
+    log_settings: LogSettings,
     isolate: tuple[str, ...],
     deadline: float | None,
     hyprank: Path | None,
@@ -194,7 +200,7 @@ def _live(
     found = discover()
     domains = loaded(found)
     with ExitStack() as stack:
-        log = stack.enter_context(AnswerLog(shadow)) if shadow else None
+        log = stack.enter_context(AnswerLog(shadow, log_settings)) if shadow else None
         live = Live(
             domains,
             store,

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from arbitrank.answerlog.redaction import CONTEXT, redactor
-from arbitrank.answerlog.settings import LogSettings
+from arbitrank.answerlog.redaction import redactor
 from arbitrank.arbitration.answer_phrases import read_phrases
-from arbitrank.cli import decision_options, environment_options, options
+from arbitrank.cli import decision_options, environment_options, log_options, options
 from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown
 from arbitrank.cli.watch_options import watching
@@ -30,30 +29,6 @@ def _shortlist(shortlist: bool, k: int, floor: float, shortlist_always: tuple[st
     return ShortlistSettings(k, floor, frozenset(shortlist_always)) if shortlist else None
 
 
-_log = options.gathered(
-    "log_settings",
-    LogSettings,
-    click.option("--log-share", "share", type=options.Share(0, 1), default=1.0, help="Sampled share of it."),
-    click.option(
-        "--log-words",
-        "words",
-        type=click.Choice(["keep", "hash", "drop"]),
-        default="keep",
-        help="Treatment of utterances and slot values in the log.",
-    ),
-    click.option("--log-key", "key", type=options.PATH, metavar="FILE", help="The key to hash them with."),
-    click.option(
-        "--log-context",
-        "context",
-        metavar="KEY",
-        multiple=True,
-        default=CONTEXT,
-        help="With words hashed or dropped, the context keys to keep; a final * matches any ending. May be repeated.",
-    ),
-    click.option(
-        "--log-days", "days", type=click.FloatRange(0, min_open=True), help="Remove older segments.  [default: keep]"
-    ),
-)
 _shortlisting = options.gathered(
     "shortlist",
     _shortlist,
@@ -126,7 +101,7 @@ _limiting = options.gathered(
 @click.option("--tokens", type=options.PATH, metavar="FILE", help="Tokens and their scopes; reloaded on change.")
 @click.option("--open", "open_", is_flag=True, help="Listen to other machines without --tokens.")
 @click.option("--log", type=options.PATH, metavar="DIR", help="Log requests, answers and feedback here.")
-@_log
+@log_options.kept
 @click.option(
     "--shadow",
     type=options.PATH,

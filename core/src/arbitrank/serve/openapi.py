@@ -169,6 +169,8 @@ def _add_bounds(schemas: dict[str, Any]) -> None:
     feedback, promote = schemas["Feedback"], schemas["PromoteCall"]
     _open(schemas)
     feedback["properties"]["id"]["maxLength"] = MAX_ID
+    for own in ("request_id", "traceparent"):  # of the line in the log, whatever the body states
+        del feedback["properties"][own]
     for kind in feedback["properties"]["truth"].get("anyOf", ()):
         if kind.get("type") == "array":
             kind["minItems"] = 1

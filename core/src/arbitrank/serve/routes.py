@@ -97,7 +97,8 @@ class Handlers:
         if live is None:
             raise HTTPException(503, "not ready", {"retry-after": "1"})
         if log is not None:
-            log.feedback(replace(body, time=None))
+            ids = call.scope["state"]["ids"]
+            log.feedback(replace(body, time=None, request_id=ids.request_id, traceparent=ids.traceparent))
         counted = live.feedback(body.id, body.truth, body.outcome) and body.truth is not None
         self.state.metrics.feedback(body, live.by_name)
         return _json(Taken(body.id, log is not None, counted))
