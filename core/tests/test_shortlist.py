@@ -131,7 +131,7 @@ def test_a_name_of_two_owners_is_qualified(shortlister: Shortlister) -> None:
     more = shortlister.with_skills({"weather station": [Skill("rain", "measures barometers")]})
     assert more.shortlist("barometers", 1)[0].skill == "weather station/rain"
     assert more.shortlist("umbrella wet", 1)[0].skill == "rain"
-    both = SkillCatalogue().with_skills("one", [Skill("same")]).with_skills("two", [Skill("same")])
+    both = SkillCatalogue().with_skills([("one", Skill("same")), ("two", Skill("same"))])
     assert [name for _, name, _ in both.present()] == ["same", "two/same"]
     assert (both.number_of("one", "same"), both.number_of("two", "same")) == (0, 1)
     a, b = lines(1)[0], lines(1)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from arbitrank.domain import Domain, Skill
 from arbitrank.impact.gate import GateLimits
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
+from arbitrank.serve.auth import make_token
 from arbitrank.shortlist.build import SkillUtterance, build, write
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest, seal
@@ -190,18 +192,31 @@ def test_the_service_queries_the_domains_that_the_stores_shortlister_chooses(tmp
     ]
     write(build(utterances), tmp_path / "artifact")
     version = store.publish(tmp_path / "artifact", promote=True).version
-    options = ("--shortlist", "--shortlist-k", "1", "--poll", "0.1")
+    token, grant = make_token("lights", ["publish:lights", "rank", "metrics"])
+    (tmp_path / "tokens").write_text(f"{grant}\n")
+    options = ("--shortlist", "--shortlist-k", "1", "--poll", "0.1", "--tokens", str(tmp_path / "tokens"))
     with services.Service(lights_site, tmp_path / "store", *options) as service:
-        status, answer = service.rank({"utterance": "a lamp"})
+        rank = partial(service.rank, token=token)
+        status, answer = rank({"utterance": "a lamp"})
         assert (status, list(answer["domains"])) == (200, ["lights"])
         assert [one["skill"] for one in answer["shortlist"]["candidates"]] == ["lights"]
         assert (answer["shortlist"]["version"], answer["shortlist"]["skipped"]) == (version, 1)
-        assert service.rank({"utterance": "xyzzy"})[1]["shortlist"]["miss"] is True
-        assert "arbitrank_shortlist_misses_total 1.0" in service.call("GET", "/metrics")[1]
+        assert rank({"utterance": "xyzzy"})[1]["shortlist"]["miss"] is True
+        assert "arbitrank_shortlist_misses_total 1.0" in service.call("GET", "/metrics", token=token)[1]
+        change = partial(service.call, "POST", token=token)
+        skill = {"name": "dimmer", "description": "xyzzy"}
+        status, changed, _ = change("/v1/domains/lights/skills", {"skills": [skill]})
+        assert (status, changed) == (200, {"domain": "lights", "change": 1, "added": 1, "removed": 0, "cut": []})
+        assert rank({"utterance": "xyzzy"})[1]["shortlist"]["candidates"][0]["skill"] == "dimmer"
+        assert change("/v1/domains/lights/skills", {"removed": [{"name": "dimmer"}]})[1]["change"] == 2
+        assert rank({"utterance": "xyzzy"})[1]["shortlist"]["miss"] is True
+        assert change("/v1/domains/shades/skills", {"skills": [skill]})[0] == 403
+        status, refused, _ = change("/v1/domains/lights/skills", {"skills": [{"nam": "x"}]})
+        assert (status, refused["error"]) == (400, "skills[0]: 'nam': unknown key; did you mean name?")
         write(build(utterances[:1]), tmp_path / "second")
         second = store.publish(tmp_path / "second", promote=True).version
         service.event("store", what=f"{SHORTLIST}: {second} (store) answers")
-        assert service.rank({"utterance": "a lamp"})[1]["shortlist"]["version"] == second
+        assert rank({"utterance": "a lamp"})[1]["shortlist"]["version"] == second
 
 
 # ----------------------------------------------------------------------------------------------------------------- gate

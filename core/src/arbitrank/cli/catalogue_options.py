@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +12,15 @@ from arbitrank.cli import options
 from arbitrank.cli.destination import Destination
 from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
-from arbitrank.shortlist.artifact import read_skills
-from arbitrank.shortlist.gathering import GatheredSkills
+from arbitrank.shortlist.artifact import ArtifactSkills, read_skills
+from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills
 from arbitrank.store.artifact import MANIFEST, read_manifest
 from arbitrank.store.artifact_checks import printable
+from arbitrank.store.catalogue_log import changes_after
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
-__all__ = ["CatalogueFiles", "catalogue_option"]
+__all__ = ["CatalogueFiles", "VersionBefore", "catalogue_option"]
 
 _SHRUNK = 0.5  # of the skills of the version before have to be there
 _FEW = 4  # skills of which any may go
@@ -42,52 +42,75 @@ class CatalogueFiles(NamedTuple):
                 yield found
             if not n:
                 raise InputError(
-                    f"--catalogue {path}: no skill in it; expected a skill a line, see docs/how-to/catalogue.md"
+                    f"--catalogue {path}: no skill in it, expected a skill a line; see docs/how-to/catalogue.md"
                 )
+
+    def listed(self, before: VersionBefore | None, destination: Destination) -> ListedSkills:
+        """The skills of all files with what the store's log changed since the version before."""
+        if destination.out is not None:
+            return ListedSkills(self.skills())
+        known = 0 if before is None else before.found.change
+        changes = changes_after(destination.store.catalogue_log(), known)
+        if changes is not None:
+            options.note(
+                f"since change {known}, the catalogue log adds {len(changes.present):,} skills and removes "
+                f"{len(changes.removed | changes.gone):,}"
+            )
+        return ListedSkills.with_changes(self.skills(), changes, known)
 
     def report(self, gathered: GatheredSkills) -> None:
         """Print the remarks on the catalogue on standard error."""
-        cut = (
-            [f"{len(self.cuts):,} texts are beyond the bounds and cut: {'; '.join(self.cuts[:3])}"] if self.cuts else []
-        )
-        for text in (*gathered.remarks(), *cut):
+        cut = f"{len(self.cuts):,} texts are beyond the bounds and cut: {'; '.join(self.cuts[:3])}"
+        for text in (*gathered.remarks(), *([cut] if self.cuts else ())):
             options.note(printable(text))
 
-    def check(self, gathered: GatheredSkills, destination: Destination) -> None:
-        """Refuse a catalogue that lacks more than half of the skills of the version before it, unless --force is set.
+    def check(self, gathered: GatheredSkills, before: VersionBefore | None) -> None:
+        """Refuse a catalogue that lacks more than half of the skills of the version before, unless --force is set.
 
-        That version is the store's stable one, or the artifact that --out would replace. Exits with 1.
+        Exits with 1.
         """
-        before, version = _before(destination)
-        if before is None or len(before) < _FEW or self.force:
+        if before is None:
             return
         present = {(one.domain, one.name) for one in gathered.skills}
-        missing = [name for name, domain, own in before if (domain, own) not in present]
-        if len(missing) <= _SHRUNK * len(before):
-            if missing:
-                some = ", ".join(missing[:_SHOWN])
-                options.note(printable(f"{len(missing):,} of the {len(before):,} skills of {version} are gone: {some}"))
+        skills = before.found.skills
+        missing = [name for name, domain, own in skills if (domain, own) not in present]
+        if not missing:
             return
-        some = ", ".join(islice(missing, _SHOWN))
+        some = f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}"
+        if self.force or len(skills) < _FEW or len(missing) <= _SHRUNK * len(skills):
+            options.note(printable(f"{len(missing):,} of the {len(skills):,} skills of {before} are gone: {some}"))
+            return
         options.note(
             printable(
-                f"{SHORTLIST}: {len(missing):,} of the {len(before):,} skills of {version} are missing, expected at "
-                f"least half of them: {some}, …; give the whole catalogue by --catalogue FILE, or --force"
+                f"{SHORTLIST}: {len(missing):,} of the {len(skills):,} skills of {before} are missing, expected at "
+                f"least half of them: {some}; give the whole catalogue by --catalogue FILE, or --force"
             )
         )
         raise SystemExit(1)
 
 
-def _before(destination: Destination) -> tuple[list[tuple[str, str, str]] | None, str]:
-    """Names, owners and own names of the version before, and that version; None where there is none."""
-    if destination.out is not None:
-        if not (destination.out / MANIFEST).is_file():
-            return None, ""
-        return read_skills(destination.out), f"{destination.out}, {read_manifest(destination.out).version}"
-    stable = destination.store.state(SHORTLIST)[1].stable
-    if stable is None:
-        return None, ""
-    return read_skills(destination.store.fetch(SHORTLIST, stable)), f"{stable}, which is stable in {destination.store}"
+class VersionBefore(NamedTuple):
+    """The version that a training replaces, and its skills."""
+
+    name: str
+    found: ArtifactSkills
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def of(cls, destination: Destination) -> VersionBefore | None:
+        """The stable version of the store, or the artifact that --out would replace; None where there is none."""
+        if destination.out is not None:
+            if not (destination.out / MANIFEST).is_file():
+                return None
+            name = f"{destination.out}, {read_manifest(destination.out).version}"
+            return cls(name, read_skills(destination.out))
+        stable = destination.store.state(SHORTLIST)[1].stable
+        if stable is None:
+            return None
+        name = f"{stable}, which is stable in {destination.store}"
+        return cls(name, read_skills(destination.store.fetch(SHORTLIST, stable)))
 
 
 catalogue_option = options.gathered(

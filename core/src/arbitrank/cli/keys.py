@@ -12,6 +12,7 @@ from arbitrank.errors import InputError, os_errors
 from arbitrank.serve.auth import make_token
 from arbitrank.store import key_files, signing
 from arbitrank.store.audit_set import AUDIT, AuditChange
+from arbitrank.store.catalogue_log import CatalogueChange
 from arbitrank.store.kinds import checked_name
 from arbitrank.store.state import Change
 from arbitrank.store.store import Store
@@ -66,7 +67,9 @@ def sign(path: Path | None, history: str | None, store: Store) -> None:
     click.echo(f"{manifest.domain} {manifest.version}: signed by key {manifest.signature.key}")
 
 
-def _after(change: Change | AuditChange) -> str:
+def _after(change: Change | AuditChange | CatalogueChange) -> str:
+    if isinstance(change, CatalogueChange):
+        return "the catalogue"
     return str(change.state) if isinstance(change, Change) else f"audit set {change.digest[:12]}"
 
 

@@ -11,8 +11,10 @@ import msgspec
 
 from arbitrank.cli import options
 from arbitrank.cli.help_pages import Verbs
+from arbitrank.cli.shortlist_catalogue import add, remove, skills
 from arbitrank.cli.shortlist_training import (
     Skills,
+    ambiguous_text,
     domains_option,
     hyprank,
     quality_text,
@@ -24,6 +26,8 @@ from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.build import quality
+from arbitrank.shortlist.changes import with_log
+from arbitrank.shortlist.labels import SkillLabels, labelled_lines
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.store.artifact_checks import printable
 from arbitrank.store.kinds import SHORTLIST
@@ -43,9 +47,12 @@ def shortlist() -> None:
 
 shortlist.add_command(train)
 shortlist.add_command(hyprank)
+for _verb in (add, remove, skills):
+    shortlist.add_command(_verb)
 
 
 def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister:
+    of_store = folder is None
     if folder is None:
         state = store.state(SHORTLIST)[1]
         version = version or state.stable
@@ -58,7 +65,8 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
     copied = verified_copy(folder, store.keys)
     if problem := wrong_name(copied.manifest, SHORTLIST):
         raise InputError(f"{folder}: {problem}")
-    return load_shortlister(copied.folder, copied.manifest.version)
+    shortlister = load_shortlister(copied.folder, copied.manifest.version)
+    return with_log(shortlister, store.catalogue_log()) if of_store else shortlister
 
 
 _shortlister = options.gathered(
@@ -81,7 +89,11 @@ def evaluate(path: str, skills: Skills, load: Callable[[], Shortlister], as_json
     Example: arbitrank shortlist evaluate labelled.jsonl
     """
     lines = read_lines((path,), skills)
-    found = quality(load(), lines)
+    shortlister = load()
+    labelled = labelled_lines(lines, SkillLabels.of(shortlister.catalogue))
+    if labelled.ambiguous:
+        options.note(ambiguous_text(labelled))
+    found = quality(shortlister, labelled.lines)
     if as_json:
         recall = {f"recall@{k}": share for k, share in found.recall.items()}
         card = msgspec.to_builtins(found.card)

@@ -12,13 +12,14 @@ import click
 
 from arbitrank.answerlog.reader import read_log, read_truths
 from arbitrank.cli import options
-from arbitrank.cli.catalogue_options import CatalogueFiles, catalogue_option
+from arbitrank.cli.catalogue_options import CatalogueFiles, VersionBefore, catalogue_option
 from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.errors import InputError, describe
 from arbitrank.evaluate.metrics import band_text
 from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance, build, skill_utterance, write
 from arbitrank.shortlist.hyprank import save_hyprank
+from arbitrank.shortlist.labels import LabelledLines
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
 from arbitrank.store.signing import sign
@@ -149,14 +150,12 @@ def train(
     lines = read_lines(data, skills)
     classifier = recipe(lines, seed)
     found = loaded(discover()) if domains else {}
-    check = partial(catalogue.check, destination=destination)
-    built = build(lines, found, classifier=classifier, listed=catalogue.skills(), check=check)
+    before = VersionBefore.of(destination)
+    listed = catalogue.listed(before, destination)
+    built = build(lines, found, classifier=classifier, listed=listed, check=partial(catalogue.check, before=before))
     catalogue.report(built.skills)
     if built.labelled.ambiguous:
-        options.note(
-            f"{built.labelled.ambiguous} lines are left out, as several owners have their skill, as "
-            f"{built.labelled.example!r}; expected its domain, or OWNER/NAME"
-        )
+        options.note(ambiguous_text(built.labelled))
     model = "index and learned" if classifier else "index"
     version = _written(lambda target: write(built, target, seed=seed, model=model), destination)
     index = built.shortlister.index
@@ -248,6 +247,14 @@ def read_lines(paths: Sequence[str], skills: Skills) -> list[SkillUtterance]:
     if paths and not lines:
         raise InputError(f"{', '.join(paths)}: no utterance with its {skills} that can be read; see docs/shortlist.md")
     return lines
+
+
+def ambiguous_text(labelled: LabelledLines) -> str:
+    """The remark on lines whose skill several owners have."""
+    return (
+        f"{labelled.ambiguous} lines are left out, as several owners have their skill, as {labelled.example!r}; "
+        "expected its domain, or OWNER/NAME"
+    )
 
 
 def quality_text(found: ShortlistQuality) -> str:

@@ -91,7 +91,8 @@ class FollowedState:
     then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading,
     `retries` those refused ones that may load later, `waits` those that wait for other code. `weightless`: its package
     brings no weights. `unread` is the reason why the state, or a version, could not be read, `lost` says that the end
-    of the history is missing. `release` is that of the domain's code, where it is in an environment of its own.
+    of the history is missing, `behind` why changes of the catalogue have no effect. `release` is that of the domain's
+    code, where it is in an environment of its own.
     """
 
     name: str
@@ -110,6 +111,7 @@ class FollowedState:
     candidate: LoadedCandidate | None = None
     unread: str | None = None
     lost: str | None = None
+    behind: str | None = None
     release: str | None = None
 
     def see(self, number: int, state: State | None, problem: str | None) -> None:
@@ -203,7 +205,7 @@ class FollowedState:
             state=self.state or State(),
             loaded=tuple(sorted(loaded.manifest.version for loaded in self.versions.values())),
             refused={version: why for version, why in self.refused.items() if version != PACKAGE or not stable},
-            problem=self.unread or self.lost or (None if self._absent else problem),
+            problem=self.unread or self.lost or self.behind or (None if self._absent else problem),
             breaker=breaker,
             skipped=skipped,
             weightless=self.weightless and stable is None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -236,6 +237,15 @@ class Follower:
             state.take(version, loaded, number)
             self._settle(state)
         self._publish_news()
+
+    def exchange(self, name: str, version: str, model: object) -> None:
+        """Have a version in memory answer by another model, unless it was released meanwhile."""
+        with self.lock:
+            state = self.states.get(name)
+            loaded = None if state is None else state.versions.get(version)
+            if state is not None and loaded is not None and loaded.model is not model:
+                state.versions[version] = replace(loaded, model=model)
+                self._settle(state)
 
     def _settle(self, state: FollowedState) -> None:
         """Have the right version answer, unless the state was replaced meanwhile. The lock is held."""

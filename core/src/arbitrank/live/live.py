@@ -27,6 +27,7 @@ from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
 from arbitrank.live import loader
+from arbitrank.live.catalogue import CatalogueFollower
 from arbitrank.live.code import CodeFollower
 from arbitrank.live.comparison import Comparison, ComparisonReport
 from arbitrank.live.domain_state import FollowedState, Load, LoadedVersion
@@ -111,6 +112,7 @@ class Live:
         self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
         code = loader.releases_of(domains), self._replace_code
         self._code = CodeFollower(environments, *code, notify, poll, changed, self._changes)
+        self.catalogue = CatalogueFollower(store, self._follower, notify, poll)
 
     @classmethod
     def from_installed(
@@ -199,8 +201,6 @@ class Live:
                 self._shadow.compare(routing, request, drawn, arbitration)
         return arbitration
 
-    # ---------------------------------------------------------------------------------------------------- following
-
     def __enter__(self) -> Live:
         self.start()
         return self
@@ -211,16 +211,17 @@ class Live:
     def start(self) -> None:
         """Load the stable versions, then follow the store and the environments in the background."""
         self._follower.start()
+        self.catalogue.start()
         self._code.start(loader.failing(self._domains, self._follower.states))
         self._shadow.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the threads and the child processes for good; the versions in this process keep answering."""
-        self._follower.end()
-        self._code.end()
+        for one in (self._follower, self.catalogue, self._code):
+            one.end()
         self._tester.close()
-        self._follower.join(timeout)
-        self._code.join(timeout)
+        for one in (self._follower, self.catalogue, self._code):
+            one.join(timeout)
         self._shadow.stop(timeout)
         if self._workers:
             self._workers.close()
@@ -233,6 +234,7 @@ class Live:
     def look(self) -> None:
         """Read the store and the environments once, and swap whatever has changed; returns when that is done."""
         self._follower.look()
+        self.catalogue.look()
         self._code.look()
 
     def status(self) -> LiveStatus:

@@ -17,11 +17,12 @@ from arbitrank.domain import Domain, Model
 from arbitrank.environments.folders import Release
 from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.errors import ArbitrankError, ArtifactError, OtherCode, PluginError, StoreError
-from arbitrank.guard import guarded
+from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import WorkerGroups
 from arbitrank.live.domain_state import OPERATOR, PACKAGE, FollowedState, LoadedVersion
 from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.artifact import load_shortlister
+from arbitrank.shortlist.changes import with_log
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import Manifest
@@ -73,6 +74,9 @@ class VersionLoader:
             raise ArtifactError(problem)
         if name == SHORTLIST:
             shortlister = load_shortlister(found.folder, found.manifest.version).serving(domains)
+            # A log that cannot be read does not keep it from answering: the follower of the log reports it.
+            applied = guarded(with_log, shortlister, self.store.catalogue_log())
+            shortlister = shortlister if isinstance(applied, Fault) else applied
             model = Shortlisting(shortlister, self.shortlist or ShortlistSettings())
         elif name == HYPRANK:
             model = read_hyprank(found.folder)

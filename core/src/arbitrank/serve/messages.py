@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -11,7 +11,7 @@ from arbitrank.arbitration.choose import MAX_WORDS
 from arbitrank.live.domain_state import DomainStatus
 from arbitrank.live.share import ShareStatus
 from arbitrank.store.state import State
-from arbitrank.values import Answer, Confidence
+from arbitrank.values import Answer, Confidence, Name
 
 _Note = Annotated[str, Meta(max_length=1_000)]
 
@@ -114,6 +114,37 @@ class CanaryCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     share: Confidence
     reason: _Note | None = None
+
+
+class RemovedSkill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Skill to remove: its own name, and its owner where the call is not for that domain."""
+
+    name: Name
+    domain: Name | None = None
+
+
+class SkillsCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Skills to remove from the catalogue, and skills to add to it, in the place of those of the same owner and name.
+
+    A skill is a line of a catalogue: `name`, `domain`, `description`, `phrases`, `parameters`, `language`, `version`,
+    `tags`.
+    """
+
+    skills: Annotated[list[dict[str, Any]], Meta(max_length=10_000)] = []
+    removed: Annotated[list[RemovedSkill], Meta(max_length=10_000)] = []
+
+
+class SkillsChanged(msgspec.Struct, frozen=True):
+    """Receipt of a change of the catalogue: the number of the last change of its log, and counts.
+
+    `cut` are texts that were longer than is allowed.
+    """
+
+    domain: str
+    change: int
+    added: int
+    removed: int
+    cut: tuple[str, ...] = ()
 
 
 class Changed(msgspec.Struct, frozen=True):

@@ -18,6 +18,8 @@ from arbitrank.serve.messages import (
     Health,
     PromoteCall,
     RollbackCall,
+    SkillsCall,
+    SkillsChanged,
     Taken,
     Versions,
 )
@@ -126,6 +128,13 @@ OPERATIONS = (
         method="POST", path="/v1/domains/{domain}/canary", name="canary", tag="Domains", scope="publish",
         summary="Have the candidate answer a share of the requests.", description="0 ends it.",
         body=CanaryCall, reply=Changed, errors=_CHANGE_ERRORS,
+    ),
+    Operation(
+        method="POST", path="/v1/domains/{domain}/skills", name="skills", tag="Domains", scope="publish",
+        summary="Add skills of a domain to the catalogue, and remove some, without training.",
+        description="This worker's shortlists have them at once, other processes' that follow the store within their "
+        "polling interval. For `.shortlist`, every skill names its owner. 409: the service has no --shortlist.",
+        body=SkillsCall, reply=SkillsChanged, errors=_CHANGE_ERRORS,
     ),
     Operation(
         method="GET", path="/healthz", name="healthz", tag="Health", summary="Report that the process is alive.",

@@ -35,6 +35,8 @@ from arbitrank.serve.messages import (
     Error,
     PromoteCall,
     RollbackCall,
+    SkillsCall,
+    SkillsChanged,
     Taken,
     Versions,
 )
@@ -42,6 +44,7 @@ from arbitrank.serve.operations import OPERATIONS, Operation, route_of
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, verdict_of
 from arbitrank.serve.readiness import detailed
 from arbitrank.serve.settings import MAX_ID
+from arbitrank.serve.skills_call import changed_skills
 from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.serve.watch_process import REPORT
 from arbitrank.serve.worker_state import WorkerState
@@ -199,6 +202,20 @@ class Handlers:
         self.state.events.write("canary", domain=domain, share=body.share, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
 
+    async def skills(self, call: Call, body: SkillsCall, grant: Grant | None) -> Response:
+        domain, live = self._changing(call, "shortlist add", None), self.state.live
+        if live is None:
+            raise HTTPException(503, "not ready", {"retry-after": "1"})
+        if self.state.settings.shortlist is None:
+            raise HTTPException(409, "this service has no Shortlister; start it with --shortlist")
+        try:
+            added, removed, cut = changed_skills(domain, body)
+        except InputError as error:
+            raise HTTPException(400, str(error)) from None
+        number = await self._call_store(live.catalogue.change, added, removed, by=_by(grant))
+        self.state.events.write("skills", domain=domain, change=number, added=len(added), removed=len(removed))
+        return _json(SkillsChanged(domain, number, len(added), len(removed), tuple(cut)))
+
     async def healthz(self, call: Call, body: None, grant: None) -> Response:
         return _json({"alive": True})
 
@@ -242,7 +259,8 @@ class Handlers:
             raise HTTPException(400, str(error)) from None
         if store.keys is not None and store.key is None:
             share = " SHARE" if verb == "canary" else ""
-            remedy = f"--sign-key FILE, or run: arbitrank {verb} {name}{share} --keys DIR --key FILE"
+            of = "FILE" if verb == "shortlist add" else f"{name}{share}"
+            remedy = f"--sign-key FILE, or run: arbitrank {verb} {of} --keys DIR --key FILE"
             raise HTTPException(409, f"{name}: this service has no key to sign changes with; start it with {remedy}")
         return name
 

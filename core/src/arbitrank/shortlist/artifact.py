@@ -1,7 +1,8 @@
 """Files of a Shortlister, sealed as an artifact of the reserved name `.shortlist`.
 
 shortlist.json        the index's settings and the calibration's weights
-skills.json           the skills' names and domains, by number, and the own names of those whose name is qualified
+skills.json           the skills' names and domains, by number, the own names of those whose name is qualified, and the
+                      last change of the store's catalogue log that they have
 index.npz             the index's arrays
 catalogue.jsonl       the skills with their texts, a line each, which serving does not read
 learned/weights.npz   the arrays of the classifier, if there is one
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -58,6 +59,7 @@ class _SkillsFile(msgspec.Struct, frozen=True, omit_defaults=True):
     names: list[Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST)]]
     domains: list[Name]
     own: dict[int, Name] = {}
+    change: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
@@ -68,7 +70,7 @@ def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     description = _ShortlisterFile(index.settings, index.step, index.unseen, index.unused, shortlister.calibration)
     (folder / _DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
-    skills = _SkillsFile(list(catalogue.names), list(catalogue.domains), dict(catalogue.own))
+    skills = _SkillsFile(list(catalogue.names), list(catalogue.domains), dict(catalogue.own), shortlister.change)
     (folder / _SKILLS).write_bytes(msgspec.json.encode(skills))
     _save(folder / _INDEX, index, _INDEX_ARRAYS)
     if shortlister.classifier is not None:
@@ -82,14 +84,23 @@ def save_catalogue(skills: Iterable[CatalogueSkill], folder: Path) -> None:
             file.write(msgspec.json.encode(one) + b"\n")
 
 
-def read_skills(folder: Path) -> list[tuple[str, str, str]]:
-    """The unique name, the owner and the own name of each skill of an artifact. Raises `ArtifactError`."""
+class ArtifactSkills(NamedTuple):
+    """The unique name, the owner and the own name of each skill, and the last change of the log that they have."""
+
+    skills: list[tuple[str, str, str]]
+    change: int
+
+
+def read_skills(folder: Path) -> ArtifactSkills:
+    """The skills of an artifact, without its arrays. Raises `ArtifactError`."""
     try:
         skills = msgspec.json.decode((folder / _SKILLS).read_bytes(), type=_SkillsFile)
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder}: not a readable shortlister: {error}; train it again") from error
     pairs = enumerate(zip(skills.names, skills.domains, strict=False))
-    return [(name, domain, skills.own.get(number, name)) for number, (name, domain) in pairs]
+    return ArtifactSkills(
+        [(name, domain, skills.own.get(number, name)) for number, (name, domain) in pairs], skills.change
+    )
 
 
 def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
@@ -111,7 +122,9 @@ def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
     names = {name: name for name in skills.domains}
     catalogue = SkillCatalogue(tuple(skills.names), tuple(names[name] for name in skills.domains), own=skills.own)
     classifier = SkillClassifier(**weights) if weights else None
-    return Shortlister(catalogue, Index(**scalars, **arrays), description.calibration, classifier, version)
+    return Shortlister(
+        catalogue, Index(**scalars, **arrays), description.calibration, classifier, version, skills.change
+    )
 
 
 def _save(path: Path, of: object, names: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -21,11 +21,12 @@ from arbitrank.shortlist.artifact import NAME, save_catalogue, save_shortlister
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
-from arbitrank.shortlist.gathering import GatheredSkills, gather_skills
+from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
 from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_lines
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
+from arbitrank.store.catalogue_log import SkillKey
 from arbitrank.values import Example, Request
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
@@ -95,12 +96,8 @@ def skill_utterance(example: Example, of: Literal["skill", "intent", "domain"] =
     return SkillUtterance(request.utterance, skill, truth.owners[0], frozenset([skill, *more]), request)
 
 
-Listed = Iterable[tuple[str, CatalogueSkill]]
-"""Skills of a catalogue, each with its place for messages."""
-
-
 def catalogue(
-    lines: Sequence[SkillUtterance], domains: Mapping[str, Domain] = {}, listed: Listed = ()
+    lines: Sequence[SkillUtterance], domains: Mapping[str, Domain] = {}, listed: ListedSkills = ListedSkills()
 ) -> tuple[GatheredSkills, LabelledLines]:
     """The skills of a catalogue, of the domains and of the lines, each once, and the lines labelled with their names.
 
@@ -110,9 +107,12 @@ def catalogue(
         (f"domain {name}", CatalogueSkill.of(name, skill))
         for name, domain in sorted(domains.items())
         for skill in domain.skills
+        if SkillKey(name, skill.name) not in listed.removed
     )
-    found = gather_skills(chain(listed, of_domains))
+    found = gather_skills(chain(listed.skills, of_domains))
     labels = SkillLabels.of(found)
+    if listed.removed:
+        lines = [line for line in lines if SkillKey(line.domain, line.skill) not in listed.removed]
     new = dict.fromkeys((one.skill, one.domain) for one in lines if not labels.find(one.skill, one.domain))
     if new:
         found = found.with_skills(CatalogueSkill(*pair) for pair in new)
@@ -126,7 +126,7 @@ def build(
     lines: Sequence[SkillUtterance],
     domains: Mapping[str, Domain] = {},
     classifier: ClassifierTrainer | None = None,
-    listed: Listed = (),
+    listed: ListedSkills = ListedSkills(),
     check: Callable[[GatheredSkills], None] = lambda gathered: None,
 ) -> TrainedShortlister:
     """Train a Shortlister: calibrated on held-out utterances, its kernels then trained on all.
@@ -146,7 +146,7 @@ def build(
     whole = _with_kernels(lines, skills, known, classifier)
     data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
     return TrainedShortlister(
-        replace(whole, calibration=fitted(part, held)),
+        replace(whole, calibration=fitted(part, held), change=listed.change),
         _quality(np.concatenate(crossed)),
         len(lines),
         data,

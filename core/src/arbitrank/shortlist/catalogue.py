@@ -34,6 +34,7 @@ class SkillCatalogue:
     own: Mapping[int, str] = field(default_factory=dict)
     _added: Mapping[str, int] = field(default_factory=dict)
     _numbers: Mapping[str, int] = field(default_factory=dict)
+    _qualified: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self._numbers) != len(self.names):  # built once and shared with every catalogue derived from this one
@@ -41,6 +42,8 @@ class SkillCatalogue:
             if len(numbers) != len(self.names):
                 raise InputError(f"{len(self.names)} skills have {len(numbers)} names, expected unique names")
             object.__setattr__(self, "_numbers", numbers)
+            qualified = {(self.domains[number], name): number for number, name in self.own.items()}
+            object.__setattr__(self, "_qualified", qualified)
 
     @classmethod
     def of(cls, gathered: GatheredSkills) -> SkillCatalogue:
@@ -72,35 +75,36 @@ class SkillCatalogue:
 
     def number_of(self, domain: str, name: str) -> int | None:
         """The number of a domain's present skill by its own name, qualified or not; None where it has none."""
-        for unique in _unique_names(domain, name):
-            number = self.number(unique)
-            if number is None:
+        number = self._qualified.get((domain, name))
+        if number is None or number in self.gone:
+            number = self.number(name)
+            if number is None or number in self.own or self[number][1] != domain:
                 return None
-            if self[number][1] == domain and self.own.get(number, unique) == name:
-                return number
-        return None
+        return number
 
-    def with_skills(self, domain: str, skills: Iterable[Skill]) -> SkillCatalogue:
-        """A copy with more skills of a domain; a name that another domain has is qualified, as `domain/name`.
+    def with_skills(self, skills: Iterable[tuple[str, Skill]]) -> SkillCatalogue:
+        """A copy with more skills, each with its domain; a name that another domain has, or had, is qualified.
 
-        One that the domain has already gets another number.
+        A skill that the domain has already gets another number.
         """
         added, later, own, gone = dict(self._added), list(self.later), dict(self.own), set(self.gone)
-        for skill in skills:
-            for unique in _unique_names(domain, skill.name):
-                taken = added.get(unique, self._numbers.get(unique))
-                if taken is None or taken in gone:
-                    break
+        qualified = dict(self._qualified)
+        for domain, skill in skills:
+            unique = skill.name
+            while (taken := added.get(unique, self._numbers.get(unique))) is not None:
                 place = taken - len(self.names)
                 owner = self.domains[taken] if place < 0 else later[place][1]
                 if owner == domain and own.get(taken, unique) == skill.name:
                     gone.add(taken)
                     break
+                unique = qualified_name(domain, unique)
+            if (before := qualified.get((domain, skill.name))) is not None:
+                gone.add(before)
             number = added[unique] = len(self.names) + len(later)
             later.append((unique, domain))
             if unique != skill.name:
-                own[number] = skill.name
-        return replace(self, later=tuple(later), gone=frozenset(gone), own=own, _added=added)
+                own[number], qualified[domain, skill.name] = skill.name, number
+        return replace(self, later=tuple(later), gone=frozenset(gone), own=own, _added=added, _qualified=qualified)
 
     def without(self, names: Iterable[str]) -> SkillCatalogue:
         """A copy without these skills. Raises `InputError` where one is not in the catalogue."""
@@ -111,13 +115,6 @@ class SkillCatalogue:
                 raise InputError(f"skill {name!r}: not in the catalogue of {len(self) - len(self.gone)} skills")
             numbers.append(number)
         return replace(self, gone=self.gone.union(numbers))
-
-
-def _unique_names(domain: str, name: str) -> Iterator[str]:
-    """The names that a skill may go by, the first that is free: its own, then qualified ones."""
-    while True:
-        yield name
-        name = qualified_name(domain, name)
 
 
 def descriptive_texts(skill: Skill) -> list[str]:

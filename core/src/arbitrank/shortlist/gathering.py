@@ -13,9 +13,10 @@ from itertools import chain, islice
 from msgspec import structs
 
 from arbitrank.domain import Skill
+from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey
 from arbitrank.wire.catalogue_lines import LIMITS, CatalogueSkill
 
-__all__ = ["GatheredSkills", "gather_skills", "qualified_name"]
+__all__ = ["GatheredSkills", "ListedSkills", "SkillCount", "gather_skills", "qualified_name"]
 
 _SHOWN = 5  # names in a report
 
@@ -74,6 +75,32 @@ class GatheredSkills:
             some = ", ".join(bare[:_SHOWN])
             found.append(f"{len(bare):,} skills have neither description nor phrases, only their names: {some}")
         return found
+
+
+@dataclass(frozen=True)
+class ListedSkills:
+    """Skills of a catalogue, each with its place for messages, for a training.
+
+    `removed` are skills that are left out wherever they come from. `change` is the number of the last change of the
+    store's catalogue log that they have.
+    """
+
+    skills: Iterable[tuple[str, CatalogueSkill]] = ()
+    removed: frozenset[SkillKey] = frozenset()
+    change: int = 0
+
+    @classmethod
+    def with_changes(
+        cls, skills: Iterable[tuple[str, CatalogueSkill]], changes: CatalogueChanges | None, change: int = 0
+    ) -> ListedSkills:
+        """Skills with the later changes of a catalogue log; `change` is its number where there are none."""
+        if changes is None:
+            return cls(skills, change=change)
+        added = {SkillKey(one.domain, one.name) for one in changes.present}
+        before = changes.removed | changes.gone | added
+        kept = (found for found in skills if SkillKey(found[1].domain, found[1].name) not in before)
+        new = (("the catalogue log", one) for one in changes.present)
+        return cls(chain(kept, new), frozenset(before - added), changes.number)
 
 
 class SkillCount:

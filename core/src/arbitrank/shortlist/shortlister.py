@@ -39,13 +39,17 @@ _SURE = 700.0  # log-odds beyond which exp overflows
 
 @dataclass(frozen=True, eq=False)
 class Shortlister:
-    """A frozen value: adding or removing skills gives a new one and does not affect requests that use this one."""
+    """A frozen value: adding or removing skills gives a new one and does not affect requests that use this one.
+
+    `change` is the number of the last change of the store's catalogue log that it has.
+    """
 
     catalogue: SkillCatalogue
     index: Index
     calibration: CandidateCalibration = field(default=CandidateCalibration())
     classifier: SkillClassifier | None = None
     version: str | None = None
+    change: int = 0
 
     def __post_init__(self) -> None:
         if len(self.catalogue) != len(self.index):
@@ -87,19 +91,20 @@ class Shortlister:
         return numbers, features(scores, scores - self.index.base[numbers], learned, skills, profile)
 
     def with_skills(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
-        """A copy with more skills by domain, known by their sample phrases and descriptions, without training.
+        """A copy with more skills by domain, as by `with_owned`."""
+        return self.with_owned((domain, skill) for domain, own in skills.items() for skill in own)
+
+    def with_owned(self, skills: Iterable[tuple[str, Skill]]) -> Shortlister:
+        """A copy with more skills, each with its domain, known by their texts, without training.
 
         A name that another domain has is qualified, as `domain/name`. A skill that the domain has already is replaced,
         unless it was trained on utterances, which tell more than its description.
         """
-        catalogue, texts = self.catalogue, []
-        for domain, own in skills.items():
-            new = list({skill.name: skill for skill in own if not self._used(domain, skill.name)}.values())
-            catalogue = catalogue.with_skills(domain, new)
-            texts += [descriptive_texts(skill) for skill in new]
-        if not texts:
+        new = [(domain, skill) for domain, skill in skills if not self._used(domain, skill.name)]
+        if not new:
             return self
-        index = self.index.with_skills(texts)
+        catalogue = self.catalogue.with_skills(new)
+        index = self.index.with_skills([descriptive_texts(skill) for _, skill in new])
         if gone := catalogue.gone - self.catalogue.gone:
             index = index.without(gone)
         return replace(self, catalogue=catalogue, index=index)

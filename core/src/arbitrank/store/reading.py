@@ -10,6 +10,7 @@ from arbitrank.errors import ArtifactError
 from arbitrank.store.artifact import MANIFEST, read_manifest
 from arbitrank.store.audit_set import AuditChange, audit_history, audit_key, read_audit_set
 from arbitrank.store.backend import StoreBackend
+from arbitrank.store.catalogue_log import CatalogueChange, catalogue_log
 from arbitrank.store.history import History
 from arbitrank.store.kinds import canonical, checked_name, folders, is_name
 from arbitrank.store.local_copies import HeldCopies, VerifiedCopy, copies, copy_artifact, verified_copy
@@ -33,6 +34,7 @@ class StoreReader:
         self._seen = SeenChanges(backend) if keys else None
         self._copies = HeldCopies()
         self._audit: dict[str, Path] = {}
+        self._catalogue: History[CatalogueChange] | None = None
 
     def __str__(self) -> str:
         return str(self.backend)
@@ -123,6 +125,12 @@ class StoreReader:
         if held is None or not held.is_file():
             held = self._audit[key] = read_audit_set(self.backend, copies(self.backend, self.cache), key)
         return held
+
+    def catalogue_log(self) -> History[CatalogueChange]:
+        """The skills added to the catalogue and removed from it since the Shortlister was trained."""
+        if self._catalogue is None:
+            self._catalogue = catalogue_log(self.backend, self.keys, self._seen)
+        return self._catalogue
 
     def _history(self, folder: str) -> History[Change]:
         if folder not in self._histories:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,12 +28,14 @@ from arbitrank.store.artifact import Manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.store.audit_set import AUDIT, AuditChange, write_audit_set
 from arbitrank.store.backend import FolderBackend, StoreBackend
+from arbitrank.store.catalogue_log import CatalogueChange, SkillKey, append_changes
 from arbitrank.store.history import History
-from arbitrank.store.kinds import checked_name, kind_of, name_in_store, train_command
+from arbitrank.store.kinds import SHORTLIST, checked_name, kind_of, name_in_store, train_command
 from arbitrank.store.reading import StoreReader
 from arbitrank.store.signing import Keys, open_keys, signed
 from arbitrank.store.state import Change, State, checked_reason, conflict
 from arbitrank.store.versions import upload
+from arbitrank.wire.catalogue_lines import CatalogueSkill
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -205,17 +207,19 @@ class Store(StoreReader):
             raise conflict(self.backend, name, history.latest())
         return change
 
-    def adopt(self, name: str) -> Change | AuditChange:
+    def adopt(self, name: str) -> Change | AuditChange | CatalogueChange:
         """Append a change that vouches, by `key`, for a history as it is: begun without keys, or with former ones.
 
         Raises `InputError` where there is no key or no history, `Conflict` after a concurrent change.
         """
         if self.key is None:
             raise InputError(f"{name}: no key to sign with; give one with --key FILE, made by: arbitrank keygen NAME")
-        adopted: Change | AuditChange | None = None
+        adopted: Change | AuditChange | CatalogueChange | None = None
         histories: list[History[Any]] = [self.audit_history()] if name == AUDIT else [*self.histories(name)]
+        if name == SHORTLIST:
+            histories.insert(0, self.catalogue_log())
         for history in histories:
-            latest: Change | AuditChange | None = history.unverified().latest()
+            latest: Change | AuditChange | CatalogueChange | None = history.unverified().latest()
             if latest is None:
                 continue
             adopted = type(latest)(**{**_kept(latest), "number": latest.number + 1})
@@ -228,6 +232,15 @@ class Store(StoreReader):
     def set_audit_set(self, path: Path) -> str:
         """Keep a file as the audit set; its SHA-256."""
         return write_audit_set(self.audit_history(), path, self.key)
+
+    def change_catalogue(
+        self, skills: Iterable[CatalogueSkill], removed: Iterable[SkillKey] = (), *, by: str | None = None
+    ) -> int:
+        """Append to the catalogue log: skills to remove, then skills to add; the number of the last change.
+
+        Raises `InputError` where the change has to be signed and there is no trusted key.
+        """
+        return append_changes(self.catalogue_log(), skills, removed, by=by, key=self.key)
 
     def _check(self, name: str, version: str) -> None:
         """Verify a version as the store has it now, not a copy that this process made before."""
@@ -251,10 +264,12 @@ class Store(StoreReader):
             )
 
 
-def _kept(latest: Change | AuditChange) -> dict[str, Any]:
+def _kept(latest: Change | AuditChange | CatalogueChange) -> dict[str, Any]:
     """The fields of the last change that the one which adopts its history keeps."""
     if isinstance(latest, AuditChange):
         return {"digest": latest.digest, "name": latest.name}
+    if isinstance(latest, CatalogueChange):
+        return {}
     return {"verb": "sign", "state": latest.state}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.artifact_checks import Check, checks
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.local_copies import copy_artifact
 from arbitrank.store.store import Store
 from arbitrank.store.versions import home, wrong_name
@@ -52,6 +53,8 @@ def version_checks(store: Store, name: str, version: str) -> Iterator[Check]:
 def _name_checks(store: Store, name: str) -> Iterator[Check]:
     for history in store.histories(name):
         yield from history.checks()
+    if name == SHORTLIST:
+        yield from store.catalogue_log().checks()
     present = store.versions(name)
     for version in present:
         try:

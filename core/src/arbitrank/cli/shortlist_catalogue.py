@@ -1,0 +1,104 @@
+"""arbitrank shortlist add, remove and skills: the catalogue of a store between two trainings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from arbitrank.cli import options
+from arbitrank.cli.catalogue_options import CatalogueFiles
+from arbitrank.errors import InputError
+from arbitrank.importers.catalogues import listed_skills
+from arbitrank.shortlist.artifact import CATALOGUE, read_skills
+from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
+from arbitrank.shortlist.labels import SkillLabels
+from arbitrank.store.artifact_checks import printable
+from arbitrank.store.catalogue_log import SkillKey, changes_after
+from arbitrank.store.kinds import SHORTLIST
+from arbitrank.store.store import Store
+from arbitrank.wire.catalogue_lines import CatalogueSkill
+
+_SHRUNK = 0.5  # of the skills may be removed at once, unless --force is set
+
+
+@click.command("add")
+@click.argument("files", metavar="FILE...", type=options.PATH, nargs=-1, required=True)
+@options.changed_store
+def add(files: tuple[Path, ...], store: Store) -> None:
+    """Add the skills of catalogues to the store's, without training; those of the same owner and name are replaced.
+
+    Every process that follows the store finds them within one polling interval. The next training includes them.
+
+    Example: arbitrank shortlist add skills.jsonl
+    """
+    catalogue = CatalogueFiles(files, False, [])
+    gathered = gather_skills(catalogue.skills())
+    catalogue.report(gathered)
+    number = store.change_catalogue(gathered.skills)
+    click.echo(f"{len(gathered):,} skills added, change {number} of the catalogue of {store}")
+
+
+@click.command("remove")
+@click.argument("names", metavar="SKILL...", nargs=-1, required=True)
+@click.option("--domain", metavar="NAME", help="The owner of the skills.")
+@click.option("--force", is_flag=True, help="Remove more than half of the catalogue.")
+@options.changed_store
+def remove(names: tuple[str, ...], domain: str | None, force: bool, store: Store) -> None:
+    """Remove skills from the store's catalogue, without training. SKILL is a name, or OWNER/NAME.
+
+    Example: arbitrank shortlist remove tide_table --domain harbour
+    """
+    present = _present(store)
+    labels = SkillLabels.of(present)
+    by_name = {name: SkillKey(one.domain, one.name) for name, one in zip(present.names, present.skills, strict=True)}
+    keys = []
+    for name in names:
+        found = labels.find(name, domain or name)
+        if len(found) != 1:
+            owners = ", ".join(by_name[one].domain for one in found[:5])
+            seen = f"skills of {owners}" if found else f"not in the catalogue of {len(present):,} skills"
+            raise InputError(f"skill {name!r}: {seen}, expected one; name its owner: --domain NAME, or OWNER/NAME")
+        keys.append(by_name[found[0]])
+    if len(keys) > _SHRUNK * len(present) and not force:
+        options.note(f"{len(keys):,} of {len(present):,} skills, more than half; remove them with --force")
+        raise SystemExit(1)
+    number = store.change_catalogue((), keys)
+    click.echo(f"{len(keys):,} skills removed, change {number} of the catalogue of {store}")
+
+
+@click.command("skills")
+@options.store
+def skills(store: Store) -> None:
+    """Print the store's present catalogue, a skill a line: the stable version's and what was changed since.
+
+    Example: arbitrank shortlist skills > skills.jsonl
+    """
+    for one in _present(store).skills:
+        sys.stdout.buffer.write(msgspec.json.encode(one) + b"\n")
+    sys.stdout.flush()
+
+
+def _present(store: Store) -> GatheredSkills:
+    """The skills of the stable version with the changes of the log. Raises `InputError` where there are none."""
+    stable = store.state(SHORTLIST)[1].stable
+    known, listed = 0, iter(())  # type: tuple[int, Iterator[tuple[str, CatalogueSkill]]]
+    if stable is not None:
+        folder = store.fetch(SHORTLIST, stable)
+        before = read_skills(folder)
+        known, listed = before.change, _texts(folder, before.skills)
+    changes = changes_after(store.catalogue_log(), known)
+    found = gather_skills(ListedSkills.with_changes(listed, changes).skills)
+    if not len(found):
+        raise InputError(f"no skill in the catalogue of {store}; run: arbitrank shortlist add FILE")
+    return found
+
+
+def _texts(folder: Path, found: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, CatalogueSkill]]:
+    """The skills of an artifact with their texts; of one that was made before 0.3, without."""
+    if (folder / CATALOGUE).is_file():
+        return listed_skills(folder / CATALOGUE, [])
+    return ((printable(name), CatalogueSkill(own, domain)) for name, domain, own in found)
