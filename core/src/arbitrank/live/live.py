@@ -135,8 +135,6 @@ class Live:
     def __repr__(self) -> str:
         return f"Live({len(self._domains)} domains, {self.store})"
 
-    # ---------------------------------------------------------------------------------------------------- answering
-
     def answer(
         self,
         request: str | Request,

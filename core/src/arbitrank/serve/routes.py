@@ -36,7 +36,6 @@ from arbitrank.serve.messages import (
     PromoteCall,
     RollbackCall,
     SkillsCall,
-    SkillsChanged,
     Taken,
     Versions,
 )
@@ -44,7 +43,7 @@ from arbitrank.serve.operations import OPERATIONS, Operation, route_of
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, verdict_of
 from arbitrank.serve.readiness import detailed
 from arbitrank.serve.settings import MAX_ID
-from arbitrank.serve.skills_call import changed_skills
+from arbitrank.serve.skills_call import change_skills
 from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.serve.watch_process import REPORT
 from arbitrank.serve.worker_state import WorkerState
@@ -203,18 +202,8 @@ class Handlers:
         return _json(Changed(domain, change.number, change.state))
 
     async def skills(self, call: Call, body: SkillsCall, grant: Grant | None) -> Response:
-        domain, live = self._changing(call, "shortlist add", None), self.state.live
-        if live is None:
-            raise HTTPException(503, "not ready", {"retry-after": "1"})
-        if self.state.settings.shortlist is None:
-            raise HTTPException(409, "this service has no Shortlister; start it with --shortlist")
-        try:
-            added, removed, cut = changed_skills(domain, body)
-        except InputError as error:
-            raise HTTPException(400, str(error)) from None
-        number = await self._call_store(live.catalogue.change, added, removed, by=_by(grant))
-        self.state.events.write("skills", domain=domain, change=number, added=len(added), removed=len(removed))
-        return _json(SkillsChanged(domain, number, len(added), len(removed), tuple(cut)))
+        domain = self._changing(call, "shortlist add", None)
+        return _json(await change_skills(self.state, self._call_store, domain, body, _by(grant)))
 
     async def healthz(self, call: Call, body: None, grant: None) -> Response:
         return _json({"alive": True})

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+
 from arbitrank.errors import InputError
-from arbitrank.serve.messages import SkillsCall
+from arbitrank.serve.messages import SkillsCall, SkillsChanged
+from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.store.catalogue_log import SkillKey
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.wire.catalogue_lines import CatalogueSkill, catalogue_skill
 from arbitrank.wire.json_text import short
 
-__all__ = ["changed_skills"]
+if TYPE_CHECKING:
+    from arbitrank.serve.worker_state import WorkerState
+
+__all__ = ["change_skills", "changed_skills"]
+
+
+async def change_skills(
+    state: WorkerState, call_store: StoreCalls, domain: str, body: SkillsCall, by: str | None
+) -> SkillsChanged:
+    """Change the catalogue of a service. Raises `HTTPException` where it has none, or a skill cannot be read."""
+    if state.live is None:
+        raise HTTPException(503, "not ready", {"retry-after": "1"})
+    if state.settings.shortlist is None:
+        raise HTTPException(409, "this service has no Shortlister; start it with --shortlist")
+    try:
+        added, removed, cut = changed_skills(domain, body)
+    except InputError as error:
+        raise HTTPException(400, str(error)) from None
+    number = await call_store(state.live.catalogue.change, added, removed, by=by)
+    state.events.write("skills", domain=domain, change=number, added=len(added), removed=len(removed))
+    return SkillsChanged(domain, number, len(added), len(removed), tuple(cut))
 
 
 def changed_skills(name: str, body: SkillsCall) -> tuple[tuple[CatalogueSkill, ...], tuple[SkillKey, ...], list[str]]:

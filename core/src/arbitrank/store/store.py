@@ -236,10 +236,7 @@ class Store(StoreReader):
     def change_catalogue(
         self, skills: Iterable[CatalogueSkill], removed: Iterable[SkillKey] = (), *, by: str | None = None
     ) -> int:
-        """Append to the catalogue log: skills to remove, then skills to add; the number of the last change.
-
-        Raises `InputError` where the change has to be signed and there is no trusted key.
-        """
+        """Append to the catalogue log: skills to remove, then skills to add; the number of the last change."""
         return append_changes(self.catalogue_log(), skills, removed, by=by, key=self.key)
 
     def _check(self, name: str, version: str) -> None:
