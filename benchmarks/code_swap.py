@@ -49,6 +49,7 @@ _SECONDS = 3.0  # beyond the polling interval, in which a change takes effect
 _PATIENCE = 60.0  # seconds until a change that has not taken effect ends the run
 _LIST = 20  # requests of a list
 _VERSIONS = 3  # of the weights that are promoted; one more than a process keeps
+_SHOWN = 10  # problems of a kind that are shown
 _ENDING = 1.0  # seconds for the processes of the release before to end
 
 _PLUGIN = """
@@ -123,7 +124,7 @@ class Seen:
     weights: Changes
     contents: Mapping[str, str]
     counts: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     last: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     news: threading.Condition = field(default_factory=threading.Condition)
@@ -153,8 +154,7 @@ class Seen:
             self.counts["calls"] += 1
             self.counts["answers"] += len(answers)
             for problem in problems:
-                self.counts[problem.partition(":")[0]] += 1
-            self.wrong += problems[: 20 - len(self.wrong)]
+                self._count(problem)
             self.seconds.append(done - began)
             if self.last.get(worker) not in found:
                 self.last[worker] = stated
@@ -163,8 +163,13 @@ class Seen:
     def broken(self, problem: str) -> None:
         """Count a call that has no answer."""
         with self.news:
-            self.counts["failed"] += 1
-            self.wrong += [problem][: 20 - len(self.wrong)]
+            self._count(problem)
+
+    def _count(self, problem: str) -> None:
+        kind = problem.partition(":")[0]
+        self.counts[kind] += 1
+        if len(kept := self.wrong.setdefault(kind, [])) < _SHOWN:
+            kept.append(problem)
 
     def wait(self, workers: int) -> bool:
         """Wait until all workers answer by what is current; False where that takes too long."""
@@ -344,7 +349,7 @@ def print_table(figures: Mapping[str, Any]) -> None:
         f"p99 {figures['p99_ms']:.1f} ms, longest {figures['max_ms']:.0f} ms"
     )
     print(f"failed: {figures['failed']}, mixed: {figures['mixed']}, stale: {figures['stale']}")
-    for problem in figures["wrong"]:
+    for problem in (one for kept in figures["wrong"].values() for one in kept):
         print(f"  {problem}")
 
 
