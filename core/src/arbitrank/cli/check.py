@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,12 +17,17 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.extras import required
+from arbitrank.registry import ENVIRONMENTS, loaded
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
+    from arbitrank.environments.folders import Release
     from arbitrank.testing.check_process import CheckedDomain
     from arbitrank.testing.findings import Finding
     from arbitrank.testing.subject import StableWeights
+
+
+_USAGE = 2  # the exit status of a call that is wrong, or lacks a package
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -62,11 +69,14 @@ def check(
 
     All findings at once: what was seen, what is expected and the fix. Training is tried on a sample of the domain's
     own data. The weights that are checked are those that it answers with: the stable ones of the store, else those that
-    it ships. The plugin runs in a process of its own: where it hangs or exits, the next check goes on. The exit status
-    is 1 where a guarantee is broken, 2 for a wrong call.
+    it ships. The plugin runs in a process of its own: where it hangs or exits, the next check goes on; a domain in an
+    environment of its own is checked by the core there. The exit status is 1 where a guarantee is broken, 2 for a
+    wrong call.
 
     Example: arbitrank check ./arbitrank-podcasts
     """
+    if target is not None and (release := _environment_of(target)) is not None:
+        sys.exit(_checked_there(release, target, expected, seconds, store, as_json))
     with required("train"):
         from arbitrank.testing.check_process import DISCOVERY, check_target
         from arbitrank.testing.checks import ALL_CHECKS
@@ -98,6 +108,40 @@ def check(
             _show(report)
     if not all(report.passed for report in reports):
         sys.exit(1)
+
+
+def _environment_of(name: str) -> Release | None:
+    """The release whose domain has that name, where it is in an environment of its own."""
+    if not (folder := os.environ.get(ENVIRONMENTS)):
+        return None
+    from arbitrank.environments.discovery import found_in
+    from arbitrank.environments.remote_domain import RemoteDomain
+
+    domain = loaded(found_in(Path(folder), None)[0]).get(name)
+    return domain.release if isinstance(domain, RemoteDomain) else None
+
+
+def _checked_there(
+    release: Release, name: str, expected: Sequence[str], seconds: float, store: Store, as_json: bool
+) -> int:
+    """The exit status of the check in a release's environment, whose output is this one's."""
+    from arbitrank.child import command, environment
+
+    more = [text for one in expected for text in ("--expect", one)] + (["--json"] if as_json else [])
+    keys = ["--keys", str(store.keys.folder)] if store.keys else []
+    arguments = ["check", name, "--limit-seconds", str(seconds), "--store", str(store), *keys, *more]
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "ARBITRANK_", "VIRTUAL"))}
+    done = subprocess.run(
+        [*command(release.interpreter), "-m", "arbitrank", *arguments],
+        check=False, capture_output=True, text=True, errors="replace",
+        stdin=subprocess.DEVNULL, env={**own, **environment(release.interpreter)},
+    )  # fmt: skip
+    if done.returncode == _USAGE and 'pip install "arbitrank[' in done.stderr:
+        again = f"arbitrank install {release.recorded().requirement} --with 'arbitrank[train]'"
+        raise InputError(f"{name}: its environment {release} lacks packages for check; run: {again}")
+    click.echo(done.stdout, nl=False)
+    click.echo(done.stderr, nl=False, err=True)
+    return done.returncode
 
 
 def _stable(store: Store, name: str) -> StableWeights | None:
