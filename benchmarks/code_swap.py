@@ -308,7 +308,8 @@ def _swapped(
     def until(name: str) -> None:
         began = time.monotonic()
         if not seen.wait(workers):
-            raise SystemExit(f"{NAME}: not in effect after {_PATIENCE:g} s: {seen.last}, {seen.wrong}")
+            said = "\n".join(service.said)
+            raise SystemExit(f"{NAME}: not in effect after {_PATIENCE:g} s: {seen.last}\n{said}")
         took[name].append(time.monotonic() - began)
 
     seen.wait(workers)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,6 +86,7 @@ class Service:
         more = [text for key, value in options.items() for text in (f"--{key}", str(value))]
         command = [sys.executable, "-m", "arbitrank", "serve", "--port", "0", "--workers", str(workers), *more]
         self.events: Counter[str] = Counter()
+        self.said: deque[str] = deque(maxlen=20)  # of the store and of code, last
         self.port = 0
         self._workers: list[int] = []
         self._ready = threading.Semaphore(0)
@@ -102,6 +103,8 @@ class Service:
         for line in self._process.stderr:
             event = json.loads(line)
             self.events[event["event"]] += 1
+            if event["event"] == "store":
+                self.said.append(event["what"])
             if event["event"] == "listening":
                 self.port = int(event["at"].rpartition(":")[2])
             if event["event"] == "ready":

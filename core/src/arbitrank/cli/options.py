@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from inspect import signature
@@ -19,7 +20,7 @@ from arbitrank.cli import environment_options, shares
 from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, InputError, StoreError
 from arbitrank.learn.rerankers import baseline
-from arbitrank.registry import discover
+from arbitrank.registry import ENVIRONMENTS, discover
 from arbitrank.scales import unused
 from arbitrank.store.key_files import KEY_ENVIRONMENT, open_key, read_password
 from arbitrank.store.kinds import HYPRANK, checked_name
@@ -94,7 +95,7 @@ deadline = click.option(
     "--deadline",
     type=Share(1, 60_000),
     metavar="MS",
-    help="With --isolate: continue without domains that have not answered by then.  [default: 200]",
+    help="With --isolate or --environments: continue without domains that have not answered by then.  [default: 200]",
 )
 shortlist_k = click.option(
     "--shortlist-k", "k", type=click.IntRange(1, 1000), default=10, metavar="K", help="Skills of a shortlist."
@@ -245,7 +246,7 @@ def isolation(isolate: Sequence[str], deadline: float | None, domains: Collectio
     """The domains that run in worker processes; None where none does."""
     from arbitrank.isolation.groups import isolation_of
 
-    needs("--isolate", isolate, deadline=deadline)
+    needs("--isolate or --environments", isolate or os.environ.get(ENVIRONMENTS), deadline=deadline)
     return isolation_of(isolate, domains, deadline)
 
 

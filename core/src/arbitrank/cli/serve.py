@@ -202,7 +202,7 @@ def serve(
         raise InputError(f"--host {host}: open to other machines, and no --tokens; expected that, or --open")
     if settings["shadow"] is not None and settings["shadow"] == settings["log"]:
         raise InputError(f"--shadow {settings['shadow']}: that is the folder of --log; expected another one")
-    options.needs("--isolate", isolate, deadline=deadline)
+    options.needs("--isolate or --environments", isolate or settings.get("environments"), deadline=deadline)
     settings["metrics_tokens"] = _metrics_tokens(
         settings["metrics_port"], settings["metrics_host"], tokens, metrics_open
     )

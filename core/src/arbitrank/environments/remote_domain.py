@@ -35,10 +35,17 @@ _TRAINING = 7 * 86_400.0  # seconds that a training may take
 _UNLIMITED = 1 << 60  # bytes of address space of a training
 
 
-class ReleaseHost:
-    """The workers of one release in this process, started when the first model is loaded into them."""
+_UNHURRIED = Isolation({}, deadline_ms=5_000.0)
+"""Limits where nobody waits for a service's answer: a measurement on a busy machine has the same figures."""
 
-    def __init__(self, release: Release, settings: Isolation = Isolation({})) -> None:
+
+class ReleaseHost:
+    """The workers of one release in this process, started when the first model is loaded into them.
+
+    `settings` are their limits, which may be set until then.
+    """
+
+    def __init__(self, release: Release, settings: Isolation = _UNHURRIED) -> None:
         self.release, self.settings = release, settings
         self._lock = threading.Lock()
         self._pair: WorkerPair | None = None

@@ -29,12 +29,12 @@ class Isolation(msgspec.Struct, frozen=True):
 
 
 def isolation_of(words: Sequence[str], domains: Collection[str], deadline_ms: float | None) -> Isolation | None:
-    """The isolation of the domains that `all`, `each` or their names stand for; None where there are no words.
+    """The isolation of the domains that `all`, `each` or their names stand for; None without words and deadline.
 
     Each named domain has a worker of its own. Raises `InputError` for a name of no domain, or other words beside `all`.
     """
-    if not words:
-        return None
+    if not words:  # the deadline is that of domains in environments of their own
+        return None if deadline_ms is None else Isolation({}, deadline_ms)
     names = words
     if ALL in words or EACH in words:
         if len(set(words)) > 1:

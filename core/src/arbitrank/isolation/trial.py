@@ -14,6 +14,7 @@ __all__ = ["Trial"]
 
 _SECONDS = 30.0  # that a worker's own test of a model may take
 _DEADLINES = 5  # that a request of a test may take: it is odd or the first, and the machine may be busy with answers
+_LEAST = 5.0  # seconds that it may take at least: one that hangs is refused, not one on a busy machine
 
 
 class Trial(Host):
@@ -24,7 +25,7 @@ class Trial(Host):
 
     def __init__(self, worker: WorkerProcess, deadline: float) -> None:
         self.active: WorkerProcess | None = worker
-        self.deadline, self.ended = _DEADLINES * deadline, False
+        self.deadline, self.ended = max(_DEADLINES * deadline, _LEAST), False
 
     def problem(self, model: HostedModel, test: SelfTest) -> str | None:
         """The problem of a model by the worker's own test, which may take long at first, and by one from here."""

@@ -96,7 +96,9 @@ class Live:
         self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
         self._share = FollowedShare(following) if following.follow else None
-        self._loader = loader.VersionLoader(store, decisions, selftest or self._tester, self._workers, shortlist)
+        self._loader = loader.VersionLoader(
+            store, decisions, selftest or self._tester, self._workers, shortlist, isolation or Isolation({})
+        )
         self._shadowed = shadowed = frozenset(domains if shadow is True else shadow or ())
         states = [FollowedState(name, name in shadowed, release=release_of(domains[name])) for name in sorted(domains)]
         serving = {state.name: state.serving for state in states}

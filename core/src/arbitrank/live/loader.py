@@ -18,7 +18,7 @@ from arbitrank.environments.folders import Release
 from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.errors import ArbitrankError, ArtifactError, OtherCode, PluginError, StoreError
 from arbitrank.guard import Fault, guarded
-from arbitrank.isolation.groups import WorkerGroups
+from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.live.domain_state import OPERATOR, PACKAGE, FollowedState, LoadedVersion
 from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.artifact import load_shortlister
@@ -48,13 +48,17 @@ _SECONDS = 30.0
 
 @dataclass(frozen=True)
 class VersionLoader:
-    """Loads versions; `stated` are the operator's decision settings, `workers` hold the domains that are isolated."""
+    """Loads versions; `stated` are the operator's decision settings, `workers` hold the domains that are isolated.
+
+    `limits` are those of the workers of environments.
+    """
 
     store: Store
     stated: DecisionSettings
     selftest: Callable[..., str | None]
     workers: WorkerGroups | None
     shortlist: ShortlistSettings | None
+    limits: Isolation
 
     def __call__(self, name: str, version: str | None, domains: Mapping[str, Domain]) -> LoadedVersion:
         """One version, verified, tested and loaded; None is the package's. Raises where it is refused."""
@@ -67,6 +71,8 @@ class VersionLoader:
         stated = with_stored(self.stated.scales, self.store).get(name, {})
         if isinstance(domain, HostedDomain):  # tested where it is loaded, before it answers there
             check_scales(found.manifest, domain, stated)
+            if isinstance(domain, RemoteDomain):
+                domain.host.settings = self.limits
             model: Any = domain.hosted(found.folder, stated, partial(violation, domain, seconds=_SECONDS))
             return LoadedVersion(model, found.manifest, found.origin)
         scales = {"scales": stated} if isinstance(self.selftest, SelfTester) else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import distributions
@@ -159,9 +160,11 @@ class _Answers:
         task = msgspec.json.decode(line, type=Task)
         warnings.simplefilter("ignore")
         if self._found is None:
-            self._found = _discovered(task)
+            everything = _discovered(task)
+            self._found = [one for one in everything if task.name in (None, one.name, one.source.name)] or everything
+            of_entry = Counter(one.source for one in everything)
             self._subjects = {
-                found.name: Subject(found.domain, found, _package(found), trains=True)
+                found.name: Subject(found.domain, found, _package(found), of_entry[found.source] > 1, trains=True)
                 for found in self._found
                 if isinstance(found, Loaded)
             }
@@ -188,8 +191,10 @@ def _discovered(task: Task) -> list[Found]:
         return [one for one in found if canonicalize_name(one.source.distribution) == own]
     found = [one for one in survey({ENVIRONMENT: task.name or ""}).found if not isinstance(one, Disabled)]
     if not found:
-        found = [one for one in survey({}).found if task.name in (one.name, one.source.name)]
-    return [one for one in found if task.name in (one.name, one.source.name)] or found
+        everything = survey({}).found
+        sources = {one.source for one in everything if task.name in (one.name, one.source.name)}
+        found = [one for one in everything if one.source in sources]
+    return found
 
 
 def _packages(distribution: str) -> list[Package]:

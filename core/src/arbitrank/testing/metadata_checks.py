@@ -25,14 +25,17 @@ _CAPPING = frozenset({"<", "<=", "==", "~=", "==="})
 
 @DomainCheck
 def names_agree(subject: Subject) -> Iterator[Finding]:
-    """Distribution `arbitrank-NAME`, entry point and domain `NAME` go by one name, which no other package has."""
+    """Distribution `arbitrank-NAME`, entry point and domain `NAME` go by one name, which no other package has.
+
+    An entry point with several domains has a name of its own.
+    """
     if subject.found is None:
         return
     name, source = subject.name, subject.found.source
-    if source.name != name:
+    if source.name != name and not subject.several:
         text = f"the entry point is {source.name!r} and the domain {name!r}"
         yield seen(text, "one name", f'write {name} = "…" in [project.entry-points."{GROUP}"], or rename the domain')
-    elif canonicalize_name(source.distribution) != canonicalize_name(f"arbitrank-{name}"):
+    elif canonicalize_name(source.distribution) != canonicalize_name(f"arbitrank-{name}") and not subject.several:
         text = f"the distribution is {source.distribution!r} and the domain {name!r}"
         yield warning(text, f"arbitrank-{name}", "rename one of them in pyproject.toml")
     for package in packages(distributions()):

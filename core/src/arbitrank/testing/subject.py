@@ -46,14 +46,15 @@ class StableWeights(msgspec.Struct, frozen=True):
 class Subject:
     """A domain to check. `found` and `package` are of the entry point that it came from, None for a domain in Python.
 
-    `trains`: its model may be trained on a sample of its examples where it ships none. `pace`: seconds
-    that its model takes to answer, where that was measured. `barred` is not called any more. `stable` weights are those
-    that it answers with, in place of the shipped ones.
+    `several`: its entry point has more domains. `trains`: its model may be trained on a sample of its examples where it
+    ships none. `pace`: seconds that its model takes to answer, where that was measured. `barred` is not called any
+    more. `stable` weights are those that it answers with, in place of the shipped ones.
     """
 
     domain: Domain
     found: Found | None = None
     package: Package | None = None
+    several: bool = False
     trains: bool = False
     pace: float | None = None
     barred: frozenset[Barred] = frozenset()
