@@ -96,9 +96,8 @@ class Live:
         self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
         self._share = FollowedShare(following) if following.follow else None
-        self._loader = loader.VersionLoader(
-            store, decisions, selftest or self._tester, self._workers, shortlist, isolation or Isolation({})
-        )
+        tester, limits = selftest or self._tester, isolation or Isolation({})
+        self._loader = loader.VersionLoader(store, decisions, tester, self._workers, shortlist, limits)
         self._shadowed = shadowed = frozenset(domains if shadow is True else shadow or ())
         states = [FollowedState(name, name in shadowed, release=release_of(domains[name])) for name in sorted(domains)]
         serving = {state.name: state.serving for state in states}
@@ -107,9 +106,8 @@ class Live:
         if hyprank is None:
             states.append(FollowedState(HYPRANK, HYPRANK in shadowed, packaged=False, optional=True))
         states.append(FollowedState(DECISIONS, DECISIONS in shadowed, optional=True))
-        profiles = profiles_of(domains)
-        arbitrator = Arbitrator(serving, decisions, self._breakers, hyprank, None, baseline, profiles, unavailable)
-        self._routing = Routing(arbitrator)
+        stages = self._breakers, hyprank, None, baseline
+        self._routing = Routing(Arbitrator(serving, decisions, *stages, profiles_of(domains), unavailable))
         load = loading(self._load) if loading else self._load
         self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
         code = loader.releases_of(domains), self._replace_code
