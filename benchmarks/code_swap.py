@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from arbitrank.environments import folders
-from arbitrank.environments.install import rollback_code
+from arbitrank.environments.rollback import rollback_code
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import Store, open_store
 from benchmarks.borrowed import released
@@ -317,7 +317,7 @@ def _swapped(
         before, other = other, folders.current(environments, f"arbitrank-{CODE}")
         assert other
         if n % 2:  # alternately as `install` and as `rollback --code` do it
-            seen.code.change(before.name, lambda: rollback_code(CODE, environments))
+            seen.code.change(before.name, lambda: rollback_code(CODE, store, environments))
         else:
             seen.code.change(before.name, lambda release=before: folders.switch(environments, release))
         until(CODE)

@@ -724,7 +724,7 @@ def test_on_the_command_line_isolated_domains_answer_as_others_do(arbitrank: Com
     ("options", "said"),
     [
         (("--isolate", "all"), "--isolate: no --follow; expected both"),
-        (("--follow", "--deadline", "100"), "--deadline: no --isolate; expected both"),
+        (("--follow", "--deadline", "100"), "--deadline: no --isolate or --environments; expected both"),
         (("--follow", "--isolate", "nobody"), "--isolate: domain 'nobody' is not loaded"),
     ],
 )

@@ -75,8 +75,9 @@ def rollback_code(name: str, store: Store, folder: Path, *, reason: str | None =
     """
     package = _package_with(name, folder)
     with folders.locked(folder / package):
-        serving, previous = folders.current(folder, package), folders.previous(folder, package)
-        if serving is None or previous is None:
+        named, previous = guarded(folders.current, folder, package), folders.previous(folder, package)
+        serving = None if isinstance(named, Fault) else named  # a damaged `current` is what this repairs
+        if named is None or previous is None:
             raise InputError(f"{name}: has no previous release in {folder}; run: arbitrank install {package}==VERSION")
         along = {}
         for one in sorted(loaded(domains_of(previous))):
