@@ -67,8 +67,9 @@ def rollback(domain: str, to_package: bool, code: bool, reason: str | None, stor
     done = (rollback_code if code else rollback_weights)(domain, store, Path(environments), reason=reason)
     for name, change in done.changes.items():
         _show(name, change)
-    if done.release is not None and done.before is not None:
-        click.echo(f"{done.release} is current, before: {done.before.name}; see: arbitrank domains")
+    if done.release is not None:
+        before = done.before.name if done.before else "none that can be read"
+        click.echo(f"{done.release} is current, before: {before}; see: arbitrank domains")
 
 
 def _show(name: str, change: Change) -> None:
