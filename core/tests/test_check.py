@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickle
 import random
-import time
+import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -71,16 +71,20 @@ def linking(self: Any, examples: Any, out: Path, settings: Any) -> dict[str, Any
 
 
 def colliding(self: Any, examples: Any, out: Path, settings: Any) -> dict[str, Any]:
-    """Two at once see each other's mark."""
+    """Two at once, in other threads than the main one, see each other's mark: each waits for the other one."""
     BUSY.append(1)
+    if threading.current_thread() is not threading.main_thread():
+        MEETING.wait(60.0)
     rate = float(len(BUSY))
-    time.sleep(0.05)
+    if threading.current_thread() is not threading.main_thread():
+        MEETING.wait(60.0)
     BUSY.pop()
     write(out, 1.0 / (1.0 + rate))
     return {}
 
 
 BUSY: list[int] = []
+MEETING = threading.Barrier(2)
 
 
 def renaming(hypothesis: Hypothesis) -> dict[str, float]:

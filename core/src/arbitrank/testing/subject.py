@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -157,7 +158,8 @@ class Subject:
         out = Path(self._folders[-1].name) / "out"
         out.mkdir()
         seen = [example.seen_by(self.name) for example in examples]
-        return out, trained(self.domain, seen, out, Settings(seed=seed))
+        with one_thread():
+            return out, trained(self.domain, seen, out, Settings(seed=seed))
 
     @cached_property
     def _artifact(self) -> tuple[Path, Any] | Fault:
@@ -199,6 +201,18 @@ def _value(found: T | Fault) -> T:
     if isinstance(found, Fault):
         raise found.error
     return found
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """A block in which numerical libraries use one thread, as in training: sums in another order give other weights.
+
+    Without threadpoolctl, which the extra `train` brings, there is no limit.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1)
 
 
 class _Same:
