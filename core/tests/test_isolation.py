@@ -91,7 +91,7 @@ EXPECTED = {
     "too sure": ({"failed"}, "sum to at most mine"),
     "shape": ({"failed"}, "shape"),
     "none": ({"failed"}, "expected Scores"),
-    "too many": ({"failed"}, "more than the 100 hypotheses"),
+    "too many": ({"failed"}, "more than 100 hypotheses"),
     "too large": ({"failed"}, "expected at most|larger than"),
 }
 

@@ -35,7 +35,9 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
         raise PluginError(f"recognise returned {type(returned).__name__}, expected a sequence of Hypothesis")
     hypotheses: tuple[Any, ...] = tuple(islice(returned, MAX_HYPOTHESES + 1))
     if len(hypotheses) > MAX_HYPOTHESES:
-        raise PluginError(f"recognise returned more than the {MAX_HYPOTHESES} hypotheses allowed")
+        raise PluginError(
+            f"recognise returned more than {MAX_HYPOTHESES} hypotheses, expected at most {MAX_HYPOTHESES}"
+        )
     # Decoding checks types, and scores are read by their scale later; a non-finite number does not survive it.
     try:
         encoded = _encode(hypotheses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -12,15 +13,18 @@ from arbitrank.arbitration import dispatch
 from arbitrank.arbitration.outcomes import Failed
 from arbitrank.arbitration.scaled_model import unscaled
 from arbitrank.domain import Domain, Model
+from arbitrank.guard import shown
 from arbitrank.plugin_hooks import stated
 from arbitrank.values import Context, Hypothesis, Request, Slot
 
-__all__ = ["UTTERANCES", "answer_to", "named", "probes", "violation"]
+__all__ = ["UTTERANCES", "answer_to", "named", "probes", "told_apart", "violation"]
 
 UTTERANCES = ("", " ", "play one two three", "\u0000\ud7ff\U0001f600 ünï", "x" * 10_000, "一 二 三 " * 300)
 """Utterances that stress a recogniser."""
 
 _MANY = 100
+_SHOWN = 3  # numbers of an answer that a message shows
+_LONGEST = 300  # characters of readings that it shows
 
 
 def violation(domain: Domain, model: Model, seconds: float = math.inf) -> str | None:
@@ -40,7 +44,8 @@ def violation(domain: Domain, model: Model, seconds: float = math.inf) -> str | 
         if isinstance(answer, str):
             return f"{named(request)}: {answer}"
         if answer != other:
-            return f"{named(request)}: another answer to the same request, expected the same in any order"
+            before, after = told_apart(answer, other)
+            return f"{named(request)}: answered {before}, then {after}, expected the same answer in any order"
     return None
 
 
@@ -81,9 +86,34 @@ def answer_to(name: str, model: Model, request: Request) -> object:
     return [*outcome.hypotheses], scores.mine, scores.right.tolist()
 
 
+def told_apart(one: object, other: object) -> tuple[str, str]:
+    """Two unequal answers of `answer_to` as texts that differ: by their scores, rounded or in full, or their readings.
+
+    Readings are compared where the scores are equal.
+    """
+    for show in (_rounded, _whole, _readings_of):
+        before, after = (answer if isinstance(answer, str) else show(answer) for answer in (one, other))
+        if before != after:
+            break
+    return before, after
+
+
+def _rounded(answer: Any) -> str:
+    return f"mine {answer[1]:.6g}, right {[float(f'{p:.6g}') for p in answer[2][:_SHOWN]]}"
+
+
+def _whole(answer: Any) -> str:
+    return f"mine {answer[1]!r}, right {answer[2]}"
+
+
+def _readings_of(answer: Any) -> str:
+    return shown(answer[0], _LONGEST)
+
+
 def named(request: Request) -> str:
     """The request as a message names it."""
     if request.hypotheses is not None:
-        return f"a request with {len(request.hypotheses)} hypotheses"
+        n = len(request.hypotheses)
+        return f"a request with {n} {'hypothesis' if n == 1 else 'hypotheses'}"
     text = request.utterance or ""
     return f"the utterance {text[:20]!r}{'…' if len(text) > 20 else ''}"

@@ -80,7 +80,8 @@ def check_requests(where: str, name: str, examples: Sequence[Example]) -> None:
         )
     if n < LEAST:
         raise DataError(
-            f"{where}: {n} labelled {'request' if n == 1 else 'requests'}, expected at least {LEAST}; fewer say nothing"
+            f"{where}: {n} labelled {'request' if n == 1 else 'requests'}, expected at least {LEAST}, as fewer say "
+            f"nothing; add some, or run: arbitrank report {name} --on HYPOTHESES|LOG"
         )
 
 

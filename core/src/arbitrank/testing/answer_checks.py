@@ -15,7 +15,7 @@ import numpy as np
 
 from arbitrank.arbitration.checks import checked_explanation, checked_hypotheses, checked_scores
 from arbitrank.arbitration.prepared import prepared
-from arbitrank.arbitration.probes import answer_to, named
+from arbitrank.arbitration.probes import answer_to, named, told_apart
 from arbitrank.domain import Model
 from arbitrank.errors import PluginError
 from arbitrank.guard import Fault, guarded
@@ -138,13 +138,9 @@ def _differences(
 ) -> Iterator[Finding]:
     for request, one, two in zip(requests, first, other, strict=True):
         if not isinstance(one, str) and one != two:
-            before, after = _short(one), two if isinstance(two, str) else _short(two)
+            before, after = told_apart(one, two)
             yield seen(f"{named(request)} was answered {before}, and {after} {how}", "the same answer", fix)
             return
-
-
-def _short(answer: Any) -> str:
-    return f"mine {answer[1]:.6g}, right {[float(f'{p:.6g}') for p in answer[2][:3]]}"
 
 
 @DomainCheck

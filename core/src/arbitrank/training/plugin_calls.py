@@ -49,6 +49,8 @@ def own_examples(domain: Domain) -> tuple[list[Example], tuple[str, ...]]:
             remarks.append(f"domain {name}: {one.message}")
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if isinstance(returned, Fault) and isinstance(returned.error, DataError):
+        _name(returned.error, name)
     found = raised(returned, name, "examples", "an iterable of Example")
     for number, example in enumerate(found):
         check_example(name, number, example)
@@ -58,6 +60,12 @@ def own_examples(domain: Domain) -> tuple[list[Example], tuple[str, ...]]:
             f"implement examples(), or run: arbitrank train {name} --data PATH"
         )
     return found, tuple(remarks)
+
+
+def _name(error: DataError, name: str) -> None:
+    """Put the domain's name before an error's text, where that does not begin with it; its class and faults stay."""
+    if not str(error).startswith(f"domain {name}:"):
+        error.args = (f"domain {name}: {error}",)
 
 
 def listed_examples(domain: Domain) -> list[Any]:
