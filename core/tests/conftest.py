@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from shutil import which
 from sysconfig import get_path
 
 import pytest
 from distributions import install, serving
-from forked import Forks
+from forked import WORKERS, Forks
 from hypothesis import settings
 
 settings.register_profile("arbitrank", deadline=None)  # how long an example takes says how busy the machine is
@@ -90,6 +91,15 @@ def fresh(empty_store: str, program: str) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that train are forked of this process, which has imported what they need, in place of fresh ones."""
+    for name in ("arbitrank.training.task", "arbitrank.learn.model_selection", "arbitrank.nlu.training"):
+        import_module(name)
+    module, context = WORKERS
+    monkeypatch.setattr(f"{module}.get_context", context)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The command in a process of its own, forked from one that has imported all: of a short call, imports take most.
 
-The fixture `fresh` starts the program itself.
+Workers that train are forked, too, of the command's own process. The fixture `fresh` starts the program itself, and
+whatever that starts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module, invalidate_caches
 from io import FileIO
+from multiprocessing import get_context
 from pathlib import Path
 from select import select
 from typing import Any
@@ -78,6 +80,8 @@ def wait() -> None:
     for module in dict.fromkeys(module for module, _ in VERBS.values()):
         import_module(f"arbitrank.cli.{module}")
     import_module(TRAINING)
+    import_module("arbitrank.training.task")
+    import_module(WORKERS[0]).get_context = WORKERS[1]
     gc.freeze()  # no collection of a fork looks at what is here
     calls = FileIO(0, closefd=False)  # unbuffered: no fork has read the next call
     while line := calls.readline():
@@ -87,6 +91,27 @@ def wait() -> None:
             _end(_status(main))
         _, status = os.waitpid(child, 0)
         os.write(1, b"%d\n" % os.waitstatus_to_exitcode(status))
+
+
+class ForkedWorkers:
+    """The part of loky's context that starts workers of training, which forks them: OpenMP has one thread in tests."""
+
+    Pipe = staticmethod(get_context("fork").Pipe)
+
+    @staticmethod
+    def Process(target: Callable[..., None], args: tuple[Any, ...], env: Mapping[str, str]) -> Any:
+        """A process that calls the target with these changes of the environment."""
+        return get_context("fork").Process(target=_in_environment, args=(env, target, args))
+
+
+def _in_environment(env: Mapping[str, str], target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    os.environ.update(env)
+    tempfile.tempdir = None  # as TMPDIR says
+    target(*args)
+
+
+WORKERS = "joblib.externals.loky.backend", lambda name: ForkedWorkers
+"""The module whose `get_context` training calls, and the one that has its workers forked."""
 
 
 def _status(main: Callable[[], None]) -> int:

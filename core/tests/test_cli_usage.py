@@ -74,11 +74,16 @@ def test_help_lists_every_verb(arbitrank) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_helps(arbitrank, fresh, verb: str) -> None:
-    done = fresh(verb, "--help")
+def test_every_verb_helps(arbitrank, verb: str) -> None:
+    done = arbitrank(verb, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"Usage: arbitrank {verb} ")
     assert arbitrank(verb, "-h").stdout == done.stdout
+
+
+def test_a_process_that_has_imported_nothing_helps_alike(arbitrank, fresh) -> None:
+    for verb in ("ask", "train"):
+        assert fresh(verb, "--help").stdout == arbitrank(verb, "--help").stdout
 
 
 def test_without_a_verb_the_help_is_shown_as_an_error(arbitrank) -> None:

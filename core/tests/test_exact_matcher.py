@@ -103,7 +103,7 @@ def test_the_silent_requests_matter_only_where_others_are_scarce() -> None:
 
 
 @pytest.fixture
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainingOutcome]:
+def train(forked_workers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainingOutcome]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
     def trained(data: list[dict[str, Any]], **options: Any) -> TrainingOutcome:
