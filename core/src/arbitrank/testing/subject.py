@@ -212,7 +212,8 @@ def one_thread() -> AbstractContextManager[object]:
         from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()
-    return threadpool_limits(1)
+    limited: AbstractContextManager[object] = threadpool_limits(1)
+    return limited
 
 
 class _Same:
