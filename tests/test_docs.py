@@ -53,14 +53,27 @@ from arbitrank.probability import CLIP
 from arbitrank.report.report import QualityReport
 from arbitrank.scales import DEFAULT, FIELDS, scale
 from arbitrank.semer import semer
-from arbitrank.serve.messages import Changed, ChooseCall, DomainRow, Error, Health, Taken, Versions
+from arbitrank.serve.messages import (
+    Changed,
+    ChooseCall,
+    DomainRow,
+    Error,
+    Health,
+    SkillsCall,
+    SkillsChanged,
+    Taken,
+    Versions,
+)
 from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
+from arbitrank.store.catalogue_log import CatalogueChange
 from arbitrank.store.state import Change
 from arbitrank.training import sufficiency
 from arbitrank.training_environment import TrainingEnvironment
 from arbitrank.values import Answer, Example, Hypothesis, Slot, Truth
+from arbitrank.wire.catalogue_lines import catalogue_skill
+from arbitrank.wire.notices import unnoticed
 from arbitrank.wire.requests import decode_example, decode_logged, decode_request
 
 ROOT = Path(__file__).parents[1]
@@ -285,6 +298,8 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "environment": _struct(TrainingEnvironment),
     "change": _struct(Change),
     "audit": _struct(AuditChange),
+    "catalogue": lambda text: known(json.loads(text), catalogue_skill(json.loads(text), unnoticed)),
+    "catalogue_change": _struct(CatalogueChange),
     "impact": _struct(Impact),
     "quality": _struct(QualityReport),
     "shadow": _struct(ShadowLine),
@@ -298,6 +313,8 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "domainrow": _struct(DomainRow),
     "versions": _struct(Versions),
     "changed": _struct(Changed),
+    "skills": _struct(SkillsCall),
+    "skills_changed": _struct(SkillsChanged),
     "error": _struct(Error),
     "health": _struct(Health),
 }

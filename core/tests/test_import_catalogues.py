@@ -402,8 +402,8 @@ def test_clashing_names_are_reported_and_kept(tmp_path: Path) -> None:
     found = run("mcp", str(tmp_path / "servers"))
     assert len(found.stdout.splitlines()) == 4
     assert "4 skills of 2 owners" in found.stderr
-    assert "1 names have several owners" in found.stderr
-    assert "2 skills have the owner and the name of another" in found.stderr
+    assert "1 name has several owners" in found.stderr
+    assert "2 lines of a skill that its owner has already" in found.stderr
 
 
 def test_files_are_replaced_with_force_alone_and_whole(tmp_path: Path) -> None:

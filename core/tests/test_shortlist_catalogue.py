@@ -119,8 +119,8 @@ def test_the_report_names_clashes_repetitions_and_bare_skills() -> None:
     clashing = [("x", CatalogueSkill("same", f"owner{n}")) for n in range(3)]
     text = "\n".join(gather_skills([*clashing, ("y", MOON), ("z", MOON)]).remarks())
     assert "3 skills have a name of several owners and are named OWNER/NAME: same of owner0, owner1, owner2" in text
-    assert "1 lines repeat another one: z" in text
-    assert "3 skills have neither description nor phrases" in text
+    assert "1 line like another one: z" in text
+    assert "3 skills without description and phrases" in text
 
 
 def test_names_that_differ_by_case_stay_apart() -> None:
@@ -396,10 +396,10 @@ def test_the_catalogue_is_trained_changed_exported_and_trained_again(store: Stor
     done = run(*train, "--catalogue", written(tmp_path, *SKILLS), store=store)
     assert "4 skills" in done.output, done.output
     assert (
-        "1 skills added, change 1"
+        "1 skill added, change 1"
         in run("add", written(tmp_path, CatalogueSkill("moon", "cinema", "Films")), store=store).output
     )
-    assert "1 skills removed, change 2" in run("remove", "tide_table", store=store).output
+    assert "1 skill removed, change 2" in run("remove", "tide_table", store=store).output
     assert "skills of sky, cinema, expected one; name its owner" in str(run("remove", "moon", store=store).exception)
     assert "not in the catalogue of 4 skills" in str(run("remove", "nothing", store=store).exception)
     assert run("remove", "moon", "stars", "--domain", "sky", "--domain", "sky", store=store).exit_code == 0

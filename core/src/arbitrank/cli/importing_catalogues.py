@@ -15,7 +15,7 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.errors import InputError, os_errors
 from arbitrank.importers.catalogues import CatalogueOptions, FoundSkill, catalogue_format, read_catalogue
-from arbitrank.shortlist.gathering import SkillCount
+from arbitrank.shortlist.gathering import SkillCount, counted
 from arbitrank.store.artifact_checks import printable
 from arbitrank.wire.json_lines import BadLine
 
@@ -82,7 +82,8 @@ def import_catalogue(
         options.note(printable(text))
     if bad:
         rest = ", the others were imported" if count.skills else ""
-        raise InputError(f"{bad} skill{'s' if bad > 1 else ''} of {path} could not be read{rest}")
+        name = "standard input" if str(path) == "-" else path
+        raise InputError(f"{bad} skill{'s' if bad > 1 else ''} of {name} could not be read{rest}")
 
 
 @contextmanager
@@ -108,13 +109,16 @@ def _target(out: Path | None, force: bool) -> Iterator[BinaryIO]:
 
 def _remarks(report: CatalogueReport, count: SkillCount) -> Iterator[str]:
     """The report in words."""
-    owners = "one owner" if report.owners == 1 else f"{report.owners:,} owners"
-    yield f"{report.skills:,} skills of {owners}{f' in {report.file}' if report.file else ''}"
+    if report.skills:
+        where = f" in {report.file}" if report.file else ""
+        yield f"{counted(report.skills, 'skill')} of {counted(report.owners, 'owner')}{where}"
     if report.clashing:
-        some = ", ".join(list(count.clashing)[:_SHOWN])
-        yield f"{report.clashing:,} names have several owners; training names these skills OWNER/NAME: {some}, …"
+        some = f"{', '.join(count.clashing[:_SHOWN])}{', …' if report.clashing > _SHOWN else ''}"
+        names = "1 name has" if report.clashing == 1 else f"{report.clashing:,} names have"
+        yield f"{names} several owners; training names these skills OWNER/NAME: {some}"
     if report.repeated:
-        yield f"{report.repeated:,} skills have the owner and the name of another; training joins their texts"
+        lines = counted(report.repeated, "line")
+        yield f"{lines} of a skill that its owner has already; training joins their texts"
     for kind, (n, examples) in report.left_out.items():
         yield f"left out: {kind} ({n:,}): {'; '.join(examples)}{'; …' if n > len(examples) else ''}"
 

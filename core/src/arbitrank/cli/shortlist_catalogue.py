@@ -14,7 +14,7 @@ from arbitrank.cli.catalogue_options import CatalogueFiles
 from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
 from arbitrank.shortlist.artifact import CATALOGUE, read_skills
-from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
+from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted, gather_skills
 from arbitrank.shortlist.labels import SkillLabels
 from arbitrank.store.artifact_checks import printable
 from arbitrank.store.catalogue_log import SkillKey, changes_after
@@ -39,7 +39,7 @@ def add(files: tuple[Path, ...], store: Store) -> None:
     gathered = gather_skills(catalogue.skills())
     catalogue.report(gathered)
     number = store.change_catalogue(gathered.skills)
-    click.echo(f"{len(gathered):,} skills added, change {number} of the catalogue of {store}")
+    click.echo(f"{counted(len(gathered), 'skill')} added, change {number} of the catalogue of {store}")
 
 
 @click.command("remove")
@@ -67,7 +67,7 @@ def remove(names: tuple[str, ...], domain: str | None, force: bool, store: Store
         options.note(f"{len(keys):,} of {len(present):,} skills, more than half; remove them with --force")
         raise SystemExit(1)
     number = store.change_catalogue((), keys)
-    click.echo(f"{len(keys):,} skills removed, change {number} of the catalogue of {store}")
+    click.echo(f"{counted(len(keys), 'skill')} removed, change {number} of the catalogue of {store}")
 
 
 @click.command("skills")

@@ -26,6 +26,11 @@ def qualified_name(domain: str, name: str) -> str:
     return f"{domain.replace('%', '%25').replace('/', '%2F')}/{name}"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, for messages."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 @dataclass(frozen=True, eq=False)
 class GatheredSkills:
     """The skills by number, and their unique `names`.
@@ -64,16 +69,16 @@ class GatheredSkills:
             more = "; …" if len(self.clashing) > _SHOWN else ""
             found.append(f"{n:,} skills have a name of several owners and are named OWNER/NAME: {some}{more}")
         if self.joined[0]:
+            lines = counted(self.joined[0], "line")
             found.append(
-                f"{self.joined[0]:,} lines are of a skill that its owner has already, which is known by the texts of "
-                f"all: {self.joined[1]}"
+                f"{lines} of a skill that its owner has already, which is known by the texts of all: {self.joined[1]}"
             )
         if self.repeated[0]:
-            found.append(f"{self.repeated[0]:,} lines repeat another one: {self.repeated[1]}")
+            found.append(f"{counted(self.repeated[0], 'line')} like another one: {self.repeated[1]}")
         bare = [name for name, one in zip(self.names, self.skills, strict=True) if not _told(one)]
         if bare:
             some = ", ".join(bare[:_SHOWN])
-            found.append(f"{len(bare):,} skills have neither description nor phrases, only their names: {some}")
+            found.append(f"{counted(len(bare), 'skill')} without description and phrases, known by the name: {some}")
         return found
 
 
