@@ -23,6 +23,7 @@ from arbitrank.live import loader
 from arbitrank.live.code import CodeFollower
 from arbitrank.live.domain_state import FollowedState, LoadedVersion
 from arbitrank.live.live import Live
+from arbitrank.live.status import problem_of_previous
 from arbitrank.promotion import consider
 from arbitrank.registry import ENVIRONMENTS, loaded
 from arbitrank.store.artifact import CARD, Manifest, seal
@@ -249,10 +250,20 @@ def test_a_start_whose_weights_wait_for_code_has_the_version_before_answer() -> 
     assert state.settle(None)
     assert isinstance(state.serving, Serving)
     assert state.version == "a" * 12
-    assert (
-        state.serving.note == f"serves {'a' * 12}; {'b' * 12} waits for code: it needs arbitrank-kite >=2, 1.0 is there"
-    )
+    reason = f"{'b' * 12} waits for code: it needs arbitrank-kite >=2, 1.0 is there"
+    assert state.serving.note == f"serves {'a' * 12}; {reason}"
     assert not state.settle(None)
+
+
+def test_a_rollback_over_http_to_a_version_that_waits_for_code_names_the_command() -> None:
+    state = FollowedState("kite", release="2.0-00000000")
+    state.see(2, State(stable="b" * 12, previous="a" * 12), None)
+    assert problem_of_previous("kite", state.status()) is None
+    state.take("a" * 12, Fault(OtherCode("needs arbitrank-kite >=1,<2, 2.0 is there")), 2)
+    problem = problem_of_previous("kite", state.status())
+    assert problem is not None
+    assert "needs arbitrank-kite >=1,<2" in problem
+    assert problem.endswith("arbitrank rollback kite --environments DIR")
 
 
 def test_a_start_whose_weights_are_refused_for_another_reason_has_no_version_answer() -> None:

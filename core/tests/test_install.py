@@ -21,7 +21,9 @@ from arbitrank.environments.install import Installed, uninstall
 from arbitrank.environments.rollback import rollback_code
 from arbitrank.errors import InputError, PluginError
 from arbitrank.registry import ENVIRONMENTS
+from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import Store, open_store
+from arbitrank.training_environment import FILE, TrainingEnvironment
 
 
 @pytest.fixture
@@ -202,6 +204,46 @@ def test_uninstalling_leaves_nothing_that_is_current(folder: Path, store: Store,
         uninstall("arbitrank-kite", folder)
     with pytest.raises(InputError, match="no package or domain of that name"):
         rollback_code("kite", store, folder)
+
+
+# ----------------------------------------------------------------------------------------- weights that it is not for
+
+
+def weights_in(store: Store, tmp_path: Path, content: str, loadable_by: str = "", *, promote: bool = True) -> str:
+    """A version of kite in the store, which states by which versions of the package it is loadable."""
+    artifact = tmp_path / f"artifact-{content}"
+    (artifact / "reranker").mkdir(parents=True)
+    (artifact / "reranker" / "weights.json").write_text(content)
+    trained = TrainingEnvironment(package="arbitrank-kite", package_version="1.0", loadable_by=loadable_by)
+    (artifact / FILE).write_bytes(trained.encoded())
+    seal(artifact, Manifest(domain="kite", package="arbitrank-kite", package_version="1.0"))
+    return store.publish(artifact, promote=promote).version
+
+
+def test_a_release_that_needs_other_weights_is_taken_where_that_is_known_or_said(
+    folder: Path, store: Store, built: Built, tmp_path: Path
+) -> None:
+    stable = weights_in(store, tmp_path, "1")
+    extra = "Talking.load = lambda self, folder: TalkingModel(self.name, self.intent) if '2' in "
+    built.code = plugin("kite", extra=f"{extra}(folder / 'reranker' / 'weights.json').read_text() else 1 / 0")
+    with pytest.raises(PluginError, match=rf"weights {stable} \(store\) failed: .*add --await-weights"):
+        installed(folder, store)
+    assert current(folder) is None
+    (note,) = installed(folder, store, await_weights=True, dry_run=True).notes
+    assert "run: arbitrank train kite, then arbitrank promote kite" in note
+    weights_in(store, tmp_path, "2", promote=False)  # a candidate that passes
+    (note,) = installed(folder, store, dry_run=True).notes
+    assert note.endswith("run: arbitrank promote kite")
+
+
+def test_a_release_that_the_stable_weights_are_not_for_is_taken_and_says_so(
+    folder: Path, store: Store, built: Built, tmp_path: Path
+) -> None:
+    weights_in(store, tmp_path, "1", ">=1,<2")
+    built.version = "2.0"
+    done = installed(folder, store)
+    assert done.changed
+    assert "needs arbitrank-kite >=1,<2, 2.0 is there" in done.notes[0]
 
 
 # ------------------------------------------------------------------------------------------------------------ the verbs

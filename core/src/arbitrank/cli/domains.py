@@ -187,6 +187,8 @@ def _show(rows: list[Row]) -> None:
     colours = {"loaded": "green", "disabled": "dim", "let be": "yellow"}
     for row in rows:
         weights = f"{row.version} ({row.weights})" if row.version else ""
+        if row.version and row.release:
+            weights += f", code {row.release}"
         if row.shrunk:
             weights += f", shrunk by {row.shrunk:.2f}"
         if row.shift:

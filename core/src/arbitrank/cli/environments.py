@@ -44,6 +44,11 @@ _store = options.gathered(
     "--installer", type=click.Choice(["uv", "pip"]), help="The program that installs.  [default: uv where it is there]"
 )
 @click.option("--check/--no-check", default=True, help="Run the checks of the domain in its environment.")
+@click.option(
+    "--await-weights",
+    is_flag=True,
+    help="Take it although it fails with the stable weights: services keep the release before until others are stable.",
+)
 @click.option("--dry-run", is_flag=True, help="Build and check it, and change nothing.")
 @_store
 @options.as_json
@@ -54,6 +59,7 @@ def install(
     python: str | None,
     installer: str | None,
     check: bool,
+    await_weights: bool,
     dry_run: bool,
     store: Store,
     as_json: bool,
@@ -74,6 +80,7 @@ def install(
         sources,
         store,
         check=check,
+        await_weights=await_weights,
         dry_run=dry_run,
         report=options.note,
     )

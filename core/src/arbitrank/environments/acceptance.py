@@ -51,8 +51,13 @@ def checked(release: Release, domains: Sequence[str], report: Callable[[str], No
     return notes
 
 
-def selftested(release: Release, store: Store, report: Callable[[str], None]) -> list[str]:
-    """Remarks of the self-test of the weights that are stable, or shipped. Raises `PluginError` where one fails."""
+def selftested(
+    release: Release, store: Store, report: Callable[[str], None], *, await_weights: bool = False
+) -> list[str]:
+    """Remarks of the self-test of the weights that are stable, or shipped. Raises `PluginError` where one fails.
+
+    It may fail where these state that they are for other versions, where a candidate passes, or with `await_weights`.
+    """
     notes = []
     domains = loaded(domains_of(release))
     for name, domain in sorted(domains.items()):
@@ -67,8 +72,9 @@ def selftested(release: Release, store: Store, report: Callable[[str], None]) ->
             continue
         version = f"the weights {found.manifest.version} ({found.origin})"
         candidate = _candidate(domain, store)
-        if candidate is None and not isinstance(tested.error, OtherCode):
-            raise PluginError(f"{name}: its self-test with {version} failed: {message(tested)}")
+        if candidate is None and not await_weights and not isinstance(tested.error, OtherCode):
+            failed = f"{name}: its self-test with {version} failed: {message(tested)}"
+            raise PluginError(f"{failed}; where it needs other weights, publish them first, or add --await-weights")
         then = f"arbitrank promote {name}" if candidate else f"arbitrank train {name}, then arbitrank promote {name}"
         why = f"with {version}: {message(tested)}"
         notes.append(f"{name}: a service keeps the release before until other weights are stable; {why}; run: {then}")
@@ -89,7 +95,7 @@ def _candidate(domain: RemoteDomain, store: Store) -> str | None:
     return version
 
 
-def sound(release: Release, store: Store, report: Callable[[str], None]) -> list[str]:
+def sound(release: Release, store: Store, report: Callable[[str], None], *, await_weights: bool = False) -> list[str]:
     """Remarks on a release that was installed before. Raises `ArbitrankError` where it is damaged or cannot answer."""
     recorded = release.recorded()
     folders.lease(release).close()
@@ -102,4 +108,4 @@ def sound(release: Release, store: Store, report: Callable[[str], None]) -> list
         one.name for one in recorded.hello.domains
     ):
         raise PluginError("it has other domains than were recorded")
-    return selftested(release, store, report)
+    return selftested(release, store, report, await_weights=await_weights)

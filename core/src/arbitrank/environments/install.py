@@ -59,13 +59,15 @@ def install(
     store: Store,
     *,
     check: bool = True,
+    await_weights: bool = False,
     dry_run: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> Installed:
     """Install a requirement, wheel or project folder, and make it its package's current release.
 
     Raises `InputError` where it cannot be built, `PluginError` where its domains cannot answer, break the contract, or
-    are claimed by another package; what serves stays as it was.
+    are claimed by another package; what serves stays as it was. With `await_weights` its domains may fail their
+    self-test with the weights that are stable now.
     """
     package = package_of(requirement)
     home = folder / package
@@ -76,7 +78,7 @@ def install(
         try:
             with os_errors(InputError, str(part)):
                 build(requirement, python, part, by, sources)
-            release, recorded, notes = _tried(requirement, package, part, folder, store, check, report)
+            release, recorded, notes = _tried(requirement, package, part, folder, store, report, check, await_weights)
             before = guarded(folders.current, folder, package)
             serving = before if isinstance(before, Release) else None
             result = _installed(release, recorded, serving, notes)
@@ -93,14 +95,21 @@ def install(
 
 
 def _tried(
-    requirement: str, package: str, part: Path, folder: Path, store: Store, check: bool, report: Callable[[str], None]
+    requirement: str,
+    package: str,
+    part: Path,
+    folder: Path,
+    store: Store,
+    report: Callable[[str], None],
+    check: bool,
+    await_weights: bool,
 ) -> tuple[Release, Recorded, list[str]]:
     """The release that was built in `part`, its record, and remarks; the part is removed where it is there already."""
     main, versions, name = _contents(package, part)
     release = Release(part.parent / name)
     if release.folder.exists():  # the same packages in the same versions, checked when they came
         report(f"{release} is installed already")
-        remarks = guarded(sound, release, store, report)
+        remarks = guarded(sound, release, store, report, await_weights=await_weights)
         if not isinstance(remarks, Fault):
             shutil.rmtree(part)
             return release, release.recorded(), remarks
@@ -115,7 +124,7 @@ def _tried(
     notes = [f"{name}: {reason}" for name, reason in sorted(hello.refused.items())]
     if check:
         notes += checked(Release(part), [one.name for one in hello.domains], report)
-    return release, recorded, notes + selftested(Release(part), store, report)
+    return release, recorded, notes + selftested(Release(part), store, report, await_weights=await_weights)
 
 
 def _place(part: Path, release: Release) -> None:

@@ -43,6 +43,17 @@ class LiveStatus(msgspec.Struct, frozen=True):
     code: dict[str, CodeStatus] = {}
 
 
+def problem_of_previous(name: str, domain: DomainStatus) -> str | None:
+    """The reason why the code that answers cannot serve the previous version after a rollback; None where it can."""
+    previous = domain.state.previous
+    if domain.release is None or previous is None or previous not in domain.refused:
+        return None
+    return (
+        f"{name}: {previous} cannot be used with the code that answers, {domain.release}: {domain.refused[previous]}; "
+        f"take the code back with it: arbitrank rollback {name} --environments DIR"
+    )
+
+
 def live_status(
     store: Store,
     follower: Follower,

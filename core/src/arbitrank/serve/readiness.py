@@ -43,7 +43,7 @@ PROBLEMS = {
     "domain": "a domain does not answer, or answers with another version than the stable one",
     "circuit": "a domain has failed repeatedly and is skipped for a while",
     "workers": "fewer workers take connections than --workers",
-    "code": "a release in the folder of --environments is refused, and the one before answers",
+    "code": "a release in the folder of --environments is refused or waits for weights, and the one before answers",
     "log": "lines of --log are lost",
     "shadow": "lines of --shadow are lost",
 }

@@ -22,6 +22,7 @@ from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import choose
 from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.live.canary_report import canary_period, from_process
+from arbitrank.live.status import problem_of_previous
 from arbitrank.registry import Disabled, Loaded, Refused
 from arbitrank.serve import metrics_page, openapi
 from arbitrank.serve.auth import Grant
@@ -178,22 +179,12 @@ class Handlers:
 
     async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
         domain, by = self._changing(call, "rollback", body.reason), _by(grant)
-        if (refused := self._refusal_of_previous(domain)) is not None:
-            raise HTTPException(409, refused)
+        status = self.state.live.status().domains.get(domain) if self.state.live is not None else None
+        if status is not None and (problem := problem_of_previous(domain, status)) is not None:
+            raise HTTPException(409, problem)
         change = await self._call_store(self.state.store.rollback, domain, reason=body.reason, by=by)
         self.state.events.write("rollback", domain=domain, by=grant and grant.name)
         return _json(Changed(domain, change.number, change.state))
-
-    def _refusal_of_previous(self, domain: str) -> str | None:
-        """The reason why the previous version cannot be rolled back to without its code; None where it can."""
-        status = self.state.live.status().domains.get(domain) if self.state.live is not None else None
-        if status is None or status.release is None or status.state.previous not in status.refused:
-            return None
-        reason = status.refused[status.state.previous]
-        return (
-            f"{domain}: {status.state.previous} cannot be loaded by the code that answers, {status.release}: {reason}; "
-            f"take the code back with it: arbitrank rollback {domain} --environments DIR"
-        )
 
     async def canary(self, call: Call, body: CanaryCall, grant: Grant | None) -> Response:
         domain, by = self._changing(call, "canary", body.reason), _by(grant)
