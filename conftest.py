@@ -45,6 +45,7 @@ LONG = (
     "test_evaluate_served.py::test_hypotheses_of_vendors_are_decided_as_in_a_service[{'fallback': 'bert'}-curekart]",
     "test_exact_matcher.py::test_requests_of_others_that_it_is_silent_on_are_its_negatives[5]",
     "test_hyprank_store.py::test_the_gate_judges_its_order_on_the_audit_set",
+    "test_joint_swaps.py::test_code_and_weights_that_need_each_other_are_exchanged_and_rolled_back_under_load",
     "test_isolation.py::test_a_worker_that_fills_its_memory_is_replaced_before_it_is_full",
     "test_live.py::test_under_load_each_of_many_promotions_and_rollbacks_answers_once_it_was_looked_at",
     "test_selftest.py::test_a_damaged_text_of_trees_ends_no_more_than_the_child",

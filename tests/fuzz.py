@@ -34,6 +34,7 @@ with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.store.artifact import read_manifest
     from arbitrank.store.loading import load_domains
     from arbitrank.store.store import open_store
+from arbitrank.training_environment import read_environment
     from arbitrank.wire.notices import unnoticed
     from arbitrank.wire.requests import decode_example, decode_logged
 
@@ -104,6 +105,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
     "manifest": (
         b'{"version":"0123456789ab","contract":1,"domain":"music","package":"p","package_version":"1","files":{}}',
     ),
+    "environment": (b'{"package":"p","package_version":"1","loadable_by":">=1.2,<3","libraries":{"numpy":"2.1.0"}}',),
 }  # fmt: skip
 
 
@@ -160,6 +162,7 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
         "head": head,
         "compressed": compressed,
         "manifest": file("manifest.json", lambda path: read_manifest(path.parent)),
+        "environment": file("environment.json", lambda path: read_environment(path.parent)),
     }
 
 
