@@ -34,7 +34,7 @@ with atheris.instrument_imports(include=["arbitrank"]):
     from arbitrank.store.artifact import read_manifest
     from arbitrank.store.loading import load_domains
     from arbitrank.store.store import open_store
-from arbitrank.training_environment import read_environment
+    from arbitrank.training_environment import read_environment
     from arbitrank.wire.notices import unnoticed
     from arbitrank.wire.requests import decode_example, decode_logged
 
