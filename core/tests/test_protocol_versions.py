@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from environment_folders import released
 from recorded_frames import FRAMES, ID, recorded, worker
+from waiting import until
 
 from arbitrank.arbitration.outcomes import Answered
 from arbitrank.domain import Model
@@ -109,3 +110,14 @@ def test_a_service_asks_workers_of_each_minor_version(
     assert [one.scores.right.tolist() for one in found if isinstance(one, Answered)] == [[0.8], [0.4, 0.4]]
     assert pair.active is not None
     assert bool(batches) == pair.active.capable("batch")
+
+
+def test_a_second_worker_is_started_once_one_has_to_stand_by(pair: WorkerPair, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    for _ in range(2):
+        model = pair.load("kite", tmp_path / "weights", standby=False)
+        assert len(pair.pids()) == 1
+    assert isinstance(model.outcome(Request(utterance="fly a kite"), None), Answered)
+    pair.load("kite", tmp_path / "weights")
+    until(lambda: pair.ready)
+    assert len(pair.pids()) > 1

@@ -28,10 +28,13 @@ class HostedDomain(Domain):
         """The environment that it trains in. Raises `InputError` where that is gone."""
 
     @abstractmethod
-    def hosted(self, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None) -> HostedModel:
+    def hosted(
+        self, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None, *, standby: bool = True
+    ) -> HostedModel:
         """The model in an artifact folder, with the scales stated for its scores by field. Raises as `load` does.
 
-        With `test`, which returns the problem of a model, one that has a problem is refused before it answers.
+        With `test`, which returns the problem of a model, one that has a problem is refused before it answers. Without
+        `standby` one process may do, which answers nothing while it loads: for replays and tests.
         """
 
     def load(self, folder: Path) -> Model:

@@ -83,7 +83,7 @@ def selftested(
 
 def _test(domain: RemoteDomain, folder: Path) -> None:
     """Load an artifact in a release and self-test it there. Raises where that fails."""
-    domain.hosted(folder, {}, partial(violation, domain, seconds=_PROBING))
+    domain.hosted(folder, {}, partial(violation, domain, seconds=_PROBING), standby=False)
 
 
 def _candidate(domain: RemoteDomain, store: Store) -> str | None:

@@ -51,9 +51,11 @@ class ReleaseHost:
         self._pair: WorkerPair | None = None
         self._lease: Lease | None = None
 
-    def load(self, domain: str, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None) -> HostedModel:
+    def load(
+        self, domain: str, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None, standby: bool = True
+    ) -> HostedModel:
         """A domain's model in the workers. Raises `PluginError` where it cannot be loaded there, or fails the test."""
-        model = self.pair().load(domain, folder, scales, test)
+        model = self.pair().load(domain, folder, scales, test, standby)
         model.keeper = self  # the workers live as long as one of their models
         return model
 
@@ -136,13 +138,15 @@ class RemoteDomain(HostedDomain):
             recorded.package, recorded.version, self.loadable_by, hello.core, hello.python, dict(hello.libraries)
         )
 
-    def hosted(self, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None) -> HostedModel:
+    def hosted(
+        self, folder: Path, scales: Mapping[str, str], test: SelfTest | None = None, *, standby: bool = True
+    ) -> HostedModel:
         """The model of an artifact, in the release's workers.
 
         Raises `OtherCode` where the artifact is for other versions of the package.
         """
         check_code(folder, self.release.package, self.facts.package_version or self.release.version)
-        return self.host.load(self.name, folder, scales, test)
+        return self.host.load(self.name, folder, scales, test, standby)
 
     def examples(self) -> Iterable[Example]:
         """The domain's own data. Raises `PluginError` or `DataError` where there are none."""

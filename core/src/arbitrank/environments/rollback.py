@@ -127,7 +127,8 @@ def _test(release: Release, name: str, store: Store, version: str | None) -> Non
     if not isinstance(domain, RemoteDomain):
         raise InputError(f"{release} has no domain of that name")
     found = weights(name, domain, store, version)
-    domain.hosted(found.folder, with_stored({}, store).get(name, {}), partial(violation, domain, seconds=_PROBING))
+    scales = with_stored({}, store).get(name, {})
+    domain.hosted(found.folder, scales, partial(violation, domain, seconds=_PROBING), standby=False)
 
 
 def _problem_with(release: Release, store: Store, chosen: Mapping[str, str]) -> str | None:

@@ -49,7 +49,7 @@ class DomainVersion:
     def load(self) -> Model:
         """The model. Raises whatever `Domain.load` raises."""
         domain = _installed()[self.domain] if isinstance(self.domain, str) else self.domain
-        return load_model(domain, self.folder, self.scales)
+        return load_model(domain, self.folder, self.scales, standby=False)  # nobody waits for a replay
 
 
 @dataclass(frozen=True)

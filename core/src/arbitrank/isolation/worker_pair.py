@@ -14,7 +14,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -27,7 +26,7 @@ from arbitrank.domain import Model
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.batches import Given, query_each
-from arbitrank.isolation.messages import LoadModel
+from arbitrank.isolation.loaded_model import LoadedModel
 from arbitrank.isolation.pending import PendingCall
 from arbitrank.isolation.trial import Trial
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, WorkerUnavailable
@@ -37,17 +36,6 @@ _CHECK = 1.0  # seconds between two checks of the workers' resource use
 _FIRST = 0.02  # seconds in which an answer goes out first: starting a process stops all threads for a moment
 _LONGEST = 30.0  # seconds between two attempts to start a worker, at most
 _CRASHES = 2  # times that loading a model again may end a worker before the model is left out
-
-
-@dataclass
-class _LoadedModel:
-    """A model that each worker has to hold: a copy of its artifact, and whether anything refers to it still."""
-
-    domain: str
-    folder: Path
-    remote: weakref.ref[HostedModel]
-    scales: dict[str, str]
-    crashes: int = 0
 
 
 class WorkerPair(Host):
@@ -62,10 +50,11 @@ class WorkerPair(Host):
         self._loading = threading.Lock()  # of the models, and of workers that load
         self.active: WorkerProcess | None = None
         self.spare: WorkerProcess | None = None
+        self._single = True  # no second one has been asked for
         self._outdated: WorkerProcess | None = None  # lacks models
         self._rising: WorkerProcess | None = None  # is loading them
         self._retired: list[WorkerProcess] = []
-        self._models: dict[int, _LoadedModel] = {}
+        self._models: dict[int, LoadedModel] = {}
         self._numbers = count(1)
         self._folder = tempfile.TemporaryDirectory(prefix="arbitrank-", ignore_cleanup_errors=True)
         self._wake, self._closed = threading.Event(), False
@@ -132,18 +121,25 @@ class WorkerPair(Host):
     # -------------------------------------------------------------------------------------------------------- loading
 
     def load(
-        self, domain: str, folder: Path, scales: Mapping[str, str] = {}, test: SelfTest | None = None
+        self,
+        domain: str,
+        folder: Path,
+        scales: Mapping[str, str] = {},
+        test: SelfTest | None = None,
+        standby: bool = True,
     ) -> HostedModel:
         """Load an artifact into the workers; with `test`, refuse a model that has a problem before it answers.
 
+        Where no load has asked for `standby`, there is one worker, which answers nothing while it loads.
         Raises `PluginError` where that fails, `ArbitrankError` where no worker could be started.
         """
         with self._loading:
+            self._single = self._single and not standby
             number = next(self._numbers)
             remote = HostedModel(domain, self, number)
             copy = Path(self._folder.name) / str(number)
             shutil.copytree(folder, copy)  # a worker that is started later needs it after the original is gone
-            self._models[number] = _LoadedModel(domain, copy, weakref.ref(remote), dict(scales))
+            self._models[number] = LoadedModel(domain, copy, weakref.ref(remote), dict(scales))
             with ExitStack() as stack:
                 stack.callback(self._forget, number)
                 worker = self._load_into_idle()
@@ -190,9 +186,11 @@ class WorkerPair(Host):
     def _load_into_idle(self) -> WorkerProcess:
         """A worker other than the active one, with all models. Raises as `load` does; `_loading` is held."""
         with self._lock:
-            worker = self._outdated or self.spare
+            worker = self._outdated or self.spare or (self.active if self._single else None)
             if worker is self.spare:
                 self.spare = None
+            if worker is self.active:
+                self.active = None
             self._outdated = None
         try:
             worker = worker or WorkerProcess(self._memory, self.interpreter)
@@ -216,8 +214,7 @@ class WorkerPair(Host):
                 known = number in worker.loaded or number in worker.refused
                 if not known and model.crashes < _CRASHES:
                     model.crashes += 1
-                    numbers, folder = tuple(self._models), str(model.folder)
-                    worker.load(LoadModel(number, model.domain, folder, numbers, self._seconds, model.scales))
+                    worker.load(model.task(number, tuple(self._models), self._seconds))
                     model.crashes = 0
             done = True
         finally:
@@ -266,7 +263,7 @@ class WorkerPair(Host):
     def _restore(self) -> None:
         """Fill both roles with workers that have all models. Raises `WorkerEnded`."""
         with self._loading:
-            while not self._closed and self._models and (self.active is None or self.spare is None):
+            while not self._closed and self._models and not (self.active and (self.spare or self._single)):
                 worker = self._outdated or WorkerProcess(self._memory, self.interpreter)
                 self._outdated = None
                 self._load_missing(worker)

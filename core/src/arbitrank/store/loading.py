@@ -80,13 +80,16 @@ def weights(
     return Present(folder, manifest, origin, by)
 
 
-def load_model(domain: Domain, folder: Path, scales: Mapping[str, str] = MappingProxyType({})) -> Model:
+def load_model(
+    domain: Domain, folder: Path, scales: Mapping[str, str] = MappingProxyType({}), *, standby: bool = True
+) -> Model:
     """The model in an artifact folder, which reads scores by `scales`, by field, else by those of the domain.
 
+    `standby` is as `HostedDomain.hosted` has it.
     Raises `PluginError` where it is none, `InputError` for an unknown scale, and whatever `domain.load` raises.
     """
     if isinstance(domain, HostedDomain):  # the scales are read there
-        return domain.hosted(folder, scales)
+        return domain.hosted(folder, scales, standby=standby)
     model = domain.load(folder)
     if not isinstance(model, Model):
         raise PluginError(f"{folder}: load returned {type(model).__name__}, expected a Model")
