@@ -507,9 +507,10 @@ def test_utterances_without_words_and_out_of_scope_alone_are_measured(tmp_path: 
 
 @pytest.mark.parametrize("lacks", ["the package", "libgomp"])
 def test_without_lightgbm_everything_else_is_measured_and_the_package_named(
-    corpus: Path, tmp_path: Path, fresh: Any, lacks: str
+    tmp_path: Path, fresh: Any, lacks: str
 ) -> None:
     """In the workers too: each process finds the same break at its start."""
+    corpus = write(tmp_path / "home", train=lines(0, 100), dev=lines(1, 50))
     breaks = {
         "the package": "import sys; sys.modules['lightgbm'] = None",
         "libgomp": "import ctypes\n"
