@@ -19,6 +19,7 @@ from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Skill
 from arbitrank.errors import ArbitrankError, InputError, StoreError
 from arbitrank.live.live import Live
+from arbitrank.promotion import consider, promote
 from arbitrank.serve.messages import RemovedSkill, SkillsCall
 from arbitrank.serve.skills_call import changed_skills
 from arbitrank.shortlist.artifact import load_shortlister, read_skills
@@ -410,8 +411,9 @@ def test_the_catalogue_is_trained_changed_exported_and_trained_again(store: Stor
     again = run(*train, "--catalogue", path, store=store)
     assert "since change 0, the catalogue log adds 1 skills and removes 3" in again.output
     assert again.exit_code == 1
-    assert "3 of the 4 skills of" in again.output
-    assert "are missing, expected at least half of them: tide_table, moon, stars" in again.output
+    assert (
+        "3 of the 4 skills before are missing, expected at least half of them: tide_table, moon, stars" in again.output
+    )
     forced = run(*train, "--catalogue", path, "--force", store=store)
     assert "2 skills" in forced.output
     assert run("skills", store=store).stdout == kept
@@ -485,3 +487,19 @@ def test_changes_of_another_process_replace_and_remove(store: Store) -> None:
     assert after.change == 7
     assert {name for _, name, _ in after.catalogue.present()} == {one.name for one in SKILLS}
     assert labelled_lines([line("x", "moon", "moon")], SkillLabels.of(after.catalogue)).lines[0].domain == "sky"
+
+
+def test_the_gate_refuses_a_version_whose_catalogue_shrank(store: Store, tmp_path: Path) -> None:
+    publish(store, tmp_path / "a")
+    write(build([], listed=listed(TIDE)), tmp_path / "b")
+    store.publish(tmp_path / "b")
+    judgement = consider(store, {}, SHORTLIST)
+    assert [one.what for one in judgement.reasons] == ["catalogue"]
+    assert judgement.reasons[0].text.startswith("3 of the 4 skills before are missing")
+    assert promote(store, judgement) is None
+    forced = promote(store, judgement, force=True, reason="three harbours closed")
+    assert forced is not None
+    assert forced.forced
+    write(build([], listed=listed(TIDE, MOON)), tmp_path / "c")
+    store.publish(tmp_path / "c")
+    assert consider(store, {}, SHORTLIST).reasons == ()

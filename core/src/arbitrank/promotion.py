@@ -25,7 +25,7 @@ from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.settings_gate import settings_reasons
 from arbitrank.learn.rerankers import baseline
 from arbitrank.selftest import selftest
-from arbitrank.shortlist.gates import order_reasons, recall_reasons
+from arbitrank.shortlist.gates import catalogue_reasons, order_reasons, recall_reasons
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.store.artifact import read_card
 from arbitrank.store.decision_settings import load_decisions, load_tuning
@@ -111,6 +111,8 @@ def consider(
                 replayed = dataclasses.replace(replayed, candidate=mapped)
                 impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
                 reasons = judge(impact, card, limits, domain=name)
+        if name == SHORTLIST and not problem:
+            reasons = (*reasons, *catalogue_reasons(folder, store.stable(name)))
     code = release_of(domains[name]) if name in domains else None
     return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code)
 

@@ -13,6 +13,7 @@ from arbitrank.cli.destination import Destination
 from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
 from arbitrank.shortlist.artifact import ArtifactSkills, read_skills
+from arbitrank.shortlist.gates import missing_skills, shrunk, shrunk_text
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills
 from arbitrank.store.artifact import MANIFEST, read_manifest
 from arbitrank.store.artifact_checks import printable
@@ -22,8 +23,6 @@ from arbitrank.wire.catalogue_lines import CatalogueSkill
 
 __all__ = ["CatalogueFiles", "VersionBefore", "catalogue_option"]
 
-_SHRUNK = 0.5  # of the skills of the version before have to be there
-_FEW = 4  # skills of which any may go
 _SHOWN = 5
 
 
@@ -71,22 +70,17 @@ class CatalogueFiles(NamedTuple):
         """
         if before is None:
             return
-        present = {(one.domain, one.name) for one in gathered.skills}
         skills = before.found.skills
-        missing = [name for name, domain, own in skills if (domain, own) not in present]
-        if not missing:
-            return
-        some = f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}"
-        if self.force or len(skills) < _FEW or len(missing) <= _SHRUNK * len(skills):
-            options.note(printable(f"{len(missing):,} of the {len(skills):,} skills of {before} are gone: {some}"))
-            return
-        options.note(
-            printable(
-                f"{SHORTLIST}: {len(missing):,} of the {len(skills):,} skills of {before} are missing, expected at "
-                f"least half of them: {some}; give the whole catalogue by --catalogue FILE, or --force"
+        missing = missing_skills(skills, (("", one.domain, one.name) for one in gathered.skills))
+        if shrunk(skills, missing) and not self.force:
+            options.note(
+                f"{SHORTLIST}: {shrunk_text(skills, missing)}, which {before} has; give the whole catalogue by "
+                "--catalogue FILE, or --force"
             )
-        )
-        raise SystemExit(1)
+            raise SystemExit(1)
+        if missing:
+            some = f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}"
+            options.note(printable(f"{len(missing):,} of the {len(skills):,} skills of {before} are gone: {some}"))
 
 
 class VersionBefore(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import UNSET
@@ -12,18 +12,60 @@ from arbitrank.arbitration.fallback import merged
 from arbitrank.evaluate.intervals import least_loss
 from arbitrank.impact.gate import GateLimits, GateReason
 from arbitrank.semer import entirely_right
-from arbitrank.shortlist.artifact import load_shortlister
+from arbitrank.shortlist.artifact import load_shortlister, read_skills
 from arbitrank.shortlist.calibration import account_profile
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlister
+from arbitrank.store.artifact_checks import printable
 from arbitrank.values import Answer, Example, Request
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import read_examples
 
-__all__ = ["K", "order_reasons", "recall_reasons"]
+__all__ = [
+    "K",
+    "OwnedName",
+    "catalogue_reasons",
+    "missing_skills",
+    "order_reasons",
+    "recall_reasons",
+    "shrunk",
+    "shrunk_text",
+]
+
+OwnedName = tuple[str, str, str]
+"""Unique name, owner and own name of a skill."""
+
+_FEW = 4  # skills of which any may go
+_SHOWN = 5  # missing skills in a text
 
 K = 10
 """Skills of the shortlists that are compared."""
+
+
+def catalogue_reasons(candidate: Path, stable: Path | None) -> tuple[GateReason, ...]:
+    """The reason against making a Shortlister stable that lacks more than half of the stable one's skills."""
+    if stable is None:
+        return ()
+    before, after = read_skills(stable).skills, read_skills(candidate).skills
+    missing = missing_skills(before, after)
+    return (GateReason("catalogue", shrunk_text(before, missing)),) if shrunk(before, missing) else ()
+
+
+def missing_skills(before: Sequence[OwnedName], after: Iterable[OwnedName]) -> list[str]:
+    """The unique names of skills that a later catalogue lacks."""
+    present = {(domain, own) for _, domain, own in after}
+    return [name for name, domain, own in before if (domain, own) not in present]
+
+
+def shrunk(before: Sequence[OwnedName], missing: Sequence[str]) -> bool:
+    """True where more than half of a catalogue is missing, which is no small one."""
+    return len(before) >= _FEW and len(missing) > len(before) / 2
+
+
+def shrunk_text(before: Sequence[OwnedName], missing: Sequence[str]) -> str:
+    """The counts of a catalogue that has shrunk, and some of the skills that it lost."""
+    some = printable(f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}")
+    return f"{len(missing):,} of the {len(before):,} skills before are missing, expected at least half of them: {some}"
 
 
 def recall_reasons(
@@ -109,7 +151,8 @@ def _losses(
 
 def _listed(shortlister: Shortlister, request: Request, owners: tuple[str, ...]) -> bool:
     candidates = shortlister.shortlist(request.utterance, K, profile=account_profile(request))
-    return any(candidate.domain in owners for candidate in candidates)
+    # A label without an owner states the skill's name as the domain's.
+    return any(candidate.domain in owners or candidate.skill in owners for candidate in candidates)
 
 
 def _first_right(hyprank: HypRank | None, answer: Answer, example: Example) -> bool:
