@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.domain import Domain, Skill
+from arbitrank.domain import Domain
 from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.nlu.text import crc
@@ -110,9 +110,9 @@ def catalogue(
         if SkillKey(name, skill.name) not in listed.removed
     )
     found = gather_skills(chain(listed.skills, of_domains))
-    labels = SkillLabels.of(found)
     if listed.removed:
         lines = [line for line in lines if SkillKey(line.domain, line.skill) not in listed.removed]
+    labels = SkillLabels.of(found) if lines else SkillLabels(())
     new = dict.fromkeys((one.skill, one.domain) for one in lines if not labels.find(one.skill, one.domain))
     if new:
         found = found.with_skills(CatalogueSkill(*pair) for pair in new)
@@ -138,12 +138,13 @@ def build(
     if not len(gathered):
         raise DataError("no skill: no line, no catalogue and no installed domain has one; see docs/shortlist.md")
     check(gathered)
-    skills, known, lines = SkillCatalogue.of(gathered), gathered.by_name(), labelled.lines
+    skills, known, lines = SkillCatalogue.of(gathered), gathered.skills, labelled.lines
     held = [line for line in lines if crc(line.utterance) % _HELD_OUT == 0]
-    part = _with_kernels([line for line in lines if crc(line.utterance) % _HELD_OUT], skills, known, classifier)
+    whole = _with_kernels(lines, skills, known, classifier)
+    rest = [line for line in lines if crc(line.utterance) % _HELD_OUT]
+    part = _with_kernels(rest, skills, known, classifier) if held else whole
     halves = [[line for line in held if crc(line.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
     crossed = [_outcomes(replace(part, calibration=fitted(part, halves[1 - side])), halves[side]) for side in (0, 1)]
-    whole = _with_kernels(lines, skills, known, classifier)
     data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
     return TrainedShortlister(
         replace(whole, calibration=fitted(part, held), change=listed.change),
@@ -212,13 +213,15 @@ def _quality(outcomes: NDArray[np.float64]) -> ShortlistQuality:
 def _with_kernels(
     lines: Sequence[SkillUtterance],
     skills: SkillCatalogue,
-    known: Mapping[str, Skill],
+    known: Sequence[CatalogueSkill],
     classifier: ClassifierTrainer | None,
 ) -> Shortlister:
     """An uncalibrated Shortlister trained on lines and the skills' descriptive texts; only lines count as usage."""
     numbers = [skills.number(line.skill) or 0 for line in lines]
-    cold = [(text, number) for number, name in enumerate(skills.names) for text in descriptive_texts(known[name])]
-    texts = (*(line.utterance for line in lines), *(text for text, _ in cold))
-    uses = np.bincount(np.array(numbers, np.int64), minlength=len(skills))
-    index = train_index(texts, np.array([*numbers, *(number for _, number in cold)], np.int64), len(skills), uses=uses)
+    used = np.array(numbers, np.int64)
+    # The texts are made twice: all of a million skills' at once would take more memory than the index.
+    counts = np.fromiter((len(descriptive_texts(one.skill)) for one in known), np.int64, len(known))
+    texts = chain((line.utterance for line in lines), (text for one in known for text in descriptive_texts(one.skill)))
+    of_texts = np.concatenate((used, np.repeat(np.arange(len(known)), counts)))
+    index = train_index(texts, of_texts, len(skills), uses=np.bincount(used, minlength=len(skills)))
     return Shortlister(skills, index, classifier=classifier(lines, numbers) if classifier else None)

@@ -12,7 +12,6 @@ from itertools import chain, islice
 
 from msgspec import structs
 
-from arbitrank.domain import Skill
 from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey
 from arbitrank.wire.catalogue_lines import LIMITS, CatalogueSkill
 
@@ -47,10 +46,6 @@ class GatheredSkills:
 
     def __len__(self) -> int:
         return len(self.skills)
-
-    def by_name(self) -> dict[str, Skill]:
-        """The skills without their owners, by unique name."""
-        return {name: one.skill for name, one in zip(self.names, self.skills, strict=True)}
 
     def with_skills(self, more: Iterable[CatalogueSkill]) -> GatheredSkills:
         """A catalogue with more skills, which may make further names clash."""
