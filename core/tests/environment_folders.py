@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from arbitrank.environments import folders
@@ -71,7 +71,13 @@ def arbitrank_domains():
 
 
 def make(
-    folder: Path, code: str, *, package: str = "arbitrank-kite", version: str = "1.0", libraries: Mapping[str, str] = {}
+    folder: Path,
+    code: str,
+    *,
+    package: str = "arbitrank-kite",
+    version: str = "1.0",
+    requires: str = "arbitrank<1,>=0.2",
+    group: str = GROUP,
 ) -> None:
     """Make a virtual environment in the folder, with one plugin, as an installer would."""
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
@@ -87,9 +93,10 @@ def make(
     (site / f"{module}.py").write_text(code, encoding="utf-8")
     info = site / f"{module}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    head = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+    (info / "METADATA").write_text(f"{head}Requires-Dist: {requires}\n")
     entry = package.removeprefix("arbitrank-")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{entry} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry} = {module}\n")
     (info / "RECORD").write_text(f"{module}.py,,\n")
 
 
@@ -102,10 +109,12 @@ def released(
     intent: str = "Fly",
     extra: str = "",
     current: bool = True,
+    requires: str = "arbitrank<1,>=0.2",
 ) -> Release:
     """A release in a folder of environments, recorded without a start, and made current."""
     release = Release((folder / package).resolve() / f"{version}-00000000")
-    make(release.folder, plugin(*names, intent=intent, extra=extra), package=package, version=version)
+    code = plugin(*names, intent=intent, extra=extra)
+    make(release.folder, code, package=package, version=version, requires=requires)
     facts = tuple(DomainStated(n, package, version, n, skills=(SkillStated(n, "", ("fly",)),)) for n in names)
     hello = Hello(PROTOCOL, "0.2.0", "3", {}, ("examples", "explain", "given", "train"), facts)
     folders.record(release.folder, Recorded(package, package, version, {package: version}, hello))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from arbitrank.environments.folders import Recorded
 from arbitrank.environments.remote_domain import RemoteDomain, greeted
 from arbitrank.errors import InputError, PluginError, message
 from arbitrank.guard import Fault, guarded
+from arbitrank.isolation import trial, worker_process
+from arbitrank.isolation.groups import Isolation
 from arbitrank.live import loader
 from arbitrank.live.live import Live
 from arbitrank.registry import ENVIRONMENTS, Loaded, Refused, loaded, survey
@@ -267,14 +270,30 @@ def test_new_code_answers_after_a_look_and_the_one_before_after_a_rollback(live:
         ("TalkingModel.rerank = lambda self, request: Scores(0.5, np.full(9, 0.1))", "shape"),
         ("import os\nTalkingModel.rerank = lambda self, request: os.abort()", "SIGABRT"),
         ("Talking.load = lambda self, folder: 1 / 0", "division by zero"),
+        ("import time; time.sleep(60)", "was not ready after 0.4 s"),
+        ("import time\nTalking.load = lambda self, folder: time.sleep(60)", "was not done with loading after 0.4 s"),
+        ("import time\nTalkingModel.rerank = lambda self, request: time.sleep(60)", "was not done with its self-test"),
+        ("core", "needs arbitrank>=9"),
     ],
-    ids=["import", "exit", "contract", "crash", "load"],
+    ids=["import", "exit", "contract", "crash", "load", "hung import", "hung load", "hung request", "core"],
 )
 def test_code_that_fails_is_refused_and_the_one_before_answers(
-    live: Live, folder: Path, news: list[str], extra: str, reason: str
+    live: Live, folder: Path, news: list[str], monkeypatch: pytest.MonkeyPatch, extra: str, reason: str
 ) -> None:
-    released(folder, version="1.1", intent="Glide", extra=extra)
-    live.look()
+    """Also where `current` was edited by hand, past what `install` refuses."""
+    if extra == "core":
+        released(folder, version="1.1", intent="Glide", requires="arbitrank>=9")
+    else:
+        released(folder, version="1.1", intent="Glide", extra=extra)
+    with monkeypatch.context() as patched:
+        if "loading after" in reason:
+            limits = Isolation({}, loading_s=0.4)
+            patched.setattr(live, "_loader", dataclasses.replace(live._loader, limits=limits))
+        elif "ready after" in reason:
+            patched.setattr(worker_process, "STARTING", 0.4)
+        elif "sleep" in extra:
+            patched.setattr(trial, "_SECONDS", 0.0)
+        live.look()
     assert intent(live) == ("Fly", "1.0-00000000")
     status = live.status().code["arbitrank-kite"]
     assert (status.serving, status.current) == ("1.0-00000000", "1.1-00000000")

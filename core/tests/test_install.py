@@ -15,12 +15,15 @@ from click.testing import CliRunner, Result
 from environment_folders import make, plugin, released
 
 from arbitrank.cli.main import cli
-from arbitrank.environments import folders, install
+from arbitrank.environments import acceptance, folders, install
 from arbitrank.environments.building import Sources, Tool, find_python, package_of, tool
 from arbitrank.environments.install import Installed, uninstall
+from arbitrank.environments.remote_domain import ReleaseHost
 from arbitrank.environments.rollback import rollback_code
 from arbitrank.errors import InputError, PluginError
-from arbitrank.registry import ENVIRONMENTS
+from arbitrank.isolation import trial, worker_process
+from arbitrank.isolation.groups import Isolation
+from arbitrank.registry import ENVIRONMENTS, survey
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import Store, open_store
 from arbitrank.training_environment import FILE, TrainingEnvironment
@@ -45,9 +48,10 @@ class Built:
     def __init__(self) -> None:
         self.code, self.version = plugin("kite"), "1.0"
         self.failing: Callable[[Path], None] = lambda part: None
+        self.metadata: dict[str, str] = {}
 
     def __call__(self, requirement: str, python: Path, part: Path, by: Tool, sources: Sources) -> None:
-        make(part, self.code, package=package_of(requirement), version=self.version)
+        make(part, self.code, package=package_of(requirement), version=self.version, **self.metadata)
         (part / "bin" / "kite").write_text(f"#!{part}/bin/python\n")
         self.failing(part)
 
@@ -67,6 +71,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Built:
         return msgspec.structs.replace(hello, domains=domains, refused=refused)
 
     monkeypatch.setattr(install, "greeted", own)
+    monkeypatch.setattr(acceptance, "greeted", own)
     return one
 
 
@@ -130,20 +135,69 @@ def test_a_dry_run_changes_nothing(folder: Path, store: Store, built: Built) -> 
     [
         (plugin("kite", extra="import nowhere"), "No module named 'nowhere'"),
         (plugin("kite", extra="import os; os._exit(3)"), "ended with status 3"),
+        (plugin("kite", extra="import time; time.sleep(60)"), "was not ready after 0.4 s"),
         (plugin(), "returned no domain"),
         ("", "implements no hook"),
     ],
-    ids=["import", "exit", "none", "no hook"],
+    ids=["import", "exit", "hang", "none", "no hook"],
 )
 def test_what_cannot_answer_is_refused_and_what_serves_stays(
-    folder: Path, store: Store, built: Built, code: str, reason: str
+    folder: Path, store: Store, built: Built, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
 ) -> None:
     first = installed(folder, store)
     built.code, built.version = code, "1.1"
+    if "sleep" in code:
+        monkeypatch.setattr(worker_process, "STARTING", 0.4)
     with pytest.raises(PluginError, match=reason):
         installed(folder, store)
     assert current(folder) == first.release
     assert not list((folder / "arbitrank-kite").glob(".*.part"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"requires": "arbitrank>=9"}, "needs arbitrank>=9"),
+        ({"group": "arbitrank.domains.v2"}, "is made for contract 2, this core has 1"),
+    ],
+    ids=["core", "contract"],
+)
+def test_a_package_for_another_core_or_contract_is_refused(
+    folder: Path, store: Store, built: Built, metadata: dict[str, str], reason: str
+) -> None:
+    built.metadata = metadata
+    with pytest.raises(PluginError, match=reason):
+        installed(folder, store)
+    assert current(folder) is None
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ("TalkingModel.rerank = lambda self, request: Scores(0.5, np.full(9, 0.1))", "shape"),
+        ("import os\nTalkingModel.rerank = lambda self, request: os.abort()", "SIGABRT"),
+        ("import ctypes\nTalkingModel.recognise = lambda self, request: ctypes.string_at(1)", "SIGSEGV"),
+        ("import time\nTalkingModel.rerank = lambda self, request: time.sleep(60)", "was not done with its self-test"),
+        ("Talking.load = lambda self, folder: 1 / 0", "division by zero"),
+        ("import time\nTalking.load = lambda self, folder: time.sleep(60)", "was not done with loading after 0.4 s"),
+    ],
+    ids=["promise", "abort", "segfault", "hung request", "load", "hung load"],
+)
+def test_what_fails_with_the_stable_weights_is_refused(
+    folder: Path, store: Store, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, reason: str
+) -> None:
+    artifact = tmp_path / "artifact"
+    (artifact / "reranker").mkdir(parents=True)
+    (artifact / "reranker" / "weights.json").write_text("{}")
+    seal(artifact, Manifest(domain="kite", package="arbitrank-kite", package_version="1.0"))
+    store.publish(artifact, promote=True)
+    if "sleep" in extra:
+        monkeypatch.setattr(trial, "_SECONDS", 0.0)
+    monkeypatch.setattr(ReleaseHost.__init__, "__defaults__", (Isolation({}, 5_000.0, 2_048, 0.4),))
+    built.code = plugin("kite", extra=extra)
+    with pytest.raises(PluginError, match=f"kite: its self-test with the weights .* failed: .*{reason}"):
+        installed(folder, store)
+    assert current(folder) is None
 
 
 def test_a_domain_of_another_environment_is_refused_naming_both(folder: Path, store: Store, built: Built) -> None:
@@ -194,6 +248,54 @@ def test_a_full_disk_is_reported_and_changes_nothing(folder: Path, store: Store,
     with pytest.raises(InputError, match="No space left on device"):
         installed(folder, store)
     assert current(folder) == first.release
+
+
+@pytest.mark.parametrize("lost", ["environment.json", ".lease", "lib", "bin/kite"])
+def test_a_release_that_was_damaged_is_replaced_by_the_next_installation(
+    folder: Path, store: Store, built: Built, lost: str
+) -> None:
+    release = folder / "arbitrank-kite" / installed(folder, store).release
+    (release / lost).rename(folder / "gone")
+    if lost == "bin/kite":  # which its RECORD lists, as that of a wheel does
+        record = next(release.glob("lib/*/site-packages/*.dist-info/RECORD"))
+        record.write_text(record.read_text() + "../../../bin/kite,,\n")
+    assert installed(folder, store).release == release.name
+    assert (release / lost).exists()
+    assert not list(folder.glob("arbitrank-kite/.*.part"))
+
+
+def test_a_dry_run_of_the_release_before_leaves_it_for_a_rollback(folder: Path, store: Store, built: Built) -> None:
+    first = installed(folder, store)
+    built.version = "1.1"
+    installed(folder, store)
+    built.version = "1.0"
+    assert installed(folder, store, dry_run=True).release == first.release
+    assert rollback_code("kite", store, folder).release is not None
+    assert current(folder) == first.release
+
+
+@pytest.mark.parametrize("text", ["1.9-00000000", "../../etc", ""])
+def test_a_current_that_was_damaged_by_hand_is_repaired_by_a_rollback_and_by_an_installation(
+    folder: Path, store: Store, built: Built, text: str
+) -> None:
+    release = installed(folder, store).release
+    (folder / "arbitrank-kite" / "current").write_text(text)
+    assert installed(folder, store).changed
+    assert current(folder) == release
+    assert folders.previous(folder, "arbitrank-kite") is None
+
+
+def test_windows_is_refused_with_the_reason(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbitrank.environments.folders.sys", SimpleNamespace(platform="win32"))
+    for verb in (("install", "arbitrank-kite"), ("uninstall", "arbitrank-kite"), ("rollback", "kite", "--code")):
+        done = run(*verb, "--environments", folder)
+        assert isinstance(done.exception, InputError), done.output
+        assert "need Linux or macOS, this is Windows" in str(done.exception)
+    monkeypatch.setenv(ENVIRONMENTS, str(folder))
+    assert any("this is Windows" in one.reason for one in survey().unreadable)
+    with pytest.raises(InputError, match="this is Windows"):
+        install.install("arbitrank-kite", folder, Path(sys.executable), Tool(), Sources(), open_store(str(tmp_path)))
+    assert not folder.exists()
 
 
 def test_uninstalling_leaves_nothing_that_is_current(folder: Path, store: Store, built: Built) -> None:
