@@ -135,6 +135,7 @@ def test_the_outcome_of_one_domain_affects_no_other(train: Any, store: Store, tm
         assert not _lives(pid)
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("names", [("one",), ("one", "two")])
 def test_a_partition_concerns_its_own_domain_alone(store: Store, tmp_path: Path, names: tuple[str, ...]) -> None:
     for part in ("domain=one/day=2026-11-20", "domain=two/day=bad", "domain=Wto/day=2026-11-20"):
@@ -150,6 +151,7 @@ def test_a_partition_concerns_its_own_domain_alone(store: Store, tmp_path: Path,
         assert outcomes["two"].reason == f"{bad}: day=bad: expected a date as in day=2026-11-20"
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_log_that_cannot_be_written_fails_its_own_domain(train: Any, tmp_path: Path) -> None:
     (tmp_path / "logs" / "good.log").mkdir(parents=True)
     outcomes = train("good", "better", jobs=1)
@@ -180,6 +182,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_is_unchanged_is_not_trained_again(train: Any, store: Store, tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", lines(600, "one", "two"))
     first = train("one", "two", data=data)
