@@ -12,7 +12,7 @@ from environment_folders import released
 
 from arbitrank.arbitration.arbitrator import Serving
 from arbitrank.environments import folders
-from arbitrank.environments.discovery import found_in
+from arbitrank.environments.discovery import found_in, loading
 from arbitrank.environments.folders import Release
 from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.environments.rollback import rollback_code, rollback_weights
@@ -165,6 +165,10 @@ def test_where_loading_alone_proves_it_the_same_holds_and_a_start_in_between_fin
     live.look()
     assert pair(live) == before == ("Fly", "1.0", old)
     assert "division by zero" in (live.status().code[PACKAGE].problem or "")
+    current = loaded(found_in(folder, None)[0])["kite"]
+    assert isinstance(current, RemoteDomain)
+    assert current.release.version == "2.0"
+    assert loading(current, store.fetch("kite", old)).release.version == "1.0"  # with which a replay compares
     started = following(folder, store, stack)
     assert pair(started) == before
     assert "2.0-00000000 refused: kite: " in (started.status().code[PACKAGE].problem or "")
@@ -237,6 +241,24 @@ def test_a_release_that_is_refused_is_tried_again_when_the_store_has_changed(fol
     follower.look()
     status = follower.status()[PACKAGE]
     assert (status.serving, status.problem) == ("2.0-00000000", None)
+
+
+def test_a_start_finds_the_release_that_can_load_the_weights_behind_two_that_wait(folder: Path) -> None:
+    released(folder)
+    released(folder, version="2.0")
+    current, asked = released(folder, version="2.1"), list[str]()
+
+    def replace(package: str, domains: Mapping[str, RemoteDomain]) -> None:
+        asked.append(domains["kite"].release.version)
+        if asked[-1] != "1.0":
+            raise OtherCode("needs other weights")
+
+    follower = CodeFollower(folder, {PACKAGE: current}, replace, lambda line: None, 3_600)
+    follower.recover({PACKAGE: "kite: needs other weights"})
+    assert asked == ["2.0", "1.0"]
+    follower.look()
+    status = follower.status()[PACKAGE]
+    assert (status.serving, status.problem) == ("1.0-00000000", "2.1-00000000 refused: kite: needs other weights")
 
 
 def test_a_start_whose_weights_wait_for_code_has_the_version_before_answer() -> None:

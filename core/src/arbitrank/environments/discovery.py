@@ -63,13 +63,12 @@ def loading(domain: RemoteDomain, folder: Path) -> RemoteDomain:
 
     A service whose code has moved and whose weights have not answers by the release before.
     """
-    if not isinstance(guarded(domain.load, folder), Fault):
-        return domain
-    release = previous(domain.release.folder.parent.parent, domain.release.package)
+    release = previous(domain.release.folder.parents[1], domain.release.package)
     found = guarded(domains_of, release) if release is not None else []
     before = None if isinstance(found, Fault) else loaded(found).get(domain.name)
-    if isinstance(before, RemoteDomain) and not isinstance(guarded(before.load, folder), Fault):
-        return before
+    for one in (domain, before):
+        if isinstance(one, RemoteDomain) and not isinstance(guarded(one.hosted, folder, {}, standby=False), Fault):
+            return one
     return domain
 
 

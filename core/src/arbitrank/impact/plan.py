@@ -22,7 +22,7 @@ from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Domain, Model
 from arbitrank.environments.discovery import loading
 from arbitrank.environments.remote_domain import RemoteDomain
-from arbitrank.errors import ArtifactError, message
+from arbitrank.errors import ArtifactError, OtherCode, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, domain_named, loaded
@@ -49,7 +49,10 @@ class DomainVersion:
     def load(self) -> Model:
         """The model. Raises whatever `Domain.load` raises."""
         domain = _installed()[self.domain] if isinstance(self.domain, str) else self.domain
-        return load_model(domain, self.folder, self.scales, standby=False)  # nobody waits for a replay
+        try:
+            return load_model(domain, self.folder, self.scales, standby=False)  # nobody waits for a replay
+        except OtherCode as error:
+            raise OtherCode(f"{domain.name} {self.version}: {error}") from error
 
 
 @dataclass(frozen=True)

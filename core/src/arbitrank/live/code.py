@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from arbitrank.environments.discovery import domains_of, releases_in
-from arbitrank.environments.folders import Release, previous
+from arbitrank.environments.folders import Release, previous, releases
 from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.errors import ArtifactError, InputError, OtherCode, PluginError, message
 from arbitrank.guard import Fault, guarded
@@ -142,14 +142,17 @@ class CodeFollower:
             self._loads.run(due, seconds)
 
     def recover(self, failing: Mapping[str, str]) -> None:
-        """Have the release before answer where the current one cannot, with which the service was started."""
+        """Have the release before answer where the current one cannot, with which the service was started.
+
+        Where that cannot either, as two releases in a row wait for weights, any other that is still there.
+        """
         for package, reason in failing.items():
-            release, before = self.serving[package], previous(self.serving[package].folder.parents[1], package)
-            if before is not None and before != release:
-                changes = self._changes(package)
+            release, changes = self.serving[package], self._changes(package)
+            for before in _others(release):
                 self._change(package, before)
                 if self.serving[package] == before:
                     self._refuse(package, release, reason, changes)
+                    break
 
     def _due(self, package: str, named: Release | None) -> bool:
         """True where a release is to be loaded: another than answers, and not refused, or to be tried again."""
@@ -220,6 +223,14 @@ class CodeFollower:
 
 _FINAL = (PluginError, ArtifactError, InputError)
 """Errors that another release corrects; all others, such as a store that does not answer, may pass."""
+
+
+def _others(release: Release) -> list[Release]:
+    """The other releases of a package that are installed: the one before first, then those of higher names."""
+    before = previous(release.folder.parents[1], release.package)
+    found = guarded(releases, release.folder.parent)
+    others = [] if isinstance(found, Fault) else found[::-1]
+    return [one for one in dict.fromkeys([*([before] if before else []), *others]) if one != release]
 
 
 def _identity(release: Release) -> object:
