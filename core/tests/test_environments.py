@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from environment_folders import released
+from waiting import until
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.domain import Domain, Settings
@@ -385,3 +387,39 @@ def test_a_service_that_starts_with_code_that_fails_has_the_release_before_answe
         code = status.code["arbitrank-kite"]
         assert (code.serving, code.current) == ("1.0-00000000", "1.1-00000000")
         assert "1.1-00000000 refused: kite: " in (code.problem or "")
+
+
+def test_the_folder_of_a_running_release_may_be_deleted_and_is_repaired(live: Live, folder: Path) -> None:
+    """What runs answers on, by its second process too; a restart fails until the release is installed again."""
+    home = folder / "arbitrank-kite"
+    domain = live._domains["kite"]
+    assert isinstance(domain, RemoteDomain)
+    pair = domain.host.pair()
+    until(lambda: pair.ready)
+    shutil.rmtree(home)
+    live.look()
+    assert "run: arbitrank install arbitrank-kite again" in (live.status().code["arbitrank-kite"].problem or "")
+    with pair._lock:
+        assert pair.active is not None
+        pair.retire(pair.active)  # as where it has ended
+    assert intent(live) == ("Fly", "1.0-00000000")
+    until(lambda: pair.problem is not None)
+    released(folder)
+    live.look()
+    assert live.status().code["arbitrank-kite"].problem is None
+    pair._wake.set()  # not after its pause
+    until(lambda: pair.ready)
+    assert intent(live) == ("Fly", "1.0-00000000")
+
+
+def test_a_worker_that_was_started_through_a_link_reads_nothing_of_the_next_release(folder: Path) -> None:
+    """The folder of environments may be a link that is switched, too: the release was resolved before the start."""
+    released(folder)
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    release = folders.current(link, "arbitrank-kite")
+    assert release is not None
+    link.unlink()
+    link.symlink_to(folder.parent)
+    assert release.interpreter.is_relative_to(folder.resolve())
+    assert {one.name for one in greeted(release, 4 << 30).domains} >= {"kite"}
