@@ -93,8 +93,9 @@ class CodeFollower:
         self._thread: threading.Thread | None = None
 
     def start(self, failing: Mapping[str, str] = {}) -> None:
-        """Follow the folder in the background; `failing` are the packages whose code cannot answer, and why."""
-        self._thread = threading.Thread(target=self._follow, args=(failing,), name="arbitrank code", daemon=True)
+        """Follow the folder in the background, once packages whose code cannot answer, `failing`, have another."""
+        guarded(self.recover, failing)
+        self._thread = threading.Thread(target=self._follow, name="arbitrank code", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -215,8 +216,7 @@ class CodeFollower:
             raise PluginError("; ".join(one.reason for one in refused) or "it has no domain")
         self._replace(package, domains)
 
-    def _follow(self, failing: Mapping[str, str]) -> None:
-        guarded(self.recover, failing)
+    def _follow(self) -> None:
         while not self._stopping.wait(self._poll / 2):
             guarded(self.look, _BESIDE)
 
