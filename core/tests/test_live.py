@@ -419,6 +419,47 @@ def test_where_keys_are_configured_what_is_unsigned_is_refused(world: World, tmp
     assert "signature: unsigned" in (answer.domains["lights"].reason or "")
 
 
+def test_a_version_that_no_key_trusts_any_more_answers_no_more(world: World, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    pairs = [keygen(tmp_path / name) for name in ("lights", "next")]
+    trusted = [tmp_path / "keys" / name for name in ("lights.pub", "lights.2.pub")]
+    pairs[0][1].rename(trusted[0])
+    world.store.publish(tmp_path / "v0", key=open_key(pairs[0][0]))
+    open_store(world.root, Keys(tmp_path / "keys"), {}, key=open_key(pairs[0][0])).adopt("lights")
+    live = Live(world.domains, opened(world.root, Keys(tmp_path / "keys")), selftest=world.trial)
+    live.look()
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+
+    # Signed again beside, it goes on without the old key.
+    pairs[1][1].rename(trusted[1])
+    world.store.publish(tmp_path / "v0", key=open_key(pairs[1][0]))
+    kept = trusted[0].read_bytes()
+    trusted[0].unlink()
+    live.retry()
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+
+    # An empty folder is a mistake; without its key, and with others', it answers no more until the key is back.
+    trusted[1].unlink()
+    live.retry()
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+    keygen(tmp_path / "keys" / "shades")
+    live.retry()
+    assert "no key of lights" in (live.answer(HELLO).domains["lights"].reason or "")
+    assert live.status().domains["lights"].version is None
+    live.look()
+    assert "no key of lights" in (live.answer(HELLO).domains["lights"].reason or "")
+    trusted[0].write_bytes(kept)
+    keygen(tmp_path / "again")
+    (tmp_path / "again.pub").rename(trusted[1])
+    live.retry()
+    live.look()
+    assert "signed by key" in (live.answer(HELLO).domains["lights"].reason or "")
+    world.store.publish(tmp_path / "v0", key=open_key(pairs[0][0]))
+    live.retry()
+    live.look()
+    assert version_in(live.answer(HELLO)) == world.versions[0]
+
+
 def test_a_version_that_hangs_is_refused_in_time_and_delays_no_rollback(world: World) -> None:
     trial = SelfTester(timeout=3)
     live = world.live(selftest=trial)

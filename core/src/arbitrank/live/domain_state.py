@@ -89,10 +89,10 @@ class FollowedState:
 
     While no version is stable, the package's weights answer, where it is `packaged`; an `optional` stage is left out
     then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading,
-    `retries` those refused ones that may load later, `waits` those that wait for other code. `weightless`: its package
-    brings no weights. `unread` is the reason why the state, or a version, could not be read, `lost` says that the end
-    of the history is missing, `behind` why changes of the catalogue have no effect. `release` is that of the domain's
-    code, where it is in an environment of its own.
+    `retries` those refused ones that may load later, `waits` those that wait for other code, `distrusted` those that
+    answered until a key was removed. `weightless`: its package brings no weights. `unread` is the reason why the
+    state, or a version, could not be read, `lost` says that the end of the history is missing, `behind` why changes of
+    the catalogue have no effect. `release` is that of the domain's code, where it is in an environment of its own.
     """
 
     name: str
@@ -106,6 +106,7 @@ class FollowedState:
     attempted: set[str] = field(default_factory=set)
     retries: dict[str, Retry] = field(default_factory=dict)
     waits: set[str] = field(default_factory=set)
+    distrusted: set[str] = field(default_factory=set)
     weightless: bool = False
     serving: Serving | Broken = field(default_factory=lambda: Broken("the store was not looked at yet"))
     candidate: LoadedCandidate | None = None
@@ -143,6 +144,7 @@ class FollowedState:
         self.attempted.add(version)
         if isinstance(result, LoadedVersion):
             self.versions[version] = result
+            self.distrusted.discard(result.manifest.version)
             self.refused.pop(version, None)
             self.retries.pop(version, None)
         elif isinstance(result.error, ArbitrankError) and not isinstance(result.error, ArtifactError | PluginError):
@@ -156,6 +158,11 @@ class FollowedState:
                 before = self.retries.get(version)
                 pause = min(2.0 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
                 self.retries[version] = Retry(pause, monotonic() + pause)
+
+    def distrust(self, version: str, reason: str) -> None:
+        """Have a version in memory answer no more."""
+        self.distrusted.add(self.versions.pop(version).manifest.version)
+        self.refused[version] = reason
 
     def named(self) -> set[str]:
         """The versions that the aliases name."""
@@ -232,8 +239,8 @@ class FollowedState:
         if version is None:
             return Broken(f"no version is stable; run: {train_command(self.name)} --promote")
         loaded = self.versions.get(version)
-        if loaded and loaded.manifest.version != self.version and (untrusted := _untrusted(loaded, keys)):
-            self.refused[version] = untrusted
+        if loaded and loaded.manifest.version != self.version and (problem := untrusted(loaded, keys)):
+            self.refused[version] = problem
             loaded = None
         if loaded:
             version, origin = loaded.manifest.version, loaded.origin
@@ -242,7 +249,7 @@ class FollowedState:
         before = self.serving
         if isinstance(before, Broken) and version in self.waits and (loaded := self._before):
             before = Serving(loaded.model, loaded.manifest.version, loaded.origin, release=self.release)
-        if isinstance(before, Broken):
+        if isinstance(before, Broken) or before.version in self.distrusted:
             return Broken(refusal or self.unread or _LOADING)
         how = "waits for code: it" if version in self.waits else "refused:"
         return replace(before, note=f"serves {before.version}; {version} {how} {refusal}" if refusal else None)
@@ -269,7 +276,7 @@ class FollowedState:
         return LoadedCandidate(serving, self.serving.version, share, self.shadowed)
 
 
-def _untrusted(loaded: LoadedVersion, keys: Keys | None) -> str | None:
+def untrusted(loaded: LoadedVersion, keys: Keys | None) -> str | None:
     """The reason why a version in memory is no longer trusted; None where it is, or where that is unknown now."""
     try:
         return keys.problem(loaded.manifest) if keys and loaded.origin != OPERATOR else None

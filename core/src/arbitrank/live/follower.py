@@ -15,7 +15,7 @@ from time import monotonic
 
 from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
-from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, FollowedState, LoadedVersion
+from arbitrank.live.domain_state import ALIASES, PACKAGE, Alias, FollowedState, LoadedVersion, untrusted
 from arbitrank.live.patience import Patience
 from arbitrank.store.store import Store
 
@@ -69,6 +69,7 @@ class Follower:
         self._stopping, self._work = threading.Event(), threading.Semaphore(0)
         self._reads = Patience("read", self._stopping), read_seconds
         self._loads = Patience("load", self._stopping), load_seconds
+        self._signatures = Patience("signature", self._stopping), read_seconds
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -99,11 +100,37 @@ class Follower:
             pass
 
     def retry(self) -> None:
-        """Have the versions that were refused loaded again."""
+        """Have refused versions loaded again, and those in memory answer no more that no trusted key has signed."""
+        keys = self._store.keys
+        readable = keys is not None and not isinstance(guarded(keys.check), Fault)
         with self.lock:
             for state in self.states.values():
                 state.refused.clear()
+            suspects = [
+                (state, version, loaded, problem)
+                for state in self.states.values()
+                for version, loaded in state.versions.items()
+                if readable and (problem := untrusted(loaded, keys))
+            ]
+        for state, version, loaded, problem in suspects:
+            if version == PACKAGE or not self._signed_again(state.name, version):
+                with self.lock:
+                    if state.versions.get(version) is loaded:
+                        state.distrust(version, problem)
+                        self._settle(state)
+        self._publish_news()
         self._work.release()
+
+    def _signed_again(self, name: str, version: str) -> bool:
+        """True where the store has a trusted signature of a version now; False too where it does not answer in time."""
+        found: list[bool] = []
+        patience, seconds = self._signatures
+
+        def fetch() -> None:
+            found.append(not isinstance(guarded(self._store.fetch, name, version), Fault))
+
+        patience.run({name: fetch}, seconds)
+        return found == [True]
 
     def _read_repeatedly(self) -> None:
         # Twice per polling interval: a change just after one reading takes effect before a whole interval has passed.

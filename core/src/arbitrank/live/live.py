@@ -225,7 +225,7 @@ class Live:
             self._workers.close()
 
     def retry(self) -> None:
-        """Have the versions and the code that were refused loaded again."""
+        """Load again what was refused, and have versions answer no more that no trusted key has signed."""
         self._follower.retry()
         self._code.retry()
 

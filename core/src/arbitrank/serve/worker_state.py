@@ -212,7 +212,7 @@ class WorkerState:
             else:
                 self.events.write(name, what="read again")
         if self.live is not None and (asked or self.files.get("keys") in read):
-            self.live.retry()
+            await asyncio.to_thread(self.live.retry)
         if asked:
             rejected = sum(file.problem is not None for file in read)
             self.events.write("reloaded", "error" if rejected else "info", files=len(read), rejected=rejected)
