@@ -708,7 +708,7 @@ def test_the_child_ends_with_the_process_that_is_killed(world: World, load: str)
     artifact(folder, 9, load)
     code = (
         "import sys; from pathlib import Path; from arbitrank.selftest import SelfTester\n"
-        "trial = SelfTester(timeout=2)\n"
+        "trial = SelfTester(timeout=30)\n"
         f"trial(Path({str(world.folder / 'v0')!r}), 'lights'); print(trial.pid, flush=True)\n"
         f"trial(Path({str(folder)!r}), 'lights'); sys.stdin.read()"
     )

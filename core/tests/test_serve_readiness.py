@@ -24,6 +24,7 @@ from arbitrank.registry import Disabled, Refused
 from arbitrank.serve.auth import Grant, make_token
 from arbitrank.serve.board import Phase, WorkerBoard
 from arbitrank.serve.readiness import PROBLEMS, UNREADY, detailed, health, problems, refused_with_stable
+from arbitrank.serve.service_files import ServiceFiles
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.store.state import State
@@ -49,7 +50,8 @@ def state(
     status = LiveStatus("/srv/store", 0.0, None, 0, domains, 0, 0, 0, silent=silent)
     live = SimpleNamespace(status=lambda: status, remarks=())
     return SimpleNamespace(
-        problem=None, stopping=False, live=live, files={}, found=found, board=board, log_status=dict, unserved=unserved,
+        problem=None, stopping=False, live=live, files=ServiceFiles(None, None, None, None), configuration_problem=None,
+        found=found, board=board, log_status=dict, unserved=unserved,
         settings=replace(ServiceSettings(), **settings), features=SimpleNamespace(notes=dict),
         unread=SimpleNamespace(remarks=()),
     )  # fmt: skip

@@ -132,7 +132,7 @@ def test_a_rolling_restart_behind_a_proxy_loses_no_call(store: Path, lights_site
             again.process.wait(30)
 
 
-def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(
+def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(  # noqa: PLR0915 (one service for all)
     store: Path, lights_site: Path, tmp_path: Path
 ) -> None:
     policy, tokens, keys = tmp_path / "policy.toml", tmp_path / "tokens", tmp_path / "keys"
@@ -143,7 +143,20 @@ def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(
     other, trust_other = certificates.made(tmp_path, "new")
     keys.mkdir()
     keygen(keys / "shades")
-    options = ("--policy", policy, "--tokens", tokens, "--ssl-certfile", tls.certificate, "--ssl-keyfile", tls.key)
+    config = tmp_path / "arbitrank.toml"
+    config.write_text("[serve]\nlimit-body = 9\n")
+    options = (
+        "--config",
+        config,
+        "--policy",
+        policy,
+        "--tokens",
+        tokens,
+        "--ssl-certfile",
+        tls.certificate,
+        "--ssl-keyfile",
+        tls.key,
+    )
     with Service(lights_site, store, "--workers", "2", "--keys", str(keys), *map(str, options)) as service:
         service.event("ready", 2)
 
@@ -154,10 +167,12 @@ def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(
         assert other.key
         tls.key.write_text("no key")
         (keys / "lights.pub").write_text("no key")
+        config.write_text("[serve]\nlimit-bodies = 9\n")
         service.process.send_signal(signal.SIGHUP)
         reports = [service.event("reloaded", n, level="error") for n in (1, 2)]
         assert {(one["files"], one["rejected"]) for one in reports} == {(4, 2)}
         assert len({one["worker"] for one in reports}) == 2
+        assert "did you mean limit-body?" in service.event("configuration", level="error")["reason"]
         with trust.wrap_socket(service.connect(), server_hostname="localhost") as connection:
             authorized = f"authorization: Bearer {token}"
             connection.sendall(f"GET /readyz HTTP/1.1\r\nhost: localhost\r\n{authorized}\r\n\r\n".encode())
@@ -165,6 +180,7 @@ def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(
             reply.begin()
             problems = json.loads(reply.read())["problems"]
             assert any("no key that can be read" in one for one in problems), problems
+            assert any("did you mean limit-body?" in one for one in problems)
             assert any("TLS: the certificate or key cannot be used" in one for one in problems)
 
             # A connection goes on; new ones get the new certificate.
@@ -172,9 +188,12 @@ def test_sighup_reloads_every_file_in_all_workers_and_a_bad_one_is_reported(
             shutil.copy(other.certificate, tls.certificate)
             (keys / "lights.pub").unlink()
             keygen(keys / "lights")
+            config.write_text("[serve]\nlimit-body = 1000\npoll = 2\n")
             service.process.send_signal(signal.SIGHUP)
             for n in (1, 2):
                 assert service.event("reloaded", n, level="info")["files"] == 4
+            taken = service.event("configuration", level="warning")
+            assert (taken["changed"], taken["needs_restart"]) == (["limits"], ["poll"])
             for _ in range(6):
                 trust_other.wrap_socket(service.connect(), server_hostname="localhost").close()
             connection.sendall(raw_call(REQUEST, authorized))

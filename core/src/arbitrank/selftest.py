@@ -44,6 +44,7 @@ MEMORY = 4 << 30
 """Bytes of address space that a self-test may take."""
 
 _REPEATED = 200  # self-tests by one process, so that what leaks stays small
+_BACKGROUND = "background"  # the argument with which the child gives way to what answers requests
 _ENDING = "not tested, as this process is about to end"
 
 
@@ -55,12 +56,13 @@ class SelfTester:
     """Self-tests artifacts one after another in a child process, as starting one takes longer than a test.
 
     Call it with a folder and a name; it returns the problem, None where there is none. A process that fails a test is
-    replaced, and a failure in one that had run others before is confirmed by a new one. Safe to call from any thread,
-    and to `close` during a call, which then raises `NotTested`.
+    replaced, and a failure in one that had run others before is confirmed by a new one. In the `background` it gives
+    way to what answers requests. Safe to call from any thread, and to `close` during a call, which then raises
+    `NotTested`.
     """
 
-    def __init__(self, timeout: float = TIMEOUT) -> None:
-        self.timeout = timeout
+    def __init__(self, timeout: float = TIMEOUT, *, background: bool = False) -> None:
+        self.timeout, self._background = timeout, background
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._tests = 0
@@ -78,6 +80,10 @@ class SelfTester:
             if problem is not None and used and not late:
                 problem, _ = self._test(task)
             return problem
+
+    @property
+    def _options(self) -> list[str]:
+        return [_BACKGROUND] if self._background else []
 
     @property
     def pid(self) -> int | None:
@@ -99,7 +105,7 @@ class SelfTester:
         """The problem, and whether the test exceeded its time."""
         if self._child is None and not self._closed:
             with os_errors(NotTested, "no process for the self-test"):
-                self._child = Child("-m", "arbitrank.selftest", str(MEMORY), str(self.timeout))
+                self._child = Child("-m", "arbitrank.selftest", str(MEMORY), str(self.timeout), *self._options)
             self._tests = 0
         child, late = self._child, False
         if self._closed or child is None:
@@ -188,9 +194,10 @@ def _problem(
 
 def main(arguments: Sequence[str]) -> None:
     """Serve self-tests; `arguments` are the bytes of address space and the seconds that one may take."""
-    memory, seconds = arguments
+    memory, seconds, *options = arguments
     limit(int(memory))
-    give_way()
+    if options == [_BACKGROUND]:
+        give_way()
     found: dict[str, Found] = {}
 
     def answer(task: bytes) -> bytes:

@@ -12,7 +12,7 @@ from arbitrank.answerlog.redaction import redactor
 from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.cli import decision_options, environment_options, log_options, options
 from arbitrank.cli.service_keys import encryption, signing
-from arbitrank.cli.stated_options import StatedCommand, shown
+from arbitrank.cli.stated_options import StatedCommand, shown, stated_again, stating_again
 from arbitrank.cli.watch_options import watching
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
@@ -195,6 +195,26 @@ def serve(
     """
     from arbitrank.serve.supervisor import run
 
+    ctx = click.get_current_context()
+    checked = _checked(open_, isolate, deadline, hyprank, follow_share, metrics_open, settings)
+    if show_config:
+        print(shown(ctx))
+    elif (found := stating_again(ctx)) is not None:
+        found.append(checked)
+    elif status := run(checked, lambda: stated_again(ctx)):
+        raise SystemExit(status)
+
+
+def _checked(
+    open_: bool,
+    isolate: tuple[str, ...],
+    deadline: float | None,
+    hyprank: Path | None,
+    follow_share: bool | None,
+    metrics_open: bool,
+    settings: dict[str, Any],
+) -> ServiceSettings:
+    """The settings, each checked. Raises `InputError`."""
     host, policy, tokens = settings["host"], settings["policy"], settings["tokens"]
     settings["following"] = decision_options.following(follow_share)
     loopback = _loopback(host)
@@ -220,12 +240,7 @@ def serve(
         read_phrases(path)
     if tokens is not None:
         read_tokens(tokens)
-    if show_config:
-        print(shown(click.get_current_context()))
-        return
-    status = run(ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings))
-    if status:
-        raise SystemExit(status)
+    return ServiceSettings(loopback=loopback, isolate=isolate, deadline=deadline, hyprank=hyprank, **settings)
 
 
 def _metrics_tokens(port: int | None, host: str, tokens: Path | None, open_: bool) -> Path | None:

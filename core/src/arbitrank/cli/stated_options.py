@@ -42,7 +42,8 @@ _COMMAND_LINE_ALONE = ("config", "show_config")  # a file names no other; `state
 _COMMAND_LINE, _DEFAULT = "command line", "default"
 _SECRET = re.compile(r"(password|secret|webhook)(?!.*-file)")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_STATED = "arbitrank.stated_options"  # where a context keeps its statements
+_STATED, _ARGUMENTS = "arbitrank.stated_options", "arbitrank.arguments"  # where a context keeps them
+_AGAIN = "arbitrank.again"  # where a context keeps the list of `stating_again`
 
 
 class Statement(NamedTuple):
@@ -72,6 +73,7 @@ class StatedCommand(click.Command):
         help_option = self.get_help_option(ctx)
         if ctx.resilient_parsing or (help_option and help_option.name in given):
             return super().parse_args(ctx, args)
+        ctx.meta[_ARGUMENTS] = list(args)
         statements = stated(self, given.get("config"))
         ctx.meta[_STATED] = {**statements, **{name: Statement(value, _COMMAND_LINE) for name, value in given.items()}}
         ctx.default_map = {name: statement.value for name, statement in statements.items()}
@@ -194,6 +196,28 @@ def _of_one(option: click.Option, value: Any, where: str) -> Any:
         expected += ", or a list of them" if option.multiple else ""
         raise InputError(f"{where}: {short(value)} is invalid, expected {expected}")
     return value
+
+
+def stated_again(ctx: click.Context) -> Any:
+    """Statements of a running command: what it adds to `stating_again` on its command line, environment and file now.
+
+    Raises `InputError`.
+    """
+    found: list[Any] = []
+    try:
+        with click.Context(ctx.command, info_name=ctx.info_name) as outer:
+            outer.meta[_AGAIN] = found
+            with ctx.command.make_context(ctx.info_name, list(ctx.meta[_ARGUMENTS]), parent=outer) as again:
+                ctx.command.invoke(again)
+    except click.ClickException as error:
+        raise InputError(error.format_message()) from None
+    return found[0]
+
+
+def stating_again(ctx: click.Context) -> list[Any] | None:
+    """The list to which a command is to add what it would run; None where it is to run it."""
+    found: list[Any] | None = ctx.meta.get(_AGAIN)
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------- what is stated

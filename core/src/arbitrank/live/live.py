@@ -90,7 +90,7 @@ class Live:
         changed: Callable[[], object] = lambda: None,
     ) -> None:
         self.store, self._domains = store, domains
-        self._tester = SelfTester(SELF_TEST)
+        self._tester = SelfTester(SELF_TEST, background=True)
         self._comparison = Comparison()
         self._shadow = Shadow(self._comparison, compared)
         self._workers = WorkerGroups(isolation) if isolation else None

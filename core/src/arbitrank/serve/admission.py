@@ -52,9 +52,6 @@ class Admission:
     def __init__(self, state: WorkerState) -> None:
         self._state = state
         self._make_id = id_maker()
-        limits = state.settings.limits
-        self._proxies = limits.proxies
-        self._largest = {"rank": limits.batch_body, "feedback": limits.body}
 
     def __call__(self, scope: Any, address: str) -> Admitted | Refusal:
         """The admitted call, or its refusal."""
@@ -87,16 +84,17 @@ class Admission:
             if exhausted is not None:
                 error = self._state.limited(grant, exhausted)
                 return Refusal(429, error, (("retry-after", str(exhausted.seconds)),))
-        largest = self._largest.get(operation.name, _SMALL)
+        limits = self._state.load.limits
+        largest = {"rank": limits.batch_body, "feedback": limits.body}.get(operation.name, _SMALL)
         if int(found.get(b"content-length", b"0")) > largest:
             return Refusal(413, f"{int(found[b'content-length'])} bytes, expected at most {largest}")
         encoding = found.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in (b"identity", b"", *_GZIP):
             seen = encoding[:40].decode("latin-1")
             return Refusal(415, f"Content-Encoding {seen!r}, expected gzip or none", (("accept-encoding", "gzip"),))
-        if self._proxies and address in self._proxies:
+        if limits.proxies and address in limits.proxies:
             forwarded = found.get(b"x-forwarded-for", b"").decode("latin-1")
-            address = address_key(forwarded_address(address, forwarded, self._proxies))
+            address = address_key(forwarded_address(address, forwarded, limits.proxies))
         clients = (address,) if grant is None else (address, grant.digest)
         return Admitted(operation, grant, largest, encoding in _GZIP, clients)
 
@@ -104,7 +102,7 @@ class Admission:
         self, scope: Any, found: Mapping[bytes, bytes], operations: Mapping[str, Operation]
     ) -> Grant | Refusal | None:
         """The caller's grant, None for an anonymous one, or the refusal where it may not call, or nothing is there."""
-        tokens = self._state.tokens
+        tokens = self._state.files.tokens
         caller = None if tokens is None else identified(tokens.value, found.get(b"authorization", b""))
         grant = caller if isinstance(caller, Grant) else None
         if isinstance(caller, Denied) and not any(one.scope is None for one in operations.values()):

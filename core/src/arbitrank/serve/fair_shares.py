@@ -133,7 +133,7 @@ class OpenConnections(Generic[E]):
     """Open connections by the client's address, at most `each` of one address where that is stated."""
 
     def __init__(self, whole: int, each: int | None = None, trusted: Collection[str] = ()) -> None:
-        self.whole, self.each, self._trusted = whole, each, trusted
+        self.whole, self.each, self.trusted = whole, each, trusted
         self.total = 0
         self._of: dict[str, dict[E, None]] = {}
 
@@ -146,11 +146,11 @@ class OpenConnections(Generic[E]):
         own = self._of.setdefault(address, {})
         own[one] = None
         self.total += 1
-        if self.each is not None and len(own) > self.each and address not in self._trusted:
+        if self.each is not None and len(own) > self.each and address not in self.trusted:
             return _oldest(own, one) or one
         if self.total <= self.whole:
             return None
-        most = max(self._of, key=lambda each: 0 if each in self._trusted else len(self._of[each]))
+        most = max(self._of, key=lambda each: 0 if each in self.trusted else len(self._of[each]))
         return _oldest(self._of[most], one) or _oldest(own, one) or one
 
     def remove(self, one: E, address: str) -> None:

@@ -26,6 +26,13 @@ class LoadCounters:
         self.held: HeldBytes[Any] = HeldBytes(limits.held, limits.client_held)
         self.open: OpenConnections[Any] = OpenConnections(limits.connections, limits.client_connections, limits.proxies)
 
+    def limit(self, limits: ServiceLimits) -> None:
+        """Apply other limits from now on; what is beyond them already is cut by what comes next."""
+        self.limits = limits
+        self.held.whole, self.held.each = limits.held, limits.client_held
+        self.open.whole, self.open.each = limits.connections, limits.client_connections
+        self.open.trusted = limits.proxies
+
     def begin(self, client: str) -> bool:
         """Count a rank call as pending; false where too many are, and the client has its share of them.
 

@@ -34,6 +34,7 @@ PROBLEMS = {
     "required": "a domain of --require cannot answer",
     "unloaded": "the stable version has not been loaded since the start",
     "unreachable": "the store has not answered for longer than --store-age",
+    "configuration": "the configuration that was read again is invalid",
     "policy": "the file of --policy cannot be read",
     "tokens": "the file of --tokens cannot be read",
     "keys": "a key in the folder of --keys cannot be read",
@@ -81,9 +82,7 @@ def problems(state: WorkerState) -> Iterator[Problem]:
         refused = {one.name: one.reason for one in state.found if isinstance(one, Refused)}
         for name in sorted(state.unserved & refused.keys() - status.domains.keys()):
             yield Problem("unloaded", f"{name}: its stable version cannot be loaded: {refused[name]}", name)
-    for kind, file in state.files.items():
-        if file.problem:
-            yield Problem(kind, file.problem)
+    yield from _invalid(state)
     for one in state.found:
         if isinstance(one, Refused):
             yield Problem("package", f"{one.name}: {one.reason}", one.name)
@@ -94,6 +93,15 @@ def problems(state: WorkerState) -> Iterator[Problem]:
     for kind, log in state.log_status().items():
         if log.problem:
             yield Problem(kind, f"{kind}: {log.problem}")
+
+
+def _invalid(state: WorkerState) -> Iterator[Problem]:
+    """The problems of what was read again."""
+    if state.configuration_problem:
+        yield Problem("configuration", state.configuration_problem)
+    for kind, file in state.files.present.items():
+        if file.problem:
+            yield Problem(kind, file.problem)
 
 
 def _unready(

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import ssl
 from socket import socket
 from time import monotonic
 from types import FrameType
@@ -168,10 +169,9 @@ class WorkerServer(uvicorn.Server):
 
     async def _beat(self) -> None:
         """Show the supervisor that the event loop is running, as long as it is."""
-        pause = min(_BEAT_SECONDS, self._state.settings.hang / _BEATS)
         while True:
             self._place.board.beat(self._place.number)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(_BEAT_SECONDS, self._state.settings.hang / _BEATS))
 
     def _orphaned(self) -> None:
         asyncio.get_running_loop().remove_reader(self._place.lifeline)
@@ -207,7 +207,9 @@ def worker_server(settings: ServiceSettings, place: WorkerPlace) -> WorkerServer
 
 
 def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:
-    certificate = app.state.certificate
+    def tls() -> ssl.SSLContext:
+        return app.state.files.tls_context()
+
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -221,7 +223,7 @@ def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=max(1, round(settings.limits.idle)),
         timeout_graceful_shutdown=GRACE,
-        ssl_context_factory=None if certificate is None else lambda *_: exchangeable(lambda: certificate.value),
+        ssl_context_factory=None if settings.tls.certificate is None else lambda *_: exchangeable(tls),
     )
     config.load()
     return config

@@ -24,6 +24,7 @@ from arbitrank.serve.counters import Counters, shared_folder
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
 from arbitrank.serve.orphans import reap_orphans
+from arbitrank.serve.rereading import FollowedSettings, Reread, Rereading, changeable, changed
 from arbitrank.serve.seat import WorkerSeat
 from arbitrank.serve.service_manager import ALIVE, READY, STOPPING, notify
 from arbitrank.serve.settings import GRACE, ServiceSettings
@@ -39,8 +40,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _TICK = 0.5  # seconds between two looks at the heartbeats, at most
 
 
-def run(settings: ServiceSettings) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status. Raises `InputError` where the service cannot start."""
+def run(settings: ServiceSettings, reread: Reread | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. At SIGHUP the configuration is read again by `reread`.
+
+    Raises `InputError` where the service cannot start.
+    """
     for name in EXTRAS["serve"]:  # which the workers need
         if find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -54,7 +58,7 @@ def run(settings: ServiceSettings) -> int:
         events = EventLog()
         stack.callback(events.close)
         events.write("listening", at=url, workers=settings.workers, process=os.getpid(), **metrics)
-        supervisor = Supervisor(settings, listening, folder, events)
+        supervisor = Supervisor(settings, listening, folder, events, reread)
         with _signals() as signalled:
             return supervisor.run(signalled)
 
@@ -62,13 +66,21 @@ def run(settings: ServiceSettings) -> int:
 class Supervisor:
     """Keeps the workers of a service running, until it is signalled to stop or the first of them cannot start."""
 
-    def __init__(self, settings: ServiceSettings, listening: socket.socket, folder: Path, events: EventLog) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        listening: socket.socket,
+        folder: Path,
+        events: EventLog,
+        reread: Reread | None = None,
+    ) -> None:
         self._settings, self._listening, self._folder, self._events = settings, listening, folder, events
         self._counters = Counters(folder, SUPERVISOR)
         write_gauges(WorkerGauges(SUPERVISOR, os.getpid(), time()), folder, SUPERVISOR)
         self._board = WorkerBoard(settings.workers)
         self._seats = [WorkerSeat(number, self._board) for number in range(settings.workers)]
         self._watching = WatchProcess(settings, folder, events)
+        self._rereading = Rereading(reread or (lambda: self._settings))
         self._loaded = False  # since when a worker that cannot start ends the service no more
         self._stop_by: float | None = None
         self._failure: WorkerReport | None = None
@@ -90,6 +102,8 @@ class Supervisor:
             self._watch(min(now - looked, 2 * _TICK))  # time for which this process was stopped itself does not count
             looked = now
             self._start_due(now)
+            if (read := self._rereading.result()) is not None:
+                self._configure(read)
             if self._stop_by is None:
                 self._watching.tick(now)
             if os.getpid() == 1:  # of a container; elsewhere another process does
@@ -104,13 +118,30 @@ class Supervisor:
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._send(number)
+            self._rereading.ask()
         elif number in (signal.SIGTERM, signal.SIGINT):
             if self._stop_by is None:
                 self._stop()
             else:  # a second signal
                 self._stop_by = min(self._stop_by, monotonic() + _AT_ONCE_SECONDS)
                 self._send(signal.SIGQUIT)
+
+    def _configure(self, read: ServiceSettings | str) -> None:
+        """Have the workers follow settings that were read again, and read their files again."""
+        problem = None
+        if isinstance(read, str):
+            problem = f"{read}; the previous settings stay in force"
+            self._events.write("configuration", "error", reason=problem)
+        else:
+            self._settings, taken, fixed = changed(self._settings, read)
+            self._watching.settings = self._settings
+            if taken or fixed:
+                self._events.write("configuration", "warning" if fixed else "info", changed=taken, needs_restart=fixed)
+        try:
+            FollowedSettings(changeable(self._settings), problem).write(self._folder)
+        except OSError as error:
+            self._events.write("configuration", "error", reason=f"not handed to the workers: {error}")
+        self._send(signal.SIGHUP)
 
     def _stop(self) -> None:
         """Have each worker answer what has arrived."""

@@ -25,7 +25,7 @@ class WatchProcess:
     """The watch of a service with a log, None of it without one; `tick` keeps it running."""
 
     def __init__(self, settings: ServiceSettings, folder: Path, events: EventLog) -> None:
-        self._settings, self._folder, self._events = settings, folder, events
+        self.settings, self._folder, self._events = settings, folder, events
         self._process: subprocess.Popen[bytes] | None = None
         wanted = settings.log is not None and settings.watch.on
         self._due: float | None = monotonic() + _FIRST_SECONDS if wanted else None
@@ -58,7 +58,7 @@ class WatchProcess:
             self._close()
 
     def _start(self) -> None:
-        settings = self._settings
+        settings = self.settings
         start = {
             "log": str(settings.log), "folder": str(self._folder), "every": settings.watch.every,
             "since": settings.watch.since, "webhook": settings.watch.webhook, "store": settings.store,

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -28,10 +28,9 @@ from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.registry import Found, Unreadable, loaded, survey
 from arbitrank.serve.allowances import Allowances, Exhausted
-from arbitrank.serve.auth import Grant, read_tokens
+from arbitrank.serve.auth import Grant
 from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.call_ids import CURRENT
-from arbitrank.serve.certificate import certificate
 from arbitrank.serve.decoding import payload_formats
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import gauges_of, write_gauges
@@ -39,9 +38,8 @@ from arbitrank.serve.load import LoadCounters
 from arbitrank.serve.messages import Health
 from arbitrank.serve.metrics import Metrics
 from arbitrank.serve.metrics_page import page
-from arbitrank.serve.policy import read_policy
 from arbitrank.serve.readiness import health, refused_with_stable
-from arbitrank.serve.reloading import Reloaded
+from arbitrank.serve.service_files import follow_configuration, service_files
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_place import WorkerReport
 from arbitrank.shortlist.hyprank import load_hyprank
@@ -77,21 +75,10 @@ class WorkerState:
         self.metrics = Metrics(folder, number)
         self.allowances = Allowances(folder)
         self.tracing = _tracing() if settings.otel else None
-        self.policy = Reloaded(settings.policy, read_policy) if settings.policy else None
-        self.tokens = Reloaded(settings.tokens, read_tokens) if settings.tokens else None
-        self.certificate = certificate(settings.tls)
         self.payloads = payload_formats(settings.payloads)
         self.phrases = {one.language.lower(): one for one in map(read_phrases, settings.phrases)}
         self.store: Store = open_store(settings.store, open_keys(settings.keys), key=settings.signing.opened())
-        keys = self.store.keys
-        self.files: dict[str, Reloaded[Any]] = {
-            name: file
-            for name, file in (
-                ("policy", self.policy), ("tokens", self.tokens), ("certificate", self.certificate),
-                ("keys", Reloaded(keys.folder, lambda folder: keys.check()) if keys else None),
-            )
-            if file is not None
-        }  # fmt: skip
+        self.files = service_files(settings, self.store.keys)
         self.reload = asyncio.Event()
         self.found: list[Found] = []
         self.unreadable: list[Unreadable] = []
@@ -102,11 +89,12 @@ class WorkerState:
         self.notices = Notices(self._remark)
         self.unread = UnreadKeys(
             lambda: self.live.models if self.live is not None else (),
-            () if self.policy is None else self.policy.value.context_keys,
+            () if self.files.policy is None else self.files.policy.value.context_keys,
         )
         self.features = FeatureWatch(lambda: self.live.by_name if self.live is not None else {})
         self.stopping = False
         self.problem: str | None = "the stable versions are being loaded"
+        self.configuration_problem: str | None = None
         self.failure: WorkerReport | None = None
         self.board: WorkerBoard | None = None
         self.started = asyncio.Event()
@@ -200,9 +188,11 @@ class WorkerState:
                     self.events.write(name, "error" if log.problem else "info", reason=log.problem, **lost)
 
     async def _reload(self, asked: bool) -> None:
-        """Read the files that have changed, or all where that was asked for."""
+        """Read the files that have changed, or all, and the configuration, where that was asked for."""
+        if asked:
+            await asyncio.to_thread(follow_configuration, self)
         read = []
-        for name, file in self.files.items():
+        for name, file in self.files.present.items():
             if not await asyncio.to_thread(file.poll, always=asked):
                 continue
             read.append(file)
@@ -211,7 +201,7 @@ class WorkerState:
                 self.events.write(name, "error", reason=file.problem)
             else:
                 self.events.write(name, what="read again")
-        if self.live is not None and (asked or self.files.get("keys") in read):
+        if self.live is not None and (asked or self.files.keys in read):
             await asyncio.to_thread(self.live.retry)
         if asked:
             rejected = sum(file.problem is not None for file in read)
@@ -256,7 +246,7 @@ class WorkerState:
             arbitrate = self.tracing.arbitrating(arbitrate)
         live, broken, ids = self.live, self.live.broken, CURRENT.get()
         call = None if ids is None else (ids.request_id, ids.traceparent)
-        policy = self.policy.value if self.policy is not None else None
+        policy = self.files.policy.value if self.files.policy is not None else None
 
         def arbitrated(request: Request) -> tuple[Request, Arbitration]:
             if request.id is None:
