@@ -29,6 +29,7 @@ UNMEASURED = (
 """Files of tests that compute for long what shorter ones cover: measuring them would double their time."""
 
 LONG = (
+    "test_benchmarks_code_swap.py::test_swaps_of_code_and_weights_fail_no_request",
     "test_benchmarks_soak.py::test_a_short_run_loses_no_call_",
     "test_benchmarks_context.py::test_with_device_and_own_catalogue_",
     "test_benchmarks_swap.py::test_the_benchmark_measures_latency_beside_swaps",

@@ -14,8 +14,8 @@ of the weights. A call is
   interval and three seconds before it.
 
 The service's deadline for a domain is longer than its default of 200 ms, as what is measured is not how long a busy
-machine may stall a process. Memory is the sum of the proportional shares (PSS) of all processes of the service. It, the processes and the open
-files are taken when the old processes of each swap have had time to end.
+machine may stall a process. Memory is the sum of the proportional shares (PSS) of all processes of the service. It, the
+processes and the open files are taken when the old processes of each swap have had time to end.
 """
 
 from __future__ import annotations
@@ -280,7 +280,8 @@ def measured(
     tenth = max(len(used) // 10, 1)
     first, last = used[:tenth], used[-tenth:]
     return {
-        "workers": workers, "poll_s": poll, "deadline_ms": deadline, "swaps": swaps, "promotions": swaps, "exit_status": status,
+        "workers": workers, "poll_s": poll, "deadline_ms": deadline,
+        "swaps": swaps, "promotions": swaps, "exit_status": status,
         **{name: seen.counts[name] for name in ("calls", "answers", "failed", "mixed", "stale")},
         "wrong": seen.wrong,
         "p50_ms": 1e3 * float(np.quantile(seen.seconds, 0.5)), "p99_ms": 1e3 * float(np.quantile(seen.seconds, 0.99)),

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from distributions import install, serving
 from environment_folders import released
 from waiting import until
 
@@ -82,6 +83,15 @@ def test_of_two_environments_with_one_domain_the_second_is_refused_and_both_are_
     (refused,) = [one for one in survey().found if isinstance(one, Refused)]
     assert refused.source.distribution == "arbitrank-other"
     assert "kite (arbitrank-kite 1.0)" in refused.reason
+
+
+def test_a_domain_that_an_installed_package_has_is_refused_of_an_environment(folder: Path, site: Path) -> None:
+    install(site, "arbitrank-kite", serving("kite"))
+    released(folder, package="arbitrank-other")
+    (refused,) = [one for one in survey().found if isinstance(one, Refused)]
+    assert (refused.source.distribution, refused.reason) == (
+        "arbitrank-other", "claims 'kite', which kite (arbitrank-kite 1.2.3) has; uninstall one of them"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["../1.0-00000000", "", "1.1-00000000", "/etc", "1.0-00000000/.."])

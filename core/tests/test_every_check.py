@@ -191,6 +191,11 @@ def test_a_toy_fails_the_check(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert all(one.seen and one.fix and one.check == name for one in found)
 
 
+def test_an_entry_point_with_several_domains_has_a_name_of_its_own() -> None:
+    several = Subject(zoo(), Loaded("zoo", Source("animals", "arbitrank-animals", "0.1.0"), zoo()), several=True)
+    assert not CHECK["names_agree"].findings(several)
+
+
 def test_every_check_is_failed_by_a_toy() -> None:
     assert {*TOYS, *ELSEWHERE, *(row[0] for row in CARELESS)} == CHECK.keys()
     for name, file in ELSEWHERE.items():

@@ -266,7 +266,7 @@ def end_with_parent() -> None:
         if lifeline is not None:
             file = int(lifeline)
             fcntl.fcntl(file, fcntl.F_SETOWN, -os.getpgrp())
-            if hasattr(fcntl, "F_SETSIG"):  # else SIGIO is sent, whose default is to end the process
+            if hasattr(fcntl, "F_SETSIG"):  # else SIGIO is sent, which Linux alone ends a process by; `alarm` does then
                 fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGKILL)
             fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_ASYNC)
             if select.select([file], [], [], 0)[0]:  # it ended before this was set
