@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,8 @@ _LONG = 10_000.0  # for what is to answer, however busy the machine is
 _TREE = Path(__file__).parents[1]
 _SIDE = Path(__file__).with_name("environments_side.py")
 _REQUESTS = 30  # of a round
+_SERVICES = ("core", "one")
+_REPEATED = 4  # times that a log's requests with hypotheses are repeated, whose replay is quick
 
 
 @dataclass(frozen=True)
@@ -101,22 +104,22 @@ def service(built: Built, name: str, wheels: Path, domains: Sequence[str], by: T
     part.rename(built.folder / name)  # its interpreter alone is called
 
 
-def install(built: Built, into: Path, name: str, installer: str) -> float:
-    """Seconds that `arbitrank install` takes for one domain."""
+def install(built: Built, into: Path, name: str, installer: str) -> tuple[float, float]:
+    """Seconds that `arbitrank install` takes for one domain, and seconds of the processors."""
     wheel = next(built.wheels.glob(f"arbitrank_{name}-*.whl"))
     command = [str(built.python("core")), "-m", "arbitrank", "install", str(wheel), "--environments", str(into)]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), children()
     with tempfile.TemporaryDirectory() as store:
         options = ["--find-links", str(built.wheels), "--installer", installer, "--store", store]
         done = subprocess.run([*command, *options], check=False, capture_output=True, env=environ(built))
     if done.returncode:
         raise SystemExit(f"{NAME}: {name} was not installed: {done.stderr.decode()}")
-    return time.perf_counter() - began
+    return time.perf_counter() - began, children() - used
 
 
 def environ(built: Built, **more: str) -> dict[str, str]:
     """Variables of a side: this machine's, without modules of this process; `uv` is found where it is for this one."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("ARBITRANK", "PYTHONPATH"))}
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("ARBITRANK", "PYTHON"))}
     beside = str(Path(tool().uv or "uv").parent)
     return {**own, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": f"{beside}:{own['PATH']}", **more}
 
@@ -275,7 +278,7 @@ def thirty(built: Built, files: Mapping[str, Path], rounds: int, before: bool) -
     return found
 
 
-def installing(built: Built) -> dict[str, float]:
+def installing(built: Built) -> dict[str, dict[str, float]]:
     """Seconds of an installation by each program, once everything that it needs is in its cache."""
     found = {}
     for name in [*(["uv"] if tool().uv else []), "pip"]:
@@ -284,36 +287,47 @@ def installing(built: Built) -> dict[str, float]:
             note(f"installing by {name}")
             with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
                 times.append(install(built, Path(folder), "music", name))
-        found[name] = round(times[-1], 1)
+        found[name] = {"seconds": round(times[-1][0], 1), "processor_s": round(times[-1][1], 1)}
     return found
 
 
-def gate(built: Built, files: Mapping[str, Path], runs: int) -> dict[str, Any]:
+def gate(built: Built, logs: Mapping[str, Path], runs: int) -> dict[str, Any]:
     """Seconds of an impact report with all domains in environments, and with all in its own process, in turns."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as store:
-        for kind, path in files.items():
+        for kind, path in logs.items():
             note(f"impact report, {kind}")
             pairs = []
             for i in range(runs + 1):
-                took = {}
-                for name in ("core", "one") if i % 2 else ("one", "core"):
-                    more = {"ARBITRANK_ENVIRONMENTS": str(built.environments)} if name == "core" else {}
-                    command = [str(built.python(name)), "-m", "arbitrank", "impact", "music", "--on", str(path)]
-                    began = time.perf_counter()
-                    done = subprocess.run(
-                        [*command, "--store", store, "--json"], check=False, capture_output=True,
-                        env=environ(built, ARBITRANK_DOMAINS=",".join(DOMAINS), **more),
-                    )  # fmt: skip
-                    took[name] = time.perf_counter() - began
-                    assert done.returncode in (0, 1), done.stderr.decode()
-                pairs.append((took["core"], took["one"]))
+                took = {name: impact(built, name, path, store) for name in (_SERVICES if i % 2 else _SERVICES[::-1])}
+                pairs.append([took[name] for name in _SERVICES])
             found[kind] = {
-                "seconds": round(median(a for a, _ in pairs[1:]), 2),
-                "against_s": round(median(b for _, b in pairs[1:]), 2),
-                "ratio": round(median(a / b for a, b in pairs[1:]), 3),
+                "requests": len(path.read_bytes().splitlines()),
+                "seconds": round(median(a[0] for a, _ in pairs[1:]), 2),
+                "against_s": round(median(b[0] for _, b in pairs[1:]), 2),
+                "ratio": round(median(a[0] / b[0] for a, b in pairs[1:]), 3),
+                "processor_ratio": round(median(a[1] / b[1] for a, b in pairs[1:]), 3),
             }
     return found
+
+
+def impact(built: Built, name: str, path: Path, store: str) -> tuple[float, float]:
+    """Seconds of an impact report, and of the processors, its workers included; `core` has all domains elsewhere."""
+    more = {"ARBITRANK_ENVIRONMENTS": str(built.environments)} if name == "core" else {}
+    command = [str(built.python(name)), "-m", "arbitrank", "impact", "music", "--on", str(path), "--store", store]
+    began, used = time.perf_counter(), children()
+    done = subprocess.run(
+        [*command, "--json"], check=False, capture_output=True,
+        env=environ(built, ARBITRANK_DOMAINS=",".join(DOMAINS), **more),
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr.decode()
+    return time.perf_counter() - began, children() - used
+
+
+def children() -> float:
+    """Seconds of the processors that the children of this process have used that have ended, and theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measured(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -328,7 +342,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         files = {kind: written(folder / f"{kind}.jsonl", some[:_REQUESTS]) for kind, some in
                  (("text", asked), ("supplied", known))}  # fmt: skip
         logs = {kind: written(folder / f"{kind}-log.jsonl", some) for kind, some in
-                (("text", asked), ("supplied", known))}  # fmt: skip
+                (("text", asked), ("supplied", known * _REPEATED))}  # fmt: skip
         bench = {
             kind: written(folder / f"thirty-{kind}.jsonl", isolate.requests(THIRTY, kind == "supplied")[:_REQUESTS])
             for kind in files
@@ -337,8 +351,8 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
             "load": round(os.getloadavg()[0], 1),
             **three(built, files, rounds, bool(chosen.before)),
             **thirty(built, bench, rounds, bool(chosen.before)),
-            "install_s": installing(built),
-            "impact": gate(built, logs, 1 if chosen.quick else 5),
+            "install": installing(built),
+            "impact": gate(built, logs, 1 if chosen.quick else 3),
         }
 
 
@@ -350,16 +364,25 @@ def print_table(figures: Mapping[str, Any]) -> None:
         for name, one in figures.items() if isinstance(one, Mapping) and "processor_ratio" in one
     ]  # fmt: skip
     table(("request to answer, µs", "here", "there", "ratio", "processor"), rows)
-    impact = figures["impact"].items()
+    reports = figures["impact"].items()
     table(
-        ("impact report, s", "environments", "in process", "ratio"),
-        [(kind, *(f"{one[key]:.2f}" for key in ("seconds", "against_s", "ratio"))) for kind, one in impact],
+        ("impact report, s", "environments", "in process", "ratio", "processor"),
+        [
+            (
+                f"{one['requests']} requests, {kind}",
+                *(f"{one[key]:.2f}" for key in ("seconds", "against_s", "ratio", "processor_ratio")),
+            )
+            for kind, one in reports
+        ],
     )
     hang = figures["hang_beyond_deadline_ms"]
     table(
         ("", ""),
         [
-            *((f"installation by {name}, s", f"{took:.1f}") for name, took in figures["install_s"].items()),
+            *(
+                (f"installation by {name}, s (of the processors)", f"{one['seconds']:.1f} ({one['processor_s']:.1f})")
+                for name, one in figures["install"].items()
+            ),
             ("a request with a domain that hangs, beyond its deadline, ms", f"{hang['median']:.1f}"),
             ("the longest of them", f"{hang['most']:.1f}"),
             *((f"both processes of a domain, {how}, MB", f"{mb:.0f}") for how, mb in figures["memory_mb"].items()),

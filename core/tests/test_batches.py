@@ -79,6 +79,11 @@ class Pair(Host):
         self.retired += 1
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_MOST", 64)
+
+
 def hosted(model: Model, **settings: Any) -> tuple[HostedModel, Pair]:
     pair = Pair(Worker(model, **settings))
     return HostedModel(NAME, pair, 1), pair

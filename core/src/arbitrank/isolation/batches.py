@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Given", "query_each"]
 
-_MOST = 64  # requests of a batch
+_MOST = 256  # requests of a batch, as a replay scores at once
 _BYTES = MAX_QUERY // 4  # of a batch with more than one request
 _DEADLINES = 5  # of one request that a batch may take
 _FAILED = 2  # batches that may fail before all is asked for request by request
