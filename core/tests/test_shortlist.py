@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError, DataError, InputError
@@ -19,11 +21,12 @@ from arbitrank.shortlist.build import SkillUtterance, build, catalogue, fitted, 
 from arbitrank.shortlist.calibration import (
     DEFAULT,
     FEATURES,
+    SIGNS,
     AccountProfile,
     CandidateCalibration,
     account_profile,
-    fit,
 )
+from arbitrank.shortlist.calibration_fitting import HeldRequest, OutOfScope, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier_training import train_classifier
 from arbitrank.shortlist.epochs import TrainingPlan
@@ -109,7 +112,7 @@ def test_scores_are_calibrated_on_held_out_utterances() -> None:
     found = quality(build(confused).shortlister, confused[:500])
     best = build(confused).shortlister.shortlist("do it now please")[0]
     assert best.skill == "rain"
-    assert best.score == pytest.approx(0.7, abs=0.06)
+    assert best.score == pytest.approx(0.7, abs=0.1)
     assert found.n == 500
     assert found.recall[5] == 1.0
 
@@ -243,19 +246,57 @@ def test_the_weight_of_enabling_is_learned_from_data() -> None:
 
 def test_calibration_has_the_shape_of_its_features() -> None:
     assert len(DEFAULT) == len(FEATURES)
-    assert fit(np.zeros((3, len(FEATURES))), np.zeros(3, np.bool_)) == CandidateCalibration()
+    nothing = HeldRequest(np.zeros((3, len(FEATURES))), np.zeros(3, np.bool_), np.zeros(len(SIGNS)))
+    assert fit([nothing]) == CandidateCalibration()
 
 
 def test_too_few_lines_leave_the_default(shortlister: Shortlister) -> None:
     assert fitted(shortlister, lines(5)) == CandidateCalibration()
 
 
+def drawn(n: int, true: np.ndarray, seed: int = 0) -> list[HeldRequest]:
+    """Requests whose acceptable one of five candidates is drawn by a softmax of these weights."""
+    rng = np.random.default_rng(seed)
+    held = []
+    for _ in range(n):
+        x = rng.normal(size=(5, len(FEATURES)))
+        x[:, FEATURES.index("bias")] = x[:, FEATURES.index("linear_knows")] = 1.0
+        share = np.exp(x @ true) / np.exp(x @ true).sum()
+        held.append(HeldRequest(x, np.arange(5) == rng.choice(5, p=share), np.array([1.0, 0.0, 1.0, 1.0])))
+    return held
+
+
 def test_the_fit_recovers_the_weights_that_generated_the_data() -> None:
-    rng = np.random.default_rng(0)
-    x = np.column_stack([np.ones(20_000), rng.normal(size=(20_000, len(FEATURES) - 1))])
+    rng = np.random.default_rng(1)
     true = rng.normal(size=len(FEATURES))
-    y = rng.random(len(x)) < 1.0 / (1.0 + np.exp(-x @ true))
-    np.testing.assert_allclose(fit(x, y).weights, true, atol=0.1)
+    found = fit(drawn(6_000, true))
+    distinct = [i for i, name in enumerate(FEATURES) if name not in ("bias", "linear_knows")]
+    np.testing.assert_allclose(np.array(found.weights)[distinct], true[distinct], atol=0.2)
+    assert found.odds == pytest.approx((0.0, 1.0), abs=0.15)
+
+
+def test_none_is_likely_where_the_signs_are_those_of_requests_that_fit_no_skill() -> None:
+    held = drawn(200, np.zeros(len(FEATURES)))
+    found = fit(held, OutOfScope(np.tile([1.0, 0.0, -1.0, 0.2], (200, 1)), np.ones(200), 0.1))
+    assert found.none(np.array([1.0, 0.0, 1.0, 1.0])) < 0.1 < found.none(np.array([1.0, 0.0, -1.0, 0.2]))
+    assert found.none(np.array([1.0, 0.0, -1.0, 0.2]), outside=0.5) > found.none(np.array([1.0, 0.0, -1.0, 0.2]))
+    assert CandidateCalibration().none(np.zeros(len(SIGNS))) == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(-50, 0), st.floats(-50, 0), st.booleans()), min_size=1, max_size=20))
+def test_shares_sum_to_one_and_the_linear_kernel_moves_none_to_skills_it_lacks(
+    candidates: list[tuple[float, float, bool]],
+) -> None:
+    x = np.zeros((len(candidates), len(FEATURES)))
+    for row, (posterior, linear, knows) in enumerate(candidates):
+        x[row, [1, 8, 9]] = posterior, linear if knows else 0.0, knows
+    share = CandidateCalibration().shares(x)
+    assert share.sum() == pytest.approx(1.0)
+    without = x.copy()
+    without[:, 8:] = 0.0
+    lacking = x[:, 9] == 0
+    if not lacking.all():
+        np.testing.assert_allclose(share[lacking], CandidateCalibration().shares(without)[lacking], atol=1e-9)
 
 
 # ---------------------------------------------------------------------------------------------------------- two kernels

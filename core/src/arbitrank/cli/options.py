@@ -97,17 +97,6 @@ deadline = click.option(
     metavar="MS",
     help="With --isolate or --environments: continue without domains that have not answered by then.  [default: 200]",
 )
-shortlist_k = click.option(
-    "--shortlist-k", "k", type=click.IntRange(1, 1000), default=10, metavar="K", help="Skills of a shortlist."
-)
-shortlist_floor = click.option(
-    "--shortlist-floor",
-    "floor",
-    type=Share(0, 1),
-    default=0.0,
-    metavar="P",
-    help="Leave skills out whose score is below this.",
-)
 hyprank_folder = click.option(
     "--hyprank",
     type=PATH,

@@ -10,7 +10,7 @@ import click
 
 from arbitrank.answerlog.redaction import redactor
 from arbitrank.arbitration.answer_phrases import read_phrases
-from arbitrank.cli import decision_options, environment_options, log_options, options
+from arbitrank.cli import decision_options, environment_options, log_options, options, shortlist_options
 from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown, stated_again, stating_again
 from arbitrank.cli.watch_options import watching
@@ -24,17 +24,21 @@ from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 
 
-def _shortlist(shortlist: bool, k: int, floor: float, shortlist_always: tuple[str, ...]) -> ShortlistSettings | None:
+def _shortlist(
+    shortlist: bool, k: int, floor: float, mass: float, outside: float | None, shortlist_always: tuple[str, ...]
+) -> ShortlistSettings | None:
     options.needs("--shortlist", shortlist, shortlist_always=shortlist_always)
-    return ShortlistSettings(k, floor, frozenset(shortlist_always)) if shortlist else None
+    return ShortlistSettings(k, floor, frozenset(shortlist_always), mass, outside) if shortlist else None
 
 
 _shortlisting = options.gathered(
     "shortlist",
     _shortlist,
     click.option("--shortlist", is_flag=True, help="Query only the domains that the store's Shortlister chooses."),
-    options.shortlist_k,
-    options.shortlist_floor,
+    shortlist_options.shortlist_k,
+    shortlist_options.shortlist_floor,
+    shortlist_options.shortlist_mass,
+    shortlist_options.shortlist_outside,
     click.option(
         "--shortlist-always", metavar="DOMAIN", multiple=True, help="Query this domain in any case. May be repeated."
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from arbitrank.cli import options
+from arbitrank.cli import options, shortlist_options
 from arbitrank.cli.help_pages import Verbs
 from arbitrank.cli.shortlist_catalogue import add, remove, skills
 from arbitrank.cli.shortlist_training import (
@@ -28,6 +28,7 @@ from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.build import quality
 from arbitrank.shortlist.changes import with_log
 from arbitrank.shortlist.labels import SkillLabels, labelled_lines
+from arbitrank.shortlist.overlaps import overlapping_skills
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.store.artifact_checks import printable
 from arbitrank.store.kinds import SHORTLIST
@@ -35,6 +36,8 @@ from arbitrank.store.local_copies import verified_copy
 from arbitrank.store.store import Store
 from arbitrank.store.versions import wrong_name
 from arbitrank.values import Request
+
+_PAIRS = 10  # overlapping skills that are printed
 
 
 @click.group("shortlist", cls=Verbs)
@@ -84,29 +87,42 @@ _shortlister = options.gathered(
 @_shortlister
 @options.as_json
 def evaluate(path: str, skills: Skills, load: Callable[[], Shortlister], as_json: bool) -> None:
-    """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration.
+    """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration, overlapping skills.
+
+    Two skills overlap where one scores at least half as high as the other, for a fifth of the other's utterances.
 
     Example: arbitrank shortlist evaluate labelled.jsonl
     """
-    lines = read_lines((path,), skills)
+    lines = read_lines((path,), skills).lines
     shortlister = load()
     labelled = labelled_lines(lines, SkillLabels.of(shortlister.catalogue))
     if labelled.ambiguous:
         options.note(ambiguous_text(labelled))
     found = quality(shortlister, labelled.lines)
+    pairs = overlapping_skills(shortlister, labelled.lines)
     if as_json:
         recall = {f"recall@{k}": share for k, share in found.recall.items()}
         card = msgspec.to_builtins(found.card)
-        click.echo(msgspec.json.encode({"n": found.n, **recall, "missed": found.missed, "calibration": card}))
+        figures = {"n": found.n, **recall, "missed": found.missed, "calibration": card}
+        click.echo(msgspec.json.encode({**figures, "overlapping": pairs}))
         return
     click.echo(quality_text(found))
+    for pair in pairs[:_PAIRS]:
+        click.echo(
+            f"{printable(pair.other)} would do for {pair.requests} of {pair.of} requests of {printable(pair.skill)}, "
+            f"and comes first in {pair.first}: {printable(pair.example)}"
+        )
+    if len(pairs) > _PAIRS:
+        click.echo(f"{len(pairs) - _PAIRS} more pairs of skills overlap; --json lists all")
 
 
 @shortlist.command("query")
 @click.argument("text")
 @click.option("--enabled", metavar="SKILL", multiple=True, help="The account has it enabled. May be repeated.")
-@options.shortlist_k
-@options.shortlist_floor
+@shortlist_options.shortlist_k
+@shortlist_options.shortlist_floor
+@shortlist_options.shortlist_mass
+@shortlist_options.shortlist_outside
 @domains_option
 @_shortlister
 @options.as_json
@@ -115,6 +131,8 @@ def query(
     enabled: tuple[str, ...],
     k: int,
     floor: float,
+    mass: float,
+    outside: float | None,
     domains: bool,
     load: Callable[[], Shortlister],
     as_json: bool,
@@ -127,7 +145,7 @@ def query(
     if domains:
         shortlister = shortlister.serving(loaded(discover()))
     request = Request(utterance=text, account={"enabled": list(enabled)})
-    found = Shortlisting(shortlister, ShortlistSettings(k, floor))(request)
+    found = Shortlisting(shortlister, ShortlistSettings(k, floor, mass=mass, outside=outside))(request)
     if as_json:
         click.echo(msgspec.json.encode(found))
         return
@@ -135,4 +153,6 @@ def query(
         owner = f" ({printable(one.domain)})" if one.domain != one.skill else ""
         click.echo(f"{100 * one.score:5.1f} %  {printable(one.skill)}{owner}")
     if not found:
-        click.echo("no skill: none of the words is known, or every score is below the floor")
+        click.echo("no skill: none of the words is known, every score is below the floor, or likely no skill fits")
+    if (none := shortlister.judge(text, outside=outside)[1]) and none < 1.0:
+        click.echo(f"{100 * none:5.1f} %  that no skill fits")

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import click
 
 from arbitrank.answerlog.reader import read_log, read_truths
 from arbitrank.cli import options
 from arbitrank.cli.catalogue_options import CatalogueFiles, VersionBefore, catalogue_option
+from arbitrank.cli.classifier_options import classifier_options, readable
 from arbitrank.cli.destination import Destination, destination_option
-from arbitrank.errors import InputError, describe
+from arbitrank.errors import InputError
 from arbitrank.evaluate.metrics import band_text
+from arbitrank.extras import missing_package
 from arbitrank.registry import discover, loaded
-from arbitrank.shortlist.build import ShortlistQuality, SkillUtterance, build, skill_utterance, write
+from arbitrank.shortlist.build import LinearTrainer, ShortlistQuality, SkillUtterance, build, skill_utterance, write
 from arbitrank.shortlist.hyprank import save_hyprank
 from arbitrank.shortlist.labels import LabelledLines
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
 from arbitrank.store.signing import sign
-from arbitrank.wire.json_lines import BadLine
 
-if TYPE_CHECKING:
-    from arbitrank.shortlist.classifier_training import Corrections
-
-T = TypeVar("T")
 Skills = Literal["skill", "intent", "domain"]
 
 _ENOUGH = 100  # utterances below which a calibration error has no meaning
@@ -47,87 +44,17 @@ domains_option = click.option(
 )
 
 
-def _recipe(
-    learned: bool,
-    epochs: int,
-    pseudo_labels: float | None,
-    top: int,
-    in_a_row: int,
-    together: float,
-    distil: float | None,
-    unlabelled: Path | None,
-    feedback: Path | None,
-) -> Callable[[Sequence[SkillUtterance], int], Any]:
-    """A function that makes the classifier's trainer from the lines and the seed; it returns None without --learned."""
-    options.needs(
-        "--learned", learned, pseudo_labels=pseudo_labels, distil=distil, unlabelled=unlabelled, feedback=feedback
-    )
-
-    def made(lines: Sequence[SkillUtterance], seed: int) -> Any:
-        if not learned:
-            return None
-        from arbitrank.shortlist.classifier_training import train_classifier
-        from arbitrank.shortlist.epochs import Distillation, PseudoLabels, TrainingPlan
-
-        plan = TrainingPlan(
-            epochs=epochs,
-            pseudo=PseudoLabels(top, in_a_row, pseudo_labels, share=together) if pseudo_labels else None,
-            distil=Distillation(distil) if distil else None,
-            seed=seed,
-        )
-        refused = _corrections(feedback, lines)
-        return partial(train_classifier, plan=plan, unlabelled=_unlabelled(unlabelled), corrections=refused)
-
-    return made
-
-
-_classifier = options.gathered(
-    "recipe",
-    _recipe,
-    click.option("--learned", is_flag=True, help="Train the classifier too, which scores what the index retrieves."),
-    click.option("--epochs", type=click.IntRange(1), default=8, help="Of --learned."),
-    click.option(
-        "--pseudo-labels",
-        type=options.Share(0, 1, min_open=True),
-        metavar="RATIO",
-        help="Of --learned: a skill that scores above RATIO times the given one in successive epochs is a label too.",
-    ),
-    click.option("--top", type=click.IntRange(1), default=2, help="Pseudo-labels of an utterance."),
-    click.option("--in-a-row", type=click.IntRange(1), default=4, help="Epochs for a pseudo-label."),
-    click.option(
-        "--together",
-        type=options.Share(0, 1),
-        default=0.0,
-        metavar="SHARE",
-        help="Only for pairs of skills that occur so in this share of the utterances.",
-    ),
-    click.option(
-        "--distil",
-        type=options.Share(0, 1, max_open=True),
-        metavar="SHARE",
-        help="Of --learned: the weight of the last epoch's outputs.",
-    ),
-    click.option(
-        "--unlabelled",
-        type=options.PATH,
-        metavar="FILE",
-        help="Of --learned: utterances that it labels itself, one a line.",
-    ),
-    click.option(
-        "--feedback",
-        type=options.PATH,
-        metavar="LOG",
-        help="Of --learned: a log's folder, whose rejected answers are negative examples.",
-    ),
-)
-
-
 @click.command("train")
 @_data
 @skills_option
 @catalogue_option
 @domains_option
-@_classifier
+@click.option(
+    "--linear/--no-linear",
+    default=True,
+    help="Train the linear kernel, where utterances times skills are at most 8 million.",
+)
+@classifier_options
 @options.seed
 @destination_option
 def train(
@@ -135,6 +62,7 @@ def train(
     skills: Skills,
     catalogue: CatalogueFiles,
     domains: bool,
+    linear: bool,
     recipe: Callable[[Sequence[SkillUtterance], int], Any],
     seed: int,
     destination: Destination,
@@ -147,21 +75,31 @@ def train(
     Example: arbitrank shortlist train --catalogue skills.jsonl --no-domains --promote
     """
     destination.check(SHORTLIST)
-    lines = read_lines(data, skills)
+    lines, unowned = read_lines(data, skills)
     classifier = recipe(lines, seed)
     found = loaded(discover()) if domains else {}
     before = VersionBefore.of(destination)
     listed = catalogue.listed(before, destination)
-    built = build(lines, found, classifier=classifier, listed=listed, check=partial(catalogue.check, before=before))
+    built = build(
+        lines,
+        found,
+        classifier=classifier,
+        listed=listed,
+        check=partial(catalogue.check, before=before),
+        unowned=unowned,
+        linear=_linear(linear, lines, seed),
+    )
     catalogue.report(built.skills)
     if built.labelled.ambiguous:
         options.note(ambiguous_text(built.labelled))
-    model = "index and learned" if classifier else "index"
+    shortlister = built.shortlister
+    kernels = {"index": True, "linear": shortlister.linear is not None, "learned": classifier is not None}
+    model = " and ".join(name for name, present in kernels.items() if present)
     version = _written(lambda target: write(built, target, seed=seed, model=model), destination)
-    index = built.shortlister.index
+    size = shortlister.index.nbytes + (shortlister.linear.nbytes if shortlister.linear else 0)
     click.echo(
-        f"{SHORTLIST} {version}: {built.utterances} utterances, {len(index)} skills, "
-        f"{index.nbytes / 1e6:.1f} MB; {quality_text(built.quality)}; {destination}"
+        f"{SHORTLIST} {version}: {built.utterances} utterances, {len(shortlister.index)} skills, "
+        f"{model}, {size / 1e6:.1f} MB; {quality_text(built.quality)}; {destination}"
     )
 
 
@@ -181,11 +119,23 @@ def hyprank(log: Path, rounds: int, seed: int, destination: Destination) -> None
     from arbitrank.shortlist.log_labels import labelled_lists
 
     destination.check(HYPRANK)
-    model = train_hyprank(labelled_lists(_readable(read_log(log))), seed=seed, rounds=rounds)
+    model = train_hyprank(labelled_lists(readable(read_log(log))), seed=seed, rounds=rounds)
     version = _written(lambda target: save_hyprank(model, target), destination)
     dropped = model.lists - model.kept
     lists = f"{model.lists} lists, {dropped} of them dropped, as they hold no right answer"
     click.echo(f"{HYPRANK} {version}: {lists}; {destination}")
+
+
+def _linear(wanted: bool, lines: Sequence[SkillUtterance], seed: int) -> LinearTrainer | None:
+    """The trainer of the linear kernel; None where it is not wanted, or the data are too many or too few for it."""
+    if not wanted:
+        return None
+    try:
+        from arbitrank.shortlist.linear_training import can_train, train_linear
+    except ImportError as error:
+        options.note(f"the index alone is trained: {missing_package(error, 'the linear kernel') or error}")
+        return None
+    return partial(train_linear, seed=seed) if can_train(len(lines), len({line.skill for line in lines})) else None
 
 
 def _written(write: Callable[[Path], Manifest], destination: Destination) -> str:
@@ -200,53 +150,31 @@ def _written(write: Callable[[Path], Manifest], destination: Destination) -> str
     return manifest.version
 
 
-def _unlabelled(path: Path | None) -> tuple[str, ...]:
-    if path is None:
-        return ()
-    try:
-        return tuple(line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except (OSError, ValueError) as error:
-        raise InputError(f"--unlabelled {path}: {describe(error)}; expected a text file, an utterance a line") from None
+class LabelledData(NamedTuple):
+    """Utterances with a skill, and utterances that are out of scope."""
+
+    lines: list[SkillUtterance]
+    unowned: list[str]
 
 
-def _corrections(log: Path | None, lines: Sequence[SkillUtterance]) -> Corrections:
-    from arbitrank.shortlist.classifier_training import Corrections
-    from arbitrank.shortlist.log_labels import corrections
-
-    if log is None:
-        return Corrections()
-    found = corrections(_readable(read_log(log)), {line.skill for line in lines})
-    click.echo(
-        f"{log}: {len(found.refusals)} corrections; left out are {found.unknown} without words or of skills "
-        f"that no line of --data has, and {found.contradictory} that cancel out",
-        err=True,
-    )
-    return found
-
-
-def _readable(lines: Iterable[T | BadLine]) -> Iterator[T]:
-    for line in lines:
-        if isinstance(line, BadLine):
-            options.note(line)
-        else:
-            yield line
-
-
-def read_lines(paths: Sequence[str], skills: Skills) -> list[SkillUtterance]:
-    """The utterances with a skill in files or logs; others are counted on standard error. Raises `InputError`."""
+def read_lines(paths: Sequence[str], skills: Skills) -> LabelledData:
+    """The utterances in files or logs; those of neither kind are counted on standard error. Raises `InputError`."""
     lines: list[SkillUtterance] = []
+    unowned: list[str] = []
     without = 0
     for path in paths:
-        for line in _readable(read_truths(path)):
+        for line in readable(read_truths(path)):
             if (utterance := skill_utterance(line, skills)) is not None:
                 lines.append(utterance)
+            elif line.request.utterance and not line.truth.owners:
+                unowned.append(line.request.utterance)
             else:
                 without += 1
     if without:
         options.note(f"{without} lines without words, or whose {skills} is no name, are left out")
     if paths and not lines:
         raise InputError(f"{', '.join(paths)}: no utterance with its {skills} that can be read; see docs/shortlist.md")
-    return lines
+    return LabelledData(lines, unowned)
 
 
 def ambiguous_text(labelled: LabelledLines) -> str:

@@ -6,6 +6,7 @@ skills.json           the skills' names and domains, by number, the own names of
 index.npz             the index's arrays
 catalogue.jsonl       the skills with their texts, a line each, which serving does not read
 learned/weights.npz   the arrays of the classifier, if there is one
+linear/weights.npz    the arrays of the linear kernel, if there is one
 
 Arrays are kept uncompressed and without pickled objects.
 """
@@ -21,12 +22,14 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from arbitrank.errors import ArtifactError, InputError
-from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration
+from arbitrank.shortlist.calibration import FEATURES, SIGNS, CandidateCalibration
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.classifier import STATISTICS, SkillClassifier
 from arbitrank.shortlist.index import MAX_SKILLS, Index, IndexSettings
+from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.values import Name
@@ -41,6 +44,10 @@ CATALOGUE = "catalogue.jsonl"
 _INDEX_ARRAYS = ("grams", "starts", "postings", "rarity", "base", "missing")
 _CLASSIFIER_ARRAYS = tuple(field.name for field in fields(SkillClassifier))
 
+_LINEAR = "linear/weights.npz"
+_LINEAR_ARRAYS = tuple(field.name for field in fields(LinearKernel))
+_FORMAT = 2  # since 2 the calibration is of shares of all candidates, before of each candidate alone
+_FIRST_FEATURES = 8  # of format 1
 _LONGEST = 1_000  # characters of a qualified name: those of the owner may be escaped
 
 Arrays = Mapping[str, Any]
@@ -53,6 +60,7 @@ class _ShortlisterFile(msgspec.Struct, frozen=True):
     unseen: Annotated[float, msgspec.Meta(ge=0)]
     unused: float
     calibration: CandidateCalibration
+    format: Annotated[int, msgspec.Meta(ge=1, le=_FORMAT)] = 1
 
 
 class _SkillsFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,13 +76,21 @@ def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
     if catalogue.later or catalogue.gone:
         raise InputError("skills were added or removed since this shortlister was trained; train it again to keep them")
     folder.mkdir(parents=True, exist_ok=True)
-    description = _ShortlisterFile(index.settings, index.step, index.unseen, index.unused, shortlister.calibration)
+    description = _ShortlisterFile(
+        index.settings, index.step, index.unseen, index.unused, shortlister.calibration, _format(shortlister)
+    )
     (folder / _DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=1))
     skills = _SkillsFile(list(catalogue.names), list(catalogue.domains), dict(catalogue.own), shortlister.change)
     (folder / _SKILLS).write_bytes(msgspec.json.encode(skills))
     _save(folder / _INDEX, index, _INDEX_ARRAYS)
     if shortlister.classifier is not None:
         _save(folder / _CLASSIFIER, shortlister.classifier, _CLASSIFIER_ARRAYS)
+    if shortlister.linear is not None:
+        _save(folder / _LINEAR, shortlister.linear, _LINEAR_ARRAYS)
+
+
+def _format(shortlister: Shortlister) -> int:
+    return 1 if shortlister.calibration.odds is None else _FORMAT
 
 
 def save_catalogue(skills: Iterable[CatalogueSkill], folder: Path) -> None:
@@ -112,9 +128,14 @@ def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
         # Looked for as a folder, so that a lost file is an error.
         learned = (folder / _CLASSIFIER).parent.is_dir()
         weights = _load(folder / _CLASSIFIER, _CLASSIFIER_ARRAYS) if learned else None
+        linear = _load(folder / _LINEAR, _LINEAR_ARRAYS) if (folder / _LINEAR).parent.is_dir() else None
     except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{folder}: not a readable shortlister: {error}; train it again") from error
-    problems = chain(_problems(arrays, skills, description), _classifier_problems(weights) if weights else ())
+    problems = chain(
+        _problems(arrays, skills, description),
+        _classifier_problems(weights) if weights else (),
+        _linear_problems(linear, len(skills.names)) if linear else (),
+    )
     if problem := next(problems, None):
         raise ArtifactError(f"{folder}: not a usable shortlister: {problem}; train it again")
     scalars = {name: getattr(description, name) for name in ("settings", "step", "unseen", "unused")}
@@ -122,9 +143,9 @@ def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
     names = {name: name for name in skills.domains}
     catalogue = SkillCatalogue(tuple(skills.names), tuple(names[name] for name in skills.domains), own=skills.own)
     classifier = SkillClassifier(**weights) if weights else None
-    return Shortlister(
-        catalogue, Index(**scalars, **arrays), description.calibration, classifier, version, skills.change
-    )
+    kernel = LinearKernel(**linear) if linear else None
+    calibration = description.calibration if description.format > 1 else replace(description.calibration, odds=None)
+    return Shortlister(catalogue, Index(**scalars, **arrays), calibration, classifier, version, skills.change, kernel)
 
 
 def _save(path: Path, of: object, names: Iterable[str]) -> None:
@@ -161,7 +182,9 @@ def _problems(arrays: Arrays, skills: _SkillsFile, description: _ShortlisterFile
         "it has too many skills, or not one domain per skill": n != len(skills.domains) or n > MAX_SKILLS,
         "it names a skill twice": len(set(skills.names)) != n,
         "it has a name of a skill that does not exist": any(not 0 <= number < n for number in skills.own),
-        "its calibration has other features": len(description.calibration.weights) != len(FEATURES),
+        "its calibration has other features": len(description.calibration.weights)
+        != (len(FEATURES) if description.format > 1 else _FIRST_FEATURES)
+        or len(description.calibration.fits or SIGNS) != len(SIGNS),
     }
     yield from (defect for defect, present in defects.items() if present)
 
@@ -183,6 +206,24 @@ def _classifier_problems(arrays: Arrays) -> Iterator[str]:
     for name in ("skills", "vocabulary"):
         if (np.diff(arrays[name].astype(np.int64)) <= 0).any():
             yield f"{name} of the classifier are not ascending and unique"
+
+
+def _linear_problems(arrays: Arrays, n: int) -> Iterator[str]:
+    k, grams = len(arrays["skills"]), len(arrays["vocabulary"])
+    expected: Expected = {
+        "skills": ((k,), np.int64),
+        "vocabulary": ((grams,), np.uint32),
+        "informative": ((grams,), np.float32),
+        "output": ((grams, k), np.int8),
+        "scale": ((grams,), np.float32),
+        "bias": ((k,), np.float32),
+    }
+    yield from _misfits(arrays, expected)
+    for name in ("skills", "vocabulary"):
+        if (np.diff(arrays[name].astype(np.int64)) <= 0).any():
+            yield f"{name} of the linear kernel are not ascending and unique"
+    if k and not 0 <= arrays["skills"][0] <= arrays["skills"][-1] < n:
+        yield "the linear kernel has a skill that does not exist"
 
 
 def _misfits(arrays: Arrays, expected: Expected) -> Iterator[str]:

@@ -18,12 +18,15 @@ from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.nlu.text import crc
 from arbitrank.packages import core_version
 from arbitrank.shortlist.artifact import NAME, save_catalogue, save_shortlister
-from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile, fit
+from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile
+from arbitrank.shortlist.calibration_fitting import HeldRequest, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
 from arbitrank.shortlist.index import train_index
 from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_lines
+from arbitrank.shortlist.linear import LinearKernel
+from arbitrank.shortlist.out_of_scope import ScopeExamples, out_of_scope
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
 from arbitrank.store.catalogue_log import SkillKey
@@ -36,6 +39,9 @@ _RANKS = (1, 5, 10)
 
 ClassifierTrainer = Callable[[Sequence["SkillUtterance"], Sequence[int]], SkillClassifier]
 """Trains the classifier on utterances and the numbers of their skills."""
+
+LinearTrainer = Callable[[Sequence[str], Sequence[int]], LinearKernel | None]
+"""Trains the linear kernel on utterances and the numbers of their skills; None where they are too many, or too few."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +134,14 @@ def build(
     classifier: ClassifierTrainer | None = None,
     listed: ListedSkills = ListedSkills(),
     check: Callable[[GatheredSkills], None] = lambda gathered: None,
+    unowned: Sequence[str] = (),
+    linear: LinearTrainer | None = None,
 ) -> TrainedShortlister:
     """Train a Shortlister: calibrated on held-out utterances, its kernels then trained on all.
 
     `listed` are the skills of a catalogue, beside those of the domains and of the lines. `check` receives all of them
-    before the training. Raises `DataError` where there is no skill at all.
+    before the training. `unowned` are utterances that fit no skill. `linear` trains the linear kernel. Raises
+    `DataError` where there is no skill at all.
     """
     gathered, labelled = catalogue(lines, domains, listed)
     if not len(gathered):
@@ -140,14 +149,18 @@ def build(
     check(gathered)
     skills, known, lines = SkillCatalogue.of(gathered), gathered.skills, labelled.lines
     held = [line for line in lines if crc(line.utterance) % _HELD_OUT == 0]
-    whole = _with_kernels(lines, skills, known, classifier)
+    whole = _with_kernels(lines, skills, known, classifier, linear)
     rest = [line for line in lines if crc(line.utterance) % _HELD_OUT]
-    part = _with_kernels(rest, skills, known, classifier) if held else whole
+    part = _with_kernels(rest, skills, known, classifier, linear) if held else whole
+    scoped = out_of_scope(lambda some: _with_kernels(some, skills, known, None, linear), part, rest, held, unowned)
     halves = [[line for line in held if crc(line.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
-    crossed = [_outcomes(replace(part, calibration=fitted(part, halves[1 - side])), halves[side]) for side in (0, 1)]
+    crossed = [
+        _outcomes(replace(part, calibration=fitted(part, halves[1 - side], scoped.half(1 - side))), halves[side])
+        for side in (0, 1)
+    ]
     data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
     return TrainedShortlister(
-        replace(whole, calibration=fitted(part, held), change=listed.change),
+        replace(whole, calibration=fitted(part, held, scoped), change=listed.change),
         _quality(np.concatenate(crossed)),
         len(lines),
         data,
@@ -156,16 +169,19 @@ def build(
     )
 
 
-def fitted(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> CandidateCalibration:
+def fitted(
+    shortlister: Shortlister, lines: Sequence[SkillUtterance], scoped: ScopeExamples = ScopeExamples()
+) -> CandidateCalibration:
     """The calibration that best fits lines on which the kernels were not trained; the default one for too few."""
     if len(lines) < _ENOUGH:
         return CandidateCalibration()
-    rows, right = [], []
+    held = []
     for line in lines:
-        numbers, x = shortlister.first_stage(line.utterance, profile=account_profile(line.request))
-        rows.append(x)
-        right.append([shortlister.catalogue[number][0] in line.acceptable for number in numbers.tolist()])
-    return fit(np.concatenate(rows), np.concatenate(right).astype(np.bool_))
+        numbers, x, signs = shortlister.first_stage(line.utterance, profile=account_profile(line.request))
+        right = [shortlister.catalogue[number][0] in line.acceptable for number in numbers.tolist()]
+        if right:
+            held.append(HeldRequest(x, np.array(right, np.bool_), signs))
+    return fit(held, scoped.outside(), scoped.inside())
 
 
 def quality(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> ShortlistQuality:
@@ -215,6 +231,7 @@ def _with_kernels(
     skills: SkillCatalogue,
     known: Sequence[CatalogueSkill],
     classifier: ClassifierTrainer | None,
+    linear: LinearTrainer | None,
 ) -> Shortlister:
     """An uncalibrated Shortlister trained on lines and the skills' descriptive texts; only lines count as usage."""
     numbers = [skills.number(line.skill) or 0 for line in lines]
@@ -224,4 +241,9 @@ def _with_kernels(
     texts = chain((line.utterance for line in lines), (text for one in known for text in descriptive_texts(one.skill)))
     of_texts = np.concatenate((used, np.repeat(np.arange(len(known)), counts)))
     index = train_index(texts, of_texts, len(skills), uses=np.bincount(used, minlength=len(skills)))
-    return Shortlister(skills, index, classifier=classifier(lines, numbers) if classifier else None)
+    return Shortlister(
+        skills,
+        index,
+        classifier=classifier(lines, numbers) if classifier else None,
+        linear=linear([line.utterance for line in lines], numbers) if linear else None,
+    )

@@ -1,10 +1,14 @@
 """Calibration of the kernels' scores, with what is known of the account, to P(skill is acceptable).
 
-    P(acceptable) = sigmoid(v · x)
+    share(i)        = softmax of v · x over the candidates that the linear kernel knows, times the mass that the
+                      index leaves them; of another candidate, its tempered posterior of the index
+    P(acceptable i) = P(a skill fits) · sigmoid(a + b · logit(share(i)))
+    P(a skill fits) = sigmoid(w · s)
 
-x are the features below, of one candidate of the first stage. v is fitted to utterances that the kernels were not
-trained on, by ridge regression towards `DEFAULT`: the less data, the closer to it. An enabled skill thus weighs as
-much as the data support, and no skill is ever excluded.
+x are the features of one candidate of the first stage, s the signs that any skill fits. v is fitted by conditional
+likelihood, a, b and w by logistic regression, to utterances that the kernels were not trained on, by ridge regression
+towards the defaults: the less data, the closer to them. An enabled skill thus weighs as much as the data support, and
+no skill is ever excluded. Fitting is in `arbitrank.shortlist.calibration_fitting`.
 """
 
 from __future__ import annotations
@@ -17,37 +21,103 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from arbitrank.probability import sigmoid
+from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Request
 
-__all__ = ["DEFAULT", "FEATURES", "AccountProfile", "CandidateCalibration", "account_profile", "features", "fit"]
+__all__ = [
+    "DEFAULT",
+    "FEATURES",
+    "SIGNS",
+    "AccountProfile",
+    "CandidateCalibration",
+    "account_profile",
+    "features",
+    "softmax",
+]
 
 Floats = NDArray[np.float64]
 
-FEATURES = ("bias", "posterior", "evidence", "learned", "learned_knows", "enabled", "used", "preferred")
+FEATURES = (
+    "bias",
+    "posterior",
+    "evidence",
+    "learned",
+    "learned_knows",
+    "enabled",
+    "used",
+    "preferred",
+    "linear",
+    "linear_knows",
+)
 """1; log P(skill | words) among the candidates; log(1 + nats of evidence in the words); the classifier's log-odds, and
-1 where it knows the skill; 1 where the account has it enabled; log(1 + times used); preference for its domain, −1 to 1.
+1 where it knows the skill; 1 where the account has it enabled; log(1 + times used); preference for its domain, −1 to 1;
+the linear kernel's logit less its highest, and 1 where it knows the skill.
 """
 
-DEFAULT = (0.0, 0.5, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0)
+SIGNS = ("bias", "evidence", "linear", "known")
+"""1; log(1 + the most nats of evidence for a skill); the linear kernel's highest logit; the share of known words."""
+
+DEFAULT = (0.0, 0.5, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0, 1.0, 0.0)
 """The weights without data to fit them to."""
 
-_PULL = 1.0  # of the ridge, in candidates
-_STEPS = 50
+_POSTERIOR, _ACCOUNT, _LINEAR_KNOWS = 1, slice(5, 8), 9
+_SURE = 1e-12
+_FLOOR = -100.0  # of a log posterior
 
 
 class CandidateCalibration(Struct, frozen=True, dict=True):
-    """The weights v, in the order of `FEATURES`."""
+    """The weights v, in the order of `FEATURES`; in artifacts of before, fewer, of a sigmoid for each candidate.
+
+    `alone` tempers the index's posterior for skills that the linear kernel lacks. `odds` are a and b. `fits`, in the
+    order of `SIGNS`, are w, where requests that fit no skill were known, and `outside` is the share of such requests
+    that it expects.
+    """
 
     weights: tuple[float, ...] = DEFAULT
+    alone: float = 0.5
+    odds: tuple[float, float] | None = (0.0, 1.0)
+    fits: tuple[float, ...] | None = None
+    outside: float = 0.0
 
-    def log_odds(self, x: Floats) -> Floats:
-        """The log-odds of P(acceptable) of each candidate: x has shape (n, features)."""
-        return x @ self._vector
+    def probabilities(self, x: Floats) -> Floats:
+        """P(acceptable), given that a skill fits, of each candidate of one request: x has shape (n, features)."""
+        if self.odds is None:
+            return sigmoid(x @ self._vector)
+        share = self.shares(x)
+        return sigmoid(self.odds[0] + self.odds[1] * log_odds(np.clip(share, _SURE, 1.0 - _SURE)))
+
+    def shares(self, x: Floats) -> Floats:
+        """The share of each candidate in the probability of all: shape (n,), with a sum of 1."""
+        if not len(x):
+            return np.empty(0)
+        u, known = x @ self._vector, x[:, _LINEAR_KNOWS] > 0
+        if known.all() or not known.any():
+            return softmax(u if known.any() else u + (self.alone - self._vector[_POSTERIOR]) * x[:, _POSTERIOR])
+        share = softmax(self.alone * x[:, _POSTERIOR] + x[:, _ACCOUNT] @ self._vector[_ACCOUNT])
+        share[known] = share[known].sum() * softmax(u[known])
+        return share
+
+    def none(self, signs: Floats, outside: float | None = None) -> float:
+        """P(no skill fits): `signs` has shape (signs,), `outside` is the expected share of such requests if known."""
+        if self.fits is None:
+            return 0.0
+        share = min(max(self.outside if outside is None else outside, _SURE), 1.0 - _SURE)
+        z = float(signs @ self._fits) + np.log((1.0 - share) / share)
+        return float(sigmoid(np.array(-z)))
 
     @cached_property
     def _vector(self) -> Floats:
-        return np.array(self.weights)
+        return np.array([*self.weights, *([0.0] * (len(FEATURES) - len(self.weights)))])
+
+    @cached_property
+    def _fits(self) -> Floats:
+        return np.array(self.fits)
+
+
+def softmax(u: Floats) -> Floats:
+    """Shares in proportion to exp(u)."""
+    p = np.exp(u - u.max())
+    return np.asarray(p / p.sum())
 
 
 class AccountProfile(Struct, frozen=True):
@@ -83,25 +153,31 @@ def features(
     scores: Floats,
     evidence: Floats,
     learned: Floats | None = None,
+    linear: Floats | None = None,
     skills: Sequence[tuple[str, str]] = (),
     profile: AccountProfile = AccountProfile(),
 ) -> Floats:
     """x of n candidates, shape (n, features).
 
-    `scores` and `evidence` are the index's, shape (n,), in nats; `learned` are the classifier's log-odds, NaN for
-    skills that it does not know. `skills` are the candidates' names and domains, needed only with a non-empty profile.
+    `scores` and `evidence` are the index's, shape (n,), in nats; `learned` are the classifier's log-odds, `linear`
+    the linear kernel's logits less its highest, NaN for skills that they do not know. `skills` are the candidates'
+    names and domains, needed only with a non-empty profile.
     """
     x = np.zeros((len(scores), len(FEATURES)))
     if not len(scores):
         return x
     x[:, 0] = 1.0
     top = scores.max()
-    x[:, 1] = np.maximum(scores - top - np.log(np.exp(scores - top).sum()), -30.0)
+    x[:, 1] = np.maximum(scores - top - np.log(np.exp(scores - top).sum()), _FLOOR)
     x[:, 2] = np.log1p(np.maximum(evidence, 0.0))
     if learned is not None:
         known = np.isfinite(learned)
         x[:, 3] = np.where(known, np.clip(learned, -15.0, 15.0), 0.0)
         x[:, 4] = known
+    if linear is not None:
+        known = np.isfinite(linear)
+        x[:, 8] = np.where(known, linear, 0.0)
+        x[:, 9] = known
     if profile.enabled:
         x[:, 5] = [name in profile.enabled for name, _ in skills]
     if profile.used:
@@ -109,24 +185,6 @@ def features(
     if profile.preferred:
         x[:, 7] = [2.0 * profile.preferred.get(domain, 0.5) - 1.0 for _, domain in skills]
     return x
-
-
-def fit(x: Floats, acceptable: NDArray[np.bool_]) -> CandidateCalibration:
-    """The weights that fit held-out candidates best; `DEFAULT` where no candidate is acceptable."""
-    # Newton's method with a bounded step, not `fit_logistic`: another solver would change every trained version.
-    start = np.array(DEFAULT)
-    if not acceptable.any():
-        return CandidateCalibration()
-    v = start.copy()
-    for _ in range(_STEPS):
-        p = sigmoid(x @ v)
-        gradient = x.T @ (p - acceptable) + _PULL * (v - start)
-        curvature = (x * (p * (1.0 - p))[:, None]).T @ x + _PULL * np.eye(len(v))
-        step = np.linalg.solve(curvature, gradient)
-        v -= step * min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
-        if np.abs(step).max() < 1e-8:
-            break
-    return CandidateCalibration(tuple(v.tolist()))
 
 
 def _number(value: Any) -> float:

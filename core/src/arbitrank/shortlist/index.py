@@ -24,7 +24,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from arbitrank.errors import InputError
-from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all
+from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all, word_hashes
 
 __all__ = ["MAX_SKILLS", "Index", "IndexSettings", "lookup", "top", "train_index"]
 
@@ -104,6 +104,11 @@ class Index:
         scores[known[there]] = matched[place[there]]
         scores[~np.isfinite(scores)] = np.nan
         return scores
+
+    def known_words(self, utterance: str) -> float:
+        """The share of the utterance's words that a skill has, in [0, 1]; 0 without words."""
+        hashes = word_hashes(utterance)
+        return float(lookup(self.grams, hashes)[1].mean()) if len(hashes) else 0.0
 
     def with_skills(self, texts: Sequence[Sequence[str]]) -> Index:
         """A copy with more skills, numbered on from the last; `texts` describe each. Takes well under 1 ms."""

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from arbitrank.nlu.text import _MARKS, _UNSPACED, MAX_CHARACTERS, crc, tokenise
 
-__all__ = ["Bags", "bags", "classifier_grams", "index_grams", "index_grams_of_all", "vocabulary", "words"]
+__all__ = [
+    "Bags",
+    "bags",
+    "classifier_grams",
+    "index_grams",
+    "index_grams_of_all",
+    "ranking_grams",
+    "vocabulary",
+    "word_hashes",
+    "words",
+]
 
 Hashes = NDArray[np.uint32]
 
@@ -31,6 +41,9 @@ _PREFIX = 4  # characters: inflections differ later
 _FIRST, _SECOND, _PAIR = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
 _BEGINNING = np.uint32(0xC2B2AE3D)
 
+_STEM = 5  # characters of a word's stem in the linear kernel
+_START, _STOP = crc("<"), crc(">")  # no words
+
 _HALF = np.uint64(32)
 _NO_ROWS, _NO_HASHES = np.zeros(0, np.int64), np.zeros(0, np.uint64)
 
@@ -38,6 +51,11 @@ _NO_ROWS, _NO_HASHES = np.zeros(0, np.int64), np.zeros(0, np.uint64)
 def words(utterance: str) -> list[str]:
     """The casefolded words of an utterance, without punctuation; single characters in scripts without spaces."""
     return _WORD.findall(utterance[:MAX_CHARACTERS].casefold())
+
+
+def word_hashes(utterance: str) -> Hashes:
+    """The hashes of an utterance's words among its `index_grams`."""
+    return np.array([crc(word) for word in words(utterance)], np.uint32) * _FIRST
 
 
 def index_grams(utterance: str) -> Hashes:
@@ -78,6 +96,20 @@ def _both(word: str) -> int:
 
 def _pairs(first: Hashes, second: Hashes) -> Hashes:
     return first ^ (second * _SECOND + _PAIR)
+
+
+def ranking_grams(utterance: str) -> tuple[Hashes, Hashes]:
+    """The linear kernel's grams: words, and words cut after five letters; each with their pairs, ends included."""
+    tokens = words(utterance)
+    if not tokens:
+        return np.empty(0, np.uint32), np.empty(0, np.uint32)
+    whole = np.array([_START, *map(crc, tokens), _STOP], np.uint32)
+    stems = np.array([crc(word[:_STEM]) for word in tokens], np.uint32)
+    first, cut = whole * _FIRST, stems * _BEGINNING
+    return (
+        np.concatenate((first[1:-1], _pairs(first[:-1], whole[1:]))),
+        np.concatenate((cut, _pairs(cut[:-1], stems[1:]))),
+    )
 
 
 class Bags(NamedTuple):

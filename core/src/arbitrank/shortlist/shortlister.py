@@ -1,12 +1,12 @@
 """The Shortlister: from an utterance and the account's profile to the k skills most worth querying.
 
-The index finds the candidates; the classifier, if there is one, scores them again (and adds its own candidates where
-there are few enough skills to score all); the calibration turns the scores into probabilities.
+The index finds the candidates; the linear kernel and the classifier, where there is one, score them again and add their
+own (the classifier only where there are few enough skills to score all); the calibration turns the scores into
+probabilities, that of no skill included.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,8 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.shortlist.calibration import AccountProfile, CandidateCalibration, account_profile, features
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
-from arbitrank.shortlist.index import Index
+from arbitrank.shortlist.index import Index, lookup, top
+from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.values import Candidate, Request
 
 __all__ = ["FIRST_STAGE", "TWO_STAGES", "ShortlistSettings", "Shortlister", "Shortlisting"]
@@ -33,8 +34,6 @@ TWO_STAGES = 10_000
 
 Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-_SURE = 700.0  # log-odds beyond which exp overflows
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +49,7 @@ class Shortlister:
     classifier: SkillClassifier | None = None
     version: str | None = None
     change: int = 0
+    linear: LinearKernel | None = None
 
     def __post_init__(self) -> None:
         if len(self.catalogue) != len(self.index):
@@ -59,22 +59,52 @@ class Shortlister:
         return f"Shortlister({len(self.catalogue)} skills, version {self.version})"
 
     def shortlist(
-        self, utterance: str | None, k: int = 10, *, profile: AccountProfile = AccountProfile(), floor: float = 0.0
+        self,
+        utterance: str | None,
+        k: int = 10,
+        *,
+        profile: AccountProfile = AccountProfile(),
+        floor: float = 0.0,
+        mass: float = 1.0,
+        outside: float | None = None,
     ) -> tuple[Candidate, ...]:
-        """The at most `k` best skills with a score of at least `floor`, best first; empty where no word is known."""
+        """The at most `k` best skills with a score of at least `floor`, best first; empty where no word is known.
+
+        With a `mass` below 1, no more than are needed for that share of the probability, that of none included: a list
+        may then be empty. `outside` is the share of requests that fit no skill, by default that of the training.
+        """
+        return self.judge(utterance, k, profile=profile, floor=floor, mass=mass, outside=outside)[0]
+
+    def judge(
+        self,
+        utterance: str | None,
+        k: int = 10,
+        *,
+        profile: AccountProfile = AccountProfile(),
+        floor: float = 0.0,
+        mass: float = 1.0,
+        outside: float | None = None,
+    ) -> tuple[tuple[Candidate, ...], float]:
+        """The shortlist, as `shortlist` gives it, and P(no skill fits): 1 where no word is known."""
         if k < 1 or not utterance:
-            return ()
-        numbers, x = self.first_stage(utterance, k, profile)
-        z = self.calibration.log_odds(x)
-        order = np.argsort(-z, kind="stable")[:k]
-        scores = [1.0 / (1.0 + math.exp(-value)) if value > -_SURE else 0.0 for value in z.take(order).tolist()]
-        best = zip(numbers.take(order).tolist(), scores, strict=True)
-        return tuple(Candidate(*self.catalogue[number], score) for number, score in best if score >= floor)
+            return (), 1.0
+        numbers, x, signs = self.first_stage(utterance, k, profile)
+        if not len(numbers):
+            return (), 1.0
+        none = self.calibration.none(signs, outside)
+        p = (1.0 - none) * self.calibration.probabilities(x)
+        order = np.argsort(-p, kind="stable")
+        order = order[: min(k, _needed(p[order], none, mass))]
+        best = zip(numbers.take(order).tolist(), p.take(order).tolist(), strict=True)
+        return tuple(Candidate(*self.catalogue[number], score) for number, score in best if score >= floor), none
 
     def first_stage(
         self, utterance: str, k: int = 10, profile: AccountProfile = AccountProfile()
-    ) -> tuple[Numbers, Floats]:
-        """The candidates by number and their features; the account's skills are candidates too if any word is known."""
+    ) -> tuple[Numbers, Floats, Floats]:
+        """The candidates by number, their features, and the signs that a skill fits at all.
+
+        The account's skills are candidates too if any word is known.
+        """
         many = max(k, FIRST_STAGE)
         numbers, scores = self.index.best(utterance, many)
         more: list[int] = []
@@ -82,13 +112,31 @@ class Shortlister:
             more += [n for n in map(self.catalogue.number, (*profile.enabled, *profile.used)) if n is not None]
         if self.classifier is not None and len(self.index) <= TWO_STAGES:
             more += [n for n in self.classifier.best(utterance, many)[0].tolist() if n not in self.catalogue.gone]
+        logits = self.linear.logits(utterance) if self.linear is not None else None
+        if self.linear is not None and logits is not None:
+            best = self.linear.skills.take(top(logits, many)).tolist()
+            more += [n for n in best if n not in self.catalogue.gone]
         if more:
             numbers = np.union1d(numbers, np.array(more, np.int64))
             scores = self.index.scores(utterance, numbers)
             numbers, scores = numbers[~np.isnan(scores)], scores[~np.isnan(scores)]
         learned = self.classifier.scores(utterance, numbers) if self.classifier is not None else None
+        linear = None
+        if self.linear is not None and logits is not None:
+            at, known = lookup(self.linear.skills, numbers)
+            linear = np.where(known, logits[at] - logits.max(), np.nan)
         skills = [self.catalogue[number] for number in numbers.tolist()] if profile != AccountProfile() else ()
-        return numbers, features(scores, scores - self.index.base[numbers], learned, skills, profile)
+        evidence = scores - self.index.base[numbers]
+        x = features(scores, evidence, learned, linear, skills, profile)
+        signs = np.array(
+            (
+                1.0,
+                np.log1p(max(0.0, float(evidence.max(initial=0.0)))),
+                0.0 if logits is None else float(logits.max()),
+                self.index.known_words(utterance),
+            )
+        )
+        return numbers, x, signs
 
     def with_skills(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
         """A copy with more skills by domain, as by `with_owned`."""
@@ -131,6 +179,14 @@ class Shortlister:
         return self.with_skills(lacking)
 
 
+def _needed(p: Floats, none: float, mass: float) -> int:
+    """The number of probabilities, best first, that make up that share of their sum, that of none included."""
+    if mass >= 1.0:
+        return len(p)
+    reached = none + np.concatenate([[0.0], np.cumsum(p)])
+    return int(np.searchsorted(reached, mass * reached[-1]))
+
+
 def _skills(name: str, domain: Domain) -> Sequence[Skill]:
     """The skills of a domain; its name alone where its code raises or returns something else."""
     skills = guarded(lambda: list(domain.skills))
@@ -142,12 +198,16 @@ def _skills(name: str, domain: Domain) -> Sequence[Skill]:
 class ShortlistSettings(Struct, frozen=True):
     """`k`: skills per shortlist, at least 1. `floor`: the lowest score of a listed skill, in [0, 1].
 
-    `always`: domains that are queried for every request.
+    `always`: domains that are queried for every request. `mass`: the share of the probability, that of no skill
+    included, for which a list needs no more skills; 1 fills it up to `k`. `outside`: the share of requests that fit no
+    skill, None for that of the training.
     """
 
     k: int = 10
     floor: float = 0.0
     always: frozenset[str] = frozenset()
+    mass: float = 1.0
+    outside: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,4 +230,11 @@ class Shortlisting:
     def __call__(self, request: Request) -> tuple[Candidate, ...]:
         """The shortlist for a request, best first."""
         profile, settings = account_profile(request), self.settings
-        return self.shortlister.shortlist(request.utterance, settings.k, profile=profile, floor=settings.floor)
+        return self.shortlister.shortlist(
+            request.utterance,
+            settings.k,
+            profile=profile,
+            floor=settings.floor,
+            mass=settings.mass,
+            outside=settings.outside,
+        )
