@@ -304,6 +304,7 @@ def test_a_run_that_lives_keeps_its_folder(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_is_killed_costs_its_own_domain_one_attempt(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
