@@ -11,12 +11,14 @@ from fakes import FakeDomain, FakeModel
 from msgspec import UNSET
 
 from arbitrank.domain import Settings
-from arbitrank.errors import DataError, InputError
+from arbitrank.errors import DataError, InputError, PluginError
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.packages import core_version
 from arbitrank.store.artifact import read_card, read_manifest
 from arbitrank.store.artifact_checks import verified
 from arbitrank.training.build import build, data_digest, measure
+from arbitrank.training_environment import read_environment
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 PACKAGE = ("arbitrank-lights", "1.2")
@@ -56,7 +58,10 @@ def test_an_artifact_is_sealed_with_the_settings_of_its_training(tmp_path: Path)
     assert (manifest.domain, manifest.package, manifest.package_version) == ("lights", *PACKAGE)
     assert (manifest.model, manifest.loss, manifest.seed, manifest.features) == ("auto", "", 3, ("a", "b"))
     assert manifest.data_digest == data_digest(EXAMPLES)
-    assert set(manifest.files) == {"reranker/weights.json", "card.json"}
+    assert set(manifest.files) == {"reranker/weights.json", "card.json", "environment.json"}
+    trained = read_environment(tmp_path / "a")
+    assert trained is not None
+    assert (trained.package, trained.package_version, trained.core) == (*PACKAGE, core_version())
     assert read_card(tmp_path / "a") == built.measured.card
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
@@ -112,6 +117,7 @@ def test_a_trained_domain_is_reproducible_to_the_byte(tmp_path: Path, monkeypatc
     assert {path.split("/")[0] for path in content(tmp_path / "a")} == {
         "manifest.json",
         "card.json",
+        "environment.json",
         "reranker",
         "recogniser",
     }
@@ -225,3 +231,25 @@ def test_the_digest_of_a_data_set_is_of_its_examples_in_order() -> None:
         Example(Request(context={"b": 2, "a": 1}), Truth(None)),
     ]
     assert data_digest(same[:1]) == data_digest(same[1:])
+
+
+def test_training_that_writes_a_file_of_the_environments_name_is_refused(tmp_path: Path) -> None:
+    """It would be taken for the core's own."""
+
+    class Own(Lights):
+        def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> dict[str, Any]:
+            (out / "environment.json").write_text("{}")
+            return super().train(examples, out, settings)
+
+    with pytest.raises(PluginError, match=r"train wrote environment.json, which core writes"):
+        build(Own(), PACKAGE, EXAMPLES, tmp_path / "a", Settings())
+
+
+def test_a_domain_states_by_which_versions_its_weights_are_loadable(tmp_path: Path) -> None:
+    class Stating(Lights):
+        loadable_by = ">=1.0,<3"
+
+    build(Stating(), PACKAGE, EXAMPLES, tmp_path / "a", Settings())
+    trained = read_environment(tmp_path / "a")
+    assert trained is not None
+    assert trained.loadable_by == ">=1.0,<3"
