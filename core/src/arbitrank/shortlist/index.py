@@ -36,6 +36,7 @@ _STEPS = np.uint32(255)
 _BITS = np.uint32(8)  # of a posting, for its weight
 _RARITY = 10.0  # steps of -log P(gram) per nat
 _LEAST_RATIO = 20  # all grams are at least so many times the smoothing, so that little data has an effect too
+_RECENT = 4_096  # grams of the skills added last, before they join the others
 _LENGTH = 6  # grams that a typical utterance shares with a skill: a prior is spread over so many when postings are cut
 
 
@@ -58,7 +59,7 @@ class Index:
     int32 (G + 1,). `postings`: uint32, by gram. `step`: nats per step of a weight. `rarity`: −log P(gram) in tenths of
     a nat, uint8 (G,); `unseen` is that of an unknown gram. `base`: γ·log P(skill), float32 (n,), −∞ for a removed
     skill. `missing`: log(a / (n_skill + a)), float32 (n,). `unused`: the `base` of a skill without usage. `added`: the
-    postings of skills added later, by gram.
+    postings of skills added later, by gram; those of the last ones in `recent`, which is small: each change copies it.
     """
 
     settings: IndexSettings
@@ -72,6 +73,7 @@ class Index:
     missing: NDArray[np.float32]
     unused: float
     added: Mapping[int, NDArray[np.uint32]] = field(default_factory=dict)
+    recent: Mapping[int, NDArray[np.uint32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.base)
@@ -80,7 +82,8 @@ class Index:
     def nbytes(self) -> int:
         """Bytes of its arrays."""
         own = (self.grams, self.starts, self.postings, self.rarity, self.base, self.missing)
-        return sum(array.nbytes for array in own) + sum(array.nbytes for array in self.added.values())
+        later = (*self.added.values(), *self.recent.values())
+        return sum(array.nbytes for array in own) + sum(array.nbytes for array in later)
 
     def best(self, utterance: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The at most `k` skills of the highest log P(utterance, skill), up to a constant, and these, best first.
@@ -114,7 +117,7 @@ class Index:
         """A copy with more skills, numbered on from the last; `texts` describe each. Takes well under 1 ms."""
         if len(self) + len(texts) > MAX_SKILLS:
             raise InputError(f"{len(self) + len(texts)} skills are too many, expected at most {MAX_SKILLS}")
-        added, a = dict(self.added), self.settings.smoothing
+        recent, a = dict(self.recent), self.settings.smoothing
         base, missing = [], []
         for number, own in enumerate(texts, len(self)):
             grams = np.concatenate([np.zeros(0, np.uint32), *map(index_grams, own)])
@@ -124,13 +127,17 @@ class Index:
             weights = np.log1p(counts * np.exp(rarity) / a)
             packed = np.uint32(number) << _BITS | _quantised(weights, self.step)
             for gram, posting in zip(hashes.tolist(), packed, strict=True):
-                before = added.get(gram)
-                added[gram] = np.array([posting]) if before is None else np.append(before, posting)
+                before = recent.get(gram)
+                recent[gram] = np.array([posting]) if before is None else np.append(before, posting)
             base.append(self.unused)
             missing.append(np.log(a / (len(grams) + a)))
+        added = self.added
+        if len(recent) > _RECENT:
+            added, recent = _with_postings(added, recent), {}
         return replace(
             self,
             added=added,
+            recent=recent,
             base=np.append(self.base, np.array(base, np.float32)),
             missing=np.append(self.missing, np.array(missing, np.float32)),
         )
@@ -147,8 +154,9 @@ class Index:
         place = place[known]
         ends = self.starts[place + 1].tolist()
         lists = [self.postings[a:b] for a, b in zip(self.starts[place].tolist(), ends, strict=True)]
-        if self.added:
-            lists += [self.added[gram] for gram in hashes.tolist() if gram in self.added]
+        for later in (self.added, self.recent):
+            if later:
+                lists += [later[gram] for gram in hashes.tolist() if gram in later]
         return lists
 
     def _matches(self, utterance: str) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
@@ -165,6 +173,16 @@ class Index:
         scores = steps * np.float32(self.step) + np.float32(len(lists)) * self.missing.take(skills)
         scores += self.base.take(skills)
         return skills, scores, len(lists)
+
+
+def _with_postings(
+    added: Mapping[int, NDArray[np.uint32]], recent: Mapping[int, NDArray[np.uint32]]
+) -> dict[int, NDArray[np.uint32]]:
+    both = dict(added)
+    for gram, postings in recent.items():
+        before = both.get(gram)
+        both[gram] = postings if before is None else np.concatenate((before, postings))
+    return both
 
 
 def lookup(ascending: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
