@@ -4,7 +4,8 @@
 fourteen words of a vocabulary of 60,000) and reads it as `shortlist train --catalogue` does: time and the process's
 largest memory, then the training of its index. `changing` trains on a catalogue, follows its store twice, and adds
 skills one at a time after as many as `--before` names: until the skill is found in the process that adds it, until the
-log keeps it, and until another process that looks finds it. Medians over twenty changes, in milliseconds of the clock and of the processor.
+log keeps it, and until another process that looks finds it. Medians over twenty changes, in milliseconds of the clock
+and (`cpu`) of the processor.
 """
 
 from __future__ import annotations
