@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,15 +20,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from starlette.exceptions import HTTPException
+from waiting import until
 
 from arbitrank.answerlog.period import begin, begin_in
 from arbitrank.cli.main import cli
 from arbitrank.errors import DataError, InputError
 from arbitrank.probability import log_odds, sigmoid
+from arbitrank.serve import watch_process
 from arbitrank.serve.routes import Handlers
 from arbitrank.serve.settings import ServiceSettings, WatchSettings
 from arbitrank.serve.watch_main import ServiceWatch, WatchStart, samples_of
-from arbitrank.serve.watch_process import REPORT
+from arbitrank.serve.watch_process import REPORT, WatchProcess
 from arbitrank.values import Ranked, Truth
 from arbitrank.watch import collector
 from arbitrank.watch.alarms import Commands
@@ -447,6 +452,41 @@ def test_a_service_reports_once_and_posts_until_it_is_taken(
     samples = samples_of(report)
     assert (("pears", "drift"), 1.0) in samples["watch_alarm"]
     assert (("apples", "drift"), 0.0) in samples["watch_alarm"]
+
+
+def test_the_supervisor_starts_the_watch_notes_its_end_and_replaces_it(
+    drifted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of its own reads the log, and writes the report that the route replies; it ends with the service."""
+    monkeypatch.setattr(watch_process, "_FIRST_SECONDS", 0.0)
+    settings = ServiceSettings(log=drifted, watch=WatchSettings(since="1d"), store=str(tmp_path / "store"))
+    events = Events()
+    watch = WatchProcess(settings, tmp_path, events)  # type: ignore[arg-type]
+    assert watch.pid == 0
+    watch.tick(monotonic())
+    first = watch.pid
+    try:
+        until((tmp_path / REPORT).exists)
+        report = msgspec.json.decode((tmp_path / REPORT).read_bytes(), type=WatchReport)
+        assert {one.domain for one in report.alarms} == {"pears"}
+
+        os.kill(first, signal.SIGKILL)
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        now = monotonic()
+        watch.tick(now)
+        assert [(event, fields["status"]) for event, fields in events.events] == [("watch ended", -signal.SIGKILL)]
+        watch.tick(now + 59)
+        assert watch.pid == 0
+        watch.tick(now + 61)
+        second = watch.pid
+        assert second not in (0, first)
+    finally:
+        watch.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+    watch.tick(now + 1_000)
+    assert watch.pid == 0
+    assert WatchProcess(ServiceSettings(), tmp_path, events)._due is None  # type: ignore[arg-type]
 
 
 def test_the_route_has_the_report_or_says_why_there_is_none(tmp_path: Path) -> None:
