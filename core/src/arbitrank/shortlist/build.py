@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
+from itertools import chain, compress
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +36,7 @@ from arbitrank.values import Example, Request
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
 _HELD_OUT = 10  # one in so many utterances is held out for the calibration
+_FOLDS = 2  # of held-out utterances, where the linear kernel makes training with others worthwhile
 _ENOUGH = 20  # utterances to calibrate on
 _RANKS = (1, 5, 10)
 
@@ -148,20 +151,22 @@ def build(
         raise DataError("no skill: no line, no catalogue and no installed domain has one; see docs/shortlist.md")
     check(gathered)
     skills, known, lines = SkillCatalogue.of(gathered), gathered.skills, labelled.lines
-    held = [line for line in lines if crc(line.utterance) % _HELD_OUT == 0]
-    whole = _with_kernels(lines, skills, known, classifier, linear)
-    rest = [line for line in lines if crc(line.utterance) % _HELD_OUT]
-    part = _with_kernels(rest, skills, known, classifier, linear) if held else whole
-    scoped = out_of_scope(lambda some: _with_kernels(some, skills, known, None, linear), part, rest, held, unowned)
-    halves = [[line for line in held if crc(line.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
-    crossed = [
-        _outcomes(replace(part, calibration=fitted(part, halves[1 - side], scoped.half(1 - side))), halves[side])
-        for side in (0, 1)
-    ]
+    trained = partial(_with_kernels, skills=skills, known=known, classifier=classifier, linear=linear)
+    # Where the linear kernel has the work, two cores share it: liblinear leaves Python's lock to others.
+    with ThreadPoolExecutor(1) as beside:
+        whole = beside.submit(trained, lines)
+        folds = [_fold(lines, fold) for fold in (range(_FOLDS) if linear else (0,))]
+        parts = [(trained(rest), held) for rest, held in folds if held]
+        scoped = ScopeExamples()
+        if parts:
+            half = partial(_with_kernels, skills=skills, known=known, classifier=None, linear=linear)
+            scoped = out_of_scope(half, parts[0][0], *folds[0], unowned)
+        found = _calibrated(parts, scoped)
+        shortlister = whole.result()
     data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
     return TrainedShortlister(
-        replace(whole, calibration=fitted(part, held, scoped), change=listed.change),
-        _quality(np.concatenate(crossed)),
+        replace(shortlister, calibration=found[0], change=listed.change),
+        _quality(found[1]),
         len(lines),
         data,
         gathered,
@@ -169,19 +174,51 @@ def build(
     )
 
 
-def fitted(
-    shortlister: Shortlister, lines: Sequence[SkillUtterance], scoped: ScopeExamples = ScopeExamples()
-) -> CandidateCalibration:
-    """The calibration that best fits lines on which the kernels were not trained; the default one for too few."""
-    if len(lines) < _ENOUGH:
-        return CandidateCalibration()
+def _fold(lines: Sequence[SkillUtterance], fold: int) -> tuple[Sequence[SkillUtterance], Sequence[SkillUtterance]]:
+    """The lines to train on and those held out."""
+    held = [crc(line.utterance) % _HELD_OUT == fold for line in lines]
+    return [line for line, out in zip(lines, held, strict=True) if not out], list(compress(lines, held))
+
+
+def _calibrated(
+    parts: Sequence[tuple[Shortlister, Sequence[SkillUtterance]]], scoped: ScopeExamples
+) -> tuple[CandidateCalibration, NDArray[np.float64]]:
+    """The calibration fitted to held-out lines, each seen by kernels that were not trained on it; and their outcomes.
+
+    The outcomes of one half of the lines are with a calibration fitted to the other half.
+    """
+    halves = [
+        [(part, [one for one in held if crc(one.utterance) // _HELD_OUT % 2 == side]) for part, held in parts]
+        for side in (0, 1)
+    ]
+    seen = [[one for part, held in half for one in seen_by(part, held)] for half in halves]
+    outcomes = [np.empty((0, 2))]
+    for side in (0, 1):
+        calibration = _fitted(seen[1 - side], scoped.half(1 - side))
+        outcomes += [_outcomes(replace(part, calibration=calibration), held) for part, held in halves[side]]
+    return _fitted([*seen[0], *seen[1]], scoped), np.concatenate(outcomes)
+
+
+def seen_by(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> list[HeldRequest]:
+    """The candidates of lines, with the acceptable ones, and their signs; lines without a candidate are left out."""
     held = []
     for line in lines:
         numbers, x, signs = shortlister.first_stage(line.utterance, profile=account_profile(line.request))
         right = [shortlister.catalogue[number][0] in line.acceptable for number in numbers.tolist()]
         if right:
             held.append(HeldRequest(x, np.array(right, np.bool_), signs))
-    return fit(held, scoped.outside(), scoped.inside())
+    return held
+
+
+def fitted(
+    shortlister: Shortlister, lines: Sequence[SkillUtterance], scoped: ScopeExamples = ScopeExamples()
+) -> CandidateCalibration:
+    """The calibration that best fits lines on which the kernels were not trained; the default one for too few."""
+    return _fitted(seen_by(shortlister, lines), scoped)
+
+
+def _fitted(held: Sequence[HeldRequest], scoped: ScopeExamples) -> CandidateCalibration:
+    return fit(held, scoped.outside(), scoped.inside()) if len(held) >= _ENOUGH else CandidateCalibration()
 
 
 def quality(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> ShortlistQuality:
