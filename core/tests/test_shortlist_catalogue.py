@@ -503,3 +503,18 @@ def test_the_gate_refuses_a_version_whose_catalogue_shrank(store: Store, tmp_pat
     write(build([], listed=listed(TIDE, MOON)), tmp_path / "c")
     store.publish(tmp_path / "c")
     assert consider(store, {}, SHORTLIST).reasons == ()
+
+
+def test_skills_of_domains_whose_code_was_swapped_in_are_known_but_for_removed_ones(
+    store: Store, tmp_path: Path
+) -> None:
+    publish(store, tmp_path / "made")
+    live = Live({}, store, shortlist=ShortlistSettings(), selftest=lambda folder, name: None)
+    live.look()
+    store.change_catalogue((), frozenset({SkillKey("sky", "moon")}), by="tests")
+    live.look()
+    skills = (Skill("moon", MOON.description), Skill("meteors", "Showers of shooting stars"))
+    live.catalogue.serve({"sky": FakeDomain("sky", skills=skills)})
+    (version,) = live._follower.states[SHORTLIST].versions.values()
+    assert names(version.model.shortlister, "showers of shooting stars") == ["meteors"]
+    assert "moon" not in names(version.model.shortlister, "phase of the moon tonight", 5)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from arbitrank.domain import Domain
 from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.domain_state import LoadedVersion
@@ -70,6 +71,11 @@ class CatalogueFollower:
         """Read the log once, and apply what is new; a failure is noted in the state of the Shortlister."""
         with self._looking:
             self._follow_log(self._versions())
+
+    def serve(self, domains: Mapping[str, Domain]) -> None:
+        """Have every Shortlister know the skills of domains that answer now: code was swapped in."""
+        with self._looking:
+            self._exchange(self._versions(), lambda one: one.serving(domains))
 
     def _versions(self) -> dict[str, LoadedVersion]:
         """The Shortlisters in memory, by version."""

@@ -90,8 +90,7 @@ class Live:
         changed: Callable[[], object] = lambda: None,
     ) -> None:
         self.store, self._domains = store, domains
-        self._tester = SelfTester(SELF_TEST, background=True)
-        self._comparison = Comparison()
+        self._tester, self._comparison = SelfTester(SELF_TEST, background=True), Comparison()
         self._shadow = Shadow(self._comparison, compared)
         self._workers = WorkerGroups(isolation) if isolation else None
         self._breakers = Breakers(breaking) if breaking else None
@@ -266,6 +265,7 @@ class Live:
                     self._domains = {n: one for n, one in {**self._domains, **domains}.items() if n not in gone}
                     self._swap_states(states, gone)
             states |= load({name: domains[name] for name in late or ()})
+        self.catalogue.serve(domains)
 
     def _swap_states(self, states: Mapping[str, FollowedState], gone: Collection[str]) -> None:
         """Swap states of names, and with them the one reference that answers. The follower's lock is held."""

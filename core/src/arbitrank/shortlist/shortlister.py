@@ -171,9 +171,15 @@ class Shortlister:
         return replace(self, catalogue=catalogue, index=self.index.without(catalogue.gone - self.catalogue.gone))
 
     def serving(self, domains: Mapping[str, Domain]) -> Shortlister:
-        """A copy with the domains' skills that it lacks."""
+        """A copy with the domains' skills that it lacks, but for those that were removed."""
+        known = self.catalogue
+        removed = {(known[number][1], known.own.get(number, known[number][0])) for number in known.gone}
         lacking = {
-            name: [one for one in _skills(name, domain) if self.catalogue.number_of(name, one.name) is None]
+            name: [
+                one
+                for one in _skills(name, domain)
+                if known.number_of(name, one.name) is None and (name, one.name) not in removed
+            ]
             for name, domain in sorted(domains.items())
         }
         return self.with_skills(lacking)
