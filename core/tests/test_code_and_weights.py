@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from environment_folders import released
 
 from arbitrank.arbitration.arbitrator import Serving
+from arbitrank.cli.main import cli
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import found_in, loading
 from arbitrank.environments.folders import Release
@@ -176,12 +178,17 @@ def test_where_loading_alone_proves_it_the_same_holds_and_a_start_in_between_fin
     for one in (live, started):
         one.look()
         assert pair(one) == ("Soar", "2.0", new)
-    done = rollback_code("kite", store, folder)
-    assert done.changes["kite"].state.stable == old
+    assert rollback_code("kite", store, folder).changes["kite"].state.stable == old
     assert [change.code for change in store.history("kite")][-1] == "1.0-00000000"
     live.look()
     assert pair(live) == before
-    assert rollback_weights("kite", store, folder).before is not None
+    options = ["--store", str(store), "--environments", str(folder)]
+    done = CliRunner().invoke(cli, ["rollback", "kite", *options])
+    assert done.output.splitlines() == [
+        f"kite: stable {new}, previous {old} (change 4)",
+        "arbitrank-kite 2.0-00000000 is current, before: 1.0-00000000; see: arbitrank domains",
+    ]
+    assert "with code 2.0-00000000" in CliRunner().invoke(cli, ["history", "kite", *options[:2]]).output
     live.look()
     assert pair(live) == ("Soar", "2.0", new)
 
