@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from environment_folders import released
+from waiting import until
 
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import domains_of
@@ -152,11 +153,10 @@ def test_what_hangs_delays_no_other_package(folder: Path, followed: Followed) ->
     released(folder, version="1.1")
     released(folder, ("swing",), package="arbitrank-swing")  # comes after kite
     followed.code.look(0.01)
-    followed.code.look()
+    until(lambda: followed.code.look(0.01) or followed.serving("arbitrank-swing"))
     assert (followed.serving("arbitrank-swing"), followed.serving()) == ("1.0-00000000", "1.0-00000000")
     end.set()
-    while followed.serving() != "1.1-00000000":
-        followed.code.look(0.01)
+    until(lambda: followed.code.look(0.01) or followed.serving() == "1.1-00000000")
     assert len(followed.swapped) == 2
 
 
