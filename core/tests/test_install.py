@@ -333,6 +333,10 @@ def test_a_release_that_needs_other_weights_is_taken_where_that_is_known_or_said
     assert current(folder) is None
     (note,) = installed(folder, store, await_weights=True, dry_run=True).notes
     assert "run: arbitrank train kite, then arbitrank promote kite" in note
+    names = []
+    for built.version in ("1.1", "1.2", "1.3"):  # the first stands for what answers, which none replaces before weights
+        names.append(installed(folder, store, await_weights=True).release)
+    assert [one.name for one in folders.releases(folder / "arbitrank-kite")] == names
     weights_in(store, tmp_path, "2", promote=False)  # a candidate that passes
     (note,) = installed(folder, store, dry_run=True).notes
     assert note.endswith("run: arbitrank promote kite")

@@ -88,9 +88,10 @@ def install(
                 _place(part, release)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+        kept = [release, folders.previous(folder, package) if await_weights else None]  # it may be what answers
         folders.switch(folder, release)
-        last = folders.previous(folder, package)
-        removed = folders.prune(home, [release.name, *([last.name] if last else [])])
+        kept.append(folders.previous(folder, package))
+        removed = folders.prune(home, [one.name for one in kept if one])
         return replace(result, removed=tuple(removed))
 
 
