@@ -120,8 +120,9 @@ def install(built: Built, into: Path, name: str, installer: str) -> tuple[float,
 def environ(built: Built, **more: str) -> dict[str, str]:
     """Variables of a side: this machine's, without modules of this process; `uv` is found where it is for this one."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("ARBITRANK", "PYTHON"))}
-    beside = str(Path(tool().uv or "uv").parent)
-    return {**own, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": f"{beside}:{own['PATH']}", **more}
+    if uv := tool().uv:
+        own["PATH"] = f"{Path(uv).parent}{os.pathsep}{own['PATH']}"
+    return {**own, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **more}
 
 
 def prepared(folder: Path, before: str | None) -> Built:
