@@ -106,10 +106,10 @@ RECOGNISES = {
     "returns None": (returning(None), "recognise returned NoneType, expected a sequence of Hypothesis"),
     "returns a number": (returning(3), "recognise returned int, expected a sequence of Hypothesis"),
     "returns texts": (returning(["Do"]), "hypothesis 0 is of type str, expected a Hypothesis"),
-    "returns 101 hypotheses": (lambda request: hypotheses(101), "more than 100 hypotheses, expected that many at most"),
+    "returns 101 hypotheses": (lambda request: hypotheses(101), "more than 100 hypotheses, expected at most 100"),
     "returns hypotheses without end": (
         lambda request: repeat(Hypothesis("hostile", "Do")),
-        "more than 100 hypotheses, expected that many at most",
+        "more than 100 hypotheses, expected at most 100",
     ),
     "speaks for another domain": (reading(domain="one"), "hypothesis 0 is of domain 'one', expected 'hostile'"),
     "is NaN sure": (
