@@ -258,6 +258,7 @@ def test_a_row_of_another_length_and_other_encodings_are_named(tmp_path: Path) -
         {"servers": [{"name": "sea", "tools": [TIDE, MOON]}]},
         [{"name": "sea", "tools": {"sea": {"tools": [TIDE, MOON]}}}],
         [{"serverInfo": {"name": "sea"}, "tools": [TIDE, MOON]}],
+        [{"serverInfo": {"name": "sea"}, "result": {"tools": [TIDE]}}, {"server": "sea", "tools": [{"name": "moon"}]}],
     ],
 )
 def test_mcp_is_read_in_every_layout(value: Any, tmp_path: Path) -> None:
@@ -272,11 +273,16 @@ def test_mcp_takes_the_server_from_initialize_and_reports_missing_pages(tmp_path
     session = [
         {"jsonrpc": "2.0", "id": 0, "method": "initialize"},
         {"jsonrpc": "2.0", "id": 0, "result": {"serverInfo": {"name": "harbour", "version": "1"}, "capabilities": {}}},
+        {"jsonrpc": "2.0", "id": 2, "result": {"prompts": [{"name": "greet", "description": "x"}]}},
         {"jsonrpc": "2.0", "id": 1, "result": {"tools": [TIDE], "nextCursor": "page2"}},
     ]
     skills, left, bad = read("mcp", written(tmp_path, "\n".join(map(json.dumps, session)), "log.jsonl"))
     assert [one.domain for one in skills] == ["harbour"]
-    assert left == ["message that is no result", "next page of tools, which is not there"]
+    assert left == [
+        "message that is no result",
+        "list of something else than tools",
+        "next page of tools, which is not there",
+    ]
     assert bad == []
     assert read("mcp", tmp_path / "log.jsonl", "mine")[0][0].domain == "mine"
 

@@ -20,6 +20,7 @@ from arbitrank.wire.json_text import short
 
 _KNOWN = {"name", "title", "description", "inputSchema", "input_schema", "inputschema"}
 _IGNORED = {"outputSchema", "icons", "_meta", "cache_control", "type", "annotations"}
+_OTHERS = ("prompts", "resources", "resourceTemplates")
 _HOLDERS = ("servers", "mcpServers")
 _DEEP = 6  # of objects that hold servers
 _EXPECTED = "expected a result of tools/list: an object with tools, or a list of tools"
@@ -65,11 +66,15 @@ class _ToolsReader:
             text = error.get("message") if isinstance(error, dict) else error
             yield BadLine(where, f"the server replied with an error: {short(text)}; {_EXPECTED}")
         elif "result" in value:
+            info = value.get("serverInfo")
+            server = self._named(info, server) if isinstance(info, dict) else server
             yield from self.read(f"{where}: result", value["result"], server, depth + 1)
         elif "method" in value and "tools" not in value:
             yield LeftOut("message that is no result", f"{where}: {short(value['method'])}")
         elif "tools" in value:
             yield from self._tools(where, value, server, depth)
+        elif others := [key for key in _OTHERS if key in value]:
+            yield LeftOut("list of something else than tools", f"{where}: {others[0]}")
         elif isinstance(value.get("serverInfo"), dict):  # the result of `initialize`
             self.server = self._named(value["serverInfo"], self.server)
         elif _is_tool(value):
@@ -135,15 +140,11 @@ class _ToolsReader:
             "owner": server or self.server,
             "description": tool.get("description"),
             "parameters": {"properties": schema_parameters(schema)},
-            "tags": [title for title in dict.fromkeys(titles) if isinstance(title, str) and title != tool.get("name")],
+            "tags": list(dict.fromkeys(one for one in titles if isinstance(one, str) and one != tool.get("name"))),
         }
         yield from skill_items(where, line)
 
 
 def _is_tool(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and "name" in value
-        and bool({"inputSchema", "input_schema", "description"} & value.keys())
-        and not {"tools", "result"} & value.keys()
-    )
+    """True for an object that is a tool of a list, or would be one but for its fields."""
+    return isinstance(value, dict) and "name" in value and not {"tools", "result", *_HOLDERS} & value.keys()
