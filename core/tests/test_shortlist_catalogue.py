@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from click.testing import CliRunner
 from fakes import FakeDomain, artifact
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Skill
@@ -233,8 +233,7 @@ def test_a_writer_that_is_killed_leaves_whole_changes(store: Store, tmp_path: Pa
     process = multiprocessing.get_context("fork").Process(target=_append_until_killed, args=(str(tmp_path / "store"),))
     process.start()
     log = store.catalogue_log()
-    while (latest := log.latest()) is None or latest.number < 3:
-        os.sched_yield()
+    until(lambda: (latest := log.latest()) is not None and latest.number >= 3)
     process.kill()
     process.join()
     assert [check.problem for check in log.checks()] == [None]

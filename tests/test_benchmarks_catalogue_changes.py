@@ -1,11 +1,11 @@
-"""The benchmark of catalogues has the documented figures."""
+"""The benchmark of changes of a catalogue has the documented figures."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from benchmarks.catalogue import main
+from benchmarks.catalogue_changes import main
 
 
 def test_a_catalogue_is_read_trained_on_and_changed_while_it_is_served(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ from arbitrank.store.store import Store, open_store
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 from benchmarks.common import table
 
-NAME = "catalogue"
+NAME = "catalogue_changes"
 _CHANGES = 20
 
 
