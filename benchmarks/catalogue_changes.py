@@ -33,7 +33,6 @@ from arbitrank.store.store import Store, open_store
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 from benchmarks.common import table
 
-NAME = "catalogue_changes"
 _CHANGES = 20
 
 
