@@ -254,8 +254,11 @@ def _counted(
     Pairs are sorted by gram and skill. Arrays are released as soon as possible: of a million utterances each is large.
     """
     hashes, rows = index_grams_of_all(utterances)
-    key = hashes.astype(np.int64) << 24 | skills[rows]
-    del hashes, rows
+    key = hashes.astype(np.int64)
+    del hashes
+    key <<= 24
+    key |= skills[rows]
+    del rows
     key.sort()
     first = _changes(key)
     counts = np.diff(first, append=len(key))
