@@ -81,10 +81,10 @@ def ranks(found: Sequence[Sequence[str]], lines: Sequence[SkillUtterance]) -> Ra
     )
 
 
-def ours(data: Labelled, seed: int) -> tuple[Ranks, dict[str, Any]]:
+def ours(data: Labelled, seed: int, linear: bool = True) -> tuple[Ranks, dict[str, Any]]:
     """The Shortlister: the rank of each request and its figures."""
     began = time.process_time()
-    shortlister = trained(data.train, data.outside, seed)
+    shortlister = trained(data.train, data.outside, seed, linear)
     took = time.process_time() - began
     # None of these requests is out of scope.
     found = [shortlister.shortlist(one.utterance, max(RANKS), outside=0.0) for one in data.dev]
@@ -102,8 +102,9 @@ def ours(data: Labelled, seed: int) -> tuple[Ranks, dict[str, Any]]:
     return rank, figures
 
 
-def trained(lines: Sequence[SkillUtterance], outside: Sequence[str], seed: int) -> Shortlister:
-    few = can_train(len(lines), len({one.skill for one in lines}))
+def trained(lines: Sequence[SkillUtterance], outside: Sequence[str], seed: int, linear: bool = True) -> Shortlister:
+    """A Shortlister with the linear kernel, where one is wanted and the data are few enough for it."""
+    few = linear and can_train(len(lines), len({one.skill for one in lines}))
     return build(lines, unowned=outside, linear=partial(train_linear, seed=seed) if few else None).shortlister
 
 
@@ -188,7 +189,9 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         runs = [ours(data, chosen.seed + turn) for turn in range(chosen.seeds)]
         systems: dict[str, Any] = {"Shortlister": averaged([rank for rank, _ in runs], [one for _, one in runs])}
         systems["Shortlister"]["half"] = halves(data, chosen.seed)
-        for peer, system in (("TF-IDF and linear SVM", vectors), ("BM25", bm25)) if chosen.peers else ():
+        systems_beside = {"index alone": partial(ours, seed=chosen.seed, linear=False)}
+        systems_beside |= {"TF-IDF and linear SVM": vectors, "BM25": bm25} if chosen.peers else {}
+        for peer, system in systems_beside.items():
             note(f"{name}: {peer}")
             if (done := system(data)) is not None:
                 rank, own = done

@@ -2,13 +2,13 @@
 
     share(i)        = softmax of v · x over the candidates that the linear kernel knows, times the mass that the
                       index leaves them; of another candidate, its tempered posterior of the index
-    P(acceptable i) = P(a skill fits) · sigmoid(a + b · logit(share(i)))
+    P(acceptable i) = P(a skill fits) · sigmoid(a + b · z + c · max(z, 0)),   z = logit(share(i))
     P(a skill fits) = sigmoid(w · s)
 
 x are the features of one candidate of the first stage, s the signs that any skill fits. v is fitted by conditional
-likelihood, a, b and w by logistic regression, to utterances that the kernels were not trained on, by ridge regression
-towards the defaults: the less data, the closer to them. An enabled skill thus weighs as much as the data support, and
-no skill is ever excluded. Fitting is in `arbitrank.shortlist.calibration_fitting`.
+likelihood, a, b, c and w by logistic regression, to utterances that the kernels were not trained on, by ridge
+regression towards the defaults: the less data, the closer to them. An enabled skill thus weighs as much as the data
+support, and no skill is ever excluded. Fitting is in `arbitrank.shortlist.calibration_fitting`.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ _FLOOR = -100.0  # of a log posterior
 class CandidateCalibration(Struct, frozen=True, dict=True):
     """The weights v, in the order of `FEATURES`; in artifacts of before, fewer, of a sigmoid for each candidate.
 
-    `alone` tempers the index's posterior for skills that the linear kernel lacks. `odds` are a and b. `fits`, in the
+    `alone` tempers the index's posterior for skills that the linear kernel lacks. `odds` are a, b and c. `fits`, in the
     order of `SIGNS`, are w, where requests that fit no skill were known, and `outside` is the share of such requests
     that it expects.
     """
 
     weights: tuple[float, ...] = DEFAULT
     alone: float = 0.5
-    odds: tuple[float, float] | None = (0.0, 1.0)
+    odds: tuple[float, float, float] | None = (0.0, 1.0, 0.0)
     fits: tuple[float, ...] | None = None
     outside: float = 0.0
 
@@ -83,8 +83,9 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
         """P(acceptable), given that a skill fits, of each candidate of one request: x has shape (n, features)."""
         if self.odds is None:
             return sigmoid(x @ self._vector)
-        share = self.shares(x)
-        return sigmoid(self.odds[0] + self.odds[1] * log_odds(np.clip(share, _SURE, 1.0 - _SURE)))
+        a, b, c = self.odds
+        z = log_odds(np.clip(self.shares(x), _SURE, 1.0 - _SURE))
+        return sigmoid(a + b * z + c * np.maximum(z, 0.0))
 
     def shares(self, x: Floats) -> Floats:
         """The share of each candidate in the probability of all: shape (n,), with a sum of 1."""

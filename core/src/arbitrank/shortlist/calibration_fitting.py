@@ -58,8 +58,10 @@ def fit(
     found = CandidateCalibration(tuple(weights.tolist()), alone)
     shares = np.concatenate([found.shares(one.x) for one in held])
     right = np.concatenate([one.acceptable for one in held]).astype(np.float64)
-    x = np.stack([np.ones(len(shares)), log_odds(np.clip(shares, _LEAST, 1.0 - _LEAST))], axis=1)
-    slopes = _logistic(x, right, np.ones(len(x)), np.array([0.0, 1.0]))
+    z = log_odds(np.clip(shares, _LEAST, 1.0 - _LEAST))
+    x = np.stack([np.ones(len(z)), z, np.maximum(z, 0.0)], axis=1)
+    a, b, c = _logistic(x, right, np.ones(len(x)), np.array([0.0, 1.0, 0.0])).tolist()
+    odds = (a, b, c) if min(b, b + c) > 0 else (0.0, 1.0, 0.0)  # a greater share is never less likely
     fits = None
     if len(outside.signs) >= _ENOUGH and outside.weights.sum() > 0:
         seen = np.stack([one.signs for one in held]) if inside is None else inside
@@ -67,7 +69,7 @@ def fit(
         # Both sides weigh the same; the share to expect is added where the calibration is used.
         weigh = np.concatenate([np.ones(len(seen)), outside.weights * (len(seen) / outside.weights.sum())])
         fits = tuple(_logistic(np.concatenate([seen, outside.signs]), y, weigh, np.zeros(len(SIGNS))).tolist())
-    return CandidateCalibration(found.weights, alone, (float(slopes[0]), float(slopes[1])), fits, outside.share)
+    return CandidateCalibration(found.weights, alone, odds, fits, outside.share)
 
 
 def _conditional(held: Sequence[HeldRequest], start: Floats, free: NDArray[np.bool_]) -> Floats:
