@@ -14,6 +14,7 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 UNMEASURED = (
     "test_benchmarks_",
     "test_cli_log",
+    "test_cli_usage",
     "test_context_learning",
     "test_demo",
     "test_docs",
@@ -24,6 +25,8 @@ UNMEASURED = (
     "test_own_nlu",
     "test_site",
     "test_solo_training",
+    "test_standardisation",
+    "test_store_faults",
     "test_tutorial",
 )
 """Files of tests that compute for long what shorter ones cover: measuring them would double their time."""
@@ -32,6 +35,7 @@ LONG = (
     "test_benchmarks_code_swap.py::test_swaps_of_code_and_weights_fail_no_request",
     "test_benchmarks_soak.py::test_a_short_run_loses_no_call_",
     "test_benchmarks_context.py::test_with_device_and_own_catalogue_",
+    "test_benchmarks_retrain.py::test_the_figures_are_ratios_of_what_was_measured_in_one_run",
     "test_benchmarks_swap.py::test_the_benchmark_measures_latency_beside_swaps",
     "test_benchmarks_watch.py::test_weekends_alarm_nobody",
     "test_deploy.py::test_a_rolling_restart_behind_nginx_loses_no_request",
