@@ -364,7 +364,7 @@ def print_table(figures: Mapping[str, Any]) -> None:
          f"{one['processor_ratio']:.2f}")
         for name, one in figures.items() if isinstance(one, Mapping) and "processor_ratio" in one
     ]  # fmt: skip
-    table(("request to answer, µs", "here", "there", "ratio", "processor"), rows)
+    table(("request to answer, µs", "measured", "against", "ratio", "processor"), rows)
     reports = figures["impact"].items()
     table(
         ("impact report, s", "environments", "in process", "ratio", "processor"),
