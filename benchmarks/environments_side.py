@@ -28,23 +28,23 @@ from arbitrank.values import Request
 _WAITING = 30.0  # seconds until both processes of each pair are there
 
 
-def processes() -> list[str]:
-    """This process and its children, by their numbers."""
-    return ["self", *{pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}]
+def processes() -> set[str]:
+    """The children of this process, by their numbers."""
+    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
 def memory() -> float:
     """Megabytes of the children, each with its share of what processes share (PSS)."""
     total = 0
-    for pid in processes()[1:]:
+    for pid in processes():
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total / 1024
 
 
 def cpu() -> float:
-    """Processor time of this process and its children, in microseconds; 0 where the system does not say."""
-    total = 0
+    """Processor time of this process and its children, in microseconds; its own where the system does not say."""
+    total = time.process_time_ns()
     for pid in processes():
         for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             with suppress(OSError):
