@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from distributions import install, serving
 from environment_folders import released
 from waiting import until
 
 from arbitrank.arbitration.arbitrator import Arbitrator
-from arbitrank.domain import Domain, Settings
+from arbitrank.domain import Domain, Settings, Skill, SkillParameter
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import found_in
 from arbitrank.environments.folders import Recorded
@@ -24,10 +25,11 @@ from arbitrank.environments.remote_domain import RemoteDomain, greeted
 from arbitrank.errors import InputError, PluginError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation import trial, worker_process
+from arbitrank.isolation.greeting import hello
 from arbitrank.isolation.groups import Isolation
 from arbitrank.live import loader
 from arbitrank.live.live import Live
-from arbitrank.registry import ENVIRONMENTS, Loaded, Refused, loaded, survey
+from arbitrank.registry import ENVIRONMENTS, Loaded, Refused, Source, loaded, survey
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Example, Hypothesis, Request, Truth
@@ -75,6 +77,26 @@ def test_domains_are_found_by_their_record_and_nothing_is_started(folder: Path) 
     assert [skill.phrases for skill in kite.skills] == [("fly",)]
     assert kite.release_name == "1.0-00000000"
     assert not kite.host.started
+
+
+def test_a_domain_states_all_that_its_skills_have(folder: Path) -> None:
+    class Kite(Domain):
+        name = "kite"
+        skills = (
+            Skill("fly", "Fly it", ("up",), (SkillParameter("height", "in metres"),), "en", "2", ("wind", "sport")),
+            Skill("land"),
+        )
+
+        def train(self, examples, out, settings):
+            raise NotImplementedError
+
+        def load(self, folder):
+            raise NotImplementedError
+
+    release = released(folder)
+    stated = hello([Loaded("kite", Source("kite", "arbitrank-kite", "1.0"), Kite())])
+    folders.record(release.folder, msgspec.structs.replace(release.recorded(), hello=stated))
+    assert domains(folder)["kite"].skills == Kite.skills
 
 
 def test_of_two_environments_with_one_domain_the_second_is_refused_and_both_are_named(folder: Path) -> None:

@@ -6,9 +6,18 @@ import platform
 from collections.abc import Iterable
 from itertools import islice
 
+from arbitrank.domain import Skill
 from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
-from arbitrank.isolation.messages import MAX_OUTCOMES, PROTOCOL, DomainStated, Hello, SkillStated, encode
+from arbitrank.isolation.messages import (
+    MAX_OUTCOMES,
+    PROTOCOL,
+    DomainStated,
+    Hello,
+    ParameterStated,
+    SkillStated,
+    encode,
+)
 from arbitrank.packages import core_version
 from arbitrank.plugin_hooks import stated
 from arbitrank.registry import Found, Loaded
@@ -60,10 +69,7 @@ def _stated(one: Loaded) -> DomainStated:
         one.source.distribution,
         one.source.version,
         one.source.name,
-        skills=tuple(
-            SkillStated(str(skill.name), str(skill.description), tuple(map(str, skill.phrases)))
-            for skill in islice(stated(domain, "skills"), _SKILLS)
-        ),
+        skills=tuple(map(_skill, islice(stated(domain, "skills"), _SKILLS))),
         shipped=None if shipped is None else str(shipped),
         title=None if names.title == one.name else names.title,
         intent_titles=dict(names.intents),
@@ -75,6 +81,18 @@ def _stated(one: Loaded) -> DomainStated:
         shared_negatives=stated(domain, "shared_negatives"),
         loadable_by=stated(domain, "loadable_by"),
         notes=one.notes,
+    )
+
+
+def _skill(skill: Skill) -> SkillStated:
+    return SkillStated(
+        str(skill.name),
+        str(skill.description),
+        tuple(map(str, skill.phrases)),
+        tuple(ParameterStated(str(one.name), str(one.description)) for one in skill.parameters),
+        skill.language and str(skill.language),
+        skill.version and str(skill.version),
+        tuple(map(str, skill.tags)),
     )
 
 

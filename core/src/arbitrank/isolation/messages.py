@@ -50,12 +50,23 @@ STARTING: Final = 30.0
 """Seconds in which a worker has to be ready."""
 
 
+class ParameterStated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An input of a skill, as `arbitrank.domain.SkillParameter` has it."""
+
+    name: str
+    description: str = ""
+
+
 class SkillStated(msgspec.Struct, frozen=True, omit_defaults=True):
     """A skill of a domain, as `arbitrank.domain.Skill` has it."""
 
     name: str
     description: str = ""
     phrases: tuple[str, ...] = ()
+    parameters: tuple[ParameterStated, ...] = ()
+    language: str | None = None
+    version: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 class DomainStated(msgspec.Struct, frozen=True, omit_defaults=True):
