@@ -22,6 +22,7 @@ UNMEASURED = (
     "test_exact_matcher",
     "test_features_reported",
     "test_golden",
+    "test_mcp_served",
     "test_own_nlu",
     "test_site",
     "test_solo_training",

@@ -1,4 +1,4 @@
-"""What the tests of the whole share: the five wheels, and environments to install them into."""
+"""What the tests of the whole share: the wheels, and environments to install them into."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ SOURCES = {
     "arbitrank": ROOT / "core",
     **{f"arbitrank-{name}": ROOT / "plugins" / name for name in ("books", "music", "video")},
     "arbitrank-negatives": ROOT / "negatives",
+    "arbitrank-mcp": ROOT / "bridges" / "mcp",
 }
 
 
@@ -119,7 +120,7 @@ def checkout(tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A wheel of each of the five distributions, built from the checkout, by name."""
+    """A wheel of each of the distributions, built from the checkout, by name."""
     folder = tmp_path_factory.mktemp("wheels")
     built = {}
     for name, source in SOURCES.items():

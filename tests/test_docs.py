@@ -556,7 +556,7 @@ def test_every_variable_that_the_core_reads_is_explained() -> None:
     assert set(re.findall(r"\bARBITRANK_[A-Z]+\b", code)) <= set(re.findall(r"\bARBITRANK_[A-Z]+\b", text))
 
 
-SOURCES = [ROOT / "core", ROOT / "negatives", *sorted((ROOT / "plugins").iterdir())]
+SOURCES = [ROOT / "core", ROOT / "negatives", ROOT / "bridges" / "mcp", *sorted((ROOT / "plugins").iterdir())]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)

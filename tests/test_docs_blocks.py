@@ -28,6 +28,7 @@ from arbitrank.configuration import read_configuration
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.values import Decision, Ranked
 from arbitrank.wire.requests import decode_request
+from arbitrank_mcp.main import cli as bridge
 
 NOT_RUN = {
     "pip": "installs packages; tests/test_wheels.py installs the wheels",
@@ -115,14 +116,14 @@ def commands(text: str) -> list[list[str]]:
     return found
 
 
-def check_arbitrank(words: list[str]) -> None:
+def check_arbitrank(words: list[str], whole: click.Group = cli) -> None:
     """Find the verb and its options; raises `click.UsageError` for what is none."""
     for place, word in enumerate(words):
         if word in ("<", ">", "2>"):
             words = words[:place]
             break
-    context = cli.make_context("arbitrank", [], resilient_parsing=True)  # its settings are cached with the commands
-    command: click.Command = cli
+    context = whole.make_context("arbitrank", [], resilient_parsing=True)  # its settings are cached with the commands
+    command: click.Command = whole
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name, found, words = command.resolve_command(context, words)
         assert found, name
@@ -139,6 +140,8 @@ def check_shell(text: str) -> None:
         program = Path(words[0]).name
         if program == "arbitrank":
             check_arbitrank(words[1:])
+        elif program == "arbitrank-mcp":
+            check_arbitrank(words[1:], bridge)
         elif program.startswith("python"):
             check_python(words[1:])
         else:

@@ -16,6 +16,7 @@ from arbitrank.scaffold.workspace import LISTS, with_plugin
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "core" / "src" / "arbitrank"
+BRIDGE = ROOT / "bridges" / "mcp" / "src"
 REFERENCE = ("books", "music", "video")
 DOMAINS = sorted(folder.name for folder in (ROOT / "plugins").iterdir() if (folder / "pyproject.toml").is_file())
 
@@ -27,6 +28,7 @@ FUNCTION = 60
 
 BROAD = {
     "guard.py": "the boundary around plugin code: whatever that raises becomes a value",
+    "arbitrank_mcp/connection.py": "supervises the connection to a foreign server, whose failures end that alone",
 }
 """Modules that may catch everything, with the reason: the guard, supervising loops, child processes' main functions."""
 
@@ -73,13 +75,25 @@ def test_every_plugin_is_listed_where_plugins_are() -> None:
 
 @cache
 def modules() -> dict[Path, ast.Module]:
-    """The modules of core, parsed."""
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(CORE.rglob("*.py"))}
+    """The modules of core and of the bridge, parsed."""
+    paths = [*sorted(CORE.rglob("*.py")), *sorted(BRIDGE.rglob("*.py"))]
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def inside(path: Path) -> str:
+    """A module's path in its package: that of core, or the folder of the bridge's."""
+    return path.relative_to(CORE if path.is_relative_to(CORE) else BRIDGE).as_posix()
+
+
+def imported_as(path: Path) -> str:
+    """The name that a module is imported by."""
+    source = CORE.parent if path.is_relative_to(CORE) else BRIDGE
+    return ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
 
 
 def broken(rule: Callable[[Path, ast.Module], Iterator[str]]) -> list[str]:
     """The places where a rule is broken."""
-    return [f"{path.relative_to(CORE)}:{place}" for path, tree in modules().items() for place in rule(path, tree)]
+    return [f"{inside(path)}:{place}" for path, tree in modules().items() for place in rule(path, tree)]
 
 
 def long_module(path: Path, tree: ast.Module) -> Iterator[str]:
@@ -97,7 +111,7 @@ def long_function(path: Path, tree: ast.Module) -> Iterator[str]:
 
 
 def broad_except(path: Path, tree: ast.Module) -> Iterator[str]:
-    if path.relative_to(CORE).as_posix() in BROAD:
+    if inside(path) in BROAD:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
@@ -142,8 +156,9 @@ def test_every_module_keeps_the_rule(rule: Callable[[Path, ast.Module], Iterator
 
 
 def test_a_module_that_may_catch_everything_does() -> None:
+    found = {inside(path): path for path in modules()}
     for name in BROAD:
-        assert "except" in (CORE / name).read_text(encoding="utf-8"), name
+        assert "except" in found[name].read_text(encoding="utf-8"), name
 
 
 def test_a_class_name_exists_once() -> None:
@@ -151,14 +166,13 @@ def test_a_class_name_exists_once() -> None:
     for path, tree in modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
-                places[node.name].append(f"{path.relative_to(CORE)}:{node.lineno}")
+                places[node.name].append(f"{inside(path)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_there_is_no_import_circle() -> None:
     """Imports inside functions count; those for type checking alone do not."""
-    names = {".".join(("arbitrank", *path.relative_to(CORE).with_suffix("").parts)): path for path in modules()}
-    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    names = {imported_as(path): path for path in modules()}
     imports = {name: set(_imported(modules()[path])) & names.keys() - {name} for name, path in names.items()}
     imports["arbitrank.arbitration.arbitrator"].remove("arbitrank.store.loading")  # inside `from_installed`
     imports["arbitrank.registry"] -= {n for n in imports["arbitrank.registry"] if ".environments" in n}  # in `survey`

@@ -34,9 +34,16 @@ REQUESTS: list[dict[str, Any]] = [
 PACKAGE = ["arbitrank_negatives"]
 
 
+def test_the_wheel_of_the_bridge_brings_its_command(wheels: dict[str, Path]) -> None:
+    with zipfile.ZipFile(wheels["arbitrank-mcp"]) as archive:
+        assert {path.split("/")[0].split("-")[0] for path in archive.namelist()} == {"arbitrank_mcp"}
+        entries = _member(archive, "entry_points.txt").split()
+    assert entries == ["[console_scripts]", "arbitrank-mcp", "=", "arbitrank_mcp.main:main"]
+
+
 @pytest.fixture(scope="module")
 def home(new_home: Callable[[], Any], wheels: dict[str, Path]) -> Iterator[Any]:
-    """An environment with all five wheels installed."""
+    """An environment with all wheels installed."""
     made = new_home()
     made.install(*wheels.values())
     return made
@@ -130,7 +137,7 @@ def test_the_core_alone_reports_that_no_domain_is_installed(
     assert (status, "no domain could answer" in said) == (1, True), said
 
 
-def test_the_root_of_the_checkout_installs_the_five(new_home: Callable[[], Any]) -> None:
+def test_the_root_of_the_checkout_installs_all_but_the_bridge(new_home: Callable[[], Any]) -> None:
     whole = new_home()
     whole.pip("install", "--quiet", "--no-index", "--no-build-isolation", str(ROOT))
     assert {row["name"]: row["status"] for row in json.loads(whole.arbitrank("domains", "--json"))} == dict.fromkeys(

@@ -43,6 +43,11 @@ def read(path: Path, options: CatalogueOptions) -> Iterator[CatalogueItem]:
             yield LeftOut("next page of tools, which is not there", where)
 
 
+def read_tools(server: str, tools: object) -> Iterator[CatalogueItem]:
+    """The tools that a server listed, as JSON, with what is left out of them."""
+    yield from _ToolsReader(server, fixed=True).read(server, tools, None)
+
+
 @dataclass
 class _ToolsReader:
     """Reader of one file. `server` is that of tools whose own is not stated, `unread` the last pages' cursors."""

@@ -1,0 +1,103 @@
+"""Searches and the calls that followed them, as lines of the answer log.
+
+Each search is a line, and each call a line of its own with the search's words: its truth is the tool where the call
+succeeded, its outcome says whether it did. `arbitrank shortlist train --data LOG --skills intent` learns from them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Any
+
+from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.values import Answer, Candidate, Decision, Ranked, Shortlist, Truth
+from arbitrank.wire.requests import Logged
+from arbitrank_mcp.catalogue import FoundTool
+
+__all__ = ["CallLog", "Search"]
+
+_SEARCHES = 1_000  # remembered at most
+_RECENT = 10  # searches that a call may follow without naming one
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search: its id, its words, and the tools that it found."""
+
+    id: str
+    query: str
+    found: tuple[FoundTool, ...]
+    calls: count[int] = field(default_factory=lambda: count(1))
+
+    def place(self, server: str, tool: str) -> int | None:
+        """The tool's place among those that were found; None where it is not."""
+        return next((i for i, one in enumerate(self.found) if (one.server, one.name) == (server, tool)), None)
+
+
+class CallLog:
+    """The latest searches, and the log that they are written to, if any.
+
+    `shared`: several clients search, so that a call belongs to a search only where it names the search's id.
+    `arguments` of calls are written only where that is set.
+    """
+
+    def __init__(self, log: AnswerLog | None, *, shared: bool = False, arguments: bool = False) -> None:
+        self._log, self._shared, self._arguments = log, shared, arguments
+        self._searches: OrderedDict[str, Search] = OrderedDict()
+
+    def search(self, query: str, found: Sequence[FoundTool]) -> Search:
+        """Remember a search and log it."""
+        search = Search(secrets.token_hex(8), query, tuple(found))
+        self._searches[search.id] = search
+        if len(self._searches) > _SEARCHES:
+            self._searches.popitem(last=False)
+        if self._log is not None:
+            self._log.append(Logged(id=search.id, utterance=query, answer=_answer(search.id, search.found, None)))
+        return search
+
+    def before(self, id: str | None, server: str, tool: str) -> Search | None:
+        """The search that a call follows: the one it names, else the latest of ten that found the tool."""
+        if id is not None:
+            return self._searches.get(id)
+        if self._shared:
+            return None
+        recent = islice(reversed(self._searches.values()), _RECENT)
+        return next((one for one in recent if one.place(server, tool) is not None), None)
+
+    def call(self, search: Search, server: str, tool: str, arguments: dict[str, Any], *, failed: bool) -> None:
+        """Log a call that followed a search, and whether the tool reported a failure."""
+        if self._log is None:
+            return
+        place, found = search.place(server, tool), search.found
+        if place is None:
+            place, found = len(found), (*found, FoundTool(server, tool, tool, 0.0))
+        id = f"{search.id}.{next(search.calls)}"
+        self._log.append(
+            Logged(
+                id=id,
+                utterance=search.query,
+                dialogue=search.id,
+                context={"arguments": arguments} if self._arguments else {},
+                answer=_answer(id, found, place),
+                truth=None if failed else Truth(server, tool),
+                outcome="rejected" if failed else "accepted",
+            )
+        )
+
+
+def _answer(id: str, found: Sequence[FoundTool], called: int | None) -> Answer:
+    ranked = tuple(
+        Ranked(one.server, one.name, score=one.probability, domain_probability=None, probability=one.probability,
+               skill=one.unique)
+        for one in found
+    )  # fmt: skip
+    if called is not None:
+        decision = Decision("accept", (called,))
+    else:
+        decision = Decision("clarify", tuple(range(len(found)))) if found else Decision("none")
+    candidates = tuple(Candidate(one.unique, one.server, one.probability) for one in found)
+    return Answer(id, decision, ranked, {}, {}, Shortlist(candidates, not found, 0))
