@@ -57,6 +57,7 @@ def test_toml_and_the_json_of_mcp_clients_mean_the_same(tmp_path: Path) -> None:
         ('{"mcpServers": {"a": {"command": "a", "env": {"s": 7}}}}', "Expected `str`"),
         ('{"mcpServers": {"a": {"command": "a", "env": {"s": "${NONE}"}}}}', "no such variable"),
         ('{"mcpServers": {"": {"command": "a"}}}', "length >= 1"),
+        ('{"mcpServers": {".shortlist": {"command": "a"}}}', "reserved"),
         ('{"mcpServers": {"a": 7}}', "Expected `object`"),
         ("[" * 100_000, "neither TOML"),
     ],

@@ -85,6 +85,8 @@ def _server(where: str, name: str, value: Any, environment: Mapping[str, str]) -
         one = msgspec.convert(value, ServerConfiguration)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}; expected command and args, or url") from None
+    if name.startswith("."):
+        raise InputError(f"{where}: names with a leading dot are reserved, expected another")
     if (one.command is None) == (one.url is None):
         raise InputError(f"{where}: {'both' if one.command else 'neither'} command and url, expected one of them")
     if one.url is not None and not re.match(r"https?://[^/\s]", one.url):
