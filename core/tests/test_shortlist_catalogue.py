@@ -24,6 +24,7 @@ from arbitrank.serve.messages import RemovedSkill, SkillsCall
 from arbitrank.serve.skills_call import changed_skills
 from arbitrank.shortlist.artifact import load_shortlister, read_skills
 from arbitrank.shortlist.build import SkillUtterance, build, catalogue, write
+from arbitrank.shortlist.calibration import CandidateCalibration
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.changes import changed, with_log
 from arbitrank.shortlist.gathering import ListedSkills, SkillCount, gather_skills, qualified_name
@@ -402,16 +403,22 @@ def test_the_catalogue_is_trained_changed_exported_and_trained_again(store: Stor
     assert "1 skill removed, change 2" in run("remove", "tide_table", store=store).output
     assert "skills of sky, cinema, expected one; name its owner" in str(run("remove", "moon", store=store).exception)
     assert "not in the catalogue of 4 skills" in str(run("remove", "nothing", store=store).exception)
+    gone = str(run("remove", "tide_table", "--domain", "harbour", store=store).exception)
+    assert gone == "skill 'tide_table': harbour has no such skill, and 1 other; see: arbitrank shortlist skills"
+    assert "sky has no such skill, and 2 others; harbour has" in str(
+        run("remove", "ships", "--domain", "sky", store=store).exception
+    )
     assert run("remove", "moon", "stars", "--domain", "sky", "--domain", "sky", store=store).exit_code == 0
     kept = run("skills", store=store).stdout
     assert [json.loads(one)["name"] for one in kept.splitlines()] == ["ships", "moon"]
     assert "cinema" in run("query", "films", "--no-domains", store=store).output
     path = written(tmp_path, *SKILLS)
     again = run(*train, "--catalogue", path, store=store)
-    assert "since change 0, the catalogue log adds 1 skills and removes 3" in again.output
+    assert "changes 1 to 3 of the catalogue log, in all: 1 skill added or replaced, 3 removed" in again.output
     assert again.exit_code == 1
     assert (
-        "3 of the 4 skills before are missing, expected at least half of them: tide_table, moon, stars" in again.output
+        "3 of the 4 skills of the version before are missing, expected no more than half: tide_table, moon, stars"
+        in again.output
     )
     forced = run(*train, "--catalogue", path, "--force", store=store)
     assert "2 skills" in forced.output
@@ -467,7 +474,15 @@ def test_utterances_without_an_owner_are_of_the_skill_of_that_name(store: Store,
         store=store,
     )
     assert "30 utterances, 4 skills" in done.output
-    assert "recall @1 100.0 %" in run("evaluate", str(data), store=store).output
+    same = run("evaluate", str(data), store=store)
+    assert "recall @1 100.0 %" in same.output
+    assert "it was trained on these utterances" in same.stderr
+    assert "no probabilities" in run("query", "is it full", "--no-domains", store=store).stderr  # 30 are too few
+    new = tmp_path / "new.jsonl"
+    new.write_text('{"text": "full moon", "skill": "moon"}\n{"text": "buy milk", "domain": null}\n')
+    other = run("evaluate", str(new), store=store).stderr
+    assert "1 utterance that fit no skill" in other
+    assert "trained on" not in other
 
 
 def test_text_of_a_catalogue_is_not_obeyed_by_a_terminal(store: Store, tmp_path: Path) -> None:
@@ -494,7 +509,7 @@ def test_the_gate_refuses_a_version_whose_catalogue_shrank(store: Store, tmp_pat
     store.publish(tmp_path / "b")
     judgement = consider(store, {}, SHORTLIST)
     assert [one.what for one in judgement.reasons] == ["catalogue"]
-    assert judgement.reasons[0].text.startswith("3 of the 4 skills before are missing")
+    assert judgement.reasons[0].text.startswith("3 of the 4 skills of the version before are missing")
     assert promote(store, judgement) is None
     forced = promote(store, judgement, force=True, reason="three harbours closed")
     assert forced is not None
@@ -517,3 +532,8 @@ def test_skills_of_domains_whose_code_was_swapped_in_are_known_but_for_removed_o
     (version,) = live._follower.states[SHORTLIST].versions.values()
     assert names(version.model.shortlister, "showers of shooting stars") == ["meteors"]
     assert "moon" not in names(version.model.shortlister, "phase of the moon tonight", 5)
+
+
+def test_a_calibration_states_that_it_was_fitted() -> None:
+    assert not CandidateCalibration().fitted
+    assert CandidateCalibration(odds=(0.1, 1.0, 0.0)).fitted

@@ -14,10 +14,10 @@ from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
 from arbitrank.shortlist.artifact import ArtifactSkills, read_skills
 from arbitrank.shortlist.gates import missing_skills, shrunk, shrunk_text
-from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills
+from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted
 from arbitrank.store.artifact import MANIFEST, read_manifest
 from arbitrank.store.artifact_checks import printable
-from arbitrank.store.catalogue_log import changes_after
+from arbitrank.store.catalogue_log import SkillKey, changes_after
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
@@ -51,9 +51,11 @@ class CatalogueFiles(NamedTuple):
         known = 0 if before is None else before.found.change
         changes = changes_after(destination.store.catalogue_log(), known)
         if changes is not None:
+            added = {SkillKey(one.domain, one.name) for one in changes.present}
+            removed = (changes.removed | changes.gone) - added
             options.note(
-                f"since change {known}, the catalogue log adds {len(changes.present):,} skills and removes "
-                f"{len(changes.removed | changes.gone):,}"
+                f"changes {known + 1} to {changes.number} of the catalogue log, in all: "
+                f"{counted(len(added), 'skill')} added or replaced, {len(removed):,} removed"
             )
         return ListedSkills.with_changes(self.skills(), changes, known)
 
@@ -74,8 +76,8 @@ class CatalogueFiles(NamedTuple):
         missing = missing_skills(skills, (("", one.domain, one.name) for one in gathered.skills))
         if shrunk(skills, missing) and not self.force:
             options.note(
-                f"{SHORTLIST}: {shrunk_text(skills, missing)}, which {before} has; give the whole catalogue by "
-                "--catalogue FILE, or --force"
+                f"{SHORTLIST}: nothing is trained: {shrunk_text(skills, missing)}. The version before is {before}. "
+                "Give the whole catalogue with --catalogue FILE; or accept the loss with --force"
             )
             raise SystemExit(1)
         if missing:

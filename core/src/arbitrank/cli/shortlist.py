@@ -25,8 +25,9 @@ from arbitrank.cli.shortlist_training import (
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.artifact import load_shortlister
-from arbitrank.shortlist.build import quality
+from arbitrank.shortlist.build import data_digest, quality
 from arbitrank.shortlist.changes import with_log
+from arbitrank.shortlist.gathering import counted
 from arbitrank.shortlist.labels import SkillLabels, labelled_lines
 from arbitrank.shortlist.overlaps import overlapping_skills
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
@@ -54,7 +55,8 @@ for _verb in (add, remove, skills):
     shortlist.add_command(_verb)
 
 
-def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister:
+def _load(store: Store, version: str | None, folder: Path | None) -> tuple[Shortlister, str]:
+    """A verified Shortlister with the store's catalogue log, and the digest of its training data."""
     of_store = folder is None
     if folder is None:
         state = store.state(SHORTLIST)[1]
@@ -69,7 +71,8 @@ def _load(store: Store, version: str | None, folder: Path | None) -> Shortlister
     if problem := wrong_name(copied.manifest, SHORTLIST):
         raise InputError(f"{folder}: {problem}")
     shortlister = load_shortlister(copied.folder, copied.manifest.version)
-    return with_log(shortlister, store.catalogue_log()) if of_store else shortlister
+    shortlister = with_log(shortlister, store.catalogue_log()) if of_store else shortlister
+    return shortlister, copied.manifest.data_digest
 
 
 _shortlister = options.gathered(
@@ -86,18 +89,25 @@ _shortlister = options.gathered(
 @skills_option
 @_shortlister
 @options.as_json
-def evaluate(path: str, skills: Skills, load: Callable[[], Shortlister], as_json: bool) -> None:
+def evaluate(path: str, skills: Skills, load: Callable[[], tuple[Shortlister, str]], as_json: bool) -> None:
     """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration, overlapping skills.
+
+    Give utterances that it was not trained on: on its own it is nearly always right. Those that fit no skill are left
+    out.
 
     Two skills overlap where one scores at least half as high as the other, for a fifth of the other's utterances.
 
     Example: arbitrank shortlist evaluate labelled.jsonl
     """
-    lines = read_lines((path,), skills).lines
-    shortlister = load()
+    lines, unowned = read_lines((path,), skills)
+    shortlister, trained_on = load()
     labelled = labelled_lines(lines, SkillLabels.of(shortlister.catalogue))
     if labelled.ambiguous:
         options.note(ambiguous_text(labelled))
+    if unowned:
+        options.note(f"{counted(len(unowned), 'utterance')} that fit no skill, left out")
+    if data_digest(labelled.lines) == trained_on:
+        options.note("it was trained on these utterances, so the figures say nothing of new ones: give others")
     found = quality(shortlister, labelled.lines)
     pairs = overlapping_skills(shortlister, labelled.lines)
     if as_json:
@@ -134,14 +144,19 @@ def query(
     mass: float,
     outside: float | None,
     domains: bool,
-    load: Callable[[], Shortlister],
+    load: Callable[[], tuple[Shortlister, str]],
     as_json: bool,
 ) -> None:
     """Print the skills most worth querying with TEXT, each with P(it is acceptable).
 
+    Where it was trained without utterances, or with too few, these figures are no calibrated probabilities: they order
+    the skills. A remark says so.
+
     Example: arbitrank shortlist query "play mary poppins" --shortlist-k 5
     """
-    shortlister = load()
+    shortlister, _ = load()
+    if not shortlister.calibration.fitted:
+        options.note("it was trained without enough utterances to calibrate it: the figures are no probabilities")
     if domains:
         shortlister = shortlister.serving(loaded(discover()))
     request = Request(utterance=text, account={"enabled": list(enabled)})

@@ -22,6 +22,7 @@ from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
+_NAMED = 5  # owners in an error
 _SHRUNK = 0.5  # of the skills may be removed at once, unless --force is set
 
 
@@ -59,15 +60,28 @@ def remove(names: tuple[str, ...], domain: str | None, force: bool, store: Store
     for name in names:
         found = labels.find(name, domain or name)
         if len(found) != 1:
-            owners = ", ".join(by_name[one].domain for one in found[:5])
-            seen = f"skills of {owners}" if found else f"not in the catalogue of {len(present):,} skills"
-            raise InputError(f"skill {name!r}: {seen}, expected one; name its owner: --domain NAME, or OWNER/NAME")
+            owners = [by_name[one].domain for one in found or labels.find(name, name)]
+            raise InputError(_unclear(name, domain, owners, present))
         keys.append(by_name[found[0]])
     if len(keys) > _SHRUNK * len(present) and not force:
         options.note(f"{len(keys):,} of {len(present):,} skills, more than half; remove them with --force")
         raise SystemExit(1)
     number = store.change_catalogue((), keys)
     click.echo(f"{counted(len(keys), 'skill')} removed, change {number} of the catalogue of {store}")
+
+
+def _unclear(name: str, domain: str | None, owners: Sequence[str], present: GatheredSkills) -> str:
+    """The error on a name that stands for no skill, or for those of several owners."""
+    of = ", ".join(owners[:_NAMED]) + (", …" if len(owners) > _NAMED else "")
+    if domain is not None:
+        n = sum(one.domain == domain for one in present.skills)
+        seen = f"{domain} has no such skill, and {counted(n, 'other')}" if n else f"{domain} has no skill"
+        return f"skill {name!r}: {seen}" + (
+            f"; {of} has one of this name" if owners else "; see: arbitrank shortlist skills"
+        )
+    if owners:
+        return f"skill {name!r}: skills of {of}, expected one; name its owner: --domain NAME, or OWNER/NAME"
+    return f"skill {name!r}: not in the catalogue of {len(present):,} skills; see: arbitrank shortlist skills"
 
 
 @click.command("skills")

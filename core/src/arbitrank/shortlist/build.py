@@ -163,15 +163,19 @@ def build(
             scoped = out_of_scope(half, parts[0][0], *folds[0], unowned)
         found = _calibrated(parts, scoped)
         shortlister = whole.result()
-    data = digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
     return TrainedShortlister(
         replace(shortlister, calibration=found[0], change=listed.change),
         _quality(found[1]),
         len(lines),
-        data,
+        data_digest(lines),
         gathered,
         labelled,
     )
+
+
+def data_digest(lines: Sequence[SkillUtterance]) -> str:
+    """The digest of labelled lines, which the manifest of what is trained on them states."""
+    return digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
 
 
 def _fold(lines: Sequence[SkillUtterance], fold: int) -> tuple[Sequence[SkillUtterance], Sequence[SkillUtterance]]:

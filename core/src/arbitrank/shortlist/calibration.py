@@ -79,6 +79,11 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     fits: tuple[float, ...] | None = None
     outside: float = 0.0
 
+    @property
+    def fitted(self) -> bool:
+        """False where there were no data to fit it to, so that it holds the defaults."""
+        return self != CandidateCalibration()
+
     def probabilities(self, x: Floats) -> Floats:
         """P(acceptable), given that a skill fits, of each candidate of one request: x has shape (n, features)."""
         if self.odds is None:

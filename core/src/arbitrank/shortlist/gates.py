@@ -65,7 +65,8 @@ def shrunk(before: Sequence[OwnedName], missing: Sequence[str]) -> bool:
 def shrunk_text(before: Sequence[OwnedName], missing: Sequence[str]) -> str:
     """The counts of a catalogue that has shrunk, and some of the skills that it lost."""
     some = printable(f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}")
-    return f"{len(missing):,} of the {len(before):,} skills before are missing, expected at least half of them: {some}"
+    lost = f"all {len(before):,}" if len(missing) == len(before) else f"{len(missing):,} of the {len(before):,}"
+    return f"{lost} skills of the version before are missing, expected no more than half: {some}"
 
 
 def recall_reasons(
