@@ -125,6 +125,27 @@ def test_a_shrunk_domain_has_its_temperature_in_answers(fruit, arbitrank, site: 
     assert store.state("apples")[1].temperature == 1.0
 
 
+def test_a_recalibration_that_raises_the_ece_of_missed_requests_is_refused(fruit, tmp_path: Path) -> None:
+    store, run = fruit
+    rows = []
+    for i in range(60):  # two of three of its own it claims surely, one it hardly claims, with five readings
+        missed = i % 3 == 0
+        intents = ("Eat", "Buy", "Pick", "Peel", "Press") if missed else ("Eat",)
+        claim = {"domain": "apples", "domain_confidence": 0.0001 if missed else 0.999}
+        hypotheses = [{**claim, "intent": intent} for intent in intents]
+        truth = {"domain": "apples", "intent": "Eat"}
+        rows.append({"id": str(i), "utterance": f"fruit {i}", "hypotheses": hypotheses, "truth": truth})
+    path = tmp_path / "missed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("shrink", "apples", "--on", str(path))
+    assert done.returncode == 1, done.stderr
+    assert "not shrunk: with it the ECE is greater" in done.stdout
+    assert store.history("apples")[-1].verb != "shrink"
+    done = run("shrink", "apples", "--on", str(path), "--force")
+    assert done.returncode == 0, done.stderr
+    assert store.history("apples")[-1].verb == "shrink"
+
+
 def test_an_over_claimer_is_promoted_with_the_recalibration_that_makes_it_pass(
     fruit, requests: Path, tmp_path: Path
 ) -> None:

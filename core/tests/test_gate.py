@@ -170,6 +170,25 @@ def test_an_overconfident_domain_is_named_with_the_command_that_shrinks_it(doubl
     assert over_limit(doubling, now=True) is None
 
 
+@pytest.mark.parametrize(
+    ("over", "how", "command"),
+    [
+        (0.02, "is over-confident", "shrink"),
+        (-0.02, "is too sure both of wrong answers and of right ones", "shrink"),
+        (-0.3, "misses requests: its claims are 30.0 points under-confident on average", "train"),
+    ],
+)
+def test_one_that_misses_requests_is_trained_and_any_other_that_is_too_sure_is_shrunk(
+    doubling: Impact, over: float, how: str, command: str
+) -> None:
+    claims = replace(doubling.claims, after=card(ece=0.31, over=over))
+    text = over_limit(replace(doubling, claims=claims), promoted=True)
+    assert text is not None
+    assert text.startswith(f"{OVER} {how}")
+    assert "its log-odds are" in text
+    assert text.endswith(f"run: arbitrank {command} {OVER}")
+
+
 def test_a_failed_self_test_refuses_whatever_the_impact() -> None:
     (reason,) = judge(None, None, problem="crashed with SIGSEGV")
     assert (reason.what, reason.text) == ("self-test", "its self-test failed: crashed with SIGSEGV")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from arbitrank.cli import decision_options, options
 from arbitrank.configuration import OperatorStatements
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, domain_named, loaded
+from arbitrank.store.kinds import train_command
 from arbitrank.store.state import State, served_with
 from arbitrank.store.store import Store
 
@@ -30,6 +32,7 @@ from arbitrank.store.store import Store
 @click.option("--temperature", type=options.Share(1, 1000), help="Divide the log-odds by this instead of fitting.")
 @click.option("--shift", type=options.Share(-20, 20), help="Then add this to them instead of fitting.")
 @click.option("--off", is_flag=True, help="Remove the recalibration.")
+@click.option("--force", is_flag=True, help="Accept a fitted one with which the ECE is greater.")
 @options.reason
 @options.jobs
 @decision_options.operator
@@ -41,6 +44,7 @@ def shrink(
     temperature: float | None,
     shift: float | None,
     off: bool,
+    force: bool,
     reason: str | None,
     jobs: int,
     operator: OperatorStatements,
@@ -50,7 +54,8 @@ def shrink(
 
     The scale is at most 1. Both are fitted, towards doing nothing, and chosen by held-out parts of the requests: none,
     the scale alone (1 / a temperature), or both. They are kept in the store, are shown in answers and in `domains`, and
-    hold until they are removed or a version passes the gate. Slopes of the decision settings apply after them.
+    hold until they are removed or a version passes the gate. Slopes of the decision settings apply after them. One
+    that is fitted is refused, with exit status 1, where its ECE is greater, and beyond its band, than without it.
 
     Example: arbitrank shrink podcasts --on log --since 2d
     """
@@ -62,19 +67,27 @@ def shrink(
     number, state = store.state(domain)
     if off or stated:
         options.needs("--on", None, since=begins)
+        if force:
+            raise InputError(f"--force: {given[0]} fits nothing; expected it where a recalibration is fitted")
         if state == State() and domain not in loaded(discover()):
             raise InputError(f"domain {domain!r} is neither installed nor in {store}; run: arbitrank domains")
         chosen = recalibration(1.0 / (temperature or 1.0), shift or 0.0)
     else:
-        chosen = _fitted(domain, path, begins, jobs, operator.scales, store)
+        chosen = _fitted(domain, path, begins, jobs, operator.scales, store, force)
         if chosen is None:
-            click.echo(f"{domain} is not over-confident")
+            click.echo(f"{domain}: no recalibration surely helps")
     change = store.change(domain, "shrink", served_with(state, chosen), number, reason=reason)
     click.echo(f"{domain}: {change.state} (change {change.number})")
 
 
 def _fitted(
-    domain: str, path: Path | None, begins: str | None, jobs: int, scales: dict[str, dict[str, str]], store: Store
+    domain: str,
+    path: Path | None,
+    begins: str | None,
+    jobs: int,
+    scales: dict[str, dict[str, str]],
+    store: Store,
+    force: bool,
 ) -> Recalibration | None:
     from arbitrank.evaluate.metrics import band_text
     from arbitrank.impact.plan import plan
@@ -96,4 +109,11 @@ def _fitted(
         f"{shift.high:+.2f}] takes NLL from {before.nll:.4f} to {after.nll:.4f}; before: "
         f"{band_text(before.ece, before.ece_band)}; with it: {band_text(after.ece, after.ece_band)}"
     )
+    worse = after.ece > max(before.ece, after.ece_band[1])
+    if worse and not force:
+        click.echo(
+            f"not shrunk: with it the ECE is greater. A domain that misses requests of its own needs data of their "
+            f"wordings: {train_command(domain)}; or accept it with --force"
+        )
+        sys.exit(1)
     return found.recalibration

@@ -79,9 +79,11 @@ def judge(
 def over_limit(
     impact: Impact, limits: GateLimits = GateLimits(), *, now: bool = False, promoted: bool = False
 ) -> str | None:
-    """A text saying that the candidate, or the version that answers `now`, is over-confident; None where it is not.
+    """A text saying that the candidate, or the version that answers `now`, is too sure; None where it is not.
 
-    It names the command that shrinks the domain. `promoted` says that the candidate has become stable.
+    It names the command that shrinks the domain; of one whose claims are too low by more than the limit and chance, the
+    one that trains it: a smaller slope would not find the requests that it misses. `promoted` says that the candidate
+    has become stable.
     """
     claims = impact.claims
     calibration = claims.before if now else claims.after
@@ -99,9 +101,21 @@ def over_limit(
         seen = f"its log-odds are {temperature.fitted:.2f} times what they should be {interval}"
     version = f"{impact.domain} as it answers now" if now else impact.domain
     losses = "" if now else _losses(impact)
-    when = "" if now or promoted else "once it is stable, "
     few = _few(impact.domain, calibration)
-    return f"{version} is over-confident: {seen}{losses}{few}; {when}run: arbitrank shrink {impact.domain}"
+    if misses(calibration, limits):
+        low = f"its claims are {-100 * calibration.over:.1f} points under-confident on average"
+        return (
+            f"{version} misses requests: {low}, and {seen}{losses}; it does not know these wordings, which no "
+            f"shrinking mends{few}; add such requests to its data, then run: arbitrank train {impact.domain}"
+        )
+    when = "" if now or promoted else "once it is stable, "
+    how = "over-confident" if calibration.over > 0.0 else "too sure both of wrong answers and of right ones"
+    return f"{version} is {how}: {seen}{losses}{few}; {when}run: arbitrank shrink {impact.domain}"
+
+
+def misses(calibration: Calibration, limits: GateLimits = GateLimits()) -> bool:
+    """True where a domain's claims are too low, on average by more than the limit and than chance explains."""
+    return -calibration.over > max(limits.max_ece, calibration.ece_band[1])
 
 
 def losing_neighbours(impact: Impact) -> tuple[str, ...]:
