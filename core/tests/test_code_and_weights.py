@@ -186,7 +186,8 @@ def test_where_loading_alone_proves_it_the_same_holds_and_a_start_in_between_fin
     done = CliRunner().invoke(cli, ["rollback", "kite", *options])
     assert done.output.splitlines() == [
         f"kite: stable {new}, previous {old} (change 4)",
-        "arbitrank-kite 2.0-00000000 is current, before: 1.0-00000000; see: arbitrank domains",
+        "arbitrank-kite 2.0-00000000 is current, before: 1.0-00000000; "
+        f"see: arbitrank domains --environments {folder.resolve()}",
     ]
     assert "with code 2.0-00000000" in CliRunner().invoke(cli, ["history", "kite", *options[:2]]).output
     live.look()

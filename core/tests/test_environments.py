@@ -172,7 +172,9 @@ def test_what_fails_there_is_a_value_here(folder: Path, tmp_path: Path) -> None:
 def test_what_training_lacks_there_is_named_with_the_command_that_installs_it(folder: Path, tmp_path: Path) -> None:
     extra = "def fails(*a):\n    raise ModuleNotFoundError('no', name='sklearn')\nTalking.train = fails"
     released(folder, extra=extra)
-    with pytest.raises(InputError, match=r"arbitrank install arbitrank-kite --with 'arbitrank\[train\]'"):
+    with pytest.raises(
+        InputError, match=r"arbitrank install arbitrank-kite --environments \S+ --with 'arbitrank\[train\]'"
+    ):
         domains(folder)["kite"].train([], tmp_path, Settings())
 
 

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from environment_folders import make, plugin, released
 
 from arbitrank.cli.main import cli
-from arbitrank.environments import acceptance, folders, install
+from arbitrank.environments import acceptance, building, folders, install
+from arbitrank.environments.acceptance import lacking
 from arbitrank.environments.building import Sources, Tool, find_python, package_of, tool
 from arbitrank.environments.install import Installed, uninstall
 from arbitrank.environments.remote_domain import ReleaseHost
@@ -23,6 +24,7 @@ from arbitrank.environments.rollback import rollback_code
 from arbitrank.errors import InputError, PluginError
 from arbitrank.isolation import trial, worker_process
 from arbitrank.isolation.groups import Isolation
+from arbitrank.isolation.messages import Hello
 from arbitrank.registry import ENVIRONMENTS, survey
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.store import Store, open_store
@@ -403,3 +405,40 @@ def test_no_python_is_downloaded() -> None:
 
 def test_the_program_that_installs_may_be_named() -> None:
     assert tool("pip").name == "pip"
+
+
+# ------------------------------------------------------------------------------------------------------- the next step
+
+
+def test_a_package_that_is_not_found_is_refused_with_the_option_that_names_wheels(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\ncase "$*" in *install*) echo no such version >&2; exit 1;; esac\n')
+    uv.chmod(0o755)
+    for links, named in (((), "--find-links DIR"), ((str(tmp_path),), f"--find-links DIR (given: {tmp_path})")):
+        sources = Sources(no_index=True, find_links=links)
+        with pytest.raises(InputError) as failed:
+            building.build("arbitrank-nowhere==9", Path(sys.executable), tmp_path / "part", Tool(str(uv)), sources)
+        assert str(failed.value).splitlines()[:2] == ["uv ended with status 1:", "  no such version"]
+        assert str(failed.value).endswith(named)
+
+
+def test_the_command_that_installs_again_repeats_the_options_but_no_password(tmp_path: Path) -> None:
+    sources = Sources(
+        "https://u:secret@index.example/simple",
+        ("https://other.example/simple",),
+        (str(tmp_path), "https://wheels.example"),
+        allow_source=True,
+        beside=("arbitrank[serve]",),
+    )
+    release = folders.Release(tmp_path / "arbitrank-kite" / "1.0-00000000")
+    release.folder.mkdir(parents=True)
+    facts = folders.Recorded("arbitrank-kite==1.0", "arbitrank-kite", "1.0", {}, Hello((1, 0)), sources.repeated())
+    folders.record(release.folder, facts)
+    assert release.reinstalling("arbitrank[train]") == (
+        f"arbitrank install arbitrank-kite==1.0 --environments {tmp_path} "
+        "--extra-index-url https://other.example/simple "
+        f"--find-links {tmp_path} --find-links https://wheels.example --allow-source --with 'arbitrank[serve]' "
+        "--with 'arbitrank[train]'"
+    )
+    assert lacking('needs scikit-learn; run: pip install "arbitrank[train]"') == "arbitrank[train]"
+    assert lacking("needs nothing") is None

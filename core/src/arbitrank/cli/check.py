@@ -126,6 +126,7 @@ def _checked_there(
 ) -> int:
     """The exit status of the check in a release's environment, whose output is this one's."""
     from arbitrank.child import command, environment
+    from arbitrank.environments.acceptance import lacking
 
     more = [text for one in expected for text in ("--expect", one)] + (["--json"] if as_json else [])
     keys = ["--keys", str(store.keys.folder)] if store.keys else []
@@ -136,8 +137,8 @@ def _checked_there(
         check=False, capture_output=True, text=True, errors="replace",
         stdin=subprocess.DEVNULL, env={**own, **environment(release.interpreter)},
     )  # fmt: skip
-    if done.returncode == _USAGE and 'pip install "arbitrank[' in done.stderr:
-        again = f"arbitrank install {release.recorded().requirement} --with 'arbitrank[train]'"
+    if done.returncode == _USAGE and (extra := lacking(done.stderr)):
+        again = release.reinstalling(extra)
         raise InputError(f"{name}: its environment {release} lacks packages for check; run: {again}")
     click.echo(done.stdout, nl=False)
     click.echo(done.stderr, nl=False, err=True)

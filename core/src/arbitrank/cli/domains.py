@@ -194,7 +194,7 @@ def _show(rows: list[Row]) -> None:
         if row.shift:
             weights += f", shifted by {row.shift:+.2f}"
         titled = row.title and row.title.casefold() != row.name.casefold()
-        name = escape(row.name) + (f"\n[dim]{escape(row.title or '')}[/]" if titled else "")
+        name = escape(row.name) + (f" [dim]({escape(row.title or '')})[/]" if titled else "")
         colour = colours.get(row.status, "red")
         table.add_row(name, f"[{colour}]{row.status}[/]", escape(f"{row.package} {row.package_version}"), weights)
     print_table(console, table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -87,10 +88,10 @@ def install(
     if as_json:
         click.echo(msgspec.json.encode(found))
     else:
-        _show(found, dry_run)
+        _show(found, environments, dry_run)
 
 
-def _show(found: Installed, dry_run: bool) -> None:
+def _show(found: Installed, environments: Path, dry_run: bool) -> None:
     domains = ", ".join(found.domains)
     click.echo(f"{found.package} {found.release}: {domains}; core {found.core}, Python {found.python}")
     for note in found.notes:
@@ -100,7 +101,9 @@ def _show(found: Installed, dry_run: bool) -> None:
     elif not found.changed:
         click.echo("it was current already")
     else:
-        click.echo(f"current now{f', before: {found.previous}' if found.previous else ''}; see: arbitrank domains")
+        before = f", before: {found.previous}" if found.previous else ""
+        see = shlex.join(["arbitrank", "domains", "--environments", str(environments)])
+        click.echo(f"current now{before}; see: {see}")
 
 
 @click.command("uninstall")

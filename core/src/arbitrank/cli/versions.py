@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,8 +69,9 @@ def rollback(domain: str, to_package: bool, code: bool, reason: str | None, stor
     for name, change in done.changes.items():
         _show(name, change)
     if done.release is not None:
+        see = shlex.join(["arbitrank", "domains", "--environments", str(environments)])
         before = done.before.name if done.before else "none that can be read"
-        click.echo(f"{done.release} is current, before: {before}; see: arbitrank domains")
+        click.echo(f"{done.release} is current, before: {before}; see: {see}")
 
 
 def _show(name: str, change: Change) -> None:

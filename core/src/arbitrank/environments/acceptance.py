@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,7 +22,7 @@ from arbitrank.registry import loaded
 from arbitrank.store.loading import present, weights
 from arbitrank.store.store import Store
 
-__all__ = ["MEMORY", "checked", "selftested", "sound"]
+__all__ = ["MEMORY", "checked", "lacking", "selftested", "sound"]
 
 MEMORY = Isolation({}).memory_mb << 20
 """Bytes of address space of a process that greets."""
@@ -46,9 +47,17 @@ def checked(release: Release, domains: Sequence[str], report: Callable[[str], No
         if done.returncode == 1:
             raise PluginError(f"{domain}: check found in its environment:\n{done.stdout.strip()}")
         if done.returncode:
+            extra = lacking(done.stderr)
             last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-            notes.append(f"{domain}: check was not run in its environment: {last}")
+            reason = f"it lacks packages for it; run: {release.reinstalling(extra)}" if extra else last
+            notes.append(f"{domain}: check was not run in its environment: {reason}")
     return notes
+
+
+def lacking(written: str) -> str | None:
+    """The extra that a command asks for in what it wrote, as `arbitrank[train]`; None without one."""
+    found = re.search(r'pip install "(arbitrank\[\w+\])"', written)
+    return found[1] if found else None
 
 
 def selftested(

@@ -14,8 +14,9 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -27,6 +28,7 @@ __all__ = ["Sources", "Tool", "build", "find_python", "package_of", "placed", "t
 
 _SECONDS = 1_800  # of one command
 _LINES = 12  # of what a command wrote that an error quotes
+_VALUED = ("--index-url", "--extra-index-url", "--find-links", "--constraint")  # options that have a value
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,16 @@ class Sources:
         for path in self.constraints:
             found += ["--constraint", str(path)]
         return [*found, *(["--no-index"] if self.no_index else [])]
+
+    def repeated(self) -> tuple[str, ...]:
+        """The options of `install` that give these again, with absolute paths; no URL that may hold a password."""
+        links = (one if "://" in one else str(Path(one).absolute()) for one in self.find_links)
+        files = tuple(one.absolute() for one in self.constraints)
+        words = replace(self, find_links=tuple(links), constraints=files).options()
+        pairs = [(name, value) for name, value in pairwise(words) if name in _VALUED]
+        found = [word for pair in pairs if "@" not in pair[1] for word in pair]
+        flags = [*(["--no-index"] if self.no_index else []), *(["--allow-source"] if self.allow_source else [])]
+        return (*found, *flags, *(word for one in self.beside for word in ("--with", one)))
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,16 @@ def build(requirement: str, python: Path, part: Path, by: Tool, sources: Sources
         if Path(requirement).is_dir():  # a checkout is made a wheel, whose build needs what its project says
             _run([*wheel, folder, str(Path(requirement).resolve())])
             requirement = str(next(Path(folder).glob("*.whl")))
-        _run([*install, *binary, requirement, *sources.beside])
+        _run([*install, *binary, requirement, *sources.beside], then=_missing(sources))
+
+
+def _missing(sources: Sources) -> str:
+    """The next step where a package was not found."""
+    named = f" (given: {', '.join(sources.find_links)})" if sources.find_links else ""
+    return (
+        "where a package or a version of it was not found, give a folder that has its wheel, and that of the core: "
+        f"--find-links DIR{named}"
+    )
 
 
 def placed(part: Path, final: Path) -> None:
@@ -192,8 +213,8 @@ def _pip_options() -> tuple[str, ...]:
     return tuple(options)
 
 
-def _run(arguments: Sequence[str], check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end. Raises `InputError` where it fails, with the last lines that it wrote."""
+def _run(arguments: Sequence[str], check: bool = True, then: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program to its end. Raises `InputError` where it fails, with the last lines that it wrote, and `then`."""
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     program = Path(arguments[0]).name
     try:
@@ -209,5 +230,6 @@ def _run(arguments: Sequence[str], check: bool = True) -> subprocess.CompletedPr
         raise InputError(f"{program}: cannot be run: {error.strerror or error}") from error
     if check and done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-_LINES:]
-        raise InputError(f"{program} ended with status {done.returncode}:\n" + "\n".join(f"  {one}" for one in lines))
+        wrote = "\n".join([*(f"  {one}" for one in lines), *([then] if then else [])])
+        raise InputError(f"{program} ended with status {done.returncode}:\n{wrote}")
     return done

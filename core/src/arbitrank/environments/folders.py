@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Collection, Iterator
@@ -62,13 +63,17 @@ def check_platform() -> None:
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """Facts recorded when a release was installed: its requirement, what was installed, and its worker's greeting."""
+    """Facts recorded when a release was installed: its requirement, what was installed, and its worker's greeting.
+
+    `options` are those of the installation that a repetition needs.
+    """
 
     requirement: str
     package: str
     version: str
     packages: dict[str, str]
     hello: Hello
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,13 @@ class Release:
             return msgspec.json.decode(content, type=Recorded)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: cannot be read: {error}; run: arbitrank install {self.package} again") from error
+
+    def reinstalling(self, *beside: str) -> str:
+        """The command that installs it again with further requirements. Raises as `recorded` does."""
+        found = self.recorded()
+        options = ["--environments", str(self.folder.parent.parent), *found.options]
+        more = [word for one in beside for word in ("--with", one)]
+        return shlex.join(["arbitrank", "install", found.requirement, *options, *more])
 
 
 def record(folder: Path, recorded: Recorded) -> None:

@@ -78,7 +78,9 @@ def install(
         try:
             with os_errors(InputError, str(part)):
                 build(requirement, python, part, by, sources)
-            release, recorded, notes = _tried(requirement, package, part, folder, store, report, check, await_weights)
+            release, recorded, notes = _tried(
+                requirement, sources, package, part, folder, store, report, check, await_weights
+            )
             before = guarded(folders.current, folder, package)
             serving = before if isinstance(before, Release) else None
             result = _installed(release, recorded, serving, notes)
@@ -97,6 +99,7 @@ def install(
 
 def _tried(
     requirement: str,
+    sources: Sources,
     package: str,
     part: Path,
     folder: Path,
@@ -119,7 +122,7 @@ def _tried(
     hello = greeted(Release(part), MEMORY)
     _claims(package, hello, folder)
     facts = tuple(_relative(one, part) for one in hello.domains)
-    recorded = Recorded(requirement, main, versions[main], versions, replace(hello, domains=facts))
+    recorded = Recorded(requirement, main, versions[main], versions, replace(hello, domains=facts), sources.repeated())
     folders.record(part, recorded)
     folders.leasable(part)
     notes = [f"{name}: {reason}" for name, reason in sorted(hello.refused.items())]

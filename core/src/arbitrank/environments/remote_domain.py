@@ -179,8 +179,8 @@ class RemoteDomain(HostedDomain):
                 trained = worker.reply(_TRAINING, Trained, "done with training", settings.progress)
         if trained.extra is not None:
             raise InputError(
-                f"domain {self.name}: its environment lacks packages for that ({trained.problem}); run: arbitrank "
-                f"install {self.release.recorded().requirement} --with 'arbitrank[{trained.extra}]'"
+                f"domain {self.name}: its environment lacks packages for that ({trained.problem}); run: "
+                + self.release.reinstalling(f"arbitrank[{trained.extra}]")
             )
         _raise_problem(trained)
         return trained.figures
