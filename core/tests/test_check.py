@@ -16,6 +16,7 @@ import pytest
 from careless import Described, Zoo, answering, careless, write
 
 from arbitrank.domain import Domain, Scores, Skill
+from arbitrank.nlu.catalogue import Catalogue
 from arbitrank.testing import ALL_CHECKS, Check, CheckFailed, check_domain, parametrize_checks
 from arbitrank.testing.findings import Finding
 from arbitrank.testing.subject import Subject
@@ -276,3 +277,20 @@ def test_what_did_not_end_is_not_called_again() -> None:
     for name in ("training_data_suffices", "artifact_holds_no_pickle", "scores_are_probabilities"):
         assert CHECK[name].findings(subject) == []
     assert calls == []
+
+
+def test_a_column_of_a_catalogue_without_a_slot_of_its_name_is_told() -> None:
+    works = Catalogue([{"title": "Solo", "maker": "Bo"}], "title", "maker")
+    own = [
+        example("cook solo", "zoo", "Cook", Slot("dish", "solo")),
+        example("by bo", "zoo", "Cook", Slot("maker", "bo")),
+    ]
+    domain = Described(works.describe)
+    domain.rows = lambda: own
+    told = [one for one in findings(domain, "training_data_suffices") if "is 0 for all" in one.seen]
+    assert [(one.level, one.seen) for one in told] == [
+        ("warning", "no own example has a slot 'title' (theirs are dish, maker), so title_known is 0 for all")
+    ]
+    domain = Described(lambda one: {"dish_known": float(any(slot.value == "solo" for slot in one.slots))})
+    domain.rows = lambda: own
+    assert not [one for one in findings(domain, "training_data_suffices") if "is 0 for all" in one.seen]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from arbitrank.domain import Domain
 from arbitrank.guard import Fault, guarded
+from arbitrank.learn.described import checked_features
+from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.nlu.data_faults import DataFilesWarning
 from arbitrank.testing.contract_checks import describe_gives_the_same_finite_names
 from arbitrank.testing.findings import DomainCheck, Finding, Level, of_data, of_fault, of_text, seen, warning
@@ -15,9 +18,11 @@ from arbitrank.testing.subject import Subject
 from arbitrank.training.plugin_calls import check_example, listed_examples
 from arbitrank.training.scored_examples import DomainScales, read_example
 from arbitrank.training.sufficiency import shortages
-from arbitrank.values import Example
+from arbitrank.values import Example, Hypothesis
 
 _TOLD = 5  # findings of one kind
+_KNOWN = "_known"  # the end of the features of a Catalogue's columns
+_DESCRIBED = 200  # own examples that are described
 
 
 @DomainCheck
@@ -77,7 +82,10 @@ def training_data_has_own_and_foreign_requests(subject: Subject) -> Iterator[Fin
 
 @DomainCheck
 def training_data_suffices(subject: Subject) -> Iterator[Finding]:
-    """There are examples enough to learn from and to measure on, of each intent, and slots of each name in several."""
+    """There are examples enough to learn from and to measure on, of each intent, and slots of each name in several.
+
+    A column of a catalogue has a slot of its name.
+    """
     examples = given_examples(subject)
     if not examples:
         return
@@ -87,6 +95,30 @@ def training_data_suffices(subject: Subject) -> Iterator[Finding]:
     if n := counts[None]:
         fix = f"write Truth({subject.name!r}, intent)"
         yield warning(f"{n} own examples have no intent, so no reading of them is right", "an intent", fix)
+    yield from _columns_without_slots(subject.domain, [one for one in examples if one.truth.owned_by(subject.name)])
+
+
+def _columns_without_slots(domain: Domain, own: Sequence[Example]) -> Iterator[Finding]:
+    """The columns of a catalogue that no slot is named after, so that their features never say anything."""
+    if not own or not isinstance(domain, ReferenceDomain):
+        return
+    described = (guarded(_described, domain, one) for one in islice(own, _DESCRIBED))
+    known = [one for one in described if not isinstance(one, Fault)]  # the other check of `describe` finds faults
+    slots = {slot.name for one in own for slot in one.truth.slots}
+    for feature in known[0] if known else ():
+        column = feature.removesuffix(_KNOWN)
+        if column != feature and column not in slots and not any(one.get(feature) for one in known):
+            have = f"theirs are {', '.join(sorted(slots))}" if slots else "they have none"
+            text = f"no own example has a slot {column!r} ({have}), so {feature} is 0 for all"
+            fix = f"call the slot {column!r}, or add a column of the slot's name to works.tsv and to Catalogue(…)"
+            yield warning(
+                text, f"a slot {column!r}: a column of a Catalogue serves the slot of its own name alone", fix
+            )
+
+
+def _described(domain: ReferenceDomain, example: Example) -> dict[str, float]:
+    truth = example.truth
+    return checked_features(domain.describe(Hypothesis(domain.name, truth.intent or "", slots=truth.slots)))
 
 
 @DomainCheck
