@@ -29,6 +29,7 @@ ADDED = frozenset(
     | {"/v1/domains/{domain}/history", "get", "serving", "audited", "remark"}
     | {"request_id", "arms", "claims", "429", "release", "environment", "time"}
     | {"shift", "recalibration", "recalibrate", "/v1/health/domains", "overrode"}
+    | {"overlapping", "/v1/domains/{domain}/skills"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
@@ -44,7 +45,8 @@ of others, and those among them on which the domain had no reading. ece_in_band:
 the kind of re-ranker, on a card and in the outcome of a training. shift, recalibration, recalibrate: of a domain's
 log-odds, beside its temperature. /v1/health/domains: the report of the watch. /v1/domains/{domain}/history, get: the
 history of a name and the report of its canary. serving: of versions, what answers. audited, remark: of a promotion.
-request_id, arms, claims: of a service's log; time: of its shadow. 429: of calls beyond a token's
+overlapping: skills that the pseudo-label rule finds alike, in the figures of a Shortlister.
+/v1/domains/{domain}/skills: the call that changes the catalogue. request_id, arms, claims: of a service's log; time: of its shadow. 429: of calls beyond a token's
 rate. release, environment: of domains.
 """
 
@@ -94,11 +96,15 @@ REMARKED = {
     "hypotheses": frozenset({"notes"}),
     **dict.fromkeys(("history json", "shrunk history"), frozenset({"temperature"})),
     "pruned history": frozenset({"temperature", "removing"}),
+    **dict.fromkeys(("shortlist train", "shortlist train out", "shortlist evaluate"), frozenset({"stderr"})),
+    **dict.fromkeys(("shortlist measured", "shortlist folder measured"), frozenset({"stderr"})),
+    "shortlist query": frozenset({"score"}),
 }
 """Calls and their keys whose values have changed since.
 
 The notes name context keys that no domain reads. `shrink` chooses the temperature by held-out requests.
-`prune` removes the candidate of `train` too.
+`prune` removes the candidate of `train` too. Lines without a skill are requests that fit none, and no longer left out.
+Without utterances, a skill's probability is its share among the skills found.
 """
 
 RETRAINED = frozenset({"boosted", "corrected"})

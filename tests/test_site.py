@@ -23,6 +23,7 @@ LONG = {
     "upgrading.md",
     "tutorial.md",
     "reference/http.md",
+    "reference/commands/shortlist.md",
 }
 
 

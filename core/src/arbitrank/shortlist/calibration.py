@@ -63,6 +63,7 @@ DEFAULT = (0.0, 0.5, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0, 1.0, 0.0)
 _POSTERIOR, _ACCOUNT, _LINEAR_KNOWS = 1, slice(5, 8), 9
 _SURE = 1e-12
 _FLOOR = -100.0  # of a log posterior
+_FLOOR_BEFORE = -30.0  # the same in artifacts of before
 
 
 class CandidateCalibration(Struct, frozen=True, dict=True):
@@ -87,6 +88,8 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     def probabilities(self, x: Floats) -> Floats:
         """P(acceptable), given that a skill fits, of each candidate of one request: x has shape (n, features)."""
         if self.odds is None:
+            x = x.copy()
+            x[:, _POSTERIOR] = np.maximum(x[:, _POSTERIOR], _FLOOR_BEFORE)
             return sigmoid(x @ self._vector)
         a, b, c = self.odds
         z = log_odds(np.clip(self.shares(x), _SURE, 1.0 - _SURE))
