@@ -46,8 +46,8 @@ the kind of re-ranker, on a card and in the outcome of a training. shift, recali
 log-odds, beside its temperature. /v1/health/domains: the report of the watch. /v1/domains/{domain}/history, get: the
 history of a name and the report of its canary. serving: of versions, what answers. audited, remark: of a promotion.
 overlapping: skills that the pseudo-label rule finds alike, in the figures of a Shortlister.
-/v1/domains/{domain}/skills: the call that changes the catalogue. request_id, arms, claims: of a service's log; time: of its shadow. 429: of calls beyond a token's
-rate. release, environment: of domains.
+/v1/domains/{domain}/skills: the call that changes the catalogue. request_id, arms, claims: of a service's log; time: of
+its shadow. 429: of calls beyond a token's rate. release, environment: of domains.
 """
 
 CHANGED = frozenset({"why"})
