@@ -80,7 +80,10 @@ def test_the_stable_weights_of_the_store_are_checked_and_named(arbitrank, tmp_pa
     older = promoted(examples[:-7], "older")
     report, seen = checked()
     assert (report["passed"], report["weights"]) == (True, f"{older}, stable in {url}")
-    assert f"{older}, stable in {url} were trained on other data than examples() yields" in seen
+    assert (
+        f"the weights that answer ({older}, stable in {url}) were trained on other data than examples() yields now"
+        in seen
+    )
     (fix,) = (one["fix"] for one in report["warnings"] if "other data" in one["seen"])
     assert fix == f"run: arbitrank train zoo --promote --store {url}"
 

@@ -18,7 +18,7 @@ from arbitrank.domain import Domain, Model, Scores, Settings
 from arbitrank.registry import Loaded, Source
 from arbitrank.store.artifact import read_card, read_manifest, seal
 from arbitrank.testing import ALL_CHECKS, answer_checks, metadata_checks
-from arbitrank.testing.subject import Subject
+from arbitrank.testing.subject import StableWeights, Subject
 from arbitrank.training.build import build
 from arbitrank.values import Request
 
@@ -123,6 +123,16 @@ class Confused(ZooModel):
         return Scores(self.rate, np.full(n, self.rate / n))
 
 
+class Renamed(ZooModel):
+    """Trained on a feature that its hypotheses had under an earlier name."""
+
+    hypothesis_features = ("title_known",)
+
+
+def renamed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    return Subject(shipping(folder, careless(model=Renamed)))
+
+
 def confused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
     return Subject(shipping(folder, careless(model=Confused)))
 
@@ -164,6 +174,7 @@ TOYS: dict[str, tuple[Toy, str]] = {
     "artifact_holds_no_pickle": (with_a_pickle, "reranker/cache.pkl is a pickle by its name"),
     "shipped_weights_are_intact": (damaged, "rate.json"),
     "shipped_weights_are_of_the_present_data": (of_old_data, "the data changed since the weights were trained"),
+    "features_are_those_of_the_weights": (renamed, "feature 'title_known' is gone"),
     "shipped_weights_are_calibrated": (with_card(n=0), "counts no held-out request"),
     "shipped_model_keeps_to_its_card": (
         with_card(Boastful, ece=0.0, ece_interval=(0.0, 0.0), ece_band=(0.0, 0.0)), "held-out requests its ECE is"
@@ -189,6 +200,27 @@ def test_a_toy_fails_the_check(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     found = CHECK[name].findings(toy(tmp_path, monkeypatch))
     assert any(text in str(one) for one in found), [str(one) for one in found]
     assert all(one.seen and one.fix and one.check == name for one in found)
+
+
+def test_the_weights_of_a_built_package_are_trained_in_its_source(tmp_path: Path) -> None:
+    domain = shipping(tmp_path, zoo())
+    assert Subject(domain).training == f"run: arbitrank train zoo --out {tmp_path / 'model'}"
+    (tmp_path / "arbitrank_zoo-0.1.0.dist-info").mkdir()
+    told = Subject(domain).training
+    assert told == "in the package's source, run: arbitrank train zoo --out FOLDER, its model; build it again"
+
+
+def test_old_weights_that_are_shipped_and_stable_are_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = of_old_data(tmp_path, monkeypatch)
+    subject.stable = StableWeights(str(tmp_path / "model"), "12ab", "store")
+    (one,) = CHECK["shipped_weights_are_of_the_present_data"].findings(subject)
+    assert one.level == "warning"
+    assert one.seen.startswith(
+        "the shipped weights and the weights that answer (12ab, stable in store) were trained on"
+    )
+    assert "--promote --store store" in one.fix
 
 
 def test_an_entry_point_with_several_domains_has_a_name_of_its_own() -> None:

@@ -14,7 +14,7 @@ from arbitrank.domain import Domain, Model
 from arbitrank.guard import Fault, guarded
 from arbitrank.values import Hypothesis, Request
 
-__all__ = ["FeatureChange", "FeatureWatch", "change_in", "changed", "features_of", "note"]
+__all__ = ["FeatureChange", "FeatureWatch", "change_in", "change_on", "changed", "features_of", "note"]
 
 _NAMED = 5  # names that are listed
 _LONGEST = 60  # characters of a name
@@ -61,11 +61,17 @@ def change_in(domain: Domain, model: Model) -> FeatureChange:
 
     It runs the plugin's code, whose faults count as nothing recognised.
     """
-    known, phrases = features_of(model), guarded(_phrases, domain)
+    phrases = guarded(_phrases, domain)
+    return change_on(model, [] if isinstance(phrases, Fault) else map(_request, phrases))
+
+
+def change_on(model: Model, requests: Iterable[Request]) -> FeatureChange:
+    """The change by what the model recognises in requests; none where it recognises nothing or fails."""
+    known = features_of(model)
     seen: set[str] = set()
     read = False
-    for text in [] if known is None or isinstance(phrases, Fault) else phrases:
-        names = guarded(_recognised, model, text)
+    for request in [] if known is None else requests:
+        names = guarded(_recognised, model, request)
         if not isinstance(names, Fault) and names is not None:
             read = True
             seen |= names
@@ -77,9 +83,13 @@ def _phrases(domain: Domain) -> list[str]:
     return [text for text in islice(texts, _PHRASES) if isinstance(text, str)]
 
 
-def _recognised(model: Model, text: str) -> set[str] | None:
+def _request(text: str) -> Request:
+    return Request(utterance=text)
+
+
+def _recognised(model: Model, request: Request) -> set[str] | None:
     """Names of the features of what a model recognises, None where it recognises nothing."""
-    hypotheses = model.recognise(Request(utterance=text))
+    hypotheses = model.recognise(request)
     return {str(name) for one in hypotheses for name in one.features} if hypotheses else None
 
 

@@ -24,7 +24,7 @@ from arbitrank.scaffold.sources import LearningSource, own_hypotheses
 
 __all__ = ["code", "corpus_files", "hypotheses_files"]
 
-_HEAD = "# Made of {source} by `arbitrank new`; edit it as you like. docs/how-to/patterns.md has the notation.\n\n"
+_HEAD = "# Made of {source} by `arbitrank new`; edit it. Notation: python -m pydoc arbitrank.nlu.patterns.\n\n"
 
 
 def _listed(names: Iterable[str]) -> str:

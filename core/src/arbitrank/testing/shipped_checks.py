@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from arbitrank.feature_names import change_on
 from arbitrank.selftest import problem
 from arbitrank.store.artifact import read_card, read_manifest, unproven
 from arbitrank.store.artifact_checks import verified
@@ -19,6 +20,7 @@ from arbitrank.testing.subject import Subject
 from arbitrank.training.build import held_out, measure
 from arbitrank.training.example_file import data_digest, select
 from arbitrank.training.scored_examples import DomainScales, read_example
+from arbitrank.values import Request
 
 MAX_SHIPPED_BYTES = 10_000_000
 """The most bytes of weights that a package should ship."""
@@ -27,6 +29,7 @@ MAX_CARD_ECE = 0.05
 """The largest expected calibration error on the card of shipped weights, the gate's default limit."""
 
 _FILES = {".json", ".npz", ".txt"}
+_READ = 60  # own requests whose features are compared
 _MEASURED = 600  # held-out requests on which the card is tried
 
 
@@ -40,7 +43,7 @@ def shipped_weights_are_intact(subject: Subject) -> Iterator[Finding]:
 
 def _damage(subject: Subject, folder: Path) -> Iterator[Finding]:
     shipped = folder == subject.shipped
-    remedy = f"run: arbitrank train {subject.name} --out {folder}" if shipped else subject.training
+    remedy = subject.training_shipped if shipped else subject.training
     manifest = verified(folder, remedy=remedy)
     if manifest.domain != subject.name:
         fix = 'name its own folder: Path(__file__).parent / "model"'
@@ -64,18 +67,24 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
     if folder is None or not examples:
         return
     present = _digest(subject)
+    told, fixes = [], []
     if subject.stable is not None and subject.shipped is not None and verified(subject.shipped).data_digest != present:
-        fix = f"before a release, run: arbitrank train {subject.name} --out {subject.shipped}"
-        yield warning("the data changed since the shipped weights were trained", "weights of the present data", fix)
+        told, fixes = ["the shipped weights"], [f"before a release, {subject.training_shipped}"]
     manifest = verified(folder)
     if manifest.domain != subject.name:
         return  # which another check tells; to train into another domain's folder would be no remedy
+    if subject.stable is not None and manifest.data_digest != present:
+        told, fixes = (
+            [*told, f"the weights that answer ({subject.stable})"],
+            [*fixes, f"for those that answer, {train}"],
+        )
+    expected = "weights of the present data"
+    if told:  # training by --data, as from a log, is no mistake
+        text = f"{' and '.join(told)} were trained on other data than examples() yields now"
+        yield warning(text, expected, "; ".join(fixes))
+    elif manifest.data_digest != present:
+        yield seen("the data changed since the weights were trained", expected, train)
     if manifest.data_digest != present:
-        expected = "weights of the present data"
-        if subject.stable is not None:  # training by --data, as from a log, is no mistake
-            yield warning(f"{subject.stable} were trained on other data than examples() yields", expected, train)
-        else:
-            yield seen("the data changed since the weights were trained", expected, train)
         return
     used = manifest.negatives or ()
     if manifest.rows >= len(examples) + sum(one.requests for one in used):
@@ -83,6 +92,18 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
     if (now := subject.negatives.used) != used:
         trained, added = (" and ".join(map(str, some)) or "no shared negatives" for some in (used, now))
         yield warning(f"the weights were trained with {trained}", f"{added}, as training adds them now", train)
+
+
+@DomainCheck
+def features_are_those_of_the_weights(subject: Subject) -> Iterator[Finding]:
+    """The hypotheses' own features that the code makes are those that the weights were trained with."""
+    if subject.weights is None or subject.model is None:
+        return
+    own = [one.request for one in given_examples(subject) if one.truth.domain == subject.name]
+    requests = [Request(utterance=text) for text in subject.phrases] + own[:: -(-len(own) // _READ) or 1]
+    if change := change_on(subject.model, [one for one in requests if one.hypotheses is None]):
+        text = f"its hypotheses have changed since its weights were trained: {change}"
+        yield warning(text, "the features that they learned from", subject.training)
 
 
 @DomainCheck
@@ -141,6 +162,7 @@ def _digest(subject: Subject) -> str:
 SHIPPED_CHECKS = (
     shipped_weights_are_intact,
     shipped_weights_are_of_the_present_data,
+    features_are_those_of_the_weights,
     shipped_weights_are_calibrated,
     shipped_model_keeps_to_its_card,
     shipped_model_passes_the_self_test,

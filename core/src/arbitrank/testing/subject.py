@@ -88,7 +88,18 @@ class Subject:
         """The command that trains these weights again."""
         if self.stable is not None:
             return f"run: arbitrank train {self.name} --promote --store {self.stable.store}"
-        return f"run: arbitrank train {self.name} --out {self.shipped}"
+        return self.training_shipped
+
+    @property
+    def training_shipped(self) -> str:
+        """The command that trains the shipped weights again, in the source of a package that was built."""
+        site = (
+            next((one for one in self.shipped.parents if any(one.glob("*.dist-info"))), None) if self.shipped else None
+        )
+        if site is None or self.shipped is None:
+            return f"run: arbitrank train {self.name} --out {self.shipped}"
+        folder = self.shipped.relative_to(site).as_posix()
+        return f"in the package's source, run: arbitrank train {self.name} --out FOLDER, its {folder}; build it again"
 
     @property
     def checked(self) -> str:

@@ -61,7 +61,9 @@ def _wheel(text: str, path: Path, scratch: Path) -> Target:
         raise InputError(f"{text}: is no wheel that can be read: {error}; build it again") from error
     found = _site(text, site)
     if found is None:
-        raise InputError(f"{text}: the wheel has no .dist-info, expected a wheel; run: python -m build --wheel")
+        raise InputError(
+            f"{text}: the wheel has no .dist-info, expected a wheel; run: pip wheel --no-deps -w dist FOLDER"
+        )
     return found
 
 
