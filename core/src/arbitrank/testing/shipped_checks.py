@@ -74,10 +74,8 @@ def shipped_weights_are_of_the_present_data(subject: Subject) -> Iterator[Findin
     if manifest.domain != subject.name:
         return  # which another check tells; to train into another domain's folder would be no remedy
     if subject.stable is not None and manifest.data_digest != present:
-        told, fixes = (
-            [*told, f"the weights that answer ({subject.stable})"],
-            [*fixes, f"for those that answer, {train}"],
-        )
+        fixes.append(f"for those that answer, {train}" if told else train)
+        told.append(f"the weights that answer ({subject.stable})")
     expected = "weights of the present data"
     if told:  # training by --data, as from a log, is no mistake
         text = f"{' and '.join(told)} were trained on other data than examples() yields now"
