@@ -121,4 +121,5 @@ def test_the_tutorials_domain_is_made_checked_trained_asked_and_promoted(outputs
 
 def test_the_tutorial_installs_the_wheels_that_there_are(wheels: dict[str, Path]) -> None:
     lines = re.findall(r"^pip install --find-links wheels (.+)$", PAGE.read_text(encoding="utf-8"), re.M)
-    assert {Requirement(one).name for line in lines for one in shlex.split(line)} == set(wheels)
+    named = {Requirement(one).name for line in lines for one in shlex.split(line)}
+    assert named == set(wheels) - {"arbitrank-mcp"}  # which has a page of its own
