@@ -59,7 +59,7 @@ class FindResult(BaseModel):
 
 
 class Gateway:
-    """Connections to servers, and the catalogue of their tools, which is made anew when a server lists others.
+    """Connections to servers, and the catalogue of their tools, which is made again when a server lists others.
 
     `make` makes a catalogue of tools; it is called in a thread.
     """

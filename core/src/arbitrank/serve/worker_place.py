@@ -36,7 +36,7 @@ class WorkerStart:
     folder: Path
 
     def encoded(self) -> bytes:
-        """The same as plain values, for `decoded`."""
+        """The start as bytes of plain values, which `decoded` reads."""
         return msgspec.msgpack.encode(self, enc_hook=str)  # of a path
 
     @classmethod

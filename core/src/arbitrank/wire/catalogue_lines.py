@@ -43,7 +43,7 @@ LIMITS = CatalogueLimits()
 class CatalogueSkill(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One skill of a catalogue: its name, the domain that owns it, and its texts.
 
-    The domain is whoever answers for the skill: a plugin's domain, a server of tools, an author; a skill without an
+    The domain owns the skill: a plugin's domain, a server of tools, an author; a skill without an
     owner is a domain of its own name.
     """
 

@@ -8,13 +8,12 @@ A format is a module with `read(path, options)`, which yields items (`catalogues
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
-from arbitrank.errors import DataError, InputError
+from arbitrank.errors import DataError
 from arbitrank.importers.catalogues.items import CatalogueItem, CatalogueOptions, FoundSkill
-from arbitrank.importers.corpora import CorpusFormat
+from arbitrank.importers.corpora import CorpusFormat, named_format
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 from arbitrank.wire.json_lines import BadLine
 
@@ -33,14 +32,8 @@ FORMATS = {
 
 
 def catalogue_format(name: str) -> str:
-    """The format's canonical name. Raises `InputError` that suggests the one meant."""
-    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
-    names = {alias: key for key, one in FORMATS.items() for alias in (key, *one.aliases)}
-    if plain in names:
-        return names[plain]
-    near = get_close_matches(plain, names, 1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    raise InputError(f"--catalogue: {name!r} is no format of catalogues, expected one of {', '.join(FORMATS)}{meant}")
+    """The canonical name of a format of catalogues. Raises `InputError` that suggests the one meant."""
+    return named_format(name, FORMATS, "--catalogue", "catalogues")
 
 
 def read_catalogue(format: str, path: Path, options: CatalogueOptions = CatalogueOptions()) -> Iterator[CatalogueItem]:

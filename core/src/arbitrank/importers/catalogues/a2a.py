@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from arbitrank.importers.catalogues.items import CatalogueItem, CatalogueOptions, files_and_owner, skill_items
+from arbitrank.importers.catalogues.items import CatalogueItem, CatalogueOptions, documents_and_owner, skill_items
 from arbitrank.importers.corpora.items import LeftOut
-from arbitrank.importers.documents import documents_of
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.json_text import short
 
@@ -23,16 +22,12 @@ _EXPECTED = "expected an agent card with name and skills"
 
 def read(path: Path, options: CatalogueOptions) -> Iterator[CatalogueItem]:
     """The skills of every card."""
-    for found in files_and_owner(path, options, (".json", ".jsonl", ".ndjson", ".gz"), "a2a"):
-        if isinstance(found, LeftOut):
+    for found in documents_and_owner(path, options, "a2a"):
+        if isinstance(found, LeftOut | BadLine):
             yield found
-            continue
-        file, owner = found
-        for document in documents_of(file.text.encode(), file.label):
-            if isinstance(document, BadLine):
-                yield document
-            else:
-                yield from _cards(document.where, document.value, owner, options)
+        else:
+            document, owner = found
+            yield from _cards(document.where, document.value, owner, options)
 
 
 def _cards(where: str, value: Any, owner: str, options: CatalogueOptions) -> Iterator[CatalogueItem]:

@@ -10,10 +10,23 @@ from typing import Any, NamedTuple, TypeAlias
 from arbitrank.errors import InputError
 from arbitrank.importers.corpora.files import SourceFile, source_files
 from arbitrank.importers.corpora.items import LeftOut
+from arbitrank.importers.documents import Document, documents_of
 from arbitrank.wire.catalogue_lines import CatalogueSkill, catalogue_skill
 from arbitrank.wire.json_lines import BadLine
 
-__all__ = ["CUT", "CatalogueItem", "CatalogueOptions", "FoundSkill", "files_and_owner", "skill_items"]
+__all__ = [
+    "CUT",
+    "JSON_FILES",
+    "CatalogueItem",
+    "CatalogueOptions",
+    "FoundSkill",
+    "documents_and_owner",
+    "files_and_owner",
+    "skill_items",
+]
+
+JSON_FILES = (".json", ".jsonl", ".ndjson", ".gz")
+"""Endings of files of JSON documents."""
 
 CUT = "text beyond the bounds, which is cut"
 """The kind of texts that were cut."""
@@ -63,3 +76,16 @@ def files_and_owner(
             continue
         stem = file.path.name.partition(".")[0].strip()[:200]
         yield file, options.owner or (stem if stem not in ("", "-") else otherwise)
+
+
+def documents_and_owner(
+    path: Path, options: CatalogueOptions, otherwise: str
+) -> Iterator[tuple[Document, str] | LeftOut | BadLine]:
+    """The JSON documents of the files at a path, each with the owner of its skills, as `files_and_owner` has it."""
+    for found in files_and_owner(path, options, JSON_FILES, otherwise):
+        if isinstance(found, LeftOut):
+            yield found
+            continue
+        file, owner = found
+        for document in documents_of(file.text.encode(), file.label):
+            yield document if isinstance(document, BadLine) else (document, owner)

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arbitrank.importers.catalogues.items import CatalogueItem, CatalogueOptions, files_and_owner, skill_items
+from arbitrank.importers.catalogues.items import (
+    JSON_FILES,
+    CatalogueItem,
+    CatalogueOptions,
+    files_and_owner,
+    skill_items,
+)
 from arbitrank.importers.catalogues.schemas import schema_parameters
 from arbitrank.importers.corpora.items import LeftOut
 from arbitrank.importers.documents import documents_of
@@ -28,7 +34,7 @@ _EXPECTED = "expected a result of tools/list: an object with tools, or a list of
 
 def read(path: Path, options: CatalogueOptions) -> Iterator[CatalogueItem]:
     """The tools of every server in the files, with what is left out of them."""
-    for found in files_and_owner(path, options, (".json", ".jsonl", ".ndjson", ".gz"), "mcp"):
+    for found in files_and_owner(path, options, JSON_FILES, "mcp"):
         if isinstance(found, LeftOut):
             yield found
             continue

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from arbitrank.importers.catalogues.items import CatalogueItem, CatalogueOptions, files_and_owner, skill_items
+from arbitrank.importers.catalogues.items import CatalogueItem, CatalogueOptions, documents_and_owner, skill_items
 from arbitrank.importers.catalogues.schemas import schema_parameters
 from arbitrank.importers.corpora.items import LeftOut
-from arbitrank.importers.documents import documents_of
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.json_text import short
 
@@ -25,16 +24,12 @@ _EXPECTED = "expected a list of tools, a request with tools or functions, or one
 
 def read(path: Path, options: CatalogueOptions) -> Iterator[CatalogueItem]:
     """The functions that the files define."""
-    for found in files_and_owner(path, options, (".json", ".jsonl", ".ndjson", ".gz"), "openai"):
-        if isinstance(found, LeftOut):
+    for found in documents_and_owner(path, options, "openai"):
+        if isinstance(found, LeftOut | BadLine):
             yield found
-            continue
-        file, owner = found
-        for document in documents_of(file.text.encode(), file.label):
-            if isinstance(document, BadLine):
-                yield document
-            else:
-                yield from _tools(document.where, document.value, owner, options)
+        else:
+            document, owner = found
+            yield from _tools(document.where, document.value, owner, options)
 
 
 def _tools(where: str, value: Any, owner: str, options: CatalogueOptions) -> Iterator[CatalogueItem]:

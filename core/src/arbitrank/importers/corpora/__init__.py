@@ -8,6 +8,7 @@ patterns and lists of them, and `writing` writes those into a folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from itertools import chain
@@ -19,7 +20,7 @@ from arbitrank.importers.corpora.files import SourceFile, locale_in, same_locale
 from arbitrank.importers.corpora.gathered import Gathered, gathered
 from arbitrank.importers.corpora.items import CorpusOptions, LeftOut
 
-__all__ = ["FORMATS", "CorpusFormat", "CorpusOptions", "Gathered", "format_of", "import_corpus"]
+__all__ = ["FORMATS", "CorpusFormat", "CorpusOptions", "Gathered", "format_of", "import_corpus", "named_format"]
 
 
 class CorpusFormat(NamedTuple):
@@ -50,15 +51,20 @@ FORMATS: dict[str, CorpusFormat] = {
 """The formats by name."""
 
 
-def format_of(name: str) -> str:
-    """The format's canonical name. Raises `InputError` that suggests the one meant."""
+def named_format(name: str, formats: Mapping[str, CorpusFormat], option: str, kind: str) -> str:
+    """The canonical name of a format. Raises `InputError` that suggests the one meant, of a `kind` for an `option`."""
     plain = name.strip().lower().replace("_", "-").replace(" ", "-")
-    names = {alias: key for key, one in FORMATS.items() for alias in (key, *one.aliases)}
+    names = {alias: key for key, one in formats.items() for alias in (key, *one.aliases)}
     if plain in names:
         return names[plain]
     near = get_close_matches(plain, names, 1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    raise InputError(f"--corpus: {name!r} is no format of corpora, expected one of {', '.join(FORMATS)}{meant}")
+    raise InputError(f"{option}: {name!r} is no format of {kind}, expected one of {', '.join(formats)}{meant}")
+
+
+def format_of(name: str) -> str:
+    """The canonical name of a format of corpora. Raises `InputError` that suggests the one meant."""
+    return named_format(name, FORMATS, "--corpus", "corpora")
 
 
 def import_corpus(format: str, path: Path, options: CorpusOptions) -> Gathered:
