@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from arbitrank.answerlog.joining import view
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.answerlog.writer import AnswerLog
-from arbitrank.cli.canary import canary
+from arbitrank.cli.main import cli
 from arbitrank.errors import InputError
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.live.canary_report import CanaryPeriod, CanaryReport, canary_period, difference, from_log
@@ -184,7 +184,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_the_command_sets_a_share_and_reports_the_canary(store: Store, tmp_path: Path) -> None:
     def run(*arguments: str, status: int = 0) -> str:
-        result = CliRunner().invoke(canary, ["music", *arguments, "--store", str(tmp_path / "store")])
+        result = CliRunner().invoke(cli, ["canary", "music", *arguments, "--store", str(tmp_path / "store")])
         if isinstance(result.exception, InputError):
             assert status == 2
             return str(result.exception)
