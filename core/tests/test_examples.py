@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from negative_sets import install_set, line, only
 
-from arbitrank.cli.examples import examples
+from arbitrank.cli.main import cli
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError, PluginError
 from arbitrank.learn.reference import ReferenceDomain
@@ -74,7 +74,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Printed:
         monkeypatch.setattr("arbitrank.cli.examples.discover", lambda: found)
         out = tmp_path / "out.jsonl"
         out.unlink(missing_ok=True)
-        result = CliRunner().invoke(examples, [domain.name, "--out", str(out), *arguments])
+        result = CliRunner().invoke(cli, ["examples", domain.name, "--out", str(out), *arguments])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == 0, result.output
@@ -145,7 +145,7 @@ def test_nothing_is_overwritten_and_an_unknown_domain_is_refused(printed: Printe
     with pytest.raises(InputError, match="is there already, and nothing is overwritten"):
         printed(careless(), "--out", str(there))
     assert there.read_text(encoding="utf-8") == "mine"
-    assert isinstance(CliRunner().invoke(examples, ["nowhere"]).exception, InputError)
+    assert isinstance(CliRunner().invoke(cli, ["examples", "nowhere"]).exception, InputError)
 
 
 def test_the_shared_negatives_that_suit_the_domain(
