@@ -77,9 +77,9 @@ def _figures(slices: Mapping[str, Slice]) -> Table:
             _difference(one.difference["irer"]),
             _both(one.before.domain_accuracy, one.after.domain_accuracy),
             _both(one.before.semer, one.after.semer),
-            f"{one.before.nll:.2f} {one.after.nll:.2f}",
-            f"{one.before.brier:.2f} {one.after.brier:.2f}",
-            f"{_ece(one.calibration_before)} {_ece(one.calibration_after)}",
+            f"{one.before.nll:.2f}→{one.after.nll:.2f}",
+            f"{one.before.brier:.2f}→{one.after.brier:.2f}",
+            f"{_ece(one.calibration_before)}→{_ece(one.calibration_after)}",
             str(one.right_to_wrong),
             str(one.wrong_to_right),
         )
@@ -119,7 +119,7 @@ def _flip(flip: Flip) -> str:
 
 
 def _both(before: float, after: float) -> str:
-    return f"{100 * before:.1f} {100 * after:.1f}"
+    return f"{100 * before:.1f}→{100 * after:.1f}"
 
 
 def _difference(one: Estimate) -> str:

@@ -48,7 +48,7 @@ def titles_of_features(*names: str) -> dict[str, str]:
     return {
         **{f"{name}_known": f"it knows the {name}" for name in names},
         "title_unknown": "it does not know the title",
-        "title_shared": "another domain has this title too",
+        "title_shared": "a title that another domain has too",
         "title_odds": "what people mean by the title",
         "title_words": "the words of a known title",
     }
