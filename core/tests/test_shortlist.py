@@ -30,7 +30,7 @@ from arbitrank.shortlist.calibration_fitting import HeldRequest, OutOfScope, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier_training import train_classifier
 from arbitrank.shortlist.epochs import TrainingPlan
-from arbitrank.shortlist.index import train_index
+from arbitrank.shortlist.index_training import train_index
 from arbitrank.shortlist.selftests import shortlister_problem
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import read_manifest

@@ -164,7 +164,7 @@ def test_a_catalogue_is_found_by_its_texts_and_kept_in_the_artifact(tmp_path: Pa
     assert names(read, "films at night") == ["cinema/moon"]
     assert names(read, "phase of the moon tonight") == ["sky/moon"]
     assert read.catalogue.number_of("sky", "moon") == 2
-    assert read_skills(tmp_path / "a").skills[0] == ("cinema/moon", "cinema", "moon")
+    assert next(read_skills(tmp_path / "a").owned()) == ("cinema/moon", "cinema", "moon")
     texts = [json.loads(line) for line in (tmp_path / "a" / "catalogue.jsonl").read_text().splitlines()]
     assert [one["name"] for one in texts] == [one.name for one in twins]
 

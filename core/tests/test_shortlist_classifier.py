@@ -37,7 +37,7 @@ from arbitrank.shortlist.epochs import (
     streaks,
     train,
 )
-from arbitrank.shortlist.index import train_index
+from arbitrank.shortlist.index_training import train_index
 from arbitrank.shortlist.network import Network, NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, classifier_grams, vocabulary
 from arbitrank.shortlist.shortlister import Shortlister

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbitrank.errors import InputError
-from arbitrank.shortlist.index import Index, IndexSettings, train_index
-from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all, words
+from arbitrank.errors import InputError, StoreError
+from arbitrank.shortlist import index_training, ngrams
+from arbitrank.shortlist.index import Index, IndexSettings
+from arbitrank.shortlist.index_training import train_index
+from arbitrank.shortlist.ngrams import index_grams, index_grams_in_batches, words
 
 TRAINING = [
     ("play some jazz", 0),
@@ -75,9 +80,12 @@ def test_scores_agree_with_best_for_every_skill(texts: list[str], data: st.DataO
 @given(texts)
 @settings(max_examples=60, deadline=None)
 def test_grams_of_many_utterances_are_those_of_each(texts: list[str]) -> None:
-    hashes, rows = index_grams_of_all(texts)
-    for row, text in enumerate(texts):
-        assert sorted(hashes[rows == row].tolist()) == sorted(index_grams(text).tolist())
+    first = 0
+    for hashes, rows, count in index_grams_in_batches(texts):
+        for row, text in enumerate(texts[first : first + count]):
+            assert sorted(hashes[rows == row].tolist()) == sorted(index_grams(text).tolist())
+        first += count
+    assert first == len(texts)
 
 
 def test_words_of_scripts_without_spaces_are_their_characters() -> None:
@@ -130,6 +138,29 @@ def test_training_twice_gives_the_same() -> None:
     one, two = small(), small()
     for name in ("grams", "starts", "postings", "rarity", "base", "missing"):
         assert np.array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_grams_that_are_sorted_in_files_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more utterances than are read at once; the words known from one batch to the next are bounded too."""
+    texts = [f"play thing{number % 40} by someone{number % 7}" for number in range(200)]
+    skills = np.arange(200) % 50
+    whole = train_index(texts, skills, 50)
+    monkeypatch.setattr(ngrams, "_BATCH", 13)
+    monkeypatch.setattr(ngrams, "_LENGTH", 200)
+    monkeypatch.setattr(ngrams, "_KNOWN", 10)
+    parts = train_index(iter(texts), skills, 50)
+    for name in ("grams", "starts", "postings", "rarity", "base", "missing", "step"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_a_disk_without_room_for_grams_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ngrams, "_BATCH", 2)
+    monkeypatch.setattr(index_training.tempfile, "TemporaryFile", full)
+    with pytest.raises(StoreError, match="No space left on device; free space or set TMPDIR"):
+        small()
 
 
 def test_a_request_costs_the_postings_of_its_words_whatever_the_number_of_skills() -> None:

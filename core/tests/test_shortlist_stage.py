@@ -13,7 +13,7 @@ from msgspec import UNSET
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.domain import Model, Scores, Skill
 from arbitrank.shortlist.catalogue import SkillCatalogue
-from arbitrank.shortlist.index import train_index
+from arbitrank.shortlist.index_training import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.values import Answer, Hypothesis, Request
 

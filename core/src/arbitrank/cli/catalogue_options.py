@@ -13,6 +13,7 @@ from arbitrank.cli.destination import Destination
 from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
 from arbitrank.shortlist.artifact import ArtifactSkills, read_skills
+from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.gates import missing_skills, shrunk, shrunk_text
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted
 from arbitrank.store.artifact import MANIFEST, read_manifest
@@ -65,24 +66,26 @@ class CatalogueFiles(NamedTuple):
         for text in (*gathered.remarks(), *([cut] if self.cuts else ())):
             options.note(printable(text))
 
-    def check(self, gathered: GatheredSkills, before: VersionBefore | None) -> None:
+    def check(self, skills: SkillCatalogue, before: VersionBefore | None) -> None:
         """Refuse a catalogue that lacks more than half of the skills of the version before, unless --force is set.
 
         Exits with 1.
         """
         if before is None:
             return
-        skills = before.found.skills
-        missing = missing_skills(skills, (("", one.domain, one.name) for one in gathered.skills))
-        if shrunk(skills, missing) and not self.force:
+        missing = missing_skills(before.found, skills)
+        if shrunk(before.found, missing) and not self.force:
             options.note(
-                f"{SHORTLIST}: nothing is trained: {shrunk_text(skills, missing)}. The version before is {before}. "
-                "Give the whole catalogue with --catalogue FILE; or accept the loss with --force"
+                f"{SHORTLIST}: nothing is trained: {shrunk_text(before.found, missing)}. "
+                f"The version before is {before}. Give the whole catalogue with --catalogue FILE; "
+                "or accept the loss with --force"
             )
             raise SystemExit(1)
         if missing:
             some = f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}"
-            options.note(printable(f"{len(missing):,} of the {len(skills):,} skills of {before} are gone: {some}"))
+            options.note(
+                printable(f"{len(missing):,} of the {len(before.found.names):,} skills of {before} are gone: {some}")
+            )
 
 
 class VersionBefore(NamedTuple):

@@ -13,7 +13,7 @@ from arbitrank.cli import options
 from arbitrank.cli.catalogue_options import CatalogueFiles
 from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
-from arbitrank.shortlist.artifact import CATALOGUE, read_skills
+from arbitrank.shortlist.artifact import CATALOGUE, ArtifactSkills, read_skills
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted, gather_skills
 from arbitrank.shortlist.labels import SkillLabels
 from arbitrank.store.artifact_checks import printable
@@ -103,7 +103,7 @@ def _present(store: Store) -> GatheredSkills:
     if stable is not None:
         folder = store.fetch(SHORTLIST, stable)
         before = read_skills(folder)
-        known, listed = before.change, _texts(folder, before.skills)
+        known, listed = before.change, _texts(folder, before)
     changes = changes_after(store.catalogue_log(), known)
     found = gather_skills(ListedSkills.with_changes(listed, changes).skills)
     if not len(found):
@@ -111,8 +111,8 @@ def _present(store: Store) -> GatheredSkills:
     return found
 
 
-def _texts(folder: Path, found: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, CatalogueSkill]]:
+def _texts(folder: Path, found: ArtifactSkills) -> Iterator[tuple[str, CatalogueSkill]]:
     """The skills of an artifact with their texts; of one that was made before 0.3, without."""
     if (folder / CATALOGUE).is_file():
         return listed_skills(folder / CATALOGUE, [])
-    return ((printable(name), CatalogueSkill(own, domain)) for name, domain, own in found)
+    return ((printable(name), CatalogueSkill(own, domain)) for name, domain, own in found.owned())

@@ -14,7 +14,7 @@ Arrays are kept uncompressed and without pickled objects.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
@@ -101,29 +101,41 @@ def save_catalogue(skills: Iterable[CatalogueSkill], folder: Path) -> None:
 
 
 class ArtifactSkills(NamedTuple):
-    """The unique name, the owner and the own name of each skill, and the last change of the log that they have."""
+    """Names, domains and own names of an artifact's skills, as in a catalogue, and the last change of the log."""
 
-    skills: list[tuple[str, str, str]]
+    names: Sequence[str]
+    domains: Sequence[str]
+    own: Mapping[int, str]
     change: int
+
+    def owned(self) -> Iterator[tuple[str, str, str]]:
+        """The unique name, the owner and the own name of each skill."""
+        for number, (name, domain) in enumerate(zip(self.names, self.domains, strict=True)):
+            yield name, domain, self.own.get(number, name)
+
+    def catalogue(self) -> SkillCatalogue:
+        """The catalogue of these skills."""
+        return SkillCatalogue(self.names, self.domains, own=self.own)
 
 
 def read_skills(folder: Path) -> ArtifactSkills:
     """The skills of an artifact, without its arrays. Raises `ArtifactError`."""
     try:
-        skills = msgspec.json.decode((folder / _SKILLS).read_bytes(), type=_SkillsFile)
+        file = msgspec.json.decode((folder / _SKILLS).read_bytes(), type=_SkillsFile)
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder}: not a readable shortlister: {error}; train it again") from error
-    pairs = enumerate(zip(skills.names, skills.domains, strict=False))
-    return ArtifactSkills(
-        [(name, domain, skills.own.get(number, name)) for number, (name, domain) in pairs], skills.change
-    )
+    if problem := next(_skills_problems(file), None):
+        raise ArtifactError(f"{folder}: not a usable shortlister: {problem}; train it again")
+    # Domains are few; the name of each is kept in memory once.
+    names = {name: name for name in file.domains}
+    return ArtifactSkills(tuple(file.names), tuple(names[name] for name in file.domains), file.own, file.change)
 
 
 def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
     """The Shortlister in a folder. Raises `ArtifactError` where a file is damaged or the files do not fit together."""
+    skills = read_skills(folder)
     try:
         description = msgspec.json.decode((folder / _DESCRIPTION).read_bytes(), type=_ShortlisterFile)
-        skills = msgspec.json.decode((folder / _SKILLS).read_bytes(), type=_SkillsFile)
         arrays = _load(folder / _INDEX, _INDEX_ARRAYS)
         # Looked for as a folder, so that a lost file is an error.
         learned = (folder / _CLASSIFIER).parent.is_dir()
@@ -132,20 +144,18 @@ def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
     except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{folder}: not a readable shortlister: {error}; train it again") from error
     problems = chain(
-        _problems(arrays, skills, description),
+        _problems(arrays, len(skills.names), description),
         _classifier_problems(weights) if weights else (),
         _linear_problems(linear, len(skills.names)) if linear else (),
     )
     if problem := next(problems, None):
         raise ArtifactError(f"{folder}: not a usable shortlister: {problem}; train it again")
     scalars = {name: getattr(description, name) for name in ("settings", "step", "unseen", "unused")}
-    # Domains are few; the name of each is kept in memory once.
-    names = {name: name for name in skills.domains}
-    catalogue = SkillCatalogue(tuple(skills.names), tuple(names[name] for name in skills.domains), own=skills.own)
     classifier = SkillClassifier(**weights) if weights else None
     kernel = LinearKernel(**linear) if linear else None
     calibration = description.calibration if description.format > 1 else replace(description.calibration, odds=None)
-    return Shortlister(catalogue, Index(**scalars, **arrays), calibration, classifier, version, skills.change, kernel)
+    index = Index(**scalars, **arrays)
+    return Shortlister(skills.catalogue(), index, calibration, classifier, version, skills.change, kernel)
 
 
 def _save(path: Path, of: object, names: Iterable[str]) -> None:
@@ -159,9 +169,19 @@ def _load(path: Path, names: Iterable[str]) -> dict[str, Any]:
         return {name: file[name] for name in names}
 
 
-def _problems(arrays: Arrays, skills: _SkillsFile, description: _ShortlisterFile) -> Iterator[str]:
+def _skills_problems(skills: _SkillsFile) -> Iterator[str]:
+    n = len(skills.names)
+    if n != len(skills.domains) or n > MAX_SKILLS:
+        yield "it has too many skills, or not one domain per skill"
+    if len(set(skills.names)) != n:
+        yield "it names a skill twice"
+    if any(not 0 <= number < n for number in skills.own):
+        yield "it has a name of a skill that does not exist"
+
+
+def _problems(arrays: Arrays, n: int, description: _ShortlisterFile) -> Iterator[str]:
     """The defects that a lookup would fail on: a wrong type or shape, an index out of bounds."""
-    n, known = len(skills.names), len(arrays["grams"])
+    known = len(arrays["grams"])
     starts, grams, postings = arrays["starts"], arrays["grams"], arrays["postings"]
     expected: Expected = {
         "grams": ((known,), np.uint32),
@@ -179,9 +199,6 @@ def _problems(arrays: Arrays, skills: _SkillsFile, description: _ShortlisterFile
             starts[0] != 0 or starts[-1] != len(postings) or (np.diff(starts) < 0).any()
         ),
         "a posting names a skill that does not exist": len(postings) > 0 and int(postings.max() >> 8) >= n,
-        "it has too many skills, or not one domain per skill": n != len(skills.domains) or n > MAX_SKILLS,
-        "it names a skill twice": len(set(skills.names)) != n,
-        "it has a name of a skill that does not exist": any(not 0 <= number < n for number in skills.own),
         "its calibration has other features": len(description.calibration.weights)
         != (len(FEATURES) if description.format > 1 else _FIRST_FEATURES)
         or len(description.calibration.fits or SIGNS) != len(SIGNS),

@@ -25,7 +25,7 @@ from arbitrank.shortlist.calibration_fitting import HeldRequest, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
-from arbitrank.shortlist.index import train_index
+from arbitrank.shortlist.index_training import train_index
 from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_lines
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.out_of_scope import ScopeExamples, out_of_scope
@@ -121,7 +121,7 @@ def catalogue(
     found = gather_skills(chain(listed.skills, of_domains))
     if listed.removed:
         lines = [line for line in lines if SkillKey(line.domain, line.skill) not in listed.removed]
-    labels = SkillLabels.of(found) if lines else SkillLabels(())
+    labels = SkillLabels.of(found if lines else GatheredSkills())
     new = dict.fromkeys((one.skill, one.domain) for one in lines if not labels.find(one.skill, one.domain))
     if new:
         found = found.with_skills(CatalogueSkill(*pair) for pair in new)
@@ -136,7 +136,7 @@ def build(
     domains: Mapping[str, Domain] = {},
     classifier: ClassifierTrainer | None = None,
     listed: ListedSkills = ListedSkills(),
-    check: Callable[[GatheredSkills], None] = lambda gathered: None,
+    check: Callable[[SkillCatalogue], None] = lambda skills: None,
     unowned: Sequence[str] = (),
     linear: LinearTrainer | None = None,
 ) -> TrainedShortlister:
@@ -149,12 +149,12 @@ def build(
     gathered, labelled = catalogue(lines, domains, listed)
     if not len(gathered):
         raise DataError("no skill: no line, no catalogue and no installed domain has one; see docs/shortlist.md")
-    check(gathered)
     skills, known, lines = SkillCatalogue.of(gathered), gathered.skills, labelled.lines
+    check(skills)
     trained = partial(_with_kernels, skills=skills, known=known, classifier=classifier, linear=linear)
     # Where the linear kernel has the work, two cores share it: liblinear leaves Python's lock to others.
     with ThreadPoolExecutor(1) as beside:
-        whole = beside.submit(trained, lines)
+        whole = beside.submit(trained, lines) if linear else None
         folds = [_fold(lines, fold) for fold in (range(_FOLDS) if linear else (0,))]
         parts = [(trained(rest), held) for rest, held in folds if held]
         scoped = ScopeExamples()
@@ -162,7 +162,8 @@ def build(
             half = partial(_with_kernels, skills=skills, known=known, classifier=None, linear=linear)
             scoped = out_of_scope(half, parts[0][0], *folds[0], unowned)
         found = _calibrated(parts, scoped)
-        shortlister = whole.result()
+        parts.clear()  # the indexes of very many skills are not all in memory at once
+        shortlister = whole.result() if whole else trained(lines)
     return TrainedShortlister(
         replace(shortlister, calibration=found[0], change=listed.change),
         _quality(found[1]),

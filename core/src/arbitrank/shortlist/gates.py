@@ -12,8 +12,9 @@ from arbitrank.arbitration.fallback import merged
 from arbitrank.evaluate.intervals import least_loss
 from arbitrank.impact.gate import GateLimits, GateReason
 from arbitrank.semer import entirely_right
-from arbitrank.shortlist.artifact import load_shortlister, read_skills
+from arbitrank.shortlist.artifact import ArtifactSkills, load_shortlister, read_skills
 from arbitrank.shortlist.calibration import account_profile
+from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact_checks import printable
@@ -23,7 +24,6 @@ from arbitrank.wire.requests import read_examples
 
 __all__ = [
     "K",
-    "OwnedName",
     "catalogue_reasons",
     "missing_skills",
     "order_reasons",
@@ -31,9 +31,6 @@ __all__ = [
     "shrunk",
     "shrunk_text",
 ]
-
-OwnedName = tuple[str, str, str]
-"""Unique name, owner and own name of a skill."""
 
 _FEW = 4  # skills of which any may go
 _SHOWN = 5  # missing skills in a text
@@ -46,26 +43,26 @@ def catalogue_reasons(candidate: Path, stable: Path | None) -> tuple[GateReason,
     """The reason against making a Shortlister stable that lacks more than half of the stable one's skills."""
     if stable is None:
         return ()
-    before, after = read_skills(stable).skills, read_skills(candidate).skills
-    missing = missing_skills(before, after)
+    before = read_skills(stable)
+    missing = missing_skills(before, read_skills(candidate).catalogue())
     return (GateReason("catalogue", shrunk_text(before, missing)),) if shrunk(before, missing) else ()
 
 
-def missing_skills(before: Sequence[OwnedName], after: Iterable[OwnedName]) -> list[str]:
+def missing_skills(before: ArtifactSkills, after: SkillCatalogue) -> list[str]:
     """The unique names of skills that a later catalogue lacks."""
-    present = {(domain, own) for _, domain, own in after}
-    return [name for name, domain, own in before if (domain, own) not in present]
+    return [unique for unique, domain, own in before.owned() if after.number_of(domain, own) is None]
 
 
-def shrunk(before: Sequence[OwnedName], missing: Sequence[str]) -> bool:
+def shrunk(before: ArtifactSkills, missing: Sequence[str]) -> bool:
     """True where more than half of a catalogue is missing, which is no small one."""
-    return len(before) >= _FEW and len(missing) > len(before) / 2
+    return len(before.names) >= _FEW and len(missing) > len(before.names) / 2
 
 
-def shrunk_text(before: Sequence[OwnedName], missing: Sequence[str]) -> str:
+def shrunk_text(before: ArtifactSkills, missing: Sequence[str]) -> str:
     """The counts of a catalogue that has shrunk, and some of the skills that it lost."""
+    n = len(before.names)
     some = printable(f"{', '.join(missing[:_SHOWN])}{', …' if len(missing) > _SHOWN else ''}")
-    lost = f"all {len(before):,}" if len(missing) == len(before) else f"{len(missing):,} of the {len(before):,}"
+    lost = f"all {n:,}" if len(missing) == n else f"{len(missing):,} of the {n:,}"
     return f"{lost} skills of the version before are missing, expected no more than half: {some}"
 
 

@@ -7,7 +7,7 @@ one owner and name are one skill, known by the texts of all of them. Names that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from msgspec import structs
@@ -49,8 +49,7 @@ class GatheredSkills:
 
     def with_skills(self, more: Iterable[CatalogueSkill]) -> GatheredSkills:
         """A catalogue with more skills, which may make further names clash."""
-        pairs = ((self.joined[1], one) for one in chain(self.skills, more))
-        return replace(gather_skills(pairs), repeated=self.repeated, joined=self.joined)
+        return gather_skills(((self.joined[1], one) for one in more), before=self)
 
     def remarks(self) -> list[str]:
         """The report in words: qualified names, repeated lines, skills without a description."""
@@ -133,42 +132,74 @@ class SkillCount:
 
 
 def gather_skills(
-    found: Iterable[tuple[str, CatalogueSkill]], progress: Callable[[int], object] = lambda n: None
+    found: Iterable[tuple[str, CatalogueSkill]],
+    progress: Callable[[int], object] = lambda n: None,
+    before: GatheredSkills = GatheredSkills(),
 ) -> GatheredSkills:
-    """One catalogue of skills, each with its place for messages, in the order of their first lines."""
-    skills: dict[tuple[str, str], CatalogueSkill] = {}
-    owners: dict[str, str | list[str]] = {}  # of each name; a list where it has several
-    repeated, joined = (0, ""), (0, "")
-    domains: dict[str, str] = {}  # the name of each is kept in memory once
+    """One catalogue of skills, each with its place for messages, in the order of their first lines, after those before.
+
+    Of a million skills each object counts: what many have in common, as owners and tags, is kept once.
+    """
+    skills, numbers = list(before.skills), _Numbers(before.skills)
+    repeated, joined = before.repeated, before.joined
+    shared: dict[object, object] = {}
     for n, (where, one) in enumerate(found, 1):
         if n % 10_000 == 0:
             progress(n)
-        key = (domains.setdefault(one.domain, one.domain), one.name)
-        before = skills.get(key)
-        if before is None:
-            skills[key] = one
-            known = owners.setdefault(one.name, key[0])
-            if isinstance(known, list):
-                known.append(key[0])
-            elif known is not key[0]:
-                owners[one.name] = [known, key[0]]
-        elif (both := _joined(before, one)) == before:
+        number = numbers.add(one.domain, one.name)
+        if number == len(skills):
+            domain, tags = shared.setdefault(one.domain, one.domain), shared.setdefault(one.tags, one.tags)
+            skills.append(structs.replace(one, domain=domain, tags=tags))
+        elif (both := _joined(skills[number], one)) == skills[number]:
             repeated = repeated[0] + 1, repeated[1] or where
         else:
-            skills[key] = both
+            skills[number] = both
             joined = joined[0] + 1, joined[1] or where
-    clashing = {name: each for name, each in owners.items() if isinstance(each, list)}
-    return GatheredSkills(_unique(skills, clashing), tuple(skills.values()), clashing, repeated, joined)
+    names = tuple(map(numbers.unique, skills))
+    return GatheredSkills(names, tuple(skills), numbers.clashing(), repeated, joined)
 
 
-def _unique(skills: Iterable[tuple[str, str]], clashing: Mapping[str, object]) -> tuple[str, ...]:
-    """The unique name of each skill: its own, unless another has it or it reads as a qualified one."""
-    every = list(skills)
-    taken = {qualified_name(*key) for key in every} if any("/" in name for _, name in every) else set()
-    return tuple(
-        qualified_name(domain, name) if name in clashing or ("/" in name and name in taken) else name
-        for domain, name in every
-    )
+class _Numbers:
+    """Numbers of skills in the order in which they are added, by owner and name."""
+
+    def __init__(self, skills: Iterable[CatalogueSkill]) -> None:
+        self._owners: list[str] = []  # by number
+        self._of_name: dict[str, int | dict[str, int]] = {}  # by owner where several have the name
+        for one in skills:
+            self.add(one.domain, one.name)
+
+    def add(self, domain: str, name: str) -> int:
+        """The number of an owner's skill, the next one where it is new."""
+        new = len(self._owners)
+        number = self._of_name.setdefault(name, new)
+        if isinstance(number, int) and number != new:
+            if self._owners[number] == domain:
+                return number
+            number = self._of_name[name] = {self._owners[number]: number}
+        if isinstance(number, dict):
+            number = number.setdefault(domain, new)
+        if number == new:
+            self._owners.append(domain)
+        return number
+
+    def unique(self, one: CatalogueSkill) -> str:
+        """The unique name of a skill: its own, unless another has it or it reads as a qualified one."""
+        qualified = isinstance(self._of_name[one.name], dict) or (
+            "/" in one.name and self._reads_as_qualified(one.name)
+        )
+        return qualified_name(one.domain, one.name) if qualified else one.name
+
+    def clashing(self) -> dict[str, list[str]]:
+        """The owners of each name that several have."""
+        return {name: list(each) for name, each in self._of_name.items() if isinstance(each, dict)}
+
+    def _reads_as_qualified(self, name: str) -> bool:
+        """True where a name is also that of a skill with its owner."""
+        escaped, _, own = name.partition("/")
+        domain, number = escaped.replace("%2F", "/").replace("%25", "%"), self._of_name.get(own)
+        if number is None or qualified_name(domain, own) != name:
+            return False
+        return domain in number if isinstance(number, dict) else self._owners[number] == domain
 
 
 def _joined(one: CatalogueSkill, other: CatalogueSkill) -> CatalogueSkill:

@@ -10,7 +10,8 @@ only grams seen with a skill distinguish it from others, and the sum of their w 
 
 A posting is one uint32: the skill's number in the upper 24 bits, its w in 255 steps in the lower 8. Each gram keeps
 only its most informative postings, so sorting a few thousand integers answers an utterance, however many skills there
-are. An index is a frozen value: adding or removing skills gives a new one that shares the postings.
+are. An index is a frozen value: adding or removing skills gives a new one that shares the postings. It is trained in
+`arbitrank.shortlist.index_training`.
 """
 
 from __future__ import annotations
@@ -20,24 +21,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from arbitrank.errors import InputError
-from arbitrank.shortlist.ngrams import index_grams, index_grams_of_all, word_hashes
+from arbitrank.shortlist.ngrams import index_grams, word_hashes
 
-__all__ = ["MAX_SKILLS", "Index", "IndexSettings", "lookup", "top", "train_index"]
+__all__ = ["MAX_SKILLS", "RARITY", "STEPS", "Index", "IndexSettings", "lookup", "packed", "top"]
 
 MAX_SKILLS = 1 << 24
 """Skills that an index can number."""
 
+STEPS = np.uint32(255)
+"""Steps of a posting's weight."""
+
+RARITY = 10.0
+"""Steps of -log P(gram) per nat."""
+
 _ZERO = np.zeros(1, np.int64)
-_STEPS = np.uint32(255)
 _BITS = np.uint32(8)  # of a posting, for its weight
-_RARITY = 10.0  # steps of -log P(gram) per nat
-_LEAST_RATIO = 20  # all grams are at least so many times the smoothing, so that little data has an effect too
 _RECENT = 4_096  # grams of the skills added last, before they join the others
-_LENGTH = 6  # grams that a typical utterance shares with a skill: a prior is spread over so many when postings are cut
 
 
 class IndexSettings(Struct, frozen=True):
@@ -123,10 +126,10 @@ class Index:
             grams = np.concatenate([np.zeros(0, np.uint32), *map(index_grams, own)])
             hashes, counts = np.unique(grams, return_counts=True)
             place, known = lookup(self.grams, hashes)
-            rarity = np.where(known, self.rarity[place] / _RARITY, self.unseen)
+            rarity = np.where(known, self.rarity[place] / RARITY, self.unseen)
             weights = np.log1p(counts * np.exp(rarity) / a)
-            packed = np.uint32(number) << _BITS | _quantised(weights, self.step)
-            for gram, posting in zip(hashes.tolist(), packed, strict=True):
+            postings = packed(np.full(len(hashes), number), weights, self.step)
+            for gram, posting in zip(hashes.tolist(), postings, strict=True):
                 before = recent.get(gram)
                 recent[gram] = np.array([posting]) if before is None else np.append(before, posting)
             base.append(self.unused)
@@ -168,7 +171,7 @@ class Index:
         postings.sort()
         numbers = postings >> _BITS
         first = np.concatenate((_ZERO, (numbers[1:] != numbers[:-1]).nonzero()[0] + 1))
-        steps = np.add.reduceat(postings & _STEPS, first).astype(np.float32)
+        steps = np.add.reduceat(postings & STEPS, first).astype(np.float32)
         skills = numbers.take(first).astype(np.int64)  # `take` is several times faster with int64 than with uint32
         scores = steps * np.float32(self.step) + np.float32(len(lists)) * self.missing.take(skills)
         scores += self.base.take(skills)
@@ -203,88 +206,6 @@ def top(scores: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     return near.take(np.argsort(-scores.take(near), kind="stable")[:k])
 
 
-def train_index(
-    utterances: Iterable[str],
-    skills: NDArray[np.int64],
-    n: int,
-    settings: IndexSettings = IndexSettings(),
-    *,
-    uses: NDArray[np.int64] | None = None,
-) -> Index:
-    """An index over `n` skills from utterances and the number of the skill of each, in one pass.
-
-    `uses`: how often each skill is used, int64 (n,); by default its count in `skills`. Raises `InputError` where a
-    number is not below `n`, or there are more than `MAX_SKILLS` skills.
-    """
-    if n > MAX_SKILLS or (len(skills) and not 0 <= skills.min() <= skills.max() < n):
-        raise InputError(f"{n} skills, the highest number {skills.max(initial=-1)}; expected at most {MAX_SKILLS}")
-    gram, skill, counts, known = _counted(utterances, skills)
-    in_gram = np.bincount(gram, counts, len(known)).astype(np.int64) if len(gram) else np.ones(1, np.int64)
-    total = max(1, int(counts.sum()))
-    a = min(settings.smoothing, total / _LEAST_RATIO)
-    settings = structs.replace(settings, smoothing=a)
-    weights = np.log1p(counts * (total / a) / in_gram[gram])
-    missing = np.log(a / (np.bincount(skill, counts, n).astype(np.int64) + a))
-    uses = np.bincount(skills, minlength=n) if uses is None else uses
-    base = settings.prior * np.log((uses + 1.0) / (uses.sum() + n))
-    kept = _most_informative(gram, weights + missing[skill] + base[skill] / _LENGTH, settings.postings)
-    gram, skill, weights = gram[kept], skill[kept], weights[kept]
-    step = float(weights.max(initial=1.0)) / int(_STEPS)
-    starts = np.concatenate(([0], np.cumsum(np.bincount(gram, minlength=len(known)))))
-    rarity = np.round(_RARITY * np.log(total / in_gram))
-    return Index(
-        settings,
-        known,
-        starts.astype(np.int32),
-        skill.astype(np.uint32) << _BITS | _quantised(weights, step),
-        step,
-        np.minimum(rarity, 255).astype(np.uint8),
-        float(np.log(total)),
-        base.astype(np.float32),
-        missing.astype(np.float32),
-        float(-settings.prior * np.log(uses.sum() + n + 1.0)),
-    )
-
-
-def _counted(
-    utterances: Iterable[str], skills: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]]:
-    """For each pair of a gram and a skill its place in the known grams, the skill and the count; and those grams.
-
-    Pairs are sorted by gram and skill. Arrays are released as soon as possible: of a million utterances each is large.
-    """
-    hashes, rows = index_grams_of_all(utterances)
-    key = hashes.astype(np.int64)
-    del hashes
-    key <<= 24
-    key |= skills[rows]
-    del rows
-    key.sort()
-    first = _changes(key)
-    counts = np.diff(first, append=len(key))
-    key = key[first]
-    skill, hashes = key & (MAX_SKILLS - 1), (key >> 24).astype(np.uint32)
-    del key
-    first = _changes(hashes)
-    known = hashes[first] if len(first) else np.zeros(1, np.uint32)
-    return np.repeat(np.arange(len(first)), np.diff(first, append=len(hashes))), skill, counts, known
-
-
-def _changes(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    """The positions at which another value begins."""
-    return np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1]))) if len(values) else np.zeros(0, np.int64)
-
-
-def _most_informative(gram: NDArray[np.int64], gain: NDArray[np.float64], most: int) -> NDArray[np.int64]:
-    """The positions, ascending, of the at most `most` postings of each gram with the highest gain. Grams ascend."""
-    long = np.flatnonzero(np.bincount(gram)[gram] > most)  # only the postings of frequent grams have to be sorted
-    order = long[np.lexsort((-gain[long], gram[long]))]
-    starts = _changes(gram[order])
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
-    keep = np.ones(len(gram), np.bool_)
-    keep[order[rank >= most]] = False
-    return np.flatnonzero(keep)
-
-
-def _quantised(weights: NDArray[np.float64], step: float) -> NDArray[np.uint32]:
-    return np.clip(np.round(weights / step), 1, int(_STEPS)).astype(np.uint32)
+def packed(skills: NDArray[np.int64], weights: NDArray[np.float64], step: float) -> NDArray[np.uint32]:
+    """The postings of skills with these weights."""
+    return skills.astype(np.uint32) << _BITS | np.clip(np.round(weights / step), 1, STEPS).astype(np.uint32)

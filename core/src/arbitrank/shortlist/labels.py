@@ -16,39 +16,38 @@ __all__ = ["LabelledLines", "SkillLabels", "labelled_lines"]
 
 
 class SkillLabels:
-    """Unique names of skills by what a label states of them."""
+    """Unique names of a catalogue's present skills by what a label states of them."""
 
-    def __init__(self, skills: Iterable[tuple[str, str, str]]) -> None:
-        """Of triples of unique name, owner and own name."""
-        self._unique: dict[str, str] = {}  # the owner of each unique name
-        self._of_owner: dict[tuple[str, str], str] = {}
-        self._of_name: dict[str, list[str]] = {}
-        for unique, domain, name in skills:
-            self._unique[unique] = domain
-            self._of_owner[domain, name] = unique
-            self._of_name.setdefault(name, []).append(unique)
+    def __init__(self, skills: SkillCatalogue) -> None:
+        self._skills = skills
+        self._qualified: dict[str, list[str]] = {}  # unique names by the skills' own
+        for number, name in skills.own.items():
+            if number not in skills.gone:
+                self._qualified.setdefault(name, []).append(skills[number][0])
 
     @classmethod
     def of(cls, skills: GatheredSkills | SkillCatalogue) -> SkillLabels:
         """The labels of a catalogue's present skills."""
-        if isinstance(skills, GatheredSkills):
-            return cls((unique, one.domain, one.name) for unique, one in zip(skills.names, skills.skills, strict=True))
-        return cls((unique, domain, skills.own.get(number, unique)) for number, unique, domain in skills.present())
+        return cls(SkillCatalogue.of(skills) if isinstance(skills, GatheredSkills) else skills)
 
     def owner(self, unique: str) -> str:
         """The owner of a unique name."""
-        return self._unique[unique]
+        number = self._skills.number(unique)
+        assert number is not None
+        return self._skills[number][1]
 
     def find(self, label: str, domain: str) -> Sequence[str]:
         """The unique names that a line with this skill and domain means: none is known, or one, or it is ambiguous.
 
         A label without an owner comes with itself as the domain.
         """
-        if (own := self._of_owner.get((domain, label))) is not None:
-            return (own,)
-        if label in self._unique and (domain == label or "/" in label):
+        if (number := self._skills.number_of(domain, label)) is not None:
+            return (self._skills[number][0],)
+        if domain != label and "/" not in label:
+            return ()
+        if self._skills.number(label) is not None:
             return (label,)
-        return self._of_name.get(label, ()) if domain == label else ()
+        return self._qualified.get(label, ()) if domain == label else ()
 
 
 class LabelledLines(NamedTuple):

@@ -8,8 +8,8 @@ marks the utterance's ends. Trained models depend on either scheme, so neither c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import islice, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ __all__ = [
     "bags",
     "classifier_grams",
     "index_grams",
-    "index_grams_of_all",
+    "index_grams_in_batches",
     "ranking_grams",
     "vocabulary",
     "word_hashes",
@@ -34,7 +34,8 @@ Hashes = NDArray[np.uint32]
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|[{_MARKS}])*")
 _END = "\n"  # separates utterances that are read together; within one it is replaced by a blank
 _WORD_OR_END = re.compile(rf"{_WORD.pattern}|{_END}")
-_BATCH = 20_000
+_BATCH, _LENGTH = 20_000, 2_000_000  # utterances and characters that are read together
+_KNOWN = 200_000  # words whose hashes are kept from one batch to the next
 _PREFIX = 4  # characters: inflections differ later
 
 # Odd multipliers that spread consecutive hashes: the golden ratio's, and three of xxHash's.
@@ -45,7 +46,6 @@ _STEM = 5  # characters of a word's stem in the linear kernel
 _START, _STOP = crc("<"), crc(">")  # no words
 
 _HALF = np.uint64(32)
-_NO_ROWS, _NO_HASHES = np.zeros(0, np.int64), np.zeros(0, np.uint64)
 
 
 def words(utterance: str) -> list[str]:
@@ -67,26 +67,41 @@ def index_grams(utterance: str) -> Hashes:
     return np.concatenate((first, _pairs(first[:-1], hashes[1:]), prefixes * _BEGINNING))
 
 
-def index_grams_of_all(utterances: Iterable[str]) -> tuple[Hashes, NDArray[np.int64]]:
-    """The grams of many utterances and the row of the utterance that each comes from: two arrays of one shape."""
-    known: dict[str, int] = {_END: 0}
-    rows, hashes, count = [_NO_ROWS], [_NO_HASHES], 0
-    remaining = iter(utterances)
-    while batch := list(islice(remaining, _BATCH)):
-        text = _END.join(utterance[:MAX_CHARACTERS].replace(_END, " ") for utterance in batch)
-        tokens = _WORD_OR_END.findall(text.casefold())
+def index_grams_in_batches(utterances: Iterable[str]) -> Iterator[tuple[Hashes, NDArray[np.int64], int]]:
+    """The grams of many utterances, a batch of these at a time.
+
+    A batch is its grams, the row within it of the utterance that each comes from, and its number of utterances.
+    """
+    known: dict[str, int] = {}
+    for batch in _batches(utterances):
+        tokens = _WORD_OR_END.findall(_END.join(batch).casefold())
+        if len(known) > _KNOWN:
+            known = {}
+        known[_END] = 0
         known |= {word: _both(word) for word in set(tokens) - known.keys()}
         both = np.fromiter(map(known.__getitem__, tokens), np.uint64, len(tokens))
         ends = np.fromiter(map(_END.__eq__, tokens), np.bool_, len(tokens))
-        rows.append((count + np.cumsum(ends))[~ends])
-        hashes.append(both[~ends])
-        count += len(batch)
-    row, both = np.concatenate(rows), np.concatenate(hashes)
-    word, prefix = both.astype(np.uint32), (both >> _HALF).astype(np.uint32)
-    first = word * _FIRST
-    inside, long = row[:-1] == row[1:], prefix != 0
-    pairs = _pairs(first[:-1], word[1:])[inside]
-    return np.concatenate((first, pairs, prefix[long] * _BEGINNING)), np.concatenate((row, row[:-1][inside], row[long]))
+        row, both = np.cumsum(ends)[~ends], both[~ends]
+        word, prefix = both.astype(np.uint32), (both >> _HALF).astype(np.uint32)
+        first = word * _FIRST
+        inside, long = row[:-1] == row[1:], prefix != 0
+        pairs = _pairs(first[:-1], word[1:])[inside]
+        hashes = np.concatenate((first, pairs, prefix[long] * _BEGINNING))
+        yield hashes, np.concatenate((row, row[:-1][inside], row[long])), len(batch)
+
+
+def _batches(utterances: Iterable[str]) -> Iterator[list[str]]:
+    """Utterances on one line each, by bounded numbers and lengths."""
+    batch: list[str] = []
+    length = 0
+    for utterance in utterances:
+        batch.append(utterance[:MAX_CHARACTERS].replace(_END, " "))
+        length += len(batch[-1])
+        if len(batch) == _BATCH or length > _LENGTH:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
 
 
 def _both(word: str) -> int:
