@@ -6,6 +6,7 @@ downloaded. Where no index is named, uv uses the one that pip is configured for,
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from arbitrank.errors import InputError, os_errors
 __all__ = ["Sources", "Tool", "build", "find_python", "package_of", "placed", "tool"]
 
 _SECONDS = 1_800  # of one command
+_ROOM = 32 << 20  # bytes that an environment takes at least
 _LINES = 12  # of what a command wrote that an error quotes
 _VALUED = ("--index-url", "--extra-index-url", "--find-links", "--constraint")  # options that have a value
 
@@ -147,8 +149,19 @@ def find_python(version: str | None, by: Tool) -> Path:
 def build(requirement: str, python: Path, part: Path, by: Tool, sources: Sources) -> None:
     """Make a virtual environment in the folder `part` and install a requirement there.
 
-    Raises `InputError` with the end of what the program wrote.
+    Raises `InputError` with the end of what the program wrote, and where the disk is nearly full, with that.
     """
+    try:
+        _build(requirement, python, part, by, sources)
+    except InputError as error:
+        free = shutil.disk_usage(part.parent).free
+        if free >= _ROOM:
+            raise
+        full = f"{os.strerror(errno.ENOSPC)}: {free / 1e6:.0f} MB are free in {part.parent}"
+        raise InputError(f"{error}\n{full}; make room there, or name another folder by --environments DIR") from error
+
+
+def _build(requirement: str, python: Path, part: Path, by: Tool, sources: Sources) -> None:
     target = str(part / "bin" / "python")
     if by.uv:
         _run([by.uv, "venv", "--no-python-downloads", "--no-project", "--python", str(python), str(part)])
