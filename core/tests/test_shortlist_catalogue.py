@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from waiting import until
 
 from arbitrank.cli.main import cli
-from arbitrank.domain import Domain, Skill
+from arbitrank.domain import Domain, Skill, SkillParameter
 from arbitrank.errors import ArbitrankError, InputError, StoreError
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
@@ -123,6 +123,29 @@ def test_the_report_names_clashes_repetitions_and_bare_skills() -> None:
     assert "3 skills have a name of several owners and are named OWNER/NAME: same of owner0, owner1, owner2" in text
     assert "1 line like another one: z" in text
     assert "3 skills without description and phrases" in text
+
+
+_FULL = CatalogueSkill(
+    "tide", "harbour", "Gezeiten 潮", ("a", "b"), (SkillParameter("port", "Where"),), "de", "2", ("sea", "time")
+)
+
+
+@given(st.lists(st.sampled_from([_FULL, *SKILLS, CatalogueSkill("moon", "sky", "new", ("mond",)), MOON]), max_size=12))
+def test_skills_in_a_file_are_those_that_were_added(skills: list[CatalogueSkill]) -> None:
+    """Joined with those of the same owner and name; a catalogue of more skills leaves the one before as it was."""
+    every = [(str(n), one) for n, one in enumerate(skills)]
+    whole, first = gather_skills(every), gather_skills(every[:6])
+    both, before = gather_skills(every[6:], before=first), list(first.skills)
+    assert list(both.skills) == list(whole.skills) == list(whole.skills[:])
+    assert (both.names, both.domains, both.own) == (whole.names, whole.domains, whole.own)
+    assert list(first.skills) == before
+    if skills.count(_FULL) == 1:
+        assert _FULL in whole.skills
+
+
+def test_half_a_character_is_refused_with_its_skill() -> None:
+    with pytest.raises(InputError, match="skill 'moon': half a character"):
+        gather_skills([("a", CatalogueSkill("moon", "sky", "\ud800"))])
 
 
 def test_names_that_differ_by_case_stay_apart() -> None:

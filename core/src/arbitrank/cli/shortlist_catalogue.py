@@ -74,7 +74,7 @@ def _unclear(name: str, domain: str | None, owners: Sequence[str], present: Gath
     """The error on a name that stands for no skill, or for those of several owners."""
     of = ", ".join(owners[:_NAMED]) + (", …" if len(owners) > _NAMED else "")
     if domain is not None:
-        n = sum(one.domain == domain for one in present.skills)
+        n = sum(one == domain for one in present.domains)
         seen = f"{domain} has no such skill, and {counted(n, 'other')}" if n else f"{domain} has no skill"
         return f"skill {name!r}: {seen}" + (
             f"; {of} has one of this name" if owners else "; see: arbitrank shortlist skills"

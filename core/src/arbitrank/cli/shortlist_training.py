@@ -128,7 +128,7 @@ def hyprank(log: Path, rounds: int, seed: int, destination: Destination) -> None
 
 def _linear(wanted: bool, lines: Sequence[SkillUtterance], seed: int) -> LinearTrainer | None:
     """The trainer of the linear kernel; None where it is not wanted, or the data are too many or too few for it."""
-    if not wanted:
+    if not wanted or not lines:  # scikit-learn takes memory that a catalogue of a million skills needs
         return None
     try:
         from arbitrank.shortlist.linear_training import can_train, train_linear

@@ -126,7 +126,7 @@ def catalogue(
     if new:
         found = found.with_skills(CatalogueSkill(*pair) for pair in new)
         labels = SkillLabels.of(found)
-    if any(one.domain == NAME for one in found.skills):
+    if NAME in found.domains:
         raise InputError(f"a skill's domain is {NAME!r}, a name that no domain may have; rename it")
     return found, labelled_lines(lines, labels)
 

@@ -48,9 +48,7 @@ class SkillCatalogue:
     @classmethod
     def of(cls, gathered: GatheredSkills) -> SkillCatalogue:
         """The catalogue of gathered skills."""
-        pairs = enumerate(zip(gathered.names, gathered.skills, strict=True))
-        own = {number: one.name for number, (name, one) in pairs if name != one.name}
-        return cls(gathered.names, tuple(one.domain for one in gathered.skills), own=own)
+        return cls(gathered.names, gathered.domains, own=gathered.own)
 
     def __len__(self) -> int:
         """The count of numbers in use, including those of removed skills."""

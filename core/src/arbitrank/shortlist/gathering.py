@@ -12,6 +12,7 @@ from itertools import chain, islice
 
 from msgspec import structs
 
+from arbitrank.shortlist.skill_file import SkillFile
 from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey
 from arbitrank.wire.catalogue_lines import LIMITS, CatalogueSkill
 
@@ -32,13 +33,16 @@ def counted(n: int, noun: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class GatheredSkills:
-    """The skills by number, and their unique `names`.
+    """The skills by number, their unique `names`, and their `domains`.
 
-    `clashing`: the owners of each name that several have. `repeated`: lines that added nothing to a skill, `joined`:
-    those that added texts to one, the first of each with its place.
+    `own`: the own name of each skill whose name is qualified, by number. `clashing`: the owners of each name that
+    several have. `repeated`: lines that added nothing to a skill, `joined`: those that added texts to one, the first of
+    each with its place. `skills` are in a file, as texts take most of the memory of a large catalogue.
     """
 
     names: Sequence[str] = ()
+    domains: Sequence[str] = ()
+    own: Mapping[int, str] = field(default_factory=dict)
     skills: Sequence[CatalogueSkill] = ()
     clashing: Mapping[str, Sequence[str]] = field(default_factory=dict)
     repeated: tuple[int, str] = (0, "")
@@ -138,56 +142,61 @@ def gather_skills(
 ) -> GatheredSkills:
     """One catalogue of skills, each with its place for messages, in the order of their first lines, after those before.
 
-    Of a million skills each object counts: what many have in common, as owners and tags, is kept once.
+    Raises `InputError` where a text is no Unicode, `StoreError` where there is no room for the skills' file.
     """
-    skills, numbers = list(before.skills), _Numbers(before.skills)
+    numbers, skills = _Numbers(before), SkillFile(before.skills if isinstance(before.skills, SkillFile) else None)
     repeated, joined = before.repeated, before.joined
-    shared: dict[object, object] = {}
     for n, (where, one) in enumerate(found, 1):
         if n % 10_000 == 0:
             progress(n)
         number = numbers.add(one.domain, one.name)
         if number == len(skills):
-            domain, tags = shared.setdefault(one.domain, one.domain), shared.setdefault(one.tags, one.tags)
-            skills.append(structs.replace(one, domain=domain, tags=tags))
-        elif (both := _joined(skills[number], one)) == skills[number]:
+            skills.add(one)
+        elif (both := _joined(known := skills[number], one)) == known:
             repeated = repeated[0] + 1, repeated[1] or where
         else:
-            skills[number] = both
+            skills.add(both, number)
             joined = joined[0] + 1, joined[1] or where
-    names = tuple(map(numbers.unique, skills))
-    return GatheredSkills(names, tuple(skills), numbers.clashing(), repeated, joined)
+    names, own = numbers.unique()
+    return GatheredSkills(names, tuple(numbers.domains), own, skills, numbers.clashing(), repeated, joined)
 
 
 class _Numbers:
     """Numbers of skills in the order in which they are added, by owner and name."""
 
-    def __init__(self, skills: Iterable[CatalogueSkill]) -> None:
-        self._owners: list[str] = []  # by number
+    def __init__(self, before: GatheredSkills) -> None:
+        self.domains: list[str] = []
+        self._names: list[str] = []
         self._of_name: dict[str, int | dict[str, int]] = {}  # by owner where several have the name
-        for one in skills:
-            self.add(one.domain, one.name)
+        self._domains: dict[str, str] = {}  # the name of each is kept in memory once
+        for number, (name, domain) in enumerate(zip(before.names, before.domains, strict=True)):
+            self.add(domain, before.own.get(number, name))
 
     def add(self, domain: str, name: str) -> int:
         """The number of an owner's skill, the next one where it is new."""
-        new = len(self._owners)
+        new = len(self.domains)
         number = self._of_name.setdefault(name, new)
         if isinstance(number, int) and number != new:
-            if self._owners[number] == domain:
+            if self.domains[number] == domain:
                 return number
-            number = self._of_name[name] = {self._owners[number]: number}
+            number = self._of_name[name] = {self.domains[number]: number}
         if isinstance(number, dict):
             number = number.setdefault(domain, new)
         if number == new:
-            self._owners.append(domain)
+            self.domains.append(self._domains.setdefault(domain, domain))
+            self._names.append(name)
         return number
 
-    def unique(self, one: CatalogueSkill) -> str:
-        """The unique name of a skill: its own, unless another has it or it reads as a qualified one."""
-        qualified = isinstance(self._of_name[one.name], dict) or (
-            "/" in one.name and self._reads_as_qualified(one.name)
-        )
-        return qualified_name(one.domain, one.name) if qualified else one.name
+    def unique(self) -> tuple[tuple[str, ...], dict[int, str]]:
+        """The unique name of each skill, and the own names of those whose unique one is another.
+
+        A skill's own name is unique unless another has it or it reads as a qualified one.
+        """
+        names, own = list(self._names), {}
+        for number, (name, domain) in enumerate(zip(self._names, self.domains, strict=True)):
+            if isinstance(self._of_name[name], dict) or ("/" in name and self._reads_as_qualified(name)):
+                names[number], own[number] = qualified_name(domain, name), name
+        return tuple(names), own
 
     def clashing(self) -> dict[str, list[str]]:
         """The owners of each name that several have."""
@@ -199,7 +208,7 @@ class _Numbers:
         domain, number = escaped.replace("%2F", "/").replace("%25", "%"), self._of_name.get(own)
         if number is None or qualified_name(domain, own) != name:
             return False
-        return domain in number if isinstance(number, dict) else self._owners[number] == domain
+        return domain in number if isinstance(number, dict) else self.domains[number] == domain
 
 
 def _joined(one: CatalogueSkill, other: CatalogueSkill) -> CatalogueSkill:

@@ -28,6 +28,7 @@ _LEAST_RATIO = 20  # all grams are at least so many times the smoothing, so that
 _LENGTH = 6  # grams that a typical utterance shares with a skill: a prior is spread over so many when postings are cut
 _SKILL = 24  # bits of a skill's number in an occurrence
 _FILE = 6  # bits of a gram's hash that choose its file
+_SLICE = 1 << 17  # occurrences that are counted at a time, more only where one gram has more
 
 
 def train_index(
@@ -125,7 +126,8 @@ class _Occurrences:
             part = np.fromfile(file, np.int64)
             file.close()
             part.sort()
-            yield part
+            ends = (part[_SLICE::_SLICE] | ((1 << _SKILL) - 1)) + 1  # of the grams that are there
+            yield from np.split(part, np.unique(np.searchsorted(part, ends)))
 
     def _write(self, batch: Numbers) -> None:
         cuts = np.searchsorted(batch, np.arange(1, len(self._files)) << (32 + _SKILL - _FILE))
