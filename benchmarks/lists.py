@@ -133,13 +133,13 @@ def _lists(
             for j, q in zip(order[i].tolist(), p[i, order[i]].tolist(), strict=True)
         )
         before = used.setdefault(row["dialogue"], set())
-        request = _request(row, services, sorted(before)) if dialogue else Request()
+        request = dialogue_request(row, services, sorted(before)) if dialogue else Request()
         found.append(LabelledList(request, ranked, right[i] if right else frozenset([row["domain"]]), {}, group))
         before.add(row["domain"])
     return found
 
 
-def _request(row: dict[str, Any], services: Services, used: list[str]) -> Request:
+def dialogue_request(row: dict[str, Any], services: Services, used: list[str]) -> Request:
     context = row.get("context", {})
     acts = [act.partition("(")[0] for act in context.get("prev_sys_acts", "").split()]
     dialogue: dict[str, Any] = {"acts": acts, "failed": "NOTIFY_FAILURE" in acts, "turn": row["turn"]}

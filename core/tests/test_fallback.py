@@ -28,7 +28,7 @@ from arbitrank.semer import entirely_right
 from arbitrank.serve.policy import Policy, read_policy
 from arbitrank.shortlist.log_labels import labelled_lists
 from arbitrank.titles import DisplayNames
-from arbitrank.values import Answer, Decision, Example, Hypothesis, Ranked, Request, Slot, Truth
+from arbitrank.values import Answer, Candidate, Decision, Example, Hypothesis, Ranked, Request, Slot, Truth
 from arbitrank.wire.requests import Logged
 
 SPOKEN = Request(utterance="how tall is everest")
@@ -223,6 +223,11 @@ def test_a_claim_that_is_no_boolean_or_raises_is_none() -> None:
 
 class Reverses:
     """A HypRank that turns the list round."""
+
+    sorts_readings = True
+
+    def sort_tools(self, request: Request, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        return candidates
 
     def sort(self, request: Request, ranked: tuple[Ranked, ...], shortlist: Mapping[str, float]) -> tuple[Ranked, ...]:
         assert all(entry.domain != "llm" for entry in ranked)

@@ -20,15 +20,8 @@ from arbitrank.domain import Scores
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.shortlist.classifier_training import Corrections
 from arbitrank.shortlist.gates import order_reasons
-from arbitrank.shortlist.hyprank import (
-    FEATURES,
-    HypRank,
-    best_of_skills,
-    features,
-    load_hyprank,
-    save_hyprank,
-    skill_of,
-)
+from arbitrank.shortlist.hyprank import HypRank, load_hyprank, save_hyprank
+from arbitrank.shortlist.hyprank_features import FEATURES, best_of_skills, features, skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
 from arbitrank.shortlist.log_labels import corrections, labelled_lists
 from arbitrank.shortlist.selftests import hyprank_problem

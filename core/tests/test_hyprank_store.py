@@ -17,7 +17,8 @@ from waiting import until
 from arbitrank.domain import Domain
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
-from arbitrank.shortlist.hyprank import HypRank, save_hyprank, skill_of
+from arbitrank.shortlist.hyprank import HypRank, save_hyprank
+from arbitrank.shortlist.hyprank_features import skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.kinds import HYPRANK, SHORTLIST, kind_of

@@ -25,7 +25,8 @@ from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.settings_gate import settings_reasons
 from arbitrank.learn.rerankers import baseline
 from arbitrank.selftest import selftest
-from arbitrank.shortlist.gates import catalogue_reasons, order_reasons, recall_reasons
+from arbitrank.shortlist.artifact import load_shortlister
+from arbitrank.shortlist.gates import catalogue_reasons, order_reasons, recall_reasons, tool_reasons
 from arbitrank.shortlist.hyprank import read_hyprank
 from arbitrank.store.artifact import read_card
 from arbitrank.store.decision_settings import load_decisions, load_tuning
@@ -92,11 +93,7 @@ def consider(
         elif name == SHORTLIST:
             reasons = recall_reasons(folder, store.stable(name), audit, limits)
         elif name == HYPRANK:
-            stable = store.stable(name)
-            before = None if stable is None else read_hyprank(stable)
-            served, profiles = load_domains(domains, store, decisions.scales), profiles_of(domains)
-            answer = Arbitrator(served, settled(decisions, store), fallback=baseline, profiles=profiles).answer
-            reasons = order_reasons(before, read_hyprank(folder), audit, answer, limits)
+            reasons = _hyprank_reasons(store, domains, folder, audit, decisions, limits)
         elif name == DECISIONS:
             reasons = _settings_reasons(store, domains, folder, audit, decisions, limits, note)
         else:
@@ -115,6 +112,27 @@ def consider(
             reasons = (*reasons, *catalogue_reasons(folder, store.stable(name)))
     code = release_of(domains[name]) if name in domains else None
     return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code)
+
+
+def _hyprank_reasons(
+    store: Store,
+    domains: Mapping[str, Domain],
+    folder: Path,
+    audit: Path,
+    decisions: DecisionSettings,
+    limits: GateLimits,
+) -> Sequence[GateReason]:
+    """The reasons of the gate against a HypRank: by its order of readings, and of the stable Shortlister's tools."""
+    stable, shortlist = store.stable(HYPRANK), store.stable(SHORTLIST)
+    before, after = None if stable is None else read_hyprank(stable), read_hyprank(folder)
+    reasons: list[GateReason] = []
+    if after.sorts_readings or (before is not None and before.sorts_readings):
+        served, profiles = load_domains(domains, store, decisions.scales), profiles_of(domains)
+        answer = Arbitrator(served, settled(decisions, store), fallback=baseline, profiles=profiles).answer
+        reasons += order_reasons(before, after, audit, answer, limits)
+    if shortlist is not None and (after.tools or (before is not None and before.tools)):
+        reasons += tool_reasons(before, after, audit, load_shortlister(shortlist), limits)
+    return reasons
 
 
 def _settings_reasons(

@@ -6,6 +6,7 @@ one in Python checks nothing, so the core checks what plugins return (`arbitrank
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -72,12 +73,8 @@ class Hypothesis(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
         """
         if self.slots_confidence is not None or not self.slots:
             return self.slots_confidence
-        product = 1.0
-        for slot in self.slots:
-            if slot.confidence is None:
-                return None
-            product *= slot.confidence
-        return product
+        stated: list[Any] = [slot.confidence for slot in self.slots]
+        return None if None in stated else prod(stated)
 
 
 class Wording(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -249,11 +246,12 @@ class DomainReport(Struct, frozen=True, gc=False):
 
 
 class Candidate(Struct, frozen=True, gc=False):
-    """One skill of a shortlist; `score` is the calibrated probability, in [0, 1], that it is acceptable."""
+    """One skill of a shortlist with P(it is acceptable), in [0, 1]; `shortlisted` is that before a HypRank sorted."""
 
     skill: str
     domain: str
     score: float
+    shortlisted: float | UnsetType = UNSET
 
 
 class Shortlist(Struct, frozen=True):

@@ -45,10 +45,11 @@ class Arbitrator:
     `domains` holds every domain that may be queried, by name, `profiles` the facts that they state of themselves, and
     `unavailable` the reports of packages that were refused or disabled. `decisions` order and decide the merged list.
     `breakers` skip domains that fail repeatedly; None queries every domain each time. `hyprank` sorts the merged list
-    by the account and the dialogue. With `shortlisting`, only the domains whose skills are on the request's shortlist
-    are queried, so that a request's cost does not depend on the number of domains; a request with hypotheses needs no
-    shortlist. `fallback` scores, by name, the hypotheses of domains that are not installed; the setting `rank_unserved`
-    needs one, else `InputError` is raised. `follows_share`: answers name the share of out-of-scope requests in use.
+    by the account and the dialogue, and the shortlist. With `shortlisting`, only the domains whose skills are on the
+    request's shortlist are queried, so that a request's cost does not depend on the number of domains; a request with
+    hypotheses needs none. `fallback` scores, by name, the hypotheses of domains that are not installed; the setting
+    `rank_unserved` needs one, else `InputError` is raised. `follows_share`: answers name the share of out-of-scope
+    requests in use.
     """
 
     domains: Mapping[str, Serving | Broken]
@@ -110,6 +111,7 @@ class Arbitrator:
         """The answer together with each queried domain's outcome; never raises a plugin's error."""
         lineup, began = self._lineup, perf_counter()
         selection = lineup.select(request)
+        listed = self._sorted_tools(request, selection)
         selected = perf_counter()
         models = {name: serving.model for name, serving in selection.queried.items()}
         outcomes = query_all(models, request, selection.given, explain=explain, breakers=self.breakers)
@@ -119,10 +121,10 @@ class Arbitrator:
         conditioned, out_of_scope = self._conditioned(contributions)
         ranked = merge(conditioned)
         merged = perf_counter()
-        if self.hyprank is not None:
-            ranked = self.hyprank.sort(request, ranked, {one.skill: one.score for one in selection.candidates})
+        if self._sort is not None:
+            ranked = self._sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
-        exclusive = self._exclusive or self.hyprank is not None
+        exclusive = self._exclusive or self._sort is not None
         decision = decide(ranked, self.decisions, out_of_scope=out_of_scope, exclusive=exclusive)
         if decision.action == "none" and (reading := self._fallback_reading(selection, outcomes)) is not None:
             ranked, decision = fall_back(ranked, reading)
@@ -134,12 +136,12 @@ class Arbitrator:
             "rerank": round(sum(outcome.rerank_ms for outcome in answered), 4),
             "merge": _ms(done - queried - (sorted_ - merged)),
         }
-        if self.hyprank is not None:
+        if self._sort is not None:
             ms["hyprank"] = _ms(sorted_ - merged)
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
-        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(selection), *self._settings)
+        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(listed), *self._settings)
         return Arbitration(answer, outcomes, self.decisions, out_of_scope)
 
     @property
@@ -170,6 +172,17 @@ class Arbitrator:
         role = fallback_role(self.profiles, self.decisions)
         unserved = self.decisions.rank_unserved
         return Lineup(self.domains, self.profiles, self.unavailable, role, self.shortlisting, unserved)
+
+    @cached_property
+    def _sort(self) -> Callable[[Request, tuple[Ranked, ...], Mapping[str, float]], tuple[Ranked, ...]] | None:
+        """The sorting of merged lists, None where they stay as they are."""
+        return self.hyprank.sort if self.hyprank is not None and self.hyprank.sorts_readings else None
+
+    def _sorted_tools(self, request: Request, selection: Selection) -> Selection:
+        """The selection with the shortlist in the order of the HypRank."""
+        if self.hyprank is None or not selection.candidates:
+            return selection
+        return selection._replace(candidates=self.hyprank.sort_tools(request, selection.candidates))
 
     def _contributions(
         self, selection: Selection, outcomes: Mapping[str, Outcome], unserved: Mapping[str, Outcome]

@@ -25,7 +25,14 @@ class ShortlistStage(Protocol):
 
 
 class SortStage(Protocol):
-    """Sorting of a merged list: `arbitrank.shortlist.hyprank.HypRank`."""
+    """Sorting of a merged list and of a shortlist: `arbitrank.shortlist.hyprank.HypRank`."""
+
+    @property
+    def sorts_readings(self) -> bool:
+        """True where merged lists are sorted."""
+
+    def sort_tools(self, request: Request, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """The candidates of a shortlist in another order, with its probabilities."""
 
     def sort(self, request: Request, ranked: tuple[Ranked, ...], shortlist: Mapping[str, float]) -> tuple[Ranked, ...]:
         """The list in another order, with its probabilities; `shortlist` holds the shortlisted skills' scores."""

@@ -101,7 +101,7 @@ hyprank_folder = click.option(
     "--hyprank",
     type=PATH,
     metavar="FOLDER",
-    help="Sort the merged list by the HypRank in FOLDER, not by the store's stable one.",
+    help="Sort by the HypRank in FOLDER, not by the store's stable one.",
 )
 offsets = click.option(
     "--offsets",
@@ -193,7 +193,7 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
 
     `folder`: of the HypRank that sorts, by default the store's stable one.
     """
-    order, decisions = hyprank(folder, store) or _stable_hyprank(store), settled(decisions, store, note)
+    order, decisions = hyprank(folder, store) or stable_hyprank(store), settled(decisions, store, note)
     parts = load_found(discover(), store, decisions.scales)
     for text in () if decisions.rank_unserved else unused(decisions.scales, parts.domains):
         note(text)
@@ -209,7 +209,7 @@ def hyprank(folder: Path | None, store: Store) -> HypRank | None:
     return None if folder is None else load_hyprank(folder, store.keys)
 
 
-def _stable_hyprank(store: Store) -> HypRank | None:
+def stable_hyprank(store: Store) -> HypRank | None:
     """The store's stable HypRank, None where there is none; a damaged one is left out with a warning."""
     try:
         if (folder := store.stable(HYPRANK)) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
@@ -12,11 +13,11 @@ import msgspec
 from arbitrank.cli import options, shortlist_options
 from arbitrank.cli.help_pages import Verbs
 from arbitrank.cli.shortlist_catalogue import add, remove, skills
+from arbitrank.cli.shortlist_hyprank import hyprank
 from arbitrank.cli.shortlist_training import (
     Skills,
     ambiguous_text,
     domains_option,
-    hyprank,
     quality_text,
     read_lines,
     skills_option,
@@ -38,6 +39,9 @@ from arbitrank.store.store import Store
 from arbitrank.store.versions import wrong_name
 from arbitrank.values import Request
 
+if TYPE_CHECKING:
+    from arbitrank.shortlist.hyprank import HypRank
+
 _PAIRS = 10  # overlapping skills that are printed
 
 
@@ -55,8 +59,22 @@ for _verb in (add, remove, skills):
     shortlist.add_command(_verb)
 
 
-def _load(store: Store, version: str | None, folder: Path | None) -> tuple[Shortlister, str]:
-    """A verified Shortlister with the store's catalogue log, and the digest of its training data."""
+class _Loaded(NamedTuple):
+    """A verified Shortlister, with the catalogue log where it is the store's, and the digest of its training data."""
+
+    shortlister: Shortlister
+    trained_on: str
+    store: Store
+    of_store: bool
+
+    def hyprank(self, folder: Path | None) -> HypRank | None:
+        """The HypRank in a folder, else the stable one of the store that the Shortlister is of."""
+        if folder is not None or not self.of_store:
+            return options.hyprank(folder, self.store)
+        return options.stable_hyprank(self.store)
+
+
+def _load(store: Store, version: str | None, folder: Path | None) -> _Loaded:
     of_store = folder is None
     if folder is None:
         state = store.state(SHORTLIST)[1]
@@ -72,7 +90,7 @@ def _load(store: Store, version: str | None, folder: Path | None) -> tuple[Short
         raise InputError(f"{folder}: {problem}")
     shortlister = load_shortlister(copied.folder, copied.manifest.version)
     shortlister = with_log(shortlister, store.catalogue_log()) if of_store else shortlister
-    return shortlister, copied.manifest.data_digest
+    return _Loaded(shortlister, copied.manifest.data_digest, store, of_store)
 
 
 _shortlister = options.gathered(
@@ -89,7 +107,7 @@ _shortlister = options.gathered(
 @skills_option
 @_shortlister
 @options.as_json
-def evaluate(path: str, skills: Skills, load: Callable[[], tuple[Shortlister, str]], as_json: bool) -> None:
+def evaluate(path: str, skills: Skills, load: Callable[[], _Loaded], as_json: bool) -> None:
     """Measure a Shortlister on the labelled utterances in PATH: recall, misses, calibration, overlapping skills.
 
     Give utterances that it was not trained on: on its own it is nearly always right. Those that fit no skill are left
@@ -100,7 +118,7 @@ def evaluate(path: str, skills: Skills, load: Callable[[], tuple[Shortlister, st
     Example: arbitrank shortlist evaluate labelled.jsonl
     """
     lines, unowned = read_lines((path,), skills)
-    shortlister, trained_on = load()
+    shortlister, trained_on, *_ = load()
     labelled = labelled_lines(lines, SkillLabels.of(shortlister.catalogue))
     if labelled.ambiguous:
         options.note(ambiguous_text(labelled))
@@ -135,6 +153,7 @@ def evaluate(path: str, skills: Skills, load: Callable[[], tuple[Shortlister, st
 @shortlist_options.shortlist_outside
 @domains_option
 @_shortlister
+@options.hyprank_folder
 @options.as_json
 def query(
     text: str,
@@ -144,23 +163,27 @@ def query(
     mass: float,
     outside: float | None,
     domains: bool,
-    load: Callable[[], tuple[Shortlister, str]],
+    load: Callable[[], _Loaded],
+    hyprank: Path | None,
     as_json: bool,
 ) -> None:
-    """Print the skills most worth querying with TEXT, each with P(it is acceptable).
+    """Print the skills most worth querying with TEXT, each with P(it is acceptable), as a HypRank sorts them.
 
     Where it was trained without utterances, or with too few, these figures are no calibrated probabilities: they order
     the skills. A remark says so.
 
     Example: arbitrank shortlist query "play mary poppins" --shortlist-k 5
     """
-    shortlister, _ = load()
+    known = load()
+    shortlister, order = known.shortlister, known.hyprank(hyprank)
     if not shortlister.calibration.fitted:
         options.note("it was trained without enough utterances to calibrate it: the figures are no probabilities")
     if domains:
         shortlister = shortlister.serving(loaded(discover()))
     request = Request(utterance=text, account={"enabled": list(enabled)})
     found = Shortlisting(shortlister, ShortlistSettings(k, floor, mass=mass, outside=outside))(request)
+    if order is not None:
+        found = order.sort_tools(request, found)
     if as_json:
         click.echo(msgspec.json.encode(found))
         return

@@ -1,4 +1,4 @@
-"""arbitrank shortlist train and hyprank: training of the Shortlister and of HypRank."""
+"""arbitrank shortlist train: training of the Shortlister."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from arbitrank.answerlog.reader import read_log, read_truths
+from arbitrank.answerlog.reader import read_truths
 from arbitrank.cli import options
 from arbitrank.cli.catalogue_options import CatalogueFiles, VersionBefore, catalogue_option
 from arbitrank.cli.classifier_options import classifier_options, readable
@@ -20,17 +20,16 @@ from arbitrank.evaluate.metrics import band_text
 from arbitrank.extras import missing_package
 from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.build import LinearTrainer, ShortlistQuality, SkillUtterance, build, skill_utterance, write
-from arbitrank.shortlist.hyprank import save_hyprank
 from arbitrank.shortlist.labels import LabelledLines
 from arbitrank.store.artifact import Manifest
-from arbitrank.store.kinds import HYPRANK, SHORTLIST
+from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.signing import sign
 
 Skills = Literal["skill", "intent", "domain"]
 
 _ENOUGH = 100  # utterances below which a calibration error has no meaning
 
-_data = click.option(
+data_option = click.option(
     "--data", metavar="PATH", multiple=True, help="A corpus or hypotheses file, or a log's folder. May be repeated."
 )
 skills_option = click.option(
@@ -45,7 +44,7 @@ domains_option = click.option(
 
 
 @click.command("train")
-@_data
+@data_option
 @skills_option
 @catalogue_option
 @domains_option
@@ -87,7 +86,7 @@ def train(
         listed=listed,
         check=partial(catalogue.check, before=before),
         unowned=unowned,
-        linear=_linear(linear, lines, seed),
+        linear=linear_trainer(linear, lines, seed),
     )
     catalogue.report(built.skills)
     if built.labelled.ambiguous:
@@ -95,7 +94,7 @@ def train(
     shortlister = built.shortlister
     kernels = {"index": True, "linear": shortlister.linear is not None, "learned": classifier is not None}
     model = " and ".join(name for name, present in kernels.items() if present)
-    version = _written(lambda target: write(built, target, seed=seed, model=model), destination)
+    version = written(lambda target: write(built, target, seed=seed, model=model), destination)
     size = shortlister.index.nbytes + (shortlister.linear.nbytes if shortlister.linear else 0)
     click.echo(
         f"{SHORTLIST} {version}: {built.utterances} utterances, {len(shortlister.index)} skills, "
@@ -103,30 +102,7 @@ def train(
     )
 
 
-@click.command("hyprank")
-@click.argument("log", type=options.PATH)
-@click.option("--rounds", type=click.IntRange(1), default=120, help="Trees to grow.")
-@options.seed
-@destination_option
-def hyprank(log: Path, rounds: int, seed: int, destination: Destination) -> None:
-    """Train HypRank on the labelled merged lists of a LOG's folder; publish it as the store's candidate `.hyprank`.
-
-    Every process that follows the store sorts by the stable one; ask, rank and serve take a folder by --hyprank.
-
-    Example: arbitrank shortlist hyprank ./log --promote
-    """
-    from arbitrank.shortlist.hyprank_training import train_hyprank
-    from arbitrank.shortlist.log_labels import labelled_lists
-
-    destination.check(HYPRANK)
-    model = train_hyprank(labelled_lists(readable(read_log(log))), seed=seed, rounds=rounds)
-    version = _written(lambda target: save_hyprank(model, target), destination)
-    dropped = model.lists - model.kept
-    lists = f"{model.lists} lists, {dropped} of them dropped, as they hold no right answer"
-    click.echo(f"{HYPRANK} {version}: {lists}; {destination}")
-
-
-def _linear(wanted: bool, lines: Sequence[SkillUtterance], seed: int) -> LinearTrainer | None:
+def linear_trainer(wanted: bool, lines: Sequence[SkillUtterance], seed: int) -> LinearTrainer | None:
     """The trainer of the linear kernel; None where it is not wanted, or the data are too many or too few for it."""
     if not wanted or not lines:  # scikit-learn takes memory that a catalogue of a million skills needs
         return None
@@ -138,7 +114,7 @@ def _linear(wanted: bool, lines: Sequence[SkillUtterance], seed: int) -> LinearT
     return partial(train_linear, seed=seed) if can_train(len(lines), len({line.skill for line in lines})) else None
 
 
-def _written(write: Callable[[Path], Manifest], destination: Destination) -> str:
+def written(write: Callable[[Path], Manifest], destination: Destination) -> str:
     """Write an artifact to its destination; its version."""
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         target = destination.out or Path(folder) / "artifact"

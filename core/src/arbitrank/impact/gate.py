@@ -31,7 +31,7 @@ class GateLimits(msgspec.Struct, frozen=True):
 class GateReason(msgspec.Struct, frozen=True):
     """Reason of a refusal: the rule that was broken, a text, and the neighbours that it affects."""
 
-    what: Literal["self-test", "irer", "neighbour", "card", "limit", "failures", "recall", "catalogue"]
+    what: Literal["self-test", "irer", "neighbour", "card", "limit", "failures", "recall", "tools", "catalogue"]
     text: str
     neighbours: tuple[str, ...] = ()
 

@@ -117,5 +117,10 @@ class SkillCatalogue:
 
 def descriptive_texts(skill: Skill) -> list[str]:
     """Texts that describe a skill without usage data: sample phrases, description, the words of its name."""
-    texts = [*skill.phrases, skill.description, " ".join(_PART.findall(skill.name)) or skill.name]
+    texts = [*skill.phrases, skill.description, name_words(skill.name)]
     return [text for text in texts if text.strip()]
+
+
+def name_words(name: str) -> str:
+    """The words that a name is made of, as `tide_table` and `TideTable` are."""
+    return " ".join(_PART.findall(name)) or name

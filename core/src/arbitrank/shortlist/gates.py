@@ -16,6 +16,7 @@ from arbitrank.shortlist.artifact import ArtifactSkills, load_shortlister, read_
 from arbitrank.shortlist.calibration import account_profile
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.hyprank import HypRank
+from arbitrank.shortlist.labels import right_tools
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact_checks import printable
 from arbitrank.values import Answer, Example, Request
@@ -30,6 +31,7 @@ __all__ = [
     "recall_reasons",
     "shrunk",
     "shrunk_text",
+    "tool_reasons",
 ]
 
 _FEW = 4  # skills of which any may go
@@ -119,6 +121,43 @@ def order_reasons(
         )
         for name, seen, low in _losses(changes, limits.tolerance)
     )
+
+
+def tool_reasons(
+    before: HypRank | None,
+    after: HypRank,
+    audit: Path,
+    shortlister: Shortlister,
+    limits: GateLimits = GateLimits(),
+) -> tuple[GateReason, ...]:
+    """The reasons against the HypRank `after` in the place of `before` by the order of the tools of shortlists.
+
+    Refused is a candidate that surely loses, by more than the tolerance, requests whose first tool was right before: in
+    the order of the stable HypRank, or in that of the shortlist where none is stable. `shortlister` is the stable one.
+    Judged are all requests, and those of each owner (intervals hold jointly with 95 %).
+    """
+
+    def changes() -> Iterator[tuple[tuple[str, ...], bool, bool]]:
+        for owners, example in _audited(audit):
+            profile = account_profile(example.request)
+            listed = shortlister.shortlist(example.request.utterance, K, profile=profile)
+            right = right_tools(listed, example.truth, _skill(example))
+            if right is not None:
+                first = [listed if one is None else one.sort_tools(example.request, listed) for one in (before, after)]
+                was, now = (bool(found) and found[0].skill in right for found in first)
+                yield owners, was, now
+
+    return tuple(
+        GateReason("tools", f"its first tool is wrong where the one before was right: {seen}; surely "
+                   f"{100 * low:.2f} points more errors")
+        for _, seen, low in _losses(changes(), limits.tolerance)
+    )  # fmt: skip
+
+
+def _skill(example: Example) -> str | None:
+    """The skill that a line names."""
+    skill = example.extra.get("skill")
+    return skill if isinstance(skill, str) else None
 
 
 def _audited(audit: Path) -> Iterator[tuple[tuple[str, ...], Example]]:

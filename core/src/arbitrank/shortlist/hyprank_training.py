@@ -15,19 +15,24 @@ from arbitrank.learn.calibration import Affine
 from arbitrank.learn.calibration_fitting import fit_affine
 from arbitrank.learn.lightgbm import lightgbm
 from arbitrank.probability import softmax
-from arbitrank.shortlist.hyprank import FEATURES, HypRank, best_of_skills, features, skill_of
+from arbitrank.shortlist.hyprank import HypRank
+from arbitrank.shortlist.hyprank_features import FEATURES, SCORE, best_of_skills, features, skill_of
+from arbitrank.shortlist.list_boosting import grown
 from arbitrank.values import Ranked, Request
 
-__all__ = ["LabelledList", "train_hyprank"]
+__all__ = ["RISING", "ROUNDS", "LabelledList", "train_hyprank"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-_ROUNDS = 120
+ROUNDS = 120
+"""Trees that are grown unless another number is given."""
+
 _ACTS = 12  # of the systems' actions, the most frequent
 _RARE = 20
 _FOLDS = 3
-_MONOTONE = ("mine", "right", "enabled", "preferred")  # more of these never lowers the score
+RISING = ("mine", "right", "enabled", "preferred")
+"""Features more of which never lowers a score."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class LabelledList:
     group: int = 0
 
 
-def train_hyprank(lists: Sequence[LabelledList], *, seed: int = 0, rounds: int = _ROUNDS) -> HypRank:
+def train_hyprank(lists: Sequence[LabelledList], *, seed: int = 0, rounds: int = ROUNDS) -> HypRank:
     """A HypRank fitted to the lists; those without a right answer are dropped from the trees' data, and counted.
 
     The calibrator is fitted to all lists, dropped ones included, by trees not trained on the list's group. Raises
@@ -88,34 +93,17 @@ class _ListBooster:
         x, y, starts = self._stacked(lists)
         target = y / np.repeat(np.add.reduceat(y, starts), np.diff(np.append(starts, len(x))))
 
-        def slopes(z: Floats, _: Any) -> tuple[Floats, Floats]:
+        def slopes(z: Floats) -> tuple[Floats, Floats]:
             p = softmax(z, starts)
             return p - target, np.maximum(p * (1.0 - p), 1e-4)
 
-        names = [f"f{i}" for i in range(x.shape[1])]
-        start = np.ascontiguousarray(x[:, FEATURES.index("score")])
-        data = lightgbm().Dataset(x, target, init_score=start, feature_name=names)
-        monotone = [int(i < len(FEATURES) and FEATURES[i] in _MONOTONE) for i in range(x.shape[1])]
-        parameters = {
-            "objective": slopes,
-            "learning_rate": 0.1,
-            "num_leaves": 15,
-            "min_data_in_leaf": 40,
-            "lambda_l2": 1.0,
-            "monotone_constraints": monotone,
-            "num_threads": 1,
-            "deterministic": True,
-            "force_row_wise": True,
-            "seed": self._seed,
-            "verbosity": -1,
-            "boost_from_average": False,
-        }
-        return lightgbm().train(parameters, data, self._rounds)
+        rising = [i < len(FEATURES) and FEATURES[i] in RISING for i in range(x.shape[1])]
+        return grown(x, x[:, SCORE], slopes, rising, rounds=self._rounds, seed=self._seed)
 
     def held_out(self, booster: Any, lists: Rows) -> tuple[Floats, Floats]:
         """The softmax of each candidate of the lists, and 1 where it is right."""
         x, y, starts = self._stacked(lists)
-        z = x[:, FEATURES.index("score")] + booster.predict(x, raw_score=True, num_threads=1)
+        z = x[:, SCORE] + booster.predict(x, raw_score=True, num_threads=1)
         return softmax(z, starts), y
 
     def _stacked(self, lists: Rows) -> tuple[Floats, Floats, Rows]:

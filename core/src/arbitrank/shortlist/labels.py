@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from arbitrank.shortlist.catalogue import SkillCatalogue
-from arbitrank.shortlist.gathering import GatheredSkills
+from arbitrank.shortlist.gathering import GatheredSkills, qualified_name
+from arbitrank.values import Candidate, Truth
 
 if TYPE_CHECKING:
     from arbitrank.shortlist.build import SkillUtterance
 
-__all__ = ["LabelledLines", "SkillLabels", "labelled_lines"]
+__all__ = ["LabelledLines", "SkillLabels", "labelled_lines", "right_tools"]
 
 
 class SkillLabels:
@@ -75,3 +76,19 @@ def labelled_lines(lines: Iterable[SkillUtterance], labels: SkillLabels) -> Labe
         same = (skill, domain, acceptable) == (line.skill, line.domain, line.acceptable)
         kept.append(line if same else replace(line, skill=skill, domain=domain, acceptable=acceptable))
     return LabelledLines(kept, ambiguous, example)
+
+
+def right_tools(candidates: Sequence[Candidate], truth: Truth, skill: str | None = None) -> frozenset[str] | None:
+    """The candidates that a truth, or the name of its skill, stands for; None where the truth's intent is no skill.
+
+    A truth without an intent stands for all skills of its domain; a skill without an owner is its own domain.
+    """
+    own = [one for one in candidates if truth.owned_by(one.domain) or truth.owned_by(one.skill)]
+    named = {skill} if skill else {one.intent for one in truth.each}
+    exact = [one.skill for one in own if named & {None, *_names(one)} or (not skill and truth.owned_by(one.skill))]
+    return frozenset(exact) if exact or not own or skill else None
+
+
+def _names(one: Candidate) -> tuple[str, str]:
+    """The names of a skill: the unique one and, where that is qualified, its own."""
+    return one.skill, one.skill.removeprefix(qualified_name(one.domain, ""))

@@ -1,19 +1,21 @@
-"""Labels from an answer log: refusals of utterances by skills, and merged lists with their right skills."""
+"""Labels from an answer log: refusals of utterances by skills, merged lists and shortlists with their right skills."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 from msgspec import UNSET
 
 from arbitrank.arbitration.fallback import merged
 from arbitrank.shortlist.classifier_training import Corrections
-from arbitrank.shortlist.hyprank import skill_of
+from arbitrank.shortlist.hyprank_features import skill_of
 from arbitrank.shortlist.hyprank_training import LabelledList
+from arbitrank.shortlist.labels import right_tools
+from arbitrank.shortlist.tool_order_training import ToolList
 from arbitrank.wire.requests import Logged
 
-__all__ = ["corrections", "labelled_lists"]
+__all__ = ["corrections", "labelled_lists", "tool_lists"]
 
 
 def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
@@ -65,6 +67,34 @@ def labelled_lists(lines: Iterable[Logged]) -> list[LabelledList]:
         right = frozenset(map(skill_of, exact or own)) or frozenset(truth.owners)
         shortlist = line.answer.shortlist
         scores = {} if shortlist is UNSET else {candidate.skill: candidate.score for candidate in shortlist.candidates}
-        name = next((name for name in (line.dialogue, line.session) if isinstance(name, str)), f"request {len(groups)}")
-        labelled.append(LabelledList(line, read, right, scores, groups.setdefault(name, len(groups))))
+        labelled.append(LabelledList(line, read, right, scores, groups.setdefault(_group(line, groups), len(groups))))
     return labelled
+
+
+def tool_lists(lines: Iterable[Logged]) -> list[ToolList]:
+    """The shortlists of requests of which something is known, in the order of the log.
+
+    Right are the tools of the truth, or else the tool that was called and accepted; a rejected one is wrong. Lists
+    whose truth names no tool of them by its name, although its domain has some, say nothing.
+    """
+    found = []
+    groups: dict[str, int] = {}
+    for line in lines:
+        if line.answer is None or line.answer.shortlist is UNSET or not (listed := line.answer.shortlist.candidates):
+            continue
+        reading = line.answer.chosen if line.outcome is not None else None
+        called = skill_of(reading) if reading is not None else None
+        failed = line.outcome == "rejected"
+        right = None if line.truth is None else right_tools(listed, line.truth)
+        if right is None and called is None:
+            continue
+        if right is None and not failed:
+            right = frozenset([called or ""])
+        group = groups.setdefault(_group(line, groups), len(groups))
+        found.append(ToolList(line, listed, right, called, failed, line.time, group))
+    return found
+
+
+def _group(line: Logged, groups: Sized) -> str:
+    """The dialogue or the session of a line; a name of its own where it has neither."""
+    return next((name for name in (line.dialogue, line.session) if isinstance(name, str)), f"request {len(groups)}")

@@ -54,7 +54,26 @@ def hyprank_problem(model: HypRank) -> str | None:
     for (_, ranked), output in zip(lists, outputs, strict=True):
         if {one.intent for one in ranked} != {one.intent for one in output} or len(ranked) != len(output):
             return "a sorted list does not have the readings of the merged one"
+    return _bad_scores(outputs) or _problem_of_tools(model)
+
+
+def _problem_of_tools(model: HypRank) -> str | None:
+    known = [] if model.tools is None else [*islice(model.tools.words.tools, 20), *islice(model.tools.tally.tools, 20)]
+    requests = [replace(situation, utterance=text) for situation in _SITUATIONS for text in (*UTTERANCES, *known)]
+    lists = [(request, _shortlist(n, known)) for request in requests for n in _LENGTHS]
+    outputs = [model.sort_tools(request, found) for request, found in lists]
+    if outputs != [model.sort_tools(request, found) for request, found in reversed(lists)][::-1]:
+        return "the same shortlist is sorted otherwise later"
+    for (_, found), output in zip(lists, outputs, strict=True):
+        if sorted((one.skill, one.domain) for one in found) != sorted((one.skill, one.domain) for one in output):
+            return "a sorted shortlist does not have the skills of the one before"
     return _bad_scores(outputs)
+
+
+def _shortlist(n: int, known: Sequence[str]) -> tuple[Candidate, ...]:
+    """A shortlist of n skills, best first, the known ones among them."""
+    names = [*known, *(f"skill{number}" for number in range(n))][:n]
+    return tuple(Candidate(name, f"domain{i % 5}", 1.0 - i / n) for i, name in enumerate(names))
 
 
 def _merged(n: int) -> tuple[Ranked, ...]:
