@@ -9,12 +9,17 @@ A frozen value: adding or removing skills gives a new catalogue that shares its 
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from arbitrank.domain import Skill
 from arbitrank.errors import InputError
 from arbitrank.shortlist.gathering import GatheredSkills, qualified_name
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z_\W]+")
 
@@ -85,8 +90,8 @@ class SkillCatalogue:
 
         A skill that the domain has already gets another number.
         """
-        added, later, own, gone = dict(self._added), list(self.later), dict(self.own), set(self.gone)
-        qualified = dict(self._qualified)
+        added, later, gone = dict(self._added), list(self.later), set(self.gone)
+        own, qualified = _grown(self.own), _grown(self._qualified)
         for domain, skill in skills:
             unique = skill.name
             while (taken := added.get(unique, self._numbers.get(unique))) is not None:
@@ -113,6 +118,13 @@ class SkillCatalogue:
                 raise InputError(f"skill {name!r}: not in the catalogue of {len(self) - len(self.gone)} skills")
             numbers.append(number)
         return replace(self, gone=self.gone.union(numbers))
+
+
+def _grown(before: Mapping[K, V]) -> ChainMap[K, V]:
+    """A copy to add to, which shares what the training had: that may be large."""
+    if isinstance(before, ChainMap):
+        return ChainMap(dict(before.maps[0]), *before.maps[1:])
+    return ChainMap({}, before)  # type: ignore[arg-type] # only the first is written to
 
 
 def descriptive_texts(skill: Skill) -> list[str]:
