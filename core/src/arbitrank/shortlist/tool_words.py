@@ -104,7 +104,7 @@ class ToolWords(Struct, frozen=True, dict=True):
 
 
 def _stems(text: str) -> set[str]:
-    return {word[:_STEM] for word in words(text)[:_MOST]}
+    return {word.removesuffix("s")[:_STEM] for word in words(text)[:_MOST]}
 
 
 def _texts(one: CatalogueSkill) -> tuple[str, str, str, str]:
