@@ -463,7 +463,7 @@ def test_the_self_test_names_the_broken_guarantee(shortlister: Shortlister) -> N
 
 def test_the_stage_reads_its_settings_and_the_account(shortlister: Shortlister) -> None:
     stage = Shortlisting(shortlister, ShortlistSettings(k=1, floor=0.0))
-    found = stage(Request(utterance="play radio music", account={"enabled": ["rock-radio"]}))
+    found, _ = stage(Request(utterance="play radio music", account={"enabled": ["rock-radio"]}))
     assert [one.skill for one in found] == ["rock-radio"]
 
 

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.domain import Model, Scores, Skill
+from arbitrank.shortlist.calibration import SIGNS, CandidateCalibration
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.index_training import train_index
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
@@ -65,6 +66,20 @@ def test_only_the_domains_of_shortlisted_skills_are_queried_and_named() -> None:
     assert [one.skill for one in answer.shortlist.candidates] == ["lights-skill"]
     assert (answer.shortlist.miss, answer.shortlist.skipped, answer.shortlist.version) == (False, 4, "v1")
     assert answer.ms["shortlist"] > 0.0
+
+
+def test_an_answer_states_the_probability_of_no_skill_where_it_was_fitted() -> None:
+    unfitted = stage()
+    signs = len(SIGNS)
+    calibration = CandidateCalibration(fits=(0.5, *[0.0] * (signs - 1)), outside=0.5)
+    fitted = replace(unfitted, shortlister=replace(unfitted.shortlister, calibration=calibration))
+    for words, expected in (("the lamp", 1 / (1 + np.exp(0.5))), ("zzz", 1.0)):
+        answer = arbitrator(models_of(), fitted).answer(Request(utterance=words))
+        assert answer.shortlist
+        assert answer.shortlist.none == pytest.approx(expected)
+        before = arbitrator(models_of(), unfitted).answer(Request(utterance=words))
+        assert before.shortlist
+        assert before.shortlist.none is UNSET
 
 
 def test_the_size_of_an_answer_grows_with_k_and_not_with_the_domains() -> None:

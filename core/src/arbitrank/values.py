@@ -258,12 +258,14 @@ class Shortlist(Struct, frozen=True):
     """The skills whose domains were queried, best first, and the version of the Shortlister that chose them.
 
     `miss`: none qualified, only the domains that are always queried were. `skipped` counts the others, not named.
+    `none` is P(no skill fits), in [0, 1], set only where the Shortlister was fitted to such requests.
     """
 
     candidates: tuple[Candidate, ...]
     miss: bool
     skipped: int
     version: str | None = None
+    none: float | UnsetType = UNSET
 
 
 class Answer(Struct, frozen=True):

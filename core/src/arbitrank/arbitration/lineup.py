@@ -52,6 +52,7 @@ class Selection(NamedTuple):
     given: Mapping[str, list[Hypothesis]] | None
     unserved: Mapping[str, list[Hypothesis]]
     candidates: tuple[Candidate, ...]
+    none: float | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,9 @@ class Lineup:
             return Selection(self._served(given, request), given, unserved, ())
         if self.shortlisting is None:
             return Selection(self._served(self.serving, request) if request.refused else self.serving, None, {}, ())
-        candidates = self.shortlisting(request)
+        candidates, none = self.shortlisting(request)
         wanted = {one.domain for one in candidates} | self.shortlisting.always | {self.role.name or ""}
-        return Selection(self._served(wanted, request), None, {}, candidates)
+        return Selection(self._served(wanted, request), None, {}, candidates, none)
 
     def _served(self, names: Iterable[str], request: Request) -> Mapping[str, Serving]:
         """Those of the domains that may be queried; none whose hypotheses were refused."""
@@ -157,7 +158,8 @@ class Lineup:
         if self.shortlisting is None or selection.given is not None:
             return UNSET
         skipped = len(self.serving) - len(selection.queried)
-        return Shortlist(selection.candidates, not selection.candidates, skipped, self.shortlisting.version)
+        listed = selection.candidates
+        return Shortlist(listed, not listed, skipped, self.shortlisting.version, selection.none)
 
     def _unqueried(self, name: str, one: Serving | Broken) -> DomainReport:
         if isinstance(one, Broken):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from msgspec import UnsetType
+
 from arbitrank.domain import Scores
 from arbitrank.values import Candidate, Ranked, Request
 
@@ -20,8 +22,8 @@ class ShortlistStage(Protocol):
     def always(self) -> frozenset[str]:
         """Domains that are queried whatever the shortlist holds."""
 
-    def __call__(self, request: Request) -> tuple[Candidate, ...]:
-        """The skills whose domains are queried, best first."""
+    def __call__(self, request: Request) -> tuple[tuple[Candidate, ...], float | UnsetType]:
+        """The skills whose domains are queried, best first, and P(no skill fits) where it is known."""
 
 
 class SortStage(Protocol):

@@ -181,7 +181,7 @@ def query(
     if domains:
         shortlister = shortlister.serving(loaded(discover()))
     request = Request(utterance=text, account={"enabled": list(enabled)})
-    found = Shortlisting(shortlister, ShortlistSettings(k, floor, mass=mass, outside=outside))(request)
+    found, none = Shortlisting(shortlister, ShortlistSettings(k, floor, mass=mass, outside=outside))(request)
     if order is not None:
         found = order.sort_tools(request, found)
     if as_json:
@@ -192,5 +192,5 @@ def query(
         click.echo(f"{100 * one.score:5.1f} %  {printable(one.skill)}{owner}")
     if not found:
         click.echo("no skill: none of the words is known, every score is below the floor, or likely no skill fits")
-    if (none := shortlister.judge(text, outside=outside)[1]) and none < 1.0:
+    if none is not msgspec.UNSET and none < 1.0:
         click.echo(f"{100 * none:5.1f} %  that no skill fits")

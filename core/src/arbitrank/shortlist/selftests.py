@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from arbitrank.arbitration.probes import UTTERANCES
@@ -36,9 +37,12 @@ def shortlister_problem(shortlister: Shortlister) -> str | None:
     stage = Shortlisting(shortlister)
     names = [name for _, name, _ in islice(shortlister.catalogue.present(), 20)]  # words that it knows
     requests = [replace(situation, utterance=text) for situation in _SITUATIONS for text in (*UTTERANCES, *names)]
-    lists = [stage(request) for request in requests]
-    if lists != [stage(request) for request in reversed(requests)][::-1]:
+    judged = [stage(request) for request in requests]
+    if judged != [stage(request) for request in reversed(requests)][::-1]:
         return "the same request gets another shortlist later"
+    if not all(none is UNSET or 0.0 <= none <= 1.0 for _, none in judged):
+        return "a probability that no skill fits is out of range, expected a number in [0, 1]"
+    lists = [candidates for candidates, _ in judged]
     if any(len({candidate.skill for candidate in candidates}) < len(candidates) for candidates in lists):
         return "a shortlist has a skill twice"
     return _bad_scores(lists)

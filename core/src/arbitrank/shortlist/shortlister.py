@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from numpy.typing import NDArray
 
 from arbitrank.domain import Domain, Skill
@@ -233,10 +233,10 @@ class Shortlisting:
         """Domains that are queried for every request."""
         return self.settings.always
 
-    def __call__(self, request: Request) -> tuple[Candidate, ...]:
-        """The shortlist for a request, best first."""
+    def __call__(self, request: Request) -> tuple[tuple[Candidate, ...], float | UnsetType]:
+        """The shortlist for a request, best first, and P(no skill fits), unset where nothing was fitted to it."""
         profile, settings = account_profile(request), self.settings
-        return self.shortlister.shortlist(
+        found, none = self.shortlister.judge(
             request.utterance,
             settings.k,
             profile=profile,
@@ -244,3 +244,4 @@ class Shortlisting:
             mass=settings.mass,
             outside=settings.outside,
         )
+        return found, UNSET if self.shortlister.calibration.fits is None else none
