@@ -17,10 +17,10 @@ from mcp_servers import FRAGILE, HARBOUR, LIBRARY, SILENT, SLOW
 
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank_mcp.calls import CallLog
-from arbitrank_mcp.catalogue import catalogue_of
 from arbitrank_mcp.configuration import ServerConfiguration
 from arbitrank_mcp.connection import Connection, Unavailable
 from arbitrank_mcp.gateway import Gateway, mcp_server
+from arbitrank_mcp.library import ToolLibrary
 
 MISSING = {"command": "/no/such/command"}
 ALL = {"harbour": HARBOUR, "library": LIBRARY, "fragile": FRAGILE, "missing": MISSING}
@@ -32,7 +32,7 @@ def configured(entry: dict[str, Any]) -> ServerConfiguration:
 
 
 def gateway(calls: CallLog, servers: dict[str, Any] = ALL) -> Gateway:
-    return Gateway({name: configured(one) for name, one in servers.items()}, catalogue_of, calls, PATIENT)
+    return Gateway({name: configured(one) for name, one in servers.items()}, ToolLibrary(), calls, PATIENT)
 
 
 @asynccontextmanager

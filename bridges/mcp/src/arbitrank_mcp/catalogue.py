@@ -1,35 +1,29 @@
-"""Catalogue of the gathered tools: a Shortlister trained on their texts and on logged calls, or that of a store."""
+"""Catalogue of the gathered tools, to be searched by a Shortlister and sorted by a HypRank."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Literal
 
-from arbitrank.answerlog.reader import read_truths
-from arbitrank.answerlog.segments import segments
-from arbitrank.errors import InputError
+from msgspec import UNSET
+
 from arbitrank.importers.catalogues.items import FoundSkill
 from arbitrank.importers.catalogues.mcp import read_tools
-from arbitrank.shortlist.artifact import load_shortlister
-from arbitrank.shortlist.build import LinearTrainer, SkillUtterance, build, skill_utterance
 from arbitrank.shortlist.calibration import CandidateCalibration
-from arbitrank.shortlist.changes import with_log
-from arbitrank.shortlist.gathering import ListedSkills
+from arbitrank.shortlist.hyprank_features import MOST
 from arbitrank.shortlist.shortlister import Shortlister
-from arbitrank.store.kinds import SHORTLIST
-from arbitrank.store.local_copies import verified_copy
-from arbitrank.store.store import Store
-from arbitrank.values import Example
+from arbitrank.shortlist.tool_words import ToolWords
+from arbitrank.values import Candidate, Request
 from arbitrank.wire.catalogue_lines import CatalogueSkill
-from arbitrank.wire.json_lines import BadLine
+from arbitrank_mcp.library import Skills, ToolLibrary
 
-__all__ = ["FoundTool", "ToolCatalogue", "Tools", "catalogue_of", "skills_of", "stable_shortlister"]
+__all__ = ["FoundTool", "FoundTools", "ToolCatalogue", "Tools", "catalogue_of", "skills_of"]
 
 _MASS = 0.95  # of the probability, for which a list needs no more tools
 _FLOOR = 0.01  # of the probability of a tool that is shown
+_VERSIONS = 4  # of a Shortlister, that search at once
 
 Tools = Mapping[str, Sequence[Mapping[str, Any]]]
 """The tools that each server listed, as JSON."""
@@ -46,69 +40,99 @@ class FoundTool:
 
 
 @dataclass(frozen=True)
+class FoundTools:
+    """The tools that fit, best first, and P(none fits), None where nothing tells it.
+
+    `calibrated`: the probabilities were fitted to requests whose tool is known, some 200 logged calls. `candidates` are
+    what they were chosen from, `version` is that of the Shortlister, and `arms` are those of a canary.
+    """
+
+    tools: tuple[FoundTool, ...] = ()
+    none: float | None = 1.0
+    calibrated: bool = False
+    candidates: tuple[Candidate, ...] = ()
+    version: str | None = None
+    arms: Mapping[str, Literal["stable", "canary"]] = field(default_factory=dict)
+
+
 class ToolCatalogue:
-    """The tools of all servers, to be searched. `listed` are their definitions by server and name."""
+    """The tools of all servers, searched by the stages of a library. `listed` are their definitions."""
 
-    shortlister: Shortlister | None
-    listed: Mapping[tuple[str, str], Mapping[str, Any]]
+    def __init__(self, tools: Tools, library: ToolLibrary) -> None:
+        self.skills = skills_of(tools)
+        self.listed = {(server, str(tool["name"])): tool for server, each in tools.items() for tool in reversed(each)}
+        self.library = library
+        self._present: dict[int, tuple[Shortlister, Shortlister, ToolWords]] = {}
+        self._making = Lock()
 
-    @property
-    def calibrated(self) -> bool:
-        """True where the probabilities were fitted to requests whose tool is known: some 200 logged calls."""
-        return self.shortlister is not None and self.shortlister.calibration != CandidateCalibration()
+    def prepare(self) -> None:
+        """Compute now what the first search would otherwise compute."""
+        stages = self.library.stages(Request())
+        if stages.shortlister is not None:
+            self._of(stages.shortlister, words=bool(stages.order.text))
 
-    @property
-    def tells_none(self) -> bool:
-        """True where P(no tool fits) was fitted as well: some 400 logged calls, of four tools or more."""
-        return self.shortlister is not None and self.shortlister.calibration.fits is not None
+    def find(self, request: Request, k: int, available: set[str]) -> FoundTools:
+        """The at most `k` tools of available servers that fit best.
 
-    def find(self, query: str, k: int, available: set[str]) -> tuple[list[FoundTool], float | None]:
-        """The at most `k` tools of available servers that fit best, and P(none fits), None where nothing tells it.
-
-        Where something does, a list ends with 95 % of the probability, that of none included: it may be empty.
+        Where P(none fits) is known, a list ends with 95 % of the probability, that of none included: it may be empty.
         """
-        if self.shortlister is None:
-            return [], 1.0
+        stages = self.library.stages(request)
+        if stages.shortlister is None or not self.skills:
+            return FoundTools()
+        shortlister, words = self._of(stages.shortlister, words=bool(stages.order.text))
         hidden = sum(server not in available for server, _ in self.listed)
-        mass = _MASS if self.tells_none else 1.0
-        candidates, none = self.shortlister.judge(query, k + hidden, mass=mass, floor=_FLOOR)
-        known = self.shortlister.catalogue
-        found = []
-        for one in candidates:
-            number = known.number(one.skill)
-            name = one.skill if number is None else known.own.get(number, one.skill)
-            if one.domain in available:
-                found.append(FoundTool(one.domain, name, one.skill, one.score))
-        return found[:k], none if self.tells_none or none == 1.0 else None
+        candidates, none = shortlister.judge(request.utterance, max(k, MOST) + hidden)
+        tally = self.library.outcomes.after(stages.order.tally)
+        there = [one for one in candidates if one.domain in available]
+        ordered = stages.order.sort(request, there, tally=tally, words=words)
+        calibration = shortlister.calibration
+        tells = calibration.fits is not None
+        shown = ordered[: _needed(ordered, none if tells else 0.0) if tells else k][:k]
+        return FoundTools(
+            tuple(_found(one, shortlister) for one in shown if _own_score(one) >= _FLOOR),
+            none if tells or none == 1.0 else None,
+            calibration != CandidateCalibration(),
+            ordered[: max(k, MOST)],
+            shortlister.version,
+            stages.arms,
+        )
+
+    def unique(self, server: str, tool: str) -> str:
+        """The name of a tool in the catalogue."""
+        stages = self.library.stages(Request())
+        if stages.shortlister is None:
+            return tool
+        known = self._of(stages.shortlister, words=False)[0].catalogue
+        number = known.number_of(server, tool)
+        return tool if number is None else known[number][0]
+
+    def _of(self, one: Shortlister, *, words: bool) -> tuple[Shortlister, ToolWords]:
+        """A Shortlister with exactly these tools, and the tools' words where they are wanted."""
+        with self._making:
+            _, present, own = self._present.pop(id(one), (None, None, ToolWords()))
+            if present is None:
+                present = _with_skills(one, [skill for _, skill in self.skills])
+            if words and not own.tools:
+                own = _words(present, self.skills)
+            self._present[id(one)] = one, present, own
+            while len(self._present) > _VERSIONS:
+                self._present.pop(next(iter(self._present)))
+            return present, own
 
 
-def skills_of(tools: Tools) -> list[tuple[str, CatalogueSkill]]:
+def catalogue_of(tools: Tools, library: ToolLibrary | None = None) -> ToolCatalogue:
+    """The catalogue of the tools now, ready to be searched."""
+    library = library or ToolLibrary()
+    catalogue = ToolCatalogue(tools, library)
+    library.describe(catalogue.skills)
+    catalogue.prepare()
+    return catalogue
+
+
+def skills_of(tools: Tools) -> Skills:
     """The tools as skills of a catalogue, each with its place; one that is no tool is left out."""
     items = (item for server, each in sorted(tools.items()) for item in read_tools(server, list(each)))
     return [(item.where, item.skill) for item in items if isinstance(item, FoundSkill)]
-
-
-def catalogue_of(tools: Tools, stable: Shortlister | None = None, log: Path | None = None) -> ToolCatalogue:
-    """The catalogue of the tools now: by a store's Shortlister, else trained here, on the calls of a log too."""
-    found = skills_of(tools)
-    listed = {(server, str(tool["name"])): tool for server, each in tools.items() for tool in reversed(each)}
-    if not found:
-        return ToolCatalogue(None, listed)
-    if stable is not None:
-        return ToolCatalogue(_with_skills(stable, [skill for _, skill in found]), listed)
-    known = {(skill.domain, skill.name) for _, skill in found}
-    lines = [one for one in _logged(log) if (one.domain, one.skill) in known]
-    trained = build(lines, listed=ListedSkills(found), linear=_linear(lines))
-    return ToolCatalogue(trained.shortlister, listed)
-
-
-def stable_shortlister(store: Store) -> Shortlister:
-    """The stable Shortlister of a store, with later changes of its catalogue. Raises `InputError` without one."""
-    version = store.state(SHORTLIST)[1].stable
-    if version is None:
-        raise InputError(f"no shortlister is stable in {store}; run: arbitrank shortlist train … --promote")
-    copied = verified_copy(store.fetch(SHORTLIST, version), store.keys)
-    return with_log(load_shortlister(copied.folder, copied.manifest.version), store.catalogue_log())
 
 
 def _with_skills(shortlister: Shortlister, skills: Sequence[CatalogueSkill]) -> Shortlister:
@@ -122,19 +146,29 @@ def _with_skills(shortlister: Shortlister, skills: Sequence[CatalogueSkill]) -> 
     return shortlister.without(others) if others else shortlister
 
 
-def _logged(log: Path | None) -> Iterable[SkillUtterance]:
-    """The requests of a log whose tool is known; none where the log has no line yet."""
-    if log is None or not log.is_dir() or not segments(log):
-        return ()
-    examples: Iterable[Example | BadLine] = read_truths(log)
-    found = (skill_utterance(line, "intent") for line in examples if not isinstance(line, BadLine))
-    return (one for one in found if one is not None)
+def _words(shortlister: Shortlister, skills: Skills) -> ToolWords:
+    known = shortlister.catalogue
+    numbers = ((known.number_of(one.domain, one.name), one) for _, one in skills)
+    return ToolWords.of((known[number][0], one) for number, one in numbers if number is not None)
 
 
-def _linear(lines: Sequence[SkillUtterance]) -> LinearTrainer | None:
-    """The trainer of the linear kernel; None without scikit-learn, or where the lines are too many or too few."""
-    try:
-        from arbitrank.shortlist.linear_training import can_train, train_linear
-    except ImportError:
-        return None
-    return partial(train_linear, seed=0) if can_train(len(lines), len({line.skill for line in lines})) else None
+def _found(one: Candidate, shortlister: Shortlister) -> FoundTool:
+    known = shortlister.catalogue
+    number = known.number(one.skill)
+    name = one.skill if number is None else known.own.get(number, one.skill)
+    return FoundTool(one.domain, name, one.skill, one.score)
+
+
+def _own_score(one: Candidate) -> float:
+    """The Shortlister's own score of a candidate: a tool that fails is shown where it fits."""
+    return one.score if one.shortlisted is UNSET else one.shortlisted
+
+
+def _needed(candidates: Sequence[Candidate], none: float) -> int:
+    """The number of candidates that make up the share of the probability, that of none included."""
+    total, reached = none + sum(one.score for one in candidates), none
+    for n, one in enumerate(candidates):
+        if reached >= _MASS * total:
+            return n
+        reached += one.score
+    return len(candidates)

@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from arbitrank_mcp.configuration import ServerConfiguration
 
-__all__ = ["Connection", "Unavailable"]
+__all__ = ["Connection", "Misbehaved", "Unavailable"]
 
 _TOOLS, _PAGES = 10_000, 1_000  # of one server at most
 _FIRST, _LAST = 1.0, 60.0  # seconds between two attempts to connect
@@ -23,7 +23,15 @@ _LOG = logging.getLogger(__name__)
 
 
 class Unavailable(Exception):
-    """A server that does not answer; its text names the reason."""
+    """A server that does not answer; its text names the reason. `called`: it failed in the call itself."""
+
+    def __init__(self, reason: str, *, called: bool = False) -> None:
+        super().__init__(reason)
+        self.called = called
+
+
+class Misbehaved(Exception):
+    """A result that is none by the protocol, or by the tool's own schema; its text names the kind of fault."""
 
 
 class Connection:
@@ -79,15 +87,17 @@ class Connection:
                 return await client.call_tool(tool, arguments)
         except TimeoutError:
             self._look.set()  # the tool may be slow, or the server dead
-            raise Unavailable(f"no result within {self.deadline:g} s") from None
+            raise Unavailable(f"no result within {self.deadline:g} s", called=True) from None
         except MCPError as error:
             if error.code != types.CONNECTION_CLOSED:
                 raise
             self._look.set()
-            raise Unavailable("the connection ended during the call") from None
+            raise Unavailable("the connection ended during the call", called=True) from None
+        except (ValueError, RuntimeError) as error:  # of pydantic, and of the SDK's check of a tool's output schema
+            raise Misbehaved(type(error).__name__) from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, httpx2.HTTPError):
             self._look.set()
-            raise Unavailable("the connection ended during the call") from None
+            raise Unavailable("the connection ended during the call", called=True) from None
 
     async def _ready(self) -> Client:
         if self._client is None:

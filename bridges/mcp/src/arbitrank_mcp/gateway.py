@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -17,10 +19,11 @@ from pydantic import BaseModel, Field
 
 from arbitrank.errors import ArbitrankError
 from arbitrank.wire.json_text import short
-from arbitrank_mcp.calls import CallLog
-from arbitrank_mcp.catalogue import FoundTool, ToolCatalogue, Tools
+from arbitrank_mcp.calls import CallLog, Search
+from arbitrank_mcp.catalogue import FoundTool, ToolCatalogue, Tools, catalogue_of
 from arbitrank_mcp.configuration import ServerConfiguration
-from arbitrank_mcp.connection import Connection, Unavailable
+from arbitrank_mcp.connection import Connection, Misbehaved, Unavailable
+from arbitrank_mcp.library import ToolLibrary
 
 __all__ = ["FindResult", "Gateway", "ToolFound"]
 
@@ -61,21 +64,21 @@ class FindResult(BaseModel):
 class Gateway:
     """Connections to servers, and the catalogue of their tools, which is made again when a server lists others.
 
-    `make` makes a catalogue of tools; it is called in a thread.
+    It is trained once: until that is done, for `deadline` seconds at most, searches wait.
     """
 
     def __init__(
         self,
         servers: Mapping[str, ServerConfiguration],
-        make: Callable[[Tools], ToolCatalogue],
+        library: ToolLibrary,
         calls: CallLog,
         deadline: float = 10.0,
     ) -> None:
         self.connections = {
             name: Connection(name, one, deadline, self._change) for name, one in sorted(servers.items())
         }
-        self.catalogue = ToolCatalogue(None, {})
-        self._make, self._calls = make, calls
+        self.catalogue = ToolCatalogue({}, library)
+        self._library, self._calls, self._deadline = library, calls, deadline
         self._changed, self._ready = anyio.Event(), anyio.Event()
 
     def start(self, tasks: TaskGroup) -> None:
@@ -94,30 +97,52 @@ class Gateway:
         self._changed.set()
 
     async def _follow(self) -> None:
-        known: Tools = {}
-        while True:
-            self._changed = anyio.Event()
-            tools = await self.tools()
-            if tools != known or not self._ready.is_set():
-                try:
-                    self.catalogue = await anyio.to_thread.run_sync(self._make, tools)
-                except ArbitrankError as error:
-                    _LOG.error("the catalogue stays as it is: %s", error)
-                known = tools
-                self._ready.set()
-            await self._changed.wait()
+        known: Tools | None = None
+        async with anyio.create_task_group() as tasks:
+            while True:
+                self._changed = anyio.Event()
+                tools = await self.tools()
+                if tools != known:
+                    await self._exchange(tools)
+                    if known is None:
+                        tasks.start_soon(self._train)
+                        tasks.start_soon(self._end_waiting)
+                    known = tools
+                await self._changed.wait()
+
+    async def _exchange(self, tools: Tools) -> None:
+        """Search these tools from now on."""
+        try:
+            self.catalogue = await anyio.to_thread.run_sync(catalogue_of, tools, self._library)
+        except ArbitrankError as error:
+            _LOG.error("the catalogue stays as it is: %s", error)
+
+    async def _train(self) -> None:
+        """Train on the log, and search by what was trained."""
+        try:
+            if self._library.trains:
+                await anyio.to_thread.run_sync(self._library.train, self.catalogue.skills)
+                await anyio.to_thread.run_sync(self.catalogue.prepare)
+        except ArbitrankError as error:
+            _LOG.error("nothing is learned from the log: %s", error)
+        self._ready.set()
+
+    async def _end_waiting(self) -> None:
+        await anyio.sleep(self._deadline)
+        self._ready.set()
 
     async def find(self, query: str, k: int) -> FindResult:
         """The tools that fit a request."""
         await self._ready.wait()
         available = {name for name, one in self.connections.items() if one.available}
-        found, none = self.catalogue.find(query, k, available)
-        search = self._calls.search(query, found)
+        request = self._calls.request(query)
+        found = self.catalogue.find(request, k, available)
+        search = self._calls.search(request, found)
         return FindResult(
             search=search.id,
-            tools=[self._shown(one) for one in found],
-            none=none if none is None else round(none, 4),
-            calibrated=self.catalogue.calibrated,
+            tools=[self._shown(one) for one in found.tools],
+            none=None if found.none is None else round(found.none, 4),
+            calibrated=found.calibrated,
             unavailable=sorted(self.connections.keys() - available),
         )
 
@@ -143,18 +168,27 @@ class Gateway:
             raise ToolError(f"server {server}: {connection.problem or 'it has no tool'}; try another server's tool")
         if (server, tool) not in self.catalogue.listed:
             raise ToolError(f"tool {short(tool)}: not of server {server}, expected a tool that find_tools named")
-        before = self._calls.before(search, server, tool)
+        ended = partial(self._ended, self._calls.before(search, server, tool), server, tool, arguments)
         try:
             result = await connection.call(tool, arguments)
-        except Unavailable as error:  # says nothing of the tool's fitness, so it is no lesson
+        except Unavailable as error:
+            if error.called:  # else it says nothing of the tool, and is no lesson
+                ended(failed=True)
             raise ToolError(f"server {server}: {error}; try again, or another server's tool") from None
+        except Misbehaved as error:
+            ended(failed=True)
+            raise ToolError(f"server {server}: the result of {tool} is none: {error}; try another tool") from None
         except MCPError as error:
-            if before is not None:
-                self._calls.call(before, server, tool, arguments, failed=True)
+            ended(failed=True)
             raise ToolError(f"server {server} refused the call of {tool}: {error.message[:_TEXT]}") from None
-        if before is not None:
-            self._calls.call(before, server, tool, arguments, failed=result.is_error)
+        ended(failed=result.is_error)
         return result
+
+    def _ended(self, search: Search | None, server: str, tool: str, arguments: dict[str, Any], *, failed: bool) -> None:
+        """Learn from a call."""
+        unique = self.catalogue.unique(server, tool)
+        self._library.outcomes.add(unique, failed=failed, when=time.time())
+        self._calls.call(search, server, tool, unique, arguments, failed=failed)
 
 
 def mcp_server(gateway: Gateway) -> MCPServer:

@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,13 @@ from arbitrank.answerlog.settings import LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.errors import ArbitrankError
 from arbitrank.shortlist.gathering import gather_skills
+from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 from arbitrank_mcp.calls import CallLog
-from arbitrank_mcp.catalogue import catalogue_of, skills_of, stable_shortlister
+from arbitrank_mcp.catalogue import skills_of
 from arbitrank_mcp.configuration import read_configuration
 from arbitrank_mcp.gateway import Gateway, mcp_server
+from arbitrank_mcp.library import ToolLibrary, followed
 
 PATH = click.Path(path_type=Path)
 
@@ -44,26 +45,48 @@ def cli() -> None:
 
 @cli.command()
 @_config
-@click.option("--store", metavar="DIR", help="Search by the stable Shortlister of this store, instead of training.")
+@click.option(
+    "--store", metavar="DIR", help="Search by the stable Shortlister and HypRank of this store, which it follows."
+)
+@click.option("--keys", type=PATH, metavar="DIR", help="With --store: accept only what one of these keys has signed.")
+@click.option(
+    "--poll",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --store: a version that is promoted there searches within this time.",
+)
 @click.option("--log", type=PATH, metavar="DIR", help="Log searches and calls here, and learn from it at the start.")
 @click.option("--log-arguments", is_flag=True, help="Log the arguments of calls too; they may hold secrets.")
 @click.option("--http", is_flag=True, help="Serve streamable HTTP on 127.0.0.1 instead of standard input and output.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Of --http; 0 is any.")
 @_deadline
 def serve(
-    config: Path, store: str | None, log: Path | None, log_arguments: bool, http: bool, port: int, deadline: float
+    config: Path,
+    store: str | None,
+    keys: Path | None,
+    poll: float,
+    log: Path | None,
+    log_arguments: bool,
+    http: bool,
+    port: int,
+    deadline: float,
 ) -> None:
     """Serve find_tools and call_tool over the servers of a configuration.
 
     Example: arbitrank-mcp serve --config servers.toml --log calls
     """
     servers = read_configuration(config)
-    stable = None if store is None else stable_shortlister(open_store(store))
+    if keys is not None and store is None:
+        raise click.UsageError("--keys: no --store; expected both.")
+    live = None if store is None else followed(open_store(store, open_keys(keys)), poll)
     with ExitStack() as stack:
+        library = ToolLibrary(log, None if live is None else stack.enter_context(live))
         listening = stack.enter_context(_listening(port)) if http else None
         written = stack.enter_context(AnswerLog(log, LogSettings())) if log is not None else None
         calls = CallLog(written, shared=http, arguments=log_arguments)
-        gateway = Gateway(servers, partial(catalogue_of, stable=stable, log=log), calls, deadline)
+        gateway = Gateway(servers, library, calls, deadline)
         anyio.run(_serve, gateway, listening)
 
 
@@ -75,7 +98,7 @@ def tools(config: Path, deadline: float) -> None:
 
     Example: arbitrank-mcp tools --config servers.toml > tools.jsonl
     """
-    gateway = Gateway(read_configuration(config), catalogue_of, CallLog(None), deadline)
+    gateway = Gateway(read_configuration(config), ToolLibrary(), CallLog(None), deadline)
     for name, reason in anyio.run(_print_tools, gateway).items():
         click.echo(f"arbitrank-mcp: server {name}: {reason}", err=True)
 

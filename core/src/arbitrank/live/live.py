@@ -32,7 +32,7 @@ from arbitrank.live.code import CodeFollower
 from arbitrank.live.comparison import Comparison, ComparisonReport
 from arbitrank.live.domain_state import FollowedState, Load, LoadedVersion
 from arbitrank.live.follower import Follower
-from arbitrank.live.routing import Routing, with_serving, with_states
+from arbitrank.live.routing import RequestStages, Routing, with_serving, with_states
 from arbitrank.live.shadow import Shadow
 from arbitrank.live.share import FollowedShare
 from arbitrank.live.status import LiveStatus, live_status
@@ -156,10 +156,9 @@ class Live:
         """A function that answers by the versions stable now, whatever is swapped meanwhile: for one long call."""
         return partial(self._arbitrate, self._routing)
 
-    @property
-    def models(self) -> list[Model]:
-        """The stable models that answer now."""
-        return self._routing.stable.models
+    def stages(self, request: Request) -> RequestStages:
+        """The Shortlister and the HypRank that serve a request now, for callers that need no domains."""
+        return self._routing.stages(request)
 
     @property
     def by_name(self) -> dict[str, Model]:

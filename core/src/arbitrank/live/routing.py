@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.arbitration.outcomes import ServedArm
+from arbitrank.arbitration.stages import ShortlistStage, SortStage
 from arbitrank.live.comparison import Arm, ComparedVersions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.values import Answer, Request
@@ -41,6 +42,14 @@ class LoadedCandidate:
         return ComparedVersions(self.beside, self.serving.version, self.share, arm)
 
 
+class RequestStages(NamedTuple):
+    """The Shortlister and the HypRank of a request, None for one that is not there, and the arms of those compared."""
+
+    shortlisting: ShortlistStage | None
+    hyprank: SortStage | None
+    arms: Mapping[str, ServedArm]
+
+
 @dataclass(frozen=True)
 class Routing:
     """The arbitrator of the stable versions, and the candidates that answer some of the requests instead."""
@@ -65,6 +74,13 @@ class Routing:
         for name in drawn:
             arbitrator = with_serving(arbitrator, name, self.candidates[name].serving)
         return arbitrator
+
+    def stages(self, request: Request) -> RequestStages:
+        """The Shortlister and the HypRank that serve a request."""
+        drawn = self.drawn(request)
+        one = self.arbitrator(drawn)
+        arms = {name: self.arm(name, drawn) for name in (SHORTLIST, HYPRANK) if name in self.candidates}
+        return RequestStages(one.shortlisting, one.hyprank, arms)
 
     def arm(self, name: str, drawn: Collection[str]) -> ServedArm:
         """The version of a name that answers a request with the candidates of `drawn`."""

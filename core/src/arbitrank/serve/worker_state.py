@@ -88,7 +88,7 @@ class WorkerState:
         self.pool: ThreadPoolExecutor | None = None
         self.notices = Notices(self._remark)
         self.unread = UnreadKeys(
-            lambda: self.live.models if self.live is not None else (),
+            lambda: list(self.live.by_name.values()) if self.live is not None else (),
             () if self.files.policy is None else self.files.policy.value.context_keys,
         )
         self.features = FeatureWatch(lambda: self.live.by_name if self.live is not None else {})

@@ -55,18 +55,27 @@ class ToolOrder(Struct, frozen=True, dict=True):
         """The trees, bound for serving."""
         return Trees(lightgbm().Booster(model_str=self.text))
 
-    def sort(self, request: Request, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    def sort(
+        self,
+        request: Request,
+        candidates: Sequence[Candidate],
+        *,
+        tally: OutcomeTally | None = None,
+        words: ToolWords | None = None,
+    ) -> tuple[Candidate, ...]:
         """The candidates in the order of P(it fits, and its call succeeds), which is their score.
 
         Their `shortlisted` is the Shortlister's own score. Those beyond the first `MOST` keep their order behind these.
+        `tally` and `words` are later ones than its own.
         """
+        tally, words = tally or self.tally, words or self.words
         chosen, rest = as_shortlisted(candidates[:MOST]), as_shortlisted(candidates[MOST:])
-        success = np.array([self.tally.success(one.skill) for one in chosen])
+        success = np.array([tally.success(one.skill) for one in chosen])
         if not chosen or (not self.text and not success.any()):
             return tuple(candidates)
         p = p0 = expected(chosen, success)
         if self.text:
-            delta = corrections(p0, self.trees(tool_features(request, chosen, success, self.words)))
+            delta = corrections(p0, self.trees(tool_features(request, chosen, success, words)))
             a, b, c = self.odds
             p = sigmoid(a + b * log_odds(p0) + c * delta)
         order = np.argsort(-p, kind="stable").tolist()
