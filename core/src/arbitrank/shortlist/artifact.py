@@ -7,6 +7,7 @@ index.npz             the index's arrays
 catalogue.jsonl       the skills with their texts, a line each, which serving does not read
 learned/weights.npz   the arrays of the classifier, if there is one
 linear/weights.npz    the arrays of the linear kernel, if there is one
+cold/                 the kernels of descriptions, if there are any (`arbitrank.shortlist.cold_artifact`)
 
 Arrays are kept uncompressed and without pickled objects.
 """
@@ -28,6 +29,7 @@ from arbitrank.errors import ArtifactError, InputError
 from arbitrank.shortlist.calibration import FEATURES, SIGNS, CandidateCalibration
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.classifier import STATISTICS, SkillClassifier
+from arbitrank.shortlist.cold_artifact import load_cold, save_cold
 from arbitrank.shortlist.index import MAX_SKILLS, Index, IndexSettings
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.shortlister import Shortlister
@@ -87,6 +89,8 @@ def save_shortlister(shortlister: Shortlister, folder: Path) -> None:
         _save(folder / _CLASSIFIER, shortlister.classifier, _CLASSIFIER_ARRAYS)
     if shortlister.linear is not None:
         _save(folder / _LINEAR, shortlister.linear, _LINEAR_ARRAYS)
+    if shortlister.cold is not None:
+        save_cold(shortlister.cold, folder)
 
 
 def _format(shortlister: Shortlister) -> int:
@@ -155,7 +159,8 @@ def load_shortlister(folder: Path, version: str | None = None) -> Shortlister:
     kernel = LinearKernel(**linear) if linear else None
     calibration = description.calibration if description.format > 1 else replace(description.calibration, odds=None)
     index = Index(**scalars, **arrays)
-    return Shortlister(skills.catalogue(), index, calibration, classifier, version, skills.change, kernel)
+    cold = load_cold(folder, len(skills.names))
+    return Shortlister(skills.catalogue(), index, calibration, classifier, version, skills.change, kernel, cold)
 
 
 def _save(path: Path, of: object, names: Iterable[str]) -> None:

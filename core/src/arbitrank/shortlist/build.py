@@ -22,10 +22,12 @@ from arbitrank.packages import core_version
 from arbitrank.shortlist.artifact import NAME, save_catalogue, save_shortlister
 from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, account_profile
 from arbitrank.shortlist.calibration_fitting import HeldRequest, fit
-from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
+from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.classifier import SkillClassifier
+from arbitrank.shortlist.cold_fitting import fit_cold
+from arbitrank.shortlist.embedding import Encoder, embed_skills
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
-from arbitrank.shortlist.index_training import train_index
+from arbitrank.shortlist.kernels import with_kernels
 from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_lines
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.out_of_scope import ScopeExamples, out_of_scope
@@ -139,33 +141,45 @@ def build(
     check: Callable[[SkillCatalogue], None] = lambda skills: None,
     unowned: Sequence[str] = (),
     linear: LinearTrainer | None = None,
+    encoder: Encoder | None = None,
 ) -> TrainedShortlister:
     """Train a Shortlister: calibrated on held-out utterances, its kernels then trained on all.
 
     `listed` are the skills of a catalogue, beside those of the domains and of the lines. `check` receives all of them
-    before the training. `unowned` are utterances that fit no skill. `linear` trains the linear kernel. Raises
-    `DataError` where there is no skill at all.
+    before the training. `unowned` are utterances that fit no skill. `linear` trains the linear kernel. `encoder`
+    makes vectors of the skills. Raises `DataError` where there is no skill at all.
     """
     gathered, labelled = catalogue(lines, domains, listed)
     if not len(gathered):
         raise DataError("no skill: no line, no catalogue and no installed domain has one; see docs/shortlist.md")
     skills, known, lines = SkillCatalogue.of(gathered), gathered.skills, labelled.lines
     check(skills)
-    trained = partial(_with_kernels, skills=skills, known=known, classifier=classifier, linear=linear)
+    embedding = embed_skills(encoder, list(enumerate(known))) if encoder is not None else None
+    trained = partial(
+        with_kernels, skills=skills, known=known, classifier=classifier, linear=linear, embedding=embedding
+    )
     # Where the linear kernel has the work, two cores share it: liblinear leaves Python's lock to others.
     with ThreadPoolExecutor(1) as beside:
         whole = beside.submit(trained, lines) if linear else None
         folds = [_fold(lines, fold) for fold in (range(_FOLDS) if linear else (0,))]
         parts = [(trained(rest), held) for rest, held in folds if held]
-        scoped = ScopeExamples()
+        scoped, halves = ScopeExamples(), []
         if parts:
-            half = partial(_with_kernels, skills=skills, known=known, classifier=None, linear=linear)
+
+            def half(some: Sequence[SkillUtterance]) -> Shortlister:
+                halves.append(trained(some, classifier=None))
+                return halves[-1]
+
             scoped = out_of_scope(half, parts[0][0], *folds[0], unowned)
         found = _calibrated(parts, scoped)
+        weights = fit_cold(halves[0], folds[0][1], found[0].alone) if halves else None
         parts.clear()  # the indexes of very many skills are not all in memory at once
         shortlister = whole.result() if whole else trained(lines)
+    cold = shortlister.cold
+    if cold is not None and weights is not None:
+        cold = replace(cold, weights=weights)
     return TrainedShortlister(
-        replace(shortlister, calibration=found[0], change=listed.change),
+        replace(shortlister, calibration=found[0], change=listed.change, cold=cold),
         _quality(found[1]),
         len(lines),
         data_digest(lines),
@@ -266,26 +280,3 @@ def _quality(outcomes: NDArray[np.float64]) -> ShortlistQuality:
     recall = {k: float((ranks < k).mean()) if n else 0.0 for k in _RANKS}
     card = calibration(np.where(missed, 0.0, scores), (ranks == 0).astype(np.float64))
     return ShortlistQuality(n, recall, float(missed.sum()) / max(1, n), card)
-
-
-def _with_kernels(
-    lines: Sequence[SkillUtterance],
-    skills: SkillCatalogue,
-    known: Sequence[CatalogueSkill],
-    classifier: ClassifierTrainer | None,
-    linear: LinearTrainer | None,
-) -> Shortlister:
-    """An uncalibrated Shortlister trained on lines and the skills' descriptive texts; only lines count as usage."""
-    numbers = [skills.number(line.skill) or 0 for line in lines]
-    used = np.array(numbers, np.int64)
-    # The texts are made twice: all of a million skills' at once would take more memory than the index.
-    counts = np.fromiter((len(descriptive_texts(one.skill)) for one in known), np.int64, len(known))
-    texts = chain((line.utterance for line in lines), (text for one in known for text in descriptive_texts(one.skill)))
-    of_texts = np.concatenate((used, np.repeat(np.arange(len(known)), counts)))
-    index = train_index(texts, of_texts, len(skills), uses=np.bincount(used, minlength=len(skills)))
-    return Shortlister(
-        skills,
-        index,
-        classifier=classifier(lines, numbers) if classifier else None,
-        linear=linear([line.utterance for line in lines], numbers) if linear else None,
-    )

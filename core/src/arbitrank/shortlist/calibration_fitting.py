@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from arbitrank.probability import log_odds, sigmoid
 from arbitrank.shortlist.calibration import DEFAULT, SIGNS, CandidateCalibration
 
-__all__ = ["HeldRequest", "OutOfScope", "fit"]
+__all__ = ["HeldRequest", "OutOfScope", "conditional_weights", "fit"]
 
 Floats = NDArray[np.float64]
 
@@ -51,10 +51,10 @@ def fit(
     chosen = [one for one in held if one.acceptable.any()]
     if not chosen:
         return CandidateCalibration()
-    weights = _conditional(chosen, np.array(DEFAULT), np.ones(len(DEFAULT), np.bool_))
+    weights = conditional_weights(chosen, np.array(DEFAULT), np.ones(len(DEFAULT), np.bool_))
     only = np.zeros(len(DEFAULT), np.bool_)
     only[_POSTERIOR] = True
-    alone = float(_conditional(chosen, np.array(DEFAULT) * only, only)[_POSTERIOR])
+    alone = float(conditional_weights(chosen, np.array(DEFAULT) * only, only)[_POSTERIOR])
     found = CandidateCalibration(tuple(weights.tolist()), alone)
     shares = np.concatenate([found.shares(one.x) for one in held])
     right = np.concatenate([one.acceptable for one in held]).astype(np.float64)
@@ -72,7 +72,7 @@ def fit(
     return CandidateCalibration(found.weights, alone, odds, fits, outside.share)
 
 
-def _conditional(held: Sequence[HeldRequest], start: Floats, free: NDArray[np.bool_]) -> Floats:
+def conditional_weights(held: Sequence[HeldRequest], start: Floats, free: NDArray[np.bool_]) -> Floats:
     """The weights for which a softmax over each request's candidates puts most on the acceptable ones."""
     x = np.concatenate([one.x for one in held])
     acceptable = np.concatenate([one.acceptable for one in held])

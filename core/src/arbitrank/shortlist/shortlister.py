@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
@@ -20,9 +21,11 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.shortlist.calibration import AccountProfile, CandidateCalibration, account_profile, features
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
+from arbitrank.shortlist.cold import ColdStart, Described
 from arbitrank.shortlist.index import Index, lookup, top
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.values import Candidate, Request
+from arbitrank.wire.catalogue_lines import CatalogueSkill
 
 __all__ = ["FIRST_STAGE", "TWO_STAGES", "ShortlistSettings", "Shortlister", "Shortlisting"]
 
@@ -34,6 +37,16 @@ TWO_STAGES = 10_000
 
 Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+class _Found(NamedTuple):
+    """Candidates by number, scores and evidence of the index, logits of the linear kernel, the request's signs."""
+
+    numbers: Numbers
+    scores: Floats
+    evidence: Floats
+    linear: Floats | None
+    signs: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +63,7 @@ class Shortlister:
     version: str | None = None
     change: int = 0
     linear: LinearKernel | None = None
+    cold: ColdStart | None = None
 
     def __post_init__(self) -> None:
         if len(self.catalogue) != len(self.index):
@@ -88,10 +102,11 @@ class Shortlister:
         """The shortlist, as `shortlist` gives it, and P(no skill fits): 1 where no word is known."""
         if k < 1 or not utterance:
             return (), 1.0
-        numbers, x, signs = self.first_stage(utterance, k, profile)
+        seen = self.cold.see(utterance) if self.cold is not None else None
+        numbers, x, signs = self._candidates(utterance, k, profile, seen)
         if not len(numbers):
             return (), 1.0
-        none = self.calibration.none(signs, outside)
+        none = self._none(signs, seen, outside)
         p = (1.0 - none) * self.calibration.probabilities(x)
         order = np.argsort(-p, kind="stable")
         order = order[: min(k, _needed(p[order], none, mass))]
@@ -105,6 +120,29 @@ class Shortlister:
 
         The account's skills are candidates too if any word is known.
         """
+        return self._candidates(utterance, k, profile, self.cold.see(utterance) if self.cold is not None else None)
+
+    def _candidates(
+        self, utterance: str, k: int, profile: AccountProfile, seen: Described | None
+    ) -> tuple[Numbers, Floats, Floats]:
+        found = self._found(utterance, k, profile, seen)
+        numbers, scores, evidence = found.numbers, found.scores, found.evidence
+        if self.cold is not None and seen is not None and len(numbers):
+            without = self.without_requests(numbers)
+            own = self.cold.scores(seen, numbers[without], found.signs)
+            scores[without] = self.index.base[numbers[without]] + own
+        learned = self.classifier.scores(utterance, numbers) if self.classifier is not None else None
+        skills = [self.catalogue[number] for number in numbers.tolist()] if profile != AccountProfile() else ()
+        return numbers, features(scores, evidence, learned, found.linear, skills, profile), found.signs
+
+    def candidate_scores(self, utterance: str) -> tuple[Numbers, Floats, Floats]:
+        """The candidates by number, the signs that a skill fits at all, and the index's scores of the candidates."""
+        seen = self.cold.see(utterance) if self.cold is not None else None
+        found = self._found(utterance, FIRST_STAGE, AccountProfile(), seen)
+        return found.numbers, found.signs, found.scores
+
+    def _found(self, utterance: str, k: int, profile: AccountProfile, seen: Described | None) -> _Found:
+        """The candidates that the kernels find."""
         many = max(k, FIRST_STAGE)
         numbers, scores = self.index.best(utterance, many)
         more: list[int] = []
@@ -116,18 +154,17 @@ class Shortlister:
         if self.linear is not None and logits is not None:
             best = self.linear.skills.take(top(logits, many)).tolist()
             more += [n for n in best if n not in self.catalogue.gone]
+        if seen is not None:
+            more += [n for n in seen.best(many).tolist() if n not in self.catalogue.gone]
         if more:
             numbers = np.union1d(numbers, np.array(more, np.int64))
             scores = self.index.scores(utterance, numbers)
             numbers, scores = numbers[~np.isnan(scores)], scores[~np.isnan(scores)]
-        learned = self.classifier.scores(utterance, numbers) if self.classifier is not None else None
         linear = None
         if self.linear is not None and logits is not None:
             at, known = lookup(self.linear.skills, numbers)
             linear = np.where(known, logits[at] - logits.max(), np.nan)
-        skills = [self.catalogue[number] for number in numbers.tolist()] if profile != AccountProfile() else ()
         evidence = scores - self.index.base[numbers]
-        x = features(scores, evidence, learned, linear, skills, profile)
         signs = np.array(
             (
                 1.0,
@@ -136,10 +173,28 @@ class Shortlister:
                 self.index.known_words(utterance),
             )
         )
-        return numbers, x, signs
+        return _Found(numbers, scores, evidence, linear, signs)
+
+    def without_requests(self, numbers: Numbers) -> NDArray[np.bool_]:
+        """Those skills that no request was labelled with in training."""
+        # One use raises the share of the usage by log 2.
+        return self.index.base[numbers] < self.index.unused + 0.5 * self.index.settings.prior
+
+    @property
+    def tells_none(self) -> bool:
+        """True where P(no skill fits) was fitted, or is told from descriptions."""
+        return self.calibration.fits is not None or (self.cold is not None and self.cold.knows)
+
+    def _none(self, signs: Floats, seen: Described | None, outside: float | None) -> float:
+        """P(no skill fits): none of those with requests, and none of those without."""
+        none = self.calibration.none(signs, outside)
+        if self.cold is None or seen is None or not self.cold.knows:
+            return none
+        cold = self.cold.none(seen, outside)
+        return none * cold if self.calibration.fits is not None else cold
 
     def with_skills(self, skills: Mapping[str, Sequence[Skill]]) -> Shortlister:
-        """A copy with more skills by domain, as by `with_owned`."""
+        """As `with_owned`, by domain."""
         return self.with_owned((domain, skill) for domain, own in skills.items() for skill in own)
 
     def with_owned(self, skills: Iterable[tuple[str, Skill]]) -> Shortlister:
@@ -155,15 +210,16 @@ class Shortlister:
         index = self.index.with_skills([descriptive_texts(skill) for _, skill in new])
         if gone := catalogue.gone - self.catalogue.gone:
             index = index.without(gone)
-        return replace(self, catalogue=catalogue, index=index)
+        numbered = [(number, CatalogueSkill.of(*one)) for number, one in enumerate(new, len(self.catalogue))]
+        cold = self.cold.with_skills(numbered) if self.cold is not None else None
+        return replace(self, catalogue=catalogue, index=index, cold=cold)
 
     def _used(self, domain: str, name: str) -> bool:
         """True for a present skill that utterances were labelled with in training."""
         number = self.catalogue.number_of(domain, name)
         if number is None or number >= len(self.catalogue.names):
             return False
-        # One use raises the share of the usage by log 2.
-        return bool(self.index.base[number] > self.index.unused + 0.5 * self.index.settings.prior)
+        return not self.without_requests(np.array([number]))[0]
 
     def without(self, names: Iterable[str]) -> Shortlister:
         """A copy without these skills. Raises `InputError` where one is not present."""
@@ -234,14 +290,9 @@ class Shortlisting:
         return self.settings.always
 
     def __call__(self, request: Request) -> tuple[tuple[Candidate, ...], float | UnsetType]:
-        """The shortlist for a request, best first, and P(no skill fits), unset where nothing was fitted to it."""
-        profile, settings = account_profile(request), self.settings
+        """The shortlist for a request, best first, and P(no skill fits), unset where nothing tells it."""
+        text, profile, of = request.utterance, account_profile(request), self.settings
         found, none = self.shortlister.judge(
-            request.utterance,
-            settings.k,
-            profile=profile,
-            floor=settings.floor,
-            mass=settings.mass,
-            outside=settings.outside,
+            text, of.k, profile=profile, floor=of.floor, mass=of.mass, outside=of.outside
         )
-        return found, UNSET if self.shortlister.calibration.fits is None else none
+        return found, none if self.shortlister.tells_none else UNSET

@@ -1,0 +1,85 @@
+"""Building of the kernels of descriptions, and fitting of their weights to requests of skills that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from arbitrank.shortlist.calibration_fitting import HeldRequest, conditional_weights
+from arbitrank.shortlist.cold import COLD, DESCRIBED, EMBEDDED, ColdStart, ColdWeights, cold_features
+from arbitrank.shortlist.description_training import MOST_SKILLS, texts_of, train_descriptions
+from arbitrank.shortlist.embedding import EmbeddingKernel
+from arbitrank.wire.catalogue_lines import CatalogueSkill
+
+if TYPE_CHECKING:
+    from arbitrank.shortlist.build import SkillUtterance
+    from arbitrank.shortlist.shortlister import Shortlister
+
+__all__ = ["cold_start", "fit_cold"]
+
+_ENOUGH = 20  # requests of skills that were left out, to fit weights to
+_TRANSLATED = 30_000  # requests that a translation is learned from
+
+
+def cold_start(
+    known: Sequence[CatalogueSkill],
+    requests: Sequence[str],
+    numbers: NDArray[np.int64],
+    embedding: EmbeddingKernel | None = None,
+) -> ColdStart | None:
+    """The kernels of skills without requests, where requests have the numbers of their skills.
+
+    None where each skill has requests and none says more of itself than its name, or where they are too many.
+    """
+    used = np.bincount(numbers, minlength=len(known)) > 0
+    if len(known) > MOST_SKILLS or (used.all() and not any(one.description or one.phrases for one in known)):
+        return None
+    translation = None
+    if used.any() and not used.all():
+        with suppress(ImportError):  # without SciPy nothing is learned from other skills
+            from arbitrank.shortlist.translation_learning import learn_translation
+
+            texts = ["\n".join(texts_of(one)[:4]) for one in known]
+            translation = learn_translation(texts, requests[:_TRANSLATED], numbers[:_TRANSLATED])
+    kernel = train_descriptions(known, ~used, translation)
+    own = embedding.only(np.flatnonzero(~used)) if embedding is not None else None
+    return ColdStart(kernel, own, DESCRIBED if own is None else EMBEDDED)
+
+
+def fit_cold(half: Shortlister, held: Sequence[SkillUtterance], alone: float) -> ColdWeights:
+    """Weights that fit requests best, of which half are of skills that `half` was trained without any of.
+
+    `alone` tempers the scores. The weights before where too few requests are of skills without.
+    """
+    if half.cold is None:
+        return DESCRIBED
+    seen, of_cold = [], 0
+    for line in held:
+        one, without = _seen(half, line, alone)
+        seen.append(one)
+        of_cold += bool((one.acceptable & without).any())
+    if of_cold < _ENOUGH:
+        return half.cold.weights
+    start = np.array([1.0, *half.cold.weights.scores])
+    free = np.ones(len(start), np.bool_)
+    free[[0, *(() if half.cold.embedding is not None else (1 + COLD.index("embedded"),))]] = False
+    found = conditional_weights([one for one in seen if one.acceptable.any()], start, free)
+    return structs.replace(half.cold.weights, scores=tuple(found[1:].tolist()))
+
+
+def _seen(half: Shortlister, line: SkillUtterance, alone: float) -> tuple[HeldRequest, NDArray[np.bool_]]:
+    """The candidates of a request, with what is fixed of their scores first; and which have no requests."""
+    assert half.cold is not None
+    numbers, signs, scores = half.candidate_scores(line.utterance)
+    without = half.without_requests(numbers)
+    x = np.zeros((len(numbers), 1 + len(COLD)))
+    x[:, 0] = alone * np.where(without, half.index.base[numbers], scores)
+    seen = half.cold.see(line.utterance)
+    x[without, 1:] = alone * cold_features(seen, numbers[without], signs)
+    right = np.array([half.catalogue[number][0] in line.acceptable for number in numbers.tolist()], np.bool_)
+    return HeldRequest(x, right, signs), without
