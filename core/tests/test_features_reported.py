@@ -112,7 +112,7 @@ def test_what_a_domain_reads_is_known_of_one_in_a_worker_process_too(
     domains = loaded(discover(VARIABLES))
     assert domains.keys() == set(NAMES)
     with Live(domains, open_store(store, environment={}), isolation=Isolation({"all": NAMES})) as live:
-        for model in live.models:
+        for model in live.by_name.values():
             assert model.hypothesis_features == ("match",)
             assert model.context_keys == ()
         assert live.answer(Request(hypotheses=())).decision.action == "none"

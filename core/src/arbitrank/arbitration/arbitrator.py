@@ -145,11 +145,6 @@ class Arbitrator:
         return Arbitration(answer, outcomes, self.decisions, out_of_scope)
 
     @property
-    def models(self) -> list[Model]:
-        """The models that answer."""
-        return list(self.by_name.values())
-
-    @property
     def by_name(self) -> dict[str, Model]:
         """The models that answer, by domain."""
         return {name: serving.model for name, serving in self._lineup.serving.items()}

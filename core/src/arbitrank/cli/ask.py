@@ -44,7 +44,7 @@ def ask(
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
     with plugin_output.apart():
         arbitrator = options.arbitrator(store, decisions, hyprank)
-        for remark in UnreadKeys(lambda: arbitrator.models)(request.context):
+        for remark in UnreadKeys(lambda: arbitrator.by_name.values())(request.context):
             options.note(remark)
         answer = arbitrator.answer(request, explain=explain or not as_json)
     if as_json:
