@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 __all__ = ["MiniLm", "read_minilm", "read_tensors", "word_pieces"]
 
-_LAYERS, _HEADS, _SIZE = 6, 12, 384
+_HEAD = 32  # numbers of an attention head
 _TINY = 1e-12
 _MOST = 128  # tokens of a text that are read, its two marks included
 _LONGEST = 100  # characters of a word; a longer one is unknown
@@ -39,7 +39,7 @@ class MiniLm:
     def encode(self, texts: Sequence[str]) -> Singles:
         """The unit vectors of texts, float32 (n, 384)."""
         every = [self._numbers(text) for text in texts]
-        vectors = np.zeros((len(texts), _SIZE), np.float32)
+        vectors = np.zeros((len(texts), len(self.tensors["embeddings.LayerNorm.bias"])), np.float32)
         for length in sorted({len(one) for one in every}):
             rows = [row for row, one in enumerate(every) if len(one) == length]
             vectors[rows] = self._states(np.array([every[row] for row in rows])).mean(axis=1)
@@ -57,23 +57,24 @@ class MiniLm:
         x = of["embeddings.word_embeddings.weight"][tokens]
         x = x + of["embeddings.position_embeddings.weight"][:length] + of["embeddings.token_type_embeddings.weight"][0]
         x = self._normed(x, "embeddings.LayerNorm")
-        for layer in range(_LAYERS):
-            at = f"encoder.layer.{layer}"
+        layer = 0
+        while (at := f"encoder.layer.{layer}") + ".output.dense.bias" in of:
+            layer += 1
             x = self._normed(x + self._attention(x, f"{at}.attention"), f"{at}.attention.output.LayerNorm")
             inner = _gelu(self._linear(x, f"{at}.intermediate.dense"))
             x = self._normed(x + self._linear(inner, f"{at}.output.dense"), f"{at}.output.LayerNorm")
         return x
 
     def _attention(self, x: Singles, at: str) -> Singles:
-        n, length, _ = x.shape
+        n, length, size = x.shape
         q, k, v = (
-            self._linear(x, f"{at}.self.{part}").reshape(n, length, _HEADS, -1).transpose(0, 2, 1, 3)
+            self._linear(x, f"{at}.self.{part}").reshape(n, length, -1, _HEAD).transpose(0, 2, 1, 3)
             for part in ("query", "key", "value")
         )
-        weights = q @ k.transpose(0, 1, 3, 2) * np.float32(1.0 / np.sqrt(_SIZE / _HEADS))
+        weights = q @ k.transpose(0, 1, 3, 2) * np.float32(1.0 / np.sqrt(_HEAD))
         weights = np.exp(weights - weights.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        return self._linear((weights @ v).transpose(0, 2, 1, 3).reshape(n, length, _SIZE), f"{at}.output.dense")
+        return self._linear((weights @ v).transpose(0, 2, 1, 3).reshape(n, length, size), f"{at}.output.dense")
 
     def _linear(self, x: Singles, at: str) -> Singles:
         return x @ self.tensors[f"{at}.weight"].T + self.tensors[f"{at}.bias"]
