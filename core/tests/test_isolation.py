@@ -199,14 +199,14 @@ def test_of_a_batch_only_the_request_that_does_harm_fails(world: World, deed: st
 @pytest.mark.parametrize("garbage", [b"\xff" * 64, struct.pack("!I", 11) + b"\x81\xa4type\xa4Nope"])
 def test_what_follows_the_end_of_a_query_costs_the_worker_and_no_outcome(garbage: bytes) -> None:
     class Worker:
-        loaded, refused = {1}, {}
+        loaded, refused, rings = {1}, {}, False
 
         def send(self, content: bytes, seconds: float) -> None:
             query = msgspec.msgpack.decode(content)
             frames = [encode(DomainOutcome(query["id"], 0, "no")), encode(QueryDone(query["id"]))]
             theirs.sendall(b"".join(struct.pack("!I", len(one)) + one for one in frames) + garbage)
 
-        def readable(self, seconds: float) -> bool:
+        def readable(self, seconds: float, bell: bool) -> bool:
             return True
 
         def received(self) -> Iterator[FromWorker]:
@@ -229,6 +229,48 @@ def test_what_follows_the_end_of_a_query_costs_the_worker_and_no_outcome(garbage
         call.start(Worker(), ["d"])  # type: ignore[arg-type]
         assert call.outcomes() == {"d": Failed("no", 0.0)}
         assert (pair.retired, pair.released) == (1, 1)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_bell_that_rings_for_no_reason_or_is_closed_costs_no_outcome(closed: bool) -> None:
+    """The first look at the socket finds nothing, each further one a message."""
+
+    class Worker:
+        loaded, refused, rings, drained = {1, 2}, {}, True, True
+
+        def __init__(self) -> None:
+            self.looks: list[bool] = []
+
+        def send(self, content: bytes, seconds: float) -> None:
+            id = msgspec.msgpack.decode(content)["id"]
+            self.frames = [encode(DomainOutcome(id, place, "no")) for place in range(2)] + [encode(QueryDone(id))]
+
+        def readable(self, seconds: float, bell: bool) -> bool:
+            self.looks.append(bell)
+            return True
+
+        def heard(self) -> bool:
+            return not closed
+
+        def received(self) -> Iterator[FromWorker]:
+            if len(self.looks) > 1:
+                one = self.frames.pop(0)
+                theirs.sendall(struct.pack("!I", len(one)) + one)
+            return channel.received()
+
+    class Pair:
+        deadline, active, spare = 10.0, None, None
+
+        def release(self) -> None:
+            pass
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel, worker = Channel(ours, from_worker, MAX_OUTCOMES), Worker()
+        call = PendingCall(Pair(), {"d": 1, "e": 2}, Request(), None, False, time.perf_counter())  # type: ignore[arg-type]
+        call.start(worker, ["d", "e"])  # type: ignore[arg-type]
+        assert call.outcomes() == dict.fromkeys(["d", "e"], Failed("no", 0.0))
+        assert worker.looks == [True, *[not closed] * 3]
 
 
 def test_a_slow_domain_answers_within_its_deadline_and_costs_no_worker(world: World) -> None:

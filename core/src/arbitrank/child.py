@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -60,7 +60,8 @@ class Child:
 
     `arguments` follow the interpreter: `"-m", "package.module", …`. Its standard input and output are pipes, its
     standard error is drained by a thread, so that it never blocks; `output` sends its standard output there too. It is
-    this Python with this process's modules, or the `interpreter` of another environment, with that one's alone. One
+    this Python with this process's modules, or the `interpreter` of another environment, with that one's alone.
+    `variables` are added to its environment variables. One
     thread at a time may use it; `kill` is safe from any. Raises `OSError` where the system cannot start it.
     """
 
@@ -70,6 +71,7 @@ class Child:
         pass_fds: Sequence[int] = (),
         output: bool = False,
         interpreter: Path | None = None,
+        variables: Mapping[str, str] = {},
     ) -> None:
         errors, into = os.pipe()
         lifeline, self._lifeline = os.pipe()
@@ -80,7 +82,7 @@ class Child:
                 stdout=into if output else subprocess.PIPE,
                 stderr=into,
                 pass_fds=(*pass_fds, lifeline),
-                env={**environment(interpreter), _LIFELINE: str(lifeline)},
+                env={**environment(interpreter), **variables, _LIFELINE: str(lifeline)},
                 start_new_session=True,
             )
         except OSError:
@@ -278,5 +280,6 @@ def end_with_parent() -> None:
 def alarm(seconds: float | None) -> None:
     """End this process a second after `seconds`, in case its parent dies before it can do that; None cancels."""
     if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        if seconds is not None:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, 0.0 if seconds is None else seconds + 1.0)

@@ -50,7 +50,7 @@ def distinct(read: Sequence[Hypothesis]) -> Kept | None:
     Readings are equal where intent, skill and slots (names and values) are; a slot that a reading has twice counts
     once. The one with the highest confidences is kept, in the first one's place.
     """
-    if len(read) < 2 or len({identity(h) for h in read}) == len(read):
+    if len(read) < 2 or len({h.intent for h in read}) == len(read) or len({identity(h) for h in read}) == len(read):
         return None
     groups: dict[object, list[int]] = {}
     for i, h in enumerate(read):

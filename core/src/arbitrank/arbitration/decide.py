@@ -149,9 +149,11 @@ def decide(
     HypRank do. `exclusive` marks those; None is what the settings say. Domains of a group with the same reading are one
     claim, of which the first entry stands for all.
     """
-    last = len(ranked) - 1
-    heads = {entry.domain: last - i for i, entry in enumerate(reversed(ranked))}  # the first of each domain stays
-    places = sorted(heads.values())
+    heads: dict[str, int] = {}
+    for i, entry in enumerate(ranked):
+        if entry.domain not in heads:
+            heads[entry.domain] = i
+    places = list(heads.values())
     places = without_agreeing(ranked, places, settings.groups) if settings.groups else places
     chances = {i: ranked[i].domain_probability or 0.0 for i in places}
     if out_of_scope is None:

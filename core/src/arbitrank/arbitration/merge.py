@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
 from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
@@ -58,16 +57,20 @@ def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
     scores: list[float] = []
     for domain, hypotheses, of_domain, version, why in with_readings:
         mine, right = of_domain.mine, of_domain.right.tolist()
-        products = [mine * p for p in right]
-        scores += products
-        reasons = map(split, why) if why else repeat((None, None))
-        ranked += [
-            Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill, groups, details)
-            for h, score, p, (groups, details) in zip(hypotheses, products, right, reasons, strict=False)
-        ]
+        scores += (products := [mine * p for p in right])
+        if why:
+            reasons = map(split, why)
+            ranked += [
+                Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill, groups, details)
+                for h, score, p, (groups, details) in zip(hypotheses, products, right, reasons, strict=False)
+            ]
+        else:
+            ranked += [
+                Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill)
+                for h, score, p in zip(hypotheses, products, right, strict=False)
+            ]
     # A stable sort leaves equal scores in the order of domains and readings.
-    order = np.argsort(np.negative(scores), kind="stable").tolist()
-    return tuple([ranked[i] for i in order])
+    return tuple([ranked[i] for i in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)])
 
 
 _domain = attrgetter("domain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
@@ -38,20 +38,29 @@ class Decoder(Generic[T]):
 
 
 class Channel(Generic[T]):
-    """One end of the socket pair: sends encoded messages and reads those of the other side, decoded by `decoder`."""
+    """One end of the socket pair: sends encoded messages and reads those of the other side, decoded by `decoder`.
+
+    It is `drained` where no more than whole messages had arrived when it was read.
+    """
 
     def __init__(self, connection: socket.socket, decoder: Decoder[T], longest: int) -> None:
         self.connection = connection
         self._decode, self._longest = decoder.decode, longest
-        self._buffer = bytearray()
+        self.drained = True
+        self._buffer, self._start = bytearray(), 0  # what was received, and where the next message starts in it
 
-    def send(self, *contents: bytes, seconds: float | None = None) -> None:
-        """Send encoded messages; at most for `seconds`, then the rest of them is left out. Raises `OSError`."""
+    def send(self, *contents: bytes, seconds: float | None = None, full: Callable[[], None] | None = None) -> None:
+        """Send encoded messages; at most for `seconds`, then the rest of them is left out. Raises `OSError`.
+
+        `full` is called where the other side has to read first.
+        """
         frame = b"".join([_LENGTH.pack(len(content)) + content for content in contents])
         sent = 0
         with suppress(BlockingIOError):
-            sent = self.connection.send(frame, 0 if seconds is None else socket.MSG_DONTWAIT)
+            sent = self.connection.send(frame, 0 if seconds is None and full is None else socket.MSG_DONTWAIT)
         if sent < len(frame):
+            if full is not None:
+                full()
             self.connection.settimeout(None if seconds is None else max(seconds, 1e-3))
             with suppress(TimeoutError):
                 self.connection.sendall(memoryview(frame)[sent:])
@@ -70,25 +79,31 @@ class Channel(Generic[T]):
             yield message
 
     def _read(self, flags: int) -> None:
-        content = self.connection.recv(_CHUNK, flags)
+        try:
+            content = self.connection.recv(_CHUNK, flags)
+        except BlockingIOError:  # nothing has arrived
+            return
         if not content:
             raise EOFError
         self._buffer += content
+        self.drained = len(content) < _CHUNK
 
     def _next(self) -> T | None:
         """The first message in the buffer, None where it is not complete."""
-        buffer = self._buffer
-        if len(buffer) < _LENGTH.size:
-            return None
-        length = _LENGTH.unpack_from(buffer)[0]
-        if length > self._longest:
-            raise Malformed(f"a message of {length} bytes, expected at most {self._longest}")
-        end = _LENGTH.size + length
+        buffer, start = self._buffer, self._start + _LENGTH.size
+        end = start
+        if len(buffer) >= start:
+            (length,) = _LENGTH.unpack_from(buffer, self._start)
+            if length > self._longest:
+                raise Malformed(f"a message of {length} bytes, expected at most {self._longest}")
+            end += length
         if len(buffer) < end:
+            del buffer[: self._start]
+            self._start = 0
+            self.drained = self.drained and not buffer
             return None
-        content = buffer[_LENGTH.size : end]
-        del buffer[:end]
+        self._start = end
         try:
-            return self._decode(content)
+            return self._decode(buffer[start:end])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise Malformed(str(error)) from error

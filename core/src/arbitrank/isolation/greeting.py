@@ -9,6 +9,7 @@ from itertools import islice
 from arbitrank.domain import Skill
 from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
+from arbitrank.isolation.bell import CAPABILITY as BELL
 from arbitrank.isolation.messages import (
     MAX_OUTCOMES,
     PROTOCOL,
@@ -33,7 +34,7 @@ _SKILLS = 10_000  # of a domain, at most
 _REASON = 2_000  # characters of a reason
 
 
-def hello(found: Iterable[Found]) -> Hello:
+def hello(found: Iterable[Found], rings: bool = False) -> Hello:
     """The first message: each domain that is loaded, or the reason why it is not. Never raises for a plugin's sake."""
     domains: list[DomainStated] = []
     refused: dict[str, str] = {}
@@ -54,7 +55,7 @@ def hello(found: Iterable[Found]) -> Hello:
         core_version(),
         platform.python_version(),
         {name: found for package in sorted(packages) for name, found in libraries_of(package)},
-        CAPABILITIES,
+        (*CAPABILITIES, BELL) if rings else CAPABILITIES,
         tuple(domains),
         refused,
     )

@@ -34,7 +34,7 @@ from arbitrank.domain import CONTRACT
 from arbitrank.scores import Kept
 from arbitrank.values import Hypothesis, Request
 
-PROTOCOL: Final = (1, 1)
+PROTOCOL: Final = (1, 2)
 """Major and minor version of the protocol."""
 
 MAX_QUERY: Final = 16 << 20

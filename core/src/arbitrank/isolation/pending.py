@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from arbitrank.isolation.messages import (
     StopQuery,
     encode,
 )
-from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, wait_for_any
+from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess
 from arbitrank.packed import packed
 from arbitrank.scores import Kept, only
 from arbitrank.values import Hypothesis, Request
@@ -47,7 +48,8 @@ _STOP = encode(StopQuery())
 class _Assignment:
     """Domains that one worker was sent, in order: `done` have their outcome, the first `kept` are its to answer.
 
-    After a hand-over the others are the spare's. An `unfit` worker is replaced after the query.
+    After a hand-over the others are the spare's. An `unfit` worker is replaced after the query. `quiet` says that its
+    bell is waited for, not each outcome.
     """
 
     worker: WorkerProcess
@@ -55,6 +57,7 @@ class _Assignment:
     id: int
     began: float
     kept: int
+    quiet: bool
     done: int = 0
     unfit: bool = False
 
@@ -109,7 +112,7 @@ class PendingCall:
         if len(content) > MAX_QUERY:
             self._fail(names, f"the request has {len(content)} bytes, a worker process accepts {MAX_QUERY}")
             return
-        assignment = _Assignment(worker, names, number, perf_counter(), len(names))
+        assignment = _Assignment(worker, names, number, perf_counter(), len(names), worker.rings and len(names) > 1)
         self._open.append(assignment)
         try:
             worker.send(content, self._half - perf_counter())
@@ -127,11 +130,13 @@ class PendingCall:
             until, end = entered + _GRACE / 2, max(end, entered + _GRACE)
         try:
             while self._open:
-                workers = [one.worker for one in self._open]
-                ready = wait_for_any(workers, max(until - perf_counter(), 0.0))
-                for one in [one for one in self._open if one.worker in ready]:
+                ready = self._wait(until - perf_counter())
+                for one in ready:
                     self._receive(one)
-                if not ready and until < end:
+                if not ready and any(one.quiet for one in self._open):
+                    for one in self._open:  # the time has passed: now it matters which domain is running
+                        one.quiet = False
+                elif not ready and until < end:
                     until = end
                     self._hand_over(self._open[0])
                 elif not ready:
@@ -143,11 +148,24 @@ class PendingCall:
                 self._pair.retire(one.worker)
             self._pair.release()
 
+    def _wait(self, seconds: float) -> list[_Assignment]:
+        """The assignments of which a message, the bell or the worker's end is there first; none after the time."""
+        if len(self._open) == 1:
+            (one,) = self._open
+            return [one] if one.worker.readable(seconds, one.quiet) else []
+        poll = select.poll()
+        waiting = {one.worker.waited_for(one.quiet): one for one in self._open}
+        for file in waiting:
+            poll.register(file, select.POLLIN)
+        return [waiting[file] for file, _ in poll.poll(1e3 * max(seconds, 0.0))]
+
     def _receive(self, one: _Assignment) -> None:
         """Read the messages of a worker, or how it ended."""
         try:
+            one.quiet = one.quiet and one.worker.heard()
             for message in one.worker.received():
                 self._take(one, message)
+            one.quiet = one.quiet and one.worker.drained
         except Malformed as error:
             self._ended(one, WorkerEnded(f"sent a malformed message and was killed: {error}"))
         except WorkerEnded as error:
@@ -161,8 +179,9 @@ class PendingCall:
             if (message.query, message.place) != (one.id, one.done) or one.done >= len(one.names):
                 raise Malformed("an outcome out of order")
             name = one.names[one.done]
-            given = None if self._given is None else self._given[name]
-            self._add(name, checked_outcome(name, message, given, self._explain))
+            if name not in self._outcomes:  # the first outcome stands
+                given = None if self._given is None else self._given[name]
+                self._outcomes[name] = checked_outcome(name, message, given, self._explain)
             one.done += 1
             one.unfit = one.unfit or message.out_of_memory
         elif isinstance(message, QueryDone) and message.query == one.id and (message.problem or one.running is None):
@@ -243,23 +262,28 @@ def checked_outcome(
         if given is not None and message.unread is not None and 0 <= message.unread < len(given):
             return Failed(message.failure, message.recognise_ms, 0, message.unread, kind="request")
         return Failed(message.failure, message.recognise_ms)
-    hypotheses = (message.hypotheses or ()) if given is None else given
+    hypotheses, right = (message.hypotheses or ()) if given is None else given, np.array(message.right, dtype=float)
     try:
         if given is not None and message.kept is not None:
             hypotheses = only(given, _checked_places(message.kept, len(given)))
-        scores = checked_scores(Scores(message.mine, np.array(message.right, dtype=float)), len(hypotheses))
+        scores = checked_scores(Scores(message.mine, right), len(hypotheses))
         if given is None and len(hypotheses) > MAX_HYPOTHESES:
             raise PluginError(f"{len(hypotheses)} hypotheses, expected at most {MAX_HYPOTHESES}")
-        for i, hypothesis in enumerate(hypotheses if given is None else ()):
-            if hypothesis.domain != name:
-                raise PluginError(f"hypothesis {i} is of domain {hypothesis.domain!r}, expected {name!r}")
-            if hypothesis.features:
-                check_features(i, hypothesis)
+        if given is None and not all(h.domain == name and not h.features for h in hypotheses):
+            _check_each(name, hypotheses)
         why = completed(checked_explanation(message.why or (), len(hypotheses)), scores.right) if explain else None
     except PluginError as error:
         return Failed(str(error), message.recognise_ms + message.rerank_ms, kind="contract")
     kept = None if given is None else message.kept
     return Answered(hypotheses, scores, why, message.recognise_ms, message.rerank_ms, kept, message.scales)
+
+
+def _check_each(name: str, hypotheses: Sequence[Hypothesis]) -> None:
+    """Raise `PluginError` for the first hypothesis of another domain, or with a feature that is no finite number."""
+    for i, hypothesis in enumerate(hypotheses):
+        if hypothesis.domain != name:
+            raise PluginError(f"hypothesis {i} is of domain {hypothesis.domain!r}, expected {name!r}")
+        check_features(i, hypothesis)
 
 
 def _checked_places(kept: Kept, n: int) -> Kept:

@@ -26,6 +26,7 @@ from arbitrank.domain import Model
 from arbitrank.errors import describe, message
 from arbitrank.feature_names import features_of
 from arbitrank.guard import Fault, guarded
+from arbitrank.isolation.bell import OUTCOMES, Bell, bell_of_service
 from arbitrank.isolation.channel import Channel
 from arbitrank.isolation.decoders import query_content, to_worker
 from arbitrank.isolation.greeting import hello
@@ -62,14 +63,14 @@ def main(arguments: Sequence[str]) -> None:
     connection, memory = socket.socket(fileno=int(arguments[0])), int(arguments[1])
     end_with_parent()
     limit(memory)
-    channel = Channel(connection, to_worker, MAX_QUERY)
+    channel, bell = Channel(connection, to_worker, MAX_QUERY), bell_of_service()
     alarm(STARTING)  # the import of a plugin may hang, and the system may not tell of the parent's end
     found = {one.name: one for one in sorted(discover(), key=lambda one: isinstance(one, Loaded))}  # a loaded one wins
     models: dict[int, tuple[str, Model]] = {}
     gc.disable()  # garbage is collected after a query is answered, so that no request waits for it
     gc.freeze()  # what is there now stays, and need not be looked through again
     try:
-        channel.send(encode(hello(found.values())))
+        channel.send(encode(hello(found.values(), rings=bell is not None)))
         alarm(None)
         queries = 0
         while True:
@@ -80,7 +81,10 @@ def main(arguments: Sequence[str]) -> None:
             elif isinstance(message, Query):
                 remaining = message.remaining_ms / 1e3
                 alarm(remaining)
-                _send(channel, *_answer(message, models, channel, perf_counter() + 0.4 * remaining))
+                rung = bell if len(message.models) > 1 else None
+                _send(channel, *_answer(message, models, channel, rung, perf_counter() + 0.4 * remaining), bell=rung)
+                if rung is not None:
+                    rung.ring()
                 alarm(None)
                 queries += 1
                 if queries % _SWEEP == 0:
@@ -103,7 +107,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _answer(
-    query: Query, models: Mapping[int, tuple[str, Model]], channel: Channel[ToWorker], hand_over: float
+    query: Query,
+    models: Mapping[int, tuple[str, Model]],
+    channel: Channel[ToWorker],
+    bell: Bell | None,
+    hand_over: float,
 ) -> list[bytes]:
     """Call the models one after another and send each outcome but the last; the messages that are left to send.
 
@@ -117,7 +125,10 @@ def _answer(
         return [encode(QueryDone(query.id, short(describe(error))))]
     left = MAX_OUTCOMES
     for place, number in enumerate(query.models):
-        _send(channel, *last)  # before the next domain runs, which would be blamed for what this one did
+        if last:
+            _send(channel, *last, bell=bell)  # before the next domain runs, which would be blamed for what this one did
+            if bell is not None and place % OUTCOMES == 0:
+                bell.ring()
         last = []
         if perf_counter() > hand_over and select.select([channel.connection], [], [], 0)[0]:
             channel.receive()  # a `StopQuery`, as there is one query at a time
@@ -133,10 +144,13 @@ def _answer(
     return [*last, encode(QueryDone(query.id))]
 
 
-def _send(channel: Channel[ToWorker], *contents: bytes) -> None:
-    """Send messages; end this process where a domain has closed the socket. Raises where the other side is gone."""
+def _send(channel: Channel[ToWorker], *contents: bytes, bell: Bell | None = None) -> None:
+    """Send messages; end this process where a domain has closed the socket. Raises where the other side is gone.
+
+    With a bell, the service waits for that.
+    """
     try:
-        channel.send(*contents)
+        channel.send(*contents, full=None if bell is None else bell.ring)
     except ConnectionError:
         raise
     except OSError:

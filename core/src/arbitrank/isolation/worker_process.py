@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from arbitrank.child import Child
 from arbitrank.domain import Progress
+from arbitrank.isolation.bell import BELL, CAPABILITY
 from arbitrank.isolation.channel import Channel, Malformed
 from arbitrank.isolation.decoders import from_worker
 from arbitrank.isolation.messages import (
@@ -35,6 +36,7 @@ from arbitrank.isolation.messages import (
     encode,
 )
 
+_RINGS = 64  # bytes read of the bell at once
 _CHILDREN = 8  # processes that a worker may have started
 _page = os.sysconf("SC_PAGESIZE")
 
@@ -54,34 +56,41 @@ class WorkerProcess(Child):
 
     `interpreter` is that of an environment whose domains it holds, None holds those of this process.
     `stated` has the context keys and the features of hypotheses that each model states to read. `hello` is its first
-    message, None until `wait_until_ready` has returned.
+    message, None until `wait_until_ready` has returned. It `rings` once a query of several models is done.
     """
 
     def __init__(self, memory: int, interpreter: Path | None = None) -> None:
         self.hello: Hello | None = None
+        self.rings = False
         self.loaded: set[int] = set()
         self.refused: dict[int, str] = {}
         self.stated: dict[int, tuple[Collection[str] | None, Collection[str] | None]] = {}
         self._limit, self._base = memory, 0
         ours, theirs = socket.socketpair()
+        self._bell, rung = os.pipe()
         arguments = [str(argument) for argument in (theirs.fileno(), memory)]
         try:
             super().__init__(
                 "-m",
                 "arbitrank.isolation.worker_main",
                 *arguments,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), rung),
                 output=True,
                 interpreter=interpreter,
+                variables={BELL: str(rung)},
             )
         except OSError as error:
             ours.close()
+            os.close(self._bell)
             raise WorkerUnavailable(f"cannot be started: {error}") from error
         finally:
             theirs.close()
+            os.close(rung)
         self._channel: Channel[FromWorker] = Channel(ours, from_worker, MAX_OUTCOMES)
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
+        self._rung = select.poll()
+        self._rung.register(self._bell, select.POLLIN)
 
     # ------------------------------------------------------------------------------------------------------- messages
 
@@ -94,6 +103,7 @@ class WorkerProcess(Child):
                 raise WorkerEnded(f"speaks protocol {major}.{minor}, expected {ours}.x; install a core of that version")
             self.send(encode(Welcome((ours, min(minor, lower)))))
             self.hello = hello
+            self.rings = self.capable(CAPABILITY)
 
     def load(self, task: LoadModel) -> None:
         """Have it load a model; `refused` has the reason where that fails. Raises `WorkerEnded`."""
@@ -176,13 +186,25 @@ class WorkerProcess(Child):
         except (EOFError, OSError) as error:
             raise WorkerEnded(self.end()) from error
 
-    def readable(self, seconds: float) -> bool:
-        """True as soon as a message or the end of the process arrives, False after `seconds`."""
-        return bool(self._poll.poll(1e3 * max(seconds, 0.0)))
+    def readable(self, seconds: float, bell: bool = False) -> bool:
+        """True as soon as a message, or with `bell` that, or the end of the process arrives; False after `seconds`."""
+        return bool((self._rung if bell else self._poll).poll(1e3 * max(seconds, 0.0)))
 
-    def fileno(self) -> int:
-        """The file descriptor of the socket."""
-        return self._channel.connection.fileno()
+    def waited_for(self, bell: bool) -> int:
+        """The file descriptor that becomes readable as soon as a message arrives, or with `bell` once it rings.
+
+        Either becomes readable where the process has ended.
+        """
+        return self._bell if bell else self._channel.connection.fileno()
+
+    def heard(self) -> bool:
+        """Empty the bell, which has rung; False where it rings no more, as a domain closed it or the process ended."""
+        return bool(os.read(self._bell, _RINGS))
+
+    @property
+    def drained(self) -> bool:
+        """False where the rest of a message is to come, for which no bell rings."""
+        return self._channel.drained
 
     # ---------------------------------------------------------------------------------------------------- state, end
 
@@ -195,6 +217,9 @@ class WorkerProcess(Child):
         """Kill it and everything it started, wait for its end and close the socket."""
         super().close()
         self._channel.connection.close()
+        if self._bell >= 0:
+            os.close(self._bell)
+            self._bell = -1
 
     def unfit(self) -> bool:
         """True where it should be replaced before it does harm: it uses too much memory, or too many processes."""
@@ -210,14 +235,3 @@ class WorkerProcess(Child):
         with suppress(OSError), open(f"/proc/{self.pid}/statm", "rb") as file:
             return int(file.read().split()[0])
         return 0
-
-
-def wait_for_any(workers: list[WorkerProcess], seconds: float) -> list[WorkerProcess]:
-    """The workers from which a message or their end arrives first, none if nothing does in that time."""
-    if len(workers) == 1:
-        return workers[:] if workers[0].readable(seconds) else []
-    poll = select.poll()
-    for worker in workers:
-        poll.register(worker, select.POLLIN)
-    ready = {fd for fd, _ in poll.poll(1e3 * max(seconds, 0.0))}
-    return [worker for worker in workers if worker.fileno() in ready]
