@@ -86,7 +86,8 @@ def index(task: Task, threads: int) -> Ask:
 def _train_index(task: Task) -> None:
     from arbitrank.shortlist.index_training import train_index
 
-    trained = train_index(task.texts, task.numbers, task.skills)
+    uses = None if task.catalogue is None else np.zeros(task.skills, np.int64)
+    trained = train_index(task.texts, task.numbers, task.skills, uses=uses)
     names = tuple(f"skill {number}" for number in range(task.skills))
     save_shortlister(Shortlister(SkillCatalogue(names, ("world",) * task.skills), trained), task.folder / "index")
 

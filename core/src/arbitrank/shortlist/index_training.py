@@ -25,6 +25,7 @@ Numbers = NDArray[np.int64]
 Hashes = NDArray[np.uint32]
 
 _LEAST_RATIO = 20  # all grams are at least so many times the smoothing, so that little data has an effect too
+_SKILLS = 250  # for each of which a gram keeps a posting: of a million, those of the same words are as many more
 _LENGTH = 6  # grams that a typical utterance shares with a skill: a prior is spread over so many when postings are cut
 _SKILL = 24  # bits of a skill's number in an occurrence
 _FILE = 6  # bits of a gram's hash that choose its file
@@ -52,9 +53,11 @@ def train_index(
         occurrences = _Occurrences(files)
         lengths = _lengths(utterances, skills, n, occurrences)
         total = max(1, int(lengths.sum()))
-        a = min(settings.smoothing, total / _LEAST_RATIO)
-        missing = np.log(a / (lengths + a))
         uses = np.bincount(skills, minlength=n) if uses is None else uses
+        # Descriptions are of one length, and each word is there once; requests repeat what tells a skill.
+        usual = settings.smoothing if uses.any() else total / max(1, n)
+        a = min(settings.smoothing, usual, total / _LEAST_RATIO)
+        missing = np.log(a / (lengths + a))
         base = settings.prior * np.log((uses + 1.0) / (uses.sum() + n))
         step = max(1.0, float(np.log1p(total / a))) / int(STEPS)  # of the weight of a gram that only one skill has
         for part in occurrences.parts():
@@ -62,7 +65,7 @@ def train_index(
             in_gram = np.bincount(gram, counts).astype(np.int64)
             weights = np.log1p(counts * (total / a) / in_gram[gram])
             gain = weights + missing[skill] + base[skill] / _LENGTH
-            kept = _most_informative(gram, gain, settings.postings)
+            kept = _most_informative(gram, gain, max(settings.postings, n // _SKILLS))
             _extend(grams, known)
             _extend(rarity, np.minimum(np.round(RARITY * np.log(total / in_gram)), 255))
             _extend(sizes, np.bincount(gram[kept], minlength=len(known)))
