@@ -132,7 +132,7 @@ def _summed(lists: list[tuple[NDArray[np.uint32], float]]) -> tuple[Numbers, Flo
     w = q * (postings & np.uint32(STEPS)) / STEPS
     if len(numbers) and numbers.max() < _DENSE:
         every = np.bincount(numbers, w).astype(np.float64)
-        skills = np.flatnonzero(every)
+        skills = np.flatnonzero(every > 0.0)  # of truth values several times faster than of floats
         return skills, every[skills]
     skills, at = np.unique(numbers, return_inverse=True)
     return skills, np.bincount(at, w, len(skills)).astype(np.float64)
