@@ -17,7 +17,7 @@ from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
-from arbitrank.shortlist.ngrams import ranking_grams
+from arbitrank.shortlist.ngrams import ranking_grams, words
 from arbitrank.shortlist.overlaps import overlapping_skills
 from arbitrank.shortlist.selftests import shortlister_problem
 from arbitrank.shortlist.shortlister import Shortlister
@@ -57,9 +57,10 @@ def shortlister() -> Shortlister:
 
 
 @given(st.text(max_size=60))
-def test_grams_of_a_text_are_words_and_stems_with_their_pairs(text: str) -> None:
-    whole, stems = ranking_grams(text)
-    assert whole.dtype == stems.dtype == np.uint32
+def test_grams_of_a_text_are_words_and_stems_with_their_pairs_and_characters(text: str) -> None:
+    whole, stems, characters = ranking_grams(text)
+    assert whole.dtype == stems.dtype == characters.dtype == np.uint32
+    assert len(characters) == sum(max(0, len(word) - 1) for word in words(text))  # with a blank before and after
     assert len(whole) == (len(stems) + 2 if len(stems) else 0)  # the pairs of words with both ends
 
 
@@ -78,6 +79,37 @@ def test_the_same_data_and_seed_give_the_same_weights(kernel: LinearKernel) -> N
     again = train_linear([one.utterance for one in lines()], [3 * list(THINGS).index(one.skill) for one in lines()])
     assert np.array_equal(kernel.output, again.output)
     assert np.array_equal(kernel.scale, again.scale)
+
+
+def test_characters_read_a_misspelt_word(kernel: LinearKernel) -> None:
+    logits = kernel.logits("myrestaurants")
+    assert logits is not None
+    assert kernel.skills[logits.argmax()] == 3 * list(THINGS).index("table")
+
+
+def test_the_nearest_request_is_found_among_those_of_each_skill() -> None:
+    texts = ["red apple pie", "green apple tart", "red wine", "green wine", "red apple cake", "blue wine"]
+    kernel = train_linear(texts, [0, 0, 1, 1, 0, 1])
+    without = replace(
+        kernel, starts=np.zeros_like(kernel.starts), requests=kernel.requests[:0], shares=kernel.shares[:0]
+    )
+    near = [(kernel.logits(text) - without.logits(text)) / 5.0 for text in texts]
+    vectors = [kernel._unit_vectors(ranking_grams(text)) for text in texts]
+    for (rows, x), found in zip(vectors, near, strict=True):
+        kept = np.diff(kernel.starts)[rows] > 0
+        for column, mine in enumerate(([0, 1, 4], [2, 3, 5])):
+            similar = []
+            for other, y in (vectors[at] for at in mine):
+                _, here, there = np.intersect1d(rows[kept], other, return_indices=True)
+                similar.append(float(x[kept][here] @ y[there]))
+            assert found[column] == pytest.approx(max(similar), abs=0.01)
+
+
+def test_each_skill_keeps_some_of_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arbitrank.shortlist.linear_training._KEPT", 5)
+    kernel = train_linear(["a cab now", "a song now"] * 20, [0, 1] * 20)
+    assert kernel.first.tolist() == [0, 2]
+    assert kernel.requests.max(initial=0) < 4
 
 
 def test_two_skills_are_enough_for_a_kernel() -> None:

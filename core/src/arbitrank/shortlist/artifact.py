@@ -50,6 +50,7 @@ _LINEAR = "linear/weights.npz"
 _LINEAR_ARRAYS = tuple(field.name for field in fields(LinearKernel))
 _FORMAT = 2  # since 2 the calibration is of shares of all candidates, before of each candidate alone
 _FIRST_FEATURES = 8  # of format 1
+_MOST_REQUESTS = 1 << 24  # of a linear kernel, far more than training keeps
 _LONGEST = 1_000  # characters of a qualified name: those of the owner may be escaped
 
 Arrays = Mapping[str, Any]
@@ -239,11 +240,20 @@ def _linear_problems(arrays: Arrays, n: int) -> Iterator[str]:
         "output": ((grams, k), np.int8),
         "scale": ((grams,), np.float32),
         "bias": ((k,), np.float32),
+        "first": ((k,), np.int32),
+        "starts": ((grams + 1,), np.int32),
+        "requests": ((len(arrays["requests"]),), np.int32),
+        "shares": ((len(arrays["requests"]),), np.float16),
     }
     yield from _misfits(arrays, expected)
-    for name in ("skills", "vocabulary"):
+    for name in ("skills", "vocabulary", "first"):
         if (np.diff(arrays[name].astype(np.int64)) <= 0).any():
             yield f"{name} of the linear kernel are not ascending and unique"
+    starts, requests = arrays["starts"], arrays["requests"]
+    if starts[0] != 0 or starts[-1] != len(requests) or (np.diff(starts) < 0).any():
+        yield "the requests of the linear kernel are out of bounds"
+    if min(arrays["first"].min(initial=0), requests.min(initial=0)) < 0 or requests.max(initial=0) >= _MOST_REQUESTS:
+        yield "the linear kernel has a request that does not exist"
     if k and not 0 <= arrays["skills"][0] <= arrays["skills"][-1] < n:
         yield "the linear kernel has a skill that does not exist"
 

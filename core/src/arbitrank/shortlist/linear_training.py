@@ -2,6 +2,7 @@
 
 The machine, with squared hinge loss (liblinear), is the best at putting one skill first; the regression, stopped after
 few epochs, orders those behind it better. Both are linear in the same grams, so the sum of their logits is one matrix.
+The requests are kept beside it, by the grams that tell them apart, for the nearest one to be found.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 from sklearn.svm import LinearSVC
 
 from arbitrank.shortlist.linear import LinearKernel
@@ -26,6 +27,8 @@ _WORK = 1 << 23  # utterances times skills, above which training takes more than
 _C, _TOLERANCE = 0.5, 0.3  # of liblinear; a smaller tolerance changes nothing in the order of skills
 _SLOPE, _SHARE = 5.0, 0.6  # of the machine's margins and of the regression's logits in their sum
 _EPOCHS, _BATCH, _RATE = 5, 256, 0.05  # of the regression
+_KEPT = 1 << 16  # requests of which the nearest is found; each skill has its share of them
+_SHARED = 200  # requests that share a gram, above which it does not count for the nearest
 _LEAST_WEIGHT = 0.2  # of a gram that all skills use alike
 _BYTE = 127
 
@@ -52,20 +55,30 @@ def train_linear(utterances: Sequence[str], numbers: Sequence[int], *, seed: int
     scale = np.maximum(np.abs(weights).max(axis=1), np.float32(1e-12)) / np.float32(_BYTE)
     weights /= scale[:, None]
     output = np.rint(weights, out=weights).astype(np.int8)
-    return LinearKernel(skills, vocabulary, informative, output, scale, (_SHARE * bias + _SLOPE * offsets))
+    bias = _SHARE * bias + _SLOPE * offsets
+    return LinearKernel(skills, vocabulary, informative, output, scale, bias, *_requests(x, columns, len(skills)))
 
 
 def _counts(utterances: Sequence[str], skills: int) -> tuple[list[csr_array], NDArray[np.uint32]]:
-    """The counts of words' and of stems' grams, each of shape (utterances, vocabulary), and the vocabulary."""
+    """The counts of each kind of grams, of shape (utterances, vocabulary), and the vocabulary.
+
+    Four characters that occur once belong to one word, which says as much.
+    """
     grams = [ranking_grams(utterance) for utterance in utterances]
-    every = [np.concatenate([np.empty(0, np.uint32), *(row[part] for row in grams)]) for part in (0, 1)]
-    vocabulary, counts = np.unique(np.concatenate(every), return_counts=True)
+    every = []
+    for kind in zip(*grams, strict=True):
+        rows = np.repeat(np.arange(len(kind)), [len(hashes) for hashes in kind])
+        every.append((rows, np.concatenate([np.empty(0, np.uint32), *kind])))
+    rows, characters = every[-1]
+    _, place, seen = np.unique(characters, return_inverse=True, return_counts=True)
+    often = seen[place] > 1
+    every[-1] = rows[often], characters[often]
+    vocabulary, counts = np.unique(np.concatenate([hashes for _, hashes in every]), return_counts=True)
     if len(vocabulary) * skills > _WEIGHTS:
         most = _WEIGHTS // skills
         vocabulary = vocabulary[counts > np.partition(counts, -most)[-most]]
     blocks = []
-    for part, hashes in enumerate(every):
-        rows = np.repeat(np.arange(len(grams)), [len(row[part]) for row in grams])
+    for rows, hashes in every:
         at = np.searchsorted(vocabulary, hashes).clip(max=max(0, len(vocabulary) - 1))
         known = vocabulary[at] == hashes
         ones = np.ones(int(known.sum()), np.float32)
@@ -80,7 +93,7 @@ def _informative(blocks: Sequence[csr_array], columns: Rows, skills: int) -> Sin
     rows = len(columns)
     owners = csr_array((np.ones(rows, np.float32), (columns, np.arange(rows))), shape=(skills, rows))
     present = [csr_array((np.ones_like(block.data), block.indices, block.indptr), block.shape) for block in blocks]
-    used = csr_array(owners @ (present[0] + present[1]))
+    used = csr_array(owners @ sum(present))
     total = np.asarray(used.sum(axis=0))
     used.data *= np.log(used.data)
     entropy = np.log(np.maximum(total, 1.0)) - np.asarray(used.sum(axis=0)) / np.maximum(total, 1.0)
@@ -94,6 +107,23 @@ def _unit_rows(block: csr_array, informative: Singles) -> csr_array:
     length = np.sqrt(np.bincount(rows, values * values, block.shape[0]))
     values = (values / np.maximum(length, 1e-9)[rows]).astype(np.float32)
     return csr_array((values, block.indices, block.indptr), block.shape)
+
+
+def _requests(
+    x: csr_array, columns: Rows, skills: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float16]]:
+    """The requests by their grams, as `LinearKernel` keeps them: first, starts, requests and shares."""
+    order = np.argsort(columns, kind="stable")
+    sizes = np.bincount(columns, minlength=skills)
+    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept = order[place < max(1, _KEPT // skills)]
+    first = np.searchsorted(columns[kept], np.arange(skills)).astype(np.int32)
+    sharing = np.bincount(x.indices, minlength=x.shape[1])
+    by_gram = csc_array(x[kept])
+    counts = np.diff(by_gram.indptr) * ((sharing > 1) & (sharing <= _SHARED))
+    used = np.repeat(counts > 0, np.diff(by_gram.indptr))
+    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    return first, starts, by_gram.indices[used].astype(np.int32), by_gram.data[used].astype(np.float16)
 
 
 def _support_vectors(x: csr_array, columns: Rows, skills: int, seed: int) -> tuple[Singles, Singles]:

@@ -113,18 +113,31 @@ def _pairs(first: Hashes, second: Hashes) -> Hashes:
     return first ^ (second * _SECOND + _PAIR)
 
 
-def ranking_grams(utterance: str) -> tuple[Hashes, Hashes]:
-    """The linear kernel's grams: words, and words cut after five letters; each with their pairs, ends included."""
+def ranking_grams(utterance: str) -> tuple[Hashes, Hashes, Hashes]:
+    """The linear kernel's grams: words, and words cut after five letters, each with their pairs; four characters.
+
+    Pairs of words include the utterance's ends, characters the ends of words.
+    """
     tokens = words(utterance)
     if not tokens:
-        return np.empty(0, np.uint32), np.empty(0, np.uint32)
+        return np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, np.uint32)
     whole = np.array([_START, *map(crc, tokens), _STOP], np.uint32)
     stems = np.array([crc(word[:_STEM]) for word in tokens], np.uint32)
     first, cut = whole * _FIRST, stems * _BEGINNING
     return (
         np.concatenate((first[1:-1], _pairs(first[:-1], whole[1:]))),
         np.concatenate((cut, _pairs(cut[:-1], stems[1:]))),
+        _characters(f" {' '.join(tokens)} "),
     )
+
+
+def _characters(text: str) -> Hashes:
+    """The hashes of all four characters in a row with no blank in between."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    first, second, third, fourth = (codes[at : len(codes) - 3 + at] for at in range(4))
+    hashes = _pairs(_pairs(_pairs(first * _FIRST, second) * _PAIR, third) * _BEGINNING, fourth)
+    blank = np.uint32(32)
+    return np.asarray(hashes[(second != blank) & (third != blank)])
 
 
 class Bags(NamedTuple):
