@@ -15,7 +15,7 @@ from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
-from arbitrank.shortlist.linear import LinearKernel
+from arbitrank.shortlist.linear import _NEAREST, LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
 from arbitrank.shortlist.ngrams import ranking_grams, words
 from arbitrank.shortlist.overlaps import overlapping_skills
@@ -93,7 +93,7 @@ def test_the_nearest_request_is_found_among_those_of_each_skill() -> None:
     without = replace(
         kernel, starts=np.zeros_like(kernel.starts), requests=kernel.requests[:0], shares=kernel.shares[:0]
     )
-    near = [(kernel.logits(text) - without.logits(text)) / 5.0 for text in texts]
+    near = [(kernel.logits(text) - without.logits(text)) / _NEAREST for text in texts]
     vectors = [kernel._unit_vectors(ranking_grams(text)) for text in texts]
     for (rows, x), found in zip(vectors, near, strict=True):
         kept = np.diff(kernel.starts)[rows] > 0

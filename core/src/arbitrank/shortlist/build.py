@@ -38,7 +38,6 @@ from arbitrank.values import Example, Request
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
 _HELD_OUT = 10  # one in so many utterances is held out for the calibration
-_FOLDS = 2  # of held-out utterances, where the linear kernel makes training with others worthwhile
 _ENOUGH = 20  # utterances to calibrate on
 _RANKS = (1, 5, 10)
 
@@ -161,19 +160,20 @@ def build(
     # Where the linear kernel has the work, two cores share it: liblinear leaves Python's lock to others.
     with ThreadPoolExecutor(1) as beside:
         whole = beside.submit(trained, lines) if linear else None
-        folds = [_fold(lines, fold) for fold in (range(_FOLDS) if linear else (0,))]
-        parts = [(trained(rest), held) for rest, held in folds if held]
+        rest, held = _held_out(lines)
         scoped, halves = ScopeExamples(), []
-        if parts:
+        found = CandidateCalibration(), np.empty((0, 2))
+        if held:
+            part = trained(rest)
 
             def half(some: Sequence[SkillUtterance]) -> Shortlister:
                 halves.append(trained(some, classifier=None))
                 return halves[-1]
 
-            scoped = out_of_scope(half, parts[0][0], *folds[0], unowned)
-        found = _calibrated(parts, scoped)
-        weights = fit_cold(halves[0], folds[0][1], found[0].alone) if halves else None
-        parts.clear()  # the indexes of very many skills are not all in memory at once
+            scoped = out_of_scope(half, part, rest, held, unowned)
+            found = _calibrated(part, held, scoped)
+            del part  # the indexes of very many skills are not all in memory at once
+        weights = fit_cold(halves[0], held, found[0].alone) if halves else None
         shortlister = whole.result() if whole else trained(lines)
     cold = shortlister.cold
     if cold is not None and weights is not None:
@@ -193,28 +193,25 @@ def data_digest(lines: Sequence[SkillUtterance]) -> str:
     return digest("\n".join(f"{line.skill}\t{line.utterance}" for line in lines).encode("utf-8", "surrogatepass"))
 
 
-def _fold(lines: Sequence[SkillUtterance], fold: int) -> tuple[Sequence[SkillUtterance], Sequence[SkillUtterance]]:
+def _held_out(lines: Sequence[SkillUtterance]) -> tuple[Sequence[SkillUtterance], Sequence[SkillUtterance]]:
     """The lines to train on and those held out."""
-    held = [crc(line.utterance) % _HELD_OUT == fold for line in lines]
+    held = [crc(line.utterance) % _HELD_OUT == 0 for line in lines]
     return [line for line, out in zip(lines, held, strict=True) if not out], list(compress(lines, held))
 
 
 def _calibrated(
-    parts: Sequence[tuple[Shortlister, Sequence[SkillUtterance]]], scoped: ScopeExamples
+    part: Shortlister, held: Sequence[SkillUtterance], scoped: ScopeExamples
 ) -> tuple[CandidateCalibration, NDArray[np.float64]]:
-    """The calibration fitted to held-out lines, each seen by kernels that were not trained on it; and their outcomes.
+    """The calibration fitted to held-out lines, on which the kernels of `part` were not trained, and their outcomes.
 
     The outcomes of one half of the lines are with a calibration fitted to the other half.
     """
-    halves = [
-        [(part, [one for one in held if crc(one.utterance) // _HELD_OUT % 2 == side]) for part, held in parts]
-        for side in (0, 1)
-    ]
-    seen = [[one for part, held in half for one in seen_by(part, held)] for half in halves]
+    halves = [[one for one in held if crc(one.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
+    seen = [seen_by(part, half) for half in halves]
     outcomes = [np.empty((0, 2))]
     for side in (0, 1):
         calibration = _fitted(seen[1 - side], scoped.half(1 - side))
-        outcomes += [_outcomes(replace(part, calibration=calibration), held) for part, held in halves[side]]
+        outcomes.append(_outcomes(replace(part, calibration=calibration), halves[side]))
     return _fitted([*seen[0], *seen[1]], scoped), np.concatenate(outcomes)
 
 
