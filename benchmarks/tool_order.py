@@ -7,9 +7,11 @@ to 199 tools; there are no outcomes, so a tenth of the tools, drawn by seed, fai
 
 The shortlists to train on are cross-fitted, as `arbitrank shortlist hyprank --data` makes them. *Succeeds* is the
 share of requests whose first tool is acceptable and whose call then succeeds, by the tool's rate among the held-out
-calls. ECE and NLL (nats) are of the probability that is shown for the first tool against that. *Half of the outcomes*
-has those of half of the tools alone, *rates of success alone* no trees. Gains are relative to the shortlist alone,
-paired over requests, with 95 % bootstrap intervals of the mean over seeds. Times are the processor's, of one list.
+calls. ECE and NLL (nats) are of the probability that is shown for the first tool against that. *Without outcomes* the
+tool of every request is known, as labelled data tell it; with them, only the tools of calls that succeeded are, as a
+log tells. *Half of the outcomes* has those of half of the tools, *rates of success alone* no trees. Gains are relative
+to the shortlist alone, paired over requests, with 95 % bootstrap intervals of the mean over seeds. Times are the
+processor's, of one list.
 """
 
 from __future__ import annotations
@@ -121,8 +123,10 @@ def lists_of(split: Split, seed: int) -> tuple[list[ToolList], list[ToolList], T
     listed = [("", one) for one in split.texts]
     gathered, labelled = catalogue([one.line for one in split.train], {}, ListedSkills(listed))
     crossed = crossed_lists(labelled.lines, gathered, trainer)
-    seen = [replace(one, called=of.line.skill, failed=of.failed, group=of.group)
-            for one, of in zip(crossed, split.train, strict=True)]  # fmt: skip
+    seen = [
+        replace(one, right=frozenset([of.line.skill]), called=of.line.skill, failed=of.failed, group=of.group)
+        for one, of in zip(crossed, split.train, strict=True)
+    ]
     shortlister = build(labelled.lines, listed=ListedSkills(listed), linear=trainer).shortlister
     held = [
         ToolList(one.line.request, shortlister.shortlist(one.line.utterance, MOST, outside=0.0), one.line.acceptable,

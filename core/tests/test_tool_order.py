@@ -415,7 +415,7 @@ def logged_calls(folder: Path, shortlisting: Shortlisting, n: int = 40) -> None:
     """A log in which every call of the first tool fails."""
     with AnswerLog(folder, LogSettings(words="keep")) as log:
         for i in range(n):
-            found = shortlisting(replace(ASKED, id=str(i)))
+            found, _ = shortlisting(replace(ASKED, id=str(i)))
             reading = Ranked(found[0].domain, found[0].skill, skill=found[0].skill)
             answer = Answer(str(i), Decision("accept", (0,)), (reading,), {}, {}, Shortlist(found, False, 0))
             log.append(Logged(id=str(i), utterance=ASKED.utterance, answer=answer, outcome="rejected"))

@@ -19,9 +19,9 @@ def tool(name: str, description: str, does: str | None = None, /, **properties: 
     return {"name": name, "description": description, "inputSchema": schema, "does": does}
 
 
-def small(name: str, /, *tools: dict[str, Any], silent: bool = False, **env: str) -> dict[str, Any]:
+def small(name: str, /, *tools: Any, silent: bool = False, endless: bool = False, **env: str) -> dict[str, Any]:
     """The entry of a small server in a configuration."""
-    settings = {"name": name, "tools": tools, "silent": silent}
+    settings = {"name": name, "tools": tools, "silent": silent, "endless": endless}
     return {"command": sys.executable, "args": ["-IS", str(SMALL), json.dumps(settings)], "env": env}
 
 

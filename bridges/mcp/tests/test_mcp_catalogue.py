@@ -211,6 +211,27 @@ def test_a_canary_of_a_hyprank_sorts_its_share_and_is_logged(tmp_path: Path) -> 
     live.stop()
 
 
+def test_tools_that_a_training_did_not_have_are_found_and_too_many_of_them_call_for_another(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    library = ToolLibrary()
+    assert library.outdated(skills_of(TOOLS))
+    library.train(skills_of(TOOLS))
+    assert not library.outdated(skills_of(TOOLS))
+    later = {**TOOLS, "attic": [tool("dust", "Dust the old chairs")]}
+    assert not library.outdated(skills_of(later))
+    assert names(catalogue_of(later, library), "dust the chairs", 1, {"attic"}) == [("attic", "dust")]
+    many = {**TOOLS, "farm": [tool(f"plough{i}", f"Plough field {i}") for i in range(9)]}
+    assert library.outdated(skills_of(many))
+    store = open_store(str(tmp_path / "store"))
+    published(store, tmp_path / "one", TOOLS)
+    live = followed(store, 1.0)
+    live.look()
+    catalogue_of(many, ToolLibrary(live=live))
+    assert "trained with 6 of these 15 tools" in caplog.text
+    live.stop()
+
+
 # Outcomes of calls
 
 

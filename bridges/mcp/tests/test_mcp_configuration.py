@@ -20,11 +20,12 @@ headers = { Authorization = "Bearer ${TOKEN}" }
 [servers.old]
 command = "old"
 disabled = true
+deadline = 300
 """
 JSON = """{"mcpServers": {
   "files": {"command": "serve-files", "args": ["--root", "${ROOT}"], "env": {"TOKEN": "${TOKEN}"}, "autoApprove": []},
   "tickets": {"type": "http", "url": "https://tickets.example/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}},
-  "old": {"command": "old", "disabled": true}}}"""
+  "old": {"command": "old", "disabled": true, "deadline": 300}}}"""
 ENVIRONMENT = {"ROOT": "/data", "TOKEN": "s3cret"}
 
 
@@ -59,6 +60,7 @@ def test_toml_and_the_json_of_mcp_clients_mean_the_same(tmp_path: Path) -> None:
         ('{"mcpServers": {"": {"command": "a"}}}', "length >= 1"),
         ('{"mcpServers": {".shortlist": {"command": "a"}}}', "reserved"),
         ('{"mcpServers": {"a": 7}}', "Expected `object`"),
+        ('{"mcpServers": {"a": {"command": "a", "deadline": 0}}}', "Expected `float` > 0"),
         ("[" * 100_000, "neither TOML"),
     ],
     ids=lambda text: text[:40],

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
 
+from msgspec import UNSET
+
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.values import Answer, Context, Decision, Ranked, Request, Shortlist, Truth
 from arbitrank.wire.requests import Logged
@@ -124,5 +126,6 @@ def _answer(id: str, search: FoundTools, found: Sequence[FoundTool], called: int
         decision = Decision("accept", (called,))
     else:
         decision = Decision("clarify", tuple(range(len(found)))) if found else Decision("none")
-    shortlist = Shortlist(search.candidates, not search.candidates, 0, search.version)
+    none = UNSET if search.none is None else search.none
+    shortlist = Shortlist(search.candidates, not search.candidates, 0, search.version, none)
     return Answer(id, decision, ranked, {}, {}, shortlist)

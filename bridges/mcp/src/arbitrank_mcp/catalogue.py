@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -24,6 +25,12 @@ __all__ = ["FoundTool", "FoundTools", "ToolCatalogue", "Tools", "catalogue_of", 
 _MASS = 0.95  # of the probability, for which a list needs no more tools
 _FLOOR = 0.01  # of the probability of a tool that is shown
 _VERSIONS = 4  # of a Shortlister, that search at once
+
+_FEW_KNOWN = (
+    "the Shortlister was trained with %d of these %d tools: the others are ranked poorly; train it again on the output "
+    "of arbitrank-mcp tools"
+)
+_LOG = logging.getLogger(__name__)
 
 Tools = Mapping[str, Sequence[Mapping[str, Any]]]
 """The tools that each server listed, as JSON."""
@@ -111,6 +118,9 @@ class ToolCatalogue:
         with self._making:
             _, present, own = self._present.pop(id(one), (None, None, ToolWords()))
             if present is None:
+                lacking = sum(one.catalogue.number_of(skill.domain, skill.name) is None for _, skill in self.skills)
+                if lacking > len(self.skills) / 2:
+                    _LOG.warning(_FEW_KNOWN, len(self.skills) - lacking, len(self.skills))
                 present = _with_skills(one, [skill for _, skill in self.skills])
             if words and not own.tools:
                 own = _words(present, self.skills)

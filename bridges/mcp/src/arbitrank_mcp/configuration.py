@@ -34,8 +34,8 @@ _EXPECTED = "expected servers by name: [servers.NAME] in TOML, or mcpServers in 
 class ServerConfiguration(msgspec.Struct, frozen=True):
     """The way to reach one server: a command whose standard input and output are MCP, or the URL of streamable HTTP.
 
-    `env` is added to a small environment of the system's variables. `disabled` servers are left out. Other keys, which
-    MCP clients have, are ignored.
+    `env` is added to a small environment of the system's variables. `disabled` servers are left out. `deadline`, in
+    seconds, is that of the command line unless it is given here. Other keys, which MCP clients have, are ignored.
     """
 
     command: str | None = None
@@ -45,6 +45,7 @@ class ServerConfiguration(msgspec.Struct, frozen=True):
     url: str | None = None
     headers: dict[str, str] = {}
     disabled: bool = False
+    deadline: Annotated[float, Meta(gt=0)] | None = None
 
     def __repr__(self) -> str:  # arguments, variables and headers may be secrets
         return f"ServerConfiguration({'a command' if self.command else 'a URL'})"

@@ -10,14 +10,17 @@ from typing import Any
 import anyio
 import httpx2
 from mcp import Client, MCPError, StdioServerParameters, types
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from arbitrank_mcp.configuration import ServerConfiguration
+from arbitrank_mcp.tolerance import tolerant
 
 __all__ = ["Connection", "Misbehaved", "Unavailable"]
 
 _TOOLS, _PAGES = 10_000, 1_000  # of one server at most
 _FIRST, _LAST = 1.0, 60.0  # seconds between two attempts to connect
+_PAUSE = 1.0  # seconds between two lists, however often a server says that its tools have changed
 _EVERY = 30.0  # seconds after which a server is asked for its tools, unless there is a reason before
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ class Connection:
     def __init__(
         self, name: str, configuration: ServerConfiguration, deadline: float, changed: Callable[[], None]
     ) -> None:
-        self.name, self.deadline = name, deadline
+        self.name, self.deadline = name, configuration.deadline or deadline
         self.tools: tuple[dict[str, Any], ...] = ()
         self.problem: str | None = "not connected yet"
         self.tried = anyio.Event()
@@ -113,12 +116,15 @@ class Connection:
     async def _connected(self) -> AsyncIterator[Client]:
         one = self._configuration
         if one.command is not None:
-            server = StdioServerParameters(command=one.command, args=list(one.args), env=one.env, cwd=one.cwd)
-            async with Client(server, message_handler=self._hear, cache=None) as client:
+            server = StdioServerParameters(
+                command=one.command, args=list(one.args), env=one.env, cwd=one.cwd, encoding_error_handler="replace"
+            )
+            transport = tolerant(stdio_client(server))
+            async with Client(transport, message_handler=self._hear, cache=None) as client:
                 yield client
             return
         async with httpx2.AsyncClient(headers=one.headers, timeout=httpx2.Timeout(self.deadline, read=None)) as http:
-            transport = streamable_http_client(one.url or "", http_client=http)
+            transport = tolerant(streamable_http_client(one.url or "", http_client=http))
             async with Client(transport, message_handler=self._hear, cache=None) as client:
                 yield client
 
@@ -129,9 +135,11 @@ class Connection:
     async def _watched(self, client: Client) -> None:
         """Return when the server no longer lists its tools; it is asked after every failure and change."""
         while True:
+            next_ = anyio.current_time() + _PAUSE
             self._look = anyio.Event()
             with anyio.move_on_after(_EVERY):
                 await self._look.wait()
+            await anyio.sleep_until(next_)
             with anyio.move_on_after(self.deadline) as scope:
                 tools = await _listed(client)
                 self._tell(client, tools, None)
@@ -153,12 +161,14 @@ async def _listed(client: Client) -> tuple[dict[str, Any], ...]:
     """The tools of all pages, bounded, as JSON."""
     found: list[dict[str, Any]] = []
     cursor = None
+    seen = set()
     for _ in range(_PAGES):
         page = await client.list_tools(cursor=cursor)
         found += [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in page.tools]
         cursor = page.next_cursor
-        if cursor is None or len(found) >= _TOOLS:
+        if cursor is None or cursor in seen or len(found) >= _TOOLS:
             break
+        seen.add(cursor)
     return tuple(found[:_TOOLS])
 
 

@@ -64,7 +64,7 @@ class FindResult(BaseModel):
 class Gateway:
     """Connections to servers, and the catalogue of their tools, which is made again when a server lists others.
 
-    It is trained once: until that is done, for `deadline` seconds at most, searches wait.
+    It is trained at the start, for which searches wait `deadline` seconds at most, and where most tools are new.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Gateway:
         self.catalogue = ToolCatalogue({}, library)
         self._library, self._calls, self._deadline = library, calls, deadline
         self._changed, self._ready = anyio.Event(), anyio.Event()
+        self._training = False
 
     def start(self, tasks: TaskGroup) -> None:
         """Run the connections and the making of the catalogue in a task group, until that is cancelled."""
@@ -105,9 +106,11 @@ class Gateway:
                 if tools != known:
                     await self._exchange(tools)
                     if known is None:
-                        tasks.start_soon(self._train)
                         tasks.start_soon(self._end_waiting)
                     known = tools
+                    if not self._training:
+                        self._training = True
+                        tasks.start_soon(self._train)
                 await self._changed.wait()
 
     async def _exchange(self, tools: Tools) -> None:
@@ -120,11 +123,12 @@ class Gateway:
     async def _train(self) -> None:
         """Train on the log, and search by what was trained."""
         try:
-            if self._library.trains:
+            if self._library.outdated(self.catalogue.skills):
                 await anyio.to_thread.run_sync(self._library.train, self.catalogue.skills)
                 await anyio.to_thread.run_sync(self.catalogue.prepare)
         except ArbitrankError as error:
             _LOG.error("nothing is learned from the log: %s", error)
+        self._training = False
         self._ready.set()
 
     async def _end_waiting(self) -> None:

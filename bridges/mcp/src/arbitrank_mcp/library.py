@@ -65,10 +65,13 @@ class ToolLibrary:
         self._own = ToolStages(None, ToolOrder())
         self._trained = False
 
-    @property
-    def trains(self) -> bool:
-        """True where `train` would change anything."""
-        return self._live is None and not self._trained
+    def outdated(self, skills: Skills) -> bool:
+        """True where `train` is worthwhile: it was not called yet, or knows less than half of the tools."""
+        if self._live is not None or not self._trained or self._own.shortlister is None:
+            return self._live is None
+        known = self._own.shortlister.catalogue
+        lacking = sum(known.number_of(one.domain, one.name) is None for _, one in skills)
+        return lacking > len(skills) / 2
 
     def stages(self, request: Request) -> ToolStages:
         """The stages that serve a search now."""

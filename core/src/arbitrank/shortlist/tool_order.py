@@ -1,6 +1,7 @@
 """Order of the tools of a shortlist by all that is known of them, the account and the dialogue: part of a HypRank.
 
-    p0 = P(the tool fits), as the Shortlister says, times its rate of success relative to that of other tools
+    p0 = P(the tool fits), as the Shortlister says, times its rate of success relative to that of other tools, where
+         that is below 1; else the rate multiplies the odds
     z  = log p0 + trees(features)                  δ = log of a tool's share in exp z less that of its share in p0
     P(the tool fits, and its call succeeds) = sigmoid(a + b · logit p0 + c · δ)
 
@@ -91,8 +92,10 @@ def as_shortlisted(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def expected(candidates: Sequence[Candidate], success: Floats) -> Floats:
-    """p0 of candidates, shape (n,)."""
-    return np.asarray(np.clip(np.array([one.score for one in candidates]) * np.exp(success), _LEAST, _MOST))
+    """p0 of candidates, shape (n,): a rate below the usual divides the probability, one above it adds to its odds."""
+    p = np.clip(np.array([one.score for one in candidates]), _LEAST, _MOST)
+    rate = np.exp(success)
+    return np.asarray(np.clip(np.where(rate < 1.0, rate * p, rate * p / (1.0 - p + rate * p)), _LEAST, _MOST))
 
 
 def corrections(p0: Floats, raw: Floats) -> Floats:
