@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fakes import FakeModel
 
+from arbitrank.arbitration.arbitrator import Arbitrator, Serving
+from arbitrank.cli import options
+from arbitrank.cli.main import cli
 from arbitrank.feature_names import FeatureWatch, changed, features_of
 from arbitrank.values import Hypothesis
 
@@ -95,3 +99,15 @@ def test_what_is_remembered_is_bounded() -> None:
         watch({"lights": [hypothesis(**{f"f{number}_{i}_{'x' * 500}": 1.0 for i in range(100)})]})
     assert len(watch.changes()["lights"].new) <= 400
     assert len(watch.notes()["lights"]) < 1_000
+
+
+def test_ask_says_which_features_the_weights_do_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model("match")
+    made.recognise = lambda request: [hypothesis(exact=1.0)]  # type: ignore[method-assign]
+    arbitrator = Arbitrator({"lights": Serving(made, "1", "package")})
+    monkeypatch.setattr(options, "arbitrator", lambda *arguments: arbitrator)
+    done = CliRunner().invoke(cli, ["ask", "light please", "--json"])
+    assert done.exit_code == 0
+    assert "lights: its hypotheses have changed since its weights were trained: feature 'exact' is new" in done.stderr
+    made.hypothesis_features = ("exact",)
+    assert not CliRunner().invoke(cli, ["ask", "light please", "--json"]).stderr

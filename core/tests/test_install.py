@@ -442,3 +442,37 @@ def test_the_command_that_installs_again_repeats_the_options_but_no_password(tmp
     )
     assert lacking('needs scikit-learn; run: pip install "arbitrank[train]"') == "arbitrank[train]"
     assert lacking("needs nothing") is None
+
+
+def test_install_shows_the_warnings_of_a_check_that_passes(
+    folder: Path, store: Store, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the stable weights where there are some; what is broken with those alone does not refuse the code."""
+    finding = {
+        "check": "c",
+        "seen": "a feature that the weights do not know",
+        "expected": "",
+        "fix": "train",
+        "key": "x",
+    }
+    reports = {
+        True: {"domain": "kite", "broken": [{**finding, "seen": "no answer"}], "warnings": []},
+        False: {"domain": "kite", "broken": [], "warnings": [finding], "more": 1},
+    }
+    with_store: list[bool] = []
+
+    def run(arguments: list[str], **options: Any) -> Any:
+        with_store.append("--store" in arguments)
+        return SimpleNamespace(returncode=0, stdout=json.dumps(reports[with_store[-1]]) + "\n", stderr="")
+
+    monkeypatch.setattr(acceptance.subprocess, "run", run)
+    release = folders.Release(folder / "arbitrank-kite" / "1.0-0")
+    warned = "kite: check: c: x: a feature that the weights do not know; train"
+    assert acceptance.checked(release, ["kite"], store, lambda text: None) == [warned]
+    monkeypatch.setattr(type(store), "state", lambda self, name: (0, SimpleNamespace(stable="v1")))
+    stable = "kite: check, with the stable weights: c: x: no answer; train"
+    assert acceptance.checked(release, ["kite"], store, lambda text: None) == [stable, warned]
+    assert with_store == [False, True, False]
+    reports[False]["broken"] = [finding]
+    with pytest.raises(PluginError, match="check found in its environment:\nc: x: a feature"):
+        acceptance.checked(release, ["kite"], store, lambda text: None)

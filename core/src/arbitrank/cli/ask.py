@@ -11,6 +11,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options, plugin_output
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import InputError
+from arbitrank.feature_names import FeatureWatch
 from arbitrank.store.store import Store
 from arbitrank.values import Answer, Request
 from arbitrank.wire.requests import decode_request
@@ -46,7 +47,12 @@ def ask(
         arbitrator = options.arbitrator(store, decisions, hyprank)
         for remark in UnreadKeys(lambda: arbitrator.by_name.values())(request.context):
             options.note(remark)
-        answer = arbitrator.answer(request, explain=explain or not as_json)
+        arbitration = arbitrator.arbitrate(request, explain=explain or not as_json)
+        features = FeatureWatch(lambda: arbitrator.by_name)
+        features(arbitration.recognised)
+        for name, remark in features.notes().items():
+            options.note(f"{name}: {remark}")
+    answer = arbitration.answer
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:

@@ -9,6 +9,8 @@ from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 
+import msgspec
+
 from arbitrank.arbitration.probes import violation
 from arbitrank.child import command, environment
 from arbitrank.environments import folders
@@ -31,27 +33,72 @@ _CHECKING = 900  # seconds that `check` of a domain may take
 _PROBING = 120.0  # seconds that the self-test of a domain may take
 
 
-def checked(release: Release, domains: Sequence[str], report: Callable[[str], None]) -> list[str]:
-    """Remarks of `check` in the environment. Raises `PluginError` with what is broken."""
+class _Finding(msgspec.Struct, frozen=True):
+    """A finding of `check`, as its JSON has it."""
+
+    check: str
+    seen: str
+    expected: str = ""
+    fix: str = ""
+    key: str | None = None
+
+    def __str__(self) -> str:
+        place, expected = f"{self.key}: " if self.key else "", f", expected {self.expected}" if self.expected else ""
+        return f"{self.check}: {place}{self.seen}{expected}" + (f"; {self.fix}" if self.fix else "")
+
+
+class _Checked(msgspec.Struct, frozen=True):
+    """The report of `check` on a domain, as its JSON has it."""
+
+    broken: tuple[_Finding, ...] = ()
+    warnings: tuple[_Finding, ...] = ()
+
+
+def checked(release: Release, domains: Sequence[str], store: Store, report: Callable[[str], None]) -> list[str]:
+    """Remarks of `check` in the environment, its warnings included. Raises `PluginError` with what is broken.
+
+    The weights are the stable ones; what is broken with those alone is a remark, as the self-test judges them.
+    """
     notes = []
     for domain in domains:
         report(f"checking {domain}")
-        arguments = [*command(release.interpreter), "-m", "arbitrank", "check", domain]
-        try:
-            done = subprocess.run(
-                arguments, check=False, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                timeout=_CHECKING, env=environment(release.interpreter), start_new_session=True,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise PluginError(f"{domain}: check was not done after {_CHECKING} s") from error
-        if done.returncode == 1:
-            raise PluginError(f"{domain}: check found in its environment:\n{done.stdout.strip()}")
-        if done.returncode:
-            extra = lacking(done.stderr)
-            last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-            reason = f"it lacks packages for it; run: {release.reinstalling(extra)}" if extra else last
-            notes.append(f"{domain}: check was not run in its environment: {reason}")
+        stable = guarded(store.state, domain)
+        found: _Checked | None = None
+        if not isinstance(stable, Fault) and stable[1].stable is not None:
+            keys = ("--keys", str(store.keys.folder)) if store.keys else ()
+            found, _ = _check(release, domain, "--store", str(store), *keys)
+            if found is not None and found.broken:
+                notes += [f"{domain}: check, with the stable weights: {one}" for one in found.broken]
+                found = None
+        if found is None:
+            found, reason = _check(release, domain)
+            if found is None:
+                notes.append(f"{domain}: check was not run in its environment: {reason}")
+                continue
+        if found.broken:
+            texts = "\n".join(map(str, found.broken))
+            raise PluginError(f"{domain}: check found in its environment:\n{texts}")
+        notes += [f"{domain}: check: {one}" for one in found.warnings]
     return notes
+
+
+def _check(release: Release, domain: str, *options: str) -> tuple[_Checked | None, str]:
+    """The report of `check` in the environment, or the reason why there is none. Raises `PluginError` if it hangs."""
+    arguments = [*command(release.interpreter), "-m", "arbitrank", "check", domain, "--json", *options]
+    try:
+        done = subprocess.run(
+            arguments, check=False, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+            timeout=_CHECKING, env=environment(release.interpreter), start_new_session=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise PluginError(f"{domain}: check was not done after {_CHECKING} s") from error
+    extra = lacking(done.stderr)
+    last = ([line for line in done.stderr.splitlines() if line.strip()] or ["no reason"])[-1]
+    reason = f"it lacks packages for it; run: {release.reinstalling(extra)}" if extra else last
+    if done.returncode in (0, 1):
+        reports = guarded(msgspec.json.decode, done.stdout.partition("\n")[0], type=_Checked)
+        return (None, f"{reason} ({reports.reason})") if isinstance(reports, Fault) else (reports, "")
+    return None, reason
 
 
 def lacking(written: str) -> str | None:

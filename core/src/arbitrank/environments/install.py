@@ -127,7 +127,7 @@ def _tried(
     folders.leasable(part)
     notes = [f"{name}: {reason}" for name, reason in sorted(hello.refused.items())]
     if check:
-        notes += checked(Release(part), [one.name for one in hello.domains], report)
+        notes += checked(Release(part), [one.name for one in hello.domains], store, report)
     return release, recorded, notes + selftested(Release(part), store, report, await_weights=await_weights)
 
 
