@@ -45,7 +45,7 @@ def ask(
     request = _checked(Request(utterance=text, context=options.context(device, pairs)))
     with plugin_output.apart():
         arbitrator = options.arbitrator(store, decisions, hyprank)
-        for remark in UnreadKeys(lambda: arbitrator.by_name.values())(request.context):
+        for remark in UnreadKeys(arbitrator.by_name.values)(request.context):
             options.note(remark)
         arbitration = arbitrator.arbitrate(request, explain=explain or not as_json)
         features = FeatureWatch(lambda: arbitrator.by_name)

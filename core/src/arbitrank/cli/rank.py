@@ -105,7 +105,7 @@ def rank(
             arbitrator = stack.enter_context(live)
         else:
             arbitrator = options.arbitrator(store, decisions, hyprank)
-        notices, unread = Notices(options.note), UnreadKeys(lambda: arbitrator.by_name.values())
+        notices, unread = Notices(options.note), UnreadKeys(arbitrator.by_name.values)
         reported: set[str] = set()
         for where, request in _requests(file, _payloads(format, domain, mapping), notices, strict):
             try:
