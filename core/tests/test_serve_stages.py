@@ -9,6 +9,7 @@ from typing import Any
 import fakes
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from services import Service
 from waiting import until
 
@@ -16,6 +17,8 @@ from arbitrank.serve.auth import make_token
 from arbitrank.shortlist.build import SkillUtterance, build, write
 from arbitrank.shortlist.hyprank import HypRank, save_hyprank
 from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
+from arbitrank.shortlist.tool_order import ToolOrder
+from arbitrank.shortlist.tool_outcomes import OutcomeTally
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Ranked, Request
@@ -38,8 +41,10 @@ class Staged:
     def rank(self, n: int) -> None:
         for _ in range(n):
             self.number += 1
-            status, _ = self.service.rank({"id": str(self.number), "utterance": "a lamp"}, token=self.token)
+            status, answer = self.service.rank({"id": str(self.number), "utterance": "a lamp"}, token=self.token)
             assert status == 200
+            first = answer["shortlist"]["candidates"][0]  # a HypRank sorted the shortlist too
+            assert first["score"] != first["shortlisted"]
 
 
 def shortlister(store: Store, folder: Path, n: int) -> str:
@@ -58,7 +63,10 @@ def hyprank(seed: int) -> HypRank:
         scores = sorted(((float(rng.uniform(0.2, 0.8)), name) for name in names), reverse=True)
         ranked = tuple(Ranked(name, "i", score=p * p, domain_probability=p, probability=p) for p, name in scores)
         lists.append(LabelledList(Request(), ranked, frozenset([names[group % 2]]), {}, group))
-    return train_hyprank(lists, rounds=3)
+    tally = OutcomeTally()
+    for _ in range(seed + 1):
+        tally = tally.after("lights", failed=True)
+    return replace(train_hyprank(lists, rounds=3), tools=ToolOrder(tally))
 
 
 @pytest.fixture(scope="module")

@@ -94,12 +94,25 @@ def test_tools_prints_the_catalogue_and_says_who_did_not_answer(
     assert b"server missing: FileNotFoundError: No such file or directory" in said
 
 
+def test_find_prints_what_a_search_would_find(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, harbour=HARBOUR, missing={"command": "/no/such/command"})
+    assert run_command("find", "--config", config, "when is high tide") == 0
+    out, err = capsys.readouterr()
+    assert out.split()[1:] == ["%", "harbour", "tides"]
+    assert "no probabilities" in err
+    assert "server missing is not there" in err
+    assert run_command("find", "--config", config, "xyzzy") == 0
+    assert "no tool: none of the words is known" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
         (("serve", "--config", "none.json"), "none.json: cannot be read"),
         (("serve",), "Missing option '--config'"),
         (("serve", "--config", "CONFIG", "--store", "empty"), "no shortlister is stable"),
+        (("serve", "--config", "CONFIG", "--keys", "keys"), "--keys: no --store"),
+        (("find", "--config", "CONFIG", "--store", "empty", "tide"), "no shortlister is stable"),
         (("tools", "--config", "CONFIG", "--deadline", "0"), "--deadline"),
     ],
     ids=lambda value: str(value)[:40],

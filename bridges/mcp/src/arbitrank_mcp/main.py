@@ -19,18 +19,25 @@ from arbitrank.answerlog.settings import LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.errors import ArbitrankError
 from arbitrank.shortlist.gathering import gather_skills
+from arbitrank.store.artifact_checks import printable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 from arbitrank_mcp.calls import CallLog
 from arbitrank_mcp.catalogue import skills_of
 from arbitrank_mcp.configuration import read_configuration
-from arbitrank_mcp.gateway import Gateway, mcp_server
+from arbitrank_mcp.gateway import FindResult, Gateway, mcp_server
 from arbitrank_mcp.library import ToolLibrary, followed
 
 PATH = click.Path(path_type=Path)
 
 _config = click.option(
     "--config", type=PATH, required=True, metavar="FILE", help="The servers: TOML, or JSON with mcpServers."
+)
+_store = click.option(
+    "--store", metavar="DIR", help="Search by the stable Shortlister and HypRank of this store, which it follows."
+)
+_keys = click.option(
+    "--keys", type=PATH, metavar="DIR", help="With --store: accept only what one of these keys has signed."
 )
 _deadline = click.option(
     "--deadline", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True, metavar="SECONDS",
@@ -45,10 +52,8 @@ def cli() -> None:
 
 @cli.command()
 @_config
-@click.option(
-    "--store", metavar="DIR", help="Search by the stable Shortlister and HypRank of this store, which it follows."
-)
-@click.option("--keys", type=PATH, metavar="DIR", help="With --store: accept only what one of these keys has signed.")
+@_store
+@_keys
 @click.option(
     "--poll",
     type=click.FloatRange(0.1, 3600),
@@ -78,16 +83,44 @@ def serve(
     Example: arbitrank-mcp serve --config servers.toml --log calls
     """
     servers = read_configuration(config)
-    if keys is not None and store is None:
-        raise click.UsageError("--keys: no --store; expected both.")
-    live = None if store is None else followed(open_store(store, open_keys(keys)), poll)
     with ExitStack() as stack:
-        library = ToolLibrary(log, None if live is None else stack.enter_context(live))
+        library = _library(stack, store, keys, poll, log)
         listening = stack.enter_context(_listening(port)) if http else None
         written = stack.enter_context(AnswerLog(log, LogSettings())) if log is not None else None
         calls = CallLog(written, shared=http, arguments=log_arguments)
         gateway = Gateway(servers, library, calls, deadline)
         anyio.run(_serve, gateway, listening)
+
+
+@cli.command()
+@_config
+@_store
+@_keys
+@click.option("--log", type=PATH, metavar="DIR", help="Learn from this log; nothing is written to it.")
+@click.option("-k", "k", type=click.IntRange(1, 50), default=5, show_default=True, help="The most tools to print.")
+@_deadline
+@click.argument("query")
+def find(
+    config: Path, store: str | None, keys: Path | None, log: Path | None, k: int, deadline: float, query: str
+) -> None:
+    """Print the tools that find_tools would find for QUERY, each with its probability, to see how they rank.
+
+    Example: arbitrank-mcp find --config servers.toml --log calls "when is high tide in dover"
+    """
+    servers = read_configuration(config)
+    with ExitStack() as stack:
+        library = _library(stack, store, keys, 1.0, log)
+        found = anyio.run(_find, Gateway(servers, library, CallLog(None), deadline), query, k)
+    for one in found.tools:
+        click.echo(f"{100 * one.probability:5.1f} %  {printable(one.server)} {printable(one.tool)}")
+    if not found.tools:
+        click.echo("no tool: none of the words is known, or likely no tool fits")
+    if found.none is not None:
+        click.echo(f"{100 * found.none:5.1f} %  that no tool fits")
+    if not found.calibrated:
+        _say("too few logged calls to calibrate: the figures order the tools and are no probabilities")
+    for name in found.unavailable:
+        _say(f"server {name} is not there: its tools are left out")
 
 
 @cli.command()
@@ -100,7 +133,23 @@ def tools(config: Path, deadline: float) -> None:
     """
     gateway = Gateway(read_configuration(config), ToolLibrary(), CallLog(None), deadline)
     for name, reason in anyio.run(_print_tools, gateway).items():
-        click.echo(f"arbitrank-mcp: server {name}: {reason}", err=True)
+        _say(f"server {name}: {reason}")
+
+
+def _library(stack: ExitStack, store: str | None, keys: Path | None, poll: float, log: Path | None) -> ToolLibrary:
+    """What searches are ranked by; ends with the stack."""
+    if keys is not None and store is None:
+        raise click.UsageError("--keys: no --store; expected both.")
+    live = None if store is None else followed(open_store(store, open_keys(keys)), poll)
+    return ToolLibrary(log, None if live is None else stack.enter_context(live))
+
+
+async def _find(gateway: Gateway, query: str, k: int) -> FindResult:
+    async with anyio.create_task_group() as tasks:
+        gateway.start(tasks)
+        found = await gateway.find(query, k)
+        tasks.cancel_scope.cancel()
+    return found
 
 
 def _listening(port: int) -> socket.socket:
@@ -153,6 +202,10 @@ def main(run: Callable[..., Any] = cli.main) -> None:
         sys.exit(130)
 
 
+def _say(message: str) -> None:
+    print(f"arbitrank-mcp: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
 def _fail(message: str) -> None:
-    print(f"arbitrank-mcp: {' '.join(message.split())}", file=sys.stderr)
+    _say(message)
     sys.exit(2)
