@@ -65,13 +65,14 @@ class Worker:
     def hold(self) -> None:
         ranked, app = self.server.app._ranked, self.server.app
 
-        async def held(scope: Any, receive: Any) -> bytes:
+        async def held(scope: Any, body: bytes, receive: Any) -> bytes:
             self.begun.release()
             while not self.go.is_set():
                 await server_module.asyncio.sleep(0.001)
-            return await ranked(scope, receive)
+            return await ranked(scope, body, receive)
 
         app._ranked = held  # type: ignore[method-assign]
+        app._ranked_now = lambda scope, body: None  # type: ignore[method-assign]
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)

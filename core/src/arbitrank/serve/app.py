@@ -1,7 +1,7 @@
 """ASGI application: `POST /v1/rank` directly, all other operations through Starlette.
 
-A request is answered in the event loop, without a thread: domains in this process are trusted and quick. Where some run
-in worker processes, one thread waits for them. Lists have a thread of their own.
+A request is answered in the event loop, without a thread or a task: domains in this process are trusted and quick.
+Where some run in worker processes, a task waits for one thread that waits for them. Lists have a thread of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -20,6 +21,7 @@ from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.serve.admission import Admission
+from arbitrank.serve.answering import RankReply
 from arbitrank.serve.call_ids import CURRENT, CallIds
 from arbitrank.serve.decoding import is_batch, payload_format, read_request
 from arbitrank.serve.lists import Arbitrated, Lists
@@ -30,6 +32,9 @@ from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.values import Answer, Request
 from arbitrank.wire.json_text import BOM
+
+if TYPE_CHECKING:
+    from arbitrank.importers.payloads import PayloadFormat
 
 _JSON = (b"content-type", b"application/json")
 _CLOSE = (b"connection", b"close")
@@ -60,7 +65,7 @@ class App:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        scope["state"] |= {"load": self.state.load, "admit": Admission(self.state)}
+        scope["state"] |= {"load": self.state.load, "admit": Admission(self.state), "at_once": self.at_once}
         starting = asyncio.create_task(self.state.start())
         reloading = asyncio.create_task(self.state.watch_files())
         await send({"type": "lifespan.startup.complete"})
@@ -72,68 +77,110 @@ class App:
 
     # ------------------------------------------------------------------------------------------------------------ rank
 
+    def at_once(self, scope: Scope, body: bytes) -> RankReply | None:
+        """The reply to a call with one request; None where a task has to reply, as to a list. Never raises."""
+        if self.state.tracing is not None or self.state.pool is not None:
+            return None
+        began, ids = perf_counter(), scope["state"]["ids"]
+        CURRENT.set(ids)
+        found = guarded(self._ranked_now, scope, body)
+        if found is None:
+            return None
+        self.state.load.end(scope["state"]["admitted"].client)
+        return self._reply(scope, ids, self._defect(found) if isinstance(found, Fault) else found, began)
+
     async def _rank(self, scope: Scope, receive: Receive, send: Send, ids: CallIds) -> None:
         began = perf_counter()
-        state, status = self.state, 200
-        headers = [_JSON, *ids.headers]
+        found: bytes | HTTPException
         try:
-            body = await self._ranked(scope, receive)
+            found = await self._ranked(scope, (await receive()).get("body", b""), receive)
         except HTTPException as error:
-            status, body = error.status_code, _encode(Error.of(error.detail))
-            headers += [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
+            found = error
         finally:
-            state.load.end(scope["state"]["admitted"].client)
-        headers.append((b"content-length", b"%d" % len(body)))
-        if state.load.draining and scope["state"]["connection"].is_last():
-            headers.append(_CLOSE)
+            self.state.load.end(scope["state"]["admitted"].client)
+        status, headers, body, last = self._reply(scope, ids, found, began)
+        headers += [_CLOSE] if last else []
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        seconds = perf_counter() - began
-        if status == 200:
+
+    def _reply(self, scope: Scope, ids: CallIds, found: bytes | HTTPException, began: float) -> RankReply:
+        """The reply with an answer or an error, once it is counted."""
+        state = self.state
+        headers, seconds = [_JSON, *ids.headers], perf_counter() - began
+        if isinstance(found, bytes):
+            status, body = 200, found
             state.metrics.ranked(seconds)
         else:
+            status, body = found.status_code, _encode(Error.of(found.detail))
+            headers += [(name.encode(), value.encode()) for name, value in (found.headers or {}).items()]
             state.metrics.called("/v1/rank", status, seconds)
+        headers.append((b"content-length", b"%d" % len(body)))
         if random.random() < state.settings.sample:
             state.events.write("call", path="/v1/rank", status=status, ms=round(1e3 * seconds, 3), bytes=len(body))
+        return RankReply(status, headers, body, state.load.draining and scope["state"]["connection"].is_last())
 
-    async def _ranked(self, scope: Scope, receive: Receive) -> bytes:
+    def _ranked_now(self, scope: Scope, body: bytes) -> bytes | HTTPException | None:
+        """The encoded answer to one request, or its error; None for a list."""
+        try:
+            body, payloads = self._checked(scope, body)
+            if is_batch(body, payloads):
+                return None
+            request = self._read(body, payloads)
+            arbitrate, record = self.state.answerer()
+            return self._finished(guarded(arbitrate, request), record)
+        except HTTPException as error:
+            return error
+
+    async def _ranked(self, scope: Scope, body: bytes, receive: Receive) -> bytes:
         """The encoded answer, or list of answers. Raises `HTTPException`."""
+        body, payloads = self._checked(scope, body)
+        if is_batch(body, payloads):
+            return await self._lists.answer(body, payloads, receive, scope["state"]["admitted"].grant)
+        request, pool = self._read(body, payloads), self.state.pool
+        arbitrate, record = self.state.answerer()
+        if pool is None:
+            arbitrated = guarded(arbitrate, request)
+        else:
+            arbitrated = await asyncio.get_running_loop().run_in_executor(pool, guarded, arbitrate, request)
+        return self._finished(arbitrated, record)
+
+    def _checked(self, scope: Scope, body: bytes) -> tuple[bytes, PayloadFormat | None]:
+        """The body without a byte order mark, and the format of its payloads, if any. Raises `HTTPException`."""
         state = self.state
         content_type: bytes | None = scope["state"]["content_type"]
         if content_type != b"application/json":
             check_content_type(None if content_type is None else content_type.decode("latin-1"))
-        body: bytes = (await receive()).get("body", b"")
         if state.live is None or state.problem:
             raise HTTPException(503, f"not ready: {state.problem}", _RETRY)
-        body = body.removeprefix(BOM)
         payloads = None
         if scope["query_string"]:
             try:
                 payloads = payload_format(scope["query_string"], state.payloads)
             except ArbitrankError as error:
                 raise HTTPException(400, str(error)) from None
-        if is_batch(body, payloads):
-            return await self._lists.answer(body, payloads, receive, scope["state"]["admitted"].grant)
-        if len(body) > state.settings.limits.body:
-            raise HTTPException(413, f"{len(body)} bytes, expected at most {state.settings.limits.body} of one request")
+        return body.removeprefix(BOM), payloads
+
+    def _read(self, body: bytes, payloads: PayloadFormat | None) -> Request:
+        """The one request of a body. Raises `HTTPException`."""
+        most = self.state.settings.limits.body
+        if len(body) > most:
+            raise HTTPException(413, f"{len(body)} bytes, expected at most {most} of one request")
         try:
-            request = read_request(body, state.notices, payloads)
+            return read_request(body, self.state.notices, payloads)
         except ArbitrankError as error:
             raise HTTPException(400, str(error)) from None
-        arbitrate, record = state.answerer()
-        if state.pool is None:
-            arbitrated = guarded(arbitrate, request)
-        else:
-            arbitrated = await asyncio.get_running_loop().run_in_executor(state.pool, guarded, arbitrate, request)
-        return self._finished(arbitrated, record)
 
     def _finished(self, arbitrated: Arbitrated, record: Callable[[Request, Arbitration], Answer]) -> bytes:
         """The encoded answer, once it is recorded. Raises `HTTPException` 500 where a defect prevents it."""
         result = arbitrated if isinstance(arbitrated, Fault) else guarded(_encoded, record, *arbitrated)
         if isinstance(result, Fault):
-            self.state.events.failure("internal error", result.error, path="/v1/rank")
-            raise HTTPException(500, INTERNAL_ERROR)
+            raise self._defect(result)
         return result
+
+    def _defect(self, fault: Fault) -> HTTPException:
+        """The error of a call that a defect prevents from being answered, once that is reported."""
+        self.state.events.failure("internal error", fault.error, path="/v1/rank")
+        return HTTPException(500, INTERNAL_ERROR)
 
     # ---------------------------------------------------------------------------------------------------- other routes
 

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from arbitrank.serve import refusal
 from arbitrank.serve.admission import Admitted
-from arbitrank.serve.ending import EndingProtocol
+from arbitrank.serve.answering import AnsweringProtocol
 from arbitrank.serve.fair_shares import address_key
 from arbitrank.serve.http_parsing import BoundedHttp
 from arbitrank.serve.inflating import inflated
@@ -33,8 +33,8 @@ _LINGER = 16 << 20  # bytes that are read, and dropped, of a client that is stil
 _SILENT = 2.0  # seconds without any, after which the connection is closed
 
 
-class LimitedProtocol(EndingProtocol, BoundedHttp):
-    """Protocol of one connection; the application's state holds the counters `load`, and `admit`, for all of them."""
+class LimitedProtocol(AnsweringProtocol, BoundedHttp):
+    """Protocol of one connection; the application's state holds `load`, `admit` and `at_once`, for all of them."""
 
     load: LoadCounters
     admit: Admit
@@ -46,12 +46,11 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
     _dropped = 0.0  # time of the last of them
     _skippable = False  # the rest of a refused call is short enough to be read before the next
     _admitted: Admitted
-    _running: RequestResponseCycle | None = None  # the call that the application answers
     _postponed: tuple[RequestResponseCycle, Any] | None = None  # a call that the application is to get once it is whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection; where too many are open, close the one that matters least."""
-        self.load, self.admit = self.app_state["load"], self.app_state["admit"]
+        self.load, self.admit, self.at_once = (self.app_state[name] for name in ("load", "admit", "at_once"))
         super().connection_made(transport)
         self._since = self.loop.time()
         self.address = address_key(self.client[0]) if self.client else ""
@@ -101,11 +100,6 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
         elif self._stuck is not None and now - self._stuck > self.load.limits.seconds:
             self.load.count_cut("stuck")
             self.transport.abort()
-
-    @property
-    def busy(self) -> bool:
-        """True while a call that has arrived is answered."""
-        return self._running is not None
 
     def unanswered(self) -> tuple[int, int]:
         """Calls that have arrived and are not answered, and 1 where another is arriving."""
@@ -190,11 +184,13 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
         if cycle.more_body:
             self._postponed = (cycle, app)
             return
-        if cycle.scope["path"] == RANK and not self.load.begin(cycle.scope["state"]["admitted"].client):
+        if cycle.scope["path"] != RANK:
+            self._running = cycle
+            super()._start_asgi_task(cycle, app)
+        elif self.load.begin(cycle.scope["state"]["admitted"].client):
+            self.answer_soon(cycle, app)  # the application ends what has begun
+        else:
             self._refuse(cycle, refusal.BUSY)
-            return  # else the application ends what has begun
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
 
     def _put_off(self, refused: Refusal) -> None:
         """Refuse the latest call, once the ones before it are answered."""
@@ -222,18 +218,13 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
     def _refuse_now(self, cycle: RequestResponseCycle, refused: Refusal) -> None:
         if self.ending:
             return
-        cycle.response_started = cycle.response_complete = True
         draining = self.load.draining
         sending = cycle is self.cycle and self._arriving and (draining or not self._skippable)
         last = draining and not sending and self.is_last()
         close = sending or last or refused.ends or not cycle.keep_alive
         ids, head = cycle.scope["state"].get("ids"), cycle.scope["method"] == "HEAD"
-        cycle.transport.write(refused.response(close=close, body=not head, ids=ids))
-        if sending:
-            self._linger()
-        elif close:
-            cycle.transport.close()
-        cycle.on_response()
+        response = refused.response(close=close, body=not head, ids=ids)
+        self.respond(cycle, response, close=close, linger=sending)
 
     def _hold(self) -> None:
         """Count the bytes of calls that have not reached the application; cut the heaviest holders beyond a limit."""
@@ -280,11 +271,11 @@ class LimitedProtocol(EndingProtocol, BoundedHttp):
         if response is not None:
             self.transport.write(response.response(close=True))
         if response is not None and linger:
-            self._linger()
+            self.linger()
         else:
             self.transport.close()
 
-    def _linger(self) -> None:
+    def linger(self) -> None:
         """Read and drop what the client is still sending: closed at once, it might not receive its response."""
         self._lingering, self._since = self._lingering or 0, self.loop.time()
         self._dropped = self._since

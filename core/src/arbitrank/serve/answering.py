@@ -1,0 +1,73 @@
+"""Answers of a connection: to a rank call in the event loop, by one write; to any other call by a task.
+
+A task, its coroutines and the messages between them take about as long as all other parts of HTTP together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from arbitrank.serve.ending import EndingProtocol
+
+
+class RankReply(NamedTuple):
+    """RankReply to a call; `last`: the connection ends with it."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    last: bool
+
+
+AtOnce: TypeAlias = Callable[[Any, bytes], RankReply | None]
+"""Replies to a rank call by its scope and body; None where the call has to wait for something, as a list of requests.
+
+It never raises.
+"""
+
+
+class AnsweringProtocol(EndingProtocol):
+    """Protocol of a connection that has the application reply `at_once` where that can."""
+
+    at_once: AtOnce
+    _running: RequestResponseCycle | None = None  # the call that the application answers
+
+    @property
+    def busy(self) -> bool:
+        """True while a call that has arrived is answered."""
+        return self._running is not None
+
+    def answer_soon(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer a rank call once all that has arrived is read, so that too many of them are refused before."""
+        self._running = cycle
+        self.loop.call_soon(self._answer, cycle, app)
+
+    def _answer(self, cycle: RequestResponseCycle, app: Any) -> None:
+        waits = cycle.disconnected or self.flow.write_paused  # for a client that reads nothing, where that is open
+        reply = None if waits else self.at_once(cycle.scope, bytes(cycle.body))
+        if reply is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        parts = [STATUS_LINE[reply.status]]
+        for name, value in (*self.server_state.default_headers, *reply.headers):
+            parts += name, b": ", value, b"\r\n"
+        close = reply.last or not cycle.keep_alive
+        parts += b"connection: close\r\n\r\n" if close else b"\r\n", reply.body
+        self.respond(cycle, b"".join(parts), close=close)
+
+    def respond(self, cycle: RequestResponseCycle, response: bytes, *, close: bool, linger: bool = False) -> None:
+        """Send a whole response, and end the connection where it is to `close`: where it is to `linger`, later."""
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(response)
+        if linger:
+            self.linger()
+        elif close:
+            cycle.transport.close()
+        cycle.on_response()
+
+    def linger(self) -> None:
+        """Read and drop what the client is still sending: closed at once, it might not receive its response."""
+        raise NotImplementedError
