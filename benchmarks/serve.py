@@ -7,8 +7,12 @@ other processor to itself and keeps its sockets open. All get the same 15 hypoth
 rotate. `fastapi` is the same arbitrator behind FastAPI and pydantic models, on uvicorn, uvloop and httptools like the
 service. `echo` decodes the request into the same values and encodes a constant answer: the cost of HTTP and JSON alone.
 
-Then requests are sent at random times, an open loop: at 70 % of the service's capacity, and at 300 %. Latencies are
-measured from the time at which a request was due.
+The service keeps a log and its metrics, the peers neither.
+
+Then requests are sent by a schedule, an open loop, at 70 % of the service's capacity evenly and at random times, and at
+300 % at random times. Latencies are measured from the time at which a request was due. At random times a queue forms
+before any server: of one that takes the same time for every request, and has no other work, the ratio of p99 to p50 is
+printed too.
 """
 
 from __future__ import annotations
@@ -43,6 +47,8 @@ NAME = "serve"
 CONTESTANTS = ("service", "fastapi", "echo")
 _CONNECTIONS = 8
 _MOST = 256  # connections of the open loop
+_LOADS = {"70": (0.7, False), "70_random": (0.7, True), "300": (3.0, True)}
+"""Shares of the capacity, and whether requests are sent at random times, by the names of figures."""
 
 
 def bodies() -> list[bytes]:
@@ -325,12 +331,16 @@ def open_loop(
     calls: Sequence[bytes],
     rate: float,
     seconds: float,
-    seed: int = 0,
+    seed: int | None = 0,
     look: Callable[[int, bytes], None] = lambda status, body: None,
 ) -> LoopResult:
-    """Send at random times, `rate` a second on average, without waiting for answers; `look` gets each answer."""
-    seen = LoopResult()
-    moments = np.cumsum(np.random.default_rng(seed).exponential(1.0 / rate, int(rate * seconds)))
+    """Send `rate` requests a second without waiting for answers; `look` gets each answer.
+
+    They are sent at random times, which `seed` draws, or evenly where it is None.
+    """
+    seen, n = LoopResult(), int(rate * seconds)
+    gaps = np.full(n, 1.0 / rate) if seed is None else np.random.default_rng(seed).exponential(1.0 / rate, n)
+    moments = np.cumsum(gaps)
     with selectors.EpollSelector() as selector:
         idle: deque[Connection] = deque()
         for _ in range(_MOST):
@@ -370,6 +380,16 @@ def open_loop(
 # ---------------------------------------------------------------------------------------------------------- the figures
 
 
+def ideal_ratio(load: float, n: int = 200_000) -> float:
+    """p99 over p50 of a server that takes the same time for each of n requests, which come at random times."""
+    gaps, wait, latencies = np.random.default_rng(0).exponential(1.0 / load, n).tolist(), 0.0, []
+    for gap in gaps:  # in units of that time
+        wait = max(0.0, wait - gap)
+        latencies.append(wait := wait + 1.0)
+    p50, p99 = np.quantile(latencies, (0.5, 0.99))
+    return float(p99 / p50)
+
+
 def processor_seconds(pid: int) -> float:
     """Processor time of a process so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -386,7 +406,12 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
     if client is not None:
         os.sched_setaffinity(0, {client})
     try:
-        with running("service", server) as ours, running("fastapi", server) as peer, running("echo", server) as floor:
+        with (
+            tempfile.TemporaryDirectory(prefix="arbitrank-") as log,
+            running("service", server, log=log) as ours,
+            running("fastapi", server) as peer,
+            running("echo", server) as floor,
+        ):
             contestants = dict(zip(CONTESTANTS, (ours, peer, floor), strict=True))
             for name, (_, port) in contestants.items():
                 closed_loop(port, calls, 0.5)
@@ -400,29 +425,33 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
                     rates[name].append(rate)
                     costs[name].append(1e6 * (processor_seconds(pid) - before) / (rate * chosen.seconds))
             capacity = median(rates["service"])
-            calm, crowded = LoopResult(), LoopResult()
+            loops = {name: LoopResult() for name in _LOADS}
             for turn in range(chosen.turns):
-                for seen, factor in ((calm, 0.7), (crowded, 3.0)):
-                    one = open_loop(ours[1], calls, factor * capacity, chosen.seconds, seed=turn)
+                for name, (factor, drawn) in _LOADS.items():
+                    seed = turn if drawn else None
+                    one, seen = open_loop(ours[1], calls, factor * capacity, chosen.seconds, seed), loops[name]
                     seen.latencies += one.latencies
                     seen.shed += one.shed
                     seen.unsent += one.unsent
                     seen.late += one.late
     finally:
         os.sched_setaffinity(0, set(processors))
-    p = {name: [1e3 * float(np.quantile(seen.latencies, q)) for q in (0.5, 0.99)]
-         for name, seen in (("calm", calm), ("crowded", crowded))}  # fmt: skip
+    calm, crowded = loops["70_random"], loops["300"]
+    p = {name: [1e3 * float(np.quantile(seen.latencies, q)) for q in (0.5, 0.99)] for name, seen in loops.items()}
     return {
         "requests_per_s": {name: median(found) for name, found in rates.items()},
         "processor_us": {name: median(found) for name, found in costs.items()},
         "over_fastapi": median(a / b for a, b in zip(rates["service"], rates["fastapi"], strict=True)),
         "over_echo": median(a / b for a, b in zip(rates["service"], rates["echo"], strict=True)),
-        "p50_ms_at_70": p["calm"][0],
-        "p99_ms_at_70": p["calm"][1],
+        "p50_ms_at_70": p["70"][0],
+        "p99_ms_at_70": p["70"][1],
+        "p50_ms_at_70_random": p["70_random"][0],
+        "p99_ms_at_70_random": p["70_random"][1],
+        "ideal_ratio_at_70_random": ideal_ratio(0.7),
         "shed_at_70": calm.shed / max(1, calm.shed + len(calm.latencies)),
-        "p50_ms_at_300": p["crowded"][0],
-        "p99_ms_at_300": p["crowded"][1],
-        "overload_p99_ratio": p["crowded"][1] / p["calm"][1],
+        "p50_ms_at_300": p["300"][0],
+        "p99_ms_at_300": p["300"][1],
+        "overload_p99_ratio": p["300"][1] / p["70_random"][1],
         "answered_at_300": len(crowded.latencies) / (chosen.turns * chosen.seconds * capacity),
         "offered_at_300": (len(crowded.latencies) + crowded.shed) / (chosen.turns * chosen.seconds * capacity),
         "client_late_ms": [1e3 * float(np.quantile(seen.late, 0.99)) for seen in (calm, crowded)],
@@ -435,8 +464,15 @@ def print_table(figures: Mapping[str, Any]) -> None:
     ]
     table(("15 hypotheses, one processor", "requests a second", "processor, µs a request"), rows)
     print(f"over FastAPI: {figures['over_fastapi']:.2f}; over the echo: {figures['over_echo']:.2f}")
-    for load in (70, 300):
-        print(f"at {load} % load: p50 {figures[f'p50_ms_at_{load}']:.2f} ms, p99 {figures[f'p99_ms_at_{load}']:.2f} ms")
+    processor = figures["processor_us"]
+    print(
+        f"by processor time, over FastAPI: {processor['fastapi'] / processor['service']:.2f}; "
+        f"over the echo: {processor['echo'] / processor['service']:.2f}"
+    )
+    for name, words in (("70", "70 % load, evenly"), ("70_random", "70 %, at random"), ("300", "300 %, at random")):
+        p50, p99 = figures[f"p50_ms_at_{name}"], figures[f"p99_ms_at_{name}"]
+        print(f"at {words}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {p99 / p50:.1f} times that")
+    print(f"of an ideal server at 70 %, at random: {figures['ideal_ratio_at_70_random']:.1f} times")
     print(
         f"p99 at 300 % over p99 at 70 %: {figures['overload_p99_ratio']:.2f}; of its capacity it then "
         f"answers {100 * figures['answered_at_300']:.0f} %; refused at 70 %: {100 * figures['shed_at_70']:.2f} %"

@@ -14,5 +14,5 @@ def own_claims(arbitration: Arbitration) -> dict[str, tuple[float, float]]:
     for name, one in arbitration.outcomes.items():
         if isinstance(one, Answered) and len(one.scores.right):
             scores = recalibrated(one.scores, as_reported(reports[name]) if name in reports else None)
-            found[name] = round(float(scores.mine), 6), round(float(scores.right.max()), 6)
+            found[name] = round(float(scores.mine), 6), round(max(scores.right.tolist()), 6)
     return found

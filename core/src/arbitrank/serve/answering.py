@@ -67,7 +67,12 @@ class AnsweringProtocol(EndingProtocol):
         elif close:
             cycle.transport.close()
         cycle.on_response()
+        cycle.on_response = _nothing  # else it and the connection would keep each other until they are collected
 
     def linger(self) -> None:
         """Read and drop what the client is still sending: closed at once, it might not receive its response."""
         raise NotImplementedError
+
+
+def _nothing() -> None:
+    pass

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from arbitrank.serve.tracing import Tracing
 
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
+_COLLECT = 50_000  # objects more than before, at which they are collected: more than calls that wait to be logged have
 
 
 class Answerer(NamedTuple):
@@ -148,6 +149,7 @@ class WorkerState:
             self.pool = self._stack.enter_context(ThreadPoolExecutor(1, "arbitrank answer"))
         gc.collect()
         gc.freeze()  # what is loaded stays, so collections beside requests need not traverse it
+        gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
         return live
 
     def _discover(self) -> None:
