@@ -31,6 +31,11 @@ _CONFIDENCES = ("domain_confidence", "intent_confidence", "slots_confidence")
 
 def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
     """The hypotheses that a domain recognised, with JSON's types. Raises `PluginError` where one is invalid."""
+    return packed_hypotheses(name, returned)[0]
+
+
+def packed_hypotheses(name: str, returned: Any) -> tuple[tuple[Hypothesis, ...], bytes | None]:
+    """The same, and their bytes in msgpack where the check has made them."""
     if not isinstance(returned, Iterable):
         raise PluginError(f"recognise returned {type(returned).__name__}, expected a sequence of Hypothesis")
     hypotheses: tuple[Any, ...] = tuple(islice(returned, MAX_HYPOTHESES + 1))
@@ -38,8 +43,22 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
         raise PluginError(
             f"recognise returned more than {MAX_HYPOTHESES} hypotheses, expected at most {MAX_HYPOTHESES}"
         )
-    # Decoding checks types, and scores are read by their scale later; a non-finite number does not survive it.
+    # Decoding checks types, and scores are read by their scale later, infinite ones too; no NaN equals itself. What
+    # `resolved` may hold, and integers of more than 64 bits, are JSON's.
     try:
+        packed = _pack(hypotheses)
+        if len(packed) <= MAX_BYTES // 2:
+            plain = _unpack(packed)
+            if plain == hypotheses and all(h.domain == name and (not h.slots or _unresolved(h.slots)) for h in plain):
+                return plain, packed
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError):
+        pass
+    return json_hypotheses(name, hypotheses), None
+
+
+def json_hypotheses(name: str, hypotheses: tuple[Any, ...]) -> tuple[Hypothesis, ...]:
+    """The hypotheses as JSON has them, without infinite numbers. Raises `PluginError` with the first that is wrong."""
+    try:  # a non-finite number does not survive it
         encoded = _encode(hypotheses)
         if len(encoded) > MAX_BYTES:
             raise PluginError(f"recognise returned {len(encoded)} bytes as JSON, expected at most {MAX_BYTES}")
@@ -57,6 +76,11 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
         for i, h in enumerate(hypotheses):
             _check_types(i, h, reason)
         raise PluginError(f"recognise returned invalid hypotheses: {reason}") from error
+
+
+def _unresolved(slots: tuple[Slot, ...]) -> bool:
+    """True where no slot holds a value of any type."""
+    return not [slot for slot in slots if slot.resolved is not None]  # quicker than `all`
 
 
 def _check_hypothesis(name: str, i: int, hypothesis: Any) -> None:
@@ -116,6 +140,8 @@ _EXPECTED = {
 }
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _decode = msgspec.json.Decoder(tuple[Hypothesis, ...]).decode
+_pack = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+_unpack = msgspec.msgpack.Decoder(tuple[Hypothesis, ...]).decode
 
 
 def checked_scores(scores: object, n: int) -> Scores:

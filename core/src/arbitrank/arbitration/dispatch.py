@@ -14,7 +14,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
-from arbitrank.arbitration.checks import checked_explanation, checked_hypotheses, checked_scores
+from arbitrank.arbitration.checks import checked_explanation, checked_scores, json_hypotheses, packed_hypotheses
 from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped, kind_of
 from arbitrank.arbitration.prepared import prepared
 from arbitrank.arbitration.scaled_model import ScaledModel
@@ -238,8 +238,9 @@ def _answer(
         scales = model.given if given else model.recognised
         shown = model.shown[not given]
         model = model.model
+    packed: bytes | None = None
     if hypotheses is None:
-        hypotheses = checked_hypotheses(name, model.recognise(shared))
+        hypotheses, packed = packed_hypotheses(name, model.recognise(shared))
     recognised = perf_counter()
     scores, kept = NO_SCORES, None
     why: Sequence[Mapping[str, float]] | None = () if explain else None
@@ -247,17 +248,19 @@ def _answer(
         try:
             read = read_hypotheses(hypotheses, scales)
         except ScoreError as error:  # of given hypotheses it is not the domain's fault
+            if not given:
+                json_hypotheses(name, tuple(hypotheses))  # which says more of an infinite number
             ms = 1e3 * (perf_counter() - began)
             return Failed(str(error), ms, int(not given), error.index, kind="request" if given else "contract")
         if len(read) > 1 and (kept := distinct(read)) is not None:
-            hypotheses, read = only(hypotheses, kept), only(read, kept)
+            hypotheses, read, packed = only(hypotheses, kept), only(read, kept), None
         own = replace(shared, hypotheses=read)
         scores = checked_scores(model.rerank(own), len(read))
         if explain:
             why = completed(checked_explanation(model.explain(own), len(read)), scores.right)
     done = perf_counter()
     recognise_ms, rerank_ms = 1e3 * (recognised - began), 1e3 * (done - recognised)
-    return Answered(hypotheses, scores, why, recognise_ms, rerank_ms, kept, shown, began)
+    return Answered(hypotheses, scores, why, recognise_ms, rerank_ms, kept, shown, began, packed)
 
 
 def _answer_each_wording(name: str, model: Model, shared: Request, explain: bool) -> Answered | Failed:

@@ -55,9 +55,10 @@ class Channel(Generic[T]):
         `full` is called where the other side has to read first.
         """
         frame = b"".join([_LENGTH.pack(len(content)) + content for content in contents])
-        sent = 0
-        with suppress(BlockingIOError):
+        try:
             sent = self.connection.send(frame, 0 if seconds is None and full is None else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0  # the other side has to read first
         if sent < len(frame):
             if full is not None:
                 full()

@@ -122,7 +122,7 @@ def outcome_message(query: int, place: int, outcome: Answered | Failed, given: b
             place,
             mine=outcome.scores.mine,
             right=tuple(outcome.scores.right.tolist()),
-            hypotheses=None if given else tuple(outcome.hypotheses),
+            hypotheses=None if given else _sent(outcome),
             why=None if outcome.why is None else [dict(row) for row in outcome.why],
             recognise_ms=outcome.recognise_ms,
             rerank_ms=outcome.rerank_ms,
@@ -134,6 +134,13 @@ def outcome_message(query: int, place: int, outcome: Answered | Failed, given: b
     return DomainOutcome(
         query, place, reason, recognise_ms=outcome.ms, out_of_memory=short_of_memory, unread=outcome.unread
     )
+
+
+def _sent(outcome: Answered) -> tuple[Hypothesis, ...]:
+    """The hypotheses to encode; of those that their check has encoded, the bytes."""
+    if outcome.packed is not None:
+        return msgspec.Raw(outcome.packed)  # type: ignore[return-value]
+    return tuple(outcome.hypotheses)
 
 
 def short(reason: str) -> str:
