@@ -10,7 +10,7 @@ other work of the machine.
 
 Against the core of an earlier commit, which is built from the repository, are measured: those domains, isolated, and
 thirty domains of a plugin made for this in one worker, as `benchmarks.isolate` has them. The default is the commit
-before workers spoke a versioned protocol. Further: the time of an installation, twice, the second with a warm cache;
+before a service waited for a worker's bell. Further: the time of an installation, twice, the second with a warm cache;
 the time of a request in which one of thirty domains hangs in an environment, beyond its deadline; memory (PSS) of the
 processes of a domain; and the gate, as `arbitrank impact` on a log of many requests, with one domain in an environment
 and with all in its own process. What was built is kept in --work, if that is named, and used again.
@@ -46,8 +46,8 @@ from benchmarks.borrowed import released
 from benchmarks.common import distribution, note, show, table
 
 NAME = "environments"
-BEFORE = "00eb7ce"
-"""The last commit before workers spoke a versioned protocol."""
+BEFORE = "eeb2587"
+"""The last commit before a service waited for a worker's bell."""
 
 DOMAINS = ("music", "books", "video")
 THIRTY = tuple(f"bench{i:02}" for i in range(30))
