@@ -178,8 +178,8 @@ def end_to_end(domains: int, utterances: int, asked: int, seed: int = 0) -> dict
 def over_best(systems: Mapping[str, Mapping[str, Any]]) -> float | None:
     """Our best recall@10 over that of the best peer; None where no peer was measured."""
     recalls = {name: one["recall"]["10"] for name, one in systems.items() if "recall" in one}
-    peers = [one for name, one in recalls.items() if name not in OURS]
-    return float(max(recalls[name] for name in OURS if name in recalls) / max(peers)) if peers else None
+    ours, peers = ([one for name, one in recalls.items() if (name in OURS) == own] for own in (True, False))
+    return float(max(ours) / max(peers)) if ours and peers else None
 
 
 def measured(chosen: argparse.Namespace) -> dict[str, Any]:

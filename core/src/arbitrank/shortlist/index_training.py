@@ -25,7 +25,7 @@ Numbers = NDArray[np.int64]
 Hashes = NDArray[np.uint32]
 
 _LEAST_RATIO = 20  # all grams are at least so many times the smoothing, so that little data has an effect too
-_SKILLS = 250  # for each of which a gram keeps a posting: of a million, those of the same words are as many more
+_GROWTH = 0.6  # of the postings that a gram keeps: the more skills have the same words, the more tell them apart
 _LENGTH = 6  # grams that a typical utterance shares with a skill: a prior is spread over so many when postings are cut
 _SKILL = 24  # bits of a skill's number in an occurrence
 _FILE = 6  # bits of a gram's hash that choose its file
@@ -65,7 +65,7 @@ def train_index(
             in_gram = np.bincount(gram, counts).astype(np.int64)
             weights = np.log1p(counts * (total / a) / in_gram[gram])
             gain = weights + missing[skill] + base[skill] / _LENGTH
-            kept = _most_informative(gram, gain, max(settings.postings, n // _SKILLS))
+            kept = _most_informative(gram, gain, max(settings.postings, int(n**_GROWTH)))
             _extend(grams, known)
             _extend(rarity, np.minimum(np.round(RARITY * np.log(total / in_gram)), 255))
             _extend(sizes, np.bincount(gram[kept], minlength=len(known)))
