@@ -5,6 +5,7 @@ Exit status: 0 done, 1 a gate refused or a check failed, 2 the call or its input
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -63,6 +64,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
 }
 VERBS: dict[str, tuple[str, str]] = {verb: row for verbs in GROUPS.values() for verb, row in verbs.items()}
 
+# New containers after which the youngest are searched for cycles. Modules and models live as long as the process, so
+# Python's 700 has them searched some hundred times before the first answer.
+_YOUNG = 10_000
+
 _MEANINGS = {
     "create": "new", "init": "new", "test": "check", "validate": "check", "lint": "check", "list": "domains",
     "deploy": "promote", "release": "promote", "undo": "rollback", "revert": "rollback", "score": "rank",
@@ -107,6 +112,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    gc.set_threshold(_YOUNG)
     # A terminal that cannot show a character still gets the answer.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

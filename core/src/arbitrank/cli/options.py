@@ -204,9 +204,11 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:
     """The HypRank in a folder, signed where the store requires that. Raises `ArtifactError` where there is none."""
+    if folder is None:
+        return None
     from arbitrank.shortlist.hyprank import load_hyprank
 
-    return None if folder is None else load_hyprank(folder, store.keys)
+    return load_hyprank(folder, store.keys)
 
 
 def stable_hyprank(store: Store) -> HypRank | None:

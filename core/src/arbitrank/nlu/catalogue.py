@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -22,6 +23,8 @@ _LONG = 4
 """Words of a title that count; more make it no surer."""
 
 _ARTICLES = ("the ", "a ", "an ")
+
+_BETWEEN = re.compile(r"[\W_]+")
 
 
 def read_works(folder: Path) -> list[Work]:
@@ -64,7 +67,7 @@ def key_of(name: str) -> str:
     """The name as it is looked up: without case, accents, punctuation, spaces and leading article."""
     text = unicodedata.normalize("NFKD", comparable(name)).casefold().replace("&", " and ")
     article = next((a for a in _ARTICLES if text.startswith(a)), "")
-    return "".join(c for c in text[len(article) :] if c.isalnum()) or text
+    return _BETWEEN.sub("", text[len(article) :]) or text
 
 
 class Catalogue:
@@ -83,16 +86,21 @@ class Catalogue:
                 f"{', '.join(sorted(present))}; name one of these in Catalogue(…), or add it to works.tsv"
             )
         self._spelt = {column: {value for work in works if (value := work.get(column))} for column in columns}
-        self._names = {column: frozenset(map(key_of, values)) for column, values in self._spelt.items()}
-        self._shared = frozenset(key_of(work["title"]) for work in works if also_of(work))
+        keys = {work["title"]: key_of(work["title"]) for work in works if "title" in work}
+        self._names = {
+            column: frozenset(keys[value] if column == "title" else key_of(value) for value in values)
+            for column, values in self._spelt.items()
+        }
+        self._shared = frozenset(keys[work["title"]] for work in works if also_of(work))
         shares: dict[str, float] = {}
         self._words: dict[str, int] = {}
         for work in elsewhere:
-            shares[key_of(work["title"])] = 0.0
-            self._words[key_of(work["title"])] = min(_LONG, len(work["title"].split()))
+            key = key_of(work["title"])
+            shares[key] = 0.0
+            self._words[key] = min(_LONG, len(work["title"].split()))
         for work in works:
             if work.get("share"):
-                key = key_of(work["title"])
+                key = keys[work["title"]]
                 shares[key] = min(1.0, shares.get(key, 0.0) + share_of(work))
                 self._words[key] = min(_LONG, len(work["title"].split()))
         self._odds = {key: _log_odds(share) for key, share in shares.items()}

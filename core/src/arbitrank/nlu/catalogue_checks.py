@@ -33,8 +33,10 @@ def read_table(path: Path) -> Table:
         table = _table(path, text)
         if fault := _header_fault(table):
             faults.append(fault)
-        for line, row in table.rows if "share" in table.columns else ():
-            faults += _share_faults(table, line, dict(zip(table.columns, row, strict=False)))
+        place = table.columns.index("share") if "share" in table.columns else len(table.columns)
+        for line, row in table.rows:
+            if place < len(row) and row[place]:
+                faults += _share_faults(table, line, row[place])
         if not any(fault.fatal for fault in faults):
             return table
     raise_for([fault for fault in faults if fault.fatal])
@@ -121,15 +123,15 @@ def _work_faults(table: Table, line: int, work: Mapping[str, str], domain: str) 
         yield DataFault(path, line, "also", seen, expected, "remove it")
     elif any(name != name.strip() for name in also):
         yield DataFault(path, line, "also", f"is {work['also']!r}", "names without blanks", "write them as a,b")
-    yield from _share_faults(table, line, work)
-
-
-def _share_faults(table: Table, line: int, work: Mapping[str, str]) -> Iterator[DataFault]:
     if share := work.get("share"):
-        try:
-            number = float(share)
-        except ValueError:
-            number = float("nan")
-        if not 0.0 <= number <= 1.0:
-            path = str(table.path)
-            yield DataFault(path, line, "share", f"is {share!r}", "a number in [0, 1]", "correct it, or leave it empty")
+        yield from _share_faults(table, line, share)
+
+
+def _share_faults(table: Table, line: int, share: str) -> Iterator[DataFault]:
+    try:
+        number = float(share)
+    except ValueError:
+        number = float("nan")
+    if not 0.0 <= number <= 1.0:
+        path = str(table.path)
+        yield DataFault(path, line, "share", f"is {share!r}", "a number in [0, 1]", "correct it, or leave it empty")
