@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from unicodedata import combining, is_normalized, normalize
 
 __all__ = ["BLANK", "INVISIBLE", "SPACE", "blank", "comparable", "composed", "visible_length"]
@@ -26,6 +27,9 @@ _SEEN = re.compile(f"[^\\s{BLANK}]")
 _PIECE, _MARKS = 500, 30
 _PIECES = re.compile(rf"(?s).{{1,{_PIECE}}}(?!\S)|.{{1,{_PIECE}}}(?![\u0300-\u036f\u1160-\u11ff])|.{{1,{_PIECE}}}")
 
+_SHORT, _TEXTS = 100, 1024
+"""Characters of a text that is remembered, and their number: all readings of a request have the same few values."""
+
 _RANGES = (
     *(range(0x200C, 0x2010), range(0x202A, 0x202F), range(0x2060, 0x2065), range(0x2066, 0x2070)),
     *(range(0xFE00, 0xFE10), (0xAD, 0x61C, 0xFEFF)),
@@ -40,9 +44,16 @@ def blank(text: str) -> bool:
 
 def comparable(text: str) -> str:
     """The text for comparison with another: casefolded, in NFC, without invisible characters, blanks as one space."""
+    return _remembered(text) if len(text) <= _SHORT else _comparable(text)
+
+
+def _comparable(text: str) -> str:
     if not text.isascii():
         text = _nfc(text.translate(_SHOWN))
     return " ".join(text.split()).casefold()
+
+
+_remembered = lru_cache(_TEXTS)(_comparable)
 
 
 def visible_length(text: str) -> int:

@@ -16,12 +16,15 @@ from arbitrank.probability import CLIP, Floats, Starts, log_odds
 from arbitrank.values import Hypothesis, Request
 
 
-def matrices(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> tuple[Floats, Floats]:
+def matrices(
+    spec: FeatureSpec, requests: Sequence[Request], starts: Starts, own: Sequence[Sequence[Hypothesis]] | None = None
+) -> tuple[Floats, Floats]:
     """The features of R requests, by `spec.request_names`, and of their N readings, by `spec.reading_names`.
 
-    `starts`, shape (R,), says where each request's hypotheses begin; none has no hypotheses.
+    `starts`, shape (R,), says where each request's hypotheses begin; none has no hypotheses. `own` are those of the
+    domain where the requests hold others too.
     """
-    found = [h for request in requests for h in request.hypotheses or ()]
+    found = [h for some in (own or (request.hypotheses or () for request in requests)) for h in some]
     sizes = np.diff(np.append(starts, len(found)))
     group = np.repeat(np.arange(len(requests)), sizes)
     (domain, intent, slots), (no_domain, no_intent, no_slots) = _confidences(found, spec)
@@ -124,13 +127,12 @@ def _intent_contexts(
     """`intent_contexts` of each reading; zeros where the context says nothing of the domain's intents."""
     rows = np.zeros((len(found), 4 if spec.preferences else 3))
     own = f"preference.{spec.domain}."
-    for request, start in zip(requests, starts.tolist(), strict=True):
+    for request, start, end in zip(requests, starts.tolist(), [*starts[1:].tolist(), len(found)], strict=True):
         context = request.context
         again = spec.previous and context.get("previous_domain") == spec.domain
         if not again and not (spec.preferences and any(key.startswith(own) for key in context)):
             continue
-        readings = request.hypotheses or ()
-        end = start + len(readings)
+        readings = found[start:end]
         by_intent = intent_contexts(spec, context, best_intents(readings, intent[start:end].tolist()))
         rows[start:end] = [by_intent[h.intent] for h in readings]
     return rows

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from arbitrank.domain import Model
 from arbitrank.learn.boosted import Boosted
 from arbitrank.learn.calibration import Calibrated, Calibrator
-from arbitrank.learn.evidence import own_request
 from arbitrank.learn.matrices import matrices
 from arbitrank.learn.reference import ReferenceModel
 from arbitrank.learn.rerankers import Factored
@@ -54,11 +53,10 @@ def matrix_scores(
     hypotheses: Sequence[Sequence[Hypothesis]],
 ) -> MatrixScores:
     """The scores of each request with its hypotheses, of which there is one at least; the same as of each alone."""
-    own = [own_request(request, some) for request, some in zip(requests, hypotheses, strict=True)]
     sizes = np.array([len(some) for some in hypotheses])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     with np.errstate(all="ignore"):  # requests with scores that are not finite are scored alone, for the reason
-        mine, right = reranker.score(*matrices(reranker.spec, own, starts), starts)
+        mine, right = reranker.score(*matrices(reranker.spec, requests, starts, hypotheses), starts)
         if calibrator is not None:
             mine, right = bounded_groups(calibrator(right), starts, mine)
         total = np.add.reduceat(right, starts)
