@@ -25,7 +25,7 @@ Numbers = NDArray[np.int64]
 Hashes = NDArray[np.uint32]
 
 _LEAST_RATIO = 20  # all grams are at least so many times the smoothing, so that little data has an effect too
-_GROWTH = 0.6  # of the postings that a gram keeps: the more skills have the same words, the more tell them apart
+_MANY, _GROWTH = 15_000, 0.6  # beyond so many skills a gram keeps more postings, by this power of their number
 _LENGTH = 6  # grams that a typical utterance shares with a skill: a prior is spread over so many when postings are cut
 _SKILL = 24  # bits of a skill's number in an occurrence
 _FILE = 6  # bits of a gram's hash that choose its file
@@ -60,12 +60,13 @@ def train_index(
         missing = np.log(a / (lengths + a))
         base = settings.prior * np.log((uses + 1.0) / (uses.sum() + n))
         step = max(1.0, float(np.log1p(total / a))) / int(STEPS)  # of the weight of a gram that only one skill has
+        most = int(settings.postings * max(1.0, n / _MANY) ** _GROWTH)
         for part in occurrences.parts():
             known, gram, skill, counts = _counted(part)
             in_gram = np.bincount(gram, counts).astype(np.int64)
             weights = np.log1p(counts * (total / a) / in_gram[gram])
             gain = weights + missing[skill] + base[skill] / _LENGTH
-            kept = _most_informative(gram, gain, max(settings.postings, int(n**_GROWTH)))
+            kept = _most_informative(gram, gain, most)
             _extend(grams, known)
             _extend(rarity, np.minimum(np.round(RARITY * np.log(total / in_gram)), 255))
             _extend(sizes, np.bincount(gram[kept], minlength=len(known)))
