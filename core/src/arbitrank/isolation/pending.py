@@ -269,7 +269,7 @@ def checked_outcome(
         scores = checked_scores(Scores(message.mine, right), len(hypotheses))
         if given is None and len(hypotheses) > MAX_HYPOTHESES:
             raise PluginError(f"{len(hypotheses)} hypotheses, expected at most {MAX_HYPOTHESES}")
-        if given is None and not all(h.domain == name and not h.features for h in hypotheses):
+        if given is None and [h for h in hypotheses if h.domain != name or h.features]:
             _check_each(name, hypotheses)
         why = completed(checked_explanation(message.why or (), len(hypotheses)), scores.right) if explain else None
     except PluginError as error:
