@@ -104,6 +104,8 @@ class Catalogue:
                 shares[key] = min(1.0, shares.get(key, 0.0) + share_of(work))
                 self._words[key] = min(_LONG, len(work["title"].split()))
         self._odds = {key: _log_odds(share) for key, share in shares.items()}
+        of_shares = ("title_odds", "title_words") if shares else ()
+        self._features = (*(f"{column}_known" for column in columns), "title_unknown", "title_shared", *of_shares)
 
     def names(self, column: str) -> list[str]:
         """The names in the column as they are spelt there, sorted, each once."""
@@ -126,16 +128,24 @@ class Catalogue:
         catalogue, in [-4, 4]; and `title_words`, the words of the longest of those titles, 4 at most: a known title of
         several words is hardly said by chance. Both are 0 without a title, and of an unknown one.
         """
-        keys = {name: [key_of(slot.value) for slot in hypothesis.slots if slot.name == name] for name in self._names}
-        found = {f"{name}_known": float(any(key in self._names[name] for key in keys[name])) for name in keys}
-        titles = keys.get("title", [])
-        given = [title for title in titles if title in self._odds]
-        known = self._names.get("title", frozenset())
-        found["title_unknown"] = float(any(title not in known and title not in self._odds for title in titles))
-        found["title_shared"] = float(any(title in self._shared for title in titles))
-        if self._odds:
-            found["title_odds"] = max((self._odds[title] for title in given), default=0.0)
-            found["title_words"] = float(max((self._words[title] for title in given), default=0))
+        found = dict.fromkeys(self._features, 0.0)
+        odds = []
+        for slot in hypothesis.slots:
+            if (known := self._names.get(slot.name)) is None:
+                continue
+            key = key_of(slot.value)
+            if key in known:
+                found[f"{slot.name}_known"] = 1.0
+            if slot.name == "title":
+                if key in self._odds:
+                    odds.append(self._odds[key])
+                    found["title_words"] = max(found["title_words"], float(self._words[key]))
+                elif key not in known:
+                    found["title_unknown"] = 1.0
+                if key in self._shared:
+                    found["title_shared"] = 1.0
+        if odds:
+            found["title_odds"] = max(odds)
         return found
 
 

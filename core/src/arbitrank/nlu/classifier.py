@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from arbitrank.nlu.text import BUCKETS
 
 SHORTEST = 1e-6
 """The least length of an utterance's vector, so that one without a known n-gram is not divided by zero."""
+
+_OVERFLOW = 700.0  # of the exponential
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +46,21 @@ class Classifier:
 
     _rows: NDArray[np.int32] = None  # type: ignore[assignment]  # filled above, from `buckets`
 
-    def classify(self, encoded: Sequence[Encoded]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """P(mine) of each utterance, shape (n,), and P(intent | mine), shape (n, I), rows summing to 1."""
-        scores = np.array([self._score(one.ngrams) for one in encoded]).reshape(-1, len(self.bias))
-        top = scores[:, 1:].max(axis=1, keepdims=True)
-        intents = np.exp(scores[:, 1:] - top)
-        total = intents.sum(axis=1, keepdims=True)
-        odds = scores[:, 0] + self.joint * (np.log(total) + top)[:, 0]
-        return 1.0 / (1.0 + np.exp(-odds)), intents / total
+    def classify(self, encoded: Encoded) -> tuple[float, NDArray[np.float64]]:
+        """P(the utterance is the domain's), and P(intent | it is), shape (I,), which sum to 1."""
+        scores = self._scores(encoded.ngrams)
+        top = scores[1:].max()
+        intents = np.exp(scores[1:] - top)
+        total = float(np.add.reduce(intents))
+        odds = scores.item(0) + self.joint * (math.log(total) + top.item())
+        return _logistic(odds), intents / total
 
-    def _score(self, grams: NDArray[np.uint32]) -> NDArray[np.float64]:
-        rows = self._rows[grams]
-        total: NDArray[np.float64] = self.weights[rows].sum(axis=0, dtype=np.float64)
-        return self.bias + total / max(float(np.linalg.norm(self.rarity[rows])), SHORTEST)
+    def _scores(self, grams: NDArray[np.uint32]) -> NDArray[np.float64]:
+        rows = self._rows.take(grams)
+        rarity = self.rarity.take(rows)
+        total = np.add.reduce(self.weights.take(rows, axis=0), axis=0, dtype=np.float64)
+        return self.bias + total / max(math.sqrt(rarity.dot(rarity)), SHORTEST)
+
+
+def _logistic(odds: float) -> float:
+    return 1.0 / (1.0 + math.exp(-odds)) if odds > -_OVERFLOW else 0.0

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from heapq import heapify, heappop, heappush
+from math import exp, log
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,15 @@ from numpy.typing import NDArray
 
 _NEVER = -1e4
 """The log-weight of an impossible step: far below any real score, finite so that differences stay numbers."""
+
+_LEAST = -700.0
+"""The log-weight below which a step adds nothing to a sum: its exponential is the least that is quick to compute."""
+
+_RESCALED = 64
+"""Tokens after which sums over label sequences are scaled down; over so many they grow by L ** 64 at most."""
+
+_MOST = 1e100
+"""The most that a scaled sum is kept at: it belongs to a label that no sequence of any weight reaches."""
 
 
 def transition_mask(labels: Sequence[str]) -> NDArray[np.bool_]:
@@ -25,145 +36,142 @@ def transition_mask(labels: Sequence[str]) -> NDArray[np.bool_]:
 class Path(NamedTuple):
     """A label sequence, as places in `labels`, and its probability among all sequences."""
 
-    labels: tuple[int, ...]
+    labels: list[int]
     probability: float
 
 
+class Run(NamedTuple):
+    """A slot of a label sequence: the place of its first label, and its first and last token."""
+
+    label: int
+    first: int
+    last: int
+
+
 class Chain:
-    """Transition weights between labels, float64, masked, in the forms that a lattice needs."""
+    """Transition weights between labels, float64, masked; `place` of each label, and of the `I-x` for each `B-x`."""
 
     def __init__(self, labels: Sequence[str], transitions: NDArray[np.float32]) -> None:
         self.place = {label: y for y, label in enumerate(labels)}
+        self.names = [label[2:] for label in labels]
+        self.inside = [self.place.get(f"I-{name}", -1) for name in self.names]
         self.transitions = np.where(transition_mask(labels), transitions.astype(np.float64), _NEVER)
-        self.ahead, self.behind = np.exp(self.transitions), np.exp(self.transitions.T)
         self.begin = np.array([_NEVER if label.startswith("I-") else 0.0 for label in labels])
+
+    def runs(self, path: Sequence[int]) -> list[Run]:
+        """The slots of a label sequence, in order."""
+        found: list[Run] = []
+        outside, inside = self.place.get("O", -1), self.inside
+        for t, y in enumerate(path):
+            if y != outside:
+                if inside[y] == y:
+                    found[-1] = Run(found[-1].label, found[-1].first, t)
+                else:
+                    found.append(Run(y, t, t))
+        return found
 
 
 class Lattice:
-    """All label sequences of a batch of utterances, and the sums over them that probabilities need.
+    """All label sequences of an utterance, each step by what it loses against the best way to go on.
 
-    `scores`: emissions, float64 of shape (utterances, tokens, labels), changed in place. `lengths`: tokens of each.
+    The log-probability of a sequence is the sum of its steps' losses, all at most 0, less the log of the sum over all
+    sequences. The best sequence loses nothing. `scores`: emissions, float64 of shape (tokens, labels), with a token.
     """
 
-    def __init__(self, chain: Chain, scores: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
+    def __init__(self, chain: Chain, scores: NDArray[np.float64]) -> None:
+        length, n = scores.shape
         self.chain = chain
-        self.lengths = lengths
-        self.transitions = chain.transitions
-        self.scores = scores
-        self.scores[:, 0] += chain.begin
-        self.forward = scores.copy()
-        for t in range(1, scores.shape[1]):
-            self.forward[:, t] += _log_product(self.forward[:, t - 1], chain.ahead)
-        self.log_z = _logsumexp(self.forward[np.arange(len(lengths)), np.maximum(lengths - 1, 0)])
+        self.losses = np.empty((length - 1, n, n))
+        ahead = np.zeros(n)  # the score of the best continuation of each label
+        for t in range(length - 2, -1, -1):
+            losses = np.add(chain.transitions, scores[t + 1] + ahead, out=self.losses[t])
+            ahead = np.maximum.reduce(losses, axis=1)
+            losses -= ahead[:, None]
+        self.first = scores[0] + chain.begin + ahead
+        self.first -= np.maximum.reduce(self.first)
+
+        # Sums over the steps' exponentials; scaled down in long utterances, before they overflow.
+        self.weights = np.exp(np.maximum(self.losses, _LEAST))
+        self.forward = [np.exp(np.maximum(self.first, _LEAST))]
+        scale = 0.0
+        for t, weights in enumerate(self.weights, 1):
+            if t % _RESCALED == 0:
+                much = float(np.add.reduce(self.forward[-1]))
+                scale += log(much)
+                weights /= much
+            self.forward.append(self.forward[-1].dot(weights))
+        self.total = float(np.add.reduce(self.forward[-1]))
+        self.log_z = log(self.total) + scale
 
     @cached_property
-    def backward(self) -> NDArray[np.float64]:
-        """The log of the sum over all continuations after each position and label; 0 at the last token."""
-        backward = np.zeros_like(self.scores)
-        for t in range(backward.shape[1] - 2, -1, -1):
-            ahead = _log_product(self.scores[:, t + 1] + backward[:, t + 1], self.chain.behind)
-            backward[:, t] = self._inside(t, ahead)
-        return backward
+    def backward(self) -> list[NDArray[np.float64]]:
+        """The sum over all continuations after each position and label; 1 at the last token."""
+        backward = [np.ones(len(self.first))]
+        for t in range(len(self.weights), 0, -1):
+            backward.append(self.weights[t - 1].dot(backward[-1]))
+            if t % _RESCALED == 0:
+                np.minimum(backward[-1], _MOST, out=backward[-1])
+        return backward[::-1]
 
-    def _inside(self, t: int, ahead: NDArray[np.float64]) -> NDArray[np.float64]:
-        """`ahead` where the utterance continues after token t, 0 where it has ended."""
-        return ahead if len(ahead) == 1 else np.where((t < self.lengths - 1)[:, None], ahead, 0.0)
+    def best(self, k: int) -> list[Path]:
+        """The k most probable label sequences, best first; fewer where there are fewer.
 
-    def best(self, k: int) -> list[list[Path]]:
-        """The k most probable label sequences of each utterance: Viterbi that keeps k predecessors a label.
-
-        Only the k labels of each token whose best sequences score highest are kept: a sequence through any other label
-        has k better ones, so the result stays exact while the work does not grow with the number of labels.
+        A sequence follows another one up to some token, takes another label there, and goes on in the best way. So
+        what it loses is known when it leaves, and a heap gives the sequences in order (Eppstein, 1998).
         """
-        rows, length, n = self.scores.shape
-        places = self._likely(min(k, n))
-        m = places.shape[2]
-        scores = np.take_along_axis(self.scores, places, axis=2)
-        kept = np.full((rows, k, m), -np.inf)
-        kept[:, 0] = scores[:, 0]
-        origins = np.zeros((length, rows, k, m), np.int64)
-        stages = [kept]
-        every, across = np.arange(rows)[:, None, None], np.arange(m)
-        for t in range(1, length):
-            steps = self.transitions[places[:, t - 1, :, None], places[:, t, None, :]]
-            ways = (kept[:, :, :, None] + steps[:, None]).reshape(rows, k * m, m)
-            origins[t] = np.argpartition(-ways, k - 1, axis=1)[:, :k]
-            kept = ways[every, origins[t], across] + scores[:, t, None]
-            stages.append(kept)
-        return [self._paths(row, [stage[row] for stage in stages], origins[:, row], places[row]) for row in range(rows)]
-
-    def _likely(self, m: int) -> NDArray[np.int64]:
-        """The m labels of each token whose best whole sequence scores highest: shape (rows, tokens, m)."""
-        if m == self.scores.shape[2]:
-            return np.broadcast_to(np.arange(m), (*self.scores.shape[:2], m))
-        ahead = np.zeros_like(self.scores)
-        for t in range(ahead.shape[1] - 2, -1, -1):
-            ways = self.transitions + (self.scores[:, t + 1] + ahead[:, t + 1])[:, None, :]
-            ahead[:, t] = self._inside(t, np.maximum.reduce(ways, axis=2))
-        places = np.empty((*self.scores.shape[:2], m), np.int64)
-        reached = self.scores[:, 0]
-        for t in range(ahead.shape[1]):
-            if t:
-                reached = self.scores[:, t] + np.maximum.reduce(reached[:, :, None] + self.transitions, axis=1)
-            places[:, t] = np.argpartition(-(reached + ahead[:, t]), m - 1, axis=1)[:, :m]
-        return places
-
-    def _paths(
-        self, row: int, stages: list[NDArray[np.float64]], origins: NDArray[np.int64], places: NDArray[np.int64]
-    ) -> list[Path]:
-        last = int(self.lengths[row]) - 1
-        if last < 0:
-            return [Path((), 1.0)]
-        k, m = stages[last].shape
-        final = stages[last].reshape(-1)
-        paths = []
-        chosen = np.argsort(-final, kind="stable")[:k]
-        logs = final[chosen] - self.log_z[row]
-        chances = np.exp(logs).tolist()
-        label_at, origin_at = places[: last + 1].tolist(), origins[: last + 1].tolist()
-        for at, score, chance in zip(chosen.tolist(), logs.tolist(), chances, strict=True):
-            if score < _NEVER / 2:
-                break
-            labels, way = [], at
-            for t in range(last, -1, -1):
-                before, y = divmod(way, m)
-                labels.append(label_at[t][y])
-                way = origin_at[t][before][y]
-            paths.append(Path(tuple(reversed(labels)), chance))
+        limit = self._limit(k)
+        heap = [(-loss, [y]) for y, loss in enumerate(self.first.tolist()) if -loss <= limit]
+        heapify(heap)
+        exits: dict[tuple[int, int], tuple[int, list[tuple[float, int]]]] = {}
+        paths: list[Path] = []
+        while heap and len(paths) < k:
+            lost, labels = heappop(heap)
+            y = labels[-1]
+            for t in range(len(labels) - 1, len(self.losses)):
+                if (t, y) not in exits:  # later sequences have lost more, so that fewer exits are left to them
+                    exits[t, y] = self._exits(t, y, limit - lost)
+                onward, others = exits[t, y]
+                for more, z in others:
+                    if lost + more <= limit:
+                        heappush(heap, (lost + more, [*labels, z]))
+                labels.append(onward)
+                y = onward
+            paths.append(Path(labels, exp(-lost - self.log_z)))
         return paths
 
-    def log_probability(self, row: int, labels: Sequence[int]) -> float:
+    def _limit(self, k: int) -> float:
+        """A loss that the k best sequences do not exceed: k - 1 sequences leave the best one once, and lose less."""
+        y = int(self.first.argmax())
+        parts = [self.first]
+        for losses in self.losses:
+            parts.append(losses[y])
+            y = int(losses[y].argmax())
+        once = np.concatenate(parts)
+        last = len(once) - (len(parts) + k - 1)  # of each token's labels, the best sequence's own loses nothing
+        bound = float(np.partition(once, last)[last]) if last >= 0 else -np.inf
+        return -max(bound, _NEVER / 2)
+
+    def _exits(self, t: int, y: int, most: float) -> tuple[int, list[tuple[float, int]]]:
+        """The best label after label y of token t, and the others that lose no more than `most`, by what they lose."""
+        losses = self.losses[t, y]
+        onward = int(losses.argmax())
+        near = (losses >= -most).nonzero()[0].tolist()
+        return onward, [(-losses.item(z), z) for z in near if z != onward]
+
+    def log_probability(self, labels: Sequence[int]) -> float:
         """The log-probability of a whole label sequence, as places in `labels`."""
-        if not labels:
-            return 0.0
-        score = self.scores[row, range(len(labels)), labels].sum() + self.transitions[labels[:-1], labels[1:]].sum()
-        return float(score - self.log_z[row])
+        steps = self.losses[np.arange(len(labels) - 1), labels[:-1], labels[1:]]
+        return float(self.first[labels[0]] + steps.sum() - self.log_z)
 
-    def span_probability(self, row: int, name: str, first: int, last: int) -> float:
+    def run_probability(self, run: Run) -> float:
         """P(a slot of this name covers exactly these tokens)."""
-        label = self.chain.place[f"B-{name}"]
-        inside = self.chain.place.get(f"I-{name}")
-        score = self.forward[row, first, label]
-        for t in range(first + 1, last + 1):
-            assert inside is not None
-            score += self.transitions[label, inside] + self.scores[row, t, inside]
+        label, first, last = run
+        inside = self.chain.inside[label]
+        chance = self.forward[first].item(label)
+        for t in range(first, last):
+            chance *= self.weights.item(t, label, inside)
             label = inside
-        end = last + 1
-        if end < self.lengths[row]:
-            ahead = self.transitions[label] + self.scores[row, end] + self.backward[row, end]
-            if inside is not None:
-                ahead = np.concatenate((ahead[:inside], ahead[inside + 1 :]))
-            score += _logsumexp(ahead)
-        return float(min(1.0, np.exp(score - self.log_z[row])))
-
-
-def _log_product(logs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(exp(logs) @ weights), shifted against overflow and floored against underflow."""
-    top: NDArray[np.float64] = np.maximum.reduce(logs, axis=1, keepdims=True)
-    return np.log(np.maximum(np.exp(logs - top) @ weights, 1e-300)) + top
-
-
-def _logsumexp(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    top = np.maximum.reduce(logs, axis=-1, keepdims=True)
-    total: NDArray[np.float64] = np.log(np.add.reduce(np.exp(logs - top), axis=-1)) + top[..., 0]
-    return total
+        ahead = self.backward[last].item(label)
+        if inside >= 0 and last < len(self.weights):
+            ahead -= self.weights.item(last, label, inside) * self.backward[last + 1].item(inside)
+        return min(1.0, max(0.0, chance * ahead / self.total))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.text import ngrams, runs, tokenise
+from arbitrank.nlu.text import ngrams, runs, tokenise_cached
 from arbitrank.nlu.token_features import attributes
 
 
@@ -23,7 +23,7 @@ class Encoded(NamedTuple):
 
 def encode(utterance: str) -> Encoded:
     """The encoding of an utterance."""
-    words = [token.text for token in tokenise(utterance)]
+    words = [token.text for token in tokenise_cached(utterance)]
     return Encoded(utterance, ngrams(utterance), attributes(utterance), runs(words))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,20 +49,26 @@ class Gazetteer:
 
         A mark is below `PER_NAME` · number of names. Spans in `own` are not marked.
         """
-        first = np.searchsorted(self.runs, runs, "left")
-        behind = np.searchsorted(self.runs, runs, "right")
+        known = self._known
         hidden = {(name, start, end - start) for name, start, end in own}
         found = set()
-        for start, more in zip(*np.nonzero(behind > first), strict=True):
-            if start + more >= len(runs):
-                continue  # past the end of the utterance
-            for entry in range(first[start, more], behind[start, more]):
-                place = int(self.places[entry])
-                if (self.names[place], start, more) not in hidden:
-                    begin = PER_NAME * place + min(int(more), LENGTHS - 1)
-                    found.add((int(start), begin))
-                    found.update((int(start + i), begin + LENGTHS) for i in range(1, more + 1))
+        for start, row in enumerate(runs.tolist()):
+            for more, run in enumerate(row[: len(runs) - start]):  # not past the end of the utterance
+                for place in known.get(run, ()):
+                    if (self.names[place], start, more) not in hidden:
+                        begin = PER_NAME * place + min(more, LENGTHS - 1)
+                        found.add((start, begin))
+                        found.update((start + i, begin + LENGTHS) for i in range(1, more + 1))
         return sorted(found)
+
+    @cached_property
+    def _known(self) -> dict[int, tuple[int, ...]]:
+        """The places of each run's names."""
+        known: dict[int, tuple[int, ...]] = {}
+        alone = [(place,) for place in range(len(self.names))]  # most values have one name: few tuples serve all
+        for run, place in zip(self.runs.tolist(), self.places.tolist(), strict=True):
+            known[run] = (*known[run], place) if run in known else alone[place]
+        return known
 
     def with_values(self, values: Mapping[str, Iterable[str]]) -> Gazetteer:
         """The gazetteer with further values of its slots, by name; longer ones than `LONGEST_RUN` are left out."""

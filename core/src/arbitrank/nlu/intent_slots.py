@@ -33,20 +33,28 @@ class IntentSlots:
     absent: NDArray[np.float32]
 
     @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
     def _sums(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """The log-ratio of a reading without slots, and the term that each name adds."""
         return self.absent.sum(axis=1, keepdims=True), (self.present - self.absent).astype(np.float64)
 
     def given_intents(self, readings: Sequence[Reading]) -> NDArray[np.float64]:
         """P(reading | intent), shape (intents, readings); each row keeps the readings' total probability."""
-        named = [{slot.name for slot in reading.slots} for reading in readings]
-        has = np.array([[name in names for name in self.names] for names in named])
+        has = np.zeros((len(self.names), len(readings)))
+        for j, reading in enumerate(readings):
+            for slot in reading.slots:
+                if (place := self._place.get(slot.name)) is not None:
+                    has[place, j] = 1.0
         chances = np.array([reading.probability for reading in readings])
         lacking, having = self._sums
-        logs = lacking + having @ has.T
-        shares = chances * np.exp(logs - logs.max(axis=1, keepdims=True))
-        given: NDArray[np.float64] = shares * (chances.sum() / shares.sum(axis=1, keepdims=True))
-        return given
+        logs = lacking + having.dot(has)
+        logs -= np.maximum.reduce(logs, axis=1, keepdims=True)
+        shares = chances * np.exp(logs)
+        shares *= np.add.reduce(chances) / np.add.reduce(shares, axis=1, keepdims=True)
+        return shares
 
 
 def learn_intent_slots(

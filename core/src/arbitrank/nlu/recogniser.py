@@ -64,34 +64,34 @@ class Recogniser:
 
     def recognise(self, utterance: str, n: int = N_BEST) -> tuple[Hypothesis, ...]:
         """The n best readings, best first by P(intent)·P(slots | intent); none for an utterance without a token."""
-        return self.recognise_many([encode_cached(utterance)], n)[0]
+        return self._n_best(encode_cached(utterance), n)
 
     def recognise_many(self, encoded: Sequence[Encoded], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
-        """The same for many utterances at once, which costs less than one by one."""
-        mine, intents = self.classifier.classify(encoded)
-        readings = self.tagger.read(encoded, CANDIDATES) if self.tagger else [_NO_SLOTS] * len(encoded)
-        return [
-            self._n_best(float(p), row, found, n) if len(one.attributes) else ()
-            for one, p, row, found in zip(encoded, mine, intents, readings, strict=True)
-        ]
+        """The same for each of many utterances."""
+        return [self._n_best(one, n) for one in encoded]
 
-    def _n_best(
-        self, mine: float, intents: NDArray[np.float64], readings: Sequence[Reading], n: int
-    ) -> tuple[Hypothesis, ...]:
+    def _n_best(self, encoded: Encoded, n: int) -> tuple[Hypothesis, ...]:
+        if not len(encoded.attributes):
+            return ()
+        mine, intents = self.classifier.classify(encoded)
+        readings = self.tagger.read(encoded, CANDIDATES) if self.tagger else _NO_SLOTS
         given = self.fit.given_intents(readings) if self.fit else np.ones((len(intents), len(readings)))
-        products = intents[:, None] * given
-        best = np.argsort(-products, axis=None, kind="stable")[:n]
-        return tuple(
-            Hypothesis(
-                self.domain,
-                self.classifier.intents[i],
-                domain_confidence=_rounded(mine),
-                intent_confidence=_rounded(float(intents[i])),
-                slots=readings[j].slots,
-                slots_confidence=_rounded(float(given[i, j])),
+        products = (intents[:, None] * given).ravel()
+        own, found = _rounded(mine), []
+        for at in (-products).argsort(kind="stable")[:n].tolist():
+            i, j = divmod(at, len(readings))
+            intent, slots = _rounded(intents.item(i)), _rounded(given.item(i, j))
+            found.append(
+                Hypothesis(
+                    self.domain,
+                    self.classifier.intents[i],
+                    domain_confidence=own,
+                    intent_confidence=intent,
+                    slots=readings[j].slots,
+                    slots_confidence=slots,
+                )
             )
-            for i, j in zip(*np.unravel_index(best, products.shape), strict=True)
-        )
+        return tuple(found)
 
     def save(self, folder: Path) -> None:
         """Write `recogniser.json`, `classifier.npz` and, where there are slots, `tagger.npz` into the folder."""

@@ -1,11 +1,12 @@
 """The slot tagger: a linear-chain CRF over BIO labels, decoded exactly (`arbitrank.nlu.crf`).
 
-python-crfsuite trains it (`arbitrank.nlu.training`). Its weights are kept as plain arrays and decoded in batches, which
-yields the k best readings and the probability of each span, neither of which crfsuite's own tagger returns.
+python-crfsuite trains it (`arbitrank.nlu.training`). Its weights are kept as plain arrays and decoded here, which yields
+the k best readings and the probability of each span, neither of which crfsuite's own tagger returns.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.nlu.crf import Chain, Lattice, Path
+from arbitrank.nlu.crf import Chain, Lattice, Run
 from arbitrank.nlu.encoded import Encoded
 from arbitrank.nlu.gazetteer import Gazetteer, Span
-from arbitrank.nlu.text import tokenise
+from arbitrank.nlu.text import tokenise_cached
 from arbitrank.values import Slot
-
-_BATCH = 256
 
 
 class Reading(NamedTuple):
@@ -47,61 +46,50 @@ class Tagger:
     gazetteer: Gazetteer
     marks: NDArray[np.float32]
 
-    def read(self, encoded: Sequence[Encoded], k: int) -> list[list[Reading]]:
-        """The k best slot readings of each utterance, best first; fewer where there are fewer."""
-        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].attributes))
-        readings: list[list[Reading]] = [[] for _ in encoded]
-        for first in range(0, len(order), _BATCH):
-            part = order[first : first + _BATCH]
-            lattice = self._lattice([encoded[i] for i in part])
-            for row, (i, paths) in enumerate(zip(part, lattice.best(k), strict=True)):
-                readings[i] = self._readings(encoded[i].text, paths, lattice, row)
+    def read(self, encoded: Encoded, k: int) -> list[Reading]:
+        """The k best slot readings of an utterance, best first; fewer where there are fewer."""
+        if not len(encoded.attributes):
+            return [Reading((), 1.0)]
+        lattice, tokens = self._lattice(encoded), tokenise_cached(encoded.text)
+        slots: dict[Run, Slot] = {}  # the readings of an utterance share most of their slots
+        readings = []
+        for labels, probability in lattice.best(k):
+            found = self._chain.runs(labels)
+            for run in found:
+                if run not in slots:
+                    start, end = tokens[run.first].start, tokens[run.last].end
+                    confidence = round(lattice.run_probability(run), 6)
+                    slots[run] = Slot(self._chain.names[run.label], encoded.text[start:end], confidence, start, end)
+            readings.append(Reading(tuple([slots[run] for run in found]), probability))
         return readings
 
-    def log_probabilities(self, encoded: Sequence[Encoded], labelled: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-        """The log-probability of each utterance's label sequence; -inf where the tagger lacks a label."""
-        lattice, place = self._lattice(encoded), self._chain.place
-        return np.array(
-            [
-                lattice.log_probability(row, [place[label] for label in labels])
-                if place.keys() >= set(labels)
-                else -np.inf
-                for row, labels in enumerate(labelled)
-            ]
-        )
+    def log_probability(self, encoded: Encoded, labels: Sequence[str]) -> float:
+        """The log-probability of an utterance's label sequence; -inf where the tagger lacks a label."""
+        place = self._chain.place
+        if not labels:
+            return 0.0
+        if not place.keys() >= set(labels):
+            return -math.inf
+        return self._lattice(encoded).log_probability([place[label] for label in labels])
 
     @cached_property
     def _chain(self) -> Chain:
         return Chain(self.labels, self.transitions)
 
-    def _lattice(self, encoded: Sequence[Encoded]) -> Lattice:
-        lengths = np.array([len(one.attributes) for one in encoded])
-        scores = np.zeros((len(encoded), max(lengths.max(initial=0), 1), len(self.labels)))
-        flat = np.concatenate([one.attributes for one in encoded])
-        found = np.searchsorted(self.hashes, flat)
-        known = found < len(self.hashes)
-        known[known] = self.hashes[found[known]] == flat[known]
-        inside = np.arange(scores.shape[1]) < lengths[:, None]
-        scores[inside] = self.emissions[np.where(known, found, len(self.hashes))].sum(axis=1)
-        for row, one in enumerate(encoded):
-            for token, mark in self.gazetteer.marks(one.runs):
-                scores[row, token] += self.marks[mark]
-        return Lattice(self._chain, scores, lengths)
+    @cached_property
+    def _ended(self) -> NDArray[np.uint32]:
+        """The known attributes, and one more, so that each place that a search gives is one of it."""
+        return np.append(self.hashes, np.uint32(0))
 
-    def _readings(self, utterance: str, paths: Sequence[Path], lattice: Lattice, row: int) -> list[Reading]:
-        tokens = tokenise(utterance)
-        slots: dict[Span, Slot] = {}  # the readings of an utterance share most of their slots
-        readings = []
-        for path in paths:
-            found = spans([self.labels[y] for y in path.labels])
-            for span in found:
-                if span not in slots:
-                    name, first, last = span
-                    start, end = tokens[first].start, tokens[last].end
-                    confidence = lattice.span_probability(row, name, first, last)
-                    slots[span] = Slot(name, utterance[start:end], round(confidence, 6), start, end)
-            readings.append(Reading(tuple([slots[span] for span in found]), path.probability))
-        return readings
+    def _lattice(self, encoded: Encoded) -> Lattice:
+        flat = encoded.attributes.ravel()
+        found = self.hashes.searchsorted(flat)
+        found[self._ended.take(found) != flat] = len(self.hashes)
+        emissions = self.emissions.take(found.reshape(encoded.attributes.shape), axis=0)
+        scores = np.add.reduce(emissions, axis=1).astype(np.float64)
+        for token, mark in self.gazetteer.marks(encoded.runs):
+            scores[token] += self.marks[mark]
+        return Lattice(self._chain, scores)
 
 
 def slot_names(labels: Sequence[str]) -> tuple[str, ...]:

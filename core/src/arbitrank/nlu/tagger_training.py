@@ -112,8 +112,8 @@ def others_help(own: Sequence[SlotRequest], others: Sequence[SlotRequest], clust
 
 def _log_probabilities(tagger: Tagger, held: Sequence[SlotRequest]) -> NDArray[np.float64]:
     """The log-probabilities of requests' slots, none below `_WORST`."""
-    labelled = [bio_labels(text.text, slots) for text, slots in held]
-    return np.maximum(tagger.log_probabilities([text for text, _ in held], labelled), _WORST)
+    found = [tagger.log_probability(text, bio_labels(text.text, slots)) for text, slots in held]
+    return np.maximum(found, _WORST)
 
 
 def _alike(others: Sequence[SlotRequest], names: Collection[str]) -> list[SlotRequest]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 from zlib import crc32
@@ -23,6 +24,9 @@ MAX_CHARACTERS = 1_000
 
 BUCKETS = 1 << 20
 """Buckets that n-grams are hashed into; a model keeps only those that its training data filled."""
+
+REMEMBERED = 1 << 12
+"""Words of which the hashes are cached: most requests are made of few words."""
 
 LONGEST_RUN = 8
 """Tokens of the longest run that is looked up."""
@@ -65,6 +69,12 @@ def tokenise(utterance: str) -> list[Token]:
     return [Token(token, places[start], max(places[end], places[start] + 1)) for token, start, end in tokens]
 
 
+@lru_cache(maxsize=256)
+def tokenise_cached(utterance: str) -> Sequence[Token]:
+    """`tokenise`, cached, because every domain needs the tokens of the same utterance."""
+    return tuple(tokenise(utterance))
+
+
 def _seen(word: str) -> str:
     """The word without invisible characters, which may have kept a mark apart from its letter."""
     seen = _UNSEEN.sub("", word)
@@ -82,9 +92,9 @@ def ngrams(utterance: str) -> NDArray[np.uint32]:
     Words: one to three in a row, and pairs with one word left out between them, with the utterance's ends marked.
     Characters: two to five in a row within a word and its borders.
     """
-    words = [token.text for token in tokenise(utterance)]
-    buckets = {crc(gram) % BUCKETS for gram in _grams(words)}
-    return np.fromiter(sorted(buckets), np.uint32, len(buckets))
+    words = [token.text for token in tokenise_cached(utterance)]
+    buckets = {crc(gram) % BUCKETS for gram in _of_several(words)}.union(*map(_of_one, words))
+    return np.array(sorted(buckets), np.uint32)
 
 
 def runs(words: Sequence[str]) -> NDArray[np.uint32]:
@@ -92,25 +102,29 @@ def runs(words: Sequence[str]) -> NDArray[np.uint32]:
 
     A run that would go on past the last word ends there.
     """
-    found = np.zeros((len(words), LONGEST_RUN), np.uint32)
     pieces = [word.encode("utf-8", "surrogatepass") + b" " for word in words]
+    found = []
     for first in range(len(pieces)):
-        value = 0
-        for more in range(LONGEST_RUN):
-            if first + more < len(pieces):
-                value = crc32(pieces[first + more], value)
-            found[first, more] = value
-    return found
+        value, row = 0, []
+        for piece in pieces[first : first + LONGEST_RUN]:
+            value = crc32(piece, value)
+            row.append(value)
+        found.append(row + [value] * (LONGEST_RUN - len(row)))
+    return np.array(found, np.uint32).reshape(-1, LONGEST_RUN)
 
 
-def _grams(words: Sequence[str]) -> list[str]:
+def _of_several(words: Sequence[str]) -> list[str]:
+    """The n-grams of several words."""
     row = ["\x02", *words, "\x03"]
-    grams = [f"w{word}" for word in words]
-    grams += [f"w{a} {b}" for a, b in pairwise(row)]
+    grams = [f"w{a} {b}" for a, b in pairwise(row)]
     grams += [f"w{a} {b} {c}" for a, b, c in zip(row, row[1:], row[2:], strict=False)]
     grams += [f"s{a} {b}" for a, b in zip(row, row[2:], strict=False)]
-    for word in words:
-        padded = f" {word} "
-        for n in (2, 3, 4, 5):
-            grams += [f"c{padded[i : i + n]}" for i in range(len(padded) - n + 1)]
     return grams
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _of_one(word: str) -> frozenset[int]:
+    """The buckets of a word and of the characters in it."""
+    padded = f" {word} "
+    grams = [f"c{padded[i : i + n]}" for n in (2, 3, 4, 5) for i in range(len(padded) - n + 1)]
+    return frozenset(crc(gram) % BUCKETS for gram in (f"w{word}", *grams))
