@@ -114,7 +114,7 @@ def test_the_k_best_readings_and_their_probabilities_are_those_of_enumeration(
     tagger = random_tagger(LABELS, UTTERANCES, seed, scale)
     sequences = enumerated(tagger, utterance)
     best = sorted(sequences, key=lambda labels: -sequences[labels])[:k]
-    assert_same(tagger.read([encode(utterance)], k)[0], [reading(utterance, labels, sequences) for labels in best])
+    assert_same(tagger.read(encode(utterance), k), [reading(utterance, labels, sequences) for labels in best])
 
 
 def test_all_readings_together_are_certain() -> None:
@@ -132,7 +132,7 @@ def test_small_sets_of_labels_work_too(labels: tuple[str, ...]) -> None:
     for utterance in UTTERANCES:
         sequences = enumerated(tagger, utterance)
         best = sorted(sequences, key=lambda labels: -sequences[labels])[:5]
-        found = tagger.read([encode(utterance)], 5)[0]
+        found = tagger.read(encode(utterance), 5)
         assert_same(found, [reading(utterance, labels, sequences) for labels in best])
 
 
@@ -153,14 +153,14 @@ def test_a_batch_gives_what_each_utterance_gives_alone() -> None:
     assert len(utterances) > 256  # more than are decoded at once
     together = tagger.read([encode(utterance) for utterance in utterances], 4)
     for utterance, found in list(zip(utterances, together, strict=True))[::13]:
-        assert_same(found, tagger.read([encode(utterance)], 4)[0])
+        assert_same(found, tagger.read(encode(utterance), 4))
 
 
 def test_tokens_that_were_never_seen_weigh_nothing() -> None:
     tagger = random_tagger(LABELS, ["dim hall"], 2)
     sequences = enumerated(tagger, "ዘመን 灯")
     best = sorted(sequences, key=lambda labels: -sequences[labels])[:3]
-    assert_same(tagger.read([encode("ዘመን 灯")], 3)[0], [reading("ዘመን 灯", labels, sequences) for labels in best])
+    assert_same(tagger.read(encode("ዘመን 灯"), 3), [reading("ዘመን 灯", labels, sequences) for labels in best])
 
 
 @pytest.mark.parametrize("scale", [0.01, 30.0, 300.0])
@@ -171,7 +171,7 @@ def test_long_utterances_and_large_weights_overflow_nothing(scale: float, words:
         tagger = random_tagger(LABELS, ["a b c"], 7, sign * scale)
         tagger.transitions[:] = -abs(scale)
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            found = tagger.read([encode(utterance)], 5)[0]
+            found = tagger.read(encode(utterance), 5)
         assert 1 <= len(found) <= 5
         assert all(0.0 <= one.probability <= 1.0 + 1e-9 for one in found)
         assert all(0.0 <= (slot.confidence or 0.0) <= 1.0 for one in found for slot in one.slots)
@@ -228,7 +228,7 @@ def test_where_every_label_may_follow_every_other_the_answers_are_crfsuites(tmp_
         paths = sorted(product(theirs.labels(), repeat=len(tokenise(utterance))), key=theirs.probability, reverse=True)
         assert list(paths[0]) == theirs.tag()
         sequences = {path: theirs.probability(path) for path in paths}
-        found = ours.read([encode(utterance)], 6)[0]
+        found = ours.read(encode(utterance), 6)
         assert_same(found, [reading(utterance, path, sequences) for path in paths[:6]])
         tokens = [token.start for token in tokenise(utterance)]
         theirs.set(named(utterance))  # anew: asking it for a path spoils its marginals
@@ -253,4 +253,4 @@ def test_where_some_labels_may_not_follow_the_answers_are_crfsuites_among_those_
         weights = {path: theirs.probability(path) for path in paths}
         sequences = {path: weight / sum(weights.values()) for path, weight in weights.items()}
         best = sorted(sequences, key=lambda path: -sequences[path])[:6]
-        assert_same(ours.read([encode(utterance)], 6)[0], [reading(utterance, path, sequences) for path in best])
+        assert_same(ours.read(encode(utterance), 6), [reading(utterance, path, sequences) for path in best])

@@ -31,7 +31,7 @@ def trained(own: Sequence[SlotRequest], *aid: object) -> Tagger:
 
 
 def read(tagger: Tagger, text: str) -> list[tuple[str, str]]:
-    return [(slot.name, slot.value) for slot in tagger.read([encode(text)], 1)[0][0].slots]
+    return [(slot.name, slot.value) for slot in tagger.read(encode(text), 1)[0].slots]
 
 
 OWN = [request(f"{do} the {room}", room=room) for do, room in product(("dim", "light", "show"), ROOMS[:3])]

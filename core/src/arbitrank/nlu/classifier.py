@@ -59,7 +59,7 @@ class Classifier:
         rows = self._rows.take(grams)
         rarity = self.rarity.take(rows)
         total = np.add.reduce(self.weights.take(rows, axis=0), axis=0, dtype=np.float64)
-        return self.bias + total / max(math.sqrt(rarity.dot(rarity)), SHORTEST)
+        return self.bias + total / max(float(np.sqrt(rarity.dot(rarity))), SHORTEST)
 
 
 def _logistic(odds: float) -> float:

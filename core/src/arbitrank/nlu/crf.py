@@ -48,6 +48,10 @@ class Run(NamedTuple):
     last: int
 
 
+Exit = tuple[float, int]
+"""A label that leaves the best way to go on, after what that loses."""
+
+
 class Chain:
     """Transition weights between labels, float64, masked; `place` of each label, and of the `I-x` for each `B-x`."""
 
@@ -119,44 +123,42 @@ class Lattice:
         A sequence follows another one up to some token, takes another label there, and goes on in the best way. So
         what it loses is known when it leaves, and a heap gives the sequences in order (Eppstein, 1998).
         """
-        limit = self._limit(k)
-        heap = [(-loss, [y]) for y, loss in enumerate(self.first.tolist()) if -loss <= limit]
+        onward = self.losses.argmax(axis=2).tolist()  # the best label after each
+        head = [int(self.first.argmax())]
+        for after in onward:
+            head.append(after[head[-1]])
+        steps = np.concatenate((self.first[None], self.losses[np.arange(len(onward)), head[:-1]]))
+        limit = _limit(steps, k)
+        heap: list[tuple[float, list[int]]] = [(0.0, head[:1])]
+        exits: dict[tuple[int, int], list[Exit]] = {(t, y): [] for t, y in enumerate(head)}
+        for t, z in zip(*[places.tolist() for places in (steps >= -limit).nonzero()], strict=True):
+            if z == head[t]:
+                continue
+            if t:
+                exits[t - 1, head[t - 1]].append((-steps.item(t, z), z))
+            else:
+                heap.append((-steps.item(t, z), [z]))
         heapify(heap)
-        exits: dict[tuple[int, int], tuple[int, list[tuple[float, int]]]] = {}
         paths: list[Path] = []
         while heap and len(paths) < k:
             lost, labels = heappop(heap)
             y = labels[-1]
-            for t in range(len(labels) - 1, len(self.losses)):
+            for t in range(len(labels) - 1, len(onward)):
+                best = onward[t][y]
                 if (t, y) not in exits:  # later sequences have lost more, so that fewer exits are left to them
-                    exits[t, y] = self._exits(t, y, limit - lost)
-                onward, others = exits[t, y]
-                for more, z in others:
+                    exits[t, y] = self._exits(t, y, best, limit - lost)
+                for more, z in exits[t, y]:
                     if lost + more <= limit:
                         heappush(heap, (lost + more, [*labels, z]))
-                labels.append(onward)
-                y = onward
+                labels.append(best)
+                y = best
             paths.append(Path(labels, exp(-lost - self.log_z)))
         return paths
 
-    def _limit(self, k: int) -> float:
-        """A loss that the k best sequences do not exceed: k - 1 sequences leave the best one once, and lose less."""
-        y = int(self.first.argmax())
-        parts = [self.first]
-        for losses in self.losses:
-            parts.append(losses[y])
-            y = int(losses[y].argmax())
-        once = np.concatenate(parts)
-        last = len(once) - (len(parts) + k - 1)  # of each token's labels, the best sequence's own loses nothing
-        bound = float(np.partition(once, last)[last]) if last >= 0 else -np.inf
-        return -max(bound, _NEVER / 2)
-
-    def _exits(self, t: int, y: int, most: float) -> tuple[int, list[tuple[float, int]]]:
-        """The best label after label y of token t, and the others that lose no more than `most`, by what they lose."""
+    def _exits(self, t: int, y: int, best: int, most: float) -> list[Exit]:
+        """The labels after label y of token t that lose no more than `most`, but for the best one."""
         losses = self.losses[t, y]
-        onward = int(losses.argmax())
-        near = (losses >= -most).nonzero()[0].tolist()
-        return onward, [(-losses.item(z), z) for z in near if z != onward]
+        return [(-losses.item(z), z) for z in (losses >= -most).nonzero()[0].tolist() if z != best]
 
     def log_probability(self, labels: Sequence[int]) -> float:
         """The log-probability of a whole label sequence, as places in `labels`."""
@@ -175,3 +177,11 @@ class Lattice:
         if inside >= 0 and last < len(self.weights):
             ahead -= self.weights.item(last, label, inside) * self.backward[last + 1].item(inside)
         return min(1.0, max(0.0, chance * ahead / self.total))
+
+
+def _limit(steps: NDArray[np.float64], k: int) -> float:
+    """A loss that the k best sequences do not exceed: those that leave the best one once lose one of `steps`."""
+    once = steps.ravel()
+    last = len(once) - (len(steps) + k - 1)  # of each token's steps, the best sequence's own loses nothing
+    bound = float(np.partition(once, last)[last]) if last >= 0 else -np.inf
+    return -max(bound, _NEVER / 2)

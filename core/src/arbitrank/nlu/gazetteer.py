@@ -51,14 +51,19 @@ class Gazetteer:
         """
         known = self._known
         hidden = {(name, start, end - start) for name, start, end in own}
+        here = [
+            (start, more, place)
+            for start, row in enumerate(runs.tolist())
+            for more, run in enumerate(row[: len(runs) - start])  # not past the end of the utterance
+            if run in known
+            for place in known[run]
+        ]
         found = set()
-        for start, row in enumerate(runs.tolist()):
-            for more, run in enumerate(row[: len(runs) - start]):  # not past the end of the utterance
-                for place in known.get(run, ()):
-                    if (self.names[place], start, more) not in hidden:
-                        begin = PER_NAME * place + min(more, LENGTHS - 1)
-                        found.add((start, begin))
-                        found.update((start + i, begin + LENGTHS) for i in range(1, more + 1))
+        for start, more, place in here:
+            if (self.names[place], start, more) not in hidden:
+                begin = PER_NAME * place + min(more, LENGTHS - 1)
+                found.add((start, begin))
+                found.update((start + i, begin + LENGTHS) for i in range(1, more + 1))
         return sorted(found)
 
     @cached_property

@@ -83,7 +83,9 @@ class Tagger:
 
     def _lattice(self, encoded: Encoded) -> Lattice:
         flat = encoded.attributes.ravel()
-        found = self.hashes.searchsorted(flat)
+        order = flat.argsort()  # a search for sorted values takes a third of the time
+        found = np.empty(len(flat), np.intp)
+        found[order] = self.hashes.searchsorted(flat[order])
         found[self._ended.take(found) != flat] = len(self.hashes)
         emissions = self.emissions.take(found.reshape(encoded.attributes.shape), axis=0)
         scores = np.add.reduce(emissions, axis=1).astype(np.float64)
