@@ -39,9 +39,9 @@ def test_the_domains_log_odds_are_the_mean_of_the_binary_models_and_of_the_softm
 def test_without_others_or_with_one_intent_there_is_no_softmax_with_not_mine(examples: list[Example]) -> None:
     model = trained(examples)
     assert model.joint == 0.0
-    mine, intents = model.classify([encode("dim the lamp in the loft")])
-    assert mine[0] > 0.5
-    assert intents[0, model.intents.index("Dim")] > 0.5
+    mine, intents = model.classify(encode("dim the lamp in the loft"))
+    assert mine > 0.5
+    assert intents[model.intents.index("Dim")] > 0.5
 
 
 def test_the_softmax_tells_the_intents_apart_and_the_others_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,11 +50,11 @@ def test_the_softmax_tells_the_intents_apart_and_the_others_from_them(monkeypatc
     alone = trained(OWN + OTHERS)
     asked = {"dim the lamp in the loft": "Dim", "light up the loft please": "Light"}
     for model, (text, intent) in product((both, alone), asked.items()):
-        mine, intents = model.classify([encode(text)])
-        assert model.intents[int(intents[0].argmax())] == intent
-        assert mine[0] > 0.5
-    others = [encode("heat the loft please"), encode("buy a lamp for the loft")]
-    assert (both.classify(others)[0] < alone.classify(others)[0]).all()
+        mine, intents = model.classify(encode(text))
+        assert model.intents[int(intents.argmax())] == intent
+        assert mine > 0.5
+    for text in ("heat the loft please", "buy a lamp for the loft"):
+        assert both.classify(encode(text))[0] < alone.classify(encode(text))[0]
 
 
 def test_intents_have_weights_for_the_own_requests_n_grams_alone() -> None:

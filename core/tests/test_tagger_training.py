@@ -59,9 +59,9 @@ def test_others_values_are_known_and_their_words_weigh() -> None:
     alone, helped = trained(OWN), trained(OWN, HEATING, {})
     assert len(helped.gazetteer.runs) == len(ROOMS)
     assert len(alone.gazetteer.runs) == 3
-    text = [encode("make it warm in cellar today")]
-    labels = [bio_labels(text[0].text, [Slot("room", "cellar", start=16, end=22)])]
-    assert helped.log_probabilities(text, labels) > alone.log_probabilities(text, labels)
+    text = encode("make it warm in cellar today")
+    labels = bio_labels(text.text, [Slot("room", "cellar", start=16, end=22)])
+    assert helped.log_probability(text, labels) > alone.log_probability(text, labels)
 
 
 def test_a_clusters_weight_is_part_of_each_of_its_words() -> None:
@@ -91,8 +91,8 @@ def test_known_values_are_marked_though_no_request_has_them() -> None:
     own += [request(f"{do} {what}") for do, what in product(("dim", "light"), ("now", "please", "again", "down"))]
     plain, knowing = trained(own), trained(own, [], {}, {"room": ["xylothek"]})
     assert np.array_equal(plain.emissions, knowing.emissions)
-    text, labels = [encode("dim xylothek")], [["O", "B-room"]]
-    assert knowing.log_probabilities(text, labels) > plain.log_probabilities(text, labels)
+    text, labels = encode("dim xylothek"), ["O", "B-room"]
+    assert knowing.log_probability(text, labels) > plain.log_probability(text, labels)
 
 
 def test_training_twice_gives_the_same_weights() -> None:
@@ -131,7 +131,7 @@ def test_others_without_a_slot_of_the_same_name_are_no_help() -> None:
 def test_the_log_probability_of_labels_is_that_of_the_reading() -> None:
     tagger = trained(OWN)
     text = encode("show the kitchen")
-    best = tagger.read([text], 1)[0][0]
-    assert tagger.log_probabilities([text], [["O", "O", "B-room"]])[0] == pytest.approx(np.log(best.probability))
-    assert tagger.log_probabilities([text], [["O", "O", "B-song"]])[0] == -np.inf
-    assert tagger.log_probabilities([encode("")], [[]])[0] == pytest.approx(0.0)
+    best = tagger.read(text, 1)[0]
+    assert tagger.log_probability(text, ["O", "O", "B-room"]) == pytest.approx(np.log(best.probability))
+    assert tagger.log_probability(text, ["O", "O", "B-song"]) == -np.inf
+    assert tagger.log_probability(encode(""), []) == 0.0

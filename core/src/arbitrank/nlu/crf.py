@@ -40,13 +40,8 @@ class Path(NamedTuple):
     probability: float
 
 
-class Run(NamedTuple):
-    """A slot of a label sequence: the place of its first label, and its first and last token."""
-
-    label: int
-    first: int
-    last: int
-
+Run = tuple[int, int, int]
+"""A slot of a label sequence: the place of its first label, and its first and last token."""
 
 Exit = tuple[float, int]
 """A label that leaves the best way to go on, after what that loses."""
@@ -69,9 +64,10 @@ class Chain:
         for t, y in enumerate(path):
             if y != outside:
                 if inside[y] == y:
-                    found[-1] = Run(found[-1].label, found[-1].first, t)
+                    label, first, _ = found[-1]
+                    found[-1] = label, first, t
                 else:
-                    found.append(Run(y, t, t))
+                    found.append((y, t, t))
         return found
 
 

@@ -57,9 +57,10 @@ class Tagger:
             found = self._chain.runs(labels)
             for run in found:
                 if run not in slots:
-                    start, end = tokens[run.first].start, tokens[run.last].end
+                    label, first, last = run
+                    start, end = tokens[first].start, tokens[last].end
                     confidence = round(lattice.run_probability(run), 6)
-                    slots[run] = Slot(self._chain.names[run.label], encoded.text[start:end], confidence, start, end)
+                    slots[run] = Slot(self._chain.names[label], encoded.text[start:end], confidence, start, end)
             readings.append(Reading(tuple([slots[run] for run in found]), probability))
         return readings
 
