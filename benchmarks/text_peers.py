@@ -56,7 +56,7 @@ class Peer(ABC):
 
 
 class Pipelines(Peer):
-    """For each domain two logistic regressions on one TF-IDF, of the domain and of the intent, and crfsuite's tagger."""
+    """For each domain two logistic regressions on one TF-IDF, of the domain and the intent, and crfsuite's tagger."""
 
     name = "scikit-learn and python-crfsuite"
 
@@ -140,9 +140,7 @@ def _grams() -> FeatureUnion:
 
 
 def _tagger(mine: Sequence[Example]) -> pycrfsuite.Tagger:
-    trainer = pycrfsuite.Trainer(
-        algorithm="lbfgs", params={"c1": 0.05, "c2": 0.1, "max_iterations": 50}, verbose=False
-    )
+    trainer = pycrfsuite.Trainer(algorithm="lbfgs", params={"c1": 0.05, "c2": 0.1, "max_iterations": 50}, verbose=False)
     for example in mine:
         text = _text(example)
         if words := [token.text for token in tokenise(text)]:

@@ -62,7 +62,9 @@ def test_a_thousand_tokens_are_scaled_without_loss(scale: float, lasting: float)
         chain, found, promised = both(LABELS, 1_000, scale, 0, lasting)
         for t in (0, 63, 64, 65, 500, 998, 999):
             shares = found.forward[t] * found.backward[t] / found.total
-            assert shares == pytest.approx(np.exp(promised.forward[t] + promised.backward[t] - promised.log_z), abs=1e-6)
+            assert shares == pytest.approx(
+                np.exp(promised.forward[t] + promised.backward[t] - promised.log_z), abs=1e-6
+            )
         assert_same(chain, found, promised, k=5)
 
 
@@ -80,4 +82,3 @@ def test_the_slots_of_a_sequence_are_runs_of_its_tokens() -> None:
     b_level, b_room, i_level, i_room, outside = range(5)
     assert chain.runs([outside, b_room, i_room, b_room, b_level, i_level, i_level]) == [(1, 1, 2), (1, 3, 3), (0, 4, 6)]
     assert chain.runs([outside]) == []
-

@@ -94,12 +94,12 @@ class Lattice:
         self.weights = np.exp(np.maximum(self.losses, _LEAST))
         self.forward = [np.exp(np.maximum(self.first, _LEAST))]
         scale = 0.0
-        for t, weights in enumerate(self.weights, 1):
+        for t in range(1, length):
             if t % _RESCALED == 0:
                 much = float(np.add.reduce(self.forward[-1]))
                 scale += log(much)
-                weights /= much
-            self.forward.append(self.forward[-1].dot(weights))
+                self.weights[t - 1] /= much
+            self.forward.append(self.forward[-1].dot(self.weights[t - 1]))
         self.total = float(np.add.reduce(self.forward[-1]))
         self.log_z = log(self.total) + scale
 

@@ -1,7 +1,7 @@
 """The slot tagger: a linear-chain CRF over BIO labels, decoded exactly (`arbitrank.nlu.crf`).
 
-python-crfsuite trains it (`arbitrank.nlu.training`). Its weights are kept as plain arrays and decoded here, which yields
-the k best readings and the probability of each span, neither of which crfsuite's own tagger returns.
+python-crfsuite trains it (`arbitrank.nlu.training`). Its weights are kept as plain arrays. Decoding them here gives the
+k best readings and the probability of each span, neither of which crfsuite's own tagger returns.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Tagger:
         """The k best slot readings of an utterance, best first; fewer where there are fewer."""
         if not len(encoded.attributes):
             return [Reading((), 1.0)]
-        lattice, tokens = self._lattice(encoded), tokenise_cached(encoded.text)
+        lattice, tokens = Lattice(self._chain, self._emissions(encoded)), tokenise_cached(encoded.text)
         slots: dict[Run, Slot] = {}  # the readings of an utterance share most of their slots
         readings = []
         for labels, probability in lattice.best(k):
@@ -71,7 +71,8 @@ class Tagger:
             return 0.0
         if not place.keys() >= set(labels):
             return -math.inf
-        return self._lattice(encoded).log_probability([place[label] for label in labels])
+        lattice = Lattice(self._chain, self._emissions(encoded))
+        return lattice.log_probability([place[label] for label in labels])
 
     @cached_property
     def _chain(self) -> Chain:
@@ -82,17 +83,18 @@ class Tagger:
         """The known attributes, and one more, so that each place that a search gives is one of it."""
         return np.append(self.hashes, np.uint32(0))
 
-    def _lattice(self, encoded: Encoded) -> Lattice:
+    def _emissions(self, encoded: Encoded) -> NDArray[np.float64]:
+        """The score of each label by itself at each token: shape (tokens, L)."""
         flat = encoded.attributes.ravel()
         order = flat.argsort()  # a search for sorted values takes a third of the time
         found = np.empty(len(flat), np.intp)
         found[order] = self.hashes.searchsorted(flat[order])
         found[self._ended.take(found) != flat] = len(self.hashes)
-        emissions = self.emissions.take(found.reshape(encoded.attributes.shape), axis=0)
-        scores = np.add.reduce(emissions, axis=1).astype(np.float64)
+        weights = self.emissions.take(found.reshape(encoded.attributes.shape), axis=0)
+        scores: NDArray[np.float64] = np.add.reduce(weights, axis=1).astype(np.float64)
         for token, mark in self.gazetteer.marks(encoded.runs):
             scores[token] += self.marks[mark]
-        return Lattice(self._chain, scores)
+        return scores
 
 
 def slot_names(labels: Sequence[str]) -> tuple[str, ...]:
