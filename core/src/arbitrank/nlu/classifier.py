@@ -58,7 +58,7 @@ class Classifier:
     def _scores(self, grams: NDArray[np.uint32]) -> NDArray[np.float64]:
         rows = self._rows.take(grams)
         rarity = self.rarity.take(rows)
-        total = np.add.reduce(self.weights.take(rows, axis=0), axis=0, dtype=np.float64)
+        total: NDArray[np.float64] = np.add.reduce(self.weights.take(rows, axis=0), axis=0, dtype=np.float64)
         return self.bias + total / max(float(np.sqrt(rarity.dot(rarity))), SHORTEST)
 
 

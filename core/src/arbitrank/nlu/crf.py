@@ -165,7 +165,7 @@ class Lattice:
         """P(a slot of this name covers exactly these tokens)."""
         label, first, last = run
         inside = self.chain.inside[label]
-        chance = self.forward[first].item(label)
+        chance: float = self.forward[first].item(label)
         for t in range(first, last):
             chance *= self.weights.item(t, label, inside)
             label = inside

@@ -52,7 +52,7 @@ class IntentSlots:
         lacking, having = self._sums
         logs = lacking + having.dot(has)
         logs -= np.maximum.reduce(logs, axis=1, keepdims=True)
-        shares = chances * np.exp(logs)
+        shares: NDArray[np.float64] = chances * np.exp(logs)
         shares *= np.add.reduce(chances) / np.add.reduce(shares, axis=1, keepdims=True)
         return shares
 
