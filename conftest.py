@@ -70,6 +70,7 @@ LONG = (
     "test_isolation.py::test_a_worker_that_fills_its_memory_is_replaced_before_it_is_full",
     "test_live.py::test_under_load_each_of_many_promotions_and_rollbacks_answers_once_it_was_looked_at",
     "test_real_environments.py::",
+    "test_registry.py::test_most_skills_are_found_by_a_paraphrase",
     "test_selftest.py::test_a_damaged_text_of_trees_ends_no_more_than_the_child",
     "test_solo_training.py::test_a_candidate_does_not_speak_and_another_seed_is_another_version",
     "test_training.py::test_folds_of_a_recogniser_are_shared_out_and_give_the_same_version",

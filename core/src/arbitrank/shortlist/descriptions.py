@@ -28,7 +28,7 @@ STEPS = 255
 _BITS = np.uint32(8)
 _POSTINGS = 60_000  # of a request: of common grams none is read beyond them
 _DENSE = 1 << 18  # numbers up to which an array of all skills is quicker than sorting
-PAIR, BEGINNING, COMMON = 0.5, 0.3, 0.1
+PAIR, BEGINNING, COMMON = 0.25, 0.2, 0.1
 """Weights of a pair, of a beginning and of a request's common words, relative to a word's."""
 
 Floats = NDArray[np.float64]
