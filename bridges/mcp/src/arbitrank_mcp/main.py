@@ -137,7 +137,7 @@ def tools(config: Path, deadline: float) -> None:
 
 
 def _library(stack: ExitStack, store: str | None, keys: Path | None, poll: float, log: Path | None) -> ToolLibrary:
-    """What searches are ranked by; ends with the stack."""
+    """The library that ranks searches; its follower of a store ends with the stack."""
     if keys is not None and store is None:
         raise click.UsageError("--keys: no --store; expected both.")
     live = None if store is None else followed(open_store(store, open_keys(keys)), poll)
