@@ -6,6 +6,10 @@ dialogue inside train (a tenth without labels, a fifth held out: one half tunes,
 dev in five folds, tuned on the outputs of the other four. Differences to one label are relative, paired, with 95 %
 bootstrap intervals over dialogues, averaged over seeds. `turns` is every turn of a quarter of sgd's dialogues, `sweep`
 varies p and r on a third of them, `cold` has requests to services that training never shows, `lists` is HypRank's part.
+
+`sgd-beside` (on two fifths of the dialogues) and `bbai-beside` add the log-odds of the linear kernel, trained on the
+one label, to those of every arm: the techniques beside it. Of the settings of pseudo-labels, and of all techniques, one
+row has those that were best on the other data, on which the threshold is tuned.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from arbitrank.probability import sigmoid
+from arbitrank.probability import log_odds, sigmoid
+from arbitrank.shortlist.calibration import softmax
 from arbitrank.shortlist.classifier_training import FineTuning, SelfTraining, fine_tune, retrain
 from arbitrank.shortlist.epochs import Distillation, PseudoLabels, TrainedNetwork, TrainingPlan, train
+from arbitrank.shortlist.linear_training import train_linear
 from arbitrank.shortlist.network import NetworkShape, inputs, one_label
 from arbitrank.shortlist.ngrams import bags, vocabulary
 from benchmarks.cold import cold_start, print_cold
@@ -32,10 +38,13 @@ from benchmarks.lists import print_lists, sorted_lists
 from benchmarks.skills import Task, bbai, sgd, synthetic
 
 NAME = "dynamic"
-PARTS = ("sgd", "bbai", "turns", "sweep", "cold", "lists")
+PARTS = ("sgd", "bbai", "turns", "sweep", "cold", "lists", "sgd-beside", "bbai-beside")
 _SINGLE = "one label"
 _ALL = "combination"
 _ORACLE = "oracle labels"
+_PSEUDO_ELSEWHERE = "pseudo-labels, the best elsewhere"
+_ELSEWHERE = "any technique, the best elsewhere"
+_TEMPERED = 0.6  # of the linear kernel's logits, which are too sure of themselves
 _GRID = np.linspace(0.03, 0.97, 95)
 _BOOTSTRAPS = 400
 _WRONG = 0.3
@@ -162,8 +171,26 @@ class Held(NamedTuple):
     part: NDArray[np.int64]
 
 
-def held_out(task: Task, arm: Arm, seed: int) -> Held:
-    """The arm's outputs for held-out utterances: one fifth of sgd's dialogues, all of bbai in five folds."""
+Beside = dict[tuple[int, int], Floats]
+"""The linear kernel's log-odds for held-out utterances, by seed and fold."""
+
+
+def linear_log_odds(task: Task, split: Split, seed: int) -> Floats:
+    """Log-odds of the linear kernel, trained on the one label, for the held-out utterances."""
+    kept = split.train[~np.isin(split.train, task.failed)]
+    kernel = train_linear([task.utterances[row] for row in kept], task.named[kept].tolist(), seed=seed)
+    share = np.full((len(split.held), len(task.skills)), _LEAST)
+    for row, of in enumerate(split.held):
+        if (logits := kernel.logits(task.utterances[of])) is not None:
+            share[row, kernel.skills] = softmax(_TEMPERED * logits)
+    return log_odds(share.clip(1e-6, 1.0 - 1e-6))
+
+
+def held_out(task: Task, arm: Arm, seed: int, beside: Beside | None = None) -> Held:
+    """The arm's outputs for held-out utterances: one fifth of sgd's dialogues, all of bbai in five folds.
+
+    With `beside`, which is filled, those of the linear kernel are added to them.
+    """
     rng = np.random.default_rng(seed)
     fold = (rng.permutation(task.groups.max() + 1) % 5)[task.groups]
     folds = range(5) if task.name == "bbai" else [0]
@@ -172,7 +199,12 @@ def held_out(task: Task, arm: Arm, seed: int) -> Held:
         split = Split(np.flatnonzero(fold != f), np.flatnonzero(fold == f))
         model, words = trained(task, split, arm, seed)
         x = inputs(bags([task.utterances[row] for row in split.held]), words)
-        p[split.held] = sigmoid(model.log_odds(x).astype(np.float64))
+        z = model.log_odds(x).astype(np.float64)
+        if beside is not None:
+            if (seed, f) not in beside:
+                beside[seed, f] = linear_log_odds(task, split, seed)
+            z += beside[seed, f]
+        p[split.held] = sigmoid(z)
     rows = np.setdiff1d(np.flatnonzero(np.isin(fold, folds)), task.failed)
     part = fold[rows] if task.name == "bbai" else rng.integers(2, size=task.groups.max() + 1)[task.groups[rows]]
     return Held(p[rows], task.acceptable[rows], task.groups[rows], part)
@@ -195,6 +227,22 @@ def counts(held: Held, at: float | None = None) -> tuple[Floats, NDArray[np.int6
         found.append(np.stack([2.0 * (chosen & truth).sum(axis=1), sizes, exact], axis=1))
     groups = np.unique(held.groups[np.concatenate(rows)], return_inverse=True)[1]
     return np.concatenate(found), groups.astype(np.int64)
+
+
+def best_elsewhere(found: Sequence[Held]) -> Held:
+    """Of several arms' outputs, for each part those with the best F1 on the other parts."""
+    p = found[0].p.copy()
+    for part in np.unique(found[0].part):
+        mine = found[0].part == part
+        scores = [best_f1(one.p[~mine], one.truth[~mine]) for one in found]
+        p[mine] = found[int(np.argmax(scores))].p[mine]
+    return found[0]._replace(p=p)
+
+
+def best_f1(p: Floats, truth: NDArray[np.bool_]) -> float:
+    """F1 at the threshold of a grid that has the best."""
+    chosen = p >= tuned(p, truth)
+    return f1(np.array([[2.0 * (chosen & truth).sum(), chosen.sum() + truth.sum()]]))
 
 
 def tuned(p: Floats, truth: NDArray[np.bool_]) -> float:
@@ -235,15 +283,27 @@ def relative(one: Sequence[Held], base: Sequence[Held], at: float | None, seed: 
 
 
 def compared(
-    make: Callable[[int], Task], chosen: Callable[[Task], Mapping[str, Arm]], seeds: Sequence[int]
+    make: Callable[[int], Task],
+    chosen: Callable[[Task], Mapping[str, Arm]],
+    seeds: Sequence[int],
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
     """The figures of every arm: means over the seeds, and against one label."""
     tasks = {seed: make(seed) for seed in seeds}
     names = list(chosen(tasks[seeds[0]]))
     found: dict[str, Any] = {}
     outputs: dict[str, list[Held]] = {}
+    if beside is not None:
+        names += [_PSEUDO_ELSEWHERE, _ELSEWHERE]
     for name in names:
-        outputs[name] = [held_out(task, chosen(task)[name], seed) for seed, task in tasks.items()]
+        if name in (_PSEUDO_ELSEWHERE, _ELSEWHERE):
+            prefix = "pseudo-labels" if name == _PSEUDO_ELSEWHERE else ""
+            among = [
+                outputs[other] for other in chosen(tasks[seeds[0]]) if other.startswith(prefix) and other != _ORACLE
+            ]
+            outputs[name] = [best_elsewhere(found) for found in zip(*among, strict=True)]
+        else:
+            outputs[name] = [held_out(task, chosen(task)[name], seed, beside) for seed, task in tasks.items()]
         rows = [{at: counts(one, at)[0] for at in (None, 0.5)} for one in outputs[name]]
         found[name] = {
             "f1": float(np.mean([f1(one[None]) for one in rows])),
@@ -255,6 +315,22 @@ def compared(
         }
         note(f"{tasks[seeds[0]].name}: {name}: {found[name]['f1']:.4f} {found[name]['f1_half']:.4f}")
     return {"n": len(outputs[names[0]][0].p), "seeds": len(seeds), "arms": found}
+
+
+def techniques(task: Task) -> dict[str, Arm]:
+    """The techniques each, and pseudo-labels by the settings that were chosen on either corpus."""
+    every = arms(task)
+    long = every["one label, as many epochs"].plan
+    other = PseudoLabels(1, 4, 1.0, least=0.35) if task.name != "bbai" else PseudoLabels(2, 4, 0.1, 0.05, 0.4)
+    left_out = (
+        "simulated",
+        "as many epochs",
+        "ratio 0.25",
+        "targets and input" if task.name == "bbai" else ", targets",
+    )
+    kept = {name: arm for name, arm in every.items() if not name.endswith(left_out) and "simulated" not in name}
+    kept.pop(_ORACLE)
+    return {**kept, "pseudo-labels, as chosen elsewhere": Arm(replace(long, pseudo=other)), _ORACLE: every[_ORACLE]}
 
 
 def sweep(task: Task) -> dict[str, Arm]:
@@ -284,6 +360,8 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
         "sweep": lambda: compared(lambda seed: sgd(folder, share=0.3, seed=seed), sweep, seeds),
         "cold": lambda: cold_start(folder, seeds),
         "lists": lambda: sorted_lists(folder, seeds, note),
+        "sgd-beside": lambda: compared(lambda seed: sgd(folder, share=0.4, seed=seed), techniques, seeds, {}),
+        "bbai-beside": lambda: compared(lambda seed: bbai(chosen.data / "bbai", seed=seed), techniques, seeds, {}),
     }
     return {part: parts[part]() for part in chosen.part or PARTS}
 

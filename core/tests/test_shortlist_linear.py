@@ -15,6 +15,8 @@ from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
+from arbitrank.shortlist.calibration import CandidateCalibration
+from arbitrank.shortlist.index import Index
 from arbitrank.shortlist.linear import _NEAREST, LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
 from arbitrank.shortlist.ngrams import ranking_grams, words
@@ -233,3 +235,16 @@ def test_overlapping_skills_are_reported_with_an_example() -> None:
     assert any(pair.example == one.utterance for pair in pairs for one in fresh)
     both = [replace(one, acceptable=frozenset(["taxi", "twin", one.skill])) for one in fresh]
     assert overlapping_skills(built, both) == []
+
+
+def test_signs_are_computed_only_where_something_was_fitted_to_them(
+    shortlister: Shortlister, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfitted = replace(shortlister, calibration=CandidateCalibration(), cold=None)
+    asked: list[str] = []
+    known = Index.known_words
+    monkeypatch.setattr(Index, "known_words", lambda index, text: asked.append(text) or known(index, text))
+    assert unfitted.judge("a cab please")[1] == 0.0
+    assert not asked
+    assert shortlister.judge("a cab please")[1] > 0.0
+    assert asked == ["a cab please"]

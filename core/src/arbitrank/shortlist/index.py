@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from arbitrank.errors import InputError
 from arbitrank.shortlist.ngrams import index_grams, word_hashes
 
-__all__ = ["MAX_SKILLS", "RARITY", "STEPS", "Index", "IndexSettings", "lookup", "packed", "top"]
+__all__ = ["MAX_SKILLS", "RARITY", "STEPS", "Index", "IndexSettings", "Matches", "lookup", "packed", "top"]
 
 MAX_SKILLS = 1 << 24
 """Skills that an index can number."""
@@ -52,6 +52,14 @@ class IndexSettings(Struct, frozen=True):
     smoothing: float = 1000.0
     prior: float = 0.7
     postings: int = 320
+
+
+class Matches(NamedTuple):
+    """The skills that share a gram with an utterance, ascending, their scores, and the number of its known grams."""
+
+    skills: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    grams: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,25 +96,28 @@ class Index:
         later = (*self.added.values(), *self.recent.values())
         return sum(array.nbytes for array in own) + sum(array.nbytes for array in later)
 
-    def best(self, utterance: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def best(
+        self, utterance: str, k: int, matches: Matches | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The at most `k` skills of the highest log P(utterance, skill), up to a constant, and these, best first.
 
-        Scores are finite; ties go to the lower number. Empty where no word of the utterance is known.
+        Scores are finite; ties go to the lower number. Empty where no word of the utterance is known. `matches` are the
+        utterance's, where they are known already.
         """
-        skills, scores, _ = self._matches(utterance)
+        skills, scores, _ = matches or self.matches(utterance)
         order = top(scores, k)  # skills ascend, so ties go to the lower number
         if len(order) and scores[order[-1]] == -np.inf:
             order = order[np.isfinite(scores[order])]
         return skills[order], scores[order].astype(np.float64)
 
-    def scores(self, utterance: str, skills: NDArray[np.int64]) -> NDArray[np.float64]:
+    def scores(self, utterance: str, skills: NDArray[np.int64], matches: Matches | None = None) -> NDArray[np.float64]:
         """The scores of these skills as `best` gives them; NaN for a removed or unknown skill."""
-        matches, matched, length = self._matches(utterance)
+        found, matched, length = matches or self.matches(utterance)
         scores = np.full(len(skills), np.nan)
         known = np.flatnonzero((skills >= 0) & (skills < len(self)))
         numbers = skills[known]
         scores[known] = self.base[numbers] + length * self.missing[numbers]
-        place, there = lookup(matches, numbers)
+        place, there = lookup(found, numbers)
         scores[known[there]] = matched[place[there]]
         scores[~np.isfinite(scores)] = np.nan
         return scores
@@ -162,11 +173,11 @@ class Index:
                 lists += [later[gram] for gram in hashes.tolist() if gram in later]
         return lists
 
-    def _matches(self, utterance: str) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
-        """The skills that share a gram with the utterance, ascending, their scores, and the number of known grams."""
+    def matches(self, utterance: str) -> Matches:
+        """The matches of an utterance, from which `best` and `scores` are."""
         lists = self._lists(index_grams(utterance))
         if not lists:
-            return np.zeros(0, np.int64), np.zeros(0, np.float32), 0
+            return Matches(np.zeros(0, np.int64), np.zeros(0, np.float32), 0)
         postings = np.concatenate(lists)
         postings.sort()
         numbers = postings >> _BITS
@@ -176,7 +187,7 @@ class Index:
         skills = numbers.take(last).astype(np.int64)  # `take` is several times faster with int64 than with uint32
         scores = steps.astype(np.float32) * np.float32(self.step) + np.float32(len(lists)) * self.missing.take(skills)
         scores += self.base.take(skills)
-        return skills, scores, len(lists)
+        return Matches(skills, scores, len(lists))
 
 
 def _with_postings(

@@ -103,7 +103,7 @@ class Shortlister:
         if k < 1 or not utterance:
             return (), 1.0
         seen = self.cold.see(utterance) if self.cold is not None else None
-        numbers, x, signs = self._candidates(utterance, k, profile, seen)
+        numbers, x, signs = self._candidates(utterance, k, profile, seen, self.tells_none)
         if not len(numbers):
             return (), 1.0
         none = self._none(signs, seen, outside)
@@ -123,9 +123,9 @@ class Shortlister:
         return self._candidates(utterance, k, profile, self.cold.see(utterance) if self.cold is not None else None)
 
     def _candidates(
-        self, utterance: str, k: int, profile: AccountProfile, seen: Described | None
+        self, utterance: str, k: int, profile: AccountProfile, seen: Described | None, none: bool = True
     ) -> tuple[Numbers, Floats, Floats]:
-        found = self._found(utterance, k, profile, seen)
+        found = self._found(utterance, k, profile, seen, none or seen is not None)
         numbers, scores, evidence = found.numbers, found.scores, found.evidence
         if self.cold is not None and seen is not None and len(numbers):
             without = self.without_requests(numbers)
@@ -141,10 +141,13 @@ class Shortlister:
         found = self._found(utterance, FIRST_STAGE, AccountProfile(), seen)
         return found.numbers, found.signs, found.scores
 
-    def _found(self, utterance: str, k: int, profile: AccountProfile, seen: Described | None) -> _Found:
-        """The candidates that the kernels find."""
+    def _found(
+        self, utterance: str, k: int, profile: AccountProfile, seen: Described | None, signs: bool = True
+    ) -> _Found:
+        """The candidates that the kernels find; the request's signs are left out where nothing is told by them."""
         many = max(k, FIRST_STAGE)
-        numbers, scores = self.index.best(utterance, many)
+        matches = self.index.matches(utterance)
+        numbers, scores = self.index.best(utterance, many, matches)
         more: list[int] = []
         if len(numbers):
             more += [n for n in map(self.catalogue.number, (*profile.enabled, *profile.used)) if n is not None]
@@ -158,22 +161,19 @@ class Shortlister:
             more += [n for n in seen.best(many).tolist() if n not in self.catalogue.gone]
         if more:
             numbers = np.union1d(numbers, np.array(more, np.int64))
-            scores = self.index.scores(utterance, numbers)
+            scores = self.index.scores(utterance, numbers, matches)
             numbers, scores = numbers[~np.isnan(scores)], scores[~np.isnan(scores)]
         linear = None
         if self.linear is not None and logits is not None:
             at, known = lookup(self.linear.skills, numbers)
             linear = np.where(known, logits[at] - logits.max(), np.nan)
         evidence = scores - self.index.base[numbers]
-        signs = np.array(
-            (
-                1.0,
-                np.log1p(max(0.0, float(evidence.max(initial=0.0)))),
-                0.0 if logits is None else float(logits.max()),
-                self.index.known_words(utterance),
-            )
-        )
-        return _Found(numbers, scores, evidence, linear, signs)
+        if not signs:
+            return _Found(numbers, scores, evidence, linear, np.empty(0))
+        told = np.log1p(max(0.0, float(evidence.max(initial=0.0))))
+        highest = 0.0 if logits is None else float(logits.max())
+        own = np.array((1.0, told, highest, self.index.known_words(utterance)))
+        return _Found(numbers, scores, evidence, linear, own)
 
     def without_requests(self, numbers: Numbers) -> NDArray[np.bool_]:
         """Those skills that no request was labelled with in training."""
