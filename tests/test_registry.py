@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).parent.parent
-DATA = ROOT.parent / "shared" / "data"
-
 from benchmarks.coldstart import alone
 
 from arbitrank.shortlist.description_training import train_descriptions
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.mark.skipif(not (DATA / "registry").is_dir(), reason="the registry is not beside this checkout")
