@@ -83,8 +83,8 @@ def hypotheses(domains: int, seconds: float) -> float:
 def examples() -> list[Example]:
     """Examples of one of the installed domains: its own and its negatives."""
     with warnings.catch_warnings(action="ignore"):
-        found = next(iter(loaded(discover()).values())).examples()
-    return list(found)[:: max(1, len(found) // _EXAMPLES)]
+        found = list(next(iter(loaded(discover()).values())).examples())
+    return found[:: max(1, len(found) // _EXAMPLES)]
 
 
 def peer() -> Any:
@@ -170,7 +170,7 @@ def over_http(name: str, below: str, seconds: float) -> float:
 def running(name: str) -> Iterator[tuple[int, int]]:
     """A contestant of `benchmarks.serve`."""
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as log:
-        options = {"log": log} if name == "service" else {}
+        options: dict[str, Any] = {"log": log} if name == "service" else {}
         with serve.running(name, None, **options) as found:
             yield found
 
