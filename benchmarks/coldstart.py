@@ -158,7 +158,7 @@ def bm25(skills: Sequence[CatalogueSkill]) -> Callable[[str], list[Key]] | None:
 def from_descriptions(name: str, chosen: argparse.Namespace, encoder: Encoder | None) -> dict[str, Any]:
     """The figures of every system on a catalogue without requests."""
     skills, requests = alone(name, chosen.data)
-    requests = requests[: chosen.requests]
+    requests = requests[:: max(1, len(requests) // chosen.requests)]
     shortlister = trained(skills)
     systems: dict[str, Callable[[str], list[Key]] | None] = {
         "BM25": bm25(skills),

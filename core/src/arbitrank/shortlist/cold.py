@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from arbitrank.errors import InputError
 from arbitrank.probability import sigmoid
 from arbitrank.shortlist.description_training import later_postings
-from arbitrank.shortlist.descriptions import DescriptionKernel, Matches
+from arbitrank.shortlist.descriptions import DescriptionKernel, DescriptionMatches
 from arbitrank.shortlist.embedding import EmbeddingKernel
 from arbitrank.shortlist.index import lookup, top
 from arbitrank.wire.catalogue_lines import CatalogueSkill
@@ -62,7 +62,7 @@ EMBEDDED = ColdWeights((0.0, 5.8, 38.0, 0.0, 0.0, 0.0), (-2.3, 1.75, 0.3, 11.4))
 class Described:
     """A request, seen by the kernels of descriptions: matches, and the cosine of each of the embedding's skills."""
 
-    matches: Matches
+    matches: DescriptionMatches
     skills: Numbers
     cosines: Floats
 

@@ -22,7 +22,7 @@ from arbitrank.shortlist.description_grams import description_grams
 from arbitrank.shortlist.index import lookup
 from arbitrank.shortlist.request_words import request_words
 
-__all__ = ["BEGINNING", "COMMON", "PAIR", "STEPS", "DescriptionKernel", "Matches"]
+__all__ = ["BEGINNING", "COMMON", "PAIR", "STEPS", "DescriptionKernel", "DescriptionMatches"]
 
 STEPS = 255
 _BITS = np.uint32(8)
@@ -36,7 +36,7 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Matches:
+class DescriptionMatches:
     """Skills that share a gram with a request, ascending, their scores, and the share of its words that are known.
 
     `covered` weighs each word by q.
@@ -70,7 +70,7 @@ class DescriptionKernel:
         own = (self.grams, self.weights, self.starts, self.postings)
         return sum(array.nbytes for array in own) + sum(array.nbytes for array in self.added.values())
 
-    def matches(self, utterance: str) -> Matches:
+    def matches(self, utterance: str) -> DescriptionMatches:
         """The skills that match a request."""
         grams = description_grams(utterance)
         of_words = self._weights(grams.words, 1.0) * np.where(
@@ -84,7 +84,7 @@ class DescriptionKernel:
         known = self._known(grams.words)
         covered = float(of_words[known].sum()) / total if total > 0 else 0.0
         skills, scores = _summed(lists)
-        return Matches(skills, scores / np.sqrt(max(total, 1e-9)), covered)
+        return DescriptionMatches(skills, scores / np.sqrt(max(total, 1e-9)), covered)
 
     def with_skills(self, postings: Mapping[int, NDArray[np.uint32]]) -> DescriptionKernel:
         """A copy with the postings of more skills, by gram."""
