@@ -25,8 +25,9 @@ from arbitrank.evaluate.metrics import calibration
 from arbitrank.impact.flips import FLIPS, KINDS
 from arbitrank.impact.gate import judge
 from arbitrank.impact.page import write_impact
-from arbitrank.impact.plan import ReplayPlan, _installed, plan, sendable
-from arbitrank.impact.replay import Replayed, replay
+from arbitrank.impact.plan import ReplayPlan, installed_domains, plan, sendable
+from arbitrank.impact.replay import replay
+from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.report import Impact, measure
 from arbitrank.learn.rerankers import baseline
 from arbitrank.store.artifact import Manifest, read_card, seal
@@ -403,9 +404,9 @@ def test_an_installed_domain_is_sent_by_its_name_and_loads_the_same(
     sent = sendable(made)
     assert sent
     assert (sent.candidate.domain, sent.parts["a"].domain, sent.parts["b"].domain) == ("a", "a", domains["b"])
-    _installed.cache_clear()
+    installed_domains.cache_clear()
     assert sent.candidate.load().mine == made.candidate.load().mine == 0.5  # type: ignore[attr-defined]
-    _installed.cache_clear()
+    installed_domains.cache_clear()
 
 
 # ------------------------------------------------------------------------------------------------------------ files

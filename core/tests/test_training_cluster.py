@@ -11,10 +11,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from benchmarks.exchanged import world
 from distributed import Client, LocalCluster
 
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
+from arbitrank.impact.cluster import Cluster, ShippedPlan, _replayed, mapped
+from arbitrank.impact.plan import DomainVersion, ReplayPlan, plan
+from arbitrank.impact.report import measure
 from arbitrank.store.store import open_store
 from arbitrank.training.backends import dask, local
 from arbitrank.training.datasets import Dataset
@@ -179,3 +183,22 @@ def test_what_a_cluster_cannot_do_together_is_refused(
     outcome = next(train_domains(limited, ["a"], dask(scheduler, partitioned=True)))
     assert outcome.kind == "failed"
     assert reason in str(outcome.reason)
+
+
+# ------------------------------------------------------------------------------------------------ a log over all
+
+
+def test_a_replay_on_the_cluster_finds_what_one_process_finds(scheduler: str, tmp_path: Path) -> None:
+    made = world(tmp_path / "world", domains=3, train=300, held=5_000)
+    candidate = made.build("domain1", tmp_path / "candidate", 40)
+    exchange = plan(made.domains, made.fill(open_store(tmp_path / "store", environment={})), "domain1", candidate)
+    here, _ = measure(exchange, made.audit)
+    there, found = measure(exchange, made.audit, cluster=Cluster(scheduler))
+    assert msgspec.json.encode(there) == msgspec.json.encode(here)
+    assert len(found.rows) == 5_000
+
+
+def test_a_cluster_without_the_domains_says_so(scheduler: str, tmp_path: Path) -> None:
+    part = DomainVersion("absent", tmp_path, "1")
+    with pytest.raises(InputError, match="on the cluster: not installed: absent"):
+        list(mapped(Cluster(scheduler), _replayed, ShippedPlan("1", ReplayPlan("absent", {}, part), {}), [("log", [])]))

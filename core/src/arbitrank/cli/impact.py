@@ -14,6 +14,7 @@ from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.computing import Computing, computing, requests_at
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, domain_named, loaded
@@ -66,7 +67,7 @@ gate_limits = options.gathered(
 @click.option(
     "--on",
     "path",
-    type=options.PATH,
+    metavar="PATH|URL",
     help="Requests, in a log's folder or a file of them, logged or with truths; default: the store's audit set.",
 )
 @options.since()
@@ -74,20 +75,20 @@ gate_limits = options.gathered(
 @decision_options.decisions(clarify=False)
 @gate_limits
 @options.seed
-@options.jobs
+@computing
 @options.as_json
 @click.option("--out", type=options.PATH, help="Write impact.json and impact.html here.")
 @options.store
 def impact(
     domain: str,
     candidate: str | None,
-    path: Path | None,
+    path: str | None,
     begins: str | None,
     against: str,
     decisions: DecisionSettings,
     limits: GateLimits,
     seed: int,
-    jobs: int,
+    where: Computing,
     as_json: bool,
     out: Path | None,
     store: Store,
@@ -106,7 +107,7 @@ def impact(
     from arbitrank.impact.report import measure
     from arbitrank.store.artifact import read_card
 
-    on = options.requests(path, store)
+    on = click.get_current_context().with_resource(requests_at(path, store))
     since = None if begins is None else begin_in(begins, source(on))
     domains = loaded(discover())
     exchanged = _exchanged(store, domains, domain, candidate, against)
@@ -116,8 +117,8 @@ def impact(
         report_folder(out)
     folder, compared, by = exchanged
     replayed = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
-    called = None if path else "the audit set"
-    impact, found = measure(replayed, on, card=read_card(folder), jobs=jobs, seed=seed, called=called)
+    called = (path if path != str(on) else None) if path else "the audit set"
+    impact, found = measure(replayed, on, card=read_card(folder), seed=seed, called=called, **where._asdict())
     reasons = judge(impact, impact.card, limits, domain=impact.domain)
     if out:
         from arbitrank.impact.page import write_impact

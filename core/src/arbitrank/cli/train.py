@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from arbitrank.cli import decision_options, options
+from arbitrank.cli import computing, decision_options, options
 from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.cli.progress import Board, board
 from arbitrank.configuration import OperatorStatements
@@ -41,11 +41,7 @@ def _backend(backend: str, scheduler: str | None, partitioned: bool, jobs: int) 
     if backend == "local":
         options.needs("--backend dask", False, scheduler=scheduler or None, partitioned=partitioned)
         return local(jobs)
-    if scheduler is None:
-        raise InputError(
-            "--backend dask: no --scheduler; expected its address, tcp://HOST:8786; see docs/how-to/dask.md"
-        )
-    return dask(scheduler, partitioned=partitioned)
+    return dask(computing.checked_scheduler(scheduler), partitioned=partitioned)
 
 
 _training_data = options.gathered(
@@ -115,8 +111,8 @@ _computing = options.gathered(
     "backend",
     _backend,
     options.jobs,
-    click.option("--backend", type=click.Choice(["local", "dask"]), default="local", help="Where to train."),
-    click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the scheduler, or a file of it."),
+    computing.backend,
+    computing.scheduler,
     click.option(
         "--partitioned",
         is_flag=True,

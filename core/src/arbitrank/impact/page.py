@@ -14,7 +14,7 @@ from arbitrank.evaluate.metrics import band_mark
 from arbitrank.evaluate.report import calibration_plot, data_uri, differences_plot
 from arbitrank.evaluate.results import SystemResults
 from arbitrank.impact.gate import GateReason
-from arbitrank.impact.replay import Replayed
+from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.report import Impact, results
 from arbitrank.pages import render
 

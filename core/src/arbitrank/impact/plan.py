@@ -48,7 +48,7 @@ class DomainVersion:
 
     def load(self) -> Model:
         """The model. Raises whatever `Domain.load` raises."""
-        domain = _installed()[self.domain] if isinstance(self.domain, str) else self.domain
+        domain = installed_domains()[self.domain] if isinstance(self.domain, str) else self.domain
         try:
             return load_model(domain, self.folder, self.scales, standby=False)  # nobody waits for a replay
         except OtherCode as error:
@@ -218,6 +218,6 @@ def _is_plain(domain: Domain | str) -> bool:
 
 
 @cache
-def _installed() -> dict[str, Domain]:
+def installed_domains() -> dict[str, Domain]:
     """The installed domains, in a process that a plan was sent to."""
     return loaded(discover())

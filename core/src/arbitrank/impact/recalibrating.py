@@ -22,7 +22,8 @@ from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.impact.flips import Rows
 from arbitrank.impact.plan import ReplayPlan
-from arbitrank.impact.replay import Replayed, replay
+from arbitrank.impact.replay import replay
+from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.temperature import own_calibration
 from arbitrank.probability import Floats, binary_loss, fit_logistic, log_odds, sigmoid
 

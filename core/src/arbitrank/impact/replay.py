@@ -7,17 +7,14 @@ at all where the log has the same versions' scores. Each request leaves one row 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import numpy as np
 from msgspec import UNSET
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from arbitrank.answerlog.joining import LogView
@@ -29,8 +26,9 @@ from arbitrank.domain import Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain, score_batch
-from arbitrank.impact.flips import ROW, SIDES, Flip, Rows, fill_side, worst, worst_flips
+from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side, worst, worst_flips
 from arbitrank.impact.plan import ReplayPlan, sendable
+from arbitrank.impact.replayed import Replayed, together
 from arbitrank.learn.rerankers import baseline
 from arbitrank.scales import domain_scales
 from arbitrank.semer import same_reading
@@ -44,51 +42,7 @@ CHUNK = 256
 _BAD = 5  # bad lines whose reasons are kept
 _SAME = 1e-6  # largest distance of a logged score from the model's present one
 
-K = TypeVar("K")
-
 Lines = Sequence[tuple[int, bytes | BadLine]]
-
-
-class Numbers(dict[K, int]):
-    """Numbers for names, in the order of their first use."""
-
-    def __missing__(self, name: K) -> int:
-        self[name] = len(self)
-        return self[name]
-
-
-@dataclass
-class Replayed:
-    """Results of a replay. `worst` holds the flips that matter most, by whether "none" counts as an answer.
-
-    `rows` number the domains by `names`, the devices by `devices` and the sets of owners by `owners`. `from_log` counts
-    the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
-    `unserved` are domains that are not installed, `broken` those that cannot be loaded.
-    """
-
-    rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
-    names: Numbers[str] = field(default_factory=Numbers)
-    devices: Numbers[str] = field(default_factory=Numbers)
-    owners: Numbers[tuple[str, ...]] = field(default_factory=Numbers)
-    worst: dict[bool, list[Flip]] = field(default_factory=lambda: {False: [], True: []})
-    bad: list[BadLine] = field(default_factory=list)
-    bad_lines: int = 0
-    from_log: int = 0
-    unread: int = 0
-    unserved: set[str] = field(default_factory=set)
-    broken: dict[str, str] = field(default_factory=dict)
-    failures: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-
-    @property
-    def labelled(self) -> Rows:
-        """The rows of the requests with a truth."""
-        rows: Rows = self.rows[self.rows["labelled"]]
-        return rows
-
-    def owned(self, name: str) -> NDArray[np.bool_]:
-        """The mask, among `labelled`, of the requests that a domain owns."""
-        sets = [number for owners, number in self.owners.items() if name in owners]
-        return np.isin(self.labelled["owners"], sets)
 
 
 def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> Replayed:
@@ -108,34 +62,31 @@ def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> Replayed:
     except BrokenExecutor as error:
         text = f"a process that replayed {path.name} crashed, or ran out of memory: {describe(error)}"
         raise PluginError(text) from error
-    return _together(shares)
+    return together(shares)
 
 
 def _share(plan: ReplayPlan, path: Path | LogView, k: int, of: int) -> Replayed:
     """Every `of`-th chunk of the file, from the k-th on."""
-    with threadpool_limits(1):
-        work = _Work(plan)
-        rows = [work.chunk(lines, path) for lines in _chunks(path, k, of)]
-    work.found.rows = np.concatenate([work.found.rows, *rows])
-    return work.found
+    return ReplayWork(plan).share(chunks(path, k, of), path)
 
 
-def _chunks(path: Path | LogView, k: int, of: int) -> Iterator[Lines]:
+def chunks(path: Path | LogView, k: int = 0, of: int = 1) -> Iterator[Lines]:
+    """Every `of`-th chunk of the lines of a file or a log, from the k-th on."""
     for chunk, lines in groupby(enumerate(lines_of(path)), lambda line: line[0] // CHUNK):
         if chunk % of == k:
             yield [line for _, line in lines]
 
 
-class _Work:
+class ReplayWork:
     """Share of one process in a replay: the models, and the results so far."""
 
     def __init__(self, plan: ReplayPlan) -> None:
-        self.plan, self.found = plan, Replayed()
+        self.plan, self.found, self.broken = plan, Replayed(), dict[str, str]()
         self.models: dict[str, Model] = {}
         for name, part in sorted(plan.parts.items()):
             model = guarded(part.load)
             if isinstance(model, Fault):
-                self.found.broken[name] = message(model)
+                self.broken[name] = message(model)
             else:
                 self.models[name] = model
         candidate = guarded(plan.candidate.load)
@@ -145,7 +96,15 @@ class _Work:
             raise ArtifactError(f"{plan.candidate.folder}: cannot be loaded: {candidate.reason}") from candidate.error
         self.candidate = candidate
 
-    def chunk(self, raw: Lines, path: Path | LogView) -> Rows:
+    def share(self, some: Iterable[Lines], path: Path | LogView) -> Replayed:
+        """The results of some chunks."""
+        self.found = Replayed(broken=dict(self.broken))
+        with threadpool_limits(1):
+            rows = [self._chunk(lines, path) for lines in some]
+        self.found.rows = np.concatenate([self.found.rows, *rows])
+        return self.found
+
+    def _chunk(self, raw: Lines, path: Path | LogView) -> Rows:
         """The rows of some lines; flips and bad lines are noted."""
         numbers, lines = self._decoded(raw, path)
         if not lines:
@@ -268,32 +227,3 @@ def _same_map(one: Recalibration | None, other: Recalibration | None) -> bool:
 def _agree(entries: Sequence[Ranked], fresh: DomainReadings, i: int) -> bool:
     logged = entries[0].domain_probability or 0.0, entries[0].probability or 0.0
     return bool(np.allclose(logged, (fresh.best.mine[i], fresh.best.right[i]), rtol=0.0, atol=_SAME))
-
-
-def _together(shares: Sequence[Replayed]) -> Replayed:
-    """The results of several processes, as one process would have them."""
-    whole = Replayed()
-    for share in shares:
-        rows = share.rows
-        columns: list[tuple[NDArray[np.int32], Numbers[Any], Numbers[Any]]] = [
-            (rows["owners"], whole.owners, share.owners),
-            (rows["before"]["head"], whole.names, share.names),
-            (rows["after"]["head"], whole.names, share.names),
-            (rows["device"], whole.devices, share.devices),
-        ]
-        for column, table, known in columns:
-            numbers = np.array([*(table[name] for name in known), -1])
-            column[...] = numbers[column]
-        for counts, some in share.worst.items():
-            whole.worst[counts] = worst([*whole.worst[counts], *some])
-        whole.bad += share.bad
-        whole.bad_lines += share.bad_lines
-        whole.from_log += share.from_log
-        whole.unread += share.unread
-        whole.unserved |= share.unserved
-        whole.broken |= share.broken
-        for name, reasons in share.failures.items():
-            whole.failures[name].update(reasons)
-    rows = np.concatenate([share.rows for share in shares])
-    whole.rows = rows[np.argsort(rows["line"], kind="stable")]
-    return whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -15,8 +16,12 @@ from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.results import MEASURES, SystemResults, measured
 from arbitrank.impact.flips import KINDS, SIDES, Flip, Rows, Side, flips, judged
 from arbitrank.impact.plan import ReplayPlan
-from arbitrank.impact.replay import Replayed, replay
+from arbitrank.impact.replay import replay
+from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.temperature import Temperature, calibration_of, own_calibration, temperature
+
+if TYPE_CHECKING:
+    from arbitrank.impact.cluster import Cluster
 
 _SLICE = 30  # requests below which a device is not reported
 
@@ -123,12 +128,13 @@ def measure(
     jobs: int = 1,
     seed: int = 0,
     called: str | None = None,
+    cluster: Cluster | None = None,
 ) -> tuple[Impact, Replayed]:
-    """Replay a file: the report, and the rows that it was computed from.
+    """Replay a file, in processes here or on a cluster: the report, and the rows that it was computed from.
 
     In the report the file goes by its own name, or by `called`.
     """
-    found = replay(plan, path, jobs=jobs)
+    found = _replayed(plan, path, jobs, cluster)
     rows = found.rows
     decisions = _counting(rows, plan.decisions)
     flipped, kind = flips(rows, decisions)
@@ -171,6 +177,14 @@ def measure(
         decisions={side: _shares(judged(rows, side, plan.decisions)) for side in SIDES} if len(rows) else {},
     )
     return impact, found
+
+
+def _replayed(plan: ReplayPlan, path: Path, jobs: int, cluster: Cluster | None) -> Replayed:
+    if cluster is None:
+        return replay(plan, path, jobs=jobs)
+    from arbitrank.impact.cluster import replay_on
+
+    return replay_on(cluster, plan, path)
 
 
 def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemResults]:

@@ -21,8 +21,7 @@ def matrices(
 ) -> tuple[Floats, Floats]:
     """The features of R requests, by `spec.request_names`, and of their N readings, by `spec.reading_names`.
 
-    `starts`, shape (R,), says where each request's hypotheses begin; none has no hypotheses. `own` are those of the
-    domain where the requests hold others too.
+    `starts`, shape (R,): where each request's hypotheses begin, `own` where it has others too. None has no hypotheses.
     """
     found = [h for some in (own or (request.hypotheses or () for request in requests)) for h in some]
     sizes = np.diff(np.append(starts, len(found)))
@@ -39,7 +38,7 @@ def matrices(
     logit = log_odds(np.maximum.reduceat(domain, starts))
     best_intent, best_slots = np.maximum.reduceat(intent, starts), np.maximum.reduceat(slots, starts)
     entropy = _entropy(found, intent, group, len(requests))
-    context = np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
+    context = _contexts(spec, requests)
     lengths = [request.length for request in requests]
     of_requests = [
         logit,
@@ -79,13 +78,18 @@ def matrices(
     return np.stack(of_requests, axis=1), np.stack(of_readings, axis=1)
 
 
+def _contexts(spec: FeatureSpec, requests: Sequence[Request]) -> Floats:
+    """`context_row` of each request: shape (R, C)."""
+    return np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
+
+
 def plain_matrix(spec: FeatureSpec, requests: Sequence[Request], starts: Starts) -> Floats:
     """The features of a log-linear re-ranker of N readings, by `spec.plain_names`."""
     found = [h for request in requests for h in request.hypotheses or ()]
     sizes = np.diff(np.append(starts, len(found)))
     (domain, intent, slots), (no_domain, no_intent, no_slots) = _confidences(found, spec)
     scores = (log_odds(domain), np.log(intent), np.log(slots))
-    context = np.array([context_row(spec, request.context) for request in requests]).reshape(len(requests), -1)
+    context = _contexts(spec, requests)
     each = np.repeat(context, sizes, axis=0).T
     crossed = [column * score for column in each for score in scores]
     columns = [*scores, no_domain, no_intent, no_slots, np.ones(len(found)), *each, *crossed, *_own(spec, found)]

@@ -1,0 +1,87 @@
+"""Results of a replay: a row of numbers for each request, the flips that matter most, and what could not be used."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.impact.flips import ROW, Flip, Rows, worst
+from arbitrank.wire.json_lines import BadLine
+
+K = TypeVar("K")
+
+
+class Numbers(dict[K, int]):
+    """Numbers for names, in the order of their first use."""
+
+    def __missing__(self, name: K) -> int:
+        self[name] = len(self)
+        return self[name]
+
+
+@dataclass
+class Replayed:
+    """Results of a replay. `worst` holds the flips that matter most, by whether "none" counts as an answer.
+
+    `rows` number the domains by `names`, the devices by `devices` and the sets of owners by `owners`. `from_log` counts
+    the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
+    `unserved` are domains that are not installed, `broken` those that cannot be loaded.
+    """
+
+    rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
+    names: Numbers[str] = field(default_factory=Numbers)
+    devices: Numbers[str] = field(default_factory=Numbers)
+    owners: Numbers[tuple[str, ...]] = field(default_factory=Numbers)
+    worst: dict[bool, list[Flip]] = field(default_factory=lambda: {False: [], True: []})
+    bad: list[BadLine] = field(default_factory=list)
+    bad_lines: int = 0
+    from_log: int = 0
+    unread: int = 0
+    unserved: set[str] = field(default_factory=set)
+    broken: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    @property
+    def labelled(self) -> Rows:
+        """The rows of the requests with a truth."""
+        rows: Rows = self.rows[self.rows["labelled"]]
+        return rows
+
+    def owned(self, name: str) -> NDArray[np.bool_]:
+        """The mask, among `labelled`, of the requests that a domain owns."""
+        sets = [number for owners, number in self.owners.items() if name in owners]
+        return np.isin(self.labelled["owners"], sets)
+
+
+def together(shares: Sequence[Replayed]) -> Replayed:
+    """The results of several processes, as one process would have them."""
+    whole = Replayed()
+    for share in shares:
+        rows = share.rows
+        columns: list[tuple[NDArray[np.int32], Numbers[Any], Numbers[Any]]] = [
+            (rows["owners"], whole.owners, share.owners),
+            (rows["before"]["head"], whole.names, share.names),
+            (rows["after"]["head"], whole.names, share.names),
+            (rows["device"], whole.devices, share.devices),
+        ]
+        for column, table, known in columns:
+            numbers = np.array([*(table[name] for name in known), -1])
+            column[...] = numbers[column]
+        for counts, some in share.worst.items():
+            whole.worst[counts] = worst([*whole.worst[counts], *some])
+        whole.bad += share.bad
+        whole.bad_lines += share.bad_lines
+        whole.from_log += share.from_log
+        whole.unread += share.unread
+        whole.unserved |= share.unserved
+        whole.broken |= share.broken
+        for name, reasons in share.failures.items():
+            whole.failures[name].update(reasons)
+    rows = np.concatenate([share.rows for share in shares])
+    whole.rows = rows[np.argsort(rows["line"], kind="stable")]
+    return whole
