@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
-from arbitrank.impact.cluster import Cluster, ShippedPlan, _replayed, mapped
+from arbitrank.impact.cluster import Cluster, Shipped, _replayed, mapped
 from arbitrank.impact.plan import DomainVersion, ReplayPlan, plan
 from arbitrank.impact.report import measure
 from arbitrank.store.store import open_store
@@ -201,4 +201,4 @@ def test_a_replay_on_the_cluster_finds_what_one_process_finds(scheduler: str, tm
 def test_a_cluster_without_the_domains_says_so(scheduler: str, tmp_path: Path) -> None:
     part = DomainVersion("absent", tmp_path, "1")
     with pytest.raises(InputError, match="on the cluster: not installed: absent"):
-        list(mapped(Cluster(scheduler), _replayed, ShippedPlan("1", ReplayPlan("absent", {}, part), {}), [("log", [])]))
+        list(mapped(Cluster(scheduler), _replayed, Shipped("1", ReplayPlan("absent", {}, part), {}), [("log", [])]))

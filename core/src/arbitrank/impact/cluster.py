@@ -48,7 +48,7 @@ class Cluster(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ShippedPlan:
+class Shipped:
     """A plan as workers get it, with the files of all versions by their paths; equal by the key."""
 
     key: str
@@ -71,7 +71,7 @@ def _tasks(requests: Path | LogView) -> Iterator[tuple[str, list[Lines]]]:
         yield str(requests), task
 
 
-def weights_of(plan: ReplayPlan) -> ShippedPlan:
+def weights_of(plan: ReplayPlan) -> Shipped:
     """The plan and its weights as workers get them. Raises `InputError` where code is not of installed packages."""
     sent = sendable(plan)
     if sent is None:
@@ -79,12 +79,10 @@ def weights_of(plan: ReplayPlan) -> ShippedPlan:
     files = pack(sent.candidate.folder, _CANDIDATE)
     for name, one in sent.parts.items():
         files |= pack(one.folder, f"{_PARTS}/{name}")
-    return ShippedPlan(uuid.uuid4().hex, sent, files)
+    return Shipped(uuid.uuid4().hex, sent, files)
 
 
-def mapped(
-    cluster: Cluster, work: Callable[[ShippedPlan, B], R], weights: ShippedPlan, tasks: Iterable[B]
-) -> Iterator[R]:
+def mapped(cluster: Cluster, work: Callable[[Shipped, B], R], weights: Shipped, tasks: Iterable[B]) -> Iterator[R]:
     """The result of each task, in their order; a few wait on the cluster at a time."""
     with client_of(cluster.scheduler, cluster.patience) as client:
         threads = sum(client.nthreads().values())
@@ -117,11 +115,11 @@ _ONE = Lock()
 """A worker with several threads scores in one of them: the models' work is Python's."""
 
 
-def _kept(weights: ShippedPlan) -> ShippedPlan:
+def _kept(weights: Shipped) -> Shipped:
     return weights
 
 
-def _replayed(weights: ShippedPlan, task: tuple[str, list[Lines]]) -> Replayed:
+def _replayed(weights: Shipped, task: tuple[str, list[Lines]]) -> Replayed:
     """The results of some chunks of the lines of a source of this name."""
     where, some = task
     with _ONE:
@@ -129,7 +127,7 @@ def _replayed(weights: ShippedPlan, task: tuple[str, list[Lines]]) -> Replayed:
 
 
 @lru_cache(1)
-def _work(weights: ShippedPlan) -> ReplayWork:
+def _work(weights: Shipped) -> ReplayWork:
     """The loaded models of a plan, whose files stay until another plan is worked on."""
     plan = weights.plan
     versions = (*plan.parts.values(), plan.candidate)
