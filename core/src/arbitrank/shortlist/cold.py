@@ -99,7 +99,7 @@ class ColdStart:
     @property
     def knows(self) -> bool:
         """True where there is a skill without requests."""
-        return len(self.descriptions.postings) > 0 or bool(self.descriptions.added)
+        return len(self.descriptions.postings) > 0 or bool(self.descriptions.added or self.descriptions.recent)
 
     def see(self, utterance: str) -> Described:
         """A request, seen by the kernels; by that of descriptions alone where the user's encoder fails."""

@@ -27,6 +27,7 @@ __all__ = ["BEGINNING", "COMMON", "PAIR", "STEPS", "DescriptionKernel", "Descrip
 STEPS = 255
 _BITS = np.uint32(8)
 _POSTINGS = 60_000  # of a request: of common grams none is read beyond them
+_RECENT = 4_096  # grams of the skills added last, before they join the others
 _DENSE = 1 << 18  # numbers up to which an array of all skills is quicker than sorting
 PAIR, BEGINNING, COMMON = 0.25, 0.2, 0.1
 """Weights of a pair, of a beginning and of a request's common words, relative to a word's."""
@@ -53,7 +54,8 @@ class DescriptionKernel:
 
     `grams`: the hashes of the V known grams, ascending, uint32 (V,). `weights`: q of each, float32 (V,). `starts`:
     where the postings of each begin, int64 (V + 1,). `postings`: uint32, by gram. `unseen`: q of an unknown word.
-    `lengths`: the usual length of each field, float32, for skills that are added later: these are in `added`, by gram.
+    `lengths`: the usual length of each field, float32, for skills that are added later: these are in `added`, by
+    gram, and the last of them in `recent`, which is small: each change copies it.
     """
 
     grams: NDArray[np.uint32]
@@ -63,12 +65,14 @@ class DescriptionKernel:
     lengths: NDArray[np.float32]
     unseen: float
     added: Mapping[int, NDArray[np.uint32]] = field(default_factory=dict)
+    recent: Mapping[int, NDArray[np.uint32]] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
         own = (self.grams, self.weights, self.starts, self.postings)
-        return sum(array.nbytes for array in own) + sum(array.nbytes for array in self.added.values())
+        later = (*self.added.values(), *self.recent.values())
+        return sum(array.nbytes for array in own) + sum(array.nbytes for array in later)
 
     def matches(self, utterance: str) -> DescriptionMatches:
         """The skills that match a request."""
@@ -88,11 +92,10 @@ class DescriptionKernel:
 
     def with_skills(self, postings: Mapping[int, NDArray[np.uint32]]) -> DescriptionKernel:
         """A copy with the postings of more skills, by gram."""
-        added = dict(self.added)
-        for gram, new in postings.items():
-            before = added.get(gram)
-            added[gram] = new if before is None else np.concatenate((before, new))
-        return replace(self, added=added)
+        added, recent = self.added, _with_postings(self.recent, postings)
+        if len(recent) > _RECENT:
+            added, recent = _with_postings(added, recent), {}
+        return replace(self, added=added, recent=recent)
 
     def _weights(self, hashes: NDArray[np.uint32], kind: float) -> NDArray[np.float32]:
         at, known = lookup(self.grams, hashes)
@@ -102,8 +105,8 @@ class DescriptionKernel:
 
     def _known(self, hashes: NDArray[np.uint32]) -> NDArray[np.bool_]:
         known = lookup(self.grams, hashes)[1]
-        if self.added:
-            known = known | np.array([gram in self.added for gram in hashes.tolist()], np.bool_)
+        for later in filter(None, (self.added, self.recent)):
+            known = known | np.array([gram in later for gram in hashes.tolist()], np.bool_)
         return known
 
     def _lists(self, hashes: NDArray[np.uint32], q: NDArray[np.float32]) -> list[tuple[NDArray[np.uint32], float]]:
@@ -117,9 +120,20 @@ class DescriptionKernel:
                 if end - begin <= left:
                     found.append((self.postings[begin:end], float(q[i])))
                     left -= end - begin
-            if self.added and (later := self.added.get(int(hashes[i]))) is not None:
-                found.append((later, float(q[i])))
+            for later in filter(None, (self.added, self.recent)):
+                if (own := later.get(int(hashes[i]))) is not None:
+                    found.append((own, float(q[i])))
         return found
+
+
+def _with_postings(
+    before: Mapping[int, NDArray[np.uint32]], more: Mapping[int, NDArray[np.uint32]]
+) -> dict[int, NDArray[np.uint32]]:
+    both = dict(before)
+    for gram, new in more.items():
+        known = both.get(gram)
+        both[gram] = new if known is None else np.concatenate((known, new))
+    return both
 
 
 def _summed(lists: list[tuple[NDArray[np.uint32], float]]) -> tuple[Numbers, Floats]:
