@@ -58,9 +58,8 @@ def matrices(
         *(context * logit[:, None]).T,
         *_own(spec, [found[i] for i in first.tolist()]),
     ]
-    log_product = np.log(product)
     of_readings = [
-        log_product - null[group],
+        (log_product := np.log(product)) - null[group],
         np.log(intent),
         np.log(slots),
         log_odds(intent),

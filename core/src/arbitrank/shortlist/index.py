@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from arbitrank.errors import InputError
 from arbitrank.shortlist.ngrams import index_grams, word_hashes
 
-__all__ = ["MAX_SKILLS", "RARITY", "STEPS", "Index", "IndexSettings", "Matches", "lookup", "packed", "top"]
+__all__ = ["MAX_SKILLS", "RARITY", "STEPS", "Index", "IndexMatches", "IndexSettings", "lookup", "packed", "top"]
 
 MAX_SKILLS = 1 << 24
 """Skills that an index can number."""
@@ -54,7 +54,7 @@ class IndexSettings(Struct, frozen=True):
     postings: int = 320
 
 
-class Matches(NamedTuple):
+class IndexMatches(NamedTuple):
     """The skills that share a gram with an utterance, ascending, their scores, and the number of its known grams."""
 
     skills: NDArray[np.int64]
@@ -97,7 +97,7 @@ class Index:
         return sum(array.nbytes for array in own) + sum(array.nbytes for array in later)
 
     def best(
-        self, utterance: str, k: int, matches: Matches | None = None
+        self, utterance: str, k: int, matches: IndexMatches | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The at most `k` skills of the highest log P(utterance, skill), up to a constant, and these, best first.
 
@@ -110,7 +110,9 @@ class Index:
             order = order[np.isfinite(scores[order])]
         return skills[order], scores[order].astype(np.float64)
 
-    def scores(self, utterance: str, skills: NDArray[np.int64], matches: Matches | None = None) -> NDArray[np.float64]:
+    def scores(
+        self, utterance: str, skills: NDArray[np.int64], matches: IndexMatches | None = None
+    ) -> NDArray[np.float64]:
         """The scores of these skills as `best` gives them; NaN for a removed or unknown skill."""
         found, matched, length = matches or self.matches(utterance)
         scores = np.full(len(skills), np.nan)
@@ -173,11 +175,11 @@ class Index:
                 lists += [later[gram] for gram in hashes.tolist() if gram in later]
         return lists
 
-    def matches(self, utterance: str) -> Matches:
+    def matches(self, utterance: str) -> IndexMatches:
         """The matches of an utterance, from which `best` and `scores` are."""
         lists = self._lists(index_grams(utterance))
         if not lists:
-            return Matches(np.zeros(0, np.int64), np.zeros(0, np.float32), 0)
+            return IndexMatches(np.zeros(0, np.int64), np.zeros(0, np.float32), 0)
         postings = np.concatenate(lists)
         postings.sort()
         numbers = postings >> _BITS
@@ -187,7 +189,7 @@ class Index:
         skills = numbers.take(last).astype(np.int64)  # `take` is several times faster with int64 than with uint32
         scores = steps.astype(np.float32) * np.float32(self.step) + np.float32(len(lists)) * self.missing.take(skills)
         scores += self.base.take(skills)
-        return Matches(skills, scores, len(lists))
+        return IndexMatches(skills, scores, len(lists))
 
 
 def _with_postings(
