@@ -3,8 +3,8 @@
 *From descriptions alone*: livemcp (527 tools of MCP servers; 97 requests of ours, each with the tools that serve it:
 recall is the share of these that are found), registry (24,886 skills; 308 paraphrases of ours of one description each,
 where only that skill counts, though many others do the same) and metatool (199 tools, requests of its dev split). The
-requests of ours lie in `benchmarks/requests`; the kernels' constants were chosen on livemcp's and metatool's, which
-flatters them there.
+requests of ours lie in `benchmarks/requests`; the kernels' constants were chosen while looking at all three, which
+flatters them.
 
 *Skills left out*: training has the requests of three quarters of the skills, and the names and descriptions of all.
 Measured on the requests of either part; P(no skill fits) also on requests in other languages. sgd leaves out whole
