@@ -93,7 +93,8 @@ def test_lines_are_answered_as_they_arrive_by_what_is_stable_then(
     assert {first, second} >= {damaged}
     status, told = process.end()
     assert status == 0
-    assert [line.split()[2] for line in told.splitlines()] == [first, second, first]
+    said = [line.split() for line in told.splitlines()]
+    assert [words[2] for words in said if words[1] == "music:"] == [first, second, first]
 
 
 def test_a_refused_version_is_named_in_answers_and_on_standard_error(

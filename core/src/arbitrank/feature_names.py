@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from arbitrank.domain import Domain, Model
 from arbitrank.guard import Fault, guarded
+from arbitrank.scores import REPEATED
 from arbitrank.values import Hypothesis, Request
 
 __all__ = ["FeatureChange", "FeatureWatch", "change_in", "change_on", "changed", "features_of", "note"]
@@ -41,8 +42,9 @@ class FeatureChange(NamedTuple):
 
 
 def changed(known: Collection[str], seen: Collection[str]) -> FeatureChange:
-    """The difference of the names that the weights know and those that were seen."""
-    return FeatureChange(tuple(sorted(set(known) - set(seen))), tuple(sorted(set(seen) - set(known))))
+    """The difference of the names that the weights know and those that were seen, the core's own feature apart."""
+    gone, new = set(known) - set(seen), set(seen) - set(known) - {REPEATED}
+    return FeatureChange(tuple(sorted(gone)), tuple(sorted(new)))
 
 
 def note(domain: str, change: FeatureChange) -> str:

@@ -18,6 +18,9 @@ from arbitrank.normal_text import comparable
 from arbitrank.scales import DEFAULT, FIELDS, NO_SCALES, Scale, Scales, number_in, scale, short, word_of
 from arbitrank.values import Hypothesis, Slot
 
+REPEATED = "repeated"
+"""The feature of a reading that its domain named several times: how often."""
+
 _SLACK = 1e-6  # rounding of sums in float32, as a share of the scale's range
 
 
@@ -87,7 +90,7 @@ def _confidence(h: Hypothesis) -> float:
 
 
 def _counted(h: Hypothesis, n: int) -> Hypothesis:
-    return replace(h, features={**h.features, "repeated": float(n)}) if n > 1 else h
+    return replace(h, features={**h.features, REPEATED: float(n)}) if n > 1 else h
 
 
 def _plain(h: Hypothesis) -> bool:
