@@ -18,12 +18,12 @@ from arbitrank.cli.main import cli
 from arbitrank.domain import Skill, SkillParameter
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.nlu.text import crc
-from arbitrank.shortlist import encoders
+from arbitrank.shortlist import cold_fitting, encoders
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
 from arbitrank.shortlist.concepts import related_words
 from arbitrank.shortlist.description_grams import description_grams, split_name, stem
-from arbitrank.shortlist.description_training import MOST_SKILLS, train_descriptions
+from arbitrank.shortlist.description_training import train_descriptions
 from arbitrank.shortlist.descriptions import _DENSE, _summed
 from arbitrank.shortlist.embedding import Encoder, embed_skills, text_to_embed
 from arbitrank.shortlist.encoders import ENVIRONMENT, PACKAGED, encoder_for, stated_encoder
@@ -222,9 +222,15 @@ def test_a_translation_is_learned_from_skills_that_share_a_word_never_from_one_a
     assert learned.informative(np.array([crc("unheard")], np.uint32)) == 1.0
 
 
-def test_very_many_skills_and_skills_that_are_known_by_requests_alone_have_no_kernel_of_descriptions() -> None:
+def test_very_many_skills_and_skills_that_are_known_by_requests_alone_have_no_kernel_of_descriptions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert build(lines(list(THINGS)), linear=train_linear).shortlister.cold is None
-    assert MOST_SKILLS >= 100_000
+    monkeypatch.setattr(cold_fitting, "MOST_SKILLS", len(TOOLS))
+    assert shortlister().cold is not None
+    monkeypatch.setattr(cold_fitting, "MOST_SKILLS", len(TOOLS) - 1)
+    assert shortlister().cold is None
+    assert shortlister(encoder=LETTERS).cold is not None
 
 
 def test_an_artifact_answers_as_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

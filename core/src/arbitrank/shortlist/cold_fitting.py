@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arbitrank.shortlist.calibration_fitting import HeldRequest, conditional_weights
 from arbitrank.shortlist.cold import COLD, DESCRIBED, EMBEDDED, ColdStart, ColdWeights, cold_features
-from arbitrank.shortlist.description_training import MOST_SKILLS, texts_of, train_descriptions
+from arbitrank.shortlist.description_training import MOST_EMBEDDED, MOST_SKILLS, texts_of, train_descriptions
 from arbitrank.shortlist.embedding import EmbeddingKernel
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
@@ -37,7 +37,8 @@ def cold_start(
     None where each skill has requests and none says more of itself than its name, or where they are too many.
     """
     used = np.bincount(numbers, minlength=len(known)) > 0
-    if len(known) > MOST_SKILLS or (used.all() and not any(one.description or one.phrases for one in known)):
+    most = MOST_SKILLS if embedding is None else MOST_EMBEDDED
+    if len(known) > most or (used.all() and not any(one.description or one.phrases for one in known)):
         return None
     translation = None
     if used.any() and not used.all():
