@@ -644,6 +644,17 @@ def test_damaged_files_are_refused_or_read(name: str, data: st.DataObject) -> No
             generate(out, "kites")
 
 
+def test_a_type_with_control_characters_is_named_in_a_comment_that_toml_takes(tmp_path: Path) -> None:
+    format, files = copy.deepcopy(SAMPLES["alexa"])
+    for container, key in within(files["en-US.json"]):
+        if key == "type" and container[key] == "KITE":  # of a slot; the type itself has a name
+            container[key] = "KI\x00\nTE"
+    found = import_corpus(format, written(files, tmp_path), OURS)
+    write_files(files_of(found), tmp_path / "imported")
+    assert "KI\ufffd TE" in (tmp_path / "imported" / "lists.toml").read_text("utf-8")
+    generate(tmp_path / "imported", "kites")
+
+
 def damaged(content: object, data: st.DataObject) -> object:
     """The content with a value replaced or removed, or its text cut or filled with signs."""
     if not isinstance(content, str) and data.draw(st.booleans()):

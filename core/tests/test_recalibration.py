@@ -7,7 +7,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.arbitrator import Arbitration
@@ -57,11 +57,12 @@ def test_a_state_of_before_has_a_temperature_and_is_read() -> None:
 
 
 @given(MAPS)
+@example(Recalibration(1.0, 0.0))
 def test_a_state_keeps_its_recalibration_and_a_scale_alone_as_before(by: Recalibration) -> None:
     state = msgspec.json.decode(msgspec.json.encode(served_with(State(), by)), type=State)
-    assert state.served_by is not None
-    assert state.served_by.scale == pytest.approx(by.scale, rel=1e-8)
-    assert state.served_by.shift == by.shift
+    served = state.served_by or Recalibration()  # the identity is kept as none
+    assert served.scale == pytest.approx(by.scale, rel=1e-8)
+    assert served.shift == by.shift
     assert math.isclose(state.temperature, 1.0 / by.scale, rel_tol=1e-8)  # for a reader of before
     assert served_with(state, None) == State()
     assert b"recalibration" not in msgspec.json.encode(served_with(State(), Recalibration(0.5)))
