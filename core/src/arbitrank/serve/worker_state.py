@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from arbitrank.serve.tracing import Tracing
 
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
+_SWEEPS = 10  # such checks after an exchange of versions or code, at the first and last of which garbage is collected
 _COLLECT = 50_000  # objects more than before, at which they are collected: more than calls that wait to be logged have
 
 
@@ -93,7 +94,7 @@ class WorkerState:
             () if self.files.policy is None else self.files.policy.value.context_keys,
         )
         self.features = FeatureWatch(lambda: self.live.by_name if self.live is not None else {})
-        self.stopping = False
+        self.stopping, self.sweeps = False, 0
         self.problem: str | None = "the stable versions are being loaded"
         self.configuration_problem: str | None = None
         self.failure: WorkerReport | None = None
@@ -136,7 +137,7 @@ class WorkerState:
             isolation=isolation_of(settings.isolate, domains, settings.deadline),
             shortlist=settings.shortlist,
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
-            notify=lambda line: self.events.write("store", what=line),
+            notify=self._exchanged,
             unavailable=unavailable(self.found),
             following=settings.following,
             loading=None if self.tracing is None else self.tracing.loading,
@@ -151,6 +152,16 @@ class WorkerState:
         gc.freeze()  # what is loaded stays, so collections beside requests need not traverse it
         gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
         return live
+
+    def _exchanged(self, line: str) -> None:
+        self.sweeps = _SWEEPS
+        self.events.write("store", what=line)
+
+    def _sweep(self) -> None:
+        """Collect what was exchanged: it is in cycles, and the workers of code of before end with it."""
+        self.sweeps -= 1
+        if self.sweeps in (_SWEEPS - 1, 0):
+            gc.collect()
 
     def _discover(self) -> None:
         """Find the installed domains, at the start and after the code of an environment has changed."""
@@ -180,6 +191,8 @@ class WorkerState:
                 self.events.failure("metrics", reported.error)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.reload.wait(), _RELOAD_SECONDS)
+            if self.sweeps:
+                await asyncio.to_thread(self._sweep)
             asked = self.reload.is_set()
             self.reload.clear()
             await self._reload(asked)
