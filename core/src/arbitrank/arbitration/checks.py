@@ -35,7 +35,7 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
 
 
 def packed_hypotheses(name: str, returned: Any) -> tuple[tuple[Hypothesis, ...], bytes | None]:
-    """The same, and their bytes in msgpack where the check has made them."""
+    """The hypotheses as `checked_hypotheses` returns them, and their msgpack bytes where the check encoded them."""
     if not isinstance(returned, Iterable):
         raise PluginError(f"recognise returned {type(returned).__name__}, expected a sequence of Hypothesis")
     hypotheses: tuple[Any, ...] = tuple(islice(returned, MAX_HYPOTHESES + 1))

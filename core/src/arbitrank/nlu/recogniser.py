@@ -67,7 +67,7 @@ class Recogniser:
         return self._n_best(encode_cached(utterance), n)
 
     def recognise_many(self, encoded: Sequence[Encoded], n: int = N_BEST) -> list[tuple[Hypothesis, ...]]:
-        """The same for each of many utterances."""
+        """The n best readings of each of several utterances, as `recognise` returns them."""
         return [self._n_best(one, n) for one in encoded]
 
     def _n_best(self, encoded: Encoded, n: int) -> tuple[Hypothesis, ...]:

@@ -29,7 +29,7 @@ MOST_SKILLS = 50_000
 """Skills for which a kernel is trained; more are known to the index alone, whose lookup takes a tenth of the time."""
 
 MOST_EMBEDDED = 200_000
-"""The same where there is an encoder, which takes more time than the kernel anyhow."""
+"""Skills for which a kernel is trained beside an encoder, whose own time exceeds that of the kernel."""
 
 FIELDS = ("name", "description", "phrases", "parameters", "owner", "tags")
 _BOOST = np.array([2.0, 1.0, 1.0, 0.5, 1.0, 0.5])
