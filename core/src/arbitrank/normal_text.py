@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import combining, is_normalized, normalize
 
-__all__ = ["BLANK", "INVISIBLE", "SPACE", "blank", "comparable", "composed", "visible_length"]
+__all__ = ["BLANK", "INVISIBLE", "SPACE", "blank", "comparable", "composed", "printable", "visible_length"]
 
 INVISIBLE = "\u00ad\u061c\u200c-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
 """Characters without a shape, which join, direct or style others, as ranges of a regular expression."""
@@ -40,6 +40,11 @@ _SHOWN: dict[int, str | None] = {**{code: None for codes in _RANGES for code in 
 def blank(text: str) -> bool:
     """True where nothing of the text is seen."""
     return not _SEEN.search(text)
+
+
+def printable(text: str) -> str:
+    """The text on one line, control characters replaced."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
 
 
 def comparable(text: str) -> str:

@@ -18,8 +18,8 @@ import uvicorn
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.errors import ArbitrankError
+from arbitrank.normal_text import printable
 from arbitrank.shortlist.gathering import gather_skills
-from arbitrank.store.artifact_checks import printable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 from arbitrank_mcp.calls import CallLog

@@ -12,12 +12,12 @@ from arbitrank.cli import options
 from arbitrank.cli.destination import Destination
 from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
+from arbitrank.normal_text import printable
 from arbitrank.shortlist.artifact import ArtifactSkills, read_skills
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.gates import missing_skills, shrunk, shrunk_text
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted
 from arbitrank.store.artifact import MANIFEST, read_manifest
-from arbitrank.store.artifact_checks import printable
 from arbitrank.store.catalogue_log import SkillKey, changes_after
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.wire.catalogue_lines import CatalogueSkill

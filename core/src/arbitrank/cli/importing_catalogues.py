@@ -15,8 +15,8 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.errors import InputError, os_errors
 from arbitrank.importers.catalogues import CatalogueOptions, FoundSkill, catalogue_format, read_catalogue
+from arbitrank.normal_text import printable
 from arbitrank.shortlist.gathering import SkillCount, counted
-from arbitrank.store.artifact_checks import printable
 from arbitrank.wire.json_lines import BadLine
 
 __all__ = ["FILE", "import_catalogue"]

@@ -17,6 +17,7 @@ import click
 from arbitrank.cli.help_pages import HelpContext, Verbs
 from arbitrank.errors import ArbitrankError
 from arbitrank.extras import missing_package
+from arbitrank.normal_text import printable
 from arbitrank.packages import core_version
 
 # The verbs by what they are for. Each with the module of `arbitrank.cli` that has the function of its name, and its
@@ -142,6 +143,5 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     # On one line, and without control characters that a file's text may hold: a terminal would obey them.
-    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(message.split()))
-    print(f"arbitrank: {line}", file=sys.stderr)
+    print(f"arbitrank: {printable(message)}", file=sys.stderr)
     sys.exit(2)

@@ -24,6 +24,7 @@ from arbitrank.cli.shortlist_training import (
     train,
 )
 from arbitrank.errors import InputError
+from arbitrank.normal_text import printable
 from arbitrank.registry import discover, loaded
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.build import data_digest, quality
@@ -32,7 +33,6 @@ from arbitrank.shortlist.gathering import counted
 from arbitrank.shortlist.labels import SkillLabels, labelled_lines
 from arbitrank.shortlist.overlaps import overlapping_skills
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
-from arbitrank.store.artifact_checks import printable
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.local_copies import verified_copy
 from arbitrank.store.store import Store

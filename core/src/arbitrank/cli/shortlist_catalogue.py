@@ -13,10 +13,10 @@ from arbitrank.cli import options
 from arbitrank.cli.catalogue_options import CatalogueFiles
 from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
+from arbitrank.normal_text import printable
 from arbitrank.shortlist.artifact import CATALOGUE, ArtifactSkills, read_skills
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted, gather_skills
 from arbitrank.shortlist.labels import SkillLabels
-from arbitrank.store.artifact_checks import printable
 from arbitrank.store.catalogue_log import SkillKey, changes_after
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store

@@ -15,9 +15,10 @@ from msgspec import UNSET
 from arbitrank.cli import options
 from arbitrank.cli.answer_tables import when
 from arbitrank.errors import InputError, StoreError
+from arbitrank.normal_text import printable
 from arbitrank.registry import ENVIRONMENTS
 from arbitrank.store.artifact import MANIFEST
-from arbitrank.store.artifact_checks import Check, checks, printable
+from arbitrank.store.artifact_checks import Check, checks
 from arbitrank.store.kinds import RESERVED, checked_name, is_name, kind_of, name_in_store, train_command
 from arbitrank.store.prune import GRACE
 from arbitrank.store.prune import prune as remove_old_versions

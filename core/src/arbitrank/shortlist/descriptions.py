@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.shortlist.description_grams import description_grams
-from arbitrank.shortlist.index import lookup
+from arbitrank.shortlist.index import lookup, with_postings
 from arbitrank.shortlist.request_words import request_words
 
 __all__ = ["BEGINNING", "COMMON", "PAIR", "STEPS", "DescriptionKernel", "DescriptionMatches"]
@@ -92,9 +92,9 @@ class DescriptionKernel:
 
     def with_skills(self, postings: Mapping[int, NDArray[np.uint32]]) -> DescriptionKernel:
         """A copy with the postings of more skills, by gram."""
-        added, recent = self.added, _with_postings(self.recent, postings)
+        added, recent = self.added, with_postings(self.recent, postings)
         if len(recent) > _RECENT:
-            added, recent = _with_postings(added, recent), {}
+            added, recent = with_postings(added, recent), {}
         return replace(self, added=added, recent=recent)
 
     def _weights(self, hashes: NDArray[np.uint32], kind: float) -> NDArray[np.float32]:
@@ -124,16 +124,6 @@ class DescriptionKernel:
                 if (own := later.get(int(hashes[i]))) is not None:
                     found.append((own, float(q[i])))
         return found
-
-
-def _with_postings(
-    before: Mapping[int, NDArray[np.uint32]], more: Mapping[int, NDArray[np.uint32]]
-) -> dict[int, NDArray[np.uint32]]:
-    both = dict(before)
-    for gram, new in more.items():
-        known = both.get(gram)
-        both[gram] = new if known is None else np.concatenate((known, new))
-    return both
 
 
 def _summed(lists: list[tuple[NDArray[np.uint32], float]]) -> tuple[Numbers, Floats]:

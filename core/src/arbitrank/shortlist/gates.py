@@ -11,6 +11,7 @@ from msgspec import UNSET
 from arbitrank.arbitration.fallback import merged
 from arbitrank.evaluate.intervals import least_loss
 from arbitrank.impact.gate import GateLimits, GateReason
+from arbitrank.normal_text import printable
 from arbitrank.semer import entirely_right
 from arbitrank.shortlist.artifact import ArtifactSkills, load_shortlister, read_skills
 from arbitrank.shortlist.calibration import account_profile
@@ -18,7 +19,6 @@ from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.labels import right_tools
 from arbitrank.shortlist.shortlister import Shortlister
-from arbitrank.store.artifact_checks import printable
 from arbitrank.values import Answer, Example, Request
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import read_examples

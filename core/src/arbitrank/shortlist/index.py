@@ -27,7 +27,18 @@ from numpy.typing import NDArray
 from arbitrank.errors import InputError
 from arbitrank.shortlist.ngrams import index_grams, word_hashes
 
-__all__ = ["MAX_SKILLS", "RARITY", "STEPS", "Index", "IndexMatches", "IndexSettings", "lookup", "packed", "top"]
+__all__ = [
+    "MAX_SKILLS",
+    "RARITY",
+    "STEPS",
+    "Index",
+    "IndexMatches",
+    "IndexSettings",
+    "lookup",
+    "packed",
+    "top",
+    "with_postings",
+]
 
 MAX_SKILLS = 1 << 24
 """Skills that an index can number."""
@@ -149,7 +160,7 @@ class Index:
             missing.append(np.log(a / (len(grams) + a)))
         added = self.added
         if len(recent) > _RECENT:
-            added, recent = _with_postings(added, recent), {}
+            added, recent = with_postings(added, recent), {}
         return replace(
             self,
             added=added,
@@ -192,9 +203,10 @@ class Index:
         return IndexMatches(skills, scores, len(lists))
 
 
-def _with_postings(
+def with_postings(
     added: Mapping[int, NDArray[np.uint32]], recent: Mapping[int, NDArray[np.uint32]]
 ) -> dict[int, NDArray[np.uint32]]:
+    """The postings of each gram in both, the second after the first: uint32 of shape (n,)."""
     both = dict(added)
     for gram, postings in recent.items():
         before = both.get(gram)

@@ -52,11 +52,6 @@ class Check(msgspec.Struct, frozen=True):
     unreadable: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-def printable(text: str) -> str:
-    """The text on one line, control characters replaced."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
-
-
 def checks(folder: Path, keys: Keys | None = None, copy: Path | None = None) -> Iterator[Check]:
     """All checks of an artifact that run none of its code, one after another; with `keys`, its signature's too.
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.recalibration import Recalibration, recalibration
 from arbitrank.errors import Conflict, InputError
-from arbitrank.store.artifact_checks import printable
+from arbitrank.normal_text import printable
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import Entry
 

@@ -12,6 +12,7 @@ import msgspec
 from arbitrank.errors import InputError, os_errors
 from arbitrank.extras import required
 from arbitrank.importers.corpora.gathered import Gathered
+from arbitrank.normal_text import printable
 
 __all__ = ["files_of", "write_files"]
 
@@ -29,16 +30,13 @@ def files_of(found: Gathered) -> dict[str, bytes]:
             import tomli_w
         head = _HEAD
         for name, kind in found.supplied.items():
-            head += f"# {_shown(name)}: not in the source ({_shown(kind)[:80]}); replace its values by your own.\n"
+            head += (
+                f"# {printable(name)}: not in the source ({printable(kind)[:80]}); replace its values by your own.\n"
+            )
         files["lists.toml"] = (head + "\n" + tomli_w.dumps(found.lists)).encode()
         if found.patterns:
             files["patterns.toml"] = (_HEAD + "\n" + tomli_w.dumps(found.patterns)).encode()
     return files
-
-
-def _shown(text: str) -> str:
-    """The text as a comment of TOML may have it: in one line, without control characters."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
 
 
 def _lines(found: Gathered, split: str) -> bytes:
