@@ -616,7 +616,7 @@ def test_live_loads_versions_into_workers_and_a_request_in_flight_ends_on_its_ow
     try:
         live.look()
         request = Request(utterance="x")
-        held = live._routing
+        held = live.routing
         assert live.answer(request).domains["hostile"].version == first
         store.publish(tmp_path / "1", promote=True)
         live.look()

@@ -215,7 +215,7 @@ def test_a_body_of_faulty_hypotheses_is_answered_with_bounded_reasons(shared) ->
         ("PUT", "/v1/feedback", {}, 405, "expected POST"),
         ("POST", "/v1/rank", {"content_type": "text/plain"}, 415, "application/json"),
         ("POST", "/v1/feedback", {"content_type": "text/plain"}, 415, "application/json"),
-        ("GET", "/", {}, 404, "/docs"),
+        ("GET", "/console", {}, 404, "/docs"),
         ("GET", "/v1/domains/", {}, 404, "/docs"),
         ("GET", "/v1/domains/absent/versions", {}, 404, "not installed"),
         ("POST", "/v1/domains/lights/rollback", {}, 403, "no tokens are set"),

@@ -33,7 +33,7 @@ def test_every_operation_is_in_the_document_and_nothing_else() -> None:
     assert [call["operationId"] for item in paths.values() for verb, call in item.items() if verb != "parameters"] == [
         operation.name for operation in OPERATIONS
     ]
-    assert all(("parameters" in item) == ("{domain}" in path) for path, item in paths.items())
+    assert all(("parameters" in item) == ("{" in path) for path, item in paths.items())
 
 
 def test_every_operation_is_served(tmp_path: Path) -> None:

@@ -353,7 +353,7 @@ def test_a_later_version_and_a_rollback_begin_where_they_were_trained(
     publish(store, tmp_path / "b", *SKILLS, change=1)
     live.look()
     assert best(live, "tide port") == "tide_table"
-    assert live._routing.stable.shortlisting.shortlister.catalogue.later == ((("sky", "sky")),)  # type: ignore[union-attr]
+    assert live.routing.stable.shortlisting.shortlister.catalogue.later == ((("sky", "sky")),)  # type: ignore[union-attr]
     store.rollback(SHORTLIST)
     live.look()
     assert best(live, "tide port") == "tide_table"

@@ -429,7 +429,7 @@ def test_the_commands_train_promote_and_roll_back_the_order_of_tools(store: Stor
     before = query()
     live = Live({}, store, selftest=lambda folder, name: None, shortlist=ShortlistSettings())
     live.look()
-    stage = live._routing.stable.shortlisting
+    stage = live.routing.stable.shortlisting
     assert isinstance(stage, Shortlisting)
     logged_calls(tmp_path / "log", stage)
     done = arbitrank("shortlist", "hyprank", str(tmp_path / "log"), "--store", str(store))

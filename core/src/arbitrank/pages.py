@@ -11,7 +11,8 @@ from arbitrank.errors import InputError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).with_name("templates")
+"""Folder of the templates, the style sheet and the plots that pages share."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -30,7 +31,7 @@ def _environment() -> Environment:
     except ImportError as error:
         raise InputError("HTML pages: needs the package jinja2; run: pip install 'arbitrank[serve]'") from error
     return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -172,6 +172,7 @@ _limiting = options.gathered(
     help="The address of that port; other than this machine's it needs --tokens with the scope metrics.",
 )
 @click.option("--otel", is_flag=True, help="Export OpenTelemetry spans by OTLP, as the variables OTEL_… say.")
+@click.option("--console/--no-console", default=True, help="Serve the console, pages for a browser, at /.")
 @click.option("--metrics-open", is_flag=True, help="Need no token at --metrics-host.")
 @decision_options.decisions(unserved=True)
 @click.option(

@@ -106,7 +106,7 @@ class Live:
             states.append(FollowedState(HYPRANK, HYPRANK in shadowed, packaged=False, optional=True))
         states.append(FollowedState(DECISIONS, DECISIONS in shadowed, optional=True))
         stages = self._breakers, hyprank, None, baseline
-        self._routing = Routing(Arbitrator(serving, decisions, *stages, profiles_of(domains), unavailable))
+        self.routing = Routing(Arbitrator(serving, decisions, *stages, profiles_of(domains), unavailable))
         load = loading(self._load) if loading else self._load
         self._follower = Follower(store, states, poll=poll, load=load, settled=self._settled, notify=notify)
         code = loader.releases_of(domains), self._replace_code
@@ -150,30 +150,30 @@ class Live:
 
     def arbitrate(self, request: Request, *, explain: bool = False) -> Arbitration:
         """The answer together with each queried domain's outcome, as by `Arbitrator.arbitrate`."""
-        return self._arbitrate(self._routing, request, explain)
+        return self._arbitrate(self.routing, request, explain)
 
     def held(self) -> Callable[[Request], Arbitration]:
         """A function that answers by the versions stable now, whatever is swapped meanwhile: for one long call."""
-        return partial(self._arbitrate, self._routing)
+        return partial(self._arbitrate, self.routing)
 
     def stages(self, request: Request) -> RequestStages:
         """The Shortlister and the HypRank that serve a request now, for callers that need no domains."""
-        return self._routing.stages(request)
+        return self.routing.stages(request)
 
     @property
     def by_name(self) -> dict[str, Model]:
         """The stable models that answer now, by domain."""
-        return self._routing.stable.by_name
+        return self.routing.stable.by_name
 
     @property
     def broken(self) -> frozenset[str]:
         """The domains that cannot answer now."""
-        return self._routing.stable.broken
+        return self.routing.stable.broken
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks on domains that the decision settings were tuned on in another version, or not at all."""
-        stable = self._routing.stable
+        stable = self.routing.stable
         return tuple(outdated(stable.decisions, served(stable.domains)))
 
     def feedback(self, id: str, truth: Truth | None, reaction: Outcome | None = None) -> bool:
@@ -270,7 +270,7 @@ class Live:
         """Swap states of names, and with them the one reference that answers. The follower's lock is held."""
         followed = {name: state for name, state in self._follower.states.items() if name not in gone}
         self._follower.states = {**followed, **states}
-        self._routing = with_states(self._routing, states, gone, profiles_of(self._domains))
+        self.routing = with_states(self.routing, states, gone, profiles_of(self._domains))
         for state in states.values():
             if self._breakers:
                 self._breakers.keep(state.name, state.models())
@@ -281,19 +281,19 @@ class Live:
             self._breakers.keep(state.name, state.models())
         if not changed:
             return
-        before = self._routing.stable
+        before = self.routing.stable
         stable = with_serving(before, state.name, state.serving)
         if self._share is not None and state.name == DECISIONS:
             self._share.begin(stable)
             stable = self._share.exchange(stable)
         if not isinstance(before.domains.get(state.name), Broken):
             stable.prepare()  # here, so that no request waits for it
-        candidates = {**self._routing.candidates, state.name: state.candidate}
-        self._routing = Routing(stable, {name: candidate for name, candidate in candidates.items() if candidate})
+        candidates = {**self.routing.candidates, state.name: state.candidate}
+        self.routing = Routing(stable, {name: candidate for name, candidate in candidates.items() if candidate})
 
     def _exchange_share(self, share: FollowedShare) -> None:
         """Have the share that is followed decide from now on."""
         with self._follower.lock:
-            stable = share.exchange(self._routing.stable)
+            stable = share.exchange(self.routing.stable)
             stable.prepare()
-            self._routing = replace(self._routing, stable=stable)
+            self.routing = replace(self.routing, stable=stable)

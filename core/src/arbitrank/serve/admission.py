@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from arbitrank.serve.auth import Denied, Grant, identified, permitted
+from arbitrank.serve.auth import Denied, Grant, cross_origin, identified, permitted
 from arbitrank.serve.call_ids import call_ids, id_maker, serving
 from arbitrank.serve.fair_shares import address_key, forwarded_address
 from arbitrank.serve.operations import Operation, operations_at
@@ -111,7 +111,10 @@ class Admission:
         if operation is None:
             return _no_operation(scope["method"], tuple(operations))
         if operation.scope is None:
-            return grant
+            denied = (
+                cross_origin(found) if operation.page and tokens is None and self._state.settings.loopback else None
+            )
+            return grant if denied is None else _denied(denied)
         needed = operation.scope
         if needed == "publish":
             needed = f"publish:{canonical(scope['path'].split('/')[3])}"

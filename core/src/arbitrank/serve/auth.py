@@ -32,7 +32,7 @@ ANY = "any"
 _MAX_BYTES = 1 << 24
 _ALLOWANCES: dict[str, type[float] | type[int]] = {"rate": float, "burst": int, "quota": int}
 _MOST = 1e12
-_PLAIN = ("rank", "feedback", "metrics", "admin")
+_PLAIN = ("rank", "feedback", "metrics", "log", "admin")
 _LINE = re.compile(r"(\S+)\s+([0-9a-f]{64})\s+(\S+)((?:\s+\S+)*)")
 _LOOPBACK = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
@@ -114,7 +114,7 @@ def _scopes(text: str) -> frozenset[str]:
         verb, colon, name = scope.partition(":")
         if scope not in _PLAIN and not (verb == "publish" and is_name(name)):
             raise InputError(
-                f"scope {scope[:60]!r} is unknown, expected rank, feedback, metrics, publish:DOMAIN or admin"
+                f"scope {scope[:60]!r} is unknown, expected rank, feedback, metrics, log, publish:DOMAIN or admin"
             )
         scopes.add(f"{verb}{colon}{canonical(name)}")
     return frozenset(scopes)
@@ -157,12 +157,16 @@ def permitted(
     """The refusal of a call that needs `scope`, by a known caller, or by any where no tokens are set (`open_`).
 
     Without tokens calls that need rank, feedback, metrics or any token are open, all others refused. A service on
-    this machine only (`loopback`) then refuses pages of other origins in a browser here.
+    this machine only (`loopback`) then refuses pages of other origins in a browser here, and shows its log.
     """
     if open_:
-        if scope not in ("rank", "feedback", "metrics", ANY):
+        if scope == "log" and not loopback:
+            return Denied(
+                403, "no tokens are set, so the log is shown on this machine only; start it with --tokens FILE"
+            )
+        if scope not in ("rank", "feedback", "metrics", "log", ANY):
             return Denied(403, "no tokens are set, so nothing can be changed; start the service with --tokens FILE")
-        return _cross_origin(headers) if loopback else None
+        return cross_origin(headers) if loopback else None
     if grant is not None and (scope == ANY or scope in grant.scopes or "admin" in grant.scopes):
         return None
     return Denied(403, f"the token lacks the scope {scope}")
@@ -184,7 +188,8 @@ def authorize(
     return permitted(caller, scope, found, open_=False, loopback=loopback) or caller
 
 
-def _cross_origin(values: Mapping[bytes, bytes]) -> Denied | None:
+def cross_origin(values: Mapping[bytes, bytes]) -> Denied | None:
+    """The refusal of a call by a page of another origin, or under a name that another's DNS server had point here."""
     host, origin = values.get(b"host"), values.get(b"origin")
     if host is not None and not _LOOPBACK.fullmatch(host):
         return Denied(403, "Host is not this machine; without tokens no other is served")

@@ -11,7 +11,7 @@ from arbitrank.arbitration.choose import MAX_WORDS
 from arbitrank.live.domain_state import DomainStatus
 from arbitrank.live.share import ShareStatus
 from arbitrank.store.state import State
-from arbitrank.values import Answer, Confidence, Name
+from arbitrank.values import Action, Answer, Confidence, Context, Hypothesis, Name, Slot, Truth
 
 _Note = Annotated[str, Meta(max_length=1_000)]
 
@@ -172,3 +172,81 @@ class Health(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     out_of_scope: ShareStatus | msgspec.UnsetType = msgspec.UNSET
     kinds: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ContextKey(msgspec.Struct, frozen=True):
+    """A key of the context, and the domains that read it; those that the core knows are named even where none does."""
+
+    key: str
+    domains: tuple[str, ...]
+
+
+class Service(msgspec.Struct, frozen=True):
+    """A service: its release, its workers, whether it has tokens, a log, a watch and a shadow log, and its context.
+
+    `scopes` are those of the caller's token, empty without one. `words` says what the log does with users' words.
+    `context_open` are domains that do not state which keys they read, so may read any.
+    """
+
+    version: str
+    workers: int
+    tokens: bool
+    scopes: tuple[str, ...]
+    log: bool
+    words: str
+    watch: bool
+    shadow: bool
+    context_keys: tuple[ContextKey, ...]
+    context_open: tuple[str, ...]
+
+
+class TryCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request, as for `/v1/rank`, and versions of domains or of `.decisions` to answer it by, by name.
+
+    With `explain` every reading has its `why`.
+    """
+
+    request: dict[str, Any]
+    versions: dict[Name, Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]] = {}
+    explain: bool = True
+
+
+class LogRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A logged request in short: its words as the log holds them, its answer, and what was said of it since.
+
+    `probability` is P(right) of the head, `failed` are domains that failed or were late, with the reason. `hypotheses`
+    are those that the caller brought, or that stand for an utterance which is not kept. `changed` is the time of the
+    last line on it, `time` of its own, in seconds since 1970.
+    """
+
+    changed: float
+    action: Action
+    time: float | None = None
+    id: str | None = None
+    utterance: str | None = None
+    utterance_length: int | None = None
+    context: Context = {}
+    hypotheses: tuple[Hypothesis, ...] | None = None
+    session: Any = None
+    reason: str | None = None
+    domain: str | None = None
+    intent: str | None = None
+    slots: tuple[Slot, ...] = ()
+    version: str | None = None
+    probability: float | None = None
+    failed: dict[str, str] = {}
+    canary: tuple[str, ...] = ()
+    outcome: str | None = None
+    truth: Truth | None = None
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """The latest requests of a log that a call asked for, the latest first; `looked` is how many were looked at.
+
+    `cursor` is to be sent as `after` for what changes from now on. `words` says what the log does with users' words.
+    """
+
+    rows: tuple[LogRow, ...]
+    looked: int
+    cursor: float
+    words: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ from arbitrank.wire.lenient import MAX_HYPOTHESES, MAX_WORDINGS
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'"
 """Content security policy of the page, which holds no script."""
 
+_FILE = {"name": "file", "in": "path", "required": True, "description": "A file's name.", "schema": {"type": "string"}}
 _REF = "#/components/schemas/{name}"
 _DOMAIN = {
     "name": "domain", "in": "path", "required": True, "description": f"A domain's name, or {', '.join(RESERVED)}.",
@@ -30,7 +32,7 @@ _ERRORS = {
     400: "The call is malformed.",
     401: "No known token.",
     403: "The token lacks the scope; or no tokens are set, and the call needs one.",
-    404: "No such domain.",
+    404: "No such domain, or file.",
     409: "Not possible in the current state, or the domain was changed in the meantime.",
     413: "Larger than one call may be.",
     415: "Content-Type is not JSON.",
@@ -74,8 +76,9 @@ def description() -> dict[str, Any]:
     for operation in OPERATIONS:
         item = paths.setdefault(operation.path, {})
         item[operation.method.lower()] = _operation(operation)
-        if "{domain}" in operation.path:
-            item["parameters"] = [_DOMAIN]
+        for parameter in (_DOMAIN, _FILE):
+            if f"{{{parameter['name']}}}" in operation.path:
+                item["parameters"] = [parameter]
     about = "Decides which of many independently built domains should answer a request."
     return {
         "openapi": "3.1.0",
@@ -104,9 +107,18 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         schema = _schema(operation.body, operation.batch, maxItems=MAX_BATCH)
         call["requestBody"] = {"required": not operation.optional, "content": {"application/json": {"schema": schema}}}
+    if operation.query:
+        call["parameters"] = [
+            {"name": name, "in": "query", "description": schema["description"], "schema": _undescribed(schema)}
+            for name, schema in operation.query.items()
+        ]
     if operation.scope is None:
         call["security"] = []
     return call
+
+
+def _undescribed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "description"}
 
 
 def _error(status: int) -> dict[str, Any]:

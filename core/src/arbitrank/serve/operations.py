@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import Choice
 from arbitrank.live.canary_report import CanaryReport
 from arbitrank.serve.auth import ANY
+from arbitrank.serve.log_query import LOG_QUERY
 from arbitrank.serve.messages import (
     CanaryCall,
     Changed,
     ChooseCall,
     DomainRow,
     Health,
+    LogPage,
     PromoteCall,
     RollbackCall,
+    Service,
     SkillsCall,
     SkillsChanged,
     Taken,
+    TryCall,
     Versions,
 )
 from arbitrank.store.state import Change
@@ -38,7 +43,8 @@ class Operation:
     `name` is the operation's id and its handler's. `scope`: None needs no token, `publish` means `publish:DOMAIN`.
     `body` and `reply` are types; a `dict` is a JSON schema. `batch`: a list of bodies, replied by a list, is accepted
     too. `optional`: the body may be absent. `errors` are statuses that reply with an `Error`; `statuses` others that
-    reply as 200 does, with their meaning.
+    reply as 200 does, with their meaning. `query` has the schemas of query parameters, each with a description. A
+    `page` is opened in a browser: a service that this machine alone can reach refuses it under another name.
     """
 
     method: Literal["GET", "POST"]
@@ -55,6 +61,8 @@ class Operation:
     media_type: str = "application/json"
     errors: tuple[int, ...] = ()
     statuses: tuple[tuple[int, str], ...] = ()
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    page: bool = False
 
     @property
     def refusals(self) -> tuple[int, ...]:
@@ -83,6 +91,13 @@ OPERATIONS = (
         description="`choice` is an index into the answer's `ranked`, null where `kind` is not `contender`. With the "
         "kind `not_an_answer` the words are a new request. 409: the answer asks nothing, or has no such contender.",
         body=ChooseCall, reply=Choice, errors=(400, 401, 403, 409, 413, 415, 503),
+    ),
+    Operation(
+        method="POST", path="/v1/try", name="try_request", tag="Rank", scope="rank",
+        summary="Answer a request with reasons, by chosen versions, without logging or counting it.",
+        description="Versions that are not loaded answer in a process of its own, without the Shortlister and the "
+        "HypRank, which takes a moment; one is loaded at a time. It is decided by the service's policy.",
+        body=TryCall, reply=Answer, errors=(*_BODY_ERRORS, 409, 422),
     ),
     Operation(
         method="POST", path=FEEDBACK, name="feedback", tag="Feedback", scope="feedback",
@@ -154,9 +169,33 @@ OPERATIONS = (
         reply=WatchReport, errors=(401, 403, 409, 503),
     ),
     Operation(
+        method="GET", path="/v1/log", name="log", tag="Health", scope="log",
+        summary="List the last requests of the log, with their decisions and what was reported of them since.",
+        description="Of the last 2,000 requests of all workers and hosts that write into the folder of --log, redacted "
+        "as they are written. 409: without --log.",
+        reply=LogPage, errors=(400, 401, 403, 409, 503), query=LOG_QUERY,
+    ),
+    Operation(
         method="GET", path="/metrics", name="metrics", tag="Health", scope="metrics",
         summary="Report counters and timings of all workers in Prometheus' format.",
         reply=_TEXT, media_type="text/plain", errors=(401, 403),
+    ),
+    Operation(
+        method="GET", path="/v1/service", name="service", tag="About", scope=ANY,
+        summary="Tell what this service has, what the caller may do, and which context keys its domains read.",
+        reply=Service, errors=(401, 403, 503),
+    ),
+    Operation(
+        method="GET", path="/", name="console", tag="Console", page=True,
+        summary="The console: a page that tries, explains and watches this service.",
+        description="It holds no data; what it shows it asks of the calls above, with the token that is typed into it. "
+        "404: the service runs with --no-console.",
+        reply=_TEXT, media_type="text/html", errors=(403, 404),
+    ),
+    Operation(
+        method="GET", path="/console/{file}", name="console_file", tag="Console", page=True,
+        summary="A file of the console: a style sheet, a script, a licence.",
+        reply=_TEXT, media_type="text/*", errors=(403, 404),
     ),
     Operation(
         method="GET", path="/openapi.json", name="openapi", tag="About", summary="This document.", reply=_OBJECT,
@@ -175,7 +214,7 @@ for _operation in OPERATIONS:
     if _operation.method == "GET":
         _methods["HEAD"] = _operation
 _TEMPLATES = [
-    (re.compile("([^/]+)".join(map(re.escape, path.split("{domain}")))), methods)
+    (re.compile("([^/]+)".join(map(re.escape, re.split(r"\{[a-z]+\}", path)))), methods)
     for path, methods in _BY_PATH.items()
     if "{" in path
 ]

@@ -1,12 +1,14 @@
 """Routes of all operations but `POST /v1/rank`: feedback, domains, their versions, health, metrics, documentation.
 
+Those of the console are in `arbitrank.serve.console_routes`.
+
 Errors are JSON: `{"error": "subject: value seen, value expected"}`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -27,6 +29,7 @@ from arbitrank.registry import Disabled, Loaded, Refused
 from arbitrank.serve import metrics_page, openapi
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.canary_process import SECONDS, CanaryTask
+from arbitrank.serve.console_routes import ConsoleHandlers
 from arbitrank.serve.decoding import decode
 from arbitrank.serve.messages import (
     CanaryCall,
@@ -43,6 +46,7 @@ from arbitrank.serve.messages import (
 from arbitrank.serve.operations import OPERATIONS, Operation, route_of
 from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, verdict_of
 from arbitrank.serve.readiness import detailed
+from arbitrank.serve.replies import json_reply
 from arbitrank.serve.settings import MAX_ID
 from arbitrank.serve.skills_call import change_skills
 from arbitrank.serve.store_calls import StoreCalls
@@ -54,14 +58,13 @@ from arbitrank.titles import display_names
 
 INTERNAL_ERROR = "internal error; see the service's event log"
 
-_encode = msgspec.json.Encoder().encode
-
 
 def application(state: WorkerState) -> Starlette:
     """The application with the routes of all operations that have a handler."""
     handlers = Handlers(state)
+    of_all = (handlers, ConsoleHandlers(state))
     routes = [
-        Route(operation.path, _endpoint(operation, handlers), methods=[operation.method])
+        Route(operation.path, _endpoint(operation, of_all), methods=[operation.method])
         for operation in OPERATIONS
         if operation.name != "rank"
     ]
@@ -71,9 +74,10 @@ def application(state: WorkerState) -> Starlette:
     return made
 
 
-def _endpoint(operation: Operation, handlers: Handlers) -> Callable[[Call], Awaitable[Response]]:
+def _endpoint(operation: Operation, handlers: Sequence[object]) -> Callable[[Call], Awaitable[Response]]:
     """The handler of an operation, called once the caller is admitted and the body decoded."""
-    handler: Callable[[Call, Any, Grant | None], Awaitable[Response]] = getattr(handlers, operation.name)
+    owner = next(one for one in handlers if hasattr(one, operation.name))
+    handler: Callable[[Call, Any, Grant | None], Awaitable[Response]] = getattr(owner, operation.name)
 
     async def endpoint(call: Call) -> Response:
         admitted = call.scope["state"]["admitted"]
@@ -104,11 +108,11 @@ class Handlers:
             log.feedback(replace(body, time=None, request_id=ids.request_id, traceparent=ids.traceparent))
         counted = live.feedback(body.id, body.truth, body.outcome) and body.truth is not None
         self.state.metrics.feedback(body, live.by_name)
-        return _json(Taken(body.id, log is not None, counted))
+        return json_reply(Taken(body.id, log is not None, counted))
 
     async def choose(self, call: Call, body: ChooseCall, grant: Grant | None) -> Response:
         given = self.state.phrases.get(body.language.partition("-")[0].lower())
-        return _json(choose(body.answer, body.words, language=body.language, phrases=given))
+        return json_reply(choose(body.answer, body.words, language=body.language, phrases=given))
 
     async def domains(self, call: Call, body: None, grant: Grant | None) -> Response:
         live = self.state.live.status() if self.state.live is not None else None
@@ -135,16 +139,16 @@ class Handlers:
             rows.append(row)
         for one in self.state.unreadable:
             rows.append(DomainRow(one.name, "unreadable", one.name, one.version, problem=one.reason))
-        return _json(rows)
+        return json_reply(rows)
 
     async def versions(self, call: Call, body: None, grant: Grant | None) -> Response:
         domain, store = self.domain(call), self.state.store
         number, state = await self._call_store(store.state, domain)
         serving = self.state.live.status().domains.get(domain) if self.state.live is not None else None
-        return _json(Versions(domain, number, state, await self._call_store(store.versions, domain), serving))
+        return json_reply(Versions(domain, number, state, await self._call_store(store.versions, domain), serving))
 
     async def history(self, call: Call, body: None, grant: Grant | None) -> Response:
-        return _json(await self._call_store(self.state.store.history, self.domain(call)))
+        return json_reply(await self._call_store(self.state.store.history, self.domain(call)))
 
     async def canary_report(self, call: Call, body: None, grant: Grant | None) -> Response:
         domain, state = self.domain(call), self.state
@@ -153,14 +157,14 @@ class Handlers:
             raise HTTPException(409, f"{domain}: no canary; POST /v1/domains/{domain}/canary begins one")
         if state.settings.log is None:
             counted = state.live.report().get(domain) if state.live is not None else None
-            return _json(from_process(domain, counted, period))
+            return json_reply(from_process(domain, counted, period))
         if self._reporting.locked():
             raise HTTPException(503, "another report is being made; try again", {"retry-after": "1"})
         async with self._reporting:
             task = CanaryTask(domain, period, str(state.settings.log))
             command = f"arbitrank canary {domain} --on LOG"
             verdict = await verdict_of("arbitrank.serve.canary_process", task, SECONDS, command)
-        return _json(verdict.body, verdict.status)
+        return json_reply(verdict.body, verdict.status)
 
     async def promote(self, call: Call, body: PromoteCall, grant: Grant | None) -> Response:
         domain, settings = self._changing(call, "promote", body.reason), self.state.settings
@@ -175,7 +179,7 @@ class Handlers:
         async with self._promoting:
             verdict = await judged(task)
         self.state.events.write("promote", domain=domain, by=grant and grant.name, status=verdict.status)
-        return _json(verdict.body, verdict.status, {"retry-after": "10"} if verdict.status == 503 else None)
+        return json_reply(verdict.body, verdict.status, {"retry-after": "10"} if verdict.status == 503 else None)
 
     async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
         domain, by = self._changing(call, "rollback", body.reason), _by(grant)
@@ -184,24 +188,24 @@ class Handlers:
             raise HTTPException(409, problem)
         change = await self._call_store(self.state.store.rollback, domain, reason=body.reason, by=by)
         self.state.events.write("rollback", domain=domain, by=grant and grant.name)
-        return _json(Changed(domain, change.number, change.state))
+        return json_reply(Changed(domain, change.number, change.state))
 
     async def canary(self, call: Call, body: CanaryCall, grant: Grant | None) -> Response:
         domain, by = self._changing(call, "canary", body.reason), _by(grant)
         change = await self._call_store(self.state.store.canary, domain, body.share, reason=body.reason, by=by)
         self.state.events.write("canary", domain=domain, share=body.share, by=grant and grant.name)
-        return _json(Changed(domain, change.number, change.state))
+        return json_reply(Changed(domain, change.number, change.state))
 
     async def skills(self, call: Call, body: SkillsCall, grant: Grant | None) -> Response:
         domain = self._changing(call, "shortlist add", None)
-        return _json(await change_skills(self.state, self._call_store, domain, body, _by(grant)))
+        return json_reply(await change_skills(self.state, self._call_store, domain, body, _by(grant)))
 
     async def healthz(self, call: Call, body: None, grant: None) -> Response:
-        return _json({"alive": True})
+        return json_reply({"alive": True})
 
     async def readyz(self, call: Call, body: None, grant: Grant | None) -> Response:
         health = self.state.health(details=detailed(grant))
-        return _json(health, 200 if health.ready else 503)
+        return json_reply(health, 200 if health.ready else 503)
 
     async def domain_health(self, call: Call, body: None, grant: Grant | None) -> Response:
         settings = self.state.settings
@@ -225,7 +229,7 @@ class Handlers:
     async def internal_error(self, call: Call, error: Exception) -> Response:
         """Reply 500, and log where the error was raised."""
         self.state.events.failure("internal error", error, path=route_of(call.scope))
-        return _json(Error(INTERNAL_ERROR), 500)
+        return json_reply(Error(INTERNAL_ERROR), 500)
 
     def _changing(self, call: Call, verb: str, reason: str | None) -> str:
         """The artifact's name in the path of a call that changes it.
@@ -275,16 +279,12 @@ def _by(grant: Grant | None) -> str | None:
     return None if grant is None else grant.name
 
 
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(_encode(value), status, headers, "application/json")
-
-
 async def _http_error(call: Call, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _json(Error.of(error.detail), error.status_code, dict(error.headers or {}))
+    return json_reply(Error.of(error.detail), error.status_code, dict(error.headers or {}))
 
 
 async def _arbitrank_error(call: Call, error: Exception) -> Response:
     assert isinstance(error, ArbitrankError)
     status = status_of(error)
-    return _json(Error.of(str(error)), status, {"retry-after": "1"} if status == 503 else None)
+    return json_reply(Error.of(str(error)), status, {"retry-after": "1"} if status == 503 else None)

@@ -95,7 +95,7 @@ class ServiceSettings:
     `store_age`: seconds without an answer of the store after which it is not. `metrics_port`: a port of the metrics'
     own at `metrics_host`, where callers need a token of `metrics_tokens`, if that is given. `otel`: export spans by
     OpenTelemetry. `watch`: how the domains are watched by the log. `environments`: the
-    folder of domains' own environments.
+    folder of domains' own environments. `console`: serve the pages of the console.
     """
 
     host: str = "127.0.0.1"
@@ -132,3 +132,4 @@ class ServiceSettings:
     metrics_tokens: Path | None = None
     otel: bool = False
     watch: WatchSettings = WatchSettings()
+    console: bool = True

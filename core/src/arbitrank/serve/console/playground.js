@@ -1,0 +1,240 @@
+// The page Playground: a request, its answer with reasons, and the same with another context or other versions.
+
+import { ApiError, get, post, service } from "./api.js";
+import { announce, busy, empty, failed, field, h, replace } from "./elements.js";
+import { answerView, changesView } from "./answers.js";
+import { copies } from "./copies.js";
+
+export const title = "Playground";
+
+/** Draw the page. */
+export async function show(main, { params, signal, setParams }) {
+  const known = await service(signal);
+  const form = requestForm(params, known, signal);
+  const results = h("div", { "aria-live": "off" });
+  main.append(h("datalist", { id: "context-keys" }, known.context_keys.map((one) =>
+    h("option", { value: one.key }, one.domains.join(", ")))), form.node, results);
+  let running = new AbortController();
+
+  async function run() {
+    running.abort();
+    running = new AbortController();
+    const stopped = AbortSignal.any([signal, running.signal]);
+    let asked;
+    try {
+      asked = form.value();
+    } catch (error) {
+      return replace(results, failed(error));
+    }
+    setParams(asked.params);
+    if (!asked.sides[0].request.utterance && !asked.sides[0].request.hypotheses) return replace(results, nothing());
+    replace(results, busy("Asking the domains"));
+    const answers = await Promise.all(asked.sides.map((side) => answered(side, stopped)));
+    if (stopped.aborted) return;
+    draw(results, asked.sides, answers);
+  }
+  form.node.addEventListener("submit", (event) => {
+    event.preventDefault();
+    run();
+  });
+  if (params.has("q") || params.has("h")) await run();
+  else {
+    replace(results, nothing());
+    form.focus();
+  }
+}
+
+function nothing() {
+  return empty("Type a request, and see which domain answers it and why. Nothing here is logged or counted.");
+}
+
+/** The answer to a side, or the error in its place. */
+async function answered(side, signal) {
+  try {
+    return await post("/v1/try", { request: side.request, versions: side.versions, explain: true }, { signal });
+  } catch (error) {
+    if (error instanceof ApiError) return error;
+    if (error.name === "AbortError") return null;
+    throw error;
+  }
+}
+
+function draw(results, sides, answers) {
+  const two = sides.length > 1;
+  const views = sides.map((side, i) => h("section", { class: "side", "aria-label": two ? `Answer ${"AB"[i]}` : "Answer" },
+    two && h("h2", {}, `${"AB"[i]} `, h("span", { class: "note" }, summary(side))),
+    answers[i] instanceof ApiError ? failed(answers[i]) : answerView(answers[i], side.request)));
+  const both = two && answers.every((one) => !(one instanceof ApiError));
+  replace(results, both && changesView(answers), h("div", { class: two ? "sides" : "" }, views), copies(sides[0]));
+  const first = answers[0];
+  announce(first instanceof ApiError ? first.message : `Decision: ${first.decision.action}`);
+}
+
+function summary(side) {
+  const parts = [...Object.entries(side.request.context ?? {}), ...Object.entries(side.versions)];
+  return parts.length ? parts.map(([key, value]) => `${key}=${textOf(value)}`).join(", ") : "no context, stable versions";
+}
+
+function textOf(value) {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+// ------------------------------------------------------------------------------------------------------------- the form
+
+function requestForm(params, known, signal) {
+  const words = h("textarea", { rows: "2", value: params.get("q") ?? "", maxlength: "2000", spellcheck: "false",
+    placeholder: "will it rain tomorrow", on: { keydown: submitOnEnter } });
+  const brought = h("textarea", { rows: "8", class: "mono", value: params.get("h") ?? "", spellcheck: "false",
+    placeholder: '[{"domain": "weather", "intent": "AskRain", "domain_confidence": 0.9, "slots": []}]' });
+  const bringing = h("details", { open: params.has("h") },
+    h("summary", {}, "Bring hypotheses of another recogniser"), field("Hypotheses, as JSON", brought));
+  const first = sideEditor(params.get("c"), params.get("v"), known, signal);
+  const second = h("div", {});
+  let other = null;
+  const comparing = h("button", { type: "button", on: { click: () => compare(!other) } }, "Compare with another");
+  const sides = h("div", { class: "sides" }, first.node, second);
+  const node = h("form", { class: "card" }, field("Request", words), bringing, sides,
+    h("div", { class: "row" }, h("button", { type: "submit", class: "primary" }, "Ask"), comparing,
+      h("span", { class: "note" }, "Enter asks.")));
+
+  function compare(on, context = null, versions = null) {
+    const same = first.raw();
+    other = on ? sideEditor(context ?? same.context, versions ?? same.versions, known, signal, "B") : null;
+    replace(second, other && other.node);
+    first.name(on ? "A" : "");
+    comparing.textContent = on ? "Compare no more" : "Compare with another";
+  }
+  if (params.has("c2") || params.has("v2")) compare(true, params.get("c2") ?? "{}", params.get("v2") ?? "{}");
+
+  function value() {
+    const hypotheses = brought.value.trim() ? parsed(brought.value, "Hypotheses") : undefined;
+    const base = { ...(words.value.trim() && { utterance: words.value.trim() }), ...(hypotheses && { hypotheses }) };
+    const editors = other ? [first, other] : [first];
+    const chosen = editors.map((one) => {
+      const { context, versions } = one.value();
+      return { request: { ...base, ...(Object.keys(context).length && { context }) }, versions };
+    });
+    const given = { q: words.value.trim(), h: hypotheses && JSON.stringify(hypotheses) };
+    chosen.forEach((side, i) => {
+      const suffix = i ? "2" : "";
+      given[`c${suffix}`] = i || side.request.context ? JSON.stringify(side.request.context ?? {}) : null;
+      given[`v${suffix}`] = Object.keys(side.versions).length ? JSON.stringify(side.versions) : null;
+    });
+    return { sides: chosen, params: given };
+  }
+  return { node, value, focus: () => words.focus({ preventScroll: true }) };
+}
+
+function submitOnEnter(event) {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  event.target.form.requestSubmit();
+}
+
+function parsed(text, name) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${name}: no JSON: ${error.message}`);
+  }
+}
+
+function object(text, name) {
+  const found = text ? parsed(text, name) : {};
+  if (found === null || typeof found !== "object" || Array.isArray(found)) throw new Error(`${name}: expected an object`);
+  return found;
+}
+
+/** Context and versions of one side: `value` reads them, `raw` as JSON. */
+function sideEditor(contextText, versionsText, known, signal, label = "") {
+  const keys = h("div", {});
+  const chosen = h("div", {});
+  const heading = h("legend", {}, "");
+  const node = h("fieldset", {}, heading, keys,
+    h("button", { type: "button", class: "plain", on: { click: () => addKey("", "").focus() } }, "+ context"), " ",
+    h("button", { type: "button", class: "plain", on: { click: () => addVersion().focus() } }, "+ version"), chosen);
+  const rows = new Map();
+  const picked = new Map();
+
+  function addKey(key, value) {
+    const name = h("input", { value: key, list: "context-keys", size: "14", spellcheck: "false", autocomplete: "off" });
+    const content = h("input", { value: textOf(value), size: "14", spellcheck: "false", autocomplete: "off" });
+    const row = h("div", { class: "row" }, field("Context", name), field("Value", content),
+      h("button", { type: "button", "aria-label": "Remove this context", on: { click: remove } }, "×"));
+    function remove() {
+      rows.delete(row);
+      row.remove();
+    }
+    rows.set(row, () => [name.value.trim(), valueOf(content.value)]);
+    keys.append(row);
+    return key ? content : name;
+  }
+
+  function addVersion(domain = "", version = "") {
+    const versions = h("select", {}, h("option", { value: version }, version || "its stable version"));
+    const names = h("select", { on: { change: () => offer(names.value, "") } }, h("option", { value: domain }, domain || "choose"));
+    const problem = h("span", { class: "bad-text" });
+    const row = h("div", { class: "row" }, field("Domain", names), field("Version", versions),
+      h("button", { type: "button", "aria-label": "Remove this version", on: { click: remove } }, "×"), problem);
+    function remove() {
+      picked.delete(row);
+      row.remove();
+    }
+    async function offer(name, selected) {
+      if (!name) return;
+      try {
+        const found = await get(`/v1/domains/${encodeURIComponent(name)}/versions`, { signal });
+        const roles = Object.fromEntries(["previous", "candidate", "stable"].map((role) => [found.state[role], role]));
+        replace(versions, found.versions.map((one) =>
+          h("option", { value: one, selected: one === (selected || found.state.candidate) }, roles[one] ? `${one} (${roles[one]})` : one)));
+        if (!found.versions.length) replace(versions, h("option", { value: "" }, "none in the store"));
+        replace(problem);
+      } catch (error) {
+        if (error.name !== "AbortError") replace(problem, error.message);
+      }
+    }
+    get("/v1/domains", { signal }).then((found) => {
+      const all = [...found.filter((one) => one.status === "loaded").map((one) => one.name), ".decisions"];
+      replace(names, h("option", { value: "" }, "choose"), all.map((one) => h("option", { value: one, selected: one === domain }, one)));
+      return offer(domain, version);
+    }).catch((error) => error.name !== "AbortError" && replace(problem, error.message));
+    picked.set(row, () => [names.value, versions.value]);
+    chosen.append(row);
+    return names;
+  }
+
+  function value() {
+    const context = Object.fromEntries([...rows.values()].map((read) => read()).filter(([key, one]) => key && one !== ""));
+    const versions = Object.fromEntries([...picked.values()].map((read) => read()).filter(([name, one]) => name && one));
+    return { context, versions };
+  }
+  function name(text) {
+    heading.textContent = text;
+    heading.hidden = !text;
+    node.setAttribute("aria-label", text ? `Context and versions of ${text}` : "Context and versions");
+  }
+
+  const context = object(contextText, "the link's context");
+  if (!("device" in context)) addKey("device", "");
+  for (const [key, one] of Object.entries(context)) addKey(key, one);
+  for (const [domain, version] of Object.entries(object(versionsText, "the link's versions"))) addVersion(domain, String(version));
+  name(label);
+  const raw = () => {
+    const found = value();
+    return { context: JSON.stringify(found.context), versions: JSON.stringify(found.versions) };
+  };
+  return { node, value, raw, name };
+}
+
+/** A value as the command line reads it: booleans and numbers where it looks like one; and JSON. */
+function valueOf(text) {
+  const trimmed = text.trim();
+  if (trimmed === "true" || trimmed === "false") return trimmed === "true";
+  if (/^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed) && Number.isFinite(Number(trimmed))) return Number(trimmed);
+  if (/^[[{]/.test(trimmed)) {
+    try {
+      return JSON.parse(trimmed);
+    } catch { /* a text that begins with a bracket */ }
+  }
+  return trimmed;
+}

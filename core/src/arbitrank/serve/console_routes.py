@@ -1,0 +1,128 @@
+"""Routes that the console is made for: its files, trials of requests, the end of the log, and the service itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as Call
+from starlette.responses import Response
+
+from arbitrank.answerlog.tail import LogTail
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.context_keys import KNOWN, keys_of
+from arbitrank.errors import InputError
+from arbitrank.live.trial import with_versions
+from arbitrank.packages import core_version
+from arbitrank.serve.auth import Grant
+from arbitrank.serve.console_files import HEADERS, console_files
+from arbitrank.serve.log_query import LogQuery, page
+from arbitrank.serve.messages import ContextKey, Service, TryCall
+from arbitrank.serve.promotion_process import verdict_of
+from arbitrank.serve.replies import json_reply
+from arbitrank.serve.trial_process import SECONDS, TrialTask
+from arbitrank.values import Answer, Request
+from arbitrank.wire.requests import decode_request
+
+if TYPE_CHECKING:
+    from arbitrank.serve.worker_state import WorkerState
+
+
+class ConsoleHandlers:
+    """Handlers of the console's operations, each a method with its operation's name."""
+
+    def __init__(self, state: WorkerState) -> None:
+        self.state = state
+        self._loading = asyncio.Lock()
+        self._tail = None if state.settings.log is None else LogTail(state.settings.log)
+
+    async def console(self, call: Call, body: None, grant: None) -> Response:
+        return self._file(call, "index.html")
+
+    async def console_file(self, call: Call, body: None, grant: None) -> Response:
+        return self._file(call, call.path_params["file"])
+
+    def _file(self, call: Call, name: str) -> Response:
+        if not self.state.settings.console:
+            raise HTTPException(404, "this service runs with --no-console")
+        found = console_files().get(name)
+        if found is None:
+            raise HTTPException(404, "the console has no such file; GET / is its page")
+        headers = {**HEADERS, "etag": found.tag}
+        if call.headers.get("if-none-match") == found.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(found.content, headers=headers, media_type=found.media_type)
+
+    async def service(self, call: Call, body: None, grant: Grant | None) -> Response:
+        state, settings = self.state, self.state.settings
+        if state.live is None:
+            raise HTTPException(503, "not ready", {"retry-after": "1"})
+        read: dict[str, list[str]] = {key: [] for key in KNOWN}
+        open_ = []
+        for name, model in sorted(state.live.by_name.items()):
+            keys = keys_of(model)
+            if keys is None:
+                open_.append(name)
+            for key in keys or ():
+                read.setdefault(key, []).append(name)
+        return json_reply(
+            Service(
+                version=core_version(),
+                workers=settings.workers,
+                tokens=settings.tokens is not None,
+                scopes=() if grant is None else tuple(sorted(grant.scopes)),
+                log=settings.log is not None,
+                words=settings.log_settings.words,
+                watch=settings.log is not None and settings.watch.on,
+                shadow=settings.shadow is not None,
+                context_keys=tuple(ContextKey(key, tuple(names)) for key, names in sorted(read.items())),
+                context_open=tuple(open_),
+            )
+        )
+
+    async def try_request(self, call: Call, body: TryCall, grant: Grant | None) -> Response:
+        live = self.state.live
+        if live is None:
+            raise HTTPException(503, "not ready", {"retry-after": "1"})
+        try:
+            request = decode_request(msgspec.json.encode(body.request), self.state.notices)
+        except InputError as error:
+            raise HTTPException(400, str(error)) from None
+        arbitrator = with_versions(live.routing, body.versions)
+        if arbitrator is None:
+            return await self._tried_apart(request, body)
+
+        def tried() -> Answer:
+            found = arbitrator.arbitrate(request, explain=body.explain)
+            return self._decided(request, found.answer, found.decisions)
+
+        return json_reply(await asyncio.get_running_loop().run_in_executor(self.state.pool, tried))
+
+    async def _tried_apart(self, request: Request, body: TryCall) -> Response:
+        """The reply to a trial of versions that are not loaded, which a child process loads."""
+        settings = self.state.settings
+        if self._loading.locked():
+            raise HTTPException(503, "another version is being loaded; try again", {"retry-after": "2"})
+        task = TrialTask(settings.store, settings.keys, settings.decisions, request, body.versions, body.explain)
+        async with self._loading:
+            verdict = await verdict_of("arbitrank.serve.trial_process", task, SECONDS, "arbitrank impact --help")
+        if verdict.status != 200:
+            return json_reply(verdict.body, verdict.status, {"retry-after": "2"} if verdict.status == 503 else None)
+        answer = msgspec.json.decode(verdict.body, type=Answer)
+        return json_reply(self._decided(request, answer, settings.decisions))
+
+    def _decided(self, request: Request, answer: Answer, decisions: DecisionSettings) -> Answer:
+        policy = self.state.files.policy
+        return answer if policy is None else policy.value.apply(request, answer, decisions)
+
+    async def log(self, call: Call, body: None, grant: Grant | None) -> Response:
+        tail, settings = self._tail, self.state.settings
+        if tail is None:
+            raise HTTPException(409, "nothing is logged; run: arbitrank serve --log DIR")
+        try:
+            query = LogQuery.of(call.query_params)
+        except InputError as error:
+            raise HTTPException(400, str(error)) from None
+        return json_reply(await asyncio.to_thread(lambda: page(tail.lines(), query, settings.log_settings.words)))

@@ -1,0 +1,1 @@
+// Plots of the console and of reports, drawn by uPlot where lines are.
