@@ -16,7 +16,8 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.decisions.observed import Observed
 from arbitrank.decisions.tuning import tune
 from arbitrank.impact import settings_gate
-from arbitrank.impact.observation import Observation, fingerprints
+from arbitrank.impact.observation import Observation
+from arbitrank.impact.observed_requests import fingerprints
 from arbitrank.impact.settings_gate import settings_reasons
 from arbitrank.learn.gains import Gain
 from arbitrank.store.artifact import Manifest, seal

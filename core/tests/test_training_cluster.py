@@ -14,10 +14,13 @@ import pytest
 from benchmarks.exchanged import world
 from distributed import Client, LocalCluster
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Settings
 from arbitrank.errors import InputError
-from arbitrank.impact.cluster import Cluster, Shipped, _replayed, mapped
+from arbitrank.impact.cluster import Cluster, Shipped, _shared, mapped
+from arbitrank.impact.observation import Observation, observe
 from arbitrank.impact.plan import DomainVersion, ReplayPlan, plan
+from arbitrank.impact.replay import ReplayWork
 from arbitrank.impact.report import measure
 from arbitrank.store.store import open_store
 from arbitrank.training.backends import dask, local
@@ -191,14 +194,40 @@ def test_what_a_cluster_cannot_do_together_is_refused(
 def test_a_replay_on_the_cluster_finds_what_one_process_finds(scheduler: str, tmp_path: Path) -> None:
     made = world(tmp_path / "world", domains=3, train=300, held=5_000)
     candidate = made.build("domain1", tmp_path / "candidate", 40)
-    exchange = plan(made.domains, made.fill(open_store(tmp_path / "store", environment={})), "domain1", candidate)
+    store = made.fill(open_store(tmp_path / "store", environment={}))
+    exchange = plan(made.domains, store, "domain1", candidate)
     here, _ = measure(exchange, made.audit)
     there, found = measure(exchange, made.audit, cluster=Cluster(scheduler))
     assert msgspec.json.encode(there) == msgspec.json.encode(here)
     assert len(found.rows) == 5_000
 
 
+def test_an_observation_on_the_cluster_or_in_processes_is_that_of_one_process(scheduler: str, tmp_path: Path) -> None:
+    made = world(tmp_path / "world", domains=3, train=300, held=3_000)
+    store = made.fill(open_store(tmp_path / "store", environment={}))
+    with made.audit.open("a") as file:
+        file.write('{\n{"utterance": "of which nobody knows", "hypotheses": []}\n')
+    grouped = DecisionSettings(groups=(("domain0", "domain1"),))
+    here, there, beside = (
+        observe(made.domains, store, made.audit, grouped, **where)
+        for where in ({}, {"cluster": Cluster(scheduler)}, {"jobs": 2})
+    )
+    assert here.notes[-1].startswith("1 lines could not be read, the first: ")
+    assert "audit.jsonl:3001" in here.notes[-1]
+    assert len(here.unlabelled[0].best) == 1
+    for other in (there, beside):
+        assert (other.served, other.notes) == (here.served, here.notes)
+        assert numbers(other) == numbers(here)
+
+
+def numbers(seen: Observation) -> list[bytes]:
+    """All arrays of an observation."""
+    arrays = (seen.observed.right, seen.observed.owners, seen.fingerprints, *(one for r in seen.every for one in r))
+    return [np.asarray(one).tobytes() for one in arrays]
+
+
 def test_a_cluster_without_the_domains_says_so(scheduler: str, tmp_path: Path) -> None:
     part = DomainVersion("absent", tmp_path, "1")
+    shipped = Shipped("1", ReplayWork, ReplayPlan("absent", {}, part), {})
     with pytest.raises(InputError, match="on the cluster: not installed: absent"):
-        list(mapped(Cluster(scheduler), _replayed, Shipped("1", ReplayPlan("absent", {}, part), {}), [("log", [])]))
+        list(mapped(Cluster(scheduler), _shared, shipped, [("log", [])]))

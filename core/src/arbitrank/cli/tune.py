@@ -14,6 +14,7 @@ import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
+from arbitrank.cli.computing import Computing, computing, requests_at
 from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.cli.progress import shown
 from arbitrank.errors import DataError
@@ -35,23 +36,24 @@ _MOST_FINGERPRINTS = 500_000  # of the requests, as the file of an artifact has 
 @click.option(
     "--on",
     "path",
-    type=options.PATH,
+    metavar="PATH|URL",
     help="Requests with their truths, in a file or a log's folder; default: the store's audit set.",
 )
 @click.option(
     "--traffic",
-    type=options.PATH,
-    metavar="LOG",
+    metavar="PATH|URL",
     help="Requests without truths, from which the share of out-of-scope ones is estimated; default: those of --on.",
 )
 @options.seed
+@computing
 @options.as_json
 @decision_options.decisions()
 @destination_option
 def tune(
-    path: Path | None,
-    traffic: Path | None,
+    path: str | None,
+    traffic: str | None,
     seed: int,
+    where: Computing,
     as_json: bool,
     decisions: DecisionSettings,
     destination: Destination,
@@ -69,10 +71,13 @@ def tune(
 
     destination.check(DECISIONS)
     store = destination.store
-    on, domains, base = options.requests(path, store), loaded(discover()), settled(decisions, store, options.note)
-    with shown("tune") as progress:
-        seen = observe(domains, store, on, base, progress)
-        other = None if traffic is None else observe(domains, store, traffic, base, progress)
+    domains, base = loaded(discover()), settled(decisions, store, options.note)
+    with requests_at(path, store) as on, shown("tune") as progress:
+        seen = observe(domains, store, on, base, progress, **where._asdict())
+    other = None
+    if traffic is not None:
+        with requests_at(traffic, store) as on_traffic, shown("tune") as progress:
+            other = observe(domains, store, on_traffic, base, progress, **where._asdict())
     unlabelled = seen.unlabelled if other is None else other.every
     for text in (*seen.notes, *(() if other is None else other.notes)):
         options.note(text)
@@ -82,7 +87,9 @@ def tune(
     try:
         tuned = tune(seen.observed, base, seen.served, unlabelled if n else None, seed=seed)
     except DataError as error:
-        raise DataError(f"{on}: {error}; {_beside(len(seen.unlabelled[0].best))}give others with --on FILE") from None
+        raise DataError(
+            f"{path or on}: {error}; {_beside(len(seen.unlabelled[0].best))}give others with --on FILE"
+        ) from None
     version = None if tuned.refusal else _written(tuned.settings, _record(tuned, seed, seen), destination)
     if as_json:
         click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(tuned)}))

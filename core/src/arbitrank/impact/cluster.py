@@ -1,4 +1,4 @@
-"""Replay and observation of a log on a Dask cluster: chunks of lines go there, rows of numbers come back.
+"""Work on the requests of a log on a Dask cluster: chunks of lines go there, rows of numbers come back.
 
 The lines are read and joined with their feedback here, so chunks, numbers of lines and order are those of one process,
 and the results are merged in that order: every figure is the same. Workers need arbitrank and the plugins, but no
@@ -15,27 +15,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
-from arbitrank.answerlog.joining import LogView
-from arbitrank.answerlog.reader import source
 from arbitrank.errors import ArbitrankError, InputError, PluginError, describe
-from arbitrank.impact.plan import BaselineVersion, ReplayPlan, installed_domains, sendable
-from arbitrank.impact.replay import Lines, ReplayWork, chunks
-from arbitrank.impact.replayed import Replayed, together
+from arbitrank.impact.plan import BaselineVersion, VersionedPlan, installed_domains, sendable
+from arbitrank.impact.work import Lines, Requests, Work, tasks
 from arbitrank.training.dask_backend import client_of, pack, unpack
-
-_TASK = 8
-"""Chunks of a task: some seconds of work, beside which its transport counts for little."""
-
-_PARTS, _CANDIDATE = "parts", "candidate"
-"""The folders of weights, of the domains that answer now and of the candidate."""
 
 _AHEAD = 3  # tasks for each thread of the cluster that are there at once; more lines are not read meanwhile
 
+P = TypeVar("P", bound=VersionedPlan)
 B = TypeVar("B")
 R = TypeVar("R")
 
@@ -49,37 +40,31 @@ class Cluster(NamedTuple):
 
 @dataclass(frozen=True)
 class Shipped:
-    """A plan as workers get it, with the files of all versions by their paths; equal by the key."""
+    """Work and its plan as workers get them, with the files of all versions by their paths; equal by the key."""
 
     key: str
-    plan: ReplayPlan = field(compare=False)
+    work: Callable[[Any], Work[Any]] = field(compare=False)
+    plan: VersionedPlan = field(compare=False)
     files: Mapping[str, bytes] = field(compare=False)
 
 
-def replay_on(cluster: Cluster, plan: ReplayPlan, path: Path) -> Replayed:
-    """Replay a file or a log's folder on a cluster; the results of one process.
+def shares_on(cluster: Cluster, work: Callable[[P], Work[R]], plan: P, requests: Requests) -> Iterator[R]:
+    """The results of `work(plan)` on some chunks each, in the order of the requests.
 
-    Raises as `replay` does, and `InputError` where the cluster cannot load the domains' code.
+    Raises as `shares` does, and `InputError` where the cluster cannot load the domains' code.
     """
-    requests = source(path)
-    return together([Replayed(), *mapped(cluster, _replayed, weights_of(plan), _tasks(requests))])
+    yield from mapped(cluster, _shared, shipped(work, plan), ((str(requests), some) for some in tasks(requests)))
 
 
-def _tasks(requests: Path | LogView) -> Iterator[tuple[str, list[Lines]]]:
-    some = chunks(requests)
-    while task := list(islice(some, _TASK)):
-        yield str(requests), task
-
-
-def weights_of(plan: ReplayPlan) -> Shipped:
-    """The plan and its weights as workers get them. Raises `InputError` where code is not of installed packages."""
+def shipped(work: Callable[[P], Work[Any]], plan: P) -> Shipped:
+    """Work, plan and weights as workers get them. Raises `InputError` where code is not of installed packages."""
     sent = sendable(plan)
     if sent is None:
         raise InputError("--backend dask: a domain is not that of an installed package; use --backend local")
-    files = pack(sent.candidate.folder, _CANDIDATE)
-    for name, one in sent.parts.items():
-        files |= pack(one.folder, f"{_PARTS}/{name}")
-    return Shipped(uuid.uuid4().hex, sent, files)
+    files: dict[str, bytes] = {}
+    for name, one in sent.versions.items():
+        files |= pack(one.folder, name)
+    return Shipped(uuid.uuid4().hex, work, sent, files)
 
 
 def mapped(cluster: Cluster, work: Callable[[Shipped, B], R], weights: Shipped, tasks: Iterable[B]) -> Iterator[R]:
@@ -119,24 +104,25 @@ def _kept(weights: Shipped) -> Shipped:
     return weights
 
 
-def _replayed(weights: Shipped, task: tuple[str, list[Lines]]) -> Replayed:
-    """The results of some chunks of the lines of a source of this name."""
+def _shared(weights: Shipped, task: tuple[str, list[Lines]]) -> Any:
+    """The result of some chunks of the lines of a source of this name."""
     where, some = task
     with _ONE:
-        return _work(weights).share(some, Path(where))
+        return _loaded(weights).share(some, Path(where))
 
 
 @lru_cache(1)
-def _work(weights: Shipped) -> ReplayWork:
-    """The loaded models of a plan, whose files stay until another plan is worked on."""
-    plan = weights.plan
-    versions = (*plan.parts.values(), plan.candidate)
-    names = {one.domain for one in versions if isinstance(one.domain, str) and not isinstance(one, BaselineVersion)}
+def _loaded(weights: Shipped) -> Work[Any]:
+    """The work with its models loaded, whose files stay until other work is done."""
+    versions = weights.plan.versions
+    names = {one.domain for one in versions.values() if isinstance(one.domain, str)}
+    names -= {one.domain for one in versions.values() if isinstance(one, BaselineVersion)}
     if missing := sorted(names - installed_domains().keys()):
         raise InputError(f"on the cluster: not installed: {', '.join(missing)}; install the packages of this machine")
     folder = Path(tempfile.mkdtemp(prefix="arbitrank-"))
     unpack(weights.files, folder)
-    parts = {name: replace(one, folder=folder / _PARTS / name) for name, one in plan.parts.items()}
-    work = ReplayWork(replace(plan, parts=parts, candidate=replace(plan.candidate, folder=folder / _CANDIDATE)))
+    work = weights.work(
+        weights.plan.having({name: replace(one, folder=folder / name) for name, one in versions.items()})
+    )
     weakref.finalize(work, shutil.rmtree, folder, ignore_errors=True)
     return work

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, Protocol, Self, TypeVar, cast
 
 import msgspec
 
@@ -64,6 +64,24 @@ class BaselineVersion(DomainVersion):
         return scaled(cast("Model", baseline(str(self.domain))), domain_scales(dict(self.scales)))
 
 
+class VersionedPlan(Protocol):
+    """A plan of work that needs versions of domains, each by the name of a folder that its weights can lie in."""
+
+    @property
+    def versions(self) -> Mapping[str, DomainVersion]:
+        """The versions."""
+        ...
+
+    def having(self, versions: Mapping[str, DomainVersion]) -> Self:
+        """The plan with other versions of these names."""
+        ...
+
+
+P = TypeVar("P", bound=VersionedPlan)
+
+_CANDIDATE = ".candidate"  # no domain has this name
+
+
 @dataclass(frozen=True)
 class ReplayPlan:
     """A comparison: the domains as they answer now, and the candidate that replaces the domain `name`.
@@ -85,6 +103,16 @@ class ReplayPlan:
         """The version and recalibration of each domain on one side of the exchange."""
         parts = self.parts if side == "before" else {**self.parts, self.name: self.candidate}
         return {name: (one.version, one.recalibration) for name, one in parts.items()}
+
+    @property
+    def versions(self) -> Mapping[str, DomainVersion]:
+        """The versions of all parts, and the candidate."""
+        return {**self.parts, _CANDIDATE: self.candidate}
+
+    def having(self, versions: Mapping[str, DomainVersion]) -> ReplayPlan:
+        """The plan with other versions."""
+        parts = {name: one for name, one in versions.items() if name != _CANDIDATE}
+        return dataclasses.replace(self, parts=parts, candidate=versions[_CANDIDATE])
 
 
 def plan(
@@ -193,19 +221,19 @@ def _copied(folder: Path, name: str, store: Store) -> VerifiedCopy:
     return copied
 
 
-def sendable(replayed: ReplayPlan) -> ReplayPlan | None:
+def sendable(plan: P) -> P | None:
     """The plan as another process can load it, installed domains by their names; None where that is not possible."""
     installed = loaded(discover())
+    sent = {name: _by_name(one, installed) for name, one in plan.versions.items()}
+    return plan.having(sent) if all(_is_plain(one.domain) for one in sent.values()) else None
 
-    def sent(name: str, one: DomainVersion) -> DomainVersion:
-        by_name = same_code(installed.get(name), one.domain)
-        return dataclasses.replace(one, domain=name) if by_name else one
 
-    parts = {name: sent(name, one) for name, one in replayed.parts.items()}
-    candidate = sent(replayed.name, replayed.candidate)
-    if not all(_is_plain(one.domain) for one in (*parts.values(), candidate)):
-        return None
-    return dataclasses.replace(replayed, parts=parts, candidate=candidate)
+def _by_name(one: DomainVersion, installed: Mapping[str, Domain]) -> DomainVersion:
+    """The version with the name of its code in place of the code, where that is the installed one."""
+    domain = one.domain
+    if isinstance(domain, str) or not same_code(installed.get(domain.name), domain):
+        return one
+    return dataclasses.replace(one, domain=domain.name)
 
 
 def _is_plain(domain: Domain | str) -> bool:

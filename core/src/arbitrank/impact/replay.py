@@ -7,28 +7,26 @@ at all where the log has the same versions' scores. Each request leaves one row 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from msgspec import UNSET
 from threadpoolctl import threadpool_limits
 
-from arbitrank.answerlog.joining import LogView
-from arbitrank.answerlog.reader import lines_of, source
 from arbitrank.arbitration.fallback import merged
 from arbitrank.arbitration.recalibration import Recalibration, as_reported
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Model, Scores
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, PluginError, describe, message
+from arbitrank.errors import ArbitrankError, ArtifactError, InputError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain, score_batch
 from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side, worst, worst_flips
-from arbitrank.impact.plan import ReplayPlan, sendable
+from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replayed import Replayed, together
+from arbitrank.impact.shares import shares
+from arbitrank.impact.work import Lines, Requests
 from arbitrank.learn.rerankers import baseline
 from arbitrank.scales import domain_scales
 from arbitrank.semer import same_reading
@@ -36,45 +34,19 @@ from arbitrank.values import Hypothesis, Ranked
 from arbitrank.wire.json_lines import BadLine, place
 from arbitrank.wire.requests import Logged, decode_logged
 
-CHUNK = 256
-"""Requests that are scored at once."""
+if TYPE_CHECKING:
+    from arbitrank.impact.cluster import Cluster
 
 _BAD = 5  # bad lines whose reasons are kept
 _SAME = 1e-6  # largest distance of a logged score from the model's present one
 
-Lines = Sequence[tuple[int, bytes | BadLine]]
 
-
-def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1) -> Replayed:
-    """Replay a file or a log's folder in `jobs` processes; in this one where another could not load the domains' code.
+def replay(plan: ReplayPlan, path: Path, *, jobs: int = 1, cluster: Cluster | None = None) -> Replayed:
+    """Replay a file or a log's folder in `jobs` processes or on a cluster; every figure is that of one process.
 
     Raises `DataError` where it can't be read, `ArtifactError` where the candidate can't be loaded.
     """
-    requests = source(path)  # a log keeps growing, and all processes have to see the same of it
-    sent = None if jobs == 1 else sendable(plan)
-    if sent is None:
-        return _share(plan, requests, 0, 1)
-    from joblib import Parallel, delayed, parallel_config
-
-    try:
-        with parallel_config(backend="loky", inner_max_num_threads=1):
-            shares = Parallel(n_jobs=jobs)(delayed(_share)(sent, requests, k, jobs) for k in range(jobs))
-    except BrokenExecutor as error:
-        text = f"a process that replayed {path.name} crashed, or ran out of memory: {describe(error)}"
-        raise PluginError(text) from error
-    return together(shares)
-
-
-def _share(plan: ReplayPlan, path: Path | LogView, k: int, of: int) -> Replayed:
-    """Every `of`-th chunk of the file, from the k-th on."""
-    return ReplayWork(plan).share(chunks(path, k, of), path)
-
-
-def chunks(path: Path | LogView, k: int = 0, of: int = 1) -> Iterator[Lines]:
-    """Every `of`-th chunk of the lines of a file or a log, from the k-th on."""
-    for chunk, lines in groupby(enumerate(lines_of(path)), lambda line: line[0] // CHUNK):
-        if chunk % of == k:
-            yield [line for _, line in lines]
+    return together([*shares(ReplayWork, plan, path, jobs=jobs, cluster=cluster)])
 
 
 class ReplayWork:
@@ -96,7 +68,7 @@ class ReplayWork:
             raise ArtifactError(f"{plan.candidate.folder}: cannot be loaded: {candidate.reason}") from candidate.error
         self.candidate = candidate
 
-    def share(self, some: Iterable[Lines], path: Path | LogView) -> Replayed:
+    def share(self, some: Iterable[Lines], path: Requests) -> Replayed:
         """The results of some chunks."""
         self.found = Replayed(broken=dict(self.broken))
         with threadpool_limits(1):
@@ -104,7 +76,7 @@ class ReplayWork:
         self.found.rows = np.concatenate([self.found.rows, *rows])
         return self.found
 
-    def _chunk(self, raw: Lines, path: Path | LogView) -> Rows:
+    def _chunk(self, raw: Lines, path: Requests) -> Rows:
         """The rows of some lines; flips and bad lines are noted."""
         numbers, lines = self._decoded(raw, path)
         if not lines:
@@ -132,7 +104,7 @@ class ReplayWork:
             self.found.worst[counts] = worst([*kept, *new])
         return rows
 
-    def _decoded(self, raw: Lines, path: Path | LogView) -> tuple[list[int], list[Logged]]:
+    def _decoded(self, raw: Lines, path: Requests) -> tuple[list[int], list[Logged]]:
         numbers, lines = [], []
         for number, line in raw:
             try:

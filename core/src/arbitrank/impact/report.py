@@ -134,7 +134,7 @@ def measure(
 
     In the report the file goes by its own name, or by `called`.
     """
-    found = _replayed(plan, path, jobs, cluster)
+    found = replay(plan, path, jobs=jobs, cluster=cluster)
     rows = found.rows
     decisions = _counting(rows, plan.decisions)
     flipped, kind = flips(rows, decisions)
@@ -177,14 +177,6 @@ def measure(
         decisions={side: _shares(judged(rows, side, plan.decisions)) for side in SIDES} if len(rows) else {},
     )
     return impact, found
-
-
-def _replayed(plan: ReplayPlan, path: Path, jobs: int, cluster: Cluster | None) -> Replayed:
-    if cluster is None:
-        return replay(plan, path, jobs=jobs)
-    from arbitrank.impact.cluster import replay_on
-
-    return replay_on(cluster, plan, path)
 
 
 def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemResults]:

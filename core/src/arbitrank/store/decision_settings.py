@@ -21,7 +21,7 @@ class TuningRecord(msgspec.Struct, frozen=True):
     """The tuning that settings come from: on `n` requests, by folds drawn from `seed`, the `setting` that was chosen.
 
     `setting` is None where only thresholds were. The gains, over the settings then in force, are held out. `requests`
-    are the fingerprints of the requests (`arbitrank.impact.observation.fingerprints`), None where they are too many.
+    are their fingerprints (`arbitrank.impact.observed_requests.fingerprints`), None where they are too many.
     """
 
     n: int
