@@ -192,6 +192,20 @@ def test_the_later_of_two_truths_counts_whatever_the_clock_shows(tmp_path: Path)
     assert line.truth == Truth("heating")
 
 
+def test_an_outcome_keeps_the_skill_that_it_names_and_another_outcome_takes_its_place(tmp_path: Path) -> None:
+    with AnswerLog(tmp_path) as log:
+        for id in ("1", "2", "3"):
+            say(log, id)
+            log.feedback(Feedback(id=id, outcome="rejected", called='harbour/"tides"'))
+        log.feedback(Feedback(id="2", outcome="accepted"))
+        log.feedback(Feedback(id="3", truth=Truth("lights")))
+    assert [(line.id, line.outcome, line.called) for line in read(tmp_path)] == [
+        ("1", "rejected", 'harbour/"tides"'),
+        ("2", "accepted", None),
+        ("3", "rejected", 'harbour/"tides"'),
+    ]
+
+
 def test_feedback_is_not_empty() -> None:
     with pytest.raises(msgspec.ValidationError, match="neither truth nor outcome, expected one of them"):
         msgspec.json.decode('{"id": "1"}', type=Feedback)

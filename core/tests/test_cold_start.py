@@ -249,6 +249,21 @@ def test_an_artifact_answers_as_what_was_saved(tmp_path: Path, monkeypatch: pyte
             assert loaded.judge(text) == own.judge(text)
 
 
+def test_an_artifact_of_before_has_no_weight_of_the_index(tmp_path: Path) -> None:
+    own = shortlister()
+    assert own.cold is not None
+    save_shortlister(own, tmp_path / "a")
+    about = json.loads((tmp_path / "a" / "cold" / "cold.json").read_text())
+    about["weights"]["scores"] = about["weights"]["scores"][:6]
+    (tmp_path / "a" / "cold" / "cold.json").write_text(json.dumps(about))
+    loaded = load_shortlister(tmp_path / "a").cold
+    assert loaded is not None
+    assert loaded.weights.scores == (*own.cold.weights.scores[:6], 0.0)
+    (tmp_path / "a" / "cold" / "cold.json").write_text(json.dumps({**about, "weights": {"scores": [1.0]}}))
+    with pytest.raises(ArtifactError, match="weights of descriptions are of other features"):
+        load_shortlister(tmp_path / "a")
+
+
 def test_an_artifact_never_says_where_an_encoder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     save_shortlister(shortlister(encoder=Encoder("os:getcwd", letters)), tmp_path / "a")

@@ -304,8 +304,9 @@ def test_refusals_are_net_of_confirmations_and_unusable_feedback_is_counted() ->
         line("1", "songs", "accepted"),
         line("9", "cabs", "rejected"),
         line("1", "gone", "rejected"),
+        replace(line("1", "songs", "rejected"), called="cabs"),
     ]
-    assert corrections(lines, ["cabs", "songs"]) == Corrections({("a taxi", "cabs"): 2}, unknown=2, contradictory=1)
+    assert corrections(lines, ["cabs", "songs"]) == Corrections({("a taxi", "cabs"): 3}, unknown=2, contradictory=1)
 
 
 def test_lists_sorted_by_hyprank_are_not_learned_from(hyprank: HypRank) -> None:

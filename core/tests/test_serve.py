@@ -706,11 +706,12 @@ def test_answers_and_feedback_are_logged(world: World, site: Path, tmp_path: Pat
     with Service(site, world.root, "--log", str(tmp_path / "log")) as service:
         service.rank(BRIGHT)
         feedback = {"id": "1", "truth": {"domain": "lights", "intent": "intent0"}, "request_id": "another's"}
+        feedback |= {"outcome": "rejected", "called": "lamp"}
         receipt = service.call("POST", "/v1/feedback", feedback, x_request_id="call-7")[1]
         assert receipt["logged"]
         assert service.stop() == 0
     (line,) = read_log(tmp_path / "log")
-    assert (line.id, line.truth.domain) == ("1", "lights")
+    assert (line.id, line.truth.domain, line.outcome, line.called) == ("1", "lights", "rejected", "lamp")
     assert {one.domain for one in line.hypotheses} == {"lights", "shades"}
     assert line.answer.ranked
     lines = [json.loads(line) for path in segments(tmp_path / "log") for line in path.read_bytes().splitlines()]

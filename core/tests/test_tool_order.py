@@ -250,6 +250,9 @@ def test_a_log_says_which_tool_was_right_and_which_call_failed() -> None:
             line(both),
             line((), "bake", "accepted"),
             Logged(id="1", utterance="x"),
+            replace(line(both, "high_tide", "rejected"), called="TideTable"),  # another than the one that acted
+            replace(line(both), outcome="accepted", called="high_tide"),  # none acted: the caller chose
+            replace(line(both), called="high_tide"),  # without an outcome this says nothing
         ]
     )
     assert [(one.right, one.called, one.failed) for one in found] == [
@@ -257,8 +260,10 @@ def test_a_log_says_which_tool_was_right_and_which_call_failed() -> None:
         (None, "high_tide", True),
         (frozenset({"high_tide"}), "high_tide", False),
         (frozenset(), None, False),
+        (None, "TideTable", True),
+        (frozenset({"high_tide"}), "high_tide", False),
     ]
-    assert len({one.group for one in found}) == 4
+    assert len({one.group for one in found}) == 6
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mcp_servers import tool
+
+from numpy.typing import NDArray
 
 from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.errors import InputError
 from arbitrank.shortlist.build import build, write
+from arbitrank.shortlist.embedding import Encoder
 from arbitrank.shortlist.gathering import ListedSkills
 from arbitrank.shortlist.hyprank import HypRank, save_hyprank
 from arbitrank.shortlist.log_labels import corrections, labelled_lists
@@ -74,6 +79,30 @@ def test_large_and_hostile_texts_are_texts() -> None:
     assert names(catalogue, "bake bread", 1, {*ALL, "a"}) == [("kitchen", "bake")]
     assert names(catalogue, "toll the bell", 1, {"b"}) == [("b", "twice")]
     assert len(skills_of(hostile)[0][1].description) == 10_000
+
+
+def of_ports(texts: Sequence[str]) -> NDArray[np.float64]:
+    """An encoder that knows what ports have to do with."""
+    return np.array([[any(word in text.lower() for word in ("port", "sail", "moor")), 0.1] for text in texts], float)
+
+
+def test_an_encoder_finds_tools_by_vectors_once_trained_and_where_it_fails_texts_answer() -> None:
+    failing = False
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float64]:
+        if failing:
+            raise RuntimeError("no memory")
+        return of_ports(texts)
+
+    library = ToolLibrary(encoder=Encoder("ports", encode))
+    before = catalogue_of(TOOLS, library)
+    assert names(before, "where to moor a sailing boat", 1) == []
+    library.train(skills_of(TOOLS))
+    assert names(catalogue_of(TOOLS, library), "where to moor a sailing boat", 1) == [("harbour", "tides")]
+    failing = True
+    later = catalogue_of({**TOOLS, "attic": [tool("dust", "Dust the old chairs")]}, library)
+    assert names(later, "dust the chairs", 1, {*ALL, "attic"}) == [("attic", "dust")]
+    assert names(later, "bake bread", 1) == [("kitchen", "bake")]
 
 
 def searched(log: CallLog, query: str, server: str, name: str, failed: bool = False) -> None:

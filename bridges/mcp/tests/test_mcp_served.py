@@ -113,6 +113,8 @@ def test_find_prints_what_a_search_would_find(tmp_path: Path, capsys: pytest.Cap
         (("serve", "--config", "CONFIG", "--store", "empty"), "no shortlister is stable"),
         (("serve", "--config", "CONFIG", "--keys", "keys"), "--keys: no --store"),
         (("find", "--config", "CONFIG", "--store", "empty", "tide"), "no shortlister is stable"),
+        (("serve", "--config", "CONFIG", "--store", "empty", "--embed"), "--embed: beside --store"),
+        (("find", "--config", "CONFIG", "tide", "--embed", "math:sqrt"), "encoder math:sqrt: raised TypeError"),
         (("tools", "--config", "CONFIG", "--deadline", "0"), "--deadline"),
     ],
     ids=lambda value: str(value)[:40],

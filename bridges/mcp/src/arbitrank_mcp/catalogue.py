@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Literal
 
 from msgspec import UNSET
 
+from arbitrank.errors import InputError
 from arbitrank.importers.catalogues.items import FoundSkill
 from arbitrank.importers.catalogues.mcp import read_tools
 from arbitrank.shortlist.calibration import CandidateCalibration
@@ -148,9 +149,13 @@ def skills_of(tools: Tools) -> Skills:
 def _with_skills(shortlister: Shortlister, skills: Sequence[CatalogueSkill]) -> Shortlister:
     """The Shortlister with exactly these skills: those that it lacks added, others removed."""
     known = shortlister.catalogue
-    shortlister = shortlister.with_owned(
-        (one.domain, one.skill) for one in skills if known.number_of(one.domain, one.name) is None
-    )
+    lacking = [(one.domain, one.skill) for one in skills if known.number_of(one.domain, one.name) is None]
+    try:
+        shortlister = shortlister.with_owned(lacking)
+    except InputError as error:  # of the encoder
+        _LOG.warning("tools are found by their descriptions alone: %s", error)
+        cold = None if shortlister.cold is None else replace(shortlister.cold, embedding=None)
+        shortlister = replace(shortlister, cold=cold).with_owned(lacking)
     present, known = {(one.domain, one.name) for one in skills}, shortlister.catalogue
     others = [name for number, name, owner in known.present() if (owner, known.own.get(number, name)) not in present]
     return shortlister.without(others) if others else shortlister

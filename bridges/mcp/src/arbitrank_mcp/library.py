@@ -13,6 +13,7 @@ from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.live.live import Live
 from arbitrank.live.routing import RequestStages
 from arbitrank.shortlist.build import LinearTrainer, SkillUtterance, build, skill_utterance
+from arbitrank.shortlist.embedding import Encoder
 from arbitrank.shortlist.gathering import ListedSkills, gather_skills
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.log_labels import tool_lists
@@ -56,12 +57,12 @@ def followed(store: Store, poll: float) -> Live:
 class ToolLibrary:
     """Searches by what `live` follows; without it, by the tools' texts, and once `train` has returned by logged calls.
 
-    `outcomes` are those of the log and of the calls since.
+    `outcomes` are those of the log and of the calls since. `encoder` makes vectors of the tools in training.
     """
 
-    def __init__(self, log: Path | None = None, live: Live | None = None) -> None:
+    def __init__(self, log: Path | None = None, live: Live | None = None, encoder: Encoder | None = None) -> None:
         self.outcomes = CallOutcomes(logged(log))
-        self._log, self._live = log, live
+        self._log, self._live, self._encoder = log, live, encoder
         self._own = ToolStages(None, ToolOrder())
         self._trained = False
 
@@ -83,7 +84,10 @@ class ToolLibrary:
         return ToolStages(self._own.shortlister, tools or self._own.order, found.arms)
 
     def describe(self, skills: Skills) -> None:
-        """Have something to search by before the training is done, or while a store has nothing: the tools' texts."""
+        """Have something to search by before the training is done, or while a store has nothing: the tools' texts.
+
+        Without vectors: those of many tools take longer than a search waits.
+        """
         if self._trained or not skills:
             return
         described = ToolStages(build((), listed=ListedSkills(skills)).shortlister, _PLAIN)
@@ -95,7 +99,7 @@ class ToolLibrary:
         lines = _labelled(self._log)
         if not lines and not skills:
             return
-        trained = build(lines, listed=ListedSkills(skills), linear=_linear(lines))
+        trained = build(lines, listed=ListedSkills(skills), linear=_linear(lines), encoder=self._encoder)
         self._own = ToolStages(trained.shortlister, _order(logged(self._log), skills))
         self._trained = True
 

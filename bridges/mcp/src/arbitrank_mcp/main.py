@@ -19,6 +19,7 @@ from arbitrank.answerlog.settings import LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.errors import ArbitrankError
 from arbitrank.normal_text import printable
+from arbitrank.shortlist.encoders import PACKAGED, usable_encoder
 from arbitrank.shortlist.gathering import gather_skills
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
@@ -38,6 +39,14 @@ _store = click.option(
 )
 _keys = click.option(
     "--keys", type=PATH, metavar="DIR", help="With --store: accept only what one of these keys has signed."
+)
+_embed = click.option(
+    "--embed",
+    is_flag=False,
+    flag_value=PACKAGED,
+    metavar="[ENCODER]",
+    help="Without --store: find tools by the vectors of an encoder too: that of arbitrank[embed], an entry point of "
+    "arbitrank.encoders, or MODULE:FUNCTION, a function from a list of texts to vectors.",
 )
 _deadline = click.option(
     "--deadline", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True, metavar="SECONDS",
@@ -63,6 +72,7 @@ def cli() -> None:
     help="With --store: a version that is promoted there searches within this time.",
 )
 @click.option("--log", type=PATH, metavar="DIR", help="Log searches and calls here, and learn from it at the start.")
+@_embed
 @click.option("--log-arguments", is_flag=True, help="Log the arguments of calls too; they may hold secrets.")
 @click.option("--http", is_flag=True, help="Serve streamable HTTP on 127.0.0.1 instead of standard input and output.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Of --http; 0 is any.")
@@ -73,6 +83,7 @@ def serve(
     keys: Path | None,
     poll: float,
     log: Path | None,
+    embed: str | None,
     log_arguments: bool,
     http: bool,
     port: int,
@@ -84,7 +95,7 @@ def serve(
     """
     servers = read_configuration(config)
     with ExitStack() as stack:
-        library = _library(stack, store, keys, poll, log)
+        library = _library(stack, store, keys, poll, log, embed)
         listening = stack.enter_context(_listening(port)) if http else None
         written = stack.enter_context(AnswerLog(log, LogSettings())) if log is not None else None
         calls = CallLog(written, shared=http, arguments=log_arguments)
@@ -97,11 +108,19 @@ def serve(
 @_store
 @_keys
 @click.option("--log", type=PATH, metavar="DIR", help="Learn from this log; nothing is written to it.")
+@_embed
 @click.option("-k", "k", type=click.IntRange(1, 50), default=5, show_default=True, help="The most tools to print.")
 @_deadline
 @click.argument("query")
 def find(
-    config: Path, store: str | None, keys: Path | None, log: Path | None, k: int, deadline: float, query: str
+    config: Path,
+    store: str | None,
+    keys: Path | None,
+    log: Path | None,
+    embed: str | None,
+    k: int,
+    deadline: float,
+    query: str,
 ) -> None:
     """Print the tools that find_tools would find for QUERY, each with its probability, to see how they rank.
 
@@ -109,7 +128,7 @@ def find(
     """
     servers = read_configuration(config)
     with ExitStack() as stack:
-        library = _library(stack, store, keys, 1.0, log)
+        library = _library(stack, store, keys, 1.0, log, embed)
         found = anyio.run(_find, Gateway(servers, library, CallLog(None), deadline), query, k)
     for one in found.tools:
         click.echo(f"{100 * one.probability:5.1f} %  {printable(one.server)} {printable(one.tool)}")
@@ -136,12 +155,20 @@ def tools(config: Path, deadline: float) -> None:
         _say(f"server {name}: {reason}")
 
 
-def _library(stack: ExitStack, store: str | None, keys: Path | None, poll: float, log: Path | None) -> ToolLibrary:
+def _library(
+    stack: ExitStack, store: str | None, keys: Path | None, poll: float, log: Path | None, embed: str | None
+) -> ToolLibrary:
     """The library that ranks searches; its follower of a store ends with the stack."""
     if keys is not None and store is None:
         raise click.UsageError("--keys: no --store; expected both.")
+    if embed is not None and store is not None:
+        raise click.UsageError(
+            "--embed: beside --store, whose Shortlister has an encoder or none since its training; expected one of them. "
+            "Train it with: arbitrank shortlist train --embed."
+        )
+    encoder = None if embed is None else usable_encoder(embed)
     live = None if store is None else followed(open_store(store, open_keys(keys)), poll)
-    return ToolLibrary(log, None if live is None else stack.enter_context(live))
+    return ToolLibrary(log, None if live is None else stack.enter_context(live), encoder)
 
 
 async def _find(gateway: Gateway, query: str, k: int) -> FindResult:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.segments import segments
-from arbitrank.shortlist.hyprank_features import skill_of
+from arbitrank.shortlist.log_labels import called_skill
 from arbitrank.shortlist.tool_outcomes import OutcomeTally
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import Logged
@@ -37,9 +37,8 @@ class CallOutcomes:
         self._number = 0
         self._tallies: dict[int, tuple[OutcomeTally, int, OutcomeTally]] = {}
         for line in lines:
-            reading = None if line.answer is None else line.answer.chosen
-            if line.outcome is not None and reading is not None:
-                self.add(skill_of(reading), failed=line.outcome == "rejected", when=line.time or 0.0)
+            if (tool := called_skill(line)) is not None:
+                self.add(tool, failed=line.outcome == "rejected", when=line.time or 0.0)
 
     def add(self, tool: str, *, failed: bool, when: float) -> None:
         """Count the outcome of a call; the tool is given by its unique name."""

@@ -75,11 +75,12 @@ class LineHead(msgspec.Struct, frozen=True):
 
 
 class FeedbackById:
-    """The latest truth and the latest outcome of each request, by its id."""
+    """The latest truth and the latest outcome of each request, by its id, and the skill that the outcome is of."""
 
     def __init__(self) -> None:
         self.truths: dict[str, Truth] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.called: dict[str, str] = {}
 
     def add(self, where: str, line: bytes) -> BadLine | None:
         """Add a line of feedback; the problem where it cannot be read."""
@@ -91,6 +92,9 @@ class FeedbackById:
             self.truths[feedback.id] = feedback.truth
         if feedback.outcome is not None:
             self.outcomes[feedback.id] = feedback.outcome
+            self.called.pop(feedback.id, None)  # of an outcome before
+            if feedback.called is not None:
+                self.called[feedback.id] = feedback.called
         return None
 
     def joined(self, line: bytes, head: LineHead) -> bytes:
@@ -99,7 +103,10 @@ class FeedbackById:
         if truth is None and outcome is None:
             return line
         fields = b"" if truth is None else b',"truth":' + msgspec.json.encode(truth)
-        fields += b"" if outcome is None else f',"outcome":"{outcome}"'.encode()
+        if outcome is not None:
+            called = self.called.get(head.id or "")
+            fields += f',"outcome":"{outcome}"'.encode()
+            fields += b"" if called is None else b',"called":' + msgspec.json.encode(called)
         return line.rstrip()[:-1] + fields + b"}\n"
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from arbitrank.answerlog.redaction import CONTEXT, Words
 from arbitrank.truths import Labelling, any_of
 from arbitrank.values import Confidence
-from arbitrank.wire.requests import Outcome
+from arbitrank.wire.requests import Outcome, SkillName
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,8 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The truth of an answered request, the user's reaction to the answer, or both, by the request's id.
 
+    `called` is the skill that the reaction is to, by its name in the answer's shortlist, where the caller chose it.
+
     Its JSON is a line of the log and the body of a call to a service, whose ids the line has as `request_id` and
     `traceparent`. Raises `ValueError` where it has neither truth nor reaction.
     """
@@ -46,6 +48,7 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     id: Annotated[str, Meta(min_length=1)]
     truth: Labelling | None = None
     outcome: Outcome | None = None
+    called: SkillName | None = None
     time: float | None = None
     request_id: str | None = None
     traceparent: str | None = None

@@ -29,6 +29,7 @@ from arbitrank.shortlist.embedding import Encoder, embed_skills
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
 from arbitrank.shortlist.kernels import with_kernels
 from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_lines
+from arbitrank.shortlist.left_out import left_out
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.out_of_scope import ScopeExamples, out_of_scope
 from arbitrank.shortlist.shortlister import Shortlister
@@ -161,19 +162,13 @@ def build(
     with ThreadPoolExecutor(1) as beside:
         whole = beside.submit(trained, lines) if linear else None
         rest, held = _held_out(lines)
-        scoped, halves = ScopeExamples(), []
+        without = left_out(partial(trained, classifier=None), rest, held)
         found = CandidateCalibration(), np.empty((0, 2))
         if held:
             part = trained(rest)
-
-            def half(some: Sequence[SkillUtterance]) -> Shortlister:
-                halves.append(trained(some, classifier=None))
-                return halves[-1]
-
-            scoped = out_of_scope(half, part, rest, held, unowned)
-            found = _calibrated(part, held, scoped)
+            found = _calibrated(part, held, out_of_scope(part, without, rest, held, unowned))
             del part  # the indexes of very many skills are not all in memory at once
-        weights = fit_cold(halves[0], held, found[0].alone) if halves else None
+        weights = fit_cold(without.cold, found[0].alone) if without is not None and without.cold is not None else None
         shortlister = whole.result() if whole else trained(lines)
     cold = shortlister.cold
     if cold is not None and weights is not None:

@@ -1,6 +1,6 @@
 """Cold start: skills without requests, ranked by their descriptions among those that requests were known for.
 
-    score(skill) = base + w · x,   x = (1, description, embedding, signs of the request)
+    score(skill) = base + w · x,   x = (1, description, embedding, signs of the request, the index)
 
 The score of such a skill takes the place of the index's, in nats; base is the index's share of the usage for a skill
 without any. w is fitted to requests of skills that are left out of a training (`arbitrank.shortlist.cold_fitting`), so
@@ -32,9 +32,9 @@ __all__ = ["COLD", "ColdStart", "ColdWeights", "Described"]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
-COLD = ("bias", "described", "embedded", "evidence", "linear", "known")
-"""1; the description kernel's score; the embedding kernel's cosine; and the signs of the request that a skill with
-requests fits, as in `arbitrank.shortlist.calibration`."""
+COLD = ("bias", "described", "embedded", "evidence", "linear", "known", "indexed")
+"""1; the description kernel's score; the embedding kernel's cosine; the signs of the request that a skill with requests
+fits, as in `arbitrank.shortlist.calibration`; and the index's nats of evidence."""
 
 _USUAL_SHARE = 0.05  # of requests that fit no skill
 _UNCOVERED = 0.05  # added to the share of known words, of which the logarithm is taken
@@ -48,13 +48,13 @@ class ColdWeights(Struct, frozen=True):
     Weights of the embedding kernel are 0 without an encoder.
     """
 
-    scores: tuple[float, ...] = (0.0, 11.4, 0.0, 0.0, 0.0, 0.0)
+    scores: tuple[float, ...] = (0.0, 11.4, 0.0, 0.0, 0.0, 0.0, 0.0)
     fits: tuple[float, float, float, float] = (-0.6, 1.6, 2.4, 0.0)
 
 
 DESCRIBED = ColdWeights()
 """The weights without an encoder where nothing was fitted."""
-EMBEDDED = ColdWeights((0.0, 5.8, 38.0, 0.0, 0.0, 0.0), (-2.3, 1.75, 0.3, 11.4))
+EMBEDDED = ColdWeights((0.0, 5.8, 38.0, 0.0, 0.0, 0.0, 0.0), (-2.3, 1.75, 0.3, 11.4))
 """The weights with an encoder where nothing was fitted."""
 
 
@@ -110,9 +110,9 @@ class ColdStart:
                 found = self.embedding.cosines(utterance, matches.skills)
         return Described(matches, *found)
 
-    def scores(self, seen: Described, skills: Numbers, signs: Floats) -> Floats:
-        """The scores of skills without requests, less their base."""
-        return np.asarray(cold_features(seen, skills, signs) @ np.array(self.weights.scores))
+    def scores(self, seen: Described, skills: Numbers, signs: Floats, evidence: Floats) -> Floats:
+        """The scores of skills without requests, less their base; `evidence` is the index's, in nats."""
+        return np.asarray(cold_features(seen, skills, signs, evidence) @ np.array(self.weights.scores))
 
     def none(self, seen: Described, outside: float | None = None) -> float:
         """P(no skill without requests fits); `outside` is the expected share of requests that fit none, if known."""
@@ -131,8 +131,8 @@ class ColdStart:
         return replace(self, descriptions=more, embedding=embedding)
 
 
-def cold_features(seen: Described, skills: Numbers, signs: Floats) -> Floats:
+def cold_features(seen: Described, skills: Numbers, signs: Floats, evidence: Floats) -> Floats:
     """x of skills without requests, shape (n, len(COLD))."""
     scores, cosines = seen.of(skills)
     n = len(skills)
-    return np.column_stack([np.ones(n), scores, cosines, np.broadcast_to(signs[1:], (n, len(signs) - 1))])
+    return np.column_stack([np.ones(n), scores, cosines, np.broadcast_to(signs[1:], (n, len(signs) - 1)), evidence])

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import structs
 
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.shortlist.cold import COLD, ColdStart, ColdWeights
@@ -27,6 +28,7 @@ __all__ = ["load_cold", "save_cold"]
 _FOLDER, _DESCRIPTION, _DESCRIPTIONS, _VECTORS = "cold", "cold.json", "descriptions.npz", "vectors.npz"
 _ARRAYS = ("grams", "weights", "starts", "postings", "lengths")
 _VECTOR_ARRAYS = ("skills", "vectors", "scale", "probes")
+_FEWEST = 6  # features of artifacts made before the index's evidence was one
 _SAME = 0.98  # cosine of a probe's vectors by one encoder on two machines
 
 Arrays = Mapping[str, Any]
@@ -67,12 +69,14 @@ def load_cold(folder: Path, n: int) -> ColdStart | None:
     except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{folder}: not a readable shortlister: {error}; train it again") from error
     problems = [*_problems(arrays, n), *(_vector_problems(vectors, n) if vectors else ())]
-    if len(about.weights.scores) != len(COLD):
+    if not _FEWEST <= len(about.weights.scores) <= len(COLD):
         problems.append("its weights of descriptions are of other features")
     if problems:
         raise ArtifactError(f"{folder}: not a usable shortlister: {problems[0]}; train it again")
     embedding = _embedding(folder, about.encoder, vectors) if about.encoder and vectors else None
-    return ColdStart(DescriptionKernel(**arrays, unseen=about.unseen), embedding, about.weights)
+    missing = (0.0,) * (len(COLD) - len(about.weights.scores))
+    weights = structs.replace(about.weights, scores=about.weights.scores + missing)
+    return ColdStart(DescriptionKernel(**arrays, unseen=about.unseen), embedding, weights)
 
 
 def _embedding(folder: Path, name: str, vectors: Arrays) -> EmbeddingKernel:

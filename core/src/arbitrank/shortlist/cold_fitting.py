@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from msgspec import structs
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from arbitrank.shortlist.build import SkillUtterance
     from arbitrank.shortlist.shortlister import Shortlister
 
-__all__ = ["cold_start", "fit_cold"]
+__all__ = ["ColdRequests", "cold_requests", "cold_start", "fit_cold"]
 
 _ENOUGH = 20  # requests of skills that were left out, to fit weights to
+_FITTED = 20_000  # held-out requests that weights are fitted to, about
 _TRANSLATED = 30_000  # requests that a translation is learned from
 
 
@@ -52,35 +53,56 @@ def cold_start(
     return ColdStart(kernel, own, DESCRIBED if own is None else EMBEDDED)
 
 
-def fit_cold(half: Shortlister, held: Sequence[SkillUtterance], alone: float) -> ColdWeights:
-    """Weights that fit requests best, of which half are of skills that `half` was trained without any of.
+class ColdRequests(NamedTuple):
+    """Held-out requests with an acceptable candidate, what is fixed of the candidates' scores being the first of x.
 
-    `alone` tempers the scores. The weights before where too few requests are of skills without.
+    `of_cold`: how many are of skills without requests. `before`: the weights to begin from; `embedded`: true with an
+    encoder.
     """
+
+    held: Sequence[HeldRequest]
+    of_cold: int
+    before: ColdWeights
+    embedded: bool
+
+
+def cold_requests(half: Shortlister, held: Sequence[SkillUtterance]) -> ColdRequests | None:
+    """Held-out requests to `half`, which was trained without any of half of the skills; None without kernels of these."""
     if half.cold is None:
-        return DESCRIBED
+        return None
     seen, of_cold = [], 0
-    for line in held:
-        one, without = _seen(half, line, alone)
-        seen.append(one)
+    for line in held[:: 1 + len(held) // _FITTED]:
+        one, without = _seen(half, line)
+        if one.acceptable.any():
+            seen.append(one)
         of_cold += bool((one.acceptable & without).any())
-    if of_cold < _ENOUGH:
-        return half.cold.weights
-    start = np.array([1.0, *half.cold.weights.scores])
+    return ColdRequests(seen, of_cold, half.cold.weights, half.cold.embedding is not None)
+
+
+def fit_cold(requests: ColdRequests, alone: float) -> ColdWeights:
+    """Weights that fit requests best; `alone` tempers the scores.
+
+    The weights before where too few requests are of skills without.
+    """
+    if requests.of_cold < _ENOUGH:
+        return requests.before
+    start = np.array([1.0, *requests.before.scores])
     free = np.ones(len(start), np.bool_)
-    free[[0, *(() if half.cold.embedding is not None else (1 + COLD.index("embedded"),))]] = False
-    found = conditional_weights([one for one in seen if one.acceptable.any()], start, free)
-    return structs.replace(half.cold.weights, scores=tuple(found[1:].tolist()))
+    free[[0, *(() if requests.embedded else (1 + COLD.index("embedded"),))]] = False
+    tempered = [one._replace(x=alone * one.x) for one in requests.held]
+    found = conditional_weights(tempered, start, free)
+    return structs.replace(requests.before, scores=tuple(found[1:].tolist()))
 
 
-def _seen(half: Shortlister, line: SkillUtterance, alone: float) -> tuple[HeldRequest, NDArray[np.bool_]]:
+def _seen(half: Shortlister, line: SkillUtterance) -> tuple[HeldRequest, NDArray[np.bool_]]:
     """The candidates of a request, with what is fixed of their scores first; and which have no requests."""
     assert half.cold is not None
     numbers, signs, scores = half.candidate_scores(line.utterance)
     without = half.without_requests(numbers)
     x = np.zeros((len(numbers), 1 + len(COLD)))
-    x[:, 0] = alone * np.where(without, half.index.base[numbers], scores)
+    x[:, 0] = np.where(without, half.index.base[numbers], scores)
     seen = half.cold.see(line.utterance)
-    x[without, 1:] = alone * cold_features(seen, numbers[without], signs)
+    evidence = scores[without] - half.index.base[numbers[without]]
+    x[without, 1:] = cold_features(seen, numbers[without], signs, evidence)
     right = np.array([half.catalogue[number][0] in line.acceptable for number in numbers.tolist()], np.bool_)
     return HeldRequest(x, right, signs), without

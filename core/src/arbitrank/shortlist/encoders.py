@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from arbitrank.errors import InputError
 from arbitrank.extras import missing_package
 from arbitrank.guard import Fault, guarded
-from arbitrank.shortlist.embedding import Encoder
+from arbitrank.shortlist.embedding import PROBES, Encoder, encoded
 from arbitrank.shortlist.minilm import MiniLm, read_minilm
 
-__all__ = ["ENVIRONMENT", "GROUP", "PACKAGED", "encoder_for", "stated_encoder"]
+__all__ = ["ENVIRONMENT", "GROUP", "PACKAGED", "encoder_for", "stated_encoder", "usable_encoder"]
 
 PACKAGED = "all-MiniLM-L6-v2"
 """The encoder that the extra `embed` brings."""
@@ -62,6 +62,13 @@ def stated_encoder(stated: str) -> Encoder:
     if not callable(found):
         raise InputError(f"--embed {stated}: {type(found).__name__}, expected a function from texts to vectors")
     return Encoder(stated, found)
+
+
+def usable_encoder(stated: str) -> Encoder:
+    """The encoder that the user states, after it has made vectors of probes. Raises `InputError` where it does not."""
+    encoder = stated_encoder(stated)
+    encoded(encoder, PROBES)
+    return encoder
 
 
 def encoder_for(name: str) -> Encoder:

@@ -15,13 +15,13 @@ from arbitrank.shortlist.labels import right_tools
 from arbitrank.shortlist.tool_order_training import ToolList
 from arbitrank.wire.requests import Logged
 
-__all__ = ["corrections", "labelled_lists", "tool_lists"]
+__all__ = ["called_skill", "corrections", "labelled_lists", "tool_lists"]
 
 
 def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
     """Net refusals by pair of utterance and skill, in the order of their first outcome.
 
-    An outcome counts for the skill that acted, else the first of the answer. Lines without id, reading or outcome are
+    An outcome counts for the skill that it names, the one that acted, or else the first of the answer. Lines without id, reading or outcome are
     skipped; pairs with confirmations alone are left out.
     """
     utterances: dict[str, str] = {}
@@ -34,8 +34,9 @@ def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
         if line.outcome is None or line.answer is None:
             continue
         reading = line.answer.chosen or line.answer.best
-        if reading is not None:
-            outcomes.append((line.id, skill_of(reading), line.outcome == "rejected"))
+        skill = line.called or (None if reading is None else skill_of(reading))
+        if skill is not None:
+            outcomes.append((line.id, skill, line.outcome == "rejected"))
     known, net, refused = set(skills), Counter[tuple[str, str]](), set[tuple[str, str]]()
     usable = [((utterances[id], skill), no) for id, skill, no in outcomes if id in utterances and skill in known]
     for pair, no in usable:
@@ -82,8 +83,7 @@ def tool_lists(lines: Iterable[Logged]) -> list[ToolList]:
     for line in lines:
         if line.answer is None or line.answer.shortlist is UNSET or not (listed := line.answer.shortlist.candidates):
             continue
-        reading = line.answer.chosen if line.outcome is not None else None
-        called = skill_of(reading) if reading is not None else None
+        called = called_skill(line)
         failed = line.outcome == "rejected"
         right = None if line.truth is None else right_tools(listed, line.truth)
         if right is None and called is None:
@@ -93,6 +93,14 @@ def tool_lists(lines: Iterable[Logged]) -> list[ToolList]:
         group = groups.setdefault(_group(line, groups), len(groups))
         found.append(ToolList(line, listed, right, called, failed, line.time, group))
     return found
+
+
+def called_skill(line: Logged) -> str | None:
+    """The skill that the outcome of a line is of: the one that it names, else the one that acted; None without any."""
+    if line.outcome is None or line.called is not None:
+        return None if line.outcome is None else line.called
+    reading = None if line.answer is None else line.answer.chosen
+    return None if reading is None else skill_of(reading)
 
 
 def _group(line: Logged, groups: Sized) -> str:

@@ -1,14 +1,14 @@
 """Examples of requests that fit no skill, to calibrate P(no skill fits).
 
-Half of the skills are left out of a second training; the held-out requests of those fit none that it knows, and those
-of the others do. Where a kept skill serves a request of one left out as well, the Shortlister of all skills is unsure
+Half of the skills are left out of a training (`arbitrank.shortlist.left_out`); the held-out requests of those fit none that
+it knows, and those of the others do. Where a kept skill serves a request of one left out as well, the Shortlister of all skills is unsure
 between the two: such a request counts by the probability that it gives to the skills left out. Utterances that are
 known to fit no skill, where there are any, are examples too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from arbitrank.nlu.text import crc
 from arbitrank.shortlist.calibration import SIGNS
 from arbitrank.shortlist.calibration_fitting import OutOfScope
+from arbitrank.shortlist.left_out import LeftOut
 from arbitrank.shortlist.shortlister import Shortlister
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ Floats = NDArray[np.float64]
 
 _USUAL = 0.05  # share of requests that fit no skill, where the data name none
 _REAL = 20  # utterances that are known to fit no skill, for their share to be expected
-_LEAST = 40  # held-out requests to train a second time for
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ class ScopeExamples:
 
 
 def out_of_scope(
-    train: Callable[[Sequence[SkillUtterance]], Shortlister],
     whole: Shortlister,
+    without: LeftOut | None,
     lines: Sequence[SkillUtterance],
     held: Sequence[SkillUtterance],
     unowned: Sequence[str] = (),
@@ -77,28 +77,21 @@ def out_of_scope(
     """Examples of both kinds: `lines` trained `whole`, which did not see the `held` ones."""
     expected = len(unowned) / (len(unowned) + len(lines) + len(held)) if len(unowned) >= _REAL else _USUAL
     fitting: list[Floats] = []
-    others: list[Floats] = []
-    weights: list[float] = []
+    others = [whole.first_stage(utterance)[2] for utterance in unowned]
+    weights = [1.0] * len(unowned)
     of_fitting: list[int] = []
-    of_others: list[int] = []
-    for utterance in unowned:
-        others.append(whole.first_stage(utterance)[2])
-        weights.append(1.0)
-        of_others.append(crc(utterance))
-    if len(held) >= _LEAST and len({line.skill for line in lines}) > 3:
-        kept = _half({line.skill for line in lines})
-        half = train([line for line in lines if line.skill in kept])
+    of_others = [crc(utterance) for utterance in unowned]
+    if without is not None:
         synthetic: list[float] = []
-        for line in held:
-            signs = half.first_stage(line.utterance)[2]
-            if line.skill in kept:
+        for line, signs in zip(held, without.signs, strict=True):
+            if line.skill in without.kept:
                 fitting.append(signs)
                 of_fitting.append(crc(line.utterance) // 10)
                 continue
             numbers, x, _ = whole.first_stage(line.utterance)
-            left_out = [whole.catalogue[number][0] not in kept for number in numbers.tolist()]
+            gone = [whole.catalogue[number][0] not in without.kept for number in numbers.tolist()]
             others.append(signs)
-            synthetic.append(float(whole.calibration.shares(x)[left_out].sum()))
+            synthetic.append(float(whole.calibration.shares(x)[gone].sum()))
             of_others.append(crc(line.utterance) // 10)
         # Real examples, where there are enough, count as much as those.
         if len(unowned) >= _REAL and synthetic:
@@ -115,8 +108,3 @@ def out_of_scope(
         np.array(of_others, np.int64),
         expected,
     )
-
-
-def _half(skills: Iterable[str]) -> frozenset[str]:
-    """Every second skill, in an order that does not depend on the others."""
-    return frozenset(sorted(skills, key=lambda name: (crc(name), name))[::2])

@@ -26,6 +26,7 @@ KNOWN = frozenset(
         "recognised",
         "time",
         "outcome",
+        "called",
         "utterance_hash",
         "weight",
         "request_id",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -30,6 +30,7 @@ __all__ = [
     "BadLine",
     "Logged",
     "Outcome",
+    "SkillName",
     "decode_example",
     "decode_logged",
     "decode_request",
@@ -45,6 +46,9 @@ T = TypeVar("T")
 Outcome = Literal["accepted", "rejected"]
 """The user's reaction to an answer."""
 
+SkillName = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+"""The name of a skill in a catalogue, that of a qualified one included."""
+
 
 class _Outcomes(msgspec.Struct, frozen=True):
     """The fields that a line of a log has beside the request's and its truth."""
@@ -53,6 +57,7 @@ class _Outcomes(msgspec.Struct, frozen=True):
     recognised: bool = False
     time: float | None = None
     outcome: Outcome | None = None
+    called: SkillName | None = None
     utterance_hash: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
@@ -64,7 +69,8 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
     """A line of a log: a request, with its truth where that is known and its answer where there was one.
 
     `recognised`: the hypotheses are the domains' own, not the caller's. `time`: when it was answered, in seconds since
-    1970. `outcome`: the user's reaction, where it was reported. `utterance_hash` replaces an utterance that must not be
+    1970. `outcome`: the user's reaction, where it was reported; `called`: the skill that it is to, where the caller chose
+    that. `utterance_hash` replaces an utterance that must not be
     kept. `request_id` and `traceparent` are of the call that brought it. `arms` says of each name beside whose stable
     version a candidate ran which of the two answered. `claims`: P(mine) and the greatest
     P(right) of each domain, before their competition.
@@ -75,6 +81,7 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
     recognised: bool = False
     time: float | None = None
     outcome: Outcome | None = None
+    called: SkillName | None = None
     utterance_hash: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
