@@ -304,7 +304,7 @@ def test_refusals_are_net_of_confirmations_and_unusable_feedback_is_counted() ->
         line("1", "songs", "accepted"),
         line("9", "cabs", "rejected"),
         line("1", "gone", "rejected"),
-        replace(line("1", "songs", "rejected"), called="cabs"),
+        msgspec.structs.replace(line("1", "songs", "rejected"), called="cabs"),
     ]
     assert corrections(lines, ["cabs", "songs"]) == Corrections({("a taxi", "cabs"): 3}, unknown=2, contradictory=1)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from mcp_servers import tool
-
 from numpy.typing import NDArray
 
 from arbitrank.answerlog.reader import read_log
@@ -96,9 +95,9 @@ def test_an_encoder_finds_tools_by_vectors_once_trained_and_where_it_fails_texts
 
     library = ToolLibrary(encoder=Encoder("ports", encode))
     before = catalogue_of(TOOLS, library)
-    assert names(before, "where to moor a sailing boat", 1) == []
+    assert ("harbour", "tides") not in names(before, "moor a sailing boat", 1)
     library.train(skills_of(TOOLS))
-    assert names(catalogue_of(TOOLS, library), "where to moor a sailing boat", 1) == [("harbour", "tides")]
+    assert names(catalogue_of(TOOLS, library), "moor a sailing boat", 1) == [("harbour", "tides")]
     failing = True
     later = catalogue_of({**TOOLS, "attic": [tool("dust", "Dust the old chairs")]}, library)
     assert names(later, "dust the chairs", 1, {*ALL, "attic"}) == [("attic", "dust")]

@@ -163,8 +163,8 @@ def _library(
         raise click.UsageError("--keys: no --store; expected both.")
     if embed is not None and store is not None:
         raise click.UsageError(
-            "--embed: beside --store, whose Shortlister has an encoder or none since its training; expected one of them. "
-            "Train it with: arbitrank shortlist train --embed."
+            "--embed: beside --store, whose Shortlister has an encoder or none since its training; expected one of "
+            "them. Train it with: arbitrank shortlist train --embed."
         )
     encoder = None if embed is None else usable_encoder(embed)
     live = None if store is None else followed(open_store(store, open_keys(keys)), poll)

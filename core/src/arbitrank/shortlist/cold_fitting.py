@@ -67,7 +67,7 @@ class ColdRequests(NamedTuple):
 
 
 def cold_requests(half: Shortlister, held: Sequence[SkillUtterance]) -> ColdRequests | None:
-    """Held-out requests to `half`, which was trained without any of half of the skills; None without kernels of these."""
+    """Held-out requests to `half`, trained without any of half of the skills; None without kernels of these."""
     if half.cold is None:
         return None
     seen, of_cold = [], 0

@@ -1,7 +1,7 @@
 """Held-out requests, as kernels see them that were trained without the requests of every second skill.
 
-Requests of the skills left out fit none of the others; and they show how skills without requests compete with those that
-have some. The kernels are let go of when this is known: of very many skills, two indexes are not in memory at once.
+Requests of the skills left out fit none of the others; and they show how skills without requests compete with those
+that have some. The kernels are let go of when this is known: of very many skills, two indexes are not in memory at once.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from arbitrank.shortlist.shortlister import Shortlister
 if TYPE_CHECKING:
     from arbitrank.shortlist.build import SkillUtterance
 
-__all__ = ["LeftOut", "left_out"]
+__all__ = ["HalfView", "left_out"]
 
 _LEAST = 40  # held-out requests to train a second time for
 
 
 @dataclass(frozen=True, eq=False)
-class LeftOut:
+class HalfView:
     """The signs of held-out requests, in their order, to kernels with the requests of the skills `kept` alone.
 
     `cold`: the requests as the kernels of skills without requests see them, where there are such kernels.
@@ -41,14 +41,14 @@ def left_out(
     train: Callable[[Sequence[SkillUtterance]], Shortlister],
     lines: Sequence[SkillUtterance],
     held: Sequence[SkillUtterance],
-) -> LeftOut | None:
+) -> HalfView | None:
     """The held-out requests to kernels trained on half of the skills of `lines`; None where there are too few."""
     skills = {line.skill for line in lines}
     if len(held) < _LEAST or len(skills) <= 3:
         return None
     kept = _half(skills)
     half = train([line for line in lines if line.skill in kept])
-    return LeftOut(kept, [half.first_stage(line.utterance)[2] for line in held], cold_requests(half, held))
+    return HalfView(kept, [half.first_stage(line.utterance)[2] for line in held], cold_requests(half, held))
 
 
 def _half(skills: Iterable[str]) -> frozenset[str]:

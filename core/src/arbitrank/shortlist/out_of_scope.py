@@ -1,9 +1,9 @@
 """Examples of requests that fit no skill, to calibrate P(no skill fits).
 
-Half of the skills are left out of a training (`arbitrank.shortlist.left_out`); the held-out requests of those fit none that
-it knows, and those of the others do. Where a kept skill serves a request of one left out as well, the Shortlister of all skills is unsure
-between the two: such a request counts by the probability that it gives to the skills left out. Utterances that are
-known to fit no skill, where there are any, are examples too.
+Half of the skills are left out of a training (`arbitrank.shortlist.left_out`): the held-out requests of those fit none
+that it knows, and those of the others do. Where a kept skill serves a request of one left out as well, the Shortlister
+of all skills is unsure between the two: such a request counts by the probability that it gives to the skills left out.
+Utterances that are known to fit no skill, where there are any, are examples too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from arbitrank.nlu.text import crc
 from arbitrank.shortlist.calibration import SIGNS
 from arbitrank.shortlist.calibration_fitting import OutOfScope
-from arbitrank.shortlist.left_out import LeftOut
+from arbitrank.shortlist.left_out import HalfView
 from arbitrank.shortlist.shortlister import Shortlister
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class ScopeExamples:
 
 def out_of_scope(
     whole: Shortlister,
-    without: LeftOut | None,
+    without: HalfView | None,
     lines: Sequence[SkillUtterance],
     held: Sequence[SkillUtterance],
     unowned: Sequence[str] = (),

@@ -70,10 +70,9 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
 
     `recognised`: the hypotheses are the domains' own, not the caller's. `time`: when it was answered, in seconds since
     1970. `outcome`: the user's reaction, where it was reported; `called`: the skill that it is to, where the caller chose
-    that. `utterance_hash` replaces an utterance that must not be
-    kept. `request_id` and `traceparent` are of the call that brought it. `arms` says of each name beside whose stable
-    version a candidate ran which of the two answered. `claims`: P(mine) and the greatest
-    P(right) of each domain, before their competition.
+    one. `utterance_hash` replaces an utterance that must not be kept. `request_id` and `traceparent` are of the call that
+    brought it. `arms` says of each name beside whose stable version a candidate ran which of the two answered. `claims`:
+    P(mine) and the greatest P(right) of each domain, before their competition.
     """
 
     truth: Labelling | None = None
