@@ -1,7 +1,8 @@
 """Held-out requests, as kernels see them that were trained without the requests of every second skill.
 
 Requests of the skills left out fit none of the others; and they show how skills without requests compete with those
-that have some. The kernels are let go of when this is known: of very many skills, two indexes are not in memory at once.
+that have some. The kernels are let go of when this is known: of very many skills, two indexes are not in memory at
+once.
 """
 
 from __future__ import annotations

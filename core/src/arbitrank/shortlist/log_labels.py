@@ -21,8 +21,8 @@ __all__ = ["called_skill", "corrections", "labelled_lists", "tool_lists"]
 def corrections(lines: Iterable[Logged], skills: Iterable[str]) -> Corrections:
     """Net refusals by pair of utterance and skill, in the order of their first outcome.
 
-    An outcome counts for the skill that it names, the one that acted, or else the first of the answer. Lines without id,
-    skill or outcome are skipped; pairs with confirmations alone are left out.
+    An outcome counts for the skill that it names, the one that acted, or else the first of the answer. Lines without
+    id, skill or outcome are skipped; pairs with confirmations alone are left out.
     """
     utterances: dict[str, str] = {}
     outcomes = []

@@ -69,10 +69,10 @@ class Logged(Request, frozen=True, omit_defaults=True, kw_only=True):
     """A line of a log: a request, with its truth where that is known and its answer where there was one.
 
     `recognised`: the hypotheses are the domains' own, not the caller's. `time`: when it was answered, in seconds since
-    1970. `outcome`: the user's reaction, where it was reported; `called`: the skill that it is to, where the caller chose
-    one. `utterance_hash` replaces an utterance that must not be kept. `request_id` and `traceparent` are of the call that
-    brought it. `arms` says of each name beside whose stable version a candidate ran which of the two answered. `claims`:
-    P(mine) and the greatest P(right) of each domain, before their competition.
+    1970. `outcome`: the user's reaction, where it was reported; `called`: the skill that it is to, where the caller
+    chose one. `utterance_hash` replaces an utterance that must not be kept. `request_id` and `traceparent` are of the
+    call that brought it. `arms` says of each name beside whose stable version a candidate ran which of the two
+    answered. `claims`: P(mine) and the greatest P(right) of each domain, before their competition.
     """
 
     truth: Labelling | None = None
