@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from arbitrank.domain import Settings
-from arbitrank.evaluate.report import calibration_plot
+from arbitrank.evaluate.images import calibration_image
+from arbitrank.evaluate.plot_data import system_curves
 from arbitrank.learn.evidence import Evidence, gather
 from arbitrank.learn.model_selection import learn
 from arbitrank.values import Example
@@ -55,7 +56,7 @@ def measured(
     outcomes = {name: merged(bench, one) for name, one in sides.items()}
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        calibration_plot(outcomes, out / f"curation-{bench.corpus.name}.png")
+        calibration_image(system_curves(outcomes), out / f"curation-{bench.corpus.name}.png")
     return {
         "n": len(held),
         "others": int(np.mean([_others(domain, train) for domain in bench.corpus.domains])),

@@ -57,7 +57,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         with peak() as memory:
             impact, found = measure(plan, folder / "log.jsonl", card=read_card(plan.candidate.folder), jobs=chosen.jobs)
             replayed = time.perf_counter() - began
-            write_impact(impact, found, plan.decisions, folder / "out")
+            write_impact(impact, found, folder / "out")
         seconds = time.perf_counter() - began
     return {
         "requests": n,

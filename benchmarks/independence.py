@@ -17,8 +17,9 @@ from arbitrank.cli.progress import shown
 from arbitrank.evaluate.answers import JOINT, judged, system_readings
 from arbitrank.evaluate.domain_runs import run
 from arbitrank.evaluate.experiment import untuned_and_tuned
+from arbitrank.evaluate.images import calibration_image
 from arbitrank.evaluate.intervals import Estimate
-from arbitrank.evaluate.report import calibration_plot
+from arbitrank.evaluate.plot_data import system_curves
 from arbitrank.evaluate.results import summarise
 from arbitrank.evaluate.tuning import tuned
 from benchmarks.common import Bench, benches, between, options, show, table
@@ -48,7 +49,7 @@ def measured(bench: Bench, seed: int = 0, out: Path | None = None, jobs: int = 1
     outcomes = judged(corpus, runs, kept, none_counts=corpus.has_out_of_scope)
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        calibration_plot(outcomes, out / f"independence-{corpus.name}.png")
+        calibration_image(system_curves(outcomes), out / f"independence-{corpus.name}.png")
     found = summarise(outcomes, corpus.held, against=REFERENCES, seed=seed)
     return {"n": len(corpus.held), "systems": {system: _figures(one) for system, one in found.items()}}
 

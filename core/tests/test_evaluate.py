@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -108,7 +109,10 @@ def test_figures_can_be_computed_again_from_the_predictions(evaluated: Any, tmp_
         assert np.mean(right) == pytest.approx(metrics["systems"][system]["domain_accuracy"])
     assert json.loads((tmp_path / "metrics.json").read_text())["n"] == metrics["n"]
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert re.findall('data-plot="([a-z]+)"', page) == ["calibration", "calibration", "lines"]
+    assert {f"{name}.png" for name in ("calibration", "domains", "coverage")} <= {
+        one.name for one in tmp_path.iterdir()
+    }
     assert "http" not in page.replace("<!doctype html>", "")
     assert cost(metrics) in page
 

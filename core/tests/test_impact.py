@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def test_a_file_without_a_request_is_no_error(exchange: ReplayPlan, tmp_path: Pa
     (tmp_path / "empty.jsonl").touch()
     found, replayed = measure(exchange, tmp_path / "empty.jsonl")
     assert (found.n, found.flips, found.pooled, found.worst) == (0, 0, None, [])
-    write_impact(found, replayed, DecisionSettings(), tmp_path / "out")
+    write_impact(found, replayed, tmp_path / "out")
 
 
 # --------------------------------------------------------------------------------------------------------- logs
@@ -426,15 +427,17 @@ def test_the_page_needs_no_file_beside_it_and_escapes_every_text(tmp_path: Path,
     )
     replayed = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.95))
     found, raw = measure(replayed, path)
-    write_impact(found, raw, DecisionSettings(), tmp_path / "out", judge(found, None))
+    write_impact(found, raw, tmp_path / "out", judge(found, None))
     with pytest.raises(InputError, match=r"log\.jsonl: cannot be created: File exists; expected a folder"):
-        write_impact(found, raw, DecisionSettings(), path)
+        write_impact(found, raw, path)
     (tmp_path / "taken" / "impact.html").mkdir(parents=True)
     with pytest.raises(InputError, match=r"impact\.html: cannot be written: Is a directory"):
-        write_impact(found, raw, DecisionSettings(), tmp_path / "taken")
+        write_impact(found, raw, tmp_path / "taken")
     page = (tmp_path / "out" / "impact.html").read_text(encoding="utf-8")
-    assert "<script" not in page
-    assert page.count("data:image/png;base64,") == 2
+    assert "<script>" not in page
+    assert re.findall("<script[^>]*>", page) == ['<script type="application/json">'] * page.count("data-plot=") + [
+        '<script type="module">'
+    ]
     assert "http" not in page
     assert "&lt;script&gt;" in page
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"impact.json", "impact.html"}

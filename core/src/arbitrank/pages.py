@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from arbitrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 def render(template: str, **values: Any) -> str:
     """The page that a template makes of `values`, every text in them escaped.
 
-    A template extends `page.html`, which holds the style sheet, and fills its blocks `title` and `content`. A name that
+    A template extends `page.html`, which holds the style sheet, or `plotted.html`, which holds plots too, and fills its
+    blocks `title` and `content`. A name that
     is not among `values` raises `jinja2.UndefinedError`. Raises `InputError` where Jinja is not installed.
     """
     return _environment().get_template(template).render(values)
@@ -28,12 +31,16 @@ def render(template: str, **values: Any) -> str:
 def _environment() -> Environment:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from markupsafe import Markup
     except ImportError as error:
         raise InputError("HTML pages: needs the package jinja2; run: pip install 'arbitrank[serve]'") from error
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["asset"] = lambda name: Markup((TEMPLATES / name).read_text("utf-8"))
+    made.policies["json.dumps_function"] = lambda value, **_: msgspec.json.encode(value).decode()
+    return made

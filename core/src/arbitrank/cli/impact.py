@@ -123,7 +123,7 @@ def impact(
     if out:
         from arbitrank.impact.page import write_impact
 
-        write_impact(impact, found, replayed.decisions, out, reasons)
+        write_impact(impact, found, out, reasons)
     if as_json:
         click.echo(msgspec.json.encode(impact))
         return

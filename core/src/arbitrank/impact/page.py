@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import InputError, os_errors
 from arbitrank.evaluate.metrics import band_mark
-from arbitrank.evaluate.report import calibration_plot, data_uri, differences_plot
-from arbitrank.evaluate.results import SystemResults
+from arbitrank.impact.curves import answer_curves, own_curves
 from arbitrank.impact.gate import GateReason
 from arbitrank.impact.replayed import Replayed
-from arbitrank.impact.report import Impact, results
+from arbitrank.impact.report import Impact
 from arbitrank.pages import render
 
 _PAIRS = 20
@@ -30,7 +28,6 @@ def report_folder(out: Path) -> None:
 def write_impact(
     impact: Impact,
     found: Replayed,
-    decisions: DecisionSettings,
     out: Path,
     reasons: Sequence[GateReason] | None = None,
 ) -> None:
@@ -51,7 +48,7 @@ def write_impact(
             "as a candidate": claims.after,
         },
         band_mark=band_mark,
-        plots=_plots(impact, results(found, decisions)) if impact.labelled else {},
+        plots=_plots(impact, found),
     )
     for name, content in (
         ("impact.json", msgspec.json.format(msgspec.json.encode(impact), indent=1)),
@@ -61,10 +58,19 @@ def write_impact(
             (out / name).write_bytes(content)
 
 
-def _plots(impact: Impact, sides: Mapping[str, SystemResults]) -> dict[str, str]:
-    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        irer, reliability = Path(folder) / "irer.png", Path(folder) / "calibration.png"
-        slices = {"all": impact.pooled, **impact.per_domain} if impact.pooled else {}
-        differences_plot({name: one.difference["irer"] for name, one in slices.items()}, "IRER", irer)
-        calibration_plot(sides, reliability)
-        return {"irer": data_uri(irer), "calibration": data_uri(reliability)}
+def _plots(impact: Impact, found: Replayed) -> dict[str, dict[str, Any]]:
+    """The plots of the page, by name, as `plots.js` reads them."""
+    plots: dict[str, dict[str, Any]] = {}
+    if impact.pairs:
+        plots["flips"] = {"flips": impact.pairs[:_PAIRS]}
+    if impact.pooled is not None:
+        slices = {"all requests": impact.pooled, **impact.per_domain}
+        rows = [
+            {"name": name, "n": one.n, **msgspec.structs.asdict(one.difference["irer"])} for name, one in slices.items()
+        ]
+        plots["irer"] = {"x": "change of IRER, points: less is better", "rows": rows}
+    for name, curves in (("calibration", answer_curves(impact, found)), ("own", own_curves(impact, found))):
+        if curves:
+            drawn = [{"name": side, "curve": one, "dotted": side == "before"} for side, one in curves.items()]
+            plots[name] = {"curves": drawn, "highlight": "after"}
+    return plots

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from arbitrank.evaluate.intervals import wilson
-from arbitrank.evaluate.metrics import BINS, Calibration, calibration, reliability
+from arbitrank.evaluate.reliability import ReliabilityCurve, reliability_curve
 from arbitrank.evaluate.results import text
 from arbitrank.probability import Floats, log_loss
 from arbitrank.report.measured import CountedShare, MeasuredDomain, neighbour_of
@@ -17,23 +16,6 @@ from arbitrank.report.measured import CountedShare, MeasuredDomain, neighbour_of
 _SLICE = 30  # requests below which a value of the context is not reported
 _WORST = 20
 _INTENTS = 3  # of a neighbour's requests
-
-
-class ReliabilityBin(msgspec.Struct, frozen=True):
-    """Requests of similar probabilities: their number, mean probability and share of outcomes, with its interval."""
-
-    n: int
-    probability: float
-    share: float
-    low: float
-    high: float
-
-
-class ClaimedProbability(msgspec.Struct, frozen=True):
-    """Calibration of one of the domain's probabilities, on the requests that it has a reading of."""
-
-    figures: Calibration
-    bins: list[ReliabilityBin]
 
 
 class NeighbourClaims(msgspec.Struct, frozen=True):
@@ -72,23 +54,14 @@ class WorstRequest(msgspec.Struct, frozen=True):
     cost: float
 
 
-def probabilities(one: MeasuredDomain, seed: int) -> dict[str, ClaimedProbability]:
-    """Calibration of P(mine) and of P(right) of the best reading."""
+def probabilities(one: MeasuredDomain, seed: int) -> dict[str, ReliabilityCurve]:
+    """Reliability of P(mine) and of P(right) of the best reading, on the requests that it has a reading of."""
     outcomes = {"mine": (one.best.mine, one.own), "right": (one.best.right, one.right)}
     weight = None if one.weights is None else one.weights[one.read]
-    found = {}
-    for name, (every, hits) in outcomes.items():
-        p, y = every[one.read], hits[one.read].astype(np.float64)
-        few = min(BINS, max(1, len(p) // 10))
-        bins = [_bin(n, mean, share) for mean, share, n in reliability(p, y, few)]
-        found[name] = ClaimedProbability(calibration(p, y, weight, seed=seed), bins)
-    return found
-
-
-def _bin(n: int, mean: float, share: float) -> ReliabilityBin:
-    hits = round(share * n)
-    interval = wilson((np.arange(n) < hits).astype(np.float64))
-    return ReliabilityBin(n, mean, share, interval.low, interval.high)
+    return {
+        name: reliability_curve(every[one.read], hits[one.read].astype(np.float64), weight, seed=seed)
+        for name, (every, hits) in outcomes.items()
+    }
 
 
 def false_claims(one: MeasuredDomain) -> list[NeighbourClaims]:

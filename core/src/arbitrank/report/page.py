@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from arbitrank.errors import InputError, os_errors
 from arbitrank.evaluate.metrics import band_mark
-from arbitrank.evaluate.report import data_uri
 from arbitrank.pages import render
 from arbitrank.report import words
-from arbitrank.report.plots import curve_plot, reliability_plot
+from arbitrank.report.plots import learning_data, reliability_data
 from arbitrank.report.report import QualityReport
 
 _ROWS = 40
@@ -44,14 +42,11 @@ def write_report(one: QualityReport, out: Path) -> None:
 
 def page(one: QualityReport) -> str:
     """The report as a page."""
-    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        plots = {}
-        if any(each.figures.n for each in one.calibration.values()):
-            reliability_plot(one.calibration, Path(folder) / "reliability.png")
-            plots["reliability"] = data_uri(Path(folder) / "reliability.png")
-        if one.curve is not None:
-            curve_plot(one.curve, Path(folder) / "curve.png")
-            plots["curve"] = data_uri(Path(folder) / "curve.png")
+    plots = {}
+    if any(each.figures.n for each in one.calibration.values()):
+        plots["reliability"] = reliability_data(one.calibration)
+    if one.curve is not None:
+        plots["curve"] = learning_data(one.curve)
     return render(
         "quality.html",
         report=one,

@@ -12,10 +12,11 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Progress
 from arbitrank.evaluate.metrics import Calibration
+from arbitrank.evaluate.reliability import ReliabilityCurve
 from arbitrank.nlu.patterns import is_drawn
 from arbitrank.registry import Found, loaded
 from arbitrank.report import claims, readings
-from arbitrank.report.claims import ClaimedProbability, ContextShares, NeighbourClaims, WorstRequest
+from arbitrank.report.claims import ContextShares, NeighbourClaims, WorstRequest
 from arbitrank.report.coverage import PatternCoverage, coverage
 from arbitrank.report.curve import LearningCurve, learning_curve
 from arbitrank.report.data import MeasuredData, ReportSettings, Source, measure_on, measure_own, neighbours
@@ -74,7 +75,7 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     intent_confusions: list[LabelConfusion]
     slots: list[LabelScore]
     slot_confusions: list[LabelConfusion]
-    calibration: dict[str, ClaimedProbability]
+    calibration: dict[str, ReliabilityCurve]
     false_claims: list[NeighbourClaims]
     merged: MergedOutcome | None
     per_context: dict[str, ContextShares]
