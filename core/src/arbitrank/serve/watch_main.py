@@ -25,7 +25,7 @@ from arbitrank.packages import core_version
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import WorkerGauges, write_gauges
-from arbitrank.serve.watch_process import REPORT
+from arbitrank.serve.watch_process import RELIABILITY, REPORT
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 from arbitrank.watch.alarms import Commands
@@ -33,6 +33,7 @@ from arbitrank.watch.following import LogFollower
 from arbitrank.watch.judging import judge
 from arbitrank.watch.period import Known
 from arbitrank.watch.reading import known_of
+from arbitrank.watch.reliability import reliability_report
 from arbitrank.watch.report import Alarm, WatchReport
 
 NAME = "watch"
@@ -75,12 +76,17 @@ class ServiceWatch:
         report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
         if self._outdated(report):
             report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
-        folder = Path(self._start.folder)
-        part = folder / f"{REPORT}.new"
-        part.write_bytes(msgspec.json.encode(report))
-        part.replace(folder / REPORT)
-        write_gauges(WorkerGauges(NAME, os.getpid(), time(), samples_of(report)), folder, NAME)
+        self._write(REPORT, report)
+        write_gauges(WorkerGauges(NAME, os.getpid(), time(), samples_of(report)), Path(self._start.folder), NAME)
         self._tell(report)
+        self._write(RELIABILITY, reliability_report(collected))
+
+    def _write(self, name: str, report: msgspec.Struct) -> None:
+        """Write a report into the service's folder, at once and whole."""
+        path = Path(self._start.folder) / name
+        part = path.with_suffix(".new")
+        part.write_bytes(msgspec.json.encode(report))
+        part.replace(path)
 
     def _outdated(self, report: WatchReport) -> bool:
         """True where versions serve whose cards were not read yet; they then are."""

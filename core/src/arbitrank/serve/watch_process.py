@@ -17,6 +17,9 @@ from arbitrank.serve.settings import ServiceSettings
 REPORT = "watch.json"
 """Name of the report in the service's folder."""
 
+RELIABILITY = "reliability.json"
+"""Name of the report on calibration in that folder."""
+
 _FIRST_SECONDS = 5.0  # after which it is started, so that the workers start first
 _AGAIN_SECONDS = 60.0  # after which it is started again where it has ended
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from arbitrank.semer import entirely_right
-from arbitrank.values import DomainReport, Hypothesis, Ranked, Truth
+from arbitrank.values import Answer, DomainReport, Hypothesis, Ranked, Truth
 from arbitrank.wire.requests import Logged
 
 CONTEXT = ("device", "has_screen", "locale")
 """Context keys by whose values claims are broken down."""
+
+ANSWER, R0 = "answer", "R0"
+"""Names of the first reading of an answer, and of that which the product of the confidences would have put first."""
 
 _WANTED = 0.5  # claim from which on a domain wants a request
 _LONGEST = 60  # characters of a value of the context, of a name of a feature
@@ -41,7 +44,9 @@ class DomainNumbers(NamedTuple):
 class WatchedRow:
     """One logged request: when it was answered, by which domains, and who won; its truth as soon as that is known.
 
-    `chances` are P(domain) in the answer; `wanted` names the domains that claim it whatever the others do.
+    `chances` are P(domain) in the answer; `wanted` names the domains that claim it whatever the others do. `readings`
+    has the first reading of the `answer` with its P(right), and that of `R0`, with the product of its confidences;
+    `rights` says which of these are entirely right.
     """
 
     id: str | None
@@ -53,6 +58,8 @@ class WatchedRow:
     context: Mapping[str, Any]
     truth: Truth | None = None
     outcomes: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
+    readings: Mapping[str, tuple[float, Hypothesis | Ranked]] = field(default_factory=dict)
+    rights: dict[str, bool] = field(default_factory=dict)
 
     def learn(self, truth: Truth) -> None:
         """Note the truth: of each domain, whether the request is its own, and whether its reading is entirely right.
@@ -65,6 +72,7 @@ class WatchedRow:
             name: (truth.owned_by(name), (one.best is not None and entirely_right(one.best, truth)) if known else None)
             for name, one in self.domains.items()
         }
+        self.rights = {name: entirely_right(one, truth) for name, (_, one) in self.readings.items()} if known else {}
 
 
 def row_of(line: Logged) -> WatchedRow | None:
@@ -91,10 +99,29 @@ def row_of(line: Logged) -> WatchedRow | None:
     row = WatchedRow(
         id=line.id, time=line.time, domains=domains, chances=chances, head=None if chosen is None else chosen.domain,
         wanted=tuple(name for name, one in domains.items() if _wants(one)), context=_context(line.context),
+        readings=_first_readings(line, answer),
     )  # fmt: skip
     if line.truth is not None:
         row.learn(line.truth)
     return row
+
+
+def _first_readings(line: Logged, answer: Answer) -> dict[str, tuple[float, Hypothesis | Ranked]]:
+    """The first readings of the answer and of R0, unless its confidences are missing or in other units."""
+    found: dict[str, tuple[float, Hypothesis | Ranked]] = {}
+    if answer.best is not None and answer.best.probability is not None:
+        found[ANSWER] = answer.best.probability, answer.best
+    best, top = None, -1.0
+    for h in line.hypotheses or ():
+        stated = [x for x in (h.domain_confidence, h.intent_confidence, h.reading_confidence) if x is not None]
+        product = math.prod(stated)
+        if not stated or not all(0.0 <= x <= 1.0 for x in stated):
+            return found
+        if product > top:
+            best, top = h, product
+    if best is not None:
+        found[R0] = top, Hypothesis(best.domain, best.intent, slots=best.slots)  # its features are not kept
+    return found
 
 
 def _wants(one: DomainNumbers) -> bool:
