@@ -16,9 +16,10 @@ from arbitrank.errors import InputError
 from arbitrank.serve import openapi
 from arbitrank.serve.app import App
 from arbitrank.serve.auth import authorize, make_token
+from arbitrank.serve.domain_routes import DomainHandlers
 from arbitrank.serve.operations import FEEDBACK, OPERATIONS, RANK
 from arbitrank.serve.promotion_process import PromotionTask, carry_out
-from arbitrank.serve.routes import Handlers, application
+from arbitrank.serve.routes import application
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.store.key_files import SigningKey, keygen
 from arbitrank.store.kinds import RESERVED
@@ -78,7 +79,7 @@ def test_with_keys_a_change_over_http_needs_the_operators_key(tmp_path: Path, mo
     call = SimpleNamespace(path_params={"domain": ".decisions"})
     for signing, refused in ((SigningKey(), 409), (SigningKey(str(private)), None)):
         app = App(ServiceSettings(store=str(tmp_path / "store"), keys=str(keys), signing=signing), tmp_path)
-        handlers = Handlers(app.state)
+        handlers = DomainHandlers(app.state)
         if refused:
             with pytest.raises(
                 HTTPException, match=r"start it with --sign-key FILE, or run: arbitrank canary "

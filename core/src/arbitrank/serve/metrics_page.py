@@ -34,7 +34,7 @@ class MetricsCollector(Collector):
             if name == "domain_seconds":
                 totals.setdefault("domain_answers", []).append((labels, [sum(values[:-1])]))
         gauges = read_gauges(self.folder)
-        processes = _processes(gauges)
+        processes = process_samples(gauges)
         for metric in METRICS:
             if metric.name.startswith("process_"):
                 samples: Iterable[tuple[tuple[str, ...], float]] = processes.get(metric.name, ())
@@ -85,7 +85,7 @@ def _gauges(metric: Metric, gauges: Sequence[WorkerGauges]) -> Iterable[tuple[tu
     return sorted(found.items())
 
 
-def _processes(gauges: Sequence[WorkerGauges]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
+def process_samples(gauges: Sequence[WorkerGauges]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
     """The measurements of the system of each process, by metric."""
     found: dict[str, list[tuple[tuple[str, ...], float]]] = {}
     for one in gauges:

@@ -16,20 +16,25 @@ from arbitrank.serve.messages import (
     CanaryCall,
     Changed,
     ChooseCall,
+    DomainCards,
     DomainRow,
     Health,
+    ImpactCall,
     LogPage,
     PromoteCall,
     RollbackCall,
     Service,
+    ShrinkCall,
     SkillsCall,
     SkillsChanged,
     Taken,
     TryCall,
     Versions,
 )
+from arbitrank.serve.service_status import ServiceStatus
 from arbitrank.store.state import Change
 from arbitrank.values import Answer, Request
+from arbitrank.watch.reliability import ReliabilityReport
 from arbitrank.watch.report import WatchReport
 
 RANK = "/v1/rank"
@@ -121,6 +126,20 @@ OPERATIONS = (
         reply=list[Change], errors=(401, 403, 404, 503),
     ),
     Operation(
+        method="GET", path="/v1/domains/{domain}/card", name="card", tag="Domains", scope=ANY,
+        summary="Report the cards of a domain's versions: their calibration on held-out training data.",
+        reply=DomainCards, errors=(401, 403, 404, 503),
+    ),
+    Operation(
+        method="POST", path="/v1/domains/{domain}/impact", name="impact", tag="Domains", scope="publish",
+        summary="Preview a change: replay requests with what would serve, and judge it as the gate does.",
+        description="Nothing is changed. `impact` is what `arbitrank impact --out` writes as `impact.json`, `reasons` "
+        "are the gate's against it, `change` is the number of the last change that it is based on, `curves` and `own` "
+        "hold the reliability of the answers and of the domain's own readings, `before` and `after`. It takes a while; "
+        "one is computed at a time.",
+        body=ImpactCall, optional=True, reply=_OBJECT, errors=(*_CHANGE_ERRORS, 501),
+    ),
+    Operation(
         method="POST", path="/v1/domains/{domain}/promote", name="promote", tag="Domains", scope="publish",
         summary="Make a version stable, if the gate accepts it.",
         description="The candidate by default. It is self-tested and the store's audit set is replayed with it, which "
@@ -143,6 +162,13 @@ OPERATIONS = (
         method="POST", path="/v1/domains/{domain}/canary", name="canary", tag="Domains", scope="publish",
         summary="Have the candidate answer a share of the requests.", description="0 ends it.",
         body=CanaryCall, reply=Changed, errors=_CHANGE_ERRORS,
+    ),
+    Operation(
+        method="POST", path="/v1/domains/{domain}/shrink", name="shrink", tag="Domains", scope="publish",
+        summary="Recalibrate the stable version: divide the log-odds of its claims, and add to them.",
+        description="It holds until it is removed or a version passes the gate. `POST /v1/domains/{domain}/impact` "
+        "fits one to labelled requests, and shows its effect.",
+        body=ShrinkCall, optional=True, reply=Changed, errors=_CHANGE_ERRORS,
     ),
     Operation(
         method="POST", path="/v1/domains/{domain}/skills", name="skills", tag="Domains", scope="publish",
@@ -174,6 +200,20 @@ OPERATIONS = (
         description="Of the last 2,000 requests of all workers and hosts that write into the folder of --log, redacted "
         "as they are written. 409: without --log.",
         reply=LogPage, errors=(400, 401, 403, 409, 503), query=LOG_QUERY,
+    ),
+    Operation(
+        method="GET", path="/v1/reliability", name="reliability", tag="Health", scope=ANY,
+        summary="Report reliability curves by the log: of answers, R0 and every domain, by context and over time.",
+        description="From the same readings of the log as `GET /v1/health/domains`, on all that it keeps of nine days. "
+        "409: without --log, or with --no-watch. 503: it has not looked yet.",
+        reply=ReliabilityReport, errors=(401, 403, 409, 503),
+    ),
+    Operation(
+        method="GET", path="/v1/status", name="status", tag="Health", scope=ANY,
+        summary="Report the workers, and each domain's answers, wins, failures and latency in all of them.",
+        description="Counts are those since the service was started. `groups` are the processes of isolated domains of "
+        "the replying worker.",
+        reply=ServiceStatus, errors=(401, 403),
     ),
     Operation(
         method="GET", path="/metrics", name="metrics", tag="Health", scope="metrics",

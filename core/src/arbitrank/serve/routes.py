@@ -1,6 +1,6 @@
-"""Routes of all operations but `POST /v1/rank`: feedback, domains, their versions, health, metrics, documentation.
+"""Routes of all operations but `POST /v1/rank`: feedback, domains, health, metrics, documentation.
 
-Those of the console are in `arbitrank.serve.console_routes`.
+Those of one domain are in `arbitrank.serve.domain_routes`, those of the console in `arbitrank.serve.console_routes`.
 
 Errors are JSON: `{"error": "subject: value seen, value expected"}`.
 """
@@ -22,38 +22,22 @@ from starlette.routing import Route
 
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import choose
-from arbitrank.errors import ArbitrankError, InputError
-from arbitrank.live.canary_report import canary_period, from_process
-from arbitrank.live.status import problem_of_previous
+from arbitrank.errors import ArbitrankError
 from arbitrank.registry import Disabled, Loaded, Refused
 from arbitrank.serve import metrics_page, openapi
 from arbitrank.serve.auth import Grant
-from arbitrank.serve.canary_process import SECONDS, CanaryTask
 from arbitrank.serve.console_routes import ConsoleHandlers
 from arbitrank.serve.decoding import decode
-from arbitrank.serve.messages import (
-    CanaryCall,
-    Changed,
-    ChooseCall,
-    DomainRow,
-    Error,
-    PromoteCall,
-    RollbackCall,
-    SkillsCall,
-    Taken,
-    Versions,
-)
+from arbitrank.serve.domain_routes import DomainHandlers
+from arbitrank.serve.messages import ChooseCall, DomainRow, Error, Taken
 from arbitrank.serve.operations import OPERATIONS, Operation, route_of
-from arbitrank.serve.promotion_process import PromotionTask, judged, status_of, verdict_of
+from arbitrank.serve.promotion_process import status_of
 from arbitrank.serve.readiness import detailed
 from arbitrank.serve.replies import json_reply
+from arbitrank.serve.service_status import service_status
 from arbitrank.serve.settings import MAX_ID
-from arbitrank.serve.skills_call import change_skills
-from arbitrank.serve.store_calls import StoreCalls
-from arbitrank.serve.watch_process import REPORT
+from arbitrank.serve.watch_process import RELIABILITY, REPORT
 from arbitrank.serve.worker_state import WorkerState
-from arbitrank.store.kinds import RESERVED, canonical
-from arbitrank.store.state import checked_reason
 from arbitrank.titles import display_names
 
 INTERNAL_ERROR = "internal error; see the service's event log"
@@ -62,7 +46,7 @@ INTERNAL_ERROR = "internal error; see the service's event log"
 def application(state: WorkerState) -> Starlette:
     """The application with the routes of all operations that have a handler."""
     handlers = Handlers(state)
-    of_all = (handlers, ConsoleHandlers(state))
+    of_all = (handlers, DomainHandlers(state), ConsoleHandlers(state))
     routes = [
         Route(operation.path, _endpoint(operation, of_all), methods=[operation.method])
         for operation in OPERATIONS
@@ -94,8 +78,6 @@ class Handlers:
 
     def __init__(self, state: WorkerState) -> None:
         self.state = state
-        self._promoting, self._reporting = asyncio.Lock(), asyncio.Lock()
-        self._call_store = StoreCalls()
 
     async def feedback(self, call: Call, body: Feedback, grant: Grant | None) -> Response:
         if len(body.id) > MAX_ID:
@@ -141,65 +123,6 @@ class Handlers:
             rows.append(DomainRow(one.name, "unreadable", one.name, one.version, problem=one.reason))
         return json_reply(rows)
 
-    async def versions(self, call: Call, body: None, grant: Grant | None) -> Response:
-        domain, store = self.domain(call), self.state.store
-        number, state = await self._call_store(store.state, domain)
-        serving = self.state.live.status().domains.get(domain) if self.state.live is not None else None
-        return json_reply(Versions(domain, number, state, await self._call_store(store.versions, domain), serving))
-
-    async def history(self, call: Call, body: None, grant: Grant | None) -> Response:
-        return json_reply(await self._call_store(self.state.store.history, self.domain(call)))
-
-    async def canary_report(self, call: Call, body: None, grant: Grant | None) -> Response:
-        domain, state = self.domain(call), self.state
-        period = canary_period(await self._call_store(state.store.history, domain))
-        if period is None:
-            raise HTTPException(409, f"{domain}: no canary; POST /v1/domains/{domain}/canary begins one")
-        if state.settings.log is None:
-            counted = state.live.report().get(domain) if state.live is not None else None
-            return json_reply(from_process(domain, counted, period))
-        if self._reporting.locked():
-            raise HTTPException(503, "another report is being made; try again", {"retry-after": "1"})
-        async with self._reporting:
-            task = CanaryTask(domain, period, str(state.settings.log))
-            command = f"arbitrank canary {domain} --on LOG"
-            verdict = await verdict_of("arbitrank.serve.canary_process", task, SECONDS, command)
-        return json_reply(verdict.body, verdict.status)
-
-    async def promote(self, call: Call, body: PromoteCall, grant: Grant | None) -> Response:
-        domain, settings = self._changing(call, "promote", body.reason), self.state.settings
-        if body.force and not (body.reason or "").strip():
-            raise HTTPException(400, "force: no reason, expected one for the history")
-        if self._promoting.locked():
-            raise HTTPException(503, "another version is being judged; try again", {"retry-after": "10"})
-        task = PromotionTask(
-            settings.store, settings.keys, domain, body.version, body.force, body.recalibrate, body.reason,
-            settings.decisions, _by(grant), settings.signing,
-        )  # fmt: skip
-        async with self._promoting:
-            verdict = await judged(task)
-        self.state.events.write("promote", domain=domain, by=grant and grant.name, status=verdict.status)
-        return json_reply(verdict.body, verdict.status, {"retry-after": "10"} if verdict.status == 503 else None)
-
-    async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
-        domain, by = self._changing(call, "rollback", body.reason), _by(grant)
-        status = self.state.live.status().domains.get(domain) if self.state.live is not None else None
-        if status is not None and (problem := problem_of_previous(domain, status)) is not None:
-            raise HTTPException(409, problem)
-        change = await self._call_store(self.state.store.rollback, domain, reason=body.reason, by=by)
-        self.state.events.write("rollback", domain=domain, by=grant and grant.name)
-        return json_reply(Changed(domain, change.number, change.state))
-
-    async def canary(self, call: Call, body: CanaryCall, grant: Grant | None) -> Response:
-        domain, by = self._changing(call, "canary", body.reason), _by(grant)
-        change = await self._call_store(self.state.store.canary, domain, body.share, reason=body.reason, by=by)
-        self.state.events.write("canary", domain=domain, share=body.share, by=grant and grant.name)
-        return json_reply(Changed(domain, change.number, change.state))
-
-    async def skills(self, call: Call, body: SkillsCall, grant: Grant | None) -> Response:
-        domain = self._changing(call, "shortlist add", None)
-        return json_reply(await change_skills(self.state, self._call_store, domain, body, _by(grant)))
-
     async def healthz(self, call: Call, body: None, grant: None) -> Response:
         return json_reply({"alive": True})
 
@@ -208,14 +131,27 @@ class Handlers:
         return json_reply(health, 200 if health.ready else 503)
 
     async def domain_health(self, call: Call, body: None, grant: Grant | None) -> Response:
+        return await self._watched(REPORT)
+
+    async def reliability(self, call: Call, body: None, grant: Grant | None) -> Response:
+        return await self._watched(RELIABILITY)
+
+    async def _watched(self, name: str) -> Response:
+        """A report of the service's watch, as that has written it."""
         settings = self.state.settings
         if settings.log is None or not settings.watch.on:
             raise HTTPException(409, "the domains are not watched; run: arbitrank serve --log DIR")
         try:
-            report = await asyncio.to_thread((self.state.folder / REPORT).read_bytes)
+            report = await asyncio.to_thread((self.state.folder / name).read_bytes)
         except FileNotFoundError:
             raise HTTPException(503, "the log was not read yet; try again", {"retry-after": "10"}) from None
         return Response(report, media_type="application/json")
+
+    async def status(self, call: Call, body: None, grant: Grant | None) -> Response:
+        await asyncio.to_thread(self.state.report)
+        live = self.state.live
+        groups = live.status().workers if live is not None else {}
+        return json_reply(await asyncio.to_thread(service_status, self.state.folder, groups))
 
     async def metrics(self, call: Call, body: None, grant: Grant | None) -> Response:
         return Response(await self.state.metrics_page(), headers={"content-type": metrics_page.TYPE})
@@ -230,30 +166,6 @@ class Handlers:
         """Reply 500, and log where the error was raised."""
         self.state.events.failure("internal error", error, path=route_of(call.scope))
         return json_reply(Error(INTERNAL_ERROR), 500)
-
-    def _changing(self, call: Call, verb: str, reason: str | None) -> str:
-        """The artifact's name in the path of a call that changes it.
-
-        Raises `HTTPException`: 400 for a reason that is no line of text, 409 where this service cannot sign changes.
-        """
-        name, store = self.domain(call), self.state.store
-        try:
-            checked_reason(reason)
-        except InputError as error:
-            raise HTTPException(400, str(error)) from None
-        if store.keys is not None and store.key is None:
-            share = " SHARE" if verb == "canary" else ""
-            of = "FILE" if verb == "shortlist add" else f"{name}{share}"
-            remedy = f"--sign-key FILE, or run: arbitrank {verb} {of} --keys DIR --key FILE"
-            raise HTTPException(409, f"{name}: this service has no key to sign changes with; start it with {remedy}")
-        return name
-
-    def domain(self, call: Call) -> str:
-        """The artifact's name in the path: an installed domain's, or a reserved one. Raises `HTTPException` 404."""
-        name = canonical(call.path_params["domain"])
-        if name in RESERVED or name in {found.name for found in self.state.found}:
-            return name
-        raise HTTPException(404, f"domain {name[:64]!r} is not installed; GET /v1/domains lists those that are")
 
 
 async def _body(call: Call, kind: Any, *, optional: bool) -> Any:
@@ -273,10 +185,6 @@ def check_content_type(value: str | None) -> None:
     if value is None or value.partition(";")[0].strip().lower() != "application/json":
         seen = "no Content-Type" if value is None else f"Content-Type {value[:100]!r}"
         raise HTTPException(415, f"{seen}, expected application/json")
-
-
-def _by(grant: Grant | None) -> str | None:
-    return None if grant is None else grant.name
 
 
 async def _http_error(call: Call, error: Exception) -> Response:

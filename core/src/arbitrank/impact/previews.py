@@ -1,0 +1,104 @@
+"""Previews of a change of a domain: the replay of requests with the version or recalibration that it would serve with.
+
+The changes are those of a store: promoting a version, going back to the previous one, and recalibrating the stable one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.recalibration import Recalibration
+from arbitrank.domain import Domain
+from arbitrank.errors import InputError
+from arbitrank.evaluate.reliability import ReliabilityCurve
+from arbitrank.impact.curves import answer_curves, own_curves
+from arbitrank.impact.flips import Side
+from arbitrank.impact.gate import GateLimits, GateReason, judge, over_limit
+from arbitrank.impact.plan import plan
+from arbitrank.impact.recalibrating import fit
+from arbitrank.impact.report import Impact, measure
+from arbitrank.registry import domain_named
+from arbitrank.store.artifact import read_card
+from arbitrank.store.kinds import train_command
+from arbitrank.store.loading import present
+from arbitrank.store.store import Store
+
+Verb = Literal["promote", "rollback", "shrink"]
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """Effect of a change: the impact report, the gate's reasons against it, and the reliability of both sides.
+
+    `change` is the number of the last change when it was computed. `curves` are of the answers' P(right), `own` of that
+    of the domain's best reading of every request. `recalibration` is that after the change, None without one.
+    `too_sure` says that the domain would claim too much, with the next command.
+    """
+
+    domain: str
+    verb: Verb
+    change: int
+    impact: Impact
+    reasons: tuple[GateReason, ...]
+    curves: dict[Side, ReliabilityCurve]
+    own: dict[Side, ReliabilityCurve]
+    recalibration: Recalibration | None = None
+    too_sure: str | None = None
+
+
+def preview(
+    store: Store,
+    domains: Mapping[str, Domain],
+    name: str,
+    verb: Verb,
+    path: Path,
+    *,
+    version: str | None = None,
+    by: Recalibration | None = None,
+    fitted: bool = False,
+    since: float | None = None,
+    called: str | None = None,
+    decisions: DecisionSettings = DecisionSettings(),
+    limits: GateLimits = GateLimits(),
+) -> Preview:
+    """The preview of a change on the requests of a file or log; nothing is changed.
+
+    `version` is the one to promote, by default the candidate. `by` is the recalibration to shrink by; with `fitted` it
+    is fitted to these requests. Raises `InputError` where there is no such version, `ArtifactError` for a damaged one.
+    """
+    number, state = store.state(name)
+    card = None
+    if verb == "shrink":
+        folder = present(name, domain_named(name, domains), store).folder
+    else:
+        chosen = state.previous if verb == "rollback" else version or state.candidate
+        if chosen is None:
+            missing = "previous version" if verb == "rollback" else "candidate"
+            raise InputError(f"{name}: no {missing} in {store}; run: {train_command(name)}")
+        folder = store.fetch(name, chosen)
+        card = read_card(folder)
+        if verb == "rollback":
+            history = store.history(name)
+            by = next((one.state.served_by for one in reversed(history) if one.state.stable == chosen), None)
+        else:
+            by = None
+    replayed = plan(domains, store, name, folder, decisions=decisions, since=since, by=by)
+    if verb == "shrink" and fitted:
+        by = fit(replayed, path)[0].recalibration
+        replayed = dataclasses.replace(replayed, candidate=dataclasses.replace(replayed.candidate, recalibration=by))
+    impact, found = measure(replayed, path, card=card, called=called)
+    reasons = judge(impact, card, limits, domain=name) if verb == "promote" else _worse(impact, limits)
+    return Preview(
+        name, verb, number, impact, tuple(reasons), answer_curves(impact, found), own_curves(impact, found), by,
+        over_limit(impact, limits, promoted=True),
+    )  # fmt: skip
+
+
+def _worse(impact: Impact, limits: GateLimits) -> list[GateReason]:
+    """The gate's reasons on answers alone: a version that has served, or serves, is not judged by its card."""
+    return [one for one in judge(impact, None, limits, domain=impact.domain) if one.what not in ("card", "self-test")]
