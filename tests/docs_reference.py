@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec.inspect import AnyType, Field, NoneType, StructType, UnionType, type_info
 
-from arbitrank.serve.auth import ANY
+from arbitrank.serve.auth import ANY, PREVIEW
 from arbitrank.serve.metric_table import FAILURE_KINDS, METRICS
 from arbitrank.serve.openapi import description
 from arbitrank.serve.operations import OPERATIONS
@@ -26,6 +26,7 @@ METRICS_PAGE = DOCS / "reference/metrics.md"
 MARK = re.compile(
     r"<!-- fields of ([\w.]+):(\w+)(?: without ([\w, ]+))? -->\n\n((?:\|.*\n)*)",
 )
+SCOPES = {None: "none", ANY: "any", "publish": "`publish:DOMAIN`", PREVIEW: "`publish:DOMAIN` or `log`"}
 HEAD = "| field | type | default | meaning |\n|---|---|---|---|\n"
 PAGES = {
     "Request": "formats/requests.md", "Answer": "formats/answers.md", "Truth": "formats/hypotheses.md",
@@ -172,7 +173,7 @@ def service() -> str:
     found = ["# HTTP\n", NOTE, "| call | does | token's scope |", "|---|---|---|"]
     for operation in OPERATIONS:
         call = f"{operation.method} {operation.path}"
-        scope = {None: "none", ANY: "any", "publish": "`publish:DOMAIN`"}.get(operation.scope, f"`{operation.scope}`")
+        scope = SCOPES.get(operation.scope, f"`{operation.scope}`")
         found.append(f"| [`{call}`](#{anchor(call)}) | {operation.summary} | {scope} |")
     for operation in OPERATIONS:
         document = paths[operation.path][operation.method.lower()]

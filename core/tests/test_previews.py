@@ -23,10 +23,12 @@ from arbitrank.impact.previews import preview
 from arbitrank.impact.report import measure
 from arbitrank.registry import Loaded, Source
 from arbitrank.serve import impact_process
+from arbitrank.serve.admission import Admission
 from arbitrank.serve.app import App
+from arbitrank.serve.auth import make_token
+from arbitrank.serve.domain_messages import DomainCards, ImpactCall, ShrinkCall
 from arbitrank.serve.domain_routes import DomainHandlers
 from arbitrank.serve.impact_process import ImpactTask
-from arbitrank.serve.messages import DomainCards, ImpactCall, ShrinkCall
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.store.artifact import read_card
 from arbitrank.store.state import served_with
@@ -164,3 +166,22 @@ def test_a_recalibration_is_set_and_removed_unless_another_change_came_first(
     assert store.history(NAME)[-1].verb == "shrink"
     with pytest.raises(HTTPException, match="no probabilities of its own"):
         asyncio.run(handlers.shrink(call(".decisions"), ShrinkCall(), None))
+
+
+@pytest.mark.parametrize(
+    ("scopes", "domain", "status"),
+    [(["publish:lights"], "lights", None), (["publish:lights"], "shades", 403), (["log"], "shades", None),
+     (["admin"], "shades", None), (["rank", "metrics"], "lights", 403)],
+)  # fmt: skip
+def test_a_preview_is_shown_to_whoever_may_publish_the_domain_or_read_the_log(
+    tmp_path: Path, scopes: list[str], domain: str, status: int | None
+) -> None:
+    token, grant = make_token("one", scopes)
+    (tmp_path / "tokens").write_text(f"{grant}\n")
+    app = App(ServiceSettings(store=str(tmp_path / "store"), tokens=tmp_path / "tokens"), tmp_path)
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())]
+    path = f"/v1/domains/{domain}/impact"
+    scope = {"path": path, "method": "POST", "headers": headers, "http_version": "1.1", "state": {}}
+    found = Admission(app.state)(scope, "127.0.0.1")
+    assert getattr(found, "status", None) == status
+    app.state.events.close()

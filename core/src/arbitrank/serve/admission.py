@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from arbitrank.serve.auth import Denied, Grant, cross_origin, identified, permitted
+from arbitrank.serve.auth import PREVIEW, Denied, Grant, cross_origin, identified, permitted
 from arbitrank.serve.call_ids import call_ids, id_maker, serving
 from arbitrank.serve.fair_shares import address_key, forwarded_address
 from arbitrank.serve.operations import Operation, operations_at
@@ -116,8 +116,10 @@ class Admission:
             )
             return grant if denied is None else _denied(denied)
         needed = operation.scope
-        if needed == "publish":
-            needed = f"publish:{canonical(scope['path'].split('/')[3])}"
+        if needed in ("publish", PREVIEW):
+            publish = f"publish:{canonical(scope['path'].split('/')[3])}"
+            owner = needed == "publish" or (grant is not None and publish in grant.scopes)
+            needed = publish if owner else "log"
         loopback = self._state.settings.loopback
         denied = permitted(grant, needed, found, open_=tokens is None, loopback=loopback)
         return grant if denied is None else _denied(caller if isinstance(caller, Denied) else denied)

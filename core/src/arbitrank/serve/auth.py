@@ -29,6 +29,9 @@ from arbitrank.store.kinds import canonical, is_name
 ANY = "any"
 """Scope of calls that any token may make."""
 
+PREVIEW = "log or publish"
+"""Scope of calls that show what a change of a domain would do to logged requests: `publish` of it, or `log`."""
+
 _MAX_BYTES = 1 << 24
 _ALLOWANCES: dict[str, type[float] | type[int]] = {"rate": float, "burst": int, "quota": int}
 _MOST = 1e12

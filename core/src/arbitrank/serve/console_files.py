@@ -33,7 +33,7 @@ HEADERS = {
 }
 """Headers of every file. A browser keeps it, and asks each time whether it is still the same."""
 
-SHARED = ("style.css", "plots.js", "uPlot.iife.min.js", "uPlot.min.css", "uPlot.LICENSE")
+SHARED = ("style.css", "plots.css", "plots.js")
 """Files that reports of `evaluate` and `impact` contain as well."""
 
 _FOLDER = Path(__file__).with_name("console")
@@ -42,7 +42,6 @@ _TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
-    ".LICENSE": "text/plain",
 }
 
 

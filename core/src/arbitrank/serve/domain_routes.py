@@ -16,20 +16,18 @@ from arbitrank.live.status import problem_of_previous
 from arbitrank.registry import loaded
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.canary_process import SECONDS, CanaryTask
-from arbitrank.serve.impact_process import SECONDS as IMPACT_SECONDS
-from arbitrank.serve.impact_process import ImpactTask
-from arbitrank.serve.messages import (
+from arbitrank.serve.domain_messages import (
     CanaryCall,
-    Changed,
     DomainCards,
     ImpactCall,
     PromoteCall,
     RollbackCall,
     ShrinkCall,
-    SkillsCall,
     VersionCard,
-    Versions,
 )
+from arbitrank.serve.impact_process import SECONDS as IMPACT_SECONDS
+from arbitrank.serve.impact_process import ImpactTask
+from arbitrank.serve.messages import Changed, SkillsCall, Versions
 from arbitrank.serve.promotion_process import PromotionTask, judged, verdict_of
 from arbitrank.serve.replies import json_reply
 from arbitrank.serve.skills_call import change_skills

@@ -16,7 +16,7 @@ from arbitrank.background import give_way
 from arbitrank.child import serve
 from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.registry import discover, loaded
-from arbitrank.serve.messages import ImpactCall
+from arbitrank.serve.domain_messages import ImpactCall
 from arbitrank.serve.promotion_process import Verdict, status_of
 from arbitrank.store.kinds import RESERVED
 from arbitrank.store.signing import open_keys

@@ -12,7 +12,7 @@ import msgspec
 from arbitrank.normal_text import BLANK
 from arbitrank.packages import core_version
 from arbitrank.pages import render
-from arbitrank.serve.auth import ANY
+from arbitrank.serve.auth import ANY, PREVIEW
 from arbitrank.serve.messages import Error
 from arbitrank.serve.operations import OPERATIONS, Operation
 from arbitrank.serve.settings import MAX_BATCH, MAX_ID, MAX_UTTERANCE
@@ -90,7 +90,9 @@ def description() -> dict[str, Any]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    scope = "publish:DOMAIN" if operation.scope == "publish" else operation.scope
+    scope = {"publish": "publish:DOMAIN", PREVIEW: "publish:DOMAIN` or `log"}.get(
+        operation.scope or "", operation.scope
+    )
     needs = {None: "", ANY: "Needs any token."}.get(scope, f"Needs a token with the scope `{scope}`, or `admin`.")
     content = {operation.media_type: {"schema": _schema(operation.reply, operation.batch)}}
     call: dict[str, Any] = {

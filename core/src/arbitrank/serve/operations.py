@@ -10,21 +10,16 @@ from typing import Any, Literal
 from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.choose import Choice
 from arbitrank.live.canary_report import CanaryReport
-from arbitrank.serve.auth import ANY
+from arbitrank.serve.auth import ANY, PREVIEW
+from arbitrank.serve.domain_messages import CanaryCall, DomainCards, ImpactCall, PromoteCall, RollbackCall, ShrinkCall
 from arbitrank.serve.log_query import LOG_QUERY
 from arbitrank.serve.messages import (
-    CanaryCall,
     Changed,
     ChooseCall,
-    DomainCards,
     DomainRow,
     Health,
-    ImpactCall,
     LogPage,
-    PromoteCall,
-    RollbackCall,
     Service,
-    ShrinkCall,
     SkillsCall,
     SkillsChanged,
     Taken,
@@ -45,11 +40,12 @@ FEEDBACK = "/v1/feedback"
 class Operation:
     """Operation of the service: its route, required scope, bodies and statuses.
 
-    `name` is the operation's id and its handler's. `scope`: None needs no token, `publish` means `publish:DOMAIN`.
-    `body` and `reply` are types; a `dict` is a JSON schema. `batch`: a list of bodies, replied by a list, is accepted
-    too. `optional`: the body may be absent. `errors` are statuses that reply with an `Error`; `statuses` others that
-    reply as 200 does, with their meaning. `query` has the schemas of query parameters, each with a description. A
-    `page` is opened in a browser: a service that this machine alone can reach refuses it under another name.
+    `name` is the operation's id and its handler's. `scope`: None needs no token, `publish` means `publish:DOMAIN`,
+    `PREVIEW` that or `log`. `body` and `reply` are types; a `dict` is a JSON schema. `batch`: a list of bodies, replied
+    by a list, is accepted too. `optional`: the body may be absent. `errors` are statuses that reply with an `Error`;
+    `statuses` others that reply as 200 does, with their meaning. `query` has the schemas of query parameters, each with
+    a description. A `page` is opened in a browser: a service that this machine alone can reach refuses it under another
+    name.
     """
 
     method: Literal["GET", "POST"]
@@ -131,7 +127,7 @@ OPERATIONS = (
         reply=DomainCards, errors=(401, 403, 404, 503),
     ),
     Operation(
-        method="POST", path="/v1/domains/{domain}/impact", name="impact", tag="Domains", scope="publish",
+        method="POST", path="/v1/domains/{domain}/impact", name="impact", tag="Domains", scope=PREVIEW,
         summary="Preview a change: replay requests with what would serve, and judge it as the gate does.",
         description="Nothing is changed. `impact` is what `arbitrank impact --out` writes as `impact.json`, `reasons` "
         "are the gate's against it, `change` is the number of the last change that it is based on, `curves` and `own` "
