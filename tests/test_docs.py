@@ -27,8 +27,8 @@ import pytest
 from click.testing import CliRunner
 from hatchling.builders.wheel import WheelBuilder
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.reader import LogReport
-from arbitrank.answerlog.settings import Feedback
 from arbitrank.answerlog.shadow_lines import ShadowLine
 from arbitrank.cli.domains import Row
 from arbitrank.cli.help_pages import HelpContext

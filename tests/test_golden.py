@@ -30,6 +30,7 @@ ADDED = frozenset(
     | {"request_id", "arms", "claims", "429", "release", "environment", "time"}
     | {"shift", "recalibration", "recalibrate", "/v1/health/domains", "overrode"}
     | {"overlapping", "/v1/domains/{domain}/skills"}
+    | {"selection", "session", "value"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
@@ -47,7 +48,8 @@ log-odds, beside its temperature. /v1/health/domains: the report of the watch. /
 history of a name and the report of its canary. serving: of versions, what answers. audited, remark: of a promotion.
 overlapping: skills that the pseudo-label rule finds alike, in the figures of a Shortlister.
 /v1/domains/{domain}/skills: the call that changes the catalogue. request_id, arms, claims: of a service's log; time: of
-its shadow. 429: of calls beyond a token's rate. release, environment: of domains.
+its shadow. 429: of calls beyond a token's rate. release, environment: of domains. selection: of a logged answer,
+how it was drawn. session: of feedback. value: in `impact`, by users' reactions.
 """
 
 CHANGED = frozenset({"why"})

@@ -25,11 +25,12 @@ from hypothesis import strategies as st
 from waiting import ended, forked
 
 from arbitrank.answerlog import segments as files
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.joining import LogView, view
 from arbitrank.answerlog.reader import find, lines_of, read_log, read_truths, report
 from arbitrank.answerlog.redaction import Redactor
 from arbitrank.answerlog.segments import begun, is_log, prune, segments
-from arbitrank.answerlog.settings import Feedback, LogSettings
+from arbitrank.answerlog.settings import LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Model, Scores, Settings
@@ -161,14 +162,14 @@ def test_what_was_never_written_leaves_no_file(tmp_path: Path) -> None:
 
 def test_feedback_is_joined_by_id_from_whatever_segment_it_stands_in(tmp_path: Path) -> None:
     truth = Truth("lights", "On", (Slot("room", "attic"),))
-    with AnswerLog(tmp_path, clock=at(2e9)) as log:
+    with AnswerLog(tmp_path, clock=at(1.2e9)) as log:
         say(log, "1")
         say(log, "2")
         say(log, "3")
     with AnswerLog(tmp_path, clock=at(1e9)) as log:  # in a segment that is read before
         log.feedback(Feedback(id="1", truth=truth))
         log.feedback(Feedback(id="of nothing", truth=truth))
-    with AnswerLog(tmp_path, clock=at(3e9)) as log:
+    with AnswerLog(tmp_path, clock=at(1.4e9)) as log:
         log.feedback(Feedback(id="2", outcome="rejected"))
         log.feedback(Feedback(id="2", truth=Truth(None)))
     assert [(line.id, line.truth, line.outcome) for line in read(tmp_path)] == [

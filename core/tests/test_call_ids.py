@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.reader import read_log
-from arbitrank.answerlog.settings import Feedback
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.serve.call_ids import CURRENT, CallIds, call_ids, checked_traceparent, id_maker
 from arbitrank.serve.event_log import EventLog

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.joining import view
-from arbitrank.answerlog.settings import Feedback
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.cli.main import cli
 from arbitrank.errors import InputError

@@ -13,8 +13,9 @@ import pytest
 from distributions import install, serving
 from fakes import artifact
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.segments import segments
-from arbitrank.answerlog.settings import Feedback, LogSettings
+from arbitrank.answerlog.settings import LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.values import Hypothesis, Request, Truth

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.reader import read_log
-from arbitrank.answerlog.settings import Feedback, LogSettings
+from arbitrank.answerlog.settings import LogSettings
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.domain import Scores

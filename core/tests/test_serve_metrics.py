@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from arbitrank.answerlog.settings import Feedback
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.arbitration.outcomes import Answered, Arbitration, Failed, Late, Outcome, ServedArm, Skipped
 from arbitrank.domain import Scores
 from arbitrank.errors import InputError

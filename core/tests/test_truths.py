@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.redaction import Redactor
-from arbitrank.answerlog.settings import Feedback
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import BestReadings, merge_heads
 from arbitrank.errors import InputError

@@ -13,6 +13,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import force_setattr, replace
 
 from arbitrank.normal_text import visible_length
+from arbitrank.selections import Candidate as Candidate  # noqa: PLC0414 — plugins and the toolkit read it here
+from arbitrank.selections import ServedSelection
+from arbitrank.selections import Shortlist as Shortlist  # noqa: PLC0414 — likewise
 
 Confidence = Annotated[float, Meta(ge=0.0, le=1.0)]
 """A model's probability, in [0, 1]; not comparable between models until it is calibrated."""
@@ -245,35 +248,13 @@ class DomainReport(Struct, frozen=True, gc=False):
     release: str | UnsetType = UNSET
 
 
-class Candidate(Struct, frozen=True, gc=False):
-    """One skill of a shortlist with P(it is acceptable), in [0, 1]; `shortlisted` is that before a HypRank sorted."""
-
-    skill: str
-    domain: str
-    score: float
-    shortlisted: float | UnsetType = UNSET
-
-
-class Shortlist(Struct, frozen=True):
-    """The skills whose domains were queried, best first, and the version of the Shortlister that chose them.
-
-    `miss`: none qualified, only the domains that are always queried were. `skipped` counts the others, not named.
-    `none` is P(no skill fits), in [0, 1], set only where the Shortlister was fitted to such requests.
-    """
-
-    candidates: tuple[Candidate, ...]
-    miss: bool
-    skipped: int
-    version: str | None = None
-    none: float | UnsetType = UNSET
-
-
 class Answer(Struct, frozen=True):
     """The result of a request: the decision, the ranked list, the status of each domain, each stage's milliseconds.
 
     `shortlist` is set only where one chose the domains; `domains` then holds those on it and those always queried.
     `settings` is the version of the decision settings, set only where the store has stable ones, `out_of_scope_share`
-    the share of such requests that they assume now, set only where a service follows it.
+    the share of such requests that they assume now, set only where a service follows it. `selection` is set only in a
+    log: how the answer was drawn.
     """
 
     id: str | None
@@ -284,6 +265,7 @@ class Answer(Struct, frozen=True):
     shortlist: Shortlist | UnsetType = UNSET
     settings: str | UnsetType = UNSET
     out_of_scope_share: float | UnsetType = UNSET
+    selection: ServedSelection | UnsetType = UNSET
 
     def __repr__(self) -> str:
         best = self.best or "no reading"

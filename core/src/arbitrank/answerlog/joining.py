@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET
 
+from arbitrank.answerlog.feedback import FeedbackById, LineHead, UnusedFeedback, read_feedback
 from arbitrank.answerlog.segments import segments
-from arbitrank.answerlog.settings import Feedback
 from arbitrank.errors import DataError, os_errors
-from arbitrank.values import Truth
 from arbitrank.wire.json_lines import MAX_LINE, BadLine
-from arbitrank.wire.requests import Outcome
 
 _TORN = "ends in the middle of a line: its writer was killed, or is writing it now; skipped"
 
@@ -59,59 +57,7 @@ def size_of(path: Path) -> int:
         return 0
 
 
-class LineHead(msgspec.Struct, frozen=True):
-    """The fields that tell a request from feedback; their values are left undecoded."""
-
-    id: str | None = None
-    utterance: Raw | UnsetType = UNSET
-    hypotheses: Raw | UnsetType = UNSET
-    answer: Raw | UnsetType = UNSET
-    truth: Raw | UnsetType = UNSET
-
-    @property
-    def is_feedback(self) -> bool:
-        """True for a line that is no request."""
-        return UNSET is self.utterance is self.hypotheses is self.answer
-
-
-class FeedbackById:
-    """The latest truth and the latest outcome of each request, by its id, and the skill that the outcome is of."""
-
-    def __init__(self) -> None:
-        self.truths: dict[str, Truth] = {}
-        self.outcomes: dict[str, Outcome] = {}
-        self.called: dict[str, str] = {}
-
-    def add(self, where: str, line: bytes) -> BadLine | None:
-        """Add a line of feedback; the problem where it cannot be read."""
-        try:
-            feedback = _decode_feedback(line)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return BadLine(where, f"feedback that cannot be read: {error}")
-        if feedback.truth is not None:
-            self.truths[feedback.id] = feedback.truth
-        if feedback.outcome is not None:
-            self.outcomes[feedback.id] = feedback.outcome
-            self.called.pop(feedback.id, None)  # of an outcome before
-            if feedback.called is not None:
-                self.called[feedback.id] = feedback.called
-        return None
-
-    def joined(self, line: bytes, head: LineHead) -> bytes:
-        """A request's line with its feedback appended. Of a repeated key the latter counts."""
-        truth, outcome = self.truths.get(head.id or ""), self.outcomes.get(head.id or "")
-        if truth is None and outcome is None:
-            return line
-        fields = b"" if truth is None else b',"truth":' + msgspec.json.encode(truth)
-        if outcome is not None:
-            called = self.called.get(head.id or "")
-            fields += f',"outcome":"{outcome}"'.encode()
-            fields += b"" if called is None else b',"called":' + msgspec.json.encode(called)
-        return line.rstrip()[:-1] + fields + b"}\n"
-
-
 _decode_head = msgspec.json.Decoder(LineHead).decode
-_decode_feedback = msgspec.json.Decoder(Feedback).decode
 
 
 def head_of(where: str, line: bytes) -> LineHead | BadLine:
@@ -124,13 +70,7 @@ def head_of(where: str, line: bytes) -> LineHead | BadLine:
 
 def joined_lines(log: LogView, *, labelled: bool = False) -> Iterator[tuple[str, bytes | BadLine]]:
     """The requests with their feedback, and bad lines, each as (`FILE:LINE`, line); `labelled`: those with a truth."""
-    feedback = FeedbackById()
-    for where, line in raw_lines(log):
-        # A line with an answer is no feedback: this test saves decoding its head.
-        if not isinstance(line, BadLine) and b'"answer":' not in line:
-            head = head_of(where, line)
-            if isinstance(head, LineHead) and head.is_feedback:
-                feedback.add(where, line)
+    feedback = _feedback(log)
     for where, line in raw_lines(log):
         if isinstance(line, BadLine):
             yield where, line
@@ -139,11 +79,33 @@ def joined_lines(log: LogView, *, labelled: bool = False) -> Iterator[tuple[str,
         if isinstance(head, BadLine):
             yield where, head
         elif head.is_feedback:
-            problem = feedback.add(where, line)
-            if problem:
-                yield where, problem
+            read = read_feedback(where, line)
+            if isinstance(read, BadLine):
+                yield where, read
         elif not labelled or head.truth is not UNSET or head.id in feedback.truths:
             yield where, feedback.joined(line, head)
+
+
+def unused_feedback(log: LogView) -> UnusedFeedback:
+    """Counts of the reactions in a log that `joined_lines` joins with no request."""
+    feedback = _feedback(log)
+    for where, line in raw_lines(log):
+        head = line if isinstance(line, BadLine) else head_of(where, line)
+        if isinstance(head, LineHead) and not head.is_feedback:
+            feedback.meet(head)
+    return feedback.end()
+
+
+def _feedback(log: LogView) -> FeedbackById:
+    """All feedback in a log, of which the latest counts."""
+    feedback = FeedbackById()
+    for where, line in raw_lines(log):
+        # A line with an answer is no feedback: this test saves decoding its head.
+        if not isinstance(line, BadLine) and b'"answer":' not in line:
+            head = head_of(where, line)
+            if isinstance(head, LineHead) and head.is_feedback:
+                feedback.add(where, line)
+    return feedback
 
 
 def raw_lines(log: LogView) -> Iterator[tuple[str, bytes | BadLine]]:

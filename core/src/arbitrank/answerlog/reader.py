@@ -8,7 +8,8 @@ from typing import IO
 
 import msgspec
 
-from arbitrank.answerlog.joining import FeedbackById, LineHead, LogView, head_of, joined_lines, raw_lines, size_of, view
+from arbitrank.answerlog.feedback import FeedbackById, LineHead
+from arbitrank.answerlog.joining import LogView, head_of, joined_lines, raw_lines, size_of, view
 from arbitrank.errors import DataError, InputError
 from arbitrank.values import Example
 from arbitrank.wire.json_lines import BadLine, place, read_lines

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.shadow_lines import ShadowLine
 from arbitrank.errors import InputError, os_errors
 from arbitrank.normal_text import comparable
@@ -70,6 +71,11 @@ class Redactor:
             truth=None if line.truth is None else self.truth(line.truth),
             answer=None if line.answer is None else self._answer(line.answer),
         )
+
+    def feedback(self, feedback: Feedback) -> Feedback:
+        """Feedback without words."""
+        truth = None if feedback.truth is None else self.truth(feedback.truth)
+        return replace(feedback, truth=truth, session=self._session(feedback.session))
 
     def truth(self, truth: Truth) -> Truth:
         """The truth without words."""

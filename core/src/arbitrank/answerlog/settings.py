@@ -1,4 +1,4 @@
-"""Settings and status of a log, and the feedback that it keeps beside answers."""
+"""Settings and status of a log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import force_setattr
 
 from arbitrank.answerlog.redaction import CONTEXT, Words
-from arbitrank.truths import Labelling, any_of
 from arbitrank.values import Confidence
-from arbitrank.wire.requests import Outcome, SkillName
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,30 +31,6 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     segment_seconds: Annotated[float, Meta(gt=0)] = 3600.0
     sync_seconds: Annotated[float, Meta(ge=0)] = 1.0
     waiting: Annotated[int, Meta(ge=1)] = 10_000
-
-
-class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The truth of an answered request, the user's reaction to the answer, or both, by the request's id.
-
-    `called` is the skill that the reaction is to, by its name in the answer's shortlist, where the caller chose it.
-
-    Its JSON is a line of the log and the body of a call to a service, whose ids the line has as `request_id` and
-    `traceparent`. Raises `ValueError` where it has neither truth nor reaction.
-    """
-
-    id: Annotated[str, Meta(min_length=1)]
-    truth: Labelling | None = None
-    outcome: Outcome | None = None
-    called: SkillName | None = None
-    time: float | None = None
-    request_id: str | None = None
-    traceparent: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.truth is not None:
-            force_setattr(self, "truth", any_of(self.truth))
-        if self.truth is None and self.outcome is None:
-            raise ValueError("neither truth nor outcome, expected one of them")
 
 
 class LogStatus(msgspec.Struct):

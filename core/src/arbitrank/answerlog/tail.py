@@ -11,9 +11,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.joining import size_of
 from arbitrank.answerlog.segments import segments
-from arbitrank.answerlog.settings import Feedback
 from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.wire.requests import Logged, decode_logged
 

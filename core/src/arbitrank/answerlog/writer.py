@@ -13,18 +13,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
-from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
+from arbitrank.answerlog.feedback import Feedback
+from arbitrank.answerlog.origins import NO_ARMS, NOWHERE, Arms, Claims, Drawn, Origin
 from arbitrank.answerlog.redaction import redactor
 from arbitrank.answerlog.segments import Segment, prune
-from arbitrank.answerlog.settings import Feedback, LogSettings, LogStatus
+from arbitrank.answerlog.settings import LogSettings, LogStatus
 from arbitrank.errors import DataError, describe, os_errors
 from arbitrank.values import Answer, Hypothesis, Request
 from arbitrank.wire.json_lines import MAX_LINE
@@ -35,13 +36,7 @@ _BATCH, _BATCH_SECONDS = 16, 0.0002  # lines and time of encoding before other t
 _PER_LINE = 20  # buffered hypotheses for each line of the buffer
 _HOUR = 3600.0
 
-
-Claims = Callable[[], dict[str, tuple[float, float]]]
-"""Function that returns each domain's P(mine) and greatest P(right); it is called when the line is written."""
-
-_Origin = tuple[tuple[str, str | None] | None, Mapping[str, Literal["stable", "canary"]], Claims | None]
-_NOWHERE: _Origin = (None, {}, None)
-_Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float, _Origin]
+_Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float, Origin]
 
 
 class AnswerLog:
@@ -78,19 +73,20 @@ class AnswerLog:
         recognised: Sequence[Hypothesis] = (),
         *,
         call: tuple[str, str | None] | None = None,
-        arms: Mapping[str, Literal["stable", "canary"]] = {},
+        arms: Arms = NO_ARMS,
         claims: Claims | None = None,
+        selection: Drawn | None = None,
     ) -> None:
         """Log an answer, with the recognised hypotheses where the request brought none.
 
         `call` has the request id and the `traceparent` of the call that brought it, `arms` are the arbitration's,
-        `claims` the domains' own.
+        `claims` the domains' own, `selection` how it was drawn.
         """
         if self.settings.share < 1.0 and not self._sampled(request.id or request.utterance or ""):
             return
         brought = request.hypotheses
         self._put(
-            (request, answer, recognised, self._clock(), (call, arms, claims)),
+            (request, answer, recognised, self._clock(), Origin(call, arms, claims, selection)),
             len(recognised if brought is None else brought),
         )
 
@@ -98,13 +94,13 @@ class AnswerLog:
         """Log a line that is complete but for its time."""
         if self.settings.share < 1.0 and not self._sampled(line.id or line.utterance or ""):
             return
-        self._put((line, None, (), self._clock(), _NOWHERE), len(line.hypotheses or ()))
+        self._put((line, None, (), self._clock(), NOWHERE), len(line.hypotheses or ()))
 
     def feedback(self, feedback: Feedback) -> None:
         """Log feedback on a request, which may have been answered by another process or long ago."""
         if self.settings.share < 1.0 and not self._sampled(feedback.id):
             return
-        self._put((feedback, None, (), self._clock(), _NOWHERE), 0)
+        self._put((feedback, None, (), self._clock(), NOWHERE), 0)
 
     def _put(self, entry: _Entry, hypotheses: int) -> None:
         most = self.settings.waiting
@@ -199,16 +195,17 @@ class AnswerLog:
         answer: Answer | None,
         recognised: Sequence[Hypothesis],
         when: float,
-        origin: _Origin,
+        origin: Origin,
     ) -> Logged | Feedback:
         redactor = self._redactor
         if isinstance(subject, Feedback):
-            truth = redactor.truth(subject.truth) if redactor and subject.truth else subject.truth
-            return replace(subject, truth=truth, time=when)
+            return replace(subject if redactor is None else redactor.feedback(subject), time=when)
         if isinstance(subject, Logged):
             line = replace(subject, time=when)
             return line if redactor is None else redactor.line(line)
-        brought, (call, arms, claims) = subject.hypotheses, origin
+        brought, (call, arms, claims, selection) = subject.hypotheses, origin
+        if answer is not None and selection is not None:
+            answer = replace(answer, selection=selection())
         line = Logged(
             id=subject.id,
             utterance=subject.utterance,

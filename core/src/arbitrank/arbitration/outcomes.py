@@ -12,6 +12,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError
 from arbitrank.scores import Kept
+from arbitrank.selections import CanaryDraw
 from arbitrank.values import Answer, Hypothesis
 
 ServedArm = Literal["stable", "canary"]
@@ -99,7 +100,8 @@ def kind_of(error: BaseException) -> FailureKind:
 class Arbitration:
     """An answer with the outcome of every queried domain, by name, the settings that decided it and P(no domain).
 
-    `arms` says of each domain or stage beside whose stable version a candidate runs which of the two answered.
+    `arms` says of each domain or stage beside whose stable version a candidate runs which of the two answered, `canary`
+    has those of them of which the candidate had a share of the requests.
     """
 
     answer: Answer
@@ -107,6 +109,7 @@ class Arbitration:
     decisions: DecisionSettings = field(default=DecisionSettings())
     out_of_scope: float = 0.0
     arms: Mapping[str, ServedArm] = field(default_factory=dict)
+    canary: Mapping[str, CanaryDraw] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Arbitration({self.answer!r})"

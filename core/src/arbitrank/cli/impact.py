@@ -110,12 +110,11 @@ def impact(
     on = click.get_current_context().with_resource(requests_at(path, store))
     since = None if begins is None else begin_in(begins, source(on))
     domains = loaded(discover())
-    exchanged = _exchanged(store, domains, domain, candidate, against)
+    folder, compared, by = exchanged(store, domains, domain, candidate, against)
     if out:  # before minutes of work, not after them
         from arbitrank.impact.page import report_folder
 
         report_folder(out)
-    folder, compared, by = exchanged
     replayed = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
     called = (path if path != str(on) else None) if path else "the audit set"
     impact, found = measure(replayed, on, card=read_card(folder), seed=seed, called=called, **where._asdict())
@@ -137,7 +136,7 @@ Exchanged = tuple[Path, "Path | Literal['r0'] | None", "Recalibration | None"]
 """The artifact that is judged, the one that it is compared with, None for what serves, and its recalibration."""
 
 
-def _exchanged(
+def exchanged(
     store: Store, domains: Mapping[str, Domain], domain: str, candidate: str | None, against: str
 ) -> Exchanged:
     """The versions to exchange: what is named, else the candidate, else what serves and its predecessor."""

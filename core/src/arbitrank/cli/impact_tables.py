@@ -9,6 +9,7 @@ from rich.table import Table
 
 from arbitrank.cli.answer_tables import escape
 from arbitrank.cli.terminal import print_table, terminal
+from arbitrank.cli.value_tables import show_estimate
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import Calibration, band_mark
 from arbitrank.impact.flips import Flip
@@ -45,6 +46,8 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
         print_table(console, _pairs(impact.pairs))
     for flip in impact.worst:
         console.print(_flip(flip))
+    if impact.value is not None and impact.value.estimate is not None:
+        show_estimate(impact.value.estimate, console)
     if reasons or impact.labelled:
         show_reasons(reasons, "would refuse", "would pass it", console)
     else:

@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
         "publish": ("versions", "Copy an artifact into the store as its domain's candidate."),
         "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
+        "value": ("value", "Share of a candidate's answers that users would accept, from a log."),
         "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
         "promote": ("promote", "Make a version stable, if the gate passes it."),
         "canary": ("canary", "Answer a share of the requests with a candidate, and compare."),

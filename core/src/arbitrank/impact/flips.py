@@ -42,6 +42,9 @@ _SIDE = np.dtype(
         ("own_mine", "f8"),
         ("own_probability", "f8"),
         ("own_right", "?"),
+        # Beside a logged reaction: is the action the one that was served, and might it have been?
+        ("served", "?"),
+        ("possible", "?"),
     ]
 )
 ROW = np.dtype(
@@ -52,6 +55,9 @@ ROW = np.dtype(
         ("unowned", "?"),  # out of scope is right
         ("device", "i4"),  # a number in `devices`, -1 where it is not known
         ("moved", "?"),  # another reading heads the list
+        ("reaction", "i1"),  # 1 accepted, 0 rejected, -1 unknown or not used, for a reason in `Replayed.left_out`
+        ("propensity", "f8"),  # the probability with which the served action was drawn
+        ("session", "u4"),  # a hash
         ("before", _SIDE),
         ("after", _SIDE),
     ]

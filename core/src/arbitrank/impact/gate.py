@@ -31,7 +31,9 @@ class GateLimits(msgspec.Struct, frozen=True):
 class GateReason(msgspec.Struct, frozen=True):
     """Reason of a refusal: the rule that was broken, a text, and the neighbours that it affects."""
 
-    what: Literal["self-test", "irer", "neighbour", "card", "limit", "failures", "recall", "tools", "catalogue"]
+    what: Literal[
+        "self-test", "irer", "neighbour", "card", "limit", "failures", "recall", "tools", "catalogue", "value"
+    ]
     text: str
     neighbours: tuple[str, ...] = ()
 
@@ -57,6 +59,8 @@ def judge(
     - whose calibration is beyond its `card`: its ECE, over every request that it has a reading of, exceeds the upper
       end of the band that a perfectly calibrated domain would show on as many requests, by more than the true error
       that the card's interval admits (its upper end less its floor);
+    - of whose answers users would have accepted certainly fewer, by more than the tolerance, as their reactions say
+      (`arbitrank.outcomes.value`); where these are too little evidence, it is not judged by them;
     - whose ECE exceeds `max_ece` and that band, or whose temperature exceeds `max_temperature` by its lower end: an ECE
       over mostly easy requests hides the calibration of the difficult ones.
     """
@@ -71,6 +75,7 @@ def judge(
         if impact.pooled is not None:
             reasons += _irer(impact, impact.pooled, limits.tolerance)
             reasons += _neighbours(impact, limits.tolerance)
+        reasons += _value(impact, limits.tolerance)
         if impact.claims.after is not None:
             reasons += _calibration(impact, impact.claims.after, card, limits)
     return reasons
@@ -146,6 +151,14 @@ def _neighbours(impact: Impact, tolerance: float) -> Iterator[GateReason]:
                 f"{one.wrong_to_right}"
             )
             yield GateReason("neighbour", text, (name,))
+
+
+def _value(impact: Impact, tolerance: float) -> Iterator[GateReason]:
+    one = impact.value.estimate if impact.value is not None else None
+    if one is not None and one.verdict == "worse" and -one.bounds[1] > tolerance:
+        fewer, few = one.difference.dr, f"{one.effective_flips:.0f} that are answered differently"
+        interval = f"{_signed(fewer.mean)} points [{_signed(one.bounds[0])}, {_signed(one.bounds[1])}]"
+        yield GateReason("value", f"users would accept fewer of its answers: {interval} by {one.n} reactions, {few}")
 
 
 def _calibration(

@@ -23,6 +23,7 @@ from arbitrank.errors import ArbitrankError, ArtifactError, InputError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain, score_batch
 from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side, worst, worst_flips
+from arbitrank.impact.logged_actions import fill_logged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replayed import Replayed, together
 from arbitrank.impact.shares import shares
@@ -99,6 +100,7 @@ class ReplayWork:
             fill_side(rows[side], name, own, lines, names, plan.decisions, plan.served(side)) for side, own in sides
         ]
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
+        fill_logged(rows, lines, heads, plan, self.found)
         for counts, kept in self.found.worst.items():
             new = worst_flips(rows, lines, heads, plan.decisions if counts else None)
             self.found.worst[counts] = worst([*kept, *new])

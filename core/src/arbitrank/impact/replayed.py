@@ -30,7 +30,9 @@ class Replayed:
 
     `rows` number the domains by `names`, the devices by `devices` and the sets of owners by `owners`. `from_log` counts
     the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
-    `unserved` are domains that are not installed, `broken` those that cannot be loaded.
+    `unserved` are domains that are not installed, `broken` those that cannot be loaded. `left_out` counts the reactions
+    that say nothing of the two versions, by the reason, `policies` the answers to which there are reactions, by the
+    digest of the operator's policy.
     """
 
     rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
@@ -45,6 +47,8 @@ class Replayed:
     unserved: set[str] = field(default_factory=set)
     broken: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    left_out: Counter[str] = field(default_factory=Counter)
+    policies: Counter[str] = field(default_factory=Counter)
 
     @property
     def labelled(self) -> Rows:
@@ -80,6 +84,8 @@ def together(shares: Sequence[Replayed]) -> Replayed:
         whole.unread += share.unread
         whole.unserved |= share.unserved
         whole.broken |= share.broken
+        whole.left_out.update(share.left_out)
+        whole.policies.update(share.policies)
         for name, reasons in share.failures.items():
             whole.failures[name].update(reasons)
     rows = np.concatenate([share.rows for share in shares])

@@ -19,6 +19,7 @@ from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replay import replay
 from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.temperature import Temperature, calibration_of, own_calibration, temperature
+from arbitrank.impact.valued import ValueReport, value_of
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
@@ -95,7 +96,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     `none_counts` says that the decision "none" counts as an answer, as there are out-of-scope requests. `flips` counts
     the requests that are answered differently, `pairs` counts them by the domains involved, `worst` has those that
     matter most. `per_domain` goes by the true owners of a request. `card` is the candidate's own. `decisions` are those
-    of a service, before and after.
+    of a service, before and after. `value` is that by users' reactions, None without any.
     """
 
     domain: str
@@ -118,6 +119,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     failures: dict[str, int]
     worst: list[Flip]
     decisions: dict[Side, DecisionShares] = {}
+    value: ValueReport | None = None
 
 
 def measure(
@@ -175,6 +177,7 @@ def measure(
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
         worst=found.worst[decisions is not None],
         decisions={side: _shares(judged(rows, side, plan.decisions)) for side in SIDES} if len(rows) else {},
+        value=value_of(found, plan, called or path.name) if (rows["reaction"] >= 0).any() else None,
     )
     return impact, found
 

@@ -191,7 +191,7 @@ class Live:
             self._exchange_share(self._share)
         if routing.candidates:
             sides = routing.sides(drawn, arbitration.answer)
-            arbitration = replace(arbitration, arms={name: routing.arm(name, drawn) for name in sides})
+            arbitration = replace(arbitration, **routing.arms(sides, drawn))
             self._comparison.served(arbitration.answer, sides)
             if any(candidate.shadow for candidate in routing.candidates.values()):
                 self._shadow.compare(routing, request, drawn, arbitration)

@@ -5,18 +5,18 @@ A routing is one frozen value. A request takes it once and is answered by it to 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from msgspec import UNSET
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.arbitration.outcomes import ServedArm
 from arbitrank.arbitration.stages import ShortlistStage, SortStage
 from arbitrank.live.comparison import Arm, ComparedVersions
+from arbitrank.outcomes.draws import draw, draw_key
+from arbitrank.selections import CanaryDraw
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.values import Answer, Request
 
@@ -86,6 +86,15 @@ class Routing:
         """The version of a name that answers a request with the candidates of `drawn`."""
         return "canary" if name in drawn else "stable"
 
+    def arms(self, names: Iterable[str], drawn: Collection[str]) -> dict[str, Any]:
+        """The fields `arms` and `canary` of an arbitration with the candidates of `drawn`, in which these took part."""
+        arms = {name: self.arm(name, drawn) for name in names}
+        shares = {name: one for name in arms if (one := self.candidates[name]).share > 0.0}
+        canary = {
+            name: CanaryDraw(one.beside, one.serving.version, one.share, arms[name]) for name, one in shares.items()
+        }
+        return {"arms": arms, "canary": canary}
+
     def sides(self, drawn: Collection[str], answer: Answer) -> dict[str, ComparedVersions]:
         """The versions that are compared by an answer with the candidates of `drawn`."""
         return {
@@ -122,26 +131,3 @@ def with_states(
     stable.prepare()
     candidates = {name: one for name, one in routing.candidates.items() if name not in {*gone, *states}}
     return Routing(stable, {**candidates, **{name: one.candidate for name, one in states.items() if one.candidate}})
-
-
-def draw(name: str, version: str, key: str) -> float:
-    """A pseudo-random number in [0, 1), a hash: the same for the same arguments, independent for each candidate.
-
-    A request falls into each share above it, so that one that is in a share stays in when the share grows.
-    """
-    content = "\0".join((name, version, key)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(content, digest_size=6).digest()) / (1 << 48)
-
-
-def draw_key(request: Request) -> str | None:
-    """The key by which a request is drawn: its session, else its id, else its words; None where it has none of them.
-
-    A session that is an object goes by its `id`, where it has one, as the rest of it may change.
-    """
-    session = request.session
-    if isinstance(session, dict):
-        session = msgspec.json.encode(session.get("id", session), order="deterministic").decode()
-    for kind, value in (("session", session), ("id", request.id), ("words", request.utterance)):
-        if value:
-            return f"{kind} {value}"
-    return None

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 
-from arbitrank.answerlog.settings import Feedback
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.arbitration.outcomes import Answered, Arbitration, Failed, Outcome, ServedArm, Skipped
 from arbitrank.serve.answered_ids import REACTION, TRUTH, AnsweredIds, mark_of
 from arbitrank.serve.counters import Counters

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from arbitrank.answerlog.settings import Feedback
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.arbitration.choose import Choice
 from arbitrank.live.canary_report import CanaryReport
 from arbitrank.serve.auth import ANY, PREVIEW

@@ -13,6 +13,7 @@ The ranking stays as it is; only the decision changes, and holds the reason.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -127,6 +128,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         if not reasons:
             return answer
         return replace(answer, decision=Decision(decision.action, decision.contenders, "; ".join(reasons)))
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of the rules, by which a log says which policy decided."""
+        content = msgspec.json.encode(self, order="deterministic")
+        return hashlib.blake2b(content, digest_size=6).hexdigest()
 
     def rule(self, entry: Ranked) -> Rule:
         """The conditions for acting on a reading."""

@@ -20,7 +20,7 @@ from starlette.requests import Request as Call
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from arbitrank.answerlog.settings import Feedback
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.arbitration.choose import choose
 from arbitrank.errors import ArbitrankError
 from arbitrank.registry import Disabled, Loaded, Refused

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import secrets
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING
 
 from arbitrank.answerlog.settings import LogStatus
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.answer_phrases import read_phrases
-from arbitrank.arbitration.arbitrator import Arbitration
-from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import ArbitrankError
 from arbitrank.feature_names import FeatureWatch
@@ -28,9 +20,9 @@ from arbitrank.isolation.groups import isolation_of
 from arbitrank.live.live import Live
 from arbitrank.registry import Found, Unreadable, loaded, survey
 from arbitrank.serve.allowances import Allowances, Exhausted
+from arbitrank.serve.answerer import Answerer, RequestIds, answerer
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.board import WorkerBoard
-from arbitrank.serve.call_ids import CURRENT
 from arbitrank.serve.decoding import payload_formats
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import gauges_of, write_gauges
@@ -46,7 +38,6 @@ from arbitrank.shortlist.hyprank import load_hyprank
 from arbitrank.store.loading import unavailable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
-from arbitrank.values import Answer, Request
 from arbitrank.wire.notices import Notices
 
 if TYPE_CHECKING:
@@ -55,16 +46,6 @@ if TYPE_CHECKING:
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 _SWEEPS = 10  # such checks after an exchange of versions or code, at the first and last of which garbage is collected
 _COLLECT = 50_000  # objects more than before, at which they are collected: more than calls that wait to be logged have
-
-
-class Answerer(NamedTuple):
-    """The two steps of an answer: `arbitrate`, in any thread, then `record`, which logs and counts, in the event loop.
-
-    `arbitrate` returns the request too, with an id.
-    """
-
-    arbitrate: Callable[[Request], tuple[Request, Arbitration]]
-    record: Callable[[Request, Arbitration], Answer]
 
 
 class WorkerState:
@@ -88,7 +69,7 @@ class WorkerState:
         self.log: AnswerLog | None = None
         self.shadow: AnswerLog | None = None
         self.pool: ThreadPoolExecutor | None = None
-        self.notices = Notices(self._remark)
+        self.notices = Notices(self.remark)
         self.unread = UnreadKeys(
             lambda: list(self.live.by_name.values()) if self.live is not None else (),
             () if self.files.policy is None else self.files.policy.value.context_keys,
@@ -101,7 +82,7 @@ class WorkerState:
         self.board: WorkerBoard | None = None
         self.started = asyncio.Event()
         self._stack = ExitStack()
-        self._prefix, self._numbers = secrets.token_hex(6), count()
+        self.request_ids = RequestIds()
 
     # -------------------------------------------------------------------------------------------- starting and stopping
 
@@ -240,7 +221,7 @@ class WorkerState:
         """Readiness, and all current problems, with `details` in full."""
         return health(self, details=details)
 
-    def _remark(self, text: str) -> None:
+    def remark(self, text: str) -> None:
         """Write a remark on the input of clients; none quotes a user's words."""
         self.events.write_limited("input", what=text)
 
@@ -256,39 +237,7 @@ class WorkerState:
     def answerer(self) -> Answerer:
         """The two steps of an answer, by the versions and the policy of this moment."""
         assert self.live is not None
-        arbitrate, log = self.live.held(), self.log
-        if self.tracing is not None:
-            arbitrate = self.tracing.arbitrating(arbitrate)
-        live, broken, ids = self.live, self.live.broken, CURRENT.get()
-        call = None if ids is None else (ids.request_id, ids.traceparent)
-        policy = self.files.policy.value if self.files.policy is not None else None
-
-        def arbitrated(request: Request) -> tuple[Request, Arbitration]:
-            if request.id is None:
-                request = replace(request, id=f"{self._prefix}-{next(self._numbers)}")
-            return request, arbitrate(request)
-
-        def recorded(request: Request, arbitration: Arbitration) -> Answer:
-            for text in self.unread(request.context):
-                self._remark(text)
-            if self.features.due():
-                self.features(arbitration.recognised)
-            answer = arbitration.answer
-            if policy and (decided := policy.apply(request, answer, arbitration.decisions)) is not answer:
-                self.metrics.count("policy")
-                answer = decided
-            if log is not None:
-                recognised = arbitration.hypotheses if request.hypotheses is None else ()
-                claims = partial(own_claims, arbitration)
-                log.write(request, answer, recognised, call=call, arms=arbitration.arms, claims=claims)
-            self.metrics.answered(arbitration, answer)
-            if broken:
-                self.metrics.unqueried(broken & answer.domains.keys(), "unloaded")
-            if request.refused:
-                self.metrics.unqueried(live.by_name.keys() & request.refused.keys(), "request")
-            return answer
-
-        return Answerer(arbitrated, recorded)
+        return answerer(self, self.live)
 
 
 def _tracing() -> Tracing:

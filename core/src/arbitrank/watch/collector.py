@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.joining import head_of
-from arbitrank.answerlog.settings import Feedback
 from arbitrank.errors import InputError
 from arbitrank.values import Truth
 from arbitrank.watch.columns import Columns

@@ -1,0 +1,171 @@
+"""Feedback on answers: truths and users' reactions, joined with the requests that they name, if they can be theirs."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec.structs import force_setattr
+
+from arbitrank.truths import Labelling, any_of
+from arbitrank.values import Truth
+from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.requests import Outcome, SkillName
+
+CLOCKS = 60.0
+"""Seconds by which clocks of two machines may differ."""
+
+
+class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The truth of an answered request, the user's reaction to the answer, or both, by the request's id.
+
+    Its JSON is a line of the log and the body of a call to a service, whose ids the line has as `request_id` and
+    `traceparent`. `called` is the skill that the reaction is to, by its name in the answer's shortlist, where the
+    caller chose it. `session`, where it is given, has to be the request's. Raises `ValueError` where it has neither
+    truth nor reaction.
+    """
+
+    id: Annotated[str, Meta(min_length=1)]
+    truth: Labelling | None = None
+    outcome: Outcome | None = None
+    called: SkillName | None = None
+    time: float | None = None
+    session: Annotated[str, Meta(max_length=200)] | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.truth is not None:
+            force_setattr(self, "truth", any_of(self.truth))
+        if self.truth is None and self.outcome is None:
+            raise ValueError("neither truth nor outcome, expected one of them")
+
+
+class UnusedFeedback(msgspec.Struct):
+    """Counts of the reactions that a log holds and that are not used, and of those of which an earlier one is not.
+
+    `unknown`: no request of the log has the id. `repeated`: a later one of the same request was used. `early`: from
+    before the answer. `future`: from a time that is yet to come. `other_session`: it names another session.
+    """
+
+    unknown: int = 0
+    repeated: int = 0
+    early: int = 0
+    future: int = 0
+    other_session: int = 0
+
+    def __str__(self) -> str:
+        counted = msgspec.structs.asdict(self).items()
+        return ", ".join(f"{n} {_REASONS[name]}" for name, n in counted if n) or "none"
+
+
+_REASONS = {
+    "unknown": "of requests that the log does not hold",
+    "repeated": "corrected by a later one",
+    "early": "from before the answer",
+    "future": "from a time to come",
+    "other_session": "from another session",
+}
+
+
+class LineHead(msgspec.Struct, frozen=True):
+    """The fields that tell a request from feedback and join the two; other values are left undecoded."""
+
+    id: str | None = None
+    utterance: Raw | UnsetType = UNSET
+    hypotheses: Raw | UnsetType = UNSET
+    answer: Raw | UnsetType = UNSET
+    truth: Raw | UnsetType = UNSET
+    session: Raw | UnsetType = UNSET
+    time: float | None = None
+
+    @property
+    def is_feedback(self) -> bool:
+        """True for a line that is no request."""
+        return UNSET is self.utterance is self.hypotheses is self.answer
+
+
+class Reaction(NamedTuple):
+    """A user's reaction, the skill that it is to, when it was reported, and the session that it names."""
+
+    outcome: Outcome
+    called: str | None
+    time: float | None
+    session: str | None
+
+
+class FeedbackById:
+    """The latest truth and the latest reaction of each request, by its id; `unused` counts reactions that are not used.
+
+    `now` is the time from which on nothing can have been reported, in seconds since 1970.
+    """
+
+    def __init__(self, now: float | None = None) -> None:
+        self.truths: dict[str, Truth] = {}
+        self.unused = UnusedFeedback()
+        self._reactions: dict[str, Reaction] = {}
+        self._met: set[str] = set()
+        self._now = time.time() if now is None else now
+
+    def add(self, where: str, line: bytes) -> None:
+        """Add a line of feedback, if it can be read."""
+        feedback = read_feedback(where, line)
+        if isinstance(feedback, BadLine):
+            return
+        if feedback.truth is not None:
+            self.truths[feedback.id] = feedback.truth
+        if feedback.outcome is not None:
+            if feedback.time is not None and feedback.time > self._now + CLOCKS:
+                self.unused.future += 1
+                return
+            self.unused.repeated += feedback.id in self._reactions
+            self._reactions[feedback.id] = Reaction(feedback.outcome, feedback.called, feedback.time, feedback.session)
+
+    def joined(self, line: bytes, head: LineHead) -> bytes:
+        """A request's line with its feedback appended. Of a repeated key the latter counts."""
+        truth, reaction = self.truths.get(head.id or ""), self.meet(head)
+        if truth is None and reaction is None:
+            return line
+        fields = b"" if truth is None else b',"truth":' + msgspec.json.encode(truth)
+        if reaction is not None:
+            fields += f',"outcome":"{reaction.outcome}"'.encode()
+            fields += b"" if reaction.called is None else b',"called":' + msgspec.json.encode(reaction.called)
+        return line.rstrip()[:-1] + fields + b"}\n"
+
+    def end(self) -> UnusedFeedback:
+        """The counts once every request of the log was joined."""
+        self.unused.unknown = len(self._reactions.keys() - self._met)
+        return self.unused
+
+    def meet(self, head: LineHead) -> Reaction | None:
+        """The reaction to the answer of a request, None where there is none that can be."""
+        if head.id is None or (found := self._reactions.get(head.id)) is None:
+            return None
+        first = head.id not in self._met
+        self._met.add(head.id)
+        if found.time is not None and head.time is not None and found.time < head.time - CLOCKS:
+            self.unused.early += first
+            return None
+        if found.session is not None and isinstance(head.session, Raw) and found.session != _session(head.session):
+            self.unused.other_session += first
+            return None
+        return found
+
+
+_decode = msgspec.json.Decoder(Feedback).decode
+
+
+def read_feedback(where: str, line: bytes) -> Feedback | BadLine:
+    """A line of feedback, or the problem where it cannot be read."""
+    try:
+        return _decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return BadLine(where, f"feedback that cannot be read: {error}")
+
+
+def _session(raw: Raw) -> Any:
+    """A request's session by its id, where it is an object."""
+    session = msgspec.json.decode(raw)
+    return session.get("id", session) if isinstance(session, dict) else session

@@ -1,0 +1,83 @@
+"""arbitrank value: what users would have made of a candidate's answers."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from arbitrank.answerlog.joining import unused_feedback, view
+from arbitrank.answerlog.period import begin_in
+from arbitrank.answerlog.reader import source
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.cli import decision_options, options
+from arbitrank.cli.computing import Computing, computing, requests_at
+from arbitrank.cli.impact import exchanged
+from arbitrank.errors import DataError
+from arbitrank.registry import discover, loaded
+from arbitrank.store.store import Store
+
+
+@click.command("value")
+@click.argument("domain")
+@click.option("--candidate", metavar="V|PATH", help="A version, or an artifact's folder; default: the candidate.")
+@click.option("--on", "path", metavar="LOG", required=True, help="The log of a service, with reactions of users.")
+@options.since()
+@click.option("--against", metavar="stable|V", default="stable", help="The version to compare with.")
+@click.option(
+    "--clip", type=options.Share(1, 1e6), default=100.0, help="The greatest importance weight; 1 / share of a canary."
+)
+@click.option(
+    "--least",
+    type=options.Share(0, 1e9),
+    default=30.0,
+    help="The effective number of requests answered differently below which nothing is judged.",
+)
+@decision_options.decisions(clarify=False)
+@computing
+@options.as_json
+@options.store
+def value(
+    domain: str,
+    candidate: str | None,
+    path: str,
+    begins: str | None,
+    against: str,
+    clip: float,
+    least: float,
+    decisions: DecisionSettings,
+    where: Computing,
+    as_json: bool,
+    store: Store,
+) -> None:
+    """Estimate which share of the answers with a candidate of DOMAIN users would have accepted, from a log.
+
+    Each logged answer holds the probability with which it was drawn: a canary, or exploration, is the experiment that
+    shows what users make of other answers. Where the log says too little, nothing is judged.
+
+    Example: arbitrank value podcasts --on log
+    """
+    from arbitrank.cli.value_tables import show_value
+    from arbitrank.impact.plan import plan
+    from arbitrank.impact.replay import replay
+    from arbitrank.impact.valued import value_of, without_propensities
+    from arbitrank.outcomes.value import ValueSettings
+
+    on = click.get_current_context().with_resource(requests_at(path, store))
+    since = None if begins is None else begin_in(begins, source(on))
+    domains = loaded(discover())
+    folder, compared, by = exchanged(store, domains, domain, candidate, against)
+    chosen = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
+    found = replay(chosen, on, **where._asdict())
+    unused = unused_feedback(view(on)) if on.is_dir() else None
+    report = value_of(found, chosen, path, ValueSettings(clip, least), unused)
+    if not report.reactions:
+        raise DataError(f"{path}: no reaction to any of {report.n} requests; clients report them: docs/how-to/value.md")
+    if without_propensities(report):
+        text = f"none of {report.reactions} answers with a reaction says how it was drawn, as a log since 0.4 does"
+        raise DataError(
+            f"{path}: {text}; log with this release for a while, beside a canary: arbitrank canary {domain}"
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        show_value(report)

@@ -1,0 +1,83 @@
+"""Value report: the share of a candidate's answers that users would have accepted, from the reactions in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from arbitrank.answerlog.feedback import UnusedFeedback
+from arbitrank.impact.logged_actions import NO_SELECTION, choices_of
+from arbitrank.impact.plan import ReplayPlan
+from arbitrank.impact.replayed import Replayed
+from arbitrank.outcomes.value import ValueEstimate, ValueSettings, estimate
+
+
+class ValueReport(msgspec.Struct, frozen=True):
+    """The value of version `after` of `domain` beside `before`, by the reactions to `n` logged requests.
+
+    `estimate` is None where no reaction can be used. `left_out` counts those that say nothing of the two versions, by
+    the reason, `unused` those that belong to no answer; `contradicted` are reactions that a truth contradicts, which
+    then counts in their place.
+    """
+
+    domain: str
+    before: str | None
+    after: str
+    on: str
+    n: int
+    estimate: ValueEstimate | None
+    left_out: dict[str, int]
+    unused: UnusedFeedback
+    contradicted: int
+    notes: list[str]
+
+    @property
+    def reactions(self) -> int:
+        """The reactions to the requests, used and left out."""
+        return sum(self.left_out.values()) + (self.estimate.n if self.estimate else 0)
+
+
+def value_of(
+    found: Replayed,
+    plan: ReplayPlan,
+    on: str,
+    settings: ValueSettings = ValueSettings(),
+    unused: UnusedFeedback | None = None,
+) -> ValueReport:
+    """The value report of a replay; `on` is what the requests go by, `unused` counts reactions that were not joined."""
+    choices, contradicted = choices_of(found.rows, plan)
+    before = None if plan.name in found.broken else plan.parts.get(plan.name)
+    report = ValueReport(
+        domain=plan.name,
+        before=before.version if before else None,
+        after=plan.candidate.version,
+        on=on,
+        n=len(found.rows),
+        estimate=estimate(choices, settings),
+        left_out=dict(sorted(found.left_out.items())),
+        unused=unused or UnusedFeedback(),
+        contradicted=contradicted,
+        notes=[],
+    )
+    return msgspec.structs.replace(report, notes=list(_notes(report, found)))
+
+
+def without_propensities(report: ValueReport) -> bool:
+    """True where there are reactions, and no answer says how it was drawn."""
+    return report.reactions > 0 and report.left_out.get(NO_SELECTION, 0) == report.reactions
+
+
+def _notes(report: ValueReport, found: Replayed) -> Iterator[str]:
+    for reason, n in report.left_out.items():
+        yield f"{n} reactions are left out: {reason}"
+    if str(report.unused) != "none":
+        yield f"reactions that are not used: {report.unused}"
+    if report.contradicted:
+        yield f"{report.contradicted} reactions are contradicted by the truth, which counts in their place"
+    if len(found.policies) > 1:
+        counts = ", ".join(f"{name} ({n})" for name, n in found.policies.most_common())
+        yield f"the operator's policy changed within the log: {counts}; its rules are not replayed"
+    one = report.estimate
+    if one is not None and one.clipped:
+        yield f"{100 * one.clipped:.2f} % of the importance weights are clipped, which lowers IPS"
