@@ -2,7 +2,7 @@
 
 bbai: 2,399 questions to 19 assistants, of which all acceptable answers are known. A text classifier of each assistant,
 cross-fitted, claims P(acceptable); the greatest claim answers. A candidate exchanges one assistant's claims: another
-slope and bias, noise, or less training. synthetic: eight domains, whose claims and acceptances follow the same hidden
+bias, noise, or less training. synthetic: eight domains, whose claims and acceptances follow the same hidden
 numbers. Sessions have one to eight requests; bbai's are of similar questions.
 
 A log is drawn from these as a service writes it: whole sessions fall into a canary, or into exploration among claims
@@ -31,6 +31,7 @@ from benchmarks.common import DATA, note, show, table
 
 NAME = "value"
 SESSIONS = 1_000
+DOMAINS = 4  # that are exchanged, one at a time
 SHARES = (0.05, 0.2, 0.5)
 WITHIN, BUDGET = 0.3, 0.2  # exploration: claims within that of the greatest, by that share of the sessions
 ESTIMATORS = ("ips", "snips", "dr")
@@ -75,12 +76,12 @@ def synthetic(seed: int = 0, n: int = 20_000, domains: int = 8) -> World:
 
 
 def _candidates(names: list[str], claims: Floats, weak: Floats, seed: int) -> Iterator[tuple[str, Floats]]:
-    """Claims with those of one domain exchanged, for the domains that win at least 2 % of the requests."""
+    """Claims with those of one domain exchanged, for the domains that win most requests."""
     rng, z = np.random.default_rng(seed + 1), log_odds(claims)
-    wins = np.bincount(claims.argmax(axis=1), minlength=len(names)) / len(claims)
-    for d in np.flatnonzero(wins >= 0.02).tolist():
+    wins = np.bincount(claims.argmax(axis=1), minlength=len(names))
+    for d in np.argsort(-wins)[:DOMAINS].tolist():
         noisy = z[:, d] + rng.normal(size=len(z))
-        changes = {"greedy": z[:, d] + 0.7, "shy": z[:, d] - 0.7, "dull": 0.6 * z[:, d], "noisy": noisy}
+        changes = {"greedy": z[:, d] + 0.7, "shy": z[:, d] - 0.7, "noisy": noisy}
         for change, own in {**changes, "weak": log_odds(weak[:, d])}.items():
             changed = claims.copy()
             changed[:, d] = sigmoid(own)

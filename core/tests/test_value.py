@@ -1,0 +1,341 @@
+"""Value of a candidate from a log: the estimators on numbers known by hand, and a log as a service writes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fakes
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from arbitrank.answerlog.feedback import Feedback, UnusedFeedback
+from arbitrank.answerlog.joining import unused_feedback, view
+from arbitrank.answerlog.reader import read_log
+from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.evaluate.intervals import Estimate
+from arbitrank.impact.gate import GateLimits, judge
+from arbitrank.impact.plan import ReplayPlan, plan
+from arbitrank.impact.replay import replay
+from arbitrank.impact.report import measure
+from arbitrank.impact.valued import ValueReport, value_of, without_propensities
+from arbitrank.live.live import Live
+from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
+from arbitrank.outcomes.propensities import selection_of, unreproduced
+from arbitrank.outcomes.session_intervals import effective_size, session_mean, student
+from arbitrank.outcomes.value import ValueSettings, estimate
+from arbitrank.store.store import Store, open_store
+from arbitrank.values import Hypothesis, Request, Truth
+from arbitrank.wire.requests import Logged
+
+# ----------------------------------------------------------------------------------------------------- on known numbers
+
+
+def choices(
+    n: int = 600, share: float = 0.25, gain: float = 0.0, flips: float = 0.5, possible: bool = True, seed: int = 0
+) -> LoggedChoices:
+    """A log with a canary: the candidate's own actions are accepted with a probability of 0.5 + gain."""
+    rng = np.random.default_rng(seed)
+    flipped, drawn = rng.random(n) < flips, rng.random(n) < share
+    accepted = (rng.random(n) < 0.5 + gain * (flipped & drawn)).astype(np.float64)
+    served = np.where(flipped, np.where(drawn, share, 1.0 - share), 1.0)
+    claim, action = np.full(n, 0.6), np.zeros(n, np.int64)
+    sides = [
+        VersionChoices(~flipped | own, np.full(n, True) if possible else ~flipped | own, claim, action)
+        for own in (~drawn, drawn)
+    ]
+    return LoggedChoices(accepted, served, np.arange(n), *sides, flipped)
+
+
+def test_the_estimators_are_those_of_the_books() -> None:
+    served = np.array([True, False, True, True])
+    every = np.ones(4, np.bool_)
+    claim, action = np.array([0.9, 0.2, 0.6, 0.5]), np.zeros(4, np.int64)
+    one = VersionChoices(served, every, claim, action)
+    log = LoggedChoices(np.array([1.0, 1.0, 0.0, 1.0]), np.array([0.5, 0.5, 0.25, 1.0]), np.arange(4), one, one, ~every)
+    found = estimate(log)
+    assert found is not None
+    assert found.after.ips.mean == pytest.approx((2 + 0 + 0 + 1) / 4)
+    assert found.after.snips.mean == pytest.approx((2 + 1) / (2 + 4 + 1))
+    assert found.effective == pytest.approx(7**2 / (4 + 16 + 1))
+    assert found.difference.ips == found.difference.dr == Estimate(0.0, 0.0, 0.0)
+    assert found.verdict == "same"
+    clipped = estimate(log, ValueSettings(clip=2.0))
+    assert clipped is not None
+    assert clipped.clipped == 0.25
+    assert clipped.after.ips.mean == pytest.approx((2 + 1) / 4)
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.3, "better"), (-0.3, "worse"), (0.02, "undecided")])
+def test_the_verdict_is_by_the_interval_of_the_difference(gain: float, verdict: str) -> None:
+    found = estimate(choices(n=2_000, gain=gain))
+    assert found is not None
+    assert found.verdict == verdict
+    assert found.without_evidence == 0.0
+    for one in (found.difference.ips, found.difference.snips, found.difference.dr):
+        assert one.low < gain / 2 < one.high
+    assert found.bounds == (found.difference.dr.low, found.difference.dr.high)
+
+
+def test_too_few_served_flips_are_not_judged() -> None:
+    found = estimate(choices(n=2_000, share=0.01, gain=-0.5))
+    assert found is not None
+    assert found.effective_flips < 30
+    assert found.verdict == "too little evidence"
+
+
+def test_flips_that_could_not_be_served_are_judged_by_the_worst_case() -> None:
+    """Where nothing was drawn, any flip may have become right or wrong."""
+    known, unknown = choices(share=0.0, gain=0.3), choices(share=0.0, gain=0.3, possible=False)
+    found = estimate(unknown)
+    assert found is not None
+    assert found.without_evidence == 1.0
+    assert found.overlap == pytest.approx(1.0 - unknown.flipped.mean())
+    assert found.verdict == "too little evidence"
+    assert found.bounds[0] < -0.2
+    assert found.bounds[1] > 0.2
+    assert estimate(known) is not None
+
+
+def test_no_reaction_is_no_estimate() -> None:
+    assert estimate(choices(n=40).at(np.zeros(40, np.bool_))) is None
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 0.95))
+def test_exchanging_the_versions_negates_the_difference(seed: int, share: float) -> None:
+    one = choices(n=80, share=share, seed=seed)
+    other = dataclasses.replace(one, before=one.after, after=one.before)
+    found, reverse = estimate(one), estimate(other)
+    assert found is not None
+    assert reverse is not None
+    for name in ("ips", "snips", "dr"):
+        mean = getattr(found.difference, name).mean
+        assert mean == pytest.approx(-getattr(reverse.difference, name).mean, abs=1e-9)
+
+
+def test_repeated_requests_of_a_session_widen_the_interval() -> None:
+    values = np.random.default_rng(0).random(200)
+    apart = session_mean(values, np.arange(200))
+    together = session_mean(np.repeat(values, 5), np.repeat(np.arange(200), 5))
+    assert together.mean == pytest.approx(apart.mean)
+    assert together.high - together.low == pytest.approx(apart.high - apart.low, rel=1e-9)
+    assert session_mean(values, np.zeros(200, np.int64)).high == np.inf
+
+
+def test_quantiles_are_students() -> None:
+    for freedom, quantile in ((5.0, 2.5706), (10.0, 2.2281), (30.0, 2.0423), (np.inf, 1.95996)):
+        assert student(freedom) == pytest.approx(quantile, abs=0.01)
+    assert effective_size(np.array([1.0, 1.0, 0.0])) == 2.0
+    assert effective_size(np.zeros(3)) == 0.0
+
+
+# ------------------------------------------------------------------------------------------------- on a service's log
+
+DOMAINS = {name: fakes.FakeDomain(name) for name in ("apples", "pears")}
+ACCEPTED = {"apples": 0.3, "pears": 0.7}
+"""Share of accepted answers where both claim a request: the candidate wins these for apples, and users dislike it."""
+
+
+def request(number: int) -> Request:
+    p = (0.7, 0.2, 0.95)[number % 3]
+    claims = {"apples": p, "pears": 0.8}
+    readings = tuple(Hypothesis(name, "Eat", claim) for name, claim in claims.items())
+    return Request(id=f"r{number}", session=f"s{number // 2}", utterance="fruit", hypotheses=readings)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store in which apples has a candidate with two fifths of the requests, which claims more."""
+    folder = tmp_path_factory.mktemp("store")
+    store = open_store(folder / "store", environment={})
+    for name in DOMAINS:
+        fakes.artifact(folder / name, name, fakes.CARD, strength=1.0)
+        store.publish(folder / name, promote=True)
+    fakes.artifact(folder / "greedy", "apples", fakes.CARD, strength=3.0)
+    store.publish(folder / "greedy")
+    store.canary("apples", 0.4)
+    return store
+
+
+def answer_all(live: Live, log: AnswerLog, n: int) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(n):
+        asked = request(number)
+        arbitration = live.arbitrate(asked)
+        answer = arbitration.answer
+        log.write(asked, answer, arms=arbitration.arms, selection=drawn(asked, arbitration))
+        both = number % 3 == 0
+        best = answer.ranked[0].domain
+        liked = rng.random() < (ACCEPTED[best] if both else 0.6)
+        log.feedback(Feedback(id=asked.id or "", outcome="accepted" if liked else "rejected"))
+
+
+def drawn(asked: Request, arbitration: Any) -> Callable[[], Any]:
+    return lambda: selection_of(asked, arbitration.answer, arbitration.canary)
+
+
+@pytest.fixture(scope="module")
+def log(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("log")
+    with Live(DOMAINS, store, selftest=lambda folder, name: None) as live, AnswerLog(folder) as written:
+        live.look()
+        answer_all(live, written, 1_200)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exchange(store: Store) -> ReplayPlan:
+    candidate = store.state("apples")[1].candidate
+    assert candidate is not None
+    return plan(DOMAINS, store, "apples", store.fetch("apples", candidate))
+
+
+@pytest.fixture(scope="module")
+def report(exchange: ReplayPlan, log: Path) -> ValueReport:
+    return value_of(replay(exchange, log), exchange, "log")
+
+
+def test_every_answer_of_a_canary_is_reproduced_from_the_log(log: Path) -> None:
+    lines = [line for line in read_log(log) if isinstance(line, Logged)]
+    assert len(lines) == 1_200
+    assert [problem for line in lines if (problem := unreproduced(line))] == []
+    shares = {round(line.answer.selection.probability, 9) for line in lines if line.answer and line.answer.selection}
+    assert shares == {0.4, 0.6}
+
+
+def test_a_canary_is_the_experiment_by_which_its_candidate_is_judged(report: ValueReport) -> None:
+    one = report.estimate
+    assert one is not None
+    assert (one.n, one.sessions, one.flips) == (1_200, 600, 400)
+    assert one.without_evidence == 0.0
+    assert one.overlap == 1.0
+    assert one.difference.dr.low < -0.4 / 3 < one.difference.dr.high
+    assert one.verdict == "worse"
+    assert report.notes == []
+
+
+def test_alike_answers_were_certain_and_others_had_the_arms_share(exchange: ReplayPlan, log: Path) -> None:
+    rows = replay(exchange, log).rows
+    alike = rows[~rows["moved"]]
+    assert set(alike["propensity"]) == {1.0}
+    assert set(rows[rows["moved"]]["propensity"].round(9)) == {0.4, 0.6}
+    assert alike["before"]["served"].all()
+    assert alike["after"]["served"].all()
+
+
+def test_the_impact_report_has_the_value_and_the_gate_refuses_by_it(exchange: ReplayPlan, log: Path) -> None:
+    impact, _ = measure(exchange, log)
+    assert impact.value is not None
+    reasons = {one.what: one.text for one in judge(impact, None)}
+    assert "users would accept fewer of its answers" in reasons["value"]
+    tolerant = judge(impact, None, GateLimits(tolerance=0.5))
+    assert "value" not in {one.what for one in tolerant}
+
+
+def changed_log(folder: Path, lines: Iterable[Logged]) -> Path:
+    path = folder / "changed.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    return path
+
+
+def with_answers(log: Path, change: Callable[[Any], Any]) -> Iterator[Logged]:
+    for line in read_log(log):
+        assert isinstance(line, Logged)
+        yield replace(line, answer=change(line.answer))
+
+
+def test_a_log_without_selections_says_nothing(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+    path = changed_log(tmp_path, with_answers(log, lambda answer: replace(answer, selection=UNSET)))
+    report = value_of(replay(exchange, path), exchange, "log")
+    assert report.estimate is None
+    assert without_propensities(report)
+    assert report.left_out == {"logged without the probability of the answer": 1_200}
+
+
+def test_another_canarys_candidate_and_the_policys_decisions_are_left_out(
+    exchange: ReplayPlan, log: Path, tmp_path: Path
+) -> None:
+    numbers = iter(range(10_000))
+
+    def change(answer: Any) -> Any:
+        number = next(numbers)
+        selection = replace(answer.selection, policy="new" if number > 600 else "old", overridden=number % 10 == 0)
+        other = {"pears": replace(selection.canary["apples"], arm="canary" if number % 10 == 1 else "stable")}
+        selection = replace(selection, canary={**selection.canary, **other} if number % 2 else selection.canary)
+        probability = np.prod([one.probability for one in selection.canary.values()])
+        return replace(answer, selection=replace(selection, probability=float(probability)))
+
+    report = value_of(replay(exchange, changed_log(tmp_path, with_answers(log, change))), exchange, "log")
+    assert report.left_out == {
+        "answered by the candidate of another canary": 120,
+        "decided by the operator's policy": 120,
+    }
+    assert report.estimate is not None
+    assert report.estimate.n == 960
+    assert any(note.startswith("the operator's policy changed within the log: ") for note in report.notes)
+
+
+def test_a_truth_counts_in_the_place_of_the_reaction_that_it_contradicts(
+    exchange: ReplayPlan, log: Path, tmp_path: Path
+) -> None:
+    lines = [line for line in read_log(log) if isinstance(line, Logged)]
+    told = [replace(line, truth=Truth("apples", "Eat"), outcome="accepted") for line in lines]
+    report = value_of(replay(exchange, changed_log(tmp_path, told)), exchange, "log")
+    assert report.estimate is not None
+    right = sum(line.answer is not None and line.answer.ranked[0].domain == "apples" for line in lines)
+    assert report.contradicted == len(lines) - right
+    assert report.estimate.difference.dr.mean > 0.2
+    assert any("contradicted by the truth" in note for note in report.notes)
+
+
+def test_a_candidate_of_another_canary_is_valued_by_the_stable_arm_alone(store: Store, log: Path) -> None:
+    """The candidate of another canary is no version of this comparison: its sessions are left out."""
+    folder = log.parent / "third"
+    if not folder.exists():
+        fakes.artifact(folder, "apples", fakes.CARD, strength=2.0)
+    exchanged = plan(DOMAINS, store, "apples", folder)
+    report = value_of(replay(exchanged, log), exchanged, "log")
+    assert report.estimate is not None
+    assert 600 < report.estimate.n < 840
+    assert report.estimate.verdict == "too little evidence"
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_reactions_that_cannot_be_to_the_answer_are_counted_and_not_used(tmp_path: Path) -> None:
+    asked = {name: Request(id=name, session=f"of {name}", utterance="a") for name in ("good", "early", "other", "late")}
+    with Live(DOMAINS, open_store(tmp_path / "s", environment={}), selftest=lambda folder, name: None) as live:
+        answers = {name: live.answer(one) for name, one in asked.items()}
+    with AnswerLog(tmp_path / "log", clock=lambda: 1_000.0) as log:
+        for name, one in asked.items():
+            log.write(one, answers[name])
+    with AnswerLog(tmp_path / "log", clock=lambda: 1_010.0) as log:
+        log.feedback(Feedback(id="good", outcome="rejected", session="of good"))
+        log.feedback(Feedback(id="good", outcome="accepted"))
+        log.feedback(Feedback(id="other", outcome="accepted", session="of good"))
+        log.feedback(Feedback(id="nobody", outcome="accepted"))
+    with AnswerLog(tmp_path / "log", clock=lambda: 100.0) as log:
+        log.feedback(Feedback(id="early", outcome="accepted"))
+    with AnswerLog(tmp_path / "log", clock=lambda: 9e9) as log:
+        log.feedback(Feedback(id="late", outcome="accepted"))
+    found = {line.id: line.outcome for line in read_log(tmp_path / "log") if isinstance(line, Logged)}
+    assert found == {"good": "accepted", "early": None, "other": None, "late": None}
+    unused = unused_feedback(view(tmp_path / "log"))
+    assert unused == UnusedFeedback(unknown=1, repeated=1, early=1, future=1, other_session=1)
+    assert "1 from another session" in str(unused)
+
+
+def test_questions_and_none_are_actions_too() -> None:
+    rng = np.random.default_rng(0)
+    one = choices(n=400)
+    action = rng.integers(0, 3, 400)
+    asked = dataclasses.replace(one, before=dataclasses.replace(one.before, action=action))
+    assert estimate(asked) is not None
