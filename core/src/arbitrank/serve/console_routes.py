@@ -23,6 +23,7 @@ from arbitrank.serve.messages import ContextKey, Service, TryCall
 from arbitrank.serve.promotion_process import verdict_of
 from arbitrank.serve.replies import json_reply
 from arbitrank.serve.trial_process import SECONDS, TrialTask
+from arbitrank.store.kinds import DECISIONS
 from arbitrank.values import Answer, Request
 from arbitrank.wire.requests import decode_request
 
@@ -102,7 +103,9 @@ class ConsoleHandlers:
 
     async def _tried_apart(self, request: Request, body: TryCall) -> Response:
         """The reply to a trial of versions that are not loaded, which a child process loads."""
-        settings = self.state.settings
+        settings, names = self.state.settings, {DECISIONS, *(one.name for one in self.state.found)}
+        if unknown := sorted(body.versions.keys() - names):
+            raise HTTPException(404, f"{unknown[0][:64]!r}: a version is chosen for an installed domain or {DECISIONS}")
         if self._loading.locked():
             raise HTTPException(503, "another version is being loaded; try again", {"retry-after": "2"})
         task = TrialTask(settings.store, settings.keys, settings.decisions, request, body.versions, body.explain)

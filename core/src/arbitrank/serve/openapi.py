@@ -197,6 +197,8 @@ def _add_bounds(schemas: dict[str, Any]) -> None:
         for kind in schemas[call]["properties"]["reason"]["anyOf"]:
             if kind.get("type") == "string":
                 kind["pattern"] = _PLAIN
+    tried = schemas["TryCall"]["properties"]
+    tried["request"] = {"$ref": _REF.format(name="Request")}  # read as that of `/v1/rank`
     reason = promote["properties"]["reason"]
     promote["if"] = {"properties": {"force": {"const": True}}, "required": ["force"]}
     promote["then"] = {

@@ -98,7 +98,7 @@ OPERATIONS = (
         summary="Answer a request with reasons, by chosen versions, without logging or counting it.",
         description="Versions that are not loaded answer in a process of its own, without the Shortlister and the "
         "HypRank, which takes a moment; one is loaded at a time. It is decided by the service's policy.",
-        body=TryCall, reply=Answer, errors=(*_BODY_ERRORS, 409, 422),
+        body=TryCall, reply=Answer, errors=(*_BODY_ERRORS, 404, 409, 422),
     ),
     Operation(
         method="POST", path=FEEDBACK, name="feedback", tag="Feedback", scope="feedback",

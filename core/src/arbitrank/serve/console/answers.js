@@ -156,11 +156,13 @@ export function reasons(reading) {
   const rows = keys.map((key, i) => {
     const words = Object.entries(reading.details ?? {}).filter(([name]) => name.startsWith(`${key}.`))
       .sort(([, a], [, b]) => Math.abs(b) - Math.abs(a)).slice(0, 6);
-    return h("tr", { data: { group: key } },
-      h("th", { scope: "row", class: "text" }, WORDS[key] ?? key,
-        words.map(([name, value]) => h("div", { class: "note detail" }, `${signed(value)} ${name.slice(key.length + 1)}`))),
-      h("td", { class: "bars" }, bar(i ? ends[i - 1] : 0, ends[i], exact[i] < 0 ? "against" : "for")),
-      h("td", {}, signed(shown[i])));
+    return [
+      h("tr", { data: { group: key } }, h("th", { scope: "row", class: "text" }, WORDS[key] ?? key),
+        h("td", { class: "bars" }, bar(i ? ends[i - 1] : 0, ends[i], exact[i] < 0 ? "against" : "for")),
+        h("td", {}, signed(shown[i]))),
+      words.length > 0 && h("tr", { class: "details" }, h("td", { colspan: "3", class: "text note" }, "of which ",
+        words.map(([name, value], j) => [j > 0 && ", ", h("span", { class: "detail" }, `${signed(value)} ${name.slice(key.length + 1)}`)]))),
+    ];
   });
   const odds = ends.at(-1) ?? 0;
   return h("table", { class: "why wide" },
@@ -201,17 +203,19 @@ export function changesView([a, b]) {
   const pairs = [...a.ranked.map((one) => [one, seconds.get(key(one))]),
     ...b.ranked.filter((one) => !firsts.has(key(one))).map((one) => [undefined, one])];
   const moved = pairs.map(([x, y]) => [x ?? y, x?.probability ?? null, y?.probability ?? null])
-    .sort((x, y) => Math.max(y[1] ?? 0, y[2] ?? 0) - Math.max(x[1] ?? 0, x[2] ?? 0)).slice(0, 8);
+    .sort((x, y) => Math.max(y[1] ?? 0, y[2] ?? 0) - Math.max(x[1] ?? 0, x[2] ?? 0))
+    .filter(([, x, y], i) => i < 2 || (x ?? 0) >= 0.001 || (y ?? 0) >= 0.001).slice(0, 8);
   const names = namesOf({ domains: { ...b.domains, ...a.domains } });
-  const same = a.decision.action === b.decision.action && key(a.ranked[a.decision.contenders[0]] ?? {}) === key(b.ranked[b.decision.contenders[0]] ?? {});
+  const chosen = (one) => one.ranked[one.decision.contenders[0]];
+  const decided = (one) => [decisionBadge(one.decision.action), chosen(one) && ` ${names.domain(chosen(one).domain)} ${names.intent(chosen(one))}`];
+  const same = a.decision.action === b.decision.action && (chosen(a) && key(chosen(a))) === (chosen(b) && key(chosen(b)));
   return h("section", { class: "card", "aria-label": "A and B side by side" },
-    h("p", {}, same ? "Both decide the same: " : "They decide otherwise: ", decisionBadge(a.decision.action),
-      !same && [" and ", decisionBadge(b.decision.action)]),
+    h("p", {}, same ? ["Both decide the same: ", decided(a)] : ["A: ", decided(a), "; B: ", decided(b)]),
     scrolling(h("table", { class: "wide" },
       h("thead", {}, h("tr", {}, ["reading", "A", "B", "B − A"].map((name, i) => h("th", { scope: "col", class: i ? "" : "text" }, name)))),
       h("tbody", {}, moved.map(([one, x, y]) => h("tr", {},
         h("th", { scope: "row", class: "text" }, `${names.domain(one.domain)} ${names.intent(one)}`,
           (one.slots ?? []).map((slot) => h("span", { class: "note" }, ` ${slot.name}: ${slot.value}`))),
-        h("td", {}, percent(x)), h("td", {}, percent(y)),
-        h("td", {}, x === null || y === null ? "–" : `${signed(100 * (y - x), 1)} pts`))))), "Probabilities of both"));
+        h("td", { class: "nowrap" }, percent(x)), h("td", { class: "nowrap" }, percent(y)),
+        h("td", { class: "nowrap" }, x === null || y === null ? "–" : `${signed(100 * (y - x), 1)} pts`))))), "Probabilities of both"));
 }

@@ -3,14 +3,14 @@
 import { copyable, h, tabs } from "./elements.js";
 import { hasToken } from "./api.js";
 
-/** Tabs with a request's link, curl, CLI and Python. */
-export function copies(side) {
+/** Tabs with a link, and with curl, CLI and Python for each side. */
+export function copies(sides) {
+  const each = (name, make) => [name, () => h("div", {}, sides.map((side, i) => [
+    sides.length > 1 && h("h3", {}, "AB"[i]), copyable(make(side), `${name}${sides.length > 1 ? ` of ${"AB"[i]}` : ""}`)]))];
   return h("section", { class: "card", "aria-label": "Copy" }, h("h2", {}, "The same elsewhere"),
     tabs("Copy as", [
       ["Link", () => copyable(location.href, "link")],
-      ["curl", () => copyable(curl(side), "curl command")],
-      ["CLI", () => copyable(cli(side), "command")],
-      ["Python", () => copyable(python(side), "Python code")],
+      each("curl", curl), each("CLI", cli), each("Python", python),
     ]));
 }
 

@@ -20,11 +20,11 @@ export async function show(main, { params, signal, setParams }) {
   await get("/v1/log", { signal, query: { limit: 1 } }); // the caller may lack the scope, which the frame reports
   const filters = filterForm(params, domains.map((one) => one.name));
   const state = h("p", { class: "note" });
-  const body = h("tbody", {});
-  const table = scrolling(h("table", { class: "wide live" }, h("thead", {}, h("tr", {},
-    ["time", "request", "decision", "reading"].map((name) => h("th", { scope: "col", class: "text" }, name)),
-    h("th", { scope: "col" }, "P(right)"), h("th", { scope: "col", class: "text" }, "what happened"),
-    h("th", { scope: "col", class: "text" }, "look into it"))), body), "The last requests");
+  const body = h("tbody", { role: "rowgroup" });
+  const table = scrolling(h("table", { class: "wide live", role: "table" }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
+    ["time", "request", "decision", "reading"].map((name) => h("th", { scope: "col", role: "columnheader", class: "text" }, name)),
+    h("th", { scope: "col", role: "columnheader" }, "P(right)"),
+    ["what happened", "look into it"].map((name) => h("th", { scope: "col", role: "columnheader", class: "text" }, name)))), body), "The last requests");
   const nothing = h("div", {}, empty("No request of this kind among the last that were logged.",
     "curl -sS " + location.origin + "/v1/rank -H 'content-type: application/json' -d '{\"utterance\": \"…\"}'"));
   const redacted = known.words === "keep" ? null
@@ -111,18 +111,18 @@ function rowView(row, onSession) {
     row.reason && h("div", { class: "note" }, row.reason),
   ];
   const session = sessionText(row.session);
-  return h("tr", {},
-    h("td", { class: "text", title: row.time ? new Date(1000 * row.time).toISOString() : "" }, when(row.time),
-      session && h("div", {}, h("button", { type: "button", class: "plain note", title: "Only this session", on: { click: () => onSession(session) } }, session.slice(0, 12)))),
-    h("th", { scope: "row", class: `text ${row.utterance === undefined ? "note" : ""}` }, words,
+  return h("tr", { role: "row" },
+    h("td", { class: "text", role: "cell", title: row.time ? new Date(1000 * row.time).toISOString() : "" }, when(row.time),
+      session && h("div", {}, h("button", { type: "button", class: "plain session", title: "Only this session", on: { click: () => onSession(session) } }, session.slice(0, 12)))),
+    h("th", { scope: "row", role: "rowheader", class: `text ${row.utterance === undefined ? "note" : ""}` }, words,
       row.context && Object.keys(row.context).length > 0 && h("div", { class: "note" },
         Object.entries(row.context).slice(0, 4).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(", "))),
-    h("td", { class: "text" }, decisionBadge(row.action)),
-    h("td", { class: "text" }, row.domain ? [h("strong", {}, row.domain), ` ${row.intent}`] : "–",
+    h("td", { class: "text", role: "cell" }, decisionBadge(row.action)),
+    h("td", { class: "text", role: "cell" }, row.domain ? [h("strong", {}, row.domain), ` ${row.intent}`] : "–",
       (row.slots ?? []).map((slot) => [" ", h("span", { class: "slot" }, `${slot.name}: ${slot.value}`)])),
-    h("td", {}, percent(row.probability)),
-    h("td", { class: "text" }, happened),
-    h("td", { class: "text" }, h("a", { href: playgroundLink(row) }, "Why"), " ",
+    h("td", { class: "nowrap", role: "cell" }, percent(row.probability), h("span", { class: "narrow note" }, " right")),
+    h("td", { class: "text", role: "cell" }, happened),
+    h("td", { class: "text", role: "cell" }, h("a", { href: playgroundLink(row) }, "Why"), " ",
       row.id && h("button", { type: "button", class: "plain", on: { click: () => incident(row) } }, "Incident")));
 }
 

@@ -65,7 +65,7 @@ function draw(results, sides, answers) {
     two && h("h2", {}, `${"AB"[i]} `, h("span", { class: "note" }, summary(side))),
     answers[i] instanceof ApiError ? failed(answers[i]) : answerView(answers[i], side.request)));
   const both = two && answers.every((one) => !(one instanceof ApiError));
-  replace(results, both && changesView(answers), h("div", { class: two ? "sides" : "" }, views), copies(sides[0]));
+  replace(results, both && changesView(answers), h("div", { class: two ? "sides" : "" }, views), copies(sides));
   const first = answers[0];
   announce(first instanceof ApiError ? first.message : `Decision: ${first.decision.action}`);
 }
