@@ -15,6 +15,8 @@ UNMEASURED = (
     "test_benchmarks_",
     "test_cli_log",
     "test_cli_usage",
+    "test_console_pages",
+    "test_console_reports",
     "test_context_learning",
     "test_demo",
     "test_docs",
@@ -41,6 +43,10 @@ LONG = (
     "test_benchmarks_watch.py::test_weekends_alarm_nobody",
     "test_deploy.py::test_a_rolling_restart_behind_nginx_loses_no_request",
     "test_deploy.py::test_the_steps_of_the_dockerfile_make_a_service",
+    *(
+        f"test_console_pages.py::test_pages_fit_and_are_accessible_in_each_theme[{one}]"
+        for one in ("360-light", "800-light", "800-dark", "1400-dark")
+    ),
     "test_context_learning.py::test_evaluate_learns_from_a_key_that_is_named[option]",
     "test_docs.py::test_the_tutorials_domain_is_installed_trained_asked_and_shipped",
     "test_environments.py::test_code_that_fails_is_refused_and_the_one_before_answers[exit]",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import fakes
 import pytest
 from services import Service
 
+from arbitrank.serve.auth import Denied, make_token, permitted
 from arbitrank.serve.console_files import POLICY, console_files
+from arbitrank.store.store import open_store
 
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|localStorage|sessionStorage"
@@ -40,9 +45,16 @@ def test_the_page_has_nothing_inline_and_names_files_that_there_are() -> None:
 
 
 @pytest.fixture(scope="module")
-def service(lights_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
+def service(lights_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with a log and a store with two versions of lights, the first of them stable."""
     folder = tmp_path_factory.mktemp("console")
+    store = open_store(folder / "store", environment={})
+    fakes.artifact(folder / "one", "lights", fakes.CARD, intent="one", mine=0.7)
+    store.publish(folder / "one", promote=True)
+    other = fakes.artifact(folder / "two", "lights", fakes.CARD, intent="two", mine=0.8)
+    store.publish(folder / "two")
     with Service(lights_site, folder / "store", "--log", str(folder / "log")) as service:
+        service.other = other  # type: ignore[attr-defined]
         yield service
 
 
@@ -80,3 +92,109 @@ def test_a_name_that_another_had_point_here_is_refused(service: Service, path: s
     assert service.call("GET", path, host=f"localhost:{service.port}")[0] == 200
     status, _, _ = service.call("GET", path, origin="http://attacker.example")
     assert status == 403
+
+
+def logged(service: Service, n: int, query: str = "") -> dict:
+    """The page of the log, once it has n rows."""
+    for _ in range(2_000):
+        status, page, _ = service.call("GET", f"/v1/log?{query}")
+        assert status == 200, page
+        if len(page["rows"]) >= n:
+            return page
+    raise AssertionError(f"{len(page['rows'])} rows, expected {n}")
+
+
+def test_a_trial_answers_as_the_service_does_and_is_not_logged(service: Service) -> None:
+    request = {"utterance": "more light", "session": "tried"}
+    status, tried, _ = service.call("POST", "/v1/try", {"request": request})
+    assert status == 200
+    _, answer = service.rank({**request, "session": "asked"})
+    assert tried["decision"] == answer["decision"]
+    assert [one["score"] for one in tried["ranked"]] == [one["score"] for one in answer["ranked"]]
+    logged(service, 1, "session=asked")
+    assert service.call("GET", "/v1/log?session=tried")[1]["rows"] == []
+
+
+def test_a_trial_by_a_version_that_is_not_loaded_answers_by_it(service: Service) -> None:
+    versions = {"lights": service.other}  # type: ignore[attr-defined]
+    status, answer, _ = service.call("POST", "/v1/try", {"request": {"utterance": "more"}, "versions": versions})
+    assert status == 200, answer
+    assert (answer["domains"]["lights"]["version"], answer["ranked"][0]["intent"]) == (versions["lights"], "two")
+    assert service.rank({"utterance": "more"})[1]["ranked"][0]["intent"] == "one"
+    status, error, _ = service.call(
+        "POST", "/v1/try", {"request": {"utterance": "more"}, "versions": {"attic": "0" * 12}}
+    )
+    assert (status, list(error)) == (404, ["error"])
+    status, error, _ = service.call(
+        "POST", "/v1/try", {"request": {"utterance": "x"}, "versions": {"lights": "0" * 12}}
+    )
+    assert status in (409, 422)
+    assert "0" * 12 in error["error"]
+
+
+def test_the_log_is_filtered_and_followed_and_shows_what_was_reported_since(service: Service) -> None:
+    service.rank({"id": "first", "utterance": "<b>on</b>", "session": {"id": "kitchen"}, "context": {"device": "tv"}})
+    service.rank({"id": "second", "hypotheses": []})
+    page = logged(service, 1, "words=second")
+    assert (page["rows"][0]["action"], page["words"]) == ("none", "keep")
+    (row,) = logged(service, 1, "session=kitchen")["rows"]
+    assert (row["utterance"], row["domain"], row["context"]) == ("<b>on</b>", "lights", {"device": "tv"})
+    assert row["probability"] == pytest.approx(0.7)
+    for query, found in (
+        ("action=none&words=first", 0), ("words=B%3EON", 1), ("below=0.71&words=first", 1),
+        ("below=0.69&words=first", 0),
+        ("domain=lights&words=first", 1), ("domain=attic&words=first", 0),
+        ("domain=shades&words=first", 1), ("failed=true&words=first", 1),  # shades has no weights
+        ("limit=1", 1),
+    ):  # fmt: skip
+        assert len(service.call("GET", f"/v1/log?{query}")[1]["rows"]) == found, query
+    cursor = service.call("GET", "/v1/log")[1]["cursor"]
+    assert service.call("GET", f"/v1/log?after={cursor}")[1]["rows"] == []
+    service.call("POST", "/v1/feedback", {"id": "first", "outcome": "rejected", "truth": {"domain": "shades"}})
+    (row,) = logged(service, 1, f"after={cursor}")["rows"]
+    assert (row["id"], row["outcome"], row["truth"]) == ("first", "rejected", {"domain": "shades"})
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=9999", "limit=x", "action=maybe", "below=much", "colour=red"])
+def test_a_bad_query_of_the_log_is_refused(service: Service, query: str) -> None:
+    status, error, _ = service.call("GET", f"/v1/log?{query}")
+    assert status == 400
+    assert query.partition("=")[0] in error["error"]
+
+
+def test_the_service_tells_which_keys_are_read_and_what_it_has(service: Service) -> None:
+    status, found, _ = service.call("GET", "/v1/service")
+    assert status == 200
+    assert (found["tokens"], found["log"], found["words"], found["scopes"]) == (False, True, "keep", [])
+    assert "device" in {one["key"] for one in found["context_keys"]}
+
+
+def test_with_tokens_each_call_needs_its_scope_and_without_the_console_its_calls_stay(
+    lights_site: Path, tmp_path: Path
+) -> None:
+    tokens, made = tmp_path / "tokens", {scope: make_token(scope, [scope]) for scope in ("rank", "log", "admin")}
+    tokens.write_text("".join(f"{grant}\n" for _, grant in made.values()))
+    by = {scope: token for scope, (token, _) in made.items()}
+    options = ("--tokens", str(tokens), "--no-console", "--log", str(tmp_path / "log"), "--log-words", "drop")
+    with Service(lights_site, tmp_path / "store", *options) as service:
+        for path in ("/", "/console/main.js"):
+            assert service.call("GET", path)[0] == 404
+        assert service.call("GET", "/v1/log")[0] == 401
+        assert service.call("GET", "/v1/log", token=by["rank"])[0] == 403
+        assert service.call("GET", "/v1/log", token=by["log"])[0] == 200
+        assert service.call("POST", "/v1/try", {"request": {"utterance": "x"}}, by["log"])[0] == 403
+        assert service.call("GET", "/v1/service", token=by["log"])[1]["scopes"] == ["log"]
+        service.rank({"id": "secret", "utterance": "my secret", "session": "mine"}, token=by["rank"])
+        for _ in range(2_000):
+            _, page, _ = service.call("GET", "/v1/log", token=by["admin"])
+            if page["rows"]:
+                break
+        assert "secret" not in json.dumps(page).replace('"id":"secret"', "").replace('"id": "secret"', "")
+        assert (page["words"], page["rows"][0]["utterance_length"]) == ("drop", len("my secret"))
+
+
+def test_where_others_can_reach_it_the_log_needs_tokens() -> None:
+    assert permitted(None, "log", {}, open_=True, loopback=True) is None
+    found = permitted(None, "log", {}, open_=True, loopback=False)
+    assert isinstance(found, Denied)
+    assert "--tokens" in found.reason

@@ -20,7 +20,7 @@ from arbitrank.wire.requests import Logged, decode_logged
 LINES = 2_000
 """Requests that are kept."""
 
-_BYTES = 8 << 20  # read of what is new; more than that, and the older part of it is left out
+_BYTES = 4 << 20  # read of what is new; more than that, and the older part of it is left out
 _decode_feedback = msgspec.json.Decoder(Feedback).decode
 
 
@@ -54,7 +54,8 @@ class LogTail:
             found = [path for path in segments(self._folder) if path.suffix != ".gz"] if self._folder.is_dir() else []
         left, parts = _BYTES, []
         for path in reversed(found):  # the latest first, as only so much is read
-            begin, size = self._read.get(path.name, 0), size_of(path)
+            size = size_of(path)
+            begin = min(self._read.get(path.name, 0), size)
             if size > begin and left > 0:
                 parts.append(_lines_of(path, max(begin, size - left), size, whole=size - left <= begin))
                 self._read[path.name] = begin if parts[-1] is None else parts[-1].end
@@ -62,19 +63,22 @@ class LogTail:
             else:
                 self._read[path.name] = size if left <= 0 else begin
         self._read = {path.name: self._read[path.name] for path in found}
-        for part in reversed(parts):
-            self._add(() if part is None else part.lines)
+        self._add(line for part in reversed(parts) if part is not None for line in part.lines[-LINES:])
 
     def _add(self, lines: Iterable[bytes]) -> None:
-        reactions = []
+        reactions, found = [], []
         for raw in lines:
             if b'"answer":' not in raw and (feedback := _feedback(raw)) is not None:
                 reactions.append(feedback)
             elif (line := _logged(raw)) is not None and line.answer is not None:
-                self._unnamed += 1
-                self._lines[line.id or f"\0{self._unnamed}"] = TailLine(line, line.time or 0.0)
-                if len(self._lines) > LINES:
-                    self._lines.popitem(last=False)
+                found.append(line)
+        for line in sorted(found, key=lambda line: line.time or 0.0):
+            self._unnamed += 1
+            key = line.id or f"\0{self._unnamed}"
+            self._lines.pop(key, None)
+            self._lines[key] = TailLine(line, line.time or 0.0)
+            if len(self._lines) > LINES:
+                self._lines.popitem(last=False)
         for feedback in reactions:
             if (known := self._lines.get(feedback.id)) is not None:
                 line = replace(

@@ -84,7 +84,7 @@ export function highlighted(utterance, slots) {
   let at = 0;
   for (const { start, end, slot } of spans) {
     parts.push(characters.slice(at, start).join(""),
-      h("mark", {}, characters.slice(start, end).join(""), h("span", { class: "slot-name" }, slot.name)));
+      h("mark", {}, characters.slice(start, end).join(""), " ", h("span", { class: "slot-name" }, slot.name)));
     at = end;
   }
   return [...parts, characters.slice(at).join("")];

@@ -1,0 +1,73 @@
+"""The tail of a log: the last requests of all writers, with what was reported of them, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from arbitrank.answerlog import tail
+from arbitrank.answerlog.settings import Feedback
+from arbitrank.answerlog.tail import LogTail
+from arbitrank.values import Answer, Decision, Truth
+from arbitrank.wire.requests import Logged
+
+NONE = Answer(None, Decision("none"), (), {}, {})
+
+
+def line(id: str | None, time: float, utterance: str = "x") -> bytes:
+    return msgspec.json.encode(Logged(id=id, utterance=utterance, answer=NONE, time=time)) + b"\n"
+
+
+def write(folder: Path, writer: int, *lines: bytes, second: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    with (folder / f"20261120T1246{second:02}.000000Z-{writer}-000001.jsonl").open("ab") as file:
+        file.writelines(lines)
+
+
+def ids(found: LogTail) -> list[str | None]:
+    return [one.line.id for one in found.lines()]
+
+
+def test_requests_of_all_writers_come_by_time_and_then_what_is_new(tmp_path: Path) -> None:
+    found = LogTail(tmp_path / "log")
+    assert ids(found) == []  # the folder is made by the first writer
+    write(tmp_path / "log", 1, line("a", 1.0), line("c", 3.0))
+    write(tmp_path / "log", 2, line("b", 2.0), second=1)
+    assert ids(found) == ["c", "b", "a"]
+    write(tmp_path / "log", 2, line("d", 4.0), b"no line of a log\n", line(None, 5.0), second=1)
+    assert ids(found) == [None, "d", "c", "b", "a"]
+
+
+def test_a_line_counts_once_it_is_whole(tmp_path: Path) -> None:
+    found, whole = LogTail(tmp_path), line("a", 1.0)
+    write(tmp_path, 1, whole[:20])
+    assert ids(found) == []
+    write(tmp_path, 1, whole[20:])
+    assert ids(found) == ["a"]
+
+
+def test_feedback_changes_its_request_and_when_that_was_changed(tmp_path: Path) -> None:
+    found = LogTail(tmp_path)
+    write(tmp_path, 1, line("a", 1.0), line("b", 2.0))
+    assert ids(found) == ["b", "a"]
+    write(tmp_path, 2, msgspec.json.encode(Feedback(id="a", outcome="rejected", time=7.0)) + b"\n")
+    write(tmp_path, 2, msgspec.json.encode(Feedback(id="a", truth=Truth("x"), time=8.0)) + b"\n")
+    write(tmp_path, 2, msgspec.json.encode(Feedback(id="gone", truth=Truth("x"), time=9.0)) + b"\n")
+    one = found.lines()[1]
+    assert (one.line.outcome, one.line.truth, one.changed) == ("rejected", Truth("x"), 8.0)
+    assert found.lines()[0].changed == 2.0
+
+
+def test_no_more_is_kept_nor_read_than_is_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "LINES", 3)
+    write(tmp_path, 1, *(line(str(n), n) for n in range(10)))
+    found = LogTail(tmp_path)
+    assert ids(found) == ["9", "8", "7"]
+    monkeypatch.setattr(tail, "_BYTES", 2 * len(line("0", 0.0)) + 10)
+    assert ids(LogTail(tmp_path)) == ["9", "8"]
+    write(tmp_path, 1, *(line(str(n), n) for n in range(10, 20)))
+    assert ids(found) == ["19", "18", "9"]  # what was written too fast is left out
+    write(tmp_path, 1, line("20", 20.0))
+    assert ids(found) == ["20", "19", "18"]

@@ -1,0 +1,146 @@
+"""The console's Playground and Live in a browser: what they show, by keyboard, at three widths, in both themes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from browser import THEMES, WIDTHS, Page, Pages, chromium, console, pages
+from services import Service
+
+__all__ = ["chromium", "console", "pages"]
+
+HOSTILE = "<img src=x onerror=alert(1)> play <b>dune</b> \u202e'\"&amp;"
+
+
+def playground(**parts: Any) -> str:
+    """The fragment of a playground; objects become JSON."""
+    query = {key: value if isinstance(value, str) else json.dumps(value) for key, value in parts.items()}
+    return f"#/playground?{urlencode(query)}"
+
+
+def numbers(page: Page, selector: str) -> list[float]:
+    texts = page.locator(selector).all_inner_texts()
+    return [float(text.replace("−", "-").replace("±", "")) for text in texts]
+
+
+def test_the_bars_of_a_reading_add_up_to_its_log_odds_and_these_to_its_probability(pages: Pages) -> None:
+    page = pages()
+    page.open(playground(q="play dune on the tv", c={"device": "tv"}))
+    reading = page.locator(".reading[open]")
+    parts = numbers(page, ".reading[open] tr[data-group] td:last-child")
+    (total,) = numbers(page, ".reading[open] .total td:last-child")
+    groups = [row.get_attribute("data-group") for row in reading.locator("tr[data-group]").all()]
+    assert groups[:6] == ["base", "domain", "intent", "slots", "context", "features"]
+    assert sum(parts) == pytest.approx(total, abs=1e-9)
+    right = float(re.search(r"([\d.]+) % right", reading.locator(".right").inner_text())[1])  # type: ignore[index]
+    assert right == pytest.approx(100 / (1 + math.exp(-total)), abs=0.3)
+    ends = [
+        row.evaluate("e => [parseFloat(e.style.left), parseFloat(e.style.left) + e.getBoundingClientRect().width /"
+                     " e.parentNode.getBoundingClientRect().width * 100]")
+        for row in reading.locator("tr[data-group] .fill").all()
+    ]  # fmt: skip
+    for value, (left, end), (next_left, next_end) in zip(parts, ends, ends[1:], strict=False):
+        reached = end if value > 0 else left
+        assert min(abs(reached - next_left), abs(reached - next_end)) < 1.5  # each begins where the one before ends
+    assert page.locator("mark").inner_text().split() == ["dune", "title"]
+    assert page.locator(".decision .badge").inner_text() == "accept"
+
+
+def test_a_request_is_typed_and_asked_by_keyboard_and_its_link_opens_the_same(pages: Pages) -> None:
+    page = pages(width=360)
+    page.open()
+    page.keyboard.type("play mary poppins")  # the words have the focus
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type("speaker")
+    page.keyboard.press("Enter")
+    page.locator(".decision").wait_for()
+    link, decision = page.url, page.locator(".decision").inner_text()
+    assert "speaker" in link
+    assert "?" not in link.partition("#")[0]  # nothing of it reaches a server's log
+    again = pages()
+    again.open(link.partition("/#")[2].join(["#", ""]))
+    assert again.locator(".decision").inner_text() == decision
+    page.locator(".reading > summary").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".reading[open]").count() == 2
+
+
+def test_two_contexts_are_shown_side_by_side_with_what_differs(pages: Pages) -> None:
+    page = pages()
+    page.open(playground(q="play mary poppins", c={"device": "tv"}))
+    page.get_by_role("button", name="Compare with another").click()
+    page.get_by_label("Context and versions of B").get_by_label("Value").fill("speaker")
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("region", name="A and B side by side").wait_for()
+    assert page.locator(".side").count() == 2
+    first, second = (page.locator(".side").nth(i).locator(".decision").inner_text() for i in (0, 1))
+    assert first != second
+    assert "c2=" in page.url
+
+
+def test_the_copies_are_the_request_and_a_shell_reads_them_as_it_is(pages: Pages) -> None:
+    words = "play 'dune' \"now\" $HOME `x` \\ 音乐"
+    page = pages()
+    page.open(playground(q=words, c={"device": "tv", "has_screen": True}))
+    texts = {}
+    for name in ("curl", "CLI", "Python"):
+        page.get_by_role("tab", name=name).click()
+        texts[name] = page.locator(".copyable pre").inner_text()
+    command = texts["curl"].removeprefix("curl ")
+    seen = json.loads(subprocess.check_output(["bash", "-c", f'printf "%s\\n" {command} | tail -1'], text=True))
+    assert seen == {"request": {"utterance": words, "context": {"device": "tv", "has_screen": True}}}
+    program = f"import json,sys; print(json.dumps(sys.argv[1:]))' {texts['CLI'].removeprefix('arbitrank ')}"
+    arguments = json.loads(subprocess.check_output(["bash", "-c", f"{sys.executable} -c '{program}"], text=True))
+    assert arguments == ["ask", "--device", "tv", "--context", "has_screen=true", "--explain", "--", words]
+    called: list[Any] = []
+    fake = type("arbitrank", (), {"answer": lambda self, *a, **k: called.append((a, k)) or self.found, "found": None})
+    code = re.search(r"arbitrator\.answer\((.*)\)\n", texts["Python"])
+    assert code
+    eval(f"one.answer({code[1]})", {"one": fake()})  # the page's own text, which holds a literal
+    assert called == [((words,), {"context": {"device": "tv", "has_screen": True}, "explain": True})]
+
+
+def test_live_shows_what_is_asked_filtered_and_each_opens_its_playground(pages: Pages, console: Service) -> None:
+    expect = pytest.importorskip("playwright.sync_api").expect
+    for number, words in enumerate([HOSTILE, "play some jazz", "how tall is the eiffel tower"]):
+        assert console.rank({"id": f"live{number}", "utterance": words, "session": "<i>s</i>"})[0] == 200
+    page = pages()
+    page.open("#/live?session=" + "%3Ci%3Es%3C%2Fi%3E")
+    row = page.locator("tbody tr")
+    page.locator("tbody tr").nth(2).wait_for()
+    assert HOSTILE in row.nth(2).locator("th").inner_text()
+    console.rank({"id": "live3", "utterance": "read me the hobbit", "session": "<i>s</i>"})
+    page.get_by_text("read me the hobbit").wait_for()  # it comes by itself
+    console.call("POST", "/v1/feedback", {"id": "live3", "outcome": "rejected"})
+    row.filter(has_text="the hobbit").get_by_text("rejected").wait_for()
+    page.get_by_label("Decision").select_option("none")
+    expect(row).to_have_count(2)
+    assert "eiffel" in row.first.inner_text()
+    assert "action=none" in page.url
+    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_label("Words or id").fill("onerror")
+    expect(row).to_have_count(1)
+    row.get_by_role("link", name="Why").click()
+    page.locator("main[data-drawn=playground]").wait_for()
+    assert page.locator("textarea").first.input_value() == HOSTILE
+    assert page.locator("main img, main b b").count() == 0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_fit_and_are_accessible_in_each_theme(pages: Pages, console: Service, width: int, theme: str) -> None:
+    console.rank({"id": "fits", "utterance": "play some jazz in a rather long sentence " * 8})
+    page = pages(width, theme)
+    for fragment in (playground(q="play mary poppins " * 9, c={"device": "tv"}, c2={"device": "speaker"}), "#/live"):
+        page.open(fragment)
+        page.fits()
+        page.accessible()
