@@ -18,6 +18,7 @@ from arbitrank.arbitration.competition import Competition, Term
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.arbitration.recalibration import Recalibration
+from arbitrank.arbitration.risk_bound import GroupBound, RiskBound
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.impact.observation import observe
@@ -119,6 +120,63 @@ def test_the_command_writes_a_folder_and_json(arbitrank: Any, lights_site: Path,
     assert load_decisions(out).competition is not None
     assert found["version"] == load_decisions(out).version
     assert store.state(DECISIONS)[1].candidate is None
+
+
+def test_a_bound_on_risk_is_certified_promoted_and_stated_by_answers_of_the_same_versions(
+    arbitrank: Any, lights_site: Path, store: Store, tmp_path: Path
+) -> None:
+    audit = file(tmp_path / "audit.jsonl", rows(3_000))
+    where = {"ARBITRANK_STORE": str(store), "PYTHONPATH": str(lights_site), "ARBITRANK_DOMAINS": "lights,shades"}
+    store.set_audit_set(audit)
+    done = arbitrank("tune", "--risk", "0.1", "--per", "domain", **where)
+    assert done.returncode == 0, done.stderr
+    assert "at most 10 % of the accepted answers wrong, with 95 % confidence" in done.stdout
+    assert "* domain lights: accept 0." in done.stdout
+    assert arbitrank("promote", DECISIONS, **where).returncode == 0
+    line = json.dumps(next(rows(1)))
+    answer = json.loads(arbitrank("rank", input=line, **where).stdout)
+    assert answer["risk"] == {"most": 0.1, "confidence": 0.95}
+    assert answer["settings"] == store.state(DECISIONS)[1].stable
+    fakes.artifact(tmp_path / "next", "lights", strength=2.0)
+    store.publish(tmp_path / "next", promote=True)
+    done = arbitrank("rank", input=line, **where)
+    assert "risk" not in json.loads(done.stdout)
+    assert "lights: the bound on risk, at most 10 % wrong, was certified with another version; run:" in done.stderr
+    store.rollback("lights")
+    store.rollback(DECISIONS, to_package=True)
+    assert "risk" not in json.loads(arbitrank("rank", input=line, **where).stdout)
+
+
+def test_a_bound_that_cannot_be_kept_publishes_nothing(
+    arbitrank: Any, lights_site: Path, store: Store, tmp_path: Path
+) -> None:
+    audit = file(tmp_path / "audit.jsonl", rows(400))
+    where = {"ARBITRANK_STORE": str(store), "PYTHONPATH": str(lights_site), "ARBITRANK_DOMAINS": "lights,shades"}
+    done = arbitrank("tune", "--risk", "0.0001", "--on", str(audit), **where)
+    assert done.returncode == 1
+    assert "the bound cannot be kept: of the" in done.stderr
+    assert store.state(DECISIONS)[1].candidate is None
+    for wrong, seen in (
+        (("--confidence", "0.9"), "--confidence: no --risk"),
+        (("--risk", "0.02", "--per", "weather"), "--per weather: expected domain, context, or context.KEY"),
+        (("--risk", "0.02", "--per", "context.room"), "--per context.room: no labelled request has"),
+        (("--risk", "0.02", "--accept", "0.5"), "accept is stated"),
+        (("--risk", "1"), "is not in the range"),
+    ):
+        done = arbitrank("tune", "--on", str(audit), *wrong, **where)
+        assert (done.returncode, seen in done.stderr) == (2, True), done.stderr
+
+
+def test_the_gate_refuses_a_bound_that_the_audit_set_contradicts(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    store.set_audit_set(file(tmp_path / "audit.jsonl", rows(1_500)))
+    bound = RiskBound(0.01, 0.95, {"": GroupBound(500, 1, 0.01)})
+    save_decisions(DecisionSettings(accept=0.4, bound=bound), tmp_path / "bound")
+    store.publish(tmp_path / "bound")
+    (reason,) = consider(store, domains, DECISIONS).reasons
+    assert reason.what == "risk"
+    assert reason.text.startswith("more than 1 % of the answers that it accepts are wrong: ")
 
 
 @pytest.mark.parametrize(

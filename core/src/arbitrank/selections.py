@@ -1,4 +1,4 @@
-"""Selections of an answer: the skills whose domains were queried, and how the answer that was served was drawn."""
+"""Selections of an answer: the skills whose domains were queried, how it was drawn, and the risk that it bears."""
 
 from __future__ import annotations
 
@@ -60,3 +60,10 @@ class ServedSelection(Struct, frozen=True):
     decisions: str | None = None
     policy: str | UnsetType = UNSET
     overridden: bool | UnsetType = UNSET
+
+
+class AnswerRisk(Struct, frozen=True):
+    """Bound on the accepted answers: at most the share `most` of them are wrong, with probability `confidence`."""
+
+    most: float
+    confidence: float

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import force_setattr, replace
 
 from arbitrank.normal_text import visible_length
+from arbitrank.selections import AnswerRisk as AnswerRisk  # noqa: PLC0414 — likewise
 from arbitrank.selections import Candidate as Candidate  # noqa: PLC0414 — plugins and the toolkit read it here
 from arbitrank.selections import ServedSelection
 from arbitrank.selections import Shortlist as Shortlist  # noqa: PLC0414 — likewise
@@ -253,8 +254,9 @@ class Answer(Struct, frozen=True):
 
     `shortlist` is set only where one chose the domains; `domains` then holds those on it and those always queried.
     `settings` is the version of the decision settings, set only where the store has stable ones, `out_of_scope_share`
-    the share of such requests that they assume now, set only where a service follows it. `selection` is set only in a
-    log: how the answer was drawn.
+    the share of such requests that they assume now, set only where a service follows it; `risk` the bound on wrong
+    answers that their thresholds keep, set only where one was certified for what answers now. `selection` is set only
+    in a log: how the answer was drawn.
     """
 
     id: str | None
@@ -265,6 +267,7 @@ class Answer(Struct, frozen=True):
     shortlist: Shortlist | UnsetType = UNSET
     settings: str | UnsetType = UNSET
     out_of_scope_share: float | UnsetType = UNSET
+    risk: AnswerRisk | UnsetType = UNSET
     selection: ServedSelection | UnsetType = UNSET
 
     def __repr__(self) -> str:

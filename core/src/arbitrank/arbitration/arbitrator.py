@@ -9,14 +9,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import cast
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
 from arbitrank.arbitration.claims import group_numbers
-from arbitrank.arbitration.competition import DomainTerm
+from arbitrank.arbitration.competition import DomainTerm, Served
 from arbitrank.arbitration.conditioning import after_winning, competing
-from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope
+from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope, stated_in_answers
 from arbitrank.arbitration.dispatch import query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
 from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
@@ -30,7 +30,7 @@ from arbitrank.domain import Model
 from arbitrank.errors import InputError
 from arbitrank.explanation import all_staged
 from arbitrank.scales import domain_scales
-from arbitrank.values import Answer, Context, DomainReport, Ranked, Request
+from arbitrank.values import Answer, AnswerRisk, Context, DomainReport, Ranked, Request
 from arbitrank.wire.built import as_from_json
 from arbitrank.wire.notices import unnoticed
 from arbitrank.wire.request_checks import checked
@@ -125,7 +125,9 @@ class Arbitrator:
             ranked = self._sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
         exclusive = self._exclusive or self._sort is not None
-        decision = decide(ranked, self.decisions, out_of_scope=out_of_scope, exclusive=exclusive)
+        decision = decide(
+            ranked, self.decisions, out_of_scope=out_of_scope, exclusive=exclusive, context=request.context
+        )
         if decision.action == "none" and (reading := self._fallback_reading(selection, outcomes)) is not None:
             ranked, decision = fall_back(ranked, reading)
         done = perf_counter()
@@ -251,17 +253,22 @@ class Arbitrator:
         return group_numbers(self.decisions.groups)
 
     @cached_property
-    def _settings(self) -> tuple[str | UnsetType, float | UnsetType]:
-        """The version of the settings, where they are an artifact's, and the share that is followed, if any."""
-        one = self.decisions.competition if self.follows_share else None
-        return self.decisions.version or UNSET, UNSET if one is None or one.share is None else one.share
+    def _settings(self) -> tuple[str | UnsetType, float | UnsetType, AnswerRisk | UnsetType]:
+        """The version of the settings, where they are an artifact's, the share that is followed, the bound on risk."""
+        staged = self._sort is not None or self.shortlisting is not None
+        return stated_in_answers(self.decisions, self._served, follows_share=self.follows_share, staged=staged)
+
+    @cached_property
+    def _served(self) -> Mapping[str, Served]:
+        """The versions and recalibrations of the domains that may be queried."""
+        return {name: (one.version, one.recalibration) for name, one in self._lineup.serving.items()}
 
     @cached_property
     def _terms(self) -> Mapping[str, DomainTerm]:
         """Slope and bias of each domain in the competition, where they were fitted on the version that serves."""
         if (competition := self.decisions.competition) is None:
             return {}
-        versions = {name: (one.version, one.recalibration) for name, one in self._lineup.serving.items()}
+        versions = self._served
         terms = competition.domain_terms(versions, self.decisions.groups, versions)
         return dict(zip(versions, terms, strict=True))
 

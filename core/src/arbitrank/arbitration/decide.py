@@ -1,7 +1,8 @@
 """The decision on a merged list: accept its head, ask the user to choose, or declare it out of scope.
 
     none      P(out of scope) exceeds the threshold `none`, or no domain has a reading
-    clarify   else P(right) of the head is below `accept`, or another domain's claim is close to the head's
+    clarify   else P(right) of the head is below `accept`, or another domain's claim is close to the head's;
+              `accept_by` has other thresholds in place of `accept`, by the head's domain or the context
     accept    else
 
 Two domains are compared by the odds that the request is the one's and not the other's, `margin`: 99.9 % and 93 % are
@@ -11,17 +12,21 @@ far apart, as the first is 75 times as likely. `decide` decides on one list, `ac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from arbitrank.arbitration.claims import checked_groups, without_agreeing
-from arbitrank.arbitration.competition import Competition
+from arbitrank.arbitration.competition import Competition, Served
+from arbitrank.arbitration.risk_bound import AcceptBy, RiskBound, group_of
 from arbitrank.errors import InputError
 from arbitrank.probability import CLIP
-from arbitrank.values import Action, Confidence, Decision, Ranked
+from arbitrank.values import Action, AnswerRisk, Confidence, Decision, Ranked
 
 ACTIONS: tuple[Action, ...] = ("accept", "clarify", "none")
 """The actions by their codes."""
@@ -43,7 +48,9 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     probabilities (`arbitrank.scales`). `competition`: the calibration of the domains' claims against each other, before
     `normalise`. `groups` names domains whose intents and slots mean the same, so that equal readings of them agree
     instead of competing (`arbitrank.arbitration.claims`). `version` is that of the artifact which the settings were
-    completed with, `stated` names the fields that the operator states, so that no artifact changes them.
+    completed with, `stated` names the fields that the operator states, so that no artifact changes them. `accept_by`
+    has thresholds in place of `accept`, by the head's domain or the context; `bound` is the guarantee that the
+    thresholds were certified with, None without one (`arbitrank.decisions.risk`).
     """
 
     none: Confidence = 0.5
@@ -58,6 +65,8 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     groups: tuple[tuple[str, ...], ...] = ()
     version: str | None = None
     stated: tuple[str, ...] = ()
+    accept_by: AcceptBy | None = None
+    bound: RiskBound | None = None
 
     def __post_init__(self) -> None:
         if self.groups:
@@ -87,8 +96,33 @@ TUNABLE = (
     "fallback",
     "competition",
     "groups",
+    "accept_by",
+    "bound",
 )
 """The settings that an artifact of decision settings may have in place of the defaults, beside scales."""
+
+
+def unbounded(settings: DecisionSettings) -> DecisionSettings:
+    """The settings without their bound on risk: thresholds that it set, and nobody states, are the defaults again."""
+    if settings.bound is None:
+        return settings
+    default = DecisionSettings()
+    free = {name: getattr(default, name) for name in ("none", "accept", "clarify") if name not in settings.stated}
+    return replace(settings, **free, accept_by=None, bound=None)
+
+
+def stated_in_answers(
+    settings: DecisionSettings, served: Mapping[str, Served], *, follows_share: bool, staged: bool
+) -> tuple[str | UnsetType, float | UnsetType, AnswerRisk | UnsetType]:
+    """Facts on the settings in each answer: their version, the share that is followed, and the bound on risk.
+
+    The bound is stated where it holds: for lists that are merged as they were when it was tested, by the same versions
+    and without other stages (`staged`).
+    """
+    one, bound = settings.competition if follows_share else None, settings.bound
+    share = UNSET if one is None or one.share is None else one.share
+    holds = bound is not None and share is UNSET and not staged and bound.holds(served)
+    return settings.version or UNSET, share, bound.in_answers if bound is not None and holds else UNSET
 
 
 def p_out_of_scope(mine: Iterable[Any]) -> Any:
@@ -122,14 +156,17 @@ def choosable(mine: Any, right: Any) -> Any:
     return (right > 0.0) & (right >= CHOOSABLE * mine)
 
 
-def action_codes(out_of_scope: Any, empty: Any, right: Any, closest: Any, settings: DecisionSettings) -> Any:
+def action_codes(
+    out_of_scope: Any, empty: Any, right: Any, closest: Any, settings: DecisionSettings, accept: Any = None
+) -> Any:
     """The decision's index in `ACTIONS`; works on arrays.
 
     `right` is P(right) of the list's head; `closest` the least absolute `margin` between its domain and another one
-    with a `choosable` reading, infinite where there is none.
+    with a `choosable` reading, infinite where there is none. `accept` is the threshold that applies, None for the
+    settings'.
     """
     none = (out_of_scope > settings.none) | empty
-    asked = (right < settings.accept) | (closest < settings.clarify)
+    asked = (right < (settings.accept if accept is None else accept)) | (closest < settings.clarify)
     return 2 * none + (1 - none) * asked
 
 
@@ -139,6 +176,7 @@ def decide(
     *,
     out_of_scope: float | None = None,
     exclusive: bool | None = None,
+    context: Mapping[str, Any] = MappingProxyType({}),
 ) -> Decision:
     """The decision on a merged list; contenders are indices into it.
 
@@ -147,7 +185,7 @@ def decide(
     it from the list's domains: the rest of their P(mine) after a competition, else Π(1 − P(mine)), which is wrong once
     they have been conditioned on one another otherwise, as `arbitrank.arbitration.conditioning.after_winning` and a
     HypRank do. `exclusive` marks those; None is what the settings say. Domains of a group with the same reading are one
-    claim, of which the first entry stands for all.
+    claim, of which the first entry stands for all. `context` is the request's, by which `accept_by` may go.
     """
     heads: dict[str, int] = {}
     for i, entry in enumerate(ranked):
@@ -170,7 +208,10 @@ def decide(
         if p >= least and choosable(p, ranked[i].probability)
     }
     closest = min(margins.values(), default=math.inf)
-    action = ACTIONS[action_codes(out_of_scope, False, right, closest, settings)]
+    by, accept = settings.accept_by, settings.accept
+    if by is not None:
+        accept = by.threshold(group_of(by.key, ranked[0].domain, context), accept)
+    action = ACTIONS[action_codes(out_of_scope, False, right, closest, settings, accept)]
     if action == "none":
         return Decision("none")
     return Decision(action, (0, *(i for i, distance in margins.items() if distance < settings.clarify)))

@@ -201,8 +201,12 @@ def served(domains: Mapping[str, Serving | Broken]) -> dict[str, Served]:
 
 
 def outdated(settings: DecisionSettings, served: Mapping[str, Served]) -> Iterator[str]:
-    """Remarks on domains of groups that are not there, and on those that compete without slopes of their own."""
+    """Remarks on domains of groups that are not there, those that compete without slopes, and a bound that is void."""
     yield from group_remarks(settings.groups, served)
+    if settings.bound is not None and (changed := settings.bound.outdated(served)):
+        risk = f"at most {100 * settings.bound.risk:g} % wrong"
+        again = f"arbitrank tune --risk {settings.bound.risk:g}"
+        yield f"{', '.join(changed)}: the bound on risk, {risk}, was certified with another version; run: {again}"
     if settings.competition is None:
         return
     if changed := settings.competition.outdated(served):

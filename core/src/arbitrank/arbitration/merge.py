@@ -126,7 +126,8 @@ class MergedHeads(NamedTuple):
 
     `probability` is P(right) of that reading, `out_of_scope` is P(no domain owns the request), `closest` the least
     `arbitrank.arbitration.decide.margin` between the head's domain and another one that a user may be asked about.
-    Where `fallback`, the fallback domain acts, and the reading is its best one.
+    Where `fallback`, the fallback domain acts, and the reading is its best one. `accept` holds the threshold of each
+    list in place of the settings', None where all have that.
     """
 
     domain: NDArray[np.int32]
@@ -135,10 +136,12 @@ class MergedHeads(NamedTuple):
     out_of_scope: Floats
     closest: Floats
     fallback: NDArray[np.bool_]
+    accept: Floats | None = None
 
     def actions(self, settings: DecisionSettings) -> NDArray[np.int64]:
         """The decision on each list, as an index in `arbitrank.arbitration.decide.ACTIONS`: what `decide` decides."""
-        codes = action_codes(self.out_of_scope, self.domain < 0, self.probability, self.closest, settings)
+        empty = self.domain < 0
+        codes = action_codes(self.out_of_scope, empty, self.probability, self.closest, settings, self.accept)
         return np.where(self.fallback, ACTIONS.index("accept"), codes)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,18 +11,19 @@ import msgspec
 import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.cli import decision_options, options
+from arbitrank.cli import decision_options, options, risk_options
 from arbitrank.cli.computing import Computing, computing, requests_at
 from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.cli.progress import shown
-from arbitrank.errors import DataError
+from arbitrank.cli.tune_risk import tune_risk, written
+from arbitrank.errors import DataError, InputError
 from arbitrank.registry import discover, loaded
-from arbitrank.store.decision_settings import TuningRecord, save_decisions
+from arbitrank.store.decision_settings import TuningRecord
 from arbitrank.store.kinds import DECISIONS
 from arbitrank.store.loading import settled
-from arbitrank.store.signing import sign
 
 if TYPE_CHECKING:
+    from arbitrank.decisions.risk_groups import RiskLimit
     from arbitrank.decisions.tuning import SettingsChoice, Tuned
     from arbitrank.impact.observation import Observation
     from arbitrank.learn.gains import Gain
@@ -44,6 +43,7 @@ _MOST_FINGERPRINTS = 500_000  # of the requests, as the file of an artifact has 
     metavar="PATH|URL",
     help="Requests without truths, from which the share of out-of-scope ones is estimated; default: those of --on.",
 )
+@risk_options.risk
 @options.seed
 @computing
 @options.as_json
@@ -52,6 +52,7 @@ _MOST_FINGERPRINTS = 500_000  # of the requests, as the file of an artifact has 
 def tune(
     path: str | None,
     traffic: str | None,
+    limit: RiskLimit | None,
     seed: int,
     where: Computing,
     as_json: bool,
@@ -64,6 +65,11 @@ def tune(
     is stated by option, environment or file stays. A setting is taken where cross-validation shows a sure gain over the
     settings in force; where none is better, nothing is published, with exit status 1.
 
+    With --risk, only the thresholds change: at most that share of the accepted answers is wrong, with probability
+    --confidence. They are chosen on a fifth of the requests and tested on the others; where no threshold passes, it is
+    said what is missing, and nothing is published. The bound is of requests like these, and of the versions that answer
+    them now.
+
     Example: arbitrank tune --on labelled.jsonl --promote
     """
     from arbitrank.decisions.tuning import tune
@@ -72,8 +78,16 @@ def tune(
     destination.check(DECISIONS)
     store = destination.store
     domains, base = loaded(discover()), settled(decisions, store, options.note)
+    if limit is not None and traffic is not None:
+        raise InputError("--traffic: --risk tunes thresholds alone, which need truths; give one of the two")
+    base = base if limit is None else risk_options.open_thresholds(base)
     with requests_at(path, store) as on, shown("tune") as progress:
         seen = observe(domains, store, on, base, progress, **where._asdict())
+    if limit is not None:
+        tune_risk(str(path or on), seen, base, limit, seed=seed, as_json=as_json, destination=destination)
+        return
+    if base.bound is not None:
+        options.note(f"the bound on risk in force ends with other settings; then run: {risk_options.again(base.bound)}")
     other = None
     if traffic is not None:
         with requests_at(traffic, store) as on_traffic, shown("tune") as progress:
@@ -90,7 +104,12 @@ def tune(
         raise DataError(
             f"{path or on}: {error}; {_beside(len(seen.unlabelled[0].best))}give others with --on FILE"
         ) from None
-    version = None if tuned.refusal else _written(tuned.settings, _record(tuned, seed, seen), destination)
+    version = None if tuned.refusal else written(tuned.settings, _record(tuned, seed, seen), destination)
+    _show(tuned, version, destination, as_json=as_json)
+
+
+def _show(tuned: Tuned, version: str | None, destination: Destination, *, as_json: bool) -> None:
+    """Print what was tuned; exits where nothing was."""
     if as_json:
         click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(tuned)}))
     else:
@@ -121,18 +140,6 @@ def _record(tuned: Tuned, seed: int, seen: Observation) -> TuningRecord:
         domain_gain=gain.domain_gain,
         requests=prints.astype("<u4").tobytes() if len(prints) <= _MOST_FINGERPRINTS else None,
     )
-
-
-def _written(settings: DecisionSettings, record: TuningRecord, destination: Destination) -> str:
-    """Write the settings to their destination; their version."""
-    with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
-        target = destination.out or Path(folder) / "artifact"
-        manifest = save_decisions(settings, target, record)
-        if destination.key:
-            sign(target, destination.key)
-        if not destination.out:
-            destination.store.publish(target, promote=destination.promote)
-    return manifest.version
 
 
 def _lines(tuned: Tuned) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,8 @@ class Heads(NamedTuple):
     """Heads of n merged lists: P(right), P(no domain), the margin to the closest domain, and what of it is right.
 
     `right` marks lists whose head is entirely right, `owned` those whose head's domain owns the request, `rival` those
-    where the closest other domain's reading is right.
+    where the closest other domain's reading is right. `domain` is the number of the head's domain, -1 where there is
+    none.
     """
 
     probability: Floats
@@ -132,6 +133,7 @@ class Heads(NamedTuple):
     right: Mask
     owned: Mask
     rival: Mask
+    domain: NDArray[np.int32]
 
     @classmethod
     def together(cls, parts: Sequence[Heads], places: Sequence[NDArray[np.int64]]) -> Heads:
@@ -139,14 +141,20 @@ class Heads(NamedTuple):
         order = np.argsort(np.concatenate(places), kind="stable")
         return cls(*(np.concatenate(columns)[order] for columns in zip(*parts, strict=True)))
 
+    def at(self, places: NDArray[np.int64]) -> Heads:
+        """Some of the lists."""
+        columns: tuple[Any, ...] = self
+        return Heads(*(column[places] for column in columns))
+
     @property
     def losses(self) -> Floats:
         """Log loss of P(right) of each head, 0 where there is none."""
         return np.where(self.empty, 0.0, log_loss(self.probability, self.right.astype(np.float64)))
 
-    def actions(self, settings: DecisionSettings) -> NDArray[np.int64]:
-        """The decision on each list, as an index in `ACTIONS`."""
-        return np.asarray(action_codes(self.out_of_scope, self.empty, self.probability, self.closest, settings))
+    def actions(self, settings: DecisionSettings, accept: Floats | None = None) -> NDArray[np.int64]:
+        """The decision on each list, as an index in `ACTIONS`; `accept` are the lists' own thresholds, if any."""
+        empty, probability = self.empty, self.probability
+        return np.asarray(action_codes(self.out_of_scope, empty, probability, self.closest, settings, accept))
 
     def answers(self, settings: DecisionSettings, none: Mask | None) -> Floats:
         """1 where the answer is right: its head, or deciding none where `none` marks that as right.
@@ -187,4 +195,5 @@ def heads_of(observed: Observed, settings: DecisionSettings, terms: Terms | None
         observed.right[at, first] & ~empty,
         observed.owners[at, first] & ~empty,
         observed.right[at, rival] & np.isfinite(merged.closest),
+        merged.domain,
     )

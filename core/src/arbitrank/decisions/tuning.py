@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.claims import Groups
 from arbitrank.arbitration.competition import Served, fitted_on
-from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.decide import DecisionSettings, unbounded
 from arbitrank.arbitration.merge import BestReadings, terms_of
 from arbitrank.decisions.candidates import (
     ALL,
@@ -82,9 +82,11 @@ def tune(
     """The decision settings for what the domains in `served` answer; `base` are those in force.
 
     `unlabelled` are readings of traffic without truths, from which the share of out-of-scope requests is re-estimated.
-    Raises `DataError` where the labelled requests are too few, or of one domain.
+    A bound on risk that those have is left out: it is of no other settings. Raises `DataError` where the labelled
+    requests are too few, or of one domain.
     """
     check(observed)
+    base = unbounded(base)
     samples = Samples(observed, seed, base.groups)
     notes = [*_remarks(observed), *_silent_groups(observed, base.groups)]
     scope, share = scope_of(samples, base, unlabelled, notes)

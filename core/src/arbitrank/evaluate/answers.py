@@ -12,6 +12,7 @@ from arbitrank.arbitration.competition import Terms
 from arbitrank.arbitration.decide import DecisionSettings, decide
 from arbitrank.arbitration.fallback import NO_FALLBACK
 from arbitrank.arbitration.merge import BestReadings, MergedHeads, conditioned_readings, merge_heads, terms_of
+from arbitrank.arbitration.risk_bound import accept_thresholds
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.evaluate.hypotheses import load
 from arbitrank.evaluate.joint import JointReadings, joint_readings, taught_joint
@@ -169,7 +170,10 @@ class _DecidedPart(NamedTuple):
     ) -> _DecidedPart:
         own, fallback = [one.at(places) for one in readings], number(corpus, settings.fallback)
         terms = terms_of(settings, corpus.domains)
-        return cls(places, own, merge_heads(own, settings, fallback, terms), settings, fallback, terms)
+        heads = merge_heads(own, settings, fallback, terms)
+        contexts = [corpus.held[i].request.context for i in places.tolist()] if settings.accept_by else ()
+        accept = accept_thresholds(settings.accept_by, settings.accept, corpus.domains, heads.domain, contexts)
+        return cls(places, own, heads._replace(accept=accept), settings, fallback, terms)
 
     def judged(self, top: Sequence[Hypothesis | None], truths: Sequence[Truth], *, none_counts: bool) -> SystemResults:
         at = self.places.tolist()

@@ -14,6 +14,7 @@ from arbitrank.arbitration.claims import group_numbers
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import MergedHeads, merge_heads, terms_of
+from arbitrank.arbitration.risk_bound import accept_thresholds
 from arbitrank.evaluate.results import SystemResults, decided, text
 from arbitrank.impact.batch_scores import DomainReadings, Reading
 from arbitrank.wire.requests import Logged
@@ -37,6 +38,7 @@ _SIDE = np.dtype(
         ("out_of_scope", "f8"),
         ("closest", "f8"),
         ("fallback", "?"),
+        ("accept", "f8"),  # the threshold of the list, where there are several
         # The exchanged domain: has it a reading, P(mine), P(right) of its best reading, is that reading right?
         ("own_reading", "?"),
         ("own_mine", "f8"),
@@ -91,6 +93,9 @@ def fill_side(
     merged = merge_heads(best, decisions, acting[0] if acting else None, terms)
     for field in ("probability", "out_of_scope", "closest", "fallback"):
         side[field] = getattr(merged, field)
+    contexts = [line.context for line in lines]
+    thresholds = accept_thresholds(decisions.accept_by, decisions.accept, sorted(readings), merged.domain, contexts)
+    side["accept"] = decisions.accept if thresholds is None else thresholds
     heads = [order[d].head(i) if d >= 0 else None for i, d in enumerate(merged.domain.tolist())]
     for i, (head, line) in enumerate(zip(heads, lines, strict=True)):
         if head:
@@ -133,9 +138,11 @@ class Flip(msgspec.Struct, frozen=True):
 def judged(rows: Rows, side: Side, decisions: DecisionSettings | None) -> SystemResults:
     """The results of one side, as in an evaluation; with `decisions` the decision "none" counts as an answer."""
     one = rows[side]
+    several = decisions is not None and decisions.accept_by is not None
     heads = MergedHeads(
-        one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"], one["closest"], one["fallback"]
-    )
+        one["head"], np.zeros(0, np.int32), one["probability"], one["out_of_scope"], one["closest"], one["fallback"],
+        one["accept"] if several else None,
+    )  # fmt: skip
     right, domain_right = one["right"].astype(np.float64), one["domain_right"].astype(np.float64)
     return decided(heads, right, domain_right, one["semer"], rows["unowned"], decisions)
 

@@ -32,7 +32,19 @@ class GateReason(msgspec.Struct, frozen=True):
     """Reason of a refusal: the rule that was broken, a text, and the neighbours that it affects."""
 
     what: Literal[
-        "self-test", "irer", "neighbour", "card", "limit", "failures", "recall", "tools", "catalogue", "value"
+        "self-test",
+        "irer",
+        "neighbour",
+        "card",
+        "limit",
+        "failures",
+        "recall",
+        "tools",
+        "catalogue",
+        "risk",
+        "suite",
+        "segment",
+        "value",
     ]
     text: str
     neighbours: tuple[str, ...] = ()

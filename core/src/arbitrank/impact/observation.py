@@ -30,7 +30,8 @@ class Observation(NamedTuple):
 
     `served` are the domains' versions and recalibrations, the fallback's and those that cannot answer left out;
     `fallback` is the name of the one that acts where none is decided. `fingerprints` are those of the requests with a
-    truth. `notes` name what was left out.
+    truth, `contexts` the plain values of their contexts. `notes` name what was left out, `beside` the domains that do
+    not compete.
     """
 
     observed: Observed
@@ -39,6 +40,8 @@ class Observation(NamedTuple):
     notes: tuple[str, ...]
     fallback: str | None
     fingerprints: NDArray[np.uint32]
+    contexts: tuple[Mapping[str, str | bool], ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def every(self) -> tuple[BestReadings, ...]:
@@ -88,6 +91,8 @@ def observe(
         notes,
         acting,
         whole.fingerprints,
+        whole.contexts,
+        tuple(sorted({*present.idle, *([] if acting is None else [acting])})),
     )
 
 

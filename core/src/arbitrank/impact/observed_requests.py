@@ -45,9 +45,9 @@ class ObservationPlan:
 class ObservedChunk:
     """A chunk of lines as the domains read them: the requests with a truth, and the rest; `first` is its first line.
 
-    `fingerprints` are those of the requests with a truth. `bad` counts the lines that could not be read, with the
-    reason of the first. `foreign` are domains whose hypotheses do not compete, `earlier` those that other versions
-    answered for in the log, `failures` the reasons of failed calls.
+    `fingerprints` are those of the requests with a truth, `contexts` the plain values of their contexts. `bad` counts
+    the lines that could not be read, with the reason of the first. `foreign` are domains whose hypotheses do not
+    compete, `earlier` those that other versions answered for in the log, `failures` the reasons of failed calls.
     """
 
     first: int
@@ -59,6 +59,7 @@ class ObservedChunk:
     labelled: Observed | None = None
     rest: Observed | None = None
     fingerprints: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    contexts: tuple[Mapping[str, str | bool], ...] = ()
 
 
 @dataclass
@@ -83,6 +84,11 @@ class ObservedRequests:
     def fingerprints(self) -> NDArray[np.uint32]:
         """The fingerprints of the requests with a truth."""
         return np.concatenate([np.zeros(0, np.uint32), *(one.fingerprints for one in self.chunks)])
+
+    @property
+    def contexts(self) -> tuple[Mapping[str, str | bool], ...]:
+        """The plain values of the contexts of the requests with a truth."""
+        return tuple(context for one in self.chunks for context in one.contexts)
 
     def remarks(self) -> Iterator[str]:
         """Remarks on lines, domains and requests that were left out."""
@@ -180,7 +186,8 @@ class ObservationWork:
         labelled = np.array([line.truth is not None for line in lines], bool)
         whole = Observed(self.names, tuple(best), right, owners)
         found.labelled, found.rest = whole.at(np.flatnonzero(labelled)), whole.at(np.flatnonzero(~labelled))
-        found.fingerprints = fingerprints([line for line in lines if line.truth is not None])
+        known = [line for line in lines if line.truth is not None]
+        found.fingerprints, found.contexts = fingerprints(known), tuple(_plain(line.context) for line in known)
 
     def _scored(self, lines: Sequence[Logged], grouped: Grouped, found: ObservedChunk) -> list[DomainReadings]:
         scored = []
@@ -198,6 +205,11 @@ def fingerprints(requests: Sequence[Request]) -> NDArray[np.uint32]:
     contents = ((one.utterance, one.hypotheses if one.utterance is None else None) for one in requests)
     hashes = (hashlib.blake2b(msgspec.json.encode(content), digest_size=4).digest() for content in contents)
     return np.frombuffer(b"".join(hashes), "<u4")
+
+
+def _plain(context: Mapping[str, object]) -> Mapping[str, str | bool]:
+    """The values of a context that thresholds can go by."""
+    return {key: value for key, value in context.items() if isinstance(value, str | bool)}
 
 
 def _unscored(brought: Brought) -> DomainReadings:

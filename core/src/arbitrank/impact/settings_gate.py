@@ -12,8 +12,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.arbitration.competition import Competition, fitted_on
-from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
 from arbitrank.arbitration.merge import terms_of
+from arbitrank.arbitration.risk_bound import accept_thresholds
+from arbitrank.decisions.binomial import least_wrong
 from arbitrank.decisions.candidates import UNKNOWN, Samples, candidates
 from arbitrank.decisions.observed import Heads, Observed, heads_of
 from arbitrank.decisions.scope import LEAST
@@ -35,8 +37,9 @@ def settings_reasons(
     """The reasons against decision settings in place of those `before`; none where they may decide, or without truths.
 
     They are refused where IRER increases by surely more than the tolerance, of all requests or of those that one domain
-    owns, and where the head of the list becomes worse calibrated than the limit allows and chance explains. `tuning` is
-    the record of that of `after`; `note` receives on which requests they are judged.
+    owns, where the head of the list becomes worse calibrated than the limit allows and chance explains, and where a
+    bound on risk that they have surely does not hold. `tuning` is the record of that of `after`; `note` receives on
+    which requests they are judged.
     """
     observed, now = _judged(observation, after, tuning, note)
     served, n = observation.served, len(observed.right)
@@ -71,7 +74,29 @@ def settings_reasons(
             f"{100 * was.ece:.1f} %, on {n} requests; at most {100 * limits.max_ece:.1f} is allowed"
         )
         reasons.append(GateReason("limit", text))
-    return reasons
+    if before.bound is not None and after.bound is None:
+        note(f"these settings have no bound on risk, those that serve have one: {100 * before.bound.risk:g} %")
+    return [*reasons, *_beyond_risk(observation, after)]
+
+
+def _beyond_risk(observation: Observation, after: DecisionSettings) -> list[GateReason]:
+    """The reason against settings whose bound on risk does not hold: surely more of what they accept is wrong."""
+    bound, observed = after.bound, observation.observed
+    if bound is None:
+        return []
+    heads = heads_of(observed, after, terms_of(after, observed.domains, observation.served))
+    names, contexts = observed.domains, observation.contexts
+    thresholds = accept_thresholds(after.accept_by, after.accept, names, heads.domain, contexts)
+    accepted = heads.actions(after, thresholds) == ACTIONS.index("accept")
+    n, wrong = int(accepted.sum()), int((accepted & ~heads.right).sum())
+    least = least_wrong(wrong, n, 1.0 - bound.confidence)
+    if least <= bound.risk:
+        return []
+    text = (
+        f"more than {100 * bound.risk:g} % of the answers that it accepts are wrong: {wrong} of {n}, at least "
+        f"{100 * least:.2f} % with {100 * bound.confidence:g} % confidence"
+    )
+    return [GateReason("risk", text)]
 
 
 def _judged(

@@ -114,7 +114,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         exclusive = decisions.exclusive or "hyprank" in answer.ms
         if not barred.keys().isdisjoint(decision.contenders):
             fallback = decision.reason == FALLBACK
-            decision = Decision("none") if fallback else _without(barred, ranked, decisions, exclusive)
+            decision = Decision("none") if fallback else _without(barred, ranked, decisions, exclusive, request.context)
             reasons.append(barred[min(barred)])
         pin = self._pinned(request.context, ranked, barred)
         if pin is not None and (decision.action, decision.contenders) != ("accept", (pin,)):
@@ -229,11 +229,15 @@ def _locale(name: str) -> str:
 
 
 def _without(
-    barred: Mapping[int, str], ranked: tuple[Ranked, ...], decisions: DecisionSettings, exclusive: bool
+    barred: Mapping[int, str],
+    ranked: tuple[Ranked, ...],
+    decisions: DecisionSettings,
+    exclusive: bool,
+    context: Context,
 ) -> Decision:
     """The decision on the other readings by their own probabilities: none where the request is a barred domain's."""
     places = [i for i, entry in enumerate(ranked) if i not in barred and entry.score is not None]
-    decision = decide([ranked[i] for i in places], decisions, exclusive=exclusive)
+    decision = decide([ranked[i] for i in places], decisions, exclusive=exclusive, context=context)
     return Decision(decision.action, tuple(places[i] for i in decision.contenders))
 
 

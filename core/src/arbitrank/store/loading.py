@@ -202,7 +202,8 @@ def settled(
 def combined(decisions: DecisionSettings, stored: DecisionSettings | None) -> DecisionSettings:
     """The operator's decision settings, and what they leave open as an artifact has it.
 
-    A setting is open that is neither stated nor another than the default.
+    A setting is open that is neither stated nor another than the default. The thresholds by domain or context go with
+    `accept`, and the bound on risk with the artifact as a whole: it is of no other settings.
     """
     if stored is None:
         return decisions
@@ -212,6 +213,10 @@ def combined(decisions: DecisionSettings, stored: DecisionSettings | None) -> De
         for name in TUNABLE
         if name not in decisions.stated and getattr(decisions, name) == getattr(default, name)
     }
+    if "accept" not in taken:
+        taken.pop("accept_by", None)
+    if any(taken.get(name, getattr(decisions, name)) != getattr(stored, name) for name in TUNABLE):
+        taken.pop("bound", None)
     return replace(decisions, **taken, scales=layered(decisions.scales, stored.scales), version=stored.version)
 
 
