@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from arbitrank.answerlog import tail
-from arbitrank.answerlog.settings import Feedback
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.tail import LogTail
 from arbitrank.values import Answer, Decision, Truth
 from arbitrank.wire.requests import Logged
