@@ -23,9 +23,10 @@ from arbitrank.domain import Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.training.build import build, figures_of, held_out, time_of
-from arbitrank.training.datasets import COMMON, Dataset, ReadReport, is_partitioned, prepare
+from arbitrank.training.datasets import Dataset, is_partitioned, prepare
 from arbitrank.training.example_file import ExampleFile, Writer, data_digest, write_examples
 from arbitrank.training.locations import DataFile, files, opened, since
+from arbitrank.training.read_report import COMMON, ReadReport
 from arbitrank.training.sufficiency import shortage_notes, shortages
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 

@@ -15,10 +15,10 @@ from arbitrank.values import DomainReport
 class Recalibration(msgspec.Struct, frozen=True):
     """log-odds · scale + shift, of P(mine) and of each P(right): a scale below 1 for an over-confident domain.
 
-    A temperature T is the scale 1 / T without a shift.
+    A temperature T is the scale 1 / T without a shift. A scale above 1 comes from users' reactions alone.
     """
 
-    scale: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
+    scale: Annotated[float, msgspec.Meta(gt=0.0, le=4.0)] = 1.0
     shift: Annotated[float, msgspec.Meta(ge=-20.0, le=20.0)] = 0.0
 
     @property

@@ -29,6 +29,11 @@ from arbitrank.store.store import Store
     help="Fit it to these requests with their truths, a file or a log; default: the store's audit set.",
 )
 @options.since()
+@click.option(
+    "--outcomes",
+    is_flag=True,
+    help="Fit it to accepted and rejected answers too, not to known truths alone; --on a log.",
+)
 @click.option("--temperature", type=options.Share(1, 1000), help="Divide the log-odds by this instead of fitting.")
 @click.option("--shift", type=options.Share(-20, 20), help="Then add this to them instead of fitting.")
 @click.option("--off", is_flag=True, help="Remove the recalibration.")
@@ -41,6 +46,7 @@ def shrink(
     domain: str,
     path: Path | None,
     begins: str | None,
+    outcomes: bool,
     temperature: float | None,
     shift: float | None,
     off: bool,
@@ -57,7 +63,11 @@ def shrink(
     hold until they are removed or a version passes the gate. Slopes of the decision settings apply after them. One
     that is fitted is refused, with exit status 1, where its ECE is greater, and beyond its band, than without it.
 
+    With --outcomes a scale may be above 1, and the map replaces the one that serves, or removes it. It is refused where
+    neighbours lose accepted answers, or claims become worse on the log's truths.
+
     Example: arbitrank shrink podcasts --on log --since 2d
+    Example: arbitrank shrink podcasts --outcomes --on log --since 14d
     """
     stated = temperature is not None or shift is not None
     names = (("--on", path), ("--temperature", temperature), ("--shift", shift if temperature is None else None))
@@ -65,7 +75,14 @@ def shrink(
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)}: expected one of them")
     number, state = store.state(domain)
-    if off or stated:
+    options.needs("--on", path, outcomes=outcomes)
+    if outcomes:
+        from arbitrank.cli.outcome_recalibration import from_outcomes
+
+        assert path is not None
+        chosen = from_outcomes(domain, path, begins, jobs, operator.scales, store, force=force)
+        reason = reason or f"from outcomes in {path}"
+    elif off or stated:
         options.needs("--on", None, since=begins)
         if force:
             raise InputError(f"--force: {given[0]} fits nothing; expected it where a recalibration is fitted")

@@ -32,9 +32,9 @@ from arbitrank.training.task import TrainingOutcome
 from arbitrank.wire.offsets import Offsets
 
 
-def _data(data: str | None, begins: str | None, offsets: Offsets) -> Dataset | None:
-    options.needs("--data", data, since=begins or None)
-    return Dataset(data, since(begins) if begins else None, offsets) if data else None
+def _data(data: str | None, begins: str | None, offsets: Offsets, outcomes: bool) -> Dataset | None:
+    options.needs("--data", data, since=begins or None, outcomes=outcomes or None)
+    return Dataset(data, since(begins) if begins else None, offsets, outcomes) if data else None
 
 
 def _backend(backend: str, scheduler: str | None, partitioned: bool, jobs: int) -> TrainingBackend:
@@ -55,6 +55,11 @@ _training_data = options.gathered(
     ),
     click.option("--since", "begins", metavar="DATE|Nd", help="Only requests from then on: a date, a time, or 30d."),
     options.offsets,
+    click.option(
+        "--outcomes",
+        is_flag=True,
+        help="Learn from accepted, rejected and rephrased answers of a log too, as weighted examples.",
+    ),
 )
 _learning = options.gathered(
     "settings",

@@ -16,10 +16,11 @@ from arbitrank.store.store import Store
 @click.command("watch")
 @click.option("--on", "path", type=options.PATH, required=True, help="A log's folder, or a file of its lines.")
 @options.since("2d")
+@click.option("--outcomes", is_flag=True, help="Propose recalibrations from accepted and rejected answers too.")
 @options.as_json
 @options.store_url
 @options.keys_folder
-def watch(path: Path, begins: str, as_json: bool, store: str | None, keys: str | None) -> None:
+def watch(path: Path, begins: str, outcomes: bool, as_json: bool, store: str | None, keys: str | None) -> None:
     """Judge every domain by a log: claims against outcomes, drift, requests that neighbours lose, unknown features.
 
     What is watched is compared with the week before it and with the cards of the weights. Exit status 1 where a domain
@@ -34,7 +35,12 @@ def watch(path: Path, begins: str, as_json: bool, store: str | None, keys: str |
 
     opened = _opened(store, keys)
     known = known_of(loaded(discover()), opened)
-    report = watched(path, begins, known, Commands(str(path), begins, store))
+    commands = Commands(str(path), begins, store)
+    report = watched(path, begins, known, commands)
+    if outcomes:
+        from arbitrank.watch.proposals import with_proposals
+
+        report = with_proposals(report, path, commands)
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from arbitrank.cli.answer_tables import escape, when
+from arbitrank.cli.outcome_recalibration import words
 from arbitrank.cli.terminal import print_table, terminal
 from arbitrank.watch.drift import Drift
 from arbitrank.watch.outcomes import Band, Claims
@@ -30,6 +31,9 @@ def show_watch(report: WatchReport) -> None:
             console.print(f"  or:  {escape(other)}")
     if not report.alarms:
         console.print("quiet: no domain alarms")
+    for one in report.proposals or ():
+        console.print(f"PROPOSAL {escape(one.domain)}: {escape(words(one.by))}; now: {one.serves or 'none'}")
+        console.print(f"  run: {escape(one.next)}")
     print_table(console, _domains(report))
     contexts = _contexts(report)
     if contexts.row_count:

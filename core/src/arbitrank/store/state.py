@@ -32,7 +32,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """Which versions serve, and how.
 
     `stable` serves, `previous` served before it, `candidate` was published last and is not stable yet.
-    `recalibration` is that of `stable`, set only where it has a shift, and `temperature`, at least 1, is 1 / its scale;
+    `recalibration` is that of `stable`, set only where it has a shift or a scale above 1, and `temperature`, at least
+    1, is 1 / its scale, where that is not above 1;
     `canary` in [0, 1] is the share of requests that the candidate answers. `removing` are versions that are being
     removed and must not be named any more.
     """
@@ -94,8 +95,9 @@ def checked_reason(text: str | None) -> str | None:
 
 def served_with(state: State, by: Recalibration | None) -> State:
     """The state with another recalibration of `stable`; without a shift it is a temperature, as in older states."""
-    temperature = 1.0 if by is None else by.temperature
-    return replace(state, temperature=temperature, recalibration=by if by is not None and by.shift else msgspec.UNSET)
+    temperature = 1.0 if by is None else max(1.0, by.temperature)
+    kept = by if by is not None and (by.shift or by.scale > 1.0) else msgspec.UNSET
+    return replace(state, temperature=temperature, recalibration=kept)
 
 
 def published(state: State, version: str) -> State:

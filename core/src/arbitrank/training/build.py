@@ -29,6 +29,7 @@ from arbitrank.learn.gains import Gain
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.text import crc
+from arbitrank.outcomes.lessons import is_lesson
 from arbitrank.plugin_hooks import stated
 from arbitrank.probability import log_loss
 from arbitrank.scales import NO_SCALES
@@ -96,11 +97,13 @@ def build(
     `package` is the distribution's name and version. `base` is the artifact whose recogniser is kept where training
     gives none. `split` chooses the held-out examples. `made_of` goes into the manifest as it is. `scales` are those by
     which the examples were read, by default the domain's. `negatives` says which shared ones are at the examples' end.
+    Nothing is measured on lessons of outcomes, and nothing is learned from those that are held out by their words.
     Nothing is left in `folder` where training fails.
     """
     scales = scales or DomainScales.of(domain, {})
     held = held_out(domain.name, examples, split)
-    training, test = select(examples, ~held), select(examples, held)
+    lesson = np.fromiter((is_lesson(example) for example in examples), bool, len(examples))
+    training, test = select(examples, ~held), select(examples, held & ~lesson)
     if not training:
         raise DataError(f"domain {domain.name}: {len(examples)} examples are too few to train on and measure")
     with replacing(folder) as work:

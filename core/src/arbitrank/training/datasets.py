@@ -21,76 +21,33 @@ import msgspec
 
 from arbitrank.answerlog.reader import read_truths
 from arbitrank.answerlog.segments import segments
-from arbitrank.context_keys import ContextCount
 from arbitrank.errors import DataError, InputError
 from arbitrank.extras import required
+from arbitrank.outcomes.lessons import LessonReport
 from arbitrank.training.build import time_of
 from arbitrank.training.example_file import Writer
+from arbitrank.training.lessons import lessons_of
 from arbitrank.training.locations import DAY, DataFile, files, files_for, is_url, opened
+from arbitrank.training.read_report import COMMON, QUOTED, ReadReport, UnlabelledLine, counted
 from arbitrank.values import Example
 from arbitrank.wire.json_lines import BadLine, lines_in, place
 from arbitrank.wire.notices import Notice, Notices
 from arbitrank.wire.offsets import Offsets
 from arbitrank.wire.requests import decode_example
 
-COMMON = "*"
-"""The name under which examples for all domains are counted: those without hypotheses."""
-
-_QUOTED = 5  # bad lines that are quoted
 _NAMED = 8  # fields of a line that are listed
 
 
 class Dataset(msgspec.Struct, frozen=True, tag=True):
-    """Data to read: their location, the earliest time (seconds since 1970), and the unit of a corpus's offsets."""
+    """Data to read: their location, the earliest time (seconds since 1970), and the unit of a corpus's offsets.
+
+    With `outcomes`, accepted, rejected and rephrased answers of a log teach too, as weighted examples.
+    """
 
     location: str
     since: float | None = None
     offsets: Offsets = "characters"
-
-
-class UnlabelledLine(BadLine):
-    """A request without a truth: `FILE:LINE`, and a reason that names its fields."""
-
-
-class ReadReport:
-    """Counts of what was read: examples of each domain, others' requests that it has no hypothesis of, and lines left
-    out by cause."""
-
-    def __init__(self, location: str) -> None:
-        self.location = location
-        self.examples: Counter[str] = Counter()
-        self.silent: Counter[str] = Counter()
-        self.repeated: Counter[str] = Counter()
-        self.bad: list[BadLine] = []
-        self.n_bad = self.n_unlabelled = self.undated = self.early = 0
-        self.first_unlabelled: UnlabelledLine | None = None
-        self.unknown: Counter[str] = Counter()
-        self.contexts = ContextCount()
-        self.refused: Counter[str] = Counter()
-        self.first_refused = ""
-        self.remarks: list[str] = []
-        self.notices = Notices(self.remarks.append)
-
-    def notes(self, domain: str | None = None) -> tuple[str, ...]:
-        """Remarks on the data, for people."""
-        texts = []
-        if self.n_bad > len(self.bad):
-            texts.append(f"and {self.n_bad - len(self.bad)} more bad lines")
-        if first := self.first_unlabelled:
-            seen = f"{first.where}: {first.reason}"
-            texts.append(f"{self.n_unlabelled} lines are unlabelled and left out; the first: {seen}")
-        if self.undated:
-            texts.append(f"{self.undated} requests without a time are left out with --since")
-        if self.unknown:
-            names = _counted(self.unknown)
-            texts.append(f"no plugin is loaded for {names}; their requests serve other domains as negatives")
-        if repeated := sum(n for name, n in self.repeated.items() if domain in (None, name) or name == COMMON):
-            texts.append(f"{repeated} examples repeat an id; of each the last counts")
-        if self.refused and (domain is None or domain in self.refused):
-            names = _counted(self.refused)
-            texts.append(f"hypotheses that cannot be read are left out, of {names}; the first: {self.first_refused}")
-        quoted = (f"{one.where}: {one.reason}" for one in self.bad)
-        return (*quoted, *self.remarks, *(f"{self.location}: {text}" for text in texts))
+    outcomes: bool = False
 
 
 def is_partitioned(location: str) -> bool:
@@ -103,13 +60,7 @@ def unread(location: str, found: Sequence[DataFile], known: Collection[str]) -> 
     unknown = Counter(one.domain for one in found if one.domain is not None and one.domain not in known)
     if not unknown:
         return ()
-    return (f"{location}: no plugin is loaded for {_counted(unknown)}; their files are not read",)
-
-
-def _counted(names: Mapping[str, int]) -> str:
-    """The first names, each with its count."""
-    first = ", ".join(f"{name} ({n})" for name, n in sorted(names.items())[:_QUOTED])
-    return f"{first} and {len(names) - _QUOTED} more" if len(names) > _QUOTED else first
+    return (f"{location}: no plugin is loaded for {counted(unknown)}; their files are not read",)
 
 
 def prepare(
@@ -150,6 +101,11 @@ def _check(read: ReadReport) -> None:
     common, where = read.examples[COMMON], read.location
     if common and read.examples.total() > common:
         raise DataError(f"{where}: {common} examples bring no hypotheses and others do, expected all or none")
+    if read.lessons is not None and not read.lessons.labelled:
+        raise DataError(
+            f"{where}: no request of this log has a truth, by which what outcomes teach could be measured; see "
+            "docs/how-to/learn-from-outcomes.md"
+        )
     if read.examples.total():
         return
     if _is_log(where):
@@ -163,7 +119,7 @@ def _check(read: ReadReport) -> None:
     causes = [
         f"{read.n_bad} bad lines",
         *(f"{n} {cause}" for cause, n in counts.items() if n),
-        *(f"{cause} {_counted(names)}" for cause, names in named.items() if names),
+        *(f"{cause} {counted(names)}" for cause, names in named.items() if names),
     ]
     firsts = [f"{one.where}: {one.reason}" for one in (*read.bad[:1], read.first_unlabelled) if one]
     firsts += [read.first_refused] if read.first_refused else []
@@ -191,7 +147,7 @@ def _examples(reading: Dataset, domains: Sequence[str], read: ReadReport) -> Ite
             read.first_unlabelled = read.first_unlabelled or line
         elif isinstance(line, BadLine):
             read.n_bad += 1
-            read.bad += [line] if read.n_bad <= _QUOTED else []
+            read.bad += [line] if read.n_bad <= QUOTED else []
         elif reading.since is not None and (time := time_of(line)) is None and file.day is None:
             read.undated += 1
         elif reading.since is not None and time is not None and time < reading.since:
@@ -201,6 +157,10 @@ def _examples(reading: Dataset, domains: Sequence[str], read: ReadReport) -> Ite
                 read.refused[name] += 1
                 read.first_refused = read.first_refused or reason
             yield file.domain, line
+    if reading.outcomes:
+        read.lessons = LessonReport()
+        taught = lessons_of(reading.location, reading.since, read.lessons)
+        yield from (lesson for lesson in taught if lesson.domain is None or lesson.domain in domains)
 
 
 def _lines(reading: Dataset, domains: Sequence[str], notices: Notices) -> Iterator[tuple[DataFile, Example | BadLine]]:

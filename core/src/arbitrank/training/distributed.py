@@ -106,7 +106,7 @@ def _tried(client: Any, task: TrainingTask, limits: TrainingLimits, tell: Tell) 
 
 
 def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
-    if not isinstance(task.data, Dataset) or task.split != "words":
+    if not isinstance(task.data, Dataset) or task.data.outcomes or task.split != "words":
         raise InputError("--partitioned: expected --data with a folder or URL by domain=…, and --split-by words")
     domain, package = domain_of(task)
     settings = Settings(**task.settings)

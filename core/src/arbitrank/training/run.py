@@ -26,9 +26,10 @@ from arbitrank.store.signing import sign
 from arbitrank.store.store import Store
 from arbitrank.training.backends import TrainingBackend
 from arbitrank.training.build import Split
-from arbitrank.training.datasets import COMMON, Dataset, ReadReport, is_partitioned, prepare, unread
+from arbitrank.training.datasets import Dataset, is_partitioned, prepare, unread
 from arbitrank.training.locations import files
 from arbitrank.training.pool import TrainingLimits
+from arbitrank.training.read_report import COMMON, ReadReport
 from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask
 from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Tell

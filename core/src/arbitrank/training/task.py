@@ -20,7 +20,6 @@ from arbitrank.arbitration.probes import violation
 from arbitrank.context_keys import ContextCount, keys_of
 from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError
-from arbitrank.feature_names import changed, features_of
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.plugin_hooks import STATED, stated
@@ -30,7 +29,9 @@ from arbitrank.store.loading import load_model
 from arbitrank.training.build import BuiltArtifact, Split, build
 from arbitrank.training.code_digest import code_of
 from arbitrank.training.datasets import Dataset, prepare
-from arbitrank.training.example_file import ExampleFile, data_digest, write_examples
+from arbitrank.training.example_file import ExampleFile, data_digest, select, write_examples
+from arbitrank.training.feature_changes import feature_notes
+from arbitrank.training.lessons import LessonEffect, effect, taught
 from arbitrank.training.plugin_calls import own_examples
 from arbitrank.training.scored_examples import DomainScales, write_read
 from arbitrank.training.shared_negatives import added_negatives, with_negatives
@@ -85,11 +86,12 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Result of a task.
 
     built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
-    refused: by the self-test, or as the weights are worse than R0; failed: an error, in `reason`; killed: the process
-    was ended, by a limit or from outside. `negatives` are the shared ones among the `rows`. `nll`, `baseline` (of R0),
-    `ece`, `ece_floor` and `ece_band` are of `held` held-out requests. `choice` is that of the kind of re-ranker, None
-    where there was none to make. `unproven` is the reason why `promote` refuses the weights whatever the self-check
-    says. `seconds` are of the last attempt; `peak` is the largest memory observed, in bytes.
+    refused: by the self-test, or as the weights are worse than R0; failed: an error, in `reason`; killed: the
+    process was ended, by a limit or from outside. `negatives` are the shared ones among the `rows`. `nll`,
+    `baseline` (of R0), `ece`, `ece_floor` and `ece_band` are of `held` held-out requests. `choice` is that of the
+    kind of re-ranker, None where there was none to make. `unproven` is the reason why `promote` refuses the weights
+    whatever the self-check says. `lessons` is what outcomes changed, where they taught. `seconds` are of the last
+    attempt; `peak` is the largest memory observed, in bytes.
     """
 
     domain: str
@@ -112,6 +114,7 @@ class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     peak: int | None = None
     log: str | None = None
     unproven: str | None = None
+    lessons: LessonEffect | None = None
 
     @property
     def good(self) -> bool:
@@ -177,7 +180,13 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
         )  # fmt: skip
     except DataError as error:
         raise DataError("; ".join((str(error), *unread))) from error
-    outcome = outcome_of(task, built, (*notes, *_feature_notes(domain, base, folder)))
+    outcome = outcome_of(task, built, (*notes, *feature_notes(domain, base, folder)))
+    if (lesson := taught(examples)).any():
+        build(
+            domain, package, select(examples, ~lesson), Path(task.folder) / "without", settings, base=base,
+            split=task.split, scales=scales, negatives=added.used,
+        )  # fmt: skip
+        outcome = _judged(outcome, effect(domain, Path(task.folder) / "without", folder, examples, task.split))
     with redirect_stdout(StringIO()) as printed:
         problem = violation(domain, load_model(domain, folder, task.scales), _SELFTEST)
     if text := printed.getvalue().strip():
@@ -191,19 +200,13 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     return msgspec.structs.replace(outcome, kind="refused", reason=reason)
 
 
-def _features(domain: Domain, folder: Path) -> frozenset[str] | None:
-    return features_of(domain.load(folder))
-
-
-def _feature_notes(domain: Domain, base: Path | None, folder: Path) -> tuple[str, ...]:
-    """The note on features of hypotheses that the new weights know and those that serve do not, or the reverse."""
-    if base is None:
-        return ()
-    before, now = (guarded(_features, domain, one) for one in (base, folder))
-    if before is None or now is None or isinstance(before, Fault) or isinstance(now, Fault):
-        return ()
-    change = changed(before, now)
-    return (f"compared with the weights that serve ({read_manifest(base).version}): {change}",) if change else ()
+def _judged(outcome: TrainingOutcome, seen: LessonEffect) -> TrainingOutcome:
+    """The outcome of weights that lessons taught too: refused where they are likely worse than without these."""
+    outcome = msgspec.structs.replace(outcome, lessons=seen, notes=(*outcome.notes, f"domain {outcome.domain}: {seen}"))
+    if outcome.kind != "built" or not seen.harms:
+        return outcome
+    reason = f"its self-check refuses the weights: {seen}; train it without --outcomes"
+    return msgspec.structs.replace(outcome, kind="refused", reason=reason)
 
 
 def outcome_of(task: TrainingTask, built: BuiltArtifact, notes: tuple[str, ...]) -> TrainingOutcome:

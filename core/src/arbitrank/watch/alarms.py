@@ -33,6 +33,10 @@ class Commands:
         """Fit a recalibration."""
         return f"arbitrank shrink {domain} --on {self.log} --since {self.since}{self._at}"
 
+    def shrink_by_outcomes(self, domain: str) -> str:
+        """Fit a recalibration to outcomes."""
+        return f"arbitrank shrink {domain} --outcomes --on {self.log} --since {self.since}{self._at}"
+
     def shrink_by(self, domain: str, drift: Drift) -> str:
         """Undo a drift of P(mine)."""
         temperature, shift = max(1.0, drift.slope), -drift.shift / max(1.0, drift.slope)

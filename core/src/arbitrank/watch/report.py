@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from arbitrank.arbitration.recalibration import Recalibration
+from arbitrank.outcomes.recalibrating import OutcomeRecalibration
 from arbitrank.watch.drift import Drift, ShareShift
 from arbitrank.watch.losses import Loss
 from arbitrank.watch.outcomes import Claims
@@ -78,12 +80,21 @@ class DomainWatch(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
+class Proposal(msgspec.Struct, frozen=True):
+    """A recalibration of a domain that reactions choose, beside the one that serves, and the command to set it."""
+
+    domain: str
+    serves: Recalibration | None
+    by: OutcomeRecalibration
+    next: str
+
+
 class WatchReport(msgspec.Struct, frozen=True):
     """All domains from `begin` to `end`, compared with the time from `before` on; times in seconds since 1970.
 
     `requests` and `labelled` count those now, `requests_before` those before. `shares` are the domains' shares of the
     traffic; those named by `shifts` have changed without any domain's fault. `skipped` counts lines without an answer
-    or a time, `bad` those that cannot be read.
+    or a time, `bad` those that cannot be read. `proposals` are made where they are asked for.
     """
 
     before: float
@@ -100,3 +111,4 @@ class WatchReport(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     skipped: int
     bad: int
+    proposals: tuple[Proposal, ...] | msgspec.UnsetType = msgspec.UNSET

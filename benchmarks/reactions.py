@@ -1,0 +1,250 @@
+"""Recalibration and training from users' reactions, honest and false, against what truths would have given.
+
+Each domain's re-ranker is trained on half of a corpus; the other half and the held-out requests are live traffic,
+whose clients accept an answer that is entirely right and reject another. Drifts are those of `benchmarks.exchange`: all
+of one domain's confidences sharpened, flattened, raised or lowered, after training. Until the domain has 200 reactions
+they are gathered, of all domains; then its claims are recalibrated, and judged on the rest of the traffic. Calibration
+errors are of P(right) of the answers that the domain heads, in points, less the mean of a calibrated system's on as
+many requests.
+
+Lies: 30 % of all reactions reversed at random; or 30 % of the reactions from one client, all reversed; the claims of
+domains that do not drift must not move.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.merge import BestReadings, merge_heads
+from arbitrank.arbitration.recalibration import Recalibration, recalibrated
+from arbitrank.domain import Settings
+from arbitrank.evaluate.hypotheses import Readings
+from arbitrank.evaluate.metrics import calibrated_eces, ece
+from arbitrank.learn.model_selection import learn
+from arbitrank.outcomes.noise import fit_noise
+from arbitrank.outcomes.reactions import Reactions
+from arbitrank.outcomes.recalibrating import recalibrate
+from arbitrank.probability import Floats, log_odds
+from arbitrank.semer import entirely_right
+from arbitrank.values import Example
+from benchmarks.apart import Scored, learned, scored
+from benchmarks.common import Bench, benches, note, options, show, table
+from benchmarks.exchange import FAULTS, Fault, bent
+
+NAME = "reactions"
+CORPORA = ("slurp", "snips")
+REACTIONS = 200  # of the drifting domain
+_LEAST = 250  # answers of a domain beyond these, below which it is left out
+_A_CLIENT = 3.0  # reactions, on average
+DRIFTS = tuple(fault for fault in FAULTS if len(fault.fields) > 1)
+
+
+class Live(NamedTuple):
+    """Live traffic: requests, and each domain's readings and scores of them."""
+
+    examples: Sequence[Example]
+    sides: Mapping[str, Scored]
+
+
+class Heads(NamedTuple):
+    """Answers: domain, its own P(right) of its readings, best first, and P(mine), P(right) in the answer, and whether
+    that is entirely right."""
+
+    domain: NDArray[np.int64]
+    readings: Floats
+    mine: Floats
+    right: Floats
+    truth: NDArray[np.bool_]
+
+
+def learner(evidence: Any) -> Any:
+    """The re-ranker of the evidence."""
+    return learn(evidence, Settings(model="factored"))
+
+
+def answered(live: Live, names: Sequence[str]) -> Heads:
+    """The answers to live traffic."""
+    n, parts = len(live.examples), []
+    for name in names:
+        parts.append(BestReadings.empty(n))
+        parts[-1].put(range(n), live.sides[name].scores)
+    merged = merge_heads(parts, DecisionSettings())
+    domain, reading = (np.asarray(one, np.int64) for one in merged[:2])
+    readings, mine = np.zeros((n, 6)), np.zeros(n)
+    truth = np.zeros(n, bool)
+    for i, (d, k) in enumerate(zip(domain.tolist(), reading.tolist(), strict=True)):
+        if d >= 0:
+            side = live.sides[names[d]]
+            scores = side.scores[i]
+            best = [] if scores is None else sorted(scores.right.tolist(), reverse=True)[:6]
+            readings[i, : len(best)], mine[i] = best, 0.0 if scores is None else scores.mine
+            truth[i] = entirely_right(side.readings[i][k], live.examples[i].truth)
+    return Heads(domain, readings, mine, np.asarray(merged.probability, np.float64), truth)
+
+
+def reactions_to(heads: Heads, names: Sequence[str], rng: np.random.Generator, lies: str = "none") -> Reactions:
+    """The reactions to answers, honest or not."""
+    n = len(heads.domain)
+    client = 1 + rng.integers(0, max(1, round(n / _A_CLIENT)), n)
+    accepted = heads.truth.copy()
+    if lies == "random":
+        accepted ^= rng.random(n) < 0.3
+    elif lies == "client":
+        client[rng.random(n) < 0.3] = 0
+        client += 1
+        accepted[client == 1] ^= True
+    own = np.where(heads.readings > 0.0, log_odds(heads.readings), -np.inf)
+    return Reactions(
+        tuple(names), tuple(map(str, range(int(client.max()) + 1))), heads.domain, client, own,
+        log_odds(heads.mine), log_odds(heads.right) - own[:, 0], accepted, np.full(n, np.nan), np.ones(n, bool),
+        np.ones(n),
+    )  # fmt: skip
+
+
+def error_of(heads: Heads, d: int, part: NDArray[np.bool_]) -> tuple[float, float]:
+    """The calibration error of the answers that a domain heads, beyond a calibrated system's; and P(right) − right."""
+    chosen = part & (heads.domain == d)
+    p, y = heads.right[chosen], heads.truth[chosen].astype(np.float64)
+    if len(p) < 30:
+        return np.nan, np.nan
+    (floor,) = calibrated_eces(p, [np.ones(len(p))], np.random.default_rng(0), 100)
+    return 100.0 * (ece(p, y) - float(floor.mean())), 100.0 * float((p - y).mean())
+
+
+def with_map(live: Live, name: str, by: Recalibration | None) -> Live:
+    """The traffic with one domain recalibrated."""
+    side = live.sides[name]
+    scores = [None if one is None else recalibrated(one, by) for one in side.scores]
+    return Live(live.examples, {**live.sides, name: Scored(side.readings, scores)})
+
+
+@dataclass(frozen=True)
+class World:
+    """A corpus split into what re-rankers learn from and live traffic, and what was learned."""
+
+    names: Sequence[str]
+    rerankers: Mapping[str, Any]
+    readings: Mapping[str, Readings]
+    live: Live
+
+
+def world(bench: Bench, seed: int) -> World:
+    """Re-rankers of half of the training data, and the rest as traffic, in a random order."""
+    rng = np.random.default_rng([seed, 1])
+    train, held = bench.corpus.train, bench.corpus.held
+    first = rng.random(len(train)) < 0.5
+    teach = [example for example, yes in zip(train, first, strict=True) if yes]
+    rest = [example for example, yes in zip(train, first, strict=True) if not yes]
+    order = rng.permutation(len(rest) + len(held))
+    examples = [(*rest, *held)[i] for i in order]
+    rerankers, readings, sides = {}, {}, {}
+    for name in bench.corpus.domains:
+        recognised = bench.readings(name)
+        own = [one for one, yes in zip(recognised.train, first, strict=True) if yes]
+        others = [*(one for one, yes in zip(recognised.train, first, strict=True) if not yes), *recognised.held]
+        rerankers[name] = learned(name, teach, own, learner)
+        readings[name] = [others[i] for i in order]
+        sides[name] = scored(rerankers[name], examples, readings[name])
+    return World(bench.corpus.domains, rerankers, readings, Live(examples, sides))
+
+
+def drifted(one: World, name: str, fault: Fault | None) -> Live:
+    """The traffic with one domain's confidences bent."""
+    if fault is None:
+        return one.live
+    side = scored(one.rerankers[name], one.live.examples, bent(one.readings[name], fault))
+    return Live(one.live.examples, {**one.live.sides, name: side})
+
+
+def drift_rows(one: World, faults: Sequence[Fault | None], seed: int, lies: str = "none") -> list[dict[str, Any]]:
+    """Calibration errors before and after a recalibration, by domain and drift; None is no drift."""
+    rows = []
+    for d, name in enumerate(one.names):
+        for fault in faults:
+            live = drifted(one, name, fault)
+            heads = answered(live, one.names)
+            own = np.flatnonzero(heads.domain == d)
+            if len(own) < REACTIONS + _LEAST:
+                continue
+            end = int(own[REACTIONS - 1])
+            early = np.arange(len(heads.domain)) <= end
+            rng = np.random.default_rng(seed)
+            seen = reactions_to(heads, one.names, rng, lies).of(early & (heads.domain >= 0))
+            noise = fit_noise(seen)
+            found = recalibrate(seen, noise, name)
+            again = answered(with_map(live, name, found.recalibration), one.names)
+            rest = ~early
+            usual = error_of(answered(one.live, one.names), d, rest)
+            before, after = error_of(heads, d, rest), error_of(again, d, rest)
+            by = found.recalibration or Recalibration()
+            rows.append({
+                "domain": name, "drift": fault.kind if fault else "none", "usual": usual[0], "before": before[0],
+                "after": after[0], "over": before[1], "over_after": after[1], "scale": by.scale, "shift": by.shift,
+                "spurious": noise.spurious, "missed": noise.missed,
+                "right_before": 100 * float((heads.truth & rest).sum() / rest.sum()),
+                "right_after": 100 * float((again.truth & rest).sum() / rest.sum()),
+            })  # fmt: skip
+    return rows
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over the domains, by drift."""
+    found = {}
+    for drift in dict.fromkeys(row["drift"] for row in rows):
+        chosen = [row for row in rows if row["drift"] == drift]
+        keys = ("usual", "before", "after", "over", "over_after", "right_before", "right_after")
+        one = {key: float(np.nanmean([row[key] for row in chosen])) for key in keys}
+        one["domains"] = len(chosen)
+        one["mapped"] = sum(row["scale"] != 1.0 or row["shift"] != 0.0 for row in chosen)
+        one["worst_moved"] = max(abs(row["over_after"] - row["over"]) for row in chosen)
+        found[drift] = one
+    return found
+
+
+def figures(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The figures of each corpus."""
+    found = {}
+    for bench in benches(chosen):
+        whole = world(bench, chosen.seed)
+        rows = drift_rows(whole, (None, *DRIFTS), chosen.seed)
+        for row in rows:
+            note(
+                " ".join(f"{key}={value:.2f}" if isinstance(value, float) else str(value) for key, value in row.items())
+            )
+        figure: dict[str, Any] = {"drifts": summary(rows)}
+        for lies in ("random", "client"):
+            figure[f"lies_{lies}"] = summary(drift_rows(whole, (None,), chosen.seed, lies))["none"]
+        found[bench.corpus.name] = figure
+    return found
+
+
+def print_table(found: Mapping[str, Any]) -> None:
+    """Print a row a drift."""
+    head = ("drift", "domains", "mapped", "usual", "drifted", "after", "over", "over after", "right", "right after")
+    for name, one in found.items():
+        print(name)
+        cases = {**one["drifts"], **{f"lies: {k[5:]}": row for k, row in one.items() if k.startswith("lies")}}
+        table(head, [
+            [drift, str(row["domains"]), str(row["mapped"]), *(
+                f"{row[key]:.2f}"
+                for key in ("usual", "before", "after", "over", "over_after", "right_before", "right_after")
+            )]
+            for drift, row in cases.items()
+        ])  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print."""
+    chosen = options(__doc__, CORPORA)
+    show(NAME, chosen, figures(chosen), print_table)
+
+
+if __name__ == "__main__":
+    main()
