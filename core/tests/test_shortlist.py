@@ -283,6 +283,41 @@ def test_none_is_likely_where_the_signs_are_those_of_requests_that_fit_no_skill(
     assert CandidateCalibration().none(np.zeros(len(SIGNS))) == 0.0
 
 
+def test_a_share_says_less_of_a_request_that_is_unlike_those_of_the_training() -> None:
+    """Of requests with the lower sign, which known skills share with unknown ones, every second is of none of them."""
+    true = np.zeros(len(FEATURES))
+    true[FEATURES.index("linear")] = 3.0
+    rng = np.random.default_rng(3)
+    alike = drawn(400, true)
+    shared = [
+        HeldRequest(one.x, one.acceptable & bool(rng.integers(2)), np.array([1.0, 0.0, -1.0, 1.0]))
+        for one in drawn(200, true, seed=1)
+    ]
+    found = fit(alike, shared=shared)
+    assert found.weights == fit(alike).weights
+    x = min((one.x for one in alike), key=lambda x: abs(found.shares(x).max() - 0.9))
+    near, far = (found.probabilities(x, np.array([1.0, 0.0, sign, 1.0])).max() for sign in (1.0, -1.0))
+    assert far < 0.65 < 0.85 < near
+
+
+@given(
+    st.lists(st.floats(-50, 0), min_size=2, max_size=20),
+    st.tuples(st.floats(-5, 5), st.floats(0.1, 5), st.floats(-9, 5)),
+    st.lists(st.floats(-9, 9), min_size=6, max_size=6),
+    st.tuples(st.floats(0, 9), st.floats(-9, 30), st.floats(0, 1)),
+)
+def test_a_greater_share_is_never_less_likely_whatever_the_signs(
+    linear: list[float], odds: tuple[float, float, float], of_signs: list[float], signs: tuple[float, float, float]
+) -> None:
+    x = np.zeros((len(linear), len(FEATURES)))
+    x[:, FEATURES.index("linear")], x[:, FEATURES.index("linear_knows")] = linear, 1.0
+    calibration = CandidateCalibration(odds=odds, signs=tuple(of_signs))
+    by_share = np.argsort(calibration.shares(x))
+    p = calibration.probabilities(x, np.array([1.0, *signs]))[by_share]
+    assert (np.diff(p) >= -1e-9).all()
+    assert ((p >= 0.0) & (p <= 1.0)).all()
+
+
 @given(st.lists(st.tuples(st.floats(-50, 0), st.floats(-50, 0), st.booleans()), min_size=1, max_size=20))
 def test_shares_sum_to_one_and_the_linear_kernel_moves_none_to_skills_it_lacks(
     candidates: list[tuple[float, float, bool]],
@@ -398,6 +433,7 @@ DAMAGE = {
     "skills that are none": lambda folder: (folder / "skills.json").write_text('{"names": [5], "domains": []}'),
     "a skill too few": lambda folder: (folder / "skills.json").write_text('{"names": ["a"], "domains": ["b"]}'),
     "other features": lambda folder: changed(folder, "calibration", {"weights": [1.0]}),
+    "other signs": lambda folder: changed(folder, "calibration", {"weights": [0.0] * len(FEATURES), "signs": [1.0]}),
     "a step of nothing": lambda folder: changed(folder, "step", 0.0),
 }
 

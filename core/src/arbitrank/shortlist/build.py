@@ -166,7 +166,8 @@ def build(
         found = CandidateCalibration(), np.empty((0, 2))
         if held:
             part = trained(rest)
-            found = _calibrated(part, held, out_of_scope(part, without, rest, held, unowned))
+            scoped = out_of_scope(part, without, rest, held, unowned)
+            found = _calibrated(part, held, scoped, {} if without is None else without.shared)
             del part  # the indexes of very many skills are not all in memory at once
         weights = fit_cold(without.cold, found[0].alone) if without is not None and without.cold is not None else None
         shortlister = whole.result() if whole else trained(lines)
@@ -195,19 +196,22 @@ def _held_out(lines: Sequence[SkillUtterance]) -> tuple[Sequence[SkillUtterance]
 
 
 def _calibrated(
-    part: Shortlister, held: Sequence[SkillUtterance], scoped: ScopeExamples
+    part: Shortlister, held: Sequence[SkillUtterance], scoped: ScopeExamples, shared: Mapping[int, HeldRequest]
 ) -> tuple[CandidateCalibration, NDArray[np.float64]]:
     """The calibration fitted to held-out lines, on which the kernels of `part` were not trained, and their outcomes.
 
-    The outcomes of one half of the lines are with a calibration fitted to the other half.
+    The outcomes of one half of the lines are with a calibration fitted to the other half. `shared` are those, by their
+    places, of skills left out of another training that others serve as well.
     """
-    halves = [[one for one in held if crc(one.utterance) // _HELD_OUT % 2 == side] for side in (0, 1)]
+    side_of = [crc(one.utterance) // _HELD_OUT % 2 for one in held]
+    halves = [[one for one, of in zip(held, side_of, strict=True) if of == side] for side in (0, 1)]
     seen = [seen_by(part, half) for half in halves]
+    also = [[one for place, one in shared.items() if side_of[place] == side and len(one.x)] for side in (0, 1)]
     outcomes = [np.empty((0, 2))]
     for side in (0, 1):
-        calibration = _fitted(seen[1 - side], scoped.half(1 - side))
+        calibration = _fitted(seen[1 - side], scoped.half(1 - side), also[1 - side])
         outcomes.append(_outcomes(replace(part, calibration=calibration), halves[side]))
-    return _fitted([*seen[0], *seen[1]], scoped), np.concatenate(outcomes)
+    return _fitted([*seen[0], *seen[1]], scoped, [*also[0], *also[1]]), np.concatenate(outcomes)
 
 
 def seen_by(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> list[HeldRequest]:
@@ -228,8 +232,12 @@ def fitted(
     return _fitted(seen_by(shortlister, lines), scoped)
 
 
-def _fitted(held: Sequence[HeldRequest], scoped: ScopeExamples) -> CandidateCalibration:
-    return fit(held, scoped.outside(), scoped.inside()) if len(held) >= _ENOUGH else CandidateCalibration()
+def _fitted(
+    held: Sequence[HeldRequest], scoped: ScopeExamples, shared: Sequence[HeldRequest] = ()
+) -> CandidateCalibration:
+    if len(held) < _ENOUGH:
+        return CandidateCalibration()
+    return fit(held, scoped.outside(), scoped.inside(), shared)
 
 
 def quality(shortlister: Shortlister, lines: Sequence[SkillUtterance]) -> ShortlistQuality:

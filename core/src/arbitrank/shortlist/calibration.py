@@ -2,11 +2,12 @@
 
     share(i)        = softmax of v · x over the candidates that the linear kernel knows, times the mass that the
                       index leaves them; of another candidate, its tempered posterior of the index
-    P(acceptable i) = P(a skill fits) · sigmoid(a + b · z + c · max(z, 0)),   z = logit(share(i))
+    P(acceptable i) = P(a skill fits) · sigmoid(a + g · s + b · z + (c + h · s) · max(z, 0)),   z = logit(share(i))
     P(a skill fits) = sigmoid(w · s)
 
-x are the features of one candidate of the first stage, s the signs that any skill fits. v is fitted by conditional
-likelihood, a, b, c and w by logistic regression, to utterances that the kernels were not trained on, by ridge
+x are the features of one candidate of the first stage, s the signs that any skill fits: a share says less of requests
+that are unlike those of the training. v is fitted by conditional likelihood, all others by logistic regression, to
+utterances that the kernels were not trained on, by ridge
 regression towards the defaults: the less data, the closer to them. An enabled skill thus weighs as much as the data
 support, and no skill is ever excluded. Fitting is in `arbitrank.shortlist.calibration_fitting`.
 """
@@ -69,9 +70,9 @@ _FLOOR_BEFORE = -30.0  # the same in artifacts of before
 class CandidateCalibration(Struct, frozen=True, dict=True):
     """The weights v, in the order of `FEATURES`; in artifacts of before, fewer, of a sigmoid for each candidate.
 
-    `alone` tempers the index's posterior for skills that the linear kernel lacks. `odds` are a, b and c. `fits`, in the
-    order of `SIGNS`, are w, where requests that fit no skill were known, and `outside` is the share of such requests
-    that it expects.
+    `alone` tempers the index's posterior for skills that the linear kernel lacks. `odds` are a, b and c. `signs` are g
+    and then h, of all `SIGNS` but the first, where they were fitted. `fits`, in the order of `SIGNS`, are w, where
+    requests that fit no skill were known, and `outside` is the share of such requests that it expects.
     """
 
     weights: tuple[float, ...] = DEFAULT
@@ -79,19 +80,26 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     odds: tuple[float, float, float] | None = (0.0, 1.0, 0.0)
     fits: tuple[float, ...] | None = None
     outside: float = 0.0
+    signs: tuple[float, ...] | None = None
 
     @property
     def fitted(self) -> bool:
         """False where there were no data to fit it to, so that it holds the defaults."""
         return self != CandidateCalibration()
 
-    def probabilities(self, x: Floats) -> Floats:
-        """P(acceptable), given that a skill fits, of each candidate of one request: x has shape (n, features)."""
+    def probabilities(self, x: Floats, signs: Floats) -> Floats:
+        """P(acceptable), given that a skill fits, of each candidate of one request: x has shape (n, features).
+
+        `signs`, of shape (signs,), are read where `self.signs` were fitted. A greater share is never less likely.
+        """
         if self.odds is None:
             x = x.copy()
             x[:, _POSTERIOR] = np.maximum(x[:, _POSTERIOR], _FLOOR_BEFORE)
             return sigmoid(x @ self._vector)
         a, b, c = self.odds
+        if self.signs is not None:
+            of_odds = self._of_signs @ signs[1:]
+            a, c = a + of_odds[0], max(c + of_odds[1], -b)
         z = log_odds(np.clip(self.shares(x), _SURE, 1.0 - _SURE))
         return sigmoid(a + b * z + c * np.maximum(z, 0.0))
 
@@ -117,6 +125,10 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     @cached_property
     def _vector(self) -> Floats:
         return np.array([*self.weights, *([0.0] * (len(FEATURES) - len(self.weights)))])
+
+    @cached_property
+    def _of_signs(self) -> Floats:
+        return np.array(self.signs).reshape(2, -1)
 
     @cached_property
     def _fits(self) -> Floats:

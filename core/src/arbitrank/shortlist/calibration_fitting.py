@@ -42,11 +42,15 @@ NOTHING = OutOfScope(np.empty((0, len(SIGNS))), np.empty(0), 0.0)
 
 
 def fit(
-    held: Sequence[HeldRequest], outside: OutOfScope = NOTHING, inside: Floats | None = None
+    held: Sequence[HeldRequest],
+    outside: OutOfScope = NOTHING,
+    inside: Floats | None = None,
+    shared: Sequence[HeldRequest] = (),
 ) -> CandidateCalibration:
     """The calibration that fits held-out requests best; the default one where no candidate is acceptable.
 
     `inside` are signs of requests that fit a skill, seen as those of `outside` were; by default those of `held`.
+    `shared` are requests of unknown skills that a known one serves as well.
     """
     chosen = [one for one in held if one.acceptable.any()]
     if not chosen:
@@ -56,12 +60,7 @@ def fit(
     only[_POSTERIOR] = True
     alone = float(conditional_weights(chosen, np.array(DEFAULT) * only, only)[_POSTERIOR])
     found = CandidateCalibration(tuple(weights.tolist()), alone)
-    shares = np.concatenate([found.shares(one.x) for one in held])
-    right = np.concatenate([one.acceptable for one in held]).astype(np.float64)
-    z = log_odds(np.clip(shares, _LEAST, 1.0 - _LEAST))
-    x = np.stack([np.ones(len(z)), z, np.maximum(z, 0.0)], axis=1)
-    a, b, c = _logistic(x, right, np.ones(len(x)), np.array([0.0, 1.0, 0.0])).tolist()
-    odds = (a, b, c) if min(b, b + c) > 0 else (0.0, 1.0, 0.0)  # a greater share is never less likely
+    odds, signs = _odds(found, [*held, *shared])
     fits = None
     if len(outside.signs) >= _ENOUGH and outside.weights.sum() > 0:
         seen = np.stack([one.signs for one in held]) if inside is None else inside
@@ -69,7 +68,23 @@ def fit(
         # Both sides weigh the same; the share to expect is added where the calibration is used.
         weigh = np.concatenate([np.ones(len(seen)), outside.weights * (len(seen) / outside.weights.sum())])
         fits = tuple(_logistic(np.concatenate([seen, outside.signs]), y, weigh, np.zeros(len(SIGNS))).tolist())
-    return CandidateCalibration(found.weights, alone, odds, fits, outside.share)
+    return CandidateCalibration(found.weights, alone, odds, fits, outside.share, signs)
+
+
+def _odds(
+    found: CandidateCalibration, held: Sequence[HeldRequest]
+) -> tuple[tuple[float, float, float], tuple[float, ...] | None]:
+    """a, b and c, and g and h, of the probability of a candidate by its share and the request's signs."""
+    z = log_odds(np.clip(np.concatenate([found.shares(one.x) for one in held]), _LEAST, 1.0 - _LEAST))
+    right = np.concatenate([one.acceptable for one in held]).astype(np.float64)
+    signs = np.repeat(np.stack([one.signs for one in held]), [len(one.x) for one in held], axis=0)
+    over = np.maximum(z, 0.0)
+    x = np.column_stack([np.ones(len(z)), z, over, signs[:, 1:], signs[:, 1:] * over[:, None]])
+    start = np.zeros(x.shape[1])
+    start[1] = 1.0
+    a, b, c, *of_signs = _logistic(x, right, np.ones(len(x)), start).tolist()
+    # A greater share is never less likely.
+    return ((a, b, c), tuple(of_signs)) if b > 0 else ((0.0, 1.0, 0.0), None)
 
 
 def conditional_weights(held: Sequence[HeldRequest], start: Floats, free: NDArray[np.bool_]) -> Floats:
@@ -105,14 +120,21 @@ def conditional_weights(held: Sequence[HeldRequest], start: Floats, free: NDArra
 
 
 def _logistic(x: Floats, y: Floats, weights: Floats, start: Floats) -> Floats:
-    """Weights of a logistic regression, by Newton's method with a bounded step and a ridge towards `start`."""
-    v = start.copy()
+    """Weights of a logistic regression, by Newton's method with halved steps and a ridge towards `start`."""
+
+    def loss(v: Floats) -> float:
+        u = x @ v
+        return float(weights @ (np.logaddexp(0.0, u) - y * u) + 0.5 * _PULL * ((v - start) ** 2).sum())
+
+    v, before = start.copy(), loss(start)
     for _ in range(_STEPS):
         p = sigmoid(x @ v)
         gradient = x.T @ (weights * (p - y)) + _PULL * (v - start)
         curvature = (x * (weights * p * (1.0 - p))[:, None]).T @ x + _PULL * np.eye(len(v))
         step = np.linalg.solve(curvature, gradient)
-        v -= step * min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
-        if np.abs(step).max() < 1e-8:
+        while (after := loss(v - step)) > before and np.abs(step).max() > _TINY:
+            step *= 0.5
+        if after >= before:
             break
+        v, before = v - step, after
     return v

@@ -24,6 +24,7 @@ __all__ = ["ColdRequests", "cold_requests", "cold_start", "fit_cold"]
 
 _ENOUGH = 20  # requests of skills that were left out, to fit weights to
 _FITTED = 20_000  # held-out requests that weights are fitted to, about
+_RARER = 0.5  # share of the requests of a skill that none is known of, in those of one that was left out
 _TRANSLATED = 30_000  # requests that a translation is learned from
 
 
@@ -82,7 +83,8 @@ def cold_requests(half: Shortlister, held: Sequence[SkillUtterance]) -> ColdRequ
 def fit_cold(requests: ColdRequests, alone: float) -> ColdWeights:
     """Weights that fit requests best; `alone` tempers the scores.
 
-    The weights before where too few requests are of skills without.
+    Skills left out were as usual as others; one that no request is known of is rarer. The weights before where too few
+    requests are of skills without.
     """
     if requests.of_cold < _ENOUGH:
         return requests.before
@@ -90,8 +92,8 @@ def fit_cold(requests: ColdRequests, alone: float) -> ColdWeights:
     free = np.ones(len(start), np.bool_)
     free[[0, *(() if requests.embedded else (1 + COLD.index("embedded"),))]] = False
     tempered = [one._replace(x=alone * one.x) for one in requests.held]
-    found = conditional_weights(tempered, start, free)
-    return structs.replace(requests.before, scores=tuple(found[1:].tolist()))
+    bias, *others = conditional_weights(tempered, start, free)[1:].tolist()
+    return structs.replace(requests.before, scores=(bias + np.log(_RARER) / alone, *others))
 
 
 def _seen(half: Shortlister, line: SkillUtterance) -> tuple[HeldRequest, NDArray[np.bool_]]:

@@ -7,14 +7,15 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.nlu.text import crc
+from arbitrank.shortlist.calibration_fitting import HeldRequest
 from arbitrank.shortlist.cold_fitting import ColdRequests, cold_requests
 from arbitrank.shortlist.shortlister import Shortlister
 
@@ -30,11 +31,13 @@ _LEAST = 40  # held-out requests to train a second time for
 class HalfView:
     """The signs of held-out requests, in their order, to kernels with the requests of the skills `kept` alone.
 
-    `cold`: the requests as the kernels of skills without requests see them, where there are such kernels.
+    `shared`: the candidates of requests of other skills that a kept one serves as well, by their places. `cold`: the
+    requests as the kernels of skills without requests see them, where there are such kernels.
     """
 
     kept: frozenset[str]
     signs: Sequence[NDArray[np.float64]]
+    shared: Mapping[int, HeldRequest]
     cold: ColdRequests | None
 
 
@@ -49,7 +52,15 @@ def left_out(
         return None
     kept = _half(skills)
     half = train([line for line in lines if line.skill in kept])
-    return HalfView(kept, [half.first_stage(line.utterance)[2] for line in held], cold_requests(half, held))
+    plain = replace(half, cold=None)  # of the skills left out nothing is known
+    signs, shared = [], {}
+    for place, line in enumerate(held):
+        signs.append(half.first_stage(line.utterance)[2])
+        if line.skill not in kept and not kept.isdisjoint(line.acceptable):
+            numbers, x, own = plain.first_stage(line.utterance)
+            right = [half.catalogue[number][0] in line.acceptable for number in numbers.tolist()]
+            shared[place] = HeldRequest(x, np.array(right, np.bool_), own)
+    return HalfView(kept, signs, shared, cold_requests(half, held))
 
 
 def _half(skills: Iterable[str]) -> frozenset[str]:

@@ -103,11 +103,13 @@ class Shortlister:
         if k < 1 or not utterance:
             return (), 1.0
         seen = self.cold.see(utterance) if self.cold is not None else None
-        numbers, x, signs = self._candidates(utterance, k, profile, seen, self.tells_none)
+        numbers, x, signs = self._candidates(
+            utterance, k, profile, seen, self.tells_none or self.calibration.signs is not None
+        )
         if not len(numbers):
             return (), 1.0
         none = self._none(signs, seen, outside)
-        p = (1.0 - none) * self.calibration.probabilities(x)
+        p = (1.0 - none) * self.calibration.probabilities(x, signs)
         order = np.argsort(-p, kind="stable")
         order = order[: min(k, _needed(p[order], none, mass))]
         best = zip(numbers.take(order).tolist(), p.take(order).tolist(), strict=True)
