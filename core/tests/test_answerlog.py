@@ -37,6 +37,7 @@ from arbitrank.domain import Model, Scores, Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.impact.replay_one import replay
 from arbitrank.learn.reference import ReferenceDomain
+from arbitrank.selections import ServedSelection
 from arbitrank.semer import semantic_errors
 from arbitrank.values import (
     Answer,
@@ -221,7 +222,7 @@ def test_a_segment_ends_by_size_and_by_age(tmp_path: Path) -> None:
             say(log, str(i))
     found = segments(tmp_path / "size")
     assert len(found) > 3
-    assert all(path.stat().st_size < 5_000 + 16 * 1_000 for path in found)
+    assert all(path.stat().st_size < 5_000 + 32 * 1_000 for path in found)
     assert [line.id for line in read(tmp_path / "size")] == [str(i) for i in range(200)]
     with AnswerLog(tmp_path / "age", LogSettings(segment_seconds=1e-6)) as log:
         for i in range(3):
@@ -329,18 +330,35 @@ def test_a_full_queue_drops_lines_and_blocks_no_caller(tmp_path: Path, monkeypat
     assert log.status().dropped == 15
 
 
-def test_lines_of_very_many_readings_fill_the_room_sooner(tmp_path: Path) -> None:
+def test_long_lines_fill_the_room_sooner(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path, LogSettings(waiting=10))
-    many = Request(id="1", hypotheses=(HEAT,) * 150)
-    answer = ARBITRATOR.answer(many)
+    long = Request(id="1", utterance="x" * (90 << 10))
+    answer = ARBITRATOR.answer(Request(hypotheses=()))
     with log._writing:
         for _ in range(5):
-            log.write(many, answer)
-        assert (log.status().waiting, log.status().dropped) == (1, 4)
+            log.write(long, answer)
+        assert (log.status().waiting, log.status().dropped) == (2, 3)
     log.flush()
-    log.write(many, answer)
+    log.write(long, answer)
     log.close()
-    assert log.status().written == 2
+    assert log.status().written == 3
+
+
+def test_an_encoded_answer_is_logged_as_it_was_sent_unless_words_are_left_out(tmp_path: Path) -> None:
+    request = Request(id="1", utterance="light the Hall")
+    answer = ARBITRATOR.answer(request)
+    encoded = msgspec.json.encode(answer)
+    for words, clock in (("keep", at(1e9)), ("drop", at(1e9))):
+        lines = []
+        for own in (None, encoded):
+            folder = tmp_path / f"{words} {own is None}"
+            with AnswerLog(folder, LogSettings(words=words), clock=clock) as log:  # type: ignore[arg-type]
+                log.write(request, answer, selection=lambda: ServedSelection((0,), 0.25), encoded=own)
+            lines.append(b"".join(path.read_bytes() for path in segments(folder)))
+        assert lines[0] == lines[1]
+        assert (encoded[:-1] in lines[1]) == (words == "keep")
+        assert b'"selection":{"eligible":[0],"probability":0.25' in lines[1]
+        assert (b"Hall" in lines[1]) == (words == "keep")
 
 
 @pytest.mark.parametrize(

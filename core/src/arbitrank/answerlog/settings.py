@@ -19,7 +19,7 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     its answer. `words`: `keep`, `hash` (with the key in the file `key`) or `drop` them; `context`: the keys of the
     context that are then kept (`arbitrank.answerlog.redaction`). `days`: segments begun longer ago are removed; None
     keeps all. A segment is closed at `segment_bytes`, or `segment_seconds` after it was begun. Answers older than about
-    `sync_seconds` survive a power failure. At most `waiting` lines, and twenty times as many hypotheses, are buffered.
+    `sync_seconds` survive a power failure. At most `waiting` lines, and 16 KiB for each of them, are buffered.
     """
 
     share: Confidence = 1.0

@@ -4,8 +4,9 @@
         log.write(request, answer, hypotheses)
         log.feedback(Feedback(id="42", truth=Truth("weather", "AskRain")))
 
-`write`, `append` and `feedback` never block and never raise: one thread encodes, appends and syncs. Where it falls
-behind, or the disk is full, lines are lost, counted and reported by `status`.
+`write`, `append` and `feedback` never wait for the disk and never raise. They encode a line at once, while its values
+are in the processor's cache; one thread appends and syncs. Where it falls behind, or the disk is full, lines are lost,
+counted and reported by `status`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
+from typing import Any, ParamSpec
 
 import msgspec
 from msgspec.structs import replace
 
 from arbitrank.answerlog.feedback import Feedback
-from arbitrank.answerlog.origins import NO_ARMS, NOWHERE, Arms, Claims, Drawn, Origin
+from arbitrank.answerlog.origins import NO_ARMS, Arms, Claims, Drawn, Origin
 from arbitrank.answerlog.redaction import redactor
 from arbitrank.answerlog.segments import Segment, prune
 from arbitrank.answerlog.settings import LogSettings, LogStatus
@@ -32,11 +34,11 @@ from arbitrank.wire.json_lines import MAX_LINE
 from arbitrank.wire.requests import Logged
 
 _INTERVAL = 0.05  # seconds between looks at the buffer; waking up for each line would cost its request more
-_BATCH, _BATCH_SECONDS = 16, 0.0002  # lines and time of encoding before other threads get the interpreter
-_PER_LINE = 20  # buffered hypotheses for each line of the buffer
+_BATCH = 32  # lines that are appended at once
+_PER_LINE = 16 << 10  # buffered bytes for each line of the buffer
 _HOUR = 3600.0
 
-_Entry = tuple[Request | Feedback, Answer | None, Sequence[Hypothesis], float, Origin]
+P = ParamSpec("P")
 
 
 class AnswerLog:
@@ -53,8 +55,8 @@ class AnswerLog:
         with os_errors(DataError, f"log {folder}: cannot be made", "; expected a folder to write to"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clock, self._latest = clock, 0.0
-        self._waiting: deque[_Entry] = deque()
-        self._buffered, self._dropped, self._putting = 0, 0, threading.Lock()  # buffered hypotheses; lines lost
+        self._waiting: deque[bytes] = deque()
+        self._buffered, self._dropped, self._putting = 0, 0, threading.Lock()  # buffered bytes; lines lost
         self._counts = LogStatus(str(folder))
         self._segment: Segment | None = None
         self._number = 0
@@ -76,43 +78,63 @@ class AnswerLog:
         arms: Arms = NO_ARMS,
         claims: Claims | None = None,
         selection: Drawn | None = None,
+        encoded: bytes | None = None,
     ) -> None:
         """Log an answer, with the recognised hypotheses where the request brought none.
 
         `call` has the request id and the `traceparent` of the call that brought it, `arms` are the arbitration's,
-        `claims` the domains' own, `selection` how it was drawn.
+        `claims` the domains' own, `selection` how it was drawn. `encoded` is the answer in JSON, where it has been
+        encoded already.
         """
-        if self.settings.share < 1.0 and not self._sampled(request.id or request.utterance or ""):
-            return
-        brought = request.hypotheses
-        self._put(
-            (request, answer, recognised, self._clock(), Origin(call, arms, claims, selection)),
-            len(recognised if brought is None else brought),
-        )
+        if self._taken(request.id or request.utterance or ""):
+            self._put(self._line, request, answer, recognised, Origin(call, arms, claims, selection), encoded)
 
     def append(self, line: Logged) -> None:
         """Log a line that is complete but for its time."""
-        if self.settings.share < 1.0 and not self._sampled(line.id or line.utterance or ""):
-            return
-        self._put((line, None, (), self._clock(), NOWHERE), len(line.hypotheses or ()))
+        if self._taken(line.id or line.utterance or ""):
+            self._put(self._redacted, replace(line, time=self._clock()))
 
     def feedback(self, feedback: Feedback) -> None:
         """Log feedback on a request, which may have been answered by another process or long ago."""
-        if self.settings.share < 1.0 and not self._sampled(feedback.id):
-            return
-        self._put((feedback, None, (), self._clock(), NOWHERE), 0)
+        if self._taken(feedback.id):
+            self._put(self._feedback, replace(feedback, time=self._clock()))
 
-    def _put(self, entry: _Entry, hypotheses: int) -> None:
+    def _taken(self, key: str) -> bool:
+        """True for a line of the sample that there is room for."""
+        if self.settings.share < 1.0 and not self._sampled(key):
+            return False
         most = self.settings.waiting
+        if len(self._waiting) < most and self._buffered < most * _PER_LINE and not self._stopping:
+            return True
         with self._putting:
-            waiting, buffered = len(self._waiting), self._buffered + hypotheses
-            if waiting >= most or buffered > most * _PER_LINE or self._stopping:
+            self._dropped += 1
+        return False
+
+    def _put(self, line: Callable[P, Logged | Feedback], *parts: P.args, **named: P.kwargs) -> None:
+        """Buffer the line that `line` makes of its parts."""
+        most = self.settings.waiting
+        try:
+            content = self._encode(line(*parts, **named)) + b"\n"
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            # A request built in Python may hold values that JSON cannot express.
+            self._refuse(f"a line cannot be encoded: {type(error).__name__}")
+            return
+        if len(content) > MAX_LINE:
+            self._refuse(f"a line of {len(content)} bytes, expected at most {MAX_LINE}")
+            return
+        with self._putting:
+            if self._stopping:
                 self._dropped += 1
                 return
-            self._waiting.append(entry)
-            self._buffered = buffered
-        if 2 * waiting >= most or 2 * buffered >= most * _PER_LINE:
+            self._waiting.append(content)
+            self._buffered += len(content)
+        if 2 * len(self._waiting) >= most or 2 * self._buffered >= most * _PER_LINE:
             self._wake.set()
+
+    def _refuse(self, problem: str) -> None:
+        with self._putting:
+            self._counts.refused += 1
+            self._counts.problem = problem
 
     def _sampled(self, key: str) -> bool:
         drawn = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).digest())
@@ -158,71 +180,52 @@ class AnswerLog:
 
     def _drain(self) -> None:
         while self._waiting:
-            lines: list[bytes] = []
-            began = monotonic()
-            while self._waiting and len(lines) < _BATCH and monotonic() - began < _BATCH_SECONDS:
-                line = self._line(self._next())
-                if line is not None:
-                    lines.append(line)
-            if lines:
-                self._append(lines)
-                self._rotate()
+            with self._putting:
+                lines = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                self._buffered -= sum(map(len, lines))
+            self._append(lines)
+            self._rotate()
 
-    def _next(self) -> _Entry:
-        with self._putting:
-            entry = self._waiting.popleft()
-            subject, _, recognised, *_ = entry
-            if isinstance(subject, Request):
-                self._buffered -= len(recognised if subject.hypotheses is None else subject.hypotheses)
-            return entry
-
-    def _line(self, entry: _Entry) -> bytes | None:
-        try:
-            line = self._encode(self._redacted(*entry)) + b"\n"
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            # A request built in Python may hold values that JSON cannot express.
-            self._counts.problem = f"a line cannot be encoded: {type(error).__name__}"
-        else:
-            if len(line) <= MAX_LINE:
-                return line
-            self._counts.problem = f"a line of {len(line)} bytes, expected at most {MAX_LINE}"
-        self._counts.refused += 1
-        return None
-
-    def _redacted(
+    def _line(
         self,
-        subject: Request | Feedback,
-        answer: Answer | None,
+        request: Request,
+        answer: Answer,
         recognised: Sequence[Hypothesis],
-        when: float,
         origin: Origin,
-    ) -> Logged | Feedback:
-        redactor = self._redactor
-        if isinstance(subject, Feedback):
-            return replace(subject if redactor is None else redactor.feedback(subject), time=when)
-        if isinstance(subject, Logged):
-            line = replace(subject, time=when)
-            return line if redactor is None else redactor.line(line)
-        brought, (call, arms, claims, selection) = subject.hypotheses, origin
-        if answer is not None and selection is not None:
-            answer = replace(answer, selection=selection())
+        encoded: bytes | None,
+    ) -> Logged:
+        brought, (call, arms, claims, selection) = request.hypotheses, origin
         line = Logged(
-            id=subject.id,
-            utterance=subject.utterance,
-            context=subject.context,
+            id=request.id,
+            utterance=request.utterance,
+            context=request.context,
             hypotheses=tuple(recognised) if brought is None else brought,
-            session=subject.session,
-            account=subject.account,
-            dialogue=subject.dialogue,
-            answer=answer,
+            session=request.session,
+            account=request.account,
+            dialogue=request.dialogue,
+            answer=self._shown(answer, selection, encoded),
             recognised=brought is None,
-            time=when,
+            time=self._clock(),
             request_id=call and call[0],
             traceparent=call and call[1],
             arms=dict(arms) or None,
             claims={} if claims is None else claims(),
         )
-        return line if redactor is None else redactor.line(line)
+        return self._redacted(line)
+
+    def _shown(self, answer: Answer, selection: Drawn | None, encoded: bytes | None) -> Any:
+        """The answer with its selection, its last field; in the bytes that it was sent in, where these may be kept."""
+        if encoded is None or self._redactor is not None:
+            return answer if selection is None else replace(answer, selection=selection())
+        if selection is not None:
+            encoded = b'%b,"selection":%b}' % (encoded[:-1], self._encode(selection()))
+        return msgspec.Raw(encoded)
+
+    def _redacted(self, line: Logged) -> Logged:
+        return line if self._redactor is None else self._redactor.line(line)
+
+    def _feedback(self, feedback: Feedback) -> Feedback:
+        return feedback if self._redactor is None else self._redactor.feedback(feedback)
 
     def _append(self, lines: Sequence[bytes]) -> None:
         try:

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -16,20 +17,22 @@ from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.live.live import Live
 from arbitrank.outcomes.propensities import selection_of
 from arbitrank.serve.call_ids import CURRENT
-from arbitrank.values import Answer, Request
+from arbitrank.values import Request
 
 if TYPE_CHECKING:
     from arbitrank.serve.worker_state import WorkerState
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Answerer(NamedTuple):
     """The two steps of an answer: `arbitrate`, in any thread, then `record`, which logs and counts, in the event loop.
 
-    `arbitrate` returns the request too, with an id.
+    `arbitrate` returns the request too, with an id; `record` returns the answer in JSON.
     """
 
     arbitrate: Callable[[Request], tuple[Request, Arbitration]]
-    record: Callable[[Request, Arbitration], Answer]
+    record: Callable[[Request, Arbitration], bytes]
 
 
 class RequestIds:
@@ -58,7 +61,7 @@ def answerer(state: WorkerState, live: Live) -> Answerer:
             request = replace(request, id=state.request_ids.new())
         return request, arbitrate(request)
 
-    def recorded(request: Request, arbitration: Arbitration) -> Answer:
+    def recorded(request: Request, arbitration: Arbitration) -> bytes:
         for text in state.unread(request.context):
             state.remark(text)
         if state.features.due():
@@ -67,17 +70,21 @@ def answerer(state: WorkerState, live: Live) -> Answerer:
         if policy and (decided := policy.apply(request, answer, arbitration.decisions)) is not answer:
             metrics.count("policy")
             answer = decided
+        encoded = _encode(answer)
         if log is not None:
             recognised = arbitration.hypotheses if request.hypotheses is None else ()
             claims = partial(own_claims, arbitration)
             overridden = answer is not arbitration.answer
             drawn = partial(selection_of, request, answer, arbitration.canary, policy=rules, overridden=overridden)
-            log.write(request, answer, recognised, call=call, arms=arbitration.arms, claims=claims, selection=drawn)
+            log.write(
+                request, answer, recognised, call=call, arms=arbitration.arms, claims=claims, selection=drawn,
+                encoded=encoded,
+            )  # fmt: skip
         metrics.answered(arbitration, answer)
         if broken:
             metrics.unqueried(broken & answer.domains.keys(), "unloaded")
         if request.refused:
             metrics.unqueried(live.by_name.keys() & request.refused.keys(), "request")
-        return answer
+        return encoded
 
     return Answerer(arbitrated, recorded)

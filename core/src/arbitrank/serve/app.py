@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -17,20 +16,19 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from arbitrank.arbitration.arbitrator import Arbitration
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.serve.admission import Admission
 from arbitrank.serve.answering import RankReply
 from arbitrank.serve.call_ids import CURRENT, CallIds
 from arbitrank.serve.decoding import is_batch, payload_format, read_request
-from arbitrank.serve.lists import Arbitrated, Lists
+from arbitrank.serve.lists import Arbitrated, Lists, Record
 from arbitrank.serve.messages import Error
 from arbitrank.serve.operations import RANK, route_of
 from arbitrank.serve.routes import INTERNAL_ERROR, application, check_content_type
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_state import WorkerState
-from arbitrank.values import Answer, Request
+from arbitrank.values import Request
 from arbitrank.wire.json_text import BOM
 
 if TYPE_CHECKING:
@@ -170,9 +168,9 @@ class App:
         except ArbitrankError as error:
             raise HTTPException(400, str(error)) from None
 
-    def _finished(self, arbitrated: Arbitrated, record: Callable[[Request, Arbitration], Answer]) -> bytes:
+    def _finished(self, arbitrated: Arbitrated, record: Record) -> bytes:
         """The encoded answer, once it is recorded. Raises `HTTPException` 500 where a defect prevents it."""
-        result = arbitrated if isinstance(arbitrated, Fault) else guarded(_encoded, record, *arbitrated)
+        result = arbitrated if isinstance(arbitrated, Fault) else guarded(record, *arbitrated)
         if isinstance(result, Fault):
             raise self._defect(result)
         return result
@@ -205,7 +203,3 @@ class App:
         if status >= 500 or random.random() < self.state.settings.sample:
             level = "error" if status >= 500 and route != "/readyz" else "info"
             self.state.events.write_limited("call", level, path=route, status=status, ms=round(1e3 * seconds, 3))
-
-
-def _encoded(record: Callable[[Request, Arbitration], Answer], request: Request, arbitration: Arbitration) -> bytes:
-    return _encode(record(request, arbitration))

@@ -23,7 +23,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.decoding import read_batch, read_request
 from arbitrank.serve.settings import MAX_BATCH
-from arbitrank.values import Answer, Request
+from arbitrank.values import Request
 
 if TYPE_CHECKING:
     from arbitrank.importers.payloads import PayloadFormat
@@ -37,8 +37,9 @@ CLIENT_GONE = 499
 
 Arbitrate: TypeAlias = Callable[[Request], tuple[Request, Arbitration]]
 Arbitrated: TypeAlias = tuple[Request, Arbitration] | Fault
-Finish: TypeAlias = Callable[[Arbitrated, Callable[[Request, Arbitration], Answer]], bytes]
-"""Records an arbitration and encodes its answer. Raises `HTTPException` 500 where a defect prevented it."""
+Record: TypeAlias = Callable[[Request, Arbitration], bytes]
+Finish: TypeAlias = Callable[[Arbitrated, Record], bytes]
+"""Records an arbitration, and returns its answer in JSON. Raises `HTTPException` 500 where a defect prevented it."""
 
 
 class Lists:
