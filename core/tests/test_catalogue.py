@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arbitrank.errors import DataError
-from arbitrank.nlu.catalogue import Catalogue, also_of, key_of, read_elsewhere, read_works, share_of
+from arbitrank.nlu.catalogue import Catalogue, also_of, key_of, keys_of, read_elsewhere, read_works, share_of
 from arbitrank.values import Hypothesis, Slot
 
 TABLE = 'title\tmaker\talso\nThe "Best" Lamp\tAda Größe\t\nNight Light\tBo\tbeds,doors\nSolo\t\n'
@@ -117,3 +119,8 @@ def test_a_column_that_no_work_has_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r"no work has the column 'plant', expected some of .*title"):
         Catalogue(read_works(folder), "plant")
     assert Catalogue([], "plant").names("plant") == []
+
+
+@given(st.lists(st.text(st.sampled_from("Theanb &\n\t\r\x1c\x00_-'É·1")) | st.text()))
+def test_names_have_the_same_keys_together_as_alone(names: list[str]) -> None:
+    assert keys_of(names) == {name: key_of(name) for name in names}

@@ -25,6 +25,9 @@ _LONG = 4
 _ARTICLES = ("the ", "a ", "an ")
 
 _BETWEEN = re.compile(r"[\W_]+")
+_BLANK = rb"[ \t\r\f\v\x1c-\x1f]"  # what `str.split` splits a line of ASCII at
+_LEADING = re.compile(rb"(?m)^%b*(?:the|an?)%b" % (_BLANK, _BLANK))
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum() and chr(code) != "\n")
 
 
 def read_works(folder: Path) -> list[Work]:
@@ -70,6 +73,15 @@ def key_of(name: str) -> str:
     return _BETWEEN.sub("", text[len(article) :]) or text
 
 
+def keys_of(names: Iterable[str]) -> dict[str, str]:
+    """The keys of many names, as `key_of` has them: those in ASCII together, which takes a tenth of the time."""
+    names = [*names]
+    plain = [name for name in names if name.isascii() and "\n" not in name]
+    lines = _LEADING.sub(b"", "\n".join(plain).lower().replace("&", " and ").encode())
+    found = dict(zip(plain, lines.translate(None, _NO_LETTERS).decode().split("\n"), strict=False))
+    return {name: found.get(name) or key_of(name) for name in names}
+
+
 class Catalogue:
     """Looks names up in some columns of works, in whatever spelling (`key_of`).
 
@@ -78,7 +90,7 @@ class Catalogue:
     """
 
     def __init__(self, works: Iterable[Work], *columns: str, elsewhere: Iterable[Work] = ()) -> None:
-        works = list(works)
+        works, elsewhere = list(works), list(elsewhere)
         present = {column for work in works for column in work}
         if works and (missing := [column for column in columns if column not in present]):
             raise DataError(
@@ -86,16 +98,14 @@ class Catalogue:
                 f"{', '.join(sorted(present))}; name one of these in Catalogue(…), or add it to works.tsv"
             )
         self._spelt = {column: {value for work in works if (value := work.get(column))} for column in columns}
-        keys = {work["title"]: key_of(work["title"]) for work in works if "title" in work}
-        self._names = {
-            column: frozenset(keys[value] if column == "title" else key_of(value) for value in values)
-            for column, values in self._spelt.items()
-        }
+        titles = (work["title"] for work in (*works, *elsewhere) if "title" in work)
+        keys = keys_of({*titles, *(value for values in self._spelt.values() for value in values)})
+        self._names = {column: frozenset(map(keys.__getitem__, values)) for column, values in self._spelt.items()}
         self._shared = frozenset(keys[work["title"]] for work in works if also_of(work))
         shares: dict[str, float] = {}
         self._words: dict[str, int] = {}
         for work in elsewhere:
-            key = key_of(work["title"])
+            key = keys[work["title"]]
             shares[key] = 0.0
             self._words[key] = min(_LONG, len(work["title"].split()))
         for work in works:

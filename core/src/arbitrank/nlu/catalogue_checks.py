@@ -22,7 +22,10 @@ class Table(NamedTuple):
     def works(self) -> list[dict[str, str]]:
         """One mapping of column to value a row; a cell that is missing is empty."""
         n = len(self.columns)
-        return [dict(zip(self.columns, (*row, *[""] * (n - len(row))), strict=False)) for _, row in self.rows]
+        return [
+            dict(zip(self.columns, row if len(row) >= n else (*row, *[""] * (n - len(row))), strict=False))
+            for _, row in self.rows
+        ]
 
 
 def read_table(path: Path) -> Table:
@@ -35,7 +38,7 @@ def read_table(path: Path) -> Table:
             faults.append(fault)
         place = table.columns.index("share") if "share" in table.columns else len(table.columns)
         for line, row in table.rows:
-            if place < len(row) and row[place]:
+            if place < len(row) and row[place] and not _is_share(row[place]):
                 faults += _share_faults(table, line, row[place])
         if not any(fault.fatal for fault in faults):
             return table
@@ -127,11 +130,14 @@ def _work_faults(table: Table, line: int, work: Mapping[str, str], domain: str) 
         yield from _share_faults(table, line, share)
 
 
-def _share_faults(table: Table, line: int, share: str) -> Iterator[DataFault]:
+def _is_share(text: str) -> bool:
     try:
-        number = float(share)
+        return 0.0 <= float(text) <= 1.0
     except ValueError:
-        number = float("nan")
-    if not 0.0 <= number <= 1.0:
+        return False
+
+
+def _share_faults(table: Table, line: int, share: str) -> Iterator[DataFault]:
+    if not _is_share(share):
         path = str(table.path)
         yield DataFault(path, line, "share", f"is {share!r}", "a number in [0, 1]", "correct it, or leave it empty")
