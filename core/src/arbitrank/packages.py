@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
+from io import StringIO
 from pathlib import PurePath
 from typing import Any
 
@@ -140,8 +141,8 @@ def _head(distribution: Distribution, path: PurePath, problems: list[str]) -> di
         problems.append(f"{path} has {what}, as an interrupted installation leaves it; install it again, or remove it")
         return {}
     found: dict[str, str] = {}
-    for line in text.lstrip("\ufeff").splitlines():
-        if not line:  # the head ends, the description begins
+    for line in StringIO(text.lstrip("\ufeff")):
+        if not (line := line.rstrip("\r\n")):  # the head ends, the description begins
             break
         key, colon, value = line.partition(":")
         if colon and key.lower() in ("name", "version") and value.strip():

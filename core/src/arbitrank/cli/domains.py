@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,10 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
+from arbitrank.arbitration.hosted_domain import HostedDomain
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
 from arbitrank.configuration import OperatorStatements, StatedScales
-from arbitrank.environments.remote_domain import RemoteDomain
 from arbitrank.errors import InputError, StoreError
 from arbitrank.feature_names import change_in, note
 from arbitrank.registry import Disabled, Found, Loaded, Refused, loaded, survey
@@ -118,6 +117,8 @@ def _called(url: str, path: str, *statuses: int) -> bytes:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"--service {url!r}: no URL, expected one as in http://127.0.0.1:8080")
+    import http.client  # here, as it loads TLS
+
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     token = os.environ.get("ARBITRANK_TOKEN")
     try:
@@ -151,8 +152,11 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
     change = change_in(found.domain, model.model) if isinstance(model, Serving) else None
     notes = (*found.notes, *([note(found.name, change)] if change else []))
     row = replace(row, title=display_names(found.name, found.domain).title, notes=notes)
-    if isinstance(found.domain, RemoteDomain):
-        row = replace(row, release=found.domain.release_name, environment=found.domain.versions)
+    if isinstance(found.domain, HostedDomain):
+        from arbitrank.environments.remote_domain import RemoteDomain  # here, as few domains are
+
+        versions = found.domain.versions if isinstance(found.domain, RemoteDomain) else None
+        row = replace(row, release=found.domain.release_name, environment=versions)
     if isinstance(model, Broken):
         return replace(row, status="failed", reason=model.reason)
     if model is None:

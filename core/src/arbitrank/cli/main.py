@@ -5,6 +5,7 @@ Exit status: 0 done, 1 a gate refused or a check failed, 2 the call or its input
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -18,7 +19,6 @@ from arbitrank.cli.help_pages import HelpContext, Verbs
 from arbitrank.errors import ArbitrankError
 from arbitrank.extras import missing_package
 from arbitrank.normal_text import printable
-from arbitrank.packages import core_version
 
 # The verbs by what they are for. Each with the module of `arbitrank.cli` that has the function of its name, and its
 # summary.
@@ -100,8 +100,23 @@ class _AllVerbs(Verbs):
                 formatter.write_dl([(f"{verb:{width}}", summary) for verb, (_, summary) in verbs.items()])
 
 
+def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from arbitrank.packages import core_version
+
+        click.echo(f"arbitrank, version {core_version()}")
+        ctx.exit()
+
+
 @click.command(cls=_AllVerbs, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.version_option(core_version(), prog_name="arbitrank")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Decide which of many independently built domains should answer a request.
 
@@ -115,6 +130,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit."""
     gc.set_threshold(_YOUNG)
+    atexit.register(gc.freeze)  # the last to be called: else the interpreter searches all that is left for cycles
     # A terminal that cannot show a character still gets the answer.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

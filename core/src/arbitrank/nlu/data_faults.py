@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -144,6 +143,8 @@ def read_toml(path: Path, faults: list[DataFault]) -> TomlText | None:
     """A TOML file; None, and a fault with its line, where it cannot be read."""
     if (text := read_text(path, faults)) is None:
         return None
+    import tomllib  # here, as answers need no TOML
+
     try:
         return TomlText(path, tomllib.loads(text), tuple(text.splitlines()))
     except (tomllib.TOMLDecodeError, RecursionError) as error:

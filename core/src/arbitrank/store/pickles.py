@@ -10,7 +10,6 @@ import bz2
 import lzma
 import pickletools
 import re
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -131,6 +130,8 @@ def _zip_members(file: IO[bytes], name: str) -> Iterator[tuple[str, _Read]]:
 
 
 def _tar_members(file: IO[bytes], name: str) -> Iterator[tuple[str, _Read]]:
+    import tarfile  # here, as hardly any artifact has one
+
     with tarfile.open(fileobj=file) as tar:
         for number, entry in enumerate(tar):
             if number >= _MEMBERS:
