@@ -83,7 +83,11 @@ function tokenForm() {
     setToken(input.value.trim());
     open();
   };
-  return h("form", { class: "row", on: { submit: send } }, field("Token", input), h("button", { class: "primary" }, "Use it"));
+  return h("form", { class: "card", on: { submit: send } },
+    h("p", {}, "This page needs a token with the scope for it, as whoever runs the service makes it:"),
+    h("pre", {}, "arbitrank token NAME rank log --tokens FILE"),
+    h("div", { class: "row" }, field("Token", input), h("button", { class: "primary" }, "Use it")),
+    h("p", { class: "note" }, "It stays in the memory of this page: no cookie, no storage, no link holds it."));
 }
 
 function askForToken() {
