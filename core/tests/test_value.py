@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from arbitrank.answerlog.feedback import Feedback, UnusedFeedback
 from arbitrank.answerlog.joining import unused_feedback, view
 from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.impact.gate import GateLimits, judge
 from arbitrank.impact.plan import ReplayPlan, plan
 from arbitrank.impact.replay import replay
 from arbitrank.impact.report import measure
+from arbitrank.impact.value_work import valued
 from arbitrank.impact.valued import ValueReport, value_of, without_propensities
 from arbitrank.live.live import Live
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
@@ -170,7 +173,8 @@ def answer_all(live: Live, log: AnswerLog, n: int) -> None:
         asked = request(number)
         arbitration = live.arbitrate(asked)
         answer = arbitration.answer
-        log.write(asked, answer, arms=arbitration.arms, selection=drawn(asked, arbitration))
+        claims = partial(own_claims, arbitration)
+        log.write(asked, answer, arms=arbitration.arms, selection=drawn(asked, arbitration), claims=claims)
         both = number % 3 == 0
         best = answer.ranked[0].domain
         liked = rng.random() < (ACCEPTED[best] if both else 0.6)
@@ -228,6 +232,32 @@ def test_alike_answers_were_certain_and_others_had_the_arms_share(exchange: Repl
     assert set(rows[rows["moved"]]["propensity"].round(9)) == {0.4, 0.6}
     assert alike["before"]["served"].all()
     assert alike["after"]["served"].all()
+
+
+def test_the_logs_own_claims_give_what_a_replay_of_all_domains_gives(exchange: ReplayPlan, log: Path) -> None:
+    short, whole = valued(exchange, log).rows, replay(exchange, log).rows
+    for column in ("reaction", "propensity", "session", "moved"):
+        np.testing.assert_allclose(short[column], whole[column])
+    for side in ("before", "after"):
+        for column in ("served", "possible", "probability", "out_of_scope"):
+            np.testing.assert_allclose(short[side][column], whole[side][column], atol=1e-6)
+
+
+def test_requests_without_a_reaction_are_counted_and_not_replayed(
+    exchange: ReplayPlan, log: Path, tmp_path: Path
+) -> None:
+    lines = [line for line in read_log(log) if isinstance(line, Logged)]
+    some = [line if number % 3 else replace(line, outcome=None) for number, line in enumerate(lines)]
+    found = valued(exchange, changed_log(tmp_path, some))
+    assert (len(found.rows), found.silent) == (800, 400)
+    assert value_of(found, exchange, "log").n == 1_200
+
+
+def test_a_log_without_claims_is_replayed(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+    lines = [replace(line, claims={}) for line in read_log(log) if isinstance(line, Logged)]
+    found = valued(exchange, changed_log(tmp_path, lines)).rows
+    for side in ("before", "after"):
+        np.testing.assert_allclose(found[side]["probability"], replay(exchange, log).rows[side]["probability"])
 
 
 def test_the_impact_report_has_the_value_and_the_gate_refuses_by_it(exchange: ReplayPlan, log: Path) -> None:

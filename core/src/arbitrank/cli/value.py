@@ -58,7 +58,7 @@ def value(
     """
     from arbitrank.cli.value_tables import show_value
     from arbitrank.impact.plan import plan
-    from arbitrank.impact.replay import replay
+    from arbitrank.impact.value_work import valued
     from arbitrank.impact.valued import value_of, without_propensities
     from arbitrank.outcomes.value import ValueSettings
 
@@ -67,7 +67,7 @@ def value(
     domains = loaded(discover())
     folder, compared, by = exchanged(store, domains, domain, candidate, against)
     chosen = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
-    found = replay(chosen, on, **where._asdict())
+    found = valued(chosen, on, **where._asdict())
     unused = unused_feedback(view(on)) if on.is_dir() else None
     report = value_of(found, chosen, path, ValueSettings(clip, least), unused)
     if not report.reactions:

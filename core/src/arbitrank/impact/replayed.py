@@ -31,8 +31,8 @@ class Replayed:
     `rows` number the domains by `names`, the devices by `devices` and the sets of owners by `owners`. `from_log` counts
     the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
     `unserved` are domains that are not installed, `broken` those that cannot be loaded. `left_out` counts the reactions
-    that say nothing of the two versions, by the reason, `policies` the answers to which there are reactions, by the
-    digest of the operator's policy.
+    that say nothing of the two versions, by the reason, `silent` requests without one, which have no row, `policies`
+    the answers to which there are reactions, by the digest of the operator's policy.
     """
 
     rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
@@ -49,6 +49,7 @@ class Replayed:
     failures: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     left_out: Counter[str] = field(default_factory=Counter)
     policies: Counter[str] = field(default_factory=Counter)
+    silent: int = 0
 
     @property
     def labelled(self) -> Rows:
@@ -86,6 +87,7 @@ def together(shares: Sequence[Replayed]) -> Replayed:
         whole.broken |= share.broken
         whole.left_out.update(share.left_out)
         whole.policies.update(share.policies)
+        whole.silent += share.silent
         for name, reasons in share.failures.items():
             whole.failures[name].update(reasons)
     rows = np.concatenate([share.rows for share in shares])

@@ -6,6 +6,7 @@ result of some chunks at a time. Chunks are the same in all three ways, so that 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -18,6 +19,8 @@ from arbitrank.impact.work import Requests, Work, chunks, tasks
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
+
+_YOUNG = 10_000  # objects made between collections of cycles, of which the values of requests have none
 
 P = TypeVar("P", bound=VersionedPlan)
 R = TypeVar("R")
@@ -54,5 +57,6 @@ def shares(
 
 
 def _share(work: Callable[[P], Work[R]], plan: P, requests: Requests, k: int, of: int) -> R:
-    """The result of every `of`-th chunk of the file, from the k-th on."""
+    """The result of every `of`-th chunk of the file, from the k-th on: all that this process does."""
+    gc.set_threshold(_YOUNG)
     return work(plan).share(chunks(requests, k, of), requests)

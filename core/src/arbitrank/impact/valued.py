@@ -53,7 +53,7 @@ def value_of(
         before=before.version if before else None,
         after=plan.candidate.version,
         on=on,
-        n=len(found.rows),
+        n=len(found.rows) + found.silent,
         estimate=estimate(choices, settings),
         left_out=dict(sorted(found.left_out.items())),
         unused=unused or UnusedFeedback(),

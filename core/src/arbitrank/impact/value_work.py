@@ -1,0 +1,130 @@
+"""Work of a value report: the logged requests to which users reacted, with one domain's version exchanged.
+
+The other domains claim what the log says that they did, so the model of the exchanged domain alone is called, once for
+each request: the version that answered has its claims in the log too. Requests without a reaction are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from arbitrank.domain import Model
+from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain
+from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side
+from arbitrank.impact.logged_actions import fill_logged
+from arbitrank.impact.logged_readings import (
+    LoggedClaim,
+    answered_by,
+    logged_claims,
+    names_in,
+    nothing_read,
+    put_logged,
+)
+from arbitrank.impact.plan import DomainVersion, ReplayPlan
+from arbitrank.impact.replay import ReplayWork
+from arbitrank.impact.replayed import Replayed, together
+from arbitrank.impact.shares import shares
+from arbitrank.impact.work import Lines, Requests
+from arbitrank.semer import same_reading
+from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.requests import Logged
+
+if TYPE_CHECKING:
+    from arbitrank.impact.cluster import Cluster
+
+_REACTION = b'"outcome":"'
+
+Claims = Sequence[Mapping[str, LoggedClaim] | None]
+
+
+def valued(plan: ReplayPlan, path: Path, *, jobs: int = 1, cluster: Cluster | None = None) -> Replayed:
+    """The rows of the requests of a log to which users reacted; `Replayed.silent` counts the others.
+
+    Raises as `replay` does.
+    """
+    return together([*shares(ValueWork, plan, path, jobs=jobs, cluster=cluster)])
+
+
+class ValueWork(ReplayWork):
+    """Share of one process in a value report."""
+
+    def _chunk(self, raw: Lines, path: Requests) -> Rows:
+        """The rows of the lines with a reaction."""
+        reacted = [(number, line) for number, line in raw if isinstance(line, BadLine) or _REACTION in line]
+        self.found.silent += len(raw) - len(reacted)
+        numbers, lines = self._decoded(reacted, path)
+        if not lines:
+            return np.zeros(0, ROW)
+        rows, plan = np.zeros(len(lines), ROW), self.plan
+        rows["line"] = numbers
+        rows["labelled"] = [line.truth is not None for line in lines]
+        rows["unowned"] = [line.truth is None or line.truth.out_of_scope for line in lines]
+        rows["owners"], rows["device"] = self.found.owners[()], -1
+        grouped, claims = [by_domain(line) for line in lines], [logged_claims(line) for line in lines]
+        others = self._others(lines, grouped, claims)
+        before = self._own(lines, brought_for(plan.name, grouped), claims, "before")
+        after = self._own(lines, self._brought_again(lines, grouped), claims, "after")
+        own = dict(zip(SIDES, (before, after), strict=True))
+        heads = []
+        for side in SIDES:
+            found = {**others, **({plan.name: own[side]} if own[side] is not None else {})}
+            readings = {name: one for name, one in found.items() if one is not None}
+            served = plan.served(side)
+            heads.append(fill_side(rows[side], plan.name, readings, lines, self.found.names, plan.decisions, served))
+        rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
+        fill_logged(rows, lines, heads, plan, self.found)
+        return rows
+
+    def _others(self, lines: Sequence[Logged], grouped: Grouped, claims: Claims) -> dict[str, DomainReadings]:
+        """The readings of the other domains, by name: as logged, else as they answer now."""
+        plan, found = self.plan, dict[str, DomainReadings]()
+        unknown = [i for i, one in enumerate(claims) if one is None]
+        for name in sorted({*names_in(claims), *(self.models if unknown else ()), plan.decisions.fallback or ""}):
+            if name in ("", plan.name):
+                continue
+            logged = name != plan.decisions.fallback
+            known = {i: one[name] for i, one in enumerate(claims) if one is not None and name in one} if logged else {}
+            asked = range(len(lines)) if not logged else unknown
+            found[name] = self._scored(name, self.models.get(name), lines, brought_for(name, grouped), asked)
+            put_logged(found[name], known)
+        return found
+
+    def _own(self, lines: Sequence[Logged], brought: Brought, claims: Claims, side: str) -> DomainReadings | None:
+        """The readings of the exchanged domain by one version: as logged where it answered, else by its model."""
+        plan = self.plan
+        version: DomainVersion | None = plan.candidate if side == "after" else plan.parts.get(plan.name)
+        model = self.candidate if side == "after" else self.models.get(plan.name)
+        known, asked = dict[int, LoggedClaim](), list[int]()
+        for i, (line, one) in enumerate(zip(lines, claims, strict=True)):
+            if one is None or not answered_by(line, plan.name, version):
+                asked.append(i)
+            elif plan.name in one:
+                known[i] = one[plan.name]
+        if model is None and not known:
+            return None
+        found = self._scored("candidate" if side == "after" else plan.name, model, lines, brought, asked)
+        put_logged(found, known)
+        return found
+
+    def _scored(
+        self, called: str, model: Model | None, lines: Sequence[Logged], brought: Brought, asked: Sequence[int]
+    ) -> DomainReadings:
+        """The readings of the requests at the places `asked`, of the others none."""
+        found = nothing_read(len(lines))
+        if model is None or not asked:
+            return found
+        name = self.plan.name if called == "candidate" else called
+        version = self.plan.candidate if called == "candidate" else self.plan.parts[name]
+        some = self._score(
+            name, model, [lines[i] for i in asked], [brought[i] for i in asked], version.recalibration, called
+        )
+        for column, own in zip(found.best, some.best, strict=True):
+            if column is not None and own is not None:
+                column[list(asked)] = own
+        for i, readings in zip(asked, some.readings, strict=True):
+            found.readings[i] = readings
+        return found
