@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from arbitrank.serve.console_files import console_files
+
 ROOT = Path(__file__).parents[1]
 DOMAINS = ("books", "music", "video")
 
@@ -85,6 +87,17 @@ def _member(archive: zipfile.ZipFile, name: str) -> str:
 def test_the_cores_wheel_holds_the_core_alone(wheels: dict[str, Path]) -> None:
     with zipfile.ZipFile(wheels["arbitrank"]) as archive:
         assert {path.split("/")[0].split("-")[0] for path in archive.namelist()} == {"arbitrank"}
+
+
+def test_the_cores_wheel_holds_the_console_which_adds_little_to_it(wheels: dict[str, Path]) -> None:
+    with zipfile.ZipFile(wheels["arbitrank"]) as archive:
+        held = {
+            path.rpartition("/")[2]: archive.getinfo(path).file_size
+            for path in archive.namelist()
+            if path.startswith(("arbitrank/serve/console/", "arbitrank/templates/"))
+        }
+    assert console_files().keys() <= held.keys()
+    assert sum(held[name] for name in console_files()) < 400_000
 
 
 def test_what_is_installed_is_outside_the_checkout_and_fits_together(home: Any) -> None:

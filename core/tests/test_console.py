@@ -22,10 +22,6 @@ FORBIDDEN = re.compile(
 OWN = sorted(name for name in console_files() if name.endswith(".js"))
 
 
-def test_the_files_are_smaller_than_400_kilobytes() -> None:
-    assert sum(len(one.content) for one in console_files().values()) < 400_000
-
-
 @pytest.mark.parametrize("name", OWN)
 def test_a_script_makes_no_html_of_texts_keeps_nothing_and_calls_nobody_else(name: str) -> None:
     assert FORBIDDEN.findall(console_files()[name].content.decode()) == []

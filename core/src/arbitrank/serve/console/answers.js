@@ -1,7 +1,7 @@
 // An answer as a picture: the decision, the words with their slots, the merged list, and bars that add up.
 
 import { badge, h, replace, scrolling } from "./elements.js";
-import { addingUp, ms, percent, signed } from "./text.js";
+import { addingUp, count, ms, own, percent, signed } from "./text.js";
 
 const SEEN = 0.01; // P(right) of a reading that is shown at first, beside each domain's best
 const KINDS = { accept: "good", clarify: "warn", none: "quiet" };
@@ -24,7 +24,7 @@ const WORDS = {
 
 /** The badge of a decision. */
 export function decisionBadge(action) {
-  return badge(action, KINDS[action] ?? "quiet");
+  return badge(action, own(KINDS, action) ?? "quiet");
 }
 
 /** An answer to a request, whole. */
@@ -36,13 +36,13 @@ export function answerView(answer, request) {
   select(first);
   return h("div", {},
     h("div", { class: "card" }, decisionLine(answer, names), request.utterance && words),
-    list(answer, names, select), reportsTable(answer, names));
+    list(answer, names, select), answer.shortlist && shortlistTable(answer.shortlist), reportsTable(answer, names));
 }
 
 function namesOf(answer) {
   return {
-    domain: (name) => answer.domains[name]?.title ?? name,
-    intent: (reading) => answer.domains[reading.domain]?.intent_titles?.[reading.intent] ?? reading.intent,
+    domain: (name) => own(answer.domains, name)?.title ?? name,
+    intent: (reading) => own(own(answer.domains, reading.domain)?.intent_titles, reading.intent) ?? reading.intent,
   };
 }
 
@@ -157,7 +157,7 @@ export function reasons(reading) {
     const words = Object.entries(reading.details ?? {}).filter(([name]) => name.startsWith(`${key}.`))
       .sort(([, a], [, b]) => Math.abs(b) - Math.abs(a)).slice(0, 6);
     return [
-      h("tr", { data: { group: key } }, h("th", { scope: "row", class: "text" }, WORDS[key] ?? key),
+      h("tr", { data: { group: key } }, h("th", { scope: "row", class: "text" }, own(WORDS, key) ?? key),
         h("td", { class: "bars" }, bar(i ? ends[i - 1] : 0, ends[i], exact[i] < 0 ? "against" : "for")),
         h("td", {}, signed(shown[i]))),
       words.length > 0 && h("tr", { class: "details" }, h("td", { colspan: "3", class: "text note" }, "of which ",
@@ -171,10 +171,30 @@ export function reasons(reading) {
     h("tbody", {}, rows, h("tr", { class: "total" }, h("th", { scope: "row", class: "text" }, "= log-odds"),
       h("td", { class: "bars" }, bar(0, odds, "sum")), h("td", {}, signed(total)))),
     h("tfoot", {}, h("tr", {}, h("td", { colspan: "3", class: "text note" },
-      `P(right) = 1 / (1 + e^${signed(-total)}) = ${percent(reading.probability)}`))));
+      `P(right) = 1 / (1 + e^${total > 0 ? "−" : ""}${Math.abs(total).toFixed(2)}) = ${percent(reading.probability)}`))));
 }
 
 const STATUSES = { answered: "good", failed: "bad", late: "bad", skipped: "quiet", unserved: "warn" };
+
+/** How a domain's figures were changed before they were compared. */
+function mapped(one) {
+  const parts = [one.shrunk !== undefined && one.shrunk !== null && `log-odds divided by ${one.shrunk.toFixed(2)}`,
+    one.shift !== undefined && `${signed(one.shift)} added to the log-odds`,
+    ...Object.entries(one.scales ?? {}).map(([name, scale]) => `${name} read as ${scale}`)].filter(Boolean);
+  return parts.length > 0 && h("div", { class: "note" }, parts.join(", "));
+}
+
+/** The skills that a Shortlister chose. */
+function shortlistTable(shortlist) {
+  const rows = shortlist.candidates.map((one) => h("tr", {}, h("th", { scope: "row", class: "text" }, one.skill),
+    h("td", { class: "text" }, one.domain), h("td", {}, percent(one.score))));
+  const words = shortlist.miss ? "no skill qualified" : count(shortlist.candidates.length, "skill");
+  return h("details", { class: "card" },
+    h("summary", {}, `Shortlist ${shortlist.version ?? ""}: ${words}, ${count(shortlist.skipped, "domain")} not queried`
+      + (shortlist.none === undefined ? "" : `, none fits ${percent(shortlist.none)}`)),
+    scrolling(h("table", { class: "wide" }, h("thead", {}, h("tr", {}, h("th", { class: "text", scope: "col" }, "skill"),
+      h("th", { class: "text", scope: "col" }, "domain"), h("th", { scope: "col" }, "P(acceptable)"))), h("tbody", {}, rows)), "The shortlist"));
+}
 
 /** Versions, times and statuses of the domains of an answer. */
 function reportsTable(answer, names) {
@@ -182,7 +202,7 @@ function reportsTable(answer, names) {
   const stages = Object.entries(answer.ms).map(([key, value]) => `${key} ${ms(value)}`).join(", ");
   const rows = Object.entries(answer.domains).map(([name, one]) => h("tr", {},
     h("th", { scope: "row", class: "text" }, names.domain(name)),
-    h("td", { class: "text" }, badge(one.status, STATUSES[one.status] ?? ""), one.reason && h("div", { class: "note" }, one.reason)),
+    h("td", { class: "text" }, badge(one.status, own(STATUSES, one.status) ?? ""), one.reason && h("div", { class: "note" }, one.reason), mapped(one)),
     h("td", { class: "text mono" }, one.version ?? "–", one.release && h("div", { class: "note" }, `code ${one.release}`)),
     h("td", {}, ms(one.ms))));
   const table = h("table", { class: "wide" },

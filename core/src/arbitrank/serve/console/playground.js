@@ -7,6 +7,8 @@ import { copies } from "./copies.js";
 
 export const title = "Playground";
 
+const OFFERED = 8; // context keys with a button of their own; all are completed as they are typed
+
 /** Draw the page. */
 export async function show(main, { params, signal, setParams }) {
   const known = await service(signal);
@@ -150,9 +152,11 @@ function sideEditor(contextText, versionsText, known, signal, label = "") {
   const keys = h("div", {});
   const chosen = h("div", {});
   const heading = h("legend", {}, "");
+  const read = known.context_keys.filter((one) => one.domains.length && one.key !== "device").map((one) => one.key);
+  const adding = (name, add) => h("button", { type: "button", class: "plain", on: { click: () => add().focus() } }, `+ ${name}`);
   const node = h("fieldset", {}, heading, keys,
-    h("button", { type: "button", class: "plain", on: { click: () => addKey("", "").focus() } }, "+ context"), " ",
-    h("button", { type: "button", class: "plain", on: { click: () => addVersion().focus() } }, "+ version"), chosen);
+    read.slice(0, OFFERED).map((key) => [adding(key, () => addKey(key, "")), " "]),
+    adding("other context", () => addKey("", "")), " ", adding("version", () => addVersion()), chosen);
   const rows = new Map();
   const picked = new Map();
 

@@ -56,3 +56,8 @@ export function addingUp(numbers, digits = 2) {
   }
   return [found.map((x) => x / scale), total / scale];
 }
+
+/** An object's own value under a key, which may be any text: `constructor` is no value of an object without it. */
+export function own(object, key) {
+  return object !== null && object !== undefined && Object.hasOwn(object, key) ? object[key] : undefined;
+}
