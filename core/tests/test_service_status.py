@@ -12,6 +12,7 @@ from arbitrank.serve.counters import Counters
 from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
 from arbitrank.serve.metric_table import DOMAIN_BOUNDS
 from arbitrank.serve.service_status import service_status
+from arbitrank.serve.watch_process import RELIABILITY
 
 
 def test_counts_of_all_workers_are_added_up(tmp_path: Path) -> None:
@@ -40,6 +41,9 @@ def test_counts_of_all_workers_are_added_up(tmp_path: Path) -> None:
     assert lights.seconds.p50 == pytest.approx(0.001 + 0.001 * 100 / 198)
     assert lights.seconds.p99 == pytest.approx(0.002)
     assert found.since is not None
+    assert found.watched is None
+    (tmp_path / RELIABILITY).touch()
+    assert service_status(tmp_path, {}).watched is not None
     assert {one.worker: (one.ready, one.problems, one.pending) for one in found.workers} == {
         "0": (True, ("store",), 2),
         "1": (True, ("store",), 2),

@@ -14,6 +14,7 @@ from arbitrank.serve.counters import Series, summed
 from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, read_gauges
 from arbitrank.serve.metric_table import BY_NAME
 from arbitrank.serve.metrics_page import process_samples
+from arbitrank.serve.watch_process import RELIABILITY
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -54,13 +55,14 @@ class ArmCounts(msgspec.Struct, frozen=True):
 class ServiceStatus(msgspec.Struct, frozen=True):
     """Status of a service, by its processes: `since` then, in seconds since 1970, its counts are.
 
-    `decisions` counts the answers by action, `calls` are those of `POST /v1/rank`, `ends` the workers that ended
-    unasked. `domains` has the counts of each by arm, `stable` or `canary`, `groups` are processes of isolated domains.
+    `watched` is the time of the watch's last report, null before the first and without --log. `decisions` counts the
+    answers by action, `calls` are those of `POST /v1/rank`, `ends` the workers that ended unasked. `domains` has the counts of each by arm, `stable` or `canary`, `groups` are processes of isolated domains.
     """
 
     version: str
     time: float
     since: float | None
+    watched: float | None
     workers: tuple[WorkerStatus, ...]
     ends: int
     decisions: dict[str, int]
@@ -81,6 +83,7 @@ def service_status(folder: Path, groups: Mapping[str, GroupStatus]) -> ServiceSt
         version=core_version(),
         time=max((one.time for one in gauges), default=0.0),
         since=starts.get(SUPERVISOR, min(starts.values(), default=None)),
+        watched=_written(folder / RELIABILITY),
         workers=workers,
         ends=int(sum(value for (name, _), (value, *_) in totals.items() if name == "worker_ends")),
         decisions={labels[0]: int(value) for labels, value in _series(totals, "answers")},
@@ -88,6 +91,14 @@ def service_status(folder: Path, groups: Mapping[str, GroupStatus]) -> ServiceSt
         domains=_domains(totals),
         groups=dict(groups),
     )
+
+
+def _written(path: Path) -> float | None:
+    """When a file was written last; None where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _worker(one: WorkerGauges, started: float | None, memory: float | None) -> WorkerStatus:

@@ -151,7 +151,7 @@ function drawn({ label, x, y, lines, chosen, diagonal, marks, height, width }) {
   const picture = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label ?? y.label });
   const yTicks = ticks(...y.range, height / 60, y.kind);
   const widest = Math.max(...yTicks.map((one) => FORMATS[y.kind].tick(one, y.range[1] - y.range[0]).length));
-  const box = { left: 30 + LETTER * widest, right: width - 14, top: 10, bottom: height - 46 };
+  const box = { left: 30 + LETTER * widest, right: width - 26, top: 10, bottom: height - 46 };
   const atX = scale(x.range, box.left, box.right), atY = scale(y.range, box.bottom, box.top);
   picture.append(axes(x, y, yTicks, box, atX, atY));
   for (const one of marks) {
@@ -267,7 +267,7 @@ export function intervalPlot({ label, x, rows, lower = true }) {
   const step = 26, texts = rows.map((one) => `${signed(one.mean)} [${signed(one.low)}, ${signed(one.high)}]`);
   const draw = (width) => {
     const height = 58 + step * rows.length, names = Math.min(0.34 * width, 12 + LETTER * longest(rows.map((one) => one.name)));
-    const box = { left: names, right: width - 14, top: 6, bottom: height - 46 };
+    const box = { left: names, right: width - 20, top: 6, bottom: height - 46 };
     const atX = scale(range, box.left + 8, box.right - 8);
     const picture = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label ?? x });
     const group = s("g", { class: "axes" });

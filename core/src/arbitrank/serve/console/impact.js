@@ -1,10 +1,57 @@
-// The page Impact.
+// What a change would do: pick a domain and a change, replay requests, read the report.
 
-import { empty } from "./elements.js";
+import { get, post } from "./api.js";
+import { busy, empty, failed, field, h, replace } from "./elements.js";
+import { impactView } from "./impact_view.js";
 
 export const title = "Impact";
 
-/** Draw the page. */
-export async function show(main) {
-  main.append(empty("This page is not there yet."));
+const CHANGES = [["promote", "promote the candidate"], ["rollback", "go back to the previous version"], ["shrink", "recalibrate (fitted)"]];
+const ON = [["", "the audit set, else the log"], ["audit set", "the audit set"], ["log", "the log"]];
+
+/** Draw the choice, and the report where the address names one. */
+export async function show(main, { params, signal, setParams }) {
+  const rows = (await get("/v1/domains", { signal })).filter((row) => row.status === "loaded" || row.status === "failed");
+  if (!rows.length) {
+    main.append(empty("No domain is installed.", "pip install a domain's package, or: arbitrank new NAME"));
+    return;
+  }
+  const pick = (label, options, chosen) => field(label, h("select", {}, options.map(([value, text]) =>
+    h("option", { value, selected: value === chosen }, text))));
+  const candidates = rows.filter((row) => row.state?.candidate);
+  const domain = pick("Domain", rows.map((row) => [row.name, `${row.title ?? row.name}${row.state?.candidate ? " – has a candidate" : ""}`]),
+    params.get("name") ?? candidates[0]?.name ?? rows[0].name);
+  const change = pick("Change", CHANGES, params.get("change") ?? "promote");
+  const on = pick("Requests", ON, params.get("on") ?? "");
+  const since = field("Since (as 2d, 12h or a date)", h("input", { type: "text", value: params.get("since") ?? "", size: 12, maxlength: 40 }));
+  const button = h("button", { type: "submit", class: "primary" }, "Replay");
+  const result = h("div", { "aria-live": "polite" });
+  const value = (part) => part.querySelector("select, input").value.trim();
+
+  async function replay(event) {
+    event.preventDefault();
+    const chosen = { name: value(domain), change: value(change), on: value(on), since: value(since) };
+    setParams(chosen);
+    button.disabled = true;
+    replace(result, busy("Replaying the requests with and without the change; this takes a while…"));
+    try {
+      const body = { change: chosen.change, fitted: chosen.change === "shrink" };
+      if (chosen.on) body.on = chosen.on;
+      if (chosen.since) body.since = chosen.since;
+      const found = await post(`/v1/domains/${encodeURIComponent(chosen.name)}/impact`, body, { signal });
+      replace(result, impactView(found),
+        h("p", {}, h("a", { href: `#/domains?name=${encodeURIComponent(chosen.name)}` }, `Act on it: ${chosen.name}`)));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      replace(result, failed(error));
+      if (error.needsToken) throw error;
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  const form = h("form", { class: "row", on: { submit: replay } }, domain, change, on, since, button);
+  main.append(form, candidates.length ? "" : h("p", { class: "note" },
+    "No domain has a candidate: train one with ", h("code", {}, "arbitrank train DOMAIN"), ", or look at a rollback or a recalibration."), result);
+  if (params.has("name") && params.has("change")) form.requestSubmit();
 }

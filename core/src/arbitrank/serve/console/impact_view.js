@@ -1,0 +1,100 @@
+// An impact report as a page shows it: the gate's verdict, rates before and after, flips as a flow, the worst in words.
+
+import { badge, h } from "./elements.js";
+import { calibrationPlot, flowPicture, intervalPlot } from "./plots.js";
+import { count, percent, signed } from "./text.js";
+import { bandBadge, facts, table } from "./reports.js";
+
+/** The whole report of a preview, as `POST /v1/domains/{domain}/impact` replies it. */
+export function impactView({ domain, verb, impact, reasons, curves, own, too_sure: sure }) {
+  return h("div", { class: "impact" },
+    h("p", {}, `${domain}: `, h("code", {}, impact.after), " in place of ", h("code", {}, impact.before ?? "nothing"),
+      `, on ${count(impact.n, "request")} of ${impact.on}, ${impact.labelled} with a truth; ${impact.flips} are answered differently.`),
+    verdict(verb, impact, reasons, sure),
+    impact.notes.length ? h("ul", { class: "note" }, impact.notes.map((text) => h("li", {}, text))) : null,
+    section("Flips between domains", flips(impact)),
+    section("The twenty that matter most", worst(impact.worst)),
+    impact.pooled ? [
+      section("Who gains, who loses", intervalPlot({
+        x: "change of IRER, points: less is better", rows: slices(impact).map(([name, one]) => ({ name, n: one.n, ...one.difference.irer })) })),
+      section("Neighbours", slicesTable(slices(impact), "By the domain that owns the request")),
+      Object.keys(impact.per_device).length ? section("Devices", slicesTable(Object.entries(impact.per_device), "By device")) : null,
+      section("Calibration of the answers", sides(curves)),
+      section(`Calibration of ${domain}, on every request that it has a reading of`, sides(own)),
+    ] : null,
+    segments(impact), value(impact), shares(impact));
+}
+
+const section = (title, ...parts) => h("section", {}, h("h3", {}, title), parts);
+const slices = (impact) => [["all requests", impact.pooled], ...Object.entries(impact.per_domain)];
+
+function verdict(verb, impact, reasons, sure) {
+  const gate = verb === "promote" ? "The gate" : "The gate's rules";
+  if (reasons.length) {
+    return h("div", { class: "failed" }, h("p", {}, `${gate} ${verb === "promote" ? "refuses the candidate" : "would refuse this"}:`),
+      h("ul", {}, reasons.map((one) => h("li", {}, one.text))), sure ? h("p", {}, sure) : null);
+  }
+  const text = impact.labelled ? `${gate} ${verb === "promote" ? "passes" : "pass"} it.` : `${gate} ${verb === "promote" ? "has" : "have"} nothing to judge by: no request has a truth.`;
+  return h("div", { class: "verdict" }, h("p", {}, badge(impact.labelled ? "passes" : "not judged", impact.labelled ? "good" : "warn"), " ", text),
+    sure ? h("p", { class: "warn-text" }, sure) : null);
+}
+
+function flips(impact) {
+  return impact.pairs.length ? flowPicture({ flips: impact.pairs.slice(0, 20) }) : h("p", { class: "note" }, "No request is answered differently.");
+}
+
+function worst(found) {
+  if (!found.length) return h("p", { class: "note" }, "None.");
+  const side = (one) => h("span", {}, one.reading, one.domain ? h("span", { class: "note" }, ` ${percent(one.probability)}`) : null);
+  const rows = found.map((flip) => [
+    h("span", {}, flip.utterance ?? flip.id ?? `line ${flip.line}`, h("br"), badge(flip.kind, kindOf(flip.kind)),
+      flip.device ? h("span", { class: "note" }, ` ${flip.device}`) : null),
+    side(flip.before), side(flip.after), flip.truth ?? "not known",
+  ]);
+  return table(["request", "before", "after", "truth"], rows, "The flips that matter most");
+}
+
+const kindOf = (kind) => ({ "right to wrong": "bad", "wrong to right": "good" })[kind] ?? "quiet";
+
+function slicesTable(rows, label) {
+  const both = (one, key, digits = 2, scale = 100) =>
+    `${(scale * one.before[key]).toFixed(digits)} → ${(scale * one.after[key]).toFixed(digits)}`;
+  const change = ({ mean, low, high }) => h("span", { class: low > 0 ? "bad-text" : high < 0 ? "good-text" : "" },
+    `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`);
+  return table(
+    ["", "n", "IRER, %", "change, points", "domain accuracy, %", "SemER, %", "NLL", "Brier", "ECE after", "lost", "won"],
+    rows.map(([name, one]) => [
+      name, String(one.n), both(one, "irer"), change(one.difference.irer), both(one, "domain_accuracy"), both(one, "semer"),
+      both(one, "nll", 3, 1), both(one, "brier", 3, 1), bandBadge(one.calibration_after), String(one.right_to_wrong), String(one.wrong_to_right),
+    ]), label);
+}
+
+function sides(curves) {
+  const drawn = Object.entries(curves).map(([name, curve]) => ({ name, curve, dotted: name === "before" }));
+  return drawn.length ? calibrationPlot({ curves: drawn, highlight: "after" }) : h("p", { class: "note" }, "No request with a truth.");
+}
+
+/** Segments and the value from outcomes, where the service has them. */
+function segments(impact) {
+  const found = impact.segments;
+  if (!found || !Object.keys(found).length) return null;
+  return section("Segments", nested(found));
+}
+
+function value(impact) {
+  return impact.value ? section("Value from outcomes", nested(impact.value)) : null;
+}
+
+/** Any JSON as lists of terms, for reports that this page does not know in detail. */
+function nested(value) {
+  if (value === null || typeof value !== "object") return typeof value === "number" ? String(+value.toPrecision(4)) : String(value);
+  if (Array.isArray(value)) return h("ul", {}, value.slice(0, 20).map((one) => h("li", {}, nested(one))));
+  return facts(Object.entries(value).map(([key, one]) => [key.replaceAll("_", " "), nested(one)]));
+}
+
+function shares(impact) {
+  const { before, after } = impact.decisions;
+  if (!before || !after) return null;
+  const rows = Object.keys(after).filter((key) => before[key] || after[key]).map((key) => [key, percent(before[key]), percent(after[key])]);
+  return section("Decisions", table(["decision", "before", "after"], rows, "Shares of the decisions"));
+}

@@ -1,0 +1,79 @@
+// What several pages read of the service and show alike: reports that may be missing, calibrations, alarms.
+
+import { ApiError, get, service } from "./api.js";
+import { badge, copyable, h } from "./elements.js";
+import { percent, when } from "./text.js";
+
+/** The status of the service, and the watch's reports, each `{missing}` with the reason where there is none (yet). */
+export async function watchReports(signal, paths = ["/v1/health/domains", "/v1/reliability"]) {
+  const [status, about] = await Promise.all([get("/v1/status", { signal }), service(signal)]);
+  if (status.watched) return [status, ...(await Promise.all(paths.map((path) => get(path, { signal }))))];
+  const missing = about.watch ? "The watch has not read the log yet; it begins some seconds after the service."
+    : "The domains are not watched: the service keeps no log, or was started with --no-watch.";
+  return [status, ...paths.map(() => ({ missing }))];
+}
+
+/** The reply to a call, or `{missing}` with the reason where the service has none. */
+export async function optional(path, signal) {
+  try {
+    return await get(path, { signal });
+  } catch (error) {
+    if (error instanceof ApiError && [404, 409, 503].includes(error.status)) return { missing: error.message };
+    throw error;
+  }
+}
+
+/** A calibration as a badge: its ECE, and whether that is in its band. */
+export function bandBadge(figures) {
+  if (!figures || !figures.n) return h("span", { class: "note" }, "–");
+  const good = figures.ece <= figures.ece_band[1];
+  return h("span", {}, `${percent(figures.ece)} `, badge(good ? "in band" : "above band", good ? "good" : "bad"),
+    h("span", { class: "note" }, ` n = ${figures.n}`));
+}
+
+/** The state of a domain in a word. */
+export function stateBadge(row) {
+  if (row.status === "loaded" && row.breaker) return badge("circuit open", "bad");
+  if (row.status === "loaded") return row.problem ? badge("degraded", "warn") : badge("answers", "good");
+  return badge(row.status, row.status === "disabled" ? "quiet" : "bad");
+}
+
+/** An alarm of the watch: what was seen, and the commands that help. */
+export function alarmCard(alarm) {
+  return h("article", { class: "card alarm" },
+    h("h3", {}, h("a", { href: `#/domains?name=${encodeURIComponent(alarm.domain)}` }, alarm.domain), " ", badge(alarm.kind, "bad")),
+    h("p", {}, alarm.text),
+    alarm.next.map((command, i) => copyable(command, i ? "another command" : "next command")));
+}
+
+/** Facts as a list of terms. */
+export function facts(rows) {
+  return h("dl", { class: "facts" }, rows.filter(Boolean).map(([term, value]) => [h("dt", {}, term), h("dd", {}, value ?? "–")]));
+}
+
+/** A table of texts and nodes: numbers to the right, all else to the left. */
+export function table(heads, rows, label) {
+  const numeric = heads.map((_, i) => rows.length > 0 && rows.every((row) => isNumber(row[i])));
+  const kind = (i) => (numeric[i] ? "num" : "text");
+  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label },
+    h("table", {},
+      h("thead", {}, h("tr", {}, heads.map((one, i) => h("th", { scope: "col", class: kind(i) }, one)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((one, i) => h(i ? "td" : "th", { class: kind(i), ...(i ? {} : { scope: "row" }) }, one ?? "–")))))));
+}
+
+const isNumber = (one) => typeof one === "string" && /^[\d−+<>–±]/.test(one) && !/[a-z]{3}|:/.test(one);
+
+/** Milliseconds of a number of seconds, `> 2 s` beyond the last bucket. */
+export function milliseconds(seconds) {
+  return seconds === null || seconds === undefined ? "slower than the last bucket" : `${(1000 * seconds).toPrecision(2)} ms`;
+}
+
+/** The span of a report in words. */
+export function span(begin, end) {
+  return begin && end > begin ? `${when(begin)} to ${when(end)}` : "no request yet";
+}
+
+/** A version and its recalibration, shortened for a table. */
+export function shortVersion(version) {
+  return h("code", {}, version ?? "none");
+}
