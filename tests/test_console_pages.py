@@ -7,12 +7,15 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from browser import THEMES, WIDTHS, Page, Pages, chromium, console, pages
+from browser import DOMAINS, THEMES, WIDTHS, Page, Pages, chromium, console, pages
 from services import Service
+
+from arbitrank.serve.auth import make_token
 
 __all__ = ["chromium", "console", "pages"]
 
@@ -133,6 +136,60 @@ def test_live_shows_what_is_asked_filtered_and_each_opens_its_playground(pages: 
     page.locator("main[data-drawn=playground]").wait_for()
     assert page.locator("textarea").first.input_value() == HOSTILE
     assert page.locator("main img, main b b").count() == 0
+
+
+def test_a_token_stays_in_the_pages_memory_and_live_obeys_scope_and_redaction(chromium: Any, tmp_path: Path) -> None:
+    made = {name: make_token(name, [name]) for name in ("rank", "admin")}
+    tokens = tmp_path / "tokens"
+    tokens.write_text("".join(f"{grant}\n" for _, grant in made.values()))
+    options = ("--tokens", str(tokens), "--log", str(tmp_path / "log"), "--log-words", "drop")
+    with Service(tmp_path, tmp_path / "store", *options, ARBITRANK_DOMAINS=DOMAINS) as service:
+        opened = Pages(chromium, f"http://127.0.0.1:{service.port}")
+        page = opened()
+        page.allowed = ["401", "403"]
+        page.open(playground(q="play dune"))
+        page.get_by_label("Token").fill(made["rank"][0])
+        page.keyboard.press("Enter")
+        page.locator(".decision").wait_for()
+        kept = page.evaluate("[localStorage.length, sessionStorage.length, document.cookie, location.href]")
+        assert kept[:3] == [0, 0, ""]
+        assert made["rank"][0] not in page.content() + kept[3]
+        page.get_by_role("link", name="Live").click()
+        page.get_by_text("the token lacks the scope log").wait_for()
+        page.get_by_role("button", name="Token: set").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        assert page.get_by_role("dialog").count() == 0
+        page.keyboard.press("Enter")
+        page.keyboard.type(made["admin"][0])
+        page.keyboard.press("Enter")
+        page.locator("main[data-drawn=live]").wait_for()
+        service.rank({"utterance": "play dune on the tv", "session": "mine"}, token=made["rank"][0])
+        page.get_by_text("19 characters, not kept").wait_for()
+        page.get_by_role("link", name="Why").click()
+        page.locator(".decision").wait_for()
+        assert "dune" not in page.locator("main").inner_text()
+        page.accessible()
+        page.reload()
+        page.get_by_text("no bearer token").wait_for()
+        page.context.close()
+        page.check()
+
+
+def test_the_theme_is_chosen_and_the_links_are_reached_by_keyboard(pages: Pages) -> None:
+    page = pages(theme="light")
+    page.open("#/live")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_role("button", name="Theme: system").press("Enter")
+    assert page.evaluate(ground) == light
+    page.get_by_role("button", name="Theme: light").press("Enter")
+    assert page.evaluate(ground) != light
+    page.get_by_role("link", name="Skip to the page").press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert "#/live" in page.url
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "SELECT"
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -26,6 +26,7 @@ LOG_QUERY: Mapping[str, Mapping[str, Any]] = {
 """The parameters and their schemas."""
 
 _FAILED = ("failed", "late")
+_LATE = 5.0  # seconds by which a line may be written, or its writer's clock be, later than another's
 
 
 class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +78,7 @@ def page(tail: Sequence[TailLine], query: LogQuery, words: str) -> LogPage:
             rows.append(row)
             if len(rows) == query.limit:
                 break
-    cursor = max((one.changed for one in tail), default=query.after or 0.0)
+    cursor = max((one.changed - _LATE for one in tail), default=query.after or 0.0)
     return LogPage(tuple(rows), len(tail), cursor, words)
 
 

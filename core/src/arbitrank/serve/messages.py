@@ -219,7 +219,8 @@ class LogRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class LogPage(msgspec.Struct, frozen=True):
     """The latest requests of a log that a call asked for, the latest first; `looked` is how many were looked at.
 
-    `cursor` is to be sent as `after` for what changes from now on. `words` says what the log does with users' words.
+    `cursor` is to be sent as `after` for what changes from now on; a row may come again then, as lines of several
+    writers come out of order. `words` says what the log does with users' words.
     """
 
     rows: tuple[LogRow, ...]

@@ -62,7 +62,7 @@ class Operation:
     media_type: str = "application/json"
     errors: tuple[int, ...] = ()
     statuses: tuple[tuple[int, str], ...] = ()
-    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     page: bool = False
 
     @property

@@ -31,7 +31,6 @@ function setParams(name) {
 }
 
 async function open() {
-  if (location.hash === "#main") return; // the link that skips to the page
   leave.abort();
   leave = new AbortController();
   const { signal } = leave;
@@ -111,5 +110,9 @@ function nextTheme() {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("themechange")));
 tokenButton.addEventListener("click", askForToken);
 themeButton.addEventListener("click", nextTheme);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 addEventListener("hashchange", open);
 open();
