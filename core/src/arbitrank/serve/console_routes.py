@@ -30,13 +30,15 @@ from arbitrank.wire.requests import decode_request
 if TYPE_CHECKING:
     from arbitrank.serve.worker_state import WorkerState
 
+_TRIALS = 16  # that wait for one another
+
 
 class ConsoleHandlers:
     """Handlers of the console's operations, each a method with its operation's name."""
 
     def __init__(self, state: WorkerState) -> None:
         self.state = state
-        self._loading = asyncio.Lock()
+        self._loading, self._trying, self._trials = asyncio.Lock(), asyncio.Lock(), 0
         self._tail = None if state.settings.log is None else LogTail(state.settings.log)
 
     async def console(self, call: Call, body: None, grant: None) -> Response:
@@ -99,7 +101,14 @@ class ConsoleHandlers:
             found = arbitrator.arbitrate(request, explain=body.explain)
             return self._decided(request, found.answer, found.decisions)
 
-        return json_reply(await asyncio.get_running_loop().run_in_executor(self.state.pool, tried))
+        if self._trials >= _TRIALS:
+            raise HTTPException(503, "too many trials are waiting; try again", {"retry-after": "1"})
+        self._trials += 1
+        try:
+            async with self._trying:  # beside requests, which come first
+                return json_reply(await asyncio.get_running_loop().run_in_executor(self.state.pool, tried))
+        finally:
+            self._trials -= 1
 
     async def _tried_apart(self, request: Request, body: TryCall) -> Response:
         """The reply to a trial of versions that are not loaded, which a child process loads."""
