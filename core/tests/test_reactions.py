@@ -166,6 +166,10 @@ def test_reactions_to_another_version_are_left_out_and_old_ones_count_less() -> 
     assert found.weight.tolist() == [0.5, 1.0]
 
 
+def test_reactions_of_a_time_to_come_weigh_nothing_and_do_not_age_the_others() -> None:
+    assert rows_of(line(outcome="rejected"), line(outcome="rejected", time=1e12)).weight.tolist() == [1.0, 0.0]
+
+
 def test_a_client_is_an_account_else_a_session() -> None:
     assert client_of(line(account={"id": "a"}, session="s")) == "account a"
     assert client_of(line(session={"id": 7, "turn": 3})) == "session 7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import msgspec
@@ -38,6 +39,12 @@ class Recalibration(msgspec.Struct, frozen=True):
 def recalibration(scale: float, shift: float = 0.0) -> Recalibration | None:
     """The recalibration; None for that which leaves everything as it is."""
     return None if scale == 1.0 and shift == 0.0 else Recalibration(scale, shift)
+
+
+def alike(one: Recalibration | None, other: Recalibration | None, scale: float = 1e-3, shift: float = 1e-3) -> bool:
+    """True where scales differ by at most the factor 1 + `scale`, and shifts by at most `shift`."""
+    a, b = one or Recalibration(), other or Recalibration()
+    return abs(math.log(a.scale / b.scale)) <= math.log1p(scale) and abs(a.shift - b.shift) <= shift
 
 
 def as_reported(report: DomainReport) -> Recalibration | None:

@@ -10,7 +10,7 @@ import click
 from arbitrank.answerlog.period import begin_in
 from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.arbitration.recalibration import Recalibration
+from arbitrank.arbitration.recalibration import Recalibration, alike
 from arbitrank.impact.outcome_recalibration import logged, outcome_reasons, outcome_recalibrations
 from arbitrank.impact.plan import plan
 from arbitrank.outcomes.recalibrating import LEAST, OutcomeRecalibration
@@ -39,7 +39,7 @@ def from_outcomes(
     if found.weight < LEAST:
         click.echo(f"nothing is changed: outcomes and truths that weigh {LEAST} are needed")
         sys.exit(0)
-    if found.recalibration == now.recalibration:
+    if alike(found.recalibration, now.recalibration):
         click.echo("nothing is changed: it is what serves")
         sys.exit(0)
     decisions = DecisionSettings(scales=scales)

@@ -36,6 +36,7 @@ MapKind = Literal["shift", "scale", "both"]
 
 _BOUNDS, _IDENTITY = np.array([SCALES, SHIFTS]).T, np.array([1.0, 0.0])
 _ROUNDS, _STEPS, _HALVINGS, _TOLERANCE, _SMALL = 300, 50, 8, 1e-3, 1e-4
+_FEW, _AGAIN = 100.0, 10  # weight of other domains' reactions that tell noise; steps to their rates
 _ENOUGH = 5_000  # reactions of a domain from which on its map is fitted to some of them
 _EVIDENCE = 5.0  # nats beyond which a domain is believed to have changed: about BIC's for two numbers
 _SPURIOUS, _MISSED = (1.0, 19.0), (1.0, 9.0)  # of the Beta distributions beforehand: 5 % and 10 %
@@ -88,10 +89,10 @@ def fit_noise(reactions: Reactions, *, cap: float = CAP, pull: float = PULL) -> 
             own = reactions.domain == k
             maps[k] = most_likely(reactions.of(own), weight[own], rates, pull=pull)
         if np.abs(np.concatenate([maps.ravel(), rates, trust]) - before).max() < _TOLERANCE:
-            more = _changed(reactions, weight, rates, pull, ~changed)
-            if not more.any():
+            k, gain = _most_changed(reactions, p, weight, rates, pull, np.flatnonzero(~changed))
+            if gain < _EVIDENCE:
                 break
-            changed |= more
+            changed[k] = True
     held = ~reactions.known & (weight < trust[reactions.client] * reactions.weight - 1e-9)
     return ReactionNoise(
         float(rates[0]), float(rates[1]), trust,
@@ -181,18 +182,29 @@ def _trust(reactions: Reactions, p: Floats, rates: Floats) -> Floats:
     return np.asarray(odds[0] / np.sum(odds, axis=0))
 
 
-def _changed(
-    reactions: Reactions, weight: Floats, rates: Floats, pull: float, domains: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """The mask of those of the domains whose reactions a map of their own explains surely better, given the noise."""
-    found = np.zeros(len(domains), bool)
-    for k in np.flatnonzero(domains):
-        chosen = reactions.domain == k
-        own, w = reactions.of(chosen), weight[chosen]
-        by = most_likely(own, w, rates, pull=pull)
-        gain = w @ (log_likelihoods(own, rates, by) - log_likelihoods(own, rates, (1.0, 0.0)))
-        found[k] = gain > _EVIDENCE
+def _most_changed(
+    reactions: Reactions, p: Floats, weight: Floats, rates: Floats, pull: float, domains: NDArray[np.int64]
+) -> tuple[int, float]:
+    """The domain whose reactions a map of their own explains best, in nats over none, given the others' noise."""
+    found = -1, 0.0
+    for k in domains.tolist():
+        of_others = rates_beside(reactions, k, p, weight, rates)
+        own, w = reactions.of(reactions.domain == k), weight[reactions.domain == k]
+        by = most_likely(own, w, of_others, pull=pull)
+        gain = float(w @ (log_likelihoods(own, of_others, by) - log_likelihoods(own, of_others, (1.0, 0.0))))
+        found = max(found, (k, gain), key=lambda one: one[1])
     return found
+
+
+def rates_beside(reactions: Reactions, domain: int, p: Floats, weight: Floats, rates: Floats) -> Floats:
+    """The rates of false reactions to the other domains, by P(right); those of all where the others have few."""
+    others = reactions.domain != domain
+    if weight[others].sum() < _FEW:
+        return rates
+    beside, p, weight = reactions.of(others), p[others], weight[others]
+    for _ in range(_AGAIN):
+        rates = _rates(beside, posterior(beside, p, *rates), weight)
+    return rates
 
 
 def most_likely(

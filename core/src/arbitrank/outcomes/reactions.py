@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import time as clock
 from typing import NamedTuple
 
 import msgspec
@@ -128,12 +129,16 @@ class ReactionRows:
         self._rows.append(row)
 
     def reactions(self, *, now: float | None = None, half_life: float = HALF_LIFE) -> Reactions:
-        """The reactions; ages are counted from `now`, by default the latest one, in days of `half_life`."""
+        """The reactions; ages are counted from `now`, in days of `half_life`, and what is later weighs nothing.
+
+        By default `now` is the latest reaction that is not of a day to come.
+        """
         empty = _ReactionRow(0, 0, (0.0,), 0.0, 0.0, False, 0.0, False, 0.0)
         domain, client, readings, mine, beside, accepted, right, reacted, time = zip(*self._rows, empty, strict=True)
         widest = max(map(len, readings))
         times = np.array(time[:-1], np.float64)
-        latest = float(times.max()) if now is None and len(times) else (now or 0.0)
+        past = times[times <= clock() + DAY]
+        latest = float(past.max(initial=0.0)) if now is None else now
         return Reactions(
             tuple(self._domains),
             tuple(self._clients),
@@ -145,7 +150,7 @@ class ReactionRows:
             np.array(accepted[:-1], bool),
             np.array(right[:-1], np.float64),
             np.array(reacted[:-1], bool),
-            0.5 ** (np.maximum(latest - times, 0.0) / DAY / half_life),
+            np.where(times <= latest, 0.5 ** (np.maximum(latest - times, 0.0) / DAY / half_life), 0.0),
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from arbitrank.arbitration.recalibration import Recalibration, recalibration
 from arbitrank.evaluate.intervals import Estimate
-from arbitrank.outcomes.noise import MapKind, ReactionNoise, log_likelihoods, most_likely
+from arbitrank.outcomes.noise import MapKind, ReactionNoise, claimed, log_likelihoods, most_likely, rates_beside
 from arbitrank.outcomes.reactions import Reactions
 from arbitrank.probability import Floats
 
@@ -48,14 +48,17 @@ class OutcomeRecalibration(msgspec.Struct, frozen=True):
 
 def recalibrate(reactions: Reactions, noise: ReactionNoise, domain: str) -> OutcomeRecalibration:
     """The recalibration of a domain by all domains' reactions and their noise."""
-    chosen = reactions.domain == (reactions.domains.index(domain) if domain in reactions.domains else -1)
-    own, weight = reactions.of(chosen), noise.weight[chosen]
+    number = reactions.domains.index(domain) if domain in reactions.domains else -1
+    maps = np.array([noise.maps[name] for name in reactions.domains]).reshape(-1, 2)
+    p = claimed(reactions, *maps[reactions.domain].T)
+    rates = rates_beside(reactions, number, p, noise.weight, noise.rates)
+    own, weight = reactions.of(reactions.domain == number), noise.weight[reactions.domain == number]
     gain, by = np.zeros(len(own)), (1.0, 0.0)
     if weight.sum() >= LEAST:
-        held = {kind: _held_out(own, weight, noise, kind) for kind in KINDS}
+        held = {kind: _held_out(own, weight, rates, kind) for kind in KINDS}
         best = max(KINDS, key=lambda kind: float(held[kind].sum()))
         if held[best].sum() > _SURE * _error(own, held[best]):
-            gain, by = held[best], most_likely(own, weight, noise.rates, kind=best)
+            gain, by = held[best], most_likely(own, weight, rates, kind=best)
     total = max(float(weight.sum()), 1e-9)
     mean, error = float(gain.sum()) / total, _error(own, gain) / total
     return OutcomeRecalibration(
@@ -65,7 +68,7 @@ def recalibrate(reactions: Reactions, noise: ReactionNoise, domain: str) -> Outc
     )  # fmt: skip
 
 
-def _held_out(own: Reactions, weight: Floats, noise: ReactionNoise, kind: MapKind) -> Floats:
+def _held_out(own: Reactions, weight: Floats, rates: Floats, kind: MapKind) -> Floats:
     """The weighted gains of reactions by the maps of other clients' reactions, shape (n,).
 
     Reactions without a name, and truths, are held out one by one.
@@ -74,11 +77,11 @@ def _held_out(own: Reactions, weight: Floats, noise: ReactionNoise, kind: MapKin
     group = np.where(single, len(own.clients) + np.arange(len(own)), own.client)
     _, group = np.unique(group, return_inverse=True)
     fold = (np.random.default_rng(0).permutation(len(own) + 1) % FOLDS)[group]
-    found = -log_likelihoods(own, noise.rates, (1.0, 0.0))
+    found = -log_likelihoods(own, rates, (1.0, 0.0))
     for k in range(FOLDS):
         held = fold == k
-        by = most_likely(own.of(~held), weight[~held], noise.rates, kind=kind)
-        found[held] += log_likelihoods(own.of(held), noise.rates, by)
+        by = most_likely(own.of(~held), weight[~held], rates, kind=kind)
+        found[held] += log_likelihoods(own.of(held), rates, by)
     return weight * found
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from arbitrank.arbitration.recalibration import Recalibration, as_reported
+from arbitrank.arbitration.recalibration import Recalibration, alike, as_reported
 from arbitrank.impact.outcome_recalibration import logged, outcome_recalibrations
 from arbitrank.outcomes.recalibrating import LEAST
 from arbitrank.watch.alarms import Commands
 from arbitrank.watch.report import Proposal, WatchReport
 from arbitrank.wire.requests import Logged
 
-_SCALE, _SHIFT = math.log(1.15), 0.2  # differences from what serves below which nothing is proposed
+_SCALE, _SHIFT = 0.15, 0.2  # differences from what serves below which nothing is proposed
 
 
 def with_proposals(report: WatchReport, path: Path, commands: Commands = Commands()) -> WatchReport:
@@ -33,7 +32,7 @@ def proposals(
     present = _serving(lines, serving)
     for name, by in outcome_recalibrations(lines, None, serving).items():
         now = present.get(name)
-        if by.weight >= LEAST and _differs(by.recalibration, now):
+        if by.weight >= LEAST and not alike(by.recalibration, now, _SCALE, _SHIFT):
             yield Proposal(name, now, by, commands.shrink_by_outcomes(name))
 
 
@@ -53,8 +52,3 @@ def _serving(lines: Iterable[Logged], serving: Mapping[str, str]) -> dict[str, R
             if report.version == serving.get(name) and time >= found.get(name, (-1.0, None))[0]:
                 found[name] = time, as_reported(report)
     return {name: by for name, (_, by) in found.items()}
-
-
-def _differs(one: Recalibration | None, other: Recalibration | None) -> bool:
-    a, b = one or Recalibration(), other or Recalibration()
-    return abs(math.log(a.scale / b.scale)) > _SCALE or abs(a.shift - b.shift) > _SHIFT
