@@ -36,6 +36,7 @@ UNMEASURED = (
 
 LONG = (
     "test_benchmarks_code_swap.py::test_swaps_of_code_and_weights_fail_no_request",
+    "test_benchmarks_console.py::test_a_look_shows",
     "test_benchmarks_soak.py::test_a_short_run_loses_no_call_",
     "test_benchmarks_context.py::test_with_device_and_own_catalogue_",
     "test_benchmarks_retrain.py::test_the_figures_are_ratios_of_what_was_measured_in_one_run",
