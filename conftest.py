@@ -48,6 +48,10 @@ LONG = (
         f"test_console_pages.py::test_pages_fit_and_are_accessible_in_each_theme[{one}]"
         for one in ("360-light", "800-light", "800-dark", "1400-dark")
     ),
+    *(
+        f"test_console_pages.py::test_html_in_whatever_the_service_replies_is_shown_as_text[{one}]"
+        for one in ("calibration", "impact", "health")
+    ),
     "test_console_pages.py::test_a_token_stays_in_the_pages_memory",
     "test_context_learning.py::test_evaluate_learns_from_a_key_that_is_named[option]",
     "test_docs.py::test_the_tutorials_domain_is_installed_trained_asked_and_shipped",

@@ -192,6 +192,42 @@ def test_the_theme_is_chosen_and_the_links_are_reached_by_keyboard(pages: Pages)
     assert page.evaluate("document.activeElement.tagName") == "SELECT"
 
 
+TEXTS = frozenset(
+    ["action", "breaker", "by", "intent", "key", "meaning", "name", "notes", "package", "problem", "problems", "reason",
+     "release", "remark", "skill", "text", "title", "titles", "utterance", "value", "version", "what", "words"]
+)  # fmt: skip
+"""Keys of replies whose texts come from users, plugins and operators, or might."""
+
+
+def hostile(value: Any, key: str = "") -> Any:
+    """A reply with HTML in every text of such a key, and among the names in it."""
+    if isinstance(value, dict):
+        return {name: hostile(one, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [hostile(one, key) for one in value]
+    return f"{value}{MARKUP}" if isinstance(value, str) and key in TEXTS else value
+
+
+MARKUP = "<img src=x onerror=document.title='run'><b class=made>"
+
+
+@pytest.mark.parametrize("name", ["playground", "live", "domains", "calibration", "impact", "health"])
+def test_html_in_whatever_the_service_replies_is_shown_as_text(pages: Pages, console: Service, name: str) -> None:
+    def reply(route: Any) -> None:
+        response = route.fetch()
+        found = response.json() if "json" in response.headers["content-type"] else None
+        route.fulfill(response=response, json=hostile(found))
+
+    console.rank({"utterance": "play dune on the tv", "session": "x"})
+    page = pages()
+    page.allowed = ["Failed to load resource"]  # names of versions that there are not
+    page.route("**/v1/**", reply)
+    page.open(playground(q="play dune") if name == "playground" else f"#/{name}")
+    assert page.locator("img, .made").count() == 0
+    assert page.title() != "run"
+    assert page.locator("main").inner_text().count("<img") > 0 or name in ("calibration", "impact")
+
+
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pages_fit_and_are_accessible_in_each_theme(pages: Pages, console: Service, width: int, theme: str) -> None:

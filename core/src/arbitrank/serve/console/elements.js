@@ -25,7 +25,7 @@ function filled(node, attributes, children) {
     else if (name === "style") for (const [property, one] of Object.entries(value)) node.style.setProperty(property, one);
     else if (name === "data") Object.assign(node.dataset, value);
     else if (name === "value" || name === "checked" || name === "selected") node[name] = value;
-    else if (name === "href" && !/^[#/]/.test(value)) throw new Error(`a link to elsewhere: ${value}`);
+    else if (name === "href" && !/^(#|\/(?!\/))/.test(value)) throw new Error(`a link to elsewhere: ${value}`);
     else node.setAttribute(name, value === true ? "" : value);
   }
   return added(node, children);
