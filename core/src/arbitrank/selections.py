@@ -44,6 +44,20 @@ class CanaryDraw(Struct, frozen=True, gc=False):
         return self.share if self.arm == "canary" else 1.0 - self.share
 
 
+class ExplorationDraw(Struct, frozen=True, gc=False):
+    """The draw of one of several readings: the accepted one, at the place `head`, or one of the `others`.
+
+    `rate` is the share of the sessions in which one of the others is acted on, with probabilities in proportion to
+    P(right); `probability` is that of the reading that was drawn.
+    """
+
+    domain: str
+    rate: float
+    head: int
+    others: tuple[int, ...]
+    probability: float
+
+
 class ServedSelection(Struct, frozen=True):
     """The draw of the answer that was served: its `probability` given the request, and what else could be drawn.
 
@@ -51,7 +65,7 @@ class ServedSelection(Struct, frozen=True):
     answered, the one that was among them; empty where the decision is none or clarify. `canary` has the arms of the
     names of which a candidate had a share then. `decisions` is the version of the decision settings, None where these
     are the operator's; `policy` a digest of the operator's policy, set only where there was one, which made the
-    decision where `overridden`.
+    decision where `overridden`. `exploration` is set where one of several readings was drawn.
     """
 
     eligible: tuple[int, ...]
@@ -60,6 +74,7 @@ class ServedSelection(Struct, frozen=True):
     decisions: str | None = None
     policy: str | UnsetType = UNSET
     overridden: bool | UnsetType = UNSET
+    exploration: ExplorationDraw | UnsetType = UNSET
 
 
 class AnswerRisk(Struct, frozen=True):

@@ -11,6 +11,7 @@ import click
 from arbitrank.answerlog.redaction import redactor
 from arbitrank.arbitration.answer_phrases import read_phrases
 from arbitrank.cli import decision_options, environment_options, log_options, options, shortlist_options
+from arbitrank.cli.exploration_options import exploring
 from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown, stated_again, stating_again
 from arbitrank.cli.watch_options import watching
@@ -160,6 +161,7 @@ _limiting = options.gathered(
     help="Follow the share of out-of-scope requests in the traffic, slowly and within bounds.  "
     "[default: no-follow-share]",
 )
+@exploring
 @watching
 @_limiting
 @encryption
@@ -227,6 +229,7 @@ def _checked(
         raise InputError(f"--host {host}: open to other machines, and no --tokens; expected that, or --open")
     if settings["shadow"] is not None and settings["shadow"] == settings["log"]:
         raise InputError(f"--shadow {settings['shadow']}: that is the folder of --log; expected another one")
+    options.needs("--log", settings["log"], explore=tuple(settings["exploration"].budgets))
     options.needs("--isolate or --environments", isolate or settings.get("environments"), deadline=deadline)
     settings["metrics_tokens"] = _metrics_tokens(
         settings["metrics_port"], settings["metrics_host"], tokens, metrics_open

@@ -12,7 +12,8 @@ from math import isclose, prod
 from msgspec import UNSET, UnsetType
 
 from arbitrank.outcomes.draws import draw, draw_key
-from arbitrank.selections import CanaryDraw, ServedSelection
+from arbitrank.outcomes.exploration import drawn_reading
+from arbitrank.selections import CanaryDraw, ExplorationDraw, ServedSelection
 from arbitrank.values import Answer, Request
 from arbitrank.wire.requests import Logged
 
@@ -24,19 +25,24 @@ def selection_of(
     *,
     policy: str | UnsetType = UNSET,
     overridden: bool = False,
+    exploration: ExplorationDraw | None = None,
 ) -> ServedSelection:
     """The selection of an answer; `canary` are the arms of the names that took part in it.
 
-    `policy` is the digest of the operator's policy, `overridden` says that its rules made the decision. A request
-    without session, id and words falls into no share, which is certain.
+    `policy` is the digest of the operator's policy, `overridden` says that its rules made the decision, `exploration`
+    how one of several readings was drawn. A request without session, id and words falls into no share, for certain.
     """
+    settings = None if answer.settings is UNSET else answer.settings
+    by_policy = True if overridden else UNSET
     drawn = {name: one for name, one in canary.items() if one.share > 0.0} if canary else {}
     if drawn and draw_key(request) is None:
         drawn = {}
-    settings = None if answer.settings is UNSET else answer.settings
     probability = prod((one.probability for one in drawn.values()), start=1.0)
-    by_policy = True if overridden else UNSET
-    return ServedSelection(eligible(answer), probability, drawn, settings, policy, by_policy)
+    if exploration is None:
+        return ServedSelection(eligible(answer), probability, drawn, settings, policy, by_policy)
+    places = tuple(sorted((exploration.head, *exploration.others)))
+    probability *= exploration.probability
+    return ServedSelection(places, probability, drawn, settings, policy, by_policy, exploration)
 
 
 def eligible(answer: Answer) -> tuple[int, ...]:
@@ -66,11 +72,24 @@ def _differences(line: Logged, answer: Answer, selection: ServedSelection) -> It
         if key is not None and (draw(name, one.candidate, key) < one.share) != canary:
             yield f"{name}: the arm {one.arm}, and the other one is drawn"
     probability = prod((one.probability for one in selection.canary.values()), start=1.0)
+    if selection.exploration is not UNSET:
+        probability *= selection.exploration.probability
+        yield from _unexplored(answer, selection.exploration, key)
     if not isclose(selection.probability, probability, rel_tol=1e-9):
         yield f"probability {selection.probability:g}, expected {probability:g}"
     chosen = eligible(answer)
     if not set(chosen) <= set(selection.eligible):
         yield f"reading {chosen[0]} was acted on, and is not among the eligible ones"
+
+
+def _unexplored(answer: Answer, how: ExplorationDraw, key: str | None) -> Iterator[str]:
+    if key is None:
+        return
+    place, probability = drawn_reading(answer.ranked, how.head, how.others, key, how.rate)
+    if (place,) != eligible(answer):
+        yield f"the reading {place} is drawn, and another one was acted on"
+    if not isclose(how.probability, probability, rel_tol=1e-9):
+        yield f"probability {how.probability:g} of the reading, expected {probability:g}"
 
 
 def redacted(line: Logged) -> bool:

@@ -54,6 +54,7 @@ def answerer(state: WorkerState, live: Live) -> Answerer:
     broken, ids = live.broken, CURRENT.get()
     call = None if ids is None else (ids.request_id, ids.traceparent)
     policy = state.files.policy.value if state.files.policy is not None else None
+    explore = state.explorer
     rules = UNSET if policy is None else policy.digest
 
     def arbitrated(request: Request) -> tuple[Request, Arbitration]:
@@ -70,12 +71,17 @@ def answerer(state: WorkerState, live: Live) -> Answerer:
         if policy and (decided := policy.apply(request, answer, arbitration.decisions)) is not answer:
             metrics.count("policy")
             answer = decided
+        overridden, drawing = answer is not arbitration.answer, None
+        if explore is not None:
+            answer, drawing = explore(request, answer, arbitration, policy)
         encoded = _encode(answer)
         if log is not None:
             recognised = arbitration.hypotheses if request.hypotheses is None else ()
             claims = partial(own_claims, arbitration)
-            overridden = answer is not arbitration.answer
-            drawn = partial(selection_of, request, answer, arbitration.canary, policy=rules, overridden=overridden)
+            drawn = partial(
+                selection_of, request, answer, arbitration.canary, policy=rules, overridden=overridden,
+                exploration=drawing,
+            )  # fmt: skip
             log.write(
                 request, answer, recognised, call=call, arms=arbitration.arms, claims=claims, selection=drawn,
                 encoded=encoded,

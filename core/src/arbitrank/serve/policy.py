@@ -135,6 +135,14 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         content = msgspec.json.encode(self, order="deterministic")
         return hashlib.blake2b(content, digest_size=6).hexdigest()
 
+    def free(self, context: Context, answer: Answer, place: int) -> bool:
+        """True for a reading that no rule asks about, blocks or gives a cost: exploration may act on it."""
+        barred = self.barred(context, answer.ranked)
+        rule = self.rule(answer.ranked[place])
+        if place in barred or rule.cost or rule.ask or self._pinned(context, answer.ranked, barred) is not None:
+            return False
+        return self._stricter(answer.ranked, place, barred, ()) is None
+
     def rule(self, entry: Ranked) -> Rule:
         """The conditions for acting on a reading."""
         rule = self.domains.get(entry.domain, _NO_RULE)

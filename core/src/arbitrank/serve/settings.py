@@ -8,6 +8,7 @@ from pathlib import Path
 from arbitrank.answerlog.settings import LogSettings
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing
+from arbitrank.outcomes.exploration import ExplorationSettings
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.key_files import SigningKey, read_password
 
@@ -94,8 +95,8 @@ class ServiceSettings:
     whose event loop stands still is killed and replaced. `require`: domains without which the service is not ready;
     `store_age`: seconds without an answer of the store after which it is not. `metrics_port`: a port of the metrics'
     own at `metrics_host`, where callers need a token of `metrics_tokens`, if that is given. `otel`: export spans by
-    OpenTelemetry. `watch`: how the domains are watched by the log. `environments`: the
-    folder of domains' own environments. `console`: serve the pages of the console.
+    OpenTelemetry. `watch`: how the domains are watched by the log. `exploration`: budgets, none by default.
+    `environments`: the folder of domains' own environments. `console`: serve the pages of the console.
     """
 
     host: str = "127.0.0.1"
@@ -132,4 +133,5 @@ class ServiceSettings:
     metrics_tokens: Path | None = None
     otel: bool = False
     watch: WatchSettings = WatchSettings()
+    exploration: ExplorationSettings = field(default=ExplorationSettings())
     console: bool = True

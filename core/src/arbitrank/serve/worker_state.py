@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from arbitrank.serve.auth import Grant
 from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.decoding import payload_formats
 from arbitrank.serve.event_log import EventLog
+from arbitrank.serve.exploring import Explorer
 from arbitrank.serve.gauges import gauges_of, write_gauges
 from arbitrank.serve.load import LoadCounters
 from arbitrank.serve.messages import Health
@@ -67,6 +68,7 @@ class WorkerState:
         self.unreadable: list[Unreadable] = []
         self.live: Live | None = None
         self.log: AnswerLog | None = None
+        self.explorer: Explorer | None = None
         self.shadow: AnswerLog | None = None
         self.pool: ThreadPoolExecutor | None = None
         self.notices = Notices(self.remark)
@@ -104,6 +106,8 @@ class WorkerState:
         settings = self.settings
         if settings.log is not None:
             self.log = self._stack.enter_context(AnswerLog(settings.log, settings.log_settings))
+            if settings.exploration.budgets:
+                self.explorer = self._stack.enter_context(closing(Explorer(settings.exploration, settings.log)))
         if settings.shadow is not None:
             self.shadow = self._stack.enter_context(AnswerLog(settings.shadow, settings.log_settings))
         self._discover()
