@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
 from arbitrank.arbitration.outcomes import Arbitration
+from arbitrank.cli.main import cli
 from arbitrank.errors import DataError
 from arbitrank.outcomes.exploration import ExplorationSettings, alternatives, drawn_reading, explored, session_draw
 from arbitrank.outcomes.exploration_budget import ExplorationBudget
@@ -117,20 +119,33 @@ def test_nine_tenths_of_the_budget_are_spent_through_restarts(tmp_path: Path, sc
     assert 0.9 * 0.02 * n <= spent <= 0.02 * n
 
 
-def _worker(folder: Path, first: int, n: int) -> int:
+def _worker(folder: Path, first: int, n: int) -> tuple[int, int]:
     budget = ExplorationBudget(folder)
     spent = sum(ask(budget, i) for i in range(first, first + n))
+    own = budget.counts(DOMAIN)
     budget.close()
-    return spent
+    assert own[1] >= spent
+    return spent, n
 
 
-def test_workers_share_the_budget(tmp_path: Path) -> None:
-    with get_context("fork").Pool(4) as pool:
-        spent = sum(pool.starmap(_worker, [(tmp_path, 10_000 * k, 2_500) for k in range(4)]))
-    assert 0.9 * 0.02 * 10_000 <= spent <= 0.02 * 10_000
-    budget = ExplorationBudget(tmp_path)
-    assert budget.counts(DOMAIN) == (10_000, spent)
-    budget.close()
+def test_workers_together_keep_the_budget(tmp_path: Path) -> None:
+    with get_context("fork").Pool(3) as pool:
+        found = pool.starmap(_worker, [(tmp_path, 10_000 * k, 4_000) for k in range(6)])
+    spent, n = (sum(each) for each in zip(*found, strict=True))
+    assert 0.9 * 0.02 * n <= spent <= 0.02 * n
+
+
+def test_processes_side_by_side_have_counts_of_their_own(tmp_path: Path) -> None:
+    one, other = ExplorationBudget(tmp_path), ExplorationBudget(tmp_path)
+    ask(one, 1)
+    assert (one.counts(DOMAIN), other.counts(DOMAIN)) == ((1, 0), (0, 0))
+    one.close()
+    again = ExplorationBudget(tmp_path)
+    assert again.counts(DOMAIN) == (1, 0)
+    assert again.take(DOMAIN, 0.02, "session", 1.0, possible=True) == 0.0  # there is no budget yet
+    assert not other._slot("session", True)  # it was the session's last request
+    for left in (again, other):
+        left.close()
 
 
 def test_another_budget_is_counted_anew(budget: ExplorationBudget) -> None:
@@ -161,7 +176,7 @@ def test_a_request_between_that_could_not_be_explored_ends_the_row(budget: Explo
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="exploration cannot be counted"):
         ExplorationBudget(tmp_path / "file" / "log")
 
 
@@ -238,3 +253,28 @@ def test_other_domains_and_requests_of_a_canary_are_not_explored(explorer: Explo
     for arbitration in (Arbitration(other, {}), Arbitration(one, {}, canary=canary)):
         assert explorer(asked, arbitration.answer, arbitration, None) == (arbitration.answer, None)
     assert explorer.budget.counts(DOMAIN) == (0, 0)
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("--explore", "weather"), "'weather', expected DOMAIN=SHARE"),
+        (("--explore", "weather=0.5"), "a share above 0 and at most 0.2"),
+        (("--explore", "weather=0"), "'weather=0', expected DOMAIN=SHARE"),
+        (("--explore", "=0.1"), "'=0.1', expected"),
+        (("--explore", "weather=0.1"), "no --log; expected both"),
+    ],
+)
+def test_a_bad_budget_is_refused_with_what_was_expected(given: tuple[str, ...], expected: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["serve", *given, "--store", str(tmp_path)])
+    assert expected in str(done.exception)
+
+
+def test_budgets_are_stated_like_any_option(tmp_path: Path) -> None:
+    given = ("--explore", "weather=0.1", "--explore", "timer=0.01", "--log", str(tmp_path / "log"))
+    done = CliRunner().invoke(cli, ["serve", *given, "--store", str(tmp_path), "--show-config"])
+    assert done.exit_code == 0, done.output
+    assert 'explore = ["weather=0.1", "timer=0.01"]' in done.output
