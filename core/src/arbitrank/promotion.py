@@ -17,13 +17,16 @@ from arbitrank.arbitration.lineup import outdated
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError, InputError
+from arbitrank.exchanged import suites_of
 from arbitrank.impact.gate import GateLimits, GateReason, judge
 from arbitrank.impact.observation import observe
 from arbitrank.impact.plan import plan
 from arbitrank.impact.recalibrating import FittedRecalibration, fit
 from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.settings_gate import settings_reasons
+from arbitrank.impact.suite_gate import suite_reasons
 from arbitrank.learn.rerankers import baseline
+from arbitrank.outcomes.suite_runs import CaseResult, SuiteRun
 from arbitrank.selftest import selftest
 from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.gates import catalogue_reasons, order_reasons, recall_reasons, tool_reasons
@@ -45,7 +48,7 @@ class Judgement:
     `number` is that of the last change when it was judged. `impact` is a domain's replay of the audit set. It is None
     for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`). It was
     `recalibrated` where that was allowed and needed. `code` is the release of the domain's environment, where it has
-    one, that the version was tested with.
+    one, that the version was tested with. `suites` are the results of the cases of all domains' suites.
     """
 
     domain: str
@@ -57,6 +60,7 @@ class Judgement:
     reasons: tuple[GateReason, ...]
     recalibrated: FittedRecalibration | None = None
     code: str | None = None
+    suites: tuple[CaseResult, ...] = ()
 
 
 def consider(
@@ -110,8 +114,15 @@ def consider(
                 reasons = judge(impact, card, limits, domain=name)
         if name == SHORTLIST and not problem:
             reasons = (*reasons, *catalogue_reasons(folder, store.stable(name)))
+        suites = SuiteRun((), ())
+        if not problem:
+            by = None if fitted is None else fitted.recalibration
+            suites = suites_of(store, domains, name, folder, decisions, by)
+            reasons = (*reasons, *suite_reasons(name, suites))
+            for one in suites.notes:
+                note(one)
     code = release_of(domains[name]) if name in domains else None
-    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code)
+    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code, suites.results)
 
 
 def _hyprank_reasons(

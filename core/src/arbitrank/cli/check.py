@@ -17,7 +17,8 @@ import msgspec
 from arbitrank.cli import options
 from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.extras import required
-from arbitrank.registry import ENVIRONMENTS, loaded
+from arbitrank.outcomes.suite_runs import CaseResult
+from arbitrank.registry import ENVIRONMENTS, discover, loaded
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _USAGE = 2  # the exit status of a call that is wrong, or lacks a package
 
 class Report(msgspec.Struct, frozen=True):
     """The report of `check --json`: for each domain, the number of checks, what is broken, what else was seen, and
-    which weights were checked."""
+    which weights were checked; the results of the cases of its suites in the store."""
 
     domain: str
     checks: int
@@ -41,6 +42,7 @@ class Report(msgspec.Struct, frozen=True):
     warnings: tuple[Finding, ...]
     expected: dict[str, str]
     weights: str | None = None
+    suites: tuple[CaseResult, ...] = ()
 
 
 @click.command("check")
@@ -95,6 +97,7 @@ def check(
     with tempfile.TemporaryDirectory(prefix="arbitrank-check-") as scratch:
         found = check_target(located(target, Path(scratch)), seconds=seconds, stable=partial(_stable, store))
     reports = [_report(one, reasons) for one in found]
+    reports = [_with_suites(one, store) for one in reports]
     if any(
         f.check == DISCOVERY and target in f.seen and "no installed package" in f.seen
         for r in reports
@@ -171,6 +174,21 @@ def _report(one: CheckedDomain, expected: Mapping[str, str]) -> Report:
     return Report(one.name, one.checks, not broken, tuple(broken), tuple(rest), dict(expected), one.weights)
 
 
+def _with_suites(report: Report, store: Store) -> Report:
+    """The report with the cases of the domain's suites, where the store has some and the domain is installed."""
+    from arbitrank.exchanged import suites_now
+    from arbitrank.outcomes.suite_cases import stored_cases
+
+    cases = [case for case in stored_cases(store) if case.domain == report.domain]
+    domains = loaded(discover()) if cases else {}
+    if report.domain not in domains:
+        return report
+    run = suites_now(store, domains, cases=cases)
+    for text in run.notes:
+        options.note(text)
+    return msgspec.structs.replace(report, suites=run.results, passed=report.passed and not run.failing)
+
+
 def _list(checks: Mapping[str, str], as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(checks))
@@ -205,4 +223,9 @@ def _show(report: Report) -> None:
     failed = len({one.check for one in report.broken})
     counts = f"{report.checks} checks, {failed} broken, {len(report.broken)} findings, {len(report.warnings)} warnings"
     weights = f"; weights checked: {report.weights}" if report.weights else ""
-    click.echo(f"{report.domain}: {counts}{weights}")
+    for case in report.suites:
+        if not case.passes and case.conflicts is None:
+            click.echo(f"broken {report.domain}: a case of its suites fails: {case.text}")
+    passing = sum(one.passes for one in report.suites)
+    suites = f"; {passing} of {len(report.suites)} cases of its suites pass" if report.suites else ""
+    click.echo(f"{report.domain}: {counts}{weights}{suites}")

@@ -102,9 +102,11 @@ def impact(
     Example: arbitrank impact podcasts --on log --out report
     """
     from arbitrank.cli.impact_tables import show_impact
+    from arbitrank.exchanged import suites_of
     from arbitrank.impact.gate import judge, over_limit
     from arbitrank.impact.plan import plan
     from arbitrank.impact.report import measure
+    from arbitrank.impact.suite_gate import suite_reasons
     from arbitrank.store.artifact import read_card
 
     on = click.get_current_context().with_resource(requests_at(path, store))
@@ -119,6 +121,12 @@ def impact(
     called = (path if path != str(on) else None) if path else "the audit set"
     impact, found = measure(replayed, on, card=read_card(folder), seed=seed, called=called, **where._asdict())
     reasons = judge(impact, impact.card, limits, domain=impact.domain)
+    if compared is None:
+        suites = suites_of(store, domains, domain, replayed.candidate.folder, decisions, by)
+        impact = msgspec.structs.replace(impact, suites=suites.results)
+        reasons += suite_reasons(domain, suites)
+        for text in suites.notes:
+            options.note(text)
     if out:
         from arbitrank.impact.page import write_impact
 

@@ -15,6 +15,7 @@ from arbitrank.evaluate.metrics import Calibration, band_mark
 from arbitrank.impact.flips import Flip
 from arbitrank.impact.gate import GateReason
 from arbitrank.impact.report import FlipCount, Impact, Slice
+from arbitrank.outcomes.suite_runs import CaseResult
 
 _PAIRS = 10
 _WIDTH = 120  # of what is not a terminal
@@ -48,6 +49,8 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
         console.print(_flip(flip))
     if impact.value is not None and impact.value.estimate is not None:
         show_estimate(impact.value.estimate, console)
+    if impact.suites:
+        console.print(suites_text(impact.suites))
     if reasons or impact.labelled:
         show_reasons(reasons, "would refuse", "would pass it", console)
     else:
@@ -61,6 +64,12 @@ def show_reasons(reasons: Sequence[GateReason], refuses: str, passes: str, conso
         console.print(f"[green]the gate {passes}[/green]")
     for reason in reasons:
         console.print(f"[red]the gate {refuses}[/red]: {escape(reason.text)}")
+
+
+def suites_text(results: Sequence[CaseResult]) -> str:
+    """The numbers of cases of the suites that pass, and that a candidate breaks."""
+    passing, broken = sum(one.passes for one in results), sum(one.broken for one in results)
+    return f"{passing} of {len(results)} cases of the suites pass, {broken} that passed before fail"
 
 
 def _table(*columns: str, texts: int = 1) -> Table:

@@ -41,6 +41,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
         "value": ("value", "Share of a candidate's answers that users would accept, from a log."),
         "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
+        "suite": ("suite", "Cases that a domain must win, or must not: run them, change them."),
+        "incident": ("suite", "Make a case of a logged answer that was wrong."),
         "promote": ("promote", "Make a version stable, if the gate passes it."),
         "canary": ("canary", "Answer a share of the requests with a candidate, and compare."),
         "rollback": ("versions", "Undo a domain's last promotion."),

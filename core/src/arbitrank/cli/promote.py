@@ -57,7 +57,7 @@ def promote(
 
     Example: arbitrank promote podcasts --reason "learned from last week"
     """
-    from arbitrank.cli.impact_tables import show_reasons
+    from arbitrank.cli.impact_tables import show_reasons, suites_text
     from arbitrank.promotion import consider, promote
 
     if force and not (reason or "").strip():
@@ -78,6 +78,8 @@ def promote(
         click.echo(f"recalibrated on the audit set: {judgement.recalibrated.recalibration or 'no map surely helps'}")
     if judgement.audit is None:
         click.echo(f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE")
+    if judgement.suites:
+        click.echo(suites_text(judgement.suites))
     if judgement.reasons or impact is not None or (domain in RESERVED and judgement.audit is not None):
         passes = f"lets {domain} {chosen} pass: {_in_short(impact)}" if impact else f"lets {domain} {chosen} pass"
         show_reasons(judgement.reasons, "refuses", passes)

@@ -25,18 +25,20 @@ def watch(path: Path, begins: str, outcomes: bool, as_json: bool, store: str | N
 
     What is watched is compared with the week before it and with the cards of the weights. Exit status 1 where a domain
     alarms; at most one false alarm is expected in 50 quiet weeks, however often it is run. Each alarm names the command
-    to run next. A change of the traffic's shares is reported as such and alarms nobody.
+    to run next. A change of the traffic's shares is reported as such and alarms nobody. The cases of the suites in
+    the store are run by what serves now; one that fails alarms, too.
 
     Example: arbitrank watch --on log --since 2d
     """
     from arbitrank.cli.watch_tables import show_watch
+    from arbitrank.exchanged import suites_now
     from arbitrank.watch.alarms import Commands
     from arbitrank.watch.reading import known_of, watched
+    from arbitrank.watch.suites import with_suites
 
-    opened = _opened(store, keys)
-    known = known_of(loaded(discover()), opened)
-    commands = Commands(str(path), begins, store)
-    report = watched(path, begins, known, commands)
+    opened, domains, commands = _opened(store, keys), loaded(discover()), Commands(str(path), begins, store)
+    report = watched(path, begins, known_of(domains, opened), commands)
+    report = with_suites(report, suites_now(opened, domains), commands)
     if outcomes:
         from arbitrank.watch.proposals import with_proposals
 

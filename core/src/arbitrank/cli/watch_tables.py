@@ -40,6 +40,9 @@ def show_watch(report: WatchReport) -> None:
         print_table(console, contexts)
     for text in _remarks(report):
         console.print(escape(text))
+    if report.suites:
+        passing = sum(one.passes for one in report.suites)
+        console.print(f"{passing} of {len(report.suites)} cases of the suites pass")
 
 
 def _domains(report: WatchReport) -> Table:

@@ -20,6 +20,7 @@ from arbitrank.impact.replay import replay
 from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.temperature import Temperature, calibration_of, own_calibration, temperature
 from arbitrank.impact.valued import ValueReport, value_of
+from arbitrank.outcomes.suite_runs import CaseResult
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
@@ -120,6 +121,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     worst: list[Flip]
     decisions: dict[Side, DecisionShares] = {}
     value: ValueReport | None = None
+    suites: tuple[CaseResult, ...] = ()
 
 
 def measure(

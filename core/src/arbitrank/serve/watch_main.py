@@ -20,7 +20,9 @@ import msgspec
 
 from arbitrank.answerlog.period import begin
 from arbitrank.errors import ArbitrankError
+from arbitrank.exchanged import suites_now
 from arbitrank.guard import Fault, guarded
+from arbitrank.outcomes.suite_runs import SuiteRun
 from arbitrank.packages import core_version
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.event_log import EventLog
@@ -35,6 +37,7 @@ from arbitrank.watch.period import Known
 from arbitrank.watch.reading import known_of
 from arbitrank.watch.reliability import reliability_report
 from arbitrank.watch.report import Alarm, WatchReport
+from arbitrank.watch.suites import with_suites
 
 NAME = "watch"
 """Name of the process in the label `worker`, and of its gauges' file."""
@@ -64,6 +67,7 @@ class ServiceWatch:
         self._commands = Commands(start.log, start.since, start.store)
         self._known: dict[str, Known] = {}
         self._serving: dict[str, str] = {}
+        self._suites = SuiteRun((), ())
         self._alarming: set[tuple[str, str]] = set()
         self._unsent: dict[tuple[str, str], Alarm] = {}
 
@@ -76,6 +80,7 @@ class ServiceWatch:
         report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
         if self._outdated(report):
             report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
+        report = with_suites(report, self._suites, self._commands)
         self._write(REPORT, report)
         write_gauges(WorkerGauges(NAME, os.getpid(), time(), samples_of(report)), Path(self._start.folder), NAME)
         self._tell(report)
@@ -96,7 +101,9 @@ class ServiceWatch:
         self._serving = serving
         try:
             store = open_store(self._start.store, open_keys(self._start.keys))
-            self._known = known_of(loaded(discover()), store)
+            domains = loaded(discover())
+            self._known = known_of(domains, store)
+            self._suites = suites_now(store, domains)
         except ArbitrankError as error:
             self._events.write("watch", "error", problem=str(error))
             return False

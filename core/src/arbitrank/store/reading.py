@@ -18,6 +18,7 @@ from arbitrank.store.seen_changes import SeenChanges
 from arbitrank.store.signed_history import Trust
 from arbitrank.store.signing import Keys
 from arbitrank.store.state import Change, State, is_version
+from arbitrank.store.suites import SuiteChange, suite_history
 from arbitrank.store.versions import home, wrong_name
 
 
@@ -125,6 +126,10 @@ class StoreReader:
         if held is None or not held.is_file():
             held = self._audit[key] = read_audit_set(self.backend, copies(self.backend, self.cache), key)
         return held
+
+    def suite_history(self, domain: str) -> History[SuiteChange]:
+        """The history of a domain's suites."""
+        return suite_history(self.backend, domain, self.keys, self._seen)
 
     def catalogue_log(self) -> History[CatalogueChange]:
         """The skills added to the catalogue and removed from it since the Shortlister was trained."""

@@ -3,6 +3,7 @@
     NAME/VERSION/                    an artifact; it exists once its manifest does, which is written last
     NAME/history/00000001.json       a change, and the whole state after it
     .audit/                          the audit set and its history
+    .suites/NAME/                    the suites of a domain and their history
 
 Only the history determines what serves, so no two files can disagree, and a process that is killed leaves a whole
 change or none. This holds for folders and for object stores alike (`arbitrank.store.backend`).

@@ -12,6 +12,7 @@ from arbitrank.store.artifact_checks import Check, checks
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.local_copies import copy_artifact
 from arbitrank.store.store import Store
+from arbitrank.store.suites import SUITES, read_suites, suite_domains
 from arbitrank.store.versions import home, wrong_name
 
 
@@ -31,6 +32,13 @@ def store_checks(store: Store, name: str | None = None) -> Iterator[Check]:
             store.audit_set()
         except StoreError as error:
             yield Check(".audit", str(error))
+        for domain in suite_domains(store.backend):
+            history = store.suite_history(domain)
+            yield from history.checks()
+            try:
+                read_suites(history, domain)
+            except StoreError as error:
+                yield Check(f"{SUITES}/{domain}", str(error))
 
 
 def version_checks(store: Store, name: str, version: str) -> Iterator[Check]:

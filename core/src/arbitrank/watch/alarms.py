@@ -54,6 +54,10 @@ class Commands:
         """Compare what serves with its predecessor."""
         return f"arbitrank impact {domain} --on {self.log} --since {self.since}{self._at}"
 
+    def suite(self, domain: str) -> str:
+        """Run the cases of its suites."""
+        return f"arbitrank suite {domain}{self._at}"
+
     def check(self, domain: str) -> str:
         """Look at what the domain's code and data have become."""
         return f"arbitrank check {domain}"

@@ -8,18 +8,19 @@ import msgspec
 
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.outcomes.recalibrating import OutcomeRecalibration
+from arbitrank.outcomes.suite_runs import CaseResult
 from arbitrank.watch.drift import Drift, ShareShift
 from arbitrank.watch.losses import Loss
 from arbitrank.watch.outcomes import Claims
 from arbitrank.watch.unknown import ContextValue, FeatureRate
 
-Kind = Literal["drift", "calibration", "features"]
+Kind = Literal["drift", "calibration", "features", "suite"]
 
 
 class Alarm(msgspec.Struct, frozen=True):
     """One alarm: the domain, its kind, a sentence that says what was seen, and the commands to run, the first first.
 
-    `evidence` is in nats; the alarm is raised from `level` on.
+    `evidence` is in nats; the alarm is raised from `level` on. Both are 0 for cases of the suites that fail.
     """
 
     domain: str
@@ -94,7 +95,8 @@ class WatchReport(msgspec.Struct, frozen=True):
 
     `requests` and `labelled` count those now, `requests_before` those before. `shares` are the domains' shares of the
     traffic; those named by `shifts` have changed without any domain's fault. `skipped` counts lines without an answer
-    or a time, `bad` those that cannot be read. `proposals` are made where they are asked for.
+    or a time, `bad` those that cannot be read. `proposals` are made where they are asked for. `suites` are the results
+    of the domains' cases by what serves now.
     """
 
     before: float
@@ -112,3 +114,4 @@ class WatchReport(msgspec.Struct, frozen=True):
     skipped: int
     bad: int
     proposals: tuple[Proposal, ...] | msgspec.UnsetType = msgspec.UNSET
+    suites: tuple[CaseResult, ...] = ()

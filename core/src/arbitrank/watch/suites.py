@@ -1,0 +1,37 @@
+"""Cases of the domains' suites in a watch: what serves now has to pass them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from arbitrank.outcomes.suite_runs import SuiteRun
+from arbitrank.watch.alarms import Commands
+from arbitrank.watch.report import Alarm, WatchReport
+
+_NAMED = 3  # cases that a sentence names
+
+
+def with_suites(report: WatchReport, run: SuiteRun, commands: Commands = Commands()) -> WatchReport:
+    """The report with the results of the cases, an alarm of each domain with failing ones, and remarks on conflicts."""
+    if not run.results:
+        return report
+    alarms = tuple(_alarms(report, run, commands))
+    alarming = {one.domain for one in alarms}
+    domains = {name: replace(one, status="alarm") if name in alarming else one for name, one in report.domains.items()}
+    return replace(
+        report, alarms=(*alarms, *report.alarms), domains=domains, notes=(*report.notes, *run.notes), suites=run.results
+    )
+
+
+def _alarms(report: WatchReport, run: SuiteRun, commands: Commands) -> Iterator[Alarm]:
+    for name in sorted({one.domain for one in run.failing}):
+        failing = [one for one in run.failing if one.domain == name]
+        cases = sum(one.domain == name for one in run.results)
+        named = "; ".join(f"{one.kind} {one.name}: answered {one.answered}" for one in failing[:_NAMED])
+        more = f"; and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
+        text = f"{len(failing)} of the {cases} cases of its suites fail: {named}{more}"
+        watched = report.domains.get(name)
+        back = [commands.rollback(name)] if watched is not None and watched.since is not None else []
+        yield Alarm(name, "suite", text, 0.0, 0.0, (*back, commands.suite(name)))
