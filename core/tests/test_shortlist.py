@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError, DataError, InputError
 from arbitrank.selftest import problem
+from arbitrank.shortlist import build as building
 from arbitrank.shortlist.artifact import NAME, load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build, catalogue, fitted, quality, skill_utterance, write
 from arbitrank.shortlist.calibration import (
@@ -30,7 +34,9 @@ from arbitrank.shortlist.calibration_fitting import HeldRequest, OutOfScope, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier_training import train_classifier
 from arbitrank.shortlist.epochs import TrainingPlan
+from arbitrank.shortlist.index import Index
 from arbitrank.shortlist.index_training import train_index
+from arbitrank.shortlist.kernels import with_kernels
 from arbitrank.shortlist.selftests import shortlister_problem
 from arbitrank.shortlist.shortlister import Shortlister, Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import read_manifest
@@ -99,6 +105,22 @@ def test_an_empty_catalogue_gives_an_empty_list_and_takes_skills() -> None:
 def test_training_on_nothing_is_refused() -> None:
     with pytest.raises(DataError, match="no skill"):
         build([])
+
+
+def test_an_index_is_let_go_of_before_the_next_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three are trained: without half of the skills, without the held-out lines, and on all."""
+    made: list[weakref.ref[Index]] = []
+
+    def alone(*args: Any, **named: Any) -> Shortlister:
+        gc.collect()
+        assert [one() for one in made] == [None] * len(made)
+        found = with_kernels(*args, **named)
+        made.append(weakref.ref(found.index))
+        return found
+
+    monkeypatch.setattr(building, "with_kernels", alone)
+    assert build(lines(800)).shortlister.index is made[-1]()
+    assert len(made) == 3
 
 
 def test_scores_are_calibrated_on_held_out_utterances() -> None:
