@@ -21,9 +21,10 @@ from arbitrank.answerlog.feedback import Feedback, UnusedFeedback
 from arbitrank.answerlog.joining import unused_feedback, view
 from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.evaluate.intervals import Estimate
-from arbitrank.impact.gate import GateLimits, judge
+from arbitrank.impact.gate import GateLimits, judge, value_reasons
 from arbitrank.impact.plan import ReplayPlan, plan
 from arbitrank.impact.replay import replay
 from arbitrank.impact.report import measure
@@ -34,6 +35,8 @@ from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
 from arbitrank.outcomes.propensities import selection_of, unreproduced
 from arbitrank.outcomes.session_intervals import effective_size, session_mean, student
 from arbitrank.outcomes.value import ValueSettings, estimate
+from arbitrank.promotion import consider
+from arbitrank.serve.promotion_process import PromotionTask, _log
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Hypothesis, Request, Truth
 from arbitrank.wire.requests import Logged
@@ -369,3 +372,35 @@ def test_questions_and_none_are_actions_too() -> None:
     action = rng.integers(0, 3, 400)
     asked = dataclasses.replace(one, before=dataclasses.replace(one.before, action=action))
     assert estimate(asked) is not None
+
+
+# ----------------------------------------------------------------------------------------------------------- the gate
+
+
+def test_the_gate_judges_a_candidate_by_the_log_of_its_canary(
+    store: Store, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arbitrank.promotion.selftest", lambda folder, name, scales: None)
+    judged = consider(store, DOMAINS, "apples", log=log)
+    assert judged.value is not None
+    assert judged.value.n == 1_200
+    assert [one.what for one in judged.reasons][-1] == "value"
+    assert judged.impact is None  # there is no audit set
+    assert "value" not in {one.what for one in consider(store, DOMAINS, "apples").reasons}
+
+
+def test_too_little_evidence_refuses_nothing(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+    few = changed_log(tmp_path, [line for line in read_log(log) if isinstance(line, Logged)][:60])
+    report = value_of(valued(exchange, few), exchange, "log")
+    assert report.estimate is not None
+    assert report.estimate.verdict == "too little evidence"
+    assert list(value_reasons(report)) == []
+
+
+def test_a_service_reads_its_log_where_the_version_had_a_share(store: Store, log: Path) -> None:
+    task = PromotionTask(None, None, "apples", None, False, False, None, DecisionSettings(), log=str(log))
+    assert _log(store, task) == log
+    assert _log(store, replace(task, domain="pears")) is None
+    assert _log(store, replace(task, domain=".shortlist")) is None
+    assert _log(store, replace(task, log=str(log / "none"))) is None
+    assert _log(store, replace(task, log=None)) is None

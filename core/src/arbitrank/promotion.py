@@ -17,14 +17,24 @@ from arbitrank.arbitration.lineup import outdated
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError, InputError
+<<<<<<< HEAD
 from arbitrank.exchanged import suites_of
+from arbitrank.evaluate.metrics import Calibration
 from arbitrank.impact.gate import GateLimits, GateReason, judge
+=======
+from arbitrank.impact.gate import GateLimits, GateReason, judge, value_reasons
+>>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
 from arbitrank.impact.observation import observe
-from arbitrank.impact.plan import plan
+from arbitrank.impact.plan import ReplayPlan, plan
 from arbitrank.impact.recalibrating import FittedRecalibration, fit
 from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.settings_gate import settings_reasons
+<<<<<<< HEAD
 from arbitrank.impact.suite_gate import suite_reasons
+=======
+from arbitrank.impact.value_work import value_in
+from arbitrank.impact.valued import ValueReport
+>>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
 from arbitrank.learn.rerankers import baseline
 from arbitrank.outcomes.suite_runs import CaseResult, SuiteRun
 from arbitrank.selftest import selftest
@@ -35,7 +45,7 @@ from arbitrank.store.artifact import read_card
 from arbitrank.store.decision_settings import load_decisions, load_tuning
 from arbitrank.store.kinds import DECISIONS, HYPRANK, RESERVED, SHORTLIST, checked_name, train_command
 from arbitrank.store.loading import combined, load_domains, release_of, settled, with_stored
-from arbitrank.store.state import Change
+from arbitrank.store.state import Change, first_share
 from arbitrank.store.store import Store
 
 _OF_CALIBRATION = ("card", "limit")  # reasons of the gate that a recalibration can remove
@@ -48,7 +58,11 @@ class Judgement:
     `number` is that of the last change when it was judged. `impact` is a domain's replay of the audit set. It is None
     for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`). It was
     `recalibrated` where that was allowed and needed. `code` is the release of the domain's environment, where it has
+<<<<<<< HEAD
     one, that the version was tested with. `suites` are the results of the cases of all domains' suites.
+=======
+    one, that the version was tested with. `value` is that by users' reactions, where it was judged by a log too.
+>>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
     """
 
     domain: str
@@ -60,7 +74,11 @@ class Judgement:
     reasons: tuple[GateReason, ...]
     recalibrated: FittedRecalibration | None = None
     code: str | None = None
+<<<<<<< HEAD
     suites: tuple[CaseResult, ...] = ()
+=======
+    value: ValueReport | None = None
+>>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
 
 
 def consider(
@@ -74,11 +92,13 @@ def consider(
     jobs: int = 1,
     note: Callable[[str], None] = lambda text: None,
     recalibrate: bool = False,
+    log: Path | None = None,
 ) -> Judgement:
     """Self-test a version of a domain or stage, by default its candidate, and judge it on the audit set by its gate.
 
     With `recalibrate`, a domain whose probabilities the gate refuses is judged again with the recalibration that the
-    audit set chooses. `decisions` are the settings of the service. The version is verified once, as it is copied into a
+    audit set chooses. `decisions` are the settings of the service; with its `log`, a domain is judged by users'
+    reactions too. The version is verified once, as it is copied into a
     private folder. Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
     """
     name = checked_name(name)
@@ -86,7 +106,7 @@ def consider(
     chosen = version or state.candidate
     if chosen is None:
         raise InputError(f"{name}: no candidate in {store}; run: {train_command(name)}, or name a version")
-    impact = fitted = None
+    impact = fitted = value = None
     reasons: Sequence[GateReason]
     with store.checked_out(name, chosen) as folder:
         scales = with_stored(decisions.scales, store).get(name, {})
@@ -101,17 +121,14 @@ def consider(
         elif name == DECISIONS:
             reasons = _settings_reasons(store, domains, folder, audit, decisions, limits, note)
         else:
-            replayed = plan(domains, store, name, folder, checked=True, decisions=decisions)
-            impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
-            for one in impact.notes:
+            exchanged = plan(domains, store, name, folder, checked=True, decisions=decisions)
+            impact, fitted, reasons = _audited(exchanged, audit, card, limits, jobs, note, recalibrate)
+        if log is not None and name not in RESERVED and not problem:
+            exchanged = plan(domains, store, name, folder, checked=True, decisions=decisions)
+            value = value_in(log, exchanged, first_share(store.history(name), chosen), jobs=jobs)
+            for one in value.notes:
                 note(one)
-            reasons = judge(impact, card, limits, domain=name)
-            if recalibrate and any(one.what in _OF_CALIBRATION for one in reasons):
-                fitted, _, _ = fit(replayed, audit, jobs=jobs)
-                mapped = dataclasses.replace(replayed.candidate, recalibration=fitted.recalibration)
-                replayed = dataclasses.replace(replayed, candidate=mapped)
-                impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
-                reasons = judge(impact, card, limits, domain=name)
+            reasons = (*reasons, *value_reasons(value, limits))
         if name == SHORTLIST and not problem:
             reasons = (*reasons, *catalogue_reasons(folder, store.stable(name)))
         suites = SuiteRun((), ())
@@ -122,7 +139,35 @@ def consider(
             for one in suites.notes:
                 note(one)
     code = release_of(domains[name]) if name in domains else None
+<<<<<<< HEAD
     return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code, suites.results)
+=======
+    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code, value)
+>>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
+
+
+def _audited(
+    replayed: ReplayPlan,
+    audit: Path,
+    card: Calibration | None,
+    limits: GateLimits,
+    jobs: int,
+    note: Callable[[str], None],
+    recalibrate: bool,
+) -> tuple[Impact, FittedRecalibration | None, Sequence[GateReason]]:
+    """A domain's replay of the audit set and the gate's reasons by it, perhaps with a fitted recalibration."""
+    fitted = None
+    impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
+    for one in impact.notes:
+        note(one)
+    reasons = judge(impact, card, limits, domain=replayed.name)
+    if recalibrate and any(one.what in _OF_CALIBRATION for one in reasons):
+        fitted, _, _ = fit(replayed, audit, jobs=jobs)
+        mapped = dataclasses.replace(replayed.candidate, recalibration=fitted.recalibration)
+        replayed = dataclasses.replace(replayed, candidate=mapped)
+        impact, _ = measure(replayed, audit, card=card, jobs=jobs, called="the audit set")
+        reasons = judge(impact, card, limits, domain=replayed.name)
+    return impact, fitted, reasons
 
 
 def _hyprank_reasons(

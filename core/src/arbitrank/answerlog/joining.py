@@ -49,6 +49,18 @@ def view(folder: Path) -> LogView:
     return LogView(folder, sizes)
 
 
+def written_since(log: LogView, since: float) -> LogView:
+    """The segments of a log that were written to since then, in seconds since 1970."""
+
+    def written(name: str) -> bool:
+        try:
+            return (log.folder / name).stat().st_mtime >= since
+        except OSError:  # gzipped meanwhile
+            return True
+
+    return LogView(log.folder, tuple(one for one in log.segments if written(one[0])))
+
+
 def size_of(path: Path) -> int:
     """A file's size in bytes, 0 where it cannot be read."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Where the gate refuses its probabilities, fit a recalibration to the audit set, and judge again with it.",
 )
+@click.option(
+    "--log",
+    type=options.PATH,
+    metavar="LOG",
+    help="Judge it by users' reactions in a service's log too, since its first canary.",
+)
 @click.option("--force", is_flag=True, help="Promote it although the gate refuses; needs --reason.")
 @options.reason
 @gate_limits
@@ -40,6 +47,7 @@ def promote(
     domain: str,
     version: str | None,
     recalibrate: bool,
+    log: Path | None,
     force: bool,
     reason: str | None,
     limits: GateLimits,
@@ -52,12 +60,18 @@ def promote(
     DOMAIN is a domain, .shortlist, .hyprank or .decisions. First the version is self-tested, and the store's audit set
     is replayed with it. The gate refuses, with exit status 1, a version that fails the self-test or surely makes IRER
     worse, for all requests or for one neighbour; of a domain also one whose probabilities are less calibrated than its
-    card or the limit allows; a Shortlister that surely lists fewer owners of requests. Passing resets the
-    recalibration, with --recalibrate to the one that it was judged with.
+    card or the limit allows, and with --log one of whose answers users would surely accept fewer; a Shortlister that
+    surely lists fewer owners of requests. Passing resets the recalibration, with --recalibrate to the one that it was
+    judged with.
 
     Example: arbitrank promote podcasts --reason "learned from last week"
     """
+<<<<<<< HEAD
     from arbitrank.cli.impact_tables import show_reasons, suites_text
+=======
+    from arbitrank.cli.impact_tables import show_reasons
+    from arbitrank.cli.value_tables import show_value
+>>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
     from arbitrank.promotion import consider, promote
 
     if force and not (reason or "").strip():
@@ -72,10 +86,13 @@ def promote(
         jobs=jobs,
         note=options.note,
         recalibrate=recalibrate,
+        log=log,
     )
     chosen, impact = judgement.version, judgement.impact
     if judgement.recalibrated is not None:
         click.echo(f"recalibrated on the audit set: {judgement.recalibrated.recalibration or 'no map surely helps'}")
+    if judgement.value is not None:
+        show_value(judgement.value)
     if judgement.audit is None:
         click.echo(f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE")
     if judgement.suites:

@@ -10,6 +10,7 @@ import msgspec
 from arbitrank.evaluate.intervals import least_loss
 from arbitrank.evaluate.metrics import Calibration, band_text
 from arbitrank.impact.report import Impact, Slice
+from arbitrank.impact.valued import ValueReport
 from arbitrank.store.artifact import unproven
 
 _NAMED = 5  # neighbours that a reason names
@@ -87,7 +88,7 @@ def judge(
         if impact.pooled is not None:
             reasons += _irer(impact, impact.pooled, limits.tolerance)
             reasons += _neighbours(impact, limits.tolerance)
-        reasons += _value(impact, limits.tolerance)
+        reasons += value_reasons(impact.value, limits)
         if impact.claims.after is not None:
             reasons += _calibration(impact, impact.claims.after, card, limits)
     return reasons
@@ -165,10 +166,14 @@ def _neighbours(impact: Impact, tolerance: float) -> Iterator[GateReason]:
             yield GateReason("neighbour", text, (name,))
 
 
-def _value(impact: Impact, tolerance: float) -> Iterator[GateReason]:
-    one = impact.value.estimate if impact.value is not None else None
-    if one is not None and one.verdict == "worse" and -one.bounds[1] > tolerance:
-        fewer, few = one.difference.dr, f"{one.effective_flips:.0f} that are answered differently"
+def value_reasons(value: ValueReport | None, limits: GateLimits = GateLimits()) -> Iterator[GateReason]:
+    """The reason against a candidate whose answers users would certainly accept less, by more than the tolerance.
+
+    None where the reactions are too little evidence: then they judge nothing.
+    """
+    one = value.estimate if value is not None else None
+    if one is not None and one.verdict == "worse" and -one.bounds[1] > limits.tolerance:
+        fewer, few = one.difference.dr, f"an effective {one.effective_flips:.0f} of them answered differently"
         interval = f"{_signed(fewer.mean)} points [{_signed(one.bounds[0])}, {_signed(one.bounds[1])}]"
         yield GateReason("value", f"users would accept fewer of its answers: {interval} by {one.n} reactions, {few}")
 

@@ -12,6 +12,7 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import source
 from arbitrank.errors import PluginError, describe
 from arbitrank.impact.plan import VersionedPlan, sendable
@@ -27,7 +28,7 @@ R = TypeVar("R")
 
 
 def shares(
-    work: Callable[[P], Work[R]], plan: P, path: Path, *, jobs: int = 1, cluster: Cluster | None = None
+    work: Callable[[P], Work[R]], plan: P, path: Path | LogView, *, jobs: int = 1, cluster: Cluster | None = None
 ) -> Iterator[R]:
     """The results of `work(plan)` on all requests of a file or a log's folder: at least one, in any order.
 
@@ -35,7 +36,8 @@ def shares(
     code. Raises `DataError` where the file cannot be read, `PluginError` where a process crashes, and whatever the work
     raises.
     """
-    requests = source(path)  # a log keeps growing, and all processes have to see the same of it
+    # A log keeps growing, and all processes have to see the same of it.
+    requests = path if isinstance(path, LogView) else source(path)
     if cluster is not None:
         from arbitrank.impact.cluster import shares_on
 

@@ -6,12 +6,14 @@ each request: the version that answered has its claims in the log too. Requests 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arbitrank.answerlog.joining import LogView, unused_feedback, view, written_since
 from arbitrank.domain import Model
 from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain
 from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side
@@ -28,6 +30,7 @@ from arbitrank.impact.plan import DomainVersion, ReplayPlan
 from arbitrank.impact.replay import ReplayWork
 from arbitrank.impact.replayed import Replayed, together
 from arbitrank.impact.shares import shares
+from arbitrank.impact.valued import ValueReport, value_of
 from arbitrank.impact.work import Lines, Requests
 from arbitrank.semer import same_reading
 from arbitrank.wire.json_lines import BadLine
@@ -41,12 +44,20 @@ _REACTION = b'"outcome":"'
 Claims = Sequence[Mapping[str, LoggedClaim] | None]
 
 
-def valued(plan: ReplayPlan, path: Path, *, jobs: int = 1, cluster: Cluster | None = None) -> Replayed:
+def valued(plan: ReplayPlan, path: Path | LogView, *, jobs: int = 1, cluster: Cluster | None = None) -> Replayed:
     """The rows of the requests of a log to which users reacted; `Replayed.silent` counts the others.
 
     Raises as `replay` does.
     """
     return together([*shares(ValueWork, plan, path, jobs=jobs, cluster=cluster)])
+
+
+def value_in(log: Path, plan: ReplayPlan, since: float | None, *, jobs: int = 1) -> ValueReport:
+    """The value report of a plan by a log's requests from a time on, None for all."""
+    seen = view(log)
+    lines = seen if since is None else written_since(seen, since)
+    found = valued(dataclasses.replace(plan, since=since), lines, jobs=jobs)
+    return value_of(found, plan, log.name, unused=unused_feedback(lines))
 
 
 class ValueWork(ReplayWork):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from arbitrank.answerlog.joining import LogView, joined_lines
+from arbitrank.answerlog.joining import LogView, joined_lines, written_since
 from arbitrank.errors import InputError
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.live.comparison import Arm, ArmReport, ComparedVersions, Comparison, ComparisonReport
@@ -86,7 +86,7 @@ def _goes_on(period: CanaryPeriod, change: Change) -> bool:
 def from_log(name: str, period: CanaryPeriod, log: LogView) -> CanaryReport:
     """The report of a canary from a log; reads its segments from that time on."""
     comparison, bad = Comparison(remembered=None), 0
-    for _, line in joined_lines(_written_since(log, period.since)):
+    for _, line in joined_lines(written_since(log, period.since)):
         logged = _decoded(line)
         if logged is None:
             bad += 1
@@ -163,18 +163,6 @@ def _version(name: str, answer: Answer) -> str | None:
 
 def _within(period: CanaryPeriod, time: float | None) -> bool:
     return time is not None and period.since <= time and (period.until is None or time < period.until)
-
-
-def _written_since(log: LogView, since: float) -> LogView:
-    """The segments of a log that were written to since then."""
-
-    def written(name: str) -> bool:
-        try:
-            return (log.folder / name).stat().st_mtime >= since
-        except OSError:  # gzipped meanwhile
-            return True
-
-    return LogView(log.folder, tuple(one for one in log.segments if written(one[0])))
 
 
 def _decoded(line: bytes | BadLine) -> Logged | None:

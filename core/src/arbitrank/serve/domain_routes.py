@@ -116,6 +116,7 @@ class DomainHandlers:
         task = PromotionTask(
             settings.store, settings.keys, domain, body.version, body.force, body.recalibrate, body.reason,
             settings.decisions, _by(grant), settings.signing,
+            None if settings.log is None else str(settings.log),
         )  # fmt: skip
         async with self._promoting:
             verdict = await judged(task)

@@ -6,9 +6,11 @@ The replay of an audit set occupies a processor for a while and runs plugin code
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 
+from arbitrank.answerlog.segments import segments
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.background import give_way
 from arbitrank.child import Child, Ended, Expired, serve
@@ -16,14 +18,16 @@ from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.messages import Changed, Error, Reason
 from arbitrank.store.key_files import SigningKey
+from arbitrank.store.kinds import RESERVED
 from arbitrank.store.signing import open_keys
-from arbitrank.store.store import open_store
+from arbitrank.store.state import first_share
+from arbitrank.store.store import Store, open_store
 
 _TIMEOUT = 3_600.0  # seconds: a large audit set is replayed
 
 
 class PromotionTask(msgspec.Struct, frozen=True):
-    """Version of a domain to promote, and the service's decision settings; `by` is the name of the caller's token."""
+    """Version of a domain to promote, and the service's settings; `by` is the name of the caller's token."""
 
     store: str | None
     keys: str | None
@@ -35,6 +39,7 @@ class PromotionTask(msgspec.Struct, frozen=True):
     decisions: DecisionSettings
     by: str | None = None
     signing: SigningKey = SigningKey()
+    log: str | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -83,8 +88,9 @@ def carry_out(task: PromotionTask) -> Verdict:
 
         store = open_store(task.store, open_keys(task.keys), key=task.signing.opened())
         judgement = consider(
-            store, loaded(discover()), task.domain, task.version, decisions=task.decisions, recalibrate=task.recalibrate
-        )
+            store, loaded(discover()), task.domain, task.version, decisions=task.decisions,
+            recalibrate=task.recalibrate, log=_log(store, task),
+        )  # fmt: skip
         change = promote(store, judgement, force=task.force, reason=task.reason, by=task.by)
     except ArbitrankError as error:
         return Verdict.of(status_of(error), str(error))
@@ -98,6 +104,16 @@ def carry_out(task: PromotionTask) -> Verdict:
         remark = f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE"
         return Verdict.of(200, Changed(task.domain, change.number, change.state, audited=False, remark=remark))
     return Verdict.of(200, Changed(task.domain, change.number, change.state, audited=True))
+
+
+def _log(store: Store, task: PromotionTask) -> Path | None:
+    """The service's log, where the version has had a share of the requests: else it says nothing of it."""
+    if task.log is None or task.domain in RESERVED:
+        return None
+    version = task.version or store.state(task.domain)[1].candidate
+    folder = Path(task.log)
+    shared = version is not None and first_share(store.history(task.domain), version) is not None
+    return folder if shared and folder.is_dir() and segments(folder) else None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -123,3 +124,9 @@ def conflict(store: StoreBackend, name: str, latest: Change | None) -> Conflict:
         f"store {store}: {name} was changed first by {printable(latest.by)}: {latest.verb}, change {latest.number}, "
         f"{latest.state}; look at it and try again: arbitrank history {name}"
     )
+
+
+def first_share(changes: Iterable[Change], version: str) -> float | None:
+    """The time at which a version first had a share of the requests as a candidate, None where it never had."""
+    had = (one.time for one in changes if one.state.candidate == version and one.state.canary)
+    return min(had, default=None)
