@@ -17,24 +17,17 @@ from arbitrank.arbitration.lineup import outdated
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError, InputError
-<<<<<<< HEAD
-from arbitrank.exchanged import suites_of
 from arbitrank.evaluate.metrics import Calibration
-from arbitrank.impact.gate import GateLimits, GateReason, judge
-=======
+from arbitrank.exchanged import suites_of
 from arbitrank.impact.gate import GateLimits, GateReason, judge, value_reasons
->>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
 from arbitrank.impact.observation import observe
 from arbitrank.impact.plan import ReplayPlan, plan
 from arbitrank.impact.recalibrating import FittedRecalibration, fit
 from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.settings_gate import settings_reasons
-<<<<<<< HEAD
 from arbitrank.impact.suite_gate import suite_reasons
-=======
 from arbitrank.impact.value_work import value_in
 from arbitrank.impact.valued import ValueReport
->>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
 from arbitrank.learn.rerankers import baseline
 from arbitrank.outcomes.suite_runs import CaseResult, SuiteRun
 from arbitrank.selftest import selftest
@@ -58,11 +51,8 @@ class Judgement:
     `number` is that of the last change when it was judged. `impact` is a domain's replay of the audit set. It is None
     for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`). It was
     `recalibrated` where that was allowed and needed. `code` is the release of the domain's environment, where it has
-<<<<<<< HEAD
-    one, that the version was tested with. `suites` are the results of the cases of all domains' suites.
-=======
-    one, that the version was tested with. `value` is that by users' reactions, where it was judged by a log too.
->>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
+    one, that the version was tested with. `suites` are the results of the cases of all domains' suites, `value` is that by
+    users' reactions, where it was judged by a log too.
     """
 
     domain: str
@@ -74,11 +64,8 @@ class Judgement:
     reasons: tuple[GateReason, ...]
     recalibrated: FittedRecalibration | None = None
     code: str | None = None
-<<<<<<< HEAD
     suites: tuple[CaseResult, ...] = ()
-=======
     value: ValueReport | None = None
->>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
 
 
 def consider(
@@ -98,8 +85,7 @@ def consider(
 
     With `recalibrate`, a domain whose probabilities the gate refuses is judged again with the recalibration that the
     audit set chooses. `decisions` are the settings of the service; with its `log`, a domain is judged by users'
-    reactions too. The version is verified once, as it is copied into a
-    private folder. Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
+    reactions too. The version is verified once, as it is copied into a private folder. Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
     """
     name = checked_name(name)
     number, state = store.state(name)
@@ -139,11 +125,8 @@ def consider(
             for one in suites.notes:
                 note(one)
     code = release_of(domains[name]) if name in domains else None
-<<<<<<< HEAD
-    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code, suites.results)
-=======
-    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code, value)
->>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
+    results = suites.results
+    return Judgement(name, chosen, number, audit, problem, impact, tuple(reasons), fitted, code, results, value)
 
 
 def _audited(

@@ -66,12 +66,8 @@ def promote(
 
     Example: arbitrank promote podcasts --reason "learned from last week"
     """
-<<<<<<< HEAD
     from arbitrank.cli.impact_tables import show_reasons, suites_text
-=======
-    from arbitrank.cli.impact_tables import show_reasons
     from arbitrank.cli.value_tables import show_value
->>>>>>> a0d3f55 (Have promotions judge a candidate by users' reactions since its canary began)
     from arbitrank.promotion import consider, promote
 
     if force and not (reason or "").strip():
