@@ -2,7 +2,9 @@
 
 - `speedup_16_over_two_processes`: 16 domains, boosted, by `arbitrank train --jobs 2`: their throughput over that of two
   bare processes, each of which trains half of them; `speedup_64_…` with many small domains. `…_over_threads` is over
-  one process that trains domain after domain with two of LightGBM's own threads.
+  one process that trains domain after domain with two of LightGBM's own threads. `…_by_processor` is by processor time,
+  in which other work of the machine counts less.
+- `one_changed_of_64`: training all of these again after the data of one have changed, over training all of them.
 - `loglinear_over_gradients`: seconds of training with R3 over those of the bare gradients that L-BFGS asked for, by
   plain numpy, 1,000,000 hypotheses of 30 features; one thread.
 - `custom_over_binary`: LightGBM with the objective R3 over its own binary objective, the same rounds.
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,6 +46,7 @@ from arbitrank.training.datasets import Dataset
 from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.task import TrainingTask, run
 from benchmarks.common import show, table
+from benchmarks.spent import Spent
 
 NAME = "retrain"
 FACTORY = "arbitrank.learn.reference:ReferenceDomain"
@@ -108,12 +112,14 @@ def written(folder: Path, domains: int, rows: int) -> tuple[Path, list[str]]:
     return folder / "data", names
 
 
-def side_by_side(domains: int, rows: int, *, threads: bool) -> dict[str, float]:
-    """Throughput of the command's own run over that of bare processes, and of LightGBM's threads."""
+def side_by_side(domains: int, rows: int, *, threads: bool, change: bool = False) -> dict[str, float]:
+    """Throughput of the command's own run over that of bare processes, and of LightGBM's threads.
+
+    With `change`, also what training all again costs once the data of one domain have changed.
+    """
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as work:
         folder = Path(work)
         data, names = written(folder, domains, rows)
-        began = time.perf_counter()
         store = open_store(folder / "store", environment={})
         ours = TrainingRun(
             store=store,
@@ -123,20 +129,43 @@ def side_by_side(domains: int, rows: int, *, threads: bool) -> dict[str, float]:
             root=folder / "scratch",
             logs=folder / "logs",
         )
-        outcomes = list(train_domains(ours, names, local(2)))
-        seconds = time.perf_counter() - began
-        assert all(one.kind in ("published", "refused") for one in outcomes), outcomes
+        whole = _trained(ours, names)
         two = _bare(folder, data, [names[0::2], names[1::2]], 1)
-        found = {"seconds": seconds, "two_processes": two, "over_two_processes": two / seconds}
+        found = _compared(whole, two, "two_processes")
+        if change:
+            with (data / f"domain={names[0]}" / "part.jsonl").open("a") as file:
+                file.write('{"id":"more","utterance":"more","hypotheses":[],"truth":{"domain":null}}\n')
+            again = _trained(ours, names, unchanged=domains - 1)
+            found |= {"one_changed": again.seconds / whole.seconds}
+            found |= {"one_changed_by_processor": again.processor / whole.processor}
         if threads:
-            alone = _bare(folder, data, [names], 2)
-            found |= {"threads": alone, "over_threads": alone / seconds}
+            found |= _compared(whole, _bare(folder, data, [names], 2), "threads")
     return found
 
 
-def _bare(folder: Path, data: Path, parts: Sequence[Sequence[str]], threads: int) -> float:
-    """Seconds of processes that train each a part of the domains, one after another."""
-    began = time.perf_counter()
+def _trained(ours: TrainingRun, names: Sequence[str], unchanged: int = 0) -> Spent:
+    """What the run spends on domains of which so many have not changed since they were trained."""
+    began = Spent.now()
+    kinds = Counter(one.kind for one in train_domains(ours, names, local(2)))
+    assert kinds.total() == kinds["published"] + kinds["refused"] + kinds["unchanged"], kinds
+    assert kinds["unchanged"] + kinds["refused"] >= unchanged, kinds
+    return Spent.now().since(began)
+
+
+def _compared(ours: Spent, other: Spent, name: str) -> dict[str, float]:
+    return {
+        "seconds": ours.seconds,
+        "processor": ours.processor,
+        name: other.seconds,
+        f"{name}_processor": other.processor,
+        f"over_{name}": other.seconds / ours.seconds,
+        f"over_{name}_by_processor": other.processor / ours.processor,
+    }
+
+
+def _bare(folder: Path, data: Path, parts: Sequence[Sequence[str]], threads: int) -> Spent:
+    """What processes spend that train each a part of the domains, one after another."""
+    began = Spent.now()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
     # Threads that spin while they wait would be far slower yet where others use the machine too.
     environment |= {"OMP_WAIT_POLICY": "passive"}
@@ -148,7 +177,7 @@ def _bare(folder: Path, data: Path, parts: Sequence[Sequence[str]], threads: int
         for number, names in enumerate(parts)
     ]
     assert [process.wait() for process in processes] == [0] * len(processes)
-    return time.perf_counter() - began
+    return Spent.now().since(began)
 
 
 def bare(folder: str, data: str, threads: str, *names: str) -> None:
@@ -299,20 +328,17 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def _sixteen(chosen: argparse.Namespace) -> dict[str, Any]:
     one = side_by_side(4 if chosen.quick else 16, chosen.rows, threads=not chosen.quick)
-    return {
-        "speedup_16_over_two_processes": one["over_two_processes"],
-        **({"speedup_16_over_threads": one["over_threads"]} if "over_threads" in one else {}),
-        "sixteen": one,
-    }
+    return {**_speedups(one, 16), "sixteen": one}
 
 
 def _sixty_four(chosen: argparse.Namespace) -> dict[str, Any]:
-    one = side_by_side(8 if chosen.quick else 64, chosen.small, threads=not chosen.quick)
-    return {
-        "speedup_64_over_two_processes": one["over_two_processes"],
-        **({"speedup_64_over_threads": one["over_threads"]} if "over_threads" in one else {}),
-        "sixty_four": one,
-    }
+    one = side_by_side(8 if chosen.quick else 64, chosen.small, threads=not chosen.quick, change=True)
+    changed = {key.replace("changed", "changed_of_64"): one[key] for key in one if key.startswith("one_changed")}
+    return {**_speedups(one, 64), **changed, "sixty_four": one}
+
+
+def _speedups(one: Mapping[str, float], domains: int) -> dict[str, float]:
+    return {f"speedup_{domains}_{key}": value for key, value in one.items() if key.startswith("over_")}
 
 
 def _loglinear(chosen: argparse.Namespace) -> dict[str, Any]:
