@@ -27,7 +27,7 @@ export async function optional(path, signal) {
 export function bandBadge(figures) {
   if (!figures || !figures.n) return h("span", { class: "note" }, "–");
   const good = figures.ece <= figures.ece_band[1];
-  return h("span", {}, `${percent(figures.ece)} `, badge(good ? "in band" : "above band", good ? "good" : "bad"),
+  return h("span", { class: "nowrap" }, `${percent(figures.ece)} `, badge(good ? "in band" : "above band", good ? "good" : "bad"),
     h("span", { class: "note" }, ` n = ${figures.n}`));
 }
 
