@@ -42,9 +42,10 @@ def write_report(
         file.writelines(msgspec.json.encode(line) + b"\n" for line in predictions(results, held))
     drawn = {name: one for name, one in results.items() if name in compared(metrics)}
     curves, by_domain, lines = system_curves(drawn), domain_curves(results[best]), coverage(drawn)
-    calibration_image(curves, out / "calibration.png", best)
+    shown = next((name for name in (best, tuned(best)) if name in drawn), None)
+    calibration_image(curves, out / "calibration.png", shown)
     domains_image(by_domain, out / "domains.png")
-    coverage_image(lines, out / "coverage.png", best)
+    coverage_image(lines, out / "coverage.png", shown)
     shift = metrics.get("shift", [])
     page = render(
         "evaluation.html",
@@ -54,9 +55,9 @@ def write_report(
         same=unchanged(metrics["tuning"]),
         most_domains=MOST_DOMAINS,
         plots={
-            "calibration": calibration_data(curves, best),
+            "calibration": calibration_data(curves, shown),
             "domains": calibration_data(by_domain, next(iter(by_domain), None)),
-            "coverage": coverage_data(lines, best),
+            "coverage": coverage_data(lines, shown),
         },
         mistakes=list(_mistakes(results[best], held)),
         cost=cost(metrics),
