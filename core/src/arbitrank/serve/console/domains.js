@@ -5,7 +5,7 @@ import { badge, empty, h } from "./elements.js";
 import { calibrationPlot } from "./plots.js";
 import { count, percent, when } from "./text.js";
 import { actions } from "./domain_actions.js";
-import { alarmCard, bandBadge, facts, milliseconds, optional, shortVersion, stateBadge, table, watchReports } from "./reports.js";
+import { alarmCard, bandBadge, facts, inOrder, milliseconds, optional, shortVersion, stateBadge, table, watchReports } from "./reports.js";
 
 export const title = "Domains";
 
@@ -21,7 +21,7 @@ function list(rows, status, watch, reliability) {
   if (!rows.length) return [empty("No domain is installed.", "pip install a domain's package, or: arbitrank new NAME")];
   const total = Object.values(status.decisions).reduce((sum, n) => sum + n, 0);
   const heads = ["domain", "state", "version", "calibration of P(right), live", "wins", "failures", "p50 / p99", "watch"];
-  const lines = rows.map((row) => {
+  const lines = inOrder(rows).map((row) => {
     const counts = summed(status.domains[row.name]), curve = live(reliability, row.name);
     const watched = watch.domains?.[row.name];
     return [

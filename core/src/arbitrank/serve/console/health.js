@@ -3,7 +3,7 @@
 import { every, get } from "./api.js";
 import { badge, h, replace } from "./elements.js";
 import { ago, count, percent, when } from "./text.js";
-import { alarmCard, milliseconds, span, stateBadge, table, watchReports } from "./reports.js";
+import { alarmCard, inOrder, milliseconds, span, stateBadge, table, watchReports } from "./reports.js";
 
 export const title = "Health";
 
@@ -71,7 +71,7 @@ function watched(watch) {
 
 function domainTable(domains, status) {
   const total = Object.values(status.decisions).reduce((sum, n) => sum + n, 0);
-  const rows = domains.map((row) => {
+  const rows = inOrder(domains).map((row) => {
     const arms = Object.values(status.domains[row.name] ?? {});
     const wins = arms.flatMap((one) => Object.values(one.wins)).reduce((sum, n) => sum + n, 0);
     const failed = arms.flatMap((one) => Object.entries(one.failures)).map(([kind, n]) => `${kind}: ${n}`);

@@ -13,7 +13,7 @@ const ON = [["", "the audit set, else the log"], ["audit set", "the audit set"],
 export async function show(main, { params, signal, setParams }) {
   const rows = (await get("/v1/domains", { signal })).filter((row) => row.status === "loaded" || row.status === "failed");
   if (!rows.length) {
-    main.append(empty("No domain is installed.", "pip install a domain's package, or: arbitrank new NAME"));
+    main.append(empty("No domain is loaded, so there is nothing to replay.", "arbitrank domains"));
     return;
   }
   const pick = (label, options, chosen) => field(label, h("select", {}, options.map(([value, text]) =>

@@ -31,6 +31,13 @@ export function bandBadge(figures) {
     h("span", { class: "note" }, ` n = ${figures.n}`));
 }
 
+const ORDER = ["failed", "refused", "unreadable", "loaded", "disabled"];
+
+/** Domains with what is wrong first, and those that are disabled last. */
+export function inOrder(rows) {
+  return [...rows].sort((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status));
+}
+
 /** The state of a domain in a word. */
 export function stateBadge(row) {
   if (row.status === "loaded" && row.breaker) return badge("circuit open", "bad");
