@@ -11,9 +11,12 @@ import fakes
 import pytest
 from services import Service
 
+from arbitrank.answerlog.writer import AnswerLog
+from arbitrank.outcomes.suite_cases import stored_cases
 from arbitrank.serve.auth import Denied, make_token, permitted
 from arbitrank.serve.console_files import POLICY, console_files
 from arbitrank.store.store import open_store
+from arbitrank.values import Answer, Decision, Ranked, Request
 
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|localStorage|sessionStorage"
@@ -154,6 +157,33 @@ def test_the_log_is_filtered_and_followed_and_shows_what_was_reported_since(serv
     assert (row["id"], row["outcome"], row["truth"]) == ("first", "rejected", {"domain": "shades"})
 
 
+def test_a_logged_answer_becomes_an_incident_by_who_may_read_the_log_and_publish(
+    lights_site: Path, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens"
+    scopes = {"team": ["publish:lights", "log"], "other": ["publish:shades", "log"], "blind": ["publish:lights"]}
+    made = {name: make_token(name, of) for name, of in scopes.items()}
+    tokens.write_text("".join(f"{grant}\n" for _, grant in made.values()))
+    by = {name: token for name, (token, _) in made.items()}
+    fakes.artifact(tmp_path / "one", "lights", fakes.CARD, intent="one", mine=0.7)
+    open_store(tmp_path / "store", environment={}).publish(tmp_path / "one", promote=True)
+    log = tmp_path / "log"
+    with AnswerLog(log) as written:
+        ranked = (Ranked("lights", "one", score=0.7, probability=0.7),)
+        answer = Answer("7", Decision("accept", (0,)), ranked, {}, {})
+        written.write(Request(id="7", utterance="it is dark"), answer)
+    with Service(lights_site, tmp_path / "store", "--tokens", str(tokens), "--log", str(log)) as service:
+        path = "/v1/domains/lights/incidents"
+        for name, status in (("other", 403), ("blind", 403), ("team", 200)):
+            assert service.call("POST", path, {"id": "7", "reason": "no lamp"}, by[name])[0] == status
+        _, again, _ = service.call("POST", path, {"id": "7", "reason": "no lamp"}, by["team"])
+        assert again == {"domain": "lights", "name": "7", "new": False, "demands_truth": False}
+        assert service.call("POST", path, {"id": "8"}, by["team"])[0] == 404
+        assert service.call("POST", "/v1/domains/.decisions/incidents", {"id": "7"}, by["team"])[0] == 403
+    (case,) = stored_cases(open_store(tmp_path / "store", environment={}))
+    assert (case.request.utterance, case.notes.reason, case.notes.owner) == ("it is dark", "no lamp", "team")
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=9999", "limit=x", "action=maybe", "below=much", "colour=red"])
 def test_a_bad_query_of_the_log_is_refused(service: Service, query: str) -> None:
     status, error, _ = service.call("GET", f"/v1/log?{query}")
@@ -188,6 +218,11 @@ def test_with_tokens_each_call_needs_its_scope_and_without_the_console_its_calls
             _, page, _ = service.call("GET", "/v1/log", token=by["admin"])
             if page["rows"]:
                 break
+        made = service.call("POST", "/v1/domains/lights/incidents", {"id": "secret", "reason": "dark"}, by["admin"])
+        assert (made[0], made[1]["error"]) == (
+            409,
+            "secret: the log keeps neither its words nor hypotheses, so it cannot be answered again",
+        )
         assert "secret" not in json.dumps(page).replace('"id":"secret"', "").replace('"id": "secret"', "")
         assert (page["words"], page["rows"][0]["utterance_length"]) == ("drop", len("my secret"))
 

@@ -254,10 +254,12 @@ def test_a_head_is_sound_or_refused(version: str, headers: list[tuple[bytes, byt
 
 def test_every_operation_is_found_by_its_path_and_no_other_path_is() -> None:
     for one in OPERATIONS:
-        assert operations_at(one.path.replace("{domain}", "lights"))[one.method] is one
+        assert operations_at(one.path.replace("{domain}", "lights").replace("{file}", "x.js"))[one.method] is one
     assert set(operations_at("/healthz")) == {"GET", "HEAD"}
     for path in (
-        "/",
+        "/console",
+        "/console/",
+        "/console/a/b",
         "/v1",
         "/v1/rank/",
         "/v1/domains//versions",

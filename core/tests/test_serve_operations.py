@@ -84,12 +84,12 @@ def test_with_keys_a_change_over_http_needs_the_operators_key(tmp_path: Path, mo
             with pytest.raises(
                 HTTPException, match=r"start it with --sign-key FILE, or run: arbitrank canary "
             ) as raised:
-                handlers._changing(call, "canary", None)
+                handlers.changing(call, "canary", None)
             assert raised.value.status_code == refused
         else:
-            assert handlers._changing(call, "canary", None) == ".decisions"
+            assert handlers.changing(call, "canary", None) == ".decisions"
             with pytest.raises(HTTPException, match="control character"):
-                handlers._changing(call, "canary", "two\nlines")
+                handlers.changing(call, "canary", "two\nlines")
         app.state.events.close()
     private.chmod(0o644)
     with pytest.raises(InputError, match="every user of this machine may read it"):

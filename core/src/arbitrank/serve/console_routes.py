@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,15 +16,21 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.context_keys import KNOWN, keys_of
 from arbitrank.errors import InputError
 from arbitrank.live.trial import with_versions
+from arbitrank.outcomes.incidents import incident_of, with_case
+from arbitrank.outcomes.suite_cases import CaseNotes
 from arbitrank.packages import core_version
 from arbitrank.serve.auth import Grant
 from arbitrank.serve.console_files import HEADERS, console_files
+from arbitrank.serve.domain_messages import IncidentCall, IncidentMade
+from arbitrank.serve.domain_routes import DomainHandlers
 from arbitrank.serve.log_query import LogQuery, page
 from arbitrank.serve.messages import ContextKey, Service, TryCall
 from arbitrank.serve.promotion_process import verdict_of
 from arbitrank.serve.replies import json_reply
+from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.serve.trial_process import SECONDS, TrialTask
-from arbitrank.store.kinds import DECISIONS
+from arbitrank.store.kinds import DECISIONS, RESERVED
+from arbitrank.store.suites import change_suites
 from arbitrank.values import Answer, Request
 from arbitrank.wire.requests import decode_request
 
@@ -36,8 +43,8 @@ _TRIALS = 16  # that wait for one another
 class ConsoleHandlers:
     """Handlers of the console's operations, each a method with its operation's name."""
 
-    def __init__(self, state: WorkerState) -> None:
-        self.state = state
+    def __init__(self, state: WorkerState, domains: DomainHandlers) -> None:
+        self.state, self._domains, self._call_store = state, domains, StoreCalls()
         self._loading, self._trying, self._trials = asyncio.Lock(), asyncio.Lock(), 0
         self._tail = None if state.settings.log is None else LogTail(state.settings.log)
 
@@ -130,11 +137,38 @@ class ConsoleHandlers:
         return answer if policy is None else policy.value.apply(request, answer, decisions)
 
     async def log(self, call: Call, body: None, grant: Grant | None) -> Response:
-        tail, settings = self._tail, self.state.settings
-        if tail is None:
-            raise HTTPException(409, "nothing is logged; run: arbitrank serve --log DIR")
+        tail, settings = self._logged(), self.state.settings
         try:
             query = LogQuery.of(call.query_params)
         except InputError as error:
             raise HTTPException(400, str(error)) from None
         return json_reply(await asyncio.to_thread(lambda: page(tail.lines(), query, settings.log_settings.words)))
+
+    def _logged(self) -> LogTail:
+        if self._tail is None:
+            raise HTTPException(409, "nothing is logged; run: arbitrank serve --log DIR")
+        return self._tail
+
+    async def incident(self, call: Call, body: IncidentCall, grant: Grant | None) -> Response:
+        domain, tail, store = self._domains.changing(call, "incident", body.reason), self._logged(), self.state.store
+        if domain in RESERVED:
+            raise HTTPException(409, f"{domain}: a stage has no cases; expected a domain")
+        if grant is not None and grant.scopes.isdisjoint(("log", "admin")):
+            raise HTTPException(403, "the token lacks the scope log")
+        lines = await asyncio.to_thread(tail.lines)
+        line = next((one.line for one in lines if one.line.id == body.id), None)
+        if line is None:
+            raise HTTPException(
+                404, f"{body.id[:64]!r} is not among the last requests; run: arbitrank incident ID --log DIR"
+            )
+        today = time.strftime("%Y-%m-%d", time.gmtime(line.time))
+        try:
+            notes = CaseNotes(body.id, today, body.reason, None if grant is None else grant.name)
+            case = incident_of(line, notes, domain)
+        except (InputError, ValueError) as error:
+            raise HTTPException(409, str(error)) from None
+        made = await self._call_store(
+            change_suites, store.suite_history(domain), domain, lambda before: with_case(case, before), store.key
+        )
+        self.state.events.write("incident", domain=domain, id=body.id, by=grant and grant.name)
+        return json_reply(IncidentMade(domain, body.id, made is not None, case.truth is not None))

@@ -50,6 +50,22 @@ class ShrinkCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expected: int | None = None
 
 
+class IncidentCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logged request whose answer was wrong, by its id, and the reason."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=200)]
+    reason: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+
+
+class IncidentMade(msgspec.Struct, frozen=True):
+    """Case among a domain's incidents: its `name`, whether it is `new`, and whether it demands the log's truth."""
+
+    domain: str
+    name: str
+    new: bool
+    demands_truth: bool
+
+
 class ImpactCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Change of a domain to preview: promoting `version`, by default the candidate, rolling back, or shrinking.
 

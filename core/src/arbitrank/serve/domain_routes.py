@@ -108,7 +108,7 @@ class DomainHandlers:
         return json_reply(verdict.body, verdict.status)
 
     async def promote(self, call: Call, body: PromoteCall, grant: Grant | None) -> Response:
-        domain, settings = self._changing(call, "promote", body.reason), self.state.settings
+        domain, settings = self.changing(call, "promote", body.reason), self.state.settings
         if body.force and not (body.reason or "").strip():
             raise HTTPException(400, "force: no reason, expected one for the history")
         if self._promoting.locked():
@@ -124,7 +124,7 @@ class DomainHandlers:
         return json_reply(verdict.body, verdict.status, {"retry-after": "10"} if verdict.status == 503 else None)
 
     async def rollback(self, call: Call, body: RollbackCall, grant: Grant | None) -> Response:
-        domain, by = self._changing(call, "rollback", body.reason), _by(grant)
+        domain, by = self.changing(call, "rollback", body.reason), _by(grant)
         status = self.state.live.status().domains.get(domain) if self.state.live is not None else None
         if status is not None and (problem := problem_of_previous(domain, status)) is not None:
             raise HTTPException(409, problem)
@@ -135,13 +135,13 @@ class DomainHandlers:
         return json_reply(Changed(domain, change.number, change.state))
 
     async def canary(self, call: Call, body: CanaryCall, grant: Grant | None) -> Response:
-        domain, by = self._changing(call, "canary", body.reason), _by(grant)
+        domain, by = self.changing(call, "canary", body.reason), _by(grant)
         change = await self._call_store(self.state.store.canary, domain, body.share, reason=body.reason, by=by)
         self.state.events.write("canary", domain=domain, share=body.share, by=grant and grant.name)
         return json_reply(Changed(domain, change.number, change.state))
 
     async def shrink(self, call: Call, body: ShrinkCall, grant: Grant | None) -> Response:
-        domain, by = self._changing(call, "shrink", body.reason), _by(grant)
+        domain, by = self.changing(call, "shrink", body.reason), _by(grant)
         if domain in RESERVED:
             raise HTTPException(409, f"{domain}: a stage has no probabilities of its own to recalibrate")
         number, state = await self._call_store(self.state.store.state, domain)
@@ -154,10 +154,10 @@ class DomainHandlers:
         return json_reply(Changed(domain, change.number, change.state))
 
     async def skills(self, call: Call, body: SkillsCall, grant: Grant | None) -> Response:
-        domain = self._changing(call, "shortlist add", None)
+        domain = self.changing(call, "shortlist add", None)
         return json_reply(await change_skills(self.state, self._call_store, domain, body, _by(grant)))
 
-    def _changing(self, call: Call, verb: str, reason: str | None) -> str:
+    def changing(self, call: Call, verb: str, reason: str | None) -> str:
         """The artifact's name in the path of a call that changes it.
 
         Raises `HTTPException`: 400 for a reason that is no line of text, 409 where this service cannot sign changes.
@@ -169,7 +169,7 @@ class DomainHandlers:
             raise HTTPException(400, str(error)) from None
         if store.keys is not None and store.key is None:
             share = " SHARE" if verb == "canary" else ""
-            of = "FILE" if verb == "shortlist add" else f"{name}{share}"
+            of = {"shortlist add": "FILE", "incident": "ID --log DIR"}.get(verb, f"{name}{share}")
             remedy = f"--sign-key FILE, or run: arbitrank {verb} {of} --keys DIR --key FILE"
             raise HTTPException(409, f"{name}: this service has no key to sign changes with; start it with {remedy}")
         return name

@@ -11,7 +11,16 @@ from arbitrank.answerlog.feedback import Feedback
 from arbitrank.arbitration.choose import Choice
 from arbitrank.live.canary_report import CanaryReport
 from arbitrank.serve.auth import ANY, PREVIEW
-from arbitrank.serve.domain_messages import CanaryCall, DomainCards, ImpactCall, PromoteCall, RollbackCall, ShrinkCall
+from arbitrank.serve.domain_messages import (
+    CanaryCall,
+    DomainCards,
+    ImpactCall,
+    IncidentCall,
+    IncidentMade,
+    PromoteCall,
+    RollbackCall,
+    ShrinkCall,
+)
 from arbitrank.serve.log_query import LOG_QUERY
 from arbitrank.serve.messages import (
     Changed,
@@ -172,6 +181,13 @@ OPERATIONS = (
         description="This worker's shortlists have them at once, other processes' that follow the store within their "
         "polling interval. For `.shortlist`, every skill names its owner. 409: the service has no --shortlist.",
         body=SkillsCall, reply=SkillsChanged, errors=_CHANGE_ERRORS,
+    ),
+    Operation(
+        method="POST", path="/v1/domains/{domain}/incidents", name="incident", tag="Domains", scope="publish",
+        summary="Make a case of a logged answer that was wrong: no later version may answer so again.",
+        description="Of one of the requests that `GET /v1/log` looks at, so the token needs the scope `log` too. 409: "
+        "without --log, or where the answer cannot become a case.",
+        body=IncidentCall, reply=IncidentMade, errors=_CHANGE_ERRORS,
     ),
     Operation(
         method="GET", path="/healthz", name="healthz", tag="Health", summary="Report that the process is alive.",

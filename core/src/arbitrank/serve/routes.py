@@ -45,8 +45,8 @@ INTERNAL_ERROR = "internal error; see the service's event log"
 
 def application(state: WorkerState) -> Starlette:
     """The application with the routes of all operations that have a handler."""
-    handlers = Handlers(state)
-    of_all = (handlers, DomainHandlers(state), ConsoleHandlers(state))
+    handlers, domains = Handlers(state), DomainHandlers(state)
+    of_all = (handlers, domains, ConsoleHandlers(state, domains))
     routes = [
         Route(operation.path, _endpoint(operation, of_all), methods=[operation.method])
         for operation in OPERATIONS

@@ -1,8 +1,9 @@
 // The page Live: the last requests of the log as they come, filtered, each with a way to its reasons.
 
-import { ApiError, every, get, service } from "./api.js";
-import { badge, copyable, dialog, empty, failed, field, h, replace, scrolling } from "./elements.js";
+import { ApiError, every, get, post, service } from "./api.js";
+import { announce, badge, copyable, dialog, empty, failed, field, h, replace, scrolling } from "./elements.js";
 import { decisionBadge } from "./answers.js";
+import { quoted } from "./copies.js";
 import { ago, count, percent, when } from "./text.js";
 
 export const title = "Live";
@@ -53,6 +54,7 @@ export async function show(main, { params, signal, setParams }) {
     draw(page.rows.length > 0 || !state.hasChildNodes(), page.looked);
   }
 
+  const openIncident = (row) => incident(row, domains.map((one) => one.name), known.tokens);
   const drawn = new Map();
   function draw(changed, looked) {
     replace(state, summary([...rows.values()], looked));
@@ -62,10 +64,10 @@ export async function show(main, { params, signal, setParams }) {
     for (const [key, one] of drawn) if (!rows.has(key)) { one.node.remove(); drawn.delete(key); }
     let before = null;
     for (const [key, row] of [...rows].reverse()) {
-      const known = drawn.get(key);
-      const node = known?.changed === row.changed ? known.node : rowView(row, filters.onSession);
-      if (known && known.node !== node) known.node.replaceWith(node);
-      else if (!known) body.insertBefore(node, before);
+      const shown = drawn.get(key);
+      const node = shown?.changed === row.changed ? shown.node : rowView(row, filters.onSession, openIncident);
+      if (shown && shown.node !== node) shown.node.replaceWith(node);
+      else if (!shown) body.insertBefore(node, before);
       drawn.set(key, { node, changed: row.changed });
       before = node;
     }
@@ -100,7 +102,7 @@ function summary(rows, looked) {
 
 // ---------------------------------------------------------------------------------------------------------------- a row
 
-function rowView(row, onSession) {
+function rowView(row, onSession, openIncident) {
   const failedNames = Object.entries(row.failed ?? {});
   const words = row.utterance ?? `${row.utterance_length ?? "?"} characters, not kept`;
   const happened = [
@@ -123,7 +125,7 @@ function rowView(row, onSession) {
     h("td", { class: "nowrap", role: "cell" }, percent(row.probability), h("span", { class: "narrow note" }, " right")),
     h("td", { class: "text", role: "cell" }, happened),
     h("td", { class: "text", role: "cell" }, h("a", { href: playgroundLink(row) }, "Why"), " ",
-      row.id && h("button", { type: "button", class: "plain", on: { click: () => incident(row) } }, "Incident")));
+      row.id && h("button", { type: "button", class: "plain", on: { click: () => openIncident(row) } }, "Incident")));
 }
 
 function sessionText(session) {
@@ -140,11 +142,25 @@ function playgroundLink(row) {
   return `#/playground?${query}`;
 }
 
-/** Show how this request becomes a case that every later version has to pass. */
-function incident(row) {
-  dialog("Make it an incident", h("div", {},
-    h("p", {}, `“${row.utterance ?? row.id}”, answered ${row.time ? ago(row.time) : "at an unknown time"}, becomes a case of its domain's suite, which every later version has to pass:`),
-    copyable(`arbitrank incident ${row.id} --log DIR`, "command")));
+/** Make a case of this request, which no later version may answer so again; without tokens, the command that does. */
+function incident(row, domains, changes) {
+  const words = row.utterance ?? row.id;
+  const command = `arbitrank incident ${quoted(row.id)} --log DIR`;
+  const about = h("p", {}, `“${words}”, answered ${row.time ? ago(row.time) : "at an unknown time"}, becomes a case of a domain's suite: `,
+    row.truth ? "every later version has to give its truth." : "no later version may answer so again.");
+  if (!changes) {
+    dialog("Make it an incident", h("div", {}, about,
+      h("p", {}, "This service changes nothing, as it has no tokens. The command does it:"), copyable(command, "command")));
+    return;
+  }
+  const owner = h("select", {}, domains.map((one) => h("option", { value: one, selected: one === row.domain }, one)));
+  const reason = h("input", { maxlength: "1000", size: "40", placeholder: "what was wrong" });
+  dialog("Make it an incident", h("div", {}, about,
+    h("div", { class: "row" }, field("Domain", owner), field("Reason", reason, { class: "grow" }))),
+  ["Make it an incident", async () => {
+    const made = await post(`/v1/domains/${encodeURIComponent(owner.value)}/incidents`, { id: row.id, reason: reason.value.trim() || null });
+    announce(made.new ? `${made.name} is a case of ${made.domain}` : `${made.name} was a case of ${made.domain} already`);
+  }]);
 }
 
 // -------------------------------------------------------------------------------------------------------------- filters
