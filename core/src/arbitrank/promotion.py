@@ -51,8 +51,8 @@ class Judgement:
     `number` is that of the last change when it was judged. `impact` is a domain's replay of the audit set. It is None
     for a stage, without an audit set (`audit`) and where the version failed its self-test (`problem`). It was
     `recalibrated` where that was allowed and needed. `code` is the release of the domain's environment, where it has
-    one, that the version was tested with. `suites` are the results of the cases of all domains' suites, `value` is that by
-    users' reactions, where it was judged by a log too.
+    one, that the version was tested with. `suites` are the results of the cases of all domains' suites, `value` is that
+    by users' reactions, where it was judged by a log too.
     """
 
     domain: str
@@ -85,7 +85,8 @@ def consider(
 
     With `recalibrate`, a domain whose probabilities the gate refuses is judged again with the recalibration that the
     audit set chooses. `decisions` are the settings of the service; with its `log`, a domain is judged by users'
-    reactions too. The version is verified once, as it is copied into a private folder. Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
+    reactions too. The version is verified once, as it is copied into a private folder. Raises `InputError` where there
+    is no candidate, `ArtifactError` where a check fails.
     """
     name = checked_name(name)
     number, state = store.state(name)
@@ -112,8 +113,6 @@ def consider(
         if log is not None and name not in RESERVED and not problem:
             exchanged = plan(domains, store, name, folder, checked=True, decisions=decisions)
             value = value_in(log, exchanged, first_share(store.history(name), chosen), jobs=jobs)
-            for one in value.notes:
-                note(one)
             reasons = (*reasons, *value_reasons(value, limits))
         if name == SHORTLIST and not problem:
             reasons = (*reasons, *catalogue_reasons(folder, store.stable(name)))
