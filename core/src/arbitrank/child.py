@@ -61,8 +61,8 @@ class Child:
     `arguments` follow the interpreter: `"-m", "package.module", …`. Its standard input and output are pipes, its
     standard error is drained by a thread, so that it never blocks; `output` sends its standard output there too. It is
     this Python with this process's modules, or the `interpreter` of another environment, with that one's alone.
-    `variables` are added to its environment variables. One
-    thread at a time may use it; `kill` is safe from any. Raises `OSError` where the system cannot start it.
+    `variables` are added to its environment variables. `within` is a program that executes the command that follows it.
+    One thread at a time may use it; `kill` is safe from any. Raises `OSError` where the system cannot start it.
     """
 
     def __init__(
@@ -72,12 +72,13 @@ class Child:
         output: bool = False,
         interpreter: Path | None = None,
         variables: Mapping[str, str] = {},
+        within: Sequence[str] = (),
     ) -> None:
         errors, into = os.pipe()
         lifeline, self._lifeline = os.pipe()
         try:
             self.process = subprocess.Popen(
-                [*command(interpreter), *arguments],
+                [*within, *command(interpreter), *arguments],
                 stdin=subprocess.DEVNULL if output else subprocess.PIPE,
                 stdout=into if output else subprocess.PIPE,
                 stderr=into,

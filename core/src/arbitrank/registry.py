@@ -20,6 +20,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from arbitrank.boxed import unboxed
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
@@ -208,7 +209,7 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
     if names is not None and entry.name not in names:
         yield Disabled(entry.name, source, f"{ENVIRONMENT} does not name it")
         return
-    reason = wrong_group(entry.group) or _unfit(package) or malformed(entry)
+    reason = wrong_group(entry.group) or _unfit(package) or malformed(entry) or unboxed(entry.name, source.distribution)
     if reason:
         yield Refused(entry.name, source, reason)
         return
@@ -229,6 +230,8 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
             )
         elif name == _SHORTLIST:
             yield Refused(name, source, f"is named {_SHORTLIST!r}, which is the Shortlister's name; give it another")
+        elif reason := unboxed(name, source.distribution):
+            yield Refused(name, source, reason)
         elif names is not None and name not in names:
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
         else:

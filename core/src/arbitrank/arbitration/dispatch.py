@@ -35,7 +35,12 @@ Called exactly once, it returns each domain's outcome by the deadline, whatever 
 
 
 class Host(ABC):
-    """Another process, in which several domains are queried together."""
+    """Another process, in which several domains are queried together.
+
+    `measures` are those of its box, each with the reason why it is missing, None of one that is active.
+    """
+
+    measures: Mapping[str, str | None] = {}
 
     @abstractmethod
     def begin(
@@ -98,6 +103,11 @@ class HostedModel(Model):
 
 NO_SCORES = Scores(0.0, np.zeros(0))
 """The scores of a domain without a reading: P(mine) is 0."""
+
+
+def measures_of(model: Model) -> dict[str, str | None] | None:
+    """The measures of the box that a model is in; None without one."""
+    return dict(model.host.measures) or None if isinstance(model, HostedModel) else None
 
 
 def query_all(

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.hosted_domain import HostedDomain
 from arbitrank.arbitration.recalibration import Recalibration
-from arbitrank.cli import decision_options, options
+from arbitrank.cli import box_options, decision_options, options
 from arbitrank.configuration import OperatorStatements, StatedScales
 from arbitrank.errors import InputError, StoreError
 from arbitrank.feature_names import change_in, note
+from arbitrank.isolation.box import described
 from arbitrank.registry import Disabled, Found, Loaded, Refused, loaded, survey
 from arbitrank.store.loading import load_domains
 from arbitrank.store.store import Store
@@ -34,7 +35,8 @@ class Row(msgspec.Struct, frozen=True):
 
     `shift` is that of its log-odds where it is not 0. `title` is its display name, `notes` are remarks that do not keep
     it from answering. `release` is that of its code, where it is in an environment of its own, and `environment` what
-    that runs with. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a name
+    that runs with. `box` has the measures of its box: null where one is active, else the reason why it is missing; null
+    without a box. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a name
     that no package has.
     """
 
@@ -51,11 +53,13 @@ class Row(msgspec.Struct, frozen=True):
     shift: float | None = None
     release: str | None = None
     environment: str | None = None
+    box: dict[str, str | None] | None = None
 
 
 @click.command("domains")
 @options.store
 @decision_options.operator
+@box_options.boxing
 @click.option(
     "--service",
     metavar="URL",
@@ -141,7 +145,7 @@ def _row_of(one: DomainRow) -> Row:
     return Row(
         one.name, status, one.package, one.package_version, one.version, one.origin, reason, _shrunk(by), one.title,
         one.notes, None if by is None else by.shift or None,
-        one.release, one.release and f"the code of {one.release} answers",
+        one.release, one.release and f"the code of {one.release} answers", one.box,
     )  # fmt: skip
 
 
@@ -157,6 +161,8 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
 
         versions = found.domain.versions if isinstance(found.domain, RemoteDomain) else None
         row = replace(row, release=found.domain.release_name, environment=versions)
+        if isinstance(found.domain, RemoteDomain):
+            row = replace(row, box=found.domain.host.measures or None)
     if isinstance(model, Broken):
         return replace(row, status="failed", reason=model.reason)
     if model is None:
@@ -207,5 +213,7 @@ def _show(rows: list[Row]) -> None:
             console.print(f"{escape(row.name)} [{colours.get(row.status, 'red')}]{row.status}[/]: {escape(row.reason)}")
         if row.environment:
             console.print(f"[dim]{escape(row.name)}: {escape(row.environment)}[/]")
+        if row.box:
+            console.print(f"[dim]{escape(row.name)}: {escape(described(row.box))}[/]")
         for text in row.notes:
             console.print(f"[dim]{escape(row.name)}: {escape(text)}[/]")

@@ -10,7 +10,7 @@ import click
 
 from arbitrank.answerlog.redaction import redactor
 from arbitrank.arbitration.answer_phrases import read_phrases
-from arbitrank.cli import decision_options, environment_options, log_options, options, shortlist_options
+from arbitrank.cli import box_options, decision_options, environment_options, log_options, options, shortlist_options
 from arbitrank.cli.exploration_options import exploring
 from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown, stated_again, stating_again
@@ -114,6 +114,7 @@ _limiting = options.gathered(
     help="Query the candidates too; log their answers here.",
 )
 @environment_options.followed
+@box_options.boxing
 @options.isolate
 @options.deadline
 @_shortlisting

@@ -19,6 +19,7 @@ from arbitrank.arbitration.hosted_domain import HostedDomain, SelfTest
 from arbitrank.domain import Settings, Skill, SkillParameter
 from arbitrank.environments.folders import Lease, Release, lease
 from arbitrank.errors import DataError, InputError, PluginError
+from arbitrank.isolation.box import box_of
 from arbitrank.isolation.groups import Isolation
 from arbitrank.isolation.messages import DomainStated, ExamplesWritten, Hello, Train, Trained, WriteExamples, encode
 from arbitrank.isolation.worker_pair import WorkerPair
@@ -65,11 +66,22 @@ class ReleaseHost:
             if self._pair is None:
                 self._lease = lease(self.release)
                 name, limits = str(self.release), self.settings
+                domains = {one.name for one in self.release.recorded().hello.domains}
                 self._pair = WorkerPair(
-                    name, limits.deadline_ms / 1e3, limits.memory_mb << 20, limits.loading_s, self.release.interpreter
+                    name,
+                    limits.deadline_ms / 1e3,
+                    limits.memory_mb << 20,
+                    limits.loading_s,
+                    self.release.interpreter,
+                    box_of(domains, [self.release.folder]),
                 )
                 weakref.finalize(self, _end, self._pair, self._lease)
             return self._pair
+
+    @property
+    def measures(self) -> dict[str, str | None]:
+        """Measures of the workers' box, each with the reason why it is missing, if so; none without a box."""
+        return {} if self._pair is None else dict(self._pair.measures)
 
     @property
     def started(self) -> bool:

@@ -8,14 +8,10 @@ ends where it began.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import count
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -26,7 +22,8 @@ from arbitrank.domain import Model
 from arbitrank.errors import ArbitrankError, PluginError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.batches import Given, query_each
-from arbitrank.isolation.loaded_model import LoadedModel
+from arbitrank.isolation.box import Box
+from arbitrank.isolation.loaded_model import LoadedModels
 from arbitrank.isolation.pending import PendingCall
 from arbitrank.isolation.trial import Trial
 from arbitrank.isolation.worker_process import WorkerEnded, WorkerProcess, WorkerUnavailable
@@ -35,17 +32,22 @@ from arbitrank.values import Hypothesis, Request
 _CHECK = 1.0  # seconds between two checks of the workers' resource use
 _FIRST = 0.02  # seconds in which an answer goes out first: starting a process stops all threads for a moment
 _LONGEST = 30.0  # seconds between two attempts to start a worker, at most
-_CRASHES = 2  # times that loading a model again may end a worker before the model is left out
 
 
 class WorkerPair(Host):
     """Two workers, `active` and `spare`. They answer one request at a time; any thread may call."""
 
     def __init__(
-        self, name: str, deadline: float, memory: int, loading: float, interpreter: Path | None = None
+        self,
+        name: str,
+        deadline: float,
+        memory: int,
+        loading: float,
+        interpreter: Path | None = None,
+        box: Box | None = None,
     ) -> None:
         self.name, self.deadline, self.interpreter = name, deadline, interpreter
-        self._memory, self._seconds = memory, loading
+        self._memory, self._seconds, self._box = memory, loading, box
         self._lock = threading.Lock()  # of the two roles; held while a request is answered
         self._loading = threading.Lock()  # of the models, and of workers that load
         self.active: WorkerProcess | None = None
@@ -54,9 +56,7 @@ class WorkerPair(Host):
         self._outdated: WorkerProcess | None = None  # lacks models
         self._rising: WorkerProcess | None = None  # is loading them
         self._retired: list[WorkerProcess] = []
-        self._models: dict[int, LoadedModel] = {}
-        self._numbers = count(1)
-        self._folder = tempfile.TemporaryDirectory(prefix="arbitrank-", ignore_cleanup_errors=True)
+        self._models = LoadedModels(box)
         self._wake, self._closed = threading.Event(), False
         self._supervisor: threading.Thread | None = None
         self.restarts = 0
@@ -135,13 +135,10 @@ class WorkerPair(Host):
         """
         with self._loading:
             self._single = self._single and not standby
-            number = next(self._numbers)
-            remote = HostedModel(domain, self, number)
-            copy = Path(self._folder.name) / str(number)
-            shutil.copytree(folder, copy)  # a worker that is started later needs it after the original is gone
-            self._models[number] = LoadedModel(domain, copy, weakref.ref(remote), dict(scales))
+            remote = self._models.add(self, domain, folder, scales)
+            number = remote.number
             with ExitStack() as stack:
-                stack.callback(self._forget, number)
+                stack.callback(self._models.forget, number)
                 worker = self._load_into_idle()
                 if number in worker.refused:
                     self._outdated = worker
@@ -193,7 +190,7 @@ class WorkerPair(Host):
                 self.active = None
             self._outdated = None
         try:
-            worker = worker or WorkerProcess(self._memory, self.interpreter)
+            worker = worker or self._started()
             self._load_missing(worker)
         except WorkerUnavailable as error:
             raise ArbitrankError(f"its worker process {error}; try again") from error
@@ -203,19 +200,17 @@ class WorkerPair(Host):
             self._supervise()
         return worker
 
+    def _started(self) -> WorkerProcess:
+        """A new worker. Raises `WorkerUnavailable`."""
+        boxed = None if self._box is None else (self._box, self._models.folder)
+        return WorkerProcess(self._memory, self.interpreter, boxed)
+
     def _load_missing(self, worker: WorkerProcess) -> None:
         """Load the models that a worker lacks. Raises `WorkerEnded`, and kills the worker then; `_loading` is held."""
         self._rising, done = worker, False
         try:
             worker.wait_until_ready()
-            for number in [number for number, model in self._models.items() if model.remote() is None]:
-                self._forget(number)
-            for number, model in self._models.items():
-                known = number in worker.loaded or number in worker.refused
-                if not known and model.crashes < _CRASHES:
-                    model.crashes += 1
-                    worker.load(model.task(number, tuple(self._models), self._seconds))
-                    model.crashes = 0
+            self._models.load_missing(worker, self._seconds)
             done = True
         finally:
             self._rising = None
@@ -223,9 +218,6 @@ class WorkerPair(Host):
                 worker.kill()
                 with self._lock:
                     self._retired.append(worker)
-
-    def _forget(self, number: int) -> None:
-        shutil.rmtree(self._models.pop(number).folder, ignore_errors=True)
 
     # ---------------------------------------------------------------------------------------------------- supervision
 
@@ -264,7 +256,7 @@ class WorkerPair(Host):
         """Fill both roles with workers that have all models. Raises `WorkerEnded`."""
         with self._loading:
             while not self._closed and self._models and not (self.active and (self.spare or self._single)):
-                worker = self._outdated or WorkerProcess(self._memory, self.interpreter)
+                worker = self._outdated or self._started()
                 self._outdated = None
                 self._load_missing(worker)
                 with self._lock:
@@ -275,6 +267,11 @@ class WorkerPair(Host):
 
     def _workers(self) -> list[WorkerProcess]:
         return [worker for worker in (self.active, self.spare, self._outdated) if worker]
+
+    @property
+    def measures(self) -> Mapping[str, str | None]:  # type: ignore[override]
+        """Measures of the box of the worker that answers."""
+        return self.active.measures if self.active else {}
 
     def pids(self) -> list[int]:
         """The numbers of the processes, the active one's first."""
@@ -293,4 +290,4 @@ class WorkerPair(Host):
             worker.close()
         if self._supervisor:
             self._supervisor.join()
-        self._folder.cleanup()
+        self._models.close()

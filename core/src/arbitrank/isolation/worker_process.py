@@ -14,6 +14,7 @@ from typing import TypeVar
 from arbitrank.child import Child
 from arbitrank.domain import Progress
 from arbitrank.isolation.bell import BELL, CAPABILITY
+from arbitrank.isolation.box import Box, Entering
 from arbitrank.isolation.channel import Channel, Malformed
 from arbitrank.isolation.decoders import from_worker
 from arbitrank.isolation.messages import (
@@ -56,10 +57,14 @@ class WorkerProcess(Child):
 
     `interpreter` is that of an environment whose domains it holds, None holds those of this process.
     `stated` has the context keys and the features of hypotheses that each model states to read. `hello` is its first
-    message, None until `wait_until_ready` has returned. It `rings` once a query of several models is done.
+    message, None until `wait_until_ready` has returned. It `rings` once a query of several models is done. `boxed` is
+    the box that it is in and its folder of artifacts, `measures` has the reason of each that is missing, None of each
+    that is active.
     """
 
-    def __init__(self, memory: int, interpreter: Path | None = None) -> None:
+    def __init__(self, memory: int, interpreter: Path | None = None, boxed: tuple[Box, Path] | None = None) -> None:
+        self.measures: dict[str, str | None] = {}
+        self._entering = None if boxed is None or interpreter is None else Entering(*boxed, interpreter, memory)
         self.hello: Hello | None = None
         self.rings = False
         self.loaded: set[int] = set()
@@ -74,18 +79,23 @@ class WorkerProcess(Child):
                 "-m",
                 "arbitrank.isolation.worker_main",
                 *arguments,
-                pass_fds=(theirs.fileno(), rung),
+                pass_fds=(theirs.fileno(), rung, *((self._entering.report,) if self._entering else ())),
                 output=True,
                 interpreter=interpreter,
                 variables={BELL: str(rung)},
+                within=entering.command if (entering := self._entering) else (),
             )
         except OSError as error:
             ours.close()
             os.close(self._bell)
+            if self._entering:
+                self._entering.close()
             raise WorkerUnavailable(f"cannot be started: {error}") from error
         finally:
             theirs.close()
             os.close(rung)
+            if self._entering:
+                self._entering.started()
         self._channel: Channel[FromWorker] = Channel(ours, from_worker, MAX_OUTCOMES)
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
@@ -97,6 +107,8 @@ class WorkerProcess(Child):
     def wait_until_ready(self) -> None:
         """Wait until it can load models. Raises `WorkerEnded`, also where it speaks another protocol."""
         if self.hello is None:
+            if self._entering:
+                self.measures = self._measures(self._entering)
             hello = self.reply(STARTING, Hello, "ready")
             (major, minor), (ours, lower) = hello.protocol, PROTOCOL
             if major != ours:
@@ -104,6 +116,16 @@ class WorkerProcess(Child):
             self.send(encode(Welcome((ours, min(minor, lower)))))
             self.hello = hello
             self.rings = self.capable(CAPABILITY)
+
+    def _measures(self, entering: Entering) -> dict[str, str | None]:
+        """The measures of its box. Raises `WorkerEnded` where they are not reported, or one that is required lacks."""
+        found = entering.measures(STARTING)
+        if found is None:
+            raise WorkerEnded(f"did not enter its box: {self.end()}")
+        missing = "; ".join(f"{name}: {reason}" for name, reason in found.items() if reason)
+        if missing and entering.box.required:
+            raise WorkerEnded(f"is not started, as its box lacks {missing}; without --box-required it would be")
+        return found
 
     def load(self, task: LoadModel) -> None:
         """Have it load a model; `refused` has the reason where that fails. Raises `WorkerEnded`."""
@@ -220,11 +242,15 @@ class WorkerProcess(Child):
         if self._bell >= 0:
             os.close(self._bell)
             self._bell = -1
+        if self._entering:
+            self._entering.close()
 
     def unfit(self) -> bool:
         """True where it should be replaced before it does harm: it uses too much memory, or too many processes."""
         available = self._limit - self._base * _page
         if self._base and (self._pages() - self._base) * _page > 0.8 * available:
+            return True
+        if self._entering and self._entering.hogs(self.pid):
             return True
         with suppress(OSError), open(f"/proc/{self.pid}/task/{self.pid}/children", "rb") as file:
             return len(file.read().split()) > _CHILDREN

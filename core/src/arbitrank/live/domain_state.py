@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
+from arbitrank.arbitration.dispatch import measures_of
 from arbitrank.errors import (
     ArbitrankError,
     ArtifactError,
@@ -47,7 +48,7 @@ class DomainStatus(msgspec.Struct, frozen=True):
     rejected, with the reasons. `problem` is the reason why the domain does not answer, answers with another version
     than `state.stable`, or has a state that cannot be read. `breaker` is set while its circuit is not closed, `skipped`
     while it is open. `weightless`: there is nothing to load, in the store or in its package. `release` is that of its
-    code, where it is in an environment of its own.
+    code, where it is in an environment of its own, `box` the measures of its box.
     """
 
     version: str | None
@@ -61,6 +62,7 @@ class DomainStatus(msgspec.Struct, frozen=True):
     skipped: bool = False
     weightless: bool = False
     release: str | None = None
+    box: dict[str, str | None] | None = None
 
 
 class Retry(NamedTuple):
@@ -217,6 +219,7 @@ class FollowedState:
             skipped=skipped,
             weightless=self.weightless and stable is None,
             release=self.release,
+            box=measures_of(self.serving.model) if isinstance(self.serving, Serving) else None,
         )
 
     @property

@@ -109,7 +109,7 @@ class Handlers:
                 row = replace(
                     row, status="loaded" if domain.version else "failed", version=domain.version,
                     origin=domain.origin, state=domain.state, problem=domain.problem or refusal, breaker=domain.breaker,
-                    release=domain.release,
+                    release=domain.release, box=domain.box,
                 )  # fmt: skip
             elif refusal:  # it has never answered
                 row = replace(row, status="failed", problem=refusal)
