@@ -52,7 +52,7 @@ def left_out(
         return None
     kept = _half(skills)
     half = train([line for line in lines if line.skill in kept])
-    plain = replace(half, cold=None)  # of the skills left out nothing is known
+    plain = replace(half, cold=None)  # its weights are not fitted yet
     signs, shared = [], {}
     for place, line in enumerate(held):
         signs.append(half.first_stage(line.utterance)[2])
