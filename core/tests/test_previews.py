@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,13 +15,15 @@ from benchmarks.exchanged import World, world
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
+from arbitrank import previews
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.errors import Conflict, InputError
 from arbitrank.impact.gate import judge
 from arbitrank.impact.plan import plan
-from arbitrank.impact.previews import preview
 from arbitrank.impact.report import measure
+from arbitrank.outcomes.suite_runs import CaseResult, SuiteRun
+from arbitrank.previews import preview
 from arbitrank.registry import Loaded, Source
 from arbitrank.serve import impact_process
 from arbitrank.serve.admission import Admission
@@ -185,3 +188,20 @@ def test_a_preview_is_shown_to_whoever_may_publish_the_domain_or_read_the_log(
     found = Admission(app.state)(scope, "127.0.0.1")
     assert getattr(found, "status", None) == status
     app.state.events.close()
+
+
+def test_a_promotion_is_previewed_with_the_suites_and_the_reactions_of_the_log(
+    made: World, store: Store, tmp_path: Path
+) -> None:
+    lines = [{**json.loads(line), "outcome": "accepted", "time": 1.0} for line in made.audit.read_text().splitlines()]
+    log = tmp_path / "log" / "20260101T000000.000000Z-1-000001.jsonl"
+    log.parent.mkdir()
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    broken = CaseResult(NAME, "must_win", "case 1", passes=False, answered="other", before=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(previews, "suites_of", lambda *_: SuiteRun((broken,), ("a note",)))
+        found = preview(store, made.domains, NAME, "promote", made.audit, log=log.parent)
+    assert found.impact.value is not None
+    assert found.impact.suites == (broken,)
+    assert any(one.what == "suite" and "case 1" in one.text for one in found.reasons)
+    assert "a note" in found.impact.notes

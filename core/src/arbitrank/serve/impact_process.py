@@ -45,7 +45,7 @@ def carry_out(task: ImpactTask) -> Verdict:
     try:
         if name in RESERVED:
             raise InputError(f"{name}: no impact report of a stage; its gate judges it: arbitrank promote {name}")
-        from arbitrank.impact.previews import preview
+        from arbitrank.previews import preview
 
         store = open_store(task.store, open_keys(task.keys))
         path, called = _requests(store, call.on, task.log)
@@ -58,6 +58,7 @@ def carry_out(task: ImpactTask) -> Verdict:
         found = preview(
             store, loaded(discover()), name, call.change, path, version=call.version,
             by=recalibration(1.0 / call.temperature, call.shift), fitted=call.fitted, since=since, called=called,
+            log=None if task.log is None or call.change != "promote" else Path(task.log),
             decisions=task.decisions,
         )  # fmt: skip
     except ArbitrankError as error:

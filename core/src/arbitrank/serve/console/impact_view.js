@@ -22,7 +22,7 @@ export function impactView({ domain, verb, impact, reasons, curves, own, too_sur
       section("Calibration of the answers", sides(curves)),
       section(`Calibration of ${domain}, on every request that it has a reading of`, sides(own)),
     ] : null,
-    segments(impact), value(impact), shares(impact));
+    suites(impact), value(impact), segments(impact), shares(impact));
 }
 
 const section = (title, ...parts) => h("section", {}, h("h3", {}, title), parts);
@@ -74,22 +74,52 @@ function sides(curves) {
   return drawn.length ? calibrationPlot({ curves: drawn, highlight: "after" }) : h("p", { class: "note" }, "No request with a truth.");
 }
 
-/** Segments and the value from outcomes, where the service has them. */
-function segments(impact) {
-  const found = impact.segments;
-  if (!found || !Object.keys(found).length) return null;
-  return section("Segments", nested(found));
+/** Cases of the suites that the change breaks or mends, and how many pass. */
+function suites({ suites: cases = [] }) {
+  if (!cases.length) return null;
+  const changed = cases.filter((one) => one.before !== null && one.before !== one.passes);
+  const rows = changed.map((one) => [
+    `${one.domain}: ${one.name}`, badge(one.passes ? "passes now" : "fails now", one.passes ? "good" : "bad"), one.kind.replaceAll("_", " "), one.answered,
+    [one.date, one.owner, one.reason].filter(Boolean).join(", "), one.conflicts ?? "",
+  ]);
+  return section("Suites", h("p", {}, `${cases.filter((one) => one.passes).length} of ${count(cases.length, "case")} pass. `,
+    changed.length ? "These change:" : "None changes."),
+  rows.length ? table(["case", "", "kind", "answered", "since, owner, reason", "conflicts with"], rows, "Cases that change") : null);
 }
 
-function value(impact) {
-  return impact.value ? section("Value from outcomes", nested(impact.value)) : null;
+const VERDICTS = {
+  better: ["users would accept more of its answers", "good"], worse: ["users would accept fewer of its answers", "bad"],
+  same: ["users would accept as many of its answers", "good"], undecided: ["reactions do not decide it", "warn"],
+  "too little evidence": ["too few reactions to judge by", "warn"],
+};
+
+/** The share of the answers that users would have accepted, from their reactions. */
+function value({ value: found }) {
+  if (!found) return null;
+  const notes = found.notes.length ? h("ul", { class: "note" }, found.notes.map((text) => h("li", {}, text))) : null;
+  const one = found.estimate;
+  if (!one) return section("Value from outcomes", h("p", { class: "note" }, "No reaction of users can be used."), notes);
+  const [text, kind] = VERDICTS[one.verdict] ?? [one.verdict, "quiet"];
+  const share = ({ mean, low, high }, sign) => (sign ? `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`
+    : `${(100 * mean).toFixed(2)} [${(100 * low).toFixed(2)}, ${(100 * high).toFixed(2)}]`);
+  const rows = ["before", "after", "difference"].map((side) => [
+    side, ...["ips", "snips", "dr"].map((key) => share(one[side][key], side === "difference")), (100 * one[side].model).toFixed(2)]);
+  return section("Value from outcomes", h("p", {}, badge(one.verdict, kind), ` ${text}.`),
+    table(["accepted, %", "IPS", "SNIPS", "DR", "by the model"], rows, "Share of accepted answers"),
+    h("p", { class: "note" }, `${count(one.n, "reaction")} in ${count(one.sessions, "session")}, effective sample size ${one.effective.toFixed(0)}, overlap ${percent(one.overlap)}; `,
+      `${one.flips} are answered differently, ${percent(one.without_evidence)} of these without evidence.`), notes);
 }
 
-/** Any JSON as lists of terms, for reports that this page does not know in detail. */
-function nested(value) {
-  if (value === null || typeof value !== "object") return typeof value === "number" ? String(+value.toPrecision(4)) : String(value);
-  if (Array.isArray(value)) return h("ul", {}, value.slice(0, 20).map((one) => h("li", {}, nested(one))));
-  return facts(Object.entries(value).map(([key, one]) => [key.replaceAll("_", " "), nested(one)]));
+/** Segments, where the report has them: each in words, with its figures. */
+function segments({ segments: found }) {
+  return found && Object.keys(found).length ? section("Segments", nested(found)) : null;
+}
+
+/** Any JSON as lists of terms, for parts of reports that this page does not know in detail. */
+function nested(found) {
+  if (found === null || typeof found !== "object") return typeof found === "number" ? String(+found.toPrecision(4)) : String(found);
+  if (Array.isArray(found)) return h("ul", {}, found.slice(0, 20).map((one) => h("li", {}, nested(one))));
+  return facts(Object.entries(found).map(([key, one]) => [key.replaceAll("_", " "), nested(one)]));
 }
 
 function shares(impact) {

@@ -11,22 +11,28 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
+from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.reliability import ReliabilityCurve
+from arbitrank.exchanged import suites_of
 from arbitrank.impact.curves import answer_curves, own_curves
 from arbitrank.impact.flips import Side
 from arbitrank.impact.gate import GateLimits, GateReason, judge, over_limit
 from arbitrank.impact.plan import plan
 from arbitrank.impact.recalibrating import fit
 from arbitrank.impact.report import Impact, measure
+from arbitrank.impact.suite_gate import suite_reasons
+from arbitrank.impact.value_work import value_in
 from arbitrank.registry import domain_named
 from arbitrank.store.artifact import read_card
 from arbitrank.store.kinds import train_command
 from arbitrank.store.loading import present
+from arbitrank.store.state import first_share
 from arbitrank.store.store import Store
 
 Verb = Literal["promote", "rollback", "shrink"]
@@ -63,40 +69,52 @@ def preview(
     fitted: bool = False,
     since: float | None = None,
     called: str | None = None,
+    log: Path | None = None,
     decisions: DecisionSettings = DecisionSettings(),
     limits: GateLimits = GateLimits(),
 ) -> Preview:
     """The preview of a change on the requests of a file or log; nothing is changed.
 
-    `version` is the one to promote, by default the candidate. `by` is the recalibration to shrink by; with `fitted` it
+    `version` is the one to promote, by default the candidate; where a `log` is given, it is valued by the reactions in
+    that, as in a promotion, and all domains' suites are run. `by` is the recalibration to shrink by; with `fitted` it
     is fitted to these requests. Raises `InputError` where there is no such version, `ArtifactError` for a damaged one.
     """
-    number, state = store.state(name)
-    card = None
-    if verb == "shrink":
-        folder = present(name, domain_named(name, domains), store).folder
-    else:
-        chosen = state.previous if verb == "rollback" else version or state.candidate
-        if chosen is None:
-            missing = "previous version" if verb == "rollback" else "candidate"
-            raise InputError(f"{name}: no {missing} in {store}; run: {train_command(name)}")
-        folder = store.fetch(name, chosen)
-        card = read_card(folder)
-        if verb == "rollback":
-            history = store.history(name)
-            by = next((one.state.served_by for one in reversed(history) if one.state.stable == chosen), None)
-        else:
-            by = None
+    number, _ = store.state(name)
+    folder, card, by = _exchanged(store, domains, name, verb, version, by)
     replayed = plan(domains, store, name, folder, decisions=decisions, since=since, by=by)
     if verb == "shrink" and fitted:
         by = fit(replayed, path)[0].recalibration
         replayed = dataclasses.replace(replayed, candidate=dataclasses.replace(replayed.candidate, recalibration=by))
     impact, found = measure(replayed, path, card=card, called=called)
+    if log is not None and impact.value is None:
+        since = first_share(store.history(name), replayed.candidate.version)
+        impact = replace(impact, value=value_in(log, replayed, since))
+    suites = suites_of(store, domains, name, replayed.candidate.folder, decisions, by)
+    impact = replace(impact, suites=suites.results, notes=[*impact.notes, *suites.notes])
     reasons = judge(impact, card, limits, domain=name) if verb == "promote" else _worse(impact, limits)
+    reasons += suite_reasons(name, suites)
     return Preview(
         name, verb, number, impact, tuple(reasons), answer_curves(impact, found), own_curves(impact, found), by,
         over_limit(impact, limits, promoted=True),
     )  # fmt: skip
+
+
+def _exchanged(
+    store: Store, domains: Mapping[str, Domain], name: str, verb: Verb, version: str | None, by: Recalibration | None
+) -> tuple[Path, Calibration | None, Recalibration | None]:
+    """The artifact that would serve, its card where it is to be promoted or serves again, and its recalibration."""
+    _, state = store.state(name)
+    if verb == "shrink":
+        return present(name, domain_named(name, domains), store).folder, None, by
+    chosen = state.previous if verb == "rollback" else version or state.candidate
+    if chosen is None:
+        missing = "previous version" if verb == "rollback" else "candidate"
+        raise InputError(f"{name}: no {missing} in {store}; run: {train_command(name)}")
+    folder = store.fetch(name, chosen)
+    if verb == "promote":
+        return folder, read_card(folder), None
+    served = (one.state.served_by for one in reversed(store.history(name)) if one.state.stable == chosen)
+    return folder, read_card(folder), next(served, None)
 
 
 def _worse(impact: Impact, limits: GateLimits) -> list[GateReason]:
