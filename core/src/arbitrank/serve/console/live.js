@@ -26,8 +26,7 @@ export async function show(main, { params, signal, setParams }) {
     ["time", "request", "decision", "reading"].map((name) => h("th", { scope: "col", role: "columnheader", class: "text" }, name)),
     h("th", { scope: "col", role: "columnheader" }, "P(right)"),
     ["what happened", "look into it"].map((name) => h("th", { scope: "col", role: "columnheader", class: "text" }, name)))), body), "The last requests");
-  const nothing = h("div", {}, empty("No request of this kind among the last that were logged.",
-    "curl -sS " + location.origin + "/v1/rank -H 'content-type: application/json' -d '{\"utterance\": \"…\"}'"));
+  const nothing = h("div", {});
   const redacted = known.words === "keep" ? null
     : h("p", { class: "note" }, `The log ${known.words === "hash" ? "hashes" : "drops"} users' words, so they are not shown; reasons are computed from the hypotheses.`);
   main.append(filters.node, redacted ?? "", state, table, nothing);
@@ -59,7 +58,8 @@ export async function show(main, { params, signal, setParams }) {
   function draw(changed, looked) {
     replace(state, summary([...rows.values()], looked));
     table.hidden = rows.size === 0;
-    nothing.hidden = rows.size > 0;
+    replace(nothing, rows.size > 0 ? null : looked > 0 ? empty("No request of this kind among the last that were logged.")
+      : empty("No request was logged yet. This sends one:", asking()));
     if (!changed) return;
     for (const [key, one] of drawn) if (!rows.has(key)) { one.node.remove(); drawn.delete(key); }
     let before = null;
@@ -85,6 +85,10 @@ export async function show(main, { params, signal, setParams }) {
     if (!paused) look().catch(() => undefined);
   });
   await every(SECONDS, look, signal);
+}
+
+function asking() {
+  return `curl -sS ${location.origin}/v1/rank -H 'content-type: application/json' -d '{"utterance": "…"}'`;
 }
 
 function keyOf(row) {
@@ -154,7 +158,7 @@ function incident(row, domains, changes) {
     return;
   }
   const owner = h("select", {}, domains.map((one) => h("option", { value: one, selected: one === row.domain }, one)));
-  const reason = h("input", { maxlength: "1000", size: "40", placeholder: "what was wrong" });
+  const reason = h("input", { maxlength: "300", size: "40", placeholder: "what was wrong" });
   dialog("Make it an incident", h("div", {}, about,
     h("div", { class: "row" }, field("Domain", owner), field("Reason", reason, { class: "grow" }))),
   ["Make it an incident", async () => {
