@@ -52,6 +52,7 @@ from arbitrank.nlu.training import FOLDS
 from arbitrank.probability import CLIP
 from arbitrank.report.report import QualityReport
 from arbitrank.scales import DEFAULT, FIELDS, scale
+from arbitrank.selections import ServedSelection
 from arbitrank.semer import semer
 from arbitrank.serve.messages import (
     Changed,
@@ -305,6 +306,8 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "shadow": _struct(ShadowLine),
     "log": lambda text: known(json.loads(text), decode_logged(text)),
     "feedback": _struct(Feedback),
+    "selection": _struct(ServedSelection),
+    "explored": _struct(ServedSelection),
     "choose": _struct(ChooseCall),
     "replay": _struct(Replay),
     "log_status": _struct(LogReport),

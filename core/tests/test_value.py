@@ -25,6 +25,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.impact.gate import GateLimits, judge, value_reasons
+from arbitrank.impact.page import write_impact
 from arbitrank.impact.plan import ReplayPlan, plan
 from arbitrank.impact.replay import replay
 from arbitrank.impact.report import measure
@@ -263,9 +264,13 @@ def test_a_log_without_claims_is_replayed(exchange: ReplayPlan, log: Path, tmp_p
         np.testing.assert_allclose(found[side]["probability"], replay(exchange, log).rows[side]["probability"])
 
 
-def test_the_impact_report_has_the_value_and_the_gate_refuses_by_it(exchange: ReplayPlan, log: Path) -> None:
-    impact, _ = measure(exchange, log)
+def test_the_impact_report_has_the_value_and_the_gate_refuses_by_it(
+    exchange: ReplayPlan, log: Path, tmp_path: Path
+) -> None:
+    impact, found = measure(exchange, log)
     assert impact.value is not None
+    write_impact(impact, found, tmp_path)
+    assert "Accepted by users" in (tmp_path / "impact.html").read_text()
     reasons = {one.what: one.text for one in judge(impact, None)}
     assert "users would accept fewer of its answers" in reasons["value"]
     tolerant = judge(impact, None, GateLimits(tolerance=0.5))

@@ -51,7 +51,7 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
         show_estimate(impact.value.estimate, console)
     if impact.suites:
         console.print(suites_text(impact.suites))
-    if reasons or impact.labelled:
+    if reasons or impact.labelled or impact.value is not None:
         show_reasons(reasons, "would refuse", "would pass it", console)
     else:
         console.print("[yellow]the gate would have nothing to judge by[/yellow]: no request has a truth")

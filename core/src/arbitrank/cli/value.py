@@ -73,7 +73,7 @@ def value(
     if not report.reactions:
         raise DataError(f"{path}: no reaction to any of {report.n} requests; clients report them: docs/how-to/value.md")
     if without_propensities(report):
-        text = f"none of {report.reactions} answers with a reaction says how it was drawn, as a log since 0.4 does"
+        text = f"none of {report.reactions} answers with a reaction says how it was drawn, as logs since 0.2 do"
         raise DataError(
             f"{path}: {text}; log with this release for a while, beside a canary: arbitrank canary {domain}"
         )
