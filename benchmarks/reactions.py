@@ -9,6 +9,9 @@ many requests.
 
 Lies: 30 % of all reactions reversed at random; or 30 % of the reactions from one client, all reversed; the claims of
 domains that do not drift must not move.
+
+Training: re-rankers of a tenth of the training data; of that and of lessons from reactions to their answers on half of
+the training data; and of that and of the truths of this half. All are judged on the held-out requests.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 
 from arbitrank.arbitration.decide import DecisionSettings
@@ -26,15 +30,18 @@ from arbitrank.arbitration.merge import BestReadings, merge_heads
 from arbitrank.arbitration.recalibration import Recalibration, recalibrated
 from arbitrank.domain import Settings
 from arbitrank.evaluate.hypotheses import Readings
-from arbitrank.evaluate.metrics import calibrated_eces, ece
+from arbitrank.evaluate.metrics import calibrated_eces, ece, nll
+from arbitrank.learn.evidence import gather, own_request
 from arbitrank.learn.model_selection import learn
+from arbitrank.outcomes.lessons import LessonReport, lessons
 from arbitrank.outcomes.noise import fit_noise
 from arbitrank.outcomes.reactions import Reactions
 from arbitrank.outcomes.recalibrating import recalibrate
 from arbitrank.probability import Floats, log_odds
 from arbitrank.semer import entirely_right
-from arbitrank.values import Example
-from benchmarks.apart import Scored, learned, scored
+from arbitrank.values import Answer, Decision, Example, Ranked
+from arbitrank.wire.requests import Logged
+from benchmarks.apart import Scored, learned, merged, scored
 from benchmarks.common import Bench, benches, note, options, show, table
 from benchmarks.exchange import FAULTS, Fault, bent
 
@@ -75,8 +82,8 @@ def answered(live: Live, names: Sequence[str]) -> Heads:
     for name in names:
         parts.append(BestReadings.empty(n))
         parts[-1].put(range(n), live.sides[name].scores)
-    merged = merge_heads(parts, DecisionSettings())
-    domain, reading = (np.asarray(one, np.int64) for one in merged[:2])
+    whole = merge_heads(parts, DecisionSettings())
+    domain, reading = (np.asarray(one, np.int64) for one in whole[:2])
     readings, mine = np.zeros((n, 6)), np.zeros(n)
     truth = np.zeros(n, bool)
     for i, (d, k) in enumerate(zip(domain.tolist(), reading.tolist(), strict=True)):
@@ -86,7 +93,7 @@ def answered(live: Live, names: Sequence[str]) -> Heads:
             best = [] if scores is None else sorted(scores.right.tolist(), reverse=True)[:6]
             readings[i, : len(best)], mine[i] = best, 0.0 if scores is None else scores.mine
             truth[i] = entirely_right(side.readings[i][k], live.examples[i].truth)
-    return Heads(domain, readings, mine, np.asarray(merged.probability, np.float64), truth)
+    return Heads(domain, readings, mine, np.asarray(whole.probability, np.float64), truth)
 
 
 def reactions_to(heads: Heads, names: Sequence[str], rng: np.random.Generator, lies: str = "none") -> Reactions:
@@ -208,6 +215,97 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
+class Taught(NamedTuple):
+    """What re-rankers learn from: each domain's examples, with their readings, and their weights."""
+
+    examples: Mapping[str, Sequence[Example]]
+
+    def results(self, bench: Bench) -> dict[str, float]:
+        """The figures of these re-rankers' merged answers to the held-out requests."""
+        sides = {name: self.side(bench, name, bench.corpus.held, bench.readings(name).held) for name in self.examples}
+        found = merged(bench, sides)
+        p, y = found.probability, found.right
+        return {
+            "right": 100.0 * float(found.answer_right.mean()), "nll": nll(p, y), "ece": 100.0 * ece(p, y),
+            "over": 100.0 * float((p - y).mean()),
+        }  # fmt: skip
+
+    def side(self, bench: Bench, name: str, examples: Sequence[Example], readings: Readings) -> Scored:
+        """A domain's readings of requests with the scores of the re-ranker that it learns."""
+        own = self.examples[name]
+        weights = np.array([example.weight for example in own])
+        requests, truths = [example.request for example in own], [example.truth for example in own]
+        return scored(learner(gather(name, requests, truths, weights=weights)), examples, readings)
+
+
+def logged(live: Live, names: Sequence[str], rng: np.random.Generator, lies: str) -> list[Logged]:
+    """A log of the answers to live traffic, with the reactions to them."""
+    heads = answered(live, names)
+    reactions = reactions_to(heads, names, rng, lies)
+    lines = []
+    for i, example in enumerate(live.examples):
+        d = int(heads.domain[i])
+        if d < 0:
+            continue
+        ranked = []
+        for name in (names[d], *(name for name in names if name != names[d])):
+            scores = live.sides[name].scores[i]
+            rows = [] if scores is None else zip(live.sides[name].readings[i], scores.right.tolist(), strict=True)
+            mine = 0.0 if scores is None else scores.mine
+            ranked += [
+                Ranked(name, h.intent, h.slots, mine * p, mine, p) for h, p in sorted(rows, key=lambda row: -row[1])
+            ]
+        answer = Answer(str(i), Decision("accept", (0,)), tuple(ranked), {}, {})
+        hypotheses = tuple(h for name in names for h in live.sides[name].readings[i])
+        fields = {**asdict(example.request), "hypotheses": hypotheses, "id": str(i)}
+        fields["session"] = f"s{reactions.client[i]}"
+        outcome: Any = "accepted" if reactions.accepted[i] else "rejected"
+        lines.append(Logged(**fields, answer=answer, time=1e9 + i, outcome=outcome))
+    return lines
+
+
+def own_examples(name: str, examples: Sequence[Example], readings: Readings) -> list[Example]:
+    """The examples with a domain's readings alone, those without one left out."""
+    return [
+        replace(example, request=own_request(example.request, found))
+        for example, found in zip(examples, readings, strict=True)
+        if found
+    ]
+
+
+def training(bench: Bench, seed: int, share: float = 0.1) -> dict[str, dict[str, float]]:
+    """The figures of re-rankers by what they learned from."""
+    rng = np.random.default_rng([seed, 2])
+    names, train = bench.corpus.domains, bench.corpus.train
+    part = rng.random(len(train))
+    known, traffic = np.flatnonzero(part < share), np.flatnonzero(part >= 0.5)
+    readings = {name: bench.readings(name).train for name in names}
+
+    def of(places: NDArray[np.int64]) -> dict[str, list[Example]]:
+        chosen = [train[i] for i in places]
+        return {name: own_examples(name, chosen, [readings[name][i] for i in places]) for name in names}
+
+    base, more = of(known), of(traffic)
+    few = Taught(base)
+    found = {"a tenth": few.results(bench)}
+    examples = [train[i] for i in traffic]
+    sides = {name: few.side(bench, name, examples, [readings[name][i] for i in traffic]) for name in names}
+    labelled = [Logged(**asdict(train[i].request), truth=train[i].truth) for i in known]
+    for lies in ("none", "random", "client"):
+        lines = [*logged(Live(examples, sides), names, np.random.default_rng(seed), lies), *labelled]
+        report = LessonReport()
+        taught: dict[str, list[Example]] = {name: [] for name in names}
+        for lesson in lessons(lambda lines=lines: lines, report):  # type: ignore[misc]
+            for name in names if lesson.domain is None else [lesson.domain]:
+                given = [h for h in lesson.example.request.hypotheses or () if h.domain == name]
+                taught[name] += own_examples(name, [lesson.example], [tuple(given)])
+        note(f"{lies}: {'; '.join(report.notes())}")
+        kind = {"none": "lessons", "random": "lessons, 30 % false", "client": "lessons, a client lies"}[lies]
+        found[kind] = Taught({name: [*base[name], *taught[name]] for name in names}).results(bench)
+    found["truths"] = Taught({name: [*base[name], *more[name]] for name in names}).results(bench)
+    return found
+
+
 def figures(chosen: argparse.Namespace) -> dict[str, Any]:
     """The figures of each corpus."""
     found = {}
@@ -221,6 +319,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
         figure: dict[str, Any] = {"drifts": summary(rows)}
         for lies in ("random", "client"):
             figure[f"lies_{lies}"] = summary(drift_rows(whole, (None,), chosen.seed, lies))["none"]
+        figure["training"] = training(bench, chosen.seed)
         found[bench.corpus.name] = figure
     return found
 
@@ -238,6 +337,9 @@ def print_table(found: Mapping[str, Any]) -> None:
             )]
             for drift, row in cases.items()
         ])  # fmt: skip
+        rows = [[kind, *(f"{row[key]:.3f}" for key in ("right", "nll", "ece", "over"))]
+                for kind, row in one["training"].items()]  # fmt: skip
+        table(("learned from", "right %", "NLL", "ECE %", "over %"), rows)
 
 
 def main() -> None:

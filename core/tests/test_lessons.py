@@ -53,7 +53,7 @@ def test_an_accepted_reading_is_right_for_all_domains_nearly_as_surely_as_it_was
     right = found[0]
     assert right.domain is None
     assert right.example.truth == Truth(OWN, "Eat")
-    assert 0.8 < right.example.weight < 1.0
+    assert 0.6 < right.example.weight < 1.0
     assert is_lesson(right.example)
     assert right.example.request.id is None  # several of one request must not replace each other
     assert sum(one.example.weight for one in found) < 1.0
@@ -64,7 +64,7 @@ def test_a_rejected_reading_is_wrong_for_its_domain_alone_and_others_learn_nothi
     found, _ = taught(line(1, p=0.5, outcome="rejected"), *truths())
     weights = {(one.domain, one.example.truth): one.example.weight for one in found}
     others, own_but_wrong = weights[OWN, Truth(None)], weights[OWN, Truth(OWN)]
-    assert others > 0.3
+    assert others > 0.25
     assert own_but_wrong == pytest.approx(others)  # P(mine | wrong) is a half
     assert weights.get((None, Truth(OWN, "Eat")), 0.0) < 0.15
     assert {one.domain for one in found} <= {OWN, None}
@@ -120,7 +120,7 @@ def test_alike_words_share_trigrams() -> None:
 
 def test_what_has_a_truth_is_no_lesson_and_lessons_weigh_no_more_than_truths() -> None:
     found, report = taught(*(line(i, outcome="accepted") for i in range(100)), *truths(20))
-    assert sum(one.example.weight for one in found) == pytest.approx(20.0, rel=0.1)
+    assert 14.0 < sum(one.example.weight for one in found) < 20.0
     assert report.labelled == 20
     assert all(one.example.truth.owners for one in found if one.domain is None)
 

@@ -90,10 +90,11 @@ def lessons(lines: Callable[[], Iterable[Logged]], report: LessonReport) -> Iter
     noise = fit_noise(reactions)
     report.noise, report.nameless = noise, reactions.nameless
     report.reactions = int(reactions.reacted.sum())
+    told = (1.0 - noise.spurious - noise.missed) ** 2  # the information of a reaction, in units of a truth's
     unlabelled = float(noise.weight[~reactions.known].sum())
     report.scale = min(1.0, SHARE * report.labelled / unlabelled) if unlabelled else 1.0
     judged = {
-        place: (float(right), report.scale * float(weight))
+        place: (float(right), report.scale * told * float(weight))
         for place, right, weight in zip(rows.places, noise.right, noise.weight, strict=True)
     }
     rephrased = rephrasings.found()

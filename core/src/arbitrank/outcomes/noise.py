@@ -89,10 +89,10 @@ def fit_noise(reactions: Reactions, *, cap: float = CAP, pull: float = PULL) -> 
             own = reactions.domain == k
             maps[k] = most_likely(reactions.of(own), weight[own], rates, pull=pull)
         if np.abs(np.concatenate([maps.ravel(), rates, trust]) - before).max() < _TOLERANCE:
-            k, gain = _most_changed(reactions, p, weight, rates, pull, np.flatnonzero(~changed))
+            found, gain = _most_changed(reactions, p, weight, rates, pull, np.flatnonzero(~changed))
             if gain < _EVIDENCE:
                 break
-            changed[k] = True
+            changed[found] = True
     held = ~reactions.known & (weight < trust[reactions.client] * reactions.weight - 1e-9)
     return ReactionNoise(
         float(rates[0]), float(rates[1]), trust,
