@@ -185,6 +185,13 @@ def service() -> str:
             optional = ", optional" if operation.optional else ""
             batch = ", or a list of them" if operation.batch else ""
             found.append(f"Body{optional}: {type_name(operation.body)}{batch}.\n")
+        if operation.query:
+            found += ["| in the query | default | meaning |", "|---|---|---|"]
+            found += [
+                f"| `{name}` | {one.get('default', '')} | {one['description'].rstrip('.')} |"
+                for name, one in operation.query.items()
+            ]
+            found.append("")
         found += ["| status | reply |", "|---|---|"]
         for status, reply in sorted(document["responses"].items()):
             says = reply["description"].rstrip(".")
