@@ -93,11 +93,12 @@ function processes(status) {
     one.memory ? `${(one.memory / 1e6).toFixed(0)} MB` : "–", one.started ? ago(one.started) : "–", ago(one.reported),
   ]);
   const groups = Object.entries(status.groups).map(([name, one]) => [
-    `isolated: ${name}`, badge(one.ready ? "stands by" : "starting", one.ready ? "good" : "warn"), one.problem ?? "none", "–", "–", "–",
-    `replaced ${count(one.restarts, "time")}`, one.domains.join(", "),
+    name, badge(one.ready ? "stands by" : "starting", one.ready ? "good" : "warn"), one.problem ?? "none",
+    String(one.restarts), one.pids.join(", ") || "none", one.domains.join(", "),
   ]);
   return h("div", {},
-    table(["process", "ready", "problems", "pending", "refused", "memory", "started", "reported"], [...rows, ...groups], "Processes of the service"),
+    table(["process", "ready", "problems", "pending", "refused", "memory", "started", "reported"], rows, "Processes of the service"),
+    groups.length ? table(["isolated group", "next process", "problem", "replaced", "processes", "domains"], groups, "Processes of isolated domains") : null,
     h("p", { class: "note" }, `${status.calls ? `${count(status.calls.n, "call")} of /v1/rank, p50 ${milliseconds(status.calls.p50)}, p99 ${milliseconds(status.calls.p99)}` : "No call of /v1/rank yet"}; `,
       `${count(status.ends, "worker")} ended unasked since ${when(status.since)}.`));
 }

@@ -59,7 +59,7 @@ const kindOf = (kind) => ({ "right to wrong": "bad", "wrong to right": "good" })
 function slicesTable(rows, label) {
   const both = (one, key, digits = 2, scale = 100) =>
     `${(scale * one.before[key]).toFixed(digits)} → ${(scale * one.after[key]).toFixed(digits)}`;
-  const change = ({ mean, low, high }) => h("span", { class: low > 0 ? "bad-text" : high < 0 ? "good-text" : "" },
+  const change = ({ mean, low, high }) => h("span", { class: `nowrap ${low > 0 ? "bad-text" : high < 0 ? "good-text" : ""}` },
     `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`);
   return table(
     ["", "n", "IRER, %", "change, points", "domain accuracy, %", "SemER, %", "NLL", "Brier", "ECE after", "lost", "won"],
