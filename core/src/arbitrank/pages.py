@@ -21,7 +21,8 @@ def render(template: str, **values: Any) -> str:
     """The page that a template makes of `values`, every text in them escaped.
 
     A template extends `page.html`, which holds the style sheet, or `plotted.html`, which draws plots too, and fills its
-    blocks `title` and `content`. A name that is not among `values` raises `jinja2.UndefinedError`. Raises `InputError` where Jinja is not installed.
+    blocks `title` and `content`. A name that is not among `values` raises `jinja2.UndefinedError`. Raises `InputError`
+    where Jinja is not installed.
     """
     return _environment().get_template(template).render(values)
 

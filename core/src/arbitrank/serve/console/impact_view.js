@@ -34,8 +34,10 @@ function verdict(verb, impact, reasons, sure) {
     return h("div", { class: "failed" }, h("p", {}, `${gate} ${verb === "promote" ? "refuses the candidate" : "would refuse this"}:`),
       h("ul", {}, reasons.map((one) => h("li", {}, one.text))), sure ? h("p", {}, sure) : null);
   }
-  const text = impact.labelled ? `${gate} ${verb === "promote" ? "passes" : "pass"} it.` : `${gate} ${verb === "promote" ? "has" : "have"} nothing to judge by: no request has a truth.`;
-  return h("div", { class: "verdict" }, h("p", {}, badge(impact.labelled ? "passes" : "not judged", impact.labelled ? "good" : "warn"), " ", text),
+  const judged = Boolean(impact.labelled || impact.value?.estimate);
+  const text = judged ? `${gate} ${verb === "promote" ? "passes" : "pass"} it.`
+    : `${gate} ${verb === "promote" ? "has" : "have"} nothing to judge by: no request has a truth.`;
+  return h("div", { class: "verdict" }, h("p", {}, badge(judged ? "passes" : "not judged", judged ? "good" : "warn"), " ", text),
     sure ? h("p", { class: "warn-text" }, sure) : null);
 }
 
