@@ -58,10 +58,10 @@ class Page:
         assert not found, found
 
     def accessible(self) -> None:
-        """Fail where axe finds a serious or critical violation of WCAG 2.1 AA."""
+        """Fail where axe finds a serious or critical violation of WCAG 2.2 AA."""
         from axe_playwright_python.sync_playwright import Axe
 
-        rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+        rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
         found = Axe().run(self.page, options=rules).response["violations"]
         serious = [
             (one["id"], one["help"], [node["html"][:200] for node in one["nodes"]])

@@ -98,6 +98,9 @@ def test_the_copies_are_the_request_and_a_shell_reads_them_as_it_is(pages: Pages
     for name in ("curl", "CLI", "Python"):
         page.get_by_role("tab", name=name).click()
         texts[name] = page.locator(".copyable pre").inner_text()
+    page.get_by_role("button", name="Copy Python").click()
+    page.get_by_text("Copied", exact=True).wait_for()
+    assert page.locator("#announcer").text_content() == "Python copied"
     command = texts["curl"].removeprefix("curl ")
     seen = json.loads(subprocess.check_output(["bash", "-c", f'printf "%s\\n" {command} | tail -1'], text=True))
     assert seen == {"request": {"utterance": words, "context": {"device": "tv", "has_screen": True}}}
