@@ -153,6 +153,7 @@ def lines_without_use() -> Iterator[Logged]:
     yield line(truth=Truth("apples"))  # no intent: its reading is neither right nor wrong
     yield line(outcome="accepted", answer=Answer("1", Decision("none"), (), {}, {}))
     yield line(outcome="accepted", answer=None)
+    yield line(outcome="accepted", called="another")
 
 
 def test_lines_without_reaction_or_reading_are_left_out() -> None:

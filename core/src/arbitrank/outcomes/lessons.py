@@ -105,7 +105,7 @@ def lessons(lines: Callable[[], Iterable[Logged]], report: LessonReport) -> Iter
             second, reading = rephrased[place]
             right, weight = judged[second]
             found: Iterable[tuple[Kind, Lesson]] = _of_rephrased(line, reading, _REPHRASED * right * weight)
-        elif place in judged and line.outcome is not None:
+        elif place in judged and line.called is None and line.outcome is not None:
             found = _of_reaction(line, *judged[place])
         else:
             continue

@@ -116,15 +116,16 @@ class ReactionRows:
         report = line.answer.domains.get(name)
         if self.versions and name in self.versions and (report is None or self.versions[name] != report.version):
             return
+        outcome = None if line.called is not None else line.outcome  # what was called is not what was acted on
         known = line.truth is not None and (line.truth.intent is not None or not line.truth.owners)
         right = float(entirely_right(reading, line.truth)) if known and line.truth is not None else np.nan
-        if line.outcome is None and not known:
+        if outcome is None and not known:
             return
         self.places.append(place)
         row = _ReactionRow(
             self._domains.setdefault(name, len(self._domains)), self._clients.setdefault(client, len(self._clients)),
             *_log_odds_of(line, line.answer, reading),
-            line.outcome == "accepted", right, line.outcome is not None, line.time or 0.0,
+            outcome == "accepted", right, outcome is not None, line.time or 0.0,
         )  # fmt: skip
         self._rows.append(row)
 

@@ -43,7 +43,13 @@ class Rephrasings:
         session = line.session.get("id", None) if isinstance(line.session, dict) else line.session
         if line.utterance is None or line.time is None or line.answer is None or not isinstance(session, str):
             return
-        turn = _Turn(line.time, place, comparable(line.utterance), line.answer.chosen, line.outcome == "accepted")
+        turn = _Turn(
+            line.time,
+            place,
+            comparable(line.utterance),
+            line.answer.chosen,
+            line.outcome == "accepted" and line.called is None,
+        )
         self._sessions[session].append(turn)
 
     def found(self) -> Mapping[int, tuple[int, Ranked]]:

@@ -30,6 +30,7 @@ def train(
     out: str | Path | None = None,
     scales: StatedScales | None = None,
     negatives: bool | None = None,
+    outcomes: bool = False,
 ) -> TrainingOutcome:
     """Train an installed domain and publish its weights as the store's `candidate`, or with `promote` as `stable`.
 
@@ -37,13 +38,15 @@ def train(
     settings are those of the weights that are there. `key` is the private key to sign with. With `out`, the artifact is
     written there and nothing is published. `scales` are of scores that are not probabilities, by domain and field;
     where they state none, the operator's configuration does. `negatives` adds shared ones, or none; None as the domain
-    states. Training runs in a child process. Raises `InputError`
-    where the domain is not installed, the extra `train` is not, or the training failed.
+    states. With `outcomes`, reactions to answers of a log in `data` teach too. Training runs in a child process. Raises
+    `InputError` where the domain is not installed, the extra `train` is not, or the training failed.
     """
     with required("train"):
         from arbitrank.training.backends import local
         from arbitrank.training.datasets import Dataset
         from arbitrank.training.run import TrainingRun, train_domains
+    if outcomes and data is None:
+        raise InputError("outcomes: no data; expected the folder of a log")
     found = discover()
     domain_named(domain, loaded(found), found)
     signing = open_key(key)
@@ -51,7 +54,7 @@ def train(
     run = TrainingRun(
         store=opened,
         settings=settings,
-        data=None if data is None else Dataset(str(data)),
+        data=None if data is None else Dataset(str(data), outcomes=outcomes),
         promote=promote,
         force=force,
         key=signing,
