@@ -129,7 +129,7 @@ def test_a_domain_is_seen_with_its_calibration_numbers_and_versions_and_no_text_
     plot(page).locator(".legend input").nth(1).press("Space")
     assert plot(page).locator(".line").count() == 1
     plot(page).locator("summary").press("Enter")
-    assert plot(page).locator(".figures tbody tr").count() > 10
+    plot(page).locator(".figures tbody tr").nth(10).wait_for()
 
 
 def test_calibration_is_shown_by_context_by_domain_and_over_time(pages: Pages) -> None:
