@@ -6,7 +6,7 @@
 const NAMESPACE = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
 const COLOURS = 8;
 const DOTS = 60; // points from which on a line has none
-const LETTER = 6.6; // width of a digit of a tick, in pixels
+const LETTER = 7.2; // width of a letter, in pixels: more than most have
 
 /** An element of HTML; children are nodes and texts. */
 function h(tag, attributes = {}, ...children) {
@@ -47,13 +47,13 @@ function ticks(low, high, about, kind) {
   const rough = (high - low) / Math.max(1, about);
   let step;
   if (kind === "time") {
-    step = [900, 3600, 10800, 21600, 43200, 86400, 172800, 604800].find((one) => one >= rough) ?? 2592000;
+    step = [900, 3600, 10800, 21600, 43200, 86400, 172800, 259200, 432000, 604800].find((one) => one >= rough) ?? 2592000;
   } else {
     const power = 10 ** Math.floor(Math.log10(rough));
     step = power * ([1, 2, 5].find((one) => one * power >= rough) ?? 10);
   }
-  const found = [];
-  for (let x = Math.ceil(low / step - 1e-9) * step; x <= high + 1e-9 * step; x += step) found.push(x);
+  const found = [], zone = kind === "time" ? 60 * new Date(1000 * low).getTimezoneOffset() : 0; // days begin where one is
+  for (let x = Math.ceil((low - zone) / step - 1e-9) * step + zone; x <= high + 1e-9 * step; x += step) found.push(x);
   return found;
 }
 
@@ -118,7 +118,7 @@ export function linePlot({ label, x, y, series, highlight = null, diagonal = nul
     const button = h(
       "button", { type: "button", "aria-pressed": String(one.name === chosen), title: "highlight" },
       h("span", { class: `key ${one.colour}${one.dotted ? " dotted" : ""}`, "aria-hidden": "true" }),
-      h("span", { class: "name" }, one.name), one.note ? h("span", { class: "note" }, ` ${one.note}`) : null,
+      h("bdi", { class: "name" }, one.name), one.note ? h("span", { class: "note" }, ` ${one.note}`) : null,
     );
     box.addEventListener("change", () => {
       one.shown = box.checked;
@@ -281,7 +281,7 @@ export function intervalPlot({ label, x, rows, lower = true }) {
     rows.forEach((one, i) => {
       const at = box.top + step * (i + 0.5), worse = lower ? one.low > 0 : one.high < 0, better = lower ? one.high < 0 : one.low > 0;
       picture.append(
-        s("text", { class: "row-name", x: box.left - 6, y: at + 4, "text-anchor": "end" }, shortened(one.name, names - 10), s("title", {}, one.name)),
+        s("text", { class: "row-name", x: box.left - 6, y: at + 4, "text-anchor": "end" }, isolated(shortened(one.name, names - 10)), s("title", {}, one.name)),
         s("g", { class: `interval ${worse ? "worse" : better ? "better" : ""}` },
           s("line", { x1: atX(one.low), x2: atX(one.high), y1: at, y2: at }),
           worse || better ? s("rect", { x: atX(one.mean) - 4, y: at - 4, width: 8, height: 8 }) : s("circle", { cx: atX(one.mean), cy: at, r: 4 }),
@@ -295,6 +295,9 @@ export function intervalPlot({ label, x, rows, lower = true }) {
 
 const signed = (share) => `${share > 0 ? "+" : ""}${rounded(100 * share, 2)}`;
 const longest = (texts) => Math.max(0, ...texts.map((one) => [...one].length));
+
+/** A text whose direction, left or right, changes nothing around it. */
+const isolated = (text) => `\u2068${text}\u2069`;
 
 /** A text cut to about so many pixels; the whole stands in a title beside it. */
 function shortened(text, pixels) {
@@ -328,7 +331,7 @@ export function flowPicture({ label, flips }) {
         picture.append(
           s("rect", { class: "node", x: edge, y: top, width: 6, height: Math.max(1.5, n * unit) }),
           s("text", { class: "row-name", x: at, y: top + (n * unit) / 2 + 4, "text-anchor": anchor },
-            `${shortened(name, names - 50)} ${n}`, s("title", {}, `${name}: ${n}`)));
+            `${isolated(shortened(name, names - 50))} ${n}`, s("title", {}, `${name}: ${n}`)));
         top += n * unit + gap;
       }
     }

@@ -9,6 +9,7 @@ import { bandBadge, span, table, watchReports } from "./reports.js";
 export const title = "Calibration";
 
 const NAMES = { answer: "answers today", R0: "R0, the product of confidences" };
+const MOST = 24; // domains that are drawn
 const CLAIMS = [["right", "P(right): the reading is entirely right"], ["mine", "P(mine): the request is the domain's"]];
 
 /** Draw the plots, by the slice and the claim that are chosen. */
@@ -51,16 +52,17 @@ export async function show(main, { params, signal, setParams }) {
 /** The curves of a slice: the answers beside R0, and one a domain. */
 function curvesOf(slice, { claim, highlight }, titles) {
   const answers = claim === "right" ? Object.entries(slice.answers) : [];
+  const domains = Object.entries(slice.domains).filter(([, one]) => one[claim])
+    .map(([name, one]) => ({ key: name, name: titles[name] ?? name, curve: one[claim] }))
+    .sort((a, b) => (b.key === highlight) - (a.key === highlight) || b.curve.figures.n - a.curve.figures.n);
   const curves = [
-    ...answers.map(([name, curve]) => ({ key: "", name: NAMES[name], curve, dotted: name === "R0" })),
-    ...Object.entries(slice.domains).filter(([, one]) => one[claim])
-      .map(([name, one]) => ({ key: name, name: titles[name] ?? name, curve: one[claim] })),
-  ];
+    ...answers.map(([name, curve]) => ({ key: "", name: NAMES[name], curve, dotted: name === "R0" })), ...domains.slice(0, MOST)];
   if (!curves.length) return empty("No truth among these requests tells this claim.");
   const first = (curves.find((one) => one.key === highlight && one.name !== NAMES.R0) ?? curves[0]).name;
   return h("section", {}, h("h2", {}, "Reliability"),
     calibrationPlot({ curves, highlight: first, y: claim === "right" ? "share that is entirely right" : "share that is its own" }),
-    table(["", "ECE, and its band"], curves.map((one) => [one.name, bandBadge(one.curve.figures)]), "Calibration errors"));
+    domains.length > MOST ? h("p", { class: "note" }, `The ${MOST} of ${domains.length} domains of which most requests are known; highlight another one to see it.`) : null,
+    table(["", "ECE, and its band"], [...curves, ...domains.slice(MOST)].map((one) => [one.name, bandBadge(one.curve.figures)]), "Calibration errors"));
 }
 
 /** The calibration of every slice: of the answers, or of the domain that is highlighted. */
